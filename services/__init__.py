@@ -1,0 +1,1 @@
+"""The microservices of Skerry. Each talks to the others over NATS only; composition roots alone import services."""

@@ -1,0 +1,168 @@
+"""Every NATS subject, queue group and bucket name is built and parsed here, nowhere else.
+
+A member name is one subject token and a DNS label: `*`, `>` or `.` in a name would turn a template into a wildcard,
+so builders refuse what is not a label. Subjects are seen from the account HOST; a member sees its own slice only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from skerry.errors import BadRequest
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+
+RESOURCES = "resources"
+"""KV bucket of all kinds."""
+EVENTS = "events"
+"""KV bucket of Kubernetes Events."""
+AGENTS = "agents"
+"""Queue group of the agents of one member."""
+
+HEARTBEATS = "up.*.hb"
+ALL_MEMBER_REQUESTS = "up.*.svc.>"
+JOINS = "join.*"
+RENEWALS = "renew.*"
+CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
+DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
+
+INTERACTIVE = "i"
+BULK = "b"
+"""Classes of data-plane connections: the last letter of a connection id."""
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` is a DNS label of at most 63 characters (RFC 1123), as a cluster's name must be."""
+    return _LABEL.match(name) is not None
+
+
+def member(name: str) -> str:
+    """`name` if it may be a member's subject token; BadRequest otherwise."""
+    if not is_name(name):
+        raise BadRequest(f"cluster name {name!r} is not a DNS label: use a-z, 0-9 and -, at most 63 characters")
+    return name
+
+
+def token(value: str) -> str:
+    """`value` if it is a single plain subject token; BadRequest otherwise."""
+    if _TOKEN.match(value) is None:
+        raise BadRequest(f"{value[:40]!r} cannot be part of a subject")
+    return value
+
+
+def up(name: str) -> str:
+    """Everything that member `name` may publish."""
+    return f"up.{member(name)}.>"
+
+
+def down(name: str) -> str:
+    """Everything that member `name` may receive."""
+    return f"down.{member(name)}.>"
+
+
+def heartbeat(name: str) -> str:
+    """An agent's heartbeat; the answer carries the host's time."""
+    return f"up.{member(name)}.hb"
+
+
+def member_of(subject: str) -> str:
+    """The member named in an `up.<m>.…`, `down.<m>.…` or `renew.<m>` subject."""
+    return subject.split(".", 2)[1]
+
+
+def open_any(name: str, kind: str) -> str:
+    """OPEN of a stream when no agent is known: queue group AGENTS; `kind` is INTERACTIVE or BULK."""
+    return f"down.{member(name)}.open.{kind}"
+
+
+def to_agent(name: str, agent: str, proxy: str, sid: str) -> str:
+    """Frames of stream `sid` (or `-` for the connection itself) to one agent connection."""
+    return f"down.{name}.a.{agent}.{proxy}.{sid}"
+
+
+def to_proxy(name: str, proxy: str, agent: str, sid: str) -> str:
+    """Frames of stream `sid` (or `-` for the connection itself) to one proxy connection."""
+    return f"up.{name}.s.{proxy}.{agent}.{sid}"
+
+
+def agent_inbox(name: str, agent: str) -> str:
+    """What one agent connection subscribes to."""
+    return f"down.{member(name)}.a.{token(agent)}.>"
+
+
+def proxy_inbox(name: str, proxy: str) -> str:
+    """What one proxy connection subscribes to, per member in use: a flooding member is cut off alone."""
+    return f"up.{member(name)}.s.{token(proxy)}.>"
+
+
+class Frame(NamedTuple):
+    """The parts of a frame's subject: the member, the receiving and the sending connection, the stream."""
+
+    member: str
+    receiver: str
+    sender: str
+    sid: str
+
+
+def parse_frame(subject: str) -> Frame | None:
+    """The parts of a `down.<m>.a.…` or `up.<m>.s.…` subject; None if it is not one."""
+    parts = subject.split(".")
+    if len(parts) != 6 or (parts[0], parts[2]) not in {("down", "a"), ("up", "s")}:
+        return None
+    return Frame(parts[1], parts[3], parts[4], parts[5])
+
+
+def join(jti: str) -> str:
+    """One-time join (account JOIN)."""
+    return f"join.{token(jti)}"
+
+
+def renew(name: str) -> str:
+    """Renewal of an agent's credentials (account JOIN)."""
+    return f"renew.{member(name)}"
+
+
+def endpoint(service: str, name: str) -> str:
+    """A NATS micro endpoint of a service; its queue group is the service's name."""
+    return f"{token(service)}.{name}"
+
+
+def write(service: str, plural: str, verb: str) -> str:
+    """Writes of the kind `plural` to the service that owns it: create, update, patch, delete."""
+    return endpoint(service, f"{token(plural)}.{token(verb)}")
+
+
+CERTIFY = "registry.proxies.certify"
+"""A proxy asks the registry to sign its assertion key."""
+
+
+def event(domain: str, name: str, verb: str) -> str:
+    """An event, with CloudEvents headers."""
+    return f"event.{token(domain)}.{token(name)}.{token(verb)}"
+
+
+_KEY_SAFE = re.compile(r"[^-/_a-zA-Z0-9]")
+
+
+def key(group: str, kind: str, namespace: str, name: str) -> str:
+    """KV key of an object: `<group>.<kind>.<namespace>.<name>`; `_` for no namespace.
+
+    KV keys allow `[-/_=.a-zA-Z0-9]`; what else a name can hold (and `.`) is escaped as `=XX` in hexadecimal.
+    """
+    return ".".join((_escape(group), _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
+
+
+def _escape(part: str) -> str:
+    return _KEY_SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part)
+
+
+def parse_key(value: str) -> tuple[str, str, str, str]:
+    """(group, lower-case kind, namespace, name) of a KV key made by `key`. ValueError if it is not one."""
+    group, kind, namespace, name = value.split(".")
+    return _unescape(group), _unescape(kind), "" if namespace == "_" else _unescape(namespace), _unescape(name)
+
+
+def _unescape(part: str) -> str:
+    return re.sub(r"(?:=[0-9A-F]{2})+", lambda m: bytes.fromhex(m[0].replace("=", "")).decode(), part)
