@@ -16,7 +16,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """Base of all nested Kubernetes shapes: camelCase on the wire, absent when default."""
 
 
-class OwnerReference(Struct):
+class OwnerReference(Struct, frozen=True, kw_only=True):
     """meta/v1 OwnerReference."""
 
     api_version: str
@@ -27,7 +27,7 @@ class OwnerReference(Struct):
     block_owner_deletion: bool | UnsetType = UNSET
 
 
-class ObjectMeta(Struct):
+class ObjectMeta(Struct, frozen=True, kw_only=True):
     """meta/v1 ObjectMeta. Timestamps are RFC 3339 in UTC with seconds, as Kubernetes writes them."""
 
     name: str = ""
@@ -46,14 +46,14 @@ class ObjectMeta(Struct):
     managed_fields: list[dict[str, Any]] = []
 
 
-class ListMeta(Struct):
+class ListMeta(Struct, frozen=True, kw_only=True):
     """meta/v1 ListMeta; `continue` is a Python keyword, hence `continue_`."""
 
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class StatusCause(Struct):
+class StatusCause(Struct, frozen=True, kw_only=True):
     """One field or reason behind a Status: `field` is a path such as `spec.ttl`."""
 
     reason: str = ""
@@ -61,7 +61,7 @@ class StatusCause(Struct):
     field: str = ""
 
 
-class StatusDetails(Struct):
+class StatusDetails(Struct, frozen=True, kw_only=True):
     """What the failed request was about."""
 
     name: str = ""
@@ -72,7 +72,7 @@ class StatusDetails(Struct):
     retry_after_seconds: int = 0
 
 
-class Status(Struct, omit_defaults=False):
+class Status(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """meta/v1 Status: the one body of every error, on HTTP and on the bus."""
 
     kind: str = "Status"
@@ -85,7 +85,7 @@ class Status(Struct, omit_defaults=False):
     code: int = 500
 
 
-class Condition(Struct, omit_defaults=False):
+class Condition(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """meta/v1 Condition: `status` is "True", "False" or "Unknown"; the transition time moves only with `status`."""
 
     type: str

@@ -21,7 +21,7 @@ def described(text: str) -> Meta:
     return Meta(description=text)
 
 
-class Ceiling(Struct):
+class Ceiling(Struct, frozen=True, kw_only=True):
     """What a member's own administrator allows at most. The agent enforces it; the host cannot lift it."""
 
     read_only: Annotated[bool, described("Only get, list and watch leave the agent.")] = False
@@ -29,7 +29,7 @@ class Ceiling(Struct):
     namespaces: Annotated[list[str], described("If not empty: the only namespaces that requests may name.")] = []
 
 
-class Connection(Struct, omit_defaults=False):
+class Connection(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """How the host reaches the cluster."""
 
     mode: Annotated[
@@ -37,7 +37,7 @@ class Connection(Struct, omit_defaults=False):
     ]
 
 
-class ClusterSpec(Struct, omit_defaults=False):
+class ClusterSpec(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What is wanted of a cluster."""
 
     role: Annotated[str, described("host or member. There is exactly one host.")] = "member"
@@ -46,20 +46,20 @@ class ClusterSpec(Struct, omit_defaults=False):
     region: Annotated[str | UnsetType, described("Where it runs, for people and selectors.")] = UNSET
 
 
-class AgentStatus(Struct):
+class AgentStatus(Struct, frozen=True, kw_only=True):
     """The agents of a member, as the host sees them."""
 
     version: Annotated[str, described("Version of the agent that was heard last.")] = ""
     replicas: Annotated[int, described("Agents connected now.")] = 0
 
 
-class CredentialsStatus(Struct):
+class CredentialsStatus(Struct, frozen=True, kw_only=True):
     """The life of the credentials that the connection uses."""
 
     expires: Annotated[str | UnsetType, described("When they end unless they are renewed.")] = UNSET
 
 
-class ClusterStatus(Struct):
+class ClusterStatus(Struct, frozen=True, kw_only=True):
     """What is observed of a cluster."""
 
     conditions: Annotated[list[Condition], described("Joined, Ready and their reasons.")] = []
@@ -73,7 +73,7 @@ class ClusterStatus(Struct):
     )
 
 
-class Cluster(Struct, omit_defaults=False):
+class Cluster(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """A Kubernetes cluster of the federation: the host itself, or a member."""
 
     api_version: str = API_VERSION
@@ -83,7 +83,7 @@ class Cluster(Struct, omit_defaults=False):
     status: Annotated[ClusterStatus, described("What is observed of the cluster.")] = ClusterStatus()
 
 
-class JoinTokenSpec(Struct):
+class JoinTokenSpec(Struct, frozen=True, kw_only=True):
     """What a join token is for."""
 
     cluster_name: Annotated[str, described("The name under which the member joins.")]
@@ -91,7 +91,7 @@ class JoinTokenSpec(Struct):
     replica: Annotated[bool, described("For one more agent of a member that has joined already.")] = False
 
 
-class JoinTokenStatus(Struct):
+class JoinTokenStatus(Struct, frozen=True, kw_only=True):
     """What became of a join token."""
 
     token: Annotated[str | UnsetType, described("The secret, in the answer to create alone; it is not kept.")] = UNSET
@@ -100,7 +100,7 @@ class JoinTokenStatus(Struct):
     used_by: Annotated[str, described("Public key of the agent that used it.")] = ""
 
 
-class JoinToken(Struct, omit_defaults=False):
+class JoinToken(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Permission for one agent to join one member, once."""
 
     api_version: str = API_VERSION
@@ -110,7 +110,7 @@ class JoinToken(Struct, omit_defaults=False):
     status: Annotated[JoinTokenStatus, described("What became of it.")] = JoinTokenStatus()
 
 
-class CredentialSpec(Struct):
+class CredentialSpec(Struct, frozen=True, kw_only=True):
     """Whom a bearer token speaks for."""
 
     user: Annotated[str, described("The user, without the prefix skerry: that members see.")]
@@ -120,14 +120,14 @@ class CredentialSpec(Struct):
     ttl: Annotated[str, described("How long it is valid, for example 8h.")] = "8h"
 
 
-class CredentialStatus(Struct):
+class CredentialStatus(Struct, frozen=True, kw_only=True):
     """The life of a bearer token."""
 
     token: Annotated[str | UnsetType, described("The secret, in the answer to create alone; it is not kept.")] = UNSET
     expires: Annotated[str, described("After this it is refused.")] = ""
 
 
-class Credential(Struct, omit_defaults=False):
+class Credential(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """A bearer token of a user of the host. Its name is the digest of the secret, which is not stored."""
 
     api_version: str = API_VERSION

@@ -1,0 +1,154 @@
+"""One declaration per kind: all that the generic host API needs to serve it.
+
+A new kind is a Struct in `v1alpha1`, an entry here, and rules in the service that owns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from skerry.api import v1alpha1
+from skerry.api.meta import Struct
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of `kubectl get`, as in meta/v1 TableColumnDefinition. `cell` takes the raw document.
+
+    Cells that only a proxy knows (LAST HEARTBEAT, RTT) name a `live` value instead: they never move a
+    resourceVersion or cause a watch event.
+    """
+
+    name: str
+    cell: Callable[[Document], Any] = lambda document: None
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+    live: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of the host API."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = False
+    owner: str
+    """The service that takes writes."""
+    type: type[Struct]
+    verbs: tuple[str, ...]
+    columns: tuple[Column, ...] = ()
+    categories: tuple[str, ...] = field(default=("skerry",))
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or `v1` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+def _path(*names: str) -> Callable[[Document], Any]:
+    def cell(document: Document) -> Any:
+        value: Any = document
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    return cell
+
+
+def _condition(kind: str) -> Callable[[Document], str]:
+    def cell(document: Document) -> str:
+        for condition in document.get("status", {}).get("conditions", []):
+            if condition.get("type") == kind:
+                return str(condition.get("status", "Unknown"))
+        return "Unknown"
+
+    return cell
+
+
+def _reason(kind: str) -> Callable[[Document], str]:
+    def cell(document: Document) -> str:
+        for condition in document.get("status", {}).get("conditions", []):
+            if condition.get("type") == kind and condition.get("status") != "True":
+                return str(condition.get("message") or condition.get("reason", ""))
+        return ""
+
+    return cell
+
+
+_NAME = Column(name="Name", cell=_path("metadata", "name"), format="name", description="Name of the object.")
+_AGE = Column(name="Age", cell=_path("metadata", "creationTimestamp"), type="date", description="Time since creation.")
+
+CLUSTER = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Cluster",
+    plural="clusters",
+    singular="cluster",
+    short_names=("cl",),
+    owner="registry",
+    type=v1alpha1.Cluster,
+    verbs=("delete", "get", "list", "watch"),
+    columns=(
+        _NAME,
+        Column(name="Role", cell=_path("spec", "role"), description="host or member."),
+        Column(name="Connection", cell=_path("spec", "connection", "mode"), description="agent, direct or none."),
+        Column(name="Ready", cell=_condition("Ready"), description="Whether requests reach it now."),
+        Column(name="Version", cell=_path("status", "kubernetesVersion"), description="Kubernetes version."),
+        Column(name="Nodes", cell=_path("status", "nodes"), type="integer", description="Number of nodes."),
+        Column(name="RTT", live="rtt", description="Round trip of the last heartbeat."),
+        Column(name="Last Heartbeat", live="heartbeat", description="Time since the last heartbeat."),
+        _AGE,
+        Column(name="UID", cell=_path("status", "uid"), priority=1, description="UID of kube-system."),
+        Column(name="Message", cell=_reason("Ready"), priority=1, description="Why it is not ready."),
+    ),
+)
+JOIN_TOKEN = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="JoinToken",
+    plural="jointokens",
+    singular="jointoken",
+    short_names=("jt",),
+    owner="registry",
+    type=v1alpha1.JoinToken,
+    verbs=("create", "delete", "get", "list", "watch"),
+    columns=(
+        _NAME,
+        Column(name="Cluster", cell=_path("spec", "clusterName"), description="The name that it joins."),
+        Column(name="Used", cell=_path("status", "used"), type="boolean", description="A token works once."),
+        Column(name="Expires", cell=_path("status", "expires"), description="After this it is refused."),
+        _AGE,
+    ),
+)
+CREDENTIAL = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Credential",
+    plural="credentials",
+    singular="credential",
+    owner="tenancy",
+    type=v1alpha1.Credential,
+    verbs=("create", "delete", "get", "list", "watch"),
+    columns=(
+        _NAME,
+        Column(name="User", cell=_path("spec", "user"), description="Whom it speaks for."),
+        Column(
+            name="Groups", cell=lambda d: ",".join(d.get("spec", {}).get("groups", [])), description="Their groups."
+        ),
+        Column(name="Expires", cell=_path("status", "expires"), description="After this it is refused."),
+        _AGE,
+    ),
+)
+
+KINDS: tuple[Kind, ...] = (CLUSTER, JOIN_TOKEN, CREDENTIAL)

@@ -1,0 +1,181 @@
+"""Messages between the processes of Skerry, as JSON on the bus. Unknown fields are ignored (rolling upgrades).
+
+Every message that travels `up.*` is idempotent: remote calls carry a request id, frames a sequence number.
+Times are seconds since the epoch in host time unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from skerry.api.v1alpha1 import Ceiling
+
+FORMAT = 1
+"""Version of tokens, credentials and messages. Older code refuses newer ones, naming both."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of all messages."""
+
+
+class Token(Message, frozen=True, kw_only=True):
+    """What a join token holds. On paper: `skerry-join-` + base64url of this as JSON."""
+
+    format: int = FORMAT
+    host: str
+    """Name of the host, for people."""
+    name: str
+    """The cluster's name; `--name` must be the same."""
+    jti: str
+    jwt: str
+    """Bearer user JWT of the account JOIN: may publish `join.<jti>` only."""
+    servers: list[str]
+    """Bus addresses, `tls://host:port`, the preferred first."""
+    ca: str
+    """PEM of the authority that signed the bus's certificate; nothing else is trusted."""
+    expires: int
+
+
+class JoinRequest(Message, frozen=True, kw_only=True):
+    """An agent asks to join, with the public half of a key that it has stored first."""
+
+    format: int = FORMAT
+    nkey: str
+    name: str
+    cluster_uid: str
+    """UID of the member's kube-system namespace."""
+    kubernetes_version: str
+    agent_version: str
+    ceiling: Ceiling = Ceiling()
+
+
+class JoinAnswer(Message, frozen=True, kw_only=True):
+    """What a joined agent keeps."""
+
+    format: int = FORMAT
+    member: str
+    host: str
+    """Name of the host."""
+    host_uid: str
+    user_jwt: str
+    """User in the member's own account, for the nkey of the request."""
+    renewal_jwt: str
+    """User in JOIN, for the same nkey: may publish `renew.<m>` only; it does not end."""
+    assertion_root: str
+    """Public nkey that signs the proxies' keys: the agent pins it."""
+    host_time: float
+
+
+class RenewRequest(Message, frozen=True, kw_only=True):
+    """A new user JWT for a key that is known, also after the old one ran out. `signature` covers `challenge`."""
+
+    nkey: str
+    challenge: str
+    """`<member> <nkey> <unix seconds in host time, as far as known> <random>`"""
+    signature: str
+    """base64url, Ed25519 by the nkey."""
+
+
+class RenewAnswer(Message, frozen=True, kw_only=True):
+    """The new user JWT."""
+
+    user_jwt: str
+    host_time: float
+
+
+class Heartbeat(Message, frozen=True, kw_only=True):
+    """Sent every 10 s by each agent as a request on `up.<m>.hb`."""
+
+    agent: str
+    """The agent's public nkey: replicas of one member differ."""
+    epoch: str
+    """Made at each start of the agent process."""
+    version: str
+    kubernetes_version: str = ""
+    cluster_uid: str = ""
+    nodes: int | None = None
+    healthy: bool = True
+    """Whether the member's API server answers the agent."""
+    message: str = ""
+    """Why not, for people."""
+    ceiling: Ceiling = Ceiling()
+    rtt_ms: float | None = None
+    """Round trip of the previous heartbeat, as the agent measured it."""
+    expires: int = 0
+    """When the agent's user JWT ends."""
+    leaving: bool = False
+    """The last heartbeat before a clean stop."""
+
+
+class HeartbeatAnswer(Message, frozen=True, kw_only=True):
+    """Lets the agent know the host's clock."""
+
+    host_time: float
+
+
+class Caller(Message, frozen=True, kw_only=True):
+    """An authenticated identity of the host: `user` without the prefix that members see."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+
+
+class WriteOptions(Message, frozen=True, kw_only=True):
+    """Options of a write, as in meta/v1 CreateOptions, UpdateOptions, PatchOptions and DeleteOptions."""
+
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: str = "Warn"
+    propagation_policy: str = ""
+    grace_period_seconds: int | None = None
+    uid: str = ""
+    """Precondition."""
+    resource_version: str = ""
+    """Precondition."""
+
+
+class WriteRequest(Message, frozen=True, kw_only=True):
+    """A write of the host API on its way to the owning service. The reply is the object, or a Status."""
+
+    request_id: str
+    caller: Caller
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    content_type: str = "application/json"
+    body: msgspec.Raw = msgspec.Raw(b"null")
+    options: WriteOptions = WriteOptions()
+
+
+class CertifyRequest(Message, frozen=True, kw_only=True):
+    """A proxy process asks for a record that lets agents trust its assertion key."""
+
+    proxy: str
+    key: str
+    """Public nkey."""
+
+
+class CertifyAnswer(Message, frozen=True, kw_only=True):
+    """`record` is signed by the assertion root: see skerry/identity/assertion.py."""
+
+    record: str
+    expires: int
+
+
+class Claims(Message, frozen=True, kw_only=True, array_like=True):
+    """The claims of an assertion: what a proxy vouches for towards one member."""
+
+    member: str
+    user: str
+    """As the member sees it: `skerry:<user>`."""
+    groups: tuple[str, ...]
+    extra: dict[str, tuple[str, ...]]
+    proxy: str
+    iat: int
+    exp: int
+
+
+JSON = dict[str, Any]
+"""A raw Kubernetes document."""
