@@ -1,0 +1,57 @@
+# Everything runs from a clean clone: each target installs what it needs into .venv by itself.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help install fmt check unit test soak bench up down clean clean-cache
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## install Skerry and its development tools into .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Skerry needs Python 3.11 or newer, {sys.executable} is {v[0]}.{v[1]}: run make PYTHON=python3.12 (or newer)")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment: install python3-venv (Debian, Ubuntu) and try again"; exit 1; }
+	@echo "installing into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[demo]"
+	@touch $@
+
+fmt: $(STAMP) ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet . || true
+
+check: $(STAMP) ## formatter, linter, types, import layers: seconds
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make fmt"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n +1
+
+unit: $(STAMP) ## fast tests: no server, no network, with coverage
+	@$(PYTEST) -m "not integration and not kube and not node and not soak" --cov --cov-report=term:skip-covered -q
+
+test: check ## every tier once: unit, integration, kube, node
+	@$(BIN)/python -m tests.kube.packages
+	@$(PYTEST) -m "not soak"
+
+soak: $(STAMP) ## repetitions and churn: long
+	@$(PYTEST) -m soak --timeout=3600
+
+bench: $(STAMP) ## benchmarks, as ratios measured side by side
+	@$(BIN)/python -m bench
+
+up: $(STAMP) ## start a host with two demo members and show it working
+	@$(BIN)/skerry up --demo --detach
+
+down: ## stop the host and the demo, and delete their state
+	@test ! -x $(BIN)/skerry || $(BIN)/skerry down --purge
+
+clean: ## remove the virtual environment and all caches of the checkout
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov dist
+
+clean-cache: ## delete the cached Kubernetes binaries
+	@$(PYTHON) -c 'import os, pathlib, shutil; root = pathlib.Path(os.environ.get("SKERRY_CACHE") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "skerry"); shutil.rmtree(root, ignore_errors=True); print(f"deleted {root}")'
