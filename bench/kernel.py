@@ -62,7 +62,7 @@ def fill(kubeconfig: Path) -> None:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": f"filler-{number:04}", "namespace": "bench"},
-            "data": {"text": ("%08d" % number) * 1250},
+            "data": {"text": f"{number:08}" * 1250},
         }
         for number in range(600)
     ]
