@@ -1,0 +1,91 @@
+"""Which agents were heard from, for people: heartbeat age, round trip, and since when a member is away.
+
+Every proxy subscribes to the heartbeats of all members itself, so that these figures never move a resourceVersion or
+cause a watch event. Nothing here decides where a request goes: the dialer's own table does.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from skerry import subjects
+from skerry.api.messages import Heartbeat
+
+_decode = msgspec.json.Decoder(Heartbeat).decode
+MAX_AGENTS = 16
+"""Agents remembered per member: its account allows no more connections."""
+
+
+class Beat(NamedTuple):
+    """The last heartbeat of one agent."""
+
+    heard: float
+    """Monotonic seconds."""
+    wall: float
+    """Unix seconds, host time."""
+    rtt_ms: float | None
+    leaving: bool
+
+
+class Presence:
+    """Heartbeats by member. `monotonic` and `wall` are the clocks, in seconds; `known` tells members from rubbish."""
+
+    def __init__(self, known: Callable[[str], bool], monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._known = known
+        self._monotonic = monotonic
+        self._wall = wall
+        self._beats: dict[str, dict[str, Beat]] = {}
+        self.rubbish = 0
+        """Heartbeats that could not be read."""
+
+    def heard(self, subject: str, data: bytes) -> None:
+        """Take one heartbeat. What cannot be read is counted and dropped: members are hostile until checked."""
+        member = subjects.member_of(subject)
+        try:
+            beat = _decode(data)
+        except msgspec.DecodeError:
+            self.rubbish += 1
+            return
+        if self._known(member):
+            agents = self._beats.setdefault(member, {})
+            agents[beat.agent] = Beat(self._monotonic(), self._wall(), _finite(beat.rtt_ms), beat.leaving)
+            if len(agents) > MAX_AGENTS:
+                del agents[min(agents, key=lambda agent: agents[agent].heard)]
+
+    def forget_unknown(self) -> None:
+        """Drop members that were removed."""
+        for member in [member for member in self._beats if not self._known(member)]:
+            del self._beats[member]
+
+    def last(self, member: str) -> Beat | None:
+        """The member's youngest heartbeat, if this process has heard one."""
+        return max(self._beats.get(member, {}).values(), key=lambda beat: beat.heard, default=None)
+
+    def live(self, member: str) -> dict[str, str]:
+        """The cells `heartbeat` and `rtt` of the member's row, as people read them; empty if it was never heard."""
+        beat = self.last(member)
+        if beat is None:
+            return {}
+        cells = {"heartbeat": f"{max(self._monotonic() - beat.heard, 0.0):.0f}s"}
+        if beat.rtt_ms is not None:
+            cells["rtt"] = f"{beat.rtt_ms:.1f}ms"
+        return cells
+
+    def since(self, member: str) -> str:
+        """When the member was heard last, RFC 3339; empty if this process has not heard it."""
+        beat = self.last(member)
+        return "" if beat is None else rfc3339(beat.wall)
+
+
+def rfc3339(unix_s: float) -> str:
+    """Unix seconds as Kubernetes writes times."""
+    return datetime.datetime.fromtimestamp(unix_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _finite(rtt_ms: float | None) -> float | None:
+    """A round trip that a person can believe; a hostile figure is left out."""
+    return rtt_ms if rtt_ms is not None and 0 <= rtt_ms < 1e6 else None

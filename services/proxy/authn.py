@@ -1,0 +1,76 @@
+"""Who is calling: bearer tokens of the host.
+
+A token is `skerry_` and 43 base64url characters. The name of its Credential is the first 32 hexadecimal digits of its
+SHA-256: looking that name up in the cache *is* the check, no secret is stored anywhere, and 128 bits of a random
+token's digest cannot be guessed. An ordinary request asks nobody. Client credentials are for the host alone: nothing
+of the Authorization header travels further. The WebSocket bearer sub-protocol is not a credential here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from skerry.api.messages import Caller
+from skerry.errors import Unauthorized
+
+_PREFIX = b"skerry_"
+_LENGTH = len(_PREFIX) + 43
+CHALLENGE = (b"WWW-Authenticate", b'Bearer realm="skerry"')
+
+
+class Credential(NamedTuple):
+    """What the cache knows of a bearer token."""
+
+    name: str
+    """First 32 hexadecimal digits of the token's SHA-256."""
+    caller: Caller
+    expires: float
+    """Unix seconds."""
+
+
+Lookup = Callable[[str], Credential | None]
+"""From a Credential's name to it; None if there is none (any more)."""
+
+
+def name_of(token: bytes) -> str:
+    """The Credential's name that belongs to a token's text."""
+    return hashlib.sha256(token).hexdigest()[:32]
+
+
+class Authenticator:
+    """Authenticates heads. `lookup` answers from memory; `now` is Unix time in seconds."""
+
+    def __init__(self, lookup: Lookup, now: Callable[[], float]) -> None:
+        self._lookup = lookup
+        self._now = now
+
+    def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Credential:
+        """The credential that the head's Authorization names; Unauthorized with the reason and the next step."""
+        credential = self._lookup(name_of(_bearer(headers)))
+        if credential is None:
+            raise Unauthorized(
+                "the bearer token is unknown or was revoked; ask for a new one (skerry credential create) "
+                "or write the kubeconfig anew (skerry kubeconfig)"
+            )
+        if credential.expires <= self._now():
+            raise Unauthorized("the bearer token has expired; ask for a new one (skerry credential create)")
+        return credential
+
+
+def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    values = [value for name, value in headers if name.lower() == b"authorization"]
+    if not values:
+        raise Unauthorized(
+            "no credential: this host needs a bearer token (skerry credential create, skerry kubeconfig)"
+        )
+    if len(values) > 1:
+        raise Unauthorized("more than one Authorization header: send exactly one bearer token")
+    scheme, _, token = values[0].strip().partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer":
+        raise Unauthorized("only bearer tokens are accepted here (Authorization: Bearer skerry_…)")
+    if len(token) != _LENGTH or not token.startswith(_PREFIX):
+        raise Unauthorized("this is not a bearer token of a Skerry host: they start with skerry_")
+    return token

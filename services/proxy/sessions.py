@@ -1,0 +1,155 @@
+"""Live requests of this process: counted against limits, and cut when what allowed them ends.
+
+Every request is entered here before it is opened and leaves when it ends. A revoked or expired credential, a removed
+member and a shutdown cut sessions through the one callable that the carrier of the request sets: level-triggered from
+the cache, so that a lost message cannot leave a stream alive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from skerry.errors import Forbidden, ServiceUnavailable, StatusError, TooManyRequests, Unauthorized
+
+Cut = Callable[[StatusError], None]
+
+
+class Limits(Protocol):
+    """The numbers that are enforced here: see services/proxy/settings.py."""
+
+    @property
+    def streams(self) -> int: ...
+    @property
+    def streams_per_user(self) -> int: ...
+    @property
+    def streams_per_member(self) -> int: ...
+    @property
+    def opens_per_second(self) -> int: ...
+
+
+class Session:
+    """One live request. `cut` ends it at once; the carrier sets it, and `was_cut` tells it why it ended."""
+
+    __slots__ = ("credential", "cut", "expires", "member", "user", "was_cut")
+
+    def __init__(self, user: str, credential: str, expires: float, member: str) -> None:
+        self.user = user
+        self.credential = credential
+        self.expires = expires
+        self.member = member
+        self.was_cut: StatusError | None = None
+        self.cut: Cut | None = None
+
+    def end(self, error: StatusError) -> None:
+        """Cut this session because of `error`; the first reason stays."""
+        if self.was_cut is None:
+            self.was_cut = error
+            if self.cut is not None:
+                self.cut(error)
+
+
+class Sessions:
+    """The table of live requests. `now` is Unix time in seconds."""
+
+    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+        self._limits = limits
+        self._now = now
+        self._live: set[Session] = set()
+        self._of_user: Counter[str] = Counter()
+        self._of_member: Counter[str] = Counter()
+        self._second = 0
+        self._opens: Counter[str] = Counter()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def enter(self, user: str, credential: str, expires: float, member: str) -> Session:
+        """A new session; `member` is empty for the host API. TooManyRequests names the limit that is reached."""
+        if self.draining:
+            raise ServiceUnavailable("this host is shutting down; repeat the request", retry_after_s=1)
+        self._check(user, member)
+        session = Session(user, credential, expires, member)
+        self._live.add(session)
+        self._of_user[user] += 1
+        self._of_member[member] += 1
+        return session
+
+    def leave(self, session: Session) -> None:
+        """The session has ended. Idempotent."""
+        if session in self._live:
+            self._live.discard(session)
+            _less(self._of_user, session.user)
+            _less(self._of_member, session.member)
+
+    def _check(self, user: str, member: str) -> None:
+        limits = self._limits
+        if len(self._live) >= limits.streams:
+            raise TooManyRequests(f"this host carries {limits.streams} requests already, its limit; repeat it later")
+        if self._of_user[user] >= limits.streams_per_user:
+            raise TooManyRequests(
+                f"user {user!r} has {limits.streams_per_user} requests open already, the limit of one user; close some"
+            )
+        if member and self._of_member[member] >= limits.streams_per_member:
+            raise TooManyRequests(
+                f"cluster {member!r} has {limits.streams_per_member} requests open already, the limit of one cluster"
+            )
+        self._count_open(user)
+
+    def _count_open(self, user: str) -> None:
+        second = int(self._now())
+        if second != self._second:
+            self._second = second
+            self._opens.clear()
+        self._opens[user] += 1
+        if self._opens[user] > self._limits.opens_per_second:
+            raise TooManyRequests(
+                f"user {user!r} opened more than {self._limits.opens_per_second} requests in one second, the limit; "
+                "repeat it in a second",
+                retry_after_s=1,
+            )
+
+    def review(self, credentials: Callable[[str], bool], members: Callable[[str], bool]) -> int:
+        """Cut what is no longer allowed: expired, revoked (`credentials`), or of a removed member. Returns how many."""
+        now = self._now()
+        return sum(self._review(session, now, credentials, members) for session in tuple(self._live))
+
+    def _review(
+        self, session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], bool]
+    ) -> bool:
+        if session.was_cut is not None:
+            return False
+        error = self._why_cut(session, now, credentials, members)
+        if error is None:
+            return False
+        session.end(error)
+        return True
+
+    @staticmethod
+    def _why_cut(
+        session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], bool]
+    ) -> StatusError | None:
+        if session.expires <= now:
+            return Unauthorized("the bearer token expired while the request ran; ask for a new one")
+        if not credentials(session.credential):
+            return Unauthorized("the bearer token was revoked while the request ran")
+        if session.member and not members(session.member):
+            return Forbidden(f"cluster {session.member!r} was removed from the host while the request ran")
+        return None
+
+    def end_all(self, error: StatusError) -> None:
+        """Cut every session: the end of the grace at a shutdown."""
+        _end(self._live, error)
+
+
+def _end(sessions: Iterable[Session], error: StatusError) -> None:
+    for session in tuple(sessions):
+        session.end(error)
+
+
+def _less(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]
