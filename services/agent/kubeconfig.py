@@ -1,0 +1,241 @@
+"""Where the member's API server is and how the agent proves itself to it: a kubeconfig context, or in-cluster files.
+
+Only the forms that work without a person are taken. What cannot work is refused by name with the next step (proxy-url,
+lists of files, interactive plugins, client-go's removed auth providers), because an agent that starts and then
+answers 502 to everyone is worse than one that does not start. JSON kubeconfigs are read without loading PyYAML.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from skerry.errors import SkerryError
+
+IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where kubelet mounts a pod's service account (token and ca.crt)."""
+
+
+class KubeconfigError(SkerryError):
+    """The kubeconfig cannot be used; the message names the file, the entry and the next step."""
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what a kubeconfig says."""
+
+
+class ExecSpec(Struct, frozen=True, kw_only=True):
+    """A client-go credential plugin (client.authentication.k8s.io): runs on the agent's machine."""
+
+    command: str
+    """Absolute, or looked up in PATH."""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    api_version: str = "client.authentication.k8s.io/v1"
+    provide_cluster_info: bool = False
+    install_hint: str = ""
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """How the server is verified, and the client certificate if there is one. All PEM."""
+
+    ca: bytes = b""
+    """Empty: the system's authorities."""
+    insecure: bool = False
+    server_name: str = ""
+    """Name that the certificate must have; empty: the host of the URL."""
+    certificate: bytes = b""
+    key: bytes = b""
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One API server and one way to prove oneself to it. At most one of token, token_file and exec is used."""
+
+    scheme: str
+    host: str
+    port: int
+    prefix: str = ""
+    """Path of the server URL, without a trailing slash."""
+    tls: Tls = Tls()
+    token: str = ""
+    token_file: str = ""
+    exec: ExecSpec | None = None
+    origin: str = ""
+    """For messages: the file and context, or "in-cluster credentials"."""
+
+    @property
+    def url(self) -> str:
+        """The server's URL, for messages."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.prefix}"
+
+
+def load(path: str, context: str = "") -> Target:
+    """The target of `context` (default: current-context) in the kubeconfig file `path`. Raises KubeconfigError."""
+    if os.pathsep in path:
+        raise KubeconfigError(
+            f"kubeconfig {path!r} is a list of files: write one file first "
+            f"(KUBECONFIG={path} kubectl config view --flatten >one.yaml) and give that"
+        )
+    file = Path(path).expanduser()
+    document = _parse(_read(file, "kubeconfig"), file)
+    name = context or str(document.get("current-context") or "")
+    entry = _find(document, "contexts", "context", name, file)
+    cluster = _find(document, "clusters", "cluster", str(entry.get("cluster") or ""), file)
+    user = _find(document, "users", "user", str(entry.get("user") or ""), file)
+    return _target(cluster, user, file, f"context {name!r} of {file}")
+
+
+def in_cluster(environ: Mapping[str, str], directory: Path = IN_CLUSTER) -> Target:
+    """The API server of the cluster that this process runs in. Raises KubeconfigError outside of a pod."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
+    token, ca = directory / "token", directory / "ca.crt"
+    if not host or not port or not token.exists():
+        raise KubeconfigError(
+            "no kubeconfig was given and this process does not run in a pod with a service account: "
+            "give --kubeconfig FILE [--context NAME]"
+        )
+    return Target(
+        scheme="https",
+        host=host,
+        port=int(port),
+        tls=Tls(ca=_read(ca, "certificate authority")),
+        token_file=str(token),
+        origin="in-cluster credentials",
+    )
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise KubeconfigError(f"{what} {path} cannot be read: {e.strerror}: check the path and its permissions") from e
+
+
+def _parse(data: bytes, file: Path) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(data) if data.lstrip().startswith(b"{") else _yaml(data)
+    except (msgspec.DecodeError, ValueError) as e:
+        raise KubeconfigError(f"{file} is not a kubeconfig: {str(e).splitlines()[0]}") from e
+    if not isinstance(document, dict):
+        raise KubeconfigError(f"{file} is not a kubeconfig: its top level is not a mapping")
+    return document
+
+
+def _yaml(data: bytes) -> Any:
+    import yaml  # noqa: PLC0415 - only where needed: it costs memory for the life of the agent
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(data, Loader=loader)  # noqa: S506 - a safe loader in both cases
+    except yaml.YAMLError as e:
+        raise ValueError(" ".join(str(e).split())) from e
+
+
+def _find(document: dict[str, Any], plural: str, singular: str, name: str, file: Path) -> dict[str, Any]:
+    entries = document.get(plural) or []
+    named = {str(e.get("name")): e for e in entries if isinstance(e, dict)} if isinstance(entries, list) else {}
+    found = named.get(name, {}).get(singular) if name else None
+    if isinstance(found, dict):
+        return found
+    if singular == "user" and name in named:
+        return {}
+    known = ", ".join(sorted(named)) or "none"
+    if not name:
+        raise KubeconfigError(f"{file} has no current-context: choose one with --context ({known})")
+    raise KubeconfigError(f"{file} has no {singular} {name!r}; it has: {known}")
+
+
+def _target(cluster: dict[str, Any], user: dict[str, Any], file: Path, origin: str) -> Target:
+    if cluster.get("proxy-url"):
+        raise KubeconfigError(
+            f"{origin} has proxy-url, which the agent does not use: run the agent where the API server is reached directly"
+        )
+    _refuse_old_ways(user, origin)
+    scheme, host, port, prefix = _server(str(cluster.get("server") or ""), origin)
+    tls = Tls(
+        ca=_material(cluster, "certificate-authority", file, origin),
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        certificate=_material(user, "client-certificate", file, origin),
+        key=_material(user, "client-key", file, origin),
+    )
+    if bool(tls.certificate) != bool(tls.key):
+        raise KubeconfigError(f"{origin} has a client certificate without its key, or a key without its certificate")
+    exec_spec = _exec(user["exec"], file, origin) if isinstance(user.get("exec"), dict) else None
+    token_file = str(user.get("tokenFile") or "")
+    target = Target(
+        scheme=scheme,
+        host=host,
+        port=port,
+        prefix=prefix,
+        tls=tls,
+        token="" if token_file else str(user.get("token") or ""),
+        token_file=str(file.parent / Path(token_file).expanduser()) if token_file else "",
+        exec=exec_spec,
+        origin=origin,
+    )
+    if not (target.token or target.token_file or exec_spec or tls.certificate):
+        raise KubeconfigError(f"{origin} has no credential: a token, tokenFile, client certificate or exec is needed")
+    return target
+
+
+def _refuse_old_ways(user: dict[str, Any], origin: str) -> None:
+    if user.get("auth-provider"):
+        raise KubeconfigError(f"{origin} uses auth-provider, which Kubernetes removed: use an exec plugin instead")
+    if user.get("username"):
+        raise KubeconfigError(f"{origin} uses basic authentication, which Kubernetes removed: use a token instead")
+    if user.get("as") or user.get("as-uid") or user.get("as-groups"):
+        raise KubeconfigError(f"{origin} impersonates somebody: the agent needs a credential that may impersonate by itself")
+
+
+def _server(server: str, origin: str) -> tuple[str, str, int, str]:
+    url = urlsplit(server if "://" in server else f"https://{server}")
+    try:
+        port = url.port
+    except ValueError as e:
+        raise KubeconfigError(f"{origin} has the server {server!r}, whose port is not a number") from e
+    host = url.hostname or ""
+    if url.scheme not in {"https", "http"} or not host or url.query or url.username:
+        raise KubeconfigError(f"{origin} has the server {server!r}, which is not an https:// URL")
+    if url.scheme == "http" and host not in {"127.0.0.1", "::1", "localhost"}:
+        raise KubeconfigError(f"{origin} reaches {server!r} without TLS, which is only taken on the loopback")
+    return url.scheme, host, port or (443 if url.scheme == "https" else 80), url.path.rstrip("/")
+
+
+def _material(entry: dict[str, Any], key: str, file: Path, origin: str) -> bytes:
+    """PEM from `<key>-data` (base64, which wins as in client-go) or from the file `<key>`, relative to the kubeconfig."""
+    if data := entry.get(f"{key}-data"):
+        try:
+            return binascii.a2b_base64(str(data))
+        except binascii.Error as e:
+            raise KubeconfigError(f"{origin}: {key}-data is not base64") from e
+    if path := entry.get(key):
+        return _read(file.parent / Path(str(path)).expanduser(), key)
+    return b""
+
+
+def _exec(spec: dict[str, Any], file: Path, origin: str) -> ExecSpec:
+    command = str(spec.get("command") or "")
+    version = str(spec.get("apiVersion") or "")
+    if version not in {"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"}:
+        raise KubeconfigError(f"{origin}: exec plugin {command!r} speaks {version!r}; v1 and v1beta1 are understood")
+    if not command:
+        raise KubeconfigError(f"{origin}: its exec plugin names no command")
+    if spec.get("interactiveMode") == "Always":
+        raise KubeconfigError(f"{origin}: exec plugin {command!r} needs a terminal, and the agent has none")
+    pairs = [e for e in spec.get("env") or [] if isinstance(e, dict)]
+    return ExecSpec(
+        command=str(file.parent / command) if os.sep in command else command,
+        args=tuple(str(a) for a in spec.get("args") or []),
+        env={str(e.get("name")): str(e.get("value") or "") for e in pairs},
+        api_version=version,
+        provide_cluster_info=bool(spec.get("provideClusterInfo")),
+        install_hint=" ".join(str(spec.get("installHint") or "").split())[:300],
+    )

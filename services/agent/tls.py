@@ -1,0 +1,56 @@
+"""TLS contexts towards the member's API server.
+
+Made from PROTOCOL_TLS_CLIENT rather than `ssl.create_default_context`: Python 3.13 adds VERIFY_X509_STRICT there, which
+refuses the authorities that many Kubernetes installers make. The ssl module reads client keys only from files, so a key
+lies in a private directory for the moment of loading.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+from services.agent.credentials import Credential
+from services.agent.kubeconfig import KubeconfigError, Tls
+
+
+def context(tls: Tls, credential: Credential) -> ssl.SSLContext:
+    """A client context that trusts `tls.ca` (or the system) and shows the credential's certificate if it has one.
+
+    Raises KubeconfigError when a certificate or key cannot be read.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_alpn_protocols(["http/1.1"])
+    if tls.insecure:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    else:
+        _trust(made, tls.ca)
+    if credential.certificate:
+        _show(made, credential)
+    return made
+
+
+def _trust(made: ssl.SSLContext, ca: bytes) -> None:
+    if not ca:
+        made.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        return
+    try:
+        made.load_verify_locations(cadata=ca.decode("ascii"))
+    except (ssl.SSLError, UnicodeDecodeError) as e:
+        raise KubeconfigError("the API server's certificate authority is not a PEM certificate") from e
+
+
+def _show(made: ssl.SSLContext, credential: Credential) -> None:
+    with tempfile.TemporaryDirectory(prefix="skerry-") as directory:
+        file = Path(directory) / "client.pem"
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(credential.certificate.rstrip() + b"\n" + credential.key)
+        try:
+            made.load_cert_chain(file)
+        except ssl.SSLError as e:
+            raise KubeconfigError("the client certificate and its key cannot be loaded, or do not belong together") from e
