@@ -1,0 +1,55 @@
+"""Metrics of the proxy, and its access log: one line per request, never a credential or a query's values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from skerry.telemetry import Registry, Value
+
+access = logging.getLogger("skerry.proxy.access")
+
+CODES = tuple(
+    str(code) for code in (101, 200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429)
+)
+FAILURES = tuple(str(code) for code in (431, 500, 502, 503, 504))
+CUT = "cut"
+"""Code of a request whose answer was begun and could not be finished."""
+CLASSES = ("interactive", "bulk", "host")
+RESETS = ("CANCEL", "PEER_LOST", "GAP", "LIMIT", "UPSTREAM", "GOAWAY", "REVOKED", "STALLED")
+
+
+class Metrics:
+    """All series that the proxy moves."""
+
+    def __init__(self, registry: Registry, live: Callable[[], float]) -> None:
+        self.registry = registry
+        self._requests = registry.counter(
+            "skerry_proxy_requests_total",
+            "Requests by answer and class.",
+            {"code": (*CODES, *FAILURES, CUT), "class": CLASSES},
+        )
+        self.seconds = registry.histogram(
+            "skerry_proxy_request_seconds", "Time from a request's head to the end of its answer.", {"class": CLASSES}
+        )
+        registry.gauge("skerry_proxy_streams_live", "Requests under way.", read=live)
+        self.received: Value = registry.counter(
+            "skerry_proxy_received_bytes_total", "Body bytes from members."
+        ).labels()
+        self.sent: Value = registry.counter("skerry_proxy_sent_bytes_total", "Body bytes to members.").labels()
+        self.resets = registry.counter("skerry_proxy_resets_total", "Streams reset, by code.", {"code": RESETS})
+        self.spdy = registry.counter(
+            "skerry_proxy_spdy_upgrades_total", "SPDY sessions: a lost one looks like a clean exit to kubectl exec."
+        ).labels()
+
+    def request(self, code: str, class_: str, seconds: float) -> None:
+        """Count one finished request."""
+        self._requests.labels(code, class_).value += 1
+        self.seconds.labels(class_).observe(seconds)
+
+
+def shown(target: bytes) -> str:
+    """A request target as it may be logged: the path, and the query's names without their values."""
+    path, mark, query = target.partition(b"?")
+    names = b"&".join(part.partition(b"=")[0] for part in query.split(b"&")) if mark else b""
+    return (path + mark + names)[:2048].decode("latin-1")

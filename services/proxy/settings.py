@@ -1,0 +1,49 @@
+"""Settings of the proxy process: how it reaches the bus, where it listens, and every limit, in one place.
+
+Hitting a limit is a 429, 431, 413 or 503 Status that says which. Each field is an environment variable
+`SKERRY_<NAME>`; secrets are files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from skerry.settings import Settings, about
+
+
+class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All numbers that bound what clients can take."""
+
+    streams: Annotated[int, about("Requests that one proxy carries at once.")] = 10_000
+    streams_per_user: Annotated[int, about("Requests of one user at once.")] = 4_000
+    streams_per_member: Annotated[int, about("Requests to one member at once.")] = 4_000
+    opens_per_second: Annotated[int, about("Requests that one user may start in one second.")] = 10_000
+    session_s: Annotated[float, about("Longest life of an upgraded session (exec, port-forward).")] = 8 * 3600.0
+    inline_bytes: Annotated[int, about("Request bodies up to this size travel in one message.")] = 256 * 1024
+    stalled_s: Annotated[float, about("A client that takes nothing of a response for so long is cut.")] = 60.0
+    grace_s: Annotated[float, about("What running requests get at shutdown.")] = 30.0
+
+
+class ProxySettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of one proxy process."""
+
+    bus_servers: Annotated[list[str], about("Addresses of the bus, tls://host:port, the preferred first.")]
+    bus_ca_file: Annotated[Path, about("Authority that signed the bus's certificate; nothing else is trusted.")]
+    bus_credentials_file: Annotated[Path, about("The proxy's user of the bus; read anew at each connect.")]
+    listen: Annotated[list[str], about("Where to listen, host:port.")] = ["127.0.0.1:8443"]
+    tls_cert_file: Annotated[Path | None, about("Certificate chain of the front door.")] = None
+    tls_key_file: Annotated[Path | None, about("Its private key.")] = None
+    host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
+
+
+def addresses(listen: list[str]) -> list[tuple[str, int]]:
+    """`host:port` strings as pairs; `[::1]:8443` and `:8443` too. ValueError names what cannot be read."""
+    return [_address(text) for text in listen]
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"SKERRY_LISTEN is {text!r}: use host:port, for example 127.0.0.1:8443")
+    return host.strip("[]") or "0.0.0.0", int(port)

@@ -1,0 +1,92 @@
+"""The decision table: who may do what, and as whom members see them."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.proxy.decide import Allowed, Denied, HostRequest, MemberRequest, decide, held
+from skerry.api.messages import Caller
+
+ALICE = Caller(user="alice", groups=("skerry:edit", "shop", "skerry:view", "system:masters"))
+NOBODY = Caller(user="nobody", groups=("shop",))
+ADMIN = Caller(user="admin", groups=("skerry:cluster-admin",))
+CLUSTERS = HostRequest("list", "skerry.dev", "clusters")
+
+
+def denied(caller: Caller, request: MemberRequest | HostRequest) -> str:
+    decision = decide(caller, request)
+    assert isinstance(decision, Denied)
+    assert decision.error.code == 403
+    return decision.error.message
+
+
+def test_only_built_in_groups_travel_and_the_user_gets_the_prefix() -> None:
+    assert decide(ALICE, MemberRequest("m1", "get", "pods")) == Allowed(
+        "skerry:alice", ("skerry:view", "skerry:edit"), (("skerry.dev/user", ("alice",)),)
+    )
+
+
+def test_the_host_leaves_verbs_on_members_to_the_members_own_rbac() -> None:
+    viewer = Caller(user="v", groups=("skerry:view",))
+    assert isinstance(decide(viewer, MemberRequest("m1", "delete", "pods")), Allowed)
+
+
+def test_without_a_built_in_group_every_cluster_is_the_same_403() -> None:
+    texts = {denied(NOBODY, MemberRequest(name, "get", "pods")).replace(name, "?") for name in ("m1", "unknown")}
+    assert len(texts) == 1
+
+
+def test_the_403_names_what_is_missing() -> None:
+    assert "skerry:view, skerry:edit, skerry:admin, skerry:cluster-admin" in denied(
+        NOBODY, MemberRequest("m1", "get", "pods")
+    )
+
+
+@pytest.mark.parametrize(
+    "request_", [MemberRequest("m1", "get", impersonates=True), CLUSTERS._replace(impersonates=True)]
+)
+def test_impersonation_by_the_caller_is_refused(request_: MemberRequest | HostRequest) -> None:
+    assert "--as" in denied(ADMIN, request_)
+
+
+@pytest.mark.parametrize(
+    "request_", [MemberRequest("m1", "get", "nodes", "proxy"), MemberRequest("m1", "proxy", "nodes", "")]
+)
+def test_the_kubelet_is_nobodys(request_: MemberRequest) -> None:
+    assert "nodes/proxy" in denied(ADMIN, request_)
+
+
+@pytest.mark.parametrize("user", ["system:admin", "system:serviceaccount:a:b", ""])
+def test_reserved_users_get_nowhere(user: str) -> None:
+    denied(Caller(user=user, groups=("skerry:cluster-admin",)), MemberRequest("m1", "get", "pods"))
+
+
+@pytest.mark.parametrize(
+    ("caller", "request_", "allowed"),
+    [
+        (ADMIN, CLUSTERS, True),
+        (ADMIN, HostRequest("delete", "skerry.dev", "clusters", name="m1"), True),
+        (ADMIN, HostRequest("create", "skerry.dev", "credentials"), True),
+        (ALICE, CLUSTERS, True),
+        (ALICE, HostRequest("watch", "skerry.dev", "clusters"), True),
+        (ALICE, HostRequest("delete", "skerry.dev", "clusters", name="m1"), False),
+        (ALICE, HostRequest("list", "skerry.dev", "credentials"), False),
+        (ALICE, HostRequest("create", "skerry.dev", "jointokens"), False),
+        (NOBODY, CLUSTERS, False),
+        (NOBODY, HostRequest("get"), True),
+    ],
+)
+def test_host_api(caller: Caller, request_: HostRequest, allowed: bool) -> None:
+    assert isinstance(decide(caller, request_), Allowed) is allowed
+
+
+def test_a_refused_host_request_reads_like_kubernetes() -> None:
+    message = denied(ALICE, HostRequest("delete", "skerry.dev", "clusters", name="m1"))
+    assert message.startswith(
+        'clusters.skerry.dev "m1" is forbidden: User "alice" cannot delete resource "clusters" in API group '
+        '"skerry.dev" at the cluster scope'
+    )
+
+
+def test_held_groups_are_not_repeated() -> None:
+    assert held(Caller(user="a", groups=("skerry:view", "skerry:view"))) == ("skerry:view",)

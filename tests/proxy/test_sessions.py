@@ -1,0 +1,110 @@
+"""Live requests: limits say which, and what is no longer allowed is cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.proxy.sessions import Session, Sessions
+from services.proxy.settings import Limits
+from skerry.errors import ServiceUnavailable, StatusError, TooManyRequests
+
+
+class Clock:
+    """Unix seconds that a test moves."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sessions(limits: Limits | None = None, clock: Clock | None = None) -> Sessions:
+    return Sessions(limits or Limits(), clock or Clock())
+
+
+def enter(
+    table: Sessions, user: str = "alice", member: str = "m1", expires: float = 1e9
+) -> tuple[Session, list[StatusError]]:
+    session = table.enter(user, f"credential-of-{user}", expires, member)
+    cut: list[StatusError] = []
+    session.cut = cut.append
+    return session, cut
+
+
+@pytest.mark.parametrize(
+    ("limits", "second", "text"),
+    [
+        (Limits(streams=1), ("bob", "m2"), "this host carries 1"),
+        (Limits(streams_per_user=1), ("alice", "m2"), "user 'alice' has 1"),
+        (Limits(streams_per_member=1), ("bob", "m1"), "cluster 'm1' has 1"),
+        (Limits(opens_per_second=1), ("alice", "m1"), "in one second"),
+    ],
+)
+def test_a_limit_says_which(limits: Limits, second: tuple[str, str], text: str) -> None:
+    table = sessions(limits)
+    enter(table, "alice", "m1")
+    with pytest.raises(TooManyRequests, match=text):
+        enter(table, *second)
+
+
+def test_what_left_does_not_count() -> None:
+    table = sessions(Limits(streams=1))
+    session, _ = enter(table)
+    table.leave(session)
+    table.leave(session)
+    enter(table)
+    assert len(table) == 1
+
+
+def test_opens_are_counted_per_second() -> None:
+    clock = Clock()
+    table = sessions(Limits(opens_per_second=1), clock)
+    enter(table)
+    clock.now += 1
+    enter(table)
+
+
+def test_a_revoked_credential_cuts_its_own_sessions_only() -> None:
+    table = sessions()
+    _, alice = enter(table, "alice")
+    _, bob = enter(table, "bob")
+    assert table.review(lambda name: name != "credential-of-alice", lambda _: True) == 1
+    assert [error.code for error in alice] == [401]
+    assert bob == []
+
+
+def test_an_expired_credential_cuts() -> None:
+    clock = Clock()
+    table = sessions(clock=clock)
+    _, cut = enter(table, expires=clock.now + 1)
+    table.review(lambda _: True, lambda _: True)
+    assert cut == []
+    clock.now += 1
+    table.review(lambda _: True, lambda _: True)
+    assert "expired" in cut[0].message
+
+
+def test_a_removed_member_cuts_its_sessions_and_not_those_of_the_host_api() -> None:
+    table = sessions()
+    _, member = enter(table, member="m1")
+    _, host = enter(table, member="")
+    table.review(lambda _: True, lambda _: False)
+    assert "was removed" in member[0].message
+    assert host == []
+
+
+def test_a_session_is_cut_once_and_keeps_the_first_reason() -> None:
+    table = sessions()
+    session, cut = enter(table)
+    table.review(lambda _: False, lambda _: True)
+    table.review(lambda _: False, lambda _: True)
+    table.end_all(ServiceUnavailable("shutdown"))
+    assert len(cut) == 1
+    assert session.was_cut is cut[0]
+
+
+def test_nothing_enters_while_draining() -> None:
+    table = sessions()
+    table.draining = True
+    with pytest.raises(ServiceUnavailable):
+        enter(table)
