@@ -1,0 +1,89 @@
+"""What the proxy and the agent say to each other about one stream, and the errors that they get."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from skerry.errors import GatewayTimeout, ServiceUnavailable, SkerryError
+from skerry.tunnel.codes import ResetCode
+
+StreamClass = Literal["interactive", "bulk"]
+Headers = list[tuple[bytes, bytes]]
+
+
+class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request on its way to a member.
+
+    `id` is the Audit-ID of the request (the proxy makes it; on the wire a shorter stream number is used). `method`,
+    `target` (origin form) and `headers` are the request as the member shall see it, without identity. `body` is the
+    inline part, at most 256 KiB; `end` says that nothing follows. An upgrade is opened with `end=False`.
+    `deadline_s` bounds the wait for the response head, counted from `Dialer.open`; ignored when `long_running`.
+    """
+
+    id: str
+    assertion: bytes
+    method: bytes
+    target: bytes
+    headers: Headers
+    class_: StreamClass = "interactive"
+    long_running: bool = False
+    deadline_s: float = 70.0
+    body: bytes = b""
+    end: bool = True
+    traceparent: str = ""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a second execution harms nobody: GET, HEAD and OPTIONS (RFC 9110 9.2.1) without an upgrade."""
+        return self.end and self.method in (b"GET", b"HEAD", b"OPTIONS")
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of the member's response, and the inline part of its body.
+
+    `length` is the Content-Length if the member gave one, None for chunked, close-delimited and upgraded bodies.
+    `end`: `body` is all of it; otherwise the rest follows from `Stream.receive`. Status 101 makes both directions raw.
+    """
+
+    status: int
+    reason: bytes = b""
+    headers: Headers
+    length: int | None = None
+    body: bytes = b""
+    end: bool = False
+
+
+class StreamReset(SkerryError):
+    """The stream is broken: never show what was received so far as complete. `message` is for people."""
+
+    def __init__(self, code: ResetCode, message: str = "", *, local: bool = False) -> None:
+        super().__init__(f"{code}: {message}" if message else str(code))
+        self.code = code
+        self.message = message
+        self.local = local
+
+
+class AnswerComplete(StreamReset):
+    """`send` came after the whole answer: the rest of the request body is not wanted. The answer is good."""
+
+
+class AgentAway(ServiceUnavailable):
+    """503: no agent of the member answers; nothing was executed. The proxy completes the text (since when)."""
+
+    def __init__(self, member: str, why: str = "its agent is not connected") -> None:
+        super().__init__(f"cluster {member} is away: {why}; nothing was executed", kind="clusters", name=member)
+        self.member = member
+
+
+class OutcomeUnknown(GatewayTimeout):
+    """504: sent, and no answer came in time or the tunnel broke before the head. A mutation may have happened."""
+
+    def __init__(self, member: str, why: str) -> None:
+        super().__init__(
+            f"cluster {member}: {why}; outcome unknown: check the object before repeating a change",
+            kind="clusters",
+            name=member,
+        )
+        self.member = member
