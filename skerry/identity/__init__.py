@@ -1,0 +1,1 @@
+"""Who is calling: keys, NATS credentials, signed assertions, certificates."""

@@ -1,0 +1,72 @@
+"""The text of a join token: `skerry-join-` + base64url(JSON of `Token`) + CRC-32 of the JSON in 8 hex digits.
+
+People paste it, so damage is told apart from refusal before anything is asked of the host.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+import zlib
+
+import msgspec
+
+from skerry.api.messages import FORMAT, Token
+from skerry.errors import BadRequest, Unauthorized
+
+PREFIX = "skerry-join-"
+_AGAIN = "copy the whole token again, or make a new one: skerry token create NAME"
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+def encode(token: Token) -> str:
+    """The text of a token: one word, safe in a shell and in a URL."""
+    body = msgspec.json.encode(token)
+    return f"{PREFIX}{base64.urlsafe_b64encode(body).rstrip(b'=').decode()}{zlib.crc32(body):08x}"
+
+
+def decode(text: str, now: float | None = None) -> Token:
+    """The token in `text`.
+
+    BadRequest if it is garbled or of a newer format (naming both), Unauthorized if it ended before `now` (seconds
+    since the epoch; default: this machine's clock).
+    """
+    body = _body(text.strip())
+    try:
+        found = msgspec.json.decode(body, type=_Format).format
+        if found > FORMAT:
+            raise BadRequest(
+                f"the join token has format {found}, this skerry reads up to {FORMAT}: upgrade skerry here"
+            )
+        token = msgspec.json.decode(body, type=Token)
+    except msgspec.DecodeError as e:
+        raise BadRequest(f"the join token is garbled: {_AGAIN}") from e
+    _refuse_expired(token, time.time() if now is None else now)
+    return token
+
+
+def _body(text: str) -> bytes:
+    if not text.startswith(PREFIX):
+        raise BadRequest(f"this is not a join token (it starts with {PREFIX}): {_AGAIN}")
+    encoded, checksum = text[len(PREFIX) : -8], text[-8:]
+    try:
+        body = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as e:
+        raise BadRequest(f"the join token is garbled: {_AGAIN}") from e
+    if f"{zlib.crc32(body):08x}" != checksum:
+        raise BadRequest(f"the join token is garbled: {_AGAIN}")
+    return body
+
+
+def _refuse_expired(token: Token, now: float) -> None:
+    if now >= token.expires:
+        minutes = int((now - token.expires) // 60)
+        ended = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(token.expires))
+        raise Unauthorized(
+            f"the join token for {token.name} expired {minutes} min ago, at {ended} UTC by this machine's clock: "
+            f"check the clock, or make a new one: skerry token create {token.name}"
+        )
