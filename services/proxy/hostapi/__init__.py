@@ -1,0 +1,15 @@
+"""The host API: Kubernetes' conventions over any declared kind.
+
+    api = HostApi(cache, bus, KINDS, live)
+    await api.handle(exchange, caller, authorize)
+
+Reads and watches come from the cache, writes go to the owning service over the bus. No handler knows a kind by name:
+what differs between kinds is in their declarations (skerry/api/kinds.py) and in the rules of their owners.
+"""
+
+from __future__ import annotations
+
+from services.proxy.hostapi.api import HostApi
+from services.proxy.hostapi.attributes import Attributes, Authorize, Live
+
+__all__ = ["Attributes", "Authorize", "HostApi", "Live"]

@@ -1,0 +1,27 @@
+"""What the host API asks of its surroundings: who may do what, and the cells that only a proxy knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+class Attributes(NamedTuple):
+    """One request as authorization sees it, in the words of Kubernetes' authorizer.Attributes."""
+
+    verb: str
+    """get, list, watch, create, update, patch, delete or deletecollection; for discovery the HTTP method."""
+    group: str = ""
+    resource: str = ""
+    """The plural; empty for a path that is no resource (discovery): `path` has it."""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+Authorize = Callable[[Attributes], None]
+"""Raises Forbidden, or NotFound where the caller may not even know; returns if the request is allowed."""
+
+Live = Callable[[str], Mapping[str, object]]
+"""From an object's name to the values of the columns that declare `live`; empty where nothing is known."""

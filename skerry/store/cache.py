@@ -1,0 +1,254 @@
+"""Every object of some kinds in memory, fed by one watch of the bucket.
+
+Reads and watches of the host API, authentication and presence all come from here, so any replica answers them without
+asking anybody; `current` is for reads that must not be older than the store. After a lost connection the watch fills
+again: running watches get the difference, new ones that start before it get 410, because what happened in between is
+known in its result only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from skerry import subjects
+from skerry.api.kinds import Kind
+from skerry.bus import Bucket, Entry, Filled, Resync
+from skerry.errors import GatewayTimeout, ServiceUnavailable
+from skerry.store.documents import Item, unseal
+from skerry.store.ring import Change, Ring, Watch
+
+log = logging.getLogger("skerry.store")
+
+RING = 1024
+"""Changes kept per kind at least; a watch that is further behind lists again."""
+CURRENT_S = 3.0
+"""How long a consistent read waits for the cache (as the API server does for ResourceVersionTooLarge)."""
+
+
+Listener = Callable[[Change], None]
+
+
+class Tombstone(msgspec.Struct, frozen=True, gc=False):
+    """A deleted object whose final state still lies in the bucket."""
+
+    namespace: str
+    name: str
+    revision: int
+    deleted: str
+    """Its deletionTimestamp."""
+
+
+class _Shelf:
+    """All that the cache has of one kind. Keys are (namespace, name)."""
+
+    def __init__(self, size: int) -> None:
+        self.items: dict[tuple[str, str], Item] = {}
+        self.tombstones: dict[tuple[str, str], Tombstone] = {}
+        self.ring = Ring(size)
+        self.listeners: list[Listener] = []
+
+
+class Cache:
+    """The objects of `kinds`, as of `revision`.
+
+    A task must run `feed`; until `filled` is set the cache is empty and must not be believed.
+    """
+
+    def __init__(self, kinds: Iterable[Kind], *, ring: int = RING) -> None:
+        self.kinds = tuple(kinds)
+        self._shelves = {(kind.group, kind.kind.lower()): _Shelf(ring) for kind in self.kinds}
+        self.revision = 0
+        """Everything up to this revision of the bucket is in the cache."""
+        self.filled = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._leader: Bucket | None = None
+        self._asking: asyncio.Future[int] | None = None
+        self._staged: dict[str, Entry] | None = {}
+
+    def _shelf(self, kind: Kind) -> _Shelf:
+        return self._shelves[kind.group, kind.kind.lower()]
+
+    # Reading
+
+    def get(self, kind: Kind, name: str, namespace: str = "") -> Item | None:
+        """The object, or None."""
+        return self._shelf(kind).items.get((namespace, name))
+
+    def list(self, kind: Kind, namespace: str = "") -> list[Item]:
+        """Objects of a kind in the order of namespace and name; all namespaces for `""`."""
+        items = self._shelf(kind).items
+        return [items[key] for key in sorted(items) if not namespace or key[0] == namespace]
+
+    def watch(self, kind: Kind, since: int | None = None) -> Watch:
+        """Changes of a kind after revision `since` (default: from now). Gone if that is before the horizon."""
+        return Watch(self._shelf(kind).ring, self.revision if since is None else since)
+
+    def on_change(self, kind: Kind, listener: Listener) -> Callable[[], None]:
+        """Call `listener(change)` inline for every change of a kind, the first fill included; returns how to stop.
+
+        A listener must be quick and must not raise.
+        """
+        listeners = self._shelf(kind).listeners
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
+
+    def tombstones(self, kind: Kind) -> tuple[Tombstone, ...]:
+        """Deleted objects of a kind whose final state has not been purged."""
+        return tuple(self._shelf(kind).tombstones.values())
+
+    async def current(self, timeout_s: float = CURRENT_S) -> int:
+        """Wait until the cache holds everything that was stored before this call; the revision asked of the leader.
+
+        Concurrent calls share a question, but none shares one that was asked before it. GatewayTimeout,
+        ServiceUnavailable.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                revision = await self._last_revision()
+                await self.reached(revision)
+        except TimeoutError:
+            raise GatewayTimeout(
+                "the store did not answer in time, so this read cannot be shown to be current: try again in a moment"
+            ) from None
+        return revision
+
+    async def reached(self, revision: int) -> None:
+        """Wait, without a limit, until the cache is at `revision` and filled."""
+        await self.filled.wait()
+        while self.revision < revision:
+            moved = self._moved
+            await moved.wait()
+
+    async def _last_revision(self) -> int:
+        """Coalesced: one question is on its way, and everybody who came meanwhile shares the next one."""
+        before = self._asking
+        if before is not None:
+            await asyncio.wait([before])
+        if self._asking is before or self._asking is None:
+            self._asking = asyncio.ensure_future(self._ask())
+            self._asking.add_done_callback(_heard)
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> int:
+        if self._leader is None:
+            raise ServiceUnavailable("the store is not connected yet: try again in a moment", retry_after_s=1)
+        return await self._leader.last_revision()
+
+    # Feeding
+
+    async def feed(self, bucket: Bucket) -> None:
+        """Keep the cache in step with the bucket until cancelled; the watch survives lost connections by itself."""
+        self._leader = bucket
+        async with bucket.watch() as watch:
+            async for event in watch:
+                self.take(event)
+
+    def take(self, event: Entry | Filled | Resync) -> None:
+        """One event of the bucket's watch.
+
+        A first fill, and one after a Resync, is staged and takes effect as a whole: readers never see half of it.
+        """
+        if isinstance(event, Entry):
+            if self._staged is None:
+                self._apply(event)
+            else:
+                self._staged[event.key] = event
+        elif isinstance(event, Filled):
+            self._complete(event.revision)
+        else:
+            log.warning("the watch of the store starts over", extra={"reason": event.reason})
+            self._staged = {}
+
+    def _apply(self, entry: Entry) -> None:
+        if entry.revision <= self.revision:
+            return
+        try:
+            self._place(entry)
+        except (ValueError, msgspec.DecodeError):
+            log.exception("unreadable entry in the store", extra={"key": entry.key, "revision": entry.revision})
+        self._move(entry.revision)
+
+    def _place(self, entry: Entry) -> None:
+        group, kind, namespace, name = subjects.parse_key(entry.key)
+        shelf = self._shelves.get((group, kind))
+        if shelf is None:
+            return
+        key = namespace, name
+        old = shelf.items.get(key)
+        new = None if entry.value is None else unseal(entry.value, entry.revision)
+        if new is None or new.deleted:
+            self._remove(shelf, key, entry.revision, new)
+            return
+        shelf.tombstones.pop(key, None)
+        if old is not None and old.uid != new.uid:
+            self._remove(shelf, key, entry.revision, None)
+            old = None
+        shelf.items[key] = new
+        self._tell(shelf, Change(entry.revision, old, new))
+
+    def _remove(self, shelf: _Shelf, key: tuple[str, str], revision: int, final: Item | None) -> None:
+        if final is None:
+            shelf.tombstones.pop(key, None)
+        else:
+            deleted = str(final.document()["metadata"].get("deletionTimestamp", ""))
+            shelf.tombstones[key] = Tombstone(*key, revision, deleted)
+        old = shelf.items.pop(key, None)
+        if old is not None:
+            self._tell(shelf, Change(revision, old, None, final))
+
+    def _tell(self, shelf: _Shelf, change: Change) -> None:
+        shelf.ring.append(change)
+        for listener in shelf.listeners:
+            listener(change)
+
+    def _move(self, revision: int) -> None:
+        if revision > self.revision:
+            self.revision = revision
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+
+    def _complete(self, revision: int) -> None:
+        """A fill or a resume is done. New watches start here; running ones go on unless they missed a deletion."""
+        staged, self._staged = self._staged, None
+        expire = False
+        if staged is not None:
+            expire = self._restart(revision) | self._forget_absent(staged, revision)
+            for entry in sorted(staged.values(), key=lambda entry: entry.revision):
+                self._apply(entry)
+        self._move(revision)
+        for shelf in self._shelves.values():
+            shelf.ring.reset(self.revision, expire=expire)
+        self.filled.set()
+
+    def _restart(self, revision: int) -> bool:
+        """Whether the bucket is another one than before, with lower revisions: then everything starts over."""
+        if revision >= self.revision:
+            return False
+        log.error("the store's revisions went back", extra={"revision": revision, "before": self.revision})
+        for shelf in self._shelves.values():
+            for key in list(shelf.items):
+                self._remove(shelf, key, self.revision, None)
+            shelf.tombstones.clear()
+        self.revision = 0
+        return True
+
+    def _forget_absent(self, staged: dict[str, Entry], revision: int) -> bool:
+        """Remove what the fill does not show: it was purged while nobody looked. Whether there was any."""
+        found = False
+        for (group, kind), shelf in self._shelves.items():
+            for key in [k for k in shelf.items if subjects.key(group, kind, *k) not in staged]:
+                self._remove(shelf, key, revision, None)
+                found = True
+            for key in [k for k in shelf.tombstones if subjects.key(group, kind, *k) not in staged]:
+                del shelf.tombstones[key]
+        return found
+
+
+def _heard(asked: asyncio.Future[int]) -> None:
+    """An error belongs to those who wait; when nobody does any more it is no news."""
+    if not asked.cancelled():
+        asked.exception()

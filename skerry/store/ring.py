@@ -1,0 +1,131 @@
+"""The last changes of one kind, so that a watch can start in the past and be told the truth about what it missed.
+
+A key-value watch is not a Kubernetes watch: it has a history of one and its deletes have no body. A ring keeps
+(revision, old, new) for the changes that this process saw; whether a watcher sees ADDED, MODIFIED or DELETED follows
+from old and new under its own selector. What lies before the horizon cannot be told: 410, and the client lists again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from skerry.errors import Gone
+from skerry.store.documents import Item
+
+
+class Change(NamedTuple):
+    """One change of one object: `old` is None for a creation, `new` is None for a deletion.
+
+    `final` is the body of a deleted object as it was stored last, at the revision of the deletion.
+    """
+
+    revision: int
+    old: Item | None
+    new: Item | None
+    final: Item | None = None
+
+
+class Ring:
+    """Changes of one kind in the order of their revisions, at most `size` of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._revisions: list[int] = []
+        self._changes: list[Change] = []
+        self._arrived = asyncio.Event()
+        self.horizon = 0
+        """The oldest revision after which this ring knows every change."""
+        self.dropped = 0
+        """The last revision that was cut off for want of room: a running watch before it has missed something."""
+        self.broken = 0
+        """Moves when running watches must end: they could have missed something."""
+
+    def append(self, change: Change) -> None:
+        """Record a change and wake the watchers."""
+        self._revisions.append(change.revision)
+        self._changes.append(change)
+        if len(self._changes) > self._size * 2:
+            self._trim()
+        self.wake()
+
+    def _trim(self) -> None:
+        cut = len(self._changes) - self._size
+        self.dropped = self._revisions[cut - 1]
+        self.horizon = max(self.horizon, self.dropped)
+        del self._revisions[:cut]
+        del self._changes[:cut]
+
+    def reset(self, horizon: int, *, expire: bool) -> None:
+        """From now on watches start at `horizon` or later; with `expire` those that run end with 410 too."""
+        self.horizon = horizon
+        if expire:
+            self.broken += 1
+            self._revisions.clear()
+            self._changes.clear()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every watcher look again."""
+        self._arrived.set()
+        self._arrived = asyncio.Event()
+
+    @property
+    def arrived(self) -> asyncio.Event:
+        """Set at the next change; take a new one after each look."""
+        return self._arrived
+
+    def after(self, revision: int) -> list[Change]:
+        """Changes beyond `revision`."""
+        return self._changes[bisect_right(self._revisions, revision) :]
+
+
+class Watch:
+    """A position in a ring. Iterate it for changes; it ends by raising Gone, or when its task is cancelled.
+
+    A watcher that is slower than the ring is long gets 410: memory per watcher is one integer.
+    """
+
+    def __init__(self, ring: Ring, since: int) -> None:
+        if since < ring.horizon:
+            raise too_old(since, ring.horizon)
+        self._ring = ring
+        self._broken = ring.broken
+        self.revision = since
+
+    def take(self) -> list[Change]:
+        """What has happened since the last call, without waiting. Gone if the ring has moved past this watch."""
+        ring = self._ring
+        if ring.broken != self._broken or self._lost():
+            raise too_old(self.revision, ring.horizon)
+        changes = ring.after(self.revision)
+        if changes:
+            self.revision = changes[-1].revision
+        return changes
+
+    def _lost(self) -> bool:
+        return self._ring.dropped > self.revision
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Until something may have happened; False after `timeout_s`."""
+        event = self._ring.arrived
+        if self._ring.after(self.revision) or self._ring.broken != self._broken:
+            return True
+        try:
+            await asyncio.wait_for(event.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def __aiter__(self) -> AsyncIterator[Change]:
+        while True:
+            for change in self.take():
+                yield change
+            await self.wait()
+
+
+def too_old(since: int, horizon: int) -> Gone:
+    """410 as the API server words it."""
+    return Gone(f"too old resource version: {since} ({horizon})")

@@ -1,0 +1,257 @@
+"""The owning service's side: create, update and delete with compare-and-set, and the rules every kind shares.
+
+A write carries a write id inside its value. When the bus loses an acknowledgement the write is repeated with the same
+expected revision; a conflict is then checked against the stored value, because it may be a conflict with oneself. A
+delete is a compare-and-set put of the final object marked deleted, so that watchers everywhere get its body; the key is
+purged later.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from skerry import subjects
+from skerry.api.kinds import Kind
+from skerry.bus import Bucket
+from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, NotFound, ServiceUnavailable, StatusError
+from skerry.store.documents import Document, Item, item, rfc3339, seal, unseal, utc_now
+
+ATTEMPTS = 3
+"""A write whose outcome is unknown is repeated this often in all."""
+
+
+Change = Callable[[Document], Document | None]
+"""Takes the current document (its own copy) and returns the wanted one; None leaves the object as it is."""
+
+
+def new_write_id() -> str:
+    """A write id: 64 random bits are enough to tell apart the writes of one key."""
+    return secrets.token_urlsafe(8)
+
+
+class Store:
+    """Objects of one kind, for the service that owns it. Every method answers with what is stored."""
+
+    def __init__(self, bucket: Bucket, kind: Kind, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.kind = kind
+        self._bucket = bucket
+        self._clock = clock
+
+    def key(self, name: str, namespace: str = "") -> str:
+        """The object's key in the bucket."""
+        return subjects.key(self.kind.group, self.kind.kind, namespace, name)
+
+    async def find(self, name: str, namespace: str = "") -> Item | None:
+        """The object as the bucket has it now, or None."""
+        found = await self._read(self.key(name, namespace))
+        return None if found is None or found.deleted else found
+
+    async def get(self, name: str, namespace: str = "") -> Item:
+        """The object as the bucket has it now. NotFound."""
+        found = await self.find(name, namespace)
+        if found is None:
+            raise self.not_found(name)
+        return found
+
+    async def create(self, document: Document, *, write_id: str = "") -> Item:
+        """Store a new object: uid, creationTimestamp and generation 1 are set here. AlreadyExists.
+
+        The uid of the document is kept if there is one. `document` needs metadata.name.
+        """
+        new = self.stamped(document)
+        name, namespace = new["metadata"]["name"], new["metadata"].get("namespace", "")
+        key, write_id = self.key(name, namespace), write_id or new_write_id()
+        before = await self._read(key)
+        if before is not None and not before.deleted:
+            if write_id in before.writes:
+                return before
+            raise self.already_exists(name)
+        try:
+            return await self._put(key, new, 0 if before is None else before.revision, (write_id,))
+        except Conflict as error:
+            raise self.already_exists(name) from error
+
+    def stamped(self, document: Document) -> Document:
+        """`document` as create would store it now."""
+        metadata = {k: v for k, v in document.get("metadata", {}).items() if k != "resourceVersion"}
+        metadata.setdefault("uid", str(uuid.uuid4()))
+        metadata |= {"creationTimestamp": rfc3339(self._clock()), "generation": 1}
+        head = {"apiVersion": self.kind.api_version, "kind": self.kind.kind}
+        return {**document, **head, "metadata": metadata}
+
+    async def update(self, before: Item, document: Document, *, write_id: str = "") -> Item:
+        """Replace `before` by `document`. Conflict if it changed meanwhile.
+
+        Status is the caller's to keep or to change; uid and creationTimestamp stay; generation moves with everything
+        but metadata and status. Nothing is written when nothing changed.
+        """
+        old = before.document()
+        new = {**document, "apiVersion": old["apiVersion"], "kind": old["kind"]}
+        fixed = {key: old["metadata"][key] for key in _FIXED if key in old["metadata"]}
+        moved = _spec(old) != _spec(new)
+        generation = old["metadata"].get("generation", 1) + moved
+        new["metadata"] = {**document.get("metadata", {}), **fixed, "generation": generation}
+        if {**new, "metadata": {**new["metadata"], "resourceVersion": str(before.revision)}} == old:
+            return before
+        write_id = write_id or new_write_id()
+        key = self.key(before.name, before.namespace)
+        return await self._put(key, new, before.revision, (write_id, *before.writes))
+
+    async def modify(self, name: str, change: Change, namespace: str = "") -> Item:
+        """Read, change, write, and again if somebody else was faster. NotFound."""
+        while True:
+            before = await self.get(name, namespace)
+            wanted = change(before.document())
+            if wanted is None:
+                return before
+            try:
+                return await self.update(before, wanted)
+            except Conflict:
+                continue
+
+    async def delete(
+        self, name: str, namespace: str = "", *, uid: str = "", resource_version: str = "", write_id: str = ""
+    ) -> Item:
+        """Delete, or only mark with deletionTimestamp while finalizers are left.
+
+        NotFound; Conflict when a precondition (`uid`, `resource_version`) does not hold. The answer's `deleted` says
+        whether the object is gone.
+        """
+        while True:
+            before = await self._read(self.key(name, namespace))
+            if before is not None and before.deleted and write_id and write_id in before.writes:
+                return before
+            if before is None or before.deleted:
+                raise self.not_found(name)
+            self._check(before, uid, resource_version)
+            try:
+                return await self._delete(before, write_id or new_write_id())
+            except Conflict:
+                continue
+
+    async def _delete(self, before: Item, write_id: str) -> Item:
+        document = before.document()
+        metadata = document["metadata"]
+        marked = "deletionTimestamp" in metadata
+        if marked and metadata.get("finalizers"):
+            return before
+        metadata.setdefault("deletionTimestamp", rfc3339(self._clock()))
+        metadata.setdefault("deletionGracePeriodSeconds", 0)
+        writes = (write_id, *before.writes)
+        key = self.key(before.name, before.namespace)
+        return await self._put(key, document, before.revision, writes, deleted=not metadata.get("finalizers"))
+
+    async def finalize(self, name: str, finalizer: str, namespace: str = "") -> None:
+        """Take `finalizer` off; an object that waited for deletion and has none left is deleted. Idempotent."""
+
+        def without(document: Document) -> Document | None:
+            left = [f for f in document["metadata"].get("finalizers", []) if f != finalizer]
+            return {**document, "metadata": {**document["metadata"], "finalizers": left}}
+
+        try:
+            after = await self.modify(name, without, namespace)
+            if "deletionTimestamp" in after.document()["metadata"]:
+                await self.delete(name, namespace, uid=after.uid)
+        except NotFound:
+            return
+
+    async def purge(self, name: str, revision: int, namespace: str = "") -> bool:
+        """Forget a deleted object for good, if `revision` is still its last; whether that was so."""
+        try:
+            await self._bucket.purge(self.key(name, namespace), revision)
+        except Conflict:
+            return False
+        return True
+
+    # Reading and writing the bucket
+
+    async def _read(self, key: str) -> Item | None:
+        entry = await self._bucket.get(key)
+        return None if entry is None or entry.value is None else unseal(entry.value, entry.revision)
+
+    async def _put(
+        self, key: str, document: Document, revision: int, writes: tuple[str, ...], *, deleted: bool = False
+    ) -> Item:
+        """One compare-and-set; `revision` 0 means that the key must not exist. Conflict, or the error of the bus."""
+        value = seal(document, writes=writes, deleted=deleted)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                stored = await self._write(key, value, revision)
+            except (Conflict, AlreadyExists) as error:
+                return await self._own(key, writes[0], error)
+            except (ServiceUnavailable, GatewayTimeout) as error:
+                if attempt == ATTEMPTS:
+                    raise self._unknown(error) from error
+                continue
+            return item(document, stored, writes=writes, deleted=deleted)
+        raise AssertionError("unreachable")
+
+    def _write(self, key: str, value: bytes, revision: int) -> Awaitable[int]:
+        return self._bucket.update(key, value, revision) if revision else self._bucket.create(key, value)
+
+    async def _own(self, key: str, write_id: str, error: StatusError) -> Item:
+        """What is stored, if it carries our write id: the conflict was with ourselves."""
+        found = await self._read(key)
+        if found is not None and write_id in found.writes:
+            return found
+        raise self.conflict(key) from error
+
+    def _check(self, before: Item, uid: str, resource_version: str) -> None:
+        if uid and uid != before.uid:
+            raise self._precondition(before.name, f"UID in precondition: {uid}, UID in object meta: {before.uid}")
+        if resource_version and resource_version != str(before.revision):
+            raise self._precondition(
+                before.name,
+                f"ResourceVersion in precondition: {resource_version}, ResourceVersion in object meta: {before.revision}",
+            )
+
+    # Errors, worded as the API server words them
+
+    def not_found(self, name: str) -> NotFound:
+        """404 for an object of this kind."""
+        return NotFound(f'{self._resource} "{name}" not found', kind=self.kind.plural, group=self.kind.group, name=name)
+
+    def already_exists(self, name: str) -> AlreadyExists:
+        """409 for an object of this kind."""
+        return AlreadyExists(
+            f'{self._resource} "{name}" already exists', kind=self.kind.plural, group=self.kind.group, name=name
+        )
+
+    def conflict(self, key: str) -> Conflict:
+        """409: somebody else was faster."""
+        name = subjects.parse_key(key)[3]
+        return Conflict(
+            f'Operation cannot be fulfilled on {self._resource} "{name}": the object has been modified; please apply '
+            "your changes to the latest version and try again",
+            kind=self.kind.plural,
+            group=self.kind.group,
+            name=name,
+        )
+
+    def _precondition(self, name: str, which: str) -> Conflict:
+        return Conflict(
+            f'Operation cannot be fulfilled on {self._resource} "{name}": Precondition failed: {which}',
+            kind=self.kind.plural,
+            group=self.kind.group,
+            name=name,
+        )
+
+    def _unknown(self, error: StatusError) -> GatewayTimeout:
+        return GatewayTimeout(
+            f"the store did not confirm the write of a {self.kind.kind}, which may or may not have happened: read it "
+            f"back before you repeat it ({error.message})"
+        )
+
+    @property
+    def _resource(self) -> str:
+        return f"{self.kind.plural}.{self.kind.group}" if self.kind.group else self.kind.plural
+
+
+_FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+def _spec(document: Document) -> Document:
+    return {k: v for k, v in document.items() if k not in ("metadata", "status", "apiVersion", "kind")}
