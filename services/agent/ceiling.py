@@ -1,0 +1,120 @@
+"""The ceiling: what the member's own administrator allows at most, and the host cannot lift. Pure.
+
+A request is classified exactly as the API server classifies it (skerry/httpwire/requestinfo.py, a port of its
+RequestInfo resolver): exec, attach, port-forward and proxy are GETs over WebSocket, so the HTTP method says nothing.
+`nodes/*/proxy` (the kubelet's API: code in any pod) is refused whatever the ceiling.
+
+A namespaces ceiling refuses what names no namespace. From the path alone a list of pods over all namespaces and a list
+of nodes look alike, so both are refused: a ceiling that guesses would leak.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from skerry.api.v1alpha1 import Ceiling
+
+READS = frozenset({"get", "list", "watch"})
+EXEC_LIKE = frozenset({("pods", "exec"), ("pods", "attach"), ("pods", "portforward"), ("pods", "proxy"), ("services", "proxy")})
+DISCOVERY = ("/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz")
+"""Paths that say nothing about any namespace's content."""
+SELF_REVIEWS = frozenset(
+    {
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+        ("authentication.k8s.io", "selfsubjectreviews"),
+    }
+)
+"""POSTs that write nothing: a caller asks about itself."""
+
+
+class Attributes(Protocol):
+    """What is decided on: the fields of httpwire's RequestInfo, or of a SelfSubjectAccessReview."""
+
+    @property
+    def verb(self) -> str:
+        """get, list, watch, create, …; the lower-case HTTP method for a path that is no resource."""
+
+    @property
+    def api_group(self) -> str:
+        """Empty for core."""
+
+    @property
+    def namespace(self) -> str:
+        """Empty for none."""
+
+    @property
+    def resource(self) -> str:
+        """Plural, lower case."""
+
+    @property
+    def subresource(self) -> str:
+        """Empty for none."""
+
+    @property
+    def is_resource(self) -> bool:
+        """False for discovery and the like."""
+
+    @property
+    def path(self) -> str:
+        """The decoded path."""
+
+
+def is_self_review(info: Attributes) -> bool:
+    """Whether the request is a SelfSubject*Review: its answer is intersected with the ceiling (reviews.py)."""
+    return info.is_resource and info.verb == "create" and (info.api_group, info.resource) in SELF_REVIEWS
+
+
+def refusal(ceiling: Ceiling, info: Attributes) -> str:
+    """Why the request may not leave the agent, naming the ceiling; empty if it may."""
+    if _is_node_proxy(info):
+        return "nodes/proxy is never reached through Skerry: it would run code in every pod of the node"
+    if ceiling == Ceiling() or is_self_review(info):
+        return ""
+    return _read_only(ceiling, info) or _no_exec(ceiling, info) or _namespaces(ceiling, info)
+
+
+def _is_node_proxy(info: Attributes) -> bool:
+    return info.is_resource and info.resource == "nodes" and (info.subresource == "proxy" or info.verb == "proxy")
+
+
+def _is_exec_like(info: Attributes) -> bool:
+    if not info.is_resource or info.api_group:
+        return False
+    return (info.resource, info.subresource) in EXEC_LIKE or (info.verb == "proxy" and info.resource in {"pods", "services"})
+
+
+def _read_only(ceiling: Ceiling, info: Attributes) -> str:
+    if not ceiling.read_only:
+        return ""
+    reads = info.verb in READS if info.is_resource else info.verb in {"get", "head", "options"}
+    if reads and not _is_exec_like(info):
+        return ""
+    return f"{_what(info)} is refused by this member's ceiling: its administrator allows reading only (--read-only)"
+
+
+def _no_exec(ceiling: Ceiling, info: Attributes) -> str:
+    if not ceiling.no_exec or not _is_exec_like(info):
+        return ""
+    return f"{_what(info)} is refused by this member's ceiling: no exec, attach, port-forward or proxy (--no-exec)"
+
+
+def _namespaces(ceiling: Ceiling, info: Attributes) -> str:
+    if not ceiling.namespaces:
+        return ""
+    allowed = ", ".join(ceiling.namespaces)
+    if info.is_resource:
+        if info.namespace in ceiling.namespaces:
+            return ""
+        where = f"in namespace {info.namespace!r}" if info.namespace else "without a namespace"
+        return f"{_what(info)} {where} is refused by this member's ceiling: only --namespaces {allowed}"
+    if any(info.path == p or info.path.startswith(p + "/") for p in DISCOVERY):
+        return ""
+    return f"{info.path} is refused by this member's ceiling: only --namespaces {allowed}, and discovery"
+
+
+def _what(info: Attributes) -> str:
+    if not info.is_resource:
+        return f"{info.verb} {info.path}"
+    resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    return f"{info.verb} {resource}"

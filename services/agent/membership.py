@@ -1,0 +1,129 @@
+"""Becoming and staying a member: the join with a token, and new user JWTs while the Cluster exists.
+
+Both are idempotent. The agent's key is stored before it asks, and the registry binds a token to the first key that used
+it, so an answer that got lost is asked for again with the same key and gets the same answer.
+"""
+
+from __future__ import annotations
+
+import binascii
+import logging
+import os
+import time
+
+import msgspec
+
+from services.agent.model import HostClock
+from services.agent.store import Membership, Store
+from skerry import bus, subjects
+from skerry.api.messages import FORMAT, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
+from skerry.errors import Gone, NotFound, ServiceUnavailable, SkerryError, StatusError
+from skerry.identity.creds import Credentials
+from skerry.identity.nkey import KeyPair
+
+log = logging.getLogger("skerry.agent")
+
+JOIN_TIMEOUT_S = 10.0
+ATTEMPTS = 3
+_encode = msgspec.json.Encoder().encode
+
+
+class JoinRefused(SkerryError):
+    """The host refused the join; asking again with the same token gets the same answer."""
+
+
+class JoinUnanswered(SkerryError):
+    """Nobody answered the join. The key is kept, so the same command may simply be run again."""
+
+
+class Removed(SkerryError):
+    """The host ended this membership; only a new token helps."""
+
+
+def bus_settings(servers: list[str], ca: str, name: str, *, bulk: bool = False) -> bus.Settings:
+    """How an agent reaches the bus: pings every 5 s, on bulk connections every 30 s (data-plane.md), twice."""
+    return bus.Settings(servers=tuple(servers), ca_pem=ca, name=name, ping_s=30.0 if bulk else 5.0)
+
+
+async def join(connection: bus.Connection, token: Token, request: JoinRequest) -> JoinAnswer:
+    """Ask to join, again if the answer was lost. Raises JoinRefused or JoinUnanswered."""
+    problem = "no answer"
+    for _ in range(ATTEMPTS):
+        try:
+            reply = await connection.request(
+                subjects.join(token.jti), _encode(request), timeout_s=JOIN_TIMEOUT_S
+            )
+        except StatusError as e:
+            if e.code < 500:
+                raise JoinRefused(e.message) from e
+            problem = e.message
+            if isinstance(e, ServiceUnavailable):
+                break
+            continue
+        return _join_answer(reply.data)
+    raise JoinUnanswered(f"host {token.host!r} did not answer the join ({problem}): run the same command again")
+
+
+def _join_answer(data: bytes) -> JoinAnswer:
+    try:
+        answer = msgspec.json.decode(data, type=JoinAnswer)
+    except msgspec.DecodeError as e:
+        raise JoinUnanswered("the host's answer to the join cannot be read: are both sides the same version?") from e
+    if answer.format > FORMAT:
+        raise JoinRefused(f"the host speaks format {answer.format}, this agent {FORMAT}: use a newer skerry here")
+    return answer
+
+
+def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, key: KeyPair) -> Membership:
+    """Store what the join gave; returns the membership."""
+    membership = Membership(
+        member=answer.member,
+        host=answer.host,
+        host_uid=answer.host_uid,
+        servers=token.servers,
+        ca=token.ca,
+        assertion_root=answer.assertion_root,
+        cluster_uid=request.cluster_uid,
+    )
+    user = Credentials(jwt=answer.user_jwt, seed=key.seed)
+    store.joined(membership, user, Credentials(jwt=answer.renewal_jwt, seed=key.seed))
+    return membership
+
+
+async def renew(store: Store, membership: Membership, clock: HostClock) -> Credentials:
+    """A new user JWT, stored. Raises Removed, or a StatusError (try again later)."""
+    kept = Credentials.load(store.renewal)
+    key = store.key()
+    settings = bus_settings(membership.servers, membership.ca, f"{key.public}/renewal/0")
+    connection = await bus.connect(settings, kept)
+    try:
+        reply = await connection.request(
+            subjects.renew(membership.member), _encode(_challenge(membership.member, key, clock)), timeout_s=JOIN_TIMEOUT_S
+        )
+        answer = msgspec.json.decode(reply.data, type=RenewAnswer)
+    except (Gone, NotFound) as e:
+        raise Removed(removal_message(membership, e.message)) from e
+    except msgspec.DecodeError as e:
+        raise ServiceUnavailable("the host's answer to the renewal cannot be read") from e
+    finally:
+        connection.abort()
+    renewed = Credentials(jwt=answer.user_jwt, seed=key.seed)
+    renewed.save(store.user)
+    return renewed
+
+
+def _challenge(member: str, key: KeyPair, clock: HostClock) -> RenewRequest:
+    text = f"{member} {key.public} {int(clock.host(time.time()))} {os.urandom(12).hex()}"
+    signature = binascii.b2a_base64(key.sign(text.encode()), newline=False).translate(_URL_SAFE).rstrip(b"=")
+    return RenewRequest(nkey=key.public, challenge=text, signature=signature.decode())
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def removal_message(membership: Membership, why: str) -> str:
+    """What a removed agent says: what happened, and how to join again."""
+    return (
+        f"cluster {membership.member!r} was removed from host {membership.host!r} ({why}). To join again: on the host, "
+        f"skerry token create {membership.member} >token; here, skerry agent --token-file token"
+    )

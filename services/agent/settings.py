@@ -1,0 +1,32 @@
+"""Settings of the agent process, from its environment (skerry/settings.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from skerry.api.v1alpha1 import Ceiling
+from skerry.settings import Settings as Base
+from skerry.settings import about
+
+
+class Settings(Base, frozen=True, kw_only=True):
+    """`SKERRY_` + the upper-case field name. No value is a secret; secrets are in files that are named here."""
+
+    agent_state: Annotated[Path, about("Directory of this agent's identity, one per member.")]
+    token_file: Annotated[Path | None, about("File with a join token; not needed once joined.")] = None
+    agent_name: Annotated[str, about("Name of the cluster; must be the token's. Default: the token's.")] = ""
+    kubeconfig: Annotated[str, about("Kubeconfig of the member. Default: in-cluster credentials.")] = ""
+    context: Annotated[str, about("Context in the kubeconfig. Default: its current-context.")] = ""
+    read_only: Annotated[bool, about("Ceiling: only get, list and watch leave this agent.")] = False
+    no_exec: Annotated[bool, about("Ceiling: no exec, attach, port-forward or proxy.")] = False
+    namespaces: Annotated[tuple[str, ...], about("Ceiling: the only namespaces that requests may name.")] = ()
+    heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = 10.0
+    grace_s: Annotated[float, about("Seconds that running streams get at shutdown.")] = 30.0
+    session_cap_s: Annotated[float, about("Seconds after which connections with renewed credentials are closed.")] = 8 * 3600.0
+    upstream_connections: Annotated[int, about("Most connections to the API server at once.")] = 512
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """What the member's administrator allows at most."""
+        return Ceiling(read_only=self.read_only, no_exec=self.no_exec, namespaces=list(self.namespaces))

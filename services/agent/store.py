@@ -1,0 +1,169 @@
+"""The agent's state directory: one member's identity, kept across restarts.
+
+    lock          held while an agent uses the directory (flock: gone with the process, so never stale)
+    seed          the agent's own nkey, written before the join is asked, so that a lost answer can be asked for again
+    agent.json    whom it joined, where the bus is, what it pinned; written last: without it nothing has been joined
+    user.creds    user in the member's account        renewal.creds    user in JOIN, may only ask for a new user JWT
+
+Every file is 0600 and replaced atomically. A directory without agent.json is worth nothing and is left empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from skerry.errors import SkerryError
+from skerry.identity import nkey
+from skerry.identity.creds import Credentials
+
+FORMAT = 1
+"""Version of agent.json. Older code refuses newer state, naming both."""
+
+
+class StateError(SkerryError):
+    """The state directory cannot be used; the message says why and what to do."""
+
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    """What a joined agent keeps besides its credentials."""
+
+    format: int = FORMAT
+    member: str
+    host: str
+    """Name of the host, for people."""
+    host_uid: str
+    servers: list[str]
+    ca: str
+    """PEM of the bus's authority."""
+    assertion_root: str
+    """Public nkey, pinned at join."""
+    cluster_uid: str
+    """kube-system UID at the time of joining: another cluster behind the same kubeconfig is noticed."""
+    removed: str = ""
+    """Why the host said that this membership is over; empty while it is not."""
+
+
+class _Format(msgspec.Struct, frozen=True, kw_only=True):
+    format: int = 0
+
+
+class Store:
+    """One state directory. Not made before there is something to keep."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def user(self) -> Path:
+        """Credentials in the member's account."""
+        return self.directory / "user.creds"
+
+    @property
+    def renewal(self) -> Path:
+        """Credentials in JOIN for asking a new user JWT."""
+        return self.directory / "renewal.creds"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory. Raises StateError if another agent holds it or it cannot be written."""
+        descriptor = self._open_lock()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+            yield
+            self._leave_nothing_half_made()
+        except BlockingIOError as e:
+            raise StateError(
+                f"another agent (pid {self._holder()}) uses {self.directory}: stop it with: skerry agent stop NAME"
+            ) from e
+        finally:
+            os.close(descriptor)
+
+    def _open_lock(self) -> int:
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise StateError(
+                f"state directory {self.directory} cannot be written: {e.strerror}: choose another with --state DIR"
+            ) from e
+
+    def _holder(self) -> str:
+        with contextlib.suppress(OSError):
+            return (self.directory / "lock").read_text().strip() or "unknown"
+        return "unknown"
+
+    def _leave_nothing_half_made(self) -> None:
+        if (self.directory / "agent.json").exists() or (self.directory / "seed").exists():
+            return
+        (self.directory / "lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
+
+    def membership(self) -> Membership | None:
+        """What was joined, or None. Raises StateError for a newer format or a damaged file."""
+        path = self.directory / "agent.json"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise StateError(f"{path} cannot be read: {e.strerror}") from e
+        try:
+            found = msgspec.json.decode(data, type=_Format).format
+            if found != FORMAT:
+                raise StateError(
+                    f"{path} has format {found}; this version of skerry reads format {FORMAT}: "
+                    + ("use a newer skerry" if found > FORMAT else "it was never written by a release")
+                )
+            return msgspec.json.decode(data, type=Membership)
+        except msgspec.DecodeError as e:
+            raise StateError(f"{path} is damaged ({e}): remove {self.directory} and join again with a new token") from e
+
+    def key(self) -> nkey.KeyPair:
+        """The agent's own key; made and stored at the first call."""
+        path = self.directory / "seed"
+        try:
+            return nkey.from_seed(path.read_bytes().strip())
+        except FileNotFoundError:
+            pass
+        except ValueError as e:
+            raise StateError(f"{path} is damaged: remove {self.directory} and join again with a new token") from e
+        pair = nkey.create("user")
+        write(path, pair.seed + b"\n")
+        return pair
+
+    def joined(self, membership: Membership, user: Credentials, renewal: Credentials) -> None:
+        """Keep a membership: credentials first, agent.json last."""
+        user.save(self.user)
+        renewal.save(self.renewal)
+        write(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(membership)))
+
+    def removed(self, membership: Membership, why: str) -> None:
+        """Remember that the host ended the membership: a restart says so at once, a new token may replace it."""
+        over = msgspec.structs.replace(membership, removed=why)
+        write(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(over)))
+
+    def forget(self) -> None:
+        """Drop key, credentials and membership: before a join with a new token, or after a refused one."""
+        for name in ("agent.json", "user.creds", "renewal.creds", "seed"):
+            (self.directory / name).unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` with mode 0600: a crash leaves the old file or the new one, never a part."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(path)
