@@ -145,6 +145,7 @@ async def _supervised(main: Main, name: str) -> None:
             for left in (task, watch, parent):
                 left.cancel()
             runtime.cancel_spawned()
+            await asyncio.wait([task])
 
 
 def _stop(runtime: Runtime, task: asyncio.Future[None], number: int) -> None:
@@ -225,7 +226,7 @@ async def _watch_parent(environ: MutableMapping[str, str], runtime: Runtime) -> 
     parent = _parent(environ)
     if parent is None or sys.platform == "linux":
         return
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of another process's end
         await asyncio.sleep(PARENT_POLL_S)
     log.warning("the parent is gone")
     runtime.stop.set()

@@ -1,0 +1,121 @@
+"""The state directory: where it is, its format version, and moving an older one forward.
+
+`--state`, else `SKERRY_STATE`, else `/var/lib/skerry` for root, else `$XDG_STATE_HOME/skerry`. Below it `host/`, `agents/<name>/`
+and `demo/`, each with its own lock. `host/state.json` says which format `host/` has: newer code copies the directory
+to `host.format-<N>` before it changes anything; older code refuses newer state, naming both versions.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from skerry import __version__
+from skerry.cli.failure import FAILED, Failure
+from skerry.cli.plan import write_json
+
+FORMAT = 1
+"""Format of `host/` that this version writes."""
+
+
+class StateFile(msgspec.Struct, frozen=True, kw_only=True):
+    """`state.json`."""
+
+    format: int
+    version: str
+    """The Skerry version that wrote it last."""
+    name: str = "skerry"
+    uid: str = ""
+    """Identity of this host, made at first start."""
+
+
+Migration = Callable[[Path, StateFile], StateFile]
+MIGRATIONS: Mapping[int, Migration] = {}
+"""From format N to N+1, by N. Each gets the host directory and its state file."""
+
+
+def directory(chosen: Path | None) -> Path:
+    """The state directory, absolute; it may not exist."""
+    if chosen is not None:
+        return chosen.expanduser().absolute()
+    if named := os.environ.get("SKERRY_STATE"):
+        return Path(named).expanduser().absolute()
+    if os.geteuid() == 0 and not os.environ.get("XDG_STATE_HOME"):
+        return Path("/var/lib/skerry")
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "skerry"
+
+
+def make_private(path: Path) -> None:
+    """Make a directory that only its owner may enter. Raises Failure if that cannot be done."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Failure(
+            f"the state directory {path} is not writable: {error.strerror}; choose another with --state DIR"
+        ) from error
+
+
+def read(host: Path) -> StateFile | None:
+    """The state file of a host directory; None at a first start.
+
+    Raises Failure if it is of a newer format, or unreadable.
+    """
+    path = host / "state.json"
+    if not path.exists():
+        return None
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=StateFile)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Failure(f"{path} cannot be read ({error}); restore it, or start anew with another --state") from error
+    if found.format > FORMAT:
+        raise Failure(
+            f"the state in {host} has format {found.format}, written by skerry {found.version}; "
+            f"this is skerry {__version__}, which knows format {FORMAT}: install skerry {found.version} or newer",
+            FAILED,
+        )
+    return found
+
+
+def write(host: Path, state: StateFile) -> None:
+    """Write the state file."""
+    write_json(host / "state.json", state)
+
+
+def migrate(
+    host: Path, found: StateFile, migrations: Mapping[int, Migration] = MIGRATIONS
+) -> tuple[StateFile, Path | None]:
+    """Bring `host/` to FORMAT, after a copy. Returns the new state file and where the copy is (None: nothing to do).
+
+    The copy has the keys too and the same modes. If a step fails the copy is put back.
+    """
+    if found.format == FORMAT:
+        return found, None
+    copy = host.with_name(f"{host.name}.format-{found.format}")
+    if copy.exists():
+        shutil.rmtree(copy)
+    shutil.copytree(host, copy, symlinks=True)
+    try:
+        for number in range(found.format, FORMAT):
+            step = migrations.get(number)
+            if step is None:
+                raise Failure(
+                    f"the state in {host} has format {number}, from skerry {found.version}, "
+                    f"and skerry {__version__} cannot read it any more: start skerry {found.version} once more, "
+                    f"or use another --state"
+                )
+            found = step(host, found)
+        write(host, found)
+    except BaseException:
+        shutil.rmtree(host)
+        copy.rename(host)
+        raise
+    return found, copy

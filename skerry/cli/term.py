@@ -1,0 +1,97 @@
+"""What commands need of the terminal: the name under which we were called, durations, and progress on stderr.
+
+Progress goes to stderr and only moves on a terminal, so that stdout stays what the contract says and logs stay short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from skerry.cli.failure import USAGE, Failure
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def program() -> str:
+    """How to call us again: `skerry` if that is on PATH and is this program, else the path as invoked."""
+    invoked = Path(sys.argv[0])
+    found = shutil.which("skerry")
+    if found and (invoked.name != "skerry" or not invoked.exists() or invoked.samefile(found)):
+        return "skerry"
+    if invoked.name != "skerry":
+        beside = Path(sys.executable).with_name("skerry")
+        return _short(beside) if beside.exists() else f"{_short(Path(sys.executable))} -m skerry.cli"
+    return _short(invoked)
+
+
+def _short(path: Path) -> str:
+    with contextlib.suppress(ValueError, OSError):
+        relative = Path(os.path.abspath(path)).relative_to(Path.cwd())  # noqa: PTH100 - symlinks stay as typed
+        return str(relative) if len(relative.parts) > 1 else f"./{relative}"
+    return str(path)
+
+
+def seconds(text: str) -> float:
+    """A duration such as `60s`, `1h30m` or `90` (seconds). Raises Failure (usage) for anything else."""
+    value = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    parts = _PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise Failure(f"{text!r} is not a duration: use for example 60s, 5m, 1h30m", USAGE)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def say(text: str) -> None:
+    """One line for people, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def out(text: str) -> None:
+    """One line of result, on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class Progress:
+    """One line on stderr that is rewritten on a terminal; elsewhere each new text is a line of its own."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._last = ""
+
+    def show(self, text: str) -> None:
+        """Show what is being waited for; said at most once where the line cannot be rewritten."""
+        if self._live:
+            elapsed = time.monotonic() - self._started
+            sys.stderr.write(f"\r\x1b[K{text} ({elapsed:.0f}s)" if elapsed >= 1 else f"\r\x1b[K{text}")
+            sys.stderr.flush()
+        elif text != self._last and time.monotonic() - self._started > 1:
+            say(text)
+            self._last = text
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if self._live:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """A Progress that is cleared at the end."""
+    shown = Progress()
+    try:
+        yield shown
+    finally:
+        shown.clear()
