@@ -36,6 +36,8 @@ class Token(Message, frozen=True, kw_only=True):
     ca: str
     """PEM of the authority that signed the bus's certificate; nothing else is trusted."""
     expires: int
+    host_uid: str = ""
+    """UID of the host: a cluster that is marked as another host's member is refused before it joins."""
 
 
 class JoinRequest(Message, frozen=True, kw_only=True):
