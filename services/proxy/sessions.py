@@ -32,13 +32,14 @@ class Limits(Protocol):
 class Session:
     """One live request. `cut` ends it at once; the carrier sets it, and `was_cut` tells it why it ended."""
 
-    __slots__ = ("credential", "cut", "expires", "member", "user", "was_cut")
+    __slots__ = ("credential", "cut", "expires", "member", "uid", "user", "was_cut")
 
-    def __init__(self, user: str, credential: str, expires: float, member: str) -> None:
+    def __init__(self, user: str, credential: str, expires: float, member: str, uid: str) -> None:
         self.user = user
         self.credential = credential
         self.expires = expires
         self.member = member
+        self.uid = uid
         self.was_cut: StatusError | None = None
         self.cut: Cut | None = None
 
@@ -66,12 +67,15 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._live)
 
-    def enter(self, user: str, credential: str, expires: float, member: str) -> Session:
-        """A new session; `member` is empty for the host API. TooManyRequests names the limit that is reached."""
+    def enter(self, user: str, credential: str, expires: float, member: str = "", uid: str = "") -> Session:
+        """A new session; `member` is empty for the host API, `uid` is that of its Cluster object.
+
+        TooManyRequests names the limit that is reached.
+        """
         if self.draining:
             raise ServiceUnavailable("this host is shutting down; repeat the request", retry_after_s=1)
         self._check(user, member)
-        session = Session(user, credential, expires, member)
+        session = Session(user, credential, expires, member, uid)
         self._live.add(session)
         self._of_user[user] += 1
         self._of_member[member] += 1
@@ -111,13 +115,17 @@ class Sessions:
                 retry_after_s=1,
             )
 
-    def review(self, credentials: Callable[[str], bool], members: Callable[[str], bool]) -> int:
-        """Cut what is no longer allowed: expired, revoked (`credentials`), or of a removed member. Returns how many."""
+    def review(self, credentials: Callable[[str], bool], members: Callable[[str], str]) -> int:
+        """Cut what is no longer allowed: expired, revoked (`credentials`), or of a removed member.
+
+        `members` gives the uid of a member's Cluster object, so that a removed member that joined again is not taken
+        for the same. Returns how many were cut.
+        """
         now = self._now()
         return sum(self._review(session, now, credentials, members) for session in tuple(self._live))
 
     def _review(
-        self, session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], bool]
+        self, session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], str]
     ) -> bool:
         if session.was_cut is not None:
             return False
@@ -129,13 +137,13 @@ class Sessions:
 
     @staticmethod
     def _why_cut(
-        session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], bool]
+        session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], str]
     ) -> StatusError | None:
         if session.expires <= now:
             return Unauthorized("the bearer token expired while the request ran; ask for a new one")
         if not credentials(session.credential):
             return Unauthorized("the bearer token was revoked while the request ran")
-        if session.member and not members(session.member):
+        if session.member and members(session.member) != session.uid:
             return Forbidden(f"cluster {session.member!r} was removed from the host while the request ran")
         return None
 

@@ -6,6 +6,7 @@ Hitting a limit is a 429, 431, 413 or 503 Status that says which. Each field is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -31,13 +32,13 @@ class ProxySettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     bus_servers: Annotated[list[str], about("Addresses of the bus, tls://host:port, the preferred first.")]
     bus_ca_file: Annotated[Path, about("Authority that signed the bus's certificate; nothing else is trusted.")]
     bus_credentials_file: Annotated[Path, about("The proxy's user of the bus; read anew at each connect.")]
-    listen: Annotated[list[str], about("Where to listen, host:port.")] = ["127.0.0.1:8443"]
+    listen: Annotated[tuple[str, ...], about("Where to listen, host:port.")] = ("127.0.0.1:8443",)
     tls_cert_file: Annotated[Path | None, about("Certificate chain of the front door.")] = None
     tls_key_file: Annotated[Path | None, about("Its private key.")] = None
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
 
 
-def addresses(listen: list[str]) -> list[tuple[str, int]]:
+def addresses(listen: Iterable[str]) -> list[tuple[str, int]]:
     """`host:port` strings as pairs; `[::1]:8443` and `:8443` too. ValueError names what cannot be read."""
     return [_address(text) for text in listen]
 

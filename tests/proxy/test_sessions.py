@@ -25,7 +25,7 @@ def sessions(limits: Limits | None = None, clock: Clock | None = None) -> Sessio
 def enter(
     table: Sessions, user: str = "alice", member: str = "m1", expires: float = 1e9
 ) -> tuple[Session, list[StatusError]]:
-    session = table.enter(user, f"credential-of-{user}", expires, member)
+    session = table.enter(user, f"credential-of-{user}", expires, member, "uid-1" if member else "")
     cut: list[StatusError] = []
     session.cut = cut.append
     return session, cut
@@ -68,7 +68,7 @@ def test_a_revoked_credential_cuts_its_own_sessions_only() -> None:
     table = sessions()
     _, alice = enter(table, "alice")
     _, bob = enter(table, "bob")
-    assert table.review(lambda name: name != "credential-of-alice", lambda _: True) == 1
+    assert table.review(lambda name: name != "credential-of-alice", lambda _: "uid-1") == 1
     assert [error.code for error in alice] == [401]
     assert bob == []
 
@@ -77,18 +77,19 @@ def test_an_expired_credential_cuts() -> None:
     clock = Clock()
     table = sessions(clock=clock)
     _, cut = enter(table, expires=clock.now + 1)
-    table.review(lambda _: True, lambda _: True)
+    table.review(lambda _: True, lambda _: "uid-1")
     assert cut == []
     clock.now += 1
-    table.review(lambda _: True, lambda _: True)
+    table.review(lambda _: True, lambda _: "uid-1")
     assert "expired" in cut[0].message
 
 
-def test_a_removed_member_cuts_its_sessions_and_not_those_of_the_host_api() -> None:
+@pytest.mark.parametrize("now", ["", "uid-2"])
+def test_a_member_that_was_removed_or_joined_anew_cuts_its_sessions_and_not_those_of_the_host_api(now: str) -> None:
     table = sessions()
     _, member = enter(table, member="m1")
     _, host = enter(table, member="")
-    table.review(lambda _: True, lambda _: False)
+    table.review(lambda _: True, lambda _: now)
     assert "was removed" in member[0].message
     assert host == []
 
@@ -96,8 +97,8 @@ def test_a_removed_member_cuts_its_sessions_and_not_those_of_the_host_api() -> N
 def test_a_session_is_cut_once_and_keeps_the_first_reason() -> None:
     table = sessions()
     session, cut = enter(table)
-    table.review(lambda _: False, lambda _: True)
-    table.review(lambda _: False, lambda _: True)
+    table.review(lambda _: False, lambda _: "uid-1")
+    table.review(lambda _: False, lambda _: "uid-1")
     table.end_all(ServiceUnavailable("shutdown"))
     assert len(cut) == 1
     assert session.was_cut is cut[0]

@@ -1,0 +1,103 @@
+"""What the proxy looks up on every request: credentials and members, as small values beside the cache.
+
+The cache keeps bytes. Decoding a document per request would cost more than the rest of authentication, so the two
+kinds that every request asks about are decoded once per change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.proxy.authn import Credential
+from skerry.api import v1alpha1
+from skerry.api.kinds import CLUSTER, CREDENTIAL
+from skerry.api.messages import Caller
+from skerry.store import Cache, Change, seconds
+
+log = logging.getLogger("skerry.proxy")
+
+_credential = msgspec.json.Decoder(v1alpha1.Credential).decode
+_cluster = msgspec.json.Decoder(v1alpha1.Cluster).decode
+
+
+class Member(NamedTuple):
+    """What routing needs to know of a Cluster."""
+
+    name: str
+    uid: str
+    """Of the Cluster object: another one after it was removed and joined again."""
+    connection: str
+    """agent, direct or none."""
+    away_since: str
+    """RFC 3339, if the registry says that it is not ready; else empty."""
+    message: str
+    """Why it is not ready, for people."""
+
+
+class Directory:
+    """Credentials and members by name. `changed` is called after each change of either."""
+
+    def __init__(self, cache: Cache, changed: Callable[[], None]) -> None:
+        self._cache = cache
+        self._changed = changed
+        self._credentials: dict[str, Credential] = {}
+        self._members: dict[str, Member] = {}
+        cache.on_change(CREDENTIAL, lambda change: self._take(change, self._credentials, credential_of))
+        cache.on_change(CLUSTER, lambda change: self._take(change, self._members, member_of))
+
+    def credential(self, name: str) -> Credential | None:
+        """The Credential of that name, expired or not."""
+        return self._credentials.get(name)
+
+    def member(self, name: str) -> Member | None:
+        """The Cluster of that name, as this process knows it."""
+        return self._members.get(name)
+
+    def uid(self, name: str) -> str:
+        """The uid of a Cluster object; empty if there is none."""
+        member = self._members.get(name)
+        return "" if member is None else member.uid
+
+    async def find(self, name: str) -> Member | None:
+        """Like `member`, but an absence is believed only of a cache that is current: a member may just have joined."""
+        if name not in self._members:
+            await self._cache.current()
+        return self._members.get(name)
+
+    def _take(self, change: Change, table: dict[str, Any], read: Callable[[bytes], Any]) -> None:
+        item = change.new or change.old
+        if item is None:
+            return
+        table.pop(item.name, None)
+        if change.new is not None:
+            try:
+                table[item.name] = read(change.new.body)
+            except (msgspec.DecodeError, ValueError) as error:
+                log.error("a stored object cannot be read", extra={"object": item.name, "error": str(error)})
+        self._changed()
+
+
+def credential_of(body: bytes) -> Credential:
+    """The Credential in a stored document. ValueError (or msgspec's) if it cannot be read."""
+    document = _credential(body)
+    expires = seconds(document.status.expires) if document.status.expires else 0.0
+    caller = Caller(user=document.spec.user, groups=tuple(document.spec.groups))
+    return Credential(document.metadata.name, caller, expires)
+
+
+def member_of(body: bytes) -> Member:
+    """The Member in a stored Cluster document. msgspec.DecodeError if it cannot be read."""
+    document = _cluster(body)
+    ready = next((c for c in document.status.conditions if c.type == "Ready"), None)
+    away = ready is not None and ready.status != "True"
+    return Member(
+        document.metadata.name,
+        document.metadata.uid,
+        document.spec.connection.mode,
+        ready.last_transition_time if ready is not None and away else "",
+        ready.message if ready is not None and away else "",
+    )

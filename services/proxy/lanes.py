@@ -1,0 +1,124 @@
+"""The data plane's connections: always one pair (interactive, bulk) that takes new requests.
+
+A lost pair is never repaired: its streams are reset at once and a new pair is made, with new ids (data-plane.md,
+"Connections and epochs"). Before the bus user's credential ends a new pair is made for new requests while the old one
+keeps its streams until they end: moving a stream between connections would reorder its frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from skerry import bus
+from skerry.errors import ServiceUnavailable, StatusError
+from skerry.identity.creds import Credentials
+from skerry.link import Dialer
+
+log = logging.getLogger("skerry.proxy")
+
+Source = Callable[[], Credentials]
+BULK_PING_S = 30.0
+"""Bulk connections may be busy for long: 30 s x 2, against 5 s x 2 on interactive ones."""
+RENEW_CHECK_S = 60.0
+"""How often the credential's file is looked at: whoever renews it does so long before the old one ends."""
+
+
+class Lanes:
+    """Makes and keeps the pair. `keep` runs for ever; `dialer()` gives the way for a new request."""
+
+    def __init__(self, settings: bus.Settings, source: Source, *, drain_s: float) -> None:
+        self._settings = settings
+        self._source = source
+        self._drain_s = drain_s
+        self._dialer: Dialer | None = None
+        self._retired: set[Dialer] = set()
+        self._stop = asyncio.Event()
+        self.reason = "the data plane is not connected to the bus yet"
+        """Why there is no pair, for people; empty if there is one."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests can be carried."""
+        return self._dialer is not None
+
+    def dialer(self) -> Dialer:
+        """The pair for a new request. ServiceUnavailable while there is none: nothing was sent."""
+        if self._dialer is None:
+            raise ServiceUnavailable(f"this host cannot reach its members now: {self.reason}; nothing was sent")
+        return self._dialer
+
+    async def keep(self) -> None:
+        """Hold a pair, for ever; ends by `drain` or by being cancelled."""
+        interactive = self._connections("interactive", self._settings.ping_s)
+        bulk = self._connections("bulk", BULK_PING_S)
+        previous: tuple[Dialer, asyncio.Task[None]] | None = None
+        async with asyncio.TaskGroup() as group:
+            async for first in interactive:
+                second = await anext(bulk, None)
+                if second is None:
+                    first.abort()
+                    break
+                current = self._offer(Dialer(first, second), (first, second), group)
+                if previous is not None:
+                    group.create_task(self._retire(*previous), name="lanes retiring")
+                previous = current if await self._outlived(current[1]) else None
+
+    def _connections(self, class_: str, ping_s: float) -> AsyncIterator[bus.Connection]:
+        settings = msgspec.structs.replace(self._settings, name=f"{self._settings.name}/{class_}", ping_s=ping_s)
+        return bus.connections(settings, self._source, stop=self._stop, failed=self._failed)
+
+    def _failed(self, error: StatusError) -> None:
+        if self._dialer is None:
+            self.reason = error.message
+
+    def _offer(
+        self, dialer: Dialer, pair: tuple[bus.Connection, bus.Connection], group: asyncio.TaskGroup
+    ) -> tuple[Dialer, asyncio.Task[None]]:
+        life = group.create_task(self._live(dialer, pair), name="lanes")
+        self._dialer, self.reason = dialer, ""
+        return dialer, life
+
+    async def _outlived(self, life: asyncio.Task[None]) -> bool:
+        """Wait until the pair is lost (False), or a newer credential should replace the one that it uses (True)."""
+        used = self._source().expires
+        while True:
+            done, _ = await asyncio.wait([life], timeout=RENEW_CHECK_S)
+            if done:
+                return False
+            newest = self._source().expires
+            if used is not None and (newest is None or newest > used):
+                return True
+
+    async def _live(self, dialer: Dialer, pair: tuple[bus.Connection, bus.Connection]) -> None:
+        try:
+            reason = await dialer.run()
+            self._lost(dialer, reason)
+        except Exception:
+            log.exception("the data plane's connection failed")
+            self._lost(dialer, "an internal error")
+        finally:
+            for connection in pair:
+                connection.abort("the pair is given up")
+
+    def _lost(self, dialer: Dialer, reason: str) -> None:
+        log.warning("the data plane's connection is lost", extra={"reason": reason})
+        if self._dialer is dialer:
+            self._dialer, self.reason = None, f"the connection to the bus is lost ({reason})"
+
+    async def _retire(self, dialer: Dialer, life: asyncio.Task[None]) -> None:
+        self._retired.add(dialer)
+        try:
+            await dialer.drain(self._drain_s)
+        finally:
+            self._retired.discard(dialer)
+            life.cancel()
+
+    async def drain(self, grace_s: float) -> None:
+        """Take no new request, let the live ones finish within the grace, reset the rest, end `keep`."""
+        self._stop.set()
+        dialers = [*self._retired, *([self._dialer] if self._dialer else [])]
+        await asyncio.gather(*(dialer.drain(grace_s) for dialer in dialers))

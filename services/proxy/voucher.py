@@ -1,0 +1,94 @@
+"""How this proxy vouches for its callers: a key made at start, certified by the registry, renewed before it ends.
+
+Members trust the registry's assertion root, which they pinned when they joined; the registry signs a record of this
+process's public key, and the record travels with every assertion. The key never leaves the process. Without a record
+the proxy is not ready, and it asks for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from services.proxy.decide import Allowed
+from skerry import subjects
+from skerry.api.messages import CertifyAnswer, CertifyRequest
+from skerry.errors import ServiceUnavailable, StatusError
+from skerry.identity import nkey
+from skerry.identity.assertion import Signer
+
+log = logging.getLogger("skerry.proxy")
+
+_decode = msgspec.json.Decoder(CertifyAnswer).decode
+RETRY_S = (0.2, 5.0)
+"""First and longest pause between attempts; the pauses in between double and are jittered."""
+
+
+class Reply(Protocol):
+    """What a request on the bus answers."""
+
+    @property
+    def data(self) -> bytes: ...
+
+
+class Requests(Protocol):
+    """The part of the bus that is needed here."""
+
+    async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> Reply: ...
+
+
+class Voucher:
+    """Makes assertions while it holds a record. `now` is Unix time in seconds."""
+
+    def __init__(self, bus: Requests, proxy: str, now: Callable[[], float]) -> None:
+        self._bus = bus
+        self._proxy = proxy
+        self._now = now
+        self._key = nkey.create("user")
+        self._signer: Signer | None = None
+        self._expires = 0.0
+        self.reason = "the registry has not certified this proxy's key yet"
+        """Why there is no valid record, for people; empty if there is one."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether assertions can be made now."""
+        return self._signer is not None and self._expires > self._now()
+
+    def assertion(self, member: str, allowed: Allowed) -> bytes:
+        """The signed statement of an identity for `member`. ServiceUnavailable while there is no valid record."""
+        if self._signer is None or not self.ready:
+            raise ServiceUnavailable(f"this proxy cannot vouch for anybody: {self.reason}; nothing was sent")
+        return self._signer.assertion(member, allowed.user, allowed.groups, dict(allowed.extra), self._now())
+
+    async def keep(self) -> None:
+        """Get a record and renew it at two thirds of its life, for ever; ends only by being cancelled."""
+        pause = RETRY_S[0]
+        while True:
+            try:
+                await self.certify()
+            except StatusError as error:
+                self.reason = error.message
+                log.warning("the proxy's key could not be certified", extra={"error": error.message})
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+                pause = min(pause * 2, RETRY_S[1])
+                continue
+            pause = RETRY_S[0]
+            await asyncio.sleep(max((self._expires - self._now()) * 2 / 3, 1.0))
+
+    async def certify(self) -> None:
+        """Ask the registry once. StatusError if it refuses or cannot be reached."""
+        ask = CertifyRequest(proxy=self._proxy, key=self._key.public)
+        reply = await self._bus.request(subjects.CERTIFY, msgspec.json.encode(ask), timeout_s=5.0)
+        try:
+            answer = _decode(reply.data)
+        except msgspec.DecodeError as error:
+            raise ServiceUnavailable("the registry's answer about this proxy's key cannot be read") from error
+        self._signer = Signer(self._proxy, self._key, answer.record)
+        self._expires = float(answer.expires)
+        self.reason = ""
