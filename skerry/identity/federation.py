@@ -1,0 +1,316 @@
+"""The authority of one federation: its keys, and every NATS account and user that they vouch for.
+
+Isolation is by account (bus.md): `SYS`, `HOST` for all services, `JOIN` for bearers of join tokens and renewals, and
+one account per member. HOST exports `up.*.>` and `down.*.>`, each `token_req`; a member's account imports only its own
+slice of both, with activation tokens for that slice. Replies of a publish are never permission-checked, which is why
+members share no account: tricks with reply subjects stay inside the account of whoever plays them.
+
+Keys: the operator's root seed signs the operator JWT at bootstrap and is kept apart (`root/`), never loaded again.
+Everything else is signed by *signing* keys, which can be replaced one by one.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from skerry import subjects
+from skerry.errors import BadRequest, Conflict
+from skerry.identity import jwt, nkey, permissions
+from skerry.identity.creds import Credentials
+from skerry.identity.files import write_private
+from skerry.identity.jwt import Export, Import, Limits, Permissions, Subjects
+from skerry.identity.nkey import KeyPair, Kind
+
+FORMAT = 1
+SERVICE_TTL_S = 24 * 3600
+AGENT_TTL_S = 30 * 24 * 3600
+MEMBER_CONNECTIONS = 16
+"""Replicas x classes x epochs; half-open ghosts count too."""
+MEMBER_SUBSCRIPTIONS = 32
+"""Per connection: an agent needs four."""
+JOIN_CONNECTIONS = 4096
+REPLY_THRESHOLD_NS = 5_000_000_000
+"""Reply entries are server memory that a member can fill; unanswered ones go after this time."""
+
+_KEYS = ("signing", "sys", "host", "join", "assertion")
+_CLAIMS = ("$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.CLAIMS.DELETE", "$SYS.REQ.CLAIMS.LIST")
+_SERVER = ("$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.*", "$SYS.REQ.ACCOUNT.*.*")
+
+
+class Public(msgspec.Struct, frozen=True, kw_only=True):
+    """The public half of an authority, as `authority.json` keeps it."""
+
+    format: int = FORMAT
+    name: str
+    operator: str
+    operator_jwt: str
+    sys: str
+    host: str
+    join: str
+
+
+class MemberAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of one member: `public` is its identity, `seed` signs its users, `jwt` is what servers get."""
+
+    name: str
+    public: str
+    seed: bytes
+    jwt: str
+
+    def __repr__(self) -> str:
+        return f"MemberAccount({self.name}, {self.public})"
+
+
+class Authority:
+    """All keys of a federation but the root. Made by `create` or `load`."""
+
+    def __init__(self, public: Public, keys: dict[str, KeyPair], root: KeyPair | None = None) -> None:
+        self.public = public
+        self._keys = keys
+        self._root = root
+
+    @staticmethod
+    def create(name: str = "skerry") -> Authority:
+        """A new federation. The seeds of the accounts themselves are thrown away: signing keys do their work."""
+        root = nkey.create(Kind.OPERATOR)
+        keys = {key: nkey.create(Kind.OPERATOR if key == "signing" else Kind.ACCOUNT) for key in _KEYS}
+        sys, host, join = (nkey.create(Kind.ACCOUNT).public for _ in range(3))
+        operator = {
+            "signing_keys": [keys["signing"].public],
+            "system_account": sys,
+            "strict_signing_key_usage": True,
+            "type": "operator",
+            "version": jwt.VERSION,
+        }
+        operator_jwt = jwt.encode(root, root.public, name, operator)
+        public = Public(name=name, operator=root.public, operator_jwt=operator_jwt, sys=sys, host=host, join=join)
+        return Authority(public, keys, root)
+
+    def save(self, directory: Path) -> None:
+        """Write all keys (0600 in 0700) below `directory`; the root seed, if it is there, in `root/`."""
+        for name, key in self._keys.items():
+            write_private(directory / f"{name}.nk", key.seed)
+        if self._root is not None:
+            write_private(directory / "root" / "operator.nk", self._root.seed)
+        write_private(directory / "authority.json", msgspec.json.format(msgspec.json.encode(self.public)))
+
+    @staticmethod
+    def load(directory: Path) -> Authority:
+        """The authority kept in `directory`, without its root. BadRequest naming what is missing or too new."""
+        try:
+            raw = (directory / "authority.json").read_bytes()
+            keys = {name: nkey.from_seed((directory / f"{name}.nk").read_bytes()) for name in _KEYS}
+        except FileNotFoundError as e:
+            raise BadRequest(f"{e.filename} is missing: these are not the keys of a host, or not all of them") from e
+        public = msgspec.json.decode(raw, type=Public)
+        if public.format > FORMAT:
+            raise Conflict(
+                f"the keys in {directory} have format {public.format}, this skerry reads up to {FORMAT}: upgrade it"
+            )
+        return Authority(public, keys)
+
+    @property
+    def assertion_root(self) -> KeyPair:
+        """Signs the records of the proxies' keys; agents pin its public half at join."""
+        return self._keys["assertion"]
+
+    # Accounts that exist once.
+
+    @cached_property
+    def sys_jwt(self) -> str:
+        """Account SYS. Its signing key is scoped: whoever holds it can push account JWTs and ask servers, no more."""
+        template = Permissions(pub=Subjects(allow=_CLAIMS + _SERVER), sub=Subjects(allow=("_INBOX.{{subject()}}.>",)))
+        scope = {
+            "kind": "user_scope",
+            "key": self._keys["sys"].public,
+            "role": "resolver",
+            "template": {**_fields(template), "subs": -1, "data": -1, "payload": -1},
+        }
+        exports = [Export(name=s, subject=s, type="stream", token_req=True) for s in _PRESENCE]
+        return self._account(self.public.sys, "SYS", signing=[scope], exports=exports)
+
+    @cached_property
+    def host_jwt(self) -> str:
+        """Account HOST: JetStream, the exports to members and to JOIN, the presence events of SYS."""
+        exports = [
+            _service("members-up", "up.*.>"),
+            Export(name="members-down", subject="down.*.>", type="stream", token_req=True),
+            _service("join", subjects.JOINS),
+            _service("renew", subjects.RENEWALS),
+        ]
+        imports = [self._import("sys", self.public.sys, self.public.host, s, "stream") for s in _PRESENCE]
+        limits = Limits(mem_storage=-1, disk_storage=-1, streams=-1, consumer=-1)
+        return self._account(
+            self.public.host,
+            "HOST",
+            signing=[self._keys["host"].public],
+            exports=exports,
+            imports=imports,
+            limits=limits,
+        )
+
+    @cached_property
+    def join_jwt(self) -> str:
+        """Account JOIN: bearers of join tokens, and agents that renew; each may publish one subject."""
+        imports = [
+            self._import("host", self.public.host, self.public.join, subject, "service")
+            for subject in (subjects.JOINS, subjects.RENEWALS)
+        ]
+        limits = Limits(conn=JOIN_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, exports=0, disallow_bearer=False)
+        return self._account(
+            self.public.join, "JOIN", signing=[self._keys["join"].public], imports=imports, limits=limits
+        )
+
+    # Members.
+
+    def member_account(
+        self, name: str, *, seed: bytes | None = None, revoked: dict[str, int] | None = None
+    ) -> MemberAccount:
+        """The account of member `name`; a new one unless `seed` is that of an earlier one.
+
+        `revoked`: user nkey -> seconds since the epoch; JWTs of that user issued up to then are refused and cut.
+        BadRequest if `name` is not a DNS label: a `*` would make the imports a wildcard over other members.
+        """
+        subjects.member(name)
+        key = nkey.create(Kind.ACCOUNT) if seed is None else nkey.from_seed(seed)
+        imports = [
+            self._import("host", self.public.host, key.public, subjects.up(name), "service"),
+            self._import("host", self.public.host, key.public, subjects.down(name), "stream"),
+        ]
+        limits = Limits(
+            conn=MEMBER_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False
+        )
+        text = self._account(key.public, name, imports=imports, limits=limits, revoked=revoked)
+        return MemberAccount(name=name, public=key.public, seed=key.seed, jwt=text)
+
+    def member_user(self, account: MemberAccount, public: str, ttl_s: int = AGENT_TTL_S) -> str:
+        """User JWT in the member's own account, for the agent's nkey `public`. BadRequest if that is not a user key."""
+        allowed = permissions.member(account.name, _user_key(public))
+        return _user(nkey.from_seed(account.seed), account.public, public, account.name, allowed, ttl_s)
+
+    def tombstone(self, name: str, public: str) -> str:
+        """The JWT that evicts the account `public`: no connections, no imports, every user revoked until now.
+
+        Keep it pushed: with CLAIMS.DELETE a server that was down brings the account back.
+        """
+        limits = Limits(conn=0, subs=0, imports=0, exports=0, wildcards=False)
+        return self._account(public, name, limits=limits, revoked={"*": int(time.time())})
+
+    def deletion(self, publics: list[str]) -> str:
+        """The request of `$SYS.REQ.CLAIMS.DELETE` for accounts that every server is known to hold a tombstone of."""
+        nats = {"accounts": publics, "type": "generic", "version": jwt.VERSION}
+        return jwt.encode(self._keys["signing"], self.public.operator, "delete", nats)
+
+    # Users.
+
+    def join_bearer(self, jti: str, ttl_s: int) -> str:
+        """Bearer JWT of a join token: may publish `join.<jti>` once the server lets it in, and hear the answer."""
+        public = nkey.create(Kind.USER).public
+        allowed = permissions.single(subjects.join(jti), public)
+        return _user(self._keys["join"], self.public.join, public, f"join {jti}", allowed, ttl_s, bearer=True)
+
+    def renewal_user(self, name: str, public: str) -> str:
+        """User JWT in JOIN for an agent's nkey: may publish `renew.<name>` only; it does not end."""
+        allowed = permissions.single(subjects.renew(name), _user_key(public))
+        return _user(self._keys["join"], self.public.join, public, f"renew {name}", allowed, 0)
+
+    def service_user(self, service: str, public: str, ttl_s: int = SERVICE_TTL_S) -> str:
+        """User JWT of a service in HOST, with the permissions of `permissions.service`."""
+        allowed = permissions.service(service, _user_key(public))
+        return _user(self._keys["host"], self.public.host, public, service, allowed, ttl_s)
+
+    def service_credentials(self, service: str, ttl_s: int = SERVICE_TTL_S) -> Credentials:
+        """Credentials of a service with a new key."""
+        key = nkey.create(Kind.USER)
+        return Credentials(self.service_user(service, key.public, ttl_s), key.seed)
+
+    def observer_credentials(self, ttl_s: int = SERVICE_TTL_S) -> Credentials:
+        """Credentials for people with the nats tool: they see services, streams and events and change nothing."""
+        key = nkey.create(Kind.USER)
+        allowed = permissions.observer(key.public)
+        return Credentials(
+            _user(self._keys["host"], self.public.host, key.public, "observer", allowed, ttl_s), key.seed
+        )
+
+    def system_credentials(self, ttl_s: int = SERVICE_TTL_S) -> Credentials:
+        """Credentials in SYS with a new key; the scope of the signing key gives the permissions."""
+        key = nkey.create(Kind.USER)
+        user = {"issuer_account": self.public.sys, "type": "user", "version": jwt.VERSION}
+        return Credentials(
+            jwt.encode(self._keys["sys"], key.public, "resolver", user, expires=_expiry(ttl_s)), key.seed
+        )
+
+    def _account(
+        self,
+        public: str,
+        name: str,
+        *,
+        signing: list[Any] | None = None,
+        exports: list[Export] | None = None,
+        imports: list[Import] | None = None,
+        limits: Limits | None = None,
+        revoked: dict[str, int] | None = None,
+    ) -> str:
+        nats: dict[str, Any] = {"limits": limits or Limits(), "type": "account", "version": jwt.VERSION}
+        parts = {"signing_keys": signing, "exports": exports, "imports": imports, "revocations": revoked}
+        nats.update({key: value for key, value in parts.items() if value})
+        return jwt.encode(self._keys["signing"], public, name, nats)
+
+    def _import(self, issuer: str, account: str, importer: str, subject: str, kind: str) -> Import:
+        nats = {
+            "subject": subject,
+            "kind": kind,
+            "issuer_account": account,
+            "type": "activation",
+            "version": jwt.VERSION,
+        }
+        token = jwt.encode(self._keys[issuer], importer, subject, nats)
+        return Import(name=subject, subject=subject, account=account, token=token, type=kind)
+
+
+_PRESENCE = (subjects.CONNECTS, subjects.DISCONNECTS)
+
+
+def _service(name: str, subject: str) -> Export:
+    return Export(
+        name=name,
+        subject=subject,
+        type="service",
+        token_req=True,
+        response_type="Singleton",
+        response_threshold=REPLY_THRESHOLD_NS,
+    )
+
+
+def _user(
+    signer: KeyPair, account: str, public: str, name: str, allowed: Permissions, ttl_s: int, *, bearer: bool = False
+) -> str:
+    nats = {**_fields(allowed), "subs": -1, "data": -1, "payload": -1, "type": "user", "version": jwt.VERSION}
+    if signer.public != account:
+        nats["issuer_account"] = account
+    if bearer:
+        nats["bearer_token"] = True
+    return jwt.encode(signer, public, name, nats, expires=_expiry(ttl_s))
+
+
+def _fields(allowed: Permissions) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(allowed)
+    return {"pub": {}, "sub": {}, **fields}
+
+
+def _expiry(ttl_s: int) -> int:
+    return int(time.time()) + ttl_s if ttl_s else 0
+
+
+def _user_key(public: str) -> str:
+    if nkey.kind_of(public) is not Kind.USER:
+        raise BadRequest(f"{public[:60]!r} is not the public key of a user: it must be an nkey that starts with U")
+    return public
+
+
+__all__ = ["AGENT_TTL_S", "SERVICE_TTL_S", "Authority", "MemberAccount", "Public"]

@@ -1,0 +1,105 @@
+"""Telling nats-server about accounts, and asking an external server whether it can carry a host.
+
+Account JWTs are pushed over a connection in SYS; the server answers each push, and a refusal is an error here.
+Deleting is for accounts that every server is known to hold a tombstone of (see `Authority.tombstone`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from skerry.errors import ServiceUnavailable, StatusError
+from skerry.identity.federation import Authority
+
+UPDATE = "$SYS.REQ.CLAIMS.UPDATE"
+DELETE = "$SYS.REQ.CLAIMS.DELETE"
+LIST = "$SYS.REQ.CLAIMS.LIST"
+_JSZ = "$SYS.REQ.SERVER.PING.JSZ"
+_VARZ = "$SYS.REQ.SERVER.PING.VARZ"
+
+
+class Answer(Protocol):
+    """What is read of a reply."""
+
+    data: bytes
+
+
+class Asker(Protocol):
+    """`skerry.bus.Connection` or `Bus` with SYS credentials; identity does not import the bus."""
+
+    async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float) -> Answer: ...
+
+
+class Resolver:
+    """Pushes account JWTs to the servers' full resolver."""
+
+    def __init__(self, sys: Asker, *, timeout_s: float = 5.0) -> None:
+        self._sys = sys
+        self._timeout_s = timeout_s
+
+    async def push(self, account_jwt: str) -> None:
+        """Create or update an account; returns when a server has stored it (2-4 ms). ServiceUnavailable if refused."""
+        await self._ask(UPDATE, account_jwt, "store the account")
+
+    async def delete(self, authority: Authority, publics: list[str]) -> None:
+        """Forget accounts for good."""
+        await self._ask(DELETE, authority.deletion(publics), "delete the account")
+
+    async def accounts(self) -> list[str]:
+        """Public keys of all accounts that the answering server holds."""
+        answer = await self._sys.request(LIST, timeout_s=self._timeout_s)
+        return list(_decode(answer.data).get("data") or [])
+
+    async def _ask(self, subject: str, text: str, what: str) -> None:
+        answer = _decode((await self._sys.request(subject, text.encode(), timeout_s=self._timeout_s)).data)
+        error = answer.get("error")
+        if error or (answer.get("data") or {}).get("code") != 200:
+            description = (error or {}).get("description", "no reason given")
+            raise ServiceUnavailable(f"the bus refused to {what}: {description}; see the log of nats-server")
+
+
+async def check_server(sys: Asker, *, timeout_s: float = 5.0) -> list[str]:
+    """What an external server lacks, each with the next step; empty if it can carry a host.
+
+    That `sys` could connect at all shows that the server trusts our operator; a refusal of the connection
+    (Unauthorized) is the caller's to report: it means that `operator` and `system_account` are not ours.
+    """
+    missing = []
+    if not await _answers(sys, LIST, timeout_s):
+        missing.append("the full resolver: set `resolver { type: full, allow_delete: true, … }`")
+    jetstream = await _data(sys, _JSZ, timeout_s)
+    if jetstream is None or jetstream.get("disabled", False):
+        missing.append("JetStream: add a `jetstream { store_dir: … }` block")
+    elif not _always(jetstream.get("config") or {}):
+        missing.append("durable acknowledgement: set `sync_interval: always` in the `jetstream` block")
+    server = await _data(sys, _VARZ, timeout_s)
+    if server is not None and server.get("max_payload", 0) < 1024 * 1024:
+        missing.append("room for messages: set `max_payload: 2MB`")
+    return missing
+
+
+def _always(config: dict[str, Any]) -> bool:
+    return bool(config.get("sync_always")) or not config
+
+
+async def _answers(sys: Asker, subject: str, timeout_s: float) -> bool:
+    try:
+        return "data" in _decode((await sys.request(subject, timeout_s=timeout_s)).data)
+    except StatusError:
+        return False
+
+
+async def _data(sys: Asker, subject: str, timeout_s: float) -> dict[str, Any] | None:
+    try:
+        return _decode((await sys.request(subject, timeout_s=timeout_s)).data).get("data")
+    except StatusError:
+        return None
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError as e:
+        raise ServiceUnavailable("the bus gave an answer that is not JSON: is this a nats-server?") from e
