@@ -11,9 +11,10 @@ from skerry.store.cache import Cache
 from skerry.store.documents import Item, decode_document, encode_document, rfc3339, seconds, utc_now
 from skerry.store.ring import Change, Watch
 from skerry.store.store import Store
-from skerry.store.writes import Rules, Writes
+from skerry.store.writes import Admitted, Rules, Writes
 
 __all__ = [
+    "Admitted",
     "Cache",
     "Change",
     "Item",

@@ -6,8 +6,10 @@ protocol. The request id is the write id, so a request that arrives twice is one
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,16 +24,21 @@ from skerry.store.store import Store
 _decode = msgspec.json.Decoder(WriteRequest).decode
 
 
+class Admitted(NamedTuple):
+    """What a create leads to."""
+
+    document: Document
+    """To store: defaulted, with the status that the owner gives it."""
+    revealed: Document = {}
+    """Status fields for the answer to this create alone: the place for a secret. Absent on dry run, never stored."""
+
+
 class Rules:
     """A service's rules for one kind. The defaults admit everything and have no effects."""
 
-    async def admit(self, document: Document, request: WriteRequest) -> Document:
-        """The document to store: defaulted, with the status that the owner gives it. Invalid, Forbidden, Conflict."""
-        return document
-
-    def reveal(self, created: Document, request: WriteRequest) -> Document:
-        """What the caller of create sees, and nobody else ever: the place for a secret. Not called on dry run."""
-        return created
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """Whether and how `document` is stored. Invalid, Forbidden, Conflict."""
+        return Admitted(document)
 
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
         """Forbidden if this object may not be deleted."""
@@ -60,10 +67,13 @@ class Writes:
     async def _create(self, request: WriteRequest) -> Document:
         document = self._checked(decode_document(bytes(request.body)), request)
         admitted = await self._rules.admit(document, request)
+        _check_name(self.kind, admitted.document["metadata"].get("name", ""))
         if request.options.dry_run:
-            return self._store.stamped(admitted)
-        stored = await self._store.create(admitted, write_id=request.request_id)
-        return self._rules.reveal(stored.document(), request)
+            return self._store.stamped(admitted.document)
+        stored = (await self._store.create(admitted.document, write_id=request.request_id)).document()
+        if admitted.revealed:
+            stored["status"] = {**stored.get("status", {}), **admitted.revealed}
+        return stored
 
     def _checked(self, document: Document, request: WriteRequest) -> Document:
         """The document as a create may send it: kind and names agree with the path; what the server sets is dropped."""
@@ -77,6 +87,8 @@ class Writes:
         kept = {k: v for k, v in metadata.items() if k not in _SERVER_SET}
         if request.namespace:
             kept["namespace"] = request.namespace
+        if kept.get("generateName") and not kept.get("name"):
+            kept["name"] = kept["generateName"] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
         return {**{k: v for k, v in document.items() if k != "status"}, "metadata": kept}
 
     def _view(self, document: Document) -> None:
@@ -108,6 +120,21 @@ class Writes:
 _SERVER_SET = frozenset(
     ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink", "managedFields")
 )
+
+
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+"""The API server's alphabet for generated names: no vowels, hence no words."""
+_SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+
+
+def _check_name(kind: Kind, name: str) -> None:
+    if not name:
+        text = "Required value: name or generateName is required"
+        fields = (cause("metadata.name", text, "FieldValueRequired"),)
+        raise Invalid(f'{kind.kind}.{kind.group} "" is invalid: metadata.name: {text}', kind=kind.kind, causes=fields)
+    if _SUBDOMAIN.match(name) is None:
+        rule = "a lowercase RFC 1123 subdomain: a-z, 0-9, - and ., beginning and ending with a letter or digit"
+        raise invalid(kind, name, "metadata.name", rule, name)
 
 
 def _answering(handler: Callable[[WriteRequest], Awaitable[Document]]) -> Callable[[Message], Awaitable[bytes]]:

@@ -1,0 +1,1 @@
+"""Who may use the host: credentials now; workspaces and grants later."""

@@ -1,0 +1,29 @@
+"""Writes of Credentials: the token is made here, shown in the answer to create, and forgotten."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+
+from services.tenancy import model
+from skerry.api.messages import WriteRequest
+from skerry.store import Admitted, Rules, utc_now
+from skerry.store.documents import Document
+
+
+def new_token() -> str:
+    """A bearer token: `skerry_` and 43 base64url characters."""
+    return model.PREFIX + secrets.token_urlsafe(32)
+
+
+class CredentialRules(Rules):
+    """Admission of Credentials."""
+
+    def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
+        self._clock = clock
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A new token, and the Credential that stands for it."""
+        token = new_token()
+        return Admitted(model.admit(document, token, self._clock()), {"token": token})

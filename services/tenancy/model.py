@@ -1,0 +1,112 @@
+"""Rules of the Credential kind, pure.
+
+A credential is a bearer token of 256 random bits; its object is named by the token's digest and holds no secret, so
+looking the digest up is the whole check, anywhere, without asking anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from skerry.api import duration
+from skerry.api.kinds import CREDENTIAL
+from skerry.api.v1alpha1 import Credential
+from skerry.errors import Invalid
+from skerry.store import rfc3339, seconds
+from skerry.store.writes import invalid
+
+Document = dict[str, Any]
+
+PREFIX = "skerry_"
+SECRET_CHARACTERS = 43
+"""256 bits in base64url."""
+LONGEST_S = 30 * 86400
+DEFAULT_TTL = "8h"
+ROLES = ("skerry:view", "skerry:edit", "skerry:admin", "skerry:cluster-admin")
+"""Groups with a meaning of their own; they hold on all members."""
+ADMIN = "admin"
+MAX_GROUPS = 64
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}\Z")
+_TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{{SECRET_CHARACTERS}}}\Z")
+_ALLOWED_USER = "letters, digits and . _ @ + -, at most 128 characters, without a prefix such as skerry: or system:"
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` has the form of a bearer token."""
+    return _TOKEN.match(text) is not None
+
+
+def name_of(token: str) -> str:
+    """The name of the token's Credential: the first 32 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+def admit(document: Document, token: str, now: datetime) -> Document:
+    """The Credential to store for `token`: validated, defaulted, with its expiry.
+
+    Invalid names the field, the value and what is allowed.
+    """
+    view = msgspec.convert(document, Credential)
+    metadata, spec = document["metadata"], view.spec
+    name = name_of(token)
+    if metadata.get("name", name) != name or metadata.get("generateName"):
+        raise _invalid("metadata.name", "must be left out: it is the digest of the secret", metadata.get("name", ""))
+    if _PLAIN.match(spec.user) is None:
+        raise _invalid("spec.user", f"use {_ALLOWED_USER}", spec.user)
+    groups = _groups(spec.groups)
+    ttl_s = _ttl(spec.ttl)
+    kept = {key: value for key, value in metadata.items() if key in ("labels", "annotations")}
+    return {
+        **document,
+        "metadata": {**kept, "name": name},
+        "spec": {**document["spec"], "groups": groups, "ttl": spec.ttl},
+        "status": {"expires": rfc3339(now + timedelta(seconds=ttl_s))},
+    }
+
+
+def _groups(groups: list[str]) -> list[str]:
+    if len(groups) > MAX_GROUPS:
+        raise _invalid("spec.groups", f"at most {MAX_GROUPS} groups", len(groups))
+    for index, group in enumerate(groups):
+        if group not in ROLES and _PLAIN.match(group) is None:
+            raise _invalid(f"spec.groups[{index}]", f"use one of {', '.join(ROLES)}, or a plain group name", group)
+    return list(dict.fromkeys(groups))
+
+
+def _ttl(text: str) -> int:
+    try:
+        ttl_s = duration.parse(text)
+    except ValueError as error:
+        raise _invalid("spec.ttl", str(error), text) from error
+    if not 1 <= ttl_s <= LONGEST_S:
+        raise _invalid("spec.ttl", "must be between 1s and 30d", text)
+    return ttl_s
+
+
+def reveal(stored: Document, token: str) -> Document:
+    """What the creator sees, once."""
+    return {**stored, "status": {**stored.get("status", {}), "token": token}}
+
+
+def administrator(token: str, made: datetime) -> Document:
+    """The Credential of the host's own administrator, whose token was made at `made` on the host's machine."""
+    spec = {"user": ADMIN, "groups": ["skerry:cluster-admin"], "ttl": "30d"}
+    return admit({"metadata": {}, "spec": spec}, token, made)
+
+
+def expires(document: Document) -> float:
+    """Seconds since the epoch at which a stored Credential ends; 0 (long ago) if it cannot be read."""
+    try:
+        return seconds(document["status"]["expires"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+def _invalid(field: str, message: str, value: object) -> Invalid:
+    return invalid(CREDENTIAL, "", field, message, value)

@@ -1,0 +1,41 @@
+"""Tenancy as one coroutine, for its own process or for the controller-manager."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import skerry
+from services.tenancy.controller import Controller
+from services.tenancy.handlers import CredentialRules
+from services.tenancy.settings import TenancySettings
+from skerry import subjects
+from skerry.api.kinds import CREDENTIAL
+from skerry.bus import BucketConfig, Bus
+from skerry.store import Cache, Store, Writes
+
+SERVICE = "tenancy"
+
+
+async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Serve until `stop`. `ready(reason)` is told why it is not ready, and `""` when it is. StatusError if it fails."""
+    ready("waiting for the bus")
+    bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig(replicas=settings.replicas))
+    cache = Cache((CREDENTIAL,))
+    store = Store(bucket, CREDENTIAL)
+    controller = Controller(store, cache, settings.admin_token_file)
+    async with asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(cache.feed(bucket), name="tenancy cache")
+        ready("reading the store")
+        await cache.filled.wait()
+        await controller.round()
+        writes = Writes(store, CredentialRules())
+        service = bus.serve(SERVICE, skerry.__version__, writes.endpoints(), description="credentials of the host")
+        working = tasks.create_task(controller.run(), name="tenancy controller")
+        await bus.ready()
+        ready(controller.problem)
+        await stop.wait()
+        ready("stopping")
+        service.stop()
+        for task in (feeding, working):
+            task.cancel()

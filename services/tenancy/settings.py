@@ -1,0 +1,17 @@
+"""Settings of the tenancy service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from skerry.settings import Settings, about
+
+
+class TenancySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What tenancy needs besides the bus."""
+
+    admin_token_file: Annotated[
+        Path | None, about("Bearer token of the host's own administrator, made by the CLI; read anew when it changes.")
+    ] = None
+    replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1

@@ -1,0 +1,26 @@
+"""Purging what is deleted: the final state of an object is kept for an hour, so that no watcher misses it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from skerry.store.cache import Cache
+from skerry.store.documents import seconds
+from skerry.store.store import Store
+
+KEEP_S = 3600.0
+
+
+async def sweep(store: Store, cache: Cache, now: datetime) -> int:
+    """Purge the deleted objects of the store's kind that are older than KEEP_S; how many there were."""
+    old = [t for t in cache.tombstones(store.kind) if _deleted(t.deleted) + KEEP_S <= now.timestamp()]
+    for tombstone in old:
+        await store.purge(tombstone.name, tombstone.revision, tombstone.namespace)
+    return len(old)
+
+
+def _deleted(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError:
+        return 0.0
