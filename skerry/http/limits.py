@@ -1,0 +1,51 @@
+"""The numbers of the shells, in one place. Seconds and bytes."""
+
+from __future__ import annotations
+
+import msgspec
+
+READ_SIZE = 256 * 1024
+"""At most this much is read at a time; one such buffer is shared by all connections of a Server or Client."""
+
+INBOX_HIGH = 64 * 1024
+"""Reading pauses while a consumer has at least this much waiting."""
+
+WRITE_HIGH = 64 * 1024
+"""Write buffer above which `write` waits."""
+
+NOTSENT_LOWAT = 128 * 1024
+"""TCP_NOTSENT_LOWAT: how much the kernel may hold unsent (a stalled TLS reader absorbs 4.7 MiB without it)."""
+
+
+class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client may do."""
+
+    idle_s: float = 180.0
+    """Keep-alive without a request (rule 11: at least 120 s)."""
+    head_s: float = 30.0
+    """From the first byte of a head to its end (slow-loris)."""
+    body_s: float = 60.0
+    """Longest silence inside a request body that the handler waits for."""
+    handshake_s: float = 10.0
+    connections: int = 10_000
+    early: int = 64 * 1024
+    """Bytes that may wait behind a request that is being answered; reading pauses beyond."""
+    drain: int = 1024 * 1024
+    """Body bytes read and dropped after an early answer, so that the answer is not lost to a reset."""
+    drain_s: float = 1.0
+    linger_s: float = 5.0
+    """How long a closing connection waits for the client to have taken everything."""
+
+
+class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How we use one upstream server."""
+
+    idle_s: float = 55.0
+    """A pooled connection unused for longer is closed (rule 11: at most 60 s)."""
+    connect_s: float = 10.0
+    head_s: float = 70.0
+    """Default wait for the head of an answer; the caller's `head_timeout_s` wins."""
+    connections: int = 2048
+    """Connections at the same time, streams and watches included."""
+    idle: int = 64
+    """Idle connections kept."""

@@ -1,0 +1,69 @@
+"""A connection after 101: bytes both ways, never parsed (rule 2).
+
+Ends. Over plain TCP each direction ends by itself (FIN). Over TLS, asyncio and uvloop close the whole connection when
+the peer's close_notify arrives and cannot end one direction alone; so over TLS an end is the end of both directions,
+which is also what API servers and kubectl do. Everything received before an end is delivered first, also if the reader
+is slow (rule 12), and `write_eof` delivers everything written before it.
+"""
+
+from __future__ import annotations
+
+from skerry.http.errors import HttpError
+from skerry.http.wire import Inbox, Wire
+
+
+class Raw:
+    """The raw stream of an upgraded connection. Bytes that came with the head are its first."""
+
+    __slots__ = ("_broken", "_inbox", "_wire", "eof_written", "upgrade")
+
+    def __init__(self, wire: Wire, inbox: Inbox, broken: type[HttpError], upgrade: bytes) -> None:
+        self._wire = wire
+        self._inbox = inbox
+        self._broken = broken
+        self.upgrade = upgrade
+        """The protocol that was agreed on, as the server wrote it."""
+        self.eof_written = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone."""
+        return self._wire.closed
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" when the peer ended its direction. Raises ClientGone or Cut if it was cut."""
+        return await self._inbox.read()
+
+    async def write(self, data: bytes) -> None:
+        """Sends bytes; returns when the socket took them. Raises ClientGone or Cut."""
+        wire = self._wire
+        if wire.closed or self.eof_written or wire.transport.is_closing():
+            raise self._broken("the raw connection is closed")
+        wire.transport.write(data)
+        if not wire.writable:
+            await wire.drained()
+            if wire.closed:
+                raise self._broken("the raw connection was cut")
+
+    async def write_eof(self, limit_s: float = 5.0) -> None:
+        """Ends our direction after all that was written. Over TLS: ends the connection, waiting for the peer to
+        have taken everything, at most `limit_s`.
+        """
+        if self.eof_written or self._wire.closed:
+            self.eof_written = True
+            return
+        self.eof_written = True
+        if self._wire.tls:
+            await self._wire.linger(limit_s)
+        elif not self._wire.transport.is_closing():
+            self._wire.transport.write_eof()
+
+    def abort(self) -> None:
+        """Cuts the connection with a reset."""
+        self._wire.abort()
+
+    async def close(self, limit_s: float = 5.0) -> None:
+        """Ends both directions cleanly, at most after `limit_s`: what the peer still sends is dropped."""
+        self.eof_written = True
+        self._inbox.end()
+        await self._wire.linger(limit_s)

@@ -1,0 +1,91 @@
+"""Header hygiene: what never crosses Skerry, in either direction (the data plane's rule 8 and its Identity section).
+
+Order matters: a client's `Connection` tokens are processed *before* anything of ours is set (Rancher CVE-2021-31999,
+capsule-proxy CVE-2022-23652), guarded headers are deleted before they are added (OCM cluster-proxy #335), and a name
+with `_` counts as the name with `-` that some servers make of it. Both the proxy and the agent call `clean_request`.
+"""
+
+from __future__ import annotations
+
+from skerry.httpwire.head import Headers, connection_tokens
+
+HOP_BY_HOP = frozenset((
+    b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te",
+    b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings", b"content-length",
+))  # fmt: skip
+"""One connection's business. Content-Length is here because framing is made anew on each hop."""
+
+GUARDED = frozenset((
+    b"authorization", b"cookie", b"forwarded", b"x-real-ip", b"audit-id", b"host", b"expect",
+    b"true-client-ip", b"x-client-cert", b"x-original-uri", b"x-original-url", b"x-rewrite-url",
+    b"x-http-method-override", b"x-http-method", b"x-method-override",
+))  # fmt: skip
+"""Request headers that say who calls, or that some server reads as another target or method: ours to set, if at all."""
+
+GUARDED_PREFIXES = (b"impersonate", b"x-remote-", b"x-forwarded-")
+BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
+"""A WebSocket sub-protocol that carries a bearer token (kube-apiserver, pkg/authentication/request/websocket)."""
+
+_REQUEST_DROP = HOP_BY_HOP | GUARDED
+
+
+def named_by_connection(headers: Headers) -> set[bytes]:
+    """The header names that the `Connection` headers declare hop-by-hop, in lower case."""
+    names: set[bytes] = set()
+    for name, value in headers:
+        if name == b"connection":
+            names |= connection_tokens(value)
+    return names
+
+
+def is_guarded(name: bytes) -> bool:
+    """Whether a request header (any spelling) could be taken for one that only Skerry may set."""
+    plain = name.lower().replace(b"_", b"-")
+    return plain in GUARDED or plain.startswith(GUARDED_PREFIXES)
+
+
+def clean_request(headers: Headers) -> Headers:
+    """The headers of a client's request that may travel on: no hop-by-hop, no guarded ones, no bearer sub-protocol.
+
+    Set what is ours afterwards, last. A WebSocket's sub-protocols stay in order without those that carry a token.
+    """
+    named = named_by_connection(headers)
+    kept: Headers = []
+    for pair in headers:
+        name = pair[0]
+        if b"_" in name:
+            name = name.replace(b"_", b"-")
+        if name in _REQUEST_DROP or name in named or name.startswith(GUARDED_PREFIXES):
+            continue
+        if name == b"sec-websocket-protocol" and BEARER_PROTOCOL in pair[1].lower():
+            kept += _without_bearer(pair)
+            continue
+        kept.append(pair)
+    return kept
+
+
+def _without_bearer(pair: tuple[bytes, bytes]) -> Headers:
+    offered = [part.strip(b" \t") for part in pair[1].split(b",")]
+    left = [part for part in offered if not part.lower().startswith(BEARER_PROTOCOL)]
+    return [(pair[0], b", ".join(left))] if left else []
+
+
+def bearer_from_protocols(headers: Headers) -> bytes | None:
+    """The base64url token that a WebSocket client offers as a sub-protocol, still encoded, or None."""
+    for name, value in headers:
+        if name != b"sec-websocket-protocol":
+            continue
+        for part in value.split(b","):
+            text = part.strip(b" \t")
+            if text.lower().startswith(BEARER_PROTOCOL):
+                return text[len(BEARER_PROTOCOL) :]
+    return None
+
+
+def clean_response(headers: Headers) -> Headers:
+    """The headers of a member's answer that may travel back: everything but hop-by-hop.
+
+    `Set-Cookie` is dropped too: a cookie set by one member would be sent to the host, which serves all of them.
+    """
+    named = named_by_connection(headers)
+    return [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair[0] not in named and pair[0] != b"set-cookie"]
