@@ -1,7 +1,9 @@
 """A real node in a member's network namespace: containerd and kubelet, so that logs, exec, cp and port-forward are real.
 
 Both programs are told to keep everything in the member's directory and cgroup: two kubelets on one machine that share a
-cgroup root kill each other's pods, and a containerd of the machine must not notice ours. There is no scheduler (70 MB and
+cgroup root kill each other's pods, and a containerd of the machine must not notice ours. Where a path is built into them
+(a starting kubelet empties /var/lib/kubelet/device-plugins, whoever uses it), a mount namespace of the node's own has a
+directory of ours there; with it go all mounts of the pods. There is no scheduler (70 MB and
 a process more for one node): an admission policy in the API server puts a pod that names no node on the one that is
 there, so that deployments and `kubectl run` work.
 """
@@ -25,6 +27,10 @@ from tests.kube.netns import Namespace
 CGROUPS = Path("/sys/fs/cgroup")
 _POD_NETWORK = "10.214.0.0/24"  # the same in every member: no two can meet
 _SERVICE_ADDRESS = "10.0.0.1"
+
+# Paths that containerd, its shims, the CNI plugins and the kubelet use whatever their configuration says.
+_BUILT_IN = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
+_HIDE = 'own=$1; shift; for path in {paths}; do mkdir -p "$path" "$own$path"; mount --bind "$own$path" "$path"; done'
 
 
 class Node:
@@ -54,6 +60,7 @@ class Node:
             name=f"{self.name}-containerd",
             argv=(
                 *self._namespace.prefix,
+                *self._own_mounts(),
                 packages.required("containerd"),
                 "--config",
                 str(self._directory / "containerd.toml"),
@@ -61,20 +68,30 @@ class Node:
             log=self._directory / "containerd.log",
         )
 
-    def start_kubelet(self, running: Running, containerd: ProcessSpec, deadline_s: float) -> None:
-        """Wait for containerd, give it the images, start the kubelet."""
+    def start_kubelet(self, running: Running, containerd: ProcessSpec, deadline_s: float) -> ProcessSpec:
+        """Wait for containerd, give it the images, start the kubelet, which registers the node by itself."""
         running.wait_until(lambda: self._ctr("version"), containerd, time.monotonic() + deadline_s)
         if refused := self._ctr("images", "import", str(self._directory / "images.tar")):
             raise RuntimeError(f"containerd did not take the images: {refused}")
-        running.add(self.kubelet)
+        kubelet = self._kubelet_process(running.pids[containerd.name])
+        running.add(kubelet)
+        return kubelet
 
-    @property
-    def kubelet(self) -> ProcessSpec:
-        """The kubelet's process; it registers the node by itself."""
+    def _own_mounts(self) -> list[str]:
+        """Runs what follows in a new mount namespace, in which the built-in paths are directories of this node."""
+        script = f'set -e; {_HIDE.format(paths=" ".join(_BUILT_IN))}; exec "$@"'
+        unshare = [packages.required("unshare"), "--mount", "--propagation", "private", "--"]
+        return [*unshare, "sh", "-c", script, "sh", str(self._directory / "own")]
+
+    def _kubelet_process(self, containerd: int) -> ProcessSpec:
+        """The kubelet, in containerd's mount namespace: volumes that it mounts must be seen there."""
         return ProcessSpec(
             name=f"{self.name}-kubelet",
             argv=(
                 *self._namespace.prefix,
+                packages.required("nsenter"),
+                f"--mount=/proc/{containerd}/ns/mnt",
+                "--",
                 str(self._kubelet),
                 f"--config={self._directory / 'kubelet.json'}",
                 f"--kubeconfig={self._cluster.directory / 'kubelet.kubeconfig'}",

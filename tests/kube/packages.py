@@ -21,6 +21,7 @@ _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS = {
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "unshare": "util-linux",
     "iptables": "iptables",
     "containerd": "containerd",
     "containerd-shim-runc-v2": "containerd",

@@ -221,13 +221,13 @@ class _Starting:
     def finish(self) -> Member:
         """Wait for the control plane, start the kubelet, wait for the node. Raises NotReadyInTime."""
         self.prepared.wait_ready(self.running, _READY_S)
-        self.node.start_kubelet(self.running, self.containerd, _READY_S)
+        kubelet = self.node.start_kubelet(self.running, self.containerd, _READY_S)
         with self.namespace.entered():
             uid = self.prepared.uid() or ""
         member = _as_member(self.prepared, uid, namespace=self.namespace, node=self.node.name)
         member.apply(*assigning_policy(self.node.name))
         until = time.monotonic() + _READY_S
-        self.running.wait_until(lambda: _why_no_pods(member), self.node.kubelet, until)
+        self.running.wait_until(lambda: _why_no_pods(member), kubelet, until)
         return member
 
 

@@ -75,11 +75,8 @@ def hold() -> Iterator[Slot]:
 
 def clean(slot: Slot) -> None:
     """Remove everything of this slot: processes, mounts, namespaces, veth pairs, cgroups, the directory."""
-    strays = _strays(slot)
     _kill_all(slot)
     _unmount_all(slot.directory)
-    for path in strays:
-        path.unlink(missing_ok=True)
     _delete_namespaces(slot)
     _remove_cgroups(slot)
     shutil.rmtree(slot.directory, ignore_errors=True)
@@ -94,7 +91,6 @@ def leftovers(slot: Slot) -> list[str]:
     found += [f"network namespace {name}" for name in _namespaces(slot)]
     found += [f"interface {path.name}" for path in Path("/sys/class/net").glob(f"{interface(slot, '')}*")]
     found += [f"cgroup {path}" for path in cgroups(slot)]
-    found += [f"file {path}" for path in _strays(slot)]
     return found + ([f"directory {slot.directory}"] if slot.directory.exists() else [])
 
 
@@ -156,26 +152,6 @@ def _kill_all(slot: Slot) -> None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.05)
-
-
-def _strays(slot: Slot) -> list[Path]:
-    """Files of this slot outside its directory, at paths that the programs have built in.
-
-    A shim's socket lies in /run/containerd/s under a hash (its bundle knows the name), a container's log has a link in
-    /var/log/containers, a pod's network result a file in /var/lib/cni.
-    """
-    addresses = [path.read_text() for path in slot.directory.glob("*/state/*/k8s.io/*/address")]
-    sockets = [Path(address.removeprefix("unix://")) for address in addresses]
-    links = [path for path in Path("/var/log/containers").glob("*.log") if path.is_symlink()]
-    ours = [path for path in links if path.readlink().is_relative_to(slot.directory)]
-    results = [path for path in Path("/var/lib/cni/results").glob("*") if _mentions(path, slot)]
-    return [path for path in (*sockets, *ours, *results) if os.path.lexists(path)]
-
-
-def _mentions(path: Path, slot: Slot) -> bool:
-    with contextlib.suppress(OSError):
-        return f"{slot.directory}/".encode() in path.read_bytes()
-    return False
 
 
 def _mounts(directory: Path) -> list[str]:

@@ -104,10 +104,10 @@ def test_a_pod_that_names_no_node_runs(member_one: Member) -> None:
 
 @pytest.mark.node
 def test_a_pod_reaches_its_api_server_and_the_host(member_one: Member, pod: str) -> None:
-    dial = ["exec", pod, "--", "nc", "-w", "5", "-e", "/bin/true"]
-    member_one.kubectl(*dial, "10.0.0.1", "443")
+    dial = ["exec", pod, "--", "nc", "-w", "5"]
+    member_one.kubectl(*dial, "10.0.0.1", "443", "-e", "/bin/true")
     with _listener(member_one.host_address) as server:
-        member_one.kubectl(*dial, member_one.host_address, str(server.getsockname()[1]))
+        member_one.kubectl(*dial, member_one.host_address, str(server.getsockname()[1]), "-e", "/bin/true")
 
 
 @pytest.mark.node
