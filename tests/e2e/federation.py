@@ -1,0 +1,229 @@
+"""A host and agents as users start them: by the command line, as processes, in a state directory of their own.
+
+The host runs where the test runs; an agent runs inside its member's network namespace, from where it can only dial out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skerry.localkube import binaries
+from tests.kube.member import Member
+
+SKERRY = str(Path(sys.executable).with_name("skerry"))
+Done = subprocess.CompletedProcess[str]
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(condition: Callable[[], Any], what: str, deadline_s: float = 30.0) -> Any:
+    """The first true value of `condition`; fails the test with `what` after the deadline."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {deadline_s} s: {what}")
+
+
+@dataclass
+class Agent:
+    """`skerry agent` in the foreground, in its member's network."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Signal it and wait; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"the agent did not stop:\n{self.said()}") from None
+
+    def exits(self, deadline_s: float = 30.0) -> int:
+        """Wait until it ends by itself; its exit code."""
+        try:
+            return self.process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the agent still runs:\n{self.said()}") from None
+
+    def said(self) -> str:
+        """All that it printed."""
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class Host:
+    """A host of its own in `directory`; `addresses` are those that members dial."""
+
+    directory: Path
+    addresses: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.state = self.directory / "state"
+        self.listen = f"127.0.0.1:{free_port()}"
+        self.bus = f"127.0.0.1:{free_port()}"
+        self.agents: list[Agent] = []
+
+    @property
+    def admin(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.state / "host" / "admin.kubeconfig"
+
+    def skerry(self, *arguments: str, stdin: str | None = None, timeout_s: float = 90.0) -> Done:
+        """Run the command line; exit code not judged."""
+        environment = {**os.environ, "SKERRY_STATE": str(self.state), "KUBECONFIG": "", **self.environment}
+        return subprocess.run(
+            [SKERRY, *arguments],
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def ok(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run the command line; its standard output. A failure fails the test with what it said."""
+        done = self.skerry(*arguments, stdin=stdin)
+        assert done.returncode == 0, f"skerry {' '.join(arguments)}: exit {done.returncode}\n{done.stderr}{self.logs()}"
+        return done.stdout
+
+    def up(self) -> None:
+        """Start, and return when it is ready."""
+        named = [part for address in self.addresses for part in ("--address", address)]
+        self.ok("up", "--detach", "--listen", self.listen, "--bus", self.bus, *named)
+
+    def down(self) -> None:
+        """Stop agents and host; the state is kept."""
+        for agent in self.agents:
+            agent.stop()
+        self.agents.clear()
+        self.ok("down")
+
+    def status(self) -> dict[str, Any]:
+        """`skerry status -o json`."""
+        found: dict[str, Any] = json.loads(self.ok("status", "-o", "json"))
+        return found
+
+    def logs(self) -> str:
+        """The tail of every log, for a failure."""
+        parts = []
+        for path in sorted((self.state / "host" / "logs").glob("*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-25:]
+            parts.append("\n".join([f"--- {path.name}", *tail]))
+        return "\n" + "\n".join(parts)
+
+    def token(self, name: str, *options: str) -> str:
+        """A join token for `name`."""
+        return self.ok("token", "create", name, *options).strip()
+
+    def agent(self, member: Member, token: str | None, *options: str, state: Path | None = None) -> Agent:
+        """Start `skerry agent` inside the member; does not wait."""
+        place = state or self.directory / f"agent-{member.name}"
+        place.mkdir(parents=True, exist_ok=True)
+        arguments = ["agent", "--kubeconfig", str(member.kubeconfig), "--state", str(place), *options]
+        if token is not None:
+            file = place / "token"
+            file.touch(mode=0o600)
+            file.write_text(token)
+            arguments += ["--token-file", str(file)]
+        log = place / f"log-{len(self.agents)}"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                member.command([SKERRY, *arguments]),
+                env={**os.environ, "KUBECONFIG": "", **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        agent = Agent(process, log)
+        self.agents.append(agent)
+        return agent
+
+    def join(self, member: Member, name: str, *options: str) -> Agent:
+        """Token, agent, Ready."""
+        agent = self.agent(member, self.token(name), *options)
+        self.wait_ready(name, agent)
+        return agent
+
+    def ready(self, name: str) -> bool:
+        """Whether the host shows the cluster as Ready."""
+        done = self.kubectl_run(None, "get", "cluster", name, "-o", "json")
+        if done.returncode != 0:
+            return False
+        conditions = json.loads(done.stdout).get("status", {}).get("conditions", [])
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+    def wait_ready(self, name: str, agent: Agent | None = None, deadline_s: float = 30.0) -> None:
+        """Until the cluster is Ready; the failure shows what agent and host said."""
+        try:
+            eventually(lambda: self.ready(name), f"cluster {name} Ready", deadline_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n--- agent\n{agent.said() if agent else ''}{self.logs()}") from None
+
+    def credential(self, user: str, *groups: str) -> Path:
+        """A kubeconfig for `user` with contexts for the host and every member."""
+        named = [part for group in groups for part in ("--group", group)]
+        token = self.ok("credential", "create", user, *named).strip()
+        document = json.loads(self.ok("kubeconfig"))
+        for each in document["users"]:
+            each["user"] = {"token": token}
+        path = self.directory / f"{user}.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(document))
+        return path
+
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig with a context for each member that has joined by now."""
+        path = self.directory / "members.kubeconfig"
+        self.ok("kubeconfig", "--output", str(path))
+        return path
+
+    def kubectl_command(self, member: str | None, *arguments: str, kubeconfig: Path | None = None) -> list[str]:
+        """kubectl through the host: against `member`, or against the host API itself (None)."""
+        context = "skerry" if member is None else f"skerry-{member}"
+        file = kubeconfig or (self.admin if member is None else self.kubeconfig())
+        chosen = [] if member is None and kubeconfig is None else ["--context", context]
+        return [str(binaries.kubectl(prefer_wheel=True)), "--kubeconfig", str(file), *chosen, *arguments]
+
+    def kubectl_run(
+        self, member: str | None, *arguments: str, stdin: bytes | None = None, kubeconfig: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run kubectl through the host; exit code not judged."""
+        return subprocess.run(
+            self.kubectl_command(member, *arguments, kubeconfig=kubeconfig),
+            input=stdin or b"",
+            capture_output=True,
+            check=False,
+            timeout=90,
+        )
+
+    def kubectl(
+        self, member: str | None, *arguments: str, stdin: bytes | None = None, kubeconfig: Path | None = None
+    ) -> str:
+        """kubectl through the host; its standard output. A failure fails the test."""
+        done = self.kubectl_run(member, *arguments, stdin=stdin, kubeconfig=kubeconfig)
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr.decode()}{self.logs()}"
+        return done.stdout.decode()

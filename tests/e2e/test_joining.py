@@ -1,0 +1,109 @@
+"""Joining, and every way in which it is refused: each with a message of its own, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.federation import Host, eventually
+from tests.kube.member import Member
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A host to which nothing has joined."""
+    made = Host(tmp_path_factory.mktemp("joining"))
+    made.up()
+    yield made
+    made.down()
+
+
+def _refused(host: Host, member: Member, token: str, *options: str, state: Path) -> str:
+    agent = host.agent(member, token, *options, state=state)
+    assert agent.exits() != 0
+    said = agent.said()
+    assert "Traceback" not in said
+    return said
+
+
+def test_a_garbled_token_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
+    assert "token" in _refused(host, plain_cluster, "skerry-join-rubbish", state=tmp_path)
+
+
+def test_a_token_that_was_changed_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
+    token = host.token("changed")
+    middle = len(token) // 2
+    forged = token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :]
+    _refused(host, plain_cluster, forged, state=tmp_path)
+
+
+def test_an_expired_token_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
+    token = host.token("late", "--ttl", "1s")
+    eventually(lambda: "expired" in _refused(host, plain_cluster, token, state=tmp_path), "the token's end", 10)
+
+
+def test_another_name_than_the_tokens_is_refused_naming_both(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
+    said = _refused(host, plain_cluster, host.token("this"), "--name", "that", state=tmp_path)
+    assert "this" in said
+    assert "that" in said
+
+
+def test_a_revoked_token_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
+    token = host.token("revoked")
+    listed = host.ok("token", "list", "-o", "name").split()
+    host.ok("token", "revoke", listed[-1].rsplit("/", 1)[-1])
+    _refused(host, plain_cluster, token, state=tmp_path)
+
+
+def test_a_token_works_for_one_key_only_and_a_cluster_has_one_name(
+    new_host: Callable[..., Host], plain_cluster: Member, tmp_path: Path
+) -> None:
+    host = new_host()
+    token = host.token("first")
+    agent = host.agent(plain_cluster, token)
+    host.wait_ready("first", agent)
+    assert "token" in _refused(host, plain_cluster, token, state=tmp_path / "other-key")
+    said = _refused(host, plain_cluster, host.token("second"), state=tmp_path / "second-name")
+    assert "first" in said
+
+
+def test_an_agent_keeps_its_identity_over_a_restart(new_host: Callable[..., Host], plain_cluster: Member) -> None:
+    host = new_host()
+    agent = host.join(plain_cluster, "keeper")
+    uid = host.kubectl(None, "get", "cluster", "keeper", "-o", "jsonpath={.metadata.uid}")
+    agent.stop()
+    eventually(lambda: not host.ready("keeper"), "not Ready after the agent left", 15)
+    again = host.agent(plain_cluster, None, "--name", "keeper")
+    host.wait_ready("keeper", again)
+    assert host.kubectl(None, "get", "cluster", "keeper", "-o", "jsonpath={.metadata.uid}") == uid
+
+
+def test_a_removed_member_is_cut_cannot_return_and_frees_its_name(
+    new_host: Callable[..., Host], plain_cluster: Member
+) -> None:
+    host = new_host()
+    agent = host.join(plain_cluster, "leaver")
+    host.kubectl("leaver", "get", "namespaces")
+    host.ok("cluster", "remove", "leaver")
+    eventually(lambda: "leaver" not in host.ok("clusters", "-o", "name"), "the cluster is gone", 5)
+    assert agent.exits() == 1
+    assert "removed" in agent.said()
+    again = host.agent(plain_cluster, None, "--name", "leaver")
+    assert again.exits() == 1
+    fresh = host.agent(plain_cluster, host.token("leaver"), state=host.directory / "fresh")
+    host.wait_ready("leaver", fresh)
+
+
+def test_a_read_only_member_cannot_be_written_to_by_the_administrator_of_the_host(
+    new_host: Callable[..., Host], plain_cluster: Member
+) -> None:
+    host = new_host()
+    host.join(plain_cluster, "sealed", "--read-only")
+    host.kubectl("sealed", "get", "configmaps")
+    done = host.kubectl_run("sealed", "create", "configmap", "no")
+    assert done.returncode == 1
+    assert b"read-only" in done.stderr
