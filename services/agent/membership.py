@@ -84,9 +84,10 @@ def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, k
         ca=token.ca,
         assertion_root=answer.assertion_root,
         cluster_uid=request.cluster_uid,
+        jti=token.jti,
     )
-    user = Credentials(jwt=answer.user_jwt, seed=key.seed)
-    store.joined(membership, user, Credentials(jwt=answer.renewal_jwt, seed=key.seed))
+    user = Credentials(answer.user_jwt, key.seed)
+    store.joined(membership, user, Credentials(answer.renewal_jwt, key.seed))
     return membership
 
 
@@ -107,13 +108,13 @@ async def renew(store: Store, membership: Membership, clock: HostClock) -> Crede
         raise ServiceUnavailable("the host's answer to the renewal cannot be read") from e
     finally:
         connection.abort()
-    renewed = Credentials(jwt=answer.user_jwt, seed=key.seed)
+    renewed = Credentials(answer.user_jwt, key.seed)
     renewed.save(store.user)
     return renewed
 
 
 def _challenge(member: str, key: KeyPair, clock: HostClock) -> RenewRequest:
-    text = f"{member} {key.public} {int(clock.host(time.time()))} {os.urandom(12).hex()}"
+    text = f"{member} {key.public} {int(clock.host(time.monotonic()))} {os.urandom(12).hex()}"
     signature = binascii.b2a_base64(key.sign(text.encode()), newline=False).translate(_URL_SAFE).rstrip(b"=")
     return RenewRequest(nkey=key.public, challenge=text, signature=signature.decode())
 

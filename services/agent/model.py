@@ -12,27 +12,28 @@ SAMPLES = 8
 
 
 class HostClock:
-    """Host time = local time + offset, learned from heartbeat answers: the sample with the shortest round trip wins.
+    """Host time = monotonic local time + offset, learned from heartbeat answers: the shortest round trip wins.
 
-    Expiry of assertions and of credentials is judged in host time, so a member with a wrong clock works.
+    Expiry of assertions and of credentials is judged in host time, so a member whose clock is wrong, or is set while
+    the agent runs, works. Until the first answer the offset given (this machine's clock) has to do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, offset_s: float) -> None:
         self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
-        self.offset_s = 0.0
+        self.offset_s = offset_s
 
     def learn(self, sent: float, received: float, host_time: float) -> None:
-        """An answer that left the host at `host_time`, asked at `sent` and read at `received` (local seconds)."""
+        """An answer that left the host at `host_time`, asked at `sent` and read at `received` (monotonic seconds)."""
         self._samples.append((received - sent, host_time - (sent + received) / 2))
         self.offset_s = min(self._samples)[1]
 
-    def jumped(self) -> None:
-        """The local clock was set: what was learned before is void."""
+    def forget(self) -> None:
+        """A new connection: the machine may have slept, and what was learned before is worth less than one answer."""
         self._samples.clear()
 
-    def host(self, local: float) -> float:
-        """Local seconds since the epoch as host time."""
-        return local + self.offset_s
+    def host(self, monotonic: float) -> float:
+        """Host time, in seconds since the epoch, at a monotonic local time."""
+        return monotonic + self.offset_s
 
 
 def renewal_due(issued: float, expires: float) -> float:

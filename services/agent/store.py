@@ -18,9 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from skerry.errors import SkerryError
+from skerry.errors import BadRequest, SkerryError
 from skerry.identity import nkey
 from skerry.identity.creds import Credentials
+from skerry.identity.files import write_private
 
 FORMAT = 1
 """Version of agent.json. Older code refuses newer state, naming both."""
@@ -45,6 +46,8 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """Public nkey, pinned at join."""
     cluster_uid: str
     """kube-system UID at the time of joining: another cluster behind the same kubeconfig is noticed."""
+    jti: str = ""
+    """Of the token that it joined with: that token is not tried again."""
     removed: str = ""
     """Why the host said that this membership is over; empty while it is not."""
 
@@ -74,17 +77,23 @@ class Store:
         """Hold the directory. Raises StateError if another agent holds it or it cannot be written."""
         descriptor = self._open_lock()
         try:
+            self._take(descriptor)
+            try:
+                yield
+            finally:
+                self._leave_nothing_half_made()
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.truncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
-            yield
-            self._leave_nothing_half_made()
         except BlockingIOError as e:
             raise StateError(
                 f"another agent (pid {self._holder()}) uses {self.directory}: stop it with: skerry agent stop NAME"
             ) from e
-        finally:
-            os.close(descriptor)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
 
     def _open_lock(self) -> int:
         try:
@@ -134,36 +143,24 @@ class Store:
             return nkey.from_seed(path.read_bytes().strip())
         except FileNotFoundError:
             pass
-        except ValueError as e:
+        except BadRequest as e:
             raise StateError(f"{path} is damaged: remove {self.directory} and join again with a new token") from e
-        pair = nkey.create("user")
-        write(path, pair.seed + b"\n")
+        pair = nkey.create(nkey.Kind.USER)
+        write_private(path, pair.seed + b"\n")
         return pair
 
     def joined(self, membership: Membership, user: Credentials, renewal: Credentials) -> None:
         """Keep a membership: credentials first, agent.json last."""
         user.save(self.user)
         renewal.save(self.renewal)
-        write(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(membership)))
+        write_private(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(membership)))
 
     def removed(self, membership: Membership, why: str) -> None:
         """Remember that the host ended the membership: a restart says so at once, a new token may replace it."""
         over = msgspec.structs.replace(membership, removed=why)
-        write(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(over)))
+        write_private(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(over)))
 
     def forget(self) -> None:
         """Drop key, credentials and membership: before a join with a new token, or after a refused one."""
         for name in ("agent.json", "user.creds", "renewal.creds", "seed"):
             (self.directory / name).unlink(missing_ok=True)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` with mode 0600: a crash leaves the old file or the new one, never a part."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)

@@ -1,0 +1,128 @@
+"""Self reviews under a ceiling: `kubectl auth can-i` and the real request must agree.
+
+An access review that the ceiling forbids is answered here with allowed=false and the reason; any other goes to the API
+server unchanged, which knows the rest. The answer of a rules review is cut down to what the ceiling leaves. Both are
+read as JSON; other encodings are refused with 415, after which client-go repeats in JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.agent import ceiling as limits
+from skerry import http
+from skerry.api.v1alpha1 import Ceiling
+from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from skerry.httpwire.head import first
+from skerry.link import Stream
+
+LIMIT = 1 << 20
+"""Largest review that is read."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A SelfSubjectAccessReview's question, as `ceiling.refusal` wants it."""
+
+    verb: str = ""
+    api_group: str = ""
+    namespace: str = ""
+    resource: str = ""
+    subresource: str = ""
+    is_resource: bool = True
+    path: str = ""
+
+
+async def access(stream: Stream, ceiling: Ceiling) -> bytes | None:
+    """The answer to a SelfSubjectAccessReview that the ceiling forbids; None if the API server decides."""
+    request = stream.request
+    kind = (first(request.headers, b"content-type") or b"application/json").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON only, not {kind[:60]!r}")
+    if not request.end:
+        raise RequestEntityTooLarge("the access review is too large")
+    document = _object(request.body)
+    asked = question(document)
+    why = limits.refusal(ceiling, asked) if asked is not None else ""
+    if not why:
+        return None
+    document.setdefault("apiVersion", "authorization.k8s.io/v1")
+    document.setdefault("kind", "SelfSubjectAccessReview")
+    return msgspec.json.encode({**document, "status": {"allowed": False, "reason": why}})
+
+
+def question(document: dict[str, Any]) -> Asked | None:
+    """What a SelfSubjectAccessReview asks; None if it asks nothing that can be judged here.
+
+    `*` as verb, resource or group asks for everything: under a ceiling that is never allowed in full.
+    """
+    spec = document.get("spec")
+    spec = spec if isinstance(spec, dict) else {}
+    resource, plain = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if isinstance(resource, dict):
+        return Asked(
+            verb=str(resource.get("verb") or "*"),
+            api_group=str(resource.get("group") or ""),
+            namespace=str(resource.get("namespace") or ""),
+            resource=str(resource.get("resource") or "*"),
+            subresource=str(resource.get("subresource") or ""),
+        )
+    if isinstance(plain, dict):
+        path = str(plain.get("path") or "")
+        return Asked(verb=str(plain.get("verb") or "").lower(), is_resource=False, path=path)
+    return None
+
+
+async def rules(response: http.Response, ceiling: Ceiling) -> bytes:
+    """The answer to a SelfSubjectRulesReview without what the ceiling takes away."""
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await response.read():
+        pieces.append(piece)
+        size += len(piece)
+        if size > LIMIT:
+            raise BadGateway("the API server's rules review is larger than 1 MiB")
+    if first(response.headers, b"content-encoding"):
+        raise BadGateway("the API server's rules review is compressed, and the ceiling cannot be applied to it")
+    document = _object(b"".join(pieces))
+    return msgspec.json.encode(intersect(document, ceiling))
+
+
+def intersect(document: dict[str, Any], ceiling: Ceiling) -> dict[str, Any]:
+    """A SelfSubjectRulesReview whose status says what is left under `ceiling`. Marked incomplete: wildcards hide more."""
+    spec, status = document.get("spec") or {}, document.get("status") or {}
+    outside = bool(ceiling.namespaces) and spec.get("namespace") not in ceiling.namespaces
+    found = [] if outside else status.get("resourceRules") or []
+    left = [narrowed for rule in found if (narrowed := _narrowed(rule, ceiling))]
+    why = "this member's ceiling applies besides"
+    return {
+        **document,
+        "status": {**status, "resourceRules": left, "incomplete": True, "evaluationError": why},
+    }
+
+
+def _narrowed(rule: dict[str, Any], ceiling: Ceiling) -> dict[str, Any] | None:
+    verbs, resources = list(rule.get("verbs") or []), list(rule.get("resources") or [])
+    if ceiling.read_only and not _is_self_review(rule):
+        verbs = sorted(limits.READS) if "*" in verbs else [verb for verb in verbs if verb in limits.READS]
+    if ceiling.read_only or ceiling.no_exec:
+        resources = [r for r in resources if tuple(str(r).split("/")) not in limits.EXEC_LIKE]
+    return {**rule, "verbs": verbs, "resources": resources} if verbs and resources else None
+
+
+def _is_self_review(rule: dict[str, Any]) -> bool:
+    pairs = {(group, resource) for group in rule.get("apiGroups") or [] for resource in rule.get("resources") or []}
+    return bool(pairs) and pairs <= limits.SELF_REVIEWS
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if len(body) > LIMIT:
+        raise RequestEntityTooLarge("the access review is too large")
+    try:
+        document = msgspec.json.decode(body)
+    except msgspec.DecodeError as e:
+        raise BadRequest("the review is not JSON") from e
+    if not isinstance(document, dict):
+        raise BadRequest("the review is not an object")
+    return document
