@@ -17,7 +17,6 @@ from skerry.errors import Unauthorized
 
 _PREFIX = b"skerry_"
 _LENGTH = len(_PREFIX) + 43
-CHALLENGE = (b"WWW-Authenticate", b'Bearer realm="skerry"')
 
 
 class Credential(NamedTuple):
@@ -47,7 +46,7 @@ class Authenticator:
         self._now = now
 
     def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Credential:
-        """The credential that the head's Authorization names; Unauthorized with the reason and the next step."""
+        """The credential that the head's Authorization names (header names are lower case); Unauthorized with the reason and the next step."""
         credential = self._lookup(name_of(_bearer(headers)))
         if credential is None:
             raise Unauthorized(
@@ -60,7 +59,7 @@ class Authenticator:
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    values = [value for name, value in headers if name.lower() == b"authorization"]
+    values = [value for name, value in headers if name == b"authorization"]
     if not values:
         raise Unauthorized(
             "no credential: this host needs a bearer token (skerry credential create, skerry kubeconfig)"

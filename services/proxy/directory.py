@@ -76,8 +76,8 @@ class Directory:
         if change.new is not None:
             try:
                 table[item.name] = read(change.new.body)
-            except (msgspec.DecodeError, ValueError) as error:
-                log.error("a stored object cannot be read", extra={"object": item.name, "error": str(error)})
+            except (msgspec.DecodeError, ValueError):
+                log.exception("a stored object cannot be read", extra={"object": item.name})
         self._changed()
 
 

@@ -8,7 +8,7 @@ the cache, so that a lost message cannot leave a stream alive.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from skerry.errors import Forbidden, ServiceUnavailable, StatusError, TooManyRequests, Unauthorized
@@ -32,7 +32,7 @@ class Limits(Protocol):
 class Session:
     """One live request. `cut` ends it at once; the carrier sets it, and `was_cut` tells it why it ended."""
 
-    __slots__ = ("credential", "cut", "expires", "member", "uid", "user", "was_cut")
+    __slots__ = ("credential", "cut", "endless", "expires", "member", "uid", "user", "was_cut")
 
     def __init__(self, user: str, credential: str, expires: float, member: str, uid: str) -> None:
         self.user = user
@@ -40,6 +40,8 @@ class Session:
         self.expires = expires
         self.member = member
         self.uid = uid
+        self.endless = False
+        """A watch: it never ends by itself, so a grace would only delay its resumption elsewhere."""
         self.was_cut: StatusError | None = None
         self.cut: Cut | None = None
 
@@ -147,14 +149,12 @@ class Sessions:
             return Forbidden(f"cluster {session.member!r} was removed from the host while the request ran")
         return None
 
-    def end_all(self, error: StatusError) -> None:
-        """Cut every session: the end of the grace at a shutdown."""
-        _end(self._live, error)
-
-
-def _end(sessions: Iterable[Session], error: StatusError) -> None:
-    for session in tuple(sessions):
-        session.end(error)
+    def drain(self) -> None:
+        """From now on nothing enters; watches are cut at once, so that their clients resume elsewhere."""
+        self.draining = True
+        error = ServiceUnavailable("this host is shutting down; resume the watch")
+        for session in [session for session in self._live if session.endless]:
+            session.end(error)
 
 
 def _less(counts: Counter[str], key: str) -> None:

@@ -99,13 +99,23 @@ def test_a_session_is_cut_once_and_keeps_the_first_reason() -> None:
     session, cut = enter(table)
     table.review(lambda _: False, lambda _: "uid-1")
     table.review(lambda _: False, lambda _: "uid-1")
-    table.end_all(ServiceUnavailable("shutdown"))
+    session.end(ServiceUnavailable("shutdown"))
     assert len(cut) == 1
     assert session.was_cut is cut[0]
 
 
+def test_draining_cuts_watches_and_leaves_the_rest_its_grace() -> None:
+    table = sessions()
+    watch, cut = enter(table)
+    watch.endless = True
+    _, other = enter(table)
+    table.drain()
+    assert [error.code for error in cut] == [503]
+    assert other == []
+
+
 def test_nothing_enters_while_draining() -> None:
     table = sessions()
-    table.draining = True
+    table.drain()
     with pytest.raises(ServiceUnavailable):
         enter(table)

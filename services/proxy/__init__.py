@@ -1,0 +1,1 @@
+"""The front door: authenticates, decides, carries Kubernetes API traffic to members, and serves the host's own API."""

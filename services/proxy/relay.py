@@ -1,0 +1,275 @@
+"""One request, carried: a client's exchange on one side, a stream of the tunnel on the other.
+
+What holds here: a failure before the response head is a real Status, never a close; a failure after it is a reset of
+the client's connection, never a clean end; credit goes back only after the client's socket took the bytes; a client
+that leaves cancels the stream at once. After 101 bytes are relayed both ways unread, each direction ending by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from services.proxy.metrics import Metrics
+from services.proxy.outgoing import response_head
+from services.proxy.sessions import Session
+from services.proxy.settings import Limits
+from skerry.errors import (
+    BadGateway,
+    Forbidden,
+    GatewayTimeout,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    StatusError,
+    TooManyRequests,
+)
+from skerry.http import ClientGone, Exchange, Raw
+from skerry.httpwire.head import BODILESS
+from skerry.link import Answer, AnswerComplete, Dialer, OpenRequest, ResetCode, Stream, StreamReset
+
+log = logging.getLogger("skerry.proxy")
+
+LINGER_S = 30.0
+"""After the member ended its direction of an upgraded session, how long the client may take to end its own."""
+
+
+class Cut(Exception):
+    """The answer was begun and could not be finished; the client's connection was aborted."""
+
+
+class Relay:
+    """Carries one request. Make one per request; `carry` runs in the exchange's own task."""
+
+    def __init__(self, exchange: Exchange, session: Session, limits: Limits, metrics: Metrics) -> None:
+        self._exchange = exchange
+        self._session = session
+        self._limits = limits
+        self._metrics = metrics
+        self._started = False
+        self._beside: set[asyncio.Task[None]] = set()
+
+    async def body(self) -> tuple[bytes, bool]:
+        """What of the request body travels with OPEN, and whether that is all.
+
+        A body of a known, small length is read whole: the request is then one message. Anything else is streamed.
+        """
+        head = self._exchange.head
+        if head.upgrade is not None:
+            return b"", False
+        if head.content_length is None and not head.chunked:
+            return b"", True
+        if head.content_length is not None and head.content_length <= self._limits.inline_bytes:
+            return await self._whole(head.content_length), True
+        return b"", False
+
+    async def _whole(self, length: int) -> bytes:
+        parts = []
+        while data := await self._exchange.read():
+            parts.append(data)
+        body = b"".join(parts)
+        if len(body) != length:
+            raise RequestEntityTooLarge(f"the request body has {len(body)} bytes where its head says {length}")
+        return body
+
+    async def carry(self, dialer: Dialer, request: OpenRequest, location: bytes) -> int:
+        """Carry the request to `self`'s member and its answer back; the status that the client saw.
+
+        `location` is the path prefix of the member, for redirects. StatusError if nothing was answered yet, Cut if
+        the client's connection was aborted, ClientGone if it left.
+        """
+        with await dialer.open(self._session.member, request) as stream:
+            self._session.cut = lambda error: self._revoke(stream, error)
+            if self._session.was_cut is not None:
+                raise self._session.was_cut
+            try:
+                return await self._answered(stream, request, location)
+            except StreamReset as reset:
+                self._metrics.resets.labels(reset.code).value += 1
+                raise self._broken(reset) from reset
+            finally:
+                await self._leave()
+
+    async def _answered(self, stream: Stream, request: OpenRequest, location: bytes) -> int:
+        self._spawn(self._watch_client(stream))
+        if not request.end and self._exchange.head.upgrade is None:
+            self._spawn(self._upload(stream))
+        answer = await stream.response()
+        if self._exchange.head.upgrade is not None:
+            return await self._after_upgrade(stream, answer)
+        if not 200 <= answer.status <= 599:
+            raise self._unacceptable(stream, answer)
+        return await self._respond(stream, answer, location)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._beside.add(asyncio.create_task(work))
+
+    async def _leave(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        for task in self._beside:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch_client(self, stream: Stream) -> None:
+        """A client that left wants no answer: without this watches leak on the member."""
+        await self._exchange.gone.wait()
+        stream.reset(ResetCode.CANCEL, "the client left")
+
+    async def _upload(self, stream: Stream) -> None:
+        try:
+            while data := await self._exchange.read():
+                await stream.send(data)
+                self._metrics.sent.value += len(data)
+            await stream.send_end()
+        except AnswerComplete:
+            return
+        except ClientGone:
+            stream.reset(ResetCode.CANCEL, "the client left within its request")
+        except StreamReset:
+            return
+
+    def _revoke(self, stream: Stream, error: StatusError) -> None:
+        stream.reset(ResetCode.REVOKED if error.code != 503 else ResetCode.GOAWAY, error.message)
+        if self._started:
+            self._exchange.abort()
+
+    # The answer
+
+    async def _respond(self, stream: Stream, answer: Answer, location: bytes) -> int:
+        head = response_head(answer, location)
+        bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
+        if answer.end and not bodiless and answer.length in (None, len(answer.body)):
+            self._started = True
+            self._metrics.received.value += len(answer.body)
+            await self._exchange.respond(head.status, head.headers, answer.body)
+            return answer.status
+        self._started = True
+        await self._exchange.start(head, length=answer.length)
+        if not bodiless:
+            await self._pump(stream, answer)
+        await self._exchange.finish()
+        return answer.status
+
+    async def _pump(self, stream: Stream, answer: Answer) -> None:
+        """The body: exactly as long as the head says, each piece written at once, credit after the socket took it."""
+        total = len(answer.body)
+        self._bounded(total, answer)
+        if answer.body:
+            await self._write(stream, answer.body)
+        while not answer.end and (data := await stream.receive()):
+            total += len(data)
+            self._bounded(total, answer)
+            await self._write(stream, data)
+            stream.consumed(len(data))
+        self._metrics.received.value += total
+        if answer.length is not None and total != answer.length:
+            raise StreamReset(ResetCode.UPSTREAM, f"the body ended after {total} bytes of {answer.length}")
+
+    @staticmethod
+    def _bounded(total: int, answer: Answer) -> None:
+        if answer.length is not None and total > answer.length:
+            raise StreamReset(ResetCode.UPSTREAM, f"the body has more bytes than the {answer.length} of its head")
+
+    async def _write(self, stream: Stream, data: bytes) -> None:
+        if stream.request.long_running:
+            await self._exchange.write(data)
+            return
+        try:
+            async with asyncio.timeout(self._limits.stalled_s):
+                await self._exchange.write(data)
+        except TimeoutError as error:
+            raise StreamReset(ResetCode.LIMIT, f"the client took nothing for {self._limits.stalled_s:.0f} s") from error
+
+    # Upgrades
+
+    async def _after_upgrade(self, stream: Stream, answer: Answer) -> int:
+        """101: raw from here. 400 and above: pass it on. Anything else is never forwarded (CVE-2018-1002105)."""
+        if answer.status >= 400:
+            return await self._respond(stream, answer, b"")
+        if answer.status != 101:
+            raise self._unacceptable(stream, answer)
+        self._started = True
+        upgrade = self._exchange.head.upgrade or b""
+        spdy = upgrade.lower().startswith(b"spdy")
+        self._metrics.spdy.value += spdy
+        raw = await self._exchange.upgrade(response_head(answer, b""))
+        try:
+            async with asyncio.timeout(self._limits.session_s):
+                await self._both_ways(stream, raw, answer.body)
+        except (StreamReset, ClientGone, TimeoutError) as error:
+            raw.abort()
+            if spdy:
+                log.warning("a SPDY session was cut: kubectl exec may show it as a clean exit")
+            raise Cut(str(error) or "the session reached its longest life") from error
+        return 101
+
+    async def _both_ways(self, stream: Stream, raw: Raw, early: bytes) -> None:
+        up = asyncio.create_task(self._raw_up(stream, raw))
+        down = asyncio.create_task(self._raw_down(stream, raw, early))
+        try:
+            done, _ = await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if up in done:
+                await down
+            else:
+                await asyncio.wait((up,), timeout=LINGER_S)
+                if up.done():
+                    up.result()
+        finally:
+            for task in (up, down):
+                task.cancel()
+            await asyncio.wait((up, down))
+
+    async def _raw_up(self, stream: Stream, raw: Raw) -> None:
+        with contextlib.suppress(AnswerComplete):
+            while data := await raw.read():
+                await stream.send(data)
+                self._metrics.sent.value += len(data)
+            await stream.send_end()
+
+    async def _raw_down(self, stream: Stream, raw: Raw, early: bytes) -> None:
+        if early:
+            await raw.write(early)
+        while data := await stream.receive():
+            await raw.write(data)
+            stream.consumed(len(data))
+            self._metrics.received.value += len(data)
+        await raw.write_eof()
+
+    # Failures
+
+    def _unacceptable(self, stream: Stream, answer: Answer) -> StatusError:
+        stream.reset(ResetCode.CANCEL, "unacceptable status")
+        return BadGateway(
+            f"cluster {self._session.member}: its API server answered with status {answer.status}, which may not be "
+            "passed on here"
+        )
+
+    def _broken(self, reset: StreamReset) -> Exception:
+        """What a broken stream means to the client: a Status before the head, a cut after it."""
+        if self._exchange.gone.is_set():
+            return ClientGone()
+        if self._started:
+            self._exchange.abort()
+            return Cut(str(reset))
+        if self._session.was_cut is not None:
+            return self._session.was_cut
+        return status_of(reset, self._session.member, self._exchange.head.method)
+
+
+def status_of(reset: StreamReset, member: str, method: bytes) -> StatusError:
+    """The Status of a stream that broke before its response head. Only GET, HEAD and OPTIONS are known to be harmless."""
+    what = f"cluster {member}: {reset.message or reset.code}"
+    if reset.code is ResetCode.LIMIT:
+        return TooManyRequests(what)
+    if reset.code is ResetCode.UPSTREAM:
+        return BadGateway(what)
+    if reset.code is ResetCode.REVOKED:
+        return Forbidden(what)
+    if method in (b"GET", b"HEAD", b"OPTIONS"):
+        return ServiceUnavailable(f"{what}; nothing was changed, repeat the request")
+    return GatewayTimeout(f"{what}; outcome unknown: check the object before repeating the change")

@@ -1,0 +1,185 @@
+"""The proxy service put together: what every process that carries the front door runs.
+
+Readiness has four parts, each with its reason: the bus, the cache of resources, the pair of data-plane connections and
+the record that lets members trust this process. At the end: not ready, stop taking, drain, finish within the grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+
+from services.proxy.agents import Presence
+from services.proxy.authn import Authenticator
+from services.proxy.directory import Directory
+from services.proxy.front import Front, Parts
+from services.proxy.hostapi import HostApi
+from services.proxy.lanes import Lanes
+from services.proxy.metrics import Metrics
+from services.proxy.sessions import Sessions
+from services.proxy.settings import ProxySettings, addresses
+from services.proxy.tls import Certificate
+from services.proxy.voucher import Voucher
+from skerry import bus, subjects
+from skerry.api.kinds import KINDS
+from skerry.http import Server
+from skerry.identity.creds import Credentials
+from skerry.runtime import Runtime
+from skerry.settings import SettingsError
+from skerry.store import Cache, feed
+from skerry.telemetry import Registry
+
+log = logging.getLogger("skerry.proxy")
+
+STARTING_S, WATCHING_S = 0.05, 1.0
+"""How often readiness is looked at, before and after the first time."""
+REVIEW_S = 1.0
+"""Sessions are reviewed at every change of credentials or members, and so often for those that expire."""
+AFTER_GRACE_S = 5.0
+LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
+
+
+class Proxy:
+    """One proxy process. `serve` runs until the runtime's stop event, then drains."""
+
+    def __init__(self, settings: ProxySettings, connected: bus.Bus, reach: bus.Settings) -> None:
+        self._settings = settings
+        self._bus = connected
+        self.id = "P" + secrets.token_hex(8)
+        self._changed = asyncio.Event()
+        self._cache = Cache(KINDS)
+        self._directory = Directory(self._cache, self._changed.set)
+        self._sessions = Sessions(settings, time.time)
+        self._presence = Presence(lambda name: bool(self._directory.uid(name)), time.monotonic, time.time)
+        self._voucher = Voucher(connected, self.id, time.time)
+        self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s)
+        self._metrics = Metrics(Registry(), lambda: float(len(self._sessions)))
+        self._certificate = _certificate(settings)
+        self._server = Server(Front(self._parts()).handle, self._certificate and self._certificate.context)
+
+    def _parts(self) -> Parts:
+        return Parts(
+            limits=self._settings,
+            authenticator=Authenticator(self._directory.credential, time.time),
+            directory=self._directory,
+            sessions=self._sessions,
+            presence=self._presence,
+            voucher=self._voucher,
+            lanes=self._lanes,
+            host_api=HostApi(self._cache, self._bus, KINDS, self._presence.live),
+            metrics=self._metrics,
+            not_ready=self.not_ready,
+        )
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        return self._server.addresses
+
+    def not_ready(self) -> str:
+        """Why requests cannot be served now, for people; empty if they can."""
+        if self._sessions.draining:
+            return "stopping"
+        if not self._bus.connected:
+            return f"bus: {self._bus.reason}"
+        if not self._cache.filled.is_set():
+            return "the resources are not read yet"
+        if not self._lanes.ready:
+            return self._lanes.reason
+        return "" if self._voucher.ready else self._voucher.reason
+
+    async def serve(self, runtime: Runtime) -> None:
+        """Listen at once, be ready when everything is there, drain at the end."""
+        runtime.grace_s = self._settings.grace_s + AFTER_GRACE_S
+        self._bus.subscribe(subjects.HEARTBEATS, lambda message: self._presence.heard(message.subject, message.data))
+        for host, port in addresses(self._settings.listen):
+            await self._server.start(host, port)
+        log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._feed(), name="resources"),
+                group.create_task(self._voucher.keep(), name="voucher"),
+                group.create_task(self._lanes.keep(), name="lanes"),
+                group.create_task(self._review(), name="review"),
+                group.create_task(self._tell(runtime), name="readiness"),
+            ]
+            await runtime.stop.wait()
+            await self._drain(runtime)
+            for task in tasks:
+                task.cancel()
+
+    async def _feed(self) -> None:
+        await feed(self._cache, self._bus)
+
+    async def _tell(self, runtime: Runtime) -> None:
+        was_ready = False
+        while True:
+            reason = self.not_ready()
+            if reason:
+                runtime.not_ready(reason)
+            else:
+                runtime.ready()
+                was_ready = True
+            await asyncio.sleep(WATCHING_S if was_ready else STARTING_S)
+            if self._certificate is not None and was_ready:
+                self._certificate.reload()
+
+    async def _review(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(REVIEW_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            if not self._cache.filled.is_set():
+                continue
+            cut = self._sessions.review(lambda name: self._directory.credential(name) is not None, self._directory.uid)
+            self._presence.forget_unknown()
+            if cut:
+                log.info("requests were cut", extra={"count": cut})
+
+    async def _drain(self, runtime: Runtime) -> None:
+        runtime.not_ready("stopping")
+        self._sessions.drain()
+        grace_s = self._settings.grace_s
+        await asyncio.gather(self._server.close(grace_s), self._lanes.drain(grace_s))
+
+
+def source(settings: ProxySettings) -> Credentials:
+    """The proxy's user of the bus, read anew from its file."""
+    return Credentials.load(settings.bus_credentials_file)
+
+
+def reach(settings: ProxySettings, name: str) -> bus.Settings:
+    """How to reach the bus. SettingsError if the authority's certificate cannot be read."""
+    try:
+        pem = settings.bus_ca_file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the bus's authority {settings.bus_ca_file}: {error}") from error
+    return bus.Settings(servers=tuple(settings.bus_servers), ca_pem=pem, name=name)
+
+
+def _certificate(settings: ProxySettings) -> Certificate | None:
+    if settings.tls_cert_file is None and settings.tls_key_file is None:
+        if any(host not in LOOPBACK for host, _ in addresses(settings.listen)):
+            raise SettingsError(
+                "without SKERRY_TLS_CERT_FILE only loopback may be listened on: tokens would be readable"
+            )
+        return None
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        raise SettingsError("SKERRY_TLS_CERT_FILE and SKERRY_TLS_KEY_FILE belong together: set both or none")
+    return Certificate(settings.tls_cert_file, settings.tls_key_file)
+
+
+async def serve(settings: ProxySettings, runtime: Runtime) -> None:
+    """Run one proxy until the runtime's stop event. Raises SettingsError and what listening raises."""
+    try:
+        addresses(settings.listen)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    how = reach(settings, runtime.name)
+    async with bus.Bus(how, lambda: source(settings)) as connected:
+        await Proxy(settings, connected, how).serve(runtime)
