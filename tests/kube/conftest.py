@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 from tests.kube.member import Member
+from tests.kube.netns import Namespace
 from tests.kube.provider import Provider, Unavailable, choose
 
 _MEMBERS = {"member_one": "one", "member_two": "two"}
@@ -69,6 +70,24 @@ def plain_cluster(kube: Provider, tmp_path_factory: pytest.TempPathFactory) -> M
         return kube.plain(tmp_path_factory.mktemp("plain"))
     except Unavailable as error:
         _without(str(error))
+
+
+@pytest.fixture(scope="session")
+def namespace_one(member_one: Member) -> Namespace:
+    """The network of member one, for tests of isolation; skipped where clusters are just reachable."""
+    return _namespace(member_one)
+
+
+@pytest.fixture(scope="session")
+def namespace_two(member_two: Member) -> Namespace:
+    """The network of member two."""
+    return _namespace(member_two)
+
+
+def _namespace(member: Member) -> Namespace:
+    if member.netns is None:
+        pytest.skip(f"cluster {member.name} was not started by the tests: it is not isolated")
+    return member.netns
 
 
 def _member(fixture: str, kube: Provider, request: pytest.FixtureRequest) -> Member:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from skerry.localkube import binaries
+from tests.kube import images, pods
 from tests.kube.netns import Namespace
 
 
@@ -19,7 +22,8 @@ class Member:
 
     `kubeconfig` has one context, `name`; it works inside `netns` (everywhere, where that is None). `url` is the API
     server's. `host_address` is what the member dials to reach the machine of the test. `node` is the name of its
-    node, None where no pod runs. `token` and `ca` are empty / None for clusters that the tests did not start.
+    node, None where no pod runs; `image` a busybox that its pods can have. `token` and `ca` are empty / None for clusters
+    that the tests did not start.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Member:
     host_address: str = "127.0.0.1"
     netns: Namespace | None = None
     node: str | None = None
+    image: str = images.BUSYBOX
     token: str = ""
     ca: Path | None = None
     logs: tuple[Path, ...] = ()
@@ -69,8 +74,18 @@ class Member:
         items = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         self.kubectl("apply", "-f", "-", stdin=json.dumps(items).encode())
 
+    def run_busybox(self, name: str, script: str = pods.FOREVER) -> str:
+        """Run a shell script in a pod of namespace default; returns the pod's name when it is ready."""
+        self.run_pod(pods.busybox(name, script, image=self.image))
+        return name
+
     def run_pod(self, manifest: Mapping[str, Any], *, deadline_s: int = 60) -> None:
-        """Create a pod and return when it is ready; the deadline's failure carries its description."""
+        """Create a pod and return when it is ready; the deadline's failure carries its description.
+
+        Skips the test where no pod can run.
+        """
+        if self.node is None:
+            pytest.skip(f"cluster {self.name} has no node, so no pod runs")
         self.apply(manifest)
         metadata = manifest["metadata"]
         which = ["--namespace", metadata.get("namespace", "default"), f"pod/{metadata['name']}"]

@@ -10,10 +10,15 @@ FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"
 
 
 def busybox(
-    name: str, script: str = FOREVER, *, namespace: str = "default", host_network: bool = False
+    name: str,
+    script: str = FOREVER,
+    *,
+    image: str = images.BUSYBOX,
+    namespace: str = "default",
+    host_network: bool = False,
 ) -> dict[str, Any]:
     """A pod that runs a shell script in busybox (`FOREVER` by default), and ends at once when it is deleted."""
-    container = {"name": "main", "image": images.BUSYBOX, "imagePullPolicy": "Never", "command": ["sh", "-c", script]}
+    container = {"name": "main", "image": image, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script]}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

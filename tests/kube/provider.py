@@ -44,7 +44,7 @@ class Provider(Protocol):
         """Clusters with a node, isolated where the provider can do that; started at the same time, kept till close."""
         ...
 
-    def plain(self, directory: Path) -> Member:
+    def plain(self, directory: Path, name: str = "plain") -> Member:
         """A cluster that the host can connect to, without a node."""
         ...
 
@@ -75,12 +75,16 @@ def _k3s(say: Say, environ: Mapping[str, str]) -> Provider:
 
 
 class GivenClusters:
-    """Clusters that are there: the contexts of a kubeconfig, in its order; member i is context i."""
+    """Clusters that are there: the contexts of a kubeconfig, in its order; member i is context i.
+
+    Their pods pull `SKERRY_TEST_IMAGE` (`busybox:stable`).
+    """
 
     def __init__(self, say: Say, environ: Mapping[str, str]) -> None:
         self._file = environ.get("SKERRY_TEST_KUBECONFIG", "")
         if not self._file:
             raise Unavailable("set SKERRY_TEST_KUBECONFIG to a kubeconfig whose contexts the tests may use")
+        self._image = environ.get("SKERRY_TEST_IMAGE", "busybox:stable")
         self._contexts = self._kubectl("config", "get-contexts", "--output=name").split()
         if not self._contexts:
             raise Unavailable(f"{self._file} has no context")
@@ -97,7 +101,7 @@ class GivenClusters:
         directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="skerry-kube-")))
         return {name: self._member(context, directory) for name, context in zip(wanted, self._contexts, strict=False)}
 
-    def plain(self, directory: Path) -> Member:
+    def plain(self, directory: Path, name: str = "plain") -> Member:
         return self._member(self._contexts[0], directory)
 
     def close(self) -> None:
@@ -119,6 +123,7 @@ class GivenClusters:
             url=document["clusters"][0]["cluster"]["server"],
             uid=uid,
             node=next(iter(nodes.split()), None),
+            image=self._image,
         )
 
     def _kubectl(self, *arguments: str) -> str:
@@ -166,8 +171,7 @@ class OwnClusters:
                 self._ready[name] = self._started[name].finish()
         return {name: self._ready[name] for name in wanted}
 
-    def plain(self, directory: Path) -> Member:
-        name = "plain"
+    def plain(self, directory: Path, name: str = "plain") -> Member:
         prepared = cluster.prepare(directory, name=name, executables=self._executables)
         running = self._stack.enter_context(Running(prepared.specs))
         prepared.wait_ready(running, _READY_S)
