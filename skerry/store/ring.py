@@ -108,6 +108,11 @@ class Watch:
     def _lost(self) -> bool:
         return self._ring.dropped > self.revision
 
+    def advance(self, revision: int) -> None:
+        """The cache is at `revision`: if nothing waits here, this watch is there too."""
+        if not self._ring.after(self.revision):
+            self.revision = max(self.revision, revision)
+
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Until something may have happened; False after `timeout_s`."""
         event = self._ring.arrived

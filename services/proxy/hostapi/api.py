@@ -1,23 +1,218 @@
-"""One request of the host API, from its path to its answer. Signatures first; filled in next."""
+"""One request of the host API, from its path to its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime
+from typing import Protocol
 
+from services.proxy.hostapi import forward, reads, watch
 from services.proxy.hostapi.attributes import Authorize, Live
+from services.proxy.hostapi.discovery import AGGREGATED_TYPE, Discovery, Document
+from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, Media, negotiate
+from services.proxy.hostapi.request import MISSING, Query, Target, attributes, locate, parse
+from services.proxy.hostapi.table import View, view
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller
 from skerry.bus import Bus
-from skerry.store import Cache
+from skerry.errors import MethodNotAllowed, NotFound, RequestEntityTooLarge, StatusError
+from skerry.httpwire.head import Headers, RequestHead, ResponseHead
+from skerry.store import Cache, utc_now
+from skerry.store.documents import LIMIT_BYTES
+
+JSON = (b"content-type", b"application/json")
+_NO_CACHE = (b"cache-control", b"no-cache, private")
+
+
+class Exchange(Protocol):
+    """What the host API needs of `skerry.http.Exchange`."""
+
+    head: RequestHead
+    gone: asyncio.Event
+
+    async def read(self) -> bytes: ...
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None: ...
+    async def start(self, head: ResponseHead, *, length: int | None) -> None: ...
+    async def write(self, data: bytes) -> None: ...
+    async def finish(self) -> None: ...
 
 
 class HostApi:
-    """Handles /api, /apis, /openapi of the host."""
+    """Serves /api, /apis and /openapi of the host.
 
-    def __init__(self, cache: Cache, bus: Bus, kinds: Iterable[Kind], live: Live = lambda name: {}) -> None:
-        raise NotImplementedError
+    `live(name)` gives the cells that only a proxy knows, by object name, keyed by `Column.live`.
+    """
 
-    async def handle(self, exchange: Any, caller: Caller, authorize: Authorize) -> None:
-        """Answer one exchange completely; raises StatusError before anything was written (the front door answers)."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        cache: Cache,
+        bus: Bus,
+        kinds: Iterable[Kind],
+        live: Live = lambda name: {},
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._cache = cache
+        self._bus = bus
+        self._live = live
+        self._now = now
+        kinds = tuple(kinds)
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
+        self._discovery = Discovery(kinds)
+
+    async def handle(self, exchange: Exchange, caller: Caller, authorize: Authorize) -> None:
+        """Answer one exchange completely.
+
+        StatusError if nothing was written yet (the front door answers it); a watch reports its errors itself.
+        """
+        path, query = parse(exchange.head.target)
+        target = locate(path, self._kinds)
+        verb = _verb(exchange.head.method, target, query)
+        asked = attributes(target, verb, path)
+        authorize(asked)
+        if target.kind is None:
+            await self._discover(exchange, target)
+        elif target.subresource or verb not in target.kind.verbs:
+            await _refuse(exchange, target, target.kind)
+        elif verb == "watch":
+            await self._watch(exchange, target, target.kind, query, lambda: authorize(asked))
+        elif verb in ("get", "list"):
+            await _answer(exchange, 200, await self._read(exchange, target, target.kind, query))
+        else:
+            await self._write(exchange, target, caller, query, verb)
+
+    # Discovery
+
+    async def _discover(self, exchange: Exchange, target: Target) -> None:
+        if exchange.head.method not in (b"GET", b"HEAD"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        wanted = negotiate(_accept(exchange), GROUPS if len(target.parts) == 1 else frozenset())
+        document = self._document(target.parts, wanted)
+        if document is None:
+            raise NotFound(MISSING)
+        media = b"application/json" if wanted == PLAIN else AGGREGATED_TYPE.encode()
+        headers = [(b"content-type", media), (b"etag", document.etag.encode()), (b"vary", b"Accept"), _NO_CACHE]
+        if exchange.head.get(b"if-none-match") == document.etag.encode():
+            await exchange.respond(304, headers[1:], b"")
+        else:
+            await exchange.respond(200, headers, document.body)
+
+    def _document(self, parts: tuple[str, ...], wanted: Media) -> Document | None:
+        found = self._discovery
+        if parts == ("api",):
+            return found.core if wanted == PLAIN else found.core_aggregated
+        if parts == ("apis",):
+            return found.groups if wanted == PLAIN else found.groups_aggregated
+        if len(parts) == 2 and parts[0] == "apis":
+            return found.group(parts[1])
+        if len(parts) == 3 and parts[0] == "apis":
+            return found.resources(parts[1], parts[2])
+        return None
+
+    # Reads
+
+    def _view(self, exchange: Exchange, kind: Kind, query: Query, partial: frozenset[Media]) -> View:
+        wanted = negotiate(_accept(exchange), TABLE | partial)
+        return view(kind, wanted, query.text("includeObject") or "Metadata", self._live, self._now)
+
+    async def _read(self, exchange: Exchange, target: Target, kind: Kind, query: Query) -> bytes:
+        shown = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
+        if target.name:
+            return await reads.get(self._cache, kind, target.namespace, target.name, query, shown)
+        return await reads.listed(self._cache, kind, target.namespace, query, shown)
+
+    async def _watch(
+        self, exchange: Exchange, target: Target, kind: Kind, query: Query, still_allowed: Callable[[], None]
+    ) -> None:
+        shown = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
+        error: StatusError | None = None
+        try:
+            plan = await watch.plan(self._cache, kind, target.namespace, target.name, query)
+        except StatusError as caught:
+            if caught.code != 410:
+                raise
+            error = caught
+        await exchange.start(ResponseHead(status=200, headers=[JSON, _NO_CACHE]), length=None)
+        if error is not None:
+            await exchange.write(watch.event("ERROR", error.body()))
+        else:
+            await _unless_gone(exchange, watch.stream(plan, shown, exchange, still_allowed))
+        await exchange.finish()
+
+    # Writes
+
+    async def _write(self, exchange: Exchange, target: Target, caller: Caller, query: Query, verb: str) -> None:
+        body = await _body(exchange)
+        content_type = (exchange.head.get(b"content-type") or b"").decode("latin-1")
+        if verb == "create":
+            answer = await forward.create(self._bus, target, caller, query, content_type, body)
+            await _answer(exchange, 201, answer)
+        else:
+            await _answer(exchange, 200, await forward.delete(self._bus, target, caller, query, content_type, body))
+
+
+_VERBS = {b"POST": "create", b"PUT": "update", b"PATCH": "patch", b"DELETE": "delete"}
+
+
+def _verb(method: bytes, target: Target, query: Query) -> str:
+    """The request's verb, as the API server's RequestInfo names it."""
+    if target.kind is None:
+        return method.decode("latin-1").lower()
+    if method in (b"GET", b"HEAD"):
+        if query.flag("watch"):
+            return "watch"
+        return "get" if target.name else "list"
+    if method == b"DELETE" and not target.name:
+        return "deletecollection"
+    return _VERBS.get(method, method.decode("latin-1").lower())
+
+
+_METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
+
+
+async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> None:
+    """405 with Allow; 404 for a subresource that is not served."""
+    if target.subresource:
+        raise NotFound(MISSING)
+    verbs = {"get", "watch", "update", "patch", "delete"} if target.name else {"list", "watch", "create"}
+    allowed = sorted({_METHODS.get(verb, "DELETE") for verb in verbs & set(kind.verbs)})
+    error = MethodNotAllowed(
+        f"the server does not allow this method on the requested resource: {kind.plural} take {', '.join(allowed)} here",
+        kind=kind.plural,
+        group=kind.group,
+        name=target.name,
+    )
+    await exchange.respond(405, [JSON, (b"allow", ", ".join(allowed).encode()), _NO_CACHE], error.body())
+
+
+async def _answer(exchange: Exchange, status: int, body: bytes) -> None:
+    await exchange.respond(status, [JSON, _NO_CACHE], body)
+
+
+def _accept(exchange: Exchange) -> str:
+    return b",".join(value for name, value in exchange.head.headers if name == b"accept").decode("latin-1")
+
+
+async def _body(exchange: Exchange) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := await exchange.read():
+        size += len(part)
+        if size > LIMIT_BYTES:
+            raise RequestEntityTooLarge(f"the body is larger than {LIMIT_BYTES} bytes, the limit of one object")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _unless_gone(exchange: Exchange, work: Coroutine[None, None, None]) -> None:
+    """Run `work` until it is done or the client has left: an idle watch learns of that in no other way."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(exchange.gone.wait())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait((working, leaving))

@@ -1,0 +1,90 @@
+"""One request of the host API, parsed: path, query, and what its Accept header asks for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote
+
+from services.proxy.hostapi.attributes import Attributes
+from skerry.api.kinds import Kind
+from skerry.errors import BadRequest, NotFound
+
+MISSING = "the server could not find the requested resource"
+"""What kubectl expects to read for a path that is not served."""
+
+
+class Target(NamedTuple):
+    """What a path names. `kind` is None for discovery paths; `parts` are the path's segments."""
+
+    parts: tuple[str, ...]
+    kind: Kind | None = None
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+class Query:
+    """Query parameters; the first value of each name counts."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            found = parse_qs(text, keep_blank_values=True, max_num_fields=64, errors="strict")
+        except ValueError as error:
+            raise BadRequest(f"the query cannot be read: {error}") from error
+        self._values = {name: values[0] for name, values in found.items()}
+
+    def text(self, name: str) -> str:
+        """The value, or an empty string."""
+        return self._values.get(name, "")
+
+    def flag(self, name: str) -> bool:
+        """Kubernetes' boolean: present and not false or 0."""
+        value = self._values.get(name)
+        return value is not None and value.lower() not in ("false", "0")
+
+    def number(self, name: str) -> int | None:
+        """A non-negative integer, None if absent or empty. BadRequest otherwise."""
+        value = self._values.get(name, "")
+        if not value:
+            return None
+        if not value.isdecimal() or len(value) > 18:
+            raise BadRequest(f"{name} is {value[:40]!r}: it must be a non-negative integer")
+        return int(value)
+
+
+def parse(target: bytes) -> tuple[str, Query]:
+    """(raw path, query) of a request target. BadRequest."""
+    path, _, query = target.decode("latin-1").partition("?")
+    return path, Query(query)
+
+
+def locate(path: str, kinds: Mapping[tuple[str, str, str], Kind]) -> Target:
+    """What `path` names; `kinds` is by (group, version, plural). NotFound for a resource that is not served."""
+    parts = tuple(unquote(part) for part in path.strip("/").split("/"))
+    if parts[0] == "apis" and len(parts) > 3:
+        return _resource(parts, parts[1], parts[2], parts[3:], kinds)
+    if parts[0] == "api" and len(parts) > 2:
+        return _resource(parts, "", parts[1], parts[2:], kinds)
+    return Target(parts)
+
+
+def _resource(
+    parts: tuple[str, ...], group: str, version: str, rest: tuple[str, ...], kinds: Mapping[tuple[str, str, str], Kind]
+) -> Target:
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    kind = kinds.get((group, version, rest[0]))
+    if kind is None or len(rest) > 3 or (namespace and not kind.namespaced) or "" in rest:
+        raise NotFound(MISSING)
+    name, subresource = (*rest[1:], "", "")[:2]
+    return Target(parts, kind, namespace, name, subresource)
+
+
+def attributes(target: Target, verb: str, path: str) -> Attributes:
+    """The request as authorization sees it."""
+    kind = target.kind
+    if kind is None:
+        return Attributes(verb=verb, path=path)
+    return Attributes(verb, kind.group, kind.plural, target.subresource, target.namespace, target.name, path)

@@ -1,0 +1,157 @@
+"""watch: what changed after a revision, for ever, as lines of JSON.
+
+Events follow from (old, new) under the client's own selector: an object that starts to match is ADDED, one that stops
+is DELETED. A client that is too slow, or starts too far in the past, gets an ERROR event with 410 and lists again; so
+does one whose permissions changed, because what it has cached is then wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from services.proxy.hostapi.reads import fresh, reached, selector
+from services.proxy.hostapi.request import Query
+from services.proxy.hostapi.selectors import Match
+from services.proxy.hostapi.table import View
+from skerry.api.kinds import Kind
+from skerry.errors import BadRequest, Gone, StatusError
+from skerry.store import Cache, Change, Item, Watch, decode_document
+from skerry.store.documents import item as make_item
+
+LONGEST_S = (1800.0, 3600.0)
+"""A watch without timeoutSeconds ends after a random time in between, as in the API server."""
+BOOKMARK_S = 60.0
+INITIAL_END = {"k8s.io/initial-events-end": "true"}
+_BATCH = 64 * 1024
+
+
+class Sink(Protocol):
+    """Where events go: an exchange that has started its answer."""
+
+    async def write(self, data: bytes) -> None: ...
+
+
+class Plan(NamedTuple):
+    """What a watch does: events for `initial` first, then what `watch` tells."""
+
+    cache: Cache
+    watch: Watch
+    initial: list[Item]
+    match: Match
+    bookmarks: bool
+    ends_initial: bool
+    timeout_s: float
+
+
+async def plan(cache: Cache, kind: Kind, namespace: str, name: str, query: Query) -> Plan:
+    """Decide where the watch starts. BadRequest; Gone if that is too far in the past."""
+    match = selector(query, name)
+    if namespace:
+        inner = match
+        match = lambda item: item.namespace == namespace and inner(item)  # noqa: E731
+    since = query.number("resourceVersion")
+    initial_wanted = query.flag("sendInitialEvents")
+    _check_initial(query)
+    if since and not initial_wanted:
+        await reached(cache, since)
+        watch, initial = cache.watch(kind, since), []
+    else:
+        await _fresh_enough(cache, query, since)
+        watch = cache.watch(kind)
+        initial = [] if _explicitly_none(query) else [item for item in cache.list(kind, namespace) if match(item)]
+    timeout_s = float(query.number("timeoutSeconds") or 0) or random.uniform(*LONGEST_S)  # noqa: S311 - not a secret
+    bookmarks = query.flag("allowWatchBookmarks")
+    return Plan(cache, watch, initial, match, bookmarks, initial_wanted and bookmarks, timeout_s)
+
+
+async def _fresh_enough(cache: Cache, query: Query, since: int | None) -> None:
+    if since:
+        await reached(cache, since)
+    elif since == 0:
+        await cache.reached(0)
+    else:
+        await fresh(cache, Query(""))
+
+
+def _explicitly_none(query: Query) -> bool:
+    return query.text("sendInitialEvents").lower() == "false"
+
+
+def _check_initial(query: Query) -> None:
+    match = query.text("resourceVersionMatch")
+    if not query.text("sendInitialEvents"):
+        if match:
+            raise BadRequest("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+    elif match != "NotOlderThan":
+        raise BadRequest("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+
+
+async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[], None]) -> None:
+    """Write events until the watch's time is over; an error of the watch is its last event."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + plan.timeout_s
+    try:
+        await _write_all(sink, (event("ADDED", view.event(item)) for item in plan.initial))
+        if plan.ends_initial:
+            await sink.write(event("BOOKMARK", view.bookmark(plan.watch.revision, INITIAL_END)))
+        while loop.time() < deadline:
+            changed = await plan.watch.wait(min(BOOKMARK_S, deadline - loop.time()))
+            _recheck(still_allowed)
+            await _deliver(plan, view, sink)
+            if not changed and plan.bookmarks:
+                plan.watch.advance(plan.cache.revision)
+                await sink.write(event("BOOKMARK", view.bookmark(plan.watch.revision, {})))
+    except StatusError as error:
+        await sink.write(event("ERROR", error.body()))
+
+
+async def _deliver(plan: Plan, view: View, sink: Sink) -> None:
+    lines = (line for change in plan.watch.take() if (line := told(change, plan.match, view)))
+    await _write_all(sink, lines)
+
+
+def _recheck(still_allowed: Callable[[], None]) -> None:
+    try:
+        still_allowed()
+    except StatusError as error:
+        raise Gone(f"what you may see has changed, list again: {error.message}") from error
+
+
+async def _write_all(sink: Sink, lines: Iterable[bytes]) -> None:
+    """Events that come together leave together, in pieces that a socket can take."""
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= _BATCH:
+            await sink.write(b"".join(waiting))
+            waiting, size = [], 0
+    if waiting:
+        await sink.write(b"".join(waiting))
+
+
+def told(change: Change, match: Match, view: View) -> bytes:
+    """The line that a watcher with `match` gets for a change; empty if the change is none of its business."""
+    before = change.old is not None and match(change.old)
+    after = change.new is not None and match(change.new)
+    if change.new is not None and after:
+        return event("MODIFIED" if before else "ADDED", view.event(change.new))
+    if change.old is not None and before:
+        return event("DELETED", view.event(_last(change, change.old)))
+    return b""
+
+
+def _last(change: Change, old: Item) -> Item:
+    """The body of a DELETED event: the object as it was last, at the revision of the change."""
+    if change.final is not None:
+        return change.final
+    return make_item(decode_document(old.body), change.revision)
+
+
+def event(kind: str, body: bytes) -> bytes:
+    """One line of a watch."""
+    return b'{"type":"' + kind.encode() + b'","object":' + body + b"}\n"
