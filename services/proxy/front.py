@@ -128,6 +128,10 @@ class Front:
             self._log(exchange, record)
 
     async def _refuse(self, exchange: Exchange, record: Record, error: StatusError) -> None:
+        if exchange.started:
+            record.code = CUT
+            exchange.abort()
+            return
         record.code = str(error.code)
         try:
             await exchange.respond_error(error)
@@ -202,7 +206,7 @@ class Front:
         session.cut = lambda error: exchange.abort()
         try:
             await self._parts.host_api.handle(exchange, credential.caller, authorize)
-            record.code = "200"
+            record.code = CUT if session.was_cut is not None else "200"
         finally:
             self._parts.sessions.leave(session)
 
@@ -213,7 +217,7 @@ class Front:
     # Members
 
     async def _member(self, exchange: Exchange, record: Record, credential: Credential, name: str, rest: bytes) -> None:
-        info = requestinfo.resolve(exchange.head.method, parse_target(rest))
+        info = requestinfo.resolve(exchange.head.method, rest)
         allowed = self._decide(exchange, credential, name, info)
         member = await self._find(name)
         session = self._enter(credential, member)

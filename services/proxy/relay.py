@@ -21,17 +21,18 @@ from skerry.errors import (
     BadGateway,
     Forbidden,
     GatewayTimeout,
-    RequestEntityTooLarge,
     ServiceUnavailable,
     StatusError,
     TooManyRequests,
 )
 from skerry.http import ClientGone, Exchange, Raw
-from skerry.httpwire.head import BODILESS
+from skerry.httpwire.head import BODILESS, MalformedHead
 from skerry.link import Answer, AnswerComplete, Dialer, OpenRequest, ResetCode, Stream, StreamReset
 
 log = logging.getLogger("skerry.proxy")
 
+WATCH_S = 0.05
+"""A request that is answered sooner needs no task that watches its client."""
 LINGER_S = 30.0
 """After the member ended its direction of an upgraded session, how long the client may take to end its own."""
 
@@ -48,7 +49,8 @@ class Relay:
         self._session = session
         self._limits = limits
         self._metrics = metrics
-        self._started = False
+        self._refused: StatusError | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._beside: set[asyncio.Task[None]] = set()
 
     async def body(self) -> tuple[bytes, bool]:
@@ -62,17 +64,8 @@ class Relay:
         if head.content_length is None and not head.chunked:
             return b"", True
         if head.content_length is not None and head.content_length <= self._limits.inline_bytes:
-            return await self._whole(head.content_length), True
+            return await self._exchange.body(head.content_length), True
         return b"", False
-
-    async def _whole(self, length: int) -> bytes:
-        parts = []
-        while data := await self._exchange.read():
-            parts.append(data)
-        body = b"".join(parts)
-        if len(body) != length:
-            raise RequestEntityTooLarge(f"the request body has {len(body)} bytes where its head says {length}")
-        return body
 
     async def carry(self, dialer: Dialer, request: OpenRequest, location: bytes) -> int:
         """Carry the request to `self`'s member and its answer back; the status that the client saw.
@@ -89,11 +82,13 @@ class Relay:
             except StreamReset as reset:
                 self._metrics.resets.labels(reset.code).value += 1
                 raise self._broken(reset) from reset
+            except MalformedHead as error:
+                raise BadGateway(f"cluster {self._session.member}: its answer cannot be passed on: {error}") from error
             finally:
                 await self._leave()
 
     async def _answered(self, stream: Stream, request: OpenRequest, location: bytes) -> int:
-        self._spawn(self._watch_client(stream))
+        self._timer = asyncio.get_running_loop().call_later(WATCH_S, self._spawn_watch, stream)
         if not request.end and self._exchange.head.upgrade is None:
             self._spawn(self._upload(stream))
         answer = await stream.response()
@@ -106,12 +101,17 @@ class Relay:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._beside.add(asyncio.create_task(work))
 
+    def _spawn_watch(self, stream: Stream) -> None:
+        self._spawn(self._watch_client(stream))
+
     async def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._beside:
             task.cancel()
-        for task in self._beside:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if self._beside:
+            await asyncio.wait(self._beside)
+            _noticed(*self._beside)
 
     async def _watch_client(self, stream: Stream) -> None:
         """A client that left wants no answer: without this watches leak on the member."""
@@ -126,14 +126,20 @@ class Relay:
             await stream.send_end()
         except AnswerComplete:
             return
+        except StreamReset:
+            return  # the reader of the answer sees it too, and answers for it
+        except StatusError as error:
+            self._refused = error
+            stream.reset(ResetCode.CANCEL, "the request body is malformed")
         except ClientGone:
             stream.reset(ResetCode.CANCEL, "the client left within its request")
-        except StreamReset:
-            return
+        except Exception:
+            log.exception("an upload failed", extra={"stream": stream.request.id})
+            stream.reset(ResetCode.CANCEL, "the host made an error")
 
     def _revoke(self, stream: Stream, error: StatusError) -> None:
         stream.reset(ResetCode.REVOKED if error.code != 503 else ResetCode.GOAWAY, error.message)
-        if self._started:
+        if self._exchange.started:
             self._exchange.abort()
 
     # The answer
@@ -142,11 +148,9 @@ class Relay:
         head = response_head(answer, location)
         bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
         if answer.end and not bodiless and answer.length in (None, len(answer.body)):
-            self._started = True
             self._metrics.received.value += len(answer.body)
             await self._exchange.respond(head.status, head.headers, answer.body)
             return answer.status
-        self._started = True
         await self._exchange.start(head, length=answer.length)
         if not bodiless:
             await self._pump(stream, answer)
@@ -191,7 +195,6 @@ class Relay:
             return await self._respond(stream, answer, b"")
         if answer.status != 101:
             raise self._unacceptable(stream, answer)
-        self._started = True
         upgrade = self._exchange.head.upgrade or b""
         spdy = upgrade.lower().startswith(b"spdy")
         self._metrics.spdy.value += spdy
@@ -199,7 +202,11 @@ class Relay:
         try:
             async with asyncio.timeout(self._limits.session_s):
                 await self._both_ways(stream, raw, answer.body)
-        except (StreamReset, ClientGone, TimeoutError) as error:
+        except ClientGone:
+            if self._session.was_cut is None:
+                raise
+            raise Cut(self._session.was_cut.message) from None
+        except (StreamReset, TimeoutError) as error:
             raw.abort()
             if spdy:
                 log.warning("a SPDY session was cut: kubectl exec may show it as a clean exit")
@@ -207,22 +214,22 @@ class Relay:
         return 101
 
     async def _both_ways(self, stream: Stream, raw: Raw, early: bytes) -> None:
+        """Each direction ends by itself; over TLS an end is the end of both (see skerry/http/raw.py)."""
         up = asyncio.create_task(self._raw_up(stream, raw))
         down = asyncio.create_task(self._raw_down(stream, raw, early))
         try:
             done, _ = await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            if up in done:
+            if down not in done:
+                up.result()
                 await down
-            else:
-                await asyncio.wait((up,), timeout=LINGER_S)
-                if up.done():
-                    up.result()
+                return
+            down.result()
+            await asyncio.wait((up,), timeout=LINGER_S)
         finally:
             for task in (up, down):
                 task.cancel()
             await asyncio.wait((up, down))
+            _noticed(up, down)
 
     async def _raw_up(self, stream: Stream, raw: Raw) -> None:
         with contextlib.suppress(AnswerComplete):
@@ -252,13 +259,22 @@ class Relay:
     def _broken(self, reset: StreamReset) -> Exception:
         """What a broken stream means to the client: a Status before the head, a cut after it."""
         if self._exchange.gone.is_set():
-            return ClientGone()
-        if self._started:
+            return ClientGone("the client left")
+        if self._exchange.started:
             self._exchange.abort()
             return Cut(str(reset))
+        if self._refused is not None:
+            return self._refused
         if self._session.was_cut is not None:
             return self._session.was_cut
         return status_of(reset, self._session.member, self._exchange.head.method)
+
+
+def _noticed(*tasks: asyncio.Task[None]) -> None:
+    """Take the exceptions of tasks whose failure no longer matters, so that nothing reports them as forgotten."""
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
 
 
 def status_of(reset: StreamReset, member: str, method: bytes) -> StatusError:

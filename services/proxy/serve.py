@@ -25,7 +25,7 @@ from services.proxy.voucher import Voucher
 from skerry import bus, subjects
 from skerry.api.kinds import KINDS
 from skerry.http import Server
-from skerry.identity.creds import Credentials
+from skerry.identity.creds import Credentials, load
 from skerry.runtime import Runtime
 from skerry.settings import SettingsError
 from skerry.store import Cache, feed
@@ -150,7 +150,7 @@ class Proxy:
 
 def source(settings: ProxySettings) -> Credentials:
     """The proxy's user of the bus, read anew from its file."""
-    return Credentials.load(settings.bus_credentials_file)
+    return load(settings.bus_credentials_file)
 
 
 def reach(settings: ProxySettings, name: str) -> bus.Settings:

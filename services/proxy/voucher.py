@@ -49,7 +49,7 @@ class Voucher:
         self._bus = bus
         self._proxy = proxy
         self._now = now
-        self._key = nkey.create("user")
+        self._key = nkey.create(nkey.Kind.USER)
         self._signer: Signer | None = None
         self._expires = 0.0
         self.reason = "the registry has not certified this proxy's key yet"
