@@ -4,14 +4,17 @@ from skerry.bus.connection import (
     Connection,
     ConnectionLost,
     Credentials,
+    Handler,
     Message,
     NoResponders,
     Settings,
     Subscription,
     connect,
 )
-from skerry.bus.kv import Bucket, BucketConfig, Entry, Filled, Resync, Watch
-from skerry.bus.supervisor import Bus, Registration, connections
+from skerry.bus.kv import Bucket, BucketConfig
+from skerry.bus.services import Endpoint
+from skerry.bus.supervisor import Bus, Registration, Source, connections
+from skerry.bus.watch import Entry, Event, Filled, Resync, Watch
 
 __all__ = [
     "Bucket",
@@ -20,13 +23,17 @@ __all__ = [
     "Connection",
     "ConnectionLost",
     "Credentials",
+    "Endpoint",
     "Entry",
+    "Event",
     "Filled",
+    "Handler",
     "Message",
     "NoResponders",
     "Registration",
     "Resync",
     "Settings",
+    "Source",
     "Subscription",
     "Watch",
     "connect",

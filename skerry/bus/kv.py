@@ -1,14 +1,38 @@
-"""KV buckets and watches. Signatures first; filled in next."""
+"""Key-value buckets on JetStream: compare-and-set writes and leader reads (watches: `skerry.bus.watch`).
+
+Spoken directly in JetStream's own subjects rather than through nats-py's KeyValue, whose errors hide an unknown
+outcome; the layout is the same, so `nats kv` reads these buckets.
+
+A lost acknowledgement leaves the outcome unknown (GatewayTimeout): whoever writes puts a write id into the value,
+reads back and compares before it says Conflict (see `skerry.store`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import base64
+import datetime
+import json
+import logging
+import re
+from typing import Any
 
 import msgspec
 
+from skerry.bus.connection import Connection
+from skerry.bus.headers import decode_headers
+from skerry.bus.jetstream import TIMEOUT_S, api, checked
+from skerry.bus.watch import Entry, Link, Watch, is_deletion
+from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound
+
+log = logging.getLogger(__name__)
+
+_KEY = re.compile(r"[-/_=.a-zA-Z0-9]+\Z")
+_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+_OPERATION = "KV-Operation"
+
 
 class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How a bucket is created when it does not exist."""
+    """How a bucket is created when it does not exist. `max_value_bytes` -1: the server's max_payload."""
 
     replicas: int = 1
     history: int = 1
@@ -16,74 +40,131 @@ class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A key at a revision; `value` None = deleted or purged. `created`: seconds since the epoch, server time."""
-
-    key: str
-    value: bytes | None
-    revision: int
-    created: float
-
-
-class Filled(msgspec.Struct, frozen=True):
-    """The reader has seen everything up to `revision`. Comes after the initial fill and after each resume."""
-
-    revision: int
-
-
-class Resync(msgspec.Struct, frozen=True):
-    """Changes may have been missed: forget everything; the whole content follows, then Filled."""
-
-    reason: str
-
-
-class Watch:
-    """Async iterator of Entry, Filled and Resync; survives reconnects. Close it with `async with` or `stop()`."""
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since the server was heard on this watch (idle heartbeats come every 5 s)."""
-        raise NotImplementedError
-
-    def __aiter__(self) -> AsyncIterator[Entry | Filled | Resync]:
-        raise NotImplementedError
-
-    async def __aenter__(self) -> Watch:
-        raise NotImplementedError
-
-    async def __aexit__(self, *exc: object) -> None:
-        raise NotImplementedError
-
-
 class Bucket:
     """One KV bucket. All writes are compare-and-set. GatewayTimeout from a write: outcome unknown, read back."""
 
-    name: str
+    def __init__(self, link: Link, name: str) -> None:
+        self.name = name
+        self._link = link
+        self._stream = f"KV_{name}"
 
     async def get(self, key: str) -> Entry | None:
-        """The latest entry (from the leader), None if there is none or it is deleted."""
-        raise NotImplementedError
+        """The latest entry, asked from the stream's leader; None if there is none or it is deleted."""
+        entry = await self._last(key)
+        return entry if entry is not None and entry.value is not None else None
 
     async def create(self, key: str, value: bytes) -> int:
-        """Revision of the new entry. AlreadyExists if the key lives."""
-        raise NotImplementedError
+        """Revision of the new entry. AlreadyExists if the key lives; a tombstone is no obstacle."""
+        try:
+            return await self._put(key, value, 0)
+        except Conflict:
+            last = await self._last(key)
+        if last is not None and last.value is not None:
+            raise AlreadyExists(f"{key} exists in bucket {self.name}")
+        try:
+            return await self._put(key, value, last.revision if last else 0)
+        except Conflict as e:
+            raise AlreadyExists(f"{key} exists in bucket {self.name}") from e
 
     async def update(self, key: str, value: bytes, revision: int) -> int:
         """Revision of the new entry. Conflict if `revision` is not the latest of this key."""
-        raise NotImplementedError
+        return await self._put(key, value, revision)
 
     async def delete(self, key: str, revision: int) -> int:
-        """Leave a tombstone. Conflict as for update."""
-        raise NotImplementedError
+        """Leave a tombstone; its revision. Conflict as for update."""
+        return await self._put(key, b"", revision, {_OPERATION: "DEL"})
 
     async def purge(self, key: str, revision: int, *, ttl_s: int = 0) -> int:
-        """Like delete, and forget the key's history; with `ttl_s` the tombstone itself goes after that time."""
-        raise NotImplementedError
+        """Like delete, and forget the key's history; with `ttl_s` the tombstone itself goes after that time.
+
+        `ttl_s` must be longer than readers may be away (RESUME_WITHIN_S), or they miss the deletion.
+        """
+        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub"}
+        if ttl_s:
+            headers["Nats-TTL"] = f"{ttl_s}s"
+        return await self._put(key, b"", revision, headers)
 
     async def last_revision(self) -> int:
         """Sequence of the bucket's last write, asked from the stream's leader."""
-        raise NotImplementedError
+        return int((await self.info())["state"]["last_seq"])
+
+    async def info(self) -> dict[str, Any]:
+        """The stream's configuration and state. NotFound if there is no such bucket."""
+        return await api(await self._link.connection(TIMEOUT_S), f"STREAM.INFO.{self._stream}")
 
     def watch(self, prefix: str = ">", *, include_history: bool = False) -> Watch:
-        """Everything that is, then everything that happens to keys that match `prefix` (a subject filter)."""
-        raise NotImplementedError
+        """Everything that is, then everything that happens to keys that match `prefix` (`>`, `a.b.>`, `a.*.c`).
+
+        Entries come once each and in order of revision. Use it with `async with`, or end it with `stop()`.
+        """
+        return Watch(self._link, self.name, prefix, include_history=include_history)
+
+    async def _last(self, key: str) -> Entry | None:
+        body = json.dumps({"last_by_subj": f"$KV.{self.name}.{_valid(key)}"}).encode()
+        try:
+            answer = await api(await self._link.connection(TIMEOUT_S), f"STREAM.MSG.GET.{self._stream}", body)
+        except NotFound as e:
+            if "stream" in e.message:
+                raise
+            return None
+        return _stored(key, answer["message"])
+
+    async def _put(self, key: str, value: bytes, revision: int, headers: dict[str, str] | None = None) -> int:
+        subject = f"$KV.{self.name}.{_valid(key)}"
+        expected = {_EXPECTED: str(revision), **(headers or {})}
+        connection = await self._link.connection(TIMEOUT_S)
+        answer = await connection.request(subject, value, timeout_s=TIMEOUT_S, headers=expected)
+        return int(checked(answer.data, f"{key} in bucket {self.name}")["seq"])
+
+
+async def open_bucket(link: Link, name: str, create: BucketConfig | None) -> Bucket:
+    """The bucket `name`, made if it does not exist and `create` says how. NotFound otherwise."""
+    bucket = Bucket(link, name)
+    try:
+        await bucket.info()
+    except NotFound:
+        if create is None:
+            raise
+        await _create(await link.connection(TIMEOUT_S), name, create)
+    return bucket
+
+
+async def _create(connection: Connection, name: str, config: BucketConfig) -> None:
+    stream = {
+        "name": f"KV_{name}",
+        "description": config.description,
+        "subjects": [f"$KV.{name}.>"],
+        "max_msgs_per_subject": config.history,
+        "max_msg_size": config.max_value_bytes,
+        "num_replicas": config.replicas,
+        "storage": "file",
+        "discard": "new",
+        "deny_delete": True,
+        "allow_rollup_hdrs": True,
+        "allow_direct": True,
+        "allow_msg_ttl": True,
+        "duplicate_window": 120_000_000_000,
+    }
+    try:
+        await api(connection, f"STREAM.CREATE.KV_{name}", json.dumps(stream).encode())
+    except AlreadyExists:
+        log.debug("bucket %s was created by another process meanwhile", name)
+
+
+def _valid(key: str) -> str:
+    if not _KEY.match(key) or key.startswith(".") or key.endswith(".") or ".." in key:
+        raise BadRequest(f"{key[:80]!r} is not a key of a bucket")
+    return key
+
+
+def _stored(key: str, message: dict[str, Any]) -> Entry:
+    headers = decode_headers(base64.b64decode(message.get("hdrs") or ""))
+    created = datetime.datetime.fromisoformat(_microseconds(str(message["time"]))).timestamp()
+    value = base64.b64decode(message.get("data") or "")
+    deleted = not value and is_deletion(headers)
+    return Entry(key, None if deleted else value, int(message["seq"]), created)
+
+
+def _microseconds(rfc3339: str) -> str:
+    """Go writes nanoseconds; Python reads six digits at most."""
+    return re.sub(r"(\.\d{6})\d+", r"\1", rfc3339).replace("Z", "+00:00")

@@ -1,88 +1,238 @@
-"""Connections for ever. Signatures first; filled in next."""
+"""Connections for ever: `connections` yields one after another, `Bus` keeps everything declared alive on the latest.
+
+A client of nats-py that lost its credentials, or broke a limit, stays closed whatever it was told about reconnecting.
+So nothing here reconnects: each connection is a new client with credentials read anew, after a jittered pause (many
+agents come back at once after a restart of the server).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import inspect
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import cast
 
-from skerry.bus.connection import Connection, Credentials, Handler, Message, Settings
-from skerry.bus.kv import Bucket, BucketConfig
-from skerry.errors import StatusError
+import msgspec
+
+from skerry.bus.backoff import Backoff
+from skerry.bus.connection import (
+    Connection,
+    ConnectionLost,
+    Credentials,
+    Handler,
+    Message,
+    Settings,
+    Subscription,
+    connect,
+)
+from skerry.bus.kv import Bucket, BucketConfig, open_bucket
+from skerry.bus.services import Endpoint, Service
+from skerry.errors import ServiceUnavailable, StatusError
+
+log = logging.getLogger(__name__)
+
+STABLE_S = 10.0
+"""A connection that lived this long ends the backoff."""
 
 Source = Callable[[], Credentials | Awaitable[Credentials]]
-"""Gives the credentials for the next connection, for example by reading the file again."""
-Endpoint = Callable[[Message], Awaitable[bytes]]
-"""Answers one request; a StatusError that it raises reaches the caller."""
+"""Gives the credentials for the next connection, for example by reading the file again. OSError and StatusError are
+failures of that attempt."""
 
 
-def connections(
+async def connections(
     settings: Settings,
     source: Source,
     *,
     stop: asyncio.Event,
     failed: Callable[[StatusError], None] | None = None,
-) -> AsyncIterator[Connection]:
-    """Connections, one after another, until `stop`; jittered backoff; `failed` hears why each attempt failed.
+) -> AsyncGenerator[Connection]:
+    """Connections, one after another, until `stop`; `failed` hears why each attempt failed.
 
-    The consumer uses the connection until `lost` is done and then asks for the next one.
+    The consumer uses a connection until `lost` is done (or as long as it likes) and then asks for the next one; the
+    old one is cut then. Iterate inside `contextlib.aclosing`, so that the last one is cut too.
     """
-    raise NotImplementedError
+    backoff = Backoff()
+    while not stop.is_set():
+        try:
+            connection = await _attempt(settings, source)
+        except StatusError as e:
+            log.warning("no connection to the bus: %s", e.message, extra={"connection": settings.name})
+            if failed is not None:
+                failed(e)
+        else:
+            started = time.monotonic()
+            try:
+                yield connection
+            finally:
+                connection.abort()
+            if time.monotonic() - started > STABLE_S:
+                backoff.reset()
+        await _pause(stop, backoff.next())
+
+
+async def _attempt(settings: Settings, source: Source) -> Connection:
+    try:
+        found = source()
+        credentials = await found if inspect.isawaitable(found) else found
+    except OSError as e:
+        raise ServiceUnavailable(f"the credentials for the bus cannot be read: {e}") from e
+    return await connect(settings, credentials)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    waiter = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((waiter,), timeout=seconds)
+    finally:
+        waiter.cancel()
+
+
+class _Declared(msgspec.Struct, frozen=True):
+    subject: str
+    queue: str
+    handler: Handler
+    concurrency: int
+    backlog: int
 
 
 class Registration:
-    """A declared subscription or service; it lives over connections until `stop()`."""
+    """Declared subscriptions; they live over connections until `stop()`."""
+
+    def __init__(self, bus: Bus, declared: list[_Declared]) -> None:
+        self._bus = bus
+        self._declared = declared
+        self._live: list[Subscription] = []
 
     def stop(self) -> None:
-        raise NotImplementedError
+        """Unsubscribe, now and on connections to come."""
+        self._bus._registrations.discard(self)
+        for subscription in self._live:
+            subscription.unsubscribe()
+        self._live = []
+
+    def _open(self, connection: Connection) -> None:
+        self._live = [
+            connection.subscribe_now(d.subject, d.handler, queue=d.queue, concurrency=d.concurrency, backlog=d.backlog)
+            for d in self._declared
+        ]
 
 
 class Bus:
-    """A supervised connection for everything but frames: `async with Bus(settings, source) as bus`."""
+    """A supervised connection for everything but frames: `async with Bus(settings, source) as bus`.
+
+    It is entered without waiting for a connection: what needs one waits (`request`, `bucket`) or raises (`publish`).
+    """
 
     def __init__(self, settings: Settings, source: Source) -> None:
-        raise NotImplementedError
+        self._settings = settings
+        self._source = source
+        self._registrations: set[Registration] = set()
+        self._connection: Connection | None = None
+        self._up = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.reason = "not connected yet"
+        self.epochs = 0
 
     async def __aenter__(self) -> Bus:
-        raise NotImplementedError
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        return self
 
     async def __aexit__(self, *exc: object) -> None:
-        raise NotImplementedError
+        self._stop.set()
+        if self._connection is not None and self.connected:
+            await self._connection.drain()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
 
     @property
     def connected(self) -> bool:
-        raise NotImplementedError
+        """Whether there is a live connection now; `reason` says why not."""
+        return self._up.is_set() and self._connection is not None and not self._connection.lost.done()
 
-    @property
-    def reason(self) -> str:
-        """Why it is not connected; empty if it is."""
-        raise NotImplementedError
+    async def connection(self, timeout_s: float) -> Connection:
+        """The live connection; ConnectionLost if there is none within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.connected:
+                    self._up.clear()
+                    await self._up.wait()
+        except TimeoutError as e:
+            raise ConnectionLost(f"the bus is not connected: {self.reason}") from e
+        return cast(Connection, self._connection)
 
     async def ready(self) -> None:
-        """Wait until connected and all declared subscriptions are known to the server."""
-        raise NotImplementedError
+        """Wait until connected and all declared subscriptions are known to the server. It may take for ever."""
+        while True:
+            try:
+                await (await self.connection(3600.0)).flush()
+                return
+            except StatusError as e:
+                log.debug("the bus is not ready: %s", e.message)
 
     async def publish(self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None) -> None:
         """Raises ConnectionLost at once while disconnected; nothing is buffered."""
-        raise NotImplementedError
+        if not self.connected:
+            raise ConnectionLost(f"the bus is not connected: {self.reason}")
+        await cast(Connection, self._connection).publish(subject, payload, headers=headers)
 
     async def request(
         self, subject: str, payload: bytes = b"", *, timeout_s: float = 5.0, headers: dict[str, str] | None = None
     ) -> Message:
         """As Connection.request; while disconnected it waits up to `timeout_s`, then ConnectionLost (not sent)."""
-        raise NotImplementedError
+        deadline = time.monotonic() + timeout_s
+        connection = await self.connection(timeout_s)
+        left = max(deadline - time.monotonic(), 0.001)
+        return await connection.request(subject, payload, timeout_s=left, headers=headers)
 
     def subscribe(
         self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
     ) -> Registration:
-        """Declare a subscription: it is created now if connected, and again on every new connection."""
-        raise NotImplementedError
+        """Declare a subscription: it is created now if connected, and again on every new connection.
+
+        Handlers as in `Connection.subscribe`. `ready()` is the barrier.
+        """
+        return self._declare([_Declared(subject, queue, handler, concurrency, backlog)])
 
     def serve(
         self, service: str, version: str, endpoints: Mapping[str, Endpoint], *, description: str = ""
     ) -> Registration:
         """A NATS micro service (`nats micro ls`): subject -> handler; queue group = the service's name."""
-        raise NotImplementedError
+        served = Service(service, version, endpoints, description).subscriptions()
+        return self._declare([_Declared(subject, queue, handler, 64, 4096) for subject, queue, handler in served])
 
     async def bucket(self, name: str, *, create: BucketConfig | None = None) -> Bucket:
-        """The bucket; NotFound if it does not exist and `create` is None."""
-        raise NotImplementedError
+        """The bucket; made if it does not exist and `create` says how, else NotFound. ConnectionLost after 5 s."""
+        return await open_bucket(self, name, create)
+
+    def _declare(self, declared: list[_Declared]) -> Registration:
+        registration = Registration(self, declared)
+        self._registrations.add(registration)
+        if self.connected:
+            registration._open(cast(Connection, self._connection))
+        return registration
+
+    async def _run(self) -> None:
+        attempts = connections(self._settings, self._source, stop=self._stop, failed=self._failed)
+        try:
+            async for connection in attempts:
+                self._use(connection)
+                self.reason = await asyncio.shield(connection.lost)
+                self._up.clear()
+                log.warning("the connection to the bus is lost: %s", self.reason, extra={"connection": connection.name})
+        finally:
+            await attempts.aclose()
+
+    def _use(self, connection: Connection) -> None:
+        for registration in list(self._registrations):
+            registration._open(connection)
+        self._connection = connection
+        self.epochs += 1
+        self.reason = ""
+        self._up.set()
+
+    def _failed(self, error: StatusError) -> None:
+        self.reason = error.message

@@ -1,0 +1,50 @@
+"""NATS headers: `NATS/1.0`, an optional status, `Name: value` lines. One value per name is all that Skerry uses.
+
+nats-py 2.16 turns CR and LF of a value into spaces; here they are refused (trap 10): a value that needs them is a bug
+or an attack, and silently changing it hides both. HTTP headers never travel here; they are part of frames.
+"""
+
+from __future__ import annotations
+
+import re
+
+from skerry.errors import BadRequest
+
+STATUS = "Status"
+DESCRIPTION = "Description"
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_VALUE = re.compile(r"[^\r\n\0]*\Z")
+_VERSION = b"NATS/1.0"
+
+
+def encode_headers(headers: dict[str, str]) -> bytes:
+    """The header block of a message. BadRequest for a name that is not a token, or a value with CR, LF or NUL."""
+    lines = [_VERSION]
+    for name, value in headers.items():
+        if not _NAME.match(name) or not _VALUE.match(value):
+            raise BadRequest(f"header {name[:60]!r} has characters that a header cannot hold")
+        lines.append(f"{name}: {value}".encode())
+    return b"\r\n".join((*lines, b"", b""))
+
+
+def decode_headers(block: bytes) -> dict[str, str]:
+    """Names and values of a header block; a status line's parts under `Status` and `Description`.
+
+    Bytes that are not UTF-8 become U+FFFD; lines without a colon are ignored.
+    """
+    first, *lines = block.split(b"\r\n")
+    status = first.removeprefix(_VERSION).strip().decode("utf-8", "replace")
+    found = {}
+    if status:
+        found[STATUS], _, found[DESCRIPTION] = status.partition(" ")
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if colon:
+            found[name.strip().decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
+    return found
+
+
+def one_line(text: str) -> str:
+    """`text` as a header value: control characters become spaces, at most 512 characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:512]

@@ -1,0 +1,49 @@
+"""JetStream's own API, one call: subject, JSON body, and errors mapped to the tree that everybody knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from skerry.bus.connection import Connection, NoResponders
+from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable, StatusError
+
+TIMEOUT_S = 5.0
+
+_WRONG_SEQUENCE = (10071, 10164)
+_NOT_FOUND = (10037, 10059)
+_IN_USE = 10058
+
+
+async def api(connection: Connection, subject: str, body: bytes = b"") -> dict[str, Any]:
+    """One call of the JetStream API. NotFound, AlreadyExists, Conflict, ServiceUnavailable, GatewayTimeout."""
+    try:
+        answer = await connection.request(f"$JS.API.{subject}", body, timeout_s=TIMEOUT_S)
+    except NoResponders as e:
+        raise ServiceUnavailable("JetStream does not answer: it is disabled on the bus, or still starting") from e
+    return checked(answer.data, subject)
+
+
+def checked(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError as e:
+        raise ServiceUnavailable(f"JetStream gave an answer about {what} that is not JSON") from e
+    error = answer.get("error")
+    if error:
+        raise _api_error(error, what)
+    return answer
+
+
+def _api_error(error: dict[str, Any], what: str) -> StatusError:
+    code, text = int(error.get("err_code", 0)), str(error.get("description", "no reason given"))
+    if code in _WRONG_SEQUENCE:
+        return Conflict(f"{what} was changed by somebody else meanwhile")
+    if code in _NOT_FOUND or error.get("code") == 404:
+        return NotFound(f"{what}: {text}")
+    if code == _IN_USE:
+        return AlreadyExists(f"{what}: {text}")
+    if error.get("code") == 400:
+        return BadRequest(f"{what}: {text}")
+    return ServiceUnavailable(f"{what}: {text}")

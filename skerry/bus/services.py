@@ -1,0 +1,120 @@
+"""NATS micro services: endpoints with one queue group, and the discovery that `nats micro ls|info|stats` asks for.
+
+The protocol (ADR-32 of nats-architecture-and-design) is a few JSON shapes on `$SRV.<verb>[.<name>[.<id>]]`; nats-py's
+own implementation handles one request at a time per endpoint and cannot move to a new connection, so it is spoken here.
+An error is the `Nats-Service-Error` and `-Code` headers and a Status as body; `Connection.request` raises it again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from skerry.bus.connection import SERVICE_ERROR, SERVICE_ERROR_CODE, ConnectionLost, Handler, Message
+from skerry.bus.headers import one_line
+from skerry.errors import InternalError, RequestEntityTooLarge, StatusError
+
+log = logging.getLogger(__name__)
+
+Endpoint = Callable[[Message], Awaitable[bytes]]
+"""Answers one request; a StatusError that it raises reaches the caller."""
+
+VERBS = ("PING", "INFO", "STATS")
+
+
+class _Stats(msgspec.Struct):
+    subject: str
+    num_requests: int = 0
+    num_errors: int = 0
+    last_error: str = ""
+    processing_time: int = 0
+
+
+class Service:
+    """One running instance of a service."""
+
+    def __init__(self, name: str, version: str, endpoints: Mapping[str, Endpoint], description: str) -> None:
+        self.name = name
+        self.id = secrets.token_hex(11)
+        self._version = version
+        self._description = description
+        self._endpoints = dict(endpoints)
+        self._stats = {subject: _Stats(subject) for subject in endpoints}
+        self._started = datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
+
+    def subscriptions(self) -> list[tuple[str, str, Handler]]:
+        """(subject, queue group, handler) of everything that the service listens to."""
+        served: list[tuple[str, str, Handler]] = [(s, self.name, self._handler(s)) for s in self._endpoints]
+        tails = ("", f".{self.name}", f".{self.name}.{self.id}")
+        return served + [(f"$SRV.{verb}{tail}", "", self._discovery(verb)) for verb in VERBS for tail in tails]
+
+    def _handler(self, subject: str) -> Handler:
+        endpoint, stats = self._endpoints[subject], self._stats[subject]
+
+        async def handle(message: Message) -> None:
+            started = time.perf_counter_ns()
+            stats.num_requests += 1
+            try:
+                await _answer(message, await endpoint(message))
+            except ConnectionLost:
+                raise
+            except StatusError as e:
+                await self._fail(message, stats, e)
+            except Exception:
+                log.exception("an endpoint failed", extra={"subject": message.subject})
+                await self._fail(message, stats, InternalError(f"{self.name} failed; its log says why"))
+            finally:
+                stats.processing_time += time.perf_counter_ns() - started
+
+        return handle
+
+    async def _fail(self, message: Message, stats: _Stats, error: StatusError) -> None:
+        stats.num_errors += 1
+        stats.last_error = one_line(error.message)
+        headers = {SERVICE_ERROR: one_line(error.message) or error.reason, SERVICE_ERROR_CODE: str(error.code)}
+        await message.respond(error.body(), headers)
+
+    def _discovery(self, verb: str) -> Handler:
+        async def handle(message: Message) -> None:
+            await message.respond(msgspec.json.encode(self.describe(verb)))
+
+        return handle
+
+    def describe(self, verb: str) -> dict[str, Any]:
+        """The answer to PING, INFO or STATS."""
+        answer: dict[str, Any] = {
+            "type": f"io.nats.micro.v1.{verb.lower()}_response",
+            "name": self.name,
+            "id": self.id,
+            "version": self._version,
+            "metadata": {},
+        }
+        if verb == "INFO":
+            endpoints = [{"name": _name(s), "subject": s, "queue_group": self.name} for s in self._endpoints]
+            answer.update(description=self._description, endpoints=endpoints)
+        elif verb == "STATS":
+            answer.update(started=self._started, endpoints=[self._endpoint_stats(s) for s in self._stats.values()])
+        return answer
+
+    def _endpoint_stats(self, stats: _Stats) -> dict[str, Any]:
+        average = stats.processing_time // stats.num_requests if stats.num_requests else 0
+        fields = {"name": _name(stats.subject), "queue_group": self.name, "average_processing_time": average}
+        return {**fields, **msgspec.to_builtins(stats)}
+
+
+async def _answer(message: Message, data: bytes) -> None:
+    try:
+        await message.respond(data)
+    except RequestEntityTooLarge as e:
+        raise RequestEntityTooLarge(f"the answer is too large for one message: {e.message}") from e
+
+
+def _name(subject: str) -> str:
+    """Endpoint names allow no dots or wildcards."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in subject)

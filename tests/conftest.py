@@ -1,0 +1,3 @@
+"""Fixtures that several suites share: see `tests/fixtures`."""
+
+pytest_plugins = ["tests.fixtures.nats"]
