@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,14 @@ class Member:
         items = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         self.kubectl("apply", "-f", "-", stdin=json.dumps(items).encode())
 
-    def run_busybox(self, name: str, script: str = pods.FOREVER) -> str:
-        """Run a shell script in a pod of namespace default; returns the pod's name when it is ready."""
+    @contextmanager
+    def busybox(self, name: str, script: str = pods.FOREVER) -> Iterator[str]:
+        """A pod of namespace default that runs a shell script, ready; its name. It is deleted afterwards."""
         self.run_pod(pods.busybox(name, script, image=self.image))
-        return name
+        try:
+            yield name
+        finally:
+            self.kubectl("delete", "pod", name, "--ignore-not-found", "--wait=false")
 
     def run_pod(self, manifest: Mapping[str, Any], *, deadline_s: int = 60) -> None:
         """Create a pod and return when it is ready; the deadline's failure carries its description.
