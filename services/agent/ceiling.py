@@ -15,7 +15,9 @@ from typing import Protocol
 from skerry.api.v1alpha1 import Ceiling
 
 READS = frozenset({"get", "list", "watch"})
-EXEC_LIKE = frozenset({("pods", "exec"), ("pods", "attach"), ("pods", "portforward"), ("pods", "proxy"), ("services", "proxy")})
+EXEC_LIKE = frozenset(
+    {("pods", "exec"), ("pods", "attach"), ("pods", "portforward"), ("pods", "proxy"), ("services", "proxy")}
+)
 DISCOVERY = ("/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz")
 """Paths that say nothing about any namespace's content."""
 SELF_REVIEWS = frozenset(
@@ -81,7 +83,9 @@ def _is_node_proxy(info: Attributes) -> bool:
 def _is_exec_like(info: Attributes) -> bool:
     if not info.is_resource or info.api_group:
         return False
-    return (info.resource, info.subresource) in EXEC_LIKE or (info.verb == "proxy" and info.resource in {"pods", "services"})
+    return (info.resource, info.subresource) in EXEC_LIKE or (
+        info.verb == "proxy" and info.resource in {"pods", "services"}
+    )
 
 
 def _read_only(ceiling: Ceiling, info: Attributes) -> str:

@@ -73,9 +73,16 @@ async def _why(host: str, port: int, message: str) -> tuple[str, str]:
         writer.close()
     except (OSError, TimeoutError) as e:
         why = "timed out" if isinstance(e, TimeoutError) else (e.strerror or str(e))
-        return "bus TCP", f"{host}:{port} cannot be reached ({why}): open the way out, or check the host with: skerry status"
-    hint = "check this machine's clock" if "not yet valid" in message or "expired" in message else (
-        f"something between here and {host}:{port}, or another host, answers with its own certificate; make a new token"
+        return (
+            "bus TCP",
+            f"{host}:{port} cannot be reached ({why}): open the way out, or check the host with: skerry status",
+        )
+    hint = (
+        "check this machine's clock"
+        if "not yet valid" in message or "expired" in message
+        else (
+            f"something between here and {host}:{port}, or another host, answers with its own certificate; make a new token"
+        )
     )
     return "bus TLS", f"{message}: {hint}"
 
@@ -147,9 +154,7 @@ async def _impersonation(upstream: Upstream) -> str:
 
 
 async def _bindings(upstream: Upstream) -> str:
-    answers = [
-        await upstream.call("POST", path_of_bindings() + "?dryRun=All", body=binding(role)) for role in ROLES
-    ]
+    answers = [await upstream.call("POST", path_of_bindings() + "?dryRun=All", body=binding(role)) for role in ROLES]
     for role, answer in zip(ROLES, answers, strict=True):
         _allowed(role, answer, upstream)
     return "may be made"

@@ -12,7 +12,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,7 @@ from services.agent.store import Membership, Store
 from skerry import __version__, bus, subjects
 from skerry.api.messages import Heartbeat, HeartbeatAnswer
 from skerry.errors import GatewayTimeout, Gone, StatusError, Unauthorized
+from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.link import Acceptor, Stream
 
@@ -36,7 +38,9 @@ LEAVE_S = 1.0
 QUIET_S = 60.0
 """A refused connection asks for a renewal at once, but not again within this after one that succeeded."""
 _encode = msgspec.json.Encoder().encode
-Handler = Callable[[Stream], "asyncio.Future[None]"]
+Handler = Callable[[Stream], Coroutine[Any, Any, None]]
+Ready = Callable[[bool, str], None]
+"""Told whether streams are taken, and why not."""
 
 
 class Epoch:
@@ -44,7 +48,6 @@ class Epoch:
 
     def __init__(self, interactive: bus.Connection, bulk: bus.Connection, acceptor: Acceptor) -> None:
         self.interactive, self.bulk, self.acceptor = interactive, bulk, acceptor
-        self.expires = 0
 
     async def live(self) -> str:
         """Until the pair is lost; returns why."""
@@ -57,3 +60,217 @@ class Epoch:
         """Cut both connections."""
         self.interactive.abort(why)
         self.bulk.abort(why)
+
+
+class Controller:
+    """One agent process of one member."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        membership: Membership,
+        health: Health,
+        clock: HostClock,
+        handler: Handler,
+        ready: Ready,
+    ) -> None:
+        self._settings, self._store, self._membership = settings, store, membership
+        self._health, self._clock, self._handler, self._ready = health, clock, handler, ready
+        self._agent = store.key().public
+        self._boot = f"{random.getrandbits(48):012x}"
+        self._watchdog = Watchdog()
+        self._ending = asyncio.Event()
+        self._paired = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._renewed = asyncio.Event()
+        self._epochs: list[Epoch] = []
+        self._expires = 0
+        self._rtt_ms: float | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`, then leave in order. Raises Removed when the host ended the membership."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = (
+                    self._keep(group),
+                    self._beats(),
+                    self._renewals(),
+                    self._health.keep(self._settings.heartbeat_s),
+                )
+                tasks = [group.create_task(each) for each in work]
+                await stop.wait()
+                await self._leave()
+                for task in tasks:
+                    task.cancel()
+        except* Removed as group_of:
+            raise group_of.exceptions[0] from None
+        finally:
+            for epoch in self._epochs:
+                epoch.abort("the agent ends")
+
+    # Connections
+
+    async def _keep(self, group: asyncio.TaskGroup) -> None:
+        interactive, bulk = self._connections("interactive"), self._connections("bulk")
+        old: Epoch | None = None
+        async for first in interactive:
+            second = await anext(bulk, None)
+            if second is None:
+                first.abort("the agent ends")
+                return
+            epoch = Epoch(first, second, Acceptor(first, second, self._membership.member, self._handler))
+            self._epochs.append(epoch)
+            life = group.create_task(self._live(epoch), name="epoch")
+            self._clock.forget()
+            self._paired.set()
+            if old is not None:
+                group.create_task(self._retire(old), name="retire")
+            old = epoch if await self._outlived(life) else None
+
+    def _connections(self, class_: str) -> AsyncIterator[bus.Connection]:
+        settings = members.bus_settings(
+            self._membership.servers, self._membership.ca, f"{self._agent}/{class_}/{self._boot}", bulk=class_ == "bulk"
+        )
+        return bus.connections(settings, self._credentials, stop=self._ending, failed=self._failed)
+
+    def _credentials(self) -> Credentials:
+        self._renewed.clear()
+        found = creds.load(self._store.user)
+        self._expires = found.expires or 0
+        return found
+
+    def _failed(self, error: StatusError) -> None:
+        log.warning("the bus cannot be used", extra={"reason": error.message})
+        if not self._epochs:
+            self._ready(False, error.message)
+        if isinstance(error, Unauthorized):
+            self._asked.set()
+
+    async def _live(self, epoch: Epoch) -> None:
+        try:
+            reason = await epoch.live()
+            log.warning("the connection to the host is over", extra={"reason": reason})
+        except Exception:
+            log.exception("the connection to the host failed")
+            reason = "an internal error; the agent's log has it"
+        finally:
+            self._epochs.remove(epoch)
+        if not self._epochs and not self._ending.is_set():
+            self._ready(False, reason)
+
+    async def _outlived(self, life: asyncio.Task[None]) -> bool:
+        """Until the epoch is lost (False) or renewed credentials should replace it (True)."""
+        renewed = asyncio.ensure_future(self._renewed.wait())
+        try:
+            await asyncio.wait((life, renewed), return_when=asyncio.FIRST_COMPLETED)
+            return not life.done()
+        finally:
+            renewed.cancel()
+
+    async def _retire(self, epoch: Epoch) -> None:
+        await epoch.acceptor.drain(self._settings.session_cap_s)
+        epoch.abort("its streams have ended")
+
+    async def _leave(self) -> None:
+        """Say so first, let running streams end within the grace, then cut."""
+        self._ending.set()
+        self._ready(False, "stopping")
+        epochs = list(self._epochs)
+        if epochs:
+            await self._beat(epochs[-1], leaving=True, echo_s=LEAVE_S)
+        async with asyncio.TaskGroup() as group:
+            for epoch in epochs:
+                group.create_task(epoch.acceptor.drain(self._settings.grace_s))
+
+    # Heartbeats
+
+    async def _beats(self) -> None:
+        while True:
+            self._paired.clear()
+            if self._epochs:
+                await self._beat(self._epochs[-1])
+            try:
+                async with asyncio.timeout(self._settings.heartbeat_s):
+                    await self._paired.wait()
+            except TimeoutError:
+                continue
+
+    async def _beat(self, epoch: Epoch, *, leaving: bool = False, echo_s: float = ECHO_S) -> None:
+        sent = time.monotonic()
+        subject = subjects.heartbeat(self._membership.member)
+        try:
+            reply = await epoch.interactive.request(subject, _encode(self._heartbeat(leaving)), timeout_s=echo_s)
+            answer = msgspec.json.decode(reply.data, type=HeartbeatAnswer)
+        except (StatusError, msgspec.DecodeError) as e:
+            self._unanswered(e, epoch, leaving)
+            return
+        received = time.monotonic()
+        self._watchdog.echoed()
+        self._clock.learn(sent, received, answer.host_time)
+        self._rtt_ms = round((received - sent) * 1000, 3)
+        if not leaving:
+            self._ready(True, f"cluster {self._membership.member} of host {self._membership.host}")
+
+    def _unanswered(self, error: Exception, epoch: Epoch, leaving: bool) -> None:
+        if isinstance(error, Gone):
+            raise Removed(members.removal_message(self._membership, error.message)) from error
+        if leaving or isinstance(error, bus.ConnectionLost):
+            return
+        if not isinstance(error, GatewayTimeout):
+            self._watchdog.echoed()
+            log.warning("the host's registry does not answer", extra={"reason": str(error)})
+            return
+        if self._watchdog.silent():
+            log.warning("nothing comes back from the host: making new connections")
+            epoch.abort("no answer to several heartbeats")
+
+    def _heartbeat(self, leaving: bool) -> Heartbeat:
+        health = self._health
+        return Heartbeat(
+            agent=self._agent,
+            epoch=self._boot,
+            version=__version__,
+            kubernetes_version=health.version,
+            cluster_uid=health.uid,
+            nodes=health.nodes,
+            healthy=health.healthy,
+            message=health.message,
+            ceiling=self._settings.ceiling,
+            rtt_ms=self._rtt_ms,
+            expires=self._expires,
+            leaving=leaving,
+        )
+
+    # Credentials
+
+    async def _renewals(self) -> None:
+        attempt, renewed_at = 0, float("-inf")
+        while True:
+            await self._due()
+            if attempt or time.monotonic() - renewed_at < QUIET_S:
+                await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter
+            try:
+                await members.renew(self._store, self._membership, self._clock)
+            except StatusError as e:
+                attempt += 1
+                self._asked.set()
+                log.warning("credentials cannot be renewed yet", extra={"reason": e.message})
+            else:
+                attempt, renewed_at = 0, time.monotonic()
+                self._asked.clear()
+                self._renewed.set()
+                log.info("credentials are renewed")
+
+    async def _due(self) -> None:
+        """Until two thirds of the credentials' life are over, or a connection was refused because of them."""
+        claims = creds.load(self._store.user).claims
+        due = renewal_due(claims.iat, claims.exp) if claims.exp else float("inf")
+        left = due - self._clock.host(time.monotonic())
+        if left <= 0:
+            return
+        try:
+            async with asyncio.timeout(min(left, 3600.0)):
+                await self._asked.wait()
+        except TimeoutError:
+            await self._due()

@@ -59,7 +59,9 @@ def source(target: Target, clock: Callable[[], float] = time.monotonic) -> Sourc
         return Plugin(target.exec, target)
     if target.token_file:
         return TokenFile(Path(target.token_file), target.tls.certificate, target.tls.key, clock)
-    return Fixed(Credential(authorization=_bearer(target.token), certificate=target.tls.certificate, key=target.tls.key))
+    return Fixed(
+        Credential(authorization=_bearer(target.token), certificate=target.tls.certificate, key=target.tls.key)
+    )
 
 
 def _bearer(token: str) -> bytes:
@@ -201,7 +203,9 @@ class Plugin:
                 process.kill()
                 await process.wait()
         if process.returncode != 0:
-            raise CredentialError(f"exec plugin {name!r} ended with code {process.returncode}: run it by hand to see why")
+            raise CredentialError(
+                f"exec plugin {name!r} ended with code {process.returncode}: run it by hand to see why"
+            )
         return output
 
     def _environment(self) -> dict[str, str]:

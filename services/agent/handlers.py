@@ -136,7 +136,9 @@ class Relay:
                 return await self._upstream.send(credential, head, body, None)
             return await self._upstream.send(credential, head, body, stream.request.deadline_s + HEAD_MARGIN_S)
         except http.Unreachable as e:
-            raise BadGateway(f"the member's API server cannot be reached by its agent: {e}; nothing was executed") from e
+            raise BadGateway(
+                f"the member's API server cannot be reached by its agent: {e}; nothing was executed"
+            ) from e
         except http.NoAnswer as e:
             raise GatewayTimeout(f"the member's API server did not answer in time: {e}; outcome unknown") from e
         except http.HttpError as e:
@@ -161,9 +163,7 @@ class Relay:
 
     # Reviews, which a ceiling changes
 
-    async def _review(
-        self, stream: Stream, claims: Claims, info: requestinfo.RequestInfo
-    ) -> http.Response | None:
+    async def _review(self, stream: Stream, claims: Claims, info: requestinfo.RequestInfo) -> http.Response | None:
         if info.resource == "selfsubjectaccessreviews":
             refused = await reviews.access(stream, self._ceiling)
             if refused is not None:
@@ -286,10 +286,21 @@ async def _to_client(stream: Stream, raw: http.Raw) -> None:
 
 
 async def _to_upstream(stream: Stream, raw: http.Raw) -> None:
+    """Never fails for what the API server does: whether the session ended well is told by the other direction."""
+    taken = True
     while data := await stream.receive():
-        await raw.write(data)
+        taken = taken and await _written(raw, data)
         stream.consumed(len(data))
-    await raw.write_eof()
+    with contextlib.suppress(http.HttpError):
+        await raw.write_eof()
+
+
+async def _written(raw: http.Raw, data: bytes) -> bool:
+    try:
+        await raw.write(data)
+    except http.HttpError:
+        return False
+    return True
 
 
 async def _refuse(stream: Stream, error: StatusError) -> None:

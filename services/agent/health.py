@@ -65,7 +65,9 @@ class Health:
         elif not problem:
             self._checks += 1
         if problem != self.message:
-            log.log(logging.WARNING if problem else logging.INFO, "the API server", extra={"state": problem or "answers"})
+            log.log(
+                logging.WARNING if problem else logging.INFO, "the API server", extra={"state": problem or "answers"}
+            )
         self.healthy, self.message = not problem, problem
 
     async def _problem(self, step: Callable[[], Awaitable[str]]) -> str:

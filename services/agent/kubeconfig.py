@@ -129,7 +129,7 @@ def _parse(data: bytes, file: Path) -> dict[str, Any]:
 
 
 def _yaml(data: bytes) -> Any:
-    import yaml  # noqa: PLC0415 - only where needed: it costs memory for the life of the agent
+    import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -192,7 +192,9 @@ def _refuse_old_ways(user: dict[str, Any], origin: str) -> None:
     if user.get("username"):
         raise KubeconfigError(f"{origin} uses basic authentication, which Kubernetes removed: use a token instead")
     if user.get("as") or user.get("as-uid") or user.get("as-groups"):
-        raise KubeconfigError(f"{origin} impersonates somebody: the agent needs a credential that may impersonate by itself")
+        raise KubeconfigError(
+            f"{origin} impersonates somebody: the agent needs a credential that may impersonate by itself"
+        )
 
 
 def _server(server: str, origin: str) -> tuple[str, str, int, str]:
@@ -213,7 +215,7 @@ def _material(entry: dict[str, Any], key: str, file: Path, origin: str) -> bytes
     """PEM from `<key>-data` (base64, which wins as in client-go) or from the file `<key>`, relative to the kubeconfig."""
     if data := entry.get(f"{key}-data"):
         try:
-            return binascii.a2b_base64(str(data))
+            return binascii.a2b_base64("".join(str(data).split()), strict_mode=True)
         except binascii.Error as e:
             raise KubeconfigError(f"{origin}: {key}-data is not base64") from e
     if path := entry.get(key):

@@ -18,6 +18,7 @@ from services.agent.store import Membership, Store
 from skerry import bus, subjects
 from skerry.api.messages import FORMAT, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
 from skerry.errors import Gone, NotFound, ServiceUnavailable, SkerryError, StatusError
+from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair
 
@@ -50,9 +51,7 @@ async def join(connection: bus.Connection, token: Token, request: JoinRequest) -
     problem = "no answer"
     for _ in range(ATTEMPTS):
         try:
-            reply = await connection.request(
-                subjects.join(token.jti), _encode(request), timeout_s=JOIN_TIMEOUT_S
-            )
+            reply = await connection.request(subjects.join(token.jti), _encode(request), timeout_s=JOIN_TIMEOUT_S)
         except StatusError as e:
             if e.code < 500:
                 raise JoinRefused(e.message) from e
@@ -93,13 +92,15 @@ def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, k
 
 async def renew(store: Store, membership: Membership, clock: HostClock) -> Credentials:
     """A new user JWT, stored. Raises Removed, or a StatusError (try again later)."""
-    kept = Credentials.load(store.renewal)
+    kept = creds.load(store.renewal)
     key = store.key()
     settings = bus_settings(membership.servers, membership.ca, f"{key.public}/renewal/0")
     connection = await bus.connect(settings, kept)
     try:
         reply = await connection.request(
-            subjects.renew(membership.member), _encode(_challenge(membership.member, key, clock)), timeout_s=JOIN_TIMEOUT_S
+            subjects.renew(membership.member),
+            _encode(_challenge(membership.member, key, clock)),
+            timeout_s=JOIN_TIMEOUT_S,
         )
         answer = msgspec.json.decode(reply.data, type=RenewAnswer)
     except (Gone, NotFound) as e:

@@ -39,7 +39,9 @@ async def access(stream: Stream, ceiling: Ceiling) -> bytes | None:
     request = stream.request
     kind = (first(request.headers, b"content-type") or b"application/json").split(b";")[0].strip().lower()
     if kind != b"application/json":
-        raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON only, not {kind[:60]!r}")
+        raise UnsupportedMediaType(
+            f"under this member's ceiling access reviews are read as JSON only, not {kind[:60]!r}"
+        )
     if not request.end:
         raise RequestEntityTooLarge("the access review is too large")
     document = _object(request.body)

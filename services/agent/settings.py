@@ -21,9 +21,13 @@ class Settings(Base, frozen=True, kw_only=True):
     read_only: Annotated[bool, about("Ceiling: only get, list and watch leave this agent.")] = False
     no_exec: Annotated[bool, about("Ceiling: no exec, attach, port-forward or proxy.")] = False
     namespaces: Annotated[tuple[str, ...], about("Ceiling: the only namespaces that requests may name.")] = ()
-    heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = 10.0
+    heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = (
+        10.0
+    )
     grace_s: Annotated[float, about("Seconds that running streams get at shutdown.")] = 30.0
-    session_cap_s: Annotated[float, about("Seconds after which connections with renewed credentials are closed.")] = 8 * 3600.0
+    session_cap_s: Annotated[float, about("Seconds after which connections with renewed credentials are closed.")] = (
+        8 * 3600.0
+    )
     upstream_connections: Annotated[int, about("Most connections to the API server at once.")] = 512
 
     @property

@@ -53,4 +53,6 @@ def _show(made: ssl.SSLContext, credential: Credential) -> None:
         try:
             made.load_cert_chain(file)
         except ssl.SSLError as e:
-            raise KubeconfigError("the client certificate and its key cannot be loaded, or do not belong together") from e
+            raise KubeconfigError(
+                "the client certificate and its key cannot be loaded, or do not belong together"
+            ) from e

@@ -15,7 +15,6 @@ from services.agent import tls
 from services.agent.credentials import Credential, Source
 from services.agent.kubeconfig import Target
 from skerry import http
-from skerry.errors import BadGateway
 from skerry.httpwire.head import Headers, RequestHead
 
 CALL_S = 10.0
@@ -73,9 +72,7 @@ class Upstream:
         """After a 401: whether there is a newer credential than `refused`. Raises CredentialError."""
         return await self._source.renew(refused) is not None
 
-    async def send(
-        self, credential: Credential, head: RequestHead, body: http.Body = None
-    ) -> http.Response:
+    async def send(self, credential: Credential, head: RequestHead, body: http.Body = None) -> http.Response:
         """One request; `head` already carries `credential.authorization`. Raises the errors of http.Client.request."""
         return await self._pool(credential).request(head, body)
 
@@ -98,7 +95,13 @@ class Upstream:
         )
 
     async def call(
-        self, method: str, path: str, *, body: bytes = b"", content_type: bytes = b"application/json", headers: Headers = ()
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        content_type: bytes = b"application/json",
+        headers: Headers = (),
     ) -> Answer:
         """A call of the agent's own, read whole. Raises BadGateway (unreachable, slow, cut) or CredentialError."""
 

@@ -1,0 +1,182 @@
+"""The agent process: `python -m services.agent`, or `skerry agent`. The only place that constructs adapters.
+
+Stored credentials win over a token: a restart with the token still in the command line joins nothing anew. A token is
+used when there is no membership, or when the host ended the one there was and the token is another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from services.agent import bindings, checks, kubeconfig
+from services.agent import membership as members
+from services.agent.controller import Controller
+from services.agent.credentials import source
+from services.agent.handlers import Relay
+from services.agent.health import Health
+from services.agent.kubeconfig import KubeconfigError, Target
+from services.agent.membership import JoinRefused, Removed
+from services.agent.model import HostClock
+from services.agent.settings import Settings
+from services.agent.store import Membership, Store
+from services.agent.upstream import Upstream
+from skerry import __version__
+from skerry.api.messages import JoinRequest, Token
+from skerry.errors import BadRequest, StatusError
+from skerry.identity import jointoken
+from skerry.identity.assertion import Verifier
+from skerry.identity.creds import Credentials
+from skerry.runtime import Exit, Runtime, run
+from skerry.settings import load_or_help, read_secret, redacted
+
+log = logging.getLogger("skerry.agent")
+
+
+async def main(runtime: Runtime) -> None:
+    """Join if need be, then serve until stopped."""
+    settings = load_or_help(Settings, "agent")
+    runtime.grace_s = settings.grace_s + 5
+    log.info("starting", extra={"version": __version__, **redacted(settings)})
+    store = Store(settings.agent_state)
+    with store.locked():
+        await serve(runtime, settings, store)
+
+
+async def serve(runtime: Runtime, settings: Settings, store: Store) -> None:
+    """The life of an agent whose state directory is held."""
+    upstream = connect_upstream(settings)
+    try:
+        membership = _usable(settings, store) or await join(runtime, settings, store, upstream)
+        try:
+            await _member(runtime, settings, store, membership, upstream)
+        except Removed as e:
+            store.removed(membership, str(e))
+            if runtime.is_ready or _fresh_token(settings, membership) is None:
+                raise
+            log.warning("joining anew", extra={"reason": str(e)})
+            await _member(runtime, settings, store, await join(runtime, settings, store, upstream), upstream)
+    finally:
+        await upstream.close()
+
+
+def connect_upstream(settings: Settings) -> Upstream:
+    """The member's API server, as the settings name it. Raises Exit 4 if the kubeconfig cannot be used."""
+    try:
+        target = _target(settings)
+        return Upstream(target, source(target), connections=settings.upstream_connections)
+    except KubeconfigError as e:
+        raise Exit(str(e), 4) from e
+
+
+def _target(settings: Settings) -> Target:
+    if settings.kubeconfig:
+        return kubeconfig.load(settings.kubeconfig, settings.context)
+    return kubeconfig.in_cluster(os.environ)
+
+
+def _usable(settings: Settings, store: Store) -> Membership | None:
+    """The stored membership, if it holds. Raises Exit for another name, or one that is over and has no new token."""
+    found = store.membership()
+    if found is None:
+        return None
+    if settings.agent_name and settings.agent_name != found.member:
+        raise Exit(
+            f"{store.directory} belongs to cluster {found.member!r}, not {settings.agent_name!r}: "
+            "use another --state, or the right --name"
+        )
+    if not found.removed:
+        return found
+    if _fresh_token(settings, found) is None:
+        raise Exit(found.removed)
+    return None
+
+
+def _fresh_token(settings: Settings, membership: Membership) -> Token | None:
+    """The token given, if it is good and not the one that `membership` came from."""
+    if settings.token_file is None:
+        return None
+    try:
+        token = jointoken.decode(read_secret(settings.token_file))
+    except StatusError:
+        return None
+    return None if token.jti == membership.jti else token
+
+
+async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Upstream) -> Membership:
+    """All checks, then the join. Raises with one line that says what to do; leaves nothing half made."""
+    token = _token(settings)
+    runtime.not_ready(f"joining host {token.host}")
+    _report("token", f"for cluster {token.name} of host {token.host}")
+    bearer = Credentials(token.jwt)
+    bus_settings = members.bus_settings(token.servers, token.ca, f"join/{token.jti}")
+    connection = await checks.reach_bus(bus_settings, token, bearer)
+    try:
+        _report("bus", token.servers[0])
+        cluster = await checks.member(upstream, token, _report)
+        if (over := store.membership()) is not None and over.removed:
+            store.forget()
+        key = store.key()
+        request = JoinRequest(
+            nkey=key.public,
+            name=token.name,
+            cluster_uid=cluster.uid,
+            kubernetes_version=cluster.version,
+            agent_version=__version__,
+            ceiling=settings.ceiling,
+        )
+        answer = await members.join(connection, token, request)
+    except JoinRefused:
+        store.forget()
+        raise
+    finally:
+        connection.abort("the join is over")
+    membership = members.keep(store, token, request, answer, key)
+    _report("joined", f"cluster {membership.member} of host {membership.host}")
+    skew = time.time() - answer.host_time
+    if abs(skew) > 5:
+        log.warning("this machine's clock differs from the host's", extra={"seconds": round(skew, 1)})
+    await bindings.ensure(upstream)
+    return membership
+
+
+def _token(settings: Settings) -> Token:
+    if settings.token_file is None:
+        raise Exit(
+            f"{settings.agent_state} holds no membership and no token was given: on the host, "
+            "skerry token create NAME >token; here, skerry agent --token-file token"
+        )
+    token = jointoken.decode(read_secret(settings.token_file))
+    if settings.agent_name and settings.agent_name != token.name:
+        raise BadRequest(
+            f"the token is for cluster {token.name!r}, and --name says {settings.agent_name!r}: "
+            f"leave --name out, or make a token for it: skerry token create {settings.agent_name}"
+        )
+    return token
+
+
+def _report(check: str, found: str) -> None:
+    log.info("checked", extra={"check": check, "found": found})
+
+
+async def _member(
+    runtime: Runtime, settings: Settings, store: Store, membership: Membership, upstream: Upstream
+) -> None:
+    clock = HostClock(time.time() - time.monotonic())
+    health = Health(upstream, membership)
+    verifier = Verifier(membership.assertion_root, membership.member)
+    relay = Relay(upstream, verifier, settings.ceiling, clock, lambda: health.impostor)
+
+    def ready(is_ready: bool, reason: str) -> None:
+        if is_ready:
+            runtime.ready(reason)
+        else:
+            runtime.not_ready(reason)
+
+    runtime.not_ready(f"connecting to host {membership.host}")
+    await Controller(settings, store, membership, health, clock, relay.handle, ready).run(runtime.stop)
+
+
+if __name__ == "__main__":
+    run(main, name="agent")

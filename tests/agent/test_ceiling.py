@@ -1,0 +1,148 @@
+"""The ceiling as a table: what leaves the agent and what does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.agent.ceiling import is_self_review, refusal
+from services.agent.reviews import intersect, question
+from skerry.api.v1alpha1 import Ceiling
+from skerry.httpwire import requestinfo
+
+READ_ONLY = Ceiling(read_only=True)
+NO_EXEC = Ceiling(no_exec=True)
+SPACES = Ceiling(namespaces=["a", "b"])
+NONE = Ceiling()
+POD = "/api/v1/namespaces/a/pods/p"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+ALLOWED = [
+    (NONE, "DELETE", "/api/v1/nodes/n"),
+    (NONE, "GET", f"{POD}/exec?command=id"),
+    (READ_ONLY, "GET", "/api/v1/pods"),
+    (READ_ONLY, "GET", "/api/v1/pods?watch=true"),
+    (READ_ONLY, "GET", "/api/v1/watch/namespaces/a/pods"),
+    (READ_ONLY, "GET", f"{POD}/log?follow=true"),
+    (READ_ONLY, "HEAD", "/version"),
+    (READ_ONLY, "GET", "/openapi/v3"),
+    (READ_ONLY, "POST", REVIEW),
+    (READ_ONLY, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews"),
+    (NO_EXEC, "GET", f"{POD}/log"),
+    (NO_EXEC, "DELETE", POD),
+    (NO_EXEC, "GET", "/apis/apps/v1/namespaces/a/deployments/proxy"),
+    (SPACES, "GET", POD),
+    (SPACES, "DELETE", "/api/v1/namespaces/b/secrets/s"),
+    (SPACES, "GET", "/api/v1/namespaces/a"),
+    (SPACES, "GET", "/apis/apps/v1"),
+    (SPACES, "GET", "/openapi/v3/apis/apps/v1"),
+    (SPACES, "GET", "/version"),
+    (SPACES, "POST", REVIEW),
+]
+
+REFUSED = [
+    (NONE, "GET", "/api/v1/nodes/n/proxy/run", "nodes/proxy"),
+    (NONE, "GET", "/api/v1/nodes/n/proxy", "nodes/proxy"),
+    (NONE, "GET", "/api/v1/nodes/n/%70roxy/run", "nodes/proxy"),
+    (NONE, "GET", "/api/v1/proxy/nodes/n/run", "nodes/proxy"),
+    (NONE, "CONNECT", "/api/v1/nodes/n/proxy", "nodes/proxy"),
+    (READ_ONLY, "POST", "/api/v1/namespaces/a/pods", "--read-only"),
+    (READ_ONLY, "PATCH", f"{POD}?dryRun=All", "--read-only"),
+    (READ_ONLY, "DELETE", "/api/v1/namespaces/a/pods", "--read-only"),
+    (READ_ONLY, "GET", f"{POD}/exec?command=id", "--read-only"),
+    (READ_ONLY, "GET", f"{POD}/attach", "--read-only"),
+    (READ_ONLY, "GET", f"{POD}/portforward", "--read-only"),
+    (READ_ONLY, "GET", f"{POD}/proxy/", "--read-only"),
+    (READ_ONLY, "GET", "/api/v1/namespaces/a/services/s/proxy/", "--read-only"),
+    (READ_ONLY, "GET", "/api/v1/proxy/namespaces/a/services/s/", "--read-only"),
+    (READ_ONLY, "POST", "/api/v1/namespaces/a/serviceaccounts/s/token", "--read-only"),
+    (READ_ONLY, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", "--read-only"),
+    (READ_ONLY, "POST", "/version", "--read-only"),
+    (READ_ONLY, "POST", "/apis/evil.io/v1/selfsubjectaccessreviews", "--read-only"),
+    (NO_EXEC, "POST", f"{POD}/exec", "--no-exec"),
+    (NO_EXEC, "GET", f"{POD}/exec", "--no-exec"),
+    (NO_EXEC, "GET", f"{POD}/%65xec", "--no-exec"),
+    (NO_EXEC, "GET", f"{POD}/attach", "--no-exec"),
+    (NO_EXEC, "GET", f"{POD}/portforward", "--no-exec"),
+    (NO_EXEC, "GET", f"{POD}:80/proxy/x", "--no-exec"),
+    (NO_EXEC, "GET", "/api/v1/namespaces/a/services/https:s:1/proxy", "--no-exec"),
+    (SPACES, "GET", "/api/v1/namespaces/c/pods", "namespace 'c'"),
+    (SPACES, "GET", "/api/v1/watch/namespaces/c/pods", "namespace 'c'"),
+    (SPACES, "GET", "/api/v1/pods", "without a namespace"),
+    (SPACES, "GET", "/api/v1/namespaces", "without a namespace"),
+    (SPACES, "GET", "/api/v1/namespaces/c", "namespace 'c'"),
+    (SPACES, "GET", "/api/v1/nodes", "without a namespace"),
+    (SPACES, "POST", f"{RBAC}/clusterrolebindings", "without a namespace"),
+    (SPACES, "GET", "/metrics", "/metrics"),
+    (SPACES, "GET", "/logs/", "/logs/"),
+    (SPACES, "GET", "/apisx", "/apisx"),
+]
+
+
+def resolve(method: str, target: str) -> requestinfo.RequestInfo:
+    return requestinfo.resolve(method.encode(), target.encode())
+
+
+@pytest.mark.parametrize(("ceiling", "method", "target"), ALLOWED)
+def test_leaves_the_agent(ceiling: Ceiling, method: str, target: str) -> None:
+    assert refusal(ceiling, resolve(method, target)) == ""
+
+
+@pytest.mark.parametrize(("ceiling", "method", "target", "says"), REFUSED)
+def test_is_refused_naming_the_ceiling(ceiling: Ceiling, method: str, target: str, says: str) -> None:
+    assert says in refusal(ceiling, resolve(method, target))
+
+
+def test_a_self_review_is_told_from_others_of_that_name() -> None:
+    assert is_self_review(resolve("POST", REVIEW))
+    assert not is_self_review(resolve("GET", REVIEW))
+    assert not is_self_review(resolve("POST", "/apis/evil.io/v1/selfsubjectaccessreviews"))
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "attributes", "allowed"),
+    [
+        (READ_ONLY, {"verb": "get", "resource": "pods", "namespace": "a"}, True),
+        (READ_ONLY, {"verb": "create", "resource": "pods", "namespace": "a"}, False),
+        (READ_ONLY, {"verb": "*", "resource": "*"}, False),
+        (NO_EXEC, {"verb": "create", "resource": "pods", "subresource": "exec"}, False),
+        (SPACES, {"verb": "get", "resource": "pods", "namespace": "a"}, True),
+        (SPACES, {"verb": "get", "resource": "pods"}, False),
+        (NONE, {"verb": "get", "resource": "nodes", "subresource": "proxy"}, False),
+    ],
+)
+def test_an_access_review_agrees_with_the_request(ceiling: Ceiling, attributes: dict[str, str], allowed: bool) -> None:
+    asked = question({"spec": {"resourceAttributes": attributes}})
+    assert asked is not None
+    assert (refusal(ceiling, asked) == "") is allowed
+
+
+def test_a_review_of_a_path_is_judged_too() -> None:
+    asked = question({"spec": {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}})
+    assert asked is not None
+    assert "/metrics" in refusal(SPACES, asked)
+
+
+@pytest.mark.parametrize("document", [{}, {"spec": None}, {"spec": []}, {"spec": {"resourceAttributes": 1}}])
+def test_a_review_that_asks_nothing_is_left_to_the_api_server(document: dict[str, object]) -> None:
+    assert question(document) is None
+
+
+def test_a_rules_review_is_cut_down_to_the_ceiling() -> None:
+    rules = [
+        {"verbs": ["*"], "apiGroups": [""], "resources": ["pods", "pods/exec"]},
+        {"verbs": ["delete"], "apiGroups": [""], "resources": ["secrets"]},
+        {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews"]},
+    ]
+    document = {"spec": {"namespace": "a"}, "status": {"resourceRules": rules, "incomplete": False}}
+    status = intersect(document, READ_ONLY)["status"]
+    assert [(rule["verbs"], rule["resources"]) for rule in status["resourceRules"]] == [
+        (["get", "list", "watch"], ["pods"]),
+        (["create"], ["selfsubjectaccessreviews"]),
+    ]
+    assert status["incomplete"] is True
+
+
+def test_a_rules_review_of_another_namespace_is_empty() -> None:
+    document = {"spec": {"namespace": "c"}, "status": {"resourceRules": [{"verbs": ["get"], "resources": ["pods"]}]}}
+    assert intersect(document, SPACES)["status"]["resourceRules"] == []

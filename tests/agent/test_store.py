@@ -1,0 +1,114 @@
+"""The state directory: what it keeps, who may read it, and what it refuses."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.agent.store import Membership, StateError, Store
+from skerry.identity import creds, nkey
+from skerry.identity.creds import Credentials
+from skerry.identity.jwt import encode
+
+MEMBERSHIP = Membership(
+    member="m1",
+    host="skerry",
+    host_uid="h",
+    servers=["tls://h:4222"],
+    ca="pem",
+    assertion_root="A",
+    cluster_uid="c",
+    jti="j",
+)
+
+
+def user(seed: bytes) -> Credentials:
+    account = nkey.create(nkey.Kind.ACCOUNT)
+    return Credentials(encode(account, nkey.from_seed(seed).public, "m1", {"type": "user"}), seed)
+
+
+def test_a_membership_survives(tmp_path: Path) -> None:
+    store = Store(tmp_path / "m1")
+    with store.locked():
+        key = store.key()
+        store.joined(MEMBERSHIP, user(key.seed), user(key.seed))
+    again = Store(tmp_path / "m1")
+    assert again.membership() == MEMBERSHIP
+    assert again.key().public == key.public
+    assert creds.load(again.user).seed == key.seed
+
+
+def test_only_the_owner_reads_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "m1")
+    with store.locked():
+        key = store.key()
+        store.joined(MEMBERSHIP, user(key.seed), user(key.seed))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in store.directory.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE(store.directory.stat().st_mode) == 0o700
+
+
+def test_the_key_is_stored_before_anything_else(tmp_path: Path) -> None:
+    store = Store(tmp_path / "m1")
+    with store.locked():
+        public = store.key().public
+    assert store.membership() is None
+    assert store.key().public == public
+
+
+def test_nothing_half_made_is_left(tmp_path: Path) -> None:
+    store = Store(tmp_path / "m1")
+
+    def fails() -> None:
+        with store.locked():
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        fails()
+    assert not store.directory.exists()
+
+
+def test_a_second_agent_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "m1")
+    with store.locked(), pytest.raises(StateError, match="another agent"), Store(tmp_path / "m1").locked():
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="--state"), Store(tmp_path / "file" / "m1").locked():
+        pass
+
+
+def test_newer_state_is_refused_naming_both_versions(tmp_path: Path) -> None:
+    (tmp_path / "agent.json").write_bytes(msgspec.json.encode({"format": 7, "later": True}))
+    with pytest.raises(StateError, match=r"format 7.*reads format 1.*newer skerry"):
+        Store(tmp_path).membership()
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b'{"format": 1}'])
+def test_damage_is_told_with_the_way_out(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "agent.json").write_bytes(text)
+    with pytest.raises(StateError, match="join again"):
+        Store(tmp_path).membership()
+
+
+def test_a_damaged_key_is_told_without_showing_it(tmp_path: Path) -> None:
+    (tmp_path / "seed").write_bytes(b"SUAWRONG")
+    with pytest.raises(StateError, match="damaged") as caught:
+        Store(tmp_path).key()
+    assert "SUAWRONG" not in str(caught.value)
+
+
+def test_a_removal_is_remembered_until_a_new_join(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.key()
+    store.removed(MEMBERSHIP, "gone")
+    found = store.membership()
+    assert found is not None
+    assert found.removed == "gone"
+    store.forget()
+    assert store.membership() is None
