@@ -55,7 +55,7 @@ class Public(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """The account of one member: `public` is its identity, `seed` signs its users, `jwt` is what servers get."""
+    """The account of one member: `public` is its identity, `seed` its signing key's, `jwt` is what servers get."""
 
     name: str
     public: str
@@ -169,24 +169,25 @@ class Authority:
     # Members.
 
     def member_account(
-        self, name: str, *, seed: bytes | None = None, revoked: dict[str, int] | None = None
+        self, name: str, *, known: MemberAccount | None = None, revoked: dict[str, int] | None = None
     ) -> MemberAccount:
-        """The account of member `name`; a new one unless `seed` is that of an earlier one.
+        """The account of member `name`: a new one, or the JWT of a `known` one made anew.
 
         `revoked`: user nkey -> seconds since the epoch; JWTs of that user issued up to then are refused and cut.
         BadRequest if `name` is not a DNS label: a `*` would make the imports a wildcard over other members.
         """
         subjects.member(name)
-        key = nkey.create(Kind.ACCOUNT) if seed is None else nkey.from_seed(seed)
+        signing = nkey.create(Kind.ACCOUNT) if known is None else nkey.from_seed(known.seed)
+        public = nkey.create(Kind.ACCOUNT).public if known is None else known.public
         imports = [
-            self._import("host", self.public.host, key.public, subjects.up(name), "service"),
-            self._import("host", self.public.host, key.public, subjects.down(name), "stream"),
+            self._import("host", self.public.host, public, subjects.up(name), "service"),
+            self._import("host", self.public.host, public, subjects.down(name), "stream"),
         ]
         limits = Limits(
             conn=MEMBER_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False
         )
-        text = self._account(key.public, name, imports=imports, limits=limits, revoked=revoked)
-        return MemberAccount(name=name, public=key.public, seed=key.seed, jwt=text)
+        text = self._account(public, name, signing=[signing.public], imports=imports, limits=limits, revoked=revoked)
+        return MemberAccount(name=name, public=public, seed=signing.seed, jwt=text)
 
     def member_user(self, account: MemberAccount, public: str, ttl_s: int = AGENT_TTL_S) -> str:
         """User JWT in the member's own account, for the agent's nkey `public`. BadRequest if that is not a user key."""
