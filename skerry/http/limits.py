@@ -31,8 +31,7 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     early: int = 64 * 1024
     """Bytes that may wait behind a request that is being answered; reading pauses beyond."""
     drain: int = 1024 * 1024
-    """Body bytes read and dropped after an early answer, so that the answer is not lost to a reset."""
-    drain_s: float = 1.0
+    """Bytes read and dropped after an early answer, so that the answer is not lost to a reset; then reading stops."""
     linger_s: float = 5.0
     """How long a closing connection waits for the client to have taken everything."""
 

@@ -57,6 +57,12 @@ class Raw:
             await self._wire.linger(limit_s)
         elif not self._wire.transport.is_closing():
             self._wire.transport.write_eof()
+            self.settle()
+
+    def settle(self) -> None:
+        """Closes a plain connection whose two directions have both ended; TLS closes by itself."""
+        if self.eof_written and self._inbox.ended and not self._wire.tls:
+            self._wire.transport.close()
 
     def abort(self) -> None:
         """Cuts the connection with a reset."""

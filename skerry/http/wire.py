@@ -71,7 +71,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The peer sends no more. A plain connection stays open for our half; TLS is over for both (see Raw)."""
-        self.ended()
+        self.ended(self._close_notified() if self.tls else True)
         return not self.tls
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -91,14 +91,24 @@ class Wire(asyncio.BufferedProtocol):
         self._writable = True
         self._wake()
 
+    def _close_notified(self) -> bool:
+        """Whether the peer ended TLS itself. asyncio reports the end of the TCP connection in the same way."""
+        try:
+            self.transport.get_extra_info("ssl_object").read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except (ssl.SSLError, AttributeError, ValueError):
+            return False
+        return True
+
     # -- what subclasses define --
 
     def received(self, data: bytes) -> None:
         """Bytes came in."""
         raise NotImplementedError
 
-    def ended(self) -> None:
-        """The peer sends no more."""
+    def ended(self, clean: bool) -> None:
+        """The peer sends no more; not `clean`: without the close_notify that TLS asks for, so data may be missing."""
         raise NotImplementedError
 
     def lost(self, exc: Exception | None) -> None:
@@ -178,11 +188,13 @@ class Wire(asyncio.BufferedProtocol):
 class Inbox:
     """Bytes on their way from a wire to one reader, with back-pressure: the wire is held while much is waiting."""
 
-    __slots__ = ("_error", "_held", "_parts", "_size", "_waiter", "ended", "wire")
+    __slots__ = ("_error", "_held", "_parts", "_size", "_waiter", "ended", "total", "wire")
 
     def __init__(self, wire: Wire | None) -> None:
         self.wire = wire
         self.ended = False
+        self.total = 0
+        """Bytes that ever came in."""
         self._parts: deque[bytes] = deque()
         self._size = 0
         self._held = False
@@ -200,6 +212,7 @@ class Inbox:
             return
         self._parts.append(data)
         self._size += len(data)
+        self.total += len(data)
         if self._size >= INBOX_HIGH and self.wire is not None and not self._held:
             self._held = True
             self.wire.hold()
@@ -254,8 +267,3 @@ class Inbox:
     def _notify(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def is_tls_failure(exc: Exception | None) -> bool:
-    """Whether a connection was lost because of TLS itself."""
-    return isinstance(exc, ssl.SSLError)

@@ -1,0 +1,381 @@
+"""One client connection of the server: cuts bytes into requests, and serves them one at a time, in order.
+
+One task per connection awaits requests and runs the handler; nothing is created per request but the Exchange. Parsing
+happens where the bytes arrive. Reading stays on while a handler works, so that a client that leaves is noticed; what
+it pipelines meanwhile waits, and beyond a limit reading pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from skerry.errors import BadRequest, InternalError, StatusError
+from skerry.http.errors import ClientGone
+from skerry.http.exchange import Exchange
+from skerry.http.raw import Raw
+from skerry.http.wire import Inbox, Wire
+from skerry.httpwire.answer import error_answer
+from skerry.httpwire.chunks import ChunkDecoder, ChunkError
+from skerry.httpwire.head import HEAD_LIMIT, broken_early, encode_response, parse_request, too_large
+
+if TYPE_CHECKING:
+    from skerry.http.server import Server
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class ServerConnection(Wire):
+    """The protocol of one accepted connection."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server.buffer, loop)
+        self._server = server
+        self._limits = server.limits
+        self._pending = bytearray()  # bytes of the next head, or behind an upgrade request
+        self._scanned = 0
+        self._current: Exchange | None = None
+        self._inbox: Inbox | None = None  # takes what arrives: a body, or a raw stream
+        self._left = 0  # bytes of a body with Content-Length that are still to come
+        self._decoder: ChunkDecoder | None = None
+        self._refused: StatusError | None = None
+        self._next: asyncio.Future[None] | None = None
+        self._discard = False
+        self._dropped = 0
+        self._seen = 0  # body bytes at the last sweep
+        self._stalled = False
+        self.client_left = False
+        self.busy_until = 0.0
+        """When the sweep ends this connection unless something moves it; 0 while a handler works."""
+        self.task: asyncio.Task[None] | None = None
+
+    # -- the loop's side --
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Starts the connection's task."""
+        super().connection_made(transport)
+        self.busy_until = self.loop.time() + self._limits.head_s
+        self._server.adopt(self, self._serve())
+
+    def received(self, data: bytes) -> None:
+        """Sorts bytes: raw stream, body, or the next head."""
+        if self._discard:
+            self._dropped += len(data)
+            if self._dropped > self._limits.drain:
+                self.hold()
+        elif self._left:
+            self._counted(data)
+        elif self._decoder is not None:
+            self._decode(data)
+        elif self._inbox is not None and self._current is not None and self._current.raw is not None:
+            self._inbox.push(data)
+        else:
+            self._hoard(data)
+
+    def ended(self, clean: bool) -> None:
+        """The client sends no more: the end of a raw stream, or of the client's interest."""
+        current = self._current
+        if current is not None and current.raw is not None and self._inbox is not None:
+            if clean:
+                self._inbox.end()
+                current.raw.settle()
+            else:
+                self._inbox.fail(ClientGone("the client's connection was cut"))
+            return
+        self._client_left("the client has left")
+        if current is None and self._refused is None:
+            self.transport.close()
+
+    def lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        current = self._current
+        if self._inbox is not None and current is not None and current.raw is not None and current.raw.eof_written:
+            self._inbox.end()
+        self._client_left("the client's connection was cut")
+        self._server.forget(self)
+
+    def _client_left(self, why: str) -> None:
+        self.client_left = True
+        if self._inbox is not None:
+            self._inbox.fail(ClientGone(why))
+        if self._current is not None:
+            self._current.notice_gone()
+        self._ring()
+
+    # -- bodies --
+
+    def _counted(self, data: bytes) -> None:
+        inbox = self._inbox
+        assert inbox is not None  # noqa: S101
+        if len(data) <= self._left:
+            self._left -= len(data)
+            inbox.push(data)
+        else:
+            inbox.push(data[: self._left])
+            data = data[self._left :]
+            self._left = 0
+            self._hoard(data)
+        if not self._left:
+            inbox.end()
+
+    def _decode(self, data: bytes) -> None:
+        inbox, decoder = self._inbox, self._decoder
+        assert inbox is not None  # noqa: S101
+        assert decoder is not None  # noqa: S101
+        try:
+            inbox.push(decoder.feed(data))
+        except ChunkError as error:
+            self._decoder = None
+            self._discard = True
+            self._refused = BadRequest(f"the request's chunked body is malformed: {error}")
+            inbox.fail(ClientGone(self._refused.message))
+            return
+        if decoder.done:
+            self._decoder = None
+            inbox.end()
+            if decoder.rest:
+                self._hoard(decoder.rest)
+
+    # -- heads --
+
+    def _hoard(self, data: bytes) -> None:
+        """Bytes outside of any body: the next head, or what was sent early."""
+        if self._current is None and not self._pending:
+            end = data.find(b"\r\n\r\n")
+            if end >= 0:
+                self._accept(data[: end + 4], data[end + 4 :])
+                return
+            self.busy_until = self.loop.time() + self._limits.head_s
+        self._pending += data
+        if self._current is None:
+            self._scan()
+        elif len(self._pending) >= self._limits.early:
+            self.hold()
+
+    def _scan(self) -> None:
+        """Looks for the end of a head in what is pending."""
+        pending = self._pending
+        end = pending.find(b"\r\n\r\n", max(0, self._scanned - 3))
+        if end >= 0:
+            raw, rest = bytes(pending[: end + 4]), bytes(pending[end + 4 :])
+            pending.clear()
+            self._scanned = 0
+            self._accept(raw, rest)
+        elif len(pending) > HEAD_LIMIT:
+            self._refuse(too_large())
+        elif broken_early(pending, self._scanned):
+            self._refuse(BadRequest("the request head contains a NUL byte, or a bare CR or LF"))
+        else:
+            self._scanned = len(pending)
+
+    def _refuse(self, error: StatusError) -> None:
+        self._refused = error
+        self._discard = True
+        self._pending.clear()
+        self._ring()
+
+    def _accept(self, raw: bytes, rest: bytes) -> None:
+        """A whole head: the exchange starts, and what follows the head is its body's."""
+        if len(raw) > HEAD_LIMIT:
+            self._refuse(too_large())
+            return
+        try:
+            head = parse_request(raw)
+        except StatusError as error:
+            self._refuse(error)
+            return
+        self._inbox = inbox = Inbox(self)
+        self._current = Exchange(self, head, inbox)
+        self.busy_until = 0.0
+        if head.chunked:
+            self._decoder = ChunkDecoder()
+        elif head.content_length:
+            self._left = head.content_length
+        else:
+            inbox.end()
+        self._ring()
+        if rest:
+            self.received(rest)
+
+    def _ring(self) -> None:
+        if self._next is not None and not self._next.done():
+            self._next.set_result(None)
+
+    # -- the task's side --
+
+    async def _serve(self) -> None:
+        try:
+            while await self._one():
+                pass
+        finally:
+            self._leave()
+
+    async def _one(self) -> bool:
+        """Waits for one request and answers it. False: the connection is not used again."""
+        if not await self._arrival():
+            return False
+        exchange = self._current
+        if exchange is None:
+            await self._answer_refused()
+            return False
+        await self._handle(exchange)
+        if exchange.raw is not None:
+            await self._leave_raw(exchange.raw)
+            return False
+        return await self._after(exchange)
+
+    async def _arrival(self) -> bool:
+        """True when a request, or a refusal, is there; False if the client left or the server closes."""
+        while self._current is None and self._refused is None:
+            if self.client_left or self._server.closing:
+                return False
+            self._next = self.loop.create_future()
+            await self._next
+        return not self.closed
+
+    async def _handle(self, exchange: Exchange) -> None:
+        """Runs the handler under a guard: whatever happens there ends this exchange only."""
+        try:
+            await self._server.handler(exchange)
+            if not exchange.started and not exchange.finished:
+                await self._unanswered(exchange)
+        except (ClientGone, ConnectionError):
+            await self._unanswered(exchange)
+        except StatusError as error:
+            await self._error(exchange, error)
+        except Exception:
+            log.exception("a handler failed", extra={"method": exchange.head.method.decode("ascii")})
+            await self._error(exchange, InternalError("an internal error occurred; the log of the host says more"))
+        if exchange.started and not exchange.finished:
+            exchange.abort()
+
+    async def _unanswered(self, exchange: Exchange) -> None:
+        """The handler gave up: because the body was rubbish (400), the client left (nothing), or by a bug (500)."""
+        if self._refused is not None:
+            await self._error(exchange, self._refused)
+        elif self.client_left or exchange.started or self._stalled:
+            exchange.abort()
+        else:
+            log.error("a handler did not answer", extra={"method": exchange.head.method.decode("ascii")})
+            await self._error(exchange, InternalError("the request was not answered; the log of the host says more"))
+
+    async def _error(self, exchange: Exchange, error: StatusError) -> None:
+        if exchange.started:
+            exchange.abort()
+            return
+        try:
+            await exchange.respond_error(error)
+        except (ClientGone, ConnectionError):
+            self.abort()
+
+    def closes_after(self, exchange: Exchange) -> bool:
+        """Whether the connection ends after this answer, and the answer has to say so."""
+        head = exchange.head
+        return (
+            not head.keep_alive
+            or head.upgrade is not None
+            or self._server.closing
+            or self._refused is not None
+            or not exchange.complete
+        )
+
+    async def _after(self, exchange: Exchange) -> bool:
+        """Cleans up behind an answered request. True: the connection takes the next one."""
+        if self.closed or self.client_left or self.transport.is_closing():
+            return False
+        head = exchange.head
+        if not exchange.complete or self._refused is not None:
+            await self._drain()
+            return False
+        if not head.keep_alive or head.upgrade is not None or self._server.closing:
+            await self._end()
+            return False
+        self._current = self._inbox = None
+        self.unhold()
+        self.busy_until = self.loop.time() + self._limits.idle_s
+        if self._pending:
+            self._scan()
+        return True
+
+    async def _drain(self) -> None:
+        """After an early answer: drops what the client still sends, for a while, so that it sees the answer."""
+        if self._inbox is not None:
+            self._inbox.detach()
+        self._inbox, self._left, self._decoder = None, 0, None
+        await self._end()
+
+    async def _end(self) -> None:
+        self._discard = True
+        await self.linger(self._limits.linger_s)
+
+    async def _answer_refused(self) -> None:
+        """A head that broke a rule gets a real answer, and then the connection ends: the rest means nothing."""
+        assert self._refused is not None  # noqa: S101
+        status, headers, body = error_answer(self._refused)
+        self.transport.write(encode_response(status, headers, length=len(body), close=True) + body)
+        await self._end()
+
+    # -- raw --
+
+    def become_raw(self, protocol: bytes) -> Raw:
+        """Turns the connection into a raw stream; bytes that wait behind the head are its first."""
+        self._inbox = inbox = Inbox(self)
+        raw = Raw(self, inbox, ClientGone, protocol)
+        early = bytes(self._pending)
+        self._pending.clear()
+        self.unhold()
+        inbox.push(early)
+        if self.client_left:
+            inbox.fail(ClientGone("the client has left"))
+        return raw
+
+    async def _leave_raw(self, raw: Raw) -> None:
+        """The handler is done with a raw stream: one that was not ended is cut."""
+        if raw.eof_written:
+            self._discard = True
+            await self.linger(self._limits.linger_s)
+        else:
+            self.abort()
+
+    # -- lifetime --
+
+    @property
+    def idle(self) -> bool:
+        """No request is being received or answered."""
+        return self._current is None and not self._pending and self._refused is None
+
+    def sweep(self, now: float) -> None:
+        """Ends what takes too long: idle connections quietly, heads with 400, bodies by telling the handler."""
+        if self._current is not None:
+            self._sweep_body(now)
+        elif self.busy_until and now > self.busy_until and self._refused is None:
+            if self._pending:
+                self._refuse(BadRequest(f"the request head took longer than {self._limits.head_s:.0f} s"))
+            else:
+                self.transport.close()
+                self.client_left = True
+                self._ring()
+
+    def _sweep_body(self, now: float) -> None:
+        inbox = self._inbox
+        if inbox is None or inbox.ended or not inbox.waiting or (self._current and self._current.raw):
+            self.busy_until = 0.0
+        elif not self.busy_until or inbox.total != self._seen:
+            self._seen = inbox.total
+            self.busy_until = now + self._limits.body_s
+        elif now > self.busy_until:
+            self._stalled = True
+            inbox.fail(ClientGone(f"the client sent nothing of its body for {self._limits.body_s:.0f} s"))
+
+    def close_idle(self) -> None:
+        """For a server that closes: an idle connection ends now, a busy one after its answer."""
+        self._ring()
+
+    def _leave(self) -> None:
+        if not self.closed and not self.transport.is_closing():
+            self.transport.close()
+        self._current = None

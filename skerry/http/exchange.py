@@ -1,0 +1,225 @@
+"""One request and its answer, as a handler sees them.
+
+The handler owns the answer: a whole one (`respond`), a streamed one (`start`, `write`, `finish`), or an upgrade. What
+it leaves unfinished is cut, never ended (rule 4). A failure before the answer's head is always a real status (rule 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from skerry.errors import RequestEntityTooLarge, StatusError
+from skerry.http.errors import ClientGone
+from skerry.http.raw import Raw
+from skerry.http.wire import Inbox
+from skerry.httpwire.answer import error_answer
+from skerry.httpwire.chunks import LAST_CHUNK, encode_chunk
+from skerry.httpwire.head import BODILESS, Headers, RequestHead, ResponseHead, encode_response
+
+if TYPE_CHECKING:
+    from skerry.http.connection import ServerConnection
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_JOIN_LIMIT = 64 * 1024
+"""A body up to this size is copied behind its head: one buffer, one TLS record train, one system call."""
+
+
+class Exchange:
+    """One request of one server connection. Not for use by two tasks at once, except `gone` and `abort`."""
+
+    __slots__ = (
+        "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "finished", "head", "raw",
+        "started",
+    )  # fmt: skip
+
+    def __init__(self, connection: ServerConnection, head: RequestHead, inbox: Inbox) -> None:
+        self._connection = connection
+        self._inbox = inbox
+        self._expects = head.expect_continue
+        self._gone: asyncio.Event | None = None
+        self._chunked = False
+        self._silent = False  # HEAD, 204, 304: what is written has no body
+        self._left: int | None = None  # bytes that Content-Length still promises
+        self.head = head
+        self.started = False
+        """The answer's head was sent; errors can only be shown by a cut from here on."""
+        self.finished = False
+        """The answer is complete, or the connection was upgraded or cut."""
+        self.raw: Raw | None = None
+
+    # -- the request --
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the client."""
+        name = self._connection.transport.get_extra_info("peername")
+        return (str(name[0]), int(name[1])) if isinstance(name, tuple) else ("", 0)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self._connection.tls
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The verified client certificate in DER, if the TLS context asks for one."""
+        ssl_object = self._connection.transport.get_extra_info("ssl_object")
+        return ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
+
+    @property
+    def complete(self) -> bool:
+        """The whole request was received from the network, its body maybe not read yet."""
+        return self._inbox.ended
+
+    @property
+    def gone(self) -> asyncio.Event:
+        """Set when the client has left."""
+        if self._gone is None:
+            self._gone = asyncio.Event()
+            if self._connection.client_left:
+                self._gone.set()
+        return self._gone
+
+    def notice_gone(self) -> None:
+        """For the connection: the client has left."""
+        if self._gone is not None:
+            self._gone.set()
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, decoded; b"" at its end. Raises ClientGone if it cannot be completed.
+
+        The first read answers `Expect: 100-continue` (rule 8).
+        """
+        if self._expects and not self.started:
+            self._expects = False
+            self._connection.transport.write(_CONTINUE)
+        return await self._inbox.read()
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises StatusError 413 beyond `limit` bytes, and ClientGone."""
+        if self.head.content_length is not None and self.head.content_length > limit:
+            raise too_large(limit)
+        parts: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                raise too_large(limit)
+            parts.append(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    # -- the answer --
+
+    async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """A whole answer. To HEAD the body is announced and not sent. Raises ClientGone."""
+        raw = self._open(status, headers, b"", len(body))
+        self.finished = True
+        if self._silent or not body:
+            await self._send(raw)
+        elif len(body) <= _JOIN_LIMIT:
+            await self._send(raw + body)
+        else:
+            self._connection.transport.write(raw)
+            await self._send(body)
+
+    async def respond_error(self, error: StatusError) -> None:
+        """The Status of `error`, with its message in a Warning header too. Raises ClientGone."""
+        await self.respond(*error_answer(error))
+
+    async def start(self, head: ResponseHead, *, length: int | None) -> None:
+        """The head of a streamed answer. `length` None: chunked (or until the end, for HTTP/1.0). Raises ClientGone."""
+        await self._send(self._open(head.status, head.headers, head.reason, length))
+
+    async def write(self, data: bytes) -> None:
+        """Bytes of a streamed answer; returns when the socket took them. Raises ClientGone.
+
+        Raises ValueError for more bytes than `start` announced.
+        """
+        if not data or self._silent:
+            return
+        if self._chunked:
+            buffers = encode_chunk(data)
+            if len(buffers) > 1:
+                self._check()
+                self._connection.transport.writelines(buffers)
+                await self._settle()
+                return
+            data = buffers[0]
+        elif self._left is not None:
+            if len(data) > self._left:
+                raise ValueError("more bytes than the answer's announced length")
+            self._left -= len(data)
+        await self._send(data)
+
+    async def finish(self) -> None:
+        """The clean end of a streamed answer. Raises ValueError if bytes are missing, and ClientGone."""
+        if self.finished:
+            return
+        if self._left and not self._silent:
+            raise ValueError("fewer bytes than the answer's announced length")
+        self.finished = True
+        if self._chunked and not self._silent:
+            await self._send(LAST_CHUNK)
+
+    def abort(self) -> None:
+        """Cuts the connection with a reset: the client can never take it for a complete answer."""
+        self.finished = True
+        self._connection.abort()
+
+    async def upgrade(self, head: ResponseHead) -> Raw:
+        """Answers 101 and gives the raw connection; bytes that the client sent early are its first (rule 2).
+
+        `head.headers` must name the protocol in `upgrade`, or the one asked for is confirmed. Raises ClientGone.
+        """
+        protocol = head.get(b"upgrade") or self.head.upgrade
+        if protocol is None or not self.complete:
+            raise ValueError("the request did not ask for an upgrade")
+        raw_head = encode_response(101, head.headers, reason=head.reason, upgrade=protocol)
+        self._check()
+        self.started = self.finished = True
+        self.raw = self._connection.become_raw(protocol)
+        await self._send(raw_head)
+        return self.raw
+
+    def _open(self, status: int, headers: Headers, reason: bytes, length: int | None) -> bytes:
+        if self.started:
+            raise ValueError("the answer was started already")
+        request = self.head
+        bodiless = status in BODILESS
+        self._silent = bodiless or request.method == b"HEAD"
+        self._chunked = length is None and not bodiless and not request.http10
+        self._left = length
+        close = self._connection.closes_after(self)
+        raw = encode_response(
+            status,
+            headers,
+            reason=reason,
+            length=None if bodiless else length,
+            chunked=self._chunked,
+            close=close,
+        )
+        self.started = True
+        return raw
+
+    def _check(self) -> None:
+        if self._connection.closed or self._connection.transport.is_closing():
+            raise ClientGone("the client has left")
+
+    async def _send(self, data: bytes) -> None:
+        connection = self._connection
+        if connection.closed or connection.transport.is_closing():
+            raise ClientGone("the client has left")
+        connection.transport.write(data)
+        if not connection.writable:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        await self._connection.drained()
+        if self._connection.closed:
+            raise ClientGone("the client has left")
+
+
+def too_large(limit: int) -> StatusError:
+    """The 413 of a body beyond `limit` bytes."""
+    return RequestEntityTooLarge(f"the request body is larger than {limit} bytes")

@@ -1,0 +1,88 @@
+"""An upstream server's answer, as its caller reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from skerry.http.wire import Inbox
+from skerry.httpwire.head import Headers, ResponseHead
+
+if TYPE_CHECKING:
+    from skerry.http.raw import Raw
+    from skerry.http.upstream import UpstreamConnection
+
+
+class Response:
+    """One answer. Read it to its end, or `release` it; the connection is used again only after a whole answer."""
+
+    __slots__ = ("_connection", "_inbox", "head", "length", "pump", "raw")
+
+    def __init__(
+        self, connection: UpstreamConnection, head: ResponseHead, length: int | None, inbox: Inbox, raw: Raw | None
+    ) -> None:
+        self._connection: UpstreamConnection | None = connection
+        self._inbox = inbox
+        self.head = head
+        self.length = length
+        """Bytes of the body, if announced. For HEAD: what GET would have."""
+        self.raw = raw
+        """The raw stream after 101, else None."""
+        self.pump: asyncio.Task[None] | None = None
+        """Sends a streamed request body meanwhile."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self.head.status
+
+    @property
+    def headers(self) -> Headers:
+        """The header pairs as received, names in lower case, framing headers included."""
+        return self.head.headers
+
+    @property
+    def complete(self) -> bool:
+        """The whole body has arrived; what of it was not read yet waits here, and costs the connection nothing."""
+        return self._inbox.ended
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, decoded; b"" at its true end. Raises Cut or ProtocolError if it broke off."""
+        return await self._inbox.read()
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises ValueError beyond `limit` bytes (and aborts), Cut and ProtocolError."""
+        parts: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                self.abort()
+                raise ValueError(f"the answer is larger than {limit} bytes")
+            parts.append(data)
+        await self.release()
+        return b"".join(parts)
+
+    async def release(self) -> None:
+        """The caller is done. An answer that has not arrived as a whole costs its connection."""
+        if self.raw is not None:
+            if not self.raw.eof_written:
+                self.raw.abort()
+        elif not self._inbox.ended:
+            self.abort()
+        if self.pump is not None:
+            self.pump.cancel()
+            await asyncio.gather(self.pump, return_exceptions=True)
+            self.pump = None
+
+    def abort(self) -> None:
+        """Cuts the connection, if it is still ours."""
+        if self._connection is not None:
+            self._connection.abort()
+        if self.pump is not None:
+            self.pump.cancel()
+
+    def forget_connection(self) -> None:
+        """For the connection: the answer is whole, the connection goes its own way."""
+        self._connection = None
+        self._inbox.detach()

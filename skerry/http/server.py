@@ -1,0 +1,169 @@
+"""The HTTP/1.1 server: listens, owns the connections' tasks and deadlines, and closes in the one right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from skerry.http.connection import Handler, ServerConnection
+from skerry.http.limits import ServerLimits
+from skerry.http.wire import ReadBuffer, tune
+
+log = logging.getLogger(__name__)
+
+_SWEEP_S = 1.0
+_BACKLOG = 1024
+
+
+class Server:
+    """Serves `handler` on any number of sockets. One object per listening endpoint; used on one event loop."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        ssl_context: ssl.SSLContext | None = None,
+        limits: ServerLimits | None = None,
+    ) -> None:
+        self.handler = handler
+        self.limits = limits or ServerLimits()
+        self.buffer = ReadBuffer()
+        self.closing = False
+        self._ssl = ssl_context
+        self._listeners: list[asyncio.Server] = []
+        self._connections: dict[ServerConnection, asyncio.Task[None]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    # -- listening --
+
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, *, sockets: Iterable[socket.socket] | None = None
+    ) -> None:
+        """Listens on `host` ("" for all interfaces) and `port` (0: any), or on `sockets`. Raises OSError."""
+        for sock in list(sockets) if sockets is not None else await _listen(host, port):
+            await self.add(sock, self._ssl)
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    async def add(self, sock: socket.socket, ssl_context: ssl.SSLContext | None) -> None:
+        """Listens on one more bound socket, with its own TLS context or none."""
+        loop = asyncio.get_running_loop()
+        tune(sock)
+        timeouts: dict[str, Any] = {}
+        if ssl_context is not None:
+            timeouts = {"ssl_handshake_timeout": self.limits.handshake_s, "ssl_shutdown_timeout": self.limits.linger_s}
+        listener = await loop.create_server(
+            lambda: ServerConnection(self, loop), sock=sock, ssl=ssl_context, backlog=_BACKLOG, **timeouts
+        )
+        self._listeners.append(listener)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every socket that is listened on."""
+        return [sock.getsockname()[:2] for listener in self._listeners for sock in listener.sockets]
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        return len(self._connections)
+
+    # -- for connections --
+
+    def adopt(self, connection: ServerConnection, serve: Coroutine[Any, Any, None]) -> None:
+        """Owns a new connection's task. Beyond the limit of connections the new one is cut."""
+        if len(self._connections) >= self.limits.connections or self.closing:
+            serve.close()
+            connection.abort()
+            return
+        task = asyncio.get_running_loop().create_task(serve)
+        connection.task = task
+        self._connections[connection] = task
+        self._empty.clear()
+        task.add_done_callback(lambda _: self._done(connection))
+
+    def forget(self, connection: ServerConnection) -> None:
+        """The connection's transport is gone; its task may still have to notice."""
+        task = connection.task
+        if task is None or task.done():
+            self._connections.pop(connection, None)
+
+    def _done(self, connection: ServerConnection) -> None:
+        task = self._connections.pop(connection, None)
+        if task is not None and not task.cancelled() and task.exception() is not None:
+            log.error("a connection's task failed", exc_info=task.exception())
+        if not connection.closed and not connection.transport.is_closing():
+            connection.abort()
+        if not self._connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._connections):
+            connection.sweep(now)
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+
+    # -- closing --
+
+    async def close(self, grace_s: float = 0.0) -> None:
+        """Stops taking connections, lets requests that run finish for `grace_s`, then cuts the rest.
+
+        While closing, idle connections end at once and every answer says `Connection: close`.
+        """
+        self.closing = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections):
+            connection.close_idle()
+        if grace_s > 0 and self._connections:
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._empty.wait()
+            except TimeoutError:
+                log.info("connections were cut at the end of the grace", extra={"count": len(self._connections)})
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self._cut()
+
+    async def _cut(self) -> None:
+        tasks = list(self._connections.items())
+        for connection, task in tasks:
+            connection.abort()
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
+
+
+async def _listen(host: str, port: int) -> list[socket.socket]:
+    """Bound sockets for every address of `host`; port 0 gives all of them the same port."""
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, proto, _, address in dict.fromkeys(infos):
+            if family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            chosen = bound[0].getsockname()[1] if bound else port
+            bound.append(_bind(socket.socket(family, kind, proto), (*address[:1], chosen, *address[2:])))
+    except OSError:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def _bind(sock: socket.socket, address: tuple[Any, ...]) -> socket.socket:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
