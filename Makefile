@@ -53,5 +53,5 @@ down: ## stop the host and the demo, and delete their state
 clean: ## remove the virtual environment and all caches of the checkout
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov dist
 
-clean-cache: ## delete the cached Kubernetes binaries
-	@$(PYTHON) -c 'import os, pathlib, shutil; root = pathlib.Path(os.environ.get("SKERRY_CACHE") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "skerry"); shutil.rmtree(root, ignore_errors=True); print(f"deleted {root}")'
+clean-cache: $(STAMP) ## delete the cached Kubernetes binaries
+	@$(BIN)/python -m skerry.localkube clean
