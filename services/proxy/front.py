@@ -201,6 +201,7 @@ class Front:
             decision = decide(credential.caller, request)
             if isinstance(decision, Denied):
                 raise decision.error
+            session.endless = asked.verb == "watch"
 
         session = self._enter(credential)
         session.cut = lambda error: exchange.abort()
@@ -221,6 +222,7 @@ class Front:
         allowed = self._decide(exchange, credential, name, info)
         member = await self._find(name)
         session = self._enter(credential, member)
+        session.endless = info.verb == "watch"
         try:
             relay = Relay(exchange, session, self._parts.limits, self._parts.metrics)
             request = await self._open_request(exchange, relay, member, rest, info, allowed)

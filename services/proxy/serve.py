@@ -50,21 +50,21 @@ class Proxy:
         self.id = "P" + secrets.token_hex(8)
         self._changed = asyncio.Event()
         self._cache = Cache(KINDS)
-        self._directory = Directory(self._cache, self._changed.set)
-        self._sessions = Sessions(settings, time.time)
-        self._presence = Presence(lambda name: bool(self._directory.uid(name)), time.monotonic, time.time)
+        self.directory = Directory(self._cache, self._changed.set)
+        self.sessions = Sessions(settings, time.time)
+        self._presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
         self._voucher = Voucher(connected, self.id, time.time)
         self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s)
-        self._metrics = Metrics(Registry(), lambda: float(len(self._sessions)))
+        self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)))
         self._certificate = _certificate(settings)
         self._server = Server(Front(self._parts()).handle, self._certificate and self._certificate.context)
 
     def _parts(self) -> Parts:
         return Parts(
             limits=self._settings,
-            authenticator=Authenticator(self._directory.credential, time.time),
-            directory=self._directory,
-            sessions=self._sessions,
+            authenticator=Authenticator(self.directory.credential, time.time),
+            directory=self.directory,
+            sessions=self.sessions,
             presence=self._presence,
             voucher=self._voucher,
             lanes=self._lanes,
@@ -80,7 +80,7 @@ class Proxy:
 
     def not_ready(self) -> str:
         """Why requests cannot be served now, for people; empty if they can."""
-        if self._sessions.draining:
+        if self.sessions.draining:
             return "stopping"
         if not self._bus.connected:
             return f"bus: {self._bus.reason}"
@@ -136,14 +136,14 @@ class Proxy:
             self._changed.clear()
             if not self._cache.filled.is_set():
                 continue
-            cut = self._sessions.review(lambda name: self._directory.credential(name) is not None, self._directory.uid)
+            cut = self.sessions.review(lambda name: self.directory.credential(name) is not None, self.directory.uid)
             self._presence.forget_unknown()
             if cut:
                 log.info("requests were cut", extra={"count": cut})
 
     async def _drain(self, runtime: Runtime) -> None:
         runtime.not_ready("stopping")
-        self._sessions.drain()
+        self.sessions.drain()
         grace_s = self._settings.grace_s
         await asyncio.gather(self._server.close(grace_s), self._lanes.drain(grace_s))
 

@@ -1,0 +1,142 @@
+"""The front door on a real bus, with the real agent's relay and a recorded member: routes, refusals, identity."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.proxy.conftest import World
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/livez", b"/readyz"])
+async def test_health_is_open_and_says_nothing_else(host: World, path: bytes) -> None:
+    answer = await host.ask(path, token=b"-")
+    assert (answer.status, answer.body) == (200, b"ok")
+
+
+async def test_version_is_open_and_a_kubernetes_version(host: World) -> None:
+    version = (await host.ask(b"/version", token=b"-")).json()
+    assert version["gitVersion"].startswith("v1.36.0+skerry.")
+    assert (version["major"], version["minor"]) == ("1", "36")
+
+
+@pytest.mark.parametrize("path", [b"/", b"/metrics", b"/apis", b"/clusters/m1/api", b"/nothing", b"/clusters/none/api"])
+async def test_everything_else_needs_a_credential(host: World, path: bytes) -> None:
+    answer = await host.ask(path, token=b"-")
+    assert answer.status == 401
+    assert answer.json()["reason"] == "Unauthorized"
+    assert (answer.header(b"www-authenticate") or b"").startswith(b"Bearer")
+
+
+async def test_a_websocket_bearer_protocol_is_no_credential(host: World) -> None:
+    protocols = b"v5.channel.k8s.io, base64url.bearer.authorization.k8s.io." + host.admin.hex().encode()
+    answer = await host.ask(b"/clusters/m1/api", token=b"-", headers=[(b"sec-websocket-protocol", protocols)])
+    assert answer.status == 401
+
+
+async def test_root_lists_paths_and_metrics_are_text(host: World) -> None:
+    assert "/apis" in (await host.ask(b"/")).json()["paths"]
+    assert b"skerry_proxy_requests_total" in (await host.ask(b"/metrics")).body
+
+
+async def test_an_unknown_path_is_404(host: World) -> None:
+    assert (await host.ask(b"/nothing")).json()["message"] == "the server could not find the requested resource"
+
+
+async def test_a_request_reaches_the_member_as_the_caller_and_nobody_else(host: World) -> None:
+    alice = await host.token("alice", "skerry:edit", "shop")
+    hostile = [
+        (b"x-remote-user", b"root"),
+        (b"x_remote_group", b"system:masters"),
+        (b"x-forwarded-for", b"10.9.9.9"),
+        (b"cookie", b"a=b"),
+        (b"connection", b"impersonate-user, x-mine"),
+        (b"x-mine", b"1"),
+        (b"audit-id", b"forged"),
+        (b"accept", b"application/json"),
+    ]
+    answer = await host.ask(b"/clusters/m1/api/v1/pods?limit=5", token=alice, headers=hostile)
+    assert answer.status == 200
+    assert answer.json()["target"] == "/api/v1/pods?limit=5"
+    seen = [pair for pair in host.recorder.heads[-1].headers if pair[0] not in (b"host", b"audit-id")]
+    assert sorted(seen) == [
+        (b"accept", b"application/json"),
+        (b"authorization", b"Bearer the-agents-own-token"),
+        (b"impersonate-extra-skerry.dev%2fuser", b"alice"),
+        (b"impersonate-group", b"skerry:edit"),
+        (b"impersonate-user", b"skerry:alice"),
+        (b"x-forwarded-for", b"127.0.0.1"),
+    ]
+    assert host.recorder.heads[-1].get(b"audit-id") != b"forged"
+
+
+async def test_impersonation_is_403_and_reaches_nobody(host: World) -> None:
+    answer = await host.ask(b"/clusters/m1/api/v1/pods", headers=[(b"Impersonate_User", b"root")])
+    assert answer.status == 403
+    assert host.recorder.heads == []
+
+
+async def test_without_a_group_every_cluster_is_the_same_403(host: World) -> None:
+    nobody = await host.token("nobody", "shop")
+    texts = [(await host.ask(b"/clusters/%b/api" % name, token=nobody)) for name in (b"m1", b"m9")]
+    assert {answer.status for answer in texts} == {403}
+    assert texts[0].body.replace(b"m1", b"?") == texts[1].body.replace(b"m9", b"?")
+    assert b"skerry:view" in texts[0].body
+
+
+async def test_an_unknown_cluster_is_404_whatever_its_name(host: World) -> None:
+    one, other = [await host.ask(b"/clusters/%b/api" % name) for name in (b"m8", b"m9")]
+    assert (one.status, one.json()["reason"]) == (404, "NotFound")
+    assert one.body.replace(b"m8", b"?") == other.body.replace(b"m9", b"?")
+    assert (await host.ask(b"/clusters/UPPER_case/api")).status == 404
+
+
+async def test_the_host_without_kubernetes_says_so(host: World) -> None:
+    await host.cluster("host", mode="none")
+    answer = await host.ask(b"/clusters/host/api")
+    assert answer.status == 404
+    assert "without Kubernetes" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("target", [b"/clusters/m1/api/%2e%2e/x", b"/clusters/m1//api", b"/clusters/m1/api%2fv1"])
+async def test_paths_that_mean_two_things_are_400(host: World, target: bytes) -> None:
+    assert (await host.ask(target)).status == 400
+    assert host.recorder.heads == []
+
+
+async def test_an_agent_that_is_away_is_503_at_once_with_since_when(host: World) -> None:
+    condition = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "Offline",
+        "message": "",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }
+    await host.cluster("m2", conditions=[condition])
+    answer = await host.ask(b"/clusters/m2/api/v1/pods", b"DELETE")
+    assert (answer.status, answer.json()["reason"]) == (503, "ServiceUnavailable")
+    assert "cluster m2 is away since 2026-01-02T03:04:05Z" in answer.json()["message"]
+    assert b"m2 is away" in (answer.header(b"warning") or b"")
+    assert answer.header(b"retry-after") is None
+
+
+async def test_the_host_api_lists_clusters_and_filters_by_role(host: World) -> None:
+    viewer = await host.token("v", "skerry:view")
+    path = b"/apis/skerry.dev/v1alpha1/clusters"
+    names = [item["metadata"]["name"] for item in (await host.ask(path, token=viewer)).json()["items"]]
+    assert names == ["m1"]
+    assert (await host.ask(path + b"/m1", b"DELETE", token=viewer)).status == 403
+    assert (await host.ask(b"/apis/skerry.dev/v1alpha1/credentials", token=viewer)).status == 403
+
+
+async def test_a_revoked_token_is_401_from_then_on(host: World) -> None:
+    token = await host.token("gone", "skerry:view")
+    assert (await host.ask(b"/clusters/m1/api", token=token)).status == 200
+    await host.revoke(token)
+    assert (await host.ask(b"/clusters/m1/api", token=token)).status == 401
+
+
+async def test_an_expired_token_is_401(host: World) -> None:
+    token = await host.token("old", "skerry:view", expires_s=-1)
+    assert "expired" in (await host.ask(b"/apis", token=token)).json()["message"]
