@@ -250,7 +250,7 @@ async def _pump(connection: UpstreamConnection, raw: bytes, body: AsyncIterator[
     except asyncio.CancelledError:
         connection.abort()
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (reaches the caller as the cause of its Cut)
         connection.give_up(error)
         return
     connection.sending = False
