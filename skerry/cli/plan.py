@@ -20,7 +20,10 @@ FORMAT = 1
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """One child process. `ready`: "notify" (sd_notify datagrams), "tcp" (`address` accepts), or "" (once started)."""
+    """One child process.
+
+    `ready`: "notify" (sd_notify datagrams), "file" (a file that matches the pattern `address` appears), or "" (at once).
+    """
 
     name: str
     argv: list[str]

@@ -25,7 +25,7 @@ from typing import Any
 from skerry.cli.plan import Plan, Process, ProcessStatus, RunStatus, read_plan, write_json, write_pid
 
 POLL_S = 0.03
-"""Pause between looks at a port that does not answer yet."""
+"""Pause between looks for a file that is not there yet."""
 BACKOFF_S = (0.3, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0
 """A process that ran this long starts again without a pause."""
@@ -79,6 +79,7 @@ class Child:
             self.status.restarts += 1
 
     async def _run_once(self) -> int:
+        self._forget_ready_file()
         with self._listening(), self.log.open("ab") as out:
             try:
                 process = await self._spawn(out.fileno())
@@ -133,16 +134,19 @@ class Child:
             self.say(ready=ready, reason=said.get("STATUS", ""))
 
     async def _probe(self) -> None:
-        if self.spec.ready != "tcp":
+        """Until the file that the program writes when it listens is there."""
+        if self.spec.ready != "file":
             return
-        host, _, port = self.spec.address.rpartition(":")
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-                writer.close()
-                self.say(ready=True, reason="")
-                return
+        pattern = Path(self.spec.address)
+        while not any(pattern.parent.glob(pattern.name)):  # noqa: ASYNC110 - another program makes the file
             await asyncio.sleep(POLL_S)
+        self.say(ready=True, reason="")
+
+    def _forget_ready_file(self) -> None:
+        if self.spec.ready == "file":
+            pattern = Path(self.spec.address)
+            for stale in pattern.parent.glob(pattern.name):
+                stale.unlink(missing_ok=True)
 
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL to its whole group after `stop_s`."""

@@ -1,0 +1,142 @@
+"""The host's API as a client sees it. http.client and ssl from the standard library: small, and quick to import.
+
+Every error of the host arrives as the StatusError that it is; what happens before there is an answer becomes a Failure that
+says which address, why, and what to do next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from skerry.api.v1alpha1 import API_VERSION
+from skerry.cli.failure import Failure
+from skerry.cli.kubeconfig import Context
+from skerry.cli.term import program
+from skerry.errors import StatusError, from_body
+
+TIMEOUT_S = 30.0
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+Document = dict[str, Any]
+
+
+class Api:
+    """A client of one host, as one identity."""
+
+    def __init__(self, context: Context, timeout_s: float = TIMEOUT_S) -> None:
+        self.context = context
+        self._url = urlsplit(context.server)
+        self._timeout_s = timeout_s
+        if self._url.scheme != "https" or not self._url.hostname:
+            raise Failure(
+                f"context {context.name} in {context.where} has server {context.server!r}: it must be https://"
+            )
+
+    def get(self, path: str, *, accept: str = "application/json") -> Document:
+        """GET `path`, a path with query below the host."""
+        return self._request("GET", path, None, accept)
+
+    def post(self, path: str, body: Document) -> Document:
+        """POST a document."""
+        return self._request("POST", path, body, "application/json")
+
+    def delete(self, path: str) -> Document:
+        """DELETE."""
+        return self._request("DELETE", path, None, "application/json")
+
+    def _request(self, method: str, path: str, body: Document | None, accept: str) -> Document:
+        headers = {"Accept": accept, "User-Agent": "skerry"}
+        if self.context.token:
+            headers["Authorization"] = f"Bearer {self.context.token}"
+        data = None if body is None else json.dumps(body).encode()
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        status, answer = self._exchange(method, self._url.path + path, data, headers)
+        if status >= 400:
+            raise _error(status, answer, self.context)
+        try:
+            document: Document = json.loads(answer)
+        except ValueError as error:
+            raise Failure(f"{self.context.server} did not answer with JSON: is it a skerry host?") from error
+        return document
+
+    def _exchange(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        connection = http.client.HTTPSConnection(
+            self._url.hostname or "", self._url.port or 443, timeout=self._timeout_s, context=_tls(self.context)
+        )
+        try:
+            connection.request(method, path, body=data, headers=dict(headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure(f"cannot reach the host at {self.context.server}: {_why(error)}") from error
+        finally:
+            connection.close()
+
+
+def _tls(context: Context) -> ssl.SSLContext:
+    tls = ssl.create_default_context(cadata=context.ca.decode() if context.ca else None)
+    if context.insecure:
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    if context.client_certificate:
+        with tempfile.TemporaryDirectory(prefix="skerry-") as directory:
+            certificate, key = Path(directory) / "crt", Path(directory) / "key"
+            for path, data in ((certificate, context.client_certificate), (key, context.client_key)):
+                number = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+                with os.fdopen(number, "wb") as file:
+                    file.write(data)
+            tls.load_cert_chain(certificate, key)
+    return tls
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not the host's that this kubeconfig knows ({error.verify_message}): "
+            "fetch a new kubeconfig, or check the address"
+        )
+    if isinstance(error, ConnectionRefusedError):
+        return f"connection refused: is it running? {program()} status, {program()} up"
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _error(status: int, body: bytes, context: Context) -> Exception:
+    with contextlib.suppress(msgspec.DecodeError):
+        error = from_body(body)
+        if status == 401:
+            error = StatusError(
+                f"the host at {context.server} does not know the credential in {context.where}, or it ended"
+            )
+            error.code, error.reason = 401, "Unauthorized"
+        return error
+    return Failure(f"{context.server} answered {status} without a Status: is it a skerry host?")
+
+
+def path_of(plural: str, name: str = "") -> str:
+    """Path of a collection, or of one object, of our group."""
+    return f"/apis/{API_VERSION}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def members(api: Api) -> list[str]:
+    """Names of the clusters that can be reached through the host."""
+    items = api.get(path_of("clusters")).get("items", [])
+    return [
+        str(item["metadata"]["name"])
+        for item in items
+        if item.get("spec", {}).get("connection", {}).get("mode") != "none"
+    ]

@@ -1,0 +1,362 @@
+"""What a host needs on disk before its processes can start, made once, checked at every start, renewed while it runs.
+
+    state.json               format, name and UID of the host
+    keys/                    the NATS authority (skerry.identity.federation); the operator's root seed below keys/root/
+    pki/ca.*, pki/server.*   the host's certificate authority and the one certificate of front door and bus
+    creds/<service>.creds    NATS users of the services, 24 h, renewed when a third of that is left
+    admin.token, admin.kubeconfig   the administrator: 30 days, made anew after 20
+    nats/                    nats-server's configuration, JetStream and accounts
+
+Everything is 0600 in 0700. Nothing here runs in the supervisor: it calls `python -m skerry.cli.renew`, so that keys and the
+cryptography library are in memory for a moment only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry import __version__
+from skerry.cli import kubeconfig, state
+from skerry.cli.failure import MISSING, USAGE, Failure
+from skerry.cli.plan import Options, Plan, Process, write_json, write_private
+from skerry.errors import StatusError
+from skerry.identity import creds, natsconf, x509
+from skerry.identity.federation import SERVICE_TTL_S, Authority
+
+ADMIN_LIFE_S = 30 * 86400
+SERVICES = ("controller-manager", "proxy")
+"""One NATS user per process."""
+TOWER_STOP_S = 40.0
+"""Beyond the grace of running requests (30 s embedded)."""
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A listening address from the command line."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it listens on all interfaces."""
+        return self.host in ("0.0.0.0", "::")
+
+
+def endpoint(text: str, option: str) -> Endpoint:
+    """`host:port` as an Endpoint; port 0 becomes a free one. Failure (usage) if it cannot be read."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise Failure(f"{option} {text!r}: use host:port, for example 127.0.0.1:8443", USAGE)
+    bare = host.strip("[]") or "0.0.0.0"
+    return Endpoint(host=bare, port=int(port) or _free_port(bare))
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where things listen and how they are called from outside."""
+
+    listen: Endpoint
+    bus: Endpoint
+    addresses: tuple[str, ...]
+
+    @staticmethod
+    def of(options: Options) -> Layout:
+        """From the options: with --address both endpoints listen on all interfaces."""
+        listen, bus = endpoint(options.listen, "--listen"), endpoint(options.bus, "--bus")
+        addresses = tuple(_checked(address) for address in options.addresses)
+        if addresses:
+            everywhere = "::" if any(":" in address for address in addresses) else "0.0.0.0"
+            listen, bus = (Endpoint(host=everywhere, port=e.port) if _is_loopback(e.host) else e for e in (listen, bus))
+        return Layout(listen=listen, bus=bus, addresses=addresses)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the server certificate."""
+        listening = [e.host for e in (self.listen, self.bus) if not e.is_wildcard]
+        return tuple(dict.fromkeys([*self.addresses, *LOOPBACK_NAMES, *listening]))
+
+    @property
+    def api(self) -> str:
+        """Base URL of the front door, as kubeconfigs name it."""
+        return f"https://{Endpoint(host=self._outside(self.listen), port=self.listen.port)}"
+
+    @property
+    def bus_public(self) -> list[str]:
+        """Bus addresses that go into tokens."""
+        hosts = self.addresses or (self._outside(self.bus),)
+        return [f"tls://{Endpoint(host=host, port=self.bus.port)}" for host in hosts]
+
+    @property
+    def bus_local(self) -> str:
+        """Bus address for the host's own processes, host:port."""
+        host = self.bus.host if not self.bus.is_wildcard else "127.0.0.1"
+        return str(Endpoint(host=host, port=self.bus.port))
+
+    def _outside(self, where: Endpoint) -> str:
+        if self.addresses:
+            return self.addresses[0]
+        return "127.0.0.1" if where.is_wildcard else where.host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _checked(address: str) -> str:
+    bare = address.strip("[]")
+    if not bare or "/" in bare or (":" in bare and not _is_ipv6(bare)) or any(c.isspace() or c == "," for c in bare):
+        raise Failure(f"--address {address!r}: give a host name or an IP address, without a port", USAGE)
+    return bare
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def check_ports(layout: Layout, *, own_bus: bool) -> None:
+    """Raises Failure naming the port that another program has, and the option that changes it."""
+    wanted = [("--listen", layout.listen)] + ([("--bus", layout.bus)] if own_bus else [])
+    for option, where in wanted:
+        family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((where.host, where.port))
+            except OSError as error:
+                raise Failure(
+                    f"cannot listen on {where}: {error.strerror}; choose another address with {option} HOST:PORT"
+                ) from error
+
+
+def prepare(host: Path, options: Options) -> Plan:
+    """Make or refresh everything in `host` and return what to run. The caller holds the lock.
+
+    Raises Failure: unwritable, newer format, port in use, nats-server missing.
+    """
+    layout = Layout.of(options)
+    binary = None if options.nats else _server_binary()
+    check_ports(layout, own_bus=not options.nats)
+    found = _state(host, options)
+    authority = _authority(host, options)
+    _certificates(host, found.name, layout)
+    renew_credentials(host, authority)
+    renew_admin(host, options.name, layout.api)
+    plan = _plan(host, options, layout, found.uid, binary)
+    if binary is not None:
+        _write_nats_conf(host, authority, layout)
+    write_json(host / "plan.json", plan)
+    return plan
+
+
+def _server_binary() -> Path:
+    try:
+        return natsconf.server_binary()
+    except StatusError as error:
+        raise Failure(error.message, MISSING) from error
+
+
+def _state(host: Path, options: Options) -> state.StateFile:
+    found = state.read(host)
+    if found is None:
+        found = state.StateFile(format=state.FORMAT, version=__version__, name=options.name, uid=str(uuid.uuid4()))
+        state.write(host, found)
+        return found
+    found, _ = state.migrate(host, found)
+    if (found.version, found.name) != (__version__, options.name):
+        found = state.StateFile(format=found.format, version=__version__, name=options.name, uid=found.uid)
+        state.write(host, found)
+    return found
+
+
+def keys_of(host: Path, options: Options) -> Path:
+    """Where the NATS authority lies: our own, or that of an external server."""
+    return Path(options.nats_keys) if options.nats_keys else host / "keys"
+
+
+def _authority(host: Path, options: Options) -> Authority:
+    directory = keys_of(host, options)
+    if (directory / "authority.json").exists():
+        return Authority.load(directory)
+    if options.nats_keys:
+        raise Failure(
+            f"{directory} holds no keys of a host: make them with: skerry nats-config --nats-keys {directory}"
+        )
+    authority = Authority.create(options.name)
+    authority.save(directory)
+    return authority
+
+
+def _certificates(host: Path, name: str, layout: Layout) -> None:
+    ca = authority_of(host / "pki", name)
+    issue(host / "pki", ca, layout.names)
+
+
+def authority_of(pki: Path, name: str) -> x509.Pair:
+    """The certificate authority in `pki`, made at first use."""
+    pki.mkdir(mode=0o700, exist_ok=True)
+    existing = _pair(pki, "ca")
+    if existing is not None:
+        return existing
+    ca = x509.create_ca(name)
+    _save(pki, "ca", ca)
+    return ca
+
+
+def issue(pki: Path, ca: x509.Pair, names: tuple[str, ...]) -> None:
+    """The server certificate for `names`: issued again, under the same authority, when it lacks one or ages."""
+    server = _pair(pki, "server")
+    if server is None or x509.must_reissue(ca, server, names):
+        _save(pki, "server", x509.issue_server(ca, names))
+
+
+def _pair(pki: Path, name: str) -> x509.Pair | None:
+    certificate, key = pki / f"{name}.crt", pki / f"{name}.key"
+    if not certificate.exists() or not key.exists():
+        return None
+    return x509.Pair(certificate=certificate.read_bytes(), key=key.read_bytes())
+
+
+def _save(pki: Path, name: str, pair: x509.Pair) -> None:
+    write_private(pki / f"{name}.key", pair.key)
+    write_private(pki / f"{name}.crt", pair.certificate)
+
+
+def renew_credentials(host: Path, authority: Authority) -> list[str]:
+    """Renew the NATS users of services that have less than a third of their life left; returns their names."""
+    (host / "creds").mkdir(mode=0o700, exist_ok=True)
+    renewed = []
+    for service in SERVICES:
+        path = host / "creds" / f"{service}.creds"
+        if not _lives(path):
+            authority.service_credentials(service).save(path)
+            renewed.append(service)
+    return renewed
+
+
+def _lives(path: Path) -> bool:
+    try:
+        expires = creds.load(path).expires
+    except (OSError, StatusError):
+        return False
+    return expires is None or expires - time.time() > SERVICE_TTL_S / 3
+
+
+def renew_admin(host: Path, name: str, api: str) -> bool:
+    """Make the administrator's token anew after two thirds of its life, and its kubeconfig true; returns if made."""
+    path = host / "admin.token"
+    made = not path.exists() or time.time() - path.stat().st_mtime > ADMIN_LIFE_S * 2 / 3
+    if made:
+        write_private(path, f"skerry_{secrets.token_urlsafe(32)}\n".encode())
+    config = kubeconfig.build(
+        name, [], server=api, ca=(host / "pki" / "ca.crt").read_bytes(), token=path.read_text().strip()
+    )
+    write_private(host / "admin.kubeconfig", kubeconfig.text(config).encode())
+    return made
+
+
+def _write_nats_conf(host: Path, authority: Authority, layout: Layout) -> None:
+    (host / "nats").mkdir(mode=0o700, exist_ok=True)
+    conf = natsconf.Conf(
+        host=layout.bus.host,
+        port=layout.bus.port,
+        store_dir=str(host / "nats"),
+        certificate_file=str(host / "pki" / "server.crt"),
+        key_file=str(host / "pki" / "server.key"),
+        ports_dir=str(host / "nats"),
+    )
+    write_private(host / "nats" / "nats.conf", natsconf.render(conf, authority).encode())
+
+
+def bus_ca(host: Path, options: Options) -> Path:
+    """The authority that signed the bus's certificate."""
+    return Path(options.nats_keys) / "ca.crt" if options.nats_keys else host / "pki" / "ca.crt"
+
+
+def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path | None) -> Plan:
+    local = options.nats or f"tls://{layout.bus_local}"
+    public = options.nats.split(",") if options.nats else layout.bus_public
+    common = {
+        "SKERRY_BUS_SERVERS": local,
+        "SKERRY_BUS_CA_FILE": str(bus_ca(host, options)),
+        "SKERRY_HOST_NAME": options.name,
+        **log_settings(),
+    }
+    registry = {
+        "SKERRY_BUS_CREDENTIALS_FILE": str(host / "creds" / "controller-manager.creds"),
+        "SKERRY_KEYS_DIR": str(keys_of(host, options)),
+        "SKERRY_HOST_UID": uid,
+        "SKERRY_BUS_PUBLIC": ",".join(public),
+        "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),
+    }
+    tower = {
+        "SKERRY_BUS_CREDENTIALS_FILE": str(host / "creds" / "proxy.creds"),
+        "SKERRY_LISTEN": str(layout.listen),
+        "SKERRY_TLS_CERT_FILE": str(host / "pki" / "server.crt"),
+        "SKERRY_TLS_KEY_FILE": str(host / "pki" / "server.key"),
+    }
+    processes = [
+        Process(name="controller-manager", argv=_python("services.controller_manager"), env=common | registry, ready="notify"),
+        Process(name="tower", argv=_python("services.tower"), env=common | tower, ready="notify", stop_s=TOWER_STOP_S),
+    ]  # fmt: skip
+    if binary is not None:
+        argv = leashed([str(binary), "-c", str(host / "nats" / "nats.conf")])
+        processes.insert(
+            0, Process(name="nats-server", argv=argv, ready="file", address=str(host / "nats" / "*.ports"))
+        )
+    return Plan(
+        version=__version__,
+        api=layout.api,
+        bus=",".join(public),
+        options=options,
+        processes=processes,
+        renew=[*_python("skerry.cli.renew"), str(host)],
+    )
+
+
+def log_settings() -> dict[str, str]:
+    """Log settings of children: people read these files, so they are not JSON."""
+    level = os.environ.get("SKERRY_LOG_LEVEL", "info")
+    return {"SKERRY_LOG_LEVEL": level, "SKERRY_LOG_FORMAT": os.environ.get("SKERRY_LOG_FORMAT", "human")}
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-P", "-m", module]
+
+
+def leashed(argv: list[str]) -> list[str]:
+    """`argv` so that it ends with the supervisor (skerry/cli/leash.py)."""
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py")), *argv]
+
+
+def remove_first_start(host: Path) -> None:
+    """Undo a first start that failed before anything was of use, so that nothing half-made is left."""
+    for name in ("keys", "pki", "creds", "nats", "sockets"):
+        shutil.rmtree(host / name, ignore_errors=True)
+    for name in ("state.json", "plan.json", "run.json", "admin.token", "admin.kubeconfig"):
+        (host / name).unlink(missing_ok=True)

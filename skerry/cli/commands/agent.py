@@ -1,0 +1,186 @@
+"""agent: connect a cluster to a host, from a machine that reaches the cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skerry.cli import agents, state
+from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
+from skerry.cli.term import out, program, progress, say, seconds
+from skerry.errors import StatusError
+
+STOP_S = 45.0
+TOKEN_LIMIT = 64 << 10
+IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+agent = typer.Typer(invoke_without_command=True, help="Connect a cluster to a host; outbound connections only.")
+State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
+
+
+@agent.callback()
+def run(
+    context: typer.Context,
+    token_file: Annotated[
+        str,
+        typer.Option("--token-file", metavar="F|-", help="File with the join token; - is stdin. Or SKERRY_TOKEN_FILE."),
+    ] = "",
+    name: Annotated[str, typer.Option(help="Name of the cluster; must be the token's.")] = "",
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Kubeconfig of the cluster. Default: KUBECONFIG, ~/.kube/config."),
+    ] = None,
+    context_name: Annotated[str, typer.Option("--context", metavar="NAME", help="Context in it.")] = "",
+    state_dir: State = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Let only get, list and watch through.")] = False,
+    no_exec: Annotated[bool, typer.Option("--no-exec", help="No exec, attach, port-forward and proxy.")] = False,
+    namespaces: Annotated[str, typer.Option(metavar="A,B", help="Only these namespaces.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the agent stays.")] = False,
+    wait: Annotated[str, typer.Option(help="With --detach: how long to wait until it is ready.")] = "60s",
+    print_unit: Annotated[bool, typer.Option("--print-unit", help="Print a systemd unit and do nothing.")] = False,
+) -> None:
+    """Join a cluster with a token, or go on with the credentials that an earlier join left.
+
+    Examples: skerry agent --token-file m1.token        skerry agent --name m1 --detach
+    """
+    if context.invoked_subcommand is not None:
+        return
+    limit = seconds(wait)
+    source = token_file or os.environ.get("SKERRY_TOKEN_FILE", "")
+    token = _token(source)
+    root = state.directory(state_dir)
+    told = _agent(root, _name(root, name, token), _kubeconfig(kubeconfig), context_name, read_only, no_exec, namespaces)
+    file = "" if source in ("", "-") else str(Path(source).expanduser().absolute())
+    if print_unit:
+        out(_unit(told, root, file).rstrip())
+        return
+    if not told.joined and not token:
+        raise Failure(f"cluster {told.name} has not joined from here: give a token with --token-file", USAGE)
+    if not detach:
+        raise typer.Exit(agents.foreground(told, token, file))
+    with progress() as shown:
+        pid = agents.detached(told, token, file, limit, shown)
+    say(f"agent {told.name} is ready (process {pid}, log {told.directory / 'agent.log'})")
+
+
+def _token(source: str) -> str:
+    if not source:
+        return ""
+    if source == "-":
+        text = sys.stdin.read(TOKEN_LIMIT).strip()
+    else:
+        try:
+            text = Path(source).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise Failure(f"the token file {source} cannot be read: {why}") from error
+    if not text:
+        raise Failure(f"the token file {source} is empty: make a token with: {program()} token create NAME")
+    return text
+
+
+def _name(root: Path, name: str, token: str) -> str:
+    """The cluster's name: the token's, which --name must equal; without a token the only agent of this machine."""
+    from skerry.identity import jointoken
+    from skerry.subjects import is_name
+
+    if name and not is_name(name):
+        raise Failure(f"--name {name!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
+    if name and (root / "agents" / name / "agent.json").exists():
+        return name
+    if token:
+        found = jointoken.decode(token).name
+        if name and name != found:
+            raise Failure(f"the token is for cluster {found!r}, not {name!r}: leave --name out, or make another token")
+        if not is_name(found):
+            raise Failure("the token names no valid cluster: make another one")
+        return found
+    known = [path.parent.name for path in sorted((root / "agents").glob("*/agent.json"))]
+    if name or len(known) == 1:
+        return name or known[0]
+    if known:
+        raise Failure(f"several clusters have joined from here ({', '.join(known)}): choose one with --name", USAGE)
+    raise Failure(
+        f"no cluster has joined from here: give a token with --token-file ({program()} token create NAME)", USAGE
+    )
+
+
+def _kubeconfig(chosen: Path | None) -> str:
+    from skerry.cli import kubeconfig
+
+    if chosen is not None:
+        path = chosen.expanduser().absolute()
+        if not path.exists():
+            raise Failure(f"the kubeconfig {path} does not exist", MISSING)
+        return str(path)
+    existing = [path for path in kubeconfig.files() if path.exists()]
+    if existing:
+        return str(existing[0].absolute())
+    if "KUBERNETES_SERVICE_HOST" in os.environ and IN_CLUSTER_TOKEN.exists():
+        return ""
+    where = ", ".join(map(str, kubeconfig.files()))
+    raise Failure(f"there is no kubeconfig for the cluster at {where}: give one with --kubeconfig FILE", MISSING)
+
+
+def _agent(
+    root: Path, name: str, kubeconfig: str, context: str, read_only: bool, no_exec: bool, namespaces: str
+) -> agents.Agent:
+    return agents.Agent(
+        directory=root / "agents" / name,
+        name=name,
+        kubeconfig=kubeconfig,
+        context=context,
+        read_only=read_only,
+        no_exec=no_exec,
+        namespaces=",".join(part.strip() for part in namespaces.split(",") if part.strip()),
+    )
+
+
+def _unit(told: agents.Agent, root: Path, token_file: str) -> str:
+    options = ["--name", told.name, "--state", str(root)]
+    pairs = {"--token-file": token_file, "--kubeconfig": told.kubeconfig, "--context": told.context}
+    options += [part for option, value in pairs.items() if value for part in (option, value)]
+    options += ["--read-only"] * told.read_only + ["--no-exec"] * told.no_exec
+    options += ["--namespaces", told.namespaces] if told.namespaces else []
+    command = " ".join(_unit_word(word) for word in [_executable(), "agent", *options])
+    return (
+        f"[Unit]\nDescription=Skerry agent of cluster {told.name}\nWants=network-online.target\n"
+        "After=network-online.target\n\n"
+        f"[Service]\nType=notify\nExecStart={command}\nRestart=on-failure\nRestartSec=5\nTimeoutStartSec=infinity\n"
+        "TimeoutStopSec=45\nNoNewPrivileges=yes\nPrivateTmp=yes\n\n"
+        "[Install]\nWantedBy=multi-user.target\n"
+    )
+
+
+def _executable() -> str:
+    """systemd needs an absolute path."""
+    beside = Path(sys.executable).with_name("skerry")
+    return str(beside) if beside.exists() else str(Path(sys.argv[0]).absolute())
+
+
+def _unit_word(word: str) -> str:
+    """Quoted as systemd.service(5) wants it: `%` and `$` are special in ExecStart."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"' if any(c in word for c in " \t\"'\\;") else escaped
+
+
+@agent.command("stop")
+def stop(
+    name: Annotated[str, typer.Argument(help="Name of the cluster.")],
+    state_dir: State = None,
+) -> None:
+    """Stop a detached agent; it keeps its identity. Start it again with: skerry agent --name NAME --detach"""
+    root = state.directory(state_dir)
+    directory = root / "agents" / name
+    if "/" in name or not directory.is_dir():
+        raise Failure(f"there is no agent {name!r} in {root / 'agents'}", FAILED)
+    try:
+        with progress() as shown:
+            ran = agents.stop(agents.Agent(directory=directory, name=name), STOP_S, shown)
+    except StatusError as error:
+        raise Failure(error.message) from error
+    say(f"agent {name} has stopped" if ran else f"agent {name} was not running")

@@ -1,0 +1,325 @@
+"""token, credential, cluster and kubeconfig: clients of the host's API like any other, and usable from anywhere."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skerry.cli import output, state
+from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
+from skerry.cli.term import out, program, progress, say, seconds
+from skerry.errors import NotFound
+
+if TYPE_CHECKING:
+    from skerry.cli.api import Api
+
+POLL_S = 0.2
+LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+
+token = typer.Typer(no_args_is_help=True, help="Join tokens: permission for one agent to join one member, once.")
+credential = typer.Typer(no_args_is_help=True, help="Bearer tokens of users of the host.")
+cluster = typer.Typer(no_args_is_help=True, help="The clusters of this host.")
+
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig of the host. Default: the local admin's."),
+]
+ContextName = Annotated[str, typer.Option("--context", metavar="NAME", help="Context in the kubeconfig.")]
+Style = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|yaml|name", help="Output format.")]
+
+
+def connect(kubeconfig: Path | None, context: str) -> Api:
+    """A client by --kubeconfig and --context, else with the local admin kubeconfig."""
+    from skerry.cli import kubeconfig as files
+    from skerry.cli.api import Api
+
+    if kubeconfig is not None:
+        return Api(files.context([kubeconfig.expanduser()], context))
+    if context:
+        return Api(files.context(files.files(), context))
+    admin = state.directory(None) / "host" / "admin.kubeconfig"
+    if not admin.exists():
+        raise Failure(
+            f"no host here ({admin} does not exist): start one with {program()} up, or name one with --kubeconfig FILE",
+            FAILED,
+        )
+    return Api(files.context([admin], ""))
+
+
+def cluster_names(incomplete: str) -> list[str]:
+    """For the shell: names of clusters, if the host answers at once."""
+    from skerry.cli import kubeconfig as files
+    from skerry.cli.api import Api, members
+    from skerry.errors import SkerryError
+
+    try:
+        admin = state.directory(None) / "host" / "admin.kubeconfig"
+        found = members(Api(files.context([admin], ""), timeout_s=0.5))
+    except SkerryError:
+        return []
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def _listing(api: Api, plural: str, singular: str, style: str, empty: str) -> None:
+    from skerry.cli.api import TABLE, path_of
+
+    output.check_format(style)
+    if style in ("", "wide"):
+        output.table(api.get(path_of(plural), accept=TABLE), wide=style == "wide", empty=empty)
+        return
+    answer = api.get(path_of(plural))
+    if style == "name":
+        output.names(answer.get("items", []), singular)
+    else:
+        output.document(answer, style)
+
+
+# token
+
+
+@token.command("create")
+def token_create(
+    name: Annotated[str, typer.Argument(help="Name under which the cluster will join.")],
+    ttl: Annotated[str, typer.Option(help="How long the token may be used, at most 24h.")] = "1h",
+    replica: Annotated[bool, typer.Option("--replica", help="For one more agent of a member that has joined.")] = False,
+    style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Make a join token. stdout: the token alone; stderr: the line that joins the cluster.
+
+    Example: skerry token create m1 > m1.token
+    """
+    from skerry.cli.api import path_of
+
+    if style not in ("", "json", "yaml"):
+        raise Failure(f"-o {style}: use json or yaml", USAGE)
+    seconds(ttl)
+    body = _object("JoinToken", f"{name[:50]}-{secrets.token_hex(3)}", clusterName=name, ttl=ttl, replica=replica)
+    answer = connect(kubeconfig, context).post(path_of("jointokens"), body)
+    text = str(answer.get("status", {}).get("token", ""))
+    if not text:
+        raise Failure(f"the host made join token {answer['metadata']['name']} and did not show it: make another one")
+    _warn_loopback(text)
+    if style:
+        output.document(answer, style)
+        return
+    say("# on a machine that reaches the cluster, with a kubeconfig for it:")
+    say(f"echo {text} | {program()} agent --token-file - --kubeconfig ~/.kube/config")
+    out(text)
+
+
+def _object(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "skerry.dev/v1alpha1", "kind": kind, "metadata": {"name": name} if name else {}, "spec": spec}
+
+
+def _warn_loopback(text: str) -> None:
+    from urllib.parse import urlsplit
+
+    from skerry.identity import jointoken
+
+    hosts = [urlsplit(server).hostname or "" for server in jointoken.decode(text).servers]
+    if hosts and all(host.startswith(LOOPBACK) for host in hosts):
+        say(
+            f"warning: the token carries a loopback address ({', '.join(hosts)}): it works on this machine only. "
+            f"For other machines: {program()} down, then {program()} up --address HOST"
+        )
+
+
+@token.command("list")
+def token_list(style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+    """List join tokens, without their secrets."""
+    _listing(connect(kubeconfig, context), "jointokens", "jointoken", style, "No join tokens.")
+
+
+@token.command("revoke")
+def token_revoke(
+    name: Annotated[str, typer.Argument(help="Name of the token, from: skerry token list.")],
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Revoke a join token that was not used."""
+    from skerry.cli.api import path_of
+
+    connect(kubeconfig, context).delete(path_of("jointokens", name))
+    say(f"join token {name} revoked")
+
+
+# credential
+
+
+@credential.command("create")
+def credential_create(
+    user: Annotated[str, typer.Argument(help="Name of the user; members see it as skerry:<user>.")],
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group", metavar="G", help="skerry:view, skerry:edit, skerry:admin, skerry:cluster-admin, or another."
+        ),
+    ] = None,
+    ttl: Annotated[str, typer.Option(help="How long it is valid, at most 30d.")] = "8h",
+    style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Make a bearer token for a user. stdout: the token alone.
+
+    Example: skerry credential create ann --group skerry:view --ttl 8h > ann.token
+    """
+    from skerry.cli.api import path_of
+
+    if style not in ("", "json", "yaml"):
+        raise Failure(f"-o {style}: use json or yaml", USAGE)
+    seconds(ttl)
+    body = _object("Credential", "", user=user, groups=group or [], ttl=ttl)
+    answer = connect(kubeconfig, context).post(path_of("credentials"), body)
+    if style:
+        output.document(answer, style)
+        return
+    status = answer.get("status", {})
+    say(
+        f"# for {user} until {status.get('expires')}; revoke: {program()} credential revoke {answer['metadata']['name']}"
+    )
+    out(str(status["token"]))
+
+
+@credential.command("list")
+def credential_list(style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+    """List credentials, without their secrets."""
+    _listing(connect(kubeconfig, context), "credentials", "credential", style, "No credentials.")
+
+
+@credential.command("revoke")
+def credential_revoke(
+    name: Annotated[str, typer.Argument(help="Name of the credential, from: skerry credential list.")],
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Revoke a credential; requests that use it are cut."""
+    from skerry.cli.api import path_of
+
+    connect(kubeconfig, context).delete(path_of("credentials", name))
+    say(f"credential {name} revoked")
+
+
+# cluster
+
+
+@cluster.command("list")
+def cluster_list(style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+    """List clusters: the same table as kubectl get clusters.
+
+    Example: skerry clusters -o wide
+    """
+    empty = f"No clusters. Join one: {program()} token create NAME"
+    _listing(connect(kubeconfig, context), "clusters", "cluster", style, empty)
+
+
+@cluster.command("remove")
+def cluster_remove(
+    name: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
+    wait: Annotated[str, typer.Option(help="How long to wait for the end of it.")] = "60s",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Remove a member: its agent is cut at once and cannot return; the name is free again."""
+    from skerry.cli.api import path_of
+
+    limit = seconds(wait)
+    api = connect(kubeconfig, context)
+    api.delete(path_of("clusters", name))
+    deadline = time.monotonic() + limit
+    with progress() as shown:
+        while _exists(api, name):
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"cluster {name} is still there after {wait}: look at {program()} clusters -o wide", TIMED_OUT
+                )
+            shown.show(f"removing cluster {name}")
+            time.sleep(POLL_S)
+    say(f"cluster {name} removed")
+    say("what is left on it, and the commands that remove it there:")
+    for line in leftovers():
+        say(f"  {line}")
+
+
+def _exists(api: Api, name: str) -> bool:
+    from skerry.cli.api import path_of
+
+    try:
+        api.get(path_of("clusters", name))
+    except NotFound:
+        return False
+    return True
+
+
+def leftovers(context: str = "") -> list[str]:
+    """Commands that remove from a member what joining put there; run with the member's own kubeconfig."""
+    kubectl = f"kubectl --context {context}" if context else "kubectl"
+    return [
+        f"{kubectl} delete clusterrolebinding -l app.kubernetes.io/managed-by=skerry",
+        f"{kubectl} annotate namespace kube-system skerry.dev/host-",
+    ]
+
+
+# kubeconfig
+
+
+def kubeconfig(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", autocompletion=cluster_names)] = None,
+    output_file: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file, 0600.")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Put the contexts into your kubeconfig.")] = False,
+    use: Annotated[str, typer.Option("--use", metavar="NAME", help="With --merge: make this cluster current.")] = "",
+    kubeconfig_file: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Print a kubeconfig with a context for the host and one for each member.
+
+    Example: skerry kubeconfig --merge --use m1
+    """
+    from skerry.cli import kubeconfig as files
+    from skerry.cli.api import members
+
+    if use and not merge:
+        raise Failure("--use needs --merge", USAGE)
+    if merge and output_file:
+        raise Failure("--merge and --output exclude each other", USAGE)
+    api = connect(kubeconfig_file, context)
+    config = _config(api, members(api), names or [])
+    if merge:
+        current = _context_name(config, api.context.prefix, use)
+        changed = files.merge(config, current, files.files())
+        say(f"merged {len(config['contexts'])} contexts into {', '.join(map(str, changed))}")
+    elif output_file:
+        from skerry.cli.plan import write_private
+
+        write_private(output_file.expanduser(), files.text(config).encode())
+        say(f"wrote {output_file}")
+    else:
+        out(files.text(config).rstrip())
+
+
+def _config(api: Api, known: list[str], names: list[str]) -> dict[str, Any]:
+    from skerry.cli import kubeconfig as files
+
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise Failure(f"no cluster {', '.join(unknown)}; there is: {', '.join(known) or 'none'}")
+    who = api.context
+    if not who.token:
+        raise Failure(f"context {who.name} has no token to put into a kubeconfig: use one made by skerry")
+    return files.build(who.prefix, names or known, server=who.server, ca=who.ca, token=who.token)
+
+
+def _context_name(config: dict[str, Any], prefix: str, use: str) -> str:
+    if not use:
+        return ""
+    names = [entry["name"] for entry in config["contexts"]]
+    for candidate in (use, f"{prefix}-{use}"):
+        if candidate in names:
+            return candidate
+    raise Failure(f"--use {use}: no such context; there is: {', '.join(names)}")

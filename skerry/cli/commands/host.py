@@ -1,0 +1,415 @@
+"""up, down, status, logs and nats-config: the host on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from skerry import __version__
+from skerry.cli import launch, output, state
+from skerry.cli.commands.clients import leftovers
+from skerry.cli.failure import FAILED, NOT_RUNNING, USAGE, Failure
+from skerry.cli.plan import Locked, Options, RunStatus, is_locked, lock, read_status, write_pid
+from skerry.cli.term import out, program, progress, say, seconds
+from skerry.errors import SkerryError
+
+if TYPE_CHECKING:
+    from skerry.cli.plan import Plan
+
+RECOVERY_S = 10.0
+"""After a crash: how long the processes of before may take to vanish."""
+
+State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
+
+
+def up(
+    state_dir: State = None,
+    name: Annotated[str, typer.Option(help="Name of the host; contexts in kubeconfigs start with it.")] = "skerry",
+    address: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--address", metavar="HOST", help="How others reach this machine; repeatable. Opens all interfaces."
+        ),
+    ] = None,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Front door.")] = "127.0.0.1:8443",
+    bus: Annotated[str, typer.Option(metavar="HOST:PORT", help="Bus, where agents dial in.")] = "127.0.0.1:4222",
+    detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the host stays.")] = False,
+    wait: Annotated[str, typer.Option(help="How long to wait until it is ready.")] = "60s",
+    demo: Annotated[bool, typer.Option("--demo", help="With two demo members, and a short tour.")] = False,
+    nats: Annotated[str, typer.Option(metavar="URL", help="An external nats-server; see nats-config.")] = "",
+    nats_keys: Annotated[Path | None, typer.Option(metavar="DIR", help="Keys of the external nats-server.")] = None,
+) -> None:
+    """Start a host on this machine: bus, controller-manager and front door.
+
+    Examples: skerry up --detach        skerry up --address host.example.org
+    """
+    if bool(nats) != bool(nats_keys):
+        raise Failure("--nats and --nats-keys go together", USAGE)
+    limit = seconds(wait)
+    options = _options(name, address or [], listen, bus, nats, nats_keys)
+    root = state.directory(state_dir)
+    host = root / "host"
+    supervisor = _start(root, host, options, detach=detach, limit=limit)
+    try:
+        if demo:
+            from skerry.cli import demo as tour
+
+            tour.run(root, limit)
+        if supervisor is not None and not detach:
+            say(f"running in the foreground: Ctrl-C stops it ({program()} up --detach leaves it in the background)")
+    except BaseException:
+        if supervisor is not None and not detach:
+            _end(supervisor)
+        raise
+    if supervisor is not None and not detach:
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "skerry.cli.follow", str(supervisor.pid)])  # noqa: S606
+
+
+def _options(name: str, addresses: list[str], listen: str, bus: str, nats: str, nats_keys: Path | None) -> Options:
+    from skerry.subjects import is_name
+
+    if not is_name(name):
+        raise Failure(f"--name {name!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
+    keys = str(nats_keys.expanduser().absolute()) if nats_keys else ""
+    return Options(name=name, addresses=addresses, listen=listen, bus=bus, nats=nats, nats_keys=keys)
+
+
+def _start(root: Path, host: Path, options: Options, *, detach: bool, limit: float) -> subprocess.Popen[bytes] | None:
+    """Bring the host up; None if it was up already."""
+    os.umask(0o077)
+    state.make_private(root)
+    state.make_private(host)
+    try:
+        lock_number = lock(host / "lock")
+    except Locked:
+        _already(host, options, limit)
+        return None
+    except OSError as error:
+        raise Failure(
+            f"the state directory {host} is not usable: {error.strerror}; choose another with --state"
+        ) from error
+    write_pid(lock_number)
+    started = time.monotonic()
+    with progress() as shown:
+        shown.show("preparing the host")
+        plan = _prepared(host, options)
+        supervisor = launch.start(host, lock_number, detach=detach)
+        os.close(lock_number)
+        try:
+            launch.wait_ready(host, supervisor, limit, shown, "the host")
+        except BaseException as error:
+            if not detach or not isinstance(error, Failure) or error.code == FAILED:
+                _end(supervisor)
+            raise
+    _summary(host, plan.api, plan.bus, options, f"is up after {time.monotonic() - started:.1f} s")
+    return supervisor
+
+
+def _prepared(host: Path, options: Options) -> Plan:
+    from skerry.cli import bootstrap
+
+    first = state.read(host) is None
+    try:
+        _wait_for_the_dead(host, options)
+        options = _with_ports(host, options)
+        plan = bootstrap.prepare(host, options)
+        if options.nats:
+            from skerry.cli.external import check
+
+            check(options)
+    except BaseException:
+        if first:
+            bootstrap.remove_first_start(host)
+            shutil.rmtree(host / "logs", ignore_errors=True)
+            (host / "lock").unlink(missing_ok=True)
+        raise
+    return plan
+
+
+def _wait_for_the_dead(host: Path, options: Options) -> None:
+    """After a crash, the processes of before get a moment to end and to leave their ports."""
+    from skerry.cli import bootstrap
+
+    before = read_status(host)
+    if before is None or before.phase in ("stopped", "failed"):
+        return
+    say("the host was not stopped properly before; starting it again")
+    deadline = time.monotonic() + RECOVERY_S
+    while time.monotonic() < deadline:
+        try:
+            bootstrap.check_ports(bootstrap.Layout.of(before.options), own_bus=not options.nats)
+        except Failure:
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _with_ports(host: Path, options: Options) -> Options:
+    """Port 0 becomes the port of the last start if there was one, else a free one."""
+    from skerry.cli import bootstrap
+    from skerry.cli.plan import read_plan
+
+    last = read_plan(host)
+    chosen = {}
+    for field in ("listen", "bus"):
+        text = str(getattr(options, field))
+        if text.endswith(":0"):
+            before = str(getattr(last.options, field)) if last is not None else ""
+            same_host = before.rpartition(":")[0] == text.rpartition(":")[0]
+            chosen[field] = before if same_host else str(bootstrap.endpoint(text, f"--{field}"))
+    return msgspec.structs.replace(options, **chosen)
+
+
+def _end(supervisor: subprocess.Popen[bytes]) -> None:
+    supervisor.terminate()
+    supervisor.wait()
+
+
+def _already(host: Path, options: Options, limit: float) -> None:
+    with progress() as shown:
+        status = launch.wait_ready(host, None, limit, shown, "the host")
+    different = _differences(status.options, options)
+    if different:
+        raise Failure(
+            f"the host is running already, with other options ({', '.join(different)}): "
+            f"{program()} down, then {program()} up with the new ones"
+        )
+    _summary(host, status.api, status.bus, status.options, f"is running already, as process {status.pid}")
+
+
+def _differences(running: Options, asked: Options) -> list[str]:
+    found = []
+    for field in msgspec.structs.fields(Options):
+        old, new = getattr(running, field.name), getattr(asked, field.name)
+        if old == new or (str(new).endswith(":0") and str(old).rpartition(":")[0] == str(new).rpartition(":")[0]):
+            continue
+        option = {"addresses": "--address", "nats_keys": "--nats-keys"}.get(field.name, f"--{field.name}")
+        found.append(f"{option} is {_shown(old)}, asked: {_shown(new)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return (", ".join(value) if isinstance(value, list) else str(value)) or "not set"
+
+
+def _summary(host: Path, api: str, bus: str, options: Options, how: str) -> None:
+    admin = host / "admin.kubeconfig"
+    out(f"host {options.name} {how}")
+    out(f"  api         {api}")
+    out(f"  bus         {bus}")
+    out(f"  state       {host.parent}")
+    out(f"  kubeconfig  {admin}")
+    out("next:")
+    out(f"  {program()} token create NAME        a token with which a cluster joins")
+    out(f"  kubectl --kubeconfig {admin} get clusters")
+
+
+# down
+
+
+def down(
+    state_dir: State = None,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete the state, and our entries in your kubeconfig.")
+    ] = False,
+) -> None:
+    """Stop the host (and the demo, if it runs). The state is kept unless --purge."""
+    root = state.directory(state_dir)
+    host = root / "host"
+    members = _members(host) if purge else []
+    with progress() as shown:
+        _stop_demo(root)
+        ran = launch.stop(host / "lock", launch.STOP_S, lambda: shown.show(f"stopping: {_stopping(host)}"))
+    say("the host has stopped" if ran else "the host was not running")
+    if purge:
+        _purge(root, host, members)
+
+
+def _stop_demo(root: Path) -> None:
+    if (root / "demo").exists():
+        from skerry.cli import demo as tour
+
+        tour.stop(root)
+
+
+def _stopping(host: Path) -> str:
+    status = read_status(host)
+    names = [p.name for p in status.processes if p.reason == "stopping"] if status is not None else []
+    return ", ".join(names) or "the host"
+
+
+def _members(host: Path) -> list[str]:
+    """Names of members, for the list of what is left on them; empty if the host does not answer."""
+    if not is_locked(host / "lock"):
+        return []
+    from skerry.cli import kubeconfig
+    from skerry.cli.api import Api, members
+
+    try:
+        return members(Api(kubeconfig.context([host / "admin.kubeconfig"], ""), timeout_s=3))
+    except SkerryError:
+        return []
+
+
+def _purge(root: Path, host: Path, members: list[str]) -> None:
+    from skerry.cli import kubeconfig
+
+    ca = host / "pki" / "ca.crt"
+    if ca.exists():
+        for path in kubeconfig.remove_ours(ca.read_bytes(), kubeconfig.files()):
+            say(f"removed our entries from {path}")
+    demo_members = _demo_members(root)
+    existed = host.exists()
+    for path in [host, *root.glob("host.format-*")]:
+        shutil.rmtree(path, ignore_errors=True)
+    if existed:
+        say(f"deleted {host}")
+    _purge_demo(root)
+    left = [name for name in members if name not in demo_members]
+    if left:
+        say(f"members that had joined: {', '.join(left)}. On each, what is left and the commands that remove it:")
+        for line in leftovers():
+            say(f"  {line}")
+    for path in sorted((root / "agents").glob("*")):
+        say(f"an agent of this machine is kept: {path} (stop it: {program()} agent stop {path.name})")
+    for path in (root / "agents", root):
+        if path.exists() and not any(path.iterdir()):
+            path.rmdir()
+
+
+def _demo_members(root: Path) -> list[str]:
+    if not (root / "demo").exists():
+        return []
+    from skerry.cli import demo as tour
+
+    return tour.MEMBERS
+
+
+def _purge_demo(root: Path) -> None:
+    if (root / "demo").exists():
+        from skerry.cli import demo as tour
+
+        tour.purge(root)
+
+
+# status
+
+
+def status(
+    state_dir: State = None,
+    style: Annotated[str, typer.Option("-o", "--output", metavar="json", help="json: for programs.")] = "",
+) -> None:
+    """Show whether the host runs and how its processes are. Exit code 3: not running."""
+    if style not in ("", "json", "yaml"):
+        raise Failure(f"-o {style}: use json", USAGE)
+    root = state.directory(state_dir)
+    host = root / "host"
+    running = is_locked(host / "lock")
+    found = read_status(host) if running else None
+    answer = _answer(root, found)
+    if style:
+        output.document(answer, style)
+    if found is None:
+        raise Failure(f"the host is not running (state {root}): {program()} up", NOT_RUNNING)
+    if not style:
+        _print_status(answer, found)
+
+
+def _answer(root: Path, found: RunStatus | None) -> dict[str, Any]:
+    processes = found.processes if found is not None else []
+    shown = ("name", "pid", "ready", "reason", "log")
+    return {
+        "version": found.version if found is not None else __version__,
+        "state": str(root),
+        "api": found.api if found is not None else "",
+        "bus": found.bus if found is not None else "",
+        "ready": found is not None and found.ready,
+        "processes": [{field: getattr(process, field) for field in shown} for process in processes],
+        "clusters": _clusters(root / "host") if found is not None else {"total": 0, "ready": 0},
+    }
+
+
+def _clusters(host: Path) -> dict[str, int | None]:
+    """Members by readiness; null where the host does not answer."""
+    from skerry.cli import kubeconfig
+    from skerry.cli.api import Api, path_of
+
+    try:
+        api = Api(kubeconfig.context([host / "admin.kubeconfig"], ""), timeout_s=3)
+        items = [i for i in api.get(path_of("clusters")).get("items", []) if i["spec"].get("role") != "host"]
+    except (SkerryError, OSError):
+        return {"total": None, "ready": None}
+    return {"total": len(items), "ready": sum(_is_ready(item) for item in items)}
+
+
+def _is_ready(item: dict[str, Any]) -> bool:
+    conditions = item.get("status", {}).get("conditions", [])
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def _print_status(answer: dict[str, Any], found: RunStatus) -> None:
+    clusters = answer["clusters"]
+    state_text = "ready" if found.ready else found.phase
+    out(f"host {found.options.name} ({answer['version']}): {state_text}")
+    out(f"  api    {answer['api']}\n  bus    {answer['bus']}\n  state  {answer['state']}")
+    if clusters["total"] is not None:
+        out(f"  members: {clusters['total']}, ready: {clusters['ready']}")
+    rows = [[p.name, str(p.pid or "-"), str(p.ready), str(p.restarts), p.reason] for p in found.processes]
+    output.columns(["PROCESS", "PID", "READY", "RESTARTS", "REASON"], rows)
+
+
+# logs
+
+
+def logs(
+    process: Annotated[
+        str, typer.Argument(help="nats-server, controller-manager, tower, supervisor or agent-NAME.")
+    ] = "",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
+    lines: Annotated[int, typer.Option("--tail", help="Lines of each log to begin with.")] = 50,
+    state_dir: State = None,
+) -> None:
+    """Show the logs of the host's processes and of detached agents."""
+    from skerry.cli.logs import show
+
+    root = state.directory(state_dir)
+    found = {path.stem: path for path in sorted((root / "host" / "logs").glob("*.log"))}
+    found |= {f"agent-{path.parent.name}": path for path in sorted((root / "agents").glob("*/agent.log"))}
+    found |= {f"demo-{path.stem}": path for path in sorted((root / "demo" / "logs").glob("*.log"))}
+    if process and process not in found:
+        raise Failure(f"no log of {process!r} in {root}; there is: {', '.join(found) or 'none'}")
+    if not found:
+        raise Failure(f"no logs in {root}: {program()} up starts a host")
+    chosen = {process: found[process]} if process else {n: p for n, p in found.items() if not n.startswith("demo-")}
+    show(chosen, lines, follow=follow)
+
+
+# nats-config
+
+
+def nats_config(
+    nats_keys: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keys of the server; made if there are none.")
+    ] = None,
+    address: Annotated[
+        list[str] | None, typer.Option("--address", metavar="HOST", help="Names for its certificate; repeatable.")
+    ] = None,
+    bus: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it listens.")] = "0.0.0.0:4222",
+    state_dir: State = None,
+) -> None:
+    """Print the configuration that a nats-server of your own needs.
+
+    Example: skerry nats-config --nats-keys keys --address bus.example.org > nats.conf
+    """
+    from skerry.cli.external import configuration
+
+    directory = nats_keys.expanduser().absolute() if nats_keys else state.directory(state_dir) / "host" / "keys"
+    out(configuration(directory, address or [], bus, make=nats_keys is not None).rstrip())

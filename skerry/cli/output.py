@@ -1,0 +1,103 @@
+"""Tables and documents on stdout: what `kubectl get` would print, from the Table that the server sends.
+
+Plain columns, no frames: scripts cut them. Colour only on a terminal, and only for the state of a cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from skerry.cli.failure import USAGE, Failure
+from skerry.cli.term import out
+
+Document = dict[str, Any]
+FORMATS = ("", "wide", "json", "yaml", "name")
+_COLOURS = {"True": "32", "False": "31", "Unknown": "33"}
+
+
+def check_format(chosen: str) -> str:
+    """`chosen` if it is one of FORMATS; Failure (usage) otherwise."""
+    if chosen not in FORMATS:
+        raise Failure(f"-o {chosen}: use one of {', '.join(f for f in FORMATS if f)}", USAGE)
+    return chosen
+
+
+def document(value: object, style: str) -> None:
+    """Print one document as json or yaml."""
+    if style == "yaml":
+        import yaml
+
+        out(str(yaml.safe_dump(value, sort_keys=False)).rstrip())
+    else:
+        out(json.dumps(value, indent=2))
+
+
+def table(answer: Document, *, wide: bool, empty: str) -> None:
+    """Print a meta/v1 Table. Ages are computed here, as kubectl expects the server to send them as text or dates."""
+    definitions = answer.get("columnDefinitions") or []
+    rows = answer.get("rows") or []
+    if not rows:
+        sys.stderr.write(empty + "\n")
+        return
+    shown = [i for i, column in enumerate(definitions) if wide or not column.get("priority")]
+    head = [str(definitions[i]["name"]).upper() for i in shown]
+    body = [[_cell(row["cells"][i], definitions[i]) for i in shown] for row in rows]
+    columns(head, body)
+
+
+def columns(head: list[str], body: list[list[str]]) -> None:
+    """Print rows under a head, aligned, three blanks between columns."""
+    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+    for number, row in enumerate([head, *body]):
+        cells = [_coloured(cell.ljust(width), cell, number) for cell, width in zip(row, widths, strict=True)]
+        out("   ".join(cells).rstrip())
+
+
+def _coloured(padded: str, cell: str, row: int) -> str:
+    code = _COLOURS.get(cell) if row and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    return f"\x1b[{code}m{padded}\x1b[0m" if code else padded
+
+
+def _cell(value: Any, column: Document) -> str:
+    if value is None or value == "":
+        return "<none>" if column.get("type") != "date" else "<unknown>"
+    if column.get("type") == "date":
+        return age(str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def age(stamp: str) -> str:
+    """Time since an RFC 3339 stamp, as kubectl shows it; text that is no stamp stays as it is."""
+    try:
+        then = datetime.fromisoformat(stamp)
+    except ValueError:
+        return stamp
+    return duration((datetime.now(UTC) - then).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """kubectl's HumanDuration, shortened: two units at most."""
+    total = max(0, int(seconds))
+    if total < 120:
+        return f"{total}s"
+    if total < 600:
+        return f"{total // 60}m" + (f"{total % 60}s" if total % 60 else "")
+    if total < 3 * 3600:
+        return f"{total // 60}m"
+    if total < 8 * 3600:
+        return f"{total // 3600}h" + (f"{total % 3600 // 60}m" if total % 3600 // 60 else "")
+    if total < 48 * 3600:
+        return f"{total // 3600}h"
+    return f"{total // 86400}d"
+
+
+def names(items: list[Document], singular: str) -> None:
+    """`-o name`: one `<singular>.<group>/<name>` a line."""
+    for item in items:
+        out(f"{singular}.skerry.dev/{item['metadata']['name']}")
