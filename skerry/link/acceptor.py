@@ -1,44 +1,237 @@
-"""The agent's end of the tunnel. Signatures first; filled in next."""
+"""The agent's end of the tunnel: takes streams for one member and runs a handler for each.
+
+ACK at once for what is not a small exchange (a body that follows, or an answer without end), otherwise only when no
+answer is ready in 50 ms: a small call is two messages.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from skerry.bus import Connection
+from skerry import subjects
+from skerry.errors import StatusError
+from skerry.link.contract import OpenRequest, StreamReset
+from skerry.link.lane import Incoming, Interest, Lane, Wire
+from skerry.link.pair import Pair
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream
+from skerry.tunnel import frames
+from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
+from skerry.tunnel.frames import END, Frame, Open, Type
+from skerry.tunnel.peer import Peer
+from skerry.tunnel.seen import Seen
+from skerry.tunnel.stream import Core
+from skerry.tunnel.window import Budget, Window
+
+Handler = Callable[[Stream], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
 
 
-class Acceptor:
+class AcceptorLane(Lane):
+    """One connection of the agent. Numbers are the proxies', so a proxy and a number name a stream."""
+
+    def __init__(
+        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, member: str, handler: Handler
+    ) -> None:
+        super().__init__(wire, kind, settings, budget)
+        self.member = member
+        self.leaving = False
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._handler = handler
+        self._seen = Seen()
+        self._queue: Interest | None = None
+
+    async def start(self) -> None:
+        """The own inbox first, then the queue group: an OPEN may be followed by frames at once."""
+        await self.wire.subscribe(subjects.agent_inbox(self.member, self.id), self.on_message)
+        self._queue = await self.wire.subscribe(
+            subjects.open_any(self.member, self.kind), self.on_open, queue=subjects.AGENTS
+        )
+
+    async def leave(self) -> None:
+        """DRAIN to the proxies, then out of the queue group; what is on its way is still taken."""
+        for member, proxy in self.peers:
+            self.publish(self.address(member, proxy, "-"), frames.encode(Type.DRAIN))
+        if self._queue is not None and not self.down:
+            await self._queue.drain()
+        self.leaving = True
+
+    # -- taking ---------------------------------------------------------------------------------------------------
+
+    def on_open(self, message: Incoming) -> None:
+        """An OPEN on the queue subject; the head names the proxy and the stream."""
+        try:
+            frame = frames.decode(message.data)
+        except ProtocolError:
+            self.strays += 1
+            return
+        if frame.type is Type.OPEN:
+            self._open(frame)
+        else:
+            self.strays += 1
+
+    def _open(self, frame: Frame) -> None:
+        head: Open = frame.head
+        now = self.loop.time()
+        if not self._seen.first(head.proxy, head.number, now):
+            self._reject(head, RejectCode.DUPLICATE, "this stream was opened before")
+            return
+        if self.leaving:
+            self._reject(head, RejectCode.GOAWAY, "its agent is leaving")
+            return
+        if len(self.streams) >= self.settings.streams:
+            self._reject(head, RejectCode.LIMIT, f"its agent has {self.settings.streams} streams open")
+            return
+        core = self._core(head, frame)
+        if core is None:
+            self._reject(head, RejectCode.LIMIT, f"its agent has all of its {self.budget.total >> 20} MiB granted")
+            return
+        self._take(head, frame, core, now)
+
+    def _core(self, head: Open, frame: Frame) -> Core | None:
+        window = Window(self.budget, bulk=head.bulk)
+        ended = bool(frame.flags & END)
+        if not window.open(len(frame.body), more=not ended):
+            return None
+        core = Core(window, initiator=False, long_running=head.long_running)
+        core.in_end, core.credit = ended, head.window
+        core.consumed(len(frame.body), self.loop.time())
+        return core
+
+    def _take(self, head: Open, frame: Frame, core: Core, now: float) -> None:
+        request = _request(head, frame)
+        stream = Stream(self, core, self.member, head.number, request)
+        self.join(stream, head.proxy, now)
+        self.streams[head.proxy, head.number] = stream
+        self.empty.clear()
+        if head.long_running or not core.in_end:
+            stream.ack()
+        else:
+            stream.ack_later(self.settings.ack_delay_s)
+        stream.task = task = self.loop.create_task(self._serve(stream))
+        self.tasks.add(task)
+        task.add_done_callback(partial(self._served, stream))
+
+    def _served(self, stream: Stream, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step has cleaned nothing up."""
+        stream.close()
+        self.tasks.discard(task)
+
+    async def _serve(self, stream: Stream) -> None:
+        """The guard: a bug resets this stream only."""
+        try:
+            await self._handler(stream)
+            stream.reset(ResetCode.UPSTREAM, "the agent ended the exchange early")
+        except StreamReset as e:
+            stream.reset(e.code, e.message)
+        except Exception:  # noqa: BLE001 - the guard; logged with its traceback
+            _log.exception("stream failed", extra={"stream": stream.request.id})
+            stream.reset(ResetCode.UPSTREAM, "internal error in the agent; its log has it")
+
+    def _reject(self, head: Open, code: RejectCode, message: str) -> None:
+        self.publish(self.address(self.member, head.proxy, head.number), frames.reject(code, message))
+
+    # -- what Lane asks -------------------------------------------------------------------------------------------
+
+    def key(self, member: str, remote: str, number: str) -> tuple[str, str]:
+        """A proxy and a number."""
+        return remote, number
+
+    def address(self, member: str, remote: str, number: str) -> str:
+        """`up.<m>.s.<proxy>.<us>.<number>`"""
+        return subjects.to_proxy(member, remote, self.id, number)
+
+    def claim(self, stream: Stream, sender: str, now: float) -> bool:
+        """The proxy that opened a stream keeps it."""
+        return False
+
+    def unknown(self, member: str, sender: str, number: str, frame: Frame, size: int) -> None:
+        """An OPEN that is addressed to us, or a late frame."""
+        if frame.type is Type.OPEN and (frame.head.proxy, frame.head.number) == (sender, number):
+            self._open(frame)
+        else:
+            self.strays += 1
+
+    def unheard(self, member: str, number: str) -> None:
+        """Agents open nothing."""
+
+    def heard(self, member: str, remote: str, peer: Peer, now: float) -> None:
+        """Agents keep no table."""
+
+    def forget(self, member: str, remote: str) -> None:
+        """Nothing is left between us and that proxy."""
+        self.peers.pop((member, remote), None)
+
+    def stray(self, member: str, size: int, *, excusable: bool = True) -> None:
+        """Only proxies can publish to us: strays are late, or a bug; SYNC repairs them."""
+        self.strays += 1
+
+
+class Acceptor(Pair[AcceptorLane]):
     """Takes streams for one member over one pair of connections (one epoch).
 
     `handler(stream)` runs as one task per stream under a guard: an exception RESETs that stream only (UPSTREAM,
-    logged), its return closes the stream. When the other side resets, the task is cancelled.
+    logged), its return closes the stream. When the other side resets or is lost, the task is cancelled: clean up
+    (close the upstream socket) in `finally`.
     """
 
     def __init__(
-        self,
-        interactive: Connection,
-        bulk: Connection,
-        member: str,
-        handler: Callable[[Stream], Awaitable[None]],
-        settings: LinkSettings = LinkSettings(budget=32 << 20),
+        self, interactive: Wire, bulk: Wire, member: str, handler: Handler, settings: LinkSettings | None = None
     ) -> None:
-        raise NotImplementedError
+        settings = settings or LinkSettings(budget=32 << 20)
+        budget = Budget(settings.budget)
+        lanes = [
+            AcceptorLane(wire, kind, settings, budget, member, handler)
+            for wire, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
+        ]
+        super().__init__(lanes[0], lanes[1], settings)
+        self._started = False
 
     async def start(self) -> None:
-        """Subscribe to the own inbox first, then join the queue group; returns behind the barrier."""
-        raise NotImplementedError
+        """Subscribe; returns when the server knows. Idempotent; `run` does it too."""
+        if not self._started:
+            self._started = True
+            for lane in self.lanes:
+                await lane.start()
 
     async def run(self) -> str:
         """`start`, timers and writers; returns the reason when a connection is lost, after all streams were reset."""
-        raise NotImplementedError
-
-    @property
-    def live(self) -> int:
-        """Streams that are open now."""
-        raise NotImplementedError
+        try:
+            try:
+                await self.start()
+            except StatusError as e:
+                await self.abandon()
+                return e.message
+            return await super().run()
+        finally:
+            tasks = [task for lane in self.lanes for task in lane.tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def drain(self, grace_s: float) -> None:
         """DRAIN to the proxies, leave the queue group, finish within the grace, RESET(GOAWAY) the rest."""
-        raise NotImplementedError
+        self.draining = True
+        for lane in self.lanes:
+            await lane.leave()
+        await self.finish(grace_s)
+
+
+def _request(head: Open, frame: Frame) -> OpenRequest:
+    return OpenRequest(
+        id=head.id,
+        assertion=head.assertion,
+        method=head.method,
+        target=head.target,
+        headers=list(head.headers),
+        class_="bulk" if head.bulk else "interactive",
+        long_running=head.long_running,
+        deadline_s=head.deadline_ms / 1000,
+        body=frame.body,
+        end=bool(frame.flags & END),
+        traceparent=head.traceparent,
+    )

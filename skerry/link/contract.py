@@ -80,10 +80,7 @@ class AgentAway(ServiceUnavailable):
 class OutcomeUnknown(GatewayTimeout):
     """504: sent, and no answer came in time or the tunnel broke before the head. A mutation may have happened."""
 
-    def __init__(self, member: str, why: str) -> None:
-        super().__init__(
-            f"cluster {member}: {why}; outcome unknown: check the object before repeating a change",
-            kind="clusters",
-            name=member,
-        )
+    def __init__(self, member: str, why: str, *, mutation: bool = True) -> None:
+        advice = "outcome unknown: check the object before repeating the change" if mutation else "nothing was changed"
+        super().__init__(f"cluster {member}: {why}; {advice}", kind="clusters", name=member)
         self.member = member

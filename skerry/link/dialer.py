@@ -1,56 +1,390 @@
-"""The proxy's end of the tunnel. Signatures first; filled in next."""
+"""The proxy's end of the tunnel: finds an agent, opens streams, and cuts off members that flood.
+
+Finding an agent: an OPEN goes to an agent that was heard from in the last 3 s, else to the queue subject of the
+member's agents. "No responders" is a shortcut, timers decide: without ACK in 1 s the agent is unknown again and is sent
+RESET(CANCEL); a GET is repeated once elsewhere, then 503; a mutation is 504, outcome unknown. A refusal that is safe to
+repeat is repeated once, whatever the method: nothing was executed.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 
-from skerry.bus import Connection
-from skerry.link.contract import OpenRequest
+from skerry import subjects
+from skerry.errors import RequestHeaderFieldsTooLarge, ServiceUnavailable, StatusError, TooManyRequests
+from skerry.link.contract import AgentAway, OpenRequest, OutcomeUnknown, StreamReset
+from skerry.link.lane import Interest, Lane, Wire
+from skerry.link.pair import Pair
 from skerry.link.settings import LinkSettings
-from skerry.link.stream import Stream
-from skerry.tunnel.codes import ResetCode
+from skerry.link.stream import Stream, Verdict
+from skerry.tunnel.agents import Agents
+from skerry.tunnel.codes import RejectCode, ResetCode, TooLarge
+from skerry.tunnel.frames import Frame, Open, Type
+from skerry.tunnel.peer import Peer, Standing
+from skerry.tunnel.stream import Core
+from skerry.tunnel.window import Budget, Window
+
+UNACKED = 2 << 20
+"""Inline bytes on their way to one agent that it has not acknowledged; beyond it bodies wait for the ACK."""
+_ATTEMPTS = 8
+
+_log = logging.getLogger(__name__)
 
 
-class Dialer:
+class _Member:
+    """A member in use on one lane: our interest in its frames, its agents and its standing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: LinkSettings) -> None:
+        now = loop.time()
+        self.ready: asyncio.Future[Interest] = loop.create_future()
+        self.agents = Agents(settings.heard_s)
+        self.standing = Standing(settings.flood, now)
+        self.streams = 0
+        self.used = now
+        self.unacked: dict[str, int] = {}
+
+
+class DialerLane(Lane):
+    """One connection of the proxy. Stream numbers are its own, so a member and a number name a stream."""
+
+    def __init__(
+        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, on_flood: Callable[[str], None]
+    ) -> None:
+        super().__init__(wire, kind, settings, budget)
+        self._members: dict[str, _Member] = {}
+        self._cut: dict[str, float] = {}
+        self._on_flood = on_flood
+        self._numbers = 0
+
+    # -- opening --------------------------------------------------------------------------------------------------
+
+    async def open(self, member: str, request: OpenRequest) -> Stream:
+        """See Dialer.open."""
+        await self._listen(member)
+        avoid: frozenset[str] = frozenset()
+        repeated = False
+        for _ in range(_ATTEMPTS):
+            stream, agent, verdict = await self._attempt(member, request, avoid)
+            if verdict is Verdict.TAKEN:
+                return await self._with_rest(stream)
+            again = verdict is Verdict.UNHEARD if agent else False
+            if not again and not repeated:
+                again = repeated = _repeatable(verdict, request, stream)
+            if not again:
+                raise _failure(verdict, member, request, stream)
+            avoid |= {agent or stream.peer} - {""}
+        raise AgentAway(member, "none of its known agents answers")
+
+    async def _attempt(self, member: str, request: OpenRequest, avoid: frozenset[str]) -> tuple[Stream, str, Verdict]:
+        state = self._members.get(member)
+        if self.down:
+            raise _no_bus(self.down)
+        if state is None:
+            raise _cut_off(member)
+        now = self.loop.time()
+        agent = state.agents.pick(now, repeatable=request.repeatable, avoid=avoid) or ""
+        inline = len(request.body)
+        if inline > self.inline or state.unacked.get(agent, 0) + inline > UNACKED:
+            inline = 0
+        stream = self._send_open(member, state, agent, request, inline)
+        state.unacked[agent] = state.unacked.get(agent, 0) + inline
+        verdict = Verdict.BROKEN
+        try:
+            verdict = await stream.verdict(self.settings.ack_s)
+        finally:
+            state.unacked[agent] -= inline
+            if verdict is not Verdict.TAKEN:
+                stream.close()
+        _learn(state.agents, stream, agent, verdict, self.loop.time())
+        return stream, agent, verdict
+
+    def _send_open(self, member: str, state: _Member, agent: str, request: OpenRequest, inline: int) -> Stream:
+        peer = self.peers.get((member, agent))
+        window = Window(self.budget, bulk=self.kind == subjects.BULK)
+        if not window.open(rate=peer.rate if peer else None):
+            raise TooManyRequests(
+                f"this proxy has {self.budget.total >> 20} MiB granted to streams and not yet written: try again later"
+            )
+        core = Core(window, initiator=True, long_running=request.long_running)
+        self._numbers += 1
+        number = f"{self._numbers:x}"
+        body = request.body if inline else b""
+        try:
+            frame = core.open(
+                _head(self.id, number, self.kind, request, window.granted),
+                body,
+                end=request.end and len(body) == len(request.body),
+            )
+        except TooLarge as e:
+            window.close()
+            raise RequestHeaderFieldsTooLarge(f"the request's head is too large for the tunnel: {e}") from e
+        stream = Stream(self, core, member, number, request)
+        self.streams[member, number] = stream
+        self.empty.clear()
+        state.streams += 1
+        if agent:
+            self.join(stream, agent, self.loop.time())
+        subject = stream.subject or subjects.open_any(member, self.kind)
+        self.publish(subject, frame, subjects.to_proxy(member, self.id, "-", number))
+        return stream
+
+    async def _with_rest(self, stream: Stream) -> Stream:
+        """Sends a body that could not travel inline, now that the agent took the stream. `response` tells a reset."""
+        request = stream.request
+        if stream.core.sent == len(request.body):
+            return stream
+        try:
+            with suppress(StreamReset):
+                await stream.send(request.body)
+                if request.end:
+                    await stream.send_end()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    async def _listen(self, member: str) -> None:
+        now = self.loop.time()
+        if self._cut.get(member, now) > now:
+            raise _cut_off(member)
+        state = self._members.get(member)
+        if state is None:
+            self._cut.pop(member, None)
+            state = self._members[subjects.member(member)] = _Member(self.loop, self.settings)
+            await self._subscribe(member, state)
+        elif not state.ready.done():
+            await asyncio.shield(state.ready)
+        state.used = now
+
+    async def _subscribe(self, member: str, state: _Member) -> None:
+        try:
+            interest = await self.wire.subscribe(subjects.proxy_inbox(member, self.id), self.on_message)
+        except BaseException as e:
+            self._members.pop(member, None)
+            error = _no_bus(self.down or "it is being lost")
+            state.ready.set_exception(error)
+            state.ready.exception()
+            if isinstance(e, StatusError):
+                raise error from e
+            raise
+        state.ready.set_result(interest)
+        if self._members.get(member) is not state:
+            interest.unsubscribe()
+
+    # -- what Lane asks -------------------------------------------------------------------------------------------
+
+    def key(self, member: str, remote: str, number: str) -> tuple[str, str]:
+        """A member and a number."""
+        return member, number
+
+    def address(self, member: str, remote: str, number: str) -> str:
+        """`down.<m>.a.<agent>.<us>.<number>`"""
+        return subjects.to_agent(member, remote, self.id, number)
+
+    def claim(self, stream: Stream, sender: str, now: float) -> bool:
+        """The first to answer an OPEN on the queue subject has it."""
+        return not stream.peer and self.join(stream, sender, now)
+
+    def unknown(self, member: str, sender: str, number: str, frame: Frame, size: int) -> None:
+        """Late frames are excused within what the ended streams left; a late ACK or RESP is told to stop."""
+        issued = len(number) <= 16 and _issued(number, self._numbers)
+        self.stray(member, size, excusable=issued)
+        late = frame.type is Type.ACK or frame.type is Type.RESP
+        if late and issued and not self._ends(frame):
+            self.publish(self.address(member, sender, number), self.reset_frame(ResetCode.CANCEL, "too late"))
+
+    @staticmethod
+    def _ends(frame: Frame) -> bool:
+        return bool(frame.flags & 1) or (frame.type is Type.ACK and frame.head is not None)
+
+    def unheard(self, member: str, number: str) -> None:
+        """Nobody got this OPEN."""
+        stream = self.streams.get((member, number))
+        if stream is not None:
+            stream.unheard()
+
+    def heard(self, member: str, remote: str, peer: Peer, now: float) -> None:
+        """Feeds the table of agents."""
+        state = self._members.get(member)
+        if state is not None:
+            if peer.draining:
+                state.agents.leaving(remote)
+            else:
+                state.agents.heard(remote, now)
+
+    def forget(self, member: str, remote: str) -> None:
+        """Nothing is left between us and that agent."""
+        self.peers.pop((member, remote), None)
+        state = self._members.get(member)
+        if state is not None:
+            state.agents.forget(remote)
+
+    def release(self, stream: Stream) -> None:
+        """What the stream leaves on its way is excused."""
+        super().release(stream)
+        state = self._members.get(stream.member)
+        if state is not None:
+            window = stream.core.window
+            state.standing.ended(window.granted - window.received)
+            state.streams -= 1
+            state.used = self.loop.time()
+
+    def stray(self, member: str, size: int, *, excusable: bool = True) -> None:
+        """Counted per member; a flood cuts the member off, alone."""
+        self.strays += 1
+        state = self._members.get(member)
+        if state is not None and state.standing.stray(size, self.loop.time(), excusable=excusable):
+            self._on_flood(member)
+
+    # -- members --------------------------------------------------------------------------------------------------
+
+    def cut(self, member: str) -> None:
+        """Stop listening to a member that floods; its streams are reset."""
+        self._cut[member] = self.loop.time() + self.settings.flood_s
+        self._leave(member)
+        self.reset_member(member, ResetCode.LIMIT, "the cluster's agent sent frames that belong to nothing")
+
+    def reset_member(self, member: str, code: ResetCode, message: str) -> int:
+        """RESET all streams of a member."""
+        return self.reset_all(code, message, [s for s in self.streams.values() if s.member == member])
+
+    def tick(self, now: float, factor: float) -> None:
+        """Members that are not in use are left."""
+        super().tick(now, factor)
+        for member, state in list(self._members.items()):
+            if not state.streams and state.ready.done() and now - state.used > self.settings.idle_s:
+                self._leave(member)
+
+    def _leave(self, member: str) -> None:
+        state = self._members.pop(member, None)
+        if state is not None and state.ready.done() and state.ready.exception() is None:
+            state.ready.result().unsubscribe()
+
+
+class Dialer(Pair[DialerLane]):
     """Opens streams to members over one pair of connections (one epoch).
 
-    When either connection is lost (`await dialer.run()` returns), every stream is RESET(PEER_LOST) at once; the
-    caller makes new connections and a new Dialer. `on_flood(member)` asks for quarantine of a flooding member.
-    Use: `async with TaskGroup() as tg: dialer = Dialer(i, b); tg.create_task(dialer.run())`.
+    When either connection is lost, `await dialer.run()` returns the reason; every stream was RESET(PEER_LOST) at once
+    and both connections are aborted: the caller makes new ones and a new Dialer. `on_flood(member)` asks for
+    quarantine of a flooding member, which is cut off here for a minute.
     """
 
     def __init__(
         self,
-        interactive: Connection,
-        bulk: Connection,
-        settings: LinkSettings = LinkSettings(),
+        interactive: Wire,
+        bulk: Wire,
+        settings: LinkSettings | None = None,
         *,
         on_flood: Callable[[str], None] | None = None,
     ) -> None:
-        raise NotImplementedError
-
-    async def run(self) -> str:
-        """Timers and the writers; returns the reason when a connection is lost. Cancel it to stop (streams: PEER_LOST)."""
-        raise NotImplementedError
+        settings = settings or LinkSettings()
+        budget = Budget(settings.budget)
+        self._asks_quarantine = on_flood
+        lanes = [
+            DialerLane(wire, kind, settings, budget, self._flooded)
+            for wire, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
+        ]
+        super().__init__(lanes[0], lanes[1], settings)
 
     async def open(self, member: str, request: OpenRequest) -> Stream:
         """A stream that an agent of `member` took (ACK or RESP).
 
-        Raises AgentAway (nothing was executed), OutcomeUnknown (a mutation, no ACK), TooManyRequests (a limit, which
-        one), ServiceUnavailable (draining, or this connection is lost: nothing was sent),
-        RequestHeaderFieldsTooLarge.
+        Raises AgentAway (nothing was executed), OutcomeUnknown (a mutation without ACK), TooManyRequests (a limit,
+        which one), ServiceUnavailable (draining, or the connection is lost: nothing was sent), BadRequest (not a
+        member's name), RequestHeaderFieldsTooLarge.
         """
-        raise NotImplementedError
-
-    @property
-    def live(self) -> int:
-        """Streams that are open now."""
-        raise NotImplementedError
+        lane = self.lanes[0 if request.class_ == "interactive" else 1]
+        if self.draining:
+            raise ServiceUnavailable("this proxy is leaving; nothing was sent: repeat the request")
+        if lane.down:
+            raise _no_bus(lane.down)
+        if len(lane.streams) >= self.settings.streams:
+            raise TooManyRequests(
+                f"this proxy has {self.settings.streams} {request.class_} streams open: try again later"
+            )
+        return await lane.open(member, request)
 
     def reset_member(self, member: str, code: ResetCode, message: str = "") -> int:
         """RESET all streams of a member (removed, revoked); returns how many."""
-        raise NotImplementedError
+        return sum(lane.reset_member(member, code, message) for lane in self.lanes)
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new streams, let the live ones finish within the grace, RESET(GOAWAY) the rest."""
-        raise NotImplementedError
+        self.draining = True
+        await self.finish(grace_s)
+
+    def _flooded(self, member: str) -> None:
+        for lane in self.lanes:
+            lane.cut(member)
+        _log.warning("member cut off: it floods the tunnel", extra={"member": member})
+        if self._asks_quarantine is not None:
+            self._asks_quarantine(member)
+
+
+def _head(proxy: str, number: str, kind: str, request: OpenRequest, window: int) -> Open:
+    return Open(
+        proxy=proxy,
+        number=number,
+        id=request.id,
+        assertion=request.assertion,
+        method=request.method,
+        target=request.target,
+        headers=tuple(request.headers),
+        bulk=kind == subjects.BULK,
+        long_running=request.long_running,
+        deadline_ms=int(request.deadline_s * 1000),
+        window=window,
+        traceparent=request.traceparent,
+    )
+
+
+def _learn(agents: Agents, stream: Stream, agent: str, verdict: Verdict, now: float) -> None:
+    """What the fate of an OPEN says about the agent."""
+    if verdict is Verdict.TAKEN:
+        agents.heard(stream.peer, now)
+    elif verdict is not Verdict.REFUSED:
+        agents.drop(agent)
+    elif stream.refusal is not None and stream.refusal.code is RejectCode.GOAWAY:
+        agents.leaving(stream.peer)
+
+
+def _issued(number: str, last: int) -> bool:
+    try:
+        return 0 < int(number, 16) <= last
+    except ValueError:
+        return False
+
+
+def _repeatable(verdict: Verdict, request: OpenRequest, stream: Stream) -> bool:
+    """Whether another agent may be asked after the first attempt."""
+    if verdict is Verdict.REFUSED:
+        return stream.refusal is not None and stream.refusal.safe
+    return request.repeatable and verdict in (Verdict.SILENT, Verdict.BROKEN)
+
+
+def _failure(verdict: Verdict, member: str, request: OpenRequest, stream: Stream) -> StatusError:
+    if verdict is Verdict.UNHEARD:
+        return AgentAway(member)
+    if verdict is Verdict.REFUSED and stream.refusal is not None:
+        if stream.refusal.code is RejectCode.LIMIT:
+            return TooManyRequests(f"cluster {member}: {stream.refusal.message}")
+        return AgentAway(member, stream.refusal.message or "its agent is leaving")
+    why = "its agent did not answer in time" if verdict is Verdict.SILENT else "the connection to its agent broke"
+    return AgentAway(member, why) if request.repeatable else OutcomeUnknown(member, why)
+
+
+def _no_bus(reason: str) -> StatusError:
+    return ServiceUnavailable(
+        f"this proxy has no connection to the bus ({reason}); nothing was sent: repeat the request"
+    )
+
+
+def _cut_off(member: str) -> StatusError:
+    return ServiceUnavailable(
+        f"cluster {member} is cut off for a minute: its agent sent frames that belong to nothing; nothing was executed",
+        kind="clusters",
+        name=member,
+    )

@@ -1,9 +1,38 @@
-"""One stream as the relays see it. Signatures first; filled in next."""
+"""One stream as the relays see it: the shell around `skerry.tunnel.stream.Core`.
+
+No task and no queue per message: frames are delivered inline by the connection's reader, and what `send` could not
+publish at once is published by whoever brings the credit (the reader) or the room (the lane's writer).
+"""
 
 from __future__ import annotations
 
-from skerry.link.contract import Answer, Headers, OpenRequest
-from skerry.tunnel.codes import ResetCode
+import asyncio
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from skerry.errors import StatusError
+from skerry.link.contract import AgentAway, Answer, AnswerComplete, Headers, OpenRequest, OutcomeUnknown, StreamReset
+from skerry.tunnel.codes import ResetCode, TooLarge
+from skerry.tunnel.frames import Frame, Resp
+from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
+
+if TYPE_CHECKING:
+    from skerry.link.lane import Lane
+
+_WORTHWHILE = 16 << 10
+"""Credit below this is not used for a piece of something larger (silly windows); receivers always grant more."""
+
+
+class Verdict(Enum):
+    """What became of an OPEN."""
+
+    TAKEN = auto()
+    REFUSED = auto()
+    UNHEARD = auto()
+    """No responders: nobody got it."""
+    SILENT = auto()
+    """No ACK in time."""
+    BROKEN = auto()
 
 
 class Stream:
@@ -12,20 +41,81 @@ class Stream:
     Every user ends with `close()` (or `with stream:`), whatever happened.
     """
 
-    request: OpenRequest
-    member: str
-    peer: str
-    """Connection id of the other process."""
-    number: str
-    """The stream's name in subjects."""
+    def __init__(self, lane: Lane, core: Core, member: str, number: str, request: OpenRequest) -> None:
+        self.request = request
+        self.member = member
+        self.number = number
+        """The stream's name in subjects."""
+        self.peer = ""
+        """Connection id of the other process; empty until it is known."""
+        self.core = core
+        self.subject = ""
+        self.refusal: Refused | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._lane = lane
+        self._deadline = lane.loop.time() + request.deadline_s
+        self._chunks: list[bytes] = []
+        self._answer: Answer | None = None
+        self._unheard = False
+        self._error: StreamReset | None = None
+        self._out: memoryview | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._over: asyncio.Event | None = None
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._released = False
+
+    # -- proxy side -----------------------------------------------------------------------------------------------
+
+    async def verdict(self, ack_s: float) -> Verdict:
+        """What became of the OPEN within `ack_s` seconds."""
+        timer = self._lane.loop.call_later(ack_s, self._wake)
+        try:
+            while True:
+                if self.core.taken:
+                    return Verdict.TAKEN
+                if self.refusal is not None:
+                    return Verdict.REFUSED
+                if self._error is not None:
+                    return Verdict.BROKEN
+                if self._unheard:
+                    return Verdict.UNHEARD
+                if self._lane.loop.time() >= timer.when():
+                    return Verdict.SILENT
+                await self._wait()
+        finally:
+            timer.cancel()
 
     async def response(self) -> Answer:
         """Proxy side: the head. Its inline body counts as taken.
 
-        Raises OutcomeUnknown (deadline, or broken before the head; for a repeatable request the text says that
-        nothing was changed), StreamReset (LIMIT, UPSTREAM, REVOKED, GOAWAY … sent by the agent before the head).
+        Raises OutcomeUnknown (deadline; or broken before the head of a mutation), AgentAway (broken before the head
+        of a repeatable request), StreamReset (LIMIT, UPSTREAM, REVOKED, GOAWAY, CANCEL before the head).
         """
-        raise NotImplementedError
+        if self._answer is None and self._error is None:
+            await self._until_answered()
+        if self._answer is not None:
+            return self._answer
+        error = self._error or StreamReset(ResetCode.CANCEL, "the stream is over", local=True)
+        raise self._before_head(error) from error
+
+    async def _until_answered(self) -> None:
+        try:
+            async with asyncio.timeout_at(None if self.request.long_running else self._deadline):
+                while self._answer is None and self._error is None:
+                    await self._wait()
+        except TimeoutError as e:
+            self.reset(ResetCode.CANCEL, "no answer in time")
+            why = f"no answer within {self.request.deadline_s:.0f} s"
+            raise OutcomeUnknown(self.member, why, mutation=not self.request.repeatable) from e
+
+    def _before_head(self, error: StreamReset) -> StatusError | StreamReset:
+        if error.code not in (ResetCode.PEER_LOST, ResetCode.GAP):
+            return error
+        why = f"the connection to its agent broke before the answer ({error.message or error.code})"
+        return AgentAway(self.member, why) if self.request.repeatable else OutcomeUnknown(self.member, why)
+
+    # -- agent side -----------------------------------------------------------------------------------------------
 
     async def respond(
         self,
@@ -38,47 +128,261 @@ class Stream:
         reason: bytes = b"",
     ) -> None:
         """Agent side: the head, once. A small answer with `end=True` is one message; the rest of a larger one
-        follows under credit. After `end` a rest of the request body is discarded. Raises StreamReset."""
-        raise NotImplementedError
+        follows under credit. After `end` a rest of the request body is discarded. Raises StreamReset; a head that
+        does not fit a frame (64 KiB) resets the stream with UPSTREAM."""
+        if self._lane.behind:
+            await self._lane.writable()
+        self._check()
+        n = min(len(body), self.core.room, self._lane.inline)
+        head = Resp(status=status, reason=reason, headers=tuple(headers), length=length)
+        try:
+            frame = self.core.respond(head, body[:n], end=end and n == len(body))
+        except TooLarge as e:
+            self.reset(ResetCode.UPSTREAM, f"the response's head is too large: {e}")
+            raise StreamReset(ResetCode.UPSTREAM, "the response's head is too large", local=True) from e
+        self._cancel_ack()
+        self._publish(frame)
+        if n < len(body):
+            await self.send(body[n:])
+            if end:
+                await self.send_end()
 
-    async def send(self, data: bytes) -> None:
+    def ack(self) -> None:
+        """ACK, unless the answer was faster."""
+        self._ack_timer = None
+        if not self.core.answered and not self.core.finished:
+            self._publish(self.core.ack())
+
+    def ack_later(self, delay_s: float) -> None:
+        """ACK when there is no answer after `delay_s`."""
+        self._ack_timer = self._lane.loop.call_later(delay_s, self.ack)
+
+    # -- both -----------------------------------------------------------------------------------------------------
+
+    async def send(self, data: bytes | memoryview) -> None:
         """Send body (or, after 101, raw) bytes; returns when all are published within the credit of the other side.
 
         Raises StreamReset; its subclass AnswerComplete when the answer ended first.
         """
-        raise NotImplementedError
+        self._check()
+        self._out = memoryview(data)
+        self._pump()
+        if self._out is None:
+            return
+        self._writer = self._lane.loop.create_future()
+        try:
+            await self._writer
+            cut = self._out is not None
+        finally:
+            self._writer = self._out = None
+            self._lane.turns.remove(self)
+        self._check(complete=cut)
 
     async def send_end(self) -> None:
         """Half-close: nothing more follows. The other side sees the end only if it got every byte."""
-        raise NotImplementedError
+        if self._error is not None:
+            raise self._error
+        if not self.core.finished:
+            self._publish(self.core.end())
 
     async def receive(self) -> bytes:
         """The next bytes; b"" at the true end (exact total). Raises StreamReset. Call `consumed` when they are gone."""
-        raise NotImplementedError
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self.core.in_end:
+                return b""
+            if self.core.finished:
+                raise StreamReset(ResetCode.CANCEL, "the stream is over", local=True)
+            await self._wait()
+        if self._error is not None:
+            raise self._error
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        return data
 
     def consumed(self, n: int) -> None:
         """The local socket took `n` received bytes: gives credit back. Without it the other side stops."""
-        raise NotImplementedError
+        if self._error is not None:
+            return
+        frame = self.core.consumed(n, self._lane.loop.time())
+        if frame is not None:
+            self._publish(frame)
 
     def reset(self, code: ResetCode, message: str = "") -> None:
         """Abort both directions, and tell the other side. No-op on a finished stream."""
-        raise NotImplementedError
+        frame = self.core.abort(code, message)
+        if frame is None:
+            return
+        if self.subject:
+            self._lane.publish(self.subject, frame)
+        self._break(StreamReset(code, message, local=True))
 
     def close(self) -> None:
         """Free everything; an unfinished stream is reset with CANCEL. Idempotent."""
-        raise NotImplementedError
+        self.reset(ResetCode.CANCEL)
+        self._release()
+        self.core.window.close()
+        self._chunks.clear()
 
     @property
     def finished(self) -> bool:
         """Everything was exchanged, or the stream was reset."""
-        raise NotImplementedError
+        return self.core.finished
 
     async def gone(self) -> StreamReset | None:
-        """Wait for the stream's end: None when it ended well, the reset otherwise. To watch for CANCEL beside other work."""
-        raise NotImplementedError
+        """Wait for the stream's end: None when it ended well, the reset otherwise. To watch for a reset beside other work."""
+        if not self._released:
+            self._over = self._over or asyncio.Event()
+            await self._over.wait()
+        return self._error
 
     def __enter__(self) -> Stream:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    # -- called by the lane ---------------------------------------------------------------------------------------
+
+    def receive_frame(self, frame: Frame, now: float) -> None:
+        """One frame of this stream."""
+        event = self.core.receive(frame, now)
+        if event is not None:
+            self.on_event(event)
+
+    def on_event(self, event: Event) -> None:
+        """One event of the core."""
+        match event:
+            case Data(body):
+                if body:
+                    self._chunks.append(body)
+            case Writable():
+                self._pump()
+                return
+            case Answered(head, body, end):
+                self._answer = _answer(head, body, end=end)
+                self.consumed(len(body))
+                self._pump()
+            case Refused():
+                self.refusal = event
+            case Accepted():
+                self._pump()
+            case Ended():
+                pass
+            case Broken(code, message, tell, stray):
+                self._on_broken(code, message, tell=tell, stray=stray)
+                return
+        self._settle()
+        self._wake()
+
+    def unheard(self) -> None:
+        """The server says that nobody listens where the OPEN was sent."""
+        self._unheard = True
+        self._wake()
+
+    def turn(self) -> None:
+        """The lane has room for one message of this stream."""
+        self._emit()
+        if self._can_emit():
+            self._lane.wait_turn(self)
+
+    def lost(self, reason: str) -> None:
+        """Our own connection is lost: nobody can be told."""
+        if not self.core.finished:
+            self.core.lose(reason)
+            self._break(StreamReset(ResetCode.PEER_LOST, reason, local=True))
+            self._cancel_task()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _on_broken(self, code: ResetCode, message: str, *, tell: bool, stray: bool) -> None:
+        if tell and self.subject:
+            self._lane.publish(self.subject, self._lane.reset_frame(code, message))
+        self._break(StreamReset(code, message, local=tell))
+        self._cancel_task()
+        if stray:
+            self._lane.misbehaved(self)
+
+    def _cancel_task(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def _publish(self, frame: bytes) -> None:
+        self._lane.publish(self.subject, frame)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self.core.finished:
+            self._release()
+
+    def _break(self, error: StreamReset) -> None:
+        self._error = error
+        self._chunks.clear()
+        self._release()
+        self._wake()
+
+    def _release(self) -> None:
+        if self._released:
+            return
+        self._released = True
+        self._cancel_ack()
+        self._lane.release(self)
+        if self._over is not None:
+            self._over.set()
+        self._sent()
+
+    def _cancel_ack(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+
+    def _check(self, *, complete: bool = True) -> None:
+        if self._error is not None:
+            raise self._error
+        if complete and self.core.finished:
+            raise AnswerComplete(ResetCode.CANCEL, "the answer is complete; the rest of the request is not wanted")
+
+    def _pump(self) -> None:
+        while self._can_emit():
+            if self._lane.behind:
+                self._lane.wait_turn(self)
+                return
+            self._emit()
+
+    def _can_emit(self) -> bool:
+        core, out = self.core, self._out
+        return out is not None and core.taken and not core.finished and core.room >= min(len(out), _WORTHWHILE)
+
+    def _emit(self) -> None:
+        """Publish one message of what is left; the sender wakes when nothing is."""
+        if self._out is None or not self._can_emit():
+            return
+        n = min(len(self._out), self.core.room, self._lane.chunk)
+        rest = self._out[n:]
+        if n:
+            self._lane.publish(self.subject, self.core.data(self._out[:n], flush=not rest))
+        self._out = rest or None
+        if self._out is None:
+            self._sent()
+
+    def _sent(self) -> None:
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+    async def _wait(self) -> None:
+        self._reader = self._lane.loop.create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+def _answer(head: Resp, body: bytes, *, end: bool) -> Answer:
+    return Answer(
+        status=head.status, reason=head.reason, headers=list(head.headers), length=head.length, body=body, end=end
+    )

@@ -1,0 +1,293 @@
+"""One stream: the state machine of both ends. The initiator (proxy) sends OPEN, the acceptor (agent) sends RESP.
+
+Sequenced frames (OPEN, RESP, DATA, END) are numbered per direction from 0; the rest is not. The rules:
+
+    seq       expected: deliver; lower: drop (the bus repeats); higher: RESET(GAP) (the bus lost)
+    credit    absolute and monotonic, so a lost or repeated CREDIT harms nobody; an inline body counts
+    END       carries the exact total: no total, no end
+    order     RESP before DATA, nothing after END; an answer's END ends the stream, whatever the request still sends,
+              except after 101, where both directions end on their own
+    ACK       anything but a refusal that comes from the acceptor means that the stream was taken
+
+Frames that move nothing (repeats, stale credit) are tolerated in proportion to those that do; beyond that, and for
+everything that no correct peer sends, the stream is reset and `Broken.stray` asks the owner to count it.
+`receive` returns at most one event; what must be sent is returned by the methods that say so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from skerry.tunnel import frames
+from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
+from skerry.tunnel.frames import END, FLUSH, MAX_OFFSET, SEQ_MASK, Frame, Open, Reject, Reset, Resp, Sent, Type, ahead
+from skerry.tunnel.window import MAX_WINDOW, PeerRate, Window
+
+INLINE = 256 << 10
+"""Bytes that an OPEN may carry before the acceptor granted any."""
+STALL_S = 60.0
+_TOLERATED = 100
+
+
+class Accepted(NamedTuple):
+    """The acceptor took the stream (ACK)."""
+
+
+class Refused(NamedTuple):
+    """The acceptor did not take the stream; nothing was executed."""
+
+    code: RejectCode
+    safe: bool
+    message: str
+
+
+class Answered(NamedTuple):
+    """The response's head, and its inline body."""
+
+    head: Resp
+    body: bytes
+    end: bool
+
+
+class Data(NamedTuple):
+    """The next bytes."""
+
+    body: bytes
+
+
+class Ended(NamedTuple):
+    """The other direction is complete: every byte was delivered."""
+
+
+class Writable(NamedTuple):
+    """There is more credit."""
+
+
+class Broken(NamedTuple):
+    """The stream is reset. `tell`: the other side must be sent RESET(code, message). `stray`: it misbehaved."""
+
+    code: ResetCode
+    message: str
+    tell: bool = True
+    stray: bool = False
+
+
+Event = Accepted | Refused | Answered | Data | Ended | Writable | Broken
+
+
+class Core:
+    """The state of one end of one stream."""
+
+    __slots__ = (
+        "_idle", "_progress", "answered", "credit", "in_end", "in_seq", "initiator", "long_running", "out_end", "out_seq",
+        "reset", "sent", "taken", "upgraded", "window",
+    )  # fmt: skip
+
+    def __init__(self, window: Window, *, initiator: bool, long_running: bool) -> None:
+        self.window = window
+        self.initiator = initiator
+        self.long_running = long_running
+        self.in_seq = 0 if initiator else 1
+        self.out_seq = self.sent = 0
+        self.credit = INLINE if initiator else 0
+        self.in_end = self.out_end = False
+        self.taken = not initiator
+        self.answered = self.upgraded = self.reset = False
+        self._idle = self._progress = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more can happen: reset, or everything was exchanged."""
+        if self.reset:
+            return True
+        if self.upgraded:
+            return self.in_end and self.out_end
+        return self.answered and (self.in_end if self.initiator else self.out_end)
+
+    @property
+    def room(self) -> int:
+        """Bytes that may be sent now."""
+        return self.credit - self.sent
+
+    # -- sending: each returns the frame --------------------------------------------------------------------------
+
+    def open(self, head: Open, body: bytes, *, end: bool) -> bytes:
+        """OPEN, the initiator's first frame. Raises TooLarge."""
+        self._may_send(len(body))
+        frame = frames.encode(Type.OPEN, flags=END if end else 0, head=head, body=body)
+        self._advance(len(body), end=end)
+        self.credit = self.sent
+        return frame
+
+    def ack(self) -> bytes:
+        """ACK with the credit that the acceptor grants."""
+        return frames.encode(Type.ACK, offset=self.window.granted)
+
+    def respond(self, head: Resp, body: bytes, *, end: bool) -> bytes:
+        """RESP, the acceptor's first sequenced frame. Raises TooLarge."""
+        if self.initiator or self.answered:
+            raise ProtocolError("a response is sent once, by the acceptor")
+        self._may_send(len(body))
+        frame = frames.encode(Type.RESP, flags=END if end else 0, offset=self.window.granted, head=head, body=body)
+        self.answered, self.upgraded = True, head.status == 101
+        self._advance(len(body), end=end)
+        return frame
+
+    def data(self, body: bytes | memoryview, *, flush: bool = False) -> bytes:
+        """DATA, at most `room` bytes."""
+        self._may_send(len(body))
+        self._may_follow()
+        frame = frames.encode(Type.DATA, flags=FLUSH if flush else 0, seq=self.out_seq, offset=self.sent, body=body)
+        self._advance(len(body), end=False)
+        return frame
+
+    def end(self) -> bytes:
+        """END of this direction."""
+        self._may_send(0)
+        self._may_follow()
+        frame = frames.encode(Type.END, seq=self.out_seq, offset=self.sent)
+        self._advance(0, end=True)
+        return frame
+
+    def abort(self, code: ResetCode, message: str) -> bytes | None:
+        """RESET of both directions; None when the stream is finished already."""
+        if self.finished:
+            return None
+        self.reset = True
+        return frames.reset(code, message)
+
+    def consumed(self, n: int, now: float) -> bytes | None:
+        """The local socket took `n` bytes; CREDIT when it is time to announce it and somebody may use it."""
+        granted = self.window.take(n, now)
+        if granted is None or self.in_end or self.finished:
+            return None
+        return self.grant()
+
+    def grant(self) -> bytes:
+        """CREDIT with what is granted."""
+        return frames.encode(Type.CREDIT, offset=self.window.granted)
+
+    def state(self, number: str) -> Sent:
+        """This end in a SYNC."""
+        return Sent(number=number, seq=self.out_seq, offset=self.sent, credit=self.window.granted)
+
+    def bind(self, rate: PeerRate, now: float) -> None:
+        """The other end's connection is known."""
+        self.window.attach(rate, now)
+
+    # -- receiving ------------------------------------------------------------------------------------------------
+
+    def receive(self, frame: Frame, now: float) -> Event | None:
+        """The event of one frame of this stream, if it is one."""
+        if self.finished:
+            return None
+        kind = frame.type
+        if kind is Type.DATA or kind is Type.RESP or kind is Type.END:
+            distance = ahead(frame.seq, self.in_seq)
+            if distance:
+                return self._repeat() if distance < 0 else self._break(ResetCode.GAP, "frames were lost on the bus")
+            return self._sequenced(frame, now)
+        if kind is Type.CREDIT:
+            return self._credited(frame.offset)
+        if kind is Type.ACK:
+            return self._acknowledged(frame)
+        if kind is Type.RESET:
+            self.reset = True
+            head: Reset = frame.head
+            return Broken(head.code, head.message, tell=False)
+        return self._misbehaved(f"{kind.name} inside a stream")
+
+    def synced(self, other: Sent) -> Event | None:
+        """What the other end says about itself; it was sent after all that it counts."""
+        if self.finished:
+            return None
+        if ahead(other.seq, self.in_seq) > 0 or other.offset > self.window.received:
+            return self._break(ResetCode.GAP, "the last frames were lost on the bus")
+        return self._raise_credit(other.credit)
+
+    def tick(self, now: float, stall_s: float = STALL_S) -> Broken | None:
+        """Whether the local reader has stalled for too long."""
+        if self.long_running or self.upgraded or not self.window.stalled(now, stall_s):
+            return None
+        return self._break(ResetCode.LIMIT, f"the reader took nothing for {stall_s:.0f} s")
+
+    def lose(self, message: str) -> Broken:
+        """The other process is lost."""
+        return self._break(ResetCode.PEER_LOST, message)
+
+    def _sequenced(self, frame: Frame, now: float) -> Event:
+        kind, n = frame.type, len(frame.body)
+        if self.in_end or (kind is Type.RESP) != (self.initiator and not self.answered):
+            return self._misbehaved(f"{kind.name} out of turn")
+        if kind is not Type.RESP and frame.offset != self.window.received:
+            return self._misbehaved(f"{kind.name} at {frame.offset} after {self.window.received} bytes")
+        if not self.window.arrived(n, now):
+            return self._misbehaved(f"{n} bytes beyond the credit")
+        self.in_seq = (self.in_seq + 1) & SEQ_MASK
+        self._progress += 1
+        if kind is Type.DATA:
+            return Data(frame.body)
+        if kind is Type.END:
+            self.in_end = True
+            return Ended()
+        return self._answer(frame)
+
+    def _answer(self, frame: Frame) -> Answered:
+        head: Resp = frame.head
+        self.taken = self.answered = True
+        self.upgraded = head.status == 101
+        self.in_end = bool(frame.flags & END)
+        self._raise_credit(frame.offset)
+        return Answered(head, frame.body, self.in_end)
+
+    def _acknowledged(self, frame: Frame) -> Event | None:
+        refusal: Reject | None = frame.head
+        if self.taken or (refusal is not None and refusal.code is RejectCode.DUPLICATE):
+            return self._repeat()
+        if refusal is not None:
+            self.reset = True
+            return Refused(refusal.code, refusal.safe, refusal.message)
+        self.taken = True
+        self._raise_credit(frame.offset)
+        return Accepted()
+
+    def _credited(self, offset: int) -> Event | None:
+        return self._raise_credit(offset) or self._repeat()
+
+    def _raise_credit(self, offset: int) -> Writable | None:
+        """No correct peer grants more than a window beyond what was sent: what is more is not believed."""
+        credit = min(offset, self.sent + MAX_WINDOW)
+        if credit <= self.credit:
+            return None
+        self.credit = credit
+        self._progress += 1
+        return Writable()
+
+    def _repeat(self) -> Broken | None:
+        self._idle += 1
+        if self._idle > self._progress + self.out_seq + _TOLERATED:
+            return self._misbehaved("repeated frames without end")
+        return None
+
+    def _misbehaved(self, message: str) -> Broken:
+        self.reset = True
+        return Broken(ResetCode.LIMIT, message, stray=True)
+
+    def _break(self, code: ResetCode, message: str) -> Broken:
+        self.reset = True
+        return Broken(code, message)
+
+    def _may_send(self, n: int) -> None:
+        if self.finished or self.out_end:
+            raise ProtocolError("nothing can be sent after the end")
+        if n > self.room:
+            raise ProtocolError(f"{n} bytes, and credit for {self.room}")
+
+    def _may_follow(self) -> None:
+        if not self.initiator and not self.answered:
+            raise ProtocolError("the response's head comes first")
+
+    def _advance(self, n: int, *, end: bool) -> None:
+        self.out_seq = (self.out_seq + 1) & SEQ_MASK
+        self.sent = min(self.sent + n, MAX_OFFSET)
+        self.out_end = end
