@@ -20,7 +20,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     """Base of all messages."""
 
 
-class Token(Message, frozen=True, kw_only=True):
+class Token(Message, frozen=True, kw_only=True, omit_defaults=False):
     """What a join token holds. On paper: `skerry-join-` + base64url of this as JSON."""
 
     format: int = FORMAT
@@ -40,7 +40,7 @@ class Token(Message, frozen=True, kw_only=True):
     """UID of the host: a cluster that is marked as another host's member is refused before it joins."""
 
 
-class JoinRequest(Message, frozen=True, kw_only=True):
+class JoinRequest(Message, frozen=True, kw_only=True, omit_defaults=False):
     """An agent asks to join, with the public half of a key that it has stored first."""
 
     format: int = FORMAT
@@ -53,7 +53,7 @@ class JoinRequest(Message, frozen=True, kw_only=True):
     ceiling: Ceiling = Ceiling()
 
 
-class JoinAnswer(Message, frozen=True, kw_only=True):
+class JoinAnswer(Message, frozen=True, kw_only=True, omit_defaults=False):
     """What a joined agent keeps."""
 
     format: int = FORMAT
