@@ -142,8 +142,8 @@ async def _identity(upstream: Upstream, token: Token) -> str:
 
 
 async def _impersonation(upstream: Upstream) -> str:
-    headers = [(b"Impersonate-User", b"skerry:check"), (b"Impersonate-Group", b"skerry:view")]
-    extra = (b"Impersonate-Extra-skerry.dev%2fuser", b"check")
+    headers = [(b"impersonate-user", b"skerry:check"), (b"impersonate-group", b"skerry:view")]
+    extra = (b"impersonate-extra-skerry.dev%2fuser", b"check")
     answer = await upstream.call("GET", "/version", headers=[*headers, extra])
     if answer.status != 200:
         raise BadGateway(

@@ -214,7 +214,7 @@ class Controller:
 
     def _unanswered(self, error: Exception, epoch: Epoch, leaving: bool) -> None:
         if isinstance(error, Gone):
-            raise Removed(members.removal_message(self._membership, error.message)) from error
+            raise Removed(error.message) from error
         if leaving or isinstance(error, bus.ConnectionLost):
             return
         if not isinstance(error, GatewayTimeout):

@@ -19,16 +19,19 @@ from services.agent import impersonation, reviews
 from services.agent.credentials import Credential, CredentialError
 from services.agent.model import HostClock
 from services.agent.upstream import Upstream
-from skerry import http
 from skerry.api.messages import Claims
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadGateway, Forbidden, GatewayTimeout, ServiceUnavailable, StatusError
+from skerry.http.client import Body
+from skerry.http.errors import HttpError, NoAnswer, Unreachable
+from skerry.http.raw import Raw
+from skerry.http.response import Response
 from skerry.httpwire import answer as wire
 from skerry.httpwire import requestinfo
-from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
+from skerry.httpwire.head import BODILESS, RequestHead, first
 from skerry.httpwire.headers import clean_response
 from skerry.identity.assertion import Verifier
-from skerry.link import AnswerComplete, OpenRequest, ResetCode, Stream, StreamReset
+from skerry.link import AnswerComplete, OpenRequest, ResetCode, Stream
 
 log = logging.getLogger("skerry.agent")
 
@@ -69,15 +72,15 @@ class Relay:
             return
         try:
             await self._answer(stream, response)
-        except http.HttpError as e:
+        except HttpError as e:
             log.info("the API server broke an answer", extra={"stream": stream.request.id, "reason": str(e)})
             stream.reset(ResetCode.UPSTREAM, f"the member's API server broke the answer: {e}")
         finally:
-            response.abort()
+            await response.release()
 
     # The request
 
-    async def _ask(self, stream: Stream) -> http.Response | None:
+    async def _ask(self, stream: Stream) -> Response | None:
         """The upstream's response, or None when the stream was answered without it. Raises StatusError."""
         request = stream.request
         claims = self._admitted(request)
@@ -100,17 +103,17 @@ class Relay:
             return None
         return requestinfo.resolve(request.method, request.target)
 
-    async def _executed(self, stream: Stream, claims: Claims) -> http.Response:
+    async def _executed(self, stream: Stream, claims: Claims) -> Response:
         credential = await self._credential()
         response = await self._send(stream, claims, credential)
         if response.status != 401 or b"/proxy" in stream.request.target:
             return response
-        response.abort()
+        await response.release()
         if stream.request.end and await self._renewed(credential):
             response = await self._send(stream, claims, await self._credential())
             if response.status != 401:
                 return response
-            response.abort()
+            await response.release()
         raise BadGateway(
             f"the API server refused the agent's own credential ({self._upstream.origin}), not yours: "
             "the member's administrator must renew it where the agent runs"
@@ -129,41 +132,34 @@ class Relay:
             log.warning("the agent's credential cannot be renewed", extra={"reason": str(e)})
             return False
 
-    async def _send(self, stream: Stream, claims: Claims, credential: Credential) -> http.Response:
+    async def _send(self, stream: Stream, claims: Claims, credential: Credential) -> Response:
         head, body = self._request(stream, claims, credential)
         try:
-            if stream.request.long_running:
-                return await self._upstream.send(credential, head, body, None)
-            return await self._upstream.send(credential, head, body, stream.request.deadline_s + HEAD_MARGIN_S)
-        except http.Unreachable as e:
+            limit_s = 0.0 if stream.request.long_running else stream.request.deadline_s + HEAD_MARGIN_S
+            return await self._upstream.send(credential, head, body, limit_s)
+        except Unreachable as e:
             raise BadGateway(
                 f"the member's API server cannot be reached by its agent: {e}; nothing was executed"
             ) from e
-        except http.NoAnswer as e:
+        except NoAnswer as e:
             raise GatewayTimeout(f"the member's API server did not answer in time: {e}; outcome unknown") from e
-        except http.HttpError as e:
+        except HttpError as e:
             raise BadGateway(f"the member's API server did not answer as it must: {e}; outcome unknown") from e
 
-    def _request(self, stream: Stream, claims: Claims, credential: Credential) -> tuple[RequestHead, http.Body]:
+    def _request(self, stream: Stream, claims: Claims, credential: Credential) -> tuple[RequestHead, Body]:
         request = stream.request
         upgrade = first(request.headers, b"upgrade")
         headers = impersonation.headers(
             request.headers, impersonation.identity(claims), credential.authorization, request.id
         )
-        body, length = _body(stream, upgrade)
         head = RequestHead(
-            method=request.method,
-            target=self._upstream.target(request.target),
-            headers=headers,
-            upgrade=upgrade,
-            content_length=length,
-            chunked=body is not None and length is None,
+            method=request.method, target=self._upstream.target(request.target), headers=headers, upgrade=upgrade
         )
-        return head, body
+        return head, None if upgrade is not None else _body(stream)
 
     # Reviews, which a ceiling changes
 
-    async def _review(self, stream: Stream, claims: Claims, info: requestinfo.RequestInfo) -> http.Response | None:
+    async def _review(self, stream: Stream, claims: Claims, info: requestinfo.RequestInfo) -> Response | None:
         if info.resource == "selfsubjectaccessreviews":
             refused = await reviews.access(stream, self._ceiling)
             if refused is not None:
@@ -175,49 +171,37 @@ class Relay:
         try:
             await _whole(stream, 201, await reviews.rules(response, self._ceiling))
         finally:
-            response.abort()
+            await response.release()
         return None
 
     # The answer
 
-    async def _answer(self, stream: Stream, response: http.Response) -> None:
+    async def _answer(self, stream: Stream, response: Response) -> None:
         headers = clean_response(response.headers)
         if response.raw is not None:
-            await self._switched(stream, response, headers)
+            await stream.respond(101, headers, reason=response.head.reason)
+            await _both_ways(stream, response.raw)
             return
         bodiless = stream.request.method == b"HEAD" or response.status in BODILESS
         if bodiless:
-            await stream.respond(response.status, headers, length=response.length, end=True, reason=response.reason)
-            await response.release()
+            await stream.respond(
+                response.status, headers, length=response.length, end=True, reason=response.head.reason
+            )
             return
         body, end = await _beginning(stream, response)
         await stream.respond(
-            response.status, headers, length=response.length, body=body, end=end, reason=response.reason
+            response.status, headers, length=response.length, body=body, end=end, reason=response.head.reason
         )
         if not end:
             while data := await response.read():
                 await stream.send(data)
             await stream.send_end()
-        await response.release()
-
-    async def _switched(self, stream: Stream, response: http.Response, headers: Headers) -> None:
-        raw = response.raw
-        if raw is None:
-            return
-        await stream.respond(101, headers, reason=response.reason)
-        await _both_ways(stream, raw)
 
 
-def _body(stream: Stream, upgrade: bytes | None) -> tuple[http.Body, int | None]:
-    """What follows the request head, and its length if it is known (None with a body: chunked)."""
+def _body(stream: Stream) -> Body:
+    """What follows the request head: the inline body with its length, or the rest as it comes, chunked."""
     request = stream.request
-    if upgrade is not None:
-        return None, None
-    if request.end:
-        if request.body or request.method in (b"POST", b"PUT", b"PATCH"):
-            return request.body, len(request.body)
-        return None, None
-    return _streamed(stream), None
+    return (request.body or None) if request.end else _streamed(stream)
 
 
 async def _streamed(stream: Stream) -> AsyncIterator[bytes]:
@@ -229,7 +213,7 @@ async def _streamed(stream: Stream) -> AsyncIterator[bytes]:
         stream.consumed(len(data))
 
 
-async def _beginning(stream: Stream, response: http.Response) -> tuple[bytes, bool]:
+async def _beginning(stream: Stream, response: Response) -> tuple[bytes, bool]:
     """What of the body leaves with the head, and whether that is all of it.
 
     A short body of known length is read whole. One of unknown length that is not long-running is read as far as it
@@ -243,7 +227,7 @@ async def _beginning(stream: Stream, response: http.Response) -> tuple[bytes, bo
     size = 0
     with contextlib.suppress(TimeoutError):
         while size < INLINE:
-            piece = await _soon(response, wait=response.length is not None)
+            piece = await _soon(response)
             if not piece:
                 return b"".join(pieces), True
             pieces.append(piece)
@@ -251,14 +235,14 @@ async def _beginning(stream: Stream, response: http.Response) -> tuple[bytes, bo
     return b"".join(pieces), False
 
 
-async def _soon(response: http.Response, *, wait: bool) -> bytes:
-    if wait:
+async def _soon(response: Response) -> bytes:
+    if response.complete or response.length is not None:
         return await response.read()
     async with asyncio.timeout(SETTLE_S):
         return await response.read()
 
 
-async def _both_ways(stream: Stream, raw: http.Raw) -> None:
+async def _both_ways(stream: Stream, raw: Raw) -> None:
     """Raw bytes until both directions have ended, or LINGER_S after the API server ended its own."""
     down = asyncio.ensure_future(_to_client(stream, raw))
     up = asyncio.ensure_future(_to_upstream(stream, raw))
@@ -276,29 +260,28 @@ async def _both_ways(stream: Stream, raw: http.Raw) -> None:
         for task in (down, up):
             task.cancel()
         await asyncio.wait((down, up))
-        raw.abort()
 
 
-async def _to_client(stream: Stream, raw: http.Raw) -> None:
+async def _to_client(stream: Stream, raw: Raw) -> None:
     while data := await raw.read():
         await stream.send(data)
     await stream.send_end()
 
 
-async def _to_upstream(stream: Stream, raw: http.Raw) -> None:
+async def _to_upstream(stream: Stream, raw: Raw) -> None:
     """Never fails for what the API server does: whether the session ended well is told by the other direction."""
     taken = True
     while data := await stream.receive():
         taken = taken and await _written(raw, data)
         stream.consumed(len(data))
-    with contextlib.suppress(http.HttpError):
+    with contextlib.suppress(HttpError):
         await raw.write_eof()
 
 
-async def _written(raw: http.Raw, data: bytes) -> bool:
+async def _written(raw: Raw, data: bytes) -> bool:
     try:
         await raw.write(data)
-    except http.HttpError:
+    except HttpError:
         return False
     return True
 
@@ -312,6 +295,3 @@ async def _refuse(stream: Stream, error: StatusError) -> None:
 async def _whole(stream: Stream, status: int, body: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")]
     await stream.respond(status, headers, length=len(body), body=body, end=True)
-
-
-__all__ = ["Relay", "StreamReset"]

@@ -17,7 +17,7 @@ from services.agent.model import HostClock
 from services.agent.store import Membership, Store
 from skerry import bus, subjects
 from skerry.api.messages import FORMAT, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
-from skerry.errors import Gone, NotFound, ServiceUnavailable, SkerryError, StatusError
+from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError
 from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair
@@ -38,7 +38,7 @@ class JoinUnanswered(SkerryError):
 
 
 class Removed(SkerryError):
-    """The host ended this membership; only a new token helps."""
+    """The host ended this membership; only a new token helps. The message is the host's own and says how to join again."""
 
 
 def bus_settings(servers: list[str], ca: str, name: str, *, bulk: bool = False) -> bus.Settings:
@@ -103,8 +103,8 @@ async def renew(store: Store, membership: Membership, clock: HostClock) -> Crede
             timeout_s=JOIN_TIMEOUT_S,
         )
         answer = msgspec.json.decode(reply.data, type=RenewAnswer)
-    except (Gone, NotFound) as e:
-        raise Removed(removal_message(membership, e.message)) from e
+    except Gone as e:
+        raise Removed(e.message) from e
     except msgspec.DecodeError as e:
         raise ServiceUnavailable("the host's answer to the renewal cannot be read") from e
     finally:
@@ -121,11 +121,3 @@ def _challenge(member: str, key: KeyPair, clock: HostClock) -> RenewRequest:
 
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-
-
-def removal_message(membership: Membership, why: str) -> str:
-    """What a removed agent says: what happened, and how to join again."""
-    return (
-        f"cluster {membership.member!r} was removed from host {membership.host!r} ({why}). To join again: on the host, "
-        f"skerry token create {membership.member} >token; here, skerry agent --token-file token"
-    )

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from services.agent import ceiling as limits
-from skerry import http
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from skerry.http.response import Response
 from skerry.httpwire.head import first
 from skerry.link import Stream
 
@@ -76,19 +76,15 @@ def question(document: dict[str, Any]) -> Asked | None:
     return None
 
 
-async def rules(response: http.Response, ceiling: Ceiling) -> bytes:
+async def rules(response: Response, ceiling: Ceiling) -> bytes:
     """The answer to a SelfSubjectRulesReview without what the ceiling takes away."""
-    pieces: list[bytes] = []
-    size = 0
-    while piece := await response.read():
-        pieces.append(piece)
-        size += len(piece)
-        if size > LIMIT:
-            raise BadGateway("the API server's rules review is larger than 1 MiB")
+    try:
+        body = await response.body(LIMIT)
+    except ValueError as e:
+        raise BadGateway("the API server's rules review is larger than 1 MiB") from e
     if first(response.headers, b"content-encoding"):
         raise BadGateway("the API server's rules review is compressed, and the ceiling cannot be applied to it")
-    document = _object(b"".join(pieces))
-    return msgspec.json.encode(intersect(document, ceiling))
+    return msgspec.json.encode(intersect(_object(body), ceiling))
 
 
 def intersect(document: dict[str, Any], ceiling: Ceiling) -> dict[str, Any]:

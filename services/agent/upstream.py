@@ -6,6 +6,7 @@ certificate a new pool is made for new requests, and the old one ends with the r
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -14,10 +15,16 @@ import msgspec
 from services.agent import tls
 from services.agent.credentials import Credential, Source
 from services.agent.kubeconfig import Target
-from skerry import http
+from skerry.errors import BadGateway
+from skerry.http.client import Body, Client
+from skerry.http.errors import HttpError, Unreachable
+from skerry.http.limits import ClientLimits
+from skerry.http.response import Response
 from skerry.httpwire.head import Headers, RequestHead
 
 CALL_S = 10.0
+DRAIN_S = 8 * 3600.0
+DRAIN_POLL_S = 30.0
 CALL_LIMIT = 4 << 20
 """Largest answer that a call of the agent's own reads."""
 
@@ -48,11 +55,8 @@ class Upstream:
     def __init__(self, target: Target, source: Source, *, connections: int = 512) -> None:
         self._target, self._source, self._connections = target, source, connections
         self._shown = b""
-        self._client: http.Client | None = None
-        self._old: list[http.Client] = []
-        host = f"[{target.host}]" if ":" in target.host else target.host
-        self.host = f"{host}:{target.port}".encode()
-        """Value of the Host header."""
+        self._client: Client | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -72,27 +76,30 @@ class Upstream:
         """After a 401: whether there is a newer credential than `refused`. Raises CredentialError."""
         return await self._source.renew(refused) is not None
 
-    async def send(self, credential: Credential, head: RequestHead, body: http.Body = None) -> http.Response:
-        """One request; `head` already carries `credential.authorization`. Raises the errors of http.Client.request."""
-        return await self._pool(credential).request(head, body)
+    async def send(self, credential: Credential, head: RequestHead, body: Body, head_timeout_s: float) -> Response:
+        """One request; `head` already carries `credential.authorization`. Raises the errors of Client.request."""
+        return await self._pool(credential).request(head, body, head_timeout_s=head_timeout_s)
 
     def target(self, path: bytes) -> bytes:
         """A request target below the server's path prefix."""
         return self._target.prefix.encode() + path
 
-    def _pool(self, credential: Credential) -> http.Client:
+    def _pool(self, credential: Credential) -> Client:
         if self._client is None or credential.certificate != self._shown:
-            if self._client is not None:
-                self._old = [old for old in self._old if not old.idle] + [self._client]
-            self._client, self._shown = self._made(credential), credential.certificate
+            old, self._client = self._client, self._made(credential)
+            self._shown = credential.certificate
+            if old is not None:
+                task = asyncio.ensure_future(_ended(old))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
         return self._client
 
-    def _made(self, credential: Credential) -> http.Client:
+    def _made(self, credential: Credential) -> Client:
         target = self._target
         context: ssl.SSLContext | None = tls.context(target.tls, credential) if target.scheme == "https" else None
-        return http.Client(
-            target.host, target.port, context, server_hostname=target.tls.server_name or None, limit=self._connections
-        )
+        limits = ClientLimits(connections=self._connections)
+        name = target.tls.server_name or None
+        return Client(target.host, target.port, context, limits, server_hostname=name)
 
     async def call(
         self,
@@ -101,9 +108,59 @@ class Upstream:
         *,
         body: bytes = b"",
         content_type: bytes = b"application/json",
-        headers: Headers = (),
+        headers: Headers | None = None,
     ) -> Answer:
-        """A call of the agent's own, read whole. Raises BadGateway (unreachable, slow, cut) or CredentialError."""
+        """A call of the agent's own, read whole; a refused credential is renewed once.
+
+        Raises BadGateway (unreachable, slow, cut) or CredentialError.
+        """
+        credential = await self.credential()
+        answer = await self._called(credential, method, path, body, content_type, headers or [])
+        if answer.status == 401 and await self.renew(credential):
+            answer = await self._called(await self.credential(), method, path, body, content_type, headers or [])
+        return answer
+
+    async def _called(
+        self, credential: Credential, method: str, path: str, body: bytes, content_type: bytes, headers: Headers
+    ) -> Answer:
+        sent = [(b"accept", b"application/json"), (b"user-agent", b"skerry-agent"), *headers]
+        if body:
+            sent.append((b"content-type", content_type))
+        if credential.authorization:
+            sent.append((b"authorization", credential.authorization))
+        head = RequestHead(method=method.encode(), target=self.target(path.encode()), headers=sent)
+        try:
+            async with asyncio.timeout(CALL_S):
+                response = await self.send(credential, head, body or None, CALL_S)
+                try:
+                    return Answer(status=response.status, body=await response.body(CALL_LIMIT))
+                finally:
+                    await response.release()
+        except Unreachable as e:
+            raise BadGateway(
+                f"the API server {self.url} cannot be reached ({e}): check that it runs, and the kubeconfig"
+            ) from e
+        except (HttpError, TimeoutError, ValueError) as e:
+            why = str(e) or f"no answer within {CALL_S:.0f} s"
+            raise BadGateway(
+                f"the API server {self.url} does not answer as it must ({why}): check that it is well"
+            ) from e
 
     async def close(self) -> None:
         """Close all connections."""
+        for task in self._closing:
+            task.cancel()
+        if self._client is not None:
+            await self._client.close()
+
+
+async def _ended(client: Client) -> None:
+    """Close a pool that takes no more requests, when the last one has ended (at most the session cap)."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while client.connections:  # noqa: ASYNC110 - no event tells; idle ones close within a minute
+                await asyncio.sleep(DRAIN_POLL_S)
+    except TimeoutError:
+        pass
+    finally:
+        await client.close()

@@ -1,0 +1,141 @@
+"""A stand-in for a member's API server: real HTTPS, real HTTP/1.1, and a record of every request that arrived.
+
+It checks the agent's token, keeps ClusterRoleBindings and kube-system in memory, and lets a test answer any other path.
+The real one is used in the kube tier.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from skerry.errors import NotFound, StatusError, Unauthorized
+from skerry.http.exchange import Exchange
+from skerry.http.server import Server
+from skerry.httpwire.head import Headers
+from skerry.identity import x509
+
+JSON = [(b"content-type", b"application/json")]
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+Route = Callable[[Exchange], Awaitable[None]]
+
+
+class Seen(msgspec.Struct):
+    """One request as it arrived; `body` only where the stand-in itself read it."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes = b""
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Every value of a header."""
+        return [value for key, value in self.headers if key == name]
+
+
+class ApiServer:
+    """`async with ApiServer(directory) as api`."""
+
+    def __init__(self, directory: Path, *, uid: str = "uid-1", token: str = "agent-token") -> None:
+        self.directory, self.uid, self.token = directory, uid, token
+        self.seen: list[Seen] = []
+        self.routes: dict[str, Route] = {}
+        self.bindings: dict[str, dict[str, Any]] = {}
+        self.annotations: dict[str, str] = {}
+        self.refuse: dict[str, StatusError] = {}
+        """Path prefix -> error, before anything else."""
+        self.nodes = 3
+        directory.mkdir(parents=True, exist_ok=True)
+        self.ca = x509.create_ca("member")
+        pair = x509.issue_server(self.ca, ("127.0.0.1",))
+        (directory / "tls.pem").write_bytes(pair.certificate + pair.key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "tls.pem")
+        self._server = Server(self._handle, context)
+        self.port = 0
+
+    async def __aenter__(self) -> ApiServer:
+        await self._server.start("127.0.0.1", self.port)
+        self.port = self._server.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._server.close(0.0)
+
+    @property
+    def connections(self) -> int:
+        """Open now."""
+        return self._server.connections
+
+    def kubeconfig(self, **user: str) -> Path:
+        """A kubeconfig for it, with its token unless the test gives another user."""
+        cluster = {
+            "server": f"https://127.0.0.1:{self.port}",
+            "certificate-authority-data": base64.b64encode(self.ca.certificate).decode(),
+        }
+        document = {
+            "current-context": "member",
+            "contexts": [{"name": "member", "context": {"cluster": "member", "user": "agent"}}],
+            "clusters": [{"name": "member", "cluster": cluster}],
+            "users": [{"name": "agent", "user": user or {"token": self.token}}],
+        }
+        path = self.directory / "kubeconfig"
+        path.write_bytes(msgspec.json.encode(document))
+        return path
+
+    async def _handle(self, exchange: Exchange) -> None:
+        head = exchange.head
+        seen = Seen(head.method, head.target, head.headers)
+        self.seen.append(seen)
+        try:
+            await self._answer(exchange, seen)
+        except StatusError as e:
+            await exchange.respond_error(e)
+
+    async def _answer(self, exchange: Exchange, seen: Seen) -> None:
+        path = seen.target.partition(b"?")[0].decode()
+        for prefix, error in self.refuse.items():
+            if path.startswith(prefix):
+                raise error
+        if seen.all(b"authorization") != [f"Bearer {self.token}".encode()]:
+            raise Unauthorized("Unauthorized")
+        if path in self.routes:
+            await self.routes[path](exchange)
+            return
+        seen.body = await exchange.body(1 << 22)
+        status, document = self._own(seen, path)
+        await exchange.respond(status, JSON, msgspec.json.encode(document))
+
+    def _own(self, seen: Seen, path: str) -> tuple[int, dict[str, Any]]:
+        if path in {"/version", "/readyz"}:
+            return 200, {"gitVersion": "v1.36.3"}
+        if path == "/api/v1/nodes":
+            return 200, {"items": [{}], "metadata": {"remainingItemCount": self.nodes - 1}}
+        if path == "/api/v1/namespaces/kube-system":
+            if seen.method == b"PATCH":
+                self.annotations |= msgspec.json.decode(seen.body)["metadata"]["annotations"]
+            return 200, {"metadata": {"uid": self.uid, "annotations": self.annotations}}
+        if path.startswith(BINDINGS):
+            return self._binding(seen, path.removeprefix(BINDINGS).strip("/").replace("%3A", ":"))
+        raise NotFound(f"{path} not found")
+
+    def _binding(self, seen: Seen, name: str) -> tuple[int, dict[str, Any]]:
+        if seen.method == b"GET":
+            return 200, self.bindings[name]
+        document = msgspec.json.decode(seen.body)
+        if seen.method == b"PATCH":
+            found = self.bindings[name]
+            metadata = {**found["metadata"], **document["metadata"]}
+            self.bindings[name] = {**found, **document, "metadata": metadata}
+            return 200, self.bindings[name]
+        name = document["metadata"]["name"]
+        if name in self.bindings:
+            return 409, {"message": "already exists"}
+        if b"dryRun" not in seen.target:
+            self.bindings[name] = document
+        return 201, document
