@@ -20,6 +20,7 @@ SERVICE = "tenancy"
 async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None], stop: asyncio.Event) -> None:
     """Serve until `stop`. `ready(reason)` is told why it is not ready, and `""` when it is. StatusError if it fails."""
     ready("waiting for the bus")
+    await bus.ready()
     bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig(replicas=settings.replicas))
     cache = Cache((CREDENTIAL,))
     store = Store(bucket, CREDENTIAL)
@@ -29,13 +30,15 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
         ready("reading the store")
         await cache.filled.wait()
         await controller.round()
-        writes = Writes(store, CredentialRules())
-        service = bus.serve(SERVICE, skerry.__version__, writes.endpoints(), description="credentials of the host")
-        working = tasks.create_task(controller.run(), name="tenancy controller")
-        await bus.ready()
-        ready(controller.problem)
-        await stop.wait()
-        ready("stopping")
-        service.stop()
+        endpoints = Writes(store, CredentialRules()).endpoints()
+        service = bus.serve(SERVICE, skerry.__version__, endpoints, description="credentials of the host")
+        try:
+            working = tasks.create_task(controller.run(), name="tenancy controller")
+            await bus.ready()
+            ready(controller.problem)
+            await stop.wait()
+            ready("stopping")
+        finally:
+            service.stop()
         for task in (feeding, working):
             task.cancel()

@@ -1,0 +1,123 @@
+"""Documents of the Cluster kind: how they are made, and how a verdict becomes a status. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.registry.model import Member, Now, Verdict, alive, at
+from skerry.api.messages import Heartbeat, JoinRequest
+from skerry.api.v1alpha1 import Ceiling
+
+Document = dict[str, Any]
+
+HOST = "host"
+"""Name of the one Cluster with the role host."""
+FINALIZER = "skerry.dev/account"
+"""Holds a member's Cluster until its account on the bus is evicted."""
+HOST_NAME = "skerry.dev/host-name"
+"""Annotation: the name of the host, for people."""
+
+
+def host(name: str, uid: str, now: Now) -> Document:
+    """The Cluster of the host itself."""
+    ready = condition("Ready", Verdict("True", "Host", "this is the host itself"), now)
+    return {
+        "metadata": {"name": HOST, "annotations": {HOST_NAME: name}},
+        "spec": {"role": "host", "connection": {"mode": "none"}},
+        "status": {"conditions": [ready], "uid": uid},
+    }
+
+
+def member(request: JoinRequest, verdict: Verdict, now: Now) -> Document:
+    """The Cluster of a member that joins through an agent."""
+    joined = Verdict("True", "AgentJoined", "joined through its agent")
+    return {
+        "metadata": {"name": request.name, "finalizers": [FINALIZER]},
+        "spec": {"role": "member", "connection": {"mode": "agent"}},
+        "status": {
+            "conditions": [condition("Joined", joined, now), condition("Ready", verdict, now)],
+            "kubernetesVersion": request.kubernetes_version[:64],
+            "uid": request.cluster_uid,
+            "agent": {"version": request.agent_version[:64], "replicas": 0},
+            "ceiling": _builtins(request.ceiling),
+        },
+    }
+
+
+def condition(kind: str, verdict: Verdict, now: Now) -> Document:
+    """A condition that changes now."""
+    return {
+        "type": kind,
+        "status": verdict.status,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "lastTransitionTime": at(now.wall),
+    }
+
+
+def uid_of(document: Document) -> str:
+    """UID of the physical cluster."""
+    return str(document.get("status", {}).get("uid", ""))
+
+
+def is_member(document: Document) -> bool:
+    """Whether a Cluster is reached through an agent."""
+    return str(document.get("spec", {}).get("role")) == "member"
+
+
+def is_leaving(document: Document) -> bool:
+    """Whether a Cluster is being removed."""
+    return "deletionTimestamp" in document["metadata"]
+
+
+def ready_of(document: Document) -> Verdict:
+    """The stored condition Ready."""
+    for found in document.get("status", {}).get("conditions", []):
+        if found.get("type") == "Ready":
+            return Verdict(found.get("status", "Unknown"), found.get("reason", ""), found.get("message", ""))
+    return Verdict("Unknown", "", "")
+
+
+def observed(document: Document, member: Member, verdict: Verdict, now: Now) -> Document:
+    """`document` with the status that follows from a verdict and the heartbeats; facts of the past stay."""
+    status = dict(document.get("status", {}))
+    status["conditions"] = _with_condition(status.get("conditions", []), condition("Ready", verdict, now))
+    live = alive(member, now) if verdict.status == "True" or verdict.reason == "APIServerUnreachable" else []
+    for agent in live[:1]:
+        status |= _facts(agent.beat)
+    status["agent"] = {**status.get("agent", {}), "replicas": len(live)}
+    if live:
+        status["agent"]["version"] = live[0].beat.version[:64]
+        ends = [agent.beat.expires for agent in live if agent.beat.expires]
+        if ends:
+            status["credentials"] = {"expires": at(min(ends))}
+    return {**document, "status": status}
+
+
+def _facts(beat: Heartbeat) -> Document:
+    """What a heartbeat says of the cluster; lengths are bounded, because members are hostile until checked."""
+    facts: Document = {"ceiling": _builtins(beat.ceiling)}
+    if beat.kubernetes_version:
+        facts["kubernetesVersion"] = beat.kubernetes_version[:64]
+    if beat.nodes is not None and 0 <= beat.nodes < 1_000_000:
+        facts["nodes"] = beat.nodes
+    return facts
+
+
+def _builtins(ceiling: Ceiling) -> Document:
+    bounded = msgspec.structs.replace(ceiling, namespaces=[name[:63] for name in ceiling.namespaces[:100]])
+    found: Document = msgspec.to_builtins(bounded)
+    return found
+
+
+def _with_condition(conditions: list[Document], new: Document) -> list[Document]:
+    """`conditions` with `new` in place; the transition time moves with the status alone."""
+    kept = []
+    for old in conditions:
+        if old.get("type") != new["type"]:
+            kept.append(old)
+        elif old.get("status") == new["status"]:
+            new = {**new, "lastTransitionTime": old.get("lastTransitionTime", new["lastTransitionTime"])}
+    return [*kept, new]

@@ -1,0 +1,216 @@
+"""Level-triggered work of the registry: statuses follow presence, removed members are evicted, old tokens go.
+
+Whatever triggers it, a round looks at what is stored and at what is true, and makes the first like the second; what
+fails is tried again. One worker writes, so a burst of events of one member is one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from services.registry import clusters
+from services.registry.handlers import wall_and_mono
+from services.registry.model import JOINED, RESTARTED, Now, Presence
+from services.registry.secrets import Evicted
+from services.registry.store import Registry
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.bus import Bus
+from skerry.errors import NotFound, StatusError
+from skerry.store import Change, Item, seconds
+from skerry.store.documents import Document
+from skerry.store.sweep import sweep
+
+log = logging.getLogger("skerry.registry")
+
+TICK_S = 0.25
+ROUND_S = 5.0
+"""Between two looks at everything."""
+RETRY_S = 1.0
+KEEP_TOKEN_S = 3600.0
+"""An expired join token is shown for so long."""
+
+
+class Controller:
+    """Reconciles Clusters and JoinTokens."""
+
+    def __init__(
+        self, registry: Registry, presence: Presence, bus: Bus, clock: Callable[[], Now] = wall_and_mono
+    ) -> None:
+        self._registry = registry
+        self._presence = presence
+        self._bus = bus
+        self._clock = clock
+        self._dirty: set[str] = set()
+        self._work = asyncio.Event()
+        self._epoch = bus.epochs
+        self._evicting: dict[str, asyncio.Lock] = {}
+        self.problem = ""
+        """Why the last round did not finish; empty if it did."""
+
+    def changed(self, names: set[str]) -> None:
+        """These members' statuses may have changed."""
+        if names:
+            self._dirty |= names
+            self._work.set()
+
+    def start(self) -> None:
+        """Look at every member that the store has, and at those that come and go from now on."""
+        self._registry.cache.on_change(CLUSTER, self._seen)
+        for item in self._registry.members():
+            self._know(item)
+        self.changed(set(self._presence.members))
+
+    def _seen(self, change: Change) -> None:
+        if change.new is not None:
+            self._know(change.new)
+        elif change.old is not None:
+            self._presence.forget(change.old.name)
+
+    def _know(self, item: Item) -> None:
+        document = item.document()
+        if not clusters.is_member(document):
+            return
+        if clusters.is_leaving(document):
+            self.changed({item.name})
+        stored = clusters.ready_of(document)
+        fallback = stored if stored.status == "False" else RESTARTED
+        if stored == JOINED:
+            fallback = JOINED
+        self._presence.know(item.name, clusters.uid_of(document), fallback, self._clock())
+
+    # Loops
+
+    async def write(self) -> None:
+        """Write what is dirty, until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            names, self._dirty = self._dirty, set()
+            failed = {name for name in sorted(names) if not await self._settled(name)}
+            if failed:
+                await asyncio.sleep(RETRY_S)
+                self.changed(failed)
+
+    async def _settled(self, name: str) -> bool:
+        """Reconcile one member; False if it has to be tried again."""
+        try:
+            await self.settle(name)
+        except StatusError as error:
+            log.warning("a cluster could not be reconciled", extra={"cluster": name, "error": error.message})
+            return False
+        except Exception:
+            log.exception("a cluster could not be reconciled", extra={"cluster": name})
+        return True
+
+    async def watch(self) -> None:
+        """Tick: suspects quickly, everything at a slower pace, until cancelled."""
+        loop = asyncio.get_running_loop()
+        next_round = loop.time()
+        while True:
+            if self._bus.connected and self._bus.epochs == self._epoch:
+                self.changed(self._moved(self._presence.tick()))
+                if loop.time() >= next_round:
+                    next_round = loop.time() + ROUND_S
+                    self.changed(self._moved(set(self._presence.members)))
+                    await self._round()
+            elif self._bus.connected:
+                self._epoch = self._bus.epochs
+                self._presence.blind(self._clock())
+            await asyncio.sleep(TICK_S)
+
+    def _moved(self, names: set[str]) -> set[str]:
+        """Those whose verdict differs from what is stored."""
+        now = self._clock()
+        moved = set()
+        for name in names:
+            verdict = self._presence.judge(name, now)
+            item = self._registry.cache.get(CLUSTER, name)
+            if verdict is not None and item is not None and verdict != clusters.ready_of(item.document()):
+                moved.add(name)
+        return moved
+
+    async def _round(self) -> None:
+        try:
+            await self._expire_tokens()
+            now = datetime.fromtimestamp(self._clock().wall, UTC)
+            for store in (self._registry.clusters, self._registry.tokens):
+                await sweep(store, self._registry.cache, now)
+            leaving = {item.name for item in self._registry.members() if clusters.is_leaving(item.document())}
+            self.changed(leaving)
+            self.problem = ""
+        except StatusError as error:
+            self.problem = error.message
+            log.warning("the registry could not finish its round", extra={"error": error.message})
+
+    async def _expire_tokens(self) -> None:
+        now = self._clock().wall
+        for item in self._registry.cache.list(JOIN_TOKEN):
+            if _expires(item.document()) + KEEP_TOKEN_S <= now:
+                try:
+                    await self._registry.tokens.delete(item.name, uid=item.uid)
+                except NotFound:
+                    continue
+
+    # One member
+
+    async def settle(self, name: str) -> None:
+        """Make the stored Cluster follow what is true. StatusError."""
+        now = self._clock()
+        member, verdict = self._presence.members.get(name), self._presence.judge(name, now)
+        found = await self._registry.clusters.find(name)
+        if found is None:
+            return
+        if clusters.is_leaving(found.document()):
+            await self.evict(name)
+        elif member is not None and verdict is not None:
+            before = clusters.ready_of(found.document())
+            await self._registry.clusters.modify(
+                name, lambda document: clusters.observed(document, member, verdict, now)
+            )
+            if before.status != verdict.status:
+                log.info("ready" if verdict.status == "True" else "not ready",
+                         extra={"cluster": name, "reason": verdict.reason})  # fmt: skip
+
+    async def evict(self, name: str) -> None:
+        """Remove a member that is marked for deletion: tombstone first, then secrets, then the object. Idempotent."""
+        async with self._evicting.setdefault(name, asyncio.Lock()):
+            found = await self._registry.cluster(name)
+            if found is not None and clusters.is_leaving(found):
+                await self._evict(name, found)
+        self._evicting.pop(name, None)
+
+    async def _evict(self, name: str, found: Document) -> None:
+        registry = self._registry
+        secret = await registry.secrets.member(name)
+        if secret is not None:
+            tombstone = registry.authority.tombstone(name, secret.account)
+            await registry.secrets.bury(
+                Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall)
+            )
+            await registry.resolver.push(tombstone)
+            await registry.secrets.drop(name)
+        await registry.secrets.release(clusters.uid_of(found), name)
+        self._presence.forget(name)
+        await registry.clusters.finalize(name, clusters.FINALIZER)
+        log.info("removed", extra={"cluster": name})
+
+    # Servers that forgot
+
+    async def restore_accounts(self) -> None:
+        """Push the accounts that the bus does not know (a new server, an emptied directory). StatusError."""
+        known = set(await self._registry.resolver.accounts())
+        for item in self._registry.members():
+            secret = await self._registry.secrets.member(item.name)
+            if secret is not None and secret.account not in known and secret.cluster == item.uid:
+                await self._registry.resolver.push(self._registry.account(item.name, secret).jwt)
+                log.warning("the bus had forgotten an account", extra={"cluster": item.name})
+
+
+def _expires(document: Document) -> float:
+    try:
+        return seconds(document["status"]["expires"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,283 @@
+"""What the registry answers on the bus: decode, apply the rules, store, reply."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from services.registry import clusters, joining
+from services.registry.model import JOINED, Now, Presence
+from services.registry.secrets import MemberSecret
+from services.registry.store import Registry
+from skerry import subjects
+from skerry.api import messages
+from skerry.api.messages import (
+    CertifyAnswer,
+    CertifyRequest,
+    Heartbeat,
+    HeartbeatAnswer,
+    JoinAnswer,
+    JoinRequest,
+    RenewAnswer,
+    RenewRequest,
+    Token,
+    WriteRequest,
+)
+from skerry.bus import Message
+from skerry.errors import AlreadyExists, BadRequest, Conflict, Forbidden
+from skerry.identity import jointoken, nkey
+from skerry.identity.assertion import make_record
+from skerry.store import Admitted, Item, Rules
+from skerry.store.documents import Document
+
+log = logging.getLogger("skerry.registry")
+
+RECORD_S = 24 * 3600
+"""Life of a proxy's record; proxies renew it at two thirds."""
+
+_encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
+
+
+def wall_and_mono() -> Now:
+    """The process's clocks."""
+    return Now(time.monotonic(), time.time())
+
+
+def _decode(data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"this is not a {kind.__name__}: {error}") from error
+
+
+class Handlers:
+    """Joining, renewal, heartbeats, connection events, and certificates of proxies."""
+
+    def __init__(
+        self, registry: Registry, presence: Presence, changed: Callable[[set[str]], None],
+        clock: Callable[[], Now] = wall_and_mono,
+    ) -> None:  # fmt: skip
+        self._registry = registry
+        self._presence = presence
+        self._changed = changed
+        self._clock = clock
+        self._joining = asyncio.Lock()
+
+    # Joining
+
+    async def join(self, message: Message) -> bytes:
+        """`join.<jti>`: one agent joins one member. The answer repeats for the same key."""
+        request = _decode(message.data, JoinRequest)
+        joining.check_request(request)
+        async with self._joining:
+            return _encode(await self._join(request, *joining.parse_jti(message.subject.partition(".")[2])))
+
+    async def _join(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
+        registry, now = self._registry, self._clock()
+        token = await registry.tokens.find(token_name) if token_name else None
+        document = None if token is None else token.document()
+        joining.check_token(document, token_uid, request, now.wall)
+        replica = bool(document and document["spec"].get("replica"))
+        existing = await registry.cluster(request.name)
+        secret = await self._secret_of(request.name, existing)
+        agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
+        joining.check_cluster(request, existing, agents, replica=replica)
+        joining.check_uid(request, await self._owner(request.cluster_uid))
+        await registry.tokens.modify(token_name, lambda found: self._bind(found, request, token_uid, now))
+        cluster = await self._claim(request, now)
+        secret = await registry.secrets.change(
+            request.name, lambda kept: self._with_agent(kept, cluster, request, now.wall)
+        )
+        account = registry.account(request.name, secret)
+        await registry.resolver.push(account.jwt)
+        log.info("joined", extra={"cluster": request.name, "agent": request.nkey, "replica": replica})
+        return JoinAnswer(
+            member=request.name,
+            host=registry.settings.host_name,
+            host_uid=registry.settings.host_uid,
+            user_jwt=registry.authority.member_user(account, request.nkey),
+            renewal_jwt=registry.authority.renewal_user(request.name, request.nkey),
+            assertion_root=registry.authority.assertion_root.public,
+            host_time=self._clock().wall,
+        )
+
+    async def _secret_of(self, name: str, existing: Document | None) -> MemberSecret | None:
+        """The member's secret, unless it is left over from an earlier member of that name."""
+        secret = await self._registry.secrets.member(name)
+        if secret is None or existing is None or secret.cluster != existing["metadata"]["uid"]:
+            return None
+        return secret
+
+    async def _owner(self, cluster_uid: str) -> str:
+        """Who has joined with this physical cluster; a claim without its Cluster is void."""
+        owner = await self._registry.secrets.owner(cluster_uid)
+        if owner and await self._registry.cluster(owner) is None:
+            await self._registry.secrets.release(cluster_uid, owner)
+            return ""
+        return owner
+
+    def _bind(self, token: Document, request: JoinRequest, uid: str, now: Now) -> Document | None:
+        joining.check_token(token, uid, request, now.wall)
+        return joining.bind_token(token, request.nkey)
+
+    async def _claim(self, request: JoinRequest, now: Now) -> Item:
+        """The Cluster object: new, or the one of an earlier attempt or another agent of this physical cluster."""
+        registry = self._registry
+        joining.check_uid(request, await registry.secrets.claim(request.cluster_uid, request.name))
+        try:
+            made = await registry.clusters.create(clusters.member(request, JOINED, now))
+        except AlreadyExists:
+            made = await registry.clusters.get(request.name)
+            joining.check_cluster(request, made.document(), frozenset(), replica=False)
+        self._presence.know(request.name, request.cluster_uid, JOINED, now, fresh=True)
+        return made
+
+    def _with_agent(self, kept: MemberSecret | None, cluster: Item, request: JoinRequest, now: float) -> MemberSecret:
+        if kept is None or kept.cluster != cluster.uid:
+            account = self._registry.authority.member_account(request.name)
+            kept = MemberSecret(cluster=cluster.uid, account=account.public, seed=account.seed.decode())
+        return msgspec.structs.replace(kept, agents={request.nkey: now, **kept.agents})
+
+    async def renew(self, message: Message) -> bytes:
+        """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out."""
+        request = _decode(message.data, RenewRequest)
+        name = subjects.member(subjects.member_of(message.subject))
+        now = self._clock().wall
+        joining.check_renewal(request, name, now)
+        registry = self._registry
+        existing = await registry.cluster(name)
+        secret = await self._secret_of(name, existing)
+        agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
+        joining.check_renewable(request, name, registry.settings.host_name, existing, agents)
+        if secret is None:
+            raise AssertionError("check_renewable refuses a member without agents")
+        account = registry.account(name, secret)
+        return _encode(RenewAnswer(user_jwt=registry.authority.member_user(account, request.nkey), host_time=now))
+
+    # Presence
+
+    async def heartbeat(self, message: Message) -> None:
+        """`up.<m>.hb`: every registry replica hears every beat; the answer tells the agent the host's time."""
+        now = self._clock()
+        try:
+            beat = msgspec.json.decode(message.data, type=Heartbeat)
+        except msgspec.DecodeError:
+            log.warning("a heartbeat cannot be read", extra={"subject": message.subject})
+            return
+        self._changed(self._presence.heartbeat(subjects.member_of(message.subject), beat, now))
+        if message.reply:
+            await message.respond(_encode(HeartbeatAnswer(host_time=now.wall)))
+
+    def connected(self, message: Message) -> None:
+        """`$SYS.ACCOUNT.*.CONNECT`."""
+        event = _event(message.data)
+        if event is not None:
+            self._changed(self._presence.connected(event.client.name_tag, event.key, event.client.user))
+
+    def disconnected(self, message: Message) -> None:
+        """`$SYS.ACCOUNT.*.DISCONNECT`."""
+        event = _event(message.data)
+        if event is not None:
+            self._presence.disconnected(event.client.name_tag, event.key, self._clock())
+
+    # Proxies
+
+    async def certify(self, message: Message) -> bytes:
+        """A record by which agents trust a proxy's key. Only services of HOST can ask."""
+        request = _decode(message.data, CertifyRequest)
+        if nkey.kind_of(request.key) is None:
+            raise BadRequest("the proxy's key is not an nkey")
+        expires = int(self._clock().wall) + RECORD_S
+        root = self._registry.authority.assertion_root
+        return _encode(CertifyAnswer(record=make_record(root, request.proxy, request.key, expires), expires=expires))
+
+    def endpoints(self) -> dict[str, Callable[[Message], Awaitable[bytes]]]:
+        """What one replica of the registry answers for all."""
+        return {subjects.JOINS: self.join, subjects.RENEWALS: self.renew, subjects.CERTIFY: self.certify}
+
+
+class _Client(msgspec.Struct, frozen=True):
+    id: int = 0
+    name: str = ""
+    name_tag: str = ""
+    user: str = ""
+
+
+class _Server(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class _Event(msgspec.Struct, frozen=True):
+    """The part of a server's connection event that matters here; `name_tag` is the account's name: the member."""
+
+    server: _Server = _Server()
+    client: _Client = _Client()
+
+    @property
+    def key(self) -> str:
+        """The connection, unique over all servers."""
+        return f"{self.server.id}/{self.client.id}"
+
+
+def _event(data: bytes) -> _Event | None:
+    try:
+        return msgspec.json.decode(data, type=_Event)
+    except msgspec.DecodeError:
+        log.warning("a connection event cannot be read")
+        return None
+
+
+class TokenRules(Rules):
+    """Writes of JoinTokens: the secret is made here, shown in the answer to create, and forgotten."""
+
+    def __init__(self, registry: Registry, clock: Callable[[], Now] = wall_and_mono) -> None:
+        self._registry = registry
+        self._clock = clock
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A bearer of the account JOIN that may publish `join.<jti>` only, and the JoinToken that stands for it."""
+        now = self._clock().wall
+        admitted = joining.admit_token(document, datetime.fromtimestamp(now, UTC))
+        settings = self._registry.settings
+        token = Token(
+            format=messages.FORMAT,
+            host=settings.host_name,
+            host_uid=settings.host_uid,
+            name=admitted.cluster,
+            jti=admitted.jti,
+            jwt=self._registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1)),
+            servers=settings.bus_public,
+            ca=self._registry.ca_pem,
+            expires=admitted.expires,
+        )
+        return Admitted(admitted.document, {"token": jointoken.encode(token)})
+
+
+class ClusterRules(Rules):
+    """Writes of Clusters: the host stays, a member is evicted."""
+
+    def __init__(self, evict: Callable[[str], Awaitable[None]]) -> None:
+        self._evict = evict
+
+    async def before_delete(self, current: Item, request: WriteRequest) -> None:
+        """Forbidden for the host."""
+        if not clusters.is_member(current.document()):
+            raise Forbidden(
+                f"cluster {current.name!r} is the host itself and cannot be deleted: to end it, use skerry down",
+                kind="clusters",
+                name=current.name,
+            )
+
+    async def after_delete(self, current: Item, request: WriteRequest) -> None:
+        """Evict the member now; the controller does it later if that fails."""
+        try:
+            await self._evict(current.name)
+        except Conflict:
+            log.info("somebody else is removing it", extra={"cluster": current.name})

@@ -1,0 +1,158 @@
+"""The bucket `secrets`: accounts of members and the keys of their agents, encrypted, readable by the registry alone.
+
+Values are NaCl SecretBoxes under a key from a file, so that a copy of the store (a backup, a stolen disk of the bus) is
+not a copy of the federation's keys. The bucket's key is inside the box: a value cannot be moved to another member.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
+from nacl.utils import random
+
+from skerry.bus import Bucket
+from skerry.errors import AlreadyExists, Conflict, InternalError
+from skerry.identity.files import write_private
+
+BUCKET = "secrets"
+
+T = TypeVar("T")
+
+
+class MemberSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a member: the account that its agents live in, and which agents there are."""
+
+    cluster: str
+    """uid of its Cluster object: another one after it was removed and joined again."""
+    account: str
+    """Public nkey of the account."""
+    seed: str
+    agents: dict[str, float] = {}
+    """Public nkey -> when it joined, seconds since the epoch."""
+
+    def __repr__(self) -> str:
+        return f"MemberSecret({self.account})"
+
+
+class Evicted(msgspec.Struct, frozen=True, kw_only=True):
+    """An account whose tombstone must stay on every server."""
+
+    name: str
+    account: str
+    jwt: str
+    at: float
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    key: str
+    value: msgspec.Raw
+
+
+def load_key(path: Path) -> bytes:
+    """The key in `path`, made (0600) if there is none. InternalError if it is not one."""
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        key = random(SecretBox.KEY_SIZE)
+        write_private(path, key)
+    if len(key) != SecretBox.KEY_SIZE:
+        raise InternalError(
+            f"{path} is not the key of the secrets: restore it from a backup of {os.fspath(path.parent)}"
+        )
+    return key
+
+
+class Secrets:
+    """Typed access to the bucket."""
+
+    def __init__(self, bucket: Bucket, key: bytes) -> None:
+        self._bucket = bucket
+        self._box = SecretBox(key)
+
+    async def member(self, name: str) -> MemberSecret | None:
+        """What is kept of a member, or None."""
+        return (await self._read(f"member.{name}", MemberSecret))[0]
+
+    async def change(self, name: str, change: Callable[[MemberSecret | None], MemberSecret]) -> MemberSecret:
+        """Read, change, write, and again if somebody else was faster."""
+        while True:
+            before, revision = await self._read(f"member.{name}", MemberSecret)
+            after = change(before)
+            if after == before:
+                return after
+            try:
+                await self._write(f"member.{name}", after, revision)
+            except (Conflict, AlreadyExists):
+                continue
+            return after
+
+    async def drop(self, name: str) -> None:
+        """Forget a member. Idempotent."""
+        await self._drop(f"member.{name}")
+
+    async def owner(self, cluster_uid: str) -> str:
+        """Name of the member that is this physical cluster; empty if there is none."""
+        return (await self._read(_uid_key(cluster_uid), str))[0] or ""
+
+    async def claim(self, cluster_uid: str, name: str) -> str:
+        """Claim a physical cluster for a name; the name that has it, which is another one if the claim came late."""
+        while True:
+            before, revision = await self._read(_uid_key(cluster_uid), str)
+            if before is not None:
+                return before
+            try:
+                await self._write(_uid_key(cluster_uid), name, revision)
+            except (Conflict, AlreadyExists):
+                continue
+            return name
+
+    async def release(self, cluster_uid: str, name: str) -> None:
+        """Give up the claim, if it is `name`'s. Idempotent."""
+        if await self.owner(cluster_uid) == name:
+            await self._drop(_uid_key(cluster_uid))
+
+    async def bury(self, evicted: Evicted) -> None:
+        """Keep a tombstone: servers that were down get it when they are back."""
+        before, revision = await self._read(f"evicted.{evicted.account}", Evicted)
+        if before is None:
+            await self._write(f"evicted.{evicted.account}", evicted, revision)
+
+    async def evicted(self, account: str) -> Evicted | None:
+        """The tombstone of an account."""
+        return (await self._read(f"evicted.{account}", Evicted))[0]
+
+    async def _drop(self, key: str) -> None:
+        entry = await self._bucket.get(key)
+        if entry is not None:
+            await self._bucket.purge(key, entry.revision)
+
+    async def _read(self, key: str, kind: type[T]) -> tuple[T | None, int]:
+        entry = await self._bucket.get(key)
+        if entry is None or entry.value is None:
+            return None, 0
+        try:
+            sealed = msgspec.json.decode(self._box.decrypt(entry.value), type=_Sealed)
+            if sealed.key != key:
+                raise CryptoError(f"the value of {sealed.key} lies under {key}")
+            return msgspec.json.decode(sealed.value, type=kind), entry.revision
+        except (CryptoError, msgspec.DecodeError) as error:
+            raise InternalError(
+                f"the secret {key} cannot be decrypted: the bus holds the state of another host, or secrets.key was replaced"
+            ) from error
+
+    async def _write(self, key: str, value: object, revision: int) -> None:
+        sealed = msgspec.json.encode(_Sealed(key, msgspec.Raw(msgspec.json.encode(value))))
+        data = bytes(self._box.encrypt(sealed))
+        await (self._bucket.update(key, data, revision) if revision else self._bucket.create(key, data))
+
+
+def _uid_key(cluster_uid: str) -> str:
+    """UIDs come from members: their digest is a key whatever they hold."""
+    return f"uid.{hashlib.sha256(cluster_uid.encode()).hexdigest()}"

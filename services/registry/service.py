@@ -1,0 +1,91 @@
+"""The registry as one coroutine, for its own process or for the controller-manager."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import skerry
+from services.registry import secrets
+from services.registry.controller import Controller
+from services.registry.handlers import ClusterRules, Handlers, TokenRules, wall_and_mono
+from services.registry.model import Presence
+from services.registry.settings import RegistrySettings
+from services.registry.store import Registry
+from skerry import subjects
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.bus import BucketConfig, Bus
+from skerry.identity.federation import Authority
+from skerry.identity.resolver import Resolver
+from skerry.store import Cache, Store, Writes
+
+SERVICE = "registry"
+
+
+async def run(
+    bus: Bus,
+    system: Bus,
+    settings: RegistrySettings,
+    authority: Authority,
+    ca_pem: str,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    """Serve until `stop`. `system` is a connection in the account SYS; `ready(reason)` is told why it is not ready, and
+    `""` when it is. Conflict if the bus has another host; any StatusError if it cannot start.
+    """
+    ready("waiting for the bus")
+    await bus.ready()
+    config = BucketConfig(replicas=settings.replicas)
+    bucket = await bus.bucket(subjects.RESOURCES, create=config)
+    registry = Registry(
+        settings=settings,
+        authority=authority,
+        ca_pem=ca_pem,
+        clusters=Store(bucket, CLUSTER),
+        tokens=Store(bucket, JOIN_TOKEN),
+        cache=Cache((CLUSTER, JOIN_TOKEN)),
+        secrets=secrets.Secrets(
+            await bus.bucket(secrets.BUCKET, create=config),
+            secrets.load_key(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
+        ),
+        resolver=Resolver(system),
+    )
+    await registry.claim_host(wall_and_mono())
+    async with asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(registry.cache.feed(bucket), name="registry cache")
+        ready("reading the store")
+        await registry.cache.filled.wait()
+        await _serve(bus, registry, ready, stop)
+        feeding.cancel()
+
+
+async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    presence = Presence()
+    controller = Controller(registry, presence, bus)
+    handlers = Handlers(registry, presence, controller.changed)
+    controller.start()
+    await controller.restore_accounts()
+    endpoints = {
+        **handlers.endpoints(),
+        **Writes(registry.clusters, ClusterRules(controller.evict)).endpoints(),
+        **Writes(registry.tokens, TokenRules(registry)).endpoints(),
+    }
+    served = [
+        bus.subscribe(subjects.HEARTBEATS, handlers.heartbeat),
+        bus.subscribe(subjects.CONNECTS, handlers.connected),
+        bus.subscribe(subjects.DISCONNECTS, handlers.disconnected),
+        bus.serve(SERVICE, skerry.__version__, endpoints, description="clusters, join tokens, presence"),
+    ]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            working = [tasks.create_task(controller.write()), tasks.create_task(controller.watch())]
+            await bus.ready()
+            ready("")
+            await stop.wait()
+            ready("stopping")
+            for task in working:
+                task.cancel()
+    finally:
+        for registration in served:
+            registration.stop()

@@ -1,0 +1,22 @@
+"""Settings of the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from skerry.settings import Settings, about
+
+
+class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the registry needs besides the bus."""
+
+    keys_dir: Annotated[Path, about("Keys of the federation (authority.json and *.nk); the root key is not needed.")]
+    host_uid: Annotated[str, about("UID of the host: of its kube-system namespace, or made at its first start.")]
+    host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
+    bus_public: Annotated[list[str], about("Addresses of the bus as members reach it, tls://host:port.")] = []
+    addresses: Annotated[list[str], about("Addresses under which this host is reached, for people.")] = []
+    secrets_key_file: Annotated[
+        Path | None, about("Key of the bucket secrets; default: secrets.key in the keys directory, made if absent.")
+    ] = None
+    replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1

@@ -1,0 +1,60 @@
+"""Everything that the registry keeps and can reach: its kinds, its secrets, the servers' resolver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.registry import clusters
+from services.registry.model import Now
+from services.registry.secrets import MemberSecret, Secrets
+from services.registry.settings import RegistrySettings
+from skerry.api.kinds import CLUSTER
+from skerry.errors import AlreadyExists, Conflict
+from skerry.identity.federation import Authority, MemberAccount
+from skerry.identity.resolver import Resolver
+from skerry.store import Cache, Item, Store
+from skerry.store.documents import Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """The registry's adapters, made once by the composition root."""
+
+    settings: RegistrySettings
+    authority: Authority
+    ca_pem: str
+    """Authority of the bus's certificate: goes into join tokens."""
+    clusters: Store
+    tokens: Store
+    cache: Cache
+    secrets: Secrets
+    resolver: Resolver
+
+    async def cluster(self, name: str) -> Document | None:
+        """The stored Cluster, or None."""
+        found = await self.clusters.find(name)
+        return None if found is None else found.document()
+
+    def members(self) -> list[Item]:
+        """Clusters with the role member, as the cache has them."""
+        return [item for item in self.cache.list(CLUSTER) if item.name != clusters.HOST]
+
+    def account(self, name: str, secret: MemberSecret) -> MemberAccount:
+        """The member's account with a JWT of now."""
+        known = MemberAccount(name=name, public=secret.account, seed=secret.seed.encode(), jwt="")
+        return self.authority.member_account(name, known=known)
+
+    async def claim_host(self, now: Now) -> None:
+        """Be the one host of this store. Conflict, naming the first, if another one is."""
+        settings = self.settings
+        try:
+            await self.clusters.create(clusters.host(settings.host_name, settings.host_uid, now))
+        except AlreadyExists as error:
+            first = (await self.clusters.get(clusters.HOST)).document()
+            if clusters.uid_of(first) != settings.host_uid:
+                name = first["metadata"].get("annotations", {}).get(clusters.HOST_NAME, "")
+                raise Conflict(
+                    f"this bus already has a host, {name!r} (UID {clusters.uid_of(first)}, since "
+                    f"{first['metadata']['creationTimestamp']}); {settings.host_name!r} (UID {settings.host_uid}) cannot "
+                    "be a second one: give it a bus of its own, or use the first host's state"
+                ) from error
