@@ -312,6 +312,7 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
         "SKERRY_KEYS_DIR": str(keys_of(host, options)),
         "SKERRY_HOST_UID": uid,
         "SKERRY_BUS_PUBLIC": ",".join(public),
+        "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),
     }
     tower = {
