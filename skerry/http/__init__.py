@@ -3,3 +3,28 @@
 Written here and not taken from a library because kubectl needs `Upgrade: SPDY/3.1` and the raw socket behind it
 (the data plane's rule 1). The rules are in `skerry.httpwire`; these modules move bytes and own sockets.
 """
+
+from skerry.http.client import Body, Client
+from skerry.http.errors import ClientGone, Cut, HttpError, NoAnswer, ProtocolError, Unreachable
+from skerry.http.exchange import Exchange
+from skerry.http.limits import ClientLimits, ServerLimits
+from skerry.http.raw import Raw
+from skerry.http.response import Response
+from skerry.http.server import Server
+
+__all__ = [
+    "Body",
+    "Client",
+    "ClientGone",
+    "ClientLimits",
+    "Cut",
+    "Exchange",
+    "HttpError",
+    "NoAnswer",
+    "ProtocolError",
+    "Raw",
+    "Response",
+    "Server",
+    "ServerLimits",
+    "Unreachable",
+]
