@@ -12,30 +12,24 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
-from services.proxy.agents import Presence
+from services.proxy.access import AccessLog, Record
 from services.proxy.authn import Authenticator, Credential
-from services.proxy.decide import Allowed, Denied, HostRequest, MemberRequest, decide
-from services.proxy.directory import Directory, Member
+from services.proxy.decide import Denied, HostRequest, decide
 from services.proxy.hostapi import Attributes, HostApi
-from services.proxy.lanes import Lanes
-from services.proxy.metrics import CUT, Metrics, access, shown
-from services.proxy.outgoing import impersonates, open_headers
-from services.proxy.relay import Cut, Relay
-from services.proxy.sessions import Session, Sessions
-from services.proxy.settings import Limits
-from services.proxy.voucher import Voucher
+from services.proxy.members import Members
+from services.proxy.metrics import CUT, GONE, Metrics
+from services.proxy.outgoing import impersonates
+from services.proxy.relay import Cut
+from services.proxy.sessions import Sessions
 from skerry import __version__, telemetry
 from skerry.errors import InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
-from skerry.httpwire import requestinfo
 from skerry.httpwire.target import parse_target, split_cluster
-from skerry.link import AgentAway, OpenRequest
 
 log = logging.getLogger("skerry.proxy")
 
@@ -69,37 +63,19 @@ VERSION = msgspec.json.encode(
     }
 )
 """version.Info: kubectl warns when it cannot tell a Kubernetes minor."""
-HEAD_DEADLINE_S = (60.0, 10.0)
-"""A response head is awaited min(the request's timeout, first) + second, except on long-running requests."""
 
 
 class Parts(NamedTuple):
     """What the front door is made of; the composition root fills it in."""
 
-    limits: Limits
     authenticator: Authenticator
-    directory: Directory
     sessions: Sessions
-    presence: Presence
-    voucher: Voucher
-    lanes: Lanes
+    members: Members
     host_api: HostApi
     metrics: Metrics
+    access: AccessLog
     not_ready: Callable[[], str]
     """Why this process is not ready; empty if it is."""
-
-
-class Record:
-    """What the access log says of one request."""
-
-    __slots__ = ("class_", "code", "started", "stream", "user")
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.user = ""
-        self.code = ""
-        self.class_ = "host"
-        self.stream = ""
 
 
 class Front:
@@ -115,7 +91,7 @@ class Front:
         try:
             await self._route(exchange, record)
         except ClientGone:
-            record.code = record.code or "gone"
+            record.code = GONE
         except Cut as error:
             record.code = CUT
             log.warning("a response was cut", extra={"stream": record.stream, "reason": str(error)})
@@ -136,21 +112,12 @@ class Front:
         try:
             await exchange.respond_error(error)
         except ClientGone:
-            record.code = "gone"
+            record.code = GONE
 
     def _log(self, exchange: Exchange, record: Record) -> None:
         seconds = time.perf_counter() - record.started
         self._parts.metrics.request(record.code, record.class_, seconds)
-        if access.isEnabledFor(logging.INFO):
-            fields = {
-                "method": exchange.head.method.decode("latin-1"),
-                "path": shown(exchange.head.target),
-                "user": record.user,
-                "code": record.code,
-                "ms": round(seconds * 1000, 1),
-                "stream": record.stream,
-            }
-            access.info("request", extra=fields)
+        self._parts.access.add(record, exchange.head.method, exchange.head.target, seconds)
 
     async def _route(self, exchange: Exchange, record: Record) -> None:
         path = exchange.head.target.partition(b"?")[0]
@@ -162,7 +129,7 @@ class Front:
         record.user = credential.caller.user
         route = split_cluster(exchange.head.target)
         if route is not None:
-            await self._member(exchange, record, credential, *route)
+            await self._parts.members.handle(exchange, record, credential, *route)
             return
         parse_target(exchange.head.target)
         if _is_host_api(path):
@@ -203,99 +170,13 @@ class Front:
                 raise decision.error
             session.endless = asked.verb == "watch"
 
-        session = self._enter(credential)
+        session = self._parts.sessions.enter(credential.caller.user, credential.name, credential.expires)
         session.cut = lambda error: exchange.abort()
         try:
             await self._parts.host_api.handle(exchange, credential.caller, authorize)
             record.code = CUT if session.was_cut is not None else "200"
         finally:
             self._parts.sessions.leave(session)
-
-    def _enter(self, credential: Credential, member: Member | None = None) -> Session:
-        name, uid = (member.name, member.uid) if member is not None else ("", "")
-        return self._parts.sessions.enter(credential.caller.user, credential.name, credential.expires, name, uid)
-
-    # Members
-
-    async def _member(self, exchange: Exchange, record: Record, credential: Credential, name: str, rest: bytes) -> None:
-        info = requestinfo.resolve(exchange.head.method, rest)
-        allowed = self._decide(exchange, credential, name, info)
-        member = await self._find(name)
-        session = self._enter(credential, member)
-        session.endless = info.verb == "watch"
-        try:
-            relay = Relay(exchange, session, self._parts.limits, self._parts.metrics)
-            request = await self._open_request(exchange, relay, member, rest, info, allowed)
-            record.class_, record.stream = request.class_, request.id
-            status = await relay.carry(self._parts.lanes.dialer(), request, b"/clusters/" + name.encode())
-            record.code = str(status)
-        except AgentAway as error:
-            raise self._away(member, error) from error
-        finally:
-            self._parts.sessions.leave(session)
-
-    def _decide(self, exchange: Exchange, credential: Credential, name: str, info: requestinfo.RequestInfo) -> Allowed:
-        asks = impersonates(exchange.head.headers)
-        request = MemberRequest(name, info.verb, info.resource, info.subresource, asks)
-        decision = decide(credential.caller, request)
-        if isinstance(decision, Denied):
-            raise decision.error
-        return decision
-
-    async def _find(self, name: str) -> Member:
-        member = await self._parts.directory.find(name)
-        if member is None:
-            raise NotFound(
-                f'clusters.skerry.dev "{name}" not found; kubectl get clusters shows those that exist',
-                kind="clusters",
-                group="skerry.dev",
-                name=name,
-            )
-        if member.connection == "none":
-            raise NotFound(
-                f"cluster {name} is this host itself, and it runs without Kubernetes (connection none): there is no "
-                "API behind this path; the host's own API is at the root of this server",
-                kind="clusters",
-                group="skerry.dev",
-                name=name,
-            )
-        return member
-
-    async def _open_request(
-        self,
-        exchange: Exchange,
-        relay: Relay,
-        member: Member,
-        rest: bytes,
-        info: requestinfo.RequestInfo,
-        allowed: Allowed,
-    ) -> OpenRequest:
-        body, end = await relay.body()
-        head = exchange.head
-        return OpenRequest(
-            id=str(uuid.uuid4()),
-            assertion=self._parts.voucher.assertion(member.name, allowed),
-            method=head.method,
-            target=rest,
-            headers=open_headers(head, exchange.peer[0]),
-            class_=info.class_,
-            long_running=info.long_running,
-            deadline_s=min(info.timeout_s or HEAD_DEADLINE_S[0], HEAD_DEADLINE_S[0]) + HEAD_DEADLINE_S[1],
-            body=body,
-            end=end,
-        )
-
-    def _away(self, member: Member, error: AgentAway) -> StatusError:
-        """503 that says since when; without Retry-After, which would make client-go repeat any verb."""
-        since = self._parts.presence.since(member.name) or member.away_since
-        return ServiceUnavailable(
-            f"cluster {member.name} is away{f' since {since}' if since else ''}: its agent is not connected; nothing "
-            f"was executed. Start the agent on the member again; kubectl get clusters {member.name} -o wide shows its "
-            "state",
-            kind="clusters",
-            group="skerry.dev",
-            name=member.name,
-        )
 
 
 def _is_host_api(path: bytes) -> bool:

@@ -1,18 +1,17 @@
-"""Metrics of the proxy, and its access log: one line per request, never a credential or a query's values."""
+"""Metrics of the proxy: label values are declared, so no client can make series of its own."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from skerry.telemetry import Registry, Value
-
-access = logging.getLogger("skerry.proxy.access")
 
 CODES = tuple(
     str(code) for code in (101, 200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429)
 )
 FAILURES = tuple(str(code) for code in (431, 500, 502, 503, 504))
+GONE = "gone"
+"""Code of a request whose client left."""
 CUT = "cut"
 """Code of a request whose answer was begun and could not be finished."""
 CLASSES = ("interactive", "bulk", "host")
@@ -27,7 +26,7 @@ class Metrics:
         self._requests = registry.counter(
             "skerry_proxy_requests_total",
             "Requests by answer and class.",
-            {"code": (*CODES, *FAILURES, CUT), "class": CLASSES},
+            {"code": (*CODES, *FAILURES, CUT, GONE), "class": CLASSES},
         )
         self.seconds = registry.histogram(
             "skerry_proxy_request_seconds", "Time from a request's head to the end of its answer.", {"class": CLASSES}
@@ -46,10 +45,3 @@ class Metrics:
         """Count one finished request."""
         self._requests.labels(code, class_).value += 1
         self.seconds.labels(class_).observe(seconds)
-
-
-def shown(target: bytes) -> str:
-    """A request target as it may be logged: the path, and the query's names without their values."""
-    path, mark, query = target.partition(b"?")
-    names = b"&".join(part.partition(b"=")[0] for part in query.split(b"&")) if mark else b""
-    return (path + mark + names)[:2048].decode("latin-1")

@@ -11,12 +11,14 @@ import logging
 import secrets
 import time
 
+from services.proxy.access import AccessLog
 from services.proxy.agents import Presence
 from services.proxy.authn import Authenticator
 from services.proxy.directory import Directory
 from services.proxy.front import Front, Parts
 from services.proxy.hostapi import HostApi
 from services.proxy.lanes import Lanes
+from services.proxy.members import Members
 from services.proxy.metrics import Metrics
 from services.proxy.sessions import Sessions
 from services.proxy.settings import ProxySettings, addresses
@@ -24,11 +26,12 @@ from services.proxy.tls import Certificate
 from services.proxy.voucher import Voucher
 from skerry import bus, subjects
 from skerry.api.kinds import KINDS
+from skerry.errors import StatusError
 from skerry.http import Server
 from skerry.identity.creds import Credentials, load
 from skerry.runtime import Runtime
 from skerry.settings import SettingsError
-from skerry.store import Cache, feed
+from skerry.store import Cache
 from skerry.telemetry import Registry
 
 log = logging.getLogger("skerry.proxy")
@@ -37,6 +40,8 @@ STARTING_S, WATCHING_S = 0.05, 1.0
 """How often readiness is looked at, before and after the first time."""
 REVIEW_S = 1.0
 """Sessions are reviewed at every change of credentials or members, and so often for those that expire."""
+RETRY_S = 0.2
+"""Between looks for the bucket of resources, which the registry makes at its first start."""
 AFTER_GRACE_S = 5.0
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
@@ -56,20 +61,28 @@ class Proxy:
         self._voucher = Voucher(connected, self.id, time.time)
         self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s)
         self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)))
+        self._access = AccessLog()
+        self._no_store = ""
         self._certificate = _certificate(settings)
-        self._server = Server(Front(self._parts()).handle, self._certificate and self._certificate.context)
+        self._server = Server(Front(self._parts()).handle, self._certificate.context if self._certificate else None)
 
     def _parts(self) -> Parts:
-        return Parts(
+        members = Members(
             limits=self._settings,
-            authenticator=Authenticator(self.directory.credential, time.time),
             directory=self.directory,
             sessions=self.sessions,
             presence=self._presence,
             voucher=self._voucher,
             lanes=self._lanes,
+            metrics=self._metrics,
+        )
+        return Parts(
+            authenticator=Authenticator(self.directory.credential, time.time),
+            sessions=self.sessions,
+            members=members,
             host_api=HostApi(self._cache, self._bus, KINDS, self._presence.live),
             metrics=self._metrics,
+            access=self._access,
             not_ready=self.not_ready,
         )
 
@@ -85,7 +98,7 @@ class Proxy:
         if not self._bus.connected:
             return f"bus: {self._bus.reason}"
         if not self._cache.filled.is_set():
-            return "the resources are not read yet"
+            return self._no_store or "the resources are not read yet"
         if not self._lanes.ready:
             return self._lanes.reason
         return "" if self._voucher.ready else self._voucher.reason
@@ -109,9 +122,19 @@ class Proxy:
             await self._drain(runtime)
             for task in tasks:
                 task.cancel()
+        self._access.flush()
 
     async def _feed(self) -> None:
-        await feed(self._cache, self._bus)
+        """The cache, from the moment at which the registry has made the bucket."""
+        while True:
+            try:
+                bucket = await self._bus.bucket(subjects.RESOURCES)
+            except StatusError as error:
+                self._no_store = error.message
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._no_store = ""
+                await self._cache.feed(bucket)
 
     async def _tell(self, runtime: Runtime) -> None:
         was_ready = False

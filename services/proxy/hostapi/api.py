@@ -29,7 +29,9 @@ class Exchange(Protocol):
     """What the host API needs of `skerry.http.Exchange`."""
 
     head: RequestHead
-    gone: asyncio.Event
+
+    @property
+    def gone(self) -> asyncio.Event: ...
 
     async def read(self) -> bytes: ...
     async def respond(self, status: int, headers: Headers, body: bytes) -> None: ...

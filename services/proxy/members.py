@@ -1,0 +1,154 @@
+"""Requests to members: decide, find, open, relay.
+
+The order is part of the contract: `decide` comes before the look-up, so that a caller who may use no cluster cannot
+learn which exist, and an absence is believed only of a cache that is current.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import NamedTuple
+
+from services.proxy.access import Record
+from services.proxy.agents import Presence
+from services.proxy.authn import Credential
+from services.proxy.decide import Allowed, Denied, MemberRequest, decide
+from services.proxy.directory import Directory, Member
+from services.proxy.lanes import Lanes
+from services.proxy.metrics import Metrics
+from services.proxy.outgoing import impersonates, open_headers
+from services.proxy.relay import Relay
+from services.proxy.sessions import Sessions
+from services.proxy.settings import Limits
+from services.proxy.voucher import Voucher
+from skerry.api import duration
+from skerry.errors import NotFound, ServiceUnavailable, StatusError
+from skerry.http import Exchange
+from skerry.httpwire.query import parse_query
+from skerry.httpwire.requestinfo import RequestInfo, classify, resolve
+from skerry.httpwire.target import Target, parse_target
+from skerry.link import AgentAway, OpenRequest
+
+HEAD_S, SLACK_S = 60, 10.0
+"""A response head is awaited min(the request's own timeout, HEAD_S) + SLACK_S, except on long-running requests."""
+
+
+class Members:
+    """Answers everything below `/clusters/<name>`."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        directory: Directory,
+        sessions: Sessions,
+        presence: Presence,
+        voucher: Voucher,
+        lanes: Lanes,
+        metrics: Metrics,
+    ) -> None:
+        self._limits = limits
+        self._directory = directory
+        self._sessions = sessions
+        self._presence = presence
+        self._voucher = voucher
+        self._lanes = lanes
+        self._metrics = metrics
+
+    async def handle(self, exchange: Exchange, record: Record, credential: Credential, name: str, rest: bytes) -> None:
+        """Answer one exchange. `rest` is the raw target below the cluster. Raises StatusError, Cut, ClientGone."""
+        target = parse_target(rest)
+        info = resolve(exchange.head.method, target.path, target.query)
+        allowed = _decided(exchange, credential, name, info)
+        member = await self._find(name)
+        session = self._sessions.enter(
+            credential.caller.user, credential.name, credential.expires, member.name, member.uid
+        )
+        session.endless = info.verb == "watch"
+        try:
+            relay = Relay(exchange, session, self._limits, self._metrics)
+            body, end = await relay.body()
+            assertion = self._voucher.assertion(member.name, allowed)
+            request = _request(exchange, target, info, Content(assertion, body, end))
+            record.class_, record.stream = request.class_, request.id
+            record.code = str(await relay.carry(self._lanes.dialer(), request, f"/clusters/{name}".encode()))
+        except AgentAway as error:
+            raise self._away(member) from error
+        finally:
+            self._sessions.leave(session)
+
+    async def _find(self, name: str) -> Member:
+        member = await self._directory.find(name)
+        if member is None:
+            raise _not_found(
+                name, f'clusters.skerry.dev "{name}" not found; kubectl get clusters shows those that exist'
+            )
+        if member.connection == "none":
+            raise _not_found(
+                name,
+                f"cluster {name} is this host itself, and it runs without Kubernetes (connection none): there is no "
+                "API behind this path; the host's own API is at the root of this server",
+            )
+        return member
+
+    def _away(self, member: Member) -> StatusError:
+        """503 that says since when; without Retry-After, which would make client-go repeat any verb."""
+        since = self._presence.since(member.name) or member.away_since
+        return ServiceUnavailable(
+            f"cluster {member.name} is away{f' since {since}' if since else ''}: its agent is not connected; nothing "
+            f"was executed. Start the agent on the member again; kubectl get clusters {member.name} -o wide shows its "
+            "state",
+            kind="clusters",
+            group="skerry.dev",
+            name=member.name,
+        )
+
+
+class Content(NamedTuple):
+    """What travels with the head: who vouches, and the inline part of the body."""
+
+    assertion: bytes
+    body: bytes
+    end: bool
+
+
+def _decided(exchange: Exchange, credential: Credential, name: str, info: RequestInfo) -> Allowed:
+    asks = impersonates(exchange.head.headers)
+    decision = decide(credential.caller, MemberRequest(name, info.verb, info.resource, info.subresource, asks))
+    if isinstance(decision, Denied):
+        raise decision.error
+    return decision
+
+
+def _not_found(name: str, message: str) -> NotFound:
+    return NotFound(message, kind="clusters", group="skerry.dev", name=name)
+
+
+def _request(exchange: Exchange, target: Target, info: RequestInfo, content: Content) -> OpenRequest:
+    head = exchange.head
+    class_ = classify(info, target.query)
+    return OpenRequest(
+        id=str(uuid.uuid4()),
+        assertion=content.assertion,
+        method=head.method,
+        target=target.raw,
+        headers=open_headers(head, exchange.peer[0]),
+        class_=class_.kind,
+        long_running=class_.long_running,
+        deadline_s=deadline_s(target.query),
+        body=content.body,
+        end=content.end,
+        traceparent=(head.get(b"traceparent") or b"").decode("latin-1"),
+    )
+
+
+def deadline_s(query: bytes) -> float:
+    """How long a response head is awaited, by the request's own `timeout` (which is passed on); seconds."""
+    asked = HEAD_S
+    if b"timeout=" in query:
+        text = parse_query(query).get("timeout", [""])[0]
+        try:
+            asked = duration.parse(text) or HEAD_S
+        except ValueError:
+            asked = HEAD_S
+    return min(asked, HEAD_S) + SLACK_S
