@@ -12,12 +12,13 @@ import inspect
 import itertools
 import logging
 import random
+import re
 import secrets
 import ssl
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -26,7 +27,7 @@ from nats import errors as nats_errors
 from skerry import errors
 from skerry.bus.client import Wire
 from skerry.bus.headers import STATUS, decode_headers, encode_headers
-from skerry.errors import BadRequest, GatewayTimeout, RequestEntityTooLarge, ServiceUnavailable, Unauthorized
+from skerry.errors import BadRequest, Forbidden, GatewayTimeout, RequestEntityTooLarge, ServiceUnavailable, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach the bus.
 
     `servers`: `tls://host:port`, tried in random order. `ca_pem`: the only authority that is trusted; the certificate
-    must name the host that is dialled. Lost after `ping_s` x (`ping_max` + 1) of silence at most.
+    must name the host that is dialled. Lost after `ping_s` x (`ping_max` + 1) of silence at most. After losing it,
+    attempts to connect again are at most `longest_pause_s` apart.
     """
 
     servers: tuple[str, ...]
@@ -68,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 5.0
     ping_s: float = 5.0
     ping_max: int = 2
+    longest_pause_s: float = 2.0
 
 
 class ConnectionLost(ServiceUnavailable):
@@ -204,7 +207,7 @@ class Connection:
         self._subscriptions: dict[int, Subscription] = {}
         self._sids = itertools.count(1)
         self._inbox = f"{credentials.inbox}.{self.id}"
-        self._asked: dict[str, asyncio.Future[Message]] = {}
+        self._asked: dict[str, tuple[str, asyncio.Future[Message]]] = {}
         self._requests = itertools.count(1)
         self._answers: Subscription | None = None
         self.lost.add_done_callback(self._on_lost)
@@ -270,8 +273,8 @@ class Connection:
     ) -> Message:
         """The answer to a request.
 
-        Raises NoResponders or ConnectionLost (not executed), GatewayTimeout (no answer, outcome unknown), or the
-        StatusError that the service answered.
+        Raises NoResponders, ConnectionLost or Forbidden by the bus's permissions (not executed), GatewayTimeout (no
+        answer, outcome unknown), or the StatusError that the service answered.
         """
         answer = await self.ask(subject, payload, timeout_s=timeout_s, headers=headers)
         if answer.no_responders:
@@ -289,7 +292,7 @@ class Connection:
             self._answers = self.subscribe_now(f"{self._inbox}.*", self._answered)
         token = str(next(self._requests))
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._asked[token] = future
+        self._asked[token] = (subject, future)
         try:
             self.publish_now(subject, payload, f"{self._inbox}.{token}", headers)
             async with asyncio.timeout(timeout_s):
@@ -304,7 +307,7 @@ class Connection:
         return f"{self._inbox}.x.{next(self._requests)}"
 
     def _answered(self, message: Message) -> None:
-        future = self._asked.get(message.subject.rpartition(".")[2])
+        _, future = self._asked.get(message.subject.rpartition(".")[2], ("", None))
         if future is not None and not future.done():
             future.set_result(message)
 
@@ -385,10 +388,15 @@ class Connection:
     def _on_denied(self, text: str) -> None:
         self.denied += 1
         log.warning("the bus denied a subject: %s", text, extra={"connection": self.name})
+        found = _DENIED_PUBLISH.search(text)
+        denied = [] if found is None else [(s, f) for s, f in self._asked.values() if s.lower() == found[1]]
+        for subject, future in denied:
+            if not future.done():
+                future.set_exception(Forbidden(f"these credentials may not publish {subject}"))
 
     def _on_lost(self, lost: asyncio.Future[str]) -> None:
         error = GatewayTimeout(f"the connection to the bus was lost ({lost.result()}): the outcome is unknown")
-        for future in self._asked.values():
+        for _, future in self._asked.values():
             if not future.done():
                 future.set_exception(error)
 
@@ -500,12 +508,11 @@ def _is_async(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
+_DENIED_PUBLISH = re.compile(r'publish to "([^"]*)"')
+"""The server's text, as nats-py passes it on: in lower case (trap 8)."""
 _FORBIDDEN = frozenset(" \t\r\n\0")
 
 
 def _check_subject(subject: str) -> None:
     if not subject or not _FORBIDDEN.isdisjoint(subject):
         raise BadRequest(f"{subject[:60]!r} is not a subject")
-
-
-Running = Coroutine[Any, Any, None]

@@ -53,7 +53,7 @@ async def connections(
     The consumer uses a connection until `lost` is done (or as long as it likes) and then asks for the next one; the
     old one is cut then. Iterate inside `contextlib.aclosing`, so that the last one is cut too.
     """
-    backoff = Backoff()
+    backoff = Backoff(longest_s=settings.longest_pause_s)
     while not stop.is_set():
         try:
             connection = await _attempt(settings, source)

@@ -205,7 +205,8 @@ class Authority:
     def deletion(self, publics: list[str]) -> str:
         """The request of `$SYS.REQ.CLAIMS.DELETE` for accounts that every server is known to hold a tombstone of."""
         nats = {"accounts": publics, "type": "generic", "version": jwt.VERSION}
-        return jwt.encode(self._keys["signing"], self.public.operator, "delete", nats)
+        signing = self._keys["signing"]
+        return jwt.encode(signing, signing.public, "delete", nats)
 
     # Users.
 

@@ -20,7 +20,9 @@ _AGAIN = "copy the whole token again, or make a new one: skerry token create NAM
 
 
 class _Format(msgspec.Struct):
-    format: int
+    """Read first. Absent means 1: defaults are not written."""
+
+    format: int = 1
 
 
 def encode(token: Token) -> str:

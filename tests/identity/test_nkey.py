@@ -1,0 +1,67 @@
+"""Keys in NATS' text form."""
+
+from __future__ import annotations
+
+import nkeys
+import pytest
+
+from skerry.errors import BadRequest
+from skerry.identity import nkey
+from skerry.identity.nkey import Kind
+
+
+@pytest.mark.parametrize(("kind", "letter"), [(Kind.OPERATOR, "O"), (Kind.ACCOUNT, "A"), (Kind.USER, "U")])
+def test_a_public_key_starts_with_the_letter_of_its_kind(kind: Kind, letter: str) -> None:
+    key = nkey.create(kind)
+    assert key.public[0] == letter
+    assert nkey.kind_of(key.public) is kind
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_seeds_and_public_keys_are_those_of_the_nkeys_package(kind: Kind) -> None:
+    key = nkey.create(kind)
+    theirs = nkeys.from_seed(bytearray(key.seed))  # type: ignore[no-untyped-call]
+    assert theirs.public_key.decode() == key.public
+    assert theirs.sign(b"data") == key.sign(b"data")
+
+
+def test_a_seed_gives_the_same_key_again() -> None:
+    key = nkey.create(Kind.USER)
+    assert nkey.from_seed(key.seed + b"\n").public == key.public
+
+
+@pytest.mark.parametrize("seed", [b"", b"nonsense", b"SUAAAA", nkey.create(Kind.USER).public.encode()])
+def test_what_is_not_a_seed_is_refused_without_showing_it(seed: bytes) -> None:
+    with pytest.raises(BadRequest) as caught:
+        nkey.from_seed(seed)
+    assert not seed or seed.decode() not in str(caught.value)
+
+
+def test_one_wrong_character_of_a_seed_is_noticed() -> None:
+    seed = bytearray(nkey.create(Kind.USER).seed)
+    seed[20] = ord("A") if seed[20] != ord("A") else ord("B")
+    with pytest.raises(BadRequest, match="checksum"):
+        nkey.from_seed(bytes(seed))
+
+
+def test_a_signature_is_verified_by_the_public_key_alone() -> None:
+    key = nkey.create(Kind.USER)
+    signature = key.sign(b"data")
+    assert nkey.verify(key.public, b"data", signature)
+    assert not nkey.verify(key.public, b"other", signature)
+    assert not nkey.verify(nkey.create(Kind.USER).public, b"data", signature)
+
+
+@pytest.mark.parametrize("public", ["", "UABC", "ü" * 56, "B" * 56])
+def test_a_malformed_key_verifies_nothing(public: str) -> None:
+    assert not nkey.verify(public, b"data", bytes(64))
+    assert nkey.raw_public(public) is None
+
+
+def test_a_signature_of_wrong_length_verifies_nothing() -> None:
+    assert not nkey.verify(nkey.create(Kind.USER).public, b"data", b"short")
+
+
+def test_repr_shows_no_secret() -> None:
+    key = nkey.create(Kind.USER)
+    assert key.seed.decode() not in repr(key)
