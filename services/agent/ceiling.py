@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from skerry.api.v1alpha1 import Ceiling
+from skerry.httpwire.requestinfo import EXEC_LIKE
 
 READS = frozenset({"get", "list", "watch"})
-EXEC_LIKE = frozenset(
-    {("pods", "exec"), ("pods", "attach"), ("pods", "portforward"), ("pods", "proxy"), ("services", "proxy")}
-)
+QUIET = frozenset({"", "log"})
+"""Subresources that an upgraded connection may read: watch and log over WebSocket. Any other reaches into something."""
 DISCOVERY = ("/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz")
 """Paths that say nothing about any namespace's content."""
 SELF_REVIEWS = frozenset(
@@ -38,7 +38,7 @@ class Attributes(Protocol):
         """get, list, watch, create, …; the lower-case HTTP method for a path that is no resource."""
 
     @property
-    def api_group(self) -> str:
+    def group(self) -> str:
         """Empty for core."""
 
     @property
@@ -64,41 +64,44 @@ class Attributes(Protocol):
 
 def is_self_review(info: Attributes) -> bool:
     """Whether the request is a SelfSubject*Review: its answer is intersected with the ceiling (reviews.py)."""
-    return info.is_resource and info.verb == "create" and (info.api_group, info.resource) in SELF_REVIEWS
+    return info.is_resource and info.verb == "create" and (info.group, info.resource) in SELF_REVIEWS
 
 
-def refusal(ceiling: Ceiling, info: Attributes) -> str:
-    """Why the request may not leave the agent, naming the ceiling; empty if it may."""
+def refusal(ceiling: Ceiling, info: Attributes, *, upgrade: bool = False) -> str:
+    """Why the request may not leave the agent, naming the ceiling; empty if it may. `upgrade`: it asks for raw bytes."""
     if _is_node_proxy(info):
         return "nodes/proxy is never reached through Skerry: it would run code in every pod of the node"
     if ceiling == Ceiling() or is_self_review(info):
         return ""
-    return _read_only(ceiling, info) or _no_exec(ceiling, info) or _namespaces(ceiling, info)
+    reaches_in = _reaches_in(info, upgrade)
+    return _read_only(ceiling, info, reaches_in) or _no_exec(ceiling, info, reaches_in) or _namespaces(ceiling, info)
 
 
 def _is_node_proxy(info: Attributes) -> bool:
     return info.is_resource and info.resource == "nodes" and (info.subresource == "proxy" or info.verb == "proxy")
 
 
-def _is_exec_like(info: Attributes) -> bool:
-    if not info.is_resource or info.api_group:
-        return False
-    return (info.resource, info.subresource) in EXEC_LIKE or (
-        info.verb == "proxy" and info.resource in {"pods", "services"}
-    )
+def _reaches_in(info: Attributes, upgrade: bool) -> bool:
+    """exec, attach, port-forward and proxy of any kind, and every upgrade that is not a watch or a log.
+
+    Aggregated APIs have such subresources under names of their own (KubeVirt: console, vnc), always as upgrades.
+    """
+    if not info.is_resource:
+        return upgrade
+    return info.verb == "proxy" or info.subresource in EXEC_LIKE or (upgrade and info.subresource not in QUIET)
 
 
-def _read_only(ceiling: Ceiling, info: Attributes) -> str:
+def _read_only(ceiling: Ceiling, info: Attributes, reaches_in: bool) -> str:
     if not ceiling.read_only:
         return ""
     reads = info.verb in READS if info.is_resource else info.verb in {"get", "head", "options"}
-    if reads and not _is_exec_like(info):
+    if reads and not reaches_in:
         return ""
     return f"{_what(info)} is refused by this member's ceiling: its administrator allows reading only (--read-only)"
 
 
-def _no_exec(ceiling: Ceiling, info: Attributes) -> str:
-    if not ceiling.no_exec or not _is_exec_like(info):
+def _no_exec(ceiling: Ceiling, info: Attributes, reaches_in: bool) -> str:
+    if not ceiling.no_exec or not reaches_in:
         return ""
     return f"{_what(info)} is refused by this member's ceiling: no exec, attach, port-forward or proxy (--no-exec)"
 

@@ -27,9 +27,10 @@ from skerry.http.errors import HttpError, NoAnswer, Unreachable
 from skerry.http.raw import Raw
 from skerry.http.response import Response
 from skerry.httpwire import answer as wire
-from skerry.httpwire import requestinfo
 from skerry.httpwire.head import BODILESS, RequestHead, first
 from skerry.httpwire.headers import clean_response
+from skerry.httpwire.requestinfo import RequestInfo, resolve
+from skerry.httpwire.target import parse_target
 from skerry.identity.assertion import Verifier
 from skerry.link import AnswerComplete, OpenRequest, ResetCode, Stream
 
@@ -82,26 +83,29 @@ class Relay:
 
     async def _ask(self, stream: Stream) -> Response | None:
         """The upstream's response, or None when the stream was answered without it. Raises StatusError."""
-        request = stream.request
-        claims = self._admitted(request)
-        if not self._open and (info := self._info(request)) is not None and limits.is_self_review(info):
+        claims, info = self._admitted(stream.request)
+        if info is not None and not self._open and limits.is_self_review(info):
             return await self._review(stream, claims, info)
         return await self._executed(stream, claims)
 
-    def _admitted(self, request: OpenRequest) -> Claims:
+    def _admitted(self, request: OpenRequest) -> tuple[Claims, RequestInfo | None]:
         if self._blocked():
             raise ServiceUnavailable(self._blocked())
         claims = self._verifier.verify(request.assertion, self._clock.host(time.monotonic()))
         impersonation.check(claims)
-        if (info := self._info(request)) is not None and (why := limits.refusal(self._ceiling, info)):
-            raise Forbidden(why)
-        return claims
+        info = self._info(request)
+        if info is not None:
+            upgrade = first(request.headers, b"upgrade") is not None
+            if why := limits.refusal(self._ceiling, info, upgrade=upgrade):
+                raise Forbidden(why)
+        return claims, info
 
-    def _info(self, request: OpenRequest) -> requestinfo.RequestInfo | None:
+    def _info(self, request: OpenRequest) -> RequestInfo | None:
         """How the API server reads the request; None when no rule could refuse it (no ceiling, no proxying)."""
         if self._open and b"proxy" not in request.target and b"%" not in request.target:
             return None
-        return requestinfo.resolve(request.method, request.target)
+        target = parse_target(request.target)
+        return resolve(request.method, target.path, target.query)
 
     async def _executed(self, stream: Stream, claims: Claims) -> Response:
         credential = await self._credential()
@@ -159,7 +163,7 @@ class Relay:
 
     # Reviews, which a ceiling changes
 
-    async def _review(self, stream: Stream, claims: Claims, info: requestinfo.RequestInfo) -> Response | None:
+    async def _review(self, stream: Stream, claims: Claims, info: RequestInfo) -> Response | None:
         if info.resource == "selfsubjectaccessreviews":
             refused = await reviews.access(stream, self._ceiling)
             if refused is not None:

@@ -16,6 +16,7 @@ from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from skerry.http.response import Response
 from skerry.httpwire.head import first
+from skerry.httpwire.requestinfo import EXEC_LIKE
 from skerry.link import Stream
 
 LIMIT = 1 << 20
@@ -26,7 +27,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A SelfSubjectAccessReview's question, as `ceiling.refusal` wants it."""
 
     verb: str = ""
-    api_group: str = ""
+    group: str = ""
     namespace: str = ""
     resource: str = ""
     subresource: str = ""
@@ -65,7 +66,7 @@ def question(document: dict[str, Any]) -> Asked | None:
     if isinstance(resource, dict):
         return Asked(
             verb=str(resource.get("verb") or "*"),
-            api_group=str(resource.get("group") or ""),
+            group=str(resource.get("group") or ""),
             namespace=str(resource.get("namespace") or ""),
             resource=str(resource.get("resource") or "*"),
             subresource=str(resource.get("subresource") or ""),
@@ -105,7 +106,7 @@ def _narrowed(rule: dict[str, Any], ceiling: Ceiling) -> dict[str, Any] | None:
     if ceiling.read_only and not _is_self_review(rule):
         verbs = sorted(limits.READS) if "*" in verbs else [verb for verb in verbs if verb in limits.READS]
     if ceiling.read_only or ceiling.no_exec:
-        resources = [r for r in resources if tuple(str(r).split("/")) not in limits.EXEC_LIKE]
+        resources = [r for r in resources if str(r).partition("/")[2] not in EXEC_LIKE]
     return {**rule, "verbs": verbs, "resources": resources} if verbs and resources else None
 
 

@@ -8,6 +8,7 @@ from services.agent.ceiling import is_self_review, refusal
 from services.agent.reviews import intersect, question
 from skerry.api.v1alpha1 import Ceiling
 from skerry.httpwire import requestinfo
+from skerry.httpwire.target import parse_target
 
 READ_ONLY = Ceiling(read_only=True)
 NO_EXEC = Ceiling(no_exec=True)
@@ -80,12 +81,21 @@ REFUSED = [
 
 
 def resolve(method: str, target: str) -> requestinfo.RequestInfo:
-    return requestinfo.resolve(method.encode(), target.encode())
+    parsed = parse_target(target.encode())
+    return requestinfo.resolve(method.encode(), parsed.path, parsed.query)
 
 
 @pytest.mark.parametrize(("ceiling", "method", "target"), ALLOWED)
 def test_leaves_the_agent(ceiling: Ceiling, method: str, target: str) -> None:
     assert refusal(ceiling, resolve(method, target)) == ""
+
+
+@pytest.mark.parametrize("ceiling", [READ_ONLY, NO_EXEC])
+def test_an_upgrade_that_is_no_watch_or_log_reaches_into_something(ceiling: Ceiling) -> None:
+    console = "/apis/subresources.kubevirt.io/v1/namespaces/a/virtualmachineinstances/vm/console"
+    assert refusal(ceiling, resolve("GET", console), upgrade=True)
+    assert not refusal(ceiling, resolve("GET", f"{POD}/log?follow=true"), upgrade=True)
+    assert not refusal(ceiling, resolve("GET", "/api/v1/pods?watch=true"), upgrade=True)
 
 
 @pytest.mark.parametrize(("ceiling", "method", "target", "says"), REFUSED)
