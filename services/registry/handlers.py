@@ -40,6 +40,8 @@ log = logging.getLogger("skerry.registry")
 
 RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
+AFTERLIFE_S = 300
+"""A bearer can still ask for so long after its token has ended, to be told so in words and not by a cut connection."""
 
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
@@ -252,7 +254,7 @@ class TokenRules(Rules):
             host_uid=settings.host_uid,
             name=admitted.cluster,
             jti=admitted.jti,
-            jwt=self._registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1)),
+            jwt=self._registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1) + AFTERLIFE_S),
             servers=settings.bus_public,
             ca=self._registry.ca_pem,
             expires=admitted.expires,

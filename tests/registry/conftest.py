@@ -1,0 +1,211 @@
+"""A registry on a real nats-server, and agents that speak to it over the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.registry import service
+from services.registry.settings import RegistrySettings
+from skerry import subjects
+from skerry.api.kinds import CLUSTER, KINDS, Kind
+from skerry.api.messages import (
+    Caller,
+    Heartbeat,
+    JoinAnswer,
+    JoinRequest,
+    RenewAnswer,
+    RenewRequest,
+    Token,
+    WriteOptions,
+    WriteRequest,
+)
+from skerry.bus import Bus, Connection, NoResponders
+from skerry.identity import jointoken, nkey
+from skerry.identity.creds import Credentials
+from skerry.identity.nkey import KeyPair
+from skerry.identity.nkey import Kind as KeyKind
+from skerry.store import Cache
+from tests.fixtures.nats import NatsHost
+
+Document = dict[str, Any]
+DEADLINE_S = 10.0
+HOST_UID = "11111111-0000-0000-0000-000000000001"
+
+
+class Running:
+    """One registry process's worth: its bus, its connection in SYS, its coroutine."""
+
+    def __init__(self, host: NatsHost, uid: str = HOST_UID, name: str = "isle") -> None:
+        self._host = host
+        self._settings = RegistrySettings(
+            keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers)
+        )
+        self._stop = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    def _told(self, reason: str) -> None:
+        if not reason:
+            self.ready.set()
+
+    async def serve(self) -> None:
+        """Until stopped."""
+        host = self._host
+        system = Bus(host.settings("system"), host.system)
+        async with host.bus("registry") as bus, system:
+            await service.run(bus, system, self._settings, host.authority, host.ca_pem, self._told, self._stop)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serving inside, ready from the start."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.serve())
+            async with asyncio.timeout(DEADLINE_S):
+                await self.ready.wait()
+            try:
+                yield
+            finally:
+                self._stop.set()
+
+
+class Client:
+    """What the front door would do: writes over the bus, reads from a cache."""
+
+    def __init__(self, bus: Bus, cache: Cache) -> None:
+        self.bus = bus
+        self.cache = cache
+
+    async def write(self, kind: Kind, verb: str, name: str = "", document: Document | None = None) -> Document:
+        """Create or delete as the host API does."""
+        request = WriteRequest(
+            request_id=uuid.uuid4().hex,
+            caller=Caller(user="admin"),
+            name=name,
+            body=msgspec.Raw(msgspec.json.encode(document)),
+            options=WriteOptions(),
+        )
+        subject = subjects.write(kind.owner, kind.plural, verb)
+        reply = await self.bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
+        found: Document = msgspec.json.decode(reply.data)
+        return found
+
+    async def token(self, cluster: str, **spec: object) -> str:
+        """The text of a new join token."""
+        kind = next(kind for kind in KINDS if kind.kind == "JoinToken")
+        document = {"metadata": {}, "spec": {"clusterName": cluster, **spec}}
+        text: str = (await self.write(kind, "create", document=document))["status"]["token"]
+        return text
+
+    async def cluster(self, name: str) -> Document | None:
+        """The stored Cluster, as of now."""
+        await self.cache.current()
+        found = self.cache.get(CLUSTER, name)
+        return None if found is None else found.document()
+
+    async def ready(self, name: str, status: str) -> Document:
+        """Wait until the condition Ready has this status; the condition."""
+        async with asyncio.timeout(DEADLINE_S):
+            watch = self.cache.watch(CLUSTER)
+            while True:
+                for found in ((await self.cluster(name)) or {}).get("status", {}).get("conditions", []):
+                    if (found["type"], found["status"]) == ("Ready", status):
+                        return dict(found)
+                watch.take()
+                await watch.wait(0.2)
+
+
+class Agent:
+    """An agent's key and what it knows of its cluster."""
+
+    def __init__(self, host: NatsHost, name: str, cluster_uid: str = "", key: KeyPair | None = None) -> None:
+        self._host = host
+        self.name = name
+        self.key = key or nkey.create(KeyKind.USER)
+        self.cluster_uid = cluster_uid or str(uuid.uuid4())
+
+    async def join(self, token_text: str, **changes: Any) -> JoinAnswer:
+        """Ask to join with a token."""
+        token: Token = jointoken.decode(token_text, 0)
+        request = JoinRequest(
+            nkey=self.key.public,
+            name=self.name,
+            cluster_uid=self.cluster_uid,
+            kubernetes_version="v1.36.3",
+            agent_version="0.1.0",
+        )
+        request = msgspec.structs.replace(request, **changes)
+        async with self._host.connection(Credentials(token.jwt), "join") as connection:
+            reply = await connection.request(
+                subjects.join(token.jti), msgspec.json.encode(request), timeout_s=DEADLINE_S
+            )
+        return msgspec.json.decode(reply.data, type=JoinAnswer)
+
+    def credentials(self, answer: JoinAnswer) -> Credentials:
+        """For the member's own account."""
+        return Credentials(answer.user_jwt, self.key.seed)
+
+    async def beat(self, connection: Connection, **changes: Any) -> None:
+        """One heartbeat, answered."""
+        beat = Heartbeat(
+            agent=self.key.public,
+            epoch="1",
+            version="0.1.0",
+            kubernetes_version="v1.36.3",
+            cluster_uid=self.cluster_uid,
+            nodes=3,
+        )
+        await connection.request(
+            subjects.heartbeat(self.name),
+            msgspec.json.encode(msgspec.structs.replace(beat, **changes)),
+            timeout_s=DEADLINE_S,
+        )
+
+    async def beat_until_answered(self, connection: Connection) -> None:
+        """As an agent does while the registry is still on its way back."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    return await self.beat(connection)
+                except NoResponders:
+                    await connection.flush()
+
+    async def renew(self, answer: JoinAnswer, *, key: KeyPair | None = None, at: float | None = None) -> RenewAnswer:
+        """Ask for a new user JWT with the renewal credential."""
+        key = key or self.key
+        moment = int(time.time() if at is None else at)
+        challenge = f"{self.name} {self.key.public} {moment} {uuid.uuid4().hex}"
+        signature = base64.urlsafe_b64encode(key.sign(challenge.encode())).decode()
+        request = RenewRequest(nkey=self.key.public, challenge=challenge, signature=signature)
+        async with self._host.connection(Credentials(answer.renewal_jwt, self.key.seed), "renew") as connection:
+            reply = await connection.request(
+                subjects.renew(self.name), msgspec.json.encode(request), timeout_s=DEADLINE_S
+            )
+        return msgspec.json.decode(reply.data, type=RenewAnswer)
+
+
+@contextlib.asynccontextmanager
+async def client_of(host: NatsHost) -> AsyncIterator[Client]:
+    """A client with a proxy's permissions."""
+    async with host.bus("proxy") as bus, asyncio.TaskGroup() as tasks:
+        bucket = await bus.bucket(subjects.RESOURCES)
+        cache = Cache(KINDS)
+        feeding = tasks.create_task(cache.feed(bucket))
+        async with asyncio.timeout(DEADLINE_S):
+            await cache.filled.wait()
+        yield Client(bus, cache)
+        feeding.cancel()
+
+
+@pytest.fixture
+async def client(nats_host: NatsHost) -> AsyncIterator[Client]:
+    """A client of a running registry."""
+    async with Running(nats_host).running(), client_of(nats_host) as found:
+        yield found
