@@ -33,4 +33,4 @@ def _unescape(raw: bytes) -> str:
 
 def flag(values: list[str] | None) -> bool:
     """A boolean parameter as apimachinery converts it: absent, `0` and `false` are false, all else is true."""
-    return bool(values) and values[0] != "0" and values[0].lower() != "false"
+    return values is not None and values[0] != "0" and values[0].lower() != "false"

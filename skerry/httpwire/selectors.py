@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_TERM = re.compile(r"((?:[^\\!=]|\\.|!(?!=)|\\)*?)(!=|==|=)(.*)", re.DOTALL)
+_TERM = re.compile(r"(.*?)(!=|==|=)(.*)", re.DOTALL)
 _UNESCAPED = re.compile(r"(?:[^\\,=]|\\[\\,=])*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
@@ -27,7 +27,7 @@ _LABELS = re.compile(rf"{_W}(?:{_REQUIREMENT}{_W}(?:,{_W}{_REQUIREMENT}{_W})*)?"
 def exact_name(selector: str) -> str | None:
     """The name that a field selector requires (`metadata.name=x`), or None: also if the selector is invalid."""
     found: str | None = None
-    for term in _terms(selector):
+    for term in sorted(_terms(selector)):  # as the Go parser does: the first in order wins
         if not term:
             continue
         match = _TERM.fullmatch(term)
