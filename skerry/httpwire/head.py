@@ -321,9 +321,8 @@ def encode_request(
     Raises MalformedHead if a part could not be sent as exactly one line of a valid head.
     """
     lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)]
-    extra = _framing_lines(length, chunked, upgrade)
     lines += [b"%b: %b\r\n" % pair for pair in headers if pair[0] not in FRAMING and pair[0] != b"host"]
-    lines += extra
+    lines += _framing_lines(length, chunked, upgrade)
     count = len(lines) + 2
     lines.append(b"\r\n")
     raw = b"".join(lines)
@@ -352,8 +351,6 @@ def encode_response(
     if close:
         lines.append(b"connection: close\r\n")
     count = len(lines) + 1
-    if upgrade is not None:
-        count += 1
     lines.append(b"\r\n")
     raw = b"".join(lines)
     if raw.count(b"\r\n") != count or _RESPONSE.fullmatch(raw) is None:
@@ -363,7 +360,7 @@ def encode_response(
 
 def _framing_lines(length: int | None, chunked: bool, upgrade: bytes | None) -> list[bytes]:
     if upgrade is not None:
-        return [b"connection: Upgrade\r\nupgrade: %b\r\n" % upgrade]
+        return [b"connection: Upgrade\r\n", b"upgrade: %b\r\n" % upgrade]
     if chunked:
         return [b"transfer-encoding: chunked\r\n"]
     return [] if length is None else [b"content-length: %d\r\n" % length]

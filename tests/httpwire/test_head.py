@@ -1,0 +1,201 @@
+"""Parsing and building heads: the reject rules (rule 9), framing, and what cannot be smuggled through a builder."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skerry.errors import BadRequest, MethodNotAllowed, RequestHeaderFieldsTooLarge, StatusError
+from skerry.httpwire.head import (
+    HEAD_LIMIT,
+    MalformedHead,
+    broken_early,
+    encode_request,
+    encode_response,
+    parse_request,
+    parse_response,
+    valid_headers,
+)
+
+
+def _request(*lines: bytes) -> bytes:
+    return b"\r\n".join((b"GET /x HTTP/1.1", b"Host: h", *lines, b"", b""))
+
+
+def test_a_plain_head_is_cut_into_its_parts() -> None:
+    head = parse_request(b"GET /a?b=%20c HTTP/1.1\r\nHost: h\r\nX-Mixed:  v \t\r\nEmpty:\r\n\r\n")
+    assert (head.method, head.target) == (b"GET", b"/a?b=%20c")
+    assert head.headers == [(b"host", b"h"), (b"x-mixed", b"v"), (b"empty", b"")]
+    assert head.keep_alive
+    assert not head.has_body
+
+
+def test_a_length_gives_a_body() -> None:
+    head = parse_request(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 12\r\n\r\n")
+    assert (head.content_length, head.chunked, head.has_body) == (12, False, True)
+
+
+def test_chunked_gives_a_body() -> None:
+    head = parse_request(b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: Chunked\r\n\r\n")
+    assert (head.content_length, head.chunked, head.has_body) == (None, True, True)
+
+
+def test_an_upgrade_needs_both_headers() -> None:
+    assert parse_request(_request(b"Connection: keep-alive, Upgrade", b"Upgrade: SPDY/3.1")).upgrade == b"SPDY/3.1"
+    assert parse_request(_request(b"Upgrade: SPDY/3.1")).upgrade is None
+    assert parse_request(_request(b"Connection: Upgrade")).upgrade is None
+
+
+def test_close_and_http_1_0_end_the_connection() -> None:
+    assert not parse_request(_request(b"Connection: Close")).keep_alive
+    head = parse_request(b"GET / HTTP/1.0\r\n\r\n")
+    assert not head.keep_alive
+    assert head.http10
+
+
+def test_expect_counts_only_with_a_body() -> None:
+    body = parse_request(b"POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-Continue\r\ncontent-length: 1\r\n\r\n")
+    assert body.expect_continue
+    assert not parse_request(_request(b"Expect: 100-continue")).expect_continue
+
+
+@pytest.mark.parametrize(
+    ("raw", "error", "says"),
+    [
+        (_request(b"Content-Length: 1", b"Transfer-Encoding: chunked"), BadRequest, "Transfer-Encoding"),
+        (_request(b"Content-Length: 1", b"Content-Length: 1"), BadRequest, "Content-Length"),
+        (_request(b"Content-Length: 1, 1"), BadRequest, "Content-Length"),
+        (_request(b"Transfer-Encoding: gzip, chunked"), BadRequest, "Transfer-Encoding"),
+        (_request(b"Transfer-Encoding: identity"), BadRequest, "Transfer-Encoding"),
+        (_request(b"X: a", b" folded"), BadRequest, "obs-fold"),
+        (_request(b"X: a\rb"), BadRequest, "bare CR"),
+        (_request(b"X: a\nY: b"), BadRequest, "bare CR or LF"),
+        (_request(b"X: a\x00b"), BadRequest, "NUL"),
+        (_request(b"X : a"), BadRequest, "blank before a colon"),
+        (_request(b"Host: other"), BadRequest, "Host"),
+        (b"GET / HTTP/1.1\r\n\r\n", BadRequest, "Host"),
+        (b"GET http://h/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", BadRequest, "HTTP/1.1"),
+        (b"GET /\r\n\r\n", BadRequest, "HTTP/1.1"),
+        (b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", MethodNotAllowed, "TRACE"),
+        (b"get / HTTP/1.1\r\nHost: h\r\n\r\n", MethodNotAllowed, "get"),
+        (_request(*[b"a: b"] * 300), RequestHeaderFieldsTooLarge, "256"),
+        (_request(b"a: " + b"b" * HEAD_LIMIT), RequestHeaderFieldsTooLarge, "64 KiB"),
+    ],
+)
+def test_a_head_that_breaks_a_rule_is_refused_and_the_rule_is_named(
+    raw: bytes, error: type[StatusError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        parse_request(raw)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_parser_fail_in_another_way(junk: bytes) -> None:
+    for raw in (junk, b"GET / HTTP/1.1\r\n" + junk + b"\r\n\r\n", b"GET " + junk + b" HTTP/1.1\r\nHost: h\r\n\r\n"):
+        try:
+            head = parse_request(raw)
+        except StatusError:
+            continue
+        assert head.target.startswith(b"/")
+
+
+@pytest.mark.parametrize("part", [b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nA: \x00", b"\x16\x03\x01\x00", b"A\rB"])
+def test_what_can_never_become_a_head_is_seen_before_its_end(part: bytes) -> None:
+    assert broken_early(part, 0)
+
+
+@pytest.mark.parametrize("part", [b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r", b"GE"])
+def test_an_unfinished_head_is_waited_for(part: bytes) -> None:
+    assert not broken_early(part, 0)
+
+
+# -- answers --
+
+
+def test_an_answer_is_cut_into_its_parts() -> None:
+    parsed = parse_response(b"HTTP/1.1 200 OK fine\r\nContent-Length: 3\r\nWarning: a\r\nwarning: b\r\n\r\n")
+    assert (parsed.head.status, parsed.head.reason, parsed.length) == (200, b"OK fine", 3)
+    assert parsed.head.headers[1:] == [(b"warning", b"a"), (b"warning", b"b")]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+        b"HTTP/1.1 200 OK\nA: b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n",
+        b"HTTP/1.1 099 OK\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/2 200\r\n\r\n",
+        b"ICY 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * HEAD_LIMIT + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300 + b"\r\n",
+    ],
+)
+def test_a_hostile_answer_is_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedHead):
+        parse_response(raw)
+
+
+# -- building --
+
+
+def test_what_is_built_can_be_parsed() -> None:
+    raw = encode_request(b"PUT", b"/x", [(b"a", b"b"), (b"host", b"evil")], host=b"h:1", length=4)
+    head = parse_request(raw)
+    assert head.headers == [(b"host", b"h:1"), (b"a", b"b"), (b"content-length", b"4")]
+
+
+def test_an_upgrade_is_built_with_its_connection_header() -> None:
+    assert parse_request(encode_request(b"GET", b"/", [], host=b"h", upgrade=b"websocket")).upgrade == b"websocket"
+    assert parse_response(encode_response(101, [], upgrade=b"SPDY/3.1")).upgrade == b"SPDY/3.1"
+
+
+def test_framing_headers_of_others_are_dropped() -> None:
+    foreign = [(b"content-length", b"99"), (b"transfer-encoding", b"chunked"), (b"connection", b"x"), (b"ok", b"1")]
+    parsed = parse_response(encode_response(200, foreign, length=2))
+    assert (parsed.length, parsed.chunked) == (2, False)
+    assert parsed.head.headers == [(b"ok", b"1"), (b"content-length", b"2")]
+
+
+_INJECTIONS = [
+    (b"a", b"b\r\nc: d"),
+    (b"a\r\nb", b"c"),
+    (b"a", b"b\n"),
+    (b"a", b"\x00"),
+    (b"", b"x"),
+    (b"a b", b"c"),
+    (b"a:", b"c\r\n\r\nGET / HTTP/1.1"),
+]
+
+
+@pytest.mark.parametrize("pair", _INJECTIONS)
+def test_a_header_pair_cannot_smuggle_another_line(pair: tuple[bytes, bytes]) -> None:
+    assert not valid_headers([pair])
+    with pytest.raises(MalformedHead):
+        encode_request(b"GET", b"/", [pair], host=b"h")
+    with pytest.raises(MalformedHead):
+        encode_response(200, [pair], length=0)
+
+
+@pytest.mark.parametrize("target", [b"/a b", b"/a\r\nX: y", b"", b"/\xff"])
+def test_a_target_cannot_smuggle_a_line(target: bytes) -> None:
+    with pytest.raises(MalformedHead):
+        encode_request(b"GET", target, [], host=b"h")
+
+
+@given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=40)), max_size=5))
+def test_built_heads_have_exactly_the_pairs_that_went_in(pairs: list[tuple[bytes, bytes]]) -> None:
+    try:
+        raw = encode_response(200, pairs, length=0)
+    except MalformedHead:
+        return
+    assert len(parse_response(raw).head.headers) <= len(pairs) + 1
+    assert raw.count(b"\r\n\r\n") == 1
