@@ -252,7 +252,8 @@ class Core:
         return Accepted()
 
     def _credited(self, offset: int) -> Event | None:
-        return self._raise_credit(offset) or self._repeat()
+        writable = self._raise_credit(offset)
+        return self._repeat() if writable is None else writable  # an empty NamedTuple is false
 
     def _raise_credit(self, offset: int) -> Writable | None:
         """No correct peer grants more than a window beyond what was sent: what is more is not believed."""
