@@ -73,6 +73,8 @@ class Relay:
             return
         try:
             await self._answer(stream, response)
+        except StatusError as e:
+            await _refuse(stream, e)
         except HttpError as e:
             log.info("the API server broke an answer", extra={"stream": stream.request.id, "reason": str(e)})
             stream.reset(ResetCode.UPSTREAM, f"the member's API server broke the answer: {e}")
@@ -192,7 +194,10 @@ class Relay:
                 response.status, headers, length=response.length, end=True, reason=response.head.reason
             )
             return
-        body, end = await _beginning(stream, response)
+        try:
+            body, end = await _beginning(stream, response)
+        except HttpError as e:
+            raise BadGateway(f"the member's API server answered {response.status} and broke off: {e}") from e
         await stream.respond(
             response.status, headers, length=response.length, body=body, end=end, reason=response.head.reason
         )

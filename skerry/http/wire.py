@@ -152,8 +152,8 @@ class Wire(asyncio.BufferedProtocol):
         """Cuts the connection with a reset: never taken for a clean end. Does nothing on a closed one."""
         if self.closed:
             return
-        sock = self.transport.get_extra_info("socket")
-        with suppress(OSError, AttributeError):
+        with suppress(OSError, AttributeError):  # asyncio's TLS transport has no socket, nor a protocol, once it closed
+            sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
         self.transport.abort()
 
