@@ -173,8 +173,8 @@ class Front:
         session = self._parts.sessions.enter(credential.caller.user, credential.name, credential.expires)
         session.cut = lambda error: exchange.abort()
         try:
-            await self._parts.host_api.handle(exchange, credential.caller, authorize)
-            record.code = CUT if session.was_cut is not None else "200"
+            code = await self._parts.host_api.handle(exchange, credential.caller, authorize)
+            record.code = CUT if session.was_cut is not None else str(code)
         finally:
             self._parts.sessions.leave(session)
 

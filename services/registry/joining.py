@@ -62,7 +62,7 @@ def admit_token(document: Document, now: datetime) -> NewToken:
         **document,
         "metadata": metadata,
         "spec": {"ttl": "1h", **document["spec"]},
-        "status": {"expires": rfc3339(expires)},
+        "status": {"expires": rfc3339(expires), "used": False},
     }
     return NewToken(stored, f"{metadata['name']}_{uid.hex}", spec.cluster_name, int(expires.timestamp()))
 

@@ -18,6 +18,7 @@ from skerry.api.kinds import Kind
 from skerry.api.messages import WriteOptions, WriteRequest
 from skerry.bus import Message
 from skerry.errors import BadRequest, Invalid, cause
+from skerry.store import fields
 from skerry.store.documents import Document, Item, decode_document, encode_document
 from skerry.store.store import Store
 
@@ -82,6 +83,7 @@ class Writes:
                 raise BadRequest(f"{field} is {document[field]!r}, but this resource takes {expected!r}")
         metadata = document.get("metadata") or {}
         self._view(document)
+        self._strict(document, request.options.field_validation)
         if metadata.get("namespace", "") not in ("", request.namespace):
             raise BadRequest("the namespace of the object does not match the namespace on the request")
         kept = {k: v for k, v in metadata.items() if k not in _SERVER_SET}
@@ -90,6 +92,16 @@ class Writes:
         if kept.get("generateName") and not kept.get("name"):
             kept["name"] = kept["generateName"] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
         return {**{k: v for k, v in document.items() if k != "status"}, "metadata": kept}
+
+    def _strict(self, document: Document, validation: str) -> None:
+        """BadRequest naming unknown fields, if the caller wants it so."""
+        unknown = fields.unknown(self.kind.type, document) if validation == "Strict" else []
+        if unknown:
+            named = ", ".join(f'unknown field "{path}"' for path in unknown[:20])
+            raise BadRequest(
+                f'{self.kind.kind} in version "{self.kind.version}" cannot be handled as a {self.kind.kind}: strict '
+                f"decoding error: {named}"
+            )
 
     def _view(self, document: Document) -> None:
         """Invalid, with the path, unless the document fits the kind's type."""
@@ -130,8 +142,8 @@ _SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]
 def _check_name(kind: Kind, name: str) -> None:
     if not name:
         text = "Required value: name or generateName is required"
-        fields = (cause("metadata.name", text, "FieldValueRequired"),)
-        raise Invalid(f'{kind.kind}.{kind.group} "" is invalid: metadata.name: {text}', kind=kind.kind, causes=fields)
+        causes = (cause("metadata.name", text, "FieldValueRequired"),)
+        raise Invalid(f'{kind.kind}.{kind.group} "" is invalid: metadata.name: {text}', kind=kind.kind, causes=causes)
     if _SUBDOMAIN.match(name) is None:
         rule = "a lowercase RFC 1123 subdomain: a-z, 0-9, - and ., beginning and ending with a letter or digit"
         raise invalid(kind, name, "metadata.name", rule, name)

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from services.proxy.hostapi import forward, reads, watch
 from services.proxy.hostapi.attributes import Authorize, Live
-from services.proxy.hostapi.discovery import AGGREGATED_TYPE, Discovery, Document
+from services.proxy.hostapi.discovery import AGGREGATED_TYPE, Discovery, Document, tagged
 from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, Media, negotiate
+from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, locate, parse
 from services.proxy.hostapi.table import View, view
 from skerry.api.kinds import Kind
@@ -61,31 +62,39 @@ class HostApi:
         kinds = tuple(kinds)
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
         self._discovery = Discovery(kinds)
+        self._openapi = OpenApi(kinds)
 
-    async def handle(self, exchange: Exchange, caller: Caller, authorize: Authorize) -> None:
-        """Answer one exchange completely.
+    async def handle(self, exchange: Exchange, caller: Caller, authorize: Authorize) -> int:
+        """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it.
 
-        StatusError if nothing was written yet (the front door answers it); a watch reports its errors itself.
+        The front door's own errors carry a Warning header, so that they stand out from a member's. Here the Status is
+        the API's normal voice, and kubectl would print everything twice.
         """
+        try:
+            return await self._handle(exchange, caller, authorize)
+        except StatusError as error:
+            await exchange.respond(error.code, _error_headers(error), error.body())
+            return error.code
+
+    async def _handle(self, exchange: Exchange, caller: Caller, authorize: Authorize) -> int:
         path, query = parse(exchange.head.target)
         target = locate(path, self._kinds)
         verb = _verb(exchange.head.method, target, query)
         asked = attributes(target, verb, path)
         authorize(asked)
         if target.kind is None:
-            await self._discover(exchange, target)
-        elif target.subresource or verb not in target.kind.verbs:
-            await _refuse(exchange, target, target.kind)
-        elif verb == "watch":
-            await self._watch(exchange, target, target.kind, query, lambda: authorize(asked))
-        elif verb in ("get", "list"):
-            await _answer(exchange, 200, await self._read(exchange, target, target.kind, query))
-        else:
-            await self._write(exchange, target, caller, query, verb)
+            return await self._discover(exchange, target)
+        if target.subresource or verb not in target.kind.verbs:
+            return await _refuse(exchange, target, target.kind)
+        if verb == "watch":
+            return await self._watch(exchange, target, target.kind, query, lambda: authorize(asked))
+        if verb in ("get", "list"):
+            return await _answer(exchange, 200, await self._read(exchange, target, target.kind, query))
+        return await self._write(exchange, target, caller, query, verb)
 
     # Discovery
 
-    async def _discover(self, exchange: Exchange, target: Target) -> None:
+    async def _discover(self, exchange: Exchange, target: Target) -> int:
         if exchange.head.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         wanted = negotiate(_accept(exchange), GROUPS if len(target.parts) == 1 else frozenset())
@@ -96,11 +105,16 @@ class HostApi:
         headers = [(b"content-type", media), (b"etag", document.etag.encode()), (b"vary", b"Accept"), _NO_CACHE]
         if exchange.head.get(b"if-none-match") == document.etag.encode():
             await exchange.respond(304, headers[1:], b"")
-        else:
-            await exchange.respond(200, headers, document.body)
+            return 304
+        await exchange.respond(200, headers, document.body)
+        return 200
 
     def _document(self, parts: tuple[str, ...], wanted: Media) -> Document | None:
         found = self._discovery
+        if parts[:2] == ("openapi", "v3"):
+            path = "/".join(parts[2:])
+            body = self._openapi.documents.get(path) if path else self._openapi.index
+            return None if body is None else tagged(body)
         if parts == ("api",):
             return found.core if wanted == PLAIN else found.core_aggregated
         if parts == ("apis",):
@@ -125,7 +139,7 @@ class HostApi:
 
     async def _watch(
         self, exchange: Exchange, target: Target, kind: Kind, query: Query, still_allowed: Callable[[], None]
-    ) -> None:
+    ) -> int:
         shown = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
         error: StatusError | None = None
         try:
@@ -140,17 +154,17 @@ class HostApi:
         else:
             await _unless_gone(exchange, watch.stream(plan, shown, exchange, still_allowed))
         await exchange.finish()
+        return 200
 
     # Writes
 
-    async def _write(self, exchange: Exchange, target: Target, caller: Caller, query: Query, verb: str) -> None:
+    async def _write(self, exchange: Exchange, target: Target, caller: Caller, query: Query, verb: str) -> int:
         body = await _body(exchange)
         content_type = (exchange.head.get(b"content-type") or b"").decode("latin-1")
         if verb == "create":
             answer = await forward.create(self._bus, target, caller, query, content_type, body)
-            await _answer(exchange, 201, answer)
-        else:
-            await _answer(exchange, 200, await forward.delete(self._bus, target, caller, query, content_type, body))
+            return await _answer(exchange, 201, answer)
+        return await _answer(exchange, 200, await forward.delete(self._bus, target, caller, query, content_type, body))
 
 
 _VERBS = {b"POST": "create", b"PUT": "update", b"PATCH": "patch", b"DELETE": "delete"}
@@ -172,7 +186,7 @@ def _verb(method: bytes, target: Target, query: Query) -> str:
 _METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
 
 
-async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> None:
+async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> int:
     """405 with Allow; 404 for a subresource that is not served."""
     if target.subresource:
         raise NotFound(MISSING)
@@ -185,10 +199,19 @@ async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> None:
         name=target.name,
     )
     await exchange.respond(405, [JSON, (b"allow", ", ".join(allowed).encode()), _NO_CACHE], error.body())
+    return 405
 
 
-async def _answer(exchange: Exchange, status: int, body: bytes) -> None:
+async def _answer(exchange: Exchange, status: int, body: bytes) -> int:
     await exchange.respond(status, [JSON, _NO_CACHE], body)
+    return status
+
+
+def _error_headers(error: StatusError) -> Headers:
+    headers: Headers = [JSON, _NO_CACHE]
+    if error.details.retry_after_seconds:
+        headers.append((b"retry-after", str(error.details.retry_after_seconds).encode()))
+    return headers
 
 
 def _accept(exchange: Exchange) -> str:

@@ -21,7 +21,11 @@ class Document(NamedTuple):
 
 
 def _document(value: dict[str, Any]) -> Document:
-    body = msgspec.json.encode(value)
+    return tagged(msgspec.json.encode(value))
+
+
+def tagged(body: bytes) -> Document:
+    """A document with the ETag of its content."""
     return Document(body, f'"{hashlib.sha256(body).hexdigest().upper()}"')
 
 
