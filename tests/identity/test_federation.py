@@ -42,7 +42,7 @@ def test_there_are_no_unknown_services() -> None:
 
 def test_keys_are_files_for_their_owner_and_the_root_is_kept_apart(tmp_path: Path) -> None:
     AUTHORITY.save(tmp_path)
-    secrets = [p for p in tmp_path.rglob("*.nk")]
+    secrets = list(tmp_path.rglob("*.nk"))
     assert {stat.S_IMODE(p.stat().st_mode) for p in secrets} == {0o600}
     assert (tmp_path / "root" / "operator.nk") in secrets
 
@@ -72,7 +72,7 @@ def test_missing_keys_are_named(tmp_path: Path) -> None:
 def test_keys_of_a_newer_format_are_refused_naming_both(tmp_path: Path) -> None:
     newer = Authority(msgspec.structs.replace(AUTHORITY.public, format=2), AUTHORITY._keys)
     newer.save(tmp_path)
-    with pytest.raises(Conflict, match="format 2.*up to 1"):
+    with pytest.raises(Conflict, match=r"format 2.*up to 1"):
         Authority.load(tmp_path)
 
 

@@ -1,0 +1,404 @@
+"""Buckets and watches, on a server that is killed and restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from skerry.bus import Bucket, BucketConfig, Bus, Entry, Event, Filled, Resync, Watch
+from skerry.bus import watch as watch_module
+from skerry.bus.jetstream import api
+from skerry.errors import AlreadyExists, BadRequest, Conflict, GatewayTimeout, NotFound, StatusError
+from tests.fixtures.nats import NatsHost
+
+pytestmark = pytest.mark.integration
+_names = (f"k{i}" for i in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.ERROR):
+        yield
+
+
+@pytest.fixture
+async def bus(nats_host: NatsHost) -> AsyncIterator[Bus]:
+    async with nats_host.bus("registry") as bus:
+        yield bus
+
+
+@pytest.fixture
+async def bucket(bus: Bus) -> Bucket:
+    return await bus.bucket("registry", create=BucketConfig())
+
+
+@pytest.fixture
+def key() -> str:
+    """A key prefix of the test's own, so that tests share a bucket."""
+    return next(_names)
+
+
+class Reader:
+    """Reads a watch in the background; `events` and `state` are what it saw."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.events: list[Event] = []
+        self.state: dict[str, bytes] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Reader:
+        self._task = asyncio.ensure_future(self._read())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.watch.stop()
+        assert self._task is not None
+        await self._task
+
+    async def _read(self) -> None:
+        async for event in self.watch:
+            self.events.append(event)
+            if isinstance(event, Resync):
+                self.state.clear()
+            elif isinstance(event, Entry) and event.value is not None:
+                self.state[event.key] = event.value
+            elif isinstance(event, Entry):
+                self.state.pop(event.key, None)
+            self._changed.set()
+
+    async def until(self, condition: object, deadline_s: float = 10.0) -> None:
+        assert callable(condition)
+        async with asyncio.timeout(deadline_s):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    @property
+    def filled(self) -> int:
+        return sum(isinstance(e, Filled) for e in self.events)
+
+    @property
+    def revisions(self) -> list[int]:
+        return [e.revision for e in self.events if isinstance(e, Entry)]
+
+
+# Writes.
+
+
+async def test_what_was_created_is_read(bucket: Bucket, key: str) -> None:
+    before = time.time()
+    revision = await bucket.create(key, b"value")
+    entry = await bucket.get(key)
+    assert entry is not None
+    assert (entry.key, entry.value, entry.revision) == (key, b"value", revision)
+    assert abs(entry.created - before) < 5
+    assert await bucket.last_revision() == revision
+
+
+async def test_a_key_that_lives_is_not_created_again(bucket: Bucket, key: str) -> None:
+    await bucket.create(key, b"1")
+    with pytest.raises(AlreadyExists):
+        await bucket.create(key, b"2")
+
+
+async def test_one_of_many_creators_wins(bucket: Bucket, key: str) -> None:
+    results = await asyncio.gather(*(bucket.create(key, b"%d" % i) for i in range(20)), return_exceptions=True)
+    assert sum(isinstance(r, int) for r in results) == 1
+    assert sum(isinstance(r, AlreadyExists) for r in results) == 19
+
+
+@pytest.mark.parametrize("remove", ["delete", "purge"])
+async def test_a_removed_key_is_gone_and_may_be_created_again(bucket: Bucket, key: str, remove: str) -> None:
+    revision = await bucket.create(key, b"1")
+    await getattr(bucket, remove)(key, revision)
+    assert await bucket.get(key) is None
+    assert await bucket.create(key, b"2") > revision
+
+
+async def test_a_key_that_never_was_is_none(bucket: Bucket, key: str) -> None:
+    assert await bucket.get(key) is None
+
+
+@pytest.mark.parametrize("write", ["update", "delete", "purge"])
+async def test_an_old_revision_is_a_conflict(bucket: Bucket, key: str, write: str) -> None:
+    old = await bucket.create(key, b"1")
+    await bucket.update(key, b"2", old)
+    with pytest.raises(Conflict, match="changed by somebody else"):
+        await (bucket.update(key, b"3", old) if write == "update" else getattr(bucket, write)(key, old))
+    entry = await bucket.get(key)
+    assert entry is not None
+    assert entry.value == b"2"
+
+
+async def test_a_tombstone_with_a_life_goes_by_itself(bucket: Bucket, key: str, bus: Bus) -> None:
+    revision = await bucket.create(key, b"1")
+    await bucket.purge(key, revision, ttl_s=1)
+    connection = await bus.connection(1)
+
+    async def stored() -> int:
+        body = json.dumps({"subjects_filter": f"$KV.registry.{key}"}).encode()
+        info = await api(connection, "STREAM.INFO.KV_registry", body)
+        return len(info["state"].get("subjects") or {})
+
+    assert await stored() == 1
+    async with asyncio.timeout(5):
+        while await stored():
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("bad", ["", ".", "a.", ".a", "a..b", "a b", "a*", ">", "a\r\n", "ü"])
+async def test_a_key_that_would_be_a_pattern_is_refused(bucket: Bucket, bad: str) -> None:
+    for call in (bucket.get(bad), bucket.create(bad, b""), bucket.update(bad, b"", 0)):
+        with pytest.raises(BadRequest, match="not a key"):
+            await call
+
+
+async def test_a_bucket_that_does_not_exist_is_not_found(bus: Bus) -> None:
+    with pytest.raises(NotFound):
+        await bus.bucket("secrets")
+
+
+async def test_a_bucket_is_made_once_by_many(nats_host: NatsHost) -> None:
+    async with nats_host.bus("tenancy") as bus:
+        buckets = await asyncio.gather(*(bus.bucket("tenancy", create=BucketConfig()) for _ in range(8)))
+        revisions = [await b.create(f"x{i}", b"") for i, b in enumerate(buckets)]
+    assert revisions == list(range(1, 9))
+
+
+async def test_trap_13_a_lost_acknowledgement_is_unknown_and_the_write_may_be_there(fresh_nats_host: NatsHost) -> None:
+    """Trap 13: a compare-and-set put repeated after a lost ack conflicts with itself; so it is never repeated here."""
+    async with fresh_nats_host.bus("registry") as bus:
+        bucket = await bus.bucket("registry", create=BucketConfig())
+        connection = await bus.connection(1)
+        original = connection._answered
+
+        def deaf(message: object) -> None:
+            connection._subscriptions[connection._answers._sid].deliver = original  # type: ignore[union-attr]
+
+        assert connection._answers is not None
+        connection._answers.deliver = deaf
+        write = asyncio.ensure_future(bucket.create("k", b"write-id-1"))
+        async with asyncio.timeout(5):
+            while connection._answers.deliver is deaf:
+                await asyncio.sleep(0)
+        connection.abort("cut")
+        with pytest.raises(GatewayTimeout, match="outcome is unknown"):
+            await write
+        entry = await bucket.get("k")
+        assert entry is not None
+        assert entry.value == b"write-id-1"
+        assert await bucket.last_revision() == 1
+
+
+async def test_an_acknowledged_write_survives_kill_9(fresh_nats_host: NatsHost) -> None:
+    async with fresh_nats_host.bus("registry") as bus:
+        bucket = await bus.bucket("registry", create=BucketConfig())
+        revisions = [await bucket.create(f"k{i}", b"x") for i in range(20)]
+        fresh_nats_host.restart()
+        await bus.ready()
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(StatusError):
+                    assert await bucket.last_revision() == revisions[-1]
+                    break
+
+
+# Watches.
+
+
+async def test_a_watch_gives_what_is_then_filled_then_what_happens(bucket: Bucket, key: str) -> None:
+    first = await bucket.create(f"{key}.a", b"1")
+    async with Reader(bucket.watch(f"{key}.>")) as reader:
+        await reader.until(lambda: reader.filled == 1)
+        second = await bucket.update(f"{key}.a", b"2", first)
+        await bucket.delete(f"{key}.a", second)
+        await reader.until(lambda: len(reader.events) == 4)
+    entry, filled, changed, deleted = reader.events
+    assert isinstance(entry, Entry)
+    assert isinstance(filled, Filled)
+    assert (entry.key, entry.value, entry.revision) == (f"{key}.a", b"1", first)
+    assert filled.revision >= first
+    assert isinstance(changed, Entry)
+    assert changed.value == b"2"
+    assert isinstance(deleted, Entry)
+    assert deleted.value is None
+
+
+async def test_an_empty_watch_is_filled_at_once(bucket: Bucket, key: str) -> None:
+    async with Reader(bucket.watch(f"{key}.>")) as reader:
+        await reader.until(lambda: reader.filled == 1, deadline_s=2)
+        assert reader.revisions == []
+
+
+async def test_a_watch_sees_its_own_keys_only(bucket: Bucket, key: str) -> None:
+    async with Reader(bucket.watch(f"{key}.>")) as reader:
+        await reader.until(lambda: reader.filled == 1)
+        await bucket.create(f"{key}other.a", b"")
+        await bucket.create(f"{key}.a", b"")
+        await reader.until(lambda: reader.revisions)
+    assert list(reader.state) == [f"{key}.a"]
+
+
+async def test_an_empty_value_is_not_a_deletion(bucket: Bucket, key: str) -> None:
+    async with Reader(bucket.watch(f"{key}.>")) as reader:
+        await bucket.create(f"{key}.a", b"")
+        await reader.until(lambda: reader.revisions)
+    assert reader.state == {f"{key}.a": b""}
+
+
+async def test_a_large_bucket_fills_through_flow_control(fresh_nats_host: NatsHost) -> None:
+    async with fresh_nats_host.bus("registry") as bus:
+        bucket = await bus.bucket("registry", create=BucketConfig())
+        value = bytes(20_000)
+        for start in range(0, 2000, 100):
+            await asyncio.gather(*(bucket.create(f"k{i}", value) for i in range(start, start + 100)))
+        async with Reader(bucket.watch()) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            assert len(reader.state) == 2000
+            assert reader.watch.restarts == 0
+
+
+async def test_trap_9_a_watch_resumes_within_seconds_of_a_restart(fresh_nats_host: NatsHost) -> None:
+    """Trap 9: a KV watch of nats-py took 19 s to resume after a server restart."""
+    async with fresh_nats_host.bus("registry") as writer, fresh_nats_host.bus("proxy") as proxy:
+        writable = await writer.bucket("resources", create=BucketConfig())
+        bucket = await proxy.bucket("resources")
+        key = "skerry=2Edev.cluster._."
+        revision = await writable.create(key + "a", b"1")
+        async with Reader(bucket.watch("skerry=2Edev.>")) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            fresh_nats_host.restart()
+            started = time.monotonic()
+            while True:
+                with contextlib.suppress(StatusError):
+                    await writable.update(key + "a", b"2", revision)
+                    break
+            await reader.until(lambda: reader.state == {key + "a": b"2"})
+            assert time.monotonic() - started < 5
+            assert reader.revisions == [1, 2]
+            assert not [e for e in reader.events if isinstance(e, Resync)]
+
+
+async def test_what_happened_while_a_watch_was_away_is_seen_once_and_in_order(
+    nats_host: NatsHost, bucket: Bucket, key: str
+) -> None:
+    async with nats_host.bus("registry") as other:
+        away = await other.bucket("registry")
+        kept = await bucket.create(f"{key}.gone", b"1")
+        async with Reader(away.watch(f"{key}.>")) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            (await other.connection(1)).abort("cut by the test")
+            await bucket.delete(f"{key}.gone", kept)
+            await bucket.create(f"{key}.new", b"2")
+            await reader.until(lambda: reader.state == {f"{key}.new": b"2"})
+            await reader.until(lambda: reader.filled == 2)
+        assert reader.revisions == sorted(set(reader.revisions))
+        assert reader.watch.restarts >= 1
+
+
+async def test_a_lost_message_is_noticed_and_fetched(nats_host: NatsHost, bucket: Bucket, key: str) -> None:
+    async with nats_host.bus("registry") as other:
+        away = await other.bucket("registry")
+        async with Reader(away.watch(f"{key}.>")) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            connection = await other.connection(1)
+            subscription = next(s for s in connection._subscriptions.values() if ".x." in s.subject)
+            deliver, lost = subscription.deliver, []
+
+            def lossy(message: object) -> None:
+                lost.append(message)
+                subscription.deliver = deliver
+
+            subscription.deliver = lossy
+            await bucket.create(f"{key}.a", b"1")
+            await bucket.create(f"{key}.b", b"2")
+            await reader.until(lambda: len(reader.state) == 2)
+        assert len(lost) == 1
+        assert reader.revisions == sorted(set(reader.revisions))
+
+
+async def test_a_lost_last_message_is_noticed_by_the_next_idle_heartbeat(
+    nats_host: NatsHost, bucket: Bucket, key: str
+) -> None:
+    async with nats_host.bus("registry") as other:
+        away = await other.bucket("registry")
+        async with Reader(away.watch(f"{key}.>")) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            connection = await other.connection(1)
+            subscription = next(s for s in connection._subscriptions.values() if ".x." in s.subject)
+            deliver = subscription.deliver
+
+            def lossy(message: object) -> None:
+                subscription.deliver = deliver
+
+            subscription.deliver = lossy
+            await bucket.create(f"{key}.a", b"1")
+            await reader.until(lambda: len(reader.state) == 1, deadline_s=3 * watch_module.IDLE_HEARTBEAT_S)
+
+
+async def test_a_new_bucket_of_the_same_name_is_a_resync(fresh_nats_host: NatsHost) -> None:
+    async with fresh_nats_host.bus("registry") as bus:
+        bucket = await bus.bucket("registry", create=BucketConfig())
+        await bucket.create("old", b"1")
+        async with Reader(bucket.watch()) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            fresh_nats_host.kill()
+            (fresh_nats_host.directory / "store" / "jetstream").rename(fresh_nats_host.directory / "lost")
+            fresh_nats_host.start()
+            await bus.ready()
+            bucket = await bus.bucket("registry", create=BucketConfig())
+            await bucket.create("new", b"2")
+            await reader.until(lambda: reader.state == {"new": b"2"})
+        assert [e.reason for e in reader.events if isinstance(e, Resync)] == ["the bucket was created anew"]
+
+
+async def test_a_watch_that_was_away_for_long_starts_over(
+    nats_host: NatsHost, bucket: Bucket, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "RESUME_WITHIN_S", -1.0)
+    await bucket.create(f"{key}.a", b"1")
+    async with nats_host.bus("registry") as other:
+        async with Reader((await other.bucket("registry")).watch(f"{key}.>")) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            (await other.connection(1)).abort("cut by the test")
+            await reader.until(lambda: reader.filled == 2)
+        assert sum(isinstance(e, Resync) for e in reader.events) == 1
+        assert reader.state == {f"{key}.a": b"1"}
+
+
+async def test_idle_heartbeats_keep_a_watch_young(bucket: Bucket, key: str) -> None:
+    async with Reader(bucket.watch(f"{key}.>")) as reader:
+        await reader.until(lambda: reader.filled == 1)
+        async with asyncio.timeout(3 * watch_module.IDLE_HEARTBEAT_S):
+            while reader.watch.age_s < 1:
+                await asyncio.sleep(0.05)
+            while reader.watch.age_s > 1:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_proxy_may_read_resources_with_the_permissions_that_it_has(nats_host: NatsHost, bus: Bus) -> None:
+    await bus.bucket("resources", create=BucketConfig())
+    async with nats_host.bus("proxy") as proxy:
+        bucket = await proxy.bucket("resources")
+        async with Reader(bucket.watch()) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            assert await bucket.last_revision() >= 0
+            assert await bucket.get("nothing") is None
+            assert (await proxy.connection(1)).denied == 0
+
+
+async def test_stopping_ends_the_iteration(bucket: Bucket, key: str) -> None:
+    watch = bucket.watch(f"{key}.>")
+    async with watch:
+        assert isinstance(await anext(watch), Filled)
+    with pytest.raises(StopAsyncIteration):
+        await anext(watch)

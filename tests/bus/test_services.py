@@ -1,0 +1,185 @@
+"""NATS micro services: what `nats micro` asks, and errors that are the same on both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from skerry.bus import Bus, Connection, Message
+from skerry.errors import AlreadyExists, InternalError, Invalid, RequestEntityTooLarge, StatusError, cause
+from tests.fixtures.nats import NatsHost, eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.CRITICAL):
+        yield
+
+
+async def hello(message: Message) -> bytes:
+    return b"hello " + message.data
+
+
+async def refuse(message: Message) -> bytes:
+    raise AlreadyExists("cluster m1\r\nexists", kind="clusters", name="m1", group="skerry.dev")
+
+
+async def invalid(message: Message) -> bytes:
+    raise Invalid("bad", causes=(cause("spec.ttl", "must be at most 24h"),))
+
+
+async def crash(message: Message) -> bytes:
+    raise RuntimeError("password=hunter2")
+
+
+async def huge(message: Message) -> bytes:
+    return bytes(3 * 1024 * 1024)
+
+
+ENDPOINTS = {
+    "registry.hello": hello,
+    "registry.refuse": refuse,
+    "registry.invalid": invalid,
+    "registry.crash": crash,
+    "registry.huge": huge,
+}
+
+
+@pytest.fixture
+async def registry(nats_host: NatsHost) -> AsyncIterator[Bus]:
+    async with nats_host.bus("registry") as bus:
+        bus.serve("registry", "0.1.0", ENDPOINTS, description="Cluster lifecycle")
+        await bus.ready()
+        yield bus
+
+
+@pytest.fixture
+async def proxy(nats_host: NatsHost, registry: Bus) -> AsyncIterator[Connection]:
+    async with nats_host.connection(nats_host.service("proxy")) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def observer(nats_host: NatsHost, registry: Bus) -> AsyncIterator[Connection]:
+    async with nats_host.connection(nats_host.authority.observer_credentials()) as connection:
+        yield connection
+
+
+async def discovered(observer: Connection, subject: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((await observer.request(subject, timeout_s=2)).data)
+    return found
+
+
+async def test_an_endpoint_answers(proxy: Connection) -> None:
+    assert (await proxy.request("registry.hello", b"you", timeout_s=2)).data == b"hello you"
+
+
+async def test_a_status_error_is_raised_again_at_the_caller(proxy: Connection) -> None:
+    with pytest.raises(AlreadyExists) as caught:
+        await proxy.request("registry.refuse", timeout_s=2)
+    assert caught.value.message == "cluster m1\r\nexists"
+    assert (caught.value.details.kind, caught.value.details.name) == ("clusters", "m1")
+
+
+async def test_causes_travel(proxy: Connection) -> None:
+    with pytest.raises(Invalid) as caught:
+        await proxy.request("registry.invalid", timeout_s=2)
+    assert caught.value.details.causes[0].field == "spec.ttl"
+
+
+async def test_an_error_carries_the_headers_of_micro_services(proxy: Connection) -> None:
+    answer = await proxy.ask("registry.refuse", timeout_s=2)
+    assert answer.headers == {"Nats-Service-Error": "cluster m1 exists", "Nats-Service-Error-Code": "409"}
+    assert json.loads(answer.data)["kind"] == "Status"
+
+
+async def test_a_bug_is_an_internal_error_without_its_text(proxy: Connection) -> None:
+    with pytest.raises(InternalError) as caught:
+        await proxy.request("registry.crash", timeout_s=2)
+    assert "hunter2" not in caught.value.message
+
+
+async def test_an_answer_too_large_is_an_error_and_the_service_lives(proxy: Connection) -> None:
+    with pytest.raises(RequestEntityTooLarge, match="too large for one message"):
+        await proxy.request("registry.huge", timeout_s=2)
+    await proxy.request("registry.hello", timeout_s=2)
+
+
+async def test_a_foreign_services_error_is_understood(proxy: Connection, nats_host: NatsHost) -> None:
+    async def foreign(message: Message) -> None:
+        headers = {"Nats-Service-Error": "no such thing", "Nats-Service-Error-Code": "404"}
+        await message.respond(b"plain text", headers)
+
+    async with nats_host.connection(nats_host.service("tenancy")) as tenancy:
+        await tenancy.subscribe("tenancy.foreign", foreign)
+        with pytest.raises(StatusError, match="no such thing") as caught:
+            await proxy.request("tenancy.foreign", timeout_s=2)
+        assert caught.value.code == 404
+
+
+@pytest.mark.parametrize("tail", ["", ".registry"])
+async def test_ping_tells_who_is_there(observer: Connection, tail: str) -> None:
+    found = await discovered(observer, f"$SRV.PING{tail}")
+    assert (found["type"], found["name"], found["version"]) == ("io.nats.micro.v1.ping_response", "registry", "0.1.0")
+
+
+async def test_one_instance_is_asked_by_its_id(observer: Connection) -> None:
+    found = await discovered(observer, "$SRV.PING")
+    assert (await discovered(observer, f"$SRV.INFO.registry.{found['id']}"))["id"] == found["id"]
+
+
+async def test_info_lists_the_endpoints(observer: Connection) -> None:
+    found = await discovered(observer, "$SRV.INFO")
+    assert found["type"] == "io.nats.micro.v1.info_response"
+    assert found["description"] == "Cluster lifecycle"
+    first = found["endpoints"][0]
+    assert first == {"name": "registry-hello", "subject": "registry.hello", "queue_group": "registry"}
+
+
+async def test_stats_count_requests_and_errors(observer: Connection, proxy: Connection) -> None:
+    await proxy.request("registry.hello", timeout_s=2)
+    await proxy.ask("registry.refuse", timeout_s=2)
+    found = await discovered(observer, "$SRV.STATS")
+    assert found["started"].endswith("Z")
+    stats = {e["subject"]: e for e in found["endpoints"]}
+    assert stats["registry.hello"]["num_requests"] == 1
+    assert stats["registry.refuse"]["num_errors"] == 1
+    assert stats["registry.refuse"]["last_error"] == "cluster m1 exists"
+    assert stats["registry.hello"]["average_processing_time"] > 0
+
+
+async def test_replicas_share_the_requests(nats_host: NatsHost, registry: Bus, proxy: Connection) -> None:
+    served = [0, 0]
+
+    def counting(index: int) -> Any:
+        async def handle(message: Message) -> bytes:
+            served[index] += 1
+            return b""
+
+        return handle
+
+    async with nats_host.bus("registry") as second:
+        registry.serve("shared", "0.1.0", {"registry.shared": counting(0)})
+        second.serve("shared", "0.1.0", {"registry.shared": counting(1)})
+        await registry.ready()
+        await second.ready()
+        await asyncio.gather(*(proxy.request("registry.shared", timeout_s=2) for _ in range(100)))
+    assert sum(served) == 100
+    assert min(served) > 10
+
+
+async def test_a_service_is_back_after_a_restart(fresh_nats_host: NatsHost) -> None:
+    async with fresh_nats_host.bus("registry") as registry, fresh_nats_host.bus("proxy") as proxy:
+        registry.serve("registry", "0.1.0", ENDPOINTS)
+        await registry.ready()
+        fresh_nats_host.restart()
+        await eventually(lambda: registry.epochs == 2 and registry.connected and proxy.connected)
+        await registry.ready()
+        assert (await proxy.request("registry.hello", b"again")).data == b"hello again"
