@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
@@ -27,13 +27,37 @@ RENEW_CHECK_S = 60.0
 """How often the credential's file is looked at: whoever renews it does so long before the old one ends."""
 
 
+Pair = tuple[bus.Connection, bus.Connection]
+
+
+class Line:
+    """Pairs of connections, one after another; asking for the next cuts the last."""
+
+    def __init__(self, interactive: AsyncGenerator[bus.Connection], bulk: AsyncGenerator[bus.Connection]) -> None:
+        self._interactive = interactive
+        self._bulk = bulk
+
+    async def pair(self) -> Pair | None:
+        """The next pair, after a jittered pause if the last one was lost soon; None when the process stops."""
+        first, second = await anext(self._interactive, None), await anext(self._bulk, None)
+        return None if first is None or second is None else (first, second)
+
+    async def close(self) -> None:
+        """Cut the last pair."""
+        await self._interactive.aclose()
+        await self._bulk.aclose()
+
+
 class Lanes:
     """Makes and keeps the pair. `keep` runs for ever; `dialer()` gives the way for a new request."""
 
-    def __init__(self, settings: bus.Settings, source: Source, *, drain_s: float) -> None:
+    def __init__(
+        self, settings: bus.Settings, source: Source, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S
+    ) -> None:
         self._settings = settings
         self._source = source
         self._drain_s = drain_s
+        self._renew_check_s = renew_check_s
         self._dialer: Dialer | None = None
         self._retired: set[Dialer] = set()
         self._stop = asyncio.Event()
@@ -53,21 +77,26 @@ class Lanes:
 
     async def keep(self) -> None:
         """Hold a pair, for ever; ends by `drain` or by being cancelled."""
-        interactive = self._connections("interactive", self._settings.ping_s)
-        bulk = self._connections("bulk", BULK_PING_S)
-        previous: tuple[Dialer, asyncio.Task[None]] | None = None
+        line = self._line()
+        previous: tuple[Line, Dialer, asyncio.Task[None]] | None = None
         async with asyncio.TaskGroup() as group:
-            async for first in interactive:
-                second = await anext(bulk, None)
-                if second is None:
-                    first.abort()
-                    break
-                current = self._offer(Dialer(first, second), (first, second), group)
+            try:
+                while (pair := await line.pair()) is not None:
+                    dialer, life = self._offer(pair, group)
+                    if previous is not None:
+                        group.create_task(self._retire(*previous), name="lanes retiring")
+                        previous = None
+                    if await self._outlived(life):
+                        previous, line = (line, dialer, life), self._line()
+            finally:
+                await line.close()
                 if previous is not None:
-                    group.create_task(self._retire(*previous), name="lanes retiring")
-                previous = current if await self._outlived(current[1]) else None
+                    await previous[0].close()
 
-    def _connections(self, class_: str, ping_s: float) -> AsyncIterator[bus.Connection]:
+    def _line(self) -> Line:
+        return Line(self._connections("interactive", self._settings.ping_s), self._connections("bulk", BULK_PING_S))
+
+    def _connections(self, class_: str, ping_s: float) -> AsyncGenerator[bus.Connection]:
         settings = msgspec.structs.replace(self._settings, name=f"{self._settings.name}/{class_}", ping_s=ping_s)
         return bus.connections(settings, self._source, stop=self._stop, failed=self._failed)
 
@@ -75,10 +104,9 @@ class Lanes:
         if self._dialer is None:
             self.reason = error.message
 
-    def _offer(
-        self, dialer: Dialer, pair: tuple[bus.Connection, bus.Connection], group: asyncio.TaskGroup
-    ) -> tuple[Dialer, asyncio.Task[None]]:
-        life = group.create_task(self._live(dialer, pair), name="lanes")
+    def _offer(self, pair: Pair, group: asyncio.TaskGroup) -> tuple[Dialer, asyncio.Task[None]]:
+        dialer = Dialer(*pair)
+        life = group.create_task(self._live(dialer), name="lanes")
         self._dialer, self.reason = dialer, ""
         return dialer, life
 
@@ -86,36 +114,34 @@ class Lanes:
         """Wait until the pair is lost (False), or a newer credential should replace the one that it uses (True)."""
         used = self._source().expires
         while True:
-            done, _ = await asyncio.wait([life], timeout=RENEW_CHECK_S)
+            done, _ = await asyncio.wait([life], timeout=self._renew_check_s)
             if done:
                 return False
             newest = self._source().expires
             if used is not None and (newest is None or newest > used):
                 return True
 
-    async def _live(self, dialer: Dialer, pair: tuple[bus.Connection, bus.Connection]) -> None:
+    async def _live(self, dialer: Dialer) -> None:
         try:
             reason = await dialer.run()
-            self._lost(dialer, reason)
         except Exception:
             log.exception("the data plane's connection failed")
-            self._lost(dialer, "an internal error")
-        finally:
-            for connection in pair:
-                connection.abort("the pair is given up")
+            reason = "an internal error"
+        self._lost(dialer, reason)
 
     def _lost(self, dialer: Dialer, reason: str) -> None:
         log.warning("the data plane's connection is lost", extra={"reason": reason})
         if self._dialer is dialer:
             self._dialer, self.reason = None, f"the connection to the bus is lost ({reason})"
 
-    async def _retire(self, dialer: Dialer, life: asyncio.Task[None]) -> None:
+    async def _retire(self, line: Line, dialer: Dialer, life: asyncio.Task[None]) -> None:
         self._retired.add(dialer)
         try:
             await dialer.drain(self._drain_s)
         finally:
             self._retired.discard(dialer)
             life.cancel()
+            await line.close()
 
     async def drain(self, grace_s: float) -> None:
         """Take no new request, let the live ones finish within the grace, reset the rest, end `keep`."""

@@ -1,0 +1,60 @@
+"""The pair of data-plane connections: made again when it is lost, replaced before its credential ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.proxy.lanes import Lanes
+from skerry import bus
+from skerry.errors import ServiceUnavailable
+from skerry.identity.creds import Credentials
+from tests.fixtures.nats import NatsHost, eventually
+
+pytestmark = pytest.mark.integration
+
+
+@contextlib.asynccontextmanager
+async def kept(nats: NatsHost, source: list[Credentials]) -> AsyncIterator[Lanes]:
+    """Lanes that use the first credential of `source`, and look often whether it is another one."""
+    pair = Lanes(nats.settings("proxy"), lambda: source[0], drain_s=0.1, renew_check_s=0.01)
+    task = asyncio.create_task(pair.keep())
+    try:
+        await eventually(lambda: pair.ready)
+        yield pair
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def test_without_a_pair_nothing_is_sent_and_the_reason_is_told() -> None:
+    async def run() -> None:
+        pair = Lanes(bus.Settings(servers=("tls://127.0.0.1:1",)), lambda: Credentials("", b""), drain_s=1.0)
+        with pytest.raises(ServiceUnavailable, match="not connected to the bus yet; nothing was sent"):
+            pair.dialer()
+
+    asyncio.run(run())
+
+
+async def test_a_lost_pair_is_made_again(fresh_nats_host: NatsHost) -> None:
+    async with kept(fresh_nats_host, [fresh_nats_host.service("proxy")]) as pair:
+        before = pair.dialer()
+        fresh_nats_host.kill()
+        await eventually(lambda: not pair.ready)
+        assert "lost" in pair.reason or "bus" in pair.reason
+        fresh_nats_host.start()
+        await eventually(lambda: pair.ready)
+        assert pair.dialer() is not before
+
+
+async def test_a_newer_credential_makes_a_new_pair_and_leaves_no_gap(fresh_nats_host: NatsHost) -> None:
+    authority = fresh_nats_host.authority
+    old, new = authority.service_credentials("proxy", 100), authority.service_credentials("proxy", 1000)
+    source = [old]
+    async with kept(fresh_nats_host, source) as pair:
+        before = pair.dialer()
+        source[0] = new
+        await eventually(lambda: pair.dialer() is not before)
