@@ -32,8 +32,6 @@ from skerry.link import Acceptor, Stream
 
 log = logging.getLogger("skerry.agent")
 
-ECHO_S = 5.0
-"""How long the answer to a heartbeat is waited for."""
 LEAVE_S = 1.0
 QUIET_S = 60.0
 """A refused connection asks for a renewal at once, but not again within this after one that succeeded."""
@@ -103,11 +101,15 @@ class Controller:
                 await self._leave()
                 for task in tasks:
                     task.cancel()
+                self._cut("the agent ends")
         except* Removed as group_of:
             raise group_of.exceptions[0] from None
         finally:
-            for epoch in self._epochs:
-                epoch.abort("the agent ends")
+            self._cut("the agent ends")
+
+    def _cut(self, why: str) -> None:
+        for epoch in self._epochs:
+            epoch.abort(why)
 
     # Connections
 
@@ -196,11 +198,13 @@ class Controller:
             except TimeoutError:
                 continue
 
-    async def _beat(self, epoch: Epoch, *, leaving: bool = False, echo_s: float = ECHO_S) -> None:
+    async def _beat(self, epoch: Epoch, *, leaving: bool = False, echo_s: float = 0.0) -> None:
         sent = time.monotonic()
         subject = subjects.heartbeat(self._membership.member)
         try:
-            reply = await epoch.interactive.request(subject, _encode(self._heartbeat(leaving)), timeout_s=echo_s)
+            reply = await epoch.interactive.request(
+                subject, _encode(self._heartbeat(leaving)), timeout_s=echo_s or self._settings.echo_s
+            )
             answer = msgspec.json.decode(reply.data, type=HeartbeatAnswer)
         except (StatusError, msgspec.DecodeError) as e:
             self._unanswered(e, epoch, leaving)
@@ -209,7 +213,7 @@ class Controller:
         self._watchdog.echoed()
         self._clock.learn(sent, received, answer.host_time)
         self._rtt_ms = round((received - sent) * 1000, 3)
-        if not leaving:
+        if not self._ending.is_set():
             self._ready(True, f"cluster {self._membership.member} of host {self._membership.host}")
 
     def _unanswered(self, error: Exception, epoch: Epoch, leaving: bool) -> None:

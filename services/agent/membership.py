@@ -46,12 +46,14 @@ def bus_settings(servers: list[str], ca: str, name: str, *, bulk: bool = False) 
     return bus.Settings(servers=tuple(servers), ca_pem=ca, name=name, ping_s=30.0 if bulk else 5.0)
 
 
-async def join(connection: bus.Connection, token: Token, request: JoinRequest) -> JoinAnswer:
+async def join(
+    connection: bus.Connection, token: Token, request: JoinRequest, timeout_s: float = JOIN_TIMEOUT_S
+) -> JoinAnswer:
     """Ask to join, again if the answer was lost. Raises JoinRefused or JoinUnanswered."""
     problem = "no answer"
     for _ in range(ATTEMPTS):
         try:
-            reply = await connection.request(subjects.join(token.jti), _encode(request), timeout_s=JOIN_TIMEOUT_S)
+            reply = await connection.request(subjects.join(token.jti), _encode(request), timeout_s=timeout_s)
         except StatusError as e:
             if e.code < 500:
                 raise JoinRefused(e.message) from e

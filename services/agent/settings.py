@@ -24,6 +24,7 @@ class Settings(Base, frozen=True, kw_only=True):
     heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = (
         10.0
     )
+    echo_s: Annotated[float, about("Seconds that the answer to a heartbeat is waited for; three misses rebuild.")] = 5.0
     grace_s: Annotated[float, about("Seconds that running streams get at shutdown.")] = 30.0
     session_cap_s: Annotated[float, about("Seconds after which connections with renewed credentials are closed.")] = (
         8 * 3600.0

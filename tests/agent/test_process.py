@@ -1,0 +1,416 @@
+"""The process as users run it: join, restart, renewal, removal, and every refusal with its line and exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from services.agent.membership import join
+from skerry.api.messages import JoinRequest
+from skerry.errors import Conflict
+from skerry.identity import jointoken
+from skerry.identity.creds import Credentials
+from skerry.identity.nkey import Kind, create
+from skerry.link import Dialer, OpenRequest
+from tests.agent.apiserver import ApiServer
+from tests.agent.standin import Host
+from tests.fixtures.nats import NatsHost
+
+pytestmark = pytest.mark.integration
+
+DEADLINE_S = 20.0
+IDLE_LIMIT_KIB = 64 * 1024
+
+
+class Agent:
+    """One agent process; `run` starts it with these settings, again and again."""
+
+    def __init__(self, directory: Path, api: ApiServer) -> None:
+        self.directory, self.state = directory, directory / "agents" / "m"
+        self.environment = {
+            "SKERRY_AGENT_STATE": str(self.state),
+            "SKERRY_KUBECONFIG": str(api.kubeconfig()),
+            "SKERRY_HEARTBEAT_S": "0.2",
+            "SKERRY_ECHO_S": "0.5",
+            "SKERRY_GRACE_S": "1",
+        }
+        self.log = directory / "log"
+        self.process: asyncio.subprocess.Process | None = None
+
+    def token(self, text: str) -> None:
+        """Give it a token."""
+        path = self.directory / "token"
+        path.write_text(text)
+        self.environment["SKERRY_TOKEN_FILE"] = str(path)
+
+    async def start(self, **more: str) -> None:
+        """Start the process."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")}
+        with self.log.open("wb") as out:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services.agent", env=kept | self.environment | more, stdout=out, stderr=out
+            )
+
+    async def ended(self) -> tuple[int, str]:
+        """Exit code and the last line that it wrote."""
+        assert self.process is not None
+        async with asyncio.timeout(DEADLINE_S):
+            code = await self.process.wait()
+        self.process = None
+        return code, self.log.read_text().strip().splitlines()[-1]
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return (await self.ended())[0]
+
+    async def logged(self, text: str) -> None:
+        """Wait for a log line."""
+        async with asyncio.timeout(DEADLINE_S):
+            while text not in self.log.read_text():
+                await asyncio.sleep(0.02)
+
+    def memory_kib(self, field: str) -> int:
+        """VmRSS or VmHWM of the process."""
+        assert self.process is not None
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+
+@pytest.fixture
+async def agent(tmp_path: Path, api: ApiServer) -> AsyncIterator[Agent]:
+    """An agent process, ended at the end; its log is shown when the test fails."""
+    made = Agent(tmp_path, api)
+    yield made
+    if made.log.exists():
+        sys.stdout.write(made.log.read_text())
+    if made.process is not None and made.process.returncode is None:
+        made.process.kill()
+        await made.process.wait()
+
+
+async def test_it_joins_reports_and_leaves_in_order(agent: Agent, host: Host, api: ApiServer) -> None:
+    agent.token(host.token("join-a"))
+    await agent.start(SKERRY_NO_EXEC="1")
+    beat = await host.beat(3)
+    assert host.joins[0].cluster_uid == "uid-1"
+    assert host.joins[0].kubernetes_version == "v1.36.3"
+    assert (beat.healthy, beat.nodes, beat.kubernetes_version) == (True, 3, "v1.36.3")
+    assert beat.ceiling.no_exec
+    assert beat.expires > time.time()
+    assert beat.rtt_ms is not None
+    assert len(api.bindings) == 4
+    assert api.annotations["skerry.dev/host"] == "host-uid"
+    assert await agent.stop() == 0
+    assert host.beats[-1].leaving
+
+
+async def test_no_secret_is_logged(agent: Agent, host: Host) -> None:
+    token = host.token("log-a")
+    agent.token(token)
+    await agent.start(SKERRY_LOG_LEVEL="debug")
+    await host.beat(2)
+    await agent.stop()
+    log = agent.log.read_text()
+    assert (agent.state / "seed").read_text().strip() not in log
+    assert token not in log
+    assert jointoken.decode(token).jwt not in log
+    assert "agent-token" not in log
+
+
+async def test_a_restart_keeps_the_identity_and_needs_no_token(agent: Agent, host: Host) -> None:
+    agent.token(host.token("again-a"))
+    await agent.start()
+    first = await host.beat()
+    await agent.stop()
+    del agent.environment["SKERRY_TOKEN_FILE"]
+    await agent.start()
+    second = await host.beat()
+    assert (first.agent, len(host.joins)) == (second.agent, 1)
+    assert first.epoch != second.epoch
+    await agent.stop()
+
+
+async def test_stored_credentials_win_over_a_token(agent: Agent, host: Host) -> None:
+    agent.token(host.token("win-a"))
+    await agent.start()
+    await host.beat()
+    await agent.stop()
+    agent.token(host.token("win-a", jti="jti2"))
+    await agent.start()
+    await host.beat()
+    assert len(host.joins) == 1
+    await agent.stop()
+
+
+async def test_a_refused_join_leaves_nothing_behind(agent: Agent, host: Host, api: ApiServer) -> None:
+    host.refuse_join = Conflict("this cluster has joined already, as 'other'")
+    agent.token(host.token("refused-a"))
+    await agent.start()
+    code, line = await agent.ended()
+    assert (code, "has joined already" in line) == (1, True)
+    assert not agent.state.exists()
+    assert api.bindings == {}
+
+
+async def test_a_failed_check_leaves_nothing_behind(agent: Agent, host: Host, api: ApiServer) -> None:
+    await api.__aexit__()
+    agent.token(host.token("down-a"))
+    await agent.start()
+    code, line = await agent.ended()
+    assert (code, "api server" in line) == (1, True)
+    assert not agent.state.exists()
+    assert host.joins == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "says"),
+    [
+        ("garbled", "", "not a join token"),
+        ("expired", "", "expired"),
+        ("good", "other", "--name says 'other'"),
+        ("", "", "is empty"),
+    ],
+)
+async def test_a_token_that_cannot_be_used_is_refused_with_its_own_line(
+    agent: Agent, host: Host, text: str, name: str, says: str
+) -> None:
+    texts = {"good": host.token("x"), "expired": host.token("x", ttl_s=-60)}
+    agent.token(texts.get(text, text))
+    await agent.start(SKERRY_AGENT_NAME=name)
+    code, line = await agent.ended()
+    assert (code, says in line) == (1, True)
+    assert not agent.state.exists()
+
+
+async def test_without_token_and_state_the_two_commands_are_told(agent: Agent, host: Host) -> None:
+    await agent.start()
+    code, line = await agent.ended()
+    assert (code, "skerry token create NAME" in line) == (1, True)
+
+
+async def test_a_kubeconfig_without_the_context_is_a_missing_prerequisite(agent: Agent, host: Host) -> None:
+    agent.token(host.token("ctx-a"))
+    await agent.start(SKERRY_CONTEXT="absent")
+    code, line = await agent.ended()
+    assert (code, "it has: member" in line) == (4, True)
+
+
+async def test_a_second_agent_on_the_same_state_is_refused(agent: Agent, host: Host) -> None:
+    agent.token(host.token("lock-a"))
+    await agent.start()
+    await host.beat()
+    first, agent.process = agent.process, None
+    agent.log = agent.directory / "second"
+    await agent.start()
+    code, line = await agent.ended()
+    assert (code, "another agent" in line) == (1, True)
+    agent.process = first
+    await agent.stop()
+
+
+async def test_a_removed_member_ends_and_says_how_to_join_again(agent: Agent, host: Host) -> None:
+    agent.token(host.token("gone-a"))
+    await agent.start()
+    await host.beat()
+    await host.evict("gone-a")
+    code, line = await agent.ended()
+    assert (code, "was removed from host" in line) == (1, True)
+    await agent.start()
+    code, line = await agent.ended()
+    assert (code, "was removed from host" in line) == (1, True)
+    assert len(host.joins) == 1
+
+
+async def test_a_removed_member_joins_again_with_a_new_token_and_a_new_key(agent: Agent, host: Host) -> None:
+    agent.token(host.token("back-a"))
+    await agent.start()
+    old = await host.beat()
+    await host.evict("back-a")
+    await agent.ended()
+    host.error = None
+    del host.accounts["back-a"]
+    agent.token(host.token("back-a", jti="jti2"))
+    await agent.start()
+    new = await host.beat()
+    assert new.agent != old.agent
+    await agent.stop()
+
+
+async def test_credentials_that_ran_out_while_away_are_renewed(agent: Agent, host: Host) -> None:
+    host.user_ttl_s = 2
+    agent.token(host.token("late-a"))
+    await agent.start()
+    last = await host.beat()
+    await agent.stop()
+    async with asyncio.timeout(DEADLINE_S):
+        while time.time() < last.expires + 1:
+            await asyncio.sleep(0.1)
+    host.user_ttl_s = 3600
+    before = len(host.renewals)
+    await agent.start()
+    beat = await host.beat()
+    assert beat.expires > time.time() + 1000
+    assert len(host.renewals) > before
+    await agent.stop()
+
+
+async def test_credentials_are_renewed_before_they_end(agent: Agent, host: Host) -> None:
+    host.user_ttl_s = 6
+    agent.token(host.token("renew-a"))
+    await agent.start()
+    first = await host.beat()
+    host.user_ttl_s = 3600
+    while (beat := await host.beat()).expires == first.expires:
+        assert time.time() < first.expires
+    assert beat.expires > first.expires + 1000
+    assert beat.epoch == first.epoch
+    await agent.stop()
+
+
+async def test_a_bus_that_swallows_heartbeats_is_given_up(agent: Agent, host: Host) -> None:
+    agent.token(host.token("dog-a"))
+    await agent.start()
+    await host.beat(2)
+    host.silent = True
+    await agent.logged("nothing comes back from the host")
+    host.silent = False
+    await host.beat(2)
+    await agent.stop()
+
+
+async def test_an_agent_comes_back_after_the_bus_was_killed(agent: Agent, fresh_nats_host: NatsHost) -> None:
+    async with Host(fresh_nats_host) as host:
+        agent.token(host.token("kill-a"))
+        await agent.start()
+        first = await host.beat(2)
+        fresh_nats_host.restart()
+        again = await host.beat(2)
+        assert again.epoch == first.epoch
+        await agent.stop()
+
+
+async def test_a_member_whose_api_server_is_down_says_so_and_recovers(agent: Agent, host: Host, api: ApiServer) -> None:
+    agent.token(host.token("sick-a"))
+    await agent.start()
+    await host.beat()
+    await api.__aexit__()
+    while (beat := await host.beat()).healthy:
+        continue
+    assert "cannot be reached" in beat.message
+    async with ApiServer(api.directory / "again") as other:
+        other.token, other.uid = "other", "uid-1"
+    await agent.stop()
+
+
+@asynccontextmanager
+async def dialing(host: Host) -> AsyncIterator[Dialer]:
+    """A proxy."""
+    async with AsyncExitStack() as stack:
+        proxy = host.nats.service("proxy")
+        pair = [await stack.enter_async_context(host.nats.connection(proxy, c)) for c in ("i", "b")]
+        dialer = Dialer(pair[0], pair[1])
+        task = asyncio.ensure_future(dialer.run())
+        try:
+            yield dialer
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def status(dialer: Dialer, host: Host, member: str, target: bytes = b"/version") -> int:
+    """Of a GET through the agent."""
+    assertion = host.signer().assertion(member, "skerry:a", ("skerry:view",), {}, host.now)
+    request = OpenRequest(id="a", assertion=assertion, method=b"GET", target=target, headers=[], class_="bulk")
+    with await dialer.open(member, request) as stream:
+        answer = await stream.response()
+        while not answer.end and (data := await stream.receive()):
+            stream.consumed(len(data))
+        return answer.status
+
+
+async def test_a_member_whose_clock_is_wrong_by_an_hour_serves(agent: Agent, host: Host) -> None:
+    host.skew_s = 3600.0
+    agent.token(host.token("skew-a"))
+    await agent.start()
+    await host.beat(2)
+    async with dialing(host) as dialer:
+        assert await status(dialer, host, "skew-a") == 200
+    await agent.stop()
+
+
+async def test_another_cluster_behind_the_same_kubeconfig_is_not_served(
+    agent: Agent, host: Host, api: ApiServer
+) -> None:
+    agent.token(host.token("swap-a"))
+    await agent.start()
+    await host.beat()
+    await agent.stop()
+    api.uid = "uid-2"
+    await agent.start()
+    while (beat := await host.beat()).healthy:
+        continue
+    assert "another cluster" in beat.message
+    async with dialing(host) as dialer:
+        assert await status(dialer, host, "swap-a") == 503
+    await agent.stop()
+
+
+async def test_a_lost_answer_to_a_join_is_asked_for_again(host: Host) -> None:
+    token, key = jointoken.decode(host.token("lost-a")), create(Kind.USER)
+    request = JoinRequest(nkey=key.public, name="lost-a", cluster_uid="u", kubernetes_version="v1", agent_version="0")
+    host.silent = True
+    async with host.nats.connection(Credentials(token.jwt)) as connection:
+        answer = await join(connection, token, request, timeout_s=0.3)
+    assert answer.member == "lost-a"
+    assert [each.nkey for each in host.joins] == [key.public, key.public]
+
+
+async def test_its_memory_stays_inside_the_contract(
+    agent: Agent, host: Host, api: ApiServer, record_property: Callable[[str, object], None]
+) -> None:
+    data = b"x" * (1 << 20)
+
+    async def big(exchange: object) -> None:
+        await exchange.start(head, length=None)  # type: ignore[attr-defined]
+        for _ in range(50):
+            await exchange.write(data)  # type: ignore[attr-defined]
+        await exchange.finish()  # type: ignore[attr-defined]
+
+    from skerry.httpwire.head import ResponseHead
+
+    head = ResponseHead(status=200, headers=[])
+    api.routes["/api/v1/pods"] = big
+    agent.token(host.token("mem-a"))
+    await agent.start()
+    await host.beat(3)
+    idle = agent.memory_kib("VmRSS")
+    async with dialing(host) as dialer:
+        assert await status(dialer, host, "mem-a", b"/api/v1/pods") == 200
+    after, peak = agent.memory_kib("VmRSS"), agent.memory_kib("VmHWM")
+    record_property("memory", f"idle {idle} KiB, after a 50 MB LIST {after} KiB, peak {peak} KiB")
+    sys.stderr.write(f"\nagent RSS: idle {idle} KiB, after a 50 MB LIST {after} KiB, peak {peak} KiB\n")
+    assert idle <= IDLE_LIMIT_KIB
+    await agent.stop()
+
+
+async def test_a_kill_leaves_a_state_that_starts_again(agent: Agent, host: Host) -> None:
+    agent.token(host.token("kill9-a"))
+    await agent.start()
+    await host.beat()
+    assert agent.process is not None
+    agent.process.send_signal(signal.SIGKILL)
+    await agent.ended()
+    await agent.start()
+    await host.beat()
+    assert len(host.joins) == 1
+    await agent.stop()
