@@ -1,0 +1,173 @@
+"""Writes under compare-and-set, on a real bucket."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from skerry.api.kinds import CLUSTER
+from skerry.bus import Bucket, Entry
+from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, NotFound, RequestEntityTooLarge
+from skerry.store import Store
+from tests.store.conftest import cluster
+
+pytestmark = pytest.mark.integration
+
+
+def name() -> str:
+    return f"c-{uuid.uuid4().hex[:12]}"
+
+
+async def test_create_sets_what_the_server_sets(store: Store) -> None:
+    made = (await store.create(cluster(name()))).document()
+    metadata = made["metadata"]
+    assert uuid.UUID(metadata["uid"])
+    assert metadata["generation"] == 1
+    assert metadata["creationTimestamp"].endswith("Z")
+    assert int(metadata["resourceVersion"]) > 0
+    assert (made["apiVersion"], made["kind"]) == ("skerry.dev/v1alpha1", "Cluster")
+
+
+async def test_create_of_what_exists_is_refused(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    with pytest.raises(AlreadyExists, match="already exists"):
+        await store.create(cluster(first.name))
+
+
+async def test_generation_moves_with_spec_alone(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    second = await store.update(first, {**first.document(), "status": {"uid": "u"}})
+    third = await store.update(second, {**second.document(), "spec": {"role": "member", "region": "eu"}})
+    generations = [item.document()["metadata"]["generation"] for item in (first, second, third)]
+    assert generations == [1, 1, 2]
+    assert first.revision < second.revision < third.revision
+
+
+async def test_an_update_that_changes_nothing_writes_nothing(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    assert (await store.update(first, first.document())).revision == first.revision
+
+
+async def test_an_update_of_an_old_revision_is_a_conflict(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    await store.update(first, cluster(first.name, status={"uid": "a"}))
+    with pytest.raises(Conflict, match="the object has been modified"):
+        await store.update(first, cluster(first.name, status={"uid": "b"}))
+
+
+async def test_fields_that_nobody_knows_are_kept(store: Store) -> None:
+    first = await store.create(cluster(name(), spec={"role": "member", "fromTheFuture": {"a": [1]}}))
+    second = await store.modify(first.name, lambda document: {**document, "status": {"uid": "u"}})
+    assert second.document()["spec"]["fromTheFuture"] == {"a": [1]}
+
+
+async def test_uid_and_creation_cannot_be_changed(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    document = cluster(first.name, status={"uid": "x"})
+    document["metadata"] |= {"uid": "forged", "creationTimestamp": "1970-01-01T00:00:00Z"}
+    second = await store.update(first, document)
+    assert second.uid == first.uid
+    assert second.document()["metadata"]["creationTimestamp"] == first.document()["metadata"]["creationTimestamp"]
+
+
+async def test_a_deleted_name_is_free(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    gone = await store.delete(first.name)
+    assert gone.deleted
+    assert gone.revision > first.revision
+    with pytest.raises(NotFound):
+        await store.get(first.name)
+    second = await store.create(cluster(first.name))
+    assert second.uid != first.uid
+    assert second.revision > gone.revision
+
+
+async def test_delete_with_a_wrong_precondition_is_a_conflict(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    with pytest.raises(Conflict, match="UID in precondition: other"):
+        await store.delete(first.name, uid="other")
+    with pytest.raises(Conflict, match="ResourceVersion in precondition: 1"):
+        await store.delete(first.name, resource_version="1")
+
+
+async def test_a_finalizer_holds_the_object(store: Store) -> None:
+    document = cluster(name())
+    document["metadata"]["finalizers"] = ["skerry.dev/a", "skerry.dev/b"]
+    first = await store.create(document)
+    held = await store.delete(first.name)
+    assert not held.deleted
+    assert "deletionTimestamp" in held.document()["metadata"]
+    assert (await store.delete(first.name)).revision == held.revision
+    await store.finalize(first.name, "skerry.dev/a")
+    assert await store.find(first.name) is not None
+    await store.finalize(first.name, "skerry.dev/b")
+    assert await store.find(first.name) is None
+
+
+async def test_the_same_request_twice_is_one_write(store: Store) -> None:
+    first = await store.create(cluster(name()), write_id="w1")
+    again = await store.create(cluster(first.name), write_id="w1")
+    assert again.revision == first.revision
+    gone = await store.delete(first.name, write_id="w2")
+    assert (await store.delete(first.name, write_id="w2")).revision == gone.revision
+
+
+async def test_too_large_an_object_is_413(store: Store) -> None:
+    with pytest.raises(RequestEntityTooLarge, match="the limit is"):
+        await store.create(cluster(name(), spec={"role": "x" * 1_600_000}))
+
+
+async def test_a_purged_object_leaves_its_name_free(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    gone = await store.delete(first.name)
+    assert await store.purge(first.name, gone.revision)
+    assert (await store.create(cluster(first.name))).revision > gone.revision
+
+
+async def test_purge_spares_what_came_after(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    gone = await store.delete(first.name)
+    second = await store.create(cluster(first.name))
+    assert not await store.purge(first.name, gone.revision)
+    assert (await store.get(first.name)).revision == second.revision
+
+
+class Forgetful:
+    """The real bucket, whose acknowledgements are lost: every write happens and its answer does not arrive."""
+
+    def __init__(self, bucket: Bucket, losses: int) -> None:
+        self._bucket = bucket
+        self._losses = losses
+
+    async def get(self, key: str) -> Entry | None:
+        return await self._bucket.get(key)
+
+    async def create(self, key: str, value: bytes) -> int:
+        return self._lose(await self._bucket.create(key, value))
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        return self._lose(await self._bucket.update(key, value, revision))
+
+    def _lose(self, revision: int) -> int:
+        if self._losses:
+            self._losses -= 1
+            raise GatewayTimeout("no acknowledgement")
+        return revision
+
+
+async def test_a_lost_acknowledgement_is_no_conflict_with_oneself(bucket: Bucket) -> None:
+    """Trap 13 of the bus."""
+    store = Store(Forgetful(bucket, losses=2), CLUSTER)  # type: ignore[arg-type]
+    first = await store.create(cluster(name()))
+    second = await store.update(first, cluster(first.name, status={"uid": "u"}))
+    assert second.revision > first.revision
+    assert second.document()["status"] == {"uid": "u"}
+
+
+async def test_a_write_of_somebody_else_meanwhile_is_a_conflict(bucket: Bucket) -> None:
+    ours, theirs = Store(Forgetful(bucket, losses=0), CLUSTER), Store(bucket, CLUSTER)  # type: ignore[arg-type]
+    first = await ours.create(cluster(name()))
+    await theirs.update(first, cluster(first.name, status={"uid": "theirs"}))
+    with pytest.raises(Conflict):
+        await ours.update(first, cluster(first.name, status={"uid": "ours"}))
