@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skerry.telemetry import Registry, Value
+from skerry.telemetry import Distribution, Registry, Value
 
 CODES = tuple(
     str(code) for code in (101, 200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429)
@@ -14,6 +14,8 @@ GONE = "gone"
 """Code of a request whose client left."""
 CUT = "cut"
 """Code of a request whose answer was begun and could not be finished."""
+MAX_CACHED = 256
+"""Codes come from members: what is beyond is looked up each time."""
 CLASSES = ("interactive", "bulk", "host")
 RESETS = ("CANCEL", "PEER_LOST", "GAP", "LIMIT", "UPSTREAM", "GOAWAY", "REVOKED", "STALLED")
 
@@ -28,7 +30,8 @@ class Metrics:
             "Requests by answer and class.",
             {"code": (*CODES, *FAILURES, CUT, GONE), "class": CLASSES},
         )
-        self.seconds = registry.histogram(
+        self._series: dict[tuple[str, str], tuple[Value, Distribution]] = {}
+        self._seconds = registry.histogram(
             "skerry_proxy_request_seconds", "Time from a request's head to the end of its answer.", {"class": CLASSES}
         )
         registry.gauge("skerry_proxy_streams_live", "Requests under way.", read=live)
@@ -43,5 +46,10 @@ class Metrics:
 
     def request(self, code: str, class_: str, seconds: float) -> None:
         """Count one finished request."""
-        self._requests.labels(code, class_).value += 1
-        self.seconds.labels(class_).observe(seconds)
+        series = self._series.get((code, class_))
+        if series is None:
+            series = self._requests.labels(code, class_), self._seconds.labels(class_)
+            if len(self._series) < MAX_CACHED:
+                self._series[code, class_] = series
+        series[0].value += 1
+        series[1].observe(seconds)

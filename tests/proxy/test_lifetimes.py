@@ -1,0 +1,140 @@
+"""What ends requests from outside: limits, revocation, the session cap, a client that takes nothing, a drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from skerry.http import Cut, HttpError, Response
+from tests.fixtures.nats import NatsHost, eventually
+from tests.proxy.conftest import World, settings_for, world
+
+pytestmark = pytest.mark.integration
+WATCH = b"/clusters/m1/api/v1/watch/pods"
+HOST_WATCH = b"/apis/skerry.dev/v1alpha1/clusters?watch=true"
+EXEC = b"/clusters/m1/api/v1/namespaces/d/pods/p/exec?command=cat"
+
+
+@contextlib.asynccontextmanager
+async def limited(nats: NatsHost, **limits: Any) -> AsyncIterator[World]:
+    """A world with other limits."""
+    async with world(nats, settings_for(nats, **limits)) as made:
+        yield made
+
+
+async def watching(host: World, target: bytes = WATCH, token: bytes = b"") -> Response:
+    """A watch of the member that has delivered one event."""
+    response = await host.client.request(host.head(b"GET", target, token))
+    if target == WATCH:
+        host.recorder.events.put_nowait(b"{}\n")
+    assert await response.read()
+    return response
+
+
+async def cut(response: Response, deadline_s: float) -> None:
+    """The response must break, and soon: a clean end would be a lie."""
+    with pytest.raises(Cut):
+        await asyncio.wait_for(whole(response), deadline_s)
+
+
+async def whole(response: Response) -> None:
+    """Read to the clean end."""
+    while await response.read():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        ({"streams": 1}, "this host carries 1 requests"),
+        ({"streams_per_user": 1}, "user 'admin' has 1 requests"),
+        ({"streams_per_member": 1}, "cluster 'm1' has 1 requests"),
+    ],
+)
+async def test_a_limit_is_a_429_that_says_which(fresh_nats_host: NatsHost, limit: dict[str, int], text: str) -> None:
+    async with limited(fresh_nats_host, **limit) as host:
+        response = await watching(host)
+        answer = await host.ask(b"/clusters/m1/api")
+        assert (answer.status, answer.json()["reason"]) == (429, "TooManyRequests")
+        assert text in answer.json()["message"]
+        response.abort()
+        await eventually(lambda: len(host.proxy.sessions) == 0)
+        assert (await host.ask(b"/clusters/m1/api")).status == 200
+
+
+async def test_a_session_ends_at_its_cap(fresh_nats_host: NatsHost) -> None:
+    async with limited(fresh_nats_host, session_s=0.2) as host:
+        response = await host.client.request(host.head(b"GET", EXEC, upgrade=b"websocket"))
+        assert response.raw is not None
+        with pytest.raises(HttpError):
+            async with asyncio.timeout(5):
+                await response.raw.read()
+        await eventually(lambda: len(host.proxy.sessions) == 0)
+
+
+async def test_a_client_that_takes_nothing_is_cut_and_harms_nobody(fresh_nats_host: NatsHost) -> None:
+    async with limited(fresh_nats_host, stalled_s=0.5) as host:
+        reader, writer = await asyncio.open_connection(*host.address, limit=1024)
+        writer.write(
+            b"GET /clusters/m1/big?size=100000000 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %b\r\n\r\n" % host.admin
+        )
+        await reader.readline()
+        await eventually(lambda: len(host.proxy.sessions) == 1)
+        assert (await host.ask(b"/clusters/m1/api")).status == 200
+        await eventually(lambda: len(host.proxy.sessions) == 0, 15)
+        writer.close()
+
+
+async def test_a_revoked_token_cuts_its_watch_of_the_host_too(host: World) -> None:
+    token = await host.token("gone", "skerry:view")
+    response = await watching(host, HOST_WATCH, token)
+    await host.revoke(token)
+    await cut(response, 3)
+
+
+async def test_an_expired_token_cuts_its_streams(host: World) -> None:
+    token = await host.token("soon", "skerry:view", expires_s=2.5)
+    await cut(await watching(host, WATCH, token), 6)
+
+
+async def test_a_drain_cuts_watches_at_once_and_gives_the_rest_its_grace(fresh_nats_host: NatsHost) -> None:
+    async with limited(fresh_nats_host, grace_s=10.0) as host:
+        member, own = await watching(host), await watching(host, HOST_WATCH)
+        held = asyncio.ensure_future(host.ask(b"/clusters/m1/hold"))
+        await eventually(lambda: len(host.proxy.sessions) == 3)
+        started = time.monotonic()
+        host.runtime.stop.set()
+        await cut(member, 3)
+        await cut(own, 3)
+        assert not held.done()
+        host.recorder.release.set()
+        assert (await held).status == 200
+        assert time.monotonic() - started < 8
+
+
+async def test_what_outlives_the_grace_is_cut(fresh_nats_host: NatsHost) -> None:
+    async with limited(fresh_nats_host, grace_s=0.3) as host:
+        response = await host.client.request(host.head(b"GET", EXEC, upgrade=b"SPDY/3.1"))
+        assert response.raw is not None
+        host.runtime.stop.set()
+        with pytest.raises(HttpError):
+            async with asyncio.timeout(5):
+                await response.raw.read()
+
+
+async def test_a_request_that_was_sent_and_lost_is_504_for_a_change_and_503_for_a_read(host: World) -> None:
+    change = asyncio.ensure_future(host.ask(b"/clusters/m1/hold", b"POST", body=b"{}"))
+    read = asyncio.ensure_future(host.ask(b"/clusters/m1/hold"))
+    await eventually(lambda: len(host.recorder.heads) == 2)
+    host.agent.kill()
+    async with asyncio.timeout(15):
+        changed, was_read = await asyncio.gather(change, read)
+    assert changed.status == 504
+    assert "outcome unknown" in changed.json()["message"]
+    assert changed.header(b"retry-after") is None
+    assert was_read.status in (503, 504)
