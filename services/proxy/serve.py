@@ -57,7 +57,7 @@ class Proxy:
         self._cache = Cache(KINDS)
         self.directory = Directory(self._cache, self._changed.set)
         self.sessions = Sessions(settings, time.time)
-        self._presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
+        self.presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
         self._voucher = Voucher(connected, self.id, time.time)
         self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s)
         self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)))
@@ -71,7 +71,7 @@ class Proxy:
             limits=self._settings,
             directory=self.directory,
             sessions=self.sessions,
-            presence=self._presence,
+            presence=self.presence,
             voucher=self._voucher,
             lanes=self._lanes,
             metrics=self._metrics,
@@ -80,7 +80,7 @@ class Proxy:
             authenticator=Authenticator(self.directory.credential, time.time),
             sessions=self.sessions,
             members=members,
-            host_api=HostApi(self._cache, self._bus, KINDS, self._presence.live),
+            host_api=HostApi(self._cache, self._bus, KINDS, self.presence.live),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,
@@ -106,7 +106,7 @@ class Proxy:
     async def serve(self, runtime: Runtime) -> None:
         """Listen at once, be ready when everything is there, drain at the end."""
         runtime.grace_s = self._settings.grace_s + AFTER_GRACE_S
-        self._bus.subscribe(subjects.HEARTBEATS, lambda message: self._presence.heard(message.subject, message.data))
+        self._bus.subscribe(subjects.HEARTBEATS, lambda message: self.presence.heard(message.subject, message.data))
         for host, port in addresses(self._settings.listen):
             await self._server.start(host, port)
         log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})
@@ -160,7 +160,7 @@ class Proxy:
             if not self._cache.filled.is_set():
                 continue
             cut = self.sessions.review(lambda name: self.directory.credential(name) is not None, self.directory.uid)
-            self._presence.forget_unknown()
+            self.presence.forget_unknown()
             if cut:
                 log.info("requests were cut", extra={"count": cut})
 

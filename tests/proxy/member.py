@@ -14,7 +14,8 @@ from services.agent.handlers import Relay
 from services.agent.kubeconfig import Target
 from services.agent.model import HostClock
 from services.agent.upstream import Upstream
-from skerry import bus, http
+from skerry import bus, http, subjects
+from skerry.api.messages import Heartbeat
 from skerry.api.v1alpha1 import Ceiling
 from skerry.http import ClientGone, Exchange, Server
 from skerry.httpwire.head import RequestHead, ResponseHead
@@ -170,6 +171,12 @@ class Agent:
         acceptor = Acceptor(*self._pair, self.member, self._relay.handle)
         await acceptor.start()
         self._task = asyncio.create_task(acceptor.run())
+
+    async def beat(self, rtt_ms: float) -> None:
+        """One heartbeat."""
+        assert self._pair is not None
+        beat = Heartbeat(agent="UTEST", epoch="1", version="0.1.0", rtt_ms=rtt_ms)
+        await self._pair[0].publish(subjects.heartbeat(self.member), msgspec.json.encode(beat))
 
     def kill(self) -> None:
         """As kill -9 would: the connections end without a word."""

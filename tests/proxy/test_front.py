@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fixtures.nats import eventually
 from tests.proxy.conftest import World
 
 pytestmark = pytest.mark.integration
@@ -135,6 +136,24 @@ async def test_the_host_api_lists_clusters_and_filters_by_role(host: World) -> N
     assert names == ["m1"]
     assert (await host.ask(path + b"/m1", b"DELETE", token=viewer)).status == 403
     assert (await host.ask(b"/apis/skerry.dev/v1alpha1/credentials", token=viewer)).status == 403
+
+
+async def test_a_heartbeat_fills_the_live_cells_and_says_since_when(host: World) -> None:
+    await host.agent.beat(1.25)
+    await eventually(lambda: bool(host.proxy.presence.live("m1")))
+    table = (
+        await host.ask(
+            b"/apis/skerry.dev/v1alpha1/clusters",
+            headers=[(b"accept", b"application/json;as=Table;v=v1;g=meta.k8s.io")],
+        )
+    ).json()
+    names = [column["name"] for column in table["columnDefinitions"]]
+    row = dict(zip(names, table["rows"][0]["cells"], strict=True))
+    assert (row["RTT"], row["Last Heartbeat"]) in {("1.2ms", "0s"), ("1.2ms", "1s")}
+    host.agent.kill()
+    away = await host.ask(b"/clusters/m1/api")
+    assert away.status == 503
+    assert "is away since 20" in away.json()["message"]
 
 
 async def test_a_revoked_token_is_401_from_then_on(host: World) -> None:
