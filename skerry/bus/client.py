@@ -1,7 +1,7 @@
-"""nats-py's client, made to fail fast and to deliver inline. The only module that imports nats.
+"""nats-py's client, made to fail fast and to deliver inline. The only package that imports nats is this one.
 
-nats-py does the handshake (INFO, TLS, CONNECT, nonce) and parses the protocol. What is overridden, and why (numbers:
-the traps in the bus's design):
+nats-py does the handshake: INFO, TLS, CONNECT with JWT and signed nonce, the first PONG. Then this module takes the
+transport over, for these reasons (numbers: the traps in the bus's design):
 - no reconnect: a lost connection stays lost (3, 7, 9), and losing it is one synchronous step that cannot hang;
 - one writer: all commands, PING included, go through one list that leaves in one write per loop turn. So a PING never
   overtakes a SUB or PUB (1), publish never waits and never swallows a cancellation (12), nothing is sent later (7);
@@ -9,28 +9,37 @@ the traps in the bus's design):
 - every error ends in `lose` or in a log line; none can leave a connection that is open and deaf (2, 4);
 - any bytes from the server prove that it lives: pings are for silence only.
 
-These are private methods of nats-py 2.16; `tests/bus` fails if a release drops or renames one.
+The overridden methods are private ones of nats-py 2.16; `tests/bus` fails if a release drops or renames one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 
+import msgspec
 from nats import errors as nats_errors
 from nats.aio.client import Client
 
+from skerry.bus.parser import OnMessage, Parser
+from skerry.errors import ServiceUnavailable
+
 log = logging.getLogger(__name__)
 
-READ_BYTES = 256 * 1024
 HIGH_WATER_BYTES = 256 * 1024
 
-OnMessage = Callable[[int, bytes, bytes, bytes, bytes | None], None]
-
 _PING = b"PING\r\n"
+_PONG = b"PONG\r\n"
+
+
+class _Info(msgspec.Struct):
+    """What is read of an INFO that comes later."""
+
+    max_payload: int = 0
 
 
 class Wire(Client):
@@ -38,13 +47,18 @@ class Wire(Client):
 
     def __init__(self, on_message: OnMessage, on_denied: Callable[[str], None]) -> None:
         super().__init__()
-        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
-        self._on_message = on_message
+        self.lost: asyncio.Future[str] = self._loop.create_future()
         self._on_denied = on_denied
-        self._flush_due = False
+        self._parser = Parser(on_message, self._operation)
+        self._io: asyncio.WriteTransport | None = None
+        self._unsent: list[bytes] = []
+        self.queued_bytes = 0
+        self._awaited: deque[asyncio.Future[bool]] = deque()
         self._heard = time.monotonic()
-        self.silent_pings = 0
+        self._silent_pings = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     # Connecting.
 
@@ -55,27 +69,36 @@ class Wire(Client):
         self._current_server = server
 
     async def _process_connect_init(self) -> None:
+        """The handshake, then take over the transport, with what was read too early."""
         await super()._process_connect_init()
         if not self.is_connected:
             raise nats_errors.Error("nats: the server did not answer the first PING")
-        self._io().set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        stream = self._transport
+        self._io = stream._io_writer.transport  # type: ignore[union-attr]
+        self._io.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._io.set_protocol(_Reader(self, self._parser))
+        early = bytes(stream._io_reader._buffer)  # type: ignore[union-attr]
+        self._parser.feed(early)
 
-    def _io(self) -> asyncio.WriteTransport:
-        transport: asyncio.WriteTransport = self._transport._io_writer.transport  # type: ignore[union-attr]
-        return transport
+    async def _read_loop(self) -> None:
+        """No task: the transport fills the parser."""
+
+    async def _flusher(self) -> None:
+        """No task: `flush_now` runs from the loop."""
 
     # Losing.
 
     def lose(self, reason: str) -> None:
-        """Cut the connection now: nothing pending is sent, no await, idempotent."""
+        """Cut the connection now: nothing queued is sent, no await, idempotent."""
         self._status = Client.CLOSED
+        self._parser.stop()
         if not self.lost.done():
             self.lost.set_result(reason)
-        self._pending.clear()
-        self._pending_data_size = 0
-        current = _current_task()
+        self._unsent.clear()
+        self.queued_bytes = 0
+        self._writable.set()
         for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
-            if task is not None and task is not current:
+            if task is not None and not task.done():
                 task.cancel()
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
@@ -84,109 +107,123 @@ class Wire(Client):
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self.lose("closed")
 
-    async def _process_op_err(self, e: Exception) -> None:
-        self.lose(str(e) or type(e).__name__)
+    # Reading.
 
-    async def _process_err(self, err_msg: str) -> None:
+    def heard(self) -> None:
+        """Bytes came: the server lives."""
+        self._heard = time.monotonic()
+        self._silent_pings = 0
+
+    def _operation(self, name: bytes, rest: bytes) -> None:
+        if name == b"PING":
+            self.write(_PONG)
+        elif name == b"PONG":
+            self._pong()
+        elif name == b"-ERR":
+            self._error(rest.decode("utf-8", "replace").strip().strip("'"))
+        elif name == b"INFO":
+            self._max_payload = msgspec.json.decode(rest, type=_Info).max_payload or self._max_payload
+        elif name != b"+OK":
+            raise ServiceUnavailable("the server sent an unknown operation: is this a nats-server?")
+
+    def _pong(self) -> None:
+        future = self._awaited.popleft() if self._awaited else None
+        if future is not None and not future.done():
+            future.set_result(True)
+
+    def _error(self, text: str) -> None:
         """`-ERR` from the server. Denied subjects and one subscription too many leave the connection open (8)."""
-        text = err_msg.strip("'")
-        if "permissions violation" in text or "maximum subscriptions exceeded" in text:
+        if "permissions violation" in text.lower() or "maximum subscriptions exceeded" in text.lower():
             self._on_denied(text)
         else:
             self.lose(text)
 
-    # Reading.
-
-    async def _read_loop(self) -> None:
-        reason = "the server closed the connection"
-        try:
-            while data := await self._transport.read(READ_BYTES):  # type: ignore[union-attr]
-                self._heard = time.monotonic()
-                await self._ps.parse(data)
-        except asyncio.CancelledError:
-            raise
-        except (OSError, ssl.SSLError, nats_errors.Error) as e:
-            reason = str(e) or type(e).__name__
-        except Exception:
-            log.exception("the bus connection failed while reading")
-            reason = "internal error while reading"
-        finally:
-            self.lose(reason)
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        self._on_message(sid, subject, reply, data, headers)
-
     async def _ping_interval(self) -> None:
         """PING in silence; lost when `max_outstanding_pings` in a row stayed without any byte from the server."""
         interval, limit = self.options["ping_interval"], self.options["max_outstanding_pings"]
-        while True:
+        while not self.lost.done():
             await asyncio.sleep(interval)
             if time.monotonic() - self._heard < interval:
-                self.silent_pings = 0
-            elif self.silent_pings >= limit:
+                continue
+            if self._silent_pings >= limit:
                 self.lose(f"the server was silent for {interval * (limit + 1):g} s")
-                return
             else:
-                self.silent_pings += 1
-                self.write(_PING)
-                self._pongs.append(self._loop.create_future())
+                self._silent_pings += 1
+                self.ping()
 
     # Writing.
 
     def write(self, *parts: bytes) -> None:
         """Queue bytes for this loop turn's write."""
-        self._pending.extend(parts)
-        self._pending_data_size += sum(map(len, parts))
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush_now)
+        if not self._unsent:
+            self._loop.call_soon(self.flush_now)
+        self._unsent.extend(parts)
+        self.queued_bytes += sum(map(len, parts))
 
-    def _flush_now(self) -> None:
-        self._flush_due = False
-        if self._pending and not self.lost.done():
-            data = b"".join(self._pending)
-            self._pending.clear()
-            self._pending_data_size = 0
-            self._io().write(data)
-
-    async def _send_command(self, cmd: bytes, priority: bool = False) -> None:
-        self.write(cmd)
-
-    async def _flush_pending(self, force_flush: bool = False) -> None:
-        """Nothing to do: `write` has scheduled it."""
-
-    async def _flusher(self) -> None:
-        """No task: `_flush_now` runs from the loop."""
+    def flush_now(self) -> None:
+        """Give what is queued to the transport, in one write."""
+        if self._unsent and self._io is not None and not self.lost.done():
+            data = b"".join(self._unsent)
+            self._unsent.clear()
+            self.queued_bytes = 0
+            self._io.write(data)
 
     def ping(self) -> asyncio.Future[bool]:
         """A PING behind everything queued; done when the PONG came. Never done if the connection is lost."""
         future: asyncio.Future[bool] = self._loop.create_future()
-        self._pongs.append(future)
+        self._awaited.append(future)
         self.write(_PING)
         return future
-
-    async def _process_pong(self) -> None:
-        self.silent_pings = 0
-        future = self._pongs.pop(0) if self._pongs else None
-        if future is not None and not future.done():
-            future.set_result(True)
 
     @property
     def unsent_bytes(self) -> int:
         """Bytes queued here and in the transport."""
-        return self._pending_data_size + (0 if self.lost.done() else self._io().get_write_buffer_size())
+        if self._io is None or self.lost.done():
+            return self.queued_bytes
+        return self.queued_bytes + self._io.get_write_buffer_size()
+
+    def pause(self, paused: bool) -> None:
+        """The transport is above or below its high-water mark."""
+        if paused and not self.lost.done():
+            self._writable.clear()
+        else:
+            self._writable.set()
 
     async def writable(self) -> None:
         """Wait until the transport is below its high-water mark, or lost."""
-        self._flush_now()
+        self.flush_now()
+        await self._writable.wait()
+
+
+class _Reader(asyncio.BufferedProtocol):
+    """Between the transport and the parser."""
+
+    def __init__(self, wire: Wire, parser: Parser) -> None:
+        self._wire = wire
+        self._parser = parser
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._parser.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._wire.heard()
         try:
-            await self._transport.drain()  # type: ignore[union-attr]
-        except OSError as e:
-            self.lose(str(e))
+            self._parser.advance(nbytes)
+        except ServiceUnavailable as e:
+            self._wire.lose(e.message)
+        except Exception:
+            log.exception("the bus connection failed while reading")
+            self._wire.lose("internal error while reading")
 
+    def eof_received(self) -> bool:
+        return False
 
-def _current_task() -> asyncio.Task[object] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
+    def connection_lost(self, exc: Exception | None) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            self._wire.lose(str(exc) if exc else "the server closed the connection")
+
+    def pause_writing(self) -> None:
+        self._wire.pause(True)
+
+    def resume_writing(self) -> None:
+        self._wire.pause(False)

@@ -245,7 +245,7 @@ class Connection:
         size = len(block) + len(payload)
         if size > self._wire.max_payload:
             raise RequestEntityTooLarge(f"a message of {size} bytes is beyond the bus's limit of {self.max_payload}")
-        if self._wire._pending_data_size > MAX_UNSENT_BYTES:
+        if self._wire.queued_bytes > MAX_UNSENT_BYTES:
             raise errors.TooManyRequests("the bus does not take messages as fast as they are written")
         if headers is None:
             self._wire.write(f"PUB {subject} {reply} {size}\r\n".encode(), payload, b"\r\n")
@@ -388,7 +388,7 @@ class Connection:
     def _on_denied(self, text: str) -> None:
         self.denied += 1
         log.warning("the bus denied a subject: %s", text, extra={"connection": self.name})
-        found = _DENIED_PUBLISH.search(text)
+        found = _DENIED_PUBLISH.search(text.lower())
         denied = [] if found is None else [(s, f) for s, f in self._asked.values() if s.lower() == found[1]]
         for subject, future in denied:
             if not future.done():
@@ -509,7 +509,7 @@ def _is_async(handler: Handler) -> bool:
 
 
 _DENIED_PUBLISH = re.compile(r'publish to "([^"]*)"')
-"""The server's text, as nats-py passes it on: in lower case (trap 8)."""
+"""The server's text; compared without case, since servers and nats-py differ in what they keep (trap 8)."""
 _FORBIDDEN = frozenset(" \t\r\n\0")
 
 
