@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from skerry.cli.commands import agent, clients, host, info
@@ -34,12 +36,21 @@ app.command("completion")(info.completion)
 
 def invoke(words: list[str]) -> int:
     """Parse and run. Usage errors become Failures with exit code 2 and the command's usage line."""
+    if "_SKERRY_COMPLETE" in os.environ:
+        _prepare_completion()
     command = typer.main.get_command(app)
     try:
         result = command.main(args=words, prog_name="skerry", standalone_mode=False)
     except Exception as error:
         raise _translated(error) from error
     return result if isinstance(result, int) else 0
+
+
+def _prepare_completion() -> None:
+    """typer does it by itself only with its own --install-completion option, which edits files of the user."""
+    from typer.completion import completion_init
+
+    completion_init()
 
 
 def _translated(error: Exception) -> BaseException:

@@ -71,7 +71,8 @@ class Progress:
         self._last = ""
 
     def show(self, text: str) -> None:
-        """Show what is being waited for; said at most once where the line cannot be rewritten."""
+        """Show what is being waited for, in one line; said at most once where the line cannot be rewritten."""
+        text = _one_line(text)
         if self._live:
             elapsed = time.monotonic() - self._started
             sys.stderr.write(f"\r\x1b[K{text} ({elapsed:.0f}s)" if elapsed >= 1 else f"\r\x1b[K{text}")
@@ -85,6 +86,12 @@ class Progress:
         if self._live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _one_line(text: str) -> str:
+    width = max(40, min(shutil.get_terminal_size().columns - 8, 160))
+    words = " ".join(text.split())
+    return words if len(words) <= width else words[: width - 1] + "…"
 
 
 @contextlib.contextmanager

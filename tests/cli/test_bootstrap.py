@@ -1,0 +1,134 @@
+"""What a host has on disk: made once, refreshed when it ages, the same under the same authority."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from skerry.cli import bootstrap, renew
+from skerry.cli.bootstrap import Layout
+from skerry.cli.failure import Failure
+from skerry.cli.plan import Options, Plan
+from skerry.identity import creds
+from skerry.identity.federation import Authority
+
+LOOPBACK = Options(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    path = tmp_path / "host"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _free(**fields: object) -> Options:
+    listen, bus = (str(bootstrap.endpoint("127.0.0.1:0", "x")) for _ in range(2))
+    return Options(listen=listen, bus=bus, **fields)  # type: ignore[arg-type]
+
+
+def test_without_an_address_all_is_loopback() -> None:
+    layout = Layout.of(LOOPBACK)
+    assert layout.api == "https://127.0.0.1:18443"
+    assert layout.bus_public == ["tls://127.0.0.1:14222"]
+    assert str(layout.listen) == "127.0.0.1:18443"
+
+
+def test_with_addresses_all_interfaces_listen_and_the_first_is_preferred() -> None:
+    layout = Layout.of(Options(addresses=["host.example", "10.0.0.1"]))
+    assert (str(layout.listen), str(layout.bus)) == ("0.0.0.0:8443", "0.0.0.0:4222")
+    assert layout.api == "https://host.example:8443"
+    assert layout.bus_public == ["tls://host.example:4222", "tls://10.0.0.1:4222"]
+    assert layout.bus_local == "127.0.0.1:4222"
+    assert {"host.example", "10.0.0.1", "127.0.0.1", "localhost"} <= set(layout.names)
+
+
+def test_an_ipv6_address_is_bracketed_and_opens_both_families() -> None:
+    layout = Layout.of(Options(addresses=["2001:db8::1"]))
+    assert layout.api == "https://[2001:db8::1]:8443"
+    assert str(layout.listen) == "[::]:8443"
+
+
+@pytest.mark.parametrize("address", ["", "a b", "host:80", "http://x", "a,b"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(Failure, match="--address"):
+        Layout.of(Options(addresses=[address]))
+
+
+def test_a_first_start_makes_everything(host: Path) -> None:
+    plan = bootstrap.prepare(host, _free())
+    assert [p.name for p in plan.processes] == ["nats-server", "controller-manager", "tower"]
+    made = {path.name for path in host.iterdir()}
+    assert {"state.json", "keys", "pki", "creds", "nats", "admin.token", "admin.kubeconfig", "plan.json"} <= made
+    assert (host / "admin.token").read_text().startswith("skerry_")
+
+
+def test_a_plan_holds_no_secret(host: Path) -> None:
+    bootstrap.prepare(host, _free())
+    text = (host / "plan.json").read_text()
+    secrets = [path.read_text() for path in (host / "keys").rglob("*.nk")] + [(host / "admin.token").read_text()]
+    assert not [secret for secret in secrets if secret.strip() in text]
+
+
+def test_a_second_start_changes_no_identity(host: Path) -> None:
+    options = _free()
+    bootstrap.prepare(host, options)
+    names = ("state.json", "keys/authority.json", "pki/ca.crt", "pki/server.crt", "admin.token", "creds/proxy.creds")
+    before = [(host / name).read_bytes() for name in names]
+    bootstrap.prepare(host, options)
+    assert [(host / name).read_bytes() for name in names] == before
+
+
+def test_an_old_admin_token_is_made_anew_in_file_and_kubeconfig(host: Path) -> None:
+    bootstrap.prepare(host, _free())
+    path = host / "admin.token"
+    before, then = path.read_text(), time.time() - 21 * 86400
+    os.utime(path, (then, then))
+    assert bootstrap.renew_admin(host, "skerry", "https://h") is True
+    assert path.read_text() != before
+    config = json.loads((host / "admin.kubeconfig").read_text())
+    assert config["users"][0]["user"]["token"] == path.read_text().strip()
+    assert bootstrap.renew_admin(host, "skerry", "https://h") is False
+
+
+def test_service_users_are_renewed_in_the_last_third_of_their_life(host: Path) -> None:
+    bootstrap.prepare(host, _free())
+    authority = Authority.load(host / "keys")
+    assert bootstrap.renew_credentials(host, authority) == []
+    authority.service_credentials("proxy", ttl_s=3600).save(host / "creds" / "proxy.creds")
+    assert bootstrap.renew_credentials(host, authority) == ["proxy"]
+    expires = creds.load(host / "creds" / "proxy.creds").expires
+    assert expires is not None
+    assert expires > time.time() + 20 * 3600
+
+
+def test_renewal_does_what_is_due_and_no_more(host: Path) -> None:
+    plan = bootstrap.prepare(host, _free())
+    assert renew.renew(host, plan) == []
+    (host / "creds" / "controller-manager.creds").unlink()
+    (host / "pki" / "server.crt").unlink()
+    assert renew.renew(host, plan) == ["controller-manager"]
+    assert (host / "pki" / "server.crt").exists()
+
+
+def test_external_nats_needs_keys_that_exist(host: Path, tmp_path: Path) -> None:
+    options = _free(nats="tls://n:4222", nats_keys=str(tmp_path / "none"))
+    with pytest.raises(Failure, match="nats-config --nats-keys"):
+        bootstrap.prepare(host, options)
+
+
+def test_with_external_nats_none_is_started(host: Path, tmp_path: Path) -> None:
+    from skerry.cli.external import configuration
+
+    text = configuration(tmp_path / "keys", ["n.example"], "0.0.0.0:4222", make=True)
+    assert "operator:" in text
+    assert "sync_interval: always" in text
+    plan: Plan = bootstrap.prepare(host, _free(nats="tls://n.example:4222", nats_keys=str(tmp_path / "keys")))
+    assert [p.name for p in plan.processes] == ["controller-manager", "tower"]
+    env = plan.processes[0].env
+    assert env["SKERRY_BUS_SERVERS"] == env["SKERRY_BUS_PUBLIC"] == "tls://n.example:4222"
+    assert env["SKERRY_BUS_CA_FILE"] == str(tmp_path / "keys" / "ca.crt")
