@@ -49,16 +49,33 @@ async def serve(runtime: Runtime, settings: Settings, store: Store) -> None:
     upstream = connect_upstream(settings)
     try:
         membership = _usable(settings, store) or await join(runtime, settings, store, upstream)
+        life = Life(runtime)
         try:
-            await _member(runtime, settings, store, membership, upstream)
+            await _member(life, settings, store, membership, upstream)
         except Removed as e:
             store.removed(membership, str(e))
-            if runtime.is_ready or _fresh_token(settings, membership) is None:
+            if life.served or _fresh_token(settings, membership) is None:
                 raise
             log.warning("joining anew", extra={"reason": str(e)})
-            await _member(runtime, settings, store, await join(runtime, settings, store, upstream), upstream)
+            await _member(life, settings, store, await join(runtime, settings, store, upstream), upstream)
     finally:
         await upstream.close()
+
+
+class Life:
+    """Tells readiness, and remembers whether it ever served: who was removed while serving does not join by itself."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.served = False
+
+    def ready(self, is_ready: bool, reason: str) -> None:
+        """As the controller says."""
+        if is_ready:
+            self.served = True
+            self.runtime.ready(reason)
+        else:
+            self.runtime.not_ready(reason)
 
 
 def connect_upstream(settings: Settings) -> Upstream:
@@ -160,22 +177,14 @@ def _report(check: str, found: str) -> None:
     log.info("checked", extra={"check": check, "found": found})
 
 
-async def _member(
-    runtime: Runtime, settings: Settings, store: Store, membership: Membership, upstream: Upstream
-) -> None:
+async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:
     clock = HostClock(time.time() - time.monotonic())
     health = Health(upstream, membership)
     verifier = Verifier(membership.assertion_root, membership.member)
     relay = Relay(upstream, verifier, settings.ceiling, clock, lambda: health.impostor)
-
-    def ready(is_ready: bool, reason: str) -> None:
-        if is_ready:
-            runtime.ready(reason)
-        else:
-            runtime.not_ready(reason)
-
-    runtime.not_ready(f"connecting to host {membership.host}")
-    await Controller(settings, store, membership, health, clock, relay.handle, ready).run(runtime.stop)
+    life.ready(False, f"connecting to host {membership.host}")
+    controller = Controller(settings, store, membership, health, clock, relay.handle, life.ready)
+    await controller.run(life.runtime.stop)
 
 
 if __name__ == "__main__":

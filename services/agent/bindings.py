@@ -51,19 +51,22 @@ def _subjects(role: str) -> list[dict[str, str]]:
 
 
 async def ensure(upstream: Upstream) -> None:
-    """Make or repair the four bindings. Raises BadGateway naming the one that cannot be made."""
+    """Make or repair the four bindings; right ones are left alone, so that reading them is enough later.
+
+    Raises BadGateway naming the one that cannot be made.
+    """
     for role in ROLES:
-        answer = await upstream.call("POST", path_of_bindings(), body=binding(role))
-        if answer.status == 409:
-            answer = await _repair(upstream, role)
-        if answer.status not in {200, 201}:
+        answer = await _ensured(upstream, role)
+        if answer.status not in {200, 201, 409}:
             raise BadGateway(f"ClusterRoleBinding skerry:{role} cannot be made on this cluster: {answer.message()}")
 
 
-async def _repair(upstream: Upstream, role: str) -> Answer:
+async def _ensured(upstream: Upstream, role: str) -> Answer:
     found = await upstream.call("GET", path_of_bindings(f"skerry:{role}"))
+    if found.status != 200:
+        return await upstream.call("POST", path_of_bindings(), body=binding(role))
     document = found.document()
-    if found.status != 200 or _is_right(document, role):
+    if _is_right(document, role):
         return found
     reference = document.get("roleRef") or {}
     if reference.get("name") != role or reference.get("kind") != "ClusterRole":

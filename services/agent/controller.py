@@ -9,6 +9,7 @@ this member was removed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -33,6 +34,8 @@ from skerry.link import Acceptor, Stream
 log = logging.getLogger("skerry.agent")
 
 LEAVE_S = 1.0
+FACTS_S = 1.0
+"""How long the first heartbeat waits for the first health check: usually it takes milliseconds."""
 QUIET_S = 60.0
 """A refused connection asks for a renewal at once, but not again within this after one that succeeded."""
 _encode = msgspec.json.Encoder().encode
@@ -188,6 +191,9 @@ class Controller:
     # Heartbeats
 
     async def _beats(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FACTS_S):
+                await self._health.known.wait()
         while True:
             self._paired.clear()
             if self._epochs:

@@ -47,6 +47,8 @@ class Health:
         self.uid = membership.cluster_uid
         self.impostor = ""
         """Why nothing may be relayed: another cluster answers. Empty otherwise."""
+        self.known = asyncio.Event()
+        """After the first check."""
 
     async def keep(self, every_s: float) -> None:
         """Check for ever."""
@@ -69,6 +71,7 @@ class Health:
                 logging.WARNING if problem else logging.INFO, "the API server", extra={"state": problem or "answers"}
             )
         self.healthy, self.message = not problem, problem
+        self.known.set()
 
     async def _problem(self, step: Callable[[], Awaitable[str]]) -> str:
         try:

@@ -126,6 +126,8 @@ class ApiServer:
 
     def _binding(self, seen: Seen, name: str) -> tuple[int, dict[str, Any]]:
         if seen.method == b"GET":
+            if name not in self.bindings:
+                raise NotFound(f"{name} not found")
             return 200, self.bindings[name]
         document = msgspec.json.decode(seen.body)
         if seen.method == b"PATCH":

@@ -46,7 +46,7 @@ class Host:
         self.silent = False
         self.user_ttl_s = 3600
         self.skew_s = 0.0
-        self._changed = asyncio.Event()
+        self._changed, self._ended = asyncio.Event(), asyncio.Event()
         self._key = create(Kind.USER)
 
     async def __aenter__(self) -> Host:
@@ -57,6 +57,7 @@ class Host:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._ended.set()
         await self.bus.__aexit__(*exc)
 
     @property
@@ -115,7 +116,7 @@ class Host:
         await self.nats.push(self.accounts[request.name].jwt)
         if self.silent:
             self.silent = False
-            await asyncio.Event().wait()
+            await self._ended.wait()
         authority = self.nats.authority
         answer = JoinAnswer(
             member=request.name,
@@ -130,7 +131,7 @@ class Host:
 
     async def _beat(self, message: bus.Message) -> bytes:
         if self.silent:
-            await asyncio.Event().wait()
+            await self._ended.wait()
         if self.error is not None:
             raise self.error
         self.beats.append(msgspec.json.decode(message.data, type=Heartbeat))

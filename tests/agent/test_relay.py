@@ -7,11 +7,14 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from services.agent import kubeconfig
+from services.agent.credentials import source
 from services.agent.handlers import Relay
 from services.agent.model import HostClock
 from services.agent.upstream import Upstream
@@ -327,6 +330,34 @@ async def test_a_refused_agent_credential_is_not_shown_as_the_callers(member: Tu
     answer, body = await member.ask("GET", "/version")
     assert answer.status == 502
     assert "the agent's own credential" in message(body)
+
+
+async def test_a_rotated_token_is_read_again_and_the_caller_notices_nothing(
+    nats_host: NatsHost, api: ApiServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(api.token)
+    target = kubeconfig.load(str(api.kubeconfig(tokenFile=str(path))))
+    upstream = Upstream(target, source(target))
+    async with tunnel(nats_host, upstream, Ceiling(), "m3") as made:
+        assert (await made.ask("GET", "/version"))[0].status == 200
+        api.token = "rotated"
+        path.write_text("rotated")
+        assert (await made.ask("GET", "/version"))[0].status == 200
+    await upstream.close()
+
+
+async def test_a_401_of_a_proxied_service_is_the_callers_own(member: Tunnel, api: ApiServer) -> None:
+    api.routes["/api/v1/namespaces/a/services/s/proxy/"] = lambda exchange: exchange.respond(401, [], b"who?")
+    answer, body = await member.ask("GET", "/api/v1/namespaces/a/services/s/proxy/")
+    assert (answer.status, body) == (401, b"who?")
+
+
+async def test_the_kubelet_is_never_reached(member: Tunnel, api: ApiServer) -> None:
+    answer, body = await member.ask("GET", "/api/v1/nodes/n/proxy/pods")
+    assert answer.status == 403
+    assert "nodes/proxy" in message(body)
+    assert api.seen == []
 
 
 async def test_a_session_is_raw_in_both_directions(member: Tunnel, api: ApiServer) -> None:

@@ -1,0 +1,106 @@
+"""The way to the API server: who is trusted, under which name, with which certificate."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.agent import kubeconfig, tls
+from services.agent.credentials import Credential, source
+from services.agent.kubeconfig import KubeconfigError, Target, Tls
+from services.agent.upstream import Upstream
+from skerry.errors import BadGateway
+from skerry.identity import x509
+from tests.agent.apiserver import ApiServer
+
+pytestmark = pytest.mark.integration
+
+
+def target(api: ApiServer, **options: Any) -> Target:
+    """The stand-in with other TLS options."""
+    found = kubeconfig.load(str(api.kubeconfig()))
+    return msgspec.structs.replace(found, tls=msgspec.structs.replace(found.tls, **options))
+
+
+async def version(found: Target) -> int:
+    upstream = Upstream(found, source(found))
+    try:
+        return (await upstream.call("GET", "/version")).status
+    finally:
+        await upstream.close()
+
+
+async def test_its_own_authority_is_trusted(api: ApiServer) -> None:
+    assert await version(target(api)) == 200
+
+
+async def test_another_authority_is_not(api: ApiServer) -> None:
+    with pytest.raises(BadGateway, match="certificate"):
+        await version(target(api, ca=x509.create_ca("other").certificate))
+
+
+async def test_a_name_that_the_certificate_lacks_is_refused(api: ApiServer) -> None:
+    with pytest.raises(BadGateway, match="certificate"):
+        await version(target(api, server_name="kubernetes"))
+
+
+async def test_verification_can_be_switched_off_by_the_kubeconfig(api: ApiServer) -> None:
+    assert await version(target(api, ca=b"", insecure=True, server_name="kubernetes")) == 200
+
+
+async def test_a_path_prefix_goes_before_every_target(api: ApiServer) -> None:
+    assert await version(msgspec.structs.replace(target(api), prefix="/k8s/c1")) == 404
+    assert api.seen[-1].target == b"/k8s/c1/version"
+
+
+class Rotating:
+    """A source whose certificate the test changes."""
+
+    def __init__(self, credential: Credential) -> None:
+        self.credential = credential
+
+    async def get(self) -> Credential:
+        """The certificate now."""
+        return self.credential
+
+    async def renew(self, refused: Credential) -> Credential | None:
+        """Nothing."""
+        return None
+
+
+async def test_a_new_client_certificate_makes_a_new_pool(api: ApiServer) -> None:
+    def certificate() -> Credential:
+        pair = x509.issue_server(api.ca, ("agent",))
+        bearer = b"Bearer " + api.token.encode()
+        return Credential(authorization=bearer, certificate=pair.certificate, key=pair.key)
+
+    rotating = Rotating(certificate())
+    upstream = Upstream(target(api), rotating)
+    for _ in range(2):
+        assert (await upstream.call("GET", "/version")).status == 200
+    assert api.connections == 1
+    rotating.credential = certificate()
+    assert (await upstream.call("GET", "/version")).status == 200
+    assert api.connections == 2
+    await upstream.close()
+
+
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused() -> None:
+    ca = x509.create_ca("x")
+    one, two = x509.issue_server(ca, ("a",)), x509.issue_server(ca, ("b",))
+    with pytest.raises(KubeconfigError, match="belong together"):
+        tls.context(Tls(), Credential(certificate=one.certificate, key=two.key))
+
+
+def test_an_authority_that_is_no_certificate_is_refused() -> None:
+    with pytest.raises(KubeconfigError, match="not a PEM certificate"):
+        tls.context(Tls(ca=b"nonsense"), Credential())
+
+
+def test_a_context_is_strict_by_default() -> None:
+    made = tls.context(Tls(), Credential())
+    assert made.check_hostname
+    assert made.verify_mode is ssl.CERT_REQUIRED
