@@ -1,0 +1,76 @@
+"""Access lines: the shape of the process's other lines, and nothing secret in them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from services.proxy.access import AccessLog, Record, shown
+from skerry.runtime import HumanFormatter, JsonFormatter
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What a handler of the root logger writes to."""
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    root, before = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield out
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+def line(stream: io.StringIO, formatter: logging.Formatter, user: str = "alice") -> str:
+    next(h for h in logging.getLogger().handlers if getattr(h, "stream", None) is stream).setFormatter(formatter)
+    record = Record()
+    record.user, record.code, record.stream = user, "200", "s1"
+
+    async def write() -> None:
+        access = AccessLog()
+        access.add(record, b"GET", b"/clusters/m1/exec?command=secret&tty=1", 0.0123)
+        access.flush()
+
+    asyncio.run(write())
+    return stream.getvalue()
+
+
+def test_json_lines_have_the_fields_of_all_others(stream: io.StringIO) -> None:
+    fields = json.loads(line(stream, JsonFormatter()))
+    assert fields.pop("time").endswith("Z")
+    assert fields == {
+        "level": "info",
+        "logger": "skerry.proxy.access",
+        "message": "request",
+        "method": "GET",
+        "path": "/clusters/m1/exec?command&tty",
+        "user": "alice",
+        "code": "200",
+        "ms": 12.3,
+        "stream": "s1",
+    }
+
+
+def test_human_lines_read_like_all_others(stream: io.StringIO) -> None:
+    text = line(stream, HumanFormatter())
+    assert text.endswith(
+        " info     skerry.proxy.access: request method=GET path=/clusters/m1/exec?command&tty user=alice code=200 "
+        "ms=12.3 stream=s1\n"
+    )
+
+
+def test_a_users_name_cannot_make_lines_or_fields(stream: io.StringIO) -> None:
+    text = line(stream, HumanFormatter(), user="a\nb code=200")
+    assert text.count("\n") == 1
+    assert text.count(" code=") == 1
+
+
+@pytest.mark.parametrize("secret", ["skerry_" + "a" * 43, "eyJhbGciOiJ.eyJzdWIi.c2ln"])
+def test_a_token_in_a_path_is_not_logged(secret: str) -> None:
+    assert secret not in shown(b"/clusters/" + secret.encode() + b"/x")
