@@ -49,6 +49,7 @@ class Wire(Client):
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = self._loop.create_future()
+        self.lost.add_done_callback(self._ended)
         self._on_denied = on_denied
         self._parser = Parser(on_message, self._operation)
         self._io: asyncio.WriteTransport | None = None
@@ -103,6 +104,18 @@ class Wire(Client):
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
+
+    def _ended(self, lost: asyncio.Future[str]) -> None:
+        """A task that awaited `lost` without a shield and was cancelled has ended it: then it is the end."""
+        if lost.cancelled():
+            self.lose("cut")
+
+    @property
+    def reason(self) -> str:
+        """Why it is lost; empty while it is not."""
+        if not self.lost.done():
+            return ""
+        return "cut" if self.lost.cancelled() else self.lost.result()
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self.lose("closed")

@@ -196,7 +196,11 @@ class _Limits(msgspec.Struct, frozen=True):
 
 
 class Connection:
-    """One client in one epoch. `lost`: a future whose result is the reason; wait with `asyncio.wait` or `shield`."""
+    """One client in one epoch.
+
+    `lost`: a future whose result is the reason. Wait with `asyncio.wait`, `closed()` or a callback: awaiting it bare
+    hands a cancellation of the waiter on to it, and that cuts the connection.
+    """
 
     def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self.id = secrets.token_hex(6)
@@ -352,6 +356,16 @@ class Connection:
 
     # Ends.
 
+    @property
+    def reason(self) -> str:
+        """Why it is lost; empty while it lives."""
+        return self._wire.reason
+
+    async def closed(self) -> str:
+        """Wait until it is lost; the reason. May be cancelled."""
+        await asyncio.wait((self.lost,))
+        return self.reason
+
     def abort(self, reason: str = "closed") -> None:
         """Cut now: nothing pending is sent, handlers are cancelled. Idempotent."""
         self._wire.lose(reason)
@@ -395,13 +409,13 @@ class Connection:
                 future.set_exception(Forbidden(f"these credentials may not publish {subject}"))
 
     def _on_lost(self, lost: asyncio.Future[str]) -> None:
-        error = GatewayTimeout(f"the connection to the bus was lost ({lost.result()}): the outcome is unknown")
+        error = GatewayTimeout(f"the connection to the bus was lost ({self.reason}): the outcome is unknown")
         for _, future in self._asked.values():
             if not future.done():
                 future.set_exception(error)
 
     def _gone(self) -> ConnectionLost:
-        return ConnectionLost(f"the connection to the bus is lost: {self.lost.result()}")
+        return ConnectionLost(f"the connection to the bus is lost: {self.reason}")
 
 
 async def connect(settings: Settings, credentials: Credentials) -> Connection:

@@ -9,11 +9,13 @@ reads back and compares before it says Conflict (see `skerry.store`).
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime
 import json
 import logging
 import re
+import time
 from typing import Any
 
 import msgspec
@@ -22,13 +24,15 @@ from skerry.bus.connection import Connection
 from skerry.bus.headers import decode_headers
 from skerry.bus.jetstream import TIMEOUT_S, api, checked
 from skerry.bus.watch import Entry, Link, Watch, is_deletion
-from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound
+from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[-/_=.a-zA-Z0-9]+\Z")
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
+STARTING_S = 2.0
+"""JetStream may be silent for so long after its server has started."""
 
 
 class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,15 +122,31 @@ class Bucket:
 
 
 async def open_bucket(link: Link, name: str, create: BucketConfig | None) -> Bucket:
-    """The bucket `name`, made if it does not exist and `create` says how. NotFound otherwise."""
+    """The bucket `name`, made if it does not exist and `create` says how. NotFound otherwise.
+
+    A server that has just started takes clients a moment before its JetStream answers: that moment is waited for.
+    """
     bucket = Bucket(link, name)
     try:
-        await bucket.info()
+        await _answered(bucket)
     except NotFound:
         if create is None:
             raise
         await _create(await link.connection(TIMEOUT_S), name, create)
     return bucket
+
+
+async def _answered(bucket: Bucket) -> None:
+    deadline = time.monotonic() + STARTING_S
+    while True:
+        try:
+            await bucket.info()
+        except ServiceUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.02)
+        else:
+            return
 
 
 async def _create(connection: Connection, name: str, config: BucketConfig) -> None:

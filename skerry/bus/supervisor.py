@@ -220,7 +220,7 @@ class Bus:
         try:
             async for connection in attempts:
                 self._use(connection)
-                self.reason = await asyncio.shield(connection.lost)
+                self.reason = await connection.closed()
                 self._up.clear()
                 log.warning("the connection to the bus is lost: %s", self.reason, extra={"connection": connection.name})
         finally:

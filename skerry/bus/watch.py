@@ -276,7 +276,7 @@ class _Consumer:
             self._watchdog = asyncio.get_running_loop().call_later(IDLE_HEARTBEAT_S / 2, self._check)
 
     def _on_lost(self, lost: asyncio.Future[str]) -> None:
-        self._break(lost.result())
+        self._break(f"the connection is lost: {self._connection.reason}")
 
     def _break(self, reason: str) -> None:
         if not self.broken.done():

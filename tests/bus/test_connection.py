@@ -460,6 +460,22 @@ async def test_draining_a_connection_finishes_its_handlers_and_ends_it(nats_host
     assert await connection.lost == "drained"
 
 
+async def test_a_cancelled_waiter_of_lost_ends_the_connection_and_leaves_no_zombie(
+    nats_host: NatsHost, proxy: Connection
+) -> None:
+    connection = await connect(nats_host.settings(), nats_host.service("registry"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await connection.closed()
+    assert not connection.lost.done()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await connection.lost
+    assert await connection.closed() == "cut"
+    with pytest.raises(ConnectionLost, match="is lost: cut"):
+        connection.publish_now("registry.x", b"")
+
+
 async def test_draining_gives_up_in_time(fresh_nats_host: NatsHost) -> None:
     connection = await connect(fresh_nats_host.settings(), fresh_nats_host.service("registry"))
     await connection.subscribe("registry.x", echo)
