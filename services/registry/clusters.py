@@ -16,6 +16,7 @@ HOST = "host"
 """Name of the one Cluster with the role host."""
 FINALIZER = "skerry.dev/account"
 """Holds a member's Cluster until its account on the bus is evicted."""
+_YEAR_3000 = 32_503_680_000
 HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
 
@@ -90,7 +91,7 @@ def observed(document: Document, member: Member, verdict: Verdict, now: Now) -> 
     status["agent"] = {**status.get("agent", {}), "replicas": len(live)}
     if live:
         status["agent"]["version"] = live[0].beat.version[:64]
-        ends = [agent.beat.expires for agent in live if agent.beat.expires]
+        ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]
         if ends:
             status["credentials"] = {"expires": at(min(ends))}
     return {**document, "status": status}

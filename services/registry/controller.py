@@ -67,7 +67,7 @@ class Controller:
         if change.new is not None:
             self._know(change.new)
         elif change.old is not None:
-            self._presence.forget(change.old.name)
+            self._presence.forget(change.old.name, change.old.uid)
 
     def _know(self, item: Item) -> None:
         document = item.document()
@@ -79,7 +79,7 @@ class Controller:
         fallback = stored if stored.status == "False" else RESTARTED
         if stored == JOINED:
             fallback = JOINED
-        self._presence.know(item.name, clusters.uid_of(document), fallback, self._clock())
+        self._presence.know(item.name, item.uid, clusters.uid_of(document), fallback, self._clock())
 
     # Loops
 
@@ -193,7 +193,7 @@ class Controller:
             await registry.resolver.push(tombstone)
             await registry.secrets.drop(name)
         await registry.secrets.release(clusters.uid_of(found), name)
-        self._presence.forget(name)
+        self._presence.forget(name, found["metadata"]["uid"])
         await registry.clusters.finalize(name, clusters.FINALIZER)
         log.info("removed", extra={"cluster": name})
 

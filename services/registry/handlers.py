@@ -30,7 +30,7 @@ from skerry.api.messages import (
     WriteRequest,
 )
 from skerry.bus import Message
-from skerry.errors import AlreadyExists, BadRequest, Conflict, Forbidden
+from skerry.errors import AlreadyExists, BadRequest, Forbidden, StatusError
 from skerry.identity import jointoken, nkey
 from skerry.identity.assertion import make_record
 from skerry.store import Admitted, Item, Rules
@@ -40,6 +40,8 @@ log = logging.getLogger("skerry.registry")
 
 RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
+LARGEST_BEAT = 16 * 1024
+"""Bytes: the last heartbeat of every agent is kept in memory."""
 AFTERLIFE_S = 300
 """A bearer can still ask for so long after its token has ended, to be told so in words and not by a cut connection."""
 
@@ -138,7 +140,7 @@ class Handlers:
         except AlreadyExists:
             made = await registry.clusters.get(request.name)
             joining.check_cluster(request, made.document(), frozenset(), replica=False)
-        self._presence.know(request.name, request.cluster_uid, JOINED, now, fresh=True)
+        self._presence.know(request.name, made.uid, request.cluster_uid, JOINED, now, fresh=True)
         return made
 
     def _with_agent(self, kept: MemberSecret | None, cluster: Item, request: JoinRequest, now: float) -> MemberSecret:
@@ -168,6 +170,9 @@ class Handlers:
     async def heartbeat(self, message: Message) -> None:
         """`up.<m>.hb`: every registry replica hears every beat; the answer tells the agent the host's time."""
         now = self._clock()
+        if len(message.data) > LARGEST_BEAT:
+            log.warning("a heartbeat is too large", extra={"subject": message.subject, "bytes": len(message.data)})
+            return
         try:
             beat = msgspec.json.decode(message.data, type=Heartbeat)
         except msgspec.DecodeError:
@@ -278,8 +283,8 @@ class ClusterRules(Rules):
             )
 
     async def after_delete(self, current: Item, request: WriteRequest) -> None:
-        """Evict the member now; the controller does it later if that fails."""
+        """Evict the member now; if that fails the object stays, marked, and the controller tries again."""
         try:
             await self._evict(current.name)
-        except Conflict:
-            log.info("somebody else is removing it", extra={"cluster": current.name})
+        except StatusError as error:
+            log.warning("the removal is not finished", extra={"cluster": current.name, "error": error.message})

@@ -59,6 +59,8 @@ class Agent:
 class Member:
     """What is known of a member's agents."""
 
+    object: str
+    """uid of its Cluster object: another one after it was removed and joined again."""
     uid: str
     """UID of the physical cluster, from joining; a heartbeat with another one is not believed."""
     known: Now
@@ -85,15 +87,16 @@ class Presence:
 
     # Members come and go
 
-    def know(self, name: str, uid: str, fallback: Verdict, now: Now, *, fresh: bool = False) -> None:
+    def know(self, name: str, object_uid: str, uid: str, fallback: Verdict, now: Now, *, fresh: bool = False) -> None:
         """Start to look at a member; `fresh` if it joined just now, so that all its connections will be seen."""
-        if name not in self.members or self.members[name].uid != uid:
-            self.members[name] = Member(uid=uid, known=now, fallback=fallback, counted=fresh)
+        if name not in self.members or self.members[name].object != object_uid:
+            self.members[name] = Member(object=object_uid, uid=uid, known=now, fallback=fallback, counted=fresh)
 
-    def forget(self, name: str) -> None:
-        """The member was removed."""
-        self.members.pop(name, None)
-        self._suspects.discard(name)
+    def forget(self, name: str, object_uid: str) -> None:
+        """The member was removed; news of an earlier one of that name come late and change nothing."""
+        if name in self.members and self.members[name].object == object_uid:
+            del self.members[name]
+            self._suspects.discard(name)
 
     # Events
 

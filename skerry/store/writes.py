@@ -126,7 +126,14 @@ class Writes:
         )
         if not after.deleted:
             await self._rules.after_delete(after, request)
+            left = await self._store.find(request.name, request.namespace)
+            if left is None or left.uid != after.uid:
+                return _without_finalizers(after.document())
         return after.document()
+
+
+def _without_finalizers(document: Document) -> Document:
+    return {**document, "metadata": {k: v for k, v in document["metadata"].items() if k != "finalizers"}}
 
 
 _SERVER_SET = frozenset(

@@ -26,7 +26,7 @@ def beat(**changes: Any) -> Heartbeat:
 @pytest.fixture
 def presence() -> Presence:
     found = Presence()
-    found.know("m1", UID, JOINED, T0, fresh=True)
+    found.know("m1", "o1", UID, JOINED, T0, fresh=True)
     return found
 
 
@@ -91,7 +91,7 @@ def test_a_reconnect_in_time_is_no_outage(presence: Presence) -> None:
 
 def test_connections_that_nobody_saw_begin_give_more_patience() -> None:
     presence = Presence()
-    presence.know("m1", UID, RESTARTED, T0)
+    presence.know("m1", "o1", UID, RESTARTED, T0)
     presence.heartbeat("m1", beat(), at(1))
     presence.disconnected("m1", "s/1", at(2))
     assert verdict(presence, 6).status == "True"
@@ -128,7 +128,7 @@ def test_an_agent_of_another_cluster_is_not_believed(presence: Presence) -> None
 
 def test_after_a_restart_nothing_is_claimed_until_the_grace_has_passed() -> None:
     presence = Presence()
-    presence.know("m1", UID, RESTARTED, T0)
+    presence.know("m1", "o1", UID, RESTARTED, T0)
     assert verdict(presence, 30) == RESTARTED
     assert verdict(presence, 36).reason == "HeartbeatLost"
 
@@ -136,7 +136,7 @@ def test_after_a_restart_nothing_is_claimed_until_the_grace_has_passed() -> None
 def test_after_a_restart_a_member_that_was_away_stays_away_since_then() -> None:
     away = Verdict("False", "HeartbeatLost", "no heartbeat of its agent since 2026-01-01T00:00:00Z")
     presence = Presence()
-    presence.know("m1", UID, away, T0)
+    presence.know("m1", "o1", UID, away, T0)
     assert verdict(presence, 1) == verdict(presence, 100) == away
 
 
@@ -159,6 +159,18 @@ def test_agents_per_member_are_bounded(presence: Presence) -> None:
     for number in range(500):
         presence.heartbeat("m1", beat(agent=f"U{number}"), at(number))
     assert len(presence.members["m1"].agents) == model.MAX_AGENTS
+
+
+def test_late_news_of_an_earlier_member_do_not_touch_its_successor(presence: Presence) -> None:
+    presence.know("m1", "o2", UID, JOINED, at(1))
+    presence.forget("m1", "o1")
+    assert presence.members["m1"].object == "o2"
+
+
+def test_an_end_beyond_all_calendars_is_no_end(presence: Presence) -> None:
+    presence.heartbeat("m1", beat(expires=10**18), at(1))
+    found = clusters.observed(document(), presence.members["m1"], verdict(presence, 1), at(1))
+    assert "credentials" not in found["status"]
 
 
 def test_unknown_members_leave_no_trace(presence: Presence) -> None:

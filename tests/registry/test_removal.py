@@ -19,7 +19,8 @@ async def test_a_removed_member_is_cut_and_cannot_return(nats_host: NatsHost, cl
     answer = await agent.join(await client.token("evicted"))
     async with nats_host.connection(agent.credentials(answer)) as connection:
         await agent.beat(connection)
-        await client.write(CLUSTER, "delete", "evicted")
+        gone = await client.write(CLUSTER, "delete", "evicted")
+        assert "finalizers" not in gone["metadata"]
         async with asyncio.timeout(2):
             await connection.lost
     assert await client.cluster("evicted") is None
