@@ -11,9 +11,10 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 from skerry.http.errors import Cut, NoAnswer, ProtocolError, Unreachable
-from skerry.http.limits import ClientLimits
+from skerry.http.limits import STALL_S, ClientLimits
 from skerry.http.response import Response
 from skerry.http.upstream import UpstreamConnection
 from skerry.http.wire import ReadBuffer
@@ -42,7 +43,9 @@ class Client:
         self.port = port
         self.limits = limits or ClientLimits()
         self._ssl = ssl_context
-        self._server_hostname = server_hostname
+        self._tls_options: dict[str, Any] = {}
+        if ssl_context is not None:
+            self._tls_options = {"server_hostname": server_hostname or host, "ssl_shutdown_timeout": STALL_S}
         self._authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
         self._buffer = ReadBuffer()
         self._idle: list[UpstreamConnection] = []
@@ -163,7 +166,7 @@ class Client:
                     self.host,
                     self.port,
                     ssl=self._ssl,
-                    server_hostname=(self._server_hostname or self.host) if self._ssl is not None else None,
+                    **self._tls_options,
                 )
         except TimeoutError as error:
             raise Unreachable(

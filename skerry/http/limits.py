@@ -16,6 +16,9 @@ WRITE_HIGH = 64 * 1024
 NOTSENT_LOWAT = 128 * 1024
 """TCP_NOTSENT_LOWAT: how much the kernel may hold unsent (a stalled TLS reader absorbs 4.7 MiB without it)."""
 
+STALL_S = 60.0
+"""A peer that takes nothing for so long, while a connection ends, is cut."""
+
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may do."""
@@ -33,7 +36,7 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     drain: int = 1024 * 1024
     """Bytes read and dropped after an early answer, so that the answer is not lost to a reset; then reading stops."""
     linger_s: float = 5.0
-    """How long a closing connection waits for the client to have taken everything."""
+    """How long a client that has taken everything may keep a closing connection open."""
 
 
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):

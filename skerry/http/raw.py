@@ -46,8 +46,10 @@ class Raw:
                 raise self._broken("the raw connection was cut")
 
     async def write_eof(self, limit_s: float = 5.0) -> None:
-        """Ends our direction after all that was written. Over TLS: ends the connection, waiting for the peer to
-        have taken everything, at most `limit_s`.
+        """Ends our direction after all that was written.
+
+        Over TLS: ends the connection, and returns when the peer has taken everything and ended too, or kept its end
+        open for `limit_s` after that (see Wire.linger).
         """
         if self.eof_written or self._wire.closed:
             self.eof_written = True
@@ -69,7 +71,7 @@ class Raw:
         self._wire.abort()
 
     async def close(self, limit_s: float = 5.0) -> None:
-        """Ends both directions cleanly, at most after `limit_s`: what the peer still sends is dropped."""
+        """Ends both directions cleanly; what the peer still sends is dropped (see Wire.linger)."""
         self.eof_written = True
         self._inbox.end()
         await self._wire.linger(limit_s)

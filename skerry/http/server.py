@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from skerry.http.connection import Handler, ServerConnection
-from skerry.http.limits import ServerLimits
+from skerry.http.limits import STALL_S, ServerLimits
 from skerry.http.wire import ReadBuffer, tune
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Server:
         tune(sock)
         timeouts: dict[str, Any] = {}
         if ssl_context is not None:
-            timeouts = {"ssl_handshake_timeout": self.limits.handshake_s, "ssl_shutdown_timeout": self.limits.linger_s}
+            timeouts = {"ssl_handshake_timeout": self.limits.handshake_s, "ssl_shutdown_timeout": STALL_S}
         listener = await loop.create_server(
             lambda: ServerConnection(self, loop), sock=sock, ssl=ssl_context, backlog=_BACKLOG, **timeouts
         )

@@ -9,14 +9,18 @@ close-delimited bodies. So an abort sets SO_LINGER to zero first: the peer sees 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import ssl
 import struct
+import sys
+import termios
 from collections import deque
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
-from skerry.http.limits import INBOX_HIGH, NOTSENT_LOWAT, READ_SIZE, WRITE_HIGH
+from skerry.http.limits import INBOX_HIGH, NOTSENT_LOWAT, READ_SIZE, STALL_S, WRITE_HIGH
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _NOTSENT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
@@ -164,25 +168,56 @@ class Wire(asyncio.BufferedProtocol):
                 self._gone = self.loop.create_future()
             await asyncio.shield(self._gone)
 
-    async def linger(self, limit_s: float) -> None:
+    async def linger(self, limit_s: float, stall_s: float = STALL_S) -> None:
         """Ends the connection so that the peer gets everything that was written, then closes it.
 
         Closing a socket that still receives sends a reset, which makes the peer's kernel drop what it has not read
-        yet. So our half ends first, and what comes in meanwhile is dropped until the peer ends too, at most `limit_s`.
+        yet. So our half ends first, and what comes in meanwhile is dropped until the peer ends too. A peer that has
+        taken everything gets `limit_s` to do so; one that is slow gets the time it needs as long as it makes progress,
+        and is cut when it took nothing for `stall_s`.
         """
         if self.closed:
             return
         self.unhold()
-        if self.tls:
-            self.transport.close()
-        elif not self.transport.is_closing():
-            with suppress(OSError, RuntimeError):
-                self.transport.write_eof()
+        self.transport.set_write_buffer_limits(high=1, low=0)  # zero would pause an empty TLS transport for ever
         try:
-            async with asyncio.timeout(limit_s):
-                await self.gone()
+            await self._progress(self.drained(), stall_s, stall_s)
+            if self.tls:
+                self.transport.close()
+            elif not self.closed and not self.transport.is_closing():
+                with suppress(OSError, RuntimeError):
+                    self.transport.write_eof()
+            await self._progress(self.gone(), limit_s, stall_s)
         except TimeoutError:
             self.transport.abort()
+
+    async def _progress(self, done: Coroutine[Any, Any, None], limit_s: float, stall_s: float) -> None:
+        """Waits for `done`. Raises TimeoutError if for `limit_s` nothing is left to send, or for `stall_s` nothing is
+        taken of it.
+        """
+        waiting = asyncio.ensure_future(done)
+        try:
+            left, since = self._unsent(), self.loop.time()
+            while not waiting.done():
+                limit = stall_s if left else limit_s
+                await asyncio.wait((waiting,), timeout=max(0.0, min(1.0, since + limit - self.loop.time())))
+                now_left = self._unsent()
+                if now_left != left:
+                    left, since = now_left, self.loop.time()
+                elif self.loop.time() >= since + limit and not waiting.done():
+                    raise TimeoutError
+        finally:
+            waiting.cancel()
+
+    def _unsent(self) -> int:
+        """Bytes that the peer's kernel has not confirmed yet, as far as can be known."""
+        if self.closed:
+            return 0
+        queued = self.transport.get_write_buffer_size()
+        count = bytearray(4)
+        with suppress(OSError, AttributeError, ValueError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, count)
+        return queued + int.from_bytes(count, sys.byteorder)
 
 
 class Inbox:
