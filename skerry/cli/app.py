@@ -48,7 +48,7 @@ def invoke(words: list[str]) -> int:
 
 def _prepare_completion() -> None:
     """typer does it by itself only with its own --install-completion option, which edits files of the user."""
-    from typer.completion import completion_init
+    from typer._completion_classes import completion_init
 
     completion_init()
 

@@ -1,0 +1,118 @@
+"""The client of the host's API against a real HTTPS server: identity, errors, and what is not a host."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skerry.cli import kubeconfig
+from skerry.cli.api import Api, members
+from skerry.cli.failure import Failure
+from skerry.errors import NotFound, StatusError
+from skerry.identity import x509
+
+ANSWERS: dict[str, tuple[int, bytes]] = {
+    "/gone": (404, NotFound('clusters "x" not found').body()),
+    "/who": (401, b'{"kind":"Status","code":401,"reason":"Unauthorized","message":"no"}'),
+    "/html": (502, b"<html>"),
+    "/text": (200, b"hello"),
+    "/apis/skerry.dev/v1alpha1/clusters": (
+        200,
+        json.dumps(
+            {
+                "items": [
+                    {"metadata": {"name": "host"}, "spec": {"connection": {"mode": "none"}}},
+                    {"metadata": {"name": "m1"}, "spec": {"connection": {"mode": "agent"}}},
+                ]
+            }
+        ).encode(),
+    ),
+}
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        default = (200, json.dumps({"authorization": self.headers["Authorization"], "path": self.path}).encode())
+        code, body = ANSWERS.get(self.path, default)
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+        """Silence."""
+
+
+@pytest.fixture(scope="module")
+def authority() -> x509.Pair:
+    return x509.create_ca("test")
+
+
+@pytest.fixture(scope="module")
+def server(authority: x509.Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("pki")
+    pair = x509.issue_server(authority, ("127.0.0.1",))
+    (directory / "crt").write_bytes(pair.certificate)
+    (directory / "key").write_bytes(pair.key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(directory / "crt", directory / "key")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as made:
+        made.socket = tls.wrap_socket(made.socket, server_side=True)
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"https://127.0.0.1:{made.server_address[1]}"
+        made.shutdown()
+        thread.join()
+
+
+def _api(server: str, ca: bytes, tmp_path: Path, prefix: str = "skerry") -> Api:
+    path = tmp_path / "k"
+    path.write_text(kubeconfig.text(kubeconfig.build(prefix, ["m1"], server=server, ca=ca, token="secret")))
+    return Api(kubeconfig.context([path], ""), timeout_s=5)
+
+
+@pytest.fixture
+def api(server: str, authority: x509.Pair, tmp_path: Path) -> Api:
+    return _api(server, authority.certificate, tmp_path)
+
+
+def test_the_token_is_sent(api: Api) -> None:
+    assert api.get("/echo") == {"authorization": "Bearer secret", "path": "/echo"}
+
+
+def test_an_error_of_the_host_is_itself(api: Api) -> None:
+    with pytest.raises(NotFound, match='clusters "x" not found'):
+        api.get("/gone")
+
+
+def test_an_unknown_credential_names_the_file_it_came_from(api: Api) -> None:
+    with pytest.raises(StatusError, match=r"does not know the credential in /.*/k") as caught:
+        api.get("/who")
+    assert caught.value.code == 401
+
+
+@pytest.mark.parametrize("path", ["/html", "/text"])
+def test_what_is_no_host_is_recognised(api: Api, path: str) -> None:
+    with pytest.raises(Failure, match="is it a skerry host"):
+        api.get(path)
+
+
+def test_another_authority_is_refused_before_the_token_is_sent(server: str, tmp_path: Path) -> None:
+    other = x509.create_ca("other").certificate
+    with pytest.raises(Failure, match="its certificate is not the host's that this kubeconfig knows"):
+        _api(server, other, tmp_path).get("/echo")
+
+
+def test_members_are_those_that_can_be_reached(api: Api) -> None:
+    assert members(api) == ["m1"]
+
+
+def test_a_plain_http_server_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="must be https"):
+        _api("http://127.0.0.1:1", b"x", tmp_path)
