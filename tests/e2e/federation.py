@@ -84,6 +84,7 @@ class Host:
         self.listen = f"127.0.0.1:{free_port()}"
         self.bus = f"127.0.0.1:{free_port()}"
         self.agents: list[Agent] = []
+        self.members: dict[str, Member] = {}
 
     @property
     def admin(self) -> Path:
@@ -114,12 +115,18 @@ class Host:
         named = [part for address in self.addresses for part in ("--address", address)]
         self.ok("up", "--detach", "--listen", self.listen, "--bus", self.bus, *named)
 
-    def down(self) -> None:
-        """Stop agents and host; the state is kept."""
-        for agent in self.agents:
-            agent.stop()
-        self.agents.clear()
-        self.ok("down")
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop everything whatever happened, and let go of the members, so that they may join another host."""
+        try:
+            for agent in self.agents:
+                agent.stop()
+        finally:
+            self.ok("down")
+            for member in self.members.values():
+                member.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
     def status(self) -> dict[str, Any]:
         """`skerry status -o json`."""
@@ -140,6 +147,7 @@ class Host:
 
     def agent(self, member: Member, token: str | None, *options: str, state: Path | None = None) -> Agent:
         """Start `skerry agent` inside the member; does not wait."""
+        self.members[member.name] = member
         place = state or self.directory / f"agent-{member.name}"
         place.mkdir(parents=True, exist_ok=True)
         arguments = ["agent", "--kubeconfig", str(member.kubeconfig), "--state", str(place), *options]

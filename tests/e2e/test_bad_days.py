@@ -124,7 +124,7 @@ def test_a_state_of_a_newer_format_is_refused_naming_both_and_an_older_one_is_mi
     new_host: Callable[..., Host],
 ) -> None:
     host = new_host()
-    host.down()
+    host.ok("down")
     path = host.state / "host" / "state.json"
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "format": document["format"] + 1}))

@@ -16,10 +16,9 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host to which nothing has joined."""
-    made = Host(tmp_path_factory.mktemp("joining"))
-    made.up()
-    yield made
-    made.down()
+    with Host(tmp_path_factory.mktemp("joining")) as made:
+        made.up()
+        yield made
 
 
 def _refused(host: Host, member: Member, token: str, *options: str, state: Path) -> str:

@@ -47,10 +47,11 @@ def test_a_change_made_through_the_host_is_seen_by_a_watch(federation: Host) -> 
         federation.kubectl_command("one", "get", "configmaps", "-w", "-o", "name"), stdout=subprocess.PIPE
     )
     try:
-        assert watch.stdout is not None
-        assert watch.stdout.readline()
+        out = watch.stdout
+        assert out is not None
+        assert out.readline()
         federation.kubectl("one", "create", "configmap", "seen-by-the-watch")
-        eventually(lambda: b"seen-by-the-watch" in watch.stdout.readline(), "the watch event")
+        eventually(lambda: b"seen-by-the-watch" in out.readline(), "the watch event")
     finally:
         watch.terminate()
         watch.communicate()
