@@ -113,8 +113,8 @@ def _wait_for(env: dict[str, str]) -> int:
         return child.wait()
 
 
-def detached(agent: Agent, token: str, token_file: str, limit_s: float, shown: Progress) -> int:
-    """Start the agent in the background and return its pid when it is ready.
+def detached(agent: Agent, token: str, token_file: str, limit_s: float, shown: Progress, *, bound: bool = False) -> int:
+    """Start the agent in the background and return its pid when it is ready. `bound`: it ends with this process.
 
     Failure 1 with the end of its log if it ends before, 5 when the time is over (it goes on trying).
     """
@@ -129,6 +129,8 @@ def detached(agent: Agent, token: str, token_file: str, limit_s: float, shown: P
     ):
         env = agent.environment(token_file or path) | {"NOTIFY_SOCKET": address}
         env.setdefault("SKERRY_LOG_FORMAT", "human")
+        if bound:
+            env["SKERRY_PARENT_PID"] = str(os.getpid())
         child = subprocess.Popen(
             COMMAND,
             stdin=subprocess.DEVNULL,

@@ -49,16 +49,19 @@ class Member:
     context: str = ""
 
 
-def run(root: Path, limit_s: float) -> None:
-    """Members, agents, tour. The host runs already. Raises Failure: 4 if no cluster can be had here."""
+def run(root: Path, limit_s: float, *, bound: bool) -> None:
+    """Members, agents, tour. The host runs already. `bound`: all of it ends with this process.
+
+    Raises Failure: 4 if no cluster can be had here.
+    """
     directory = root / "demo"
     state.make_private(directory)
     with progress() as shown:
-        members = _given() or _local(directory, shown)
+        members = _given() or _local(directory, shown, bound=bound)
     api = Api(kubeconfig.context([root / "host" / "admin.kubeconfig"], ""))
     with progress() as shown:
         for member in members:
-            _join(root, api, member, limit_s, shown)
+            _join(root, api, member, limit_s, shown, bound=bound)
         _wait_ready(api, [member.name for member in members], limit_s, shown)
     _tour(root, api, [member.name for member in members])
 
@@ -78,7 +81,7 @@ def _given() -> list[Member]:
     return [Member(name=n, kubeconfig=path, context=c) for n, c in zip(MEMBERS, contexts, strict=False)]
 
 
-def _local(directory: Path, shown: Progress) -> list[Member]:
+def _local(directory: Path, shown: Progress, *, bound: bool) -> list[Member]:
     from skerry.localkube import binaries
 
     plan = binaries.plan(("etcd", binaries.KUBE_APISERVER))
@@ -95,10 +98,10 @@ def _local(directory: Path, shown: Progress) -> list[Member]:
         )
     shown.clear()
     found = binaries.obtain(("etcd", binaries.KUBE_APISERVER), progress=say)
-    return _control_planes(directory, found, shown)
+    return _control_planes(directory, found, shown, bound=bound)
 
 
-def _control_planes(directory: Path, executables: Mapping[str, Path], shown: Progress) -> list[Member]:
+def _control_planes(directory: Path, executables: Mapping[str, Path], shown: Progress, *, bound: bool) -> list[Member]:
     from skerry.localkube import cluster
 
     try:
@@ -109,7 +112,7 @@ def _control_planes(directory: Path, executables: Mapping[str, Path], shown: Pro
     prepared = [cluster.prepare(directory / name, name=name, executables=executables) for name in MEMBERS]
     processes = [_process(spec.name, spec.argv, spec.env, spec.stop_grace_s) for c in prepared for spec in c.specs]
     write_json(directory / "plan.json", Plan(version=__version__, processes=processes))
-    supervisor = launch.start(directory, lock_number, detach=True)
+    supervisor = launch.start(directory, lock_number, detach=not bound)
     os.close(lock_number)
     launch.wait_ready(directory, supervisor, READY_S, shown, "the demo's control planes")
     deadline = time.monotonic() + READY_S
@@ -166,7 +169,7 @@ def _create_container(tool: str, name: str, target: Path) -> None:
 # Joining
 
 
-def _join(root: Path, api: Api, member: Member, limit_s: float, shown: Progress) -> None:
+def _join(root: Path, api: Api, member: Member, limit_s: float, shown: Progress, *, bound: bool) -> None:
     agent = agents.Agent(
         directory=root / "agents" / member.name,
         name=member.name,
@@ -177,7 +180,7 @@ def _join(root: Path, api: Api, member: Member, limit_s: float, shown: Progress)
     if is_locked(agent.lock):
         return
     token = "" if agent.joined else _token(api, member.name)
-    agents.detached(agent, token, "", limit_s, shown)
+    agents.detached(agent, token, "", limit_s, shown, bound=bound)
 
 
 def _token(api: Api, name: str) -> str:

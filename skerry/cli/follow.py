@@ -6,12 +6,15 @@ passed on; the supervisor stops everything in order and this process tells how i
 
 import os
 import signal
+import subprocess
 import sys
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> None:
-    """`python -m skerry.cli.follow PID`: PID is a child of this process."""
-    pid = int(sys.argv[1])
+    """`python -m skerry.cli.follow PID [COMMAND…]`: PID is a child of this process; COMMAND cleans up at the end."""
+    pid, cleanup = int(sys.argv[1]), sys.argv[2:]
     got: list[int] = []
 
     def pass_on(number: int, _frame: object) -> None:
@@ -20,9 +23,12 @@ def main() -> None:
             os.write(2, b"\nstopping the host...\n")
         os.kill(pid, signal.SIGTERM)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the front end blocked them until they are heard here
     _, status = os.waitpid(pid, 0)
+    if cleanup:
+        subprocess.run(cleanup, check=False)
     if signal.SIGINT in got:
         sys.exit(130)
     code = os.waitstatus_to_exitcode(status)

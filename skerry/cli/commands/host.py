@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import msgspec
 import typer
 
 from skerry import __version__
-from skerry.cli import launch, output, state
+from skerry.cli import follow, launch, output, state
 from skerry.cli.commands.clients import leftovers
-from skerry.cli.failure import FAILED, NOT_RUNNING, USAGE, Failure
+from skerry.cli.failure import FAILED, MISSING, NOT_RUNNING, USAGE, Failure, exit_code, one_line
 from skerry.cli.plan import Locked, Options, RunStatus, is_locked, lock, read_status, write_pid
 from skerry.cli.term import out, program, progress, say, seconds
 from skerry.errors import SkerryError
@@ -60,9 +61,7 @@ def up(
     supervisor = _start(root, host, options, detach=detach, limit=limit)
     try:
         if demo:
-            from skerry.cli import demo as tour
-
-            tour.run(root, limit)
+            _tour(root, limit, bound=supervisor is not None and not detach)
         if supervisor is not None and not detach:
             say(f"running in the foreground: Ctrl-C stops it ({program()} up --detach leaves it in the background)")
     except BaseException:
@@ -70,7 +69,27 @@ def up(
             _end(supervisor)
         raise
     if supervisor is not None and not detach:
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "skerry.cli.follow", str(supervisor.pid)])  # noqa: S606
+        _follow(root, supervisor.pid, demo=demo)
+
+
+def _tour(root: Path, limit: float, *, bound: bool) -> None:
+    """The demo. In the foreground the host goes on without it if it cannot be had."""
+    from skerry.cli import demo as tour
+
+    try:
+        tour.run(root, limit, bound=bound)
+    except SkerryError as error:
+        if not bound or exit_code(error) != MISSING:
+            raise
+        say(f"error: {one_line(error)}")
+
+
+def _follow(root: Path, pid: int, *, demo: bool) -> NoReturn:
+    """Become the small process that waits for the supervisor."""
+    python = [sys.executable, "-P", "-m"]
+    cleanup = [*python, "skerry.cli", "down", "--state", str(root)] if demo else []
+    signal.pthread_sigmask(signal.SIG_BLOCK, follow.SIGNALS)
+    os.execv(sys.executable, [*python, "skerry.cli.follow", str(pid), *cleanup])  # noqa: S606
 
 
 def _options(name: str, addresses: list[str], listen: str, bus: str, nats: str, nats_keys: Path | None) -> Options:

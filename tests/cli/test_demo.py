@@ -1,0 +1,89 @@
+"""`skerry up --demo` as on a fresh machine: real control planes, agents, the tour, and nothing left afterwards."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skerry.localkube import binaries
+from tests.cli.test_up import DEADLINE_S, Host, _alive, _eventually
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    plan = binaries.plan(("etcd", binaries.KUBE_APISERVER))
+    if plan.to_build or plan.missing:
+        pytest.skip("no kube-apiserver is built yet: python -m skerry.localkube build")
+    made = Host(tmp_path)
+    yield made
+    made.run("down", "--purge")
+
+
+def _processes(host: Host) -> list[int]:
+    """Pids of every process whose command line or environment names the state directory."""
+    mark = str(host.state).encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "cmdline").read_bytes() or mark + b"/agents" in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_the_demo_shows_a_federation_and_leaves_nothing(host: Host) -> None:
+    done = host.up("--demo")
+    assert done.returncode == 0, done.stderr
+    assert "skerry-tour created" in done.stdout
+    assert "[watch] MODIFIED skerry-tour" in done.stdout
+    assert "pods do not run" in done.stdout
+    assert host.status()["clusters"] == {"total": 2, "ready": 2}
+    assert {line.split()[0] for line in host.ok("clusters").splitlines()[1:]} == {"host", "m1", "m2"}
+    again = host.up("--demo")
+    assert again.returncode == 0, again.stderr
+    purged = host.run("down", "--purge")
+    assert purged.returncode == 0
+    assert str(binaries.cache_dir()) in purged.stderr
+    assert not host.state.exists()
+    _eventually(lambda: not _processes(host), "processes are left")
+
+
+def test_contexts_of_the_users_own_come_first(host: Host, tmp_path: Path) -> None:
+    host.env["SKERRY_DEMO_KUBECONFIG"] = str(tmp_path / "empty")
+    (tmp_path / "empty").write_text('{"contexts": []}')
+    done = host.up("--demo")
+    assert done.returncode == 4
+    assert "has no contexts" in done.stderr
+    assert host.status()["ready"] is True
+
+
+def test_where_no_cluster_can_be_had_the_host_is_up_all_the_same(host: Host, tmp_path: Path) -> None:
+    host.env |= {"SKERRY_CACHE": str(tmp_path / "cache"), "KUBEBUILDER_ASSETS": "", "PATH": "/usr/bin:/bin"}
+    if any(Path(directory, "go").exists() for directory in ("/usr/bin", "/bin")):
+        pytest.skip("go is installed where every PATH has it")
+    done = host.up("--demo")
+    assert done.returncode == 4
+    assert "token create NAME" in done.stderr
+    assert host.status()["ready"] is True
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_demo_in_the_foreground_ends_with_it(host: Host, tmp_path: Path, how: signal.Signals) -> None:
+    words = host.command("up", "--demo", "--listen", host.listen, "--bus", host.bus)
+    with (
+        (tmp_path / "err").open("w+") as err,
+        subprocess.Popen(words, env=host.env, stdout=subprocess.PIPE, stderr=err, text=True) as front,
+    ):
+        assert front.stdout is not None
+        assert any("Now you:" in line for line in front.stdout), (tmp_path / "err").read_text()
+        front.send_signal(how)
+        front.stdout.read()
+        assert front.wait(DEADLINE_S) == (130 if how is signal.SIGINT else -signal.SIGKILL)
+    _eventually(lambda: not [pid for pid in _processes(host) if _alive(pid)], "processes are left")
