@@ -46,7 +46,7 @@ class Controller:
         self._dirty: set[str] = set()
         self._work = asyncio.Event()
         self._epoch = bus.epochs
-        self._evicting: dict[str, asyncio.Lock] = {}
+        self._evicting = asyncio.Lock()
         self.problem = ""
         """Why the last round did not finish; empty if it did."""
 
@@ -176,25 +176,30 @@ class Controller:
 
     async def evict(self, name: str) -> None:
         """Remove a member that is marked for deletion: tombstone first, then secrets, then the object. Idempotent."""
-        async with self._evicting.setdefault(name, asyncio.Lock()):
+        async with self._evicting:
             found = await self._registry.cluster(name)
             if found is not None and clusters.is_leaving(found):
                 await self._evict(name, found)
-        self._evicting.pop(name, None)
 
     async def _evict(self, name: str, found: Document) -> None:
-        registry = self._registry
+        """Another replica may be doing the same, and be done: nothing here touches a later member of that name."""
+        registry, uid, object_uid = self._registry, clusters.uid_of(found), found["metadata"]["uid"]
         secret = await registry.secrets.member(name)
-        if secret is not None:
+        if secret is not None and secret.cluster == object_uid:
             tombstone = registry.authority.tombstone(name, secret.account)
             await registry.secrets.bury(
                 Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall)
             )
             await registry.resolver.push(tombstone)
-            await registry.secrets.drop(name)
-        await registry.secrets.release(clusters.uid_of(found), name)
-        self._presence.forget(name, found["metadata"]["uid"])
-        await registry.clusters.finalize(name, clusters.FINALIZER)
+            await registry.secrets.drop(name, object_uid)
+        claim, revision = await registry.secrets.claimed(uid)
+        again = await registry.cluster(name)
+        if again is None or again["metadata"]["uid"] != object_uid:
+            return
+        if claim is not None and claim.name == name:
+            await registry.secrets.unclaim(uid, revision)
+        self._presence.forget(name, object_uid)
+        await registry.clusters.finalize(name, object_uid, clusters.FINALIZER)
         log.info("removed", extra={"cluster": name})
 
     # Servers that forgot

@@ -40,6 +40,8 @@ log = logging.getLogger("skerry.registry")
 
 RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
+HALF_MADE_S = 30.0
+"""A join that was interrupted keeps its physical cluster for its own name for so long."""
 LARGEST_BEAT = 16 * 1024
 """Bytes: the last heartbeat of every agent is kept in memory."""
 AFTERLIFE_S = 300
@@ -93,7 +95,7 @@ class Handlers:
         secret = await self._secret_of(request.name, existing)
         agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
         joining.check_cluster(request, existing, agents, replica=replica)
-        joining.check_uid(request, await self._owner(request.cluster_uid))
+        joining.check_uid(request, await self._owner(request.cluster_uid, now))
         await registry.tokens.modify(token_name, lambda found: self._bind(found, request, token_uid, now))
         cluster = await self._claim(request, now)
         secret = await registry.secrets.change(
@@ -119,13 +121,15 @@ class Handlers:
             return None
         return secret
 
-    async def _owner(self, cluster_uid: str) -> str:
-        """Who has joined with this physical cluster; a claim without its Cluster is void."""
-        owner = await self._registry.secrets.owner(cluster_uid)
-        if owner and await self._registry.cluster(owner) is None:
-            await self._registry.secrets.release(cluster_uid, owner)
+    async def _owner(self, cluster_uid: str, now: Now) -> str:
+        """Who has joined with this physical cluster; a claim whose join never came to a Cluster becomes void."""
+        claim, revision = await self._registry.secrets.claimed(cluster_uid)
+        if claim is None:
             return ""
-        return owner
+        if claim.at + HALF_MADE_S < now.wall and await self._registry.cluster(claim.name) is None:
+            await self._registry.secrets.unclaim(cluster_uid, revision)
+            return ""
+        return claim.name
 
     def _bind(self, token: Document, request: JoinRequest, uid: str, now: Now) -> Document | None:
         joining.check_token(token, uid, request, now.wall)
@@ -134,7 +138,8 @@ class Handlers:
     async def _claim(self, request: JoinRequest, now: Now) -> Item:
         """The Cluster object: new, or the one of an earlier attempt or another agent of this physical cluster."""
         registry = self._registry
-        joining.check_uid(request, await registry.secrets.claim(request.cluster_uid, request.name))
+        claim = await registry.secrets.claim(request.cluster_uid, request.name, now.wall)
+        joining.check_uid(request, claim.name)
         try:
             made = await registry.clusters.create(clusters.member(request, JOINED, now))
         except AlreadyExists:

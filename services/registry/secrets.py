@@ -18,7 +18,7 @@ from nacl.secret import SecretBox
 from nacl.utils import random
 
 from skerry.bus import Bucket
-from skerry.errors import AlreadyExists, Conflict, InternalError
+from skerry.errors import AlreadyExists, Conflict, InternalError, NotFound
 from skerry.identity.files import write_private
 
 BUCKET = "secrets"
@@ -47,6 +47,13 @@ class Evicted(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     account: str
     jwt: str
+    at: float
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """That a physical cluster is the member `name`, claimed at `at`, seconds since the epoch."""
+
+    name: str
     at: float
 
 
@@ -93,45 +100,50 @@ class Secrets:
                 continue
             return after
 
-    async def drop(self, name: str) -> None:
-        """Forget a member. Idempotent."""
-        await self._drop(f"member.{name}")
+    async def drop(self, name: str, cluster: str) -> None:
+        """Forget a member whose Cluster object had the uid `cluster`; a later one of that name stays. Idempotent."""
+        kept, revision = await self._read(f"member.{name}", MemberSecret)
+        if kept is not None and kept.cluster == cluster:
+            await self._purge(f"member.{name}", revision)
 
-    async def owner(self, cluster_uid: str) -> str:
-        """Name of the member that is this physical cluster; empty if there is none."""
-        return (await self._read(_uid_key(cluster_uid), str))[0] or ""
-
-    async def claim(self, cluster_uid: str, name: str) -> str:
-        """Claim a physical cluster for a name; the name that has it, which is another one if the claim came late."""
+    async def claim(self, cluster_uid: str, name: str, now: float) -> Claim:
+        """Claim a physical cluster for a name; the claim that holds, which is another one if ours came late."""
         while True:
-            before, revision = await self._read(_uid_key(cluster_uid), str)
+            before, revision = await self.claimed(cluster_uid)
             if before is not None:
                 return before
             try:
-                await self._write(_uid_key(cluster_uid), name, revision)
+                await self._write(_uid_key(cluster_uid), Claim(name=name, at=now), revision)
             except (Conflict, AlreadyExists):
                 continue
-            return name
+            return Claim(name=name, at=now)
 
-    async def release(self, cluster_uid: str, name: str) -> None:
-        """Give up the claim, if it is `name`'s. Idempotent."""
-        if await self.owner(cluster_uid) == name:
-            await self._drop(_uid_key(cluster_uid))
+    async def claimed(self, cluster_uid: str) -> tuple[Claim | None, int]:
+        """The claim on a physical cluster and its revision."""
+        return await self._read(_uid_key(cluster_uid), Claim)
+
+    async def unclaim(self, cluster_uid: str, revision: int) -> None:
+        """Give up the claim of that revision; a later one stays. Idempotent."""
+        await self._purge(_uid_key(cluster_uid), revision)
 
     async def bury(self, evicted: Evicted) -> None:
-        """Keep a tombstone: servers that were down get it when they are back."""
+        """Keep a tombstone: servers that were down get it when they are back. Idempotent."""
         before, revision = await self._read(f"evicted.{evicted.account}", Evicted)
         if before is None:
-            await self._write(f"evicted.{evicted.account}", evicted, revision)
+            try:
+                await self._write(f"evicted.{evicted.account}", evicted, revision)
+            except (Conflict, AlreadyExists):
+                return
 
     async def evicted(self, account: str) -> Evicted | None:
         """The tombstone of an account."""
         return (await self._read(f"evicted.{account}", Evicted))[0]
 
-    async def _drop(self, key: str) -> None:
-        entry = await self._bucket.get(key)
-        if entry is not None:
-            await self._bucket.purge(key, entry.revision)
+    async def _purge(self, key: str, revision: int) -> None:
+        try:
+            await self._bucket.purge(key, revision)
+        except (Conflict, NotFound):
+            return
 
     async def _read(self, key: str, kind: type[T]) -> tuple[T | None, int]:
         entry = await self._bucket.get(key)

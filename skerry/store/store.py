@@ -144,18 +144,23 @@ class Store:
         key = self.key(before.name, before.namespace)
         return await self._put(key, document, before.revision, writes, deleted=not metadata.get("finalizers"))
 
-    async def finalize(self, name: str, finalizer: str, namespace: str = "") -> None:
-        """Take `finalizer` off; an object that waited for deletion and has none left is deleted. Idempotent."""
+    async def finalize(self, name: str, uid: str, finalizer: str, namespace: str = "") -> None:
+        """Take `finalizer` off the object with that uid; one that waited for deletion and has none left is deleted.
+
+        Idempotent: if the object is gone, or another one has its name, nothing happens.
+        """
 
         def without(document: Document) -> Document | None:
+            if document["metadata"].get("uid") != uid:
+                return None
             left = [f for f in document["metadata"].get("finalizers", []) if f != finalizer]
             return {**document, "metadata": {**document["metadata"], "finalizers": left}}
 
         try:
             after = await self.modify(name, without, namespace)
-            if "deletionTimestamp" in after.document()["metadata"]:
-                await self.delete(name, namespace, uid=after.uid)
-        except NotFound:
+            if after.uid == uid and "deletionTimestamp" in after.document()["metadata"]:
+                await self.delete(name, namespace, uid=uid)
+        except (NotFound, Conflict):
             return
 
     async def purge(self, name: str, revision: int, namespace: str = "") -> bool:

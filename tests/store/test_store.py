@@ -99,9 +99,11 @@ async def test_a_finalizer_holds_the_object(store: Store) -> None:
     assert not held.deleted
     assert "deletionTimestamp" in held.document()["metadata"]
     assert (await store.delete(first.name)).revision == held.revision
-    await store.finalize(first.name, "skerry.dev/a")
+    await store.finalize(first.name, first.uid, "skerry.dev/a")
     assert await store.find(first.name) is not None
-    await store.finalize(first.name, "skerry.dev/b")
+    await store.finalize(first.name, "another-uid", "skerry.dev/b")
+    assert await store.find(first.name) is not None
+    await store.finalize(first.name, first.uid, "skerry.dev/b")
     assert await store.find(first.name) is None
 
 

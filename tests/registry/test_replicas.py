@@ -1,0 +1,56 @@
+"""Two replicas of the registry on one bus: races that only one may win."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import JoinAnswer
+from skerry.errors import Conflict, Forbidden, NotFound
+from tests.fixtures.nats import NatsHost
+from tests.registry.conftest import Agent, Client, Running, client_of
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def client(nats_host: NatsHost) -> AsyncIterator[Client]:
+    """A client of two registries."""
+    async with Running(nats_host).running(), Running(nats_host).running(), client_of(nats_host) as found:
+        yield found
+
+
+async def test_of_many_keys_one_uses_a_token(nats_host: NatsHost, client: Client) -> None:
+    for number in range(5):
+        name = f"raced-{number}"
+        token = await client.token(name)
+        agents = [Agent(nats_host, name, f"uid-{name}") for _ in range(4)]
+        answers = await asyncio.gather(*(agent.join(token) for agent in agents), return_exceptions=True)
+        assert sum(isinstance(answer, JoinAnswer) for answer in answers) == 1
+        assert sum(isinstance(answer, Forbidden) for answer in answers) == 3
+
+
+async def test_of_two_names_one_gets_a_physical_cluster(nats_host: NatsHost, client: Client) -> None:
+    for number in range(5):
+        names = (f"left-{number}", f"right-{number}")
+        tokens = [await client.token(name) for name in names]
+        joins = [Agent(nats_host, n, f"both-{number}").join(t) for n, t in zip(names, tokens, strict=True)]
+        answers = await asyncio.gather(*joins, return_exceptions=True)
+        assert sum(isinstance(answer, JoinAnswer) for answer in answers) == 1
+        assert sum(isinstance(answer, Conflict) for answer in answers) == 1
+
+
+async def test_a_member_that_is_removed_and_joins_again_at_once_stays(nats_host: NatsHost, client: Client) -> None:
+    agent = Agent(nats_host, "blink")
+    for _ in range(5):
+        answer = await agent.join(await client.token("blink"))
+        async with nats_host.connection(agent.credentials(answer)) as connection:
+            await agent.beat_until_answered(connection)
+            await client.ready("blink", "True")
+            removals = (client.write(CLUSTER, "delete", "blink"), client.write(CLUSTER, "delete", "blink"))
+            for result in await asyncio.gather(*removals, return_exceptions=True):
+                assert isinstance(result, dict | NotFound)
+    assert await client.cluster("blink") is None
