@@ -27,7 +27,7 @@ from skerry.http.errors import HttpError, NoAnswer, Unreachable
 from skerry.http.raw import Raw
 from skerry.http.response import Response
 from skerry.httpwire import answer as wire
-from skerry.httpwire.head import BODILESS, RequestHead, first
+from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
 from skerry.httpwire.headers import clean_response
 from skerry.httpwire.requestinfo import RequestInfo, resolve
 from skerry.httpwire.target import parse_target
@@ -109,14 +109,15 @@ class Relay:
         target = parse_target(request.target)
         return resolve(request.method, target.path, target.query)
 
-    async def _executed(self, stream: Stream, claims: Claims) -> Response:
+    async def _executed(self, stream: Stream, claims: Claims, received: Headers | None = None) -> Response:
+        received = stream.request.headers if received is None else received
         credential = await self._credential()
-        response = await self._send(stream, claims, credential)
+        response = await self._send(stream, claims, received, credential)
         if response.status != 401 or b"/proxy" in stream.request.target:
             return response
         await response.release()
         if stream.request.end and await self._renewed(credential):
-            response = await self._send(stream, claims, await self._credential())
+            response = await self._send(stream, claims, received, await self._credential())
             if response.status != 401:
                 return response
             await response.release()
@@ -138,8 +139,8 @@ class Relay:
             log.warning("the agent's credential cannot be renewed", extra={"reason": str(e)})
             return False
 
-    async def _send(self, stream: Stream, claims: Claims, credential: Credential) -> Response:
-        head, body = self._request(stream, claims, credential)
+    async def _send(self, stream: Stream, claims: Claims, received: Headers, credential: Credential) -> Response:
+        head, body = self._request(stream, claims, received, credential)
         try:
             limit_s = 0.0 if stream.request.long_running else stream.request.deadline_s + HEAD_MARGIN_S
             return await self._upstream.send(credential, head, body, limit_s)
@@ -152,12 +153,12 @@ class Relay:
         except HttpError as e:
             raise BadGateway(f"the member's API server did not answer as it must: {e}; outcome unknown") from e
 
-    def _request(self, stream: Stream, claims: Claims, credential: Credential) -> tuple[RequestHead, Body]:
+    def _request(
+        self, stream: Stream, claims: Claims, received: Headers, credential: Credential
+    ) -> tuple[RequestHead, Body]:
         request = stream.request
         upgrade = first(request.headers, b"upgrade")
-        headers = impersonation.headers(
-            request.headers, impersonation.identity(claims), credential.authorization, request.id
-        )
+        headers = impersonation.headers(received, impersonation.identity(claims), credential.authorization, request.id)
         head = RequestHead(
             method=request.method, target=self._upstream.target(request.target), headers=headers, upgrade=upgrade
         )
@@ -171,8 +172,10 @@ class Relay:
             if refused is not None:
                 await _whole(stream, 201, refused)
                 return None
-        response = await self._executed(stream, claims)
-        if info.resource != "selfsubjectrulesreviews" or response.status != 201:
+        if info.resource != "selfsubjectrulesreviews":
+            return await self._executed(stream, claims)
+        response = await self._executed(stream, claims, reviews.plain(stream.request.headers))
+        if response.status != 201:
             return response
         try:
             await _whole(stream, 201, await reviews.rules(response, self._ceiling))

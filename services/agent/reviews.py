@@ -1,8 +1,8 @@
 """Self reviews under a ceiling: `kubectl auth can-i` and the real request must agree.
 
 An access review that the ceiling forbids is answered here with allowed=false and the reason; any other goes to the API
-server unchanged, which knows the rest. The answer of a rules review is cut down to what the ceiling leaves. Both are
-read as JSON; other encodings are refused with 415, after which client-go repeats in JSON.
+server unchanged, which knows the rest. The answer of a rules review is asked for as JSON and cut down to what the ceiling
+leaves. Requests are read as JSON or protobuf; CBOR is refused with 415, after which client-go repeats in JSON.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 
 from services.agent import ceiling as limits
+from services.agent import protobuf
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from skerry.http.response import Response
-from skerry.httpwire.head import first
+from skerry.httpwire.head import Headers, first
 from skerry.httpwire.requestinfo import EXEC_LIKE
-from skerry.link import Stream
+from skerry.link import OpenRequest, Stream
 
+JSON = b"application/json"
 LIMIT = 1 << 20
 """Largest review that is read."""
 
@@ -38,14 +40,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 async def access(stream: Stream, ceiling: Ceiling) -> bytes | None:
     """The answer to a SelfSubjectAccessReview that the ceiling forbids; None if the API server decides."""
     request = stream.request
-    kind = (first(request.headers, b"content-type") or b"application/json").split(b";")[0].strip().lower()
-    if kind != b"application/json":
-        raise UnsupportedMediaType(
-            f"under this member's ceiling access reviews are read as JSON only, not {kind[:60]!r}"
-        )
     if not request.end:
         raise RequestEntityTooLarge("the access review is too large")
-    document = _object(request.body)
+    document = _read(request)
     asked = question(document)
     why = limits.refusal(ceiling, asked) if asked is not None else ""
     if not why:
@@ -53,6 +50,16 @@ async def access(stream: Stream, ceiling: Ceiling) -> bytes | None:
     document.setdefault("apiVersion", "authorization.k8s.io/v1")
     document.setdefault("kind", "SelfSubjectAccessReview")
     return msgspec.json.encode({**document, "status": {"allowed": False, "reason": why}})
+
+
+def _read(request: OpenRequest) -> dict[str, Any]:
+    kind = (first(request.headers, b"content-type") or JSON).split(b";")[0].strip().lower()
+    if kind == JSON:
+        return _object(request.body)
+    if kind == protobuf.CONTENT_TYPE:
+        return protobuf.access_review(request.body)
+    shown = kind[:60].decode("ascii", "replace")
+    raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON or protobuf, not {shown}")
 
 
 def question(document: dict[str, Any]) -> Asked | None:
@@ -83,9 +90,15 @@ async def rules(response: Response, ceiling: Ceiling) -> bytes:
         body = await response.body(LIMIT)
     except ValueError as e:
         raise BadGateway("the API server's rules review is larger than 1 MiB") from e
-    if first(response.headers, b"content-encoding"):
-        raise BadGateway("the API server's rules review is compressed, and the ceiling cannot be applied to it")
+    kind = first(response.headers, b"content-type") or b""
+    if first(response.headers, b"content-encoding") or not kind.startswith(JSON):
+        raise BadGateway("the API server's rules review is not plain JSON, and the ceiling cannot be applied to it")
     return msgspec.json.encode(intersect(_object(body), ceiling))
+
+
+def plain(headers: Headers) -> Headers:
+    """Request headers that ask for an answer that `rules` can read."""
+    return [pair for pair in headers if pair[0] not in {b"accept", b"accept-encoding"}] + [(b"accept", JSON)]
 
 
 def intersect(document: dict[str, Any], ceiling: Ceiling) -> dict[str, Any]:

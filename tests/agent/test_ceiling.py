@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import contextlib
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.agent import protobuf
 from services.agent.ceiling import is_self_review, refusal
 from services.agent.reviews import intersect, question
 from skerry.api.v1alpha1 import Ceiling
+from skerry.errors import BadRequest
 from skerry.httpwire import requestinfo
 from skerry.httpwire.target import parse_target
 
@@ -131,6 +137,26 @@ def test_a_review_of_a_path_is_judged_too() -> None:
     asked = question({"spec": {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}})
     assert asked is not None
     assert "/metrics" in refusal(SPACES, asked)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    return bytes((number << 3 | 2, len(value))) + value
+
+
+def test_an_access_review_in_protobuf_is_read() -> None:
+    attributes = _field(1, b"a") + _field(2, b"delete") + b"\x50\x01" + _field(5, b"pods")
+    body = protobuf.MAGIC + _field(1, b"") + _field(2, _field(1, b"") + _field(2, _field(1, attributes)))
+    found = protobuf.access_review(body)
+    assert found == {"spec": {"resourceAttributes": {"namespace": "a", "verb": "delete", "resource": "pods"}}}
+    asked = question(found)
+    assert asked is not None
+    assert "--read-only" in refusal(READ_ONLY, asked)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_review_or_refused(data: bytes) -> None:
+    with contextlib.suppress(BadRequest):
+        protobuf.access_review(protobuf.MAGIC + data)
 
 
 @pytest.mark.parametrize("document", [{}, {"spec": None}, {"spec": []}, {"spec": {"resourceAttributes": 1}}])

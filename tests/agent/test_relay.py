@@ -181,6 +181,22 @@ async def test_an_access_review_that_the_ceiling_forbids_says_so(limited: Tunnel
     assert api.seen == []
 
 
+async def test_a_rules_review_is_cut_down_to_the_ceiling(limited: Tunnel, api: ApiServer) -> None:
+    async def review(exchange: Exchange) -> None:
+        rule = {"verbs": ["get", "delete"], "apiGroups": [""], "resources": ["pods"]}
+        document = {"spec": {"namespace": "a"}, "status": {"resourceRules": [rule]}}
+        await exchange.respond(201, JSON, msgspec.json.encode(document))
+
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    api.routes[path] = review
+    wanted = [(b"accept", b"application/vnd.kubernetes.protobuf"), (b"accept-encoding", b"gzip")]
+    answer, body = await limited.ask("POST", path, wanted, body=b"k8s")
+    assert answer.status == 201
+    assert msgspec.json.decode(body)["status"]["resourceRules"][0]["verbs"] == ["get"]
+    assert api.seen[-1].all(b"accept") == [b"application/json"]
+    assert api.seen[-1].all(b"accept-encoding") == []
+
+
 async def test_a_big_body_arrives_byte_exact_and_chunked(member: Tunnel, api: ApiServer) -> None:
     data = bytes(range(256)) * 40_000
 
