@@ -48,6 +48,7 @@ class ServerConnection(Wire):
         self._dropped = 0
         self._seen = 0  # body bytes at the last sweep
         self._stalled = False
+        self._ending = False
         self.client_left = False
         self.busy_until = 0.0
         """When the sweep ends this connection unless something moves it; 0 while a handler works."""
@@ -87,7 +88,7 @@ class ServerConnection(Wire):
                 self._inbox.fail(ClientGone("the client's connection was cut"))
             return
         self._client_left("the client has left")
-        if current is None and self._refused is None:
+        if self._ending or (current is None and self._refused is None):
             self.transport.close()
 
     def lost(self, exc: Exception | None) -> None:
@@ -309,8 +310,11 @@ class ServerConnection(Wire):
         await self._end()
 
     async def _end(self) -> None:
-        self._discard = True
-        await self.linger(self._limits.linger_s)
+        self._discard = self._ending = True
+        if self.client_left:  # it has closed its half already: there is nothing to wait for
+            self.transport.close()
+        else:
+            await self.linger(self._limits.linger_s)
 
     async def _answer_refused(self) -> None:
         """A head that broke a rule gets a real answer, and then the connection ends: the rest means nothing."""

@@ -16,6 +16,7 @@ from skerry.http.wire import ReadBuffer, tune
 log = logging.getLogger(__name__)
 
 _SWEEP_S = 1.0
+"""How often deadlines are looked at; more often only where a limit is shorter."""
 _BACKLOG = 1024
 
 
@@ -36,6 +37,7 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._connections: dict[ServerConnection, asyncio.Task[None]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep_s = min(_SWEEP_S, self.limits.idle_s, self.limits.head_s, self.limits.body_s)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -47,7 +49,7 @@ class Server:
         """Listens on `host` ("" for all interfaces) and `port` (0: any), or on `sockets`. Raises OSError."""
         for sock in list(sockets) if sockets is not None else await _listen(host, port):
             await self.add(sock, self._ssl)
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        self._sweeper = asyncio.get_running_loop().call_later(self._sweep_s, self._sweep)
 
     async def add(self, sock: socket.socket, ssl_context: ssl.SSLContext | None) -> None:
         """Listens on one more bound socket, with its own TLS context or none."""
@@ -105,7 +107,7 @@ class Server:
         now = loop.time()
         for connection in list(self._connections):
             connection.sweep(now)
-        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+        self._sweeper = loop.call_later(self._sweep_s, self._sweep)
 
     # -- closing --
 
