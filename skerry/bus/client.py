@@ -17,13 +17,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
+from urllib.parse import ParseResult
 
 import msgspec
 from nats import errors as nats_errors
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client
+from nats.aio.transport import TcpTransport
 
 from skerry.bus.parser import OnMessage, Parser
 from skerry.errors import ServiceUnavailable
@@ -66,7 +70,8 @@ class Wire(Client):
     async def _select_next_server(self) -> None:
         """One server, one attempt: nats-py would go round for two minutes."""
         server = self._server_pool[0]
-        await self._connect_to_server(server)
+        self._transport = _Stream()  # type: ignore[no-untyped-call]
+        await self._transport.connect(server.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
         self._current_server = server
 
     async def _process_connect_init(self) -> None:
@@ -206,6 +211,18 @@ class Wire(Client):
         """Wait until the transport is below its high-water mark, or lost."""
         self.flush_now()
         await self._writable.wait()
+
+
+class _Stream(TcpTransport):
+    """nats-py's streams, used for the handshake alone."""
+
+    async def connect_tls(
+        self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        """As nats-py does it; but asyncio is told that this is TLS, or it logs a warning for each refusal."""
+        await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        protocol: Any = self._io_writer.transport.get_protocol()  # type: ignore[union-attr]
+        protocol._over_ssl = True
 
 
 class _Reader(asyncio.BufferedProtocol):

@@ -146,6 +146,15 @@ class Subscription:
         self._connection._forget(self._sid)
         await self._idle.wait()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is running."""
+        return bool(self._tasks)
+
+    def forget(self) -> None:
+        """Drop what waits: the connection is lost, nobody can be answered, and whoever asked was told so."""
+        self._waiting.clear()
+
     def cancel(self) -> None:
         """Stop the handlers too."""
         self.unsubscribe()
@@ -366,11 +375,20 @@ class Connection:
         await asyncio.wait((self.lost,))
         return self.reason
 
-    def abort(self, reason: str = "closed") -> None:
-        """Cut now: nothing pending is sent, handlers are cancelled. Idempotent."""
+    def abort(self, reason: str = "closed", *, handlers: bool = True) -> None:
+        """Cut now: nothing pending is sent. Idempotent.
+
+        Handlers that run are cancelled; with `handlers` False they go on, and only their answers are lost.
+        """
         self._wire.lose(reason)
-        for subscription in list(self._subscriptions.values()):
-            subscription.cancel()
+        if handlers:
+            for subscription in list(self._subscriptions.values()):
+                subscription.cancel()
+
+    @property
+    def busy(self) -> bool:
+        """Whether handlers are running, also after it was lost."""
+        return any(subscription.busy for subscription in self._subscriptions.values())
 
     async def drain(self, timeout_s: float = 5.0) -> None:
         """Leave all subjects, finish the handlers, send what is pending, close. Never raises; then `lost` is done."""
@@ -413,6 +431,8 @@ class Connection:
         for _, future in self._asked.values():
             if not future.done():
                 future.set_exception(error)
+        for subscription in self._subscriptions.values():
+            subscription.forget()
 
     def _gone(self) -> ConnectionLost:
         return ConnectionLost(f"the connection to the bus is lost: {self.reason}")

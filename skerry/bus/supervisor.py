@@ -66,7 +66,7 @@ async def connections(
             try:
                 yield connection
             finally:
-                connection.abort()
+                connection.abort(handlers=False)
             if time.monotonic() - started > STABLE_S:
                 backoff.reset()
         await _pause(stop, backoff.next())
@@ -130,6 +130,7 @@ class Bus:
         self._source = source
         self._registrations: set[Registration] = set()
         self._connection: Connection | None = None
+        self._finishing: list[Connection] = []
         self._up = asyncio.Event()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -147,6 +148,8 @@ class Bus:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+        for connection in self._finishing:
+            connection.abort()
 
     @property
     def connected(self) -> bool:
@@ -229,6 +232,7 @@ class Bus:
     def _use(self, connection: Connection) -> None:
         for registration in list(self._registrations):
             registration._open(connection)
+        self._finishing = [c for c in self._finishing if c.busy] + [connection]
         self._connection = connection
         self.epochs += 1
         self.reason = ""

@@ -308,4 +308,4 @@ def _position(reply: str) -> tuple[int, int, float, int]:
     parts = reply.split(".")
     offset = 2 if len(parts) == 9 else 4
     sequence, consumer_sequence, nanoseconds, pending = (int(p) for p in parts[offset + 3 : offset + 7])
-    return sequence, consumer_sequence, nanoseconds / 1e9, pending
+    return sequence, consumer_sequence, nanoseconds // 1000 / 1e6, pending

@@ -196,6 +196,56 @@ async def test_leaving_while_disconnected_does_not_hang(fresh_nats_host: NatsHos
             await eventually(lambda: not bus.connected)
 
 
+async def test_a_handler_outlives_the_connection_and_what_waited_behind_it_does_not(
+    fresh_nats_host: NatsHost,
+) -> None:
+    """A request whose caller was told "outcome unknown" must not start seconds later."""
+    started, finished, release = list[bytes](), list[bytes](), asyncio.Event()
+
+    async def slow(message: Message) -> None:
+        started.append(message.data)
+        await release.wait()
+        finished.append(message.data)
+
+    async with fresh_nats_host.bus("registry") as registry, fresh_nats_host.bus("proxy") as proxy:
+        registry.subscribe("registry.slow", slow, concurrency=1)
+        await registry.ready()
+        await proxy.ready()
+        for data in (b"runs", b"waits"):
+            await proxy.publish("registry.slow", data)
+        await proxy.ready()
+        await eventually(lambda: started)
+        await registry.ready()
+        fresh_nats_host.restart()
+        await eventually(lambda: registry.epochs == 2)
+        release.set()
+        await eventually(lambda: finished)
+        await registry.ready()
+        assert (started, finished) == ([b"runs"], [b"runs"])
+
+
+async def test_leaving_stops_handlers_of_earlier_connections_too(fresh_nats_host: NatsHost) -> None:
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def stuck(_: Message) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with fresh_nats_host.bus("registry") as registry:
+        registry.subscribe("registry.stuck", stuck)
+        await registry.ready()
+        await registry.publish("registry.stuck", b"")
+        await started.wait()
+        fresh_nats_host.restart()
+        await eventually(lambda: registry.epochs == 2)
+        assert not cancelled.is_set()
+    async with asyncio.timeout(1):
+        await cancelled.wait()
+
+
 # connections().
 
 
