@@ -18,7 +18,7 @@ STOP_S = 45.0
 TOKEN_LIMIT = 64 << 10
 IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
-agent = typer.Typer(invoke_without_command=True, help="Connect a cluster to a host; outbound connections only.")
+agent = typer.Typer(invoke_without_command=True)
 State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
 
 
@@ -29,7 +29,7 @@ def run(
         str,
         typer.Option("--token-file", metavar="F|-", help="File with the join token; - is stdin. Or SKERRY_TOKEN_FILE."),
     ] = "",
-    name: Annotated[str, typer.Option(help="Name of the cluster; must be the token's.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the cluster; must be the token's.")] = "",
     kubeconfig: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Kubeconfig of the cluster. Default: KUBECONFIG, ~/.kube/config."),
@@ -40,10 +40,12 @@ def run(
     no_exec: Annotated[bool, typer.Option("--no-exec", help="No exec, attach, port-forward and proxy.")] = False,
     namespaces: Annotated[str, typer.Option(metavar="A,B", help="Only these namespaces.")] = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the agent stays.")] = False,
-    wait: Annotated[str, typer.Option(help="With --detach: how long to wait until it is ready.")] = "60s",
+    wait: Annotated[
+        str, typer.Option(metavar="DURATION", help="With --detach: how long to wait until it is ready.")
+    ] = "60s",
     print_unit: Annotated[bool, typer.Option("--print-unit", help="Print a systemd unit and do nothing.")] = False,
 ) -> None:
-    """Join a cluster with a token, or go on with the credentials that an earlier join left.
+    """Connect a cluster to a host, with outbound connections only: join with a token, or go on as joined before.
 
     Examples: skerry agent --token-file m1.token        skerry agent --name m1 --detach
     """

@@ -84,7 +84,7 @@ def _listing(api: Api, plural: str, singular: str, style: str, empty: str) -> No
 @token.command("create")
 def token_create(
     name: Annotated[str, typer.Argument(help="Name under which the cluster will join.")],
-    ttl: Annotated[str, typer.Option(help="How long the token may be used, at most 24h.")] = "1h",
+    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the token may be used, at most 24h.")] = "1h",
     replica: Annotated[bool, typer.Option("--replica", help="For one more agent of a member that has joined.")] = False,
     style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
     kubeconfig: Kubeconfig = None,
@@ -161,7 +161,7 @@ def credential_create(
             "--group", metavar="G", help="skerry:view, skerry:edit, skerry:admin, skerry:cluster-admin, or another."
         ),
     ] = None,
-    ttl: Annotated[str, typer.Option(help="How long it is valid, at most 30d.")] = "8h",
+    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long it is valid, at most 30d.")] = "8h",
     style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -222,7 +222,7 @@ def cluster_list(style: Style = "", kubeconfig: Kubeconfig = None, context: Cont
 @cluster.command("remove")
 def cluster_remove(
     name: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
-    wait: Annotated[str, typer.Option(help="How long to wait for the end of it.")] = "60s",
+    wait: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for the end of it.")] = "60s",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:

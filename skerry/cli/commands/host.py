@@ -33,7 +33,9 @@ State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="Stat
 
 def up(
     state_dir: State = None,
-    name: Annotated[str, typer.Option(help="Name of the host; contexts in kubeconfigs start with it.")] = "skerry",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the host; contexts in kubeconfigs start with it.")
+    ] = "skerry",
     address: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,7 +45,7 @@ def up(
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Front door.")] = "127.0.0.1:8443",
     bus: Annotated[str, typer.Option(metavar="HOST:PORT", help="Bus, where agents dial in.")] = "127.0.0.1:4222",
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the host stays.")] = False,
-    wait: Annotated[str, typer.Option(help="How long to wait until it is ready.")] = "60s",
+    wait: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait until it is ready.")] = "60s",
     demo: Annotated[bool, typer.Option("--demo", help="With two demo members, and a short tour.")] = False,
     nats: Annotated[str, typer.Option(metavar="URL", help="An external nats-server; see nats-config.")] = "",
     nats_keys: Annotated[Path | None, typer.Option(metavar="DIR", help="Keys of the external nats-server.")] = None,
