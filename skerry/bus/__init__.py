@@ -1,16 +1,8 @@
 """The bus: the only package that imports nats. What it offers is here; how it works is in its modules."""
 
-from skerry.bus.connection import (
-    Connection,
-    ConnectionLost,
-    Credentials,
-    Handler,
-    Message,
-    NoResponders,
-    Settings,
-    Subscription,
-    connect,
-)
+from skerry.bus.connection import Connection, Credentials, NoResponders, Settings
+from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
+from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig
 from skerry.bus.services import Endpoint
 from skerry.bus.supervisor import Bus, Registration, Source, connections

@@ -8,26 +8,19 @@ DELETE that had been answered with a time-out was once executed 4 s later).
 from __future__ import annotations
 
 import asyncio
-import inspect
 import itertools
 import logging
-import random
 import re
 import secrets
-import ssl
-import time
-from base64 import b64encode
-from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import msgspec
-from nats import errors as nats_errors
 
 from skerry import errors
 from skerry.bus.client import Wire
-from skerry.bus.headers import STATUS, decode_headers, encode_headers
-from skerry.errors import BadRequest, Forbidden, GatewayTimeout, RequestEntityTooLarge, ServiceUnavailable, Unauthorized
+from skerry.bus.delivery import ConnectionLost, Handler, Limits, Message, Subscription
+from skerry.bus.headers import encode_headers
+from skerry.errors import BadRequest, Forbidden, GatewayTimeout, RequestEntityTooLarge, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -73,135 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     longest_pause_s: float = 2.0
 
 
-class ConnectionLost(ServiceUnavailable):
-    """503: there is no connection to the bus; nothing was sent."""
-
-
 class NoResponders(ServiceUnavailable):
     """503: nobody listens on that subject; nothing was executed."""
-
-
-class Message:
-    """One message. The headers are parsed when they are asked for."""
-
-    __slots__ = ("_connection", "_headers", "data", "reply", "subject")
-
-    def __init__(self, connection: Connection, subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
-        self._connection = connection
-        self._headers = headers
-        self.subject = subject
-        self.reply = reply
-        self.data = data
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """NATS headers; empty if there are none. A status of the server is under `Status`."""
-        return {} if self._headers is None else decode_headers(self._headers)
-
-    @property
-    def no_responders(self) -> bool:
-        """Whether this is the server saying that nobody listens where the request went."""
-        return self._headers is not None and not self.data and self.headers.get(STATUS) == "503"
-
-    async def respond(self, data: bytes, headers: dict[str, str] | None = None) -> None:
-        """Answer; nothing happens if no answer was asked for. Raises as `Connection.publish`."""
-        if self.reply:
-            await self._connection.publish(self.reply, data, headers=headers)
-
-    def __repr__(self) -> str:
-        return f"Message({self.subject}, {len(self.data)} bytes)"
-
-
-Handler = Callable[[Message], Awaitable[None] | None]
-
-
-class Subscription:
-    """Interest in one subject on one connection."""
-
-    def __init__(self, connection: Connection, sid: int, subject: str, handler: Handler, limits: _Limits) -> None:
-        self.subject = subject
-        self.dropped = 0
-        self._connection = connection
-        self._sid = sid
-        self._handler = handler
-        self._limits = limits
-        self._waiting: deque[Message] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self.deliver = self._dispatch if _is_async(handler) else self._inline
-
-    def unsubscribe(self) -> None:
-        """Stop now: waiting messages are dropped, handlers that run go on. Never raises."""
-        self._waiting.clear()
-        self._connection._remove(self._sid)
-
-    async def drain(self) -> None:
-        """Leave, behind a barrier (UNSUB reaches the server before we wait), then wait for the handlers."""
-        self._connection._leave(self._sid)
-        try:
-            await self._connection.flush()
-        except ServiceUnavailable:
-            log.debug("the connection was lost while %s drained", self.subject)
-        self._connection._forget(self._sid)
-        await self._idle.wait()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a handler is running."""
-        return bool(self._tasks)
-
-    def forget(self) -> None:
-        """Drop what waits: the connection is lost, nobody can be answered, and whoever asked was told so."""
-        self._waiting.clear()
-
-    def cancel(self) -> None:
-        """Stop the handlers too."""
-        self.unsubscribe()
-        for task in self._tasks:
-            task.cancel()
-
-    def _inline(self, message: Message) -> None:
-        try:
-            self._handler(message)
-        except Exception:
-            log.exception("a handler failed", extra={"subject": message.subject})
-
-    def _dispatch(self, message: Message) -> None:
-        if len(self._tasks) < self._limits.concurrency:
-            self._start(message)
-        elif len(self._waiting) < self._limits.backlog:
-            self._waiting.append(message)
-        else:
-            self.dropped += 1
-            if self.dropped & (self.dropped - 1) == 0:
-                log.warning("messages dropped: too many wait", extra={"subject": self.subject, "dropped": self.dropped})
-
-    def _start(self, message: Message) -> None:
-        self._idle.clear()
-        task = asyncio.get_running_loop().create_task(self._run(message))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    async def _run(self, message: Message) -> None:
-        try:
-            await cast(Awaitable[None], self._handler(message))
-        except ConnectionLost:
-            log.debug("a handler could not answer: the connection is lost", extra={"subject": message.subject})
-        except Exception:
-            log.exception("a handler failed", extra={"subject": message.subject})
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._waiting:
-            self._start(self._waiting.popleft())
-        elif not self._tasks:
-            self._idle.set()
-
-
-class _Limits(msgspec.Struct, frozen=True):
-    concurrency: int
-    backlog: int
 
 
 class Connection:
@@ -334,7 +200,7 @@ class Connection:
             raise self._gone()
         _check_subject(subject)
         sid = next(self._sids)
-        subscription = Subscription(self, sid, subject, handler, _Limits(concurrency, backlog))
+        subscription = Subscription(self, sid, subject, handler, Limits(concurrency, backlog))
         self._subscriptions[sid] = subscription
         self._wire.write(f"SUB {subject} {queue} {sid}\r\n".encode())
         return subscription
@@ -438,93 +304,6 @@ class Connection:
         return ConnectionLost(f"the connection to the bus is lost: {self.reason}")
 
 
-async def connect(settings: Settings, credentials: Credentials) -> Connection:
-    """A new connection to the first of `settings.servers` (in random order) that takes it.
-
-    Raises ServiceUnavailable (none reachable, or the certificate is not the host's) or Unauthorized (the credentials
-    are expired, revoked or unknown), each naming the servers and what to do.
-    """
-    servers = random.sample(settings.servers, len(settings.servers))
-    failure: errors.StatusError = ServiceUnavailable("no address of the bus is known")
-    for server in servers:
-        try:
-            return await _connect_one(settings, server, credentials)
-        except (ServiceUnavailable, Unauthorized) as e:
-            failure = e
-            if isinstance(e, Unauthorized):
-                break
-    raise failure
-
-
-async def _connect_one(settings: Settings, server: str, credentials: Credentials) -> Connection:
-    connection = Connection(settings, credentials)
-    wire = connection._wire
-    wire._auth_configured = True
-    wire._user_jwt_cb = credentials.jwt.encode
-    try:
-        async with asyncio.timeout(settings.connect_timeout_s * 2):
-            await wire.connect(
-                servers=[server],
-                name=settings.name,
-                allow_reconnect=False,
-                connect_timeout=cast(int, settings.connect_timeout_s),
-                ping_interval=cast(int, settings.ping_s),
-                max_outstanding_pings=settings.ping_max,
-                error_cb=_quiet,
-                tls=_context(settings.ca_pem),
-                user_jwt_cb=credentials.jwt.encode,
-                signature_cb=lambda nonce: b64encode(credentials.sign(nonce.encode())),
-                pending_size=MAX_UNSENT_BYTES,
-            )
-    except BaseException as e:
-        wire.lose("never connected")
-        if isinstance(e, Exception):
-            raise _failure(e, server, credentials) from e
-        raise
-    return connection
-
-
-async def _quiet(error: Exception) -> None:
-    """nats-py's error callback; it must never raise. Everything that matters ends in `lose` or in an exception."""
-    log.debug("nats: %s", type(error).__name__)
-
-
-def _context(ca_pem: str) -> ssl.SSLContext | None:
-    if not ca_pem:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=ca_pem)
-    return context
-
-
-def _failure(e: Exception, server: str, credentials: Credentials) -> errors.StatusError:
-    if isinstance(e, ssl.SSLError):
-        return ServiceUnavailable(
-            f"the bus at {server} has a certificate that is not the host's ({_tls_reason(e)}): check the address, and "
-            "whether the host was set up anew; then get a new token"
-        )
-    if isinstance(e, (OSError, TimeoutError)):
-        why = "no answer in time" if isinstance(e, TimeoutError) else (e.strerror or str(e))
-        return ServiceUnavailable(f"the bus at {server} cannot be reached ({why}): is the host up, and the port open?")
-    text = str(e).lower()
-    if "authorization" in text or "authentication" in text or "revoked" in text:
-        return Unauthorized(f"the bus at {server} refused the credentials: {_refusal(credentials)}")
-    if isinstance(e, nats_errors.Error):
-        return ServiceUnavailable(f"the bus at {server} did not take the connection: {text.removeprefix('nats: ')}")
-    log.error("connecting to the bus failed unexpectedly", exc_info=e)
-    return ServiceUnavailable(f"the bus at {server} did not take the connection: internal error, see the log")
-
-
-def _tls_reason(e: ssl.SSLError) -> str:
-    return getattr(e, "verify_message", "") or e.reason or "TLS failed"
-
-
-def _refusal(credentials: Credentials) -> str:
-    if credentials.expires is not None and credentials.expires <= time.time():
-        return "they have expired"
-    return "they were revoked, or belong to another host"
-
-
 def _service_error(answer: Message, code: str) -> errors.StatusError:
     try:
         return errors.from_body(answer.data)
@@ -533,13 +312,6 @@ def _service_error(answer: Message, code: str) -> errors.StatusError:
         error = errors.StatusError(text)
         error.code = int(code) if code.isdigit() and len(code) == 3 else 500
         return error
-
-
-def _is_async(handler: Handler) -> bool:
-    function: Any = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
-    while hasattr(function, "func"):
-        function = function.func
-    return inspect.iscoroutinefunction(function)
 
 
 _DENIED_PUBLISH = re.compile(r'publish to "([^"]*)"')

@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from skerry.bus.connection import SERVICE_ERROR, SERVICE_ERROR_CODE, ConnectionLost, Handler, Message
+from skerry.bus.connection import SERVICE_ERROR, SERVICE_ERROR_CODE
+from skerry.bus.delivery import ConnectionLost, Handler, Message
 from skerry.bus.headers import one_line
 from skerry.errors import InternalError, RequestEntityTooLarge, StatusError
 

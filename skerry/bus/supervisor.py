@@ -17,16 +17,9 @@ from typing import cast
 import msgspec
 
 from skerry.bus.backoff import Backoff
-from skerry.bus.connection import (
-    Connection,
-    ConnectionLost,
-    Credentials,
-    Handler,
-    Message,
-    Settings,
-    Subscription,
-    connect,
-)
+from skerry.bus.connection import Connection, Credentials, Settings
+from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
+from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
 from skerry.bus.services import Endpoint, Service
 from skerry.errors import ServiceUnavailable, StatusError

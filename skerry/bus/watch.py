@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import msgspec
 
 from skerry.bus.backoff import Backoff
-from skerry.bus.connection import Connection, Message, Subscription
+from skerry.bus.connection import Connection
+from skerry.bus.delivery import Message, Subscription
 from skerry.bus.jetstream import api
 from skerry.errors import ServiceUnavailable, StatusError
 

@@ -1,0 +1,160 @@
+"""Messages and the subscriptions that deliver them: inline for plain functions, in bounded tasks for `async def`.
+
+nats-py runs the handlers of one subscription one at a time, ends a subscription whose handler was cancelled, and drops
+silently past half a million messages; none of that is possible here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from skerry.bus.headers import STATUS, decode_headers
+from skerry.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from skerry.bus.connection import Connection
+
+log = logging.getLogger(__name__)
+
+
+class ConnectionLost(ServiceUnavailable):
+    """503: there is no connection to the bus; nothing was sent."""
+
+
+class Message:
+    """One message. The headers are parsed when they are asked for."""
+
+    __slots__ = ("_connection", "_headers", "data", "reply", "subject")
+
+    def __init__(self, connection: Connection, subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
+        self._connection = connection
+        self._headers = headers
+        self.subject = subject
+        self.reply = reply
+        self.data = data
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """NATS headers; empty if there are none. A status of the server is under `Status`."""
+        return {} if self._headers is None else decode_headers(self._headers)
+
+    @property
+    def no_responders(self) -> bool:
+        """Whether this is the server saying that nobody listens where the request went."""
+        return self._headers is not None and not self.data and self.headers.get(STATUS) == "503"
+
+    async def respond(self, data: bytes, headers: dict[str, str] | None = None) -> None:
+        """Answer; nothing happens if no answer was asked for. Raises as `Connection.publish`."""
+        if self.reply:
+            await self._connection.publish(self.reply, data, headers=headers)
+
+    def __repr__(self) -> str:
+        return f"Message({self.subject}, {len(self.data)} bytes)"
+
+
+Handler = Callable[[Message], Awaitable[None] | None]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Of an `async def` handler: how many run at once, how many messages wait."""
+
+    concurrency: int
+    backlog: int
+
+
+class Subscription:
+    """Interest in one subject on one connection."""
+
+    def __init__(self, connection: Connection, sid: int, subject: str, handler: Handler, limits: Limits) -> None:
+        self.subject = subject
+        self.dropped = 0
+        self._connection = connection
+        self._sid = sid
+        self._handler = handler
+        self._limits = limits
+        self._waiting: deque[Message] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.deliver = self._dispatch if _is_async(handler) else self._inline
+
+    def unsubscribe(self) -> None:
+        """Stop now: waiting messages are dropped, handlers that run go on. Never raises."""
+        self._waiting.clear()
+        self._connection._remove(self._sid)
+
+    async def drain(self) -> None:
+        """Leave, behind a barrier (UNSUB reaches the server before we wait), then wait for the handlers."""
+        self._connection._leave(self._sid)
+        try:
+            await self._connection.flush()
+        except ServiceUnavailable:
+            log.debug("the connection was lost while %s drained", self.subject)
+        self._connection._forget(self._sid)
+        await self._idle.wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is running."""
+        return bool(self._tasks)
+
+    def forget(self) -> None:
+        """Drop what waits: the connection is lost, nobody can be answered, and whoever asked was told so."""
+        self._waiting.clear()
+
+    def cancel(self) -> None:
+        """Stop the handlers too."""
+        self.unsubscribe()
+        for task in self._tasks:
+            task.cancel()
+
+    def _inline(self, message: Message) -> None:
+        try:
+            self._handler(message)
+        except Exception:
+            log.exception("a handler failed", extra={"subject": message.subject})
+
+    def _dispatch(self, message: Message) -> None:
+        if len(self._tasks) < self._limits.concurrency:
+            self._start(message)
+        elif len(self._waiting) < self._limits.backlog:
+            self._waiting.append(message)
+        else:
+            self.dropped += 1
+            if self.dropped & (self.dropped - 1) == 0:
+                log.warning("messages dropped: too many wait", extra={"subject": self.subject, "dropped": self.dropped})
+
+    def _start(self, message: Message) -> None:
+        self._idle.clear()
+        task = asyncio.get_running_loop().create_task(self._run(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def _run(self, message: Message) -> None:
+        try:
+            await cast(Awaitable[None], self._handler(message))
+        except ConnectionLost:
+            log.debug("a handler could not answer: the connection is lost", extra={"subject": message.subject})
+        except Exception:
+            log.exception("a handler failed", extra={"subject": message.subject})
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._waiting:
+            self._start(self._waiting.popleft())
+        elif not self._tasks:
+            self._idle.set()
+
+
+def _is_async(handler: Handler) -> bool:
+    function: Any = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
+    while hasattr(function, "func"):
+        function = function.func
+    return inspect.iscoroutinefunction(function)
