@@ -145,6 +145,10 @@ class AcceptorLane(Lane):
         """`up.<m>.s.<proxy>.<us>.<number>`"""
         return subjects.to_proxy(member, remote, self.id, number)
 
+    def reply_to(self, member: str, remote: str) -> str:
+        """None: a reply through the member's import costs the server an entry each time."""
+        return ""
+
     def claim(self, stream: Stream, sender: str, now: float) -> bool:
         """The proxy that opened a stream keeps it."""
         return False

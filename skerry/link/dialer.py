@@ -30,6 +30,7 @@ from skerry.tunnel.window import Budget, Window
 UNACKED = 2 << 20
 """Inline bytes on their way to one agent that it has not acknowledged; beyond it bodies wait for the ACK."""
 _ATTEMPTS = 8
+_AT = "at-"
 
 _log = logging.getLogger(__name__)
 
@@ -184,6 +185,10 @@ class DialerLane(Lane):
         """`down.<m>.a.<agent>.<us>.<number>`"""
         return subjects.to_agent(member, remote, self.id, number)
 
+    def reply_to(self, member: str, remote: str) -> str:
+        """`up.<m>.s.<us>.-.at-<agent>`: a killed agent is known in a second, not after three missed PINGs."""
+        return subjects.to_proxy(member, self.id, "-", _AT + remote)
+
     def claim(self, stream: Stream, sender: str, now: float) -> bool:
         """The first to answer an OPEN on the queue subject has it."""
         return not stream.peer and self.join(stream, sender, now)
@@ -201,7 +206,14 @@ class DialerLane(Lane):
         return bool(frame.flags & 1) or (frame.type is Type.ACK and frame.head is not None)
 
     def unheard(self, member: str, number: str) -> None:
-        """Nobody got this OPEN."""
+        """Nobody got this OPEN, or nobody listens at this agent's connection."""
+        if number.startswith(_AT):
+            agent = number.removeprefix(_AT)
+            peer, state = self.peers.get((member, agent)), self._members.get(member)
+            if peer is not None and state is not None:
+                state.agents.drop(agent)
+                self.apply(member, agent, peer.unheard(self.loop.time()))
+            return
         stream = self.streams.get((member, number))
         if stream is not None:
             stream.unheard()

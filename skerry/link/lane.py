@@ -166,7 +166,7 @@ class Lane(ABC):
     def tick(self, now: float, factor: float) -> None:
         """PING, SYNC, lost peers, stalled readers; forgets peers that have nothing with us any more."""
         for (member, remote), peer in list(self.peers.items()):
-            self._apply(member, remote, peer.tick(now, factor, self.settings.stall_s))
+            self.apply(member, remote, peer.tick(now, factor, self.settings.stall_s))
             if not peer.streams and now - peer.heard > _FORGET_S:
                 self.forget(member, remote)
 
@@ -236,18 +236,20 @@ class Lane(ABC):
             return
         peer.heard = now
         self.heard(member, sender, peer, now)
-        self._apply(member, sender, outcomes)
+        self.apply(member, sender, outcomes)
 
     def _stranger(self, member: str, sender: str, frame: Frame, size: int) -> None:
         """Somebody with whom we share no stream: it must learn that, or its ends of streams would hang."""
         self.stray(member, size)
         if frame.type is Type.SYNC:
-            self._apply(member, sender, answer_sync(frame.head, {}))
+            self.apply(member, sender, answer_sync(frame.head, {}))
 
-    def _apply(self, member: str, remote: str, outcomes: list[Outcome]) -> None:
+    def apply(self, member: str, remote: str, outcomes: list[Outcome]) -> None:
+        """Do what a peer's frame or tick asks for."""
         for number, event, frame in outcomes:
             if frame is not None:
-                self.publish(self.address(member, remote, number), frame)
+                reply = self.reply_to(member, remote) if number == "-" else ""
+                self.publish(self.address(member, remote, number), frame, reply)
             if event is not None:
                 stream = self.streams.get(self.key(member, remote, number))
                 if stream is not None:
@@ -278,6 +280,10 @@ class Lane(ABC):
         """The subject of frames to the other end."""
 
     @abstractmethod
+    def reply_to(self, member: str, remote: str) -> str:
+        """Where the server says that nobody listens at `remote`; empty if it shall not."""
+
+    @abstractmethod
     def claim(self, stream: Stream, sender: str, now: float) -> bool:
         """Whether `sender`, which is not the known other end of `stream`, may become it."""
 
@@ -287,7 +293,7 @@ class Lane(ABC):
 
     @abstractmethod
     def unheard(self, member: str, number: str) -> None:
-        """No responders for the OPEN of a stream."""
+        """No responders for the OPEN of the stream `number`, or for what was sent to a connection (`reply_to`)."""
 
     @abstractmethod
     def heard(self, member: str, remote: str, peer: Peer, now: float) -> None:

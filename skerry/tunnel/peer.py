@@ -22,6 +22,7 @@ PING_S = 1.0
 SYNC_S = 2.0
 MISSED = 3
 FRAMES_PER_S = 300.0
+_SURE_S = 0.5
 _CONTROL_PER_S = 20
 _RESETS_PER_SYNC = 64
 
@@ -66,6 +67,7 @@ class Peer:
         self.heard = now
         self.draining = False
         self._pinged = self._ponged = 0
+        self._unheard: float | None = None
         self._next_ping, self._next_sync = now + PING_S, now + SYNC_S
         self._second, self._control = now, 0
 
@@ -89,6 +91,7 @@ class Peer:
             return [Outcome("-", frame=frames.encode(Type.PONG, offset=frame.offset))]
         if frame.type is Type.PONG:
             self._ponged = max(self._ponged, min(frame.offset, self._pinged))
+            self._unheard = None
             return []
         if frame.type is Type.SYNC:
             return answer_sync(frame.head, self.streams)
@@ -116,6 +119,14 @@ class Peer:
     def lose(self, message: str) -> list[Outcome]:
         """All streams with this peer are broken."""
         return [Outcome(number, core.lose(message)) for number, core in self.streams.items() if not core.reset]
+
+    def unheard(self, now: float) -> list[Outcome]:
+        """The bus says that nobody listens at the other end. Twice with half a second between is no accident."""
+        if self._unheard is None:
+            self._unheard = now
+        if now - self._unheard < _SURE_S:
+            return []
+        return self.lose("the other process is gone")
 
     def sync(self) -> list[bytes]:
         """SYNC frames of all live streams."""

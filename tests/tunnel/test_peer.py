@@ -74,6 +74,20 @@ def test_three_unanswered_pings_lose_the_peer() -> None:
     assert lost == [("1", ResetCode.PEER_LOST)]
 
 
+def test_a_peer_that_nobody_hears_twice_is_gone() -> None:
+    made = peer("1")
+    assert made.unheard(1.0) == []
+    assert made.unheard(1.4) == []
+    assert [o.number for o in made.unheard(2.0)] == ["1"]
+
+
+def test_a_pong_clears_the_doubt() -> None:
+    made = peer("1")
+    made.unheard(1.0)
+    made.receive(pong(0), 1.5)
+    assert made.unheard(2.0) == []
+
+
 def test_a_new_first_stream_starts_with_a_clean_count() -> None:
     made = peer("1")
     for second in range(1, 4):
