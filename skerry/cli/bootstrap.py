@@ -28,6 +28,7 @@ from skerry import __version__
 from skerry.cli import kubeconfig, state
 from skerry.cli.failure import MISSING, USAGE, Failure
 from skerry.cli.plan import Options, Plan, Process, write_json, write_private
+from skerry.cli.term import say
 from skerry.errors import StatusError
 from skerry.identity import creds, natsconf, x509
 from skerry.identity.federation import SERVICE_TTL_S, Authority
@@ -187,7 +188,9 @@ def _state(host: Path, options: Options) -> state.StateFile:
         found = state.StateFile(format=state.FORMAT, version=__version__, name=options.name, uid=str(uuid.uuid4()))
         state.write(host, found)
         return found
-    found, _ = state.migrate(host, found)
+    found, copy = state.migrate(host, found)
+    if copy is not None:
+        say(f"the state was of an older format: migrated; a copy of it is in {copy}")
     if (found.version, found.name) != (__version__, options.name):
         found = state.StateFile(format=found.format, version=__version__, name=options.name, uid=found.uid)
         state.write(host, found)
@@ -305,6 +308,7 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
         "SKERRY_BUS_SERVERS": local,
         "SKERRY_BUS_CA_FILE": str(bus_ca(host, options)),
         "SKERRY_HOST_NAME": options.name,
+        "SKERRY_STRICT": "1",
         **log_settings(),
     }
     registry = {

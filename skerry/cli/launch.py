@@ -82,7 +82,8 @@ def _start_failed(directory: Path, status: RunStatus | None, what: str) -> Failu
 def _not_in_time(directory: Path, status: RunStatus | None, limit_s: float, what: str) -> Failure:
     reason = waiting_for(status)
     return Failure(
-        f"{what} is not ready after {limit_s:g} s ({reason}); see {program()} status and {program()} logs",
+        f"{what} is not ready after {limit_s:g} s ({reason}); see {program()} status and {program()} logs, "
+        f"or stop it with {program()} down",
         TIMED_OUT,
         tail=_blamed(directory, status, ""),
     )
@@ -97,7 +98,7 @@ def _blamed(directory: Path, status: RunStatus | None, reason: str) -> str:
             break
     path = directory / "logs" / f"{name}.log"
     text = tail(path, TAIL_LINES)
-    return f"--- the end of {path}:\n{text}" if text else ""
+    return f"--- the end of {path}:\n{text}" if text else f"--- {path} is empty"
 
 
 def tail(path: Path, lines: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,7 +35,14 @@ class StateFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Migration = Callable[[Path, StateFile], StateFile]
-MIGRATIONS: Mapping[int, Migration] = {}
+
+
+def _from_0(host: Path, found: StateFile) -> StateFile:
+    """Format 0, of builds before 0.1.0, may lack the host's UID."""
+    return msgspec.structs.replace(found, format=1, uid=found.uid or str(uuid.uuid4()))
+
+
+MIGRATIONS: Mapping[int, Migration] = {0: _from_0}
 """From format N to N+1, by N. Each gets the host directory and its state file."""
 
 

@@ -84,6 +84,16 @@ def test_a_migration_that_fails_leaves_what_was_there(host: Path) -> None:
     assert not host.with_name("host.format-0").exists()
 
 
+def test_format_0_gets_the_uid_that_it_lacks_and_keeps_one_that_it_has(host: Path) -> None:
+    for uid in ("", "kept"):
+        _write(host, format=0, uid=uid)
+        found = state.read(host)
+        assert found is not None
+        moved, _ = state.migrate(host, found)
+        assert len(moved.uid) == 36 if not uid else moved.uid == "kept"
+        assert state.read(host) == moved
+
+
 def test_state_too_old_to_migrate_says_how_to_go_on(host: Path) -> None:
     _write(host, format=0)
     found = state.read(host)

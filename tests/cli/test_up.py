@@ -307,6 +307,30 @@ def test_newer_state_is_refused_naming_both_versions(host: Host) -> None:
     assert "format 99, written by skerry 9.9.9" in done.stderr
 
 
+def test_older_state_is_migrated_after_a_copy_and_is_the_same_host(host: Host) -> None:
+    host.started()
+    host.ok("down")
+    path = host.state / "host" / "state.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "format": 0}))
+    done = host.up()
+    assert done.returncode == 0, done.stderr
+    copy = host.state / "host.format-0"
+    assert str(copy) in done.stderr
+    assert json.loads((copy / "state.json").read_text())["format"] == 0
+    assert json.loads(path.read_text()) == document
+    assert "host" in host.ok("clusters")
+
+
+def test_a_start_that_takes_too_long_is_exit_5_with_the_tail_of_a_log_and_goes_on(host: Host) -> None:
+    done = host.up("--wait", "0.3s")
+    assert done.returncode == 5
+    assert "not ready after 0.3 s" in done.stderr
+    assert done.stderr.splitlines()[1].startswith("--- ")
+    assert ".log" in done.stderr.splitlines()[1]
+    _eventually(lambda: bool(host.status()["ready"]), "it does not go on")
+
+
 def test_a_new_address_reissues_the_certificate_under_the_same_authority(host: Host) -> None:
     host.started()
     ca, token = ((host.state / "host" / name).read_bytes() for name in ("pki/ca.crt", "admin.token"))

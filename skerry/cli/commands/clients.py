@@ -277,7 +277,9 @@ def kubeconfig(
     kubeconfig_file: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
-    """Print a kubeconfig with a context for the host and one for each member.
+    """Print a kubeconfig with a context for the host and one for each member (or for those named).
+
+    The current context is the host, or the member if exactly one is named.
 
     Example: skerry kubeconfig --merge --use m1
     """
@@ -312,7 +314,8 @@ def _config(api: Api, known: list[str], names: list[str]) -> dict[str, Any]:
     who = api.context
     if not who.token:
         raise Failure(f"context {who.name} has no token to put into a kubeconfig: use one made by skerry")
-    return files.build(who.prefix, names or known, server=who.server, ca=who.ca, token=who.token)
+    config = files.build(who.prefix, names or known, server=who.server, ca=who.ca, token=who.token)
+    return {**config, "current-context": f"{who.prefix}-{names[0]}"} if len(names) == 1 else config
 
 
 def _context_name(config: dict[str, Any], prefix: str, use: str) -> str:
