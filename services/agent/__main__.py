@@ -10,24 +10,26 @@ import logging
 import os
 import time
 
-from services.agent import bindings, checks, kubeconfig
+from services.agent import checks
 from services.agent import membership as members
 from services.agent.controller import Controller
-from services.agent.credentials import source
 from services.agent.handlers import Relay
 from services.agent.health import Health
-from services.agent.kubeconfig import KubeconfigError, Target
 from services.agent.membership import JoinRefused, Removed
 from services.agent.model import HostClock
 from services.agent.settings import Settings
 from services.agent.store import Membership, Store
-from services.agent.upstream import Upstream
 from skerry import __version__
 from skerry.api.messages import JoinRequest, Token
 from skerry.errors import BadRequest, StatusError
 from skerry.identity import jointoken
 from skerry.identity.assertion import Verifier
 from skerry.identity.creds import Credentials
+from skerry.member import bindings, kubeconfig
+from skerry.member import checks as of_member
+from skerry.member.credentials import source
+from skerry.member.kubeconfig import KubeconfigError, Target
+from skerry.member.upstream import Upstream
 from skerry.runtime import Exit, Runtime, run
 from skerry.settings import load_or_help, read_secret, redacted
 
@@ -131,7 +133,7 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
     connection = await checks.reach_bus(bus_settings, token, bearer)
     try:
         _report("bus", token.servers[0])
-        cluster = await checks.member(upstream, token, _report)
+        cluster = await of_member.member(upstream, token.host_uid, _report)
         if (over := store.membership()) is not None and over.removed:
             store.forget()
         key = store.key()

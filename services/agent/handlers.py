@@ -15,35 +15,28 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from services.agent import ceiling as limits
-from services.agent import impersonation, reviews
-from services.agent.credentials import Credential, CredentialError
+from services.agent import reviews
 from services.agent.model import HostClock
-from services.agent.upstream import Upstream
 from skerry.api.messages import Claims
 from skerry.api.v1alpha1 import Ceiling
-from skerry.errors import BadGateway, Forbidden, GatewayTimeout, ServiceUnavailable, StatusError
-from skerry.http.client import Body
-from skerry.http.errors import HttpError, NoAnswer, Unreachable
+from skerry.errors import Forbidden, ServiceUnavailable, StatusError
+from skerry.http.errors import HttpError
 from skerry.http.raw import Raw
 from skerry.http.response import Response
 from skerry.httpwire import answer as wire
-from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
-from skerry.httpwire.headers import clean_response
+from skerry.httpwire.head import Headers, first
 from skerry.httpwire.requestinfo import RequestInfo, resolve
 from skerry.httpwire.target import parse_target
 from skerry.identity.assertion import Verifier
 from skerry.link import AnswerComplete, OpenRequest, ResetCode, Stream
+from skerry.member import impersonation
+from skerry.member.execute import Executor, begun
+from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.agent")
 
-INLINE = 48 * 1024
-"""Answers up to this size are one message: below the window of an interactive stream with its head."""
-SETTLE_S = 0.01
-"""How long the rest of a small answer of unknown length is waited for before its head leaves alone."""
 LINGER_S = 35.0
 """After the API server ended an upgraded session, how long the client's side may take to end its own (the proxy: 30 s)."""
-HEAD_MARGIN_S = 5.0
-"""The proxy gives a response head up first; this bound is for a proxy that is gone without a word."""
 
 
 class Relay:
@@ -57,7 +50,8 @@ class Relay:
         clock: HostClock,
         blocked: Callable[[], str] = lambda: "",
     ) -> None:
-        self._upstream, self._verifier, self._ceiling, self._clock = upstream, verifier, ceiling, clock
+        self._executor = Executor(upstream)
+        self._verifier, self._ceiling, self._clock = verifier, ceiling, clock
         self._open = ceiling == Ceiling()
         self._blocked = blocked
 
@@ -110,59 +104,7 @@ class Relay:
         return resolve(request.method, target.path, target.query)
 
     async def _executed(self, stream: Stream, claims: Claims, received: Headers | None = None) -> Response:
-        received = stream.request.headers if received is None else received
-        credential = await self._credential()
-        response = await self._send(stream, claims, received, credential)
-        if response.status != 401 or b"/proxy" in stream.request.target:
-            return response
-        await response.release()
-        if stream.request.end and await self._renewed(credential):
-            response = await self._send(stream, claims, received, await self._credential())
-            if response.status != 401:
-                return response
-            await response.release()
-        raise BadGateway(
-            f"the API server refused the agent's own credential ({self._upstream.origin}), not yours: "
-            "the member's administrator must renew it where the agent runs"
-        )
-
-    async def _credential(self) -> Credential:
-        try:
-            return await self._upstream.credential()
-        except CredentialError as e:
-            raise BadGateway(f"the agent cannot prove itself to its API server: {e}") from e
-
-    async def _renewed(self, credential: Credential) -> bool:
-        try:
-            return await self._upstream.renew(credential)
-        except CredentialError as e:
-            log.warning("the agent's credential cannot be renewed", extra={"reason": str(e)})
-            return False
-
-    async def _send(self, stream: Stream, claims: Claims, received: Headers, credential: Credential) -> Response:
-        head, body = self._request(stream, claims, received, credential)
-        try:
-            limit_s = 0.0 if stream.request.long_running else stream.request.deadline_s + HEAD_MARGIN_S
-            return await self._upstream.send(credential, head, body, limit_s)
-        except Unreachable as e:
-            raise BadGateway(
-                f"the member's API server cannot be reached by its agent: {e}; nothing was executed"
-            ) from e
-        except NoAnswer as e:
-            raise GatewayTimeout(f"the member's API server did not answer in time: {e}; outcome unknown") from e
-        except HttpError as e:
-            raise BadGateway(f"the member's API server did not answer as it must: {e}; outcome unknown") from e
-
-    def _request(
-        self, stream: Stream, claims: Claims, received: Headers, credential: Credential
-    ) -> tuple[RequestHead, Body]:
-        request = stream.request
-        upgrade = first(request.headers, b"upgrade")
-        headers = impersonation.headers(received, impersonation.identity(claims), credential.authorization, request.id)
-        head = RequestHead(
-            method=request.method, target=self._upstream.target(request.target), headers=headers, upgrade=upgrade
-        )
-        return head, None if upgrade is not None else _body(stream)
+        return await self._executor.execute(stream.request, claims, lambda: _streamed(stream), received)
 
     # Reviews, which a ceiling changes
 
@@ -186,34 +128,17 @@ class Relay:
     # The answer
 
     async def _answer(self, stream: Stream, response: Response) -> None:
-        headers = clean_response(response.headers)
+        answer = await begun(stream.request, response)
+        await stream.respond(
+            answer.status, answer.headers, length=answer.length, body=answer.body, end=answer.end, reason=answer.reason
+        )
         if response.raw is not None:
-            await stream.respond(101, headers, reason=response.head.reason)
             await _both_ways(stream, response.raw)
             return
-        bodiless = stream.request.method == b"HEAD" or response.status in BODILESS
-        if bodiless:
-            await stream.respond(
-                response.status, headers, length=response.length, end=True, reason=response.head.reason
-            )
-            return
-        try:
-            body, end = await _beginning(stream, response)
-        except HttpError as e:
-            raise BadGateway(f"the member's API server answered {response.status} and broke off: {e}") from e
-        await stream.respond(
-            response.status, headers, length=response.length, body=body, end=end, reason=response.head.reason
-        )
-        if not end:
+        if not answer.end:
             while data := await response.read():
                 await stream.send(data)
             await stream.send_end()
-
-
-def _body(stream: Stream) -> Body:
-    """What follows the request head: the inline body with its length, or the rest as it comes, chunked."""
-    request = stream.request
-    return (request.body or None) if request.end else _streamed(stream)
 
 
 async def _streamed(stream: Stream) -> AsyncIterator[bytes]:
@@ -223,35 +148,6 @@ async def _streamed(stream: Stream) -> AsyncIterator[bytes]:
     while data := await stream.receive():
         yield data
         stream.consumed(len(data))
-
-
-async def _beginning(stream: Stream, response: Response) -> tuple[bytes, bool]:
-    """What of the body leaves with the head, and whether that is all of it.
-
-    A short body of known length is read whole. One of unknown length that is not long-running is read as far as it
-    comes without delay: the API server sends all but the shortest objects chunked.
-    """
-    if response.length == 0:
-        return await response.read(), True
-    if stream.request.long_running or (response.length or 0) > INLINE:
-        return b"", False
-    pieces: list[bytes] = []
-    size = 0
-    with contextlib.suppress(TimeoutError):
-        while size < INLINE:
-            piece = await _soon(response)
-            if not piece:
-                return b"".join(pieces), True
-            pieces.append(piece)
-            size += len(piece)
-    return b"".join(pieces), False
-
-
-async def _soon(response: Response) -> bytes:
-    if response.complete or response.length is not None:
-        return await response.read()
-    async with asyncio.timeout(SETTLE_S):
-        return await response.read()
 
 
 async def _both_ways(stream: Stream, raw: Raw) -> None:

@@ -10,27 +10,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
-from services.agent import bindings
-from services.agent.credentials import CredentialError
 from services.agent.store import Membership
-from services.agent.upstream import Upstream
 from skerry.errors import StatusError
+from skerry.member import bindings, probe
+from skerry.member.credentials import CredentialError
+from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.agent")
 
 SLOW_EVERY = 30
 """Version and number of nodes are asked at every 30th check: 5 minutes."""
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    remaining: int = msgspec.field(name="remainingItemCount", default=0)
-
-
-class _Nodes(msgspec.Struct, frozen=True):
-    items: list[msgspec.Raw] = []
-    metadata: _Metadata = _Metadata()
 
 
 class Health:
@@ -82,12 +71,7 @@ class Health:
             return str(e)
 
     async def _ready(self) -> str:
-        answer = await self._upstream.call("GET", "/readyz")
-        if answer.status == 401:
-            return f"{self._upstream.url} refuses the agent's own credential ({self._upstream.origin})"
-        if answer.status in {403, 404}:
-            answer = await self._upstream.call("GET", "/version")
-        return "" if answer.status == 200 else f"{self._upstream.url} is not ready: {answer.message()}"
+        return await probe.unready(self._upstream)
 
     async def _first(self) -> str:
         answer = await self._upstream.call("GET", "/api/v1/namespaces/kube-system")
@@ -106,16 +90,5 @@ class Health:
         return ""
 
     async def _facts(self) -> str:
-        version = await self._upstream.call("GET", "/version")
-        self.version = str(version.document().get("gitVersion") or "")[:64]
-        answer = await self._upstream.call("GET", "/api/v1/nodes?limit=1")
-        self.nodes = _count(answer.body) if answer.status == 200 else None
+        self.version, self.nodes = await probe.facts(self._upstream)
         return ""
-
-
-def _count(body: bytes) -> int | None:
-    try:
-        found = msgspec.json.decode(body, type=_Nodes)
-    except msgspec.DecodeError:
-        return None
-    return len(found.items) + found.metadata.remaining

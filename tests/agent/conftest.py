@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.agent import kubeconfig
-from services.agent.credentials import source
-from services.agent.upstream import Upstream
-from tests.agent.apiserver import ApiServer
+from skerry.member import kubeconfig
+from skerry.member.credentials import source
+from skerry.member.upstream import Upstream
 from tests.agent.standin import Host
 from tests.fixtures.nats import NatsHost
+from tests.member.apiserver import ApiServer
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import Kind, create
 from skerry.link import Dialer, OpenRequest
-from tests.agent.apiserver import ApiServer
 from tests.agent.standin import Host
 from tests.fixtures.nats import NatsHost
+from tests.member.apiserver import ApiServer
 
 pytestmark = pytest.mark.integration
 

@@ -13,19 +13,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.agent import kubeconfig
-from services.agent.credentials import source
 from services.agent.handlers import Relay
 from services.agent.model import HostClock
-from services.agent.upstream import Upstream
 from skerry.api.v1alpha1 import Ceiling
 from skerry.http.exchange import Exchange
 from skerry.httpwire.head import Headers, ResponseHead, first
 from skerry.identity.assertion import Signer, Verifier, make_record
 from skerry.identity.nkey import Kind, create
 from skerry.link import Acceptor, Answer, Dialer, OpenRequest, ResetCode, Stream, StreamReset
-from tests.agent.apiserver import JSON, ApiServer
+from skerry.member import kubeconfig
+from skerry.member.credentials import source
+from skerry.member.upstream import Upstream
 from tests.fixtures.nats import NatsHost, eventually
+from tests.member.apiserver import JSON, ApiServer
 
 pytestmark = pytest.mark.integration
 

@@ -9,11 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from services.agent.credentials import Credential, Fixed
 from services.agent.handlers import Relay
-from services.agent.kubeconfig import Target
 from services.agent.model import HostClock
-from services.agent.upstream import Upstream
 from skerry import bus, http, subjects
 from skerry.api.messages import Heartbeat
 from skerry.api.v1alpha1 import Ceiling
@@ -21,6 +18,9 @@ from skerry.http import ClientGone, Exchange, Server
 from skerry.httpwire.head import RequestHead, ResponseHead
 from skerry.identity.assertion import Verifier
 from skerry.link import Acceptor
+from skerry.member.credentials import Credential, Fixed
+from skerry.member.kubeconfig import Target
+from skerry.member.upstream import Upstream
 
 JSON = [(b"content-type", b"application/json")]
 TOKEN = b"the-agents-own-token"

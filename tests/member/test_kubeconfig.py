@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 
-from services.agent.kubeconfig import KubeconfigError, Target, in_cluster, load
+from skerry.member.kubeconfig import KubeconfigError, Target, in_cluster, load
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 INLINE = base64.b64encode(PEM).decode()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.agent.impersonation import check, headers, identity
 from skerry.api.messages import Claims
 from skerry.errors import Forbidden
 from skerry.httpwire.head import Headers
+from skerry.member.impersonation import check, headers, identity
 
 
 def claims(user: str = "skerry:alice", *groups: str, **extra: tuple[str, ...]) -> Claims:

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.agent import kubeconfig, tls
-from services.agent.credentials import Credential, source
-from services.agent.kubeconfig import KubeconfigError, Target, Tls
-from services.agent.upstream import Upstream
 from skerry.errors import BadGateway
 from skerry.identity import x509
-from tests.agent.apiserver import ApiServer
+from skerry.member import kubeconfig, tls
+from skerry.member.credentials import Credential, source
+from skerry.member.kubeconfig import KubeconfigError, Target, Tls
+from skerry.member.upstream import Upstream
+from tests.member.apiserver import ApiServer
 
 pytestmark = pytest.mark.integration
 

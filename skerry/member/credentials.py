@@ -1,4 +1,4 @@
-"""The agent's own credential towards its API server: fixed, from a file, or from an exec plugin.
+"""One's own credential towards an API server: fixed, from a file, or from an exec plugin.
 
 A source answers from memory; `renew` is called after a 401 with the credential that was refused and answers None when
 there is nothing newer, so one refused request causes at most one re-read or plugin run, however many requests wait.
@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from services.agent.kubeconfig import ExecSpec, Target
 from skerry.errors import SkerryError
+from skerry.member.kubeconfig import ExecSpec, Target
 
 REREAD_S = 60.0
 PLUGIN_TIMEOUT_S = 60.0
@@ -29,11 +29,11 @@ OUTPUT_LIMIT = 1 << 20
 
 
 class CredentialError(SkerryError):
-    """The agent cannot prove itself to the API server; the message says why and what to do, without any secret."""
+    """Nobody can be proved to the API server with this; the message says why and what to do, without any secret."""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """What proves the agent: an Authorization value, a client certificate (PEM), or both. Never printed."""
+    """What proves who asks: an Authorization value, a client certificate (PEM), or both. Never printed."""
 
     authorization: bytes = b""
     certificate: bytes = b""

@@ -1,4 +1,4 @@
-"""The member's API server, as the agent reaches it: one pool of connections and the agent's own credential.
+"""A member's API server, as one process reaches it: one pool of connections and that process's own credential.
 
 The pool belongs to a TLS context, and the context to a client certificate: when an exec plugin hands out a new
 certificate a new pool is made for new requests, and the old one ends with the requests that it carries.
@@ -12,25 +12,26 @@ from typing import Any
 
 import msgspec
 
-from services.agent import tls
-from services.agent.credentials import Credential, Source
-from services.agent.kubeconfig import Target
 from skerry.errors import BadGateway
 from skerry.http.client import Body, Client
 from skerry.http.errors import HttpError, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
 from skerry.httpwire.head import Headers, RequestHead
+from skerry.member import tls
+from skerry.member.credentials import Credential, Source
+from skerry.member.kubeconfig import Target
+from skerry.member.side import AGENT, Side
 
 CALL_S = 10.0
 DRAIN_S = 8 * 3600.0
 DRAIN_POLL_S = 30.0
 CALL_LIMIT = 4 << 20
-"""Largest answer that a call of the agent's own reads."""
+"""Largest answer that a call of one's own reads."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole answer to a call of the agent's own."""
+    """The whole answer to a call of one's own."""
 
     status: int
     body: bytes
@@ -50,9 +51,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Upstream:
-    """Sends requests to one API server, with the agent's credential and nobody else's."""
+    """Sends requests to one API server, with one credential and nobody else's. `side` is who does so, for messages."""
 
-    def __init__(self, target: Target, source: Source, *, connections: int = 512) -> None:
+    def __init__(self, target: Target, source: Source, *, connections: int = 512, side: Side = AGENT) -> None:
+        self.side = side
         self._target, self._source, self._connections = target, source, connections
         self._shown = b""
         self._client: Client | None = None
@@ -69,7 +71,7 @@ class Upstream:
         return self._target.origin
 
     async def credential(self) -> Credential:
-        """The agent's own credential now. Raises CredentialError."""
+        """The credential now. Raises CredentialError."""
         return await self._source.get()
 
     async def renew(self, refused: Credential) -> bool:
@@ -110,7 +112,7 @@ class Upstream:
         content_type: bytes = b"application/json",
         headers: Headers | None = None,
     ) -> Answer:
-        """A call of the agent's own, read whole; a refused credential is renewed once.
+        """A call of one's own, read whole; a refused credential is renewed once.
 
         Raises BadGateway (unreachable, slow, cut) or CredentialError.
         """
@@ -123,7 +125,7 @@ class Upstream:
     async def _called(
         self, credential: Credential, method: str, path: str, body: bytes, content_type: bytes, headers: Headers
     ) -> Answer:
-        sent = [(b"accept", b"application/json"), (b"user-agent", b"skerry-agent"), *headers]
+        sent = [(b"accept", b"application/json"), (b"user-agent", self.side.user_agent), *headers]
         if body:
             sent.append((b"content-type", content_type))
         if credential.authorization:

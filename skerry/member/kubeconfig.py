@@ -1,7 +1,7 @@
-"""Where the member's API server is and how the agent proves itself to it: a kubeconfig context, or in-cluster files.
+"""Where the member's API server is and how one proves oneself to it: a kubeconfig context, or in-cluster files.
 
 Only the forms that work without a person are taken. What cannot work is refused by name with the next step (proxy-url,
-lists of files, interactive plugins, client-go's removed auth providers), because an agent that starts and then
+lists of files, interactive plugins, client-go's removed auth providers), because what starts and then
 answers 502 to everyone is worse than one that does not start. JSON kubeconfigs are read without loading PyYAML.
 """
 
@@ -31,7 +31,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecSpec(Struct, frozen=True, kw_only=True):
-    """A client-go credential plugin (client.authentication.k8s.io): runs on the agent's machine."""
+    """A client-go credential plugin (client.authentication.k8s.io): runs where the kubeconfig is used."""
 
     command: str
     """Absolute, or looked up in PATH."""
@@ -155,7 +155,7 @@ def _find(document: dict[str, Any], plural: str, singular: str, name: str, file:
 def _target(cluster: dict[str, Any], user: dict[str, Any], file: Path, origin: str) -> Target:
     if cluster.get("proxy-url"):
         raise KubeconfigError(
-            f"{origin} has proxy-url, which the agent does not use: run the agent where the API server is reached directly"
+            f"{origin} has proxy-url, which Skerry does not use: it must reach the API server directly (on an agent member: run the agent there)"
         )
     _refuse_old_ways(user, origin)
     scheme, host, port, prefix = _server(str(cluster.get("server") or ""), origin)
@@ -193,7 +193,7 @@ def _refuse_old_ways(user: dict[str, Any], origin: str) -> None:
         raise KubeconfigError(f"{origin} uses basic authentication, which Kubernetes removed: use a token instead")
     if user.get("as") or user.get("as-uid") or user.get("as-groups"):
         raise KubeconfigError(
-            f"{origin} impersonates somebody: the agent needs a credential that may impersonate by itself"
+            f"{origin} impersonates somebody: Skerry needs a credential that may impersonate by itself"
         )
 
 
@@ -231,7 +231,7 @@ def _exec(spec: dict[str, Any], file: Path, origin: str) -> ExecSpec:
     if not command:
         raise KubeconfigError(f"{origin}: its exec plugin names no command")
     if spec.get("interactiveMode") == "Always":
-        raise KubeconfigError(f"{origin}: exec plugin {command!r} needs a terminal, and the agent has none")
+        raise KubeconfigError(f"{origin}: exec plugin {command!r} needs a terminal, and there is none")
     pairs = [e for e in spec.get("env") or [] if isinstance(e, dict)]
     return ExecSpec(
         command=str(file.parent / command) if os.sep in command else command,

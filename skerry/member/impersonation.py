@@ -1,6 +1,6 @@
 """From a verified assertion to the head that the API server sees. Pure.
 
-The agent's own credential may impersonate anybody, and RBAC cannot narrow `impersonate` to a prefix: these checks are
+The credential used may impersonate anybody, and RBAC cannot narrow `impersonate` to a prefix: these checks are
 the barrier. Every user and group must carry the prefix `skerry:`, so no assertion, however it came to be, can name
 `system:masters`, a node, a service account, or somebody whom the member's own administrators know.
 Strip first, set last: what the tunnel carried is cleaned again before anything of ours is added.
@@ -30,9 +30,9 @@ def check(claims: Claims) -> None:
     """Refuse an identity that must never reach a member. Raises Forbidden naming it."""
     for name in (claims.user, *claims.groups):
         if _NAME.match(name) is None or name != name.strip() or name.removeprefix(PREFIX).startswith("system:"):
-            raise Forbidden(f"the agent does not impersonate {name[:80]!r}: names must start with {PREFIX!r}")
+            raise Forbidden(f"nobody is impersonated as {name[:80]!r}: names must start with {PREFIX!r}")
     if len(claims.groups) > MAX_GROUPS:
-        raise Forbidden(f"the agent does not impersonate a user with more than {MAX_GROUPS} groups")
+        raise Forbidden(f"nobody is impersonated with more than {MAX_GROUPS} groups")
 
 
 def identity(claims: Claims) -> Headers:
@@ -52,7 +52,7 @@ def headers(received: Headers, mine: Sequence[tuple[bytes, bytes]], authorizatio
     """The final headers: `received` without anything guarded, then our credential, the identity and the audit trail.
 
     `mine` is what `identity` made. The real client's address is kept from the proxy's own X-Forwarded-For, if it looks
-    like addresses; only proxies can publish to an agent, and what their clients sent was dropped there.
+    like addresses; it is a proxy that sets it, and what their clients sent was dropped there.
     """
     final = clean_request(received)
     if authorization:

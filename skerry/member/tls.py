@@ -12,8 +12,8 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from services.agent.credentials import Credential
-from services.agent.kubeconfig import KubeconfigError, Tls
+from skerry.member.credentials import Credential
+from skerry.member.kubeconfig import KubeconfigError, Tls
 
 
 def context(tls: Tls, credential: Credential) -> ssl.SSLContext:

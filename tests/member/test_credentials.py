@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.agent.credentials import Credential, CredentialError, Fixed, Plugin, TokenFile, source
-from services.agent.kubeconfig import ExecSpec, Target
+from skerry.member.credentials import Credential, CredentialError, Fixed, Plugin, TokenFile, source
+from skerry.member.kubeconfig import ExecSpec, Target
 
 NOW = 1_800_000_000.0
 

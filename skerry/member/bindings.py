@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from services.agent.upstream import Answer, Upstream
 from skerry.errors import BadGateway
+from skerry.member.upstream import Answer, Upstream
 
-log = logging.getLogger("skerry.agent")
+log = logging.getLogger("skerry.member")
 
 ROLES = ("view", "edit", "admin", "cluster-admin")
 HOST_ANNOTATION = "skerry.dev/host"
@@ -72,7 +72,7 @@ async def _ensured(upstream: Upstream, role: str) -> Answer:
     if reference.get("name") != role or reference.get("kind") != "ClusterRole":
         raise BadGateway(
             f"ClusterRoleBinding skerry:{role} exists and is bound to {reference.get('name')!r}: "
-            f"kubectl delete clusterrolebinding skerry:{role}, then start the agent again"
+            f"kubectl delete clusterrolebinding skerry:{role}, then try again"
         )
     patch = {"metadata": {"labels": LABELS}, "subjects": _subjects(role)}
     return await upstream.call("PATCH", path_of_bindings(f"skerry:{role}"), body=_encode(patch), content_type=MERGE)

@@ -1,0 +1,20 @@
+"""Who stands before a member's API server, as errors name it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Side(NamedTuple):
+    """An agent on the member, or the host itself."""
+
+    name: str
+    remedy: str
+    """What to do when the API server refuses its credential."""
+    user_agent: bytes
+    margin_s: float
+    """Waited for a response head beyond the request's deadline: an agent lets the proxy give up first."""
+
+
+AGENT = Side("the agent", "the member's administrator must renew it where the agent runs", b"skerry-agent", 5.0)
+HOST = Side("this host", "give this host a new one: skerry cluster set NAME --kubeconfig FILE", b"skerry-host", 0.0)
