@@ -48,6 +48,8 @@ class Kind:
     type: type[Struct]
     verbs: tuple[str, ...]
     columns: tuple[Column, ...] = ()
+    selectable: tuple[str, ...] = ()
+    """Fields that fieldSelector takes besides metadata.name and metadata.namespace: paths such as `spec.role`."""
     categories: tuple[str, ...] = field(default=("skerry",))
 
     @property

@@ -36,11 +36,17 @@ STARTING_S = 2.0
 
 
 class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How a bucket is created when it does not exist. `max_value_bytes` -1: the server's max_payload."""
+    """How a bucket is created when it does not exist. `max_value_bytes` -1: the server's max_payload.
+
+    With `ttl_s` an entry goes so long after it was written, and leaves a marker for so long again, so that watches see it go.
+    """
 
     replicas: int = 1
     history: int = 1
     max_value_bytes: int = -1
+    ttl_s: int = 0
+    first_revision: int = 1
+    """Of the first entry: above every revision that was ever given out under this name."""
     description: str = ""
 
 
@@ -150,7 +156,7 @@ async def _answered(bucket: Bucket) -> None:
 
 
 async def _create(connection: Connection, name: str, config: BucketConfig) -> None:
-    stream = {
+    stream: dict[str, Any] = {
         "name": f"KV_{name}",
         "description": config.description,
         "subjects": [f"$KV.{name}.>"],
@@ -164,7 +170,12 @@ async def _create(connection: Connection, name: str, config: BucketConfig) -> No
         "allow_direct": True,
         "allow_msg_ttl": True,
         "duplicate_window": 120_000_000_000,
+        "first_seq": config.first_revision,
     }
+    if config.ttl_s:
+        lifetime = config.ttl_s * 1_000_000_000
+        stream |= {"max_age": lifetime, "subject_delete_marker_ttl": lifetime}
+        stream["duplicate_window"] = min(lifetime, stream["duplicate_window"])
     try:
         await api(connection, f"STREAM.CREATE.KV_{name}", json.dumps(stream).encode())
     except AlreadyExists:
