@@ -45,7 +45,7 @@ def test_a_killed_agent_comes_back_and_a_watch_was_cut_not_ended(
 ) -> None:
     host = new_host()
     agent = host.join(plain_cluster, "fragile")
-    raw = host.kubectl_command("fragile", "get", "--raw", "/api/v1/configmaps?watch=true")
+    raw = host.kubectl_command("fragile", "get", "--raw", "/api/v1/configmaps?watch=true&resourceVersion=0")
     watch = subprocess.Popen(raw, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert watch.stdout is not None
     assert watch.stdout.readline()

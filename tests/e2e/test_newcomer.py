@@ -95,7 +95,7 @@ def test_cp_is_byte_exact_in_both_directions(federation: Host, pod: str, tmp_pat
     for source, target in ((str(there), f"{pod}:/tmp/file"), (f"{pod}:/tmp/file", str(back))):
         command = federation.kubectl_command("one", "cp", source, target)
         done = subprocess.run(command, env=environment, capture_output=True, timeout=90, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, f"{done.stderr!r}{federation.logs()}\n{federation.agents[0].said()}"
     assert hashlib.sha256(back.read_bytes()).digest() == hashlib.sha256(there.read_bytes()).digest()
 
 
