@@ -108,7 +108,7 @@ class Handlers:
             member=request.name,
             host=registry.settings.host_name,
             host_uid=registry.settings.host_uid,
-            user_jwt=registry.authority.member_user(account, request.nkey),
+            user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
             renewal_jwt=registry.authority.renewal_user(request.name, request.nkey),
             assertion_root=registry.authority.assertion_root.public,
             host_time=self._clock().wall,
@@ -168,7 +168,12 @@ class Handlers:
         if secret is None:
             raise AssertionError("check_renewable refuses a member without agents")
         account = registry.account(name, secret)
-        return _encode(RenewAnswer(user_jwt=registry.authority.member_user(account, request.nkey), host_time=now))
+        return _encode(
+            RenewAnswer(
+                user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
+                host_time=now,
+            )
+        )
 
     # Presence
 

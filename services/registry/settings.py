@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from skerry.identity.federation import AGENT_TTL_S
 from skerry.settings import Settings, about
 
 
@@ -19,4 +20,5 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     secrets_key_file: Annotated[
         Path | None, about("Key of the bucket secrets; default: secrets.key in the keys directory, made if absent.")
     ] = None
+    agent_ttl_s: Annotated[int, about("Life of an agent's credential; agents renew it at two thirds.")] = AGENT_TTL_S
     replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1

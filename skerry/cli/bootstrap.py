@@ -36,8 +36,22 @@ from skerry.identity.federation import SERVICE_TTL_S, Authority
 ADMIN_LIFE_S = 30 * 86400
 SERVICES = ("controller-manager", "proxy")
 """One NATS user per process."""
-TOWER_STOP_S = 40.0
-"""Beyond the grace of running requests (30 s embedded)."""
+GRACE_S = 30.0
+"""What running requests get when the front door stops, unless SKERRY_GRACE_S says otherwise."""
+TUNABLE = {
+    "controller-manager": ("SKERRY_AGENT_TTL_S",),
+    "tower": (
+        "SKERRY_GRACE_S",
+        "SKERRY_INLINE_BYTES",
+        "SKERRY_OPENS_PER_SECOND",
+        "SKERRY_SESSION_S",
+        "SKERRY_STALLED_S",
+        "SKERRY_STREAMS",
+        "SKERRY_STREAMS_PER_MEMBER",
+        "SKERRY_STREAMS_PER_USER",
+    ),
+}
+"""Numbers of the services that are passed on from the environment of `up`; everything else of it stays outside."""
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -318,16 +332,19 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
         "SKERRY_BUS_PUBLIC": ",".join(public),
         "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),
+        **_tuned(TUNABLE["controller-manager"]),
     }
     tower = {
         "SKERRY_BUS_CREDENTIALS_FILE": str(host / "creds" / "proxy.creds"),
         "SKERRY_LISTEN": str(layout.listen),
         "SKERRY_TLS_CERT_FILE": str(host / "pki" / "server.crt"),
         "SKERRY_TLS_KEY_FILE": str(host / "pki" / "server.key"),
+        **_tuned(TUNABLE["tower"]),
     }
+    grace_s = float(os.environ.get("SKERRY_GRACE_S", GRACE_S))
     processes = [
         Process(name="controller-manager", argv=_python("services.controller_manager"), env=common | registry, ready="notify"),
-        Process(name="tower", argv=_python("services.tower"), env=common | tower, ready="notify", stop_s=TOWER_STOP_S),
+        Process(name="tower", argv=_python("services.tower"), env=common | tower, ready="notify", stop_s=grace_s + 10.0),
     ]  # fmt: skip
     if binary is not None:
         argv = leashed([str(binary), "-c", str(host / "nats" / "nats.conf")])
@@ -342,6 +359,11 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
         processes=processes,
         renew=[*_python("skerry.cli.renew"), str(host)],
     )
+
+
+def _tuned(names: tuple[str, ...]) -> dict[str, str]:
+    """Those of `names` that the environment of `up` sets: numbers of the services that an operator may change."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def log_settings() -> dict[str, str]:

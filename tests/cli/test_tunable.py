@@ -1,0 +1,22 @@
+"""Numbers that `up` passes on exist in the services that get them: a name that does not would stop the process."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from services.proxy.settings import Limits
+from services.registry.settings import RegistrySettings
+from skerry.cli.bootstrap import TUNABLE
+
+
+@pytest.mark.parametrize(("process", "settings"), [("controller-manager", RegistrySettings), ("tower", Limits)])
+def test_every_number_that_is_passed_on_is_a_setting_of_its_process(
+    process: str, settings: type[msgspec.Struct]
+) -> None:
+    known = {f"SKERRY_{field.name.upper()}" for field in msgspec.structs.fields(settings)}
+    assert set(TUNABLE[process]) <= known
+
+
+def test_every_limit_of_the_front_door_is_passed_on() -> None:
+    assert {f"SKERRY_{field.name.upper()}" for field in msgspec.structs.fields(Limits)} == set(TUNABLE["tower"])
