@@ -53,6 +53,9 @@ class Tls(Struct, frozen=True, kw_only=True):
     certificate: bytes = b""
     key: bytes = b""
 
+    def __repr__(self) -> str:
+        return f"Tls(insecure={self.insecure}, server_name={self.server_name!r})"
+
 
 class Target(Struct, frozen=True, kw_only=True):
     """One API server and one way to prove oneself to it. At most one of token, token_file and exec is used."""
@@ -69,6 +72,9 @@ class Target(Struct, frozen=True, kw_only=True):
     origin: str = ""
     """For messages: the file and context, or "in-cluster credentials"."""
 
+    def __repr__(self) -> str:
+        return f"Target({self.url})"
+
     @property
     def url(self) -> str:
         """The server's URL, for messages."""
@@ -84,12 +90,67 @@ def load(path: str, context: str = "") -> Target:
             f"(KUBECONFIG={path} kubectl config view --flatten >one.yaml) and give that"
         )
     file = Path(path).expanduser()
-    document = _parse(_read(file, "kubeconfig"), file)
+    document = _parse(_read(file, "kubeconfig"), str(file))
     name = context or str(document.get("current-context") or "")
+    return _chosen(document, name, str(file), Files(file.parent))
+
+
+def standalone(text: str, origin: str) -> Target:
+    """The target of the current context of a kubeconfig that came from elsewhere: it names no file and runs nothing.
+
+    A file named in it would be a file of this machine, and a plugin would run here. Raises KubeconfigError.
+    """
+    document = _parse(text.encode(), origin)
+    target = _chosen(document, str(document.get("current-context") or ""), origin, None)
+    if target.scheme != "https":
+        raise KubeconfigError(f"{origin} reaches {target.url} without TLS: use the https:// address of the API server")
+    return target
+
+
+def flattened(target: Target) -> str:
+    """A kubeconfig as JSON with this target as its only context; nothing in it names a file or a plugin."""
+    tls = target.tls
+    cluster: dict[str, Any] = {"server": target.url}
+    if tls.ca:
+        cluster["certificate-authority-data"] = _base64(tls.ca)
+    if tls.insecure:
+        cluster["insecure-skip-tls-verify"] = True
+    if tls.server_name:
+        cluster["tls-server-name"] = tls.server_name
+    user: dict[str, Any] = {"token": target.token} if target.token else {}
+    if tls.certificate:
+        user |= {"client-certificate-data": _base64(tls.certificate), "client-key-data": _base64(tls.key)}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "member", "cluster": cluster}],
+        "users": [{"name": "member", "user": user}],
+        "contexts": [{"name": "member", "context": {"cluster": "member", "user": "member"}}],
+        "current-context": "member",
+    }
+    return msgspec.json.encode(document).decode()
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+class Files:
+    """The files that a kubeconfig names, relative to its own directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def path(self, name: str) -> Path:
+        """Where the file `name` is."""
+        return self._directory / Path(name).expanduser()
+
+
+def _chosen(document: dict[str, Any], name: str, file: str, files: Files | None) -> Target:
     entry = _find(document, "contexts", "context", name, file)
     cluster = _find(document, "clusters", "cluster", str(entry.get("cluster") or ""), file)
     user = _find(document, "users", "user", str(entry.get("user") or ""), file)
-    return _target(cluster, user, file, f"context {name!r} of {file}")
+    return _target(cluster, user, files, f"context {name!r} of {file}")
 
 
 def in_cluster(environ: Mapping[str, str], directory: Path = IN_CLUSTER) -> Target:
@@ -118,7 +179,7 @@ def _read(path: Path, what: str) -> bytes:
         raise KubeconfigError(f"{what} {path} cannot be read: {e.strerror}: check the path and its permissions") from e
 
 
-def _parse(data: bytes, file: Path) -> dict[str, Any]:
+def _parse(data: bytes, file: str) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(data) if data.lstrip().startswith(b"{") else _yaml(data)
     except (msgspec.DecodeError, ValueError) as e:
@@ -138,7 +199,7 @@ def _yaml(data: bytes) -> Any:
         raise ValueError(" ".join(str(e).split())) from e
 
 
-def _find(document: dict[str, Any], plural: str, singular: str, name: str, file: Path) -> dict[str, Any]:
+def _find(document: dict[str, Any], plural: str, singular: str, name: str, file: str) -> dict[str, Any]:
     entries = document.get(plural) or []
     named = {str(e.get("name")): e for e in entries if isinstance(e, dict)} if isinstance(entries, list) else {}
     found = named.get(name, {}).get(singular) if name else None
@@ -152,7 +213,7 @@ def _find(document: dict[str, Any], plural: str, singular: str, name: str, file:
     raise KubeconfigError(f"{file} has no {singular} {name!r}; it has: {known}")
 
 
-def _target(cluster: dict[str, Any], user: dict[str, Any], file: Path, origin: str) -> Target:
+def _target(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, origin: str) -> Target:
     if cluster.get("proxy-url"):
         raise KubeconfigError(
             f"{origin} has proxy-url, which Skerry does not use: it must reach the API server directly (on an agent member: run the agent there)"
@@ -160,16 +221,18 @@ def _target(cluster: dict[str, Any], user: dict[str, Any], file: Path, origin: s
     _refuse_old_ways(user, origin)
     scheme, host, port, prefix = _server(str(cluster.get("server") or ""), origin)
     tls = Tls(
-        ca=_material(cluster, "certificate-authority", file, origin),
+        ca=_material(cluster, "certificate-authority", files, origin),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         server_name=str(cluster.get("tls-server-name") or ""),
-        certificate=_material(user, "client-certificate", file, origin),
-        key=_material(user, "client-key", file, origin),
+        certificate=_material(user, "client-certificate", files, origin),
+        key=_material(user, "client-key", files, origin),
     )
     if bool(tls.certificate) != bool(tls.key):
         raise KubeconfigError(f"{origin} has a client certificate without its key, or a key without its certificate")
-    exec_spec = _exec(user["exec"], file, origin) if isinstance(user.get("exec"), dict) else None
+    exec_spec = _exec(user["exec"], files, origin) if isinstance(user.get("exec"), dict) else None
     token_file = str(user.get("tokenFile") or "")
+    if token_file and files is None:
+        raise _names_a_file("tokenFile", origin)
     target = Target(
         scheme=scheme,
         host=host,
@@ -177,7 +240,7 @@ def _target(cluster: dict[str, Any], user: dict[str, Any], file: Path, origin: s
         prefix=prefix,
         tls=tls,
         token="" if token_file else str(user.get("token") or ""),
-        token_file=str(file.parent / Path(token_file).expanduser()) if token_file else "",
+        token_file=str(files.path(token_file)) if token_file and files is not None else "",
         exec=exec_spec,
         origin=origin,
     )
@@ -211,7 +274,7 @@ def _server(server: str, origin: str) -> tuple[str, str, int, str]:
     return url.scheme, host, port or (443 if url.scheme == "https" else 80), url.path.rstrip("/")
 
 
-def _material(entry: dict[str, Any], key: str, file: Path, origin: str) -> bytes:
+def _material(entry: dict[str, Any], key: str, files: Files | None, origin: str) -> bytes:
     """PEM from `<key>-data` (base64, which wins as in client-go) or from the file `<key>`, relative to the kubeconfig."""
     if data := entry.get(f"{key}-data"):
         try:
@@ -219,12 +282,26 @@ def _material(entry: dict[str, Any], key: str, file: Path, origin: str) -> bytes
         except binascii.Error as e:
             raise KubeconfigError(f"{origin}: {key}-data is not base64") from e
     if path := entry.get(key):
-        return _read(file.parent / Path(str(path)).expanduser(), key)
+        if files is None:
+            raise _names_a_file(key, origin)
+        return _read(files.path(str(path)), key)
     return b""
 
 
-def _exec(spec: dict[str, Any], file: Path, origin: str) -> ExecSpec:
+def _names_a_file(key: str, origin: str) -> KubeconfigError:
+    return KubeconfigError(
+        f"{origin} names a file ({key}), which stays where it is: send its content "
+        "(kubectl config view --flatten --minify --raw)"
+    )
+
+
+def _exec(spec: dict[str, Any], files: Files | None, origin: str) -> ExecSpec:
     command = str(spec.get("command") or "")
+    if files is None:
+        raise KubeconfigError(
+            f"{origin} runs an exec plugin ({command!r}), which only works where it is installed: "
+            "use skerry cluster join --direct --create-service-account there"
+        )
     version = str(spec.get("apiVersion") or "")
     if version not in {"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"}:
         raise KubeconfigError(f"{origin}: exec plugin {command!r} speaks {version!r}; v1 and v1beta1 are understood")
@@ -234,7 +311,7 @@ def _exec(spec: dict[str, Any], file: Path, origin: str) -> ExecSpec:
         raise KubeconfigError(f"{origin}: exec plugin {command!r} needs a terminal, and there is none")
     pairs = [e for e in spec.get("env") or [] if isinstance(e, dict)]
     return ExecSpec(
-        command=str(file.parent / command) if os.sep in command else command,
+        command=str(files.path(command)) if os.sep in command else command,
         args=tuple(str(a) for a in spec.get("args") or []),
         env={str(e.get("name")): str(e.get("value") or "") for e in pairs},
         api_version=version,

@@ -19,7 +19,7 @@ from skerry.member.kubeconfig import KubeconfigError, Tls
 def context(tls: Tls, credential: Credential) -> ssl.SSLContext:
     """A client context that trusts `tls.ca` (or the system) and shows the credential's certificate if it has one.
 
-    Raises KubeconfigError when a certificate or key cannot be read.
+    Raises KubeconfigError when a certificate or key cannot be read; an encrypted key counts as such.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -51,8 +51,13 @@ def _show(made: ssl.SSLContext, credential: Credential) -> None:
         with os.fdopen(descriptor, "wb") as out:
             out.write(credential.certificate.rstrip() + b"\n" + credential.key)
         try:
-            made.load_cert_chain(file)
+            made.load_cert_chain(file, password=_no_password)
         except ssl.SSLError as e:
             raise KubeconfigError(
                 "the client certificate and its key cannot be loaded, or do not belong together"
             ) from e
+
+
+def _no_password() -> str:
+    """Without this OpenSSL asks on the terminal for the password of an encrypted key, and the process stands still."""
+    return ""
