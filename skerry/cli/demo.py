@@ -124,7 +124,7 @@ def _control_planes(directory: Path, executables: Mapping[str, Path], shown: Pro
                 raise Failure(
                     f"demo member {one.name} is not ready after {READY_S:g} s: {reason}", TIMED_OUT, tail=text
                 )
-            shown.show(f"demo member {one.name}: {reason}")
+            shown.show(f"demo member {one.name}: its API server is starting")
             time.sleep(POLL_S)
     return [Member(name=one.name, kubeconfig=one.kubeconfig) for one in prepared]
 
