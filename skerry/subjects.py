@@ -68,7 +68,7 @@ def heartbeat(name: str) -> str:
 
 
 def member_of(subject: str) -> str:
-    """The member named in an `up.<m>.…`, `down.<m>.…` or `renew.<m>` subject."""
+    """The member named in a subject of which it is the second token: `up.<m>.…`, `renew.<m>`, `probe.<m>` and so on."""
     return subject.split(".", 2)[1]
 
 
@@ -134,8 +134,22 @@ def write(service: str, plural: str, verb: str) -> str:
     return endpoint(service, f"{token(plural)}.{token(verb)}")
 
 
+CONNECTIONS = "direct.*.connect"
+"""A proxy asks the registry how to reach a direct member; the answer is sealed to the proxy's certified key."""
+PROBES = "probe.*"
+"""The registry's prober tells proxies that a direct member answered, as a Heartbeat: for the cells of its row."""
 CERTIFY = "registry.proxies.certify"
 """A proxy asks the registry to sign its assertion key."""
+
+
+def connection(name: str) -> str:
+    """How a direct member is reached: see CONNECTIONS."""
+    return f"direct.{member(name)}.connect"
+
+
+def probe(name: str) -> str:
+    """That a direct member answered: see PROBES."""
+    return f"probe.{member(name)}"
 
 
 def event(domain: str, name: str, verb: str) -> str:

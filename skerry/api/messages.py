@@ -166,6 +166,20 @@ class CertifyAnswer(Message, frozen=True, kw_only=True):
     expires: int
 
 
+class ConnectRequest(Message, frozen=True, kw_only=True):
+    """A proxy asks how to reach a direct member: `direct.<m>.connect`."""
+
+    record: str
+    """What certifies the proxy's key (CertifyAnswer): the answer is sealed to that key."""
+
+
+class ConnectAnswer(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """The connection, sealed: only the process that holds the certified key can open it."""
+
+    sealed: bytes
+    """A NaCl sealed box around msgspec's JSON of `skerry.member.kubeconfig.Connection`."""
+
+
 class Claims(Message, frozen=True, kw_only=True, array_like=True):
     """The claims of an assertion: what a proxy vouches for towards one member."""
 

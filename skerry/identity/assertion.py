@@ -55,6 +55,20 @@ def make_record(root_key: KeyPair, proxy: str, proxy_public: str, exp: int) -> s
     return base64.urlsafe_b64encode(_encode(_Signed(record, root_key.sign(record)))).decode()
 
 
+def check_record(root: str, record: str, now: float) -> Record:
+    """The record of a proxy's key as `make_record` wrote it. Unauthorized if `root` did not sign it, or it has ended."""
+    try:
+        signed = msgspec.msgpack.decode(base64.urlsafe_b64decode(record), type=_Signed)
+        found = msgspec.msgpack.decode(signed.record, type=Record)
+    except (msgspec.DecodeError, ValueError) as e:
+        raise Unauthorized("the proxy's record is garbled") from e
+    if not nkey.verify(root, signed.record, signed.record_signature):
+        raise Unauthorized("the proxy's record was not signed by this host's registry")
+    if found.exp <= now:
+        raise Unauthorized("the proxy's record has ended: it must be certified again")
+    return found
+
+
 class Signer:
     """One proxy process's side: `record` as the registry answered it. Not expired: the caller renews the record."""
 

@@ -43,6 +43,16 @@ class KeyPair:
         """64 bytes of signature over `data`."""
         return self._key.sign(data).signature
 
+    def unseal(self, data: bytes) -> bytes:
+        """What somebody sealed to this key with `seal`. BadRequest if it was for another key, or changed."""
+        from nacl.exceptions import CryptoError
+        from nacl.public import SealedBox
+
+        try:
+            return bytes(SealedBox(self._key.to_curve25519_private_key()).decrypt(data))
+        except (CryptoError, ValueError, TypeError) as e:
+            raise BadRequest("what was sealed was for another key, or was changed on the way") from e
+
     def __repr__(self) -> str:
         return f"KeyPair({self.public})"
 
@@ -71,6 +81,23 @@ def verify(public: str, data: bytes, signature: bytes) -> bool:
     except BadSignatureError:
         return False
     return True
+
+
+def seal(public: str, data: bytes) -> bytes:
+    """`data` so that only the holder of the key `public` can read it. BadRequest if `public` is no key.
+
+    A NaCl sealed box to the curve25519 form of the Ed25519 key.
+    """
+    from nacl.exceptions import CryptoError
+    from nacl.public import SealedBox
+
+    raw = raw_public(public)
+    if raw is None:
+        raise BadRequest("the key is not an nkey")
+    try:
+        return bytes(SealedBox(VerifyKey(raw).to_curve25519_public_key()).encrypt(data))
+    except (CryptoError, RuntimeError) as e:
+        raise BadRequest("nothing can be sealed to this key") from e
 
 
 def kind_of(public: str) -> Kind | None:

@@ -33,16 +33,17 @@ _SUBSCRIBE = {
         "up.*.sync",
         subjects.JOINS,
         subjects.RENEWALS,
+        subjects.CONNECTIONS,
         subjects.CONNECTS,
         subjects.DISCONNECTS,
     ),
     "tenancy": (),
-    "proxy": ("up.*.s.>", "up.*.hb"),
+    "proxy": ("up.*.s.>", "up.*.hb", subjects.PROBES),
 }
 _PUBLISH = {
-    "registry": ("down.*.desired.>",),
+    "registry": ("down.*.desired.>", subjects.PROBES),
     "tenancy": (),
-    "proxy": ("down.*.open.*", "down.*.a.>"),
+    "proxy": ("down.*.open.*", "down.*.a.>", subjects.CONNECTIONS),
 }
 
 

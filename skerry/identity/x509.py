@@ -130,3 +130,11 @@ def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pai
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return Pair(certificate=certificate.public_bytes(serialization.Encoding.PEM), key=private)
+
+
+def not_after(pem: bytes) -> float | None:
+    """When the first certificate in `pem` ends, seconds since the epoch; None if it cannot be read."""
+    try:
+        return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
+    except ValueError:
+        return None

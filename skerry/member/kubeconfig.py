@@ -82,6 +82,16 @@ class Target(Struct, frozen=True, kw_only=True):
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
 
+class Connection(Struct, frozen=True, kw_only=True):
+    """How the host reaches a direct member: stored encrypted, and sent sealed to proxies."""
+
+    cluster: str
+    """uid of the Cluster object."""
+    revision: int
+    """Counts credentials: 1 at joining, one more at each rotation."""
+    target: Target
+
+
 def load(path: str, context: str = "") -> Target:
     """The target of `context` (default: current-context) in the kubeconfig file `path`. Raises KubeconfigError."""
     if os.pathsep in path:
