@@ -88,6 +88,36 @@ def _reason(kind: str) -> Callable[[Document], str]:
     return cell
 
 
+EVERY_VERB = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+def _count(*names: str) -> Callable[[Document], Any]:
+    found = _path(*names)
+    return lambda document: len(found(document) or ())
+
+
+def _clusters(document: Document) -> str:
+    """Names, or the selector as kubectl writes selectors; `*` is every cluster."""
+    selection = document.get("spec", {}).get("clusters") or {}
+    if "selector" not in selection:
+        return ",".join(selection.get("names") or ())
+    selector = selection["selector"] or {}
+    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for each in selector.get("matchExpressions") or ():
+        values = ",".join(each.get("values") or ())
+        terms.append(f"{each.get('key')} {each.get('operator')} {values}".strip())
+    return ",".join(terms) or "*"
+
+
+def _subjects(document: Document) -> str:
+    return ",".join(f"{each.get('kind')}:{each.get('name')}" for each in document.get("spec", {}).get("subjects") or ())
+
+
+def _role(document: Document) -> str:
+    spec = document.get("spec", {})
+    return str(spec.get("role") or ",".join(spec.get("groups") or ()))
+
+
 _NAME = Column(name="Name", cell=_path("metadata", "name"), format="name", description="Name of the object.")
 _AGE = Column(name="Age", cell=_path("metadata", "creationTimestamp"), type="date", description="Time since creation.")
 
@@ -100,7 +130,7 @@ CLUSTER = Kind(
     short_names=("cl",),
     owner="registry",
     type=v1alpha1.Cluster,
-    verbs=("delete", "get", "list", "watch"),
+    verbs=("delete", "get", "list", "patch", "update", "watch"),
     columns=(
         _NAME,
         Column(name="Role", cell=_path("spec", "role"), description="host or member."),
@@ -153,4 +183,44 @@ CREDENTIAL = Kind(
     ),
 )
 
-KINDS: tuple[Kind, ...] = (CLUSTER, JOIN_TOKEN, CREDENTIAL)
+WORKSPACE = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Workspace",
+    plural="workspaces",
+    singular="workspace",
+    short_names=("ws",),
+    owner="tenancy",
+    type=v1alpha1.Workspace,
+    verbs=EVERY_VERB,
+    columns=(
+        _NAME,
+        Column(name="Display Name", cell=_path("spec", "displayName"), description="Its name for people."),
+        Column(name="Members", cell=_count("spec", "members"), type="integer", description="How many belong to it."),
+        Column(name="Clusters", cell=_clusters, description="Clusters that it may use."),
+        _AGE,
+    ),
+)
+ACCESS_GRANT = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="AccessGrant",
+    plural="accessgrants",
+    singular="accessgrant",
+    short_names=("grant",),
+    owner="tenancy",
+    type=v1alpha1.AccessGrant,
+    verbs=EVERY_VERB,
+    columns=(
+        _NAME,
+        Column(name="Subjects", cell=_subjects, description="Whom it is for."),
+        Column(name="Role", cell=_role, description="What they may do."),
+        Column(name="Clusters", cell=_clusters, description="Where it holds."),
+        Column(name="Enforced", cell=_condition("Enforced"), description="Whether it has an effect."),
+        Column(name="Expires", cell=_path("spec", "expires"), description="After this it holds no more."),
+        _AGE,
+        Column(name="Message", cell=_reason("Enforced"), priority=1, description="Why it has no effect."),
+    ),
+)
+
+KINDS: tuple[Kind, ...] = (CLUSTER, JOIN_TOKEN, CREDENTIAL, WORKSPACE, ACCESS_GRANT)

@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from skerry.api.meta import Condition, ObjectMeta, Struct
+from skerry.api.structural import list_map, list_set, one_of
 
 GROUP = "skerry.dev"
 VERSION = "v1alpha1"
@@ -33,17 +34,24 @@ class Connection(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """How the host reaches the cluster."""
 
     mode: Annotated[
-        str, described("agent: its agent dials out to the host; direct: the host dials its API server; none.")
+        str,
+        one_of(
+            "agent: its agent dials out to the host; direct: the host dials its API server; none.",
+            "agent",
+            "direct",
+            "none",
+        ),
     ]
 
 
 class ClusterSpec(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What is wanted of a cluster."""
 
-    role: Annotated[str, described("host or member. There is exactly one host.")] = "member"
+    role: Annotated[str, one_of("host or member. There is exactly one host.", "host", "member")] = "member"
     connection: Annotated[Connection, described("How the host reaches the cluster.")]
     provider: Annotated[str | UnsetType, described("Who runs it, for people and selectors, for example eks.")] = UNSET
     region: Annotated[str | UnsetType, described("Where it runs, for people and selectors.")] = UNSET
+    paused: Annotated[bool | UnsetType, described("Nothing is reconciled on it while this is true.")] = UNSET
 
 
 class AgentStatus(Struct, frozen=True, kw_only=True):
@@ -57,12 +65,13 @@ class CredentialsStatus(Struct, frozen=True, kw_only=True):
     """The life of the credentials that the connection uses."""
 
     expires: Annotated[str | UnsetType, described("When they end unless they are renewed.")] = UNSET
+    revision: Annotated[int, described("Of a direct member: counts the credentials that the host was given.")] = 0
 
 
 class ClusterStatus(Struct, frozen=True, kw_only=True):
     """What is observed of a cluster."""
 
-    conditions: Annotated[list[Condition], described("Joined, Ready and their reasons.")] = []
+    conditions: Annotated[list[Condition], list_map("Joined, Ready and their reasons.", "type")] = []
     kubernetes_version: Annotated[str, described("The member API server's gitVersion.")] = ""
     uid: Annotated[str, described("UID of its kube-system namespace: the identity of the physical cluster.")] = ""
     nodes: Annotated[int | UnsetType, described("Number of nodes, if the agent may count them.")] = UNSET
@@ -135,3 +144,112 @@ class Credential(Struct, frozen=True, kw_only=True, omit_defaults=False):
     metadata: ObjectMeta
     spec: Annotated[CredentialSpec, described("Whom the token speaks for.")]
     status: Annotated[CredentialStatus, described("The life of the token.")] = CredentialStatus()
+
+
+class LabelRequirement(Struct, frozen=True, kw_only=True):
+    """One requirement on a label."""
+
+    key: Annotated[str, described("The label's key.")]
+    operator: Annotated[
+        str, one_of("How the value relates to values.", "In", "NotIn", "Exists", "DoesNotExist")
+    ]
+    values: Annotated[list[str], described("For In and NotIn; empty for the others.")] = []
+
+
+class LabelSelector(Struct, frozen=True, kw_only=True):
+    """What objects' labels must be; all requirements hold."""
+
+    match_labels: Annotated[dict[str, str], described("Labels with exactly these values.")] = {}
+    match_expressions: Annotated[list[LabelRequirement], described("Further requirements.")] = []
+
+
+class ClusterSelection(Struct, frozen=True, kw_only=True):
+    """Which clusters: exactly one of names and selector."""
+
+    names: Annotated[list[str], list_set("These clusters, whether they have joined already or not.")] = []
+    selector: Annotated[
+        LabelSelector | UnsetType, described("All clusters with such labels, now and later; {} is every cluster.")
+    ] = UNSET
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """Whom a grant is for."""
+
+    kind: Annotated[str, one_of("What the name is.", "User", "Group", "ServiceAccount")]
+    name: Annotated[
+        str, described("The name, without the prefix skerry: that members see; namespace:name for a ServiceAccount.")
+    ]
+
+
+class AccessGrantSpec(Struct, frozen=True, kw_only=True):
+    """Who may do what, where, and until when. One of role and groups."""
+
+    subjects: Annotated[list[Subject], described("Whom it is for. The list is owned as a whole.")]
+    clusters: Annotated[ClusterSelection, described("Where it holds.")]
+    role: Annotated[
+        str | UnsetType, one_of("What they may do there.", "view", "edit", "admin", "cluster-admin")
+    ] = UNSET
+    groups: Annotated[
+        list[str], list_set("Instead of a role: groups that the members' own RBAC knows, under the prefix skerry:.")
+    ] = []
+    namespaces: Annotated[list[str], list_set("Only in these namespaces; empty is the whole cluster.")] = []
+    expires: Annotated[str | UnsetType, described("After this time (RFC 3339) it holds no more.")] = UNSET
+
+
+class AccessGrantStatus(Struct, frozen=True, kw_only=True):
+    """What became of a grant."""
+
+    conditions: Annotated[list[Condition], list_map("Enforced, and why not.", "type")] = []
+
+
+class AccessGrant(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Permission for users, groups or service accounts on some clusters."""
+
+    api_version: str = API_VERSION
+    kind: str = "AccessGrant"
+    metadata: ObjectMeta
+    spec: Annotated[AccessGrantSpec, described("Who may do what, where, and until when.")]
+    status: Annotated[AccessGrantStatus, described("What became of it.")] = AccessGrantStatus()
+
+
+class WorkspaceMember(Struct, frozen=True, kw_only=True):
+    """Somebody who belongs to a workspace."""
+
+    kind: Annotated[str, one_of("What the name is.", "User", "Group", "ServiceAccount")]
+    name: Annotated[str, described("The name; namespace:name for a ServiceAccount.")]
+    role: Annotated[str, one_of("What they may do in its namespaces.", "view", "edit", "admin")] = "view"
+
+
+class WorkspaceNamespace(Struct, frozen=True, kw_only=True):
+    """A namespace of a member cluster."""
+
+    cluster: Annotated[str, described("Name of the cluster.")]
+    name: Annotated[str, described("Name of the namespace.")]
+
+
+class WorkspaceSpec(Struct, frozen=True, kw_only=True):
+    """What belongs to a workspace."""
+
+    display_name: Annotated[str, described("Its name for people.")] = ""
+    members: Annotated[list[WorkspaceMember], list_map("Who belongs to it.", "kind", "name")] = []
+    clusters: Annotated[ClusterSelection | UnsetType, described("Clusters that it may use.")] = UNSET
+    namespaces: Annotated[list[WorkspaceNamespace], list_map("Namespaces that are its own.", "cluster", "name")] = []
+
+
+class WorkspaceStatus(Struct, frozen=True, kw_only=True):
+    """What is observed of a workspace."""
+
+    conditions: Annotated[list[Condition], list_map("Its state.", "type")] = []
+    namespaces: Annotated[
+        list[WorkspaceNamespace], list_map("Namespaces that exist and are its own.", "cluster", "name")
+    ] = []
+
+
+class Workspace(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """A tenant: people, the clusters that they use, and their namespaces there. Its name is a namespace of the host."""
+
+    api_version: str = API_VERSION
+    kind: str = "Workspace"
+    metadata: ObjectMeta
+    spec: Annotated[WorkspaceSpec, described("What belongs to it.")]
+    status: Annotated[WorkspaceStatus, described("What is observed of it.")] = WorkspaceStatus()

@@ -1,0 +1,36 @@
+"""CustomResourceDefinitions made from the declarations of the host's kinds, for a real API server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skerry.api.kinds import Kind
+from skerry.api.structural import structural
+
+
+def definition(kind: Kind) -> dict[str, Any]:
+    """The CustomResourceDefinition that behaves as the host API should behave for `kind`."""
+    version = {
+        "name": kind.version,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": structural(kind.type)},
+        "subresources": {"status": {}},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{kind.group}"},
+        "spec": {
+            "group": kind.group,
+            "names": {
+                "kind": kind.kind,
+                "plural": kind.plural,
+                "singular": kind.singular,
+                "shortNames": list(kind.short_names),
+                "categories": list(kind.categories),
+            },
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "versions": [version],
+        },
+    }
