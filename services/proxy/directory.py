@@ -36,6 +36,10 @@ class Member(NamedTuple):
     """RFC 3339, if the registry says that it is not ready; else empty."""
     message: str
     """Why it is not ready, for people."""
+    reason: str = ""
+    """The same as one word."""
+    revision: int = 0
+    """Of a direct member's credential."""
 
 
 class Directory:
@@ -56,6 +60,10 @@ class Directory:
     def member(self, name: str) -> Member | None:
         """The Cluster of that name, as this process knows it."""
         return self._members.get(name)
+
+    def direct_uids(self) -> frozenset[str]:
+        """The uids of the Cluster objects of direct members."""
+        return frozenset(member.uid for member in self._members.values() if member.connection == "direct")
 
     def uid(self, name: str) -> str:
         """The uid of a Cluster object; empty if there is none."""
@@ -100,4 +108,10 @@ def member_of(body: bytes) -> Member:
         document.spec.connection.mode,
         ready.last_transition_time if ready is not None and away else "",
         ready.message if ready is not None and away else "",
+        ready.reason if ready is not None and away else "",
+        _revision(document.status),
     )
+
+
+def _revision(status: v1alpha1.ClusterStatus) -> int:
+    return 0 if status.credentials is msgspec.UNSET else status.credentials.revision

@@ -13,10 +13,12 @@ from services.proxy.access import Record
 from services.proxy.agents import Presence
 from services.proxy.authn import Credential
 from services.proxy.decide import Allowed, Denied, MemberRequest, decide
+from services.proxy.direct import Direct
 from services.proxy.directory import Directory, Member
 from services.proxy.lanes import Lanes
 from services.proxy.metrics import Metrics
 from services.proxy.outgoing import impersonates, open_headers
+from services.proxy.reach import Reach
 from services.proxy.relay import Relay
 from services.proxy.sessions import Sessions
 from services.proxy.settings import Limits
@@ -45,6 +47,7 @@ class Members:
         presence: Presence,
         voucher: Voucher,
         lanes: Lanes,
+        direct: Direct,
         metrics: Metrics,
     ) -> None:
         self._limits = limits
@@ -53,6 +56,7 @@ class Members:
         self._presence = presence
         self._voucher = voucher
         self._lanes = lanes
+        self._direct = direct
         self._metrics = metrics
 
     async def handle(self, exchange: Exchange, record: Record, credential: Credential, name: str, rest: bytes) -> None:
@@ -68,14 +72,20 @@ class Members:
         try:
             relay = Relay(exchange, session, self._limits, self._metrics)
             body, end = await relay.body()
-            assertion = self._voucher.assertion(member.name, allowed)
+            assertion, reach = await self._reach(member, allowed)
             request = _request(exchange, target, info, Content(assertion, body, end))
             record.class_, record.stream = request.class_, request.id
-            record.code = str(await relay.carry(self._lanes.dialer(), request, f"/clusters/{name}".encode()))
+            record.code = str(await relay.carry(reach, request, f"/clusters/{name}".encode()))
         except AgentAway as error:
             raise self._away(member) from error
         finally:
             self._sessions.leave(session)
+
+    async def _reach(self, member: Member, allowed: Allowed) -> tuple[bytes, Reach]:
+        """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
+        if member.connection == "direct":
+            return b"", await self._direct.reach(member, allowed)
+        return self._voucher.assertion(member.name, allowed), self._lanes.dialer()
 
     async def _find(self, name: str) -> Member:
         member = await self._directory.find(name)

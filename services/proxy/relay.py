@@ -1,4 +1,4 @@
-"""One request, carried: a client's exchange on one side, a stream of the tunnel on the other.
+"""One request, carried: a client's exchange on one side; a stream of the tunnel, or a direct member, on the other.
 
 What holds here: a failure before the response head is a real Status, never a close; a failure after it is a reset of
 the client's connection, never a clean end; credit goes back only after the client's socket took the bytes; a client
@@ -15,6 +15,7 @@ from typing import Any
 
 from services.proxy.metrics import Metrics
 from services.proxy.outgoing import response_head
+from services.proxy.reach import Carrier, Reach
 from services.proxy.sessions import Session
 from services.proxy.settings import Limits
 from skerry.errors import (
@@ -27,7 +28,7 @@ from skerry.errors import (
 )
 from skerry.http import ClientGone, Exchange, Raw
 from skerry.httpwire.head import BODILESS, MalformedHead
-from skerry.link import Answer, AnswerComplete, Dialer, OpenRequest, ResetCode, Stream, StreamReset
+from skerry.link import Answer, AnswerComplete, OpenRequest, ResetCode, StreamReset
 
 log = logging.getLogger("skerry.proxy")
 
@@ -67,13 +68,13 @@ class Relay:
             return await self._exchange.body(head.content_length), True
         return b"", False
 
-    async def carry(self, dialer: Dialer, request: OpenRequest, location: bytes) -> int:
+    async def carry(self, reach: Reach, request: OpenRequest, location: bytes) -> int:
         """Carry the request to `self`'s member and its answer back; the status that the client saw.
 
         `location` is the path prefix of the member, for redirects. StatusError if nothing was answered yet, Cut if
         the client's connection was aborted, ClientGone if it left.
         """
-        with await dialer.open(self._session.member, request) as stream:
+        with await reach.open(self._session.member, request) as stream:
             self._session.cut = lambda error: self._revoke(stream, error)
             if self._session.was_cut is not None:
                 raise self._session.was_cut
@@ -87,7 +88,7 @@ class Relay:
             finally:
                 await self._leave()
 
-    async def _answered(self, stream: Stream, request: OpenRequest, location: bytes) -> int:
+    async def _answered(self, stream: Carrier, request: OpenRequest, location: bytes) -> int:
         self._timer = asyncio.get_running_loop().call_later(WATCH_S, self._spawn_watch, stream)
         if not request.end and self._exchange.head.upgrade is None:
             self._spawn(self._upload(stream))
@@ -101,7 +102,7 @@ class Relay:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._beside.add(asyncio.create_task(work))
 
-    def _spawn_watch(self, stream: Stream) -> None:
+    def _spawn_watch(self, stream: Carrier) -> None:
         self._spawn(self._watch_client(stream))
 
     async def _leave(self) -> None:
@@ -113,12 +114,12 @@ class Relay:
             await asyncio.wait(self._beside)
             _noticed(*self._beside)
 
-    async def _watch_client(self, stream: Stream) -> None:
+    async def _watch_client(self, stream: Carrier) -> None:
         """A client that left wants no answer: without this watches leak on the member."""
         await self._exchange.gone.wait()
         stream.reset(ResetCode.CANCEL, "the client left")
 
-    async def _upload(self, stream: Stream) -> None:
+    async def _upload(self, stream: Carrier) -> None:
         try:
             while data := await self._exchange.read():
                 await stream.send(data)
@@ -137,14 +138,14 @@ class Relay:
             log.exception("an upload failed", extra={"stream": stream.request.id})
             stream.reset(ResetCode.CANCEL, "the host made an error")
 
-    def _revoke(self, stream: Stream, error: StatusError) -> None:
+    def _revoke(self, stream: Carrier, error: StatusError) -> None:
         stream.reset(ResetCode.REVOKED if error.code != 503 else ResetCode.GOAWAY, error.message)
         if self._exchange.started:
             self._exchange.abort()
 
     # The answer
 
-    async def _respond(self, stream: Stream, answer: Answer, location: bytes) -> int:
+    async def _respond(self, stream: Carrier, answer: Answer, location: bytes) -> int:
         head = response_head(answer, location)
         bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
         if answer.end and not bodiless and answer.length in (None, len(answer.body)):
@@ -157,7 +158,7 @@ class Relay:
         await self._exchange.finish()
         return answer.status
 
-    async def _pump(self, stream: Stream, answer: Answer) -> None:
+    async def _pump(self, stream: Carrier, answer: Answer) -> None:
         """The body: exactly as long as the head says, each piece written at once, credit after the socket took it."""
         total = len(answer.body)
         self._bounded(total, answer)
@@ -177,7 +178,7 @@ class Relay:
         if answer.length is not None and total > answer.length:
             raise StreamReset(ResetCode.UPSTREAM, f"the body has more bytes than the {answer.length} of its head")
 
-    async def _write(self, stream: Stream, data: bytes) -> None:
+    async def _write(self, stream: Carrier, data: bytes) -> None:
         if stream.request.long_running:
             await self._exchange.write(data)
             return
@@ -189,7 +190,7 @@ class Relay:
 
     # Upgrades
 
-    async def _after_upgrade(self, stream: Stream, answer: Answer) -> int:
+    async def _after_upgrade(self, stream: Carrier, answer: Answer) -> int:
         """101: raw from here. 400 and above: pass it on. Anything else is never forwarded (CVE-2018-1002105)."""
         if answer.status >= 400:
             return await self._respond(stream, answer, b"")
@@ -213,7 +214,7 @@ class Relay:
             raise Cut(str(error) or "the session reached its longest life") from error
         return 101
 
-    async def _both_ways(self, stream: Stream, raw: Raw, early: bytes) -> None:
+    async def _both_ways(self, stream: Carrier, raw: Raw, early: bytes) -> None:
         """Each direction ends by itself; over TLS an end is the end of both (see skerry/http/raw.py)."""
         up = asyncio.create_task(self._raw_up(stream, raw))
         down = asyncio.create_task(self._raw_down(stream, raw, early))
@@ -231,14 +232,14 @@ class Relay:
             await asyncio.wait((up, down))
             _noticed(up, down)
 
-    async def _raw_up(self, stream: Stream, raw: Raw) -> None:
+    async def _raw_up(self, stream: Carrier, raw: Raw) -> None:
         with contextlib.suppress(AnswerComplete):
             while data := await raw.read():
                 await stream.send(data)
                 self._metrics.sent.value += len(data)
             await stream.send_end()
 
-    async def _raw_down(self, stream: Stream, raw: Raw, early: bytes) -> None:
+    async def _raw_down(self, stream: Carrier, raw: Raw, early: bytes) -> None:
         if early:
             await raw.write(early)
         while data := await stream.receive():
@@ -249,7 +250,7 @@ class Relay:
 
     # Failures
 
-    def _unacceptable(self, stream: Stream, answer: Answer) -> StatusError:
+    def _unacceptable(self, stream: Carrier, answer: Answer) -> StatusError:
         stream.reset(ResetCode.CANCEL, "unacceptable status")
         return BadGateway(
             f"cluster {self._session.member}: its API server answered with status {answer.status}, which may not be "

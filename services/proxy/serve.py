@@ -14,6 +14,7 @@ import time
 from services.proxy.access import AccessLog
 from services.proxy.agents import Presence
 from services.proxy.authn import Authenticator
+from services.proxy.direct import Direct
 from services.proxy.directory import Directory
 from services.proxy.front import Front, Parts
 from services.proxy.hostapi import HostApi
@@ -60,6 +61,7 @@ class Proxy:
         self.presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
         self._voucher = Voucher(connected, self.id, time.time)
         self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s)
+        self._direct = Direct(connected, self._voucher, connections=settings.upstream_connections)
         self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)))
         self._access = AccessLog()
         self._no_store = ""
@@ -74,6 +76,7 @@ class Proxy:
             presence=self.presence,
             voucher=self._voucher,
             lanes=self._lanes,
+            direct=self._direct,
             metrics=self._metrics,
         )
         return Parts(
@@ -106,7 +109,8 @@ class Proxy:
     async def serve(self, runtime: Runtime) -> None:
         """Listen at once, be ready when everything is there, drain at the end."""
         runtime.grace_s = self._settings.grace_s + AFTER_GRACE_S
-        self._bus.subscribe(subjects.HEARTBEATS, lambda message: self.presence.heard(message.subject, message.data))
+        for subject in (subjects.HEARTBEATS, subjects.PROBES):
+            self._bus.subscribe(subject, lambda message: self.presence.heard(message.subject, message.data))
         for host, port in addresses(self._settings.listen):
             await self._server.start(host, port)
         log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})
@@ -122,6 +126,7 @@ class Proxy:
             await self._drain(runtime)
             for task in tasks:
                 task.cancel()
+        await self._direct.close()
         self._access.flush()
 
     async def _feed(self) -> None:
@@ -161,6 +166,7 @@ class Proxy:
                 continue
             cut = self.sessions.review(lambda name: self.directory.credential(name) is not None, self.directory.uid)
             self.presence.forget_unknown()
+            self._direct.forget(self.directory.direct_uids())
             if cut:
                 log.info("requests were cut", extra={"count": cut})
 

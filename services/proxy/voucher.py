@@ -51,6 +51,7 @@ class Voucher:
         self._now = now
         self._key = nkey.create(nkey.Kind.USER)
         self._signer: Signer | None = None
+        self._record = ""
         self._expires = 0.0
         self.reason = "the registry has not certified this proxy's key yet"
         """Why there is no valid record, for people; empty if there is one."""
@@ -65,6 +66,17 @@ class Voucher:
         if self._signer is None or not self.ready:
             raise ServiceUnavailable(f"this proxy cannot vouch for anybody: {self.reason}; nothing was sent")
         return self._signer.assertion(member, allowed.user, allowed.groups, dict(allowed.extra), self._now())
+
+    @property
+    def record(self) -> str:
+        """What certifies this process's key. ServiceUnavailable while there is no valid record."""
+        if not self.ready:
+            raise ServiceUnavailable(f"this proxy is not certified: {self.reason}; nothing was sent")
+        return self._record
+
+    def unseal(self, data: bytes) -> bytes:
+        """What was sealed to this process's key. BadRequest if it was not."""
+        return self._key.unseal(data)
 
     async def keep(self) -> None:
         """Get a record and renew it at two thirds of its life, for ever; ends only by being cancelled."""
@@ -90,5 +102,6 @@ class Voucher:
         except msgspec.DecodeError as error:
             raise ServiceUnavailable("the registry's answer about this proxy's key cannot be read") from error
         self._signer = Signer(self._proxy, self._key, answer.record)
+        self._record = answer.record
         self._expires = float(answer.expires)
         self.reason = ""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from skerry.errors import Unauthorized
 from skerry.member.upstream import Upstream
 
 
@@ -28,10 +29,13 @@ class Facts(NamedTuple):
 
 
 async def unready(upstream: Upstream) -> str:
-    """Why it is not ready, for people; empty if it is. BadGateway (unreachable, slow), CredentialError."""
+    """Why it is not ready, for people; empty if it is.
+
+    Unauthorized (it refuses the credential), BadGateway (unreachable, slow), CredentialError.
+    """
     answer = await upstream.call("GET", "/readyz")
     if answer.status == 401:
-        return f"{upstream.url} refuses {upstream.side.name}'s own credential ({upstream.origin})"
+        raise Unauthorized(f"{upstream.url} refuses {upstream.side.name}'s own credential ({upstream.origin})")
     if answer.status in {403, 404}:
         answer = await upstream.call("GET", "/version")
     return "" if answer.status == 200 else f"{upstream.url} is not ready: {answer.message()}"

@@ -84,6 +84,8 @@ class HostApi:
         authorize(asked)
         if target.kind is None:
             return await self._discover(exchange, target)
+        if forward.is_action(target, verb):
+            return await self._write(exchange, target, caller, query, verb)
         if target.subresource or verb not in target.kind.verbs:
             return await _refuse(exchange, target, target.kind)
         if verb == "watch":
@@ -161,6 +163,9 @@ class HostApi:
     async def _write(self, exchange: Exchange, target: Target, caller: Caller, query: Query, verb: str) -> int:
         body = await _body(exchange)
         content_type = (exchange.head.get(b"content-type") or b"").decode("latin-1")
+        if target.subresource:
+            answer = await forward.act(self._bus, target, caller, query, verb, content_type, body)
+            return await _answer(exchange, 201 if verb == "create" else 200, answer)
         if verb == "create":
             answer = await forward.create(self._bus, target, caller, query, content_type, body)
             return await _answer(exchange, 201, answer)

@@ -9,6 +9,7 @@ import msgspec
 
 from services.proxy.hostapi.request import Query, Target
 from skerry import subjects
+from skerry.api.connection import SUBRESOURCE
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
 from skerry.api.meta import Status, StatusDetails
@@ -39,6 +40,23 @@ async def create(bus: Bus, target: Target, caller: Caller, query: Query, content
     if not body.strip():
         raise BadRequest("the request has no body: send the object to create")
     return await _ask(bus, target, caller, "create", body, _options(query))
+
+
+ACTIONS = {("clusters", SUBRESOURCE): ("create", "update")}
+"""(plural, subresource) -> verbs of what is written below an object without being a part of it."""
+
+
+def is_action(target: Target, verb: str) -> bool:
+    """Whether this is a write to a subresource that the owning service answers by itself."""
+    return target.kind is not None and verb in ACTIONS.get((target.kind.plural, target.subresource), ())
+
+
+async def act(
+    bus: Bus, target: Target, caller: Caller, query: Query, verb: str, content_type: str, body: bytes
+) -> bytes:
+    """The owner's answer to a write to a subresource."""
+    _json_only(content_type)
+    return await _ask(bus, target, caller, f"{target.subresource}-{verb}", body, _options(query))
 
 
 async def delete(bus: Bus, target: Target, caller: Caller, query: Query, content_type: str, body: bytes) -> bytes:

@@ -1,0 +1,286 @@
+"""Direct members: the host itself is the client of their API servers.
+
+How to reach one is asked of the registry, which seals its answer to this process's certified key; it is kept in memory
+only, and asked anew when the Cluster says that there is a newer credential. What an agent does to a request is done
+here by the same code (skerry/member): strip, impersonate, the one renewed credential, honest errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import msgspec
+
+from services.proxy.decide import Allowed
+from services.proxy.directory import Member
+from services.proxy.voucher import Requests
+from skerry import subjects
+from skerry.api.messages import Claims, ConnectAnswer, ConnectRequest
+from skerry.errors import InternalError, ServiceUnavailable, SkerryError, StatusError
+from skerry.http.errors import HttpError
+from skerry.http.response import Response
+from skerry.link import Answer, OpenRequest, ResetCode, StreamReset
+from skerry.member.credentials import source
+from skerry.member.execute import Executor, begun
+from skerry.member.kubeconfig import Connection
+from skerry.member.side import HOST
+from skerry.member.upstream import Upstream
+
+log = logging.getLogger("skerry.proxy")
+
+ASK_S = 5.0
+WRONG_CLUSTER = "WrongCluster"
+"""Reason of the condition Ready when another cluster answers at a member's address: nothing may be sent there."""
+_connection = msgspec.json.Decoder(Connection).decode
+_answer = msgspec.json.Decoder(ConnectAnswer).decode
+
+
+class Keyholder(Protocol):
+    """The proxy's certified key: see services/proxy/voucher.py."""
+
+    @property
+    def record(self) -> str: ...
+    def unseal(self, data: bytes) -> bytes: ...
+
+
+class Way:
+    """One API server with one credential. Retired when there is a newer one: it ends with its last request."""
+
+    def __init__(self, connection: Connection, upstream: Upstream, ended: Callable[[Way], None]) -> None:
+        self.connection, self.upstream = connection, upstream
+        self.executor = Executor(upstream)
+        self.carried = 0
+        self.retired = False
+        self._ended = ended
+
+    def leave(self) -> None:
+        """One request is done."""
+        self.carried -= 1
+        self._look()
+
+    def retire(self) -> None:
+        """Carry nothing new."""
+        self.retired = True
+        self._look()
+
+    def _look(self) -> None:
+        if self.retired and not self.carried:
+            self._ended(self)
+
+
+class Direct:
+    """The ways to all direct members, by the uid of their Cluster objects."""
+
+    def __init__(self, bus: Requests, keyholder: Keyholder, *, connections: int) -> None:
+        self._bus, self._keyholder, self._connections = bus, keyholder, connections
+        self._ways: dict[str, Way] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def reach(self, member: Member, allowed: Allowed) -> DirectReach:
+        """The way for one request as `allowed` says. ServiceUnavailable: nothing was sent."""
+        if member.reason == WRONG_CLUSTER:
+            raise ServiceUnavailable(f"cluster {member.name}: {member.message}; nothing was sent")
+        way = self._ways.get(member.uid)
+        if way is None or way.connection.revision < member.revision:
+            way = await self._current(member)
+        return DirectReach(way, _claims(member.name, allowed))
+
+    async def _current(self, member: Member) -> Way:
+        """The newest way, asked for once however many requests wait. A way that is known beats none."""
+        async with self._asking.setdefault(member.uid, asyncio.Lock()):
+            way = self._ways.get(member.uid)
+            if way is not None and way.connection.revision >= member.revision:
+                return way
+            try:
+                connection = await self._ask(member)
+            except StatusError as error:
+                if way is None:
+                    raise
+                log.warning("a newer credential is not known", extra={"cluster": member.name, "error": error.message})
+                return way
+            return self._replaced(way, connection)
+
+    def _replaced(self, old: Way | None, connection: Connection) -> Way:
+        target = connection.target
+        upstream = Upstream(target, source(target), connections=self._connections, side=HOST)
+        self._ways[connection.cluster] = made = Way(connection, upstream, self._close)
+        if old is not None:
+            old.retire()
+        return made
+
+    async def _ask(self, member: Member) -> Connection:
+        ask = ConnectRequest(record=self._keyholder.record)
+        try:
+            reply = await self._bus.request(subjects.connection(member.name), msgspec.json.encode(ask), timeout_s=ASK_S)
+            connection = _connection(self._keyholder.unseal(_answer(reply.data).sealed))
+        except (msgspec.DecodeError, SkerryError) as error:
+            why = error.message if isinstance(error, StatusError) else "its answer cannot be read"
+            raise ServiceUnavailable(
+                f"cluster {member.name}: this host's registry does not say how to reach it ({why}); nothing was sent"
+            ) from error
+        if connection.cluster != member.uid:
+            raise ServiceUnavailable(f"cluster {member.name} was removed or has just joined anew; nothing was sent")
+        return connection
+
+    def forget(self, uids: frozenset[str]) -> None:
+        """Drop the ways to Clusters that are not among `uids` any more."""
+        for uid in [uid for uid in self._ways if uid not in uids]:
+            self._ways.pop(uid).retire()
+            self._asking.pop(uid, None)
+
+    def _close(self, way: Way) -> None:
+        task = asyncio.get_running_loop().create_task(way.upstream.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self.forget(frozenset())
+        await asyncio.gather(*self._closing)
+
+
+def _claims(member: str, allowed: Allowed) -> Claims:
+    """What an assertion would say, without a signature: it does not leave this process."""
+    return Claims(
+        member=member, user=allowed.user, groups=allowed.groups, extra=dict(allowed.extra), proxy="", iat=0, exp=0
+    )
+
+
+class DirectReach:
+    """Opens requests of one identity to one direct member."""
+
+    def __init__(self, way: Way, claims: Claims) -> None:
+        self._way, self._claims = way, claims
+
+    async def open(self, member: str, request: OpenRequest) -> DirectCarrier:
+        """A request to `member`; it is sent when its response is asked for."""
+        return DirectCarrier(self._way, self._claims, request)
+
+
+class DirectCarrier:
+    """One request to a direct member, with the methods of a stream of the tunnel.
+
+    Credit is the socket's own: a body is read from the API server only after the client's socket took what came before,
+    and from the client only after the API server's did.
+    """
+
+    def __init__(self, way: Way, claims: Claims, request: OpenRequest) -> None:
+        self.request = request
+        self._way, self._claims = way, claims
+        self._asking: asyncio.Task[tuple[Response, Answer]] | None = None
+        self._response: Response | None = None
+        self._parts: asyncio.Queue[bytes] = asyncio.Queue(1)
+        self._error: StreamReset | None = None
+        self._closed = False
+        way.carried += 1
+
+    def __enter__(self) -> DirectCarrier:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def response(self) -> Answer:
+        """The head. StatusError for what went wrong before it, StreamReset after `reset`."""
+        self._check()
+        self._asking = asyncio.get_running_loop().create_task(self._ask())
+        try:
+            self._response, answer = await self._asking
+        except asyncio.CancelledError:
+            if not _cancelled():
+                self._check()
+            raise
+        self._check()
+        return answer
+
+    async def _ask(self) -> tuple[Response, Answer]:
+        response = await self._way.executor.execute(self.request, self._claims, self._body)
+        try:
+            return response, await begun(self.request, response)
+        except BaseException:
+            _cut(response)
+            raise
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        if self.request.body:
+            yield self.request.body
+        while data := await self._parts.get():
+            yield data
+
+    async def send(self, data: bytes) -> None:
+        """Send body, or after 101 raw bytes; what the API server does to them is told by the other direction."""
+        self._check()
+        raw = self._response.raw if self._response is not None else None
+        if raw is None:
+            await self._parts.put(data)
+            return
+        with contextlib.suppress(HttpError):
+            await raw.write(data)
+
+    async def send_end(self) -> None:
+        """Nothing more follows."""
+        raw = self._response.raw if self._response is not None else None
+        if raw is None:
+            await self._parts.put(b"")
+            return
+        with contextlib.suppress(HttpError):
+            await raw.write_eof()
+
+    async def receive(self) -> bytes:
+        """The next bytes; b"" at the true end. StreamReset."""
+        self._check()
+        if self._response is None:
+            raise InternalError("a body was asked for before its head")
+        raw = self._response.raw
+        try:
+            data = await (self._response.read() if raw is None else raw.read())
+        except HttpError as error:
+            self._check()
+            raise StreamReset(ResetCode.UPSTREAM, f"the member's API server broke the answer: {error}") from error
+        self._check()
+        return data
+
+    def consumed(self, n: int) -> None:
+        """Nothing to do: see above."""
+
+    def reset(self, code: ResetCode, message: str = "") -> None:
+        """Abort both directions; no-op after the first time."""
+        if self._error is None and not self._closed:
+            self._error = StreamReset(code, message, local=True)
+            self._abort()
+
+    def close(self) -> None:
+        """Free everything; an answer that was not read as a whole costs its connection. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._abort()
+            self._way.leave()
+
+    def _abort(self) -> None:
+        if self._asking is not None and not self._asking.done():
+            self._asking.cancel()
+        if self._response is not None:
+            _cut(self._response)
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def _cancelled() -> bool:
+    """Whether this task itself is being cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _cut(response: Response) -> None:
+    """Synchronous release: a raw stream that ended our direction lingers by itself, a whole answer is in the pool."""
+    if response.raw is None:
+        response.abort()
+    elif not response.raw.eof_written:
+        response.raw.abort()
