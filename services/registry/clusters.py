@@ -15,7 +15,7 @@ Document = dict[str, Any]
 HOST = "host"
 """Name of the one Cluster with the role host."""
 FINALIZER = "skerry.dev/account"
-"""Holds a member's Cluster until its account on the bus is evicted."""
+"""Holds a member's Cluster until its account on the bus is evicted, or its credential is destroyed."""
 _YEAR_3000 = 32_503_680_000
 HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
@@ -64,8 +64,13 @@ def uid_of(document: Document) -> str:
 
 
 def is_member(document: Document) -> bool:
-    """Whether a Cluster is reached through an agent."""
+    """Whether a Cluster is a member, not the host itself."""
     return str(document.get("spec", {}).get("role")) == "member"
+
+
+def has_agent(document: Document) -> bool:
+    """Whether a Cluster is reached through an agent."""
+    return bool(document.get("spec", {}).get("connection", {}).get("mode") == "agent")
 
 
 def is_leaving(document: Document) -> bool:
@@ -84,7 +89,7 @@ def ready_of(document: Document) -> Verdict:
 def observed(document: Document, member: Member, verdict: Verdict, now: Now) -> Document:
     """`document` with the status that follows from a verdict and the heartbeats; facts of the past stay."""
     status = dict(document.get("status", {}))
-    status["conditions"] = _with_condition(status.get("conditions", []), condition("Ready", verdict, now))
+    status["conditions"] = with_condition(status.get("conditions", []), condition("Ready", verdict, now))
     live = alive(member, now) if verdict.status == "True" or verdict.reason == "APIServerUnreachable" else []
     for agent in live[:1]:
         status |= _facts(agent.beat)
@@ -113,7 +118,7 @@ def _builtins(ceiling: Ceiling) -> Document:
     return found
 
 
-def _with_condition(conditions: list[Document], new: Document) -> list[Document]:
+def with_condition(conditions: list[Document], new: Document) -> list[Document]:
     """`conditions` with `new` in place; the transition time moves with the status alone."""
     kept = []
     for old in conditions:

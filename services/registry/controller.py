@@ -71,10 +71,10 @@ class Controller:
 
     def _know(self, item: Item) -> None:
         document = item.document()
-        if not clusters.is_member(document):
-            return
-        if clusters.is_leaving(document):
+        if clusters.is_member(document) and clusters.is_leaving(document):
             self.changed({item.name})
+        if not clusters.has_agent(document):
+            return
         stored = clusters.ready_of(document)
         fallback = stored if stored.status == "False" else RESTARTED
         if stored == JOINED:
@@ -192,6 +192,7 @@ class Controller:
             )
             await registry.resolver.push(tombstone)
             await registry.secrets.drop(name, object_uid)
+        await registry.secrets.drop_connection(object_uid)
         claim, revision = await registry.secrets.claimed(uid)
         again = await registry.cluster(name)
         if again is None or again["metadata"]["uid"] != object_uid:

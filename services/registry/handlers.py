@@ -40,8 +40,6 @@ log = logging.getLogger("skerry.registry")
 
 RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
-HALF_MADE_S = 30.0
-"""A join that was interrupted keeps its physical cluster for its own name for so long."""
 LARGEST_BEAT = 16 * 1024
 """Bytes: the last heartbeat of every agent is kept in memory."""
 AFTERLIFE_S = 300
@@ -95,7 +93,7 @@ class Handlers:
         secret = await self._secret_of(request.name, existing)
         agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
         joining.check_cluster(request, existing, agents, replica=replica)
-        joining.check_uid(request, await self._owner(request.cluster_uid, now))
+        joining.check_uid(request, await self._registry.owner(request.cluster_uid, now))
         await registry.tokens.modify(token_name, lambda found: self._bind(found, request, token_uid, now))
         cluster = await self._claim(request, now)
         secret = await registry.secrets.change(
@@ -120,16 +118,6 @@ class Handlers:
         if secret is None or existing is None or secret.cluster != existing["metadata"]["uid"]:
             return None
         return secret
-
-    async def _owner(self, cluster_uid: str, now: Now) -> str:
-        """Who has joined with this physical cluster; a claim whose join never came to a Cluster becomes void."""
-        claim, revision = await self._registry.secrets.claimed(cluster_uid)
-        if claim is None:
-            return ""
-        if claim.at + HALF_MADE_S < now.wall and await self._registry.cluster(claim.name) is None:
-            await self._registry.secrets.unclaim(cluster_uid, revision)
-            return ""
-        return claim.name
 
     def _bind(self, token: Document, request: JoinRequest, uid: str, now: Now) -> Document | None:
         joining.check_token(token, uid, request, now.wall)

@@ -142,6 +142,11 @@ def check_cluster(request: JoinRequest, existing: Document | None, agents: froze
         return
     if clusters.is_leaving(existing):
         raise Conflict(f"cluster {name!r} is being removed: try again in a moment")
+    if not clusters.has_agent(existing):
+        raise Conflict(
+            f"cluster {name!r} has joined already, directly, without an agent: to change that, remove it first: "
+            f"skerry cluster remove {name}"
+        )
     uid = clusters.uid_of(existing)
     if uid != request.cluster_uid:
         raise Conflict(

@@ -1,4 +1,5 @@
-"""The bucket `secrets`: accounts of members and the keys of their agents, encrypted, readable by the registry alone.
+"""The bucket `secrets`: accounts of members and keys of their agents, and the credentials of direct members, encrypted,
+readable by the registry alone.
 
 Values are NaCl SecretBoxes under a key from a file, so that a copy of the store (a backup, a stolen disk of the bus) is
 not a copy of the federation's keys. The bucket's key is inside the box: a value cannot be moved to another member.
@@ -20,6 +21,7 @@ from nacl.utils import random
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, Conflict, InternalError, NotFound
 from skerry.identity.files import write_private
+from skerry.member.kubeconfig import Connection, Target
 
 BUCKET = "secrets"
 
@@ -126,6 +128,30 @@ class Secrets:
         """Give up the claim of that revision; a later one stays. Idempotent."""
         await self._purge(_uid_key(cluster_uid), revision)
 
+    # Connections of direct members, by the uid of their Cluster objects
+
+    async def connection(self, object_uid: str) -> Connection | None:
+        """How a direct member is reached, or None."""
+        return (await self._read(_connection_key(object_uid), Connection))[0]
+
+    async def keep_connection(self, object_uid: str, target: Target) -> Connection:
+        """Store how a direct member is reached, as one more revision; the answer has its number."""
+        while True:
+            before, revision = await self._read(_connection_key(object_uid), Connection)
+            number = 1 if before is None else before.revision + 1
+            after = Connection(cluster=object_uid, revision=number, target=target)
+            try:
+                await self._write(_connection_key(object_uid), after, revision)
+            except (Conflict, AlreadyExists):
+                continue
+            return after
+
+    async def drop_connection(self, object_uid: str) -> None:
+        """Destroy how a direct member is reached. Idempotent."""
+        kept, revision = await self._read(_connection_key(object_uid), Connection)
+        if kept is not None:
+            await self._purge(_connection_key(object_uid), revision)
+
     async def bury(self, evicted: Evicted) -> None:
         """Keep a tombstone: servers that were down get it when they are back. Idempotent."""
         before, revision = await self._read(f"evicted.{evicted.account}", Evicted)
@@ -163,6 +189,10 @@ class Secrets:
         sealed = msgspec.json.encode(_Sealed(key, msgspec.Raw(msgspec.json.encode(value))))
         data = bytes(self._box.encrypt(sealed))
         await (self._bucket.update(key, data, revision) if revision else self._bucket.create(key, data))
+
+
+def _connection_key(object_uid: str) -> str:
+    return f"direct.{object_uid}"
 
 
 def _uid_key(cluster_uid: str) -> str:

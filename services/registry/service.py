@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import skerry
 from services.registry import secrets
+from services.registry.connecting import Connections
 from services.registry.controller import Controller
 from services.registry.handlers import ClusterRules, Handlers, TokenRules, wall_and_mono
 from services.registry.model import Presence
+from services.registry.prober import Prober
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
@@ -64,10 +66,13 @@ async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], sto
     presence = Presence()
     controller = Controller(registry, presence, bus)
     handlers = Handlers(registry, presence, controller.changed)
+    prober = Prober(registry, bus)
+    connections = Connections(registry, prober.changed)
     controller.start()
     await controller.restore_accounts()
     endpoints = {
         **handlers.endpoints(),
+        **connections.endpoints(),
         **Writes(registry.clusters, ClusterRules(controller.evict)).endpoints(),
         **Writes(registry.tokens, TokenRules(registry)).endpoints(),
     }
@@ -79,7 +84,7 @@ async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], sto
     ]
     try:
         async with asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(controller.write()), tasks.create_task(controller.watch())]
+            working = [tasks.create_task(work()) for work in (controller.write, controller.watch, prober.run)]
             await bus.ready()
             ready("")
             await stop.wait()

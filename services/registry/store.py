@@ -15,6 +15,9 @@ from skerry.identity.resolver import Resolver
 from skerry.store import Cache, Item, Store
 from skerry.store.documents import Document
 
+HALF_MADE_S = 30.0
+"""A join that was interrupted keeps its physical cluster for its own name for so long."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
@@ -38,6 +41,16 @@ class Registry:
     def members(self) -> list[Item]:
         """Clusters with the role member, as the cache has them."""
         return [item for item in self.cache.list(CLUSTER) if item.name != clusters.HOST]
+
+    async def owner(self, cluster_uid: str, now: Now) -> str:
+        """Who has joined with this physical cluster; a claim whose join never came to a Cluster becomes void."""
+        claim, revision = await self.secrets.claimed(cluster_uid)
+        if claim is None:
+            return ""
+        if claim.at + HALF_MADE_S < now.wall and await self.cluster(claim.name) is None:
+            await self.secrets.unclaim(cluster_uid, revision)
+            return ""
+        return claim.name
 
     def account(self, name: str, secret: MemberSecret) -> MemberAccount:
         """The member's account with a JWT of now."""

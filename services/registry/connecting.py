@@ -1,0 +1,230 @@
+"""Direct members come in, get other credentials, and are told to proxies.
+
+The credential arrives in a write of `clusters/<name>/connection` and goes, encrypted, to the bucket `secrets`; the Cluster
+only counts it. A proxy gets it sealed to the key that this registry certified, so that who else may ask on the bus gets
+nothing that can be read. Everything is looked at from here before it is believed: it is the host that has to reach the
+API server, whatever the administrator's machine can reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+
+from services.registry import clusters, direct
+from services.registry.direct import Found
+from services.registry.handlers import wall_and_mono
+from services.registry.model import Now
+from services.registry.store import Registry
+from skerry import subjects
+from skerry.api.connection import SUBRESOURCE, ClusterConnection, ClusterConnectionSpec
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import ConnectAnswer, ConnectRequest, WriteRequest
+from skerry.bus import Message
+from skerry.errors import AlreadyExists, BadGateway, BadRequest, Conflict, NotFound, Unauthorized
+from skerry.identity import nkey
+from skerry.identity.assertion import check_record
+from skerry.identity.x509 import not_after
+from skerry.member import bindings, checks, kubeconfig
+from skerry.member.credentials import CredentialError, source
+from skerry.member.kubeconfig import KubeconfigError, Target
+from skerry.member.side import HOST
+from skerry.member.upstream import Upstream
+from skerry.store.documents import Document, encode_document
+from skerry.store.writes import invalid
+
+log = logging.getLogger("skerry.registry")
+
+EXAMINE_S = 8.0
+"""All calls of one write together: the front door waits 10 s for its answer."""
+
+_encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
+
+
+def _decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"this is not a {kind.__name__}: {error}") from error
+
+
+class Connections:
+    """Answers writes of connections, and proxies that ask for them. `changed` is told which member to look at."""
+
+    def __init__(
+        self, registry: Registry, changed: Callable[[str], None], clock: Callable[[], Now] = wall_and_mono
+    ) -> None:
+        self._registry, self._changed, self._clock = registry, changed, clock
+        self._writing = asyncio.Lock()
+
+    def endpoints(self) -> dict[str, Callable[[Message], Awaitable[bytes]]]:
+        """What one replica of the registry answers for all."""
+        return {
+            subjects.write(CLUSTER.owner, CLUSTER.plural, f"{SUBRESOURCE}-create"): self.join,
+            subjects.write(CLUSTER.owner, CLUSTER.plural, f"{SUBRESOURCE}-update"): self.rotate,
+            subjects.CONNECTIONS: self.tell,
+        }
+
+    # Joining
+
+    async def join(self, message: Message) -> bytes:
+        """A new direct member. Answers the Cluster; on dry run the one that would be."""
+        request = _decode(message.data, WriteRequest)
+        name, spec, target = self._read(request)
+        await self._free(name)
+        host_uid = "" if spec.take_over else self._registry.settings.host_uid
+        expires = direct.expires_of(target, not_after)
+        async with _upstream(target) as upstream:
+            found = await _examined(upstream, host_uid)
+            self._check_owner(name, found.uid, await self._registry.owner(found.uid, self._clock()))
+            made = direct.member(name, str(uuid.uuid4()), found, expires, self._clock())
+            if request.options.dry_run:
+                return encode_document(self._registry.clusters.stamped(made))
+            await bindings.ensure(upstream)
+        async with self._writing:
+            return encode_document(await self._made(name, found.uid, made, target))
+
+    async def _made(self, name: str, uid: str, made: Document, target: Target) -> Document:
+        """Claim, credential, object, in this order: a proxy that sees the object finds the credential."""
+        registry, object_uid = self._registry, made["metadata"]["uid"]
+        claim = await registry.secrets.claim(uid, name, self._clock().wall)
+        self._check_owner(name, uid, claim.name)
+        await registry.secrets.keep_connection(object_uid, target)
+        try:
+            stored = await registry.clusters.create(made)
+        except AlreadyExists as error:
+            await registry.secrets.drop_connection(object_uid)
+            raise _taken(name) from error
+        log.info("joined", extra={"cluster": name, "connection": direct.MODE, "server": target.url})
+        self._changed(name)
+        return stored.document()
+
+    async def _free(self, name: str) -> None:
+        existing = await self._registry.cluster(name)
+        if existing is not None and clusters.is_leaving(existing):
+            raise Conflict(f"cluster {name!r} is being removed: try again in a moment")
+        if existing is not None:
+            raise _taken(name)
+
+    @staticmethod
+    def _check_owner(name: str, uid: str, owner: str) -> None:
+        if owner and owner != name:
+            raise Conflict(
+                f"this cluster (kube-system UID {uid}) has joined already, as {owner!r}: use that one, or remove it "
+                f"first: skerry cluster remove {owner}"
+            )
+
+    # Another credential
+
+    async def rotate(self, message: Message) -> bytes:
+        """Another credential, or address, for the same cluster. Answers the Cluster."""
+        request = _decode(message.data, WriteRequest)
+        name, _, target = self._read(request)
+        cluster = await self._direct(name)
+        expires = direct.expires_of(target, not_after)
+        async with _upstream(target) as upstream:
+            found = await _examined(upstream, "")
+            self._check_same(name, clusters.uid_of(cluster), found.uid)
+            if request.options.dry_run:
+                return encode_document(cluster)
+            await bindings.ensure(upstream)
+        async with self._writing:
+            kept = await self._registry.secrets.keep_connection(cluster["metadata"]["uid"], target)
+            stored = await self._registry.clusters.modify(
+                name, lambda document: self._credited(document, cluster, kept.revision, expires)
+            )
+        log.info("the credential was replaced", extra={"cluster": name, "revision": kept.revision})
+        self._changed(name)
+        return encode_document(stored.document())
+
+    def _credited(self, document: Document, cluster: Document, revision: int, expires: float | None) -> Document | None:
+        if document["metadata"]["uid"] != cluster["metadata"]["uid"] or direct.revision_of(document) >= revision:
+            return None
+        return direct.credited(document, revision, expires)
+
+    @staticmethod
+    def _check_same(name: str, known: str, found: str) -> None:
+        if known != found:
+            raise Conflict(
+                f"the kubeconfig is for another cluster (kube-system UID {found}) than {name!r} ({known}): give one of the "
+                f"same cluster, or join the other under a name of its own"
+            )
+
+    async def _direct(self, name: str) -> Document:
+        cluster = await self._registry.cluster(name)
+        if cluster is None or clusters.is_leaving(cluster):
+            raise NotFound(f'clusters.skerry.dev "{name}" not found', kind="clusters", group="skerry.dev", name=name)
+        if not direct.is_direct(cluster):
+            raise Conflict(
+                f"cluster {name!r} is not a direct member: the host holds no credential for it; one with an agent gets its "
+                "kubeconfig where the agent runs"
+            )
+        return cluster
+
+    def _read(self, request: WriteRequest) -> tuple[str, ClusterConnectionSpec, Target]:
+        name = subjects.member(request.name)
+        if name == clusters.HOST:
+            raise invalid(CLUSTER, name, "metadata.name", "this name belongs to the host itself", name)
+        spec = _decode(request.body, ClusterConnection).spec
+        try:
+            return name, spec, kubeconfig.standalone(spec.kubeconfig, "the kubeconfig that was sent")
+        except KubeconfigError as error:
+            raise BadRequest(str(error)) from error
+
+    # Proxies
+
+    async def tell(self, message: Message) -> bytes:
+        """`direct.<m>.connect`: the connection, sealed to a proxy's certified key. Only proxies can ask."""
+        ask = _decode(message.data, ConnectRequest)
+        root = self._registry.authority.assertion_root.public
+        record = check_record(root, ask.record, self._clock().wall)
+        name = subjects.member(subjects.member_of(message.subject))
+        cluster = await self._direct(name)
+        found = await self._registry.secrets.connection(cluster["metadata"]["uid"])
+        if found is None:
+            raise NotFound(f"the credential for cluster {name!r} is gone: it is being removed")
+        log.info("a proxy was told a connection", extra={"cluster": name, "proxy": record.proxy})
+        return _encode(ConnectAnswer(sealed=nkey.seal(record.key, _encode(found))))
+
+
+def _taken(name: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"cluster {name!r} has joined already: to give this host another credential for it, skerry cluster set {name} "
+        f"--kubeconfig FILE; to join another cluster, use another name, or remove that one first: skerry cluster remove {name}",
+        kind="clusters",
+        group="skerry.dev",
+        name=name,
+    )
+
+
+@asynccontextmanager
+async def _upstream(target: Target) -> AsyncIterator[Upstream]:
+    upstream = Upstream(target, source(target), side=HOST, connections=4)
+    try:
+        async with asyncio.timeout(EXAMINE_S):
+            yield upstream
+    except TimeoutError as error:
+        raise BadGateway(
+            f"this host asked {target.url} and got no answers within {EXAMINE_S:.0f} s: check that it reaches it"
+        ) from error
+    except (KubeconfigError, CredentialError) as error:
+        raise BadRequest(str(error)) from error
+    except Unauthorized as error:
+        raise BadRequest(error.message) from error
+    finally:
+        await upstream.close()
+
+
+async def _examined(upstream: Upstream, host_uid: str) -> Found:
+    """What an API server says of itself to this host. BadGateway, Conflict, Unauthorized."""
+    version = await checks.version_of(upstream)
+    uid = await checks.identity_of(upstream, host_uid)
+    await checks.impersonation_of(upstream)
+    return Found(uid, version)

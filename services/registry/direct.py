@@ -1,0 +1,182 @@
+"""Direct members: their documents, and how what the prober saw becomes conditions. Pure.
+
+Messages hold no running figure: an unchanged state is an unchanged text, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.registry import clusters
+from services.registry.model import Now, Verdict, at
+from skerry.member.kubeconfig import Target
+
+Document = dict[str, Any]
+
+MODE = "direct"
+DAY_S = 86400
+_YEAR_3000 = 32_503_680_000
+WARN_DAYS = (1, 7, 30)
+"""Before the end of a credential: the condition's text changes, and a line is logged, so many days before."""
+JOINED = Verdict("True", "DirectJoined", "joined directly: this host reaches its API server")
+
+
+class State(Enum):
+    """What the prober found."""
+
+    READY = auto()
+    UNREADY = auto()
+    """It answers, and says that it is not ready."""
+    REFUSED = auto()
+    """It does not take the credential."""
+    WRONG = auto()
+    """Another cluster answers."""
+    UNREACHABLE = auto()
+
+
+class Outcome(NamedTuple):
+    """One look at an API server. `message` says why it is not ready; facts that were not asked for are None."""
+
+    state: State
+    message: str = ""
+    version: str | None = None
+    nodes: int | None = None
+    rtt_ms: float | None = None
+
+
+class Found(NamedTuple):
+    """What the checks found before a member joins."""
+
+    uid: str
+    version: str
+
+
+def is_direct(document: Document) -> bool:
+    """Whether the host itself reaches this Cluster's API server."""
+    return bool(document.get("spec", {}).get("connection", {}).get("mode") == MODE)
+
+
+def member(name: str, object_uid: str, found: Found, expires: float | None, now: Now) -> Document:
+    """The Cluster of a member that joins directly."""
+    document: Document = {
+        "metadata": {"name": name, "uid": object_uid, "finalizers": [clusters.FINALIZER]},
+        "spec": {"role": "member", "connection": {"mode": MODE}},
+        "status": {
+            "conditions": [clusters.condition("Joined", JOINED, now)],
+            "kubernetesVersion": found.version,
+            "uid": found.uid,
+        },
+    }
+    return observed(credited(document, 1, expires), Outcome(State.READY), expires, now)
+
+
+def credited(document: Document, revision: int, expires: float | None) -> Document:
+    """`document` with the number and the end of the credential that the host has now."""
+    credentials = {"revision": revision} | ({} if expires is None else {"expires": at(expires)})
+    return {**document, "status": {**document.get("status", {}), "credentials": credentials}}
+
+
+def revision_of(document: Document) -> int:
+    """The number of the credential that a Cluster's status speaks of."""
+    return int(document.get("status", {}).get("credentials", {}).get("revision", 0))
+
+
+def observed(document: Document, outcome: Outcome, expires: float | None, now: Now) -> Document:
+    """`document` with the status that follows from a look at it; facts of the past stay."""
+    status = dict(document.get("status", {}))
+    conditions = status.get("conditions", [])
+    for kind, verdict in _verdicts(outcome, expires, now):
+        conditions = clusters.with_condition(conditions, clusters.condition(kind, verdict, now))
+    status["conditions"] = conditions
+    if outcome.version:
+        status["kubernetesVersion"] = outcome.version
+    if outcome.nodes is not None:
+        status["nodes"] = outcome.nodes
+    return {**document, "status": status}
+
+
+def _verdicts(outcome: Outcome, expires: float | None, now: Now) -> list[tuple[str, Verdict]]:
+    reachable = Verdict("True", "Answers", "its API server answers this host")
+    if outcome.state is State.UNREACHABLE:
+        reachable = Verdict("False", "Unreachable", outcome.message)
+    return [
+        ("Reachable", reachable),
+        ("CredentialsValid", credentials(outcome, expires, now)),
+        ("Ready", _ready(outcome, expires, now)),
+    ]
+
+
+def _ready(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
+    match outcome.state:
+        case State.READY:
+            return Verdict("True", "Connected", "this host reaches its API server")
+        case State.UNREADY:
+            return Verdict("False", "APIServerNotReady", outcome.message)
+        case State.REFUSED:
+            return credentials(outcome, expires, now)
+        case State.WRONG:
+            return Verdict("False", "WrongCluster", outcome.message)
+        case State.UNREACHABLE:
+            return Verdict("False", "Unreachable", outcome.message)
+
+
+def credentials(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
+    """The condition CredentialsValid."""
+    renew = "give this host a new one: skerry cluster set NAME --kubeconfig FILE"
+    if expires is not None and expires <= now.wall:
+        return Verdict("False", "Expired", f"the host's credential for it ended at {at(expires)}: {renew}")
+    if outcome.state is State.REFUSED:
+        return Verdict("False", "Refused", f"its API server does not take the host's credential: {renew}")
+    if expires is None:
+        return Verdict("True", "NoExpiry", "the host's credential for it does not end by itself")
+    for days in WARN_DAYS:
+        if expires - now.wall < days * DAY_S:
+            left = "a day" if days == 1 else f"{days} days"
+            return Verdict("True", "ExpiresSoon", f"it ends at {at(expires)}, in less than {left}: {renew}")
+    return Verdict("True", "Valid", f"it ends at {at(expires)}")
+
+
+def condition_of(document: Document, kind: str) -> Verdict:
+    """A stored condition; Unknown if there is none."""
+    for found in document.get("status", {}).get("conditions", []):
+        if found.get("type") == kind:
+            return Verdict(found.get("status", "Unknown"), found.get("reason", ""), found.get("message", ""))
+    return Verdict("Unknown", "", "")
+
+
+# Credentials
+
+
+def expires_of(target: Target, certificate_end: Callable[[bytes], float | None]) -> float | None:
+    """When the credential ends: its certificate or its token, whichever is first; None if neither tells."""
+    ends = [end for end in (_token_end(target.token), _certificate_end(target, certificate_end)) if end is not None]
+    return min(ends, default=None)
+
+
+def _certificate_end(target: Target, certificate_end: Callable[[bytes], float | None]) -> float | None:
+    return certificate_end(target.tls.certificate) if target.tls.certificate else None
+
+
+class _Token(msgspec.Struct, frozen=True):
+    exp: float | None = None
+
+
+def _token_end(token: str) -> float | None:
+    """The claim `exp`, if the token is a JWT; it is the API server that verifies it."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        payload = binascii.a2b_base64(parts[1].translate(_STANDARD) + "=" * (-len(parts[1]) % 4))
+        end = msgspec.json.decode(payload, type=_Token).exp
+    except (binascii.Error, ValueError):
+        return None
+    return end if end is not None and 0 < end < _YEAR_3000 else None
+
+
+_STANDARD = str.maketrans("-_", "+/")

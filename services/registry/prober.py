@@ -1,0 +1,254 @@
+"""The prober: looks at every direct member every 10 s, with the credential that requests use, as nobody else.
+
+One look is two calls: is it ready, and is it still the cluster that joined. A failure is tried once more after 2 s before
+it is believed. That it answered is told to the proxies at once (the cells RTT and LAST HEARTBEAT), and written only when
+a condition changes. A member's trouble is its own: looks run side by side, each with its own deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+import skerry
+from services.registry import clusters, direct
+from services.registry.direct import Outcome, State
+from services.registry.handlers import wall_and_mono
+from services.registry.model import Now
+from services.registry.store import Registry
+from skerry import subjects
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import Heartbeat
+from skerry.bus import Bus
+from skerry.errors import NotFound, SkerryError, StatusError, Unauthorized
+from skerry.identity.x509 import not_after
+from skerry.member import checks, probe
+from skerry.member.credentials import source
+from skerry.member.side import HOST
+from skerry.member.upstream import Upstream
+from skerry.store import Change, Item
+
+log = logging.getLogger("skerry.registry")
+
+EVERY_S = 10.0
+AGAIN_S = 2.0
+LOOK_S = 8.0
+TICK_S = 0.5
+SIDE_BY_SIDE = 64
+FACTS_EVERY = 30
+"""Version and nodes are asked at the first and every 30th good look: 5 minutes."""
+PROBER = "prober"
+"""The name of the one that is heard, where agents have keys."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """One direct member, as this process looks at it."""
+
+    uid: str
+    """Of the Cluster object."""
+    revision: int = 0
+    upstream: Upstream | None = None
+    expires: float | None = None
+    due: float = 0.0
+    """Loop time of the next look."""
+    failed: int = 0
+    looks: int = 0
+    busy: bool = False
+
+
+class Prober:
+    """Looks at direct members; `run` until it is cancelled."""
+
+    def __init__(self, registry: Registry, bus: Bus, clock: Callable[[], Now] = wall_and_mono) -> None:
+        self._registry, self._bus, self._clock = registry, bus, clock
+        self._present: dict[str, tuple[str, int]] = {}
+        """uid and revision of the direct members that there are."""
+        self._watched: dict[str, Watched] = {}
+        self._wake = asyncio.Event()
+        self._room = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    def changed(self, name: str) -> None:
+        """Look at this member at once."""
+        if name in self._watched:
+            self._watched[name].due = 0.0
+        self._wake.set()
+
+    def _seen(self, change: Change) -> None:
+        """Called inline by the cache: an object is read once per change, and never again to find out what it is."""
+        item = change.new or change.old
+        if item is None:
+            return
+        name, revision = item.name, 0 if change.new is None else _watchable(change.new)
+        if change.new is None or not revision:
+            self._present.pop(name, None)
+        elif self._present.get(name) != (change.new.uid, revision):
+            self._present[name] = (change.new.uid, revision)
+            self.changed(name)
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        stop = self._registry.cache.on_change(CLUSTER, self._seen)
+        for item in self._registry.members():
+            self._seen(Change(item.revision, None, item))
+        try:
+            async with asyncio.TaskGroup() as looks:
+                while True:
+                    self._wake.clear()
+                    await self._follow()
+                    for name, watched in self._due():
+                        watched.busy = True
+                        looks.create_task(self._guarded(name, watched), name=f"look at {name}")
+                    await self._pause()
+        finally:
+            stop()
+            for watched in self._watched.values():
+                await _closed(watched)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(TICK_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _follow(self) -> None:
+        """Watch exactly the direct members that there are."""
+        gone = [name for name, each in self._watched.items() if self._present.get(name, ("", 0))[0] != each.uid]
+        for name in gone:
+            await _closed(self._watched.pop(name))
+        for name, (uid, _) in self._present.items():
+            if name not in self._watched:
+                self._watched[name] = Watched(uid)
+
+    def _due(self) -> list[tuple[str, Watched]]:
+        now = asyncio.get_running_loop().time()
+        return [(name, each) for name, each in self._watched.items() if not each.busy and each.due <= now]
+
+    async def _guarded(self, name: str, watched: Watched) -> None:
+        """One look whose failure is nobody else's."""
+        started = asyncio.get_running_loop().time()
+        watched.due = started + EVERY_S
+        try:
+            async with self._room:
+                await self._look(name, watched)
+        except StatusError as error:
+            log.warning("a direct member could not be looked at", extra={"cluster": name, "error": error.message})
+        except Exception:
+            log.exception("a direct member could not be looked at", extra={"cluster": name})
+        finally:
+            watched.busy = False
+
+    async def _look(self, name: str, watched: Watched) -> None:
+        item = self._registry.cache.get(CLUSTER, name)
+        if item is None or item.uid != watched.uid or not await self._ready_to_look(item, watched):
+            return
+        outcome = await self._asked(item, watched)
+        if outcome.state is State.READY:
+            watched.failed = 0
+            watched.looks += 1
+            await self._tell(name, item, outcome)
+        else:
+            watched.failed += 1
+            if watched.failed == 1:
+                watched.due = asyncio.get_running_loop().time() + AGAIN_S
+                return
+        await self._write(name, item, watched, outcome)
+
+    async def _ready_to_look(self, item: Item, watched: Watched) -> bool:
+        """Whether there is a way: made at first, and anew when the Cluster counts another credential."""
+        wanted = direct.revision_of(item.document())
+        if watched.upstream is not None and watched.revision >= wanted:
+            return True
+        connection = await self._registry.secrets.connection(item.uid)
+        if connection is None:
+            return False
+        await _closed(watched)
+        target = connection.target
+        watched.upstream = Upstream(target, source(target), connections=4, side=HOST)
+        watched.revision, watched.looks = connection.revision, 0
+        watched.expires = direct.expires_of(target, not_after)
+        return True
+
+    async def _asked(self, item: Item, watched: Watched) -> Outcome:
+        upstream = watched.upstream
+        if upstream is None:
+            raise AssertionError("a look needs a way")
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await _outcome(upstream, clusters.uid_of(item.document()), watched.looks)
+        except TimeoutError:
+            return Outcome(State.UNREACHABLE, f"{upstream.url} does not answer this host within {LOOK_S:.0f} s")
+        except Unauthorized as error:
+            return Outcome(State.REFUSED, error.message)
+        except StatusError as error:
+            return Outcome(State.UNREACHABLE, f"this host cannot reach it: {error.message}")
+        except SkerryError as error:
+            return Outcome(State.UNREACHABLE, str(error))
+
+    async def _tell(self, name: str, item: Item, outcome: Outcome) -> None:
+        beat = Heartbeat(
+            agent=PROBER, epoch="", version=skerry.__version__, cluster_uid=clusters.uid_of(item.document()),
+            rtt_ms=outcome.rtt_ms,
+        )  # fmt: skip
+        await self._bus.publish(subjects.probe(name), msgspec.json.encode(beat))
+
+    async def _write(self, name: str, item: Item, watched: Watched, outcome: Outcome) -> None:
+        """Store what changed, if anything; the log says when a member or its credential changes its state."""
+        now, before = self._clock(), item.document()
+        if direct.observed(before, outcome, watched.expires, now) == before:
+            return
+        try:
+            stored = await self._registry.clusters.modify(
+                name,
+                lambda document: (
+                    direct.observed(document, outcome, watched.expires, now)
+                    if document["metadata"]["uid"] == watched.uid
+                    else None
+                ),
+            )
+        except NotFound:
+            return
+        for kind in ("Ready", "CredentialsValid"):
+            old, new = direct.condition_of(before, kind), direct.condition_of(stored.document(), kind)
+            if (old.status, old.reason) != (new.status, new.reason):
+                level = logging.INFO if new.status == "True" and new.reason != "ExpiresSoon" else logging.WARNING
+                log.log(level, "condition", extra={"cluster": name, "condition": kind, "is": new.status,
+                                                   "reason": new.reason, "why": new.message})  # fmt: skip
+
+
+async def _outcome(upstream: Upstream, uid: str, looks: int) -> Outcome:
+    """One look. Unauthorized, BadGateway, CredentialError."""
+    started = time.perf_counter()
+    unready = await probe.unready(upstream)
+    rtt_ms = round((time.perf_counter() - started) * 1000, 3)
+    if unready:
+        return Outcome(State.UNREADY, unready)
+    found = await checks.identity_of(upstream, "")
+    if found != uid:
+        return Outcome(
+            State.WRONG,
+            f"{upstream.url} is another cluster now (kube-system UID {found[:64]}; joined was {uid}): give this host a "
+            "kubeconfig of the cluster that joined with skerry cluster set, or remove this one",
+        )
+    if looks % FACTS_EVERY:
+        return Outcome(State.READY, rtt_ms=rtt_ms)
+    facts = await probe.facts(upstream)
+    return Outcome(State.READY, version=facts.version, nodes=facts.nodes, rtt_ms=rtt_ms)
+
+
+def _watchable(item: Item) -> int:
+    """The number of the credential of a direct member that is not leaving; 0 for any other Cluster."""
+    document = item.document()
+    return direct.revision_of(document) if direct.is_direct(document) and not clusters.is_leaving(document) else 0
+
+
+async def _closed(watched: Watched) -> None:
+    if watched.upstream is not None:
+        upstream, watched.upstream = watched.upstream, None
+        await upstream.close()
