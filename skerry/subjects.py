@@ -138,6 +138,8 @@ CONNECTIONS = "direct.*.connect"
 """A proxy asks the registry how to reach a direct member; the answer is sealed to the proxy's certified key."""
 PROBES = "probe.*"
 """The registry's prober tells proxies that a direct member answered, as a Heartbeat: for the cells of its row."""
+QUARANTINES = "quarantine.*"
+"""A proxy tells the registries that a member floods the tunnel, so that every proxy leaves it alone for a while."""
 CERTIFY = "registry.proxies.certify"
 """A proxy asks the registry to sign its assertion key."""
 
@@ -150,6 +152,11 @@ def connection(name: str) -> str:
 def probe(name: str) -> str:
     """That a direct member answered: see PROBES."""
     return f"probe.{member(name)}"
+
+
+def quarantine(name: str) -> str:
+    """That a member floods: see QUARANTINES."""
+    return f"quarantine.{member(name)}"
 
 
 def event(domain: str, name: str, verb: str) -> str:

@@ -22,6 +22,8 @@ log = logging.getLogger("skerry.proxy")
 
 _credential = msgspec.json.Decoder(v1alpha1.Credential).decode
 _cluster = msgspec.json.Decoder(v1alpha1.Cluster).decode
+QUARANTINED = ("Quarantined", "True")
+"""The condition that the registry sets on members that flood, and its status."""
 
 
 class Member(NamedTuple):
@@ -40,6 +42,8 @@ class Member(NamedTuple):
     """The same as one word."""
     revision: int = 0
     """Of a direct member's credential."""
+    quarantine: str = ""
+    """Why it is quarantined, for people; empty if it is not."""
 
 
 class Directory:
@@ -110,6 +114,7 @@ def member_of(body: bytes) -> Member:
         ready.message if ready is not None and away else "",
         ready.reason if ready is not None and away else "",
         _revision(document.status),
+        next((c.message for c in document.status.conditions if (c.type, c.status) == QUARANTINED), ""),
     )
 
 

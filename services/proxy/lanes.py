@@ -52,12 +52,14 @@ class Lanes:
     """Makes and keeps the pair. `keep` runs for ever; `dialer()` gives the way for a new request."""
 
     def __init__(
-        self, settings: bus.Settings, source: Source, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S
-    ) -> None:
+        self, settings: bus.Settings, source: Source, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S,
+        on_flood: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._source = source
         self._drain_s = drain_s
         self._renew_check_s = renew_check_s
+        self._on_flood = on_flood
         self._dialer: Dialer | None = None
         self._retired: set[Dialer] = set()
         self._stop = asyncio.Event()
@@ -105,7 +107,7 @@ class Lanes:
             self.reason = error.message
 
     def _offer(self, pair: Pair, group: asyncio.TaskGroup) -> tuple[Dialer, asyncio.Task[None]]:
-        dialer = Dialer(*pair)
+        dialer = Dialer(*pair, on_flood=self._on_flood)
         life = group.create_task(self._live(dialer), name="lanes")
         self._dialer, self.reason = dialer, ""
         return dialer, life

@@ -99,6 +99,13 @@ class Members:
                 f"cluster {name} is this host itself, and it runs without Kubernetes (connection none): there is no "
                 "API behind this path; the host's own API is at the root of this server",
             )
+        if member.quarantine:
+            raise ServiceUnavailable(
+                f"cluster {name} is quarantined: {member.quarantine}; nothing was executed",
+                kind="clusters",
+                group="skerry.dev",
+                name=name,
+            )
         return member
 
     def _away(self, member: Member) -> StatusError:

@@ -60,10 +60,11 @@ class Proxy:
         self.sessions = Sessions(settings, time.time)
         self.presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
         self._voucher = Voucher(connected, self.id, time.time)
-        self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s)
+        self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s, on_flood=self._flooding)
         self._direct = Direct(connected, self._voucher, connections=settings.upstream_connections)
         self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)))
         self._access = AccessLog()
+        self._floods: asyncio.Queue[str] = asyncio.Queue()
         self._no_store = ""
         self._certificate = _certificate(settings)
         self._server = Server(Front(self._parts()).handle, self._certificate.context if self._certificate else None)
@@ -120,6 +121,7 @@ class Proxy:
                 group.create_task(self._voucher.keep(), name="voucher"),
                 group.create_task(self._lanes.keep(), name="lanes"),
                 group.create_task(self._review(), name="review"),
+                group.create_task(self._report(), name="quarantines"),
                 group.create_task(self._tell(runtime), name="readiness"),
             ]
             await runtime.stop.wait()
@@ -169,6 +171,18 @@ class Proxy:
             self._direct.forget(self.directory.direct_uids())
             if cut:
                 log.info("requests were cut", extra={"count": cut})
+
+    def _flooding(self, member: str) -> None:
+        self._floods.put_nowait(member)
+
+    async def _report(self) -> None:
+        """Ask the registries to quarantine members that flooded us; here they are cut off already."""
+        while True:
+            member = await self._floods.get()
+            try:
+                await self._bus.publish(subjects.quarantine(member), b"")
+            except StatusError as error:
+                log.warning("a flood could not be reported", extra={"cluster": member, "error": error.message})
 
     async def _drain(self, runtime: Runtime) -> None:
         runtime.not_ready("stopping")

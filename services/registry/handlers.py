@@ -66,11 +66,12 @@ class Handlers:
 
     def __init__(
         self, registry: Registry, presence: Presence, changed: Callable[[set[str]], None],
-        clock: Callable[[], Now] = wall_and_mono,
+        flooded: Callable[[str], None], clock: Callable[[], Now] = wall_and_mono,
     ) -> None:  # fmt: skip
         self._registry = registry
         self._presence = presence
         self._changed = changed
+        self._flooded = flooded
         self._clock = clock
         self._joining = asyncio.Lock()
 
@@ -168,17 +169,27 @@ class Handlers:
     async def heartbeat(self, message: Message) -> None:
         """`up.<m>.hb`: every registry replica hears every beat; the answer tells the agent the host's time."""
         now = self._clock()
+        name = subjects.member_of(message.subject)
+        if not self._presence.admits(name, now):
+            if self._presence.floods(name):
+                self._flooded(name)
+        elif not self._beat(name, message, now):
+            return
+        if message.reply:
+            await message.respond(_encode(HeartbeatAnswer(host_time=now.wall)))
+
+    def _beat(self, name: str, message: Message, now: Now) -> bool:
+        """Take what a heartbeat says; False if it cannot be read."""
         if len(message.data) > LARGEST_BEAT:
             log.warning("a heartbeat is too large", extra={"subject": message.subject, "bytes": len(message.data)})
-            return
+            return False
         try:
             beat = msgspec.json.decode(message.data, type=Heartbeat)
         except msgspec.DecodeError:
             log.warning("a heartbeat cannot be read", extra={"subject": message.subject})
-            return
-        self._changed(self._presence.heartbeat(subjects.member_of(message.subject), beat, now))
-        if message.reply:
-            await message.respond(_encode(HeartbeatAnswer(host_time=now.wall)))
+            return False
+        self._changed(self._presence.heartbeat(name, beat, now))
+        return True
 
     def connected(self, message: Message) -> None:
         """`$SYS.ACCOUNT.*.CONNECT`."""

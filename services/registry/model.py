@@ -28,6 +28,9 @@ FORGET_S = 600.0
 MAX_AGENTS = 64
 FLOOD_PER_S = 10.0
 """Heartbeats of one member beyond this rate (with a burst of as many) are counted and ignored."""
+FLOOD_BEATS = 500
+"""So many ignored heartbeats within FLOOD_WINDOW_S are no accident: the member is quarantined."""
+FLOOD_WINDOW_S = 60.0
 
 
 class Now(NamedTuple):
@@ -76,6 +79,10 @@ class Member:
     allowance: float = FLOOD_PER_S
     allowed_at: float = 0.0
     floods: int = 0
+    """Heartbeats that were ignored, since this process looks at the member."""
+    flooding: int = 0
+    """The same, within the present window."""
+    flooding_since: float = 0.0
 
 
 class Presence:
@@ -101,9 +108,9 @@ class Presence:
     # Events
 
     def heartbeat(self, name: str, beat: Heartbeat, now: Now) -> set[str]:
-        """A heartbeat of a member; ignored if the member is unknown or floods."""
+        """A heartbeat of a member; ignored if the member is unknown. Ask `admits` first."""
         member = self.members.get(name)
-        if member is None or not _within_rate(member, now):
+        if member is None:
             return set()
         before = member.agents.get(beat.agent)
         if before is None and len(member.agents) >= MAX_AGENTS:
@@ -117,6 +124,19 @@ class Presence:
         if before is not None and _same(before.beat, beat) and now.mono - before.heard < LOST_S:
             return set()
         return {name}
+
+    def admits(self, name: str, now: Now) -> bool:
+        """Whether one more message of a member may be looked at now. What is beyond the rate is only counted."""
+        member = self.members.get(name)
+        return member is not None and _within_rate(member, now)
+
+    def floods(self, name: str) -> bool:
+        """Whether a member was counted out FLOOD_BEATS times within the window; asked once per such count."""
+        member = self.members.get(name)
+        if member is None or member.flooding < FLOOD_BEATS:
+            return False
+        member.flooding = 0
+        return True
 
     def connected(self, name: str, connection: str, agent: str) -> set[str]:
         """A connection of a member began."""
@@ -178,10 +198,17 @@ def _within_rate(member: Member, now: Now) -> bool:
     member.allowance = min(FLOOD_PER_S, member.allowance + gained)
     member.allowed_at = now.mono
     if member.allowance < 1:
-        member.floods += 1
+        _counted_out(member, now)
         return False
     member.allowance -= 1
     return True
+
+
+def _counted_out(member: Member, now: Now) -> None:
+    if now.mono - member.flooding_since > FLOOD_WINDOW_S:
+        member.flooding, member.flooding_since = 0, now.mono
+    member.floods += 1
+    member.flooding += 1
 
 
 def alive(member: Member, now: Now) -> list[Agent]:

@@ -12,6 +12,7 @@ from services.registry.controller import Controller
 from services.registry.handlers import ClusterRules, Handlers, TokenRules, wall_and_mono
 from services.registry.model import Presence
 from services.registry.prober import Prober
+from services.registry.quarantine import Quarantine
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
@@ -65,10 +66,12 @@ async def run(
 async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], stop: asyncio.Event) -> None:
     presence = Presence()
     controller = Controller(registry, presence, bus)
-    handlers = Handlers(registry, presence, controller.changed)
+    quarantine = Quarantine(registry)
+    handlers = Handlers(registry, presence, controller.changed, quarantine.heartbeats)
     prober = Prober(registry, bus)
     connections = Connections(registry, prober.changed)
     controller.start()
+    quarantine.start()
     await controller.restore_accounts()
     endpoints = {
         **handlers.endpoints(),
@@ -80,11 +83,13 @@ async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], sto
         bus.subscribe(subjects.HEARTBEATS, handlers.heartbeat),
         bus.subscribe(subjects.CONNECTS, handlers.connected),
         bus.subscribe(subjects.DISCONNECTS, handlers.disconnected),
+        bus.subscribe(subjects.QUARANTINES, quarantine.reported),
         bus.serve(SERVICE, skerry.__version__, endpoints, description="clusters, join tokens, presence"),
     ]
     try:
         async with asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(work()) for work in (controller.write, controller.watch, prober.run)]
+            works = (controller.write, controller.watch, prober.run, quarantine.keep)
+            working = [tasks.create_task(work()) for work in works]
             await bus.ready()
             ready("")
             await stop.wait()

@@ -36,6 +36,7 @@ _SUBSCRIBE = {
         subjects.CONNECTIONS,
         subjects.CONNECTS,
         subjects.DISCONNECTS,
+        subjects.QUARANTINES,
     ),
     "tenancy": (),
     "proxy": ("up.*.s.>", "up.*.hb", subjects.PROBES),
@@ -43,7 +44,7 @@ _SUBSCRIBE = {
 _PUBLISH = {
     "registry": ("down.*.desired.>", subjects.PROBES),
     "tenancy": (),
-    "proxy": ("down.*.open.*", "down.*.a.>", subjects.CONNECTIONS),
+    "proxy": ("down.*.open.*", "down.*.a.>", subjects.CONNECTIONS, subjects.QUARANTINES),
 }
 
 

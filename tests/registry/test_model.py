@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.registry import clusters, model
-from services.registry.model import JOINED, RESTARTED, Now, Presence, Verdict
+from services.registry.model import FLOOD_BEATS, JOINED, RESTARTED, Now, Presence, Verdict
 from skerry.api.messages import Heartbeat
 
 UID = "u1"
@@ -149,10 +149,23 @@ def test_an_own_outage_proves_nothing(presence: Presence) -> None:
 
 
 def test_a_flood_is_counted_and_ignored(presence: Presence) -> None:
-    for number in range(100):
-        presence.heartbeat("m1", beat(version=str(number)), at(1))
+    assert [presence.admits("m1", at(1)) for _ in range(100)].count(True) == 10
     assert presence.members["m1"].floods == 90
-    assert presence.heartbeat("m1", beat(version="later"), at(2)) == {"m1"}
+    assert presence.admits("m1", at(2))
+
+
+def test_a_flood_that_is_no_accident_is_said_once(presence: Presence) -> None:
+    for _ in range(FLOOD_BEATS + 10):
+        presence.admits("m1", at(1))
+    assert presence.floods("m1")
+    assert not presence.floods("m1")
+
+
+def test_a_slow_drizzle_beyond_the_rate_is_no_flood(presence: Presence) -> None:
+    for minute in range(1, 100):
+        for _ in range(15):
+            presence.admits("m1", at(61 * minute))
+    assert not presence.floods("m1")
 
 
 def test_agents_per_member_are_bounded(presence: Presence) -> None:

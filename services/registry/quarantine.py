@@ -1,0 +1,119 @@
+"""Quarantine: a member that floods is left alone by all proxies for a while, and its Cluster says so.
+
+A proxy cuts a flooding member off by itself, at once (skerry/link/dialer.py); what it tells the registries makes the
+others do the same before they are flooded too, and makes it visible. Too many heartbeats are counted here. The hold is
+short and lifts itself: an agent with a bug comes back without a hand, a hostile one is cut again at its next flood.
+Level-triggered: what should be is compared with what is stored, so a lost message or a restart leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from services.registry import clusters
+from services.registry.handlers import wall_and_mono
+from services.registry.model import Now, Verdict
+from services.registry.store import Registry
+from skerry import subjects
+from skerry.api.kinds import CLUSTER
+from skerry.bus import Message
+from skerry.errors import NotFound, StatusError
+from skerry.store.documents import Document
+
+log = logging.getLogger("skerry.registry")
+
+CONDITION = "Quarantined"
+HOLD_S = 60.0
+"""After the last report."""
+TICK_S = 1.0
+TUNNEL = Verdict(
+    "True",
+    "TunnelFlood",
+    "its agent sent proxies hundreds of frames that belong to nothing; requests to it are refused for a minute after "
+    "the last report. Look at who holds the agent's credential, and at the agent's version",
+)
+HEARTBEATS = Verdict(
+    "True",
+    "HeartbeatFlood",
+    "its agents sent hundreds of heartbeats beyond the rate that is handled; requests to it are refused for a minute "
+    "after the last report. Look at who holds the agent's credential, and at how many agents run",
+)
+LIFTED = Verdict("False", "Lifted", "nothing was reported for a minute")
+
+
+class Quarantine:
+    """Who is quarantined, and until when. `keep` writes it down, for ever."""
+
+    def __init__(self, registry: Registry, clock: Callable[[], Now] = wall_and_mono, *, hold_s: float = HOLD_S) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._hold_s = hold_s
+        self._until: dict[str, tuple[float, Verdict]] = {}
+        self._work = asyncio.Event()
+
+    def start(self) -> None:
+        """What another process imposed, and may not live to lift."""
+        for item in self._registry.members():
+            stored = _stored(item.document())
+            if stored is not None and stored.status == "True":
+                self._impose(item.name, stored)
+
+    def reported(self, message: Message) -> None:
+        """`quarantine.<m>`: a proxy was flooded by a member."""
+        self._impose(subjects.member_of(message.subject), TUNNEL)
+
+    def heartbeats(self, name: str) -> None:
+        """A member sends too many heartbeats."""
+        self._impose(name, HEARTBEATS)
+
+    def _impose(self, name: str, verdict: Verdict) -> None:
+        item = self._registry.cache.get(CLUSTER, name)
+        if item is not None and clusters.is_member(item.document()):
+            self._until[name] = (self._clock().mono + self._hold_s, verdict)
+            self._work.set()
+
+    async def keep(self) -> None:
+        """Impose at once, lift in time; until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._work.wait()
+            self._work.clear()
+            for name in sorted(self._until):
+                try:
+                    await self._settle(name)
+                except StatusError as error:
+                    log.warning("a quarantine could not be written", extra={"cluster": name, "error": error.message})
+
+    async def _settle(self, name: str) -> None:
+        now = self._clock()
+        until, verdict = self._until[name]
+        over = until <= now.mono
+        wanted = LIFTED if over else verdict
+        item = self._registry.cache.get(CLUSTER, name)
+        if item is not None and _stored(item.document()) != wanted:
+            with contextlib.suppress(NotFound):
+                await self._registry.clusters.modify(name, lambda document: _with(document, wanted, now))
+            log.warning("quarantine", extra={"cluster": name, "reason": wanted.reason})
+        if over and self._until.get(name, (0.0, verdict))[0] == until:
+            del self._until[name]
+
+
+def _stored(document: Document) -> Verdict | None:
+    for found in document.get("status", {}).get("conditions", []):
+        if found.get("type") == CONDITION:
+            return Verdict(found.get("status", ""), found.get("reason", ""), found.get("message", ""))
+    return None
+
+
+def _with(document: Document, wanted: Verdict, now: Now) -> Document | None:
+    """`document` with the condition; None if it has it already (another replica was faster)."""
+    if _stored(document) == wanted:
+        return None
+    status = dict(document.get("status", {}))
+    conditions = status.get("conditions", [])
+    status["conditions"] = clusters.with_condition(conditions, clusters.condition(CONDITION, wanted, now))
+    return {**document, "status": status}

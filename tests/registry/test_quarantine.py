@@ -1,0 +1,110 @@
+"""Members that flood: a proxy's report and too many heartbeats become a condition, which lifts itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.registry.clusters import condition
+from services.registry.model import FLOOD_BEATS, Now
+from services.registry.quarantine import CONDITION, HOLD_S, TUNNEL, Quarantine
+from skerry import bus, subjects
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import Heartbeat
+from skerry.identity.creds import Credentials
+from skerry.store import Cache, Store
+from tests.fixtures.nats import NatsHost, eventually
+from tests.registry.conftest import DEADLINE_S, Agent, Client
+
+pytestmark = pytest.mark.integration
+NOW = Now(0.0, 1_700_000_000.0)
+
+
+async def joined(host: NatsHost, client: Client, name: str) -> Credentials:
+    """A member that has joined."""
+    agent = Agent(host, name)
+    return agent.credentials(await agent.join(await client.token(name)))
+
+
+async def quarantined(client: Client, name: str) -> dict[str, Any]:
+    """The condition, when it holds."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            for found in ((await client.cluster(name)) or {})["status"]["conditions"]:
+                if (found["type"], found["status"]) == (CONDITION, "True"):
+                    return dict(found)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_proxys_report_becomes_a_condition_that_says_why(nats_host: NatsHost, client: Client) -> None:
+    await joined(nats_host, client, "loud")
+    await client.bus.publish(subjects.quarantine("loud"), b"")
+    found = await quarantined(client, "loud")
+    assert found["reason"] == "TunnelFlood"
+    assert "frames that belong to nothing" in found["message"]
+
+
+async def test_a_flood_of_heartbeats_becomes_one_too(nats_host: NatsHost, client: Client) -> None:
+    credentials = await joined(nats_host, client, "beating")
+    beat = msgspec.json.encode(Heartbeat(agent="U1", epoch="1", version="0.1.0"))
+    async with nats_host.connection(credentials) as connection:
+        for _ in range(FLOOD_BEATS + 50):
+            await connection.publish(subjects.heartbeat("beating"), beat)
+        assert (await quarantined(client, "beating"))["reason"] == "HeartbeatFlood"
+
+
+async def test_rubbish_instead_of_heartbeats_counts_as_well(nats_host: NatsHost, client: Client) -> None:
+    credentials = await joined(nats_host, client, "rubbish")
+    async with nats_host.connection(credentials) as connection:
+        for _ in range(FLOOD_BEATS + 50):
+            await connection.publish(subjects.heartbeat("rubbish"), b"\xff" * 100)
+        assert (await quarantined(client, "rubbish"))["reason"] == "HeartbeatFlood"
+
+
+async def test_a_member_cannot_ask_for_the_quarantine_of_another(nats_host: NatsHost, client: Client) -> None:
+    credentials = await joined(nats_host, client, "jealous")
+    await joined(nats_host, client, "victim")
+    async with nats_host.connection(credentials) as connection:
+        await connection.publish(subjects.quarantine("victim"), b"")
+        await client.bus.publish(subjects.quarantine("jealous"), b"")
+        await quarantined(client, "jealous")
+    conditions = ((await client.cluster("victim")) or {})["status"]["conditions"]
+    assert CONDITION not in {each["type"] for each in conditions}
+
+
+class Kept:
+    """The two parts of the registry's adapters that a quarantine uses, on a real bucket."""
+
+    def __init__(self, bucket: Any, cache: Cache) -> None:
+        self.clusters, self.cache = Store(bucket, CLUSTER), cache
+
+    def members(self) -> list[Any]:
+        """All Clusters."""
+        return self.cache.list(CLUSTER)
+
+
+async def test_it_lifts_itself_also_when_the_process_that_imposed_it_is_gone(nats_host: NatsHost) -> None:
+    now = NOW
+    async with nats_host.bus("registry") as connected, asyncio.TaskGroup() as tasks:
+        bucket = await connected.bucket(subjects.RESOURCES, create=bus.BucketConfig())
+        kept: Any = Kept(bucket, Cache((CLUSTER,)))
+        feeding = tasks.create_task(kept.cache.feed(bucket))
+        status = {"conditions": [condition(CONDITION, TUNNEL, NOW)]}
+        spec = {"role": "member", "connection": {"mode": "agent"}}
+        await kept.clusters.create({"metadata": {"name": "left"}, "spec": spec, "status": status})
+        await eventually(lambda: kept.cache.get(CLUSTER, "left") is not None)
+        again = Quarantine(kept, lambda: now)
+        again.start()
+        keeping = tasks.create_task(again.keep())
+        now = Now(HOLD_S + 1, NOW.wall + 61)
+
+        def lifted() -> bool:
+            (found,) = kept.cache.get(CLUSTER, "left").document()["status"]["conditions"]
+            return bool((found["status"], found["reason"]) == ("False", "Lifted"))
+
+        await eventually(lifted)
+        keeping.cancel()
+        feeding.cancel()
