@@ -51,6 +51,10 @@ class Api:
         """POST a document."""
         return self._request("POST", path, body, "application/json")
 
+    def put(self, path: str, body: Document) -> Document:
+        """PUT a document."""
+        return self._request("PUT", path, body, "application/json")
+
     def delete(self, path: str) -> Document:
         """DELETE."""
         return self._request("DELETE", path, None, "application/json")

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from skerry.cli.commands import agent, clients, host, info
+from skerry.cli.commands import agent, clients, direct, host, info
 from skerry.cli.failure import USAGE, Failure
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app.command("logs")(host.logs)
 app.command("nats-config")(host.nats_config)
 app.add_typer(clients.token, name="token")
 app.add_typer(clients.credential, name="credential")
+clients.cluster.command("join")(direct.join)
+clients.cluster.command("set")(direct.set_)
 app.add_typer(clients.cluster, name="cluster")
 app.command("clusters")(clients.cluster_list)
 app.command("kubeconfig")(clients.kubeconfig)

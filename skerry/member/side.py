@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Side(NamedTuple):
-    """An agent on the member, or the host itself."""
+    """An agent on the member, the host itself, or an administrator's command."""
 
     name: str
     remedy: str
@@ -18,3 +18,4 @@ class Side(NamedTuple):
 
 AGENT = Side("the agent", "the member's administrator must renew it where the agent runs", b"skerry-agent", 5.0)
 HOST = Side("this host", "give this host a new one: skerry cluster set NAME --kubeconfig FILE", b"skerry-host", 0.0)
+ADMIN = Side("this command", "use a kubeconfig that works with kubectl", b"skerry", 0.0)

@@ -226,11 +226,12 @@ def cluster_remove(
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
-    """Remove a member: its agent is cut at once and cannot return; the name is free again."""
+    """Remove a member: it is cut at once, reached or not, and its agent cannot return; the name is free again."""
     from skerry.cli.api import path_of
 
     limit = seconds(wait)
     api = connect(kubeconfig, context)
+    is_direct = _mode(api, name) == "direct"
     api.delete(path_of("clusters", name))
     deadline = time.monotonic() + limit
     with progress() as shown:
@@ -243,8 +244,14 @@ def cluster_remove(
             time.sleep(POLL_S)
     say(f"cluster {name} removed")
     say("what is left on it, and the commands that remove it there:")
-    for line in leftovers():
+    for line in leftovers(direct=is_direct):
         say(f"  {line}")
+
+
+def _mode(api: Api, name: str) -> str:
+    from skerry.cli.api import path_of
+
+    return str(api.get(path_of("clusters", name)).get("spec", {}).get("connection", {}).get("mode", ""))
 
 
 def _exists(api: Api, name: str) -> bool:
@@ -257,12 +264,16 @@ def _exists(api: Api, name: str) -> bool:
     return True
 
 
-def leftovers(context: str = "") -> list[str]:
-    """Commands that remove from a member what joining put there; run with the member's own kubeconfig."""
+def leftovers(context: str = "", *, direct: bool = True) -> list[str]:
+    """Commands that remove from a member what joining put there; run with the member's own kubeconfig.
+
+    A direct member may have an account for the host, in a namespace of its own.
+    """
     kubectl = f"kubectl --context {context}" if context else "kubectl"
+    kinds = "clusterrolebinding,clusterrole,namespace" if direct else "clusterrolebinding"
     return [
-        f"{kubectl} delete clusterrolebinding -l app.kubernetes.io/managed-by=skerry",
-        f"{kubectl} annotate namespace kube-system skerry.dev/host-",
+        f"{kubectl} delete {kinds} -l app.kubernetes.io/managed-by=skerry",
+        f"{kubectl} annotate namespace kube-system skerry.dev/host- skerry.dev/host-name-",
     ]
 
 

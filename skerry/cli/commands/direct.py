@@ -1,0 +1,267 @@
+"""cluster join and cluster set: direct members, whose API server the host reaches itself; nothing is installed on them.
+
+What needs the administrator's own rights is done from here with the kubeconfig given: the checks, the four bindings, the
+mark on kube-system and, with --create-service-account, an account for the host. What the host gets is one kubeconfig
+without files or plugins; it looks at the cluster itself before it believes anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skerry.cli.commands.clients import cluster_names, connect, leftovers
+from skerry.cli.failure import FAILED, USAGE, Failure
+from skerry.cli.term import program, say
+
+if TYPE_CHECKING:
+    from skerry.cli.api import Api
+    from skerry.member.account import Made
+    from skerry.member.kubeconfig import Target
+    from skerry.member.upstream import Upstream
+
+Member = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig of the member, not of the host.")
+]
+MemberContext = Annotated[str, typer.Option("--context", metavar="NAME", help="Context in that kubeconfig.")]
+Account = Annotated[
+    bool,
+    typer.Option(
+        "--create-service-account",
+        help="Make an account for the host on the member, and give the host its token alone. Needed for exec plugins.",
+    ),
+]
+HostFile = Annotated[
+    Path | None,
+    typer.Option("--host-kubeconfig", metavar="FILE", help="Kubeconfig of the host. Default: the local admin's."),
+]
+HostContext = Annotated[str, typer.Option("--host-context", metavar="NAME", help="Context in the host's kubeconfig.")]
+
+
+def join(
+    name: Annotated[str, typer.Argument(help="Name under which the cluster joins.")],
+    direct: Annotated[bool, typer.Option("--direct", help="The host reaches the API server itself.")] = False,
+    kubeconfig: Member = None,
+    context: MemberContext = "",
+    create_service_account: Account = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Join although the cluster is marked as another host's member.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; change nothing anywhere.")] = False,
+    host_kubeconfig: HostFile = None,
+    host_context: HostContext = "",
+) -> None:
+    """Join a cluster that the host reaches itself: nothing is installed on it.
+
+    Example: skerry cluster join m2 --direct --kubeconfig m2.kubeconfig
+    """
+    if not direct:
+        raise Failure(
+            f"a cluster that the host reaches itself joins with --direct; one in its own network joins with an agent: "
+            f"{program()} token create {name}",
+            USAGE,
+        )
+    target = _target(kubeconfig, context, create_service_account)
+    api = connect(host_kubeconfig, host_context)
+    host = _host(api)
+    asyncio.run(_Joining(api, host, name, create_service_account).join(target, take_over=take_over, dry_run=dry_run))
+
+
+def set_(
+    name: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
+    kubeconfig: Member = None,
+    context: MemberContext = "",
+    create_service_account: Account = False,
+    host_kubeconfig: HostFile = None,
+    host_context: HostContext = "",
+) -> None:
+    """Give the host another credential, or address, for a direct member; one of another cluster is refused.
+
+    Example: skerry cluster set m2 --kubeconfig renewed.kubeconfig
+    """
+    target = _target(kubeconfig, context, create_service_account)
+    api = connect(host_kubeconfig, host_context)
+    asyncio.run(_Joining(api, _host(api), name, create_service_account).rotate(target))
+
+
+def _target(path: Path | None, context: str, create_service_account: bool) -> Target:
+    """The member as its kubeconfig names it. Raises KubeconfigError, Failure."""
+    import msgspec
+
+    from skerry.member import kubeconfig
+
+    if path is None:
+        raise Failure("--kubeconfig FILE is needed: the kubeconfig of the member, not of the host", USAGE)
+    target = kubeconfig.load(str(path), context)
+    if target.exec is not None and not create_service_account:
+        raise Failure(
+            f"{target.origin} runs an exec plugin ({target.exec.command}), which the host cannot run: add "
+            "--create-service-account, and the host gets the token of an account made for it"
+        )
+    if target.token_file:
+        return msgspec.structs.replace(target, token=_content(target.token_file), token_file="")
+    return target
+
+
+def _content(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"the token file {path} cannot be read: {error}") from error
+    if not text:
+        raise Failure(f"the token file {path} is empty")
+    return text
+
+
+class _Host:
+    """The host, as its own Cluster object tells."""
+
+    def __init__(self, uid: str, name: str) -> None:
+        self.uid, self.name = uid, name
+
+
+def _host(api: Api) -> _Host:
+    from skerry.cli.api import path_of
+
+    document = api.get(path_of("clusters", "host"))
+    annotations = document["metadata"].get("annotations") or {}
+    return _Host(str(document.get("status", {}).get("uid", "")), str(annotations.get("skerry.dev/host-name", "skerry")))
+
+
+def _passed(check: str, found: str) -> None:
+    say(f"ok  {check}: {found}")
+
+
+class _Joining:
+    """One run of `join` or `set` against the member and the host."""
+
+    def __init__(self, api: Api, host: _Host, name: str, create_service_account: bool) -> None:
+        self._api, self._host, self._name = api, host, name
+        self._create_service_account = create_service_account
+
+    async def join(self, target: Target, *, take_over: bool, dry_run: bool) -> None:
+        """Check, write what serving needs, and tell the host. Raises CheckFailed, StatusError, Failure."""
+        from skerry.member import bindings, checks
+
+        async with _reached(target) as upstream:
+            found = await checks.member(upstream, self._host.uid, _passed, take_over=take_over)
+            self._check_free(found.uid)
+            if dry_run:
+                say(
+                    f"cluster {self._name} would join: four ClusterRoleBindings and a mark on kube-system would be made"
+                )
+                return
+            await bindings.ensure(upstream)
+            await self._tell("POST", upstream, target, take_over)
+            await bindings.mark(upstream, self._host.name, self._host.uid)
+        say(f"cluster {self._name} joined")
+
+    async def rotate(self, target: Target) -> None:
+        """Check, and give the host the other credential. Raises CheckFailed, StatusError, Failure."""
+        from skerry.member import bindings, checks
+
+        known = self._known()
+        async with _reached(target) as upstream:
+            await checks.step("api server", _passed, checks.version_of(upstream))
+            uid = await checks.step("identity", _passed, checks.identity_of(upstream, self._host.uid))
+            if known != uid:
+                raise Failure(
+                    f"the kubeconfig is for another cluster (kube-system UID {uid}) than {self._name} ({known}): give one "
+                    f"of the same cluster; nothing was changed"
+                )
+            if self._create_service_account:
+                await bindings.ensure(upstream)
+            await self._tell("PUT", upstream, target, take_over=False)
+        say(f"cluster {self._name} has another credential")
+
+    def _known(self) -> str:
+        from skerry.cli.api import path_of
+
+        document = self._api.get(path_of("clusters", self._name))
+        mode = document.get("spec", {}).get("connection", {}).get("mode")
+        if mode != "direct":
+            raise Failure(
+                f"cluster {self._name} is not a direct member (connection {mode}): the host has no credential"
+            )
+        return str(document.get("status", {}).get("uid", ""))
+
+    def _check_free(self, uid: str) -> None:
+        """Before anything is written; the host itself checks again, and its answer counts."""
+        from skerry.cli.api import path_of
+
+        for item in self._api.get(path_of("clusters")).get("items", []):
+            name = item["metadata"]["name"]
+            if item.get("status", {}).get("uid") == uid:
+                raise Failure(
+                    f"this cluster (kube-system UID {uid}) has joined already, as {name}: use that one", FAILED
+                )
+            if name == self._name:
+                raise Failure(
+                    f"a cluster {name} has joined already: use another name; for another credential of the same cluster: "
+                    f"{program()} cluster set {name} --kubeconfig FILE"
+                )
+        _passed("host", f"neither the name {self._name} nor this cluster has joined yet")
+
+    async def _tell(self, method: str, upstream: Upstream, target: Target, take_over: bool) -> None:
+        """Give the host the credential; what was made for it and is not taken is deleted again, or named."""
+        from skerry.member import account
+
+        made = await account.create(upstream) if self._create_service_account else None
+        if made is not None:
+            _passed("service account", f"{account.NAMESPACE}/{account.NAME}")
+        try:
+            self._send(method, _given(target, made), take_over)
+        except BaseException:
+            if made is not None and made.secret:
+                await upstream.call("DELETE", f"/api/v1/namespaces/{account.NAMESPACE}/secrets/{made.secret}")
+            if method == "POST":
+                say("the host did not take it; what was made on the cluster can be removed with:")
+                for line in leftovers():
+                    say(f"  {line}")
+            raise
+        if made is not None:
+            await account.forget_tokens(upstream, made.secret)
+
+    def _send(self, method: str, kubeconfig: str, take_over: bool) -> None:
+        from skerry.api.connection import SUBRESOURCE
+        from skerry.api.v1alpha1 import API_VERSION
+        from skerry.cli.api import path_of
+
+        path = f"{path_of('clusters', self._name)}/{SUBRESOURCE}"
+        body: dict[str, Any] = {
+            "apiVersion": API_VERSION,
+            "kind": "ClusterConnection",
+            "spec": {"kubeconfig": kubeconfig, "takeOver": take_over},
+        }
+        (self._api.post if method == "POST" else self._api.put)(path, body)
+
+
+def _given(target: Target, made: Made | None) -> str:
+    """The kubeconfig for the host: the credential given, or the token made for it and nothing else."""
+    import msgspec
+
+    from skerry.member.kubeconfig import flattened
+
+    if made is None:
+        return flattened(target)
+    tls = msgspec.structs.replace(target.tls, certificate=b"", key=b"")
+    return flattened(msgspec.structs.replace(target, tls=tls, token=made.token, exec=None))
+
+
+@asynccontextmanager
+async def _reached(target: Target) -> AsyncIterator[Upstream]:
+    """The member's API server, for the time of a `with`."""
+    from skerry.member.credentials import source
+    from skerry.member.side import ADMIN
+    from skerry.member.upstream import Upstream
+
+    upstream = Upstream(target, source(target), side=ADMIN, connections=4)
+    try:
+        yield upstream
+    finally:
+        await upstream.close()
