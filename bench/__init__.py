@@ -1,1 +1,4 @@
-"""Benchmarks: ratios measured side by side in one run, beside the machine's floor. Nothing here is asserted by a test."""
+"""Benchmarks: what Skerry costs, measured beside what it is compared with, in one run. Not part of the package.
+
+A suite is a module of this package with `measure(rounds) -> figures` (a JSON object) and `show(figures, console)`.
+"""

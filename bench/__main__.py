@@ -1,60 +1,63 @@
-"""`make bench`: run every benchmark, print a table, and keep the figures as JSON beside it."""
+"""`make bench`: run the benchmarks, print their tables, and keep the figures as JSON in `bench/results/`.
+
+python -m bench                     all suites
+python -m bench kernel tunnel       these
+python -m bench --rounds 1 kernel   a quick look
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import json
 import os
 import platform
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from bench import kernel
-
-
-def main() -> None:
-    """Measure, print, and write `bench/results/kernel.json` (or `--output`)."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of each case")
-    parser.add_argument("--output", type=Path, default=Path("bench/results/kernel.json"))
-    options = parser.parse_args()
-    figures = kernel.measure(options.rounds)
-    figures["machine"] = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(figures, indent=2) + "\n")
-    show(figures)
+SUITES = ("kernel", "tunnel", "hostapi")
+RESULTS = Path(__file__).with_name("results")
 
 
-def show(figures: dict[str, Any]) -> None:
-    """The tables that people read."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, show, and write `<results>/<suite>.json`, one after the other."""
+    available = [name for name in SUITES if importlib.util.find_spec(f"bench.{name}")]
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(available)}; default: all")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of each case (default 3)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the JSON goes (default bench/results)")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.suites if name not in available]
+    if unknown or options.rounds < 1:
+        parser.error(f"no suite {unknown[0]}: use {', '.join(available)}" if unknown else "--rounds is at least 1")
     console = Console()
-    starts = Table(title="Starting, and memory when idle", title_justify="left")
-    for column in ("what", "measured", "aim"):
-        starts.add_column(column)
-    starts.add_row("skerry up to ready", f"{figures['up_s']:.2f} s", "≤ 3 s")
-    starts.add_row("skerry agent to Ready", f"{figures['agent_s']:.2f} s", "≤ 3 s")
-    starts.add_row("agent", f"{figures['idle_rss_mib']['agent']:.0f} MiB", "≤ 64 MiB")
-    starts.add_row("host processes without nats-server", f"{figures['host_tree_mib']:.0f} MiB", "≤ 180 MiB")
-    starts.add_row("floor: one fsync of 4 KiB", f"{figures['fsync_ms']:.2f} ms", "")
-    console.print(starts)
-    cases = Table(title="Through the agent against direct, interleaved, medians", title_justify="left")
-    for column in ("case", "direct", "through", "ratio", "spread", "added p50", "CPU of ours per request or MB"):
-        cases.add_column(column)
-    for case in figures["cases"]:
-        cpu = sum(case["cpu_ms_per_unit"].values())
-        cases.add_row(
-            case["case"],
-            f"{case['direct']:.0f} {case['unit']}",
-            f"{case['through']:.0f} {case['unit']}",
-            f"{case['ratio']:.2f}",
-            f"{case['spread'][0]:.2f} to {case['spread'][1]:.2f}",
-            f"{case['added_p50_ms']:.2f} ms",
-            f"{cpu:.2f} ms",
-        )
-    console.print(cases)
+    for name in options.suites or available:
+        _run(importlib.import_module(f"bench.{name}"), name, options.rounds, options.results, console)
+
+
+def _run(suite: ModuleType, name: str, rounds: int, results: Path, console: Console) -> None:
+    started = time.monotonic()
+    figures: dict[str, Any] = suite.measure(rounds)
+    figures["command"] = f"python -m bench {name} --rounds {rounds}"
+    figures["seconds"] = round(time.monotonic() - started)
+    figures["machine"] = {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{name}.json"
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+    suite.show(figures, console)
+    console.print(f"{figures['command']}: {figures['seconds']} s, {os.cpu_count()} cores; figures in {path}\n")
 
 
 if __name__ == "__main__":

@@ -12,15 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.localkube import binaries, cluster
 from skerry.localkube.process import Running
 
-_SKERRY = Path(sys.executable).with_name("skerry")
+SKERRY = Path(sys.executable).with_name("skerry")
+CONTEXT = "skerry-m1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +29,20 @@ class Federation:
     """What the benchmarks need to know of the running system. Times in seconds."""
 
     directory: Path
-    direct: Path
-    """kubeconfig of the member itself."""
+    member: cluster.LocalCluster
     through: Path
     """kubeconfig of the host; context `skerry-m1` is the member through the agent."""
     up_s: float
     agent_s: float
-    pids: dict[str, int] = field(default_factory=dict)
+    ours: Mapping[str, int]
+    """Process ids of what Skerry runs: supervisor, controller-manager, tower, nats-server, agent."""
+    theirs: Mapping[str, int]
+    """Process ids of the member: kube-apiserver, etcd."""
+
+
+def say(line: str) -> None:
+    """Progress, on stderr: stdout is for the tables."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def free_port() -> int:
@@ -48,21 +56,21 @@ def skerry(*arguments: str | Path, state: Path, stdin: str | None = None) -> str
     """Run the command line against the state in `state`; its stdout. Raises CalledProcessError."""
     environment = os.environ | {"SKERRY_STATE": str(state), "KUBECONFIG": str(state / "none")}
     done = subprocess.run(
-        [_SKERRY, *map(str, arguments)], env=environment, input=stdin, stdout=subprocess.PIPE, text=True, check=True
+        [SKERRY, *map(str, arguments)], env=environment, input=stdin, stdout=subprocess.PIPE, text=True, check=True
     )
     return done.stdout
 
 
 @contextmanager
-def member(directory: Path) -> Iterator[cluster.LocalCluster]:
-    """One real API server without a node."""
-    executables = binaries.obtain(("etcd", "kube-apiserver"))
+def member(directory: Path) -> Iterator[tuple[cluster.LocalCluster, Mapping[str, int]]]:
+    """One real API server without a node, and its process ids."""
+    executables = binaries.obtain(("etcd", "kube-apiserver"), progress=say)
     prepared = cluster.prepare(directory, name="m1", executables=executables)
     running = Running(prepared.specs)
     running.start()
     try:
         prepared.wait_ready(running, 60)
-        yield prepared
+        yield prepared, {name.removeprefix("m1-"): pid for name, pid in running.pids.items()}
     finally:
         running.stop()
 
@@ -72,36 +80,43 @@ def federation() -> Iterator[Federation]:
     """Host, member and agent, ready; all stopped and deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="skerry-bench-") as name:
         directory = Path(name)
-        state = directory / "state"
-        with member(directory / "member") as one:
-            started = time.perf_counter()
-            listen, bus = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-            skerry("up", "--state", state, "--listen", listen, "--bus", bus, "--detach", state=state)
-            up_s = time.perf_counter() - started
-            try:
-                token = skerry("token", "create", "m1", state=state)
-                started = time.perf_counter()
-                skerry(
-                    *("agent", "--token-file", "-", "--kubeconfig", one.kubeconfig, "--state", state, "--detach"),
-                    state=state,
-                    stdin=token,
-                )
-                agent_s = time.perf_counter() - started
-                through = directory / "through.kubeconfig"
-                skerry("kubeconfig", "m1", "--output", through, state=state)
-                yield Federation(
-                    directory=directory,
-                    direct=one.kubeconfig,
-                    through=through,
-                    up_s=up_s,
-                    agent_s=agent_s,
-                    pids=_pids(state),
-                )
-            finally:
-                subprocess.run(
-                    [_SKERRY, "agent", "stop", "m1", "--state", state], check=False, stdout=subprocess.DEVNULL
-                )
-                skerry("down", "--state", state, state=state)
+        with member(directory / "member") as (one, theirs):
+            yield from _joined(directory, one, theirs)
+
+
+def _joined(directory: Path, one: cluster.LocalCluster, theirs: Mapping[str, int]) -> Iterator[Federation]:
+    state = directory / "state"
+    listen, bus = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    up_s = _timed("up", "--state", state, "--listen", listen, "--bus", bus, "--detach", state=state)
+    try:
+        token = skerry("token", "create", "m1", state=state)
+        joining = ("agent", "--token-file", "-", "--kubeconfig", one.kubeconfig, "--state", state, "--detach")
+        agent_s = _timed(*joining, state=state, stdin=token)
+        through = directory / "through.kubeconfig"
+        skerry("kubeconfig", "m1", "--output", through, state=state)
+        yield Federation(
+            directory=directory,
+            member=one,
+            through=through,
+            up_s=up_s,
+            agent_s=agent_s,
+            ours=_pids(state),
+            theirs=theirs,
+        )
+    finally:
+        subprocess.run(
+            [SKERRY, "agent", "stop", "m1", "--state", state],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        skerry("down", "--state", state, state=state)
+
+
+def _timed(*arguments: str | Path, state: Path, stdin: str | None = None) -> float:
+    started = time.perf_counter()
+    skerry(*arguments, state=state, stdin=stdin)
+    return time.perf_counter() - started
 
 
 def _pids(state: Path) -> dict[str, int]:

@@ -79,8 +79,8 @@ async def _worker(target: Endpoint, request: bytes, tally: Tally, stop_at: float
     while (left := stop_at - loop.time()) > 0:
         _, client = await loop.create_connection(
             lambda: _Client(request, tally, new_connections),
-            parts.hostname,
-            parts.port,
+            parts.hostname or "",
+            parts.port or 443,
             ssl=target.context,
             server_hostname=target.server_name or parts.hostname,
         )

@@ -48,3 +48,8 @@ def children(pid: int) -> list[int]:
 def command(pid: int) -> str:
     """The command line of a process, for telling processes apart."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def forget_peak(pid: int) -> None:
+    """Count the peak of a process's memory from now on (Linux: `clear_refs`)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,0 +1,100 @@
+"""The Go peer: compiled once into the cache, started beside a member, spoken to like any other way.
+
+It does what Rancher does, on Rancher's library (github.com/rancher/remotedialer): TLS and a bearer check in front, an
+authenticated reverse proxy through the tunnel to the member's API server, impersonation headers set.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from bench.compare import GO, Way
+from bench.federation import Federation, free_port, say
+from skerry.localkube import binaries
+from skerry.localkube.certificates import Authority
+from skerry.localkube.process import ProcessSpec, Running
+
+SOURCE = Path(__file__).with_name("gopeer")
+READY_S = 15.0
+
+
+def build() -> Path | None:
+    """The compiled peer, named by its source's hash; None where there is no Go toolchain."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCE.iterdir()):
+        digest.update(path.read_bytes())
+    target = binaries.cache_dir().parent / "bench" / f"gopeer-{digest.hexdigest()[:12]}"
+    if target.exists():
+        return target
+    if shutil.which("go") is None:
+        return None
+    say(f"building the Go peer into {target}: under a minute, once")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_suffix(".building")
+    command = ["go", "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-o", str(aside), "."]
+    subprocess.run(command, cwd=SOURCE, env=os.environ | {"CGO_ENABLED": "0", "GOWORK": "off"}, check=True)
+    aside.rename(target)
+    return target
+
+
+@contextmanager
+def running(program: Path, federation: Federation) -> Iterator[Way]:
+    """The peer's two processes beside the member of `federation`, connected."""
+    directory = federation.directory / "gopeer"
+    directory.mkdir()
+    port, token, agent_token = free_port(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    authority = Authority(directory, "gopeer")
+    pair = authority.server("front", ["127.0.0.1"])
+    pki = federation.member.directory / "pki"
+    environment = {"GOPEER_TOKEN": token, "GOPEER_AGENT_TOKEN": agent_token}
+    upstream = ("--upstream", federation.member.url)
+    serve = (
+        *(str(program), "serve", "--listen", f"127.0.0.1:{port}", *upstream),
+        *("--certificate", str(pair.certificate), "--key", str(pair.key), "--upstream-ca", str(federation.member.ca)),
+        *("--client-certificate", str(pki / "admin.crt"), "--client-key", str(pki / "admin.key")),
+    )
+    agent = (str(program), "agent", "--server", f"127.0.0.1:{port}", "--ca", str(authority.pair.certificate), *upstream)
+    kubeconfig = _kubeconfig(directory / "kubeconfig", port, authority.pair.certificate, token)
+    processes = Running([])
+    try:
+        for name, command in (("gopeer-serve", serve), ("gopeer-agent", agent)):
+            spec = ProcessSpec(name=name, argv=command, log=directory / f"{name}.log", env=environment)
+            processes.add(spec)
+            processes.wait_until(partial(_silent, spec.log), spec, time.monotonic() + READY_S)
+        yield Way(name=GO, kubeconfig=kubeconfig, processes=processes.pids)
+    finally:
+        processes.stop()
+
+
+def _silent(log: Path) -> str | None:
+    """Both processes print one line when they are ready."""
+    return None if log.exists() and log.read_text().strip() else "it has not said that it is ready"
+
+
+def _kubeconfig(path: Path, port: int, ca: Path, token: str) -> Path:
+    cluster = {
+        "server": f"https://127.0.0.1:{port}/clusters/m1",
+        "certificate-authority-data": base64.b64encode(ca.read_bytes()).decode(),
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "go", "cluster": cluster}],
+        "users": [{"name": "go", "user": {"token": token}}],
+        "contexts": [{"name": "go", "context": {"cluster": "go", "user": "go"}}],
+        "current-context": "go",
+    }
+    path.write_text(json.dumps(document))
+    path.chmod(0o600)
+    return path
