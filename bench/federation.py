@@ -53,10 +53,13 @@ def free_port() -> int:
 
 
 def skerry(*arguments: str | Path, state: Path, stdin: str | None = None) -> str:
-    """Run the command line against the state in `state`; its stdout. Raises CalledProcessError."""
+    """Run the command line against the state in `state`; its stdout. Raises CalledProcessError.
+
+    What it says on stderr is kept back: the line to copy has the join token in it.
+    """
     environment = os.environ | {"SKERRY_STATE": str(state), "KUBECONFIG": str(state / "none")}
     done = subprocess.run(
-        [SKERRY, *map(str, arguments)], env=environment, input=stdin, stdout=subprocess.PIPE, text=True, check=True
+        [SKERRY, *map(str, arguments)], env=environment, input=stdin, capture_output=True, text=True, check=True
     )
     return done.stdout
 
@@ -124,5 +127,5 @@ def _pids(state: Path) -> dict[str, int]:
     pids = {process["name"]: int(process["pid"]) for process in status["processes"]}
     run = json.loads((state / "host" / "run.json").read_text())
     pids["supervisor"] = int(run["pid"])
-    pids["agent"] = int((state / "agents" / "m1" / "pid").read_text())
+    pids["agent"] = int((state / "agents" / "m1" / "lock").read_text())
     return pids

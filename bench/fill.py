@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ def namespace(kubeconfig: Path, name: str, *, objects: int = 0, size: int = 0) -
         connection.close()
 
 
-def _create(connection: http.client.HTTPSConnection, path: str, document: dict[str, object]) -> None:
+def _create(connection: http.client.HTTPSConnection, path: str, document: Mapping[str, object]) -> None:
     connection.request("POST", path, json.dumps(document), {"Content-Type": "application/json"})
     response = connection.getresponse()
     body = response.read()
