@@ -168,11 +168,11 @@ _KEY_SAFE = re.compile(r"[^-/_a-zA-Z0-9]")
 
 
 def key(group: str, kind: str, namespace: str, name: str) -> str:
-    """KV key of an object: `<group>.<kind>.<namespace>.<name>`; `_` for no namespace.
+    """KV key of an object: `<group>.<kind>.<namespace>.<name>`; `_` for the core group and for no namespace.
 
     KV keys allow `[-/_=.a-zA-Z0-9]`; what else a name can hold (and `.`) is escaped as `=XX` in hexadecimal.
     """
-    return ".".join((_escape(group), _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
+    return ".".join((_escape(group) or "_", _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
 
 
 def _escape(part: str) -> str:
@@ -182,7 +182,11 @@ def _escape(part: str) -> str:
 def parse_key(value: str) -> tuple[str, str, str, str]:
     """(group, lower-case kind, namespace, name) of a KV key made by `key`. ValueError if it is not one."""
     group, kind, namespace, name = value.split(".")
-    return _unescape(group), _unescape(kind), "" if namespace == "_" else _unescape(namespace), _unescape(name)
+    return _or_none(group), _unescape(kind), _or_none(namespace), _unescape(name)
+
+
+def _or_none(part: str) -> str:
+    return "" if part == "_" else _unescape(part)
 
 
 def _unescape(part: str) -> str:

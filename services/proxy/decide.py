@@ -22,8 +22,18 @@ BUILT_IN = (VIEW, EDIT, ADMIN, CLUSTER_ADMIN)
 """Groups that hold on all members, and whose ClusterRoleBindings every joined member has."""
 
 _READ = frozenset(("get", "list", "watch"))
-_READABLE = frozenset((("skerry.dev", "clusters"),))
+_READABLE = frozenset((("skerry.dev", "clusters"), ("", "namespaces"), ("", "events"), ("events.k8s.io", "events")))
 """(group, resource) of the host API that every built-in group may read."""
+_SELF = frozenset(
+    (
+        ("authentication.k8s.io", "selfsubjectreviews"),
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    )
+)
+"""(group, resource) that everybody may create: questions about oneself."""
+_OPEN_PATHS = ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/metrics", "/openapi", "/openapi/*",
+               "/readyz", "/version")  # fmt: skip
 _RESERVED = "system:"
 
 
@@ -67,6 +77,15 @@ class Denied(NamedTuple):
 Decision: TypeAlias = Allowed | Denied
 
 
+class HostRule(NamedTuple):
+    """What a caller may do on the host, as RBAC writes rules: with resources of groups, or with paths. `*` is all."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
 def decide(caller: Caller, request: MemberRequest | HostRequest) -> Decision:
     """Whether `caller` may make `request`, and as whom. Total: every input has an answer, none raises."""
     if caller.user.startswith(_RESERVED) or not caller.user:
@@ -105,9 +124,21 @@ def _decide_member(caller: Caller, request: MemberRequest) -> Decision:
 def _decide_host(caller: Caller, request: HostRequest) -> Decision:
     groups = held(caller)
     readable = request.verb in _READ and (request.group, request.resource) in _READABLE
-    if not request.resource or CLUSTER_ADMIN in groups or (groups and readable):
+    about_oneself = request.verb == "create" and (request.group, request.resource) in _SELF
+    if not request.resource or about_oneself or CLUSTER_ADMIN in groups or (groups and readable):
         return Allowed(USER_PREFIX + caller.user, groups)
     return Denied(_host_forbidden(caller, request, BUILT_IN if readable else (CLUSTER_ADMIN,)))
+
+
+def rules(caller: Caller) -> tuple[HostRule, ...]:
+    """Everything that `decide` allows this caller on the host itself, for a SelfSubjectRulesReview."""
+    groups = held(caller)
+    found = [HostRule(("create",), (group,), (resource,)) for group, resource in sorted(_SELF)]
+    if CLUSTER_ADMIN in groups:
+        found.append(HostRule(("*",), ("*",), ("*",)))
+    elif groups:
+        found += [HostRule(tuple(sorted(_READ)), (group,), (resource,)) for group, resource in sorted(_READABLE)]
+    return (*found, HostRule(("get",), paths=_OPEN_PATHS))
 
 
 def _host_forbidden(caller: Caller, request: HostRequest, need: tuple[str, ...]) -> StatusError:

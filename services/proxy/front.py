@@ -19,8 +19,8 @@ import msgspec
 
 from services.proxy.access import AccessLog, Record
 from services.proxy.authn import Authenticator, Credential
-from services.proxy.decide import Denied, HostRequest, decide
-from services.proxy.hostapi import Attributes, HostApi
+from services.proxy.decide import Denied, HostRequest, decide, rules
+from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members import Members
 from services.proxy.metrics import CUT, GONE, Metrics
 from services.proxy.outgoing import impersonates
@@ -168,15 +168,23 @@ class Front:
             decision = decide(credential.caller, request)
             if isinstance(decision, Denied):
                 raise decision.error
-            session.endless = asked.verb == "watch"
+
+        def watching() -> None:
+            session.endless = True
 
         session = self._parts.sessions.enter(credential.caller.user, credential.name, credential.expires)
         session.cut = lambda error: exchange.abort()
         try:
-            code = await self._parts.host_api.handle(exchange, credential.caller, authorize)
+            code = await self._parts.host_api.handle(
+                exchange, credential.caller, authorize, rules=lambda: _rules(credential), watching=watching
+            )
             record.code = CUT if session.was_cut is not None else str(code)
         finally:
             self._parts.sessions.leave(session)
+
+
+def _rules(credential: Credential) -> tuple[Rule, ...]:
+    return tuple(Rule(*rule) for rule in rules(credential.caller))
 
 
 def _is_host_api(path: bytes) -> bool:

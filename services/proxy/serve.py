@@ -26,6 +26,7 @@ from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificate
 from services.proxy.voucher import Voucher
 from skerry import bus, subjects
+from skerry.api.builtin import EVENT
 from skerry.api.kinds import KINDS
 from skerry.errors import StatusError
 from skerry.http import Server
@@ -43,6 +44,7 @@ REVIEW_S = 1.0
 """Sessions are reviewed at every change of credentials or members, and so often for those that expire."""
 RETRY_S = 0.2
 """Between looks for the bucket of resources, which the registry makes at its first start."""
+EVENTS_RETRY_S = 1.0
 AFTER_GRACE_S = 5.0
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
@@ -56,6 +58,7 @@ class Proxy:
         self.id = "P" + secrets.token_hex(8)
         self._changed = asyncio.Event()
         self._cache = Cache(KINDS)
+        self._events = Cache((EVENT,))
         self.directory = Directory(self._cache, self._changed.set)
         self.sessions = Sessions(settings, time.time)
         self.presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
@@ -84,7 +87,7 @@ class Proxy:
             authenticator=Authenticator(self.directory.credential, time.time),
             sessions=self.sessions,
             members=members,
-            host_api=HostApi(self._cache, self._bus, KINDS, self.presence.live),
+            host_api=HostApi(self._cache, self._bus, KINDS, self.presence.live, events=self._events),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,
@@ -118,6 +121,7 @@ class Proxy:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._feed(), name="resources"),
+                group.create_task(self._feed_events(), name="events"),
                 group.create_task(self._voucher.keep(), name="voucher"),
                 group.create_task(self._lanes.keep(), name="lanes"),
                 group.create_task(self._review(), name="review"),
@@ -142,6 +146,17 @@ class Proxy:
             else:
                 self._no_store = ""
                 await self._cache.feed(bucket)
+
+    async def _feed_events(self) -> None:
+        """The same for Events. Nothing depends on them: a proxy is ready without."""
+        while True:
+            try:
+                bucket = await self._bus.bucket(subjects.EVENTS)
+            except StatusError as error:
+                log.debug("the bucket of events is not there yet", extra={"error": error.message})
+                await asyncio.sleep(EVENTS_RETRY_S)
+            else:
+                await self._events.feed(bucket)
 
     async def _tell(self, runtime: Runtime) -> None:
         was_ready = False

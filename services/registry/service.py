@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import skerry
-from services.registry import secrets
+from services.registry import events, secrets
 from services.registry.connecting import Connections
 from services.registry.controller import Controller
 from services.registry.handlers import ClusterRules, Handlers, TokenRules, wall_and_mono
@@ -16,11 +16,12 @@ from services.registry.quarantine import Quarantine
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN, KINDS
 from skerry.bus import BucketConfig, Bus
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
-from skerry.store import Cache, Store, Writes
+from skerry.store import Cache, Recorder, Store, Writes, events_bucket
+from skerry.store.garbage import Garbage
 
 SERVICE = "registry"
 
@@ -47,7 +48,7 @@ async def run(
         ca_pem=ca_pem,
         clusters=Store(bucket, CLUSTER),
         tokens=Store(bucket, JOIN_TOKEN),
-        cache=Cache((CLUSTER, JOIN_TOKEN)),
+        cache=Cache(KINDS),
         secrets=secrets.Secrets(
             await bus.bucket(secrets.BUCKET, create=config),
             secrets.load_key(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
@@ -59,8 +60,12 @@ async def run(
         feeding = tasks.create_task(registry.cache.feed(bucket), name="registry cache")
         ready("reading the store")
         await registry.cache.filled.wait()
+        recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
+        events.follow(registry.cache, recorder)
+        telling = tasks.create_task(recorder.run(), name="registry events")
         await _serve(bus, registry, ready, stop)
-        feeding.cancel()
+        for task in (feeding, telling):
+            task.cancel()
 
 
 async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], stop: asyncio.Event) -> None:
@@ -73,12 +78,14 @@ async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], sto
     controller.start()
     quarantine.start()
     await controller.restore_accounts()
+    cluster_rules, token_rules = ClusterRules(controller.evict), TokenRules(registry)
     endpoints = {
         **handlers.endpoints(),
         **connections.endpoints(),
-        **Writes(registry.clusters, ClusterRules(controller.evict)).endpoints(),
-        **Writes(registry.tokens, TokenRules(registry)).endpoints(),
+        **Writes(registry.clusters, cluster_rules).endpoints(),
+        **Writes(registry.tokens, token_rules).endpoints(),
     }
+    garbage = Garbage(registry.cache, {registry.clusters: cluster_rules, registry.tokens: token_rules})
     served = [
         bus.subscribe(subjects.HEARTBEATS, handlers.heartbeat),
         bus.subscribe(subjects.CONNECTS, handlers.connected),
@@ -88,7 +95,7 @@ async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], sto
     ]
     try:
         async with asyncio.TaskGroup() as tasks:
-            works = (controller.write, controller.watch, prober.run, quarantine.keep)
+            works = (controller.write, controller.watch, prober.run, quarantine.keep, garbage.run)
             working = [tasks.create_task(work()) for work in works]
             await bus.ready()
             ready("")

@@ -89,7 +89,6 @@ EVENT_V1 = Kind(
     kind="Event",
     plural="events",
     singular="event",
-    short_names=("ev",),
     namespaced=True,
     owner="registry",
     type=corev1.EventV1,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from skerry.store.cache import Cache
 from skerry.store.documents import Item, decode_document, encode_document, rfc3339, seconds, utc_now
+from skerry.store.recorder import Recorder, events_bucket
 from skerry.store.ring import Change, Watch
 from skerry.store.store import Store
 from skerry.store.writes import Admitted, Rules, Writes
@@ -18,12 +19,14 @@ __all__ = [
     "Cache",
     "Change",
     "Item",
+    "Recorder",
     "Rules",
     "Store",
     "Watch",
     "Writes",
     "decode_document",
     "encode_document",
+    "events_bucket",
     "rfc3339",
     "seconds",
     "utc_now",

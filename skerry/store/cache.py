@@ -19,7 +19,7 @@ from skerry.api.kinds import Kind
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.errors import GatewayTimeout, ServiceUnavailable
 from skerry.store.documents import Item, unseal
-from skerry.store.ring import Change, Ring, Watch
+from skerry.store.ring import Change, Convert, Ring, Watch, too_old
 
 log = logging.getLogger("skerry.store")
 
@@ -30,6 +30,7 @@ CURRENT_S = 3.0
 
 
 Listener = Callable[[Change], None]
+Items = list[Item]
 
 
 class Tombstone(msgspec.Struct, frozen=True, gc=False):
@@ -47,9 +48,27 @@ class _Shelf:
 
     def __init__(self, size: int) -> None:
         self.items: dict[tuple[str, str], Item] = {}
+        self._order: list[tuple[str, str]] | None = None
         self.tombstones: dict[tuple[str, str], Tombstone] = {}
         self.ring = Ring(size)
         self.listeners: list[Listener] = []
+
+    def put(self, key: tuple[str, str], new: Item) -> None:
+        """Place an object, and forget the order if it is a new one."""
+        if key not in self.items:
+            self._order = None
+        self.items[key] = new
+
+    def pop(self, key: tuple[str, str]) -> Item | None:
+        """Take an object away."""
+        self._order = None
+        return self.items.pop(key, None)
+
+    def sorted(self) -> list[Item]:
+        """All objects in the order of namespace and name; sorting ten thousand for each page would cost most of it."""
+        if self._order is None:
+            self._order = sorted(self.items)
+        return [self.items[key] for key in self._order]
 
 
 class Cache:
@@ -80,12 +99,31 @@ class Cache:
 
     def list(self, kind: Kind, namespace: str = "") -> list[Item]:
         """Objects of a kind in the order of namespace and name; all namespaces for `""`."""
-        items = self._shelf(kind).items
+        found = self._shelf(kind).sorted()
+        return [item for item in found if item.namespace == namespace] if namespace else found
+
+    def snapshot(self, kind: Kind, revision: int, namespace: str = "") -> Items:
+        """The objects of a kind as they were at `revision`, which has been reached: what came later is undone.
+
+        Gone if the ring does not reach back so far. Costs nothing but the changes since, and keeps nothing.
+        """
+        shelf = self._shelf(kind)
+        if revision < shelf.ring.horizon:
+            raise too_old(revision, shelf.ring.horizon)
+        later = shelf.ring.after(revision)
+        if not later:
+            return self.list(kind, namespace)
+        items = dict(shelf.items)
+        for change in reversed(later):
+            _undo(items, change)
         return [items[key] for key in sorted(items) if not namespace or key[0] == namespace]
 
-    def watch(self, kind: Kind, since: int | None = None) -> Watch:
-        """Changes of a kind after revision `since` (default: from now). Gone if that is before the horizon."""
-        return Watch(self._shelf(kind).ring, self.revision if since is None else since)
+    def watch(self, kind: Kind, since: int | None = None, convert: Convert | None = None) -> Watch:
+        """Changes of a kind after revision `since` (default: from now). Gone if that is before the horizon.
+
+        With `convert` the objects are shown as it makes them, for a second view of the same objects.
+        """
+        return Watch(self._shelf(kind).ring, self.revision if since is None else since, convert)
 
     def on_change(self, kind: Kind, listener: Listener) -> Callable[[], None]:
         """Call `listener(change)` inline for every change of a kind, the first fill included; returns how to stop.
@@ -187,7 +225,7 @@ class Cache:
         if old is not None and old.uid != new.uid:
             self._remove(shelf, key, entry.revision, None)
             old = None
-        shelf.items[key] = new
+        shelf.put(key, new)
         self._tell(shelf, Change(entry.revision, old, new))
 
     def _remove(self, shelf: _Shelf, key: tuple[str, str], revision: int, final: Item | None) -> None:
@@ -196,7 +234,7 @@ class Cache:
         else:
             deleted = str(final.document()["metadata"].get("deletionTimestamp", ""))
             shelf.tombstones[key] = Tombstone(*key, revision, deleted)
-        old = shelf.items.pop(key, None)
+        old = shelf.pop(key)
         if old is not None:
             self._tell(shelf, Change(revision, old, None, final))
 
@@ -246,6 +284,14 @@ class Cache:
             for key in [k for k in shelf.tombstones if subjects.key(group, kind, *k) not in staged]:
                 del shelf.tombstones[key]
         return found
+
+
+def _undo(items: dict[tuple[str, str], Item], change: Change) -> None:
+    after = change.new
+    if after is not None:
+        items.pop((after.namespace, after.name), None)
+    if change.old is not None:
+        items[change.old.namespace, change.old.name] = change.old
 
 
 def _heard(asked: asyncio.Future[int]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from skerry.errors import Gone
@@ -26,6 +26,14 @@ class Change(NamedTuple):
     old: Item | None
     new: Item | None
     final: Item | None = None
+
+    def shown(self, convert: Convert) -> Change:
+        """The same change of a second view of the object."""
+        old, new, final = (None if item is None else convert(item) for item in (self.old, self.new, self.final))
+        return Change(self.revision, old, new, final)
+
+
+Convert = Callable[[Item], Item]
 
 
 class Ring:
@@ -88,11 +96,12 @@ class Watch:
     A watcher that is slower than the ring is long gets 410: memory per watcher is one integer.
     """
 
-    def __init__(self, ring: Ring, since: int) -> None:
+    def __init__(self, ring: Ring, since: int, convert: Convert | None = None) -> None:
         if since < ring.horizon:
             raise too_old(since, ring.horizon)
         self._ring = ring
         self._broken = ring.broken
+        self._convert = convert
         self.revision = since
 
     def take(self) -> list[Change]:
@@ -103,7 +112,7 @@ class Watch:
         changes = ring.after(self.revision)
         if changes:
             self.revision = changes[-1].revision
-        return changes
+        return changes if self._convert is None else [change.shown(self._convert) for change in changes]
 
     def _lost(self) -> bool:
         return self._ring.dropped > self.revision
@@ -119,7 +128,8 @@ class Watch:
         if self._ring.after(self.revision) or self._ring.broken != self._broken:
             return True
         try:
-            await asyncio.wait_for(event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
         except TimeoutError:
             return False
         return True

@@ -13,17 +13,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.proxy.hostapi import Attributes, HostApi
+from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.tenancy import service as tenancy
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
+from skerry.api.builtin import EVENT
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.api.messages import Caller
-from skerry.bus import BucketConfig
+from skerry.bus import BucketConfig, Entry, Filled, Resync
 from skerry.errors import Forbidden, NotFound
 from skerry.http import Client, ClientGone, Exchange, Response, Server
 from skerry.httpwire.head import RequestHead
-from skerry.store import Cache, Store
+from skerry.store import Cache, Recorder, Store, events_bucket
+from skerry.store.documents import seal
 from tests.fixtures.nats import NatsHost
 
 DEADLINE_S = 15.0
@@ -53,6 +55,8 @@ class World:
         self.cache = cache
         self.clusters = clusters
         self.port = 0
+        self.recorder: Recorder
+        self.rules: tuple[Rule, ...] = (Rule(("*",), ("*",), ("*",)),)
         self.denied: set[str] = set()
         self.live: dict[str, Mapping[str, object]] = {}
 
@@ -67,6 +71,14 @@ class World:
         item = await self.clusters.create({"metadata": {"name": name, **metadata}, "spec": spec})
         await self.cache.reached(item.revision)
         return item.revision
+
+    def forget(self) -> None:
+        """The proxy starts over: what it knew of the past is gone."""
+        self.cache.take(Resync("a test"))
+        for item in self.cache.list(CLUSTER):
+            value = seal(item.document(), writes=item.writes)
+            self.cache.take(Entry(self.clusters.key(item.name), value, item.revision, 0.0))
+        self.cache.take(Filled(self.cache.revision))
 
     async def open(
         self, target: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -161,14 +173,17 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
     ):
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
         tasks.create_task(tenancy.run(owner, TenancySettings(), told, stop))
-        cache = Cache(KINDS)
+        cache, events = Cache(KINDS), Cache((EVENT,))
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
+        recorder = Recorder(await events_bucket(registry), "registry")
+        more = (tasks.create_task(recorder.run()), tasks.create_task(events.feed(await bus.bucket(subjects.EVENTS))))
         found = World(cache, clusters)
-        api = HostApi(cache, bus, KINDS, lambda name: found.live.get(name, {}))
+        found.recorder = recorder
+        api = HostApi(cache, bus, KINDS, lambda name: found.live.get(name, {}), events=events)
 
         async def handle(exchange: Exchange) -> None:
             try:
-                await api.handle(exchange, ADMIN, found.authorize)
+                await api.handle(exchange, ADMIN, found.authorize, rules=lambda: found.rules)
             except ClientGone:
                 return
 
@@ -178,6 +193,7 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         async with asyncio.timeout(DEADLINE_S):
             await ready.wait()
             await cache.filled.wait()
+            await events.filled.wait()
         try:
             yield found
         finally:
@@ -186,4 +202,5 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
                     await clusters.delete(item.name)
             await server.close(0)
             stop.set()
-            feeding.cancel()
+            for task in (feeding, *more):
+                task.cancel()

@@ -68,7 +68,9 @@ async def test_create_and_delete(world: World, tmp_path: Path) -> None:
 async def test_api_resources_and_explain(world: World, tmp_path: Path) -> None:
     code, out, err = await world.kubectl("api-resources", "--no-headers", home=tmp_path)
     assert (code, err) == (0, "")
-    assert {line.split()[0] for line in out.splitlines()} == {"clusters", "credentials", "jointokens"}
+    assert {"clusters", "credentials", "jointokens", "workspaces", "accessgrants", "namespaces"} <= {
+        line.split()[0] for line in out.splitlines()
+    }
     code, out, err = await world.kubectl("explain", "cluster.spec.connection", home=tmp_path)
     assert (code, err) == (0, "")
     assert "How the host reaches the cluster." in out

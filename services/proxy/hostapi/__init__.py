@@ -10,6 +10,6 @@ what differs between kinds is in their declarations (skerry/api/kinds.py) and in
 from __future__ import annotations
 
 from services.proxy.hostapi.api import HostApi
-from services.proxy.hostapi.attributes import Attributes, Authorize, Live
+from services.proxy.hostapi.attributes import Attributes, Authorize, Live, Rule
 
-__all__ = ["Attributes", "Authorize", "HostApi", "Live"]
+__all__ = ["Attributes", "Authorize", "HostApi", "Live", "Rule"]

@@ -7,12 +7,13 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from services.proxy.hostapi import forward, reads, watch
-from services.proxy.hostapi.attributes import Authorize, Live
-from services.proxy.hostapi.discovery import AGGREGATED_TYPE, Discovery, Document, tagged
-from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, PLAIN, TABLE, Media, negotiate
+from services.proxy.hostapi import forward, reads, reviews, watch, writes
+from services.proxy.hostapi.attributes import Authorize, Live, Rule
+from services.proxy.hostapi.discovery import Discovery, Document
+from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, negotiate
 from services.proxy.hostapi.openapi import OpenApi
-from services.proxy.hostapi.request import MISSING, Query, Target, attributes, locate, parse
+from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
+from services.proxy.hostapi.sources import Source, sources
 from services.proxy.hostapi.table import View, view
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller
@@ -24,6 +25,8 @@ from skerry.store.documents import LIMIT_BYTES
 
 JSON = (b"content-type", b"application/json")
 _NO_CACHE = (b"cache-control", b"no-cache, private")
+_FOR_EVER = (b"cache-control", b"public, immutable, max-age=31536000")
+"""A document whose URL has the hash of its content."""
 
 
 class Exchange(Protocol):
@@ -44,7 +47,8 @@ class Exchange(Protocol):
 class HostApi:
     """Serves /api, /apis and /openapi of the host.
 
-    `live(name)` gives the cells that only a proxy knows, by object name, keyed by `Column.live`.
+    `live(name)` gives the cells that only a proxy knows, by object name, keyed by `Column.live`. Kubernetes' own kinds are
+    served beside `kinds`: Namespaces, the self reviews, and Events if there is a cache of them.
     """
 
     def __init__(
@@ -54,78 +58,98 @@ class HostApi:
         kinds: Iterable[Kind],
         live: Live = lambda name: {},
         now: Callable[[], datetime] = utc_now,
+        events: Cache | None = None,
     ) -> None:
-        self._cache = cache
+        self._sources = sources(cache, kinds, events)
         self._bus = bus
         self._live = live
         self._now = now
-        kinds = tuple(kinds)
-        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
-        self._discovery = Discovery(kinds)
-        self._openapi = OpenApi(kinds)
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}
+        self._discovery = Discovery(self._sources)
+        self._openapi = OpenApi(self._sources)
 
-    async def handle(self, exchange: Exchange, caller: Caller, authorize: Authorize) -> int:
+    async def handle(
+        self,
+        exchange: Exchange,
+        caller: Caller,
+        authorize: Authorize,
+        *,
+        rules: Callable[[], tuple[Rule, ...]] = tuple,
+        watching: Callable[[], None] = lambda: None,
+    ) -> int:
         """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it.
+
+        `rules` says what the caller may do at all, `watching` is told when this exchange becomes a watch.
 
         The front door's own errors carry a Warning header, so that they stand out from a member's. Here the Status is
         the API's normal voice, and kubectl would print everything twice.
         """
         try:
-            return await self._handle(exchange, caller, authorize)
+            return await self._handle(exchange, caller, authorize, rules, watching)
         except StatusError as error:
             await exchange.respond(error.code, _error_headers(error), error.body())
             return error.code
 
-    async def _handle(self, exchange: Exchange, caller: Caller, authorize: Authorize) -> int:
+    async def _handle(
+        self,
+        exchange: Exchange,
+        caller: Caller,
+        authorize: Authorize,
+        rules: Callable[[], tuple[Rule, ...]],
+        watching: Callable[[], None],
+    ) -> int:
         path, query = parse(exchange.head.target)
         target = locate(path, self._kinds)
         verb = _verb(exchange.head.method, target, query)
         asked = attributes(target, verb, path)
         authorize(asked)
+        if writes.is_status(target):
+            target = writes.status_read(target, verb)
         if target.kind is None:
-            return await self._discover(exchange, target)
+            return await self._discover(exchange, target, query)
         if forward.is_action(target, verb):
-            return await self._write(exchange, target, caller, query, verb)
+            return await self._act(exchange, target, caller, query, verb)
         if target.subresource or verb not in target.kind.verbs:
             return await _refuse(exchange, target, target.kind)
+        source = self._sources[target.kind]
+        if source is None:
+            body, media = await _body(exchange), _content_type(exchange)
+            answer = reviews.answer(target.kind, media, body, caller, authorize, rules)
+            return await _answer(exchange, 201, answer)
         if verb == "watch":
-            return await self._watch(exchange, target, target.kind, query, lambda: authorize(asked))
+            watching()
+            return await self._watch(exchange, target, source, query, lambda: authorize(asked))
         if verb in ("get", "list"):
-            return await _answer(exchange, 200, await self._read(exchange, target, target.kind, query))
-        return await self._write(exchange, target, caller, query, verb)
+            return await _answer(exchange, 200, await self._read(exchange, target, source, query))
+        return await self._write(exchange, target, source, caller, query, verb)
 
     # Discovery
 
-    async def _discover(self, exchange: Exchange, target: Target) -> int:
+    async def _discover(self, exchange: Exchange, target: Target, query: Query) -> int:
         if exchange.head.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        wanted = negotiate(_accept(exchange), GROUPS if len(target.parts) == 1 else frozenset())
-        document = self._document(target.parts, wanted)
+        document = self._document(exchange, target.parts)
         if document is None:
             raise NotFound(MISSING)
-        media = b"application/json" if wanted == PLAIN else AGGREGATED_TYPE.encode()
-        headers = [(b"content-type", media), (b"etag", document.etag.encode()), (b"vary", b"Accept"), _NO_CACHE]
+        hashed = query.text("hash") if target.parts[:2] == ("openapi", "v3") and len(target.parts) > 2 else ""
+        if hashed:
+            location = self._openapi.location(target.parts[1:])
+            if not location.endswith(f"hash={hashed}"):
+                await exchange.respond(301, [(b"location", location.encode()), _NO_CACHE], b"")
+                return 301
+        cached = _FOR_EVER if hashed else _NO_CACHE
+        headers = [(b"content-type", document.media), (b"etag", document.etag.encode()), (b"vary", b"Accept"), cached]
         if exchange.head.get(b"if-none-match") == document.etag.encode():
             await exchange.respond(304, headers[1:], b"")
             return 304
         await exchange.respond(200, headers, document.body)
         return 200
 
-    def _document(self, parts: tuple[str, ...], wanted: Media) -> Document | None:
-        found = self._discovery
-        if parts[:2] == ("openapi", "v3"):
-            path = "/".join(parts[2:])
-            body = self._openapi.documents.get(path) if path else self._openapi.index
-            return None if body is None else tagged(body)
-        if parts == ("api",):
-            return found.core if wanted == PLAIN else found.core_aggregated
-        if parts == ("apis",):
-            return found.groups if wanted == PLAIN else found.groups_aggregated
-        if len(parts) == 2 and parts[0] == "apis":
-            return found.group(parts[1])
-        if len(parts) == 3 and parts[0] == "apis":
-            return found.resources(parts[1], parts[2])
-        return None
+    def _document(self, exchange: Exchange, parts: tuple[str, ...]) -> Document | None:
+        if parts[0] == "openapi":
+            return self._openapi.find(parts[1:], _accept(exchange))
+        wanted = negotiate(_accept(exchange), GROUPS if len(parts) == 1 else frozenset())
+        return self._discovery.find(parts, wanted)
 
     # Reads
 
@@ -133,19 +157,21 @@ class HostApi:
         wanted = negotiate(_accept(exchange), TABLE | partial)
         return view(kind, wanted, query.text("includeObject") or "Metadata", self._live, self._now)
 
-    async def _read(self, exchange: Exchange, target: Target, kind: Kind, query: Query) -> bytes:
+    async def _read(self, exchange: Exchange, target: Target, source: Source, query: Query) -> bytes:
+        kind = known(target)
         shown = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
-            return await reads.get(self._cache, kind, target.namespace, target.name, query, shown)
-        return await reads.listed(self._cache, kind, target.namespace, query, shown)
+            return await reads.get(source, kind, target.namespace, target.name, query, shown)
+        return await reads.listed(source, kind, target.namespace, query, shown)
 
     async def _watch(
-        self, exchange: Exchange, target: Target, kind: Kind, query: Query, still_allowed: Callable[[], None]
+        self, exchange: Exchange, target: Target, source: Source, query: Query, still_allowed: Callable[[], None]
     ) -> int:
+        kind = known(target)
         shown = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
         error: StatusError | None = None
         try:
-            plan = await watch.plan(self._cache, kind, target.namespace, target.name, query)
+            plan = await watch.plan(source, kind, target.namespace, target.name, query)
         except StatusError as caught:
             if caught.code != 410:
                 raise
@@ -160,16 +186,19 @@ class HostApi:
 
     # Writes
 
-    async def _write(self, exchange: Exchange, target: Target, caller: Caller, query: Query, verb: str) -> int:
-        body = await _body(exchange)
-        content_type = (exchange.head.get(b"content-type") or b"").decode("latin-1")
-        if target.subresource:
-            answer = await forward.act(self._bus, target, caller, query, verb, content_type, body)
-            return await _answer(exchange, 201 if verb == "create" else 200, answer)
-        if verb == "create":
-            answer = await forward.create(self._bus, target, caller, query, content_type, body)
-            return await _answer(exchange, 201, answer)
-        return await _answer(exchange, 200, await forward.delete(self._bus, target, caller, query, content_type, body))
+    async def _act(self, exchange: Exchange, target: Target, caller: Caller, query: Query, verb: str) -> int:
+        body, media = await _body(exchange), _content_type(exchange)
+        answer = await forward.act(self._bus, target, caller, query, verb, media, body)
+        return await _answer(exchange, 201 if verb == "create" else 200, answer)
+
+    async def _write(
+        self, exchange: Exchange, target: Target, source: Source, caller: Caller, query: Query, verb: str
+    ) -> int:
+        agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")
+        content = writes.Content(await _body(exchange), _content_type(exchange), agent)
+        reply = await writes.answer(self._bus, source, target, caller, query, verb, content)
+        await exchange.respond(reply.status, [JSON, _NO_CACHE, *reply.headers()], reply.body)
+        return reply.status
 
 
 _VERBS = {b"POST": "create", b"PUT": "update", b"PATCH": "patch", b"DELETE": "delete"}
@@ -195,7 +224,8 @@ async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> int:
     """405 with Allow; 404 for a subresource that is not served."""
     if target.subresource:
         raise NotFound(MISSING)
-    verbs = {"get", "watch", "update", "patch", "delete"} if target.name else {"list", "watch", "create"}
+    collection = {"list", "watch", "create", "deletecollection"}
+    verbs = {"get", "watch", "update", "patch", "delete"} if target.name else collection
     allowed = sorted({_METHODS.get(verb, "DELETE") for verb in verbs & set(kind.verbs)})
     error = MethodNotAllowed(
         f"the server does not allow this method on the requested resource: {kind.plural} take {', '.join(allowed)} here",
@@ -217,6 +247,10 @@ def _error_headers(error: StatusError) -> Headers:
     if error.details.retry_after_seconds:
         headers.append((b"retry-after", str(error.details.retry_after_seconds).encode()))
     return headers
+
+
+def _content_type(exchange: Exchange) -> str:
+    return (exchange.head.get(b"content-type") or b"").decode("latin-1")
 
 
 def _accept(exchange: Exchange) -> str:

@@ -20,6 +20,15 @@ class Attributes(NamedTuple):
     path: str = ""
 
 
+class Rule(NamedTuple):
+    """What the caller may do, as RBAC writes rules: with resources of groups, or with paths. `*` is all."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
 Authorize = Callable[[Attributes], None]
 """Raises Forbidden, or NotFound where the caller may not even know; returns if the request is allowed."""
 

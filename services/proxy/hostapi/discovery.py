@@ -1,84 +1,121 @@
-"""What is served: legacy and aggregated discovery, made once from the declarations. Pure."""
+"""What is served: legacy and aggregated discovery, made once from the declarations. Pure.
+
+kubectl asks for the aggregated form at `/api` and `/apis` and keeps it by ETag; older clients and other libraries walk the
+legacy documents. Both say the same.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
+from services.proxy.hostapi.negotiate import DISCOVERY, PLAIN, Media
 from skerry.api.kinds import Kind
 
-AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+VERSIONS = ("v2", "v2beta1")
+"""Of the aggregated form, the preferred first."""
+_ADDRESSES: list[Any] = []
 
 
 class Document(NamedTuple):
-    """A document and its ETag."""
+    """A document, its media type and its ETag."""
 
     body: bytes
     etag: str
+    media: bytes = b"application/json"
 
 
-def _document(value: dict[str, Any]) -> Document:
-    return tagged(msgspec.json.encode(value))
-
-
-def tagged(body: bytes) -> Document:
+def tagged(body: bytes, media: bytes = b"application/json") -> Document:
     """A document with the ETag of its content."""
-    return Document(body, f'"{hashlib.sha256(body).hexdigest().upper()}"')
+    return Document(body, f'"{hashlib.sha256(body).hexdigest().upper()}"', media)
 
 
 class Discovery:
     """All discovery documents of a set of kinds."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._kinds = tuple(kinds)
-        self._groups = sorted({(kind.group, kind.version) for kind in self._kinds if kind.group})
-        self.core = _document({"kind": "APIVersions", "versions": [], "serverAddressByClientCIDRs": []})
-        self.core_aggregated = _document(_discovery_list([]))
-        self.groups = _document(
-            {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*group) for group in self._groups]}
-        )
-        self.groups_aggregated = _document(_discovery_list([self._aggregated(*group) for group in self._groups]))
+        kinds = tuple(kinds)
+        grouped: dict[tuple[str, str], list[Kind]] = {}
+        for kind in kinds:
+            grouped.setdefault((kind.group, kind.version), []).append(kind)
+        self._versions = dict(sorted(grouped.items()))
+        self._documents = dict(self._made())
 
-    def group(self, group: str) -> Document | None:
-        """APIGroup, None if there is no such group."""
-        for name, version in self._groups:
-            if name == group:
-                return _document({"kind": "APIGroup", "apiVersion": "v1", **_group(name, version)})
-        return None
+    def find(self, parts: tuple[str, ...], wanted: Media) -> Document | None:
+        """The document at `/api…` or `/apis…`, in the form that was negotiated; None if there is no such path."""
+        return self._documents.get((parts, wanted)) or self._documents.get((parts, PLAIN))
 
-    def resources(self, group: str, version: str) -> Document | None:
-        """APIResourceList, None if there is no such group and version."""
-        kinds = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
-        if not kinds:
-            return None
-        return _document(
-            {
-                "kind": "APIResourceList",
-                "apiVersion": "v1",
-                "groupVersion": kinds[0].api_version,
-                "resources": [_resource(kind) for kind in kinds],
-            }
-        )
+    def _made(self) -> Iterable[tuple[tuple[tuple[str, ...], Media], Document]]:
+        core = [version for group, version in self._versions if not group]
+        groups = [(group, version) for group, version in self._versions if group]
+        versions = {"kind": "APIVersions", "versions": core, "serverAddressByClientCIDRs": _ADDRESSES}
+        yield (("api",), PLAIN), _document(versions)
+        group_list = {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*each) for each in groups]}
+        yield (("apis",), PLAIN), _document(group_list)
+        for form in VERSIONS:
+            media = Media("APIGroupDiscoveryList", DISCOVERY, form)
+            yield (("api",), media), self._aggregated(media, [("", version) for version in core])
+            yield (("apis",), media), self._aggregated(media, groups)
+        for group, version in groups:
+            found = _document({"kind": "APIGroup", "apiVersion": "v1", **_group(group, version)})
+            yield (("apis", group), PLAIN), found
+        for (group, version), kinds in self._versions.items():
+            path = ("apis", group, version) if group else ("api", version)
+            yield (path, PLAIN), _document(_resources(kinds))
 
-    def _aggregated(self, group: str, version: str) -> dict[str, Any]:
-        kinds = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
-        resources = [_aggregated_resource(kind) for kind in kinds]
+    def _aggregated(self, media: Media, versions: list[tuple[str, str]]) -> Document:
+        value = {
+            "kind": media.as_,
+            "apiVersion": f"{media.group}/{media.version}",
+            "metadata": {},
+            "items": [self._item(group, version) for group, version in versions],
+        }
+        kind = f"application/json;g={media.group};v={media.version};as={media.as_}"
+        return tagged(msgspec.json.encode(value), kind.encode())
+
+    def _item(self, group: str, version: str) -> dict[str, Any]:
+        resources = [_aggregated_resource(kind) for kind in self._versions[group, version]]
+        metadata = {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None}
         return {
-            "metadata": {"name": group, "creationTimestamp": None},
+            "metadata": metadata,
             "versions": [{"version": version, "resources": resources, "freshness": "Current"}],
         }
 
 
-def _discovery_list(items: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+def _document(value: dict[str, Any]) -> Document:
+    return tagged(msgspec.json.encode(value))
 
 
 def _group(group: str, version: str) -> dict[str, Any]:
     served = {"groupVersion": f"{group}/{version}", "version": version}
     return {"name": group, "versions": [served], "preferredVersion": served}
+
+
+def _resources(kinds: list[Kind]) -> dict[str, Any]:
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": kinds[0].api_version,
+        "resources": [one for kind in kinds for one in (_resource(kind), *_status(kind))],
+    }
+
+
+def _status(kind: Kind) -> Iterable[dict[str, Any]]:
+    if has_status(kind):
+        shape = {"namespaced": kind.namespaced, "kind": kind.kind, "verbs": list(STATUS_VERBS)}
+        yield {"name": f"{kind.plural}/status", "singularName": "", **shape}
+
+
+STATUS_VERBS = ("get", "patch", "update")
+
+
+def has_status(kind: Kind) -> bool:
+    """Whether the kind has the subresource `status`: those whose spec clients change have."""
+    return "patch" in kind.verbs and "status" in kind.type.__struct_encode_fields__
 
 
 def _resource(kind: Kind) -> dict[str, Any]:
@@ -89,9 +126,8 @@ def _resource(kind: Kind) -> dict[str, Any]:
         "namespaced": kind.namespaced,
         "kind": kind.kind,
         "verbs": sorted(kind.verbs),
-        "shortNames": list(kind.short_names),
-        "categories": list(kind.categories),
-        "storageVersionHash": msgspec.json.encode(storage).decode().strip('"'),
+        **_names(kind),
+        "storageVersionHash": base64.b64encode(storage).decode(),
     }
 
 
@@ -102,6 +138,16 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
         "verbs": sorted(kind.verbs),
-        "shortNames": list(kind.short_names),
-        "categories": list(kind.categories),
+        **_names(kind),
+        **({"subresources": [_aggregated_status(kind)]} if has_status(kind) else {}),
     }
+
+
+def _aggregated_status(kind: Kind) -> dict[str, Any]:
+    shape = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    return {"subresource": "status", "responseKind": shape, "verbs": list(STATUS_VERBS)}
+
+
+def _names(kind: Kind) -> dict[str, list[str]]:
+    found = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
+    return {name: values for name, values in found.items() if values}

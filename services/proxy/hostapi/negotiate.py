@@ -48,4 +48,4 @@ def _media(parameters: list[str]) -> Media:
 TABLE = frozenset(Media("Table", META, version) for version in ("v1", "v1beta1"))
 PARTIAL = frozenset(Media("PartialObjectMetadata", META, version) for version in ("v1", "v1beta1"))
 PARTIAL_LIST = frozenset(Media("PartialObjectMetadataList", META, version) for version in ("v1", "v1beta1"))
-GROUPS = frozenset((Media("APIGroupDiscoveryList", DISCOVERY, "v2"),))
+GROUPS = frozenset(Media("APIGroupDiscoveryList", DISCOVERY, version) for version in ("v2", "v2beta1"))

@@ -1,7 +1,8 @@
-"""OpenAPI v3 of the host API, made from the declarations: what `kubectl explain` and kubectl's own validation read.
+"""OpenAPI of the host API, v3 and v2, made from the declarations: what `kubectl explain` and kubectl's validation read.
 
 kubectl lets the server validate (fieldValidation) only if PATCH is described with that parameter; where objects do not
-change, PATCH is described as what it is: 405.
+change, PATCH is described as what it is: 405. v2 is read as gnostic protobuf by kubectl, as JSON by everybody else, and
+it is there for clients that know no v3. All documents are made when first asked for, because most proxies never are.
 """
 
 from __future__ import annotations
@@ -9,90 +10,206 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
 
 import msgspec
 
+from services.proxy.hostapi import gnostic, schemas
+from services.proxy.hostapi.discovery import Document, tagged
+from services.proxy.hostapi.schemas import Json
 from skerry.api.kinds import Kind
+from skerry.errors import NotAcceptable
 
-Json = dict[str, Any]
+PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_PROTOBUF_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+"""What kubectl asks for; a media type may hold no @, so it cannot be what is answered."""
+_JSON = ("application/json", "application/*", "*/*")
 
-_OPTIONS = ("dryRun", "fieldManager", "fieldValidation")
-_SELECTORS = ("labelSelector", "fieldSelector", "resourceVersion", "resourceVersionMatch", "watch", "timeoutSeconds")
+_TEXT, _YES_NO, _WHOLE = "string", "boolean", "integer"
+_PARAMETERS = {
+    "allowWatchBookmarks": (_YES_NO, "Whether a watch may send BOOKMARK events."),
+    "continue": (_TEXT, "Where a list goes on: the token of the page before."),
+    "dryRun": (_TEXT, "All: everything is checked and nothing is stored."),
+    "fieldManager": (_TEXT, "Who changes, for field ownership: at most 128 printable characters."),
+    "fieldSelector": (_TEXT, "Only objects with such fields, for example metadata.name=m1."),
+    "fieldValidation": (_TEXT, "What becomes of unknown and duplicate fields: Ignore, Warn or Strict."),
+    "force": (_YES_NO, "Whether server-side apply takes fields away from other managers."),
+    "gracePeriodSeconds": (_WHOLE, "Accepted, and without effect: objects of the host have no grace."),
+    "labelSelector": (_TEXT, "Only objects with such labels, for example env=prod."),
+    "limit": (_WHOLE, "At most so many objects; the answer's continue says how to get the rest."),
+    "propagationPolicy": (_TEXT, "What becomes of dependents: Orphan, Background or Foreground."),
+    "resourceVersion": (_TEXT, "How old the answer may be: unset is current, 0 is any."),
+    "resourceVersionMatch": (_TEXT, "What resourceVersion means: Exact or NotOlderThan."),
+    "sendInitialEvents": (_YES_NO, "Whether a watch begins with what is there, and says where that ends."),
+    "timeoutSeconds": (_WHOLE, "When a watch ends."),
+    "watch": (_YES_NO, "Whether to follow changes instead of listing."),
+}
+_LIST = ("allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
+         "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch")  # fmt: skip
+_WRITE = ("dryRun", "fieldManager", "fieldValidation")
+_DELETE = ("dryRun", "gracePeriodSeconds", "propagationPolicy")
+_PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
 
 
 class OpenApi:
-    """Documents by group and version; made when first asked for, because most proxies never are."""
+    """Documents by path."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._kinds = tuple(kinds)
 
-    @cached_property
-    def index(self) -> bytes:
-        """`/openapi/v3`: where the documents are. The hash lets clients keep them."""
-        paths = {
-            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={hashlib.sha256(body).hexdigest()[:32].upper()}"}
-            for path, body in self.documents.items()
-        }
-        return msgspec.json.encode({"paths": paths})
+    def find(self, parts: tuple[str, ...], accept: str = "") -> Document | None:
+        """The document at `/openapi/` + parts; None if there is none. NotAcceptable."""
+        if parts == ("v2",):
+            return self._v2(accept)
+        if parts == ("v3",):
+            return self._index
+        return self._documents.get("/".join(parts[1:])) if parts[:1] == ("v3",) else None
+
+    def location(self, parts: tuple[str, ...]) -> str:
+        """Where a v3 document is for ever: its path with the hash of its content."""
+        document = self._documents["/".join(parts[1:])]
+        return f"/openapi/{'/'.join(parts)}?hash={_hash(document.body)}"
 
     @cached_property
-    def documents(self) -> dict[str, bytes]:
-        """Path of a group and version (`apis/skerry.dev/v1alpha1`) -> document."""
+    def _index(self) -> Document:
+        paths = {path: {"serverRelativeURL": self.location(("v3", path))} for path in self._documents}
+        return tagged(msgspec.json.encode({"paths": paths}))
+
+    @cached_property
+    def _documents(self) -> dict[str, Document]:
         versions = sorted({(kind.group, kind.version) for kind in self._kinds})
-        return {_path(*version): msgspec.json.encode(self._document(*version)) for version in versions}
+        return {_path(*version): tagged(msgspec.json.encode(self._document(*version))) for version in versions}
 
     def _document(self, group: str, version: str) -> Json:
         kinds = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
-        _, found = msgspec.json.schema_components(
-            [kind.type for kind in kinds], ref_template="#/components/schemas/{name}"
-        )
-        schemas = {name: dict(schema) for name, schema in found.items()}
-        for kind in kinds:
-            schemas[kind.type.__name__]["x-kubernetes-group-version-kind"] = [_gvk(kind)]
-        paths = {path: item for kind in kinds for path, item in _paths(kind).items()}
         return {
             "openapi": "3.0.0",
-            "info": {"title": "Skerry", "version": version},
-            "paths": paths,
-            "components": {"schemas": schemas},
+            "info": _INFO,
+            "paths": {path: item for kind in kinds for path, item in _paths(kind).items()},
+            "components": {"schemas": schemas.components(kinds)},
         }
+
+    def _v2(self, accept: str) -> Document:
+        for clause in accept.split(",") if accept.strip() else _JSON[:1]:
+            media = clause.partition(";")[0].strip().lower()
+            if media in (PROTOBUF_V2, _PROTOBUF_V2_ASKED):
+                return self._v2_protobuf
+            if media in _JSON:
+                return self._v2_json
+        raise NotAcceptable(f"only the following media types are accepted: application/json, {PROTOBUF_V2}")
+
+    @cached_property
+    def _swagger(self) -> Json:
+        paths = {path: item for kind in self._kinds for path, item in _paths(kind).items()}
+        return schemas.version_2({"swagger": "2.0", "info": _INFO, "paths": paths}, schemas.components(self._kinds))
+
+    @cached_property
+    def _v2_json(self) -> Document:
+        return tagged(msgspec.json.encode(self._swagger))
+
+    @cached_property
+    def _v2_protobuf(self) -> Document:
+        return tagged(gnostic.document(self._swagger), PROTOBUF_V2.encode())
+
+
+_INFO = {"title": "Skerry", "version": "v1"}
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32].upper()
 
 
 def _path(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
-def _gvk(kind: Kind) -> Json:
-    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
-
-
 def _paths(kind: Kind) -> Json:
-    root = f"/{_path(kind.group, kind.version)}/" + ("namespaces/{namespace}/" if kind.namespaced else "") + kind.plural
+    root = f"/{_path(kind.group, kind.version)}/"
+    if not kind.namespaced:
+        return _collection(kind, root + kind.plural, [])
+    namespace = _in_path("namespace", "The namespace.")
+    everywhere = {f"{root}{kind.plural}": {"get": _operation(kind, "list", _LIST, "ForAllNamespaces")}}
+    return everywhere | _collection(kind, f"{root}namespaces/{{namespace}}/{kind.plural}", [namespace])
+
+
+def _collection(kind: Kind, root: str, parameters: list[Json]) -> Json:
+    """The path of a collection and that of one object."""
+    name = _in_path("name", f"Name of the {kind.kind}.")
+    whole: Json = {"parameters": parameters} if parameters else {}
+    one: Json = {"parameters": [*parameters, name]}
+    if "list" in kind.verbs:
+        whole["get"] = _operation(kind, "list", _LIST)
+        one["get"] = _operation(kind, "get", ("resourceVersion",))
+        one["patch"] = _operation(kind, "patch", (*_WRITE, "force"))
+    if "create" in kind.verbs:
+        whole["post"] = _operation(kind, "create", _WRITE)
+    if "deletecollection" in kind.verbs:
+        whole["delete"] = _operation(kind, "deletecollection", (*_DELETE, *_LIST))
+    if "update" in kind.verbs:
+        one["put"] = _operation(kind, "update", _WRITE)
+    if "delete" in kind.verbs:
+        one["delete"] = _operation(kind, "delete", _DELETE)
+    return {root: whole} if not kind.verbs or kind.verbs == ("create",) else {root: whole, f"{root}/{{name}}": one}
+
+
+_ACTIONS = {"create": "post", "update": "put"}
+_CODES = {"create": "201"}
+
+
+def _operation(kind: Kind, verb: str, query: tuple[str, ...], suffix: str = "") -> Json:
+    action = _ACTIONS.get(verb, verb)
+    group = "".join(part.capitalize() for part in kind.group.split(".")) or "Core"
+    operation: Json = {
+        "operationId": f"{verb}{group}{kind.version.capitalize()}{kind.kind}{suffix}",
+        "description": _DESCRIPTIONS[verb].format(kind.kind),
+        "parameters": [_in_query(name) for name in query],
+        "responses": _responses(kind, verb),
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": schemas.gvk(kind),
+    }
+    body = _body(kind, verb)
+    return {**operation, "requestBody": body} if body else operation
+
+
+_DESCRIPTIONS = {
+    "list": "list or watch objects of kind {}",
+    "get": "read the specified {}",
+    "create": "create a {}",
+    "update": "replace the specified {}",
+    "patch": "partially update the specified {}",
+    "delete": "delete a {}",
+    "deletecollection": "delete a collection of {}",
+}
+
+
+def _responses(kind: Kind, verb: str) -> Json:
+    if verb not in kind.verbs:
+        return {"405": {"description": f"Not served: {kind.plural} do not take this."}}
+    shape = {
+        "list": schemas.name_of(kind) + "List",
+        "delete": schemas.STATUS,
+        "deletecollection": schemas.STATUS,
+    }.get(verb, schemas.name_of(kind))
+    content = {"application/json": {"schema": schemas.ref(shape)}}
     return {
-        root: {
-            **_operation(kind, "get", "list", _SELECTORS),
-            **_operation(kind, "post", "post", _OPTIONS, served="create" in kind.verbs),
-        },
-        f"{root}/{{name}}": {
-            **_operation(kind, "get", "get", ()),
-            **_operation(kind, "patch", "patch", _OPTIONS, served="patch" in kind.verbs),
-            **_operation(kind, "delete", "delete", ("dryRun", "propagationPolicy"), served="delete" in kind.verbs),
-            "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
-        },
+        _CODES.get(verb, "200"): {"description": "OK", "content": content},
+        "401": {"description": "Unauthorized"},
     }
 
 
-def _operation(kind: Kind, method: str, action: str, query: tuple[str, ...], *, served: bool = True) -> Json:
-    schema = {"$ref": f"#/components/schemas/{kind.type.__name__}"}
-    done = {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
-    refused = {"405": {"description": f"Not served: {kind.plural} do not take this."}}
-    return {
-        method: {
-            "operationId": f"{action}{kind.kind}",
-            "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in query],
-            "responses": done if served else refused,
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": _gvk(kind),
-        }
-    }
+def _body(kind: Kind, verb: str) -> Json | None:
+    if verb in ("create", "update"):
+        return {"required": True, "content": {"application/json": {"schema": schemas.ref(schemas.name_of(kind))}}}
+    if verb == "patch":
+        return {"required": True, "content": {media: {"schema": schemas.ref(schemas.PATCH)} for media in _PATCHES}}
+    if verb in ("delete", "deletecollection"):
+        return {"content": {"application/json": {"schema": schemas.ref(schemas.DELETE_OPTIONS)}}}
+    return None
+
+
+def _in_query(name: str) -> Json:
+    kind, text = _PARAMETERS[name]
+    return {"name": name, "in": "query", "description": text, "schema": {"type": kind, "uniqueItems": True}}
+
+
+def _in_path(name: str, text: str) -> Json:
+    return {"name": name, "in": "path", "description": text, "required": True, "schema": {"type": "string"}}

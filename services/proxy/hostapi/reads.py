@@ -3,75 +3,122 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
+from typing import NamedTuple
 
 from services.proxy.hostapi import selectors
+from services.proxy.hostapi.options import Continue, Inconsistent, Options, options, revision_of, token
 from services.proxy.hostapi.request import Query
+from services.proxy.hostapi.sources import Source
 from services.proxy.hostapi.table import View
 from skerry.api.kinds import Kind
-from skerry.errors import BadRequest, GatewayTimeout, Gone, NotFound, cause
-from skerry.store import Cache, Item
+from skerry.errors import GatewayTimeout, Gone, NotFound, cause
+from skerry.store import Item
 
 TOO_LARGE_S = 3.0
 """How long to wait for a resourceVersion that this replica has not seen yet, as the API server does."""
 
 
-async def fresh(cache: Cache, query: Query) -> None:
-    """Wait until the cache may answer: unset means current, 0 anything, N at least N.
+class _State(NamedTuple):
+    """The objects of a kind at one revision."""
 
-    GatewayTimeout with the cause ResourceVersionTooLarge for a revision that does not come; Gone for `Exact`.
+    items: list[Item]
+    revision: int
+    consistent: bool = True
+
+
+async def fresh(source: Source, wanted: int | None) -> None:
+    """Wait until the source may answer: None means current, 0 anything, N at least N.
+
+    GatewayTimeout with the cause ResourceVersionTooLarge for a revision that does not come.
     """
-    wanted = query.number("resourceVersion")
-    match = query.text("resourceVersionMatch")
-    if match and match not in ("Exact", "NotOlderThan"):
-        raise BadRequest(f"resourceVersionMatch is {match[:40]!r}: use Exact or NotOlderThan")
-    if match and wanted is None:
-        raise BadRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
     if wanted is None:
-        await cache.current()
-    elif wanted:
-        await reached(cache, wanted)
+        await source.current()
     else:
-        await cache.reached(0)
-    if match == "Exact" and wanted != cache.revision:
-        raise Gone(f"the provided resource version is too old: only the present one is kept ({cache.revision})")
+        await reached(source, wanted)
 
 
-async def reached(cache: Cache, revision: int) -> None:
-    """Wait until the cache is at `revision`; the API server's error if that takes too long."""
+async def reached(source: Source, revision: int) -> None:
+    """Wait until the source is at `revision`; the API server's error if that takes too long."""
     try:
         async with asyncio.timeout(TOO_LARGE_S):
-            await cache.reached(revision)
+            await source.reached(revision)
     except TimeoutError:
-        text = f"Too large resource version: {revision}, current: {cache.revision}"
+        text = f"Too large resource version: {revision}, current: {source.revision}"
         raise GatewayTimeout(
             f"Timeout: {text}", causes=(cause("", "Too large resource version", "ResourceVersionTooLarge"),),
             retry_after_s=1,
         ) from None  # fmt: skip
 
 
-def selector(query: Query, name: str = "") -> selectors.Match:
-    """What the request's selectors match."""
-    match = selectors.both(selectors.labels(query.text("labelSelector")), selectors.fields(query.text("fieldSelector")))
+def selector(query: Query, kind: Kind, name: str = "") -> selectors.Match:
+    """What the request's selectors match. BadRequest."""
+    match = selectors.both(
+        selectors.labels(query.text("labelSelector")), selectors.fields(query.text("fieldSelector"), kind)
+    )
     return selectors.both(match, lambda item: item.name == name) if name else match
 
 
-async def get(cache: Cache, kind: Kind, namespace: str, name: str, query: Query, view: View) -> bytes:
+async def get(source: Source, kind: Kind, namespace: str, name: str, query: Query, view: View) -> bytes:
     """One object. NotFound."""
-    await fresh(cache, query)
-    item = cache.get(kind, name, namespace)
+    await fresh(source, revision_of(query))
+    item = source.get(kind, name, namespace)
     if item is None:
         raise not_found(kind, name)
     return view.one(item)
 
 
-async def listed(cache: Cache, kind: Kind, namespace: str, query: Query, view: View) -> bytes:
-    """All objects that match, as of one revision. `limit` is taken as a wish: the answer is always complete."""
-    match = selector(query)
-    if query.text("continue"):
-        raise BadRequest("continue key is not valid: this server never gives one, list again without it")
-    await fresh(cache, query)
-    items: list[Item] = [item for item in cache.list(kind, namespace) if match(item)]
-    return view.many(items, max(cache.revision, 1))
+async def listed(source: Source, kind: Kind, namespace: str, query: Query, view: View) -> bytes:
+    """The objects that match, or a page of them, as of one revision.
+
+    Pages are of one snapshot, which the ring of changes gives back on any replica that saw those changes; where it
+    cannot, 410 with a token that goes on without.
+    """
+    match, wanted = selector(query, kind), options(query)
+    state = await _state(source, kind, namespace, wanted)
+    matching: list[Item] = []
+    more = ""
+    for item in _after(state.items, wanted.continue_):
+        if not match(item):
+            continue
+        if wanted.limit and len(matching) == wanted.limit:
+            last = matching[-1]
+            more = token(state.revision if state.consistent else None, (last.namespace, last.name))
+            break
+        matching.append(item)
+    return view.many(matching, max(state.revision, 1), more)
+
+
+async def _state(source: Source, kind: Kind, namespace: str, wanted: Options) -> _State:
+    going_on = wanted.continue_
+    if going_on is not None and going_on.revision is not None:
+        return await _as_before(source, kind, namespace, going_on.revision, going_on.start)
+    if wanted.exact and wanted.revision is not None:
+        return await _exact(source, kind, namespace, wanted.revision)
+    await fresh(source, wanted.revision)
+    return _State(source.list(kind, namespace), source.revision, going_on is None)
+
+
+async def _as_before(source: Source, kind: Kind, namespace: str, revision: int, start: tuple[str, str]) -> _State:
+    await reached(source, revision)
+    try:
+        return _State(source.snapshot(kind, revision, namespace), revision)
+    except Gone as error:
+        raise Inconsistent(start) from error
+
+
+async def _exact(source: Source, kind: Kind, namespace: str, revision: int) -> _State:
+    await reached(source, revision)
+    try:
+        return _State(source.snapshot(kind, revision, namespace), revision)
+    except Gone as error:
+        raise Gone("The resourceVersion for the provided list is too old.") from error
+
+
+def _after(items: list[Item], place: Continue | None) -> list[Item]:
+    if place is None:
+        return items
+    return items[bisect_right(items, place.start, key=lambda item: (item.namespace, item.name)) :]
 
 
 def not_found(kind: Kind, name: str) -> NotFound:

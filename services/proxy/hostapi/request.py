@@ -88,3 +88,10 @@ def attributes(target: Target, verb: str, path: str) -> Attributes:
     if kind is None:
         return Attributes(verb=verb, path=path)
     return Attributes(verb, kind.group, kind.plural, target.subresource, target.namespace, target.name, path)
+
+
+def known(target: Target) -> Kind:
+    """The kind of a target that has one."""
+    if target.kind is None:
+        raise AssertionError("a path without a kind came where only resources do")
+    return target.kind

@@ -1,104 +1,276 @@
-"""Label and field selectors, as k8s.io/apimachinery parses and matches them. Pure."""
+"""Label and field selectors, as k8s.io/apimachinery parses, words and matches them. Pure.
+
+The parser is a port of pkg/labels/selector.go and pkg/fields/selector.go: a client must get the same objects here as
+from any API server, and the same words for the same mistake.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import msgspec
+
+from skerry.api.kinds import Kind
 from skerry.errors import BadRequest
 from skerry.store import Item
 
 Match = Callable[[Item], bool]
+Requirement = Callable[[Mapping[str, str]], bool]
 
-_KEY = r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
-_VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?"
-_REQUIREMENT = re.compile(
-    rf"\s*(?:(?P<absent>!)\s*(?P<absent_key>{_KEY})"
-    rf"|(?P<key>{_KEY})\s*(?:(?P<op>==|=|!=|>|<)\s*(?P<value>{_VALUE})"
-    rf"|\s(?P<set_op>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|\Z)"
+_TOKEN = re.compile(r"[ \t\r\n]*(?:(?P<word>[^ \t\r\n=!(),<>]+)|(?P<symbol>==|!=|[=!(),<>])|\Z)")
+_WORD, _SYMBOL, _END = "word", "symbol", "end"
+_BINARY = ("in", "notin", "=", "==", "!=", ">", "<")
+_BINARY_TOLD = "in, notin, =, ==, !=, gt, lt"
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
+_PREFIX = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
+_LONGEST_NAME, _LONGEST_PREFIX = 63, 253
+_VALUE_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
-_VALUE_ONLY = re.compile(rf"{_VALUE}\Z")
+_NAME_RULE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+
+
+def everything(item: Item) -> bool:
+    """Matches all."""
+    return True
+
+
+# Labels
 
 
 def labels(text: str) -> Match:
-    """What `labelSelector` matches; everything for an empty one. BadRequest with the place."""
-    requirements: list[Callable[[Mapping[str, str]], bool]] = []
-    position = 0
-    while position < len(text) and text.strip():
-        found = _REQUIREMENT.match(text, position)
-        if found is None or found.end() == position:
-            raise BadRequest(f"unable to parse requirement: cannot read labelSelector {text[:200]!r} at {position}")
-        requirements.append(_requirement(found))
-        position = found.end()
+    """What `labelSelector` matches; everything for an empty one. BadRequest."""
+    requirements = _Parser(text).selector()
     if not requirements:
-        return lambda item: True
+        return everything
     return lambda item: all(requirement(item.labels) for requirement in requirements)
 
 
-def _requirement(found: re.Match[str]) -> Callable[[Mapping[str, str]], bool]:
-    if found["absent"]:
-        absent = found["absent_key"]
-        return lambda held: absent not in held
-    key, operator, value = found["key"], found["op"], found["value"] or ""
-    if found["set_op"]:
-        return _set(key, found["set_op"] == "in", found["values"])
-    if operator is None:
-        return lambda held: key in held
+class _Parser:
+    """Recursive descent over (kind, text) tokens; the last one is (_END, "")."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = list(_scan(text))
+        self._at = 0
+
+    def _look(self) -> tuple[str, str]:
+        return self._tokens[min(self._at, len(self._tokens) - 1)]
+
+    def _take(self) -> tuple[str, str]:
+        found = self._look()
+        self._at += 1
+        return found
+
+    def selector(self) -> list[Requirement]:
+        """All requirements, which must hold together."""
+        found: list[Requirement] = []
+        while self._look()[0] != _END:
+            if self._look()[0] != _WORD and self._look()[1] != "!":
+                raise BadRequest(f"found '{self._look()[1]}', expected: !, identifier, or 'end of string'")
+            found.append(self._requirement())
+            kind, text = self._take()
+            if kind == _END:
+                break
+            if text != ",":
+                raise BadRequest(f"found '{text}', expected: ',' or 'end of string'")
+            if self._look()[0] != _WORD and self._look()[1] != "!":
+                raise BadRequest(f"found '{self._look()[1]}', expected: identifier after ','")
+        return found
+
+    def _requirement(self) -> Requirement:
+        negated = self._look() == (_SYMBOL, "!")
+        if negated:
+            self._take()
+        kind, key = self._take()
+        if kind != _WORD:
+            raise _unreadable(f"found '{key}', expected: identifier")
+        _check_key(key)
+        if negated or self._look()[1] in ("", ","):
+            return _absent(key) if negated else _present(key)
+        _, operator = self._take()
+        if operator not in _BINARY:
+            raise _unreadable(f"found '{operator}', expected: {_BINARY_TOLD}")
+        if operator in ("in", "notin"):
+            return _among(key, self._values(), negated=operator == "notin")
+        return _compared(key, operator, self._exact_value())
+
+    def _exact_value(self) -> str:
+        if self._look()[1] in ("", ","):
+            return ""
+        kind, text = self._take()
+        if kind != _WORD:
+            raise _unreadable(f"found '{text}', expected: identifier")
+        return text
+
+    def _values(self) -> set[str]:
+        _, text = self._take()
+        if text != "(":
+            raise _unreadable(f"found '{text}' expected: '('")
+        found, value = set[str](), ""
+        while True:
+            kind, text = self._take()
+            if text in (",", ")"):
+                found.add(value)
+                value = ""
+                if text == ")":
+                    return found
+            elif kind == _WORD and not value:
+                value = text
+            else:
+                raise _unreadable(f"found '{text}', expected: ',' or ')'")
+
+
+def _scan(text: str) -> Iterator[tuple[str, str]]:
+    position = 0
+    while position < len(text):
+        found = _TOKEN.match(text, position)
+        if found is None or found.end() == position:
+            break
+        position = found.end()
+        if found["word"] is not None:
+            yield _WORD, found["word"]
+        elif found["symbol"] is not None:
+            yield _SYMBOL, found["symbol"]
+    yield _END, ""
+
+
+def _unreadable(text: str) -> BadRequest:
+    return BadRequest(f"unable to parse requirement: {text}")
+
+
+def _check_key(key: str) -> None:
+    prefix, slash, name = key.rpartition("/")
+    wrong = ""
+    if slash and (len(prefix) > _LONGEST_PREFIX or _PREFIX.match(prefix) is None):
+        wrong = "prefix part must be a DNS subdomain, such as example.com"
+    elif len(name) > _LONGEST_NAME:
+        wrong = f"name part must be no more than {_LONGEST_NAME} bytes"
+    elif _NAME.match(name) is None:
+        wrong = _NAME_RULE
+    if wrong:
+        raise _unreadable(f"key: Invalid value: {_json(key)}: {wrong}")
+
+
+def _check_value(key: str, index: int, value: str) -> None:
+    if len(value) > _LONGEST_NAME:
+        raise _unreadable(f"values[{index}][{key}]: Invalid value: {_json(value)}: must be no more than 63 bytes")
+    if value and _NAME.match(value) is None:
+        raise _unreadable(f"values[{index}][{key}]: Invalid value: {_json(value)}: {_VALUE_RULE}")
+
+
+def _json(text: str) -> str:
+    return msgspec.json.encode(text[:200]).decode()
+
+
+def _present(key: str) -> Requirement:
+    return lambda held: key in held
+
+
+def _absent(key: str) -> Requirement:
+    return lambda held: key not in held
+
+
+def _among(key: str, values: set[str], *, negated: bool) -> Requirement:
+    for index, value in enumerate(sorted(values)):
+        _check_value(key, index, value)
+    if negated:
+        return lambda held: held.get(key) not in values
+    return lambda held: held.get(key) in values
+
+
+def _compared(key: str, operator: str, value: str) -> Requirement:
     if operator in (">", "<"):
         return _number(key, operator == ">", value)
-    if operator == "!=":
-        return lambda held: held.get(key) != value
-    return lambda held: held.get(key) == value
+    return _among(key, {value}, negated=operator == "!=")
 
 
-def _set(key: str, inside: bool, text: str) -> Callable[[Mapping[str, str]], bool]:
-    values = {value.strip() for value in text.split(",")}
-    for value in values:
-        if _VALUE_ONLY.match(value) is None:
-            raise BadRequest(f"unable to parse requirement: {value[:100]!r} is not a label's value")
-    if inside:
-        return lambda held: held.get(key) in values
-    return lambda held: held.get(key) not in values
-
-
-def _number(key: str, greater: bool, text: str) -> Callable[[Mapping[str, str]], bool]:
-    if not text.isdecimal():
-        raise BadRequest(f"unable to parse requirement: {key} is compared with {text!r}, which is not an integer")
-    bound = int(text)
+def _number(key: str, greater: bool, text: str) -> Requirement:
+    bound = _integer(text)
+    if bound is None:
+        told = "for 'Gt', 'Lt' operators, the value must be an integer"
+        raise _unreadable(f"values[0]: Invalid value: {_json(text)}: {told}")
 
     def matches(held: Mapping[str, str]) -> bool:
-        value = held.get(key, "")
-        return value.isdecimal() and (int(value) > bound if greater else int(value) < bound)
+        value = _integer(held.get(key, ""))
+        return value is not None and (value > bound if greater else value < bound)
 
     return matches
 
 
-_FIELDS: Mapping[str, Callable[[Item], str]] = {
+def _integer(text: str) -> int | None:
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) <= 19 else None
+
+
+# Fields
+
+_META: Mapping[str, Callable[[Item], str]] = {
     "metadata.name": lambda item: item.name,
     "metadata.namespace": lambda item: item.namespace,
 }
 
 
-def fields(text: str) -> Match:
-    """What `fieldSelector` matches. BadRequest for a field that cannot be selected by."""
-    terms = [_field(term) for term in text.split(",") if term.strip()]
+def fields(text: str, kind: Kind) -> Match:
+    """What `fieldSelector` matches. BadRequest for a field that `kind` does not declare as selectable."""
+    terms = [_field(term, text, kind) for term in _split(text) if term]
+    if not terms:
+        return everything
     return lambda item: all(term(item) for term in terms)
 
 
-def _field(term: str) -> Match:
-    for operator in ("!=", "==", "="):
-        field, found, value = term.partition(operator)
-        if found:
-            read = _FIELDS.get(field.strip())
-            if read is None:
-                raise BadRequest(f"field label not supported: {field.strip()}")
-            wanted = value.strip()
-            if operator == "!=":
-                return lambda item: read(item) != wanted
-            return lambda item: read(item) == wanted
-    raise BadRequest(f"invalid field selector {term[:200]!r}: use metadata.name=NAME")
+def _split(text: str) -> list[str]:
+    """The terms between commas that are not escaped."""
+    return [term.replace("\0", "\\") for term in re.split(r"(?<!\\),", text.replace("\\\\", "\0\0"))]
+
+
+def _field(term: str, text: str, kind: Kind) -> Match:
+    found = re.match(r"(.*?)(!=|==|=)(.*)\Z", term, re.DOTALL)
+    if found is None:
+        raise BadRequest(f"invalid selector: '{text[:200]}'; can't understand '{term[:200]}'")
+    field, wanted = found[1].strip(), _unescaped(found[3])
+    read = _reader(field, kind)
+    if found[2] == "!=":
+        return lambda item: read(item) != wanted
+    return lambda item: read(item) == wanted
+
+
+def _unescaped(value: str) -> str:
+    wrong = re.search(r"(?<!\\)(?:\\\\)*(\\(?![\\,=]).?|(?<=[^\\])=|\A=)", value)
+    if wrong is not None and wrong[1].startswith("\\"):
+        raise BadRequest(f"invalid field selector: invalid escape sequence: {wrong[1]}")
+    return re.sub(r"\\([\\,=])", r"\1", value)
+
+
+def _reader(field: str, kind: Kind) -> Callable[[Item], str]:
+    known = _META.get(field)
+    if known is not None:
+        return known
+    if field not in kind.selectable:
+        raise BadRequest(f"field label not supported: {field[:100]}")
+    path = field.split(".")
+
+    def read(item: Item) -> str:
+        value: Any = item.document()
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+    return read
 
 
 def both(first: Match, second: Match) -> Match:
     """Matches what both match."""
+    if first is everything:
+        return second
+    if second is everything:
+        return first
     return lambda item: first(item) and second(item)

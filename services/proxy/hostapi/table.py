@@ -10,10 +10,12 @@ import msgspec
 
 from services.proxy.hostapi.negotiate import PARTIAL, PARTIAL_LIST, TABLE, Media
 from skerry.api.kinds import Column, Kind
+from skerry.errors import BadRequest
 from skerry.store import Item, decode_document
 
 _encode = msgspec.json.Encoder().encode
 _META = "meta.k8s.io"
+_INCLUDE = ("Metadata", "Object", "None")
 NONE = "<none>"
 UNKNOWN = "<unknown>"
 
@@ -27,8 +29,8 @@ class View:
         """A single object."""
         return item.body
 
-    def many(self, items: Iterable[Item], revision: int) -> bytes:
-        """A list of objects as of `revision`."""
+    def many(self, items: Iterable[Item], revision: int, more: str = "") -> bytes:
+        """A list of objects as of `revision`; `more` is the continue token if these are not all."""
         raise NotImplementedError
 
     def event(self, item: Item) -> bytes:
@@ -46,12 +48,12 @@ class Plain(View):
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
 
-    def many(self, items: Iterable[Item], revision: int) -> bytes:
+    def many(self, items: Iterable[Item], revision: int, more: str = "") -> bytes:
         """`<Kind>List`."""
         head = {
             "kind": f"{self._kind.kind}List",
             "apiVersion": self._kind.api_version,
-            "metadata": {"resourceVersion": str(revision)},
+            "metadata": _list_meta(revision, more),
         }
         return _list(head, (item.body for item in items))
 
@@ -77,12 +79,12 @@ class Partial(View):
             "metadata": item.document()["metadata"],
         }
 
-    def many(self, items: Iterable[Item], revision: int) -> bytes:
+    def many(self, items: Iterable[Item], revision: int, more: str = "") -> bytes:
         """PartialObjectMetadataList."""
         head = {
             "kind": "PartialObjectMetadataList",
             "apiVersion": self._version,
-            "metadata": {"resourceVersion": str(revision)},
+            "metadata": _list_meta(revision, more),
         }
         return _list(head, (self.one(item) for item in items))
 
@@ -113,9 +115,9 @@ class Table(View):
         """A Table of one row."""
         return self.many((item,), item.revision)
 
-    def many(self, items: Iterable[Item], revision: int) -> bytes:
+    def many(self, items: Iterable[Item], revision: int, more: str = "") -> bytes:
         """A Table."""
-        return self._table(items, revision, columns=True)
+        return self._table(items, revision, columns=True, more=more)
 
     def event(self, item: Item) -> bytes:
         """A Table of one row."""
@@ -128,12 +130,12 @@ class Table(View):
         table["metadata"]["annotations"] = dict(annotations)
         return _encode(table)
 
-    def _table(self, items: Iterable[Item], revision: int, *, columns: bool) -> bytes:
+    def _table(self, items: Iterable[Item], revision: int, *, columns: bool, more: str = "") -> bytes:
         return _encode(
             {
                 "kind": "Table",
                 "apiVersion": self._version,
-                "metadata": {"resourceVersion": str(revision)},
+                "metadata": _list_meta(revision, more),
                 "columnDefinitions": [_definition(column) for column in self._kind.columns] if columns else None,
                 "rows": [self._row(item) for item in items],
             }
@@ -162,8 +164,14 @@ class Table(View):
 def view(
     kind: Kind, media: Media, include: str, live: Callable[[str], Mapping[str, object]], now: Callable[[], datetime]
 ) -> View:
-    """The view that a negotiated media type asks for."""
+    """The view that a negotiated media type asks for. BadRequest for an `includeObject` that there is not."""
     if media in TABLE:
+        if include not in _INCLUDE:
+            shown = msgspec.json.encode(include[:40]).decode()
+            raise BadRequest(
+                f"Unable to convert to Table as requested: includeObject: Invalid value: {shown}: must be 'Metadata', "
+                "'Object', 'None', or empty"
+            )
         return Table(kind, media.version, include, live, now)
     if media in PARTIAL or media in PARTIAL_LIST:
         return Partial(media.version)
@@ -172,6 +180,10 @@ def view(
 
 def _list(head: Mapping[str, Any], bodies: Iterable[bytes]) -> bytes:
     return _encode(head)[:-1] + b',"items":[' + b",".join(bodies) + b"]}"
+
+
+def _list_meta(revision: int, more: str) -> dict[str, str]:
+    return {"resourceVersion": str(revision), **({"continue": more} if more else {})}
 
 
 def _bookmark(kind: str, api_version: str, revision: int, annotations: Mapping[str, str]) -> bytes:

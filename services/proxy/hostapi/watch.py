@@ -12,13 +12,15 @@ import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from services.proxy.hostapi.reads import fresh, reached, selector
+from services.proxy.hostapi.options import check_watch, integer, revision_of
+from services.proxy.hostapi.reads import fresh, selector
 from services.proxy.hostapi.request import Query
-from services.proxy.hostapi.selectors import Match
+from services.proxy.hostapi.selectors import Match, both
+from services.proxy.hostapi.sources import Source
 from services.proxy.hostapi.table import View
 from skerry.api.kinds import Kind
-from skerry.errors import BadRequest, Gone, StatusError
-from skerry.store import Cache, Change, Item, Watch, decode_document
+from skerry.errors import Gone, StatusError
+from skerry.store import Change, Item, Watch, decode_document
 from skerry.store.documents import item as make_item
 
 LONGEST_S = (1800.0, 3600.0)
@@ -37,7 +39,7 @@ class Sink(Protocol):
 class Plan(NamedTuple):
     """What a watch does: events for `initial` first, then what `watch` tells."""
 
-    cache: Cache
+    source: Source
     watch: Watch
     initial: list[Item]
     match: Match
@@ -46,66 +48,53 @@ class Plan(NamedTuple):
     timeout_s: float
 
 
-async def plan(cache: Cache, kind: Kind, namespace: str, name: str, query: Query) -> Plan:
-    """Decide where the watch starts. BadRequest; Gone if that is too far in the past."""
-    match = selector(query, name)
+async def plan(source: Source, kind: Kind, namespace: str, name: str, query: Query) -> Plan:
+    """Decide where the watch starts. BadRequest, Invalid; Gone if that is too far in the past."""
+    check_watch(query)
+    match = selector(query, kind, name)
     if namespace:
-        inner = match
-        match = lambda item: item.namespace == namespace and inner(item)  # noqa: E731
-    since = query.number("resourceVersion")
-    initial_wanted = query.flag("sendInitialEvents")
-    _check_initial(query)
-    if since and not initial_wanted:
-        await reached(cache, since)
-        watch, initial = cache.watch(kind, since), []
+        match = both(lambda item: item.namespace == namespace, match)
+    since, initial = revision_of(query), query.text("sendInitialEvents")
+    bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
+    await fresh(source, since)
+    if since and not _true(initial):
+        watch, shown = source.watch(kind, since), []
     else:
-        await _fresh_enough(cache, query, since)
-        watch = cache.watch(kind)
-        initial = [] if _explicitly_none(query) else [item for item in cache.list(kind, namespace) if match(item)]
-    timeout_s = float(query.number("timeoutSeconds") or 0) or random.uniform(*LONGEST_S)  # noqa: S311 - not a secret
-    bookmarks = query.flag("allowWatchBookmarks")
-    return Plan(cache, watch, initial, match, bookmarks, initial_wanted and bookmarks, timeout_s)
+        watch = source.watch(kind)
+        shown = [item for item in source.list(kind, namespace) if match(item)] if _true(initial or "true") else []
+    length_s = float(max(0, timeout_s or 0)) or random.uniform(*LONGEST_S)  # noqa: S311 - not a secret
+    return Plan(source, watch, shown, match, bookmarks, _true(initial) and bookmarks, length_s)
 
 
-async def _fresh_enough(cache: Cache, query: Query, since: int | None) -> None:
-    if since:
-        await reached(cache, since)
-    elif since == 0:
-        await cache.reached(0)
-    else:
-        await fresh(cache, Query(""))
-
-
-def _explicitly_none(query: Query) -> bool:
-    return query.text("sendInitialEvents").lower() == "false"
-
-
-def _check_initial(query: Query) -> None:
-    match = query.text("resourceVersionMatch")
-    if not query.text("sendInitialEvents"):
-        if match:
-            raise BadRequest("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-    elif match != "NotOlderThan":
-        raise BadRequest("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+def _true(text: str) -> bool:
+    return text.lower() in ("true", "1")
 
 
 async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[], None]) -> None:
     """Write events until the watch's time is over; an error of the watch is its last event."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + plan.timeout_s
+    bookmark_at = loop.time() + BOOKMARK_S
     try:
         await _write_all(sink, (event("ADDED", view.event(item)) for item in plan.initial))
         if plan.ends_initial:
             await sink.write(event("BOOKMARK", view.bookmark(plan.watch.revision, INITIAL_END)))
         while loop.time() < deadline:
-            changed = await plan.watch.wait(min(BOOKMARK_S, deadline - loop.time()))
+            await plan.watch.wait(max(0.0, min(bookmark_at, deadline) - loop.time()))
             _recheck(still_allowed)
             await _deliver(plan, view, sink)
-            if not changed and plan.bookmarks:
-                plan.watch.advance(plan.cache.revision)
-                await sink.write(event("BOOKMARK", view.bookmark(plan.watch.revision, {})))
+            if loop.time() >= bookmark_at:
+                bookmark_at = loop.time() + BOOKMARK_S
+                await _bookmark(plan, view, sink)
     except StatusError as error:
         await sink.write(event("ERROR", error.body()))
+
+
+async def _bookmark(plan: Plan, view: View, sink: Sink) -> None:
+    """How far the watch is, so that a client which saw nothing for long can still resume."""
+    if plan.bookmarks:
+        plan.watch.advance(plan.source.revision)
+        await sink.write(event("BOOKMARK", view.bookmark(plan.watch.revision, {})))
 
 
 async def _deliver(plan: Plan, view: View, sink: Sink) -> None:

@@ -1,0 +1,131 @@
+"""Self reviews: what the caller may do, answered by the same `decide` that answers real requests.
+
+kubectl posts them as Kubernetes protobuf and does not fall back; answers are JSON, which every client reads.
+Field numbers are those of k8s.io/api/authorization/v1/generated.proto, which never change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from services.proxy.hostapi.attributes import Attributes, Authorize, Rule
+from skerry import protobuf
+from skerry.api.builtin import ACCESS_REVIEW, RULES_REVIEW, SUBJECT_REVIEW
+from skerry.api.corev1 import (
+    AccessReviewStatus,
+    NonResourceRule,
+    ResourceRule,
+    RulesReviewStatus,
+    SelfSubjectAccessReview,
+    SelfSubjectReviewStatus,
+    SelfSubjectRulesReview,
+    UserInfo,
+)
+from skerry.api.kinds import Kind
+from skerry.api.messages import Caller
+from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
+from skerry.store import rfc3339, utc_now
+
+_SPEC = 2
+_RESOURCE, _PATH = 1, 2
+_RESOURCE_NAMES = {1: "namespace", 2: "verb", 3: "group", 4: "version", 5: "resource", 6: "subresource", 7: "name"}
+_PATH_NAMES = {1: "path", 2: "verb"}
+_JSON = ("", "application/json")
+
+Document = dict[str, Any]
+Rules = Callable[[], tuple[Rule, ...]]
+
+
+def answer(kind: Kind, content_type: str, body: bytes, caller: Caller, authorize: Authorize, rules: Rules) -> bytes:
+    """The review with its status. BadRequest, Invalid, UnsupportedMediaType."""
+    asked = _read(kind, content_type, body)
+    if kind == ACCESS_REVIEW:
+        status: msgspec.Struct = _access(_converted(asked, SelfSubjectAccessReview), authorize)
+    elif kind == RULES_REVIEW:
+        _converted(asked, SelfSubjectRulesReview)
+        status = _rules(rules())
+    else:
+        groups = [*caller.groups, "system:authenticated"]
+        status = SelfSubjectReviewStatus(user_info=UserInfo(username=caller.user, groups=groups))
+    metadata = {"creationTimestamp": rfc3339(utc_now()) if kind == SUBJECT_REVIEW else None}
+    head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    spec = {"spec": asked.get("spec", {})} if kind != SUBJECT_REVIEW else {}
+    return msgspec.json.encode({**head, **spec, "status": status})
+
+
+def _read(kind: Kind, content_type: str, body: bytes) -> Document:
+    media = content_type.partition(";")[0].strip().lower()
+    if media == protobuf.CONTENT_TYPE:
+        return {"spec": _from_protobuf(kind, protobuf.unwrapped(body))}
+    if media not in _JSON:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: application/json, "
+            f"{protobuf.CONTENT_TYPE}"
+        )
+    try:
+        return msgspec.json.decode(body or b"{}", type=Document)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the review is not a JSON object: {error}") from error
+
+
+def _from_protobuf(kind: Kind, message: bytes) -> Document:
+    spec = protobuf.fields(message).get(_SPEC, b"")
+    if kind == RULES_REVIEW:
+        return dict(protobuf.texts(spec, {1: "namespace"}))
+    parts = protobuf.fields(spec)
+    found: Document = {}
+    if _RESOURCE in parts:
+        found["resourceAttributes"] = protobuf.texts(parts[_RESOURCE], _RESOURCE_NAMES)
+    if _PATH in parts:
+        found["nonResourceAttributes"] = protobuf.texts(parts[_PATH], _PATH_NAMES)
+    return found
+
+
+def _converted(asked: Document, kind: Any) -> Any:
+    try:
+        return msgspec.convert({"metadata": {}, "spec": {}, **asked}, kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"the review does not fit its kind: {error}") from error
+
+
+def _access(review: SelfSubjectAccessReview, authorize: Authorize) -> AccessReviewStatus:
+    resource, path = review.spec.resource_attributes, review.spec.non_resource_attributes
+    if (resource is msgspec.UNSET) == (path is msgspec.UNSET):
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        field = "spec.resourceAttributes"
+        raise Invalid(
+            f'{ACCESS_REVIEW.kind}.{ACCESS_REVIEW.group} "" is invalid: {field}: Invalid value: null: {text}',
+            group=ACCESS_REVIEW.group,
+            causes=(cause(field, f"Invalid value: null: {text}"),),
+        )
+    if path is not msgspec.UNSET:
+        question = Attributes(path.verb, path=path.path)
+    elif resource is not msgspec.UNSET:
+        question = Attributes(
+            resource.verb or "*",
+            resource.group,
+            resource.resource or "*",
+            resource.subresource,
+            resource.namespace,
+            resource.name,
+        )
+    try:
+        authorize(question)
+    except StatusError as error:
+        return AccessReviewStatus(allowed=False, reason=error.message)
+    return AccessReviewStatus(allowed=True)
+
+
+def _rules(rules: tuple[Rule, ...]) -> RulesReviewStatus:
+    resources = [
+        ResourceRule(verbs=list(rule.verbs), api_groups=list(rule.groups), resources=list(rule.resources))
+        for rule in rules
+        if rule.resources
+    ]
+    paths = [
+        NonResourceRule(verbs=list(rule.verbs), non_resource_urls=list(rule.paths)) for rule in rules if rule.paths
+    ]
+    return RulesReviewStatus(resource_rules=resources, non_resource_rules=paths)

@@ -1,0 +1,75 @@
+"""What the registry tells people about Clusters and join tokens, derived from stored changes. Pure but for the recorder.
+
+Nothing else has to remember to tell: a change that is stored is told, one that is not stored did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from services.registry import clusters
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.store import Cache, Change, Item, Recorder
+from skerry.store.documents import Document
+
+
+class News(NamedTuple):
+    """One Event."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def follow(cache: Cache, recorder: Recorder) -> None:
+    """Tell what happens from now on."""
+    for kind, news in ((CLUSTER, of_cluster), (JOIN_TOKEN, of_token)):
+        cache.on_change(kind, _teller(recorder, news))
+
+
+def _teller(recorder: Recorder, news: Callable[[Document, Document], Iterator[News]]) -> Callable[[Change], None]:
+    def tell(change: Change) -> None:
+        old, new = _document(change.old), _document(change.new)
+        about = new or _document(change.final) or old
+        for one in news(old, new):
+            say = recorder.warning if one.warning else recorder.normal
+            say(about, one.reason, one.message)
+
+    return tell
+
+
+def _document(item: Item | None) -> Document:
+    return {} if item is None else item.document()
+
+
+def of_cluster(old: Document, new: Document) -> Iterator[News]:
+    """From a Cluster before and after; an empty document is none."""
+    if not new:
+        yield News("Removed", "removed from the host; its credentials are revoked")
+        return
+    if not old:
+        yield _arrival(new)
+        old = {"metadata": {}}
+    elif clusters.is_leaving(new) and not clusters.is_leaving(old):
+        yield News("Removing", "removal was asked for: its credentials are revoked and its requests cut")
+    before, after = clusters.ready_of(old), clusters.ready_of(new)
+    if after.status == "True" and before.status != "True":
+        yield News("Ready", after.message or "requests reach it")
+    elif after.status != "True" and before.status == "True":
+        yield News("NotReady", f"{after.reason}: {after.message}" if after.message else after.reason, warning=True)
+
+
+def _arrival(new: Document) -> News:
+    if not clusters.is_member(new):
+        return News("HostClaimed", "this is the host itself")
+    mode = new.get("spec", {}).get("connection", {}).get("mode", "")
+    return News("Joined", "joined through its agent" if mode == "agent" else f"joined; the host reaches it by {mode}")
+
+
+def of_token(old: Document, new: Document) -> Iterator[News]:
+    """From a JoinToken before and after."""
+    used_before, used = (document.get("status", {}).get("used") for document in (old, new))
+    if used and not used_before and old:
+        cluster = new.get("spec", {}).get("clusterName", "")
+        yield News("Used", f"cluster {cluster} joined with it")
