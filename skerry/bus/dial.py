@@ -6,7 +6,7 @@ import logging
 import random
 import ssl
 import time
-from asyncio import timeout
+from asyncio import CancelledError, current_task, timeout
 from base64 import b64encode
 from typing import cast
 
@@ -42,6 +42,7 @@ async def _connect_one(settings: Settings, server: str, credentials: Credentials
     wire = connection._wire
     wire._auth_configured = True
     wire._user_jwt_cb = credentials.jwt.encode
+    cancels = _cancels()
     try:
         async with timeout(settings.connect_timeout_s * 2):
             await wire.connect(
@@ -57,12 +58,21 @@ async def _connect_one(settings: Settings, server: str, credentials: Credentials
                 signature_cb=lambda nonce: b64encode(credentials.sign(nonce.encode())),
                 pending_size=MAX_UNSENT_BYTES,
             )
+        if _cancels() > cancels:
+            raise CancelledError
     except BaseException as e:
         wire.lose("never connected")
         if isinstance(e, Exception):
             raise _failure(e, server, credentials) from e
         raise
     return connection
+
+
+def _cancels() -> int:
+    """How often the current task was asked to stop. While it connects nats-py may swallow that (so does `wait_for` in
+    Python 3.11): a supervisor that is being closed would then use the new connection for ever."""
+    task = current_task()
+    return task.cancelling() if task else 0
 
 
 async def _quiet(error: Exception) -> None:

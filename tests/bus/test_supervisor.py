@@ -302,3 +302,14 @@ def test_pauses_grow_are_jittered_and_bounded() -> None:
     assert len(set(pauses[10:])) > 30
     backoff.reset()
     assert backoff.next() <= 0.1
+
+
+async def test_a_stop_is_heard_at_every_step_of_connecting(nats_host: NatsHost) -> None:
+    """Trap 12: nats-py and wait_for swallow a cancellation that comes while they connect."""
+    for turns in range(0, 200, 3):
+        bus = nats_host.bus("registry")
+        async with asyncio.timeout(10):
+            async with bus:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            assert not bus.connected
