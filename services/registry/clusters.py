@@ -9,6 +9,8 @@ import msgspec
 from services.registry.model import Member, Now, Verdict, alive, at
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.v1alpha1 import Ceiling
+from skerry.store.conform import Problem, forbidden, invalid_value
+from skerry.store.metadata import IMMUTABLE
 
 Document = dict[str, Any]
 
@@ -16,6 +18,8 @@ HOST = "host"
 """Name of the one Cluster with the role host."""
 FINALIZER = "skerry.dev/account"
 """Holds a member's Cluster until its account on the bus is evicted, or its credential is destroyed."""
+OWN = "skerry.dev/"
+"""The prefix of what is the host's own: nobody else's finalizers begin so."""
 _YEAR_3000 = 32_503_680_000
 HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
@@ -56,6 +60,25 @@ def condition(kind: str, verdict: Verdict, now: Now) -> Document:
         "message": verdict.message,
         "lastTransitionTime": at(now.wall),
     }
+
+
+def change_problems(current: Document, document: Document) -> list[Problem]:
+    """What nobody may change in a Cluster that has joined: how it joined, and what holds it until it is evicted."""
+    spec, before = document.get("spec", {}), current.get("spec", {})
+    found = [
+        invalid_value(f"spec.{key}", spec.get(key), IMMUTABLE)
+        for key in ("role", "connection")
+        if spec.get(key) != before.get(key)
+    ]
+    if _held_by(document) != _held_by(current):
+        found.append(
+            forbidden("metadata.finalizers", f"finalizers that begin with {OWN} are put on and taken off by the host")
+        )
+    return found
+
+
+def _held_by(document: Document) -> set[str]:
+    return {each for each in document["metadata"].get("finalizers") or () if each.startswith(OWN)}
 
 
 def uid_of(document: Document) -> str:

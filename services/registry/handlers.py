@@ -35,6 +35,7 @@ from skerry.identity import jointoken, nkey
 from skerry.identity.assertion import make_record
 from skerry.store import Admitted, Item, Rules
 from skerry.store.documents import Document
+from skerry.store.prepare import invalid_object
 
 log = logging.getLogger("skerry.registry")
 
@@ -281,6 +282,13 @@ class ClusterRules(Rules):
 
     def __init__(self, evict: Callable[[str], Awaitable[None]]) -> None:
         self._evict = evict
+
+    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
+        """Labels, annotations, provider, region and paused are the administrators'; Invalid for what joining decided."""
+        broken = clusters.change_problems(current, document)
+        if broken:
+            raise invalid_object(document, broken)
+        return Admitted(document)
 
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
         """Forbidden for the host."""

@@ -26,12 +26,17 @@ EVERY_S = 2.0
 
 
 class Controller:
-    """Reconciles Credentials. `ensured` is set once the administrator's credential exists, or none is wanted."""
+    """Reconciles Credentials, and purges what was deleted of all kinds of `stores`."""
 
     def __init__(
-        self, store: Store, cache: Cache, admin_token_file: Path | None, clock: Callable[[], datetime] = utc_now
+        self,
+        stores: tuple[Store, ...],
+        cache: Cache,
+        admin_token_file: Path | None,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._store = store
+        self._stores = stores
+        self._store = next(store for store in stores if store.kind is CREDENTIAL)
         self._cache = cache
         self._file = admin_token_file
         self._clock = clock
@@ -50,7 +55,8 @@ class Controller:
         try:
             await self.ensure_administrator()
             await self.expire()
-            await sweep(self._store, self._cache, self._clock())
+            for store in self._stores:
+                await sweep(store, self._cache, self._clock())
             self.problem = ""
         except StatusError as error:
             self.problem = error.message

@@ -1,4 +1,7 @@
-"""Writes of Credentials: the token is made here, shown in the answer to create, and forgotten."""
+"""Writes of Credentials, Workspaces and AccessGrants.
+
+A credential's token is made here, shown in the answer to create, and forgotten.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from services.tenancy import model
+from services.tenancy import grants, model, workspaces
 from skerry.api.messages import WriteRequest
 from skerry.store import Admitted, Rules, utc_now
 from skerry.store.documents import Document
@@ -27,3 +30,30 @@ class CredentialRules(Rules):
         """A new token, and the Credential that stands for it."""
         token = new_token()
         return Admitted(model.admit(document, token, self._clock()), {"token": token})
+
+
+class WorkspaceRules(Rules):
+    """Admission of Workspaces."""
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A new one."""
+        return Admitted(workspaces.admit(document))
+
+    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
+        """A changed one."""
+        return Admitted(workspaces.admit(document))
+
+
+class GrantRules(Rules):
+    """Admission of AccessGrants."""
+
+    def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
+        self._clock = clock
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A new one, which says that it has no effect yet."""
+        return Admitted(grants.admit(document, self._clock()), warnings=(grants.NOT_YET,))
+
+    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
+        """A changed one."""
+        return Admitted(grants.change(current, document, self._clock()))

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import skerry
 from services.tenancy.controller import Controller
-from services.tenancy.handlers import CredentialRules
+from services.tenancy.handlers import CredentialRules, GrantRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
-from skerry.api.kinds import CREDENTIAL
+from skerry.api.kinds import ACCESS_GRANT, CREDENTIAL, KINDS, WORKSPACE
 from skerry.bus import BucketConfig, Bus
-from skerry.store import Cache, Store, Writes
+from skerry.store import Cache, Rules, Store, Writes
+from skerry.store.garbage import Garbage
 
 SERVICE = "tenancy"
 
@@ -22,16 +23,25 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
     ready("waiting for the bus")
     await bus.ready()
     bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig(replicas=settings.replicas))
-    cache = Cache((CREDENTIAL,))
-    store = Store(bucket, CREDENTIAL)
-    controller = Controller(store, cache, settings.admin_token_file)
+    cache = Cache(KINDS)
+    rules: dict[Store, Rules] = {
+        Store(bucket, CREDENTIAL): CredentialRules(),
+        Store(bucket, WORKSPACE): WorkspaceRules(),
+        Store(bucket, ACCESS_GRANT): GrantRules(),
+    }
+    controller = Controller(tuple(rules), cache, settings.admin_token_file)
     async with asyncio.TaskGroup() as tasks:
         feeding = tasks.create_task(cache.feed(bucket), name="tenancy cache")
         ready("reading the store")
         await cache.filled.wait()
         await controller.round()
-        endpoints = Writes(store, CredentialRules()).endpoints()
-        service = bus.serve(SERVICE, skerry.__version__, endpoints, description="credentials of the host")
+        endpoints = {
+            subject: handler
+            for store, admission in rules.items()
+            for subject, handler in Writes(store, admission).endpoints().items()
+        }
+        service = bus.serve(SERVICE, skerry.__version__, endpoints, description="credentials, workspaces, grants")
+        collecting = tasks.create_task(Garbage(cache, rules).run(), name="tenancy garbage")
         try:
             working = tasks.create_task(controller.run(), name="tenancy controller")
             await bus.ready()
@@ -40,5 +50,5 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
             ready("stopping")
         finally:
             service.stop()
-        for task in (feeding, working):
+        for task in (feeding, collecting, working):
             task.cancel()

@@ -129,7 +129,10 @@ class WriteOptions(Message, frozen=True, kw_only=True):
 
     dry_run: bool = False
     field_manager: str = ""
+    """Who owns the fields that are written: the option of that name, else the client's name."""
     field_validation: str = "Warn"
+    force: bool = False
+    """Apply: take over what others own."""
     propagation_policy: str = ""
     grace_period_seconds: int | None = None
     uid: str = ""
@@ -139,7 +142,10 @@ class WriteOptions(Message, frozen=True, kw_only=True):
 
 
 class WriteRequest(Message, frozen=True, kw_only=True):
-    """A write of the host API on its way to the owning service. The reply is the object, or a Status."""
+    """A write of the host API on its way to the owning service. The reply is a WriteAnswer, or a Status.
+
+    `content_type` tells patches apart; apply arrives as JSON too. A patch's body is the patch.
+    """
 
     request_id: str
     caller: Caller
@@ -149,6 +155,17 @@ class WriteRequest(Message, frozen=True, kw_only=True):
     content_type: str = "application/json"
     body: msgspec.Raw = msgspec.Raw(b"null")
     options: WriteOptions = WriteOptions()
+
+
+class WriteAnswer(Message, frozen=True, kw_only=True):
+    """What a write led to."""
+
+    object: msgspec.Raw
+    warnings: tuple[str, ...] = ()
+    """For the caller, as Warning headers."""
+    created: bool = False
+    gone: bool = False
+    """A delete: nothing holds the object any more."""
 
 
 class CertifyRequest(Message, frozen=True, kw_only=True):

@@ -88,13 +88,8 @@ class Store:
         Status is the caller's to keep or to change; uid and creationTimestamp stay; generation moves with everything
         but metadata and status. Nothing is written when nothing changed.
         """
-        old = before.document()
-        new = {**document, "apiVersion": old["apiVersion"], "kind": old["kind"]}
-        fixed = {key: old["metadata"][key] for key in _FIXED if key in old["metadata"]}
-        moved = _spec(old) != _spec(new)
-        generation = old["metadata"].get("generation", 1) + moved
-        new["metadata"] = {**document.get("metadata", {}), **fixed, "generation": generation}
-        if {**new, "metadata": {**new["metadata"], "resourceVersion": str(before.revision)}} == old:
+        new = replaced(before, document)
+        if new == before.document():
             return before
         write_id = write_id or new_write_id()
         key = self.key(before.name, before.namespace)
@@ -113,10 +108,18 @@ class Store:
                 continue
 
     async def delete(
-        self, name: str, namespace: str = "", *, uid: str = "", resource_version: str = "", write_id: str = ""
+        self,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        write_id: str = "",
+        policy: str = "",
     ) -> Item:
         """Delete, or only mark with deletionTimestamp while finalizers are left.
 
+        `policy` is metav1's propagationPolicy: Foreground and Orphan put the garbage collector's finalizer on it.
         NotFound; Conflict when a precondition (`uid`, `resource_version`) does not hold. The answer's `deleted` says
         whether the object is gone.
         """
@@ -126,23 +129,39 @@ class Store:
                 return before
             if before is None or before.deleted:
                 raise self.not_found(name)
-            self._check(before, uid, resource_version)
+            self.check(before, uid, resource_version)
             try:
-                return await self._delete(before, write_id or new_write_id())
+                return await self._delete(before, write_id or new_write_id(), policy)
             except Conflict:
                 continue
 
-    async def _delete(self, before: Item, write_id: str) -> Item:
-        document = before.document()
-        metadata = document["metadata"]
-        marked = "deletionTimestamp" in metadata
-        if marked and metadata.get("finalizers"):
+    async def _delete(self, before: Item, write_id: str, policy: str) -> Item:
+        document = self.marked(before, policy)
+        if document == before.document():
             return before
-        metadata.setdefault("deletionTimestamp", rfc3339(self._clock()))
-        metadata.setdefault("deletionGracePeriodSeconds", 0)
         writes = (write_id, *before.writes)
         key = self.key(before.name, before.namespace)
-        return await self._put(key, document, before.revision, writes, deleted=not metadata.get("finalizers"))
+        return await self._put(
+            key, document, before.revision, writes, deleted=not document["metadata"].get("finalizers")
+        )
+
+    def marked(self, before: Item, policy: str = "") -> Document:
+        """What a delete of `before` would store now; it is gone if no finalizers are in it.
+
+        An object that waits already changes only if the policy changes what it waits for.
+        """
+        document = before.document()
+        metadata = document["metadata"]
+        finalizers = _finalizers(metadata.get("finalizers") or [], policy)
+        if finalizers:
+            metadata["finalizers"] = finalizers
+        else:
+            metadata.pop("finalizers", None)
+        if "deletionTimestamp" not in metadata:
+            metadata["deletionTimestamp"] = rfc3339(self._clock())
+            metadata["deletionGracePeriodSeconds"] = 0
+            metadata["generation"] = metadata.get("generation", 1) + 1
+        return document
 
     async def finalize(self, name: str, uid: str, finalizer: str, namespace: str = "") -> None:
         """Take `finalizer` off the object with that uid; one that waited for deletion and has none left is deleted.
@@ -204,7 +223,8 @@ class Store:
             return found
         raise self.conflict(key) from error
 
-    def _check(self, before: Item, uid: str, resource_version: str) -> None:
+    def check(self, before: Item, uid: str, resource_version: str = "") -> None:
+        """Conflict unless the preconditions hold; an empty one always does."""
         if uid and uid != before.uid:
             raise self._precondition(before.name, f"UID in precondition: {uid}, UID in object meta: {before.uid}")
         if resource_version and resource_version != str(before.revision):
@@ -256,6 +276,31 @@ class Store:
 
 
 _FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+def replaced(before: Item, document: Document) -> Document:
+    """What an update of `before` by `document` stores, with the resourceVersion of `before`."""
+    old = before.document()
+    new = {**document, "apiVersion": old["apiVersion"], "kind": old["kind"]}
+    fixed = {key: old["metadata"][key] for key in _FIXED if key in old["metadata"]}
+    generation = old["metadata"].get("generation", 1) + (_spec(old) != _spec(new))
+    version = {"generation": generation, "resourceVersion": str(before.revision)}
+    new["metadata"] = {**document.get("metadata", {}), **fixed, **version}
+    return new
+
+
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+"""Finalizers of the garbage collector (skerry/store/garbage.py), named as in Kubernetes."""
+
+
+def _finalizers(held: list[str], policy: str) -> list[str]:
+    """Finalizers after a delete with `policy`; without one, what an earlier delete asked for stays."""
+    wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND], "Background": []}.get(policy)
+    if wanted is None:
+        return held
+    return [each for each in held if each not in (ORPHAN, FOREGROUND) or each in wanted] + [
+        each for each in wanted if each not in held
+    ]
 
 
 def _spec(document: Document) -> Document:

@@ -1,44 +1,55 @@
 """The owning service's answers to writes of the host API: decode, let the service's rules decide, store, reply.
 
 Generic over kinds: a service gives `Rules` per kind (admission, and what else has to happen), this module does the
-protocol. The request id is the write id, so a request that arrives twice is one write.
+protocol. The request id is the write id, so a request that arrives twice is one write. What is written is merged here,
+under compare-and-set, never at the proxy: a patch without a resourceVersion is tried again on what somebody else wrote.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from skerry import subjects
 from skerry.api.kinds import Kind
-from skerry.api.messages import WriteOptions, WriteRequest
+from skerry.api.messages import WriteAnswer, WriteOptions, WriteRequest
 from skerry.bus import Message
-from skerry.errors import BadRequest, Invalid, cause
-from skerry.store import fields
-from skerry.store.documents import Document, Item, decode_document, encode_document
-from skerry.store.store import Store
+from skerry.errors import AlreadyExists, BadRequest, Conflict, Invalid, cause
+from skerry.store.conform import invalid_value
+from skerry.store.documents import Document, Item, encode_document, utc_now
+from skerry.store.prepare import APPLY_PATCH, Preparation, Prepared
+from skerry.store.store import Store, replaced
 
 _decode = msgspec.json.Decoder(WriteRequest).decode
+_encode = msgspec.json.Encoder().encode
+
+ATTEMPTS = 5
+"""A patch that loses the race so often is a conflict, as in the API server."""
 
 
 class Admitted(NamedTuple):
-    """What a create leads to."""
+    """What a write leads to."""
 
     document: Document
-    """To store: defaulted, with the status that the owner gives it."""
+    """To store: defaulted; on create with the status that the owner gives it."""
     revealed: Document = {}
     """Status fields for the answer to this create alone: the place for a secret. Absent on dry run, never stored."""
+    warnings: tuple[str, ...] = ()
+    """For the caller: allowed, but worth knowing."""
 
 
 class Rules:
     """A service's rules for one kind. The defaults admit everything and have no effects."""
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
-        """Whether and how `document` is stored. Invalid, Forbidden, Conflict."""
+        """Whether and how `document` is stored, a new object. Invalid, Forbidden, Conflict."""
+        return Admitted(document)
+
+    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
+        """Whether and how `document` replaces `current`. Invalid, Forbidden, Conflict. Status cannot be changed here."""
         return Admitted(document)
 
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
@@ -48,128 +59,174 @@ class Rules:
         """An object was marked for deletion and waits for its finalizers: the place to finish at once what can be."""
 
 
+Handler = Callable[[WriteRequest], Awaitable[WriteAnswer]]
+Change = Callable[[WriteRequest, Document, datetime], Prepared]
+
+
 class Writes:
     """Endpoints of one kind, for `Bus.serve`."""
 
-    def __init__(self, store: Store, rules: Rules) -> None:
+    def __init__(self, store: Store, rules: Rules, clock: Callable[[], datetime] = utc_now) -> None:
         self.kind: Kind = store.kind
         self._store = store
         self._rules = rules
+        self._clock = clock
+        self._prepare = Preparation(store.kind)
 
     def endpoints(self) -> Mapping[str, Callable[[Message], Awaitable[bytes]]]:
         """Subject -> handler, for the verbs that the kind has."""
-        handlers = {"create": self._create, "delete": self._delete}
+        handlers: dict[str, Handler] = {
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+        }
         return {
             subjects.write(self.kind.owner, self.kind.plural, verb): _answering(handler)
             for verb, handler in handlers.items()
             if verb in self.kind.verbs
         }
 
-    async def _create(self, request: WriteRequest) -> Document:
-        document = self._checked(decode_document(bytes(request.body)), request)
-        admitted = await self._rules.admit(document, request)
-        _check_name(self.kind, admitted.document["metadata"].get("name", ""))
+    # Create
+
+    async def _create(self, request: WriteRequest) -> WriteAnswer:
+        return await self._created(self._prepare.created(request, self._clock()), request)
+
+    async def _created(self, prepared: Prepared, request: WriteRequest) -> WriteAnswer:
+        admitted = await self._rules.admit(prepared.document, request)
+        document = _keeping_owners(admitted.document, prepared.document)
+        self._prepare.check_name(document)
+        warnings = (*prepared.warnings, *admitted.warnings)
         if request.options.dry_run:
-            return self._store.stamped(admitted.document)
-        stored = (await self._store.create(admitted.document, write_id=request.request_id)).document()
+            name = document["metadata"]["name"]
+            if await self._store.find(name, request.namespace) is not None:
+                raise self._store.already_exists(name)
+            return _answer(self._store.stamped(document), warnings, created=True)
+        stored = (await self._store.create(document, write_id=request.request_id)).document()
         if admitted.revealed:
             stored["status"] = {**stored.get("status", {}), **admitted.revealed}
-        return stored
+        return _answer(stored, warnings, created=True)
 
-    def _checked(self, document: Document, request: WriteRequest) -> Document:
-        """The document as a create may send it: kind and names agree with the path; what the server sets is dropped."""
-        for field, expected in (("apiVersion", self.kind.api_version), ("kind", self.kind.kind)):
-            if document.get(field, expected) != expected:
-                raise BadRequest(f"{field} is {document[field]!r}, but this resource takes {expected!r}")
-        metadata = document.get("metadata") or {}
-        self._view(document)
-        self._strict(document, request.options.field_validation)
-        if metadata.get("namespace", "") not in ("", request.namespace):
-            raise BadRequest("the namespace of the object does not match the namespace on the request")
-        kept = {k: v for k, v in metadata.items() if k not in _SERVER_SET}
-        if request.namespace:
-            kept["namespace"] = request.namespace
-        if kept.get("generateName") and not kept.get("name"):
-            kept["name"] = kept["generateName"] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
-        return {**{k: v for k, v in document.items() if k != "status"}, "metadata": kept}
+    # Update
 
-    def _strict(self, document: Document, validation: str) -> None:
-        """BadRequest naming unknown fields, if the caller wants it so."""
-        unknown = fields.unknown(self.kind.type, document) if validation == "Strict" else []
-        if unknown:
-            named = ", ".join(f'unknown field "{path}"' for path in unknown[:20])
-            raise BadRequest(
-                f'{self.kind.kind} in version "{self.kind.version}" cannot be handled as a {self.kind.kind}: strict '
-                f"decoding error: {named}"
-            )
+    async def _update(self, request: WriteRequest) -> WriteAnswer:
+        uid, version = self._prepare.versioned(request)
+        before = await self._store.get(request.name, request.namespace)
+        if request.request_id in before.writes:
+            return _answer(before.document())
+        self._store.check(before, uid)
+        if version in ("", "0"):
+            raise self._unversioned(request.name)
+        if version != str(before.revision):
+            raise self._store.conflict(self._store.key(request.name, request.namespace))
+        prepared = self._prepare.replaced(request, before.document(), self._clock())
+        return await self._replace(before, prepared, request)
 
-    def _view(self, document: Document) -> None:
-        """Invalid, with the path, unless the document fits the kind's type."""
-        shaped = {"metadata": {}, **{k: v for k, v in document.items() if k != "status"}}
-        try:
-            msgspec.convert(shaped, self.kind.type)
-        except msgspec.ValidationError as error:
-            raise invalid(self.kind, str((document.get("metadata") or {}).get("name", "")), *_place(error)) from error
+    def _unversioned(self, name: str) -> Invalid:
+        problem = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+        qualified = f"{self.kind.plural}.{self.kind.group}"
+        return Invalid(
+            f'{qualified} "{name}" is invalid: {problem.field}: {problem.message}',
+            kind=self.kind.plural,
+            group=self.kind.group,
+            name=name,
+            causes=(cause(problem.field, problem.message, problem.reason),),
+        )
 
-    async def _delete(self, request: WriteRequest) -> Document:
+    async def _patch(self, request: WriteRequest) -> WriteAnswer:
+        applies = request.content_type == APPLY_PATCH
+        change: Change = self._prepare.applied if applies else self._prepare.patched
+        attempt = 0
+        while True:
+            attempt += 1
+            before = await self._store.find(request.name, request.namespace)
+            if before is not None and request.request_id in before.writes:
+                return _answer(before.document())
+            if before is None and not (applies and "create" in self.kind.verbs):
+                raise self._store.not_found(request.name)
+            live = {} if before is None else before.document()
+            prepared = change(request, live, self._clock())
+            try:
+                if before is None:
+                    return await self._created(prepared, request)
+                return await self._replace(before, prepared, request)
+            except (Conflict, AlreadyExists):
+                if attempt == ATTEMPTS or not await self._moved(before, request):
+                    raise
+
+    async def _moved(self, before: Item | None, request: WriteRequest) -> bool:
+        """Whether a conflict came from somebody else's write: then the patch is tried again on the result."""
+        now = await self._store.find(request.name, request.namespace)
+        return (now and now.revision) != (before and before.revision)
+
+    async def _replace(self, before: Item, prepared: Prepared, request: WriteRequest) -> WriteAnswer:
+        current = before.document()
+        admitted = await self._rules.admit_update(current, prepared.document, request)
+        warnings = (*prepared.warnings, *admitted.warnings)
+        if self._prepare.unchanged(admitted.document, current):
+            return _answer(current, warnings)
+        if request.options.dry_run:
+            return _answer(replaced(before, admitted.document), warnings)
+        stored = await self._store.update(before, admitted.document, write_id=request.request_id)
+        metadata = stored.document()["metadata"]
+        if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
+            await self._store.delete(stored.name, stored.namespace, uid=stored.uid)
+        return _answer(stored.document(), warnings)
+
+    # Delete
+
+    async def _delete(self, request: WriteRequest) -> WriteAnswer:
         current = await self._store.get(request.name, request.namespace)
         await self._rules.before_delete(current, request)
         options: WriteOptions = request.options
         if options.dry_run:
-            return current.document()
+            self._store.check(current, options.uid, options.resource_version)
+            document = self._store.marked(current, options.propagation_policy)
+            return _answer(document, gone=not document["metadata"].get("finalizers"))
         after = await self._store.delete(
             request.name,
             request.namespace,
             uid=options.uid,
             resource_version=options.resource_version,
             write_id=request.request_id,
+            policy=options.propagation_policy,
         )
         if not after.deleted:
             await self._rules.after_delete(after, request)
             left = await self._store.find(request.name, request.namespace)
             if left is None or left.uid != after.uid:
-                return _without_finalizers(after.document())
-        return after.document()
+                return _answer(_without_finalizers(after.document()), gone=True)
+        return _answer(after.document(), gone=after.deleted)
+
+
+def _answer(
+    document: Document, warnings: tuple[str, ...] = (), *, created: bool = False, gone: bool = False
+) -> WriteAnswer:
+    raw = msgspec.Raw(encode_document(document))
+    return WriteAnswer(object=raw, warnings=tuple(dict.fromkeys(warnings)), created=created, gone=gone)
+
+
+def _keeping_owners(admitted: Document, prepared: Document) -> Document:
+    """What the rules made of a document, with managedFields even if they built its metadata anew."""
+    owners = prepared["metadata"].get("managedFields")
+    if not owners:
+        return admitted
+    return {**admitted, "metadata": {**admitted["metadata"], "managedFields": owners}}
 
 
 def _without_finalizers(document: Document) -> Document:
     return {**document, "metadata": {k: v for k, v in document["metadata"].items() if k != "finalizers"}}
 
 
-_SERVER_SET = frozenset(
-    ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink", "managedFields")
-)
-
-
-_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
-"""The API server's alphabet for generated names: no vowels, hence no words."""
-_SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
-
-
-def _check_name(kind: Kind, name: str) -> None:
-    if not name:
-        text = "Required value: name or generateName is required"
-        causes = (cause("metadata.name", text, "FieldValueRequired"),)
-        raise Invalid(f'{kind.kind}.{kind.group} "" is invalid: metadata.name: {text}', kind=kind.kind, causes=causes)
-    if _SUBDOMAIN.match(name) is None:
-        rule = "a lowercase RFC 1123 subdomain: a-z, 0-9, - and ., beginning and ending with a letter or digit"
-        raise invalid(kind, name, "metadata.name", rule, name)
-
-
-def _answering(handler: Callable[[WriteRequest], Awaitable[Document]]) -> Callable[[Message], Awaitable[bytes]]:
+def _answering(handler: Handler) -> Callable[[Message], Awaitable[bytes]]:
     async def answer(message: Message) -> bytes:
         try:
             request = _decode(message.data)
         except msgspec.DecodeError as error:
             raise BadRequest(f"this is not a write request: {error}") from error
-        return encode_document(await handler(request))
+        return _encode(await handler(request))
 
     return answer
-
-
-def _place(error: Exception) -> tuple[str, str]:
-    text, _, path = str(error).partition(" - at `$.")
-    return path.rstrip("`"), text
 
 
 def invalid(kind: Kind, name: str, field: str, message: str, value: Any = msgspec.UNSET) -> Invalid:

@@ -25,6 +25,7 @@ from skerry.api.messages import (
     RenewAnswer,
     RenewRequest,
     Token,
+    WriteAnswer,
     WriteOptions,
     WriteRequest,
 )
@@ -85,6 +86,8 @@ class Client:
 
     async def write(self, kind: Kind, verb: str, name: str = "", document: Document | None = None) -> Document:
         """Create or delete as the host API does."""
+        if document is not None:
+            document = {"apiVersion": kind.api_version, "kind": kind.kind, **document}
         request = WriteRequest(
             request_id=uuid.uuid4().hex,
             caller=Caller(user="admin"),
@@ -94,7 +97,7 @@ class Client:
         )
         subject = subjects.write(kind.owner, kind.plural, verb)
         reply = await self.bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
-        found: Document = msgspec.json.decode(reply.data)
+        found: Document = msgspec.json.decode(msgspec.json.decode(reply.data, type=WriteAnswer).object)
         return found
 
     async def token(self, cluster: str, **spec: object) -> str:

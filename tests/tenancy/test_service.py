@@ -42,7 +42,7 @@ class World:
         self.cache = cache
         self.file = file
         self.clock = Clock()
-        self.controller = Controller(store, cache, file, self.clock)
+        self.controller = Controller((store,), cache, file, self.clock)
 
     def write(self, token: str, *, age_s: float = 0.0) -> None:
         """Put a token into the administrator's file."""

@@ -1,0 +1,126 @@
+"""Options of writes, from the query and the body: meta/v1 CreateOptions, UpdateOptions, PatchOptions, DeleteOptions.
+
+Checked as the API server checks them, with its words. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from services.proxy.hostapi.request import Query
+from skerry.api.messages import WriteOptions
+from skerry.errors import BadRequest, Invalid, cause
+
+MANAGER_BYTES = 128
+VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+POLICIES = ("Foreground", "Background", "Orphan")
+_GROUP = "meta.k8s.io"
+
+Problem = tuple[str, str, str]
+"""Field, message, reason."""
+
+
+class _Preconditions(msgspec.Struct, rename="camel"):
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class _DeleteOptions(msgspec.Struct, rename="camel"):
+    kind: str = "DeleteOptions"
+    preconditions: _Preconditions | None = None
+    propagation_policy: str | None = None
+    orphan_dependents: bool | None = None
+    grace_period_seconds: int | None = None
+    dry_run: list[str] | None = None
+
+
+def of_write(kind: str, query: Query, agent: str, *, applies: bool = False) -> WriteOptions:
+    """Options of a create, update or patch; `agent` is the User-Agent, who the manager is unless named. Invalid."""
+    manager, validation = query.text("fieldManager"), query.text("fieldValidation")
+    found = list(_dry_run_problems([query.text("dryRun")] if query.text("dryRun") else []))
+    if applies and not manager:
+        found.append(("fieldManager", "Required value: is required for apply patch", "FieldValueRequired"))
+    if kind == "PatchOptions" and not applies and query.flag("force"):
+        found.append(("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden"))
+    found += _manager_problems(manager)
+    if validation not in VALIDATIONS:
+        allowed = ", ".join(f'"{each}"' for each in VALIDATIONS)
+        text = f"Unsupported value: {_quoted(validation)}: supported values: {allowed}"
+        found.append(("fieldValidation", text, "FieldValueNotSupported"))
+    _raise(kind, found)
+    return WriteOptions(
+        dry_run=bool(query.text("dryRun")),
+        field_manager=manager or _from_agent(agent),
+        field_validation=validation or "Warn",
+        force=query.flag("force"),
+    )
+
+
+def of_delete(query: Query, body: bytes) -> WriteOptions:
+    """Options of a delete: the body's, or else the query's. BadRequest, Invalid."""
+    given = _DeleteOptions()
+    if body.strip():
+        try:
+            given = msgspec.json.decode(body, type=_DeleteOptions)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BadRequest(f"the body is not DeleteOptions: {error}") from error
+    policy = given.propagation_policy or query.text("propagationPolicy")
+    orphan = given.orphan_dependents
+    if orphan is None and query.text("orphanDependents"):
+        orphan = query.flag("orphanDependents")
+    dry_run = given.dry_run or ([query.text("dryRun")] if query.text("dryRun") else [])
+    _raise("DeleteOptions", [*_policy_problems(policy, orphan), *_dry_run_problems(dry_run)])
+    preconditions = given.preconditions or _Preconditions()
+    return WriteOptions(
+        dry_run=bool(dry_run),
+        propagation_policy=policy or {True: "Orphan", False: "Background", None: ""}[orphan],
+        grace_period_seconds=given.grace_period_seconds,
+        uid=preconditions.uid or "",
+        resource_version=preconditions.resource_version or "",
+    )
+
+
+def _policy_problems(policy: str, orphan: bool | None) -> Iterator[Problem]:
+    if policy and orphan is not None:
+        text = f"Invalid value: {_quoted(policy)}: orphanDependents and deletionPropagation cannot be both set"
+        yield "propagationPolicy", text, "FieldValueInvalid"
+    elif policy and policy not in POLICIES:
+        allowed = ", ".join(f'"{each}"' for each in (*POLICIES, "nil"))
+        text = f"Unsupported value: {_quoted(policy)}: supported values: {allowed}"
+        yield "propagationPolicy", text, "FieldValueNotSupported"
+
+
+def _dry_run_problems(values: list[str]) -> Iterator[Problem]:
+    if values and set(values) != {"All"}:
+        shown = msgspec.json.encode(values).decode()
+        yield "dryRun", f'Unsupported value: {shown}: supported values: "All"', "FieldValueNotSupported"
+
+
+def _manager_problems(manager: str) -> Iterator[Problem]:
+    if len(manager.encode()) > MANAGER_BYTES:
+        yield "fieldManager", f"Too long: may not be more than {MANAGER_BYTES} bytes", "FieldValueTooLong"
+    for place, character in enumerate(manager):
+        if not character.isprintable():
+            text = f"Invalid value: {_quoted(manager)}: invalid character U+{ord(character):04X} (at position {place})"
+            yield "fieldManager", text, "FieldValueInvalid"
+
+
+def _from_agent(agent: str) -> str:
+    """The manager of a client that names none: its User-Agent up to the first slash."""
+    plain = "".join(character for character in agent.partition("/")[0] if character.isprintable())
+    return plain.encode()[:MANAGER_BYTES].decode(errors="ignore")
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def _raise(kind: str, found: list[Problem]) -> None:
+    if not found:
+        return
+    lines = [f"{field}: {message}" for field, message, _ in found]
+    text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
+    causes = tuple(cause(field, message, reason) for field, message, reason in found)
+    raise Invalid(f'{kind}.{_GROUP} "" is invalid: {text}', kind=kind, group=_GROUP, causes=causes)

@@ -1,0 +1,69 @@
+"""Whom and which clusters a workspace or a grant names, pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from skerry.store import metadata
+from skerry.store.conform import Problem, forbidden, invalid_value, required
+from skerry.subjects import is_name
+
+Document = dict[str, Any]
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+/#-]{0,127}\Z")
+NAME_RULE = (
+    "use letters, digits and . _ @ + / # -, at most 128 characters, beginning with a letter or digit, without a prefix "
+    "such as skerry: or system:"
+)
+LABEL_RULE = "use a DNS label: a-z, 0-9 and -, at most 63 characters"
+ACCOUNT_RULE = "use namespace:name for a ServiceAccount, both as Kubernetes allows them"
+MAX_CLUSTERS = 1000
+
+
+def is_plain(name: str) -> bool:
+    """Whether `name` can be a user or a group: no colon, hence no reserved prefix."""
+    return _PLAIN.match(name) is not None
+
+
+def subject_problems(subject: Document, path: str) -> Iterator[Problem]:
+    """What is wrong with `{kind, name}`."""
+    name = subject["name"]
+    if subject["kind"] != "ServiceAccount":
+        if not is_plain(name):
+            yield invalid_value(f"{path}.name", name, NAME_RULE)
+        return
+    namespace, _, account = name.partition(":")
+    if not is_name(namespace) or any(metadata.name_problems(account)):
+        yield invalid_value(f"{path}.name", name, ACCOUNT_RULE)
+
+
+def selection_problems(selection: Document, path: str) -> Iterator[Problem]:
+    """What is wrong with `{names}` or `{selector}`: exactly one of them."""
+    names = selection.get("names", [])
+    if names and "selector" in selection:
+        yield forbidden(f"{path}.selector", "may not be set beside names: use exactly one of names and selector")
+    elif not names and "selector" not in selection:
+        yield required(path, "use exactly one of names and selector; selector: {} is every cluster")
+    if len(names) > MAX_CLUSTERS:
+        text = f"Too many: {len(names)}: must have at most {MAX_CLUSTERS} items"
+        yield Problem(f"{path}.names", text, "FieldValueTooMany")
+        return
+    for index, name in enumerate(names):
+        if not is_name(name):
+            yield invalid_value(f"{path}.names[{index}]", name, LABEL_RULE)
+    yield from _selector_problems(selection.get("selector") or {}, f"{path}.selector")
+
+
+def _selector_problems(selector: Document, path: str) -> Iterator[Problem]:
+    for key, value in sorted(selector.get("matchLabels", {}).items()):
+        yield from metadata.label_problems(f"{path}.matchLabels", key, value)
+    for index, requirement in enumerate(selector.get("matchExpressions", [])):
+        where = f"{path}.matchExpressions[{index}]"
+        values, operator = requirement.get("values", []), requirement["operator"]
+        yield from metadata.label_problems(f"{where}.key", requirement["key"], "")
+        if operator in ("In", "NotIn") and not values:
+            yield required(f"{where}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator not in ("In", "NotIn") and values:
+            yield forbidden(f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")

@@ -1,0 +1,150 @@
+"""Rules of ObjectMeta, worded as k8s.io/apimachinery words them (pkg/api/validation, pkg/util/validation). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from skerry.apply.schema import METADATA
+from skerry.store.conform import Problem, forbidden, invalid_value, required
+
+Document = dict[str, Any]
+
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_LABEL_VALUE = rf"({_QUALIFIED})?"
+SUBDOMAIN_RULE = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
+)
+_QUALIFIED_RULE = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED}')"
+)
+_VALUE_RULE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    f"end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    f"'{_LABEL_VALUE}')"
+)
+_ANNOTATIONS_BYTES = 256 * 1024
+IMMUTABLE = "field is immutable"
+
+
+def normalised(metadata: Document) -> Document:
+    """`metadata` as Go writes it: what is null or empty is left out."""
+    return {key: value for key, value in metadata.items() if value not in (None, "", {}, [])}
+
+
+def unknown(metadata: Any) -> list[str]:
+    """Paths of the fields that ObjectMeta does not have."""
+    return [f"metadata.{key}" for key in metadata if key not in METADATA.fields] if isinstance(metadata, dict) else []
+
+
+def name_problems(name: str, field: str = "metadata.name") -> Iterator[Problem]:
+    """A name as most kinds have it: an RFC 1123 subdomain."""
+    if len(name) > 253:
+        yield invalid_value(field, name, "must be no more than 253 bytes")
+    if re.fullmatch(_SUBDOMAIN, name) is None:
+        yield invalid_value(field, name, SUBDOMAIN_RULE)
+
+
+def problems(metadata: Document) -> list[Problem]:
+    """What is wrong with the metadata of an object; its name is checked by `name_problems`."""
+    found: list[Problem] = []
+    generated = metadata.get("generateName", "")
+    if generated:
+        found += name_problems(generated.removesuffix("-") or "-", "metadata.generateName")
+    for key, value in sorted((metadata.get("labels") or {}).items()):
+        found += label_problems("metadata.labels", key, value)
+    annotations = metadata.get("annotations") or {}
+    for key in sorted(annotations):
+        found += _key_problems("metadata.annotations", key.lower())
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_BYTES:
+        text = f"Too long: may not be more than {_ANNOTATIONS_BYTES} bytes"
+        found.append(Problem("metadata.annotations", text, "FieldValueTooLong"))
+    found += _owner_problems(metadata.get("ownerReferences") or [])
+    for finalizer in metadata.get("finalizers") or []:
+        found += _key_problems("metadata.finalizers", finalizer)
+    return found
+
+
+def warnings(metadata: Document) -> list[str]:
+    """What is allowed and unwise."""
+    return [
+        f'metadata.finalizers: "{each}": prefer a domain-qualified finalizer name including a path (/) to avoid '
+        "accidental conflicts with other finalizer writers"
+        for each in metadata.get("finalizers") or []
+        if "/" not in each and each not in ("orphan", "foregroundDeletion")
+    ]
+
+
+def _key_problems(field: str, key: str) -> Iterator[Problem]:
+    """A qualified name: an optional DNS prefix and a name of at most 63 characters."""
+    prefix, slash, name = key.rpartition("/")
+    if slash and "/" in prefix:
+        yield invalid_value(field, key, f"a qualified name {_QUALIFIED_RULE.removeprefix('name part ')}")
+        return
+    if slash and not prefix:
+        yield invalid_value(field, key, "prefix part must be non-empty")
+    elif slash and (len(prefix) > 253 or re.fullmatch(_SUBDOMAIN, prefix) is None):
+        yield invalid_value(field, key, f"prefix part {SUBDOMAIN_RULE}")
+    if not name:
+        yield invalid_value(field, key, "name part must be non-empty")
+    elif len(name) > 63:
+        yield invalid_value(field, key, "name part must be no more than 63 bytes")
+    if re.fullmatch(_QUALIFIED, name) is None:
+        yield invalid_value(field, key, _QUALIFIED_RULE)
+
+
+def label_problems(field: str, key: str, value: str) -> Iterator[Problem]:
+    """What is wrong with one label."""
+    yield from _key_problems(field, key)
+    yield from _value_problems(field, value)
+
+
+def _value_problems(field: str, value: str) -> Iterator[Problem]:
+    if len(value) > 63:
+        yield invalid_value(field, value, "must be no more than 63 bytes")
+    if re.fullmatch(_LABEL_VALUE, value) is None:
+        yield invalid_value(field, value, _VALUE_RULE)
+
+
+def _owner_problems(owners: list[Document]) -> Iterator[Problem]:
+    controllers = [owner for owner in owners if owner.get("controller")]
+    for owner in owners:
+        if not owner.get("apiVersion"):
+            yield invalid_value(
+                "metadata.ownerReferences.apiVersion", owner.get("apiVersion", ""), "version must not be empty"
+            )
+        for key in ("kind", "name", "uid"):
+            if not owner.get(key):
+                yield invalid_value(f"metadata.ownerReferences.{key}", "", "must not be empty")
+    if len(controllers) > 1:
+        first, second = (f'"{each.get("kind")}/{each.get("name")}"' for each in controllers[:2])
+        why = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
+        yield invalid_value("metadata.ownerReferences", [each.get("name") for each in owners], why.replace('"', ""))
+
+
+def change_problems(old: Document, new: Document) -> list[Problem]:
+    """What an update may not change; `uid` and the deletion are named twice, because the API server does."""
+    found = [
+        invalid_value(f"metadata.{key}", new.get(key, ""), IMMUTABLE)
+        for key in ("name", "namespace")
+        if new.get(key, "") != old.get(key, "")
+    ]
+    for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if key in new and new[key] != old.get(key):
+            found += [invalid_value(f"metadata.{key}", new[key], IMMUTABLE)] * 2
+    if "deletionTimestamp" in old:
+        fresh = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
+        if fresh:
+            shown = ", ".join(f'"{each}"' for each in fresh)
+            why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
+            found.append(forbidden("metadata.finalizers", why))
+    return found
+
+
+def unnamed() -> Problem:
+    """An object without a name."""
+    return required("metadata.name", "name or generateName is required")

@@ -1,0 +1,144 @@
+"""JSON patch (RFC 6902) and JSON merge patch (RFC 7396). Pure; documents are copied, never changed.
+
+As in the API server's library, `replace` of an absent key adds it and a failed operation rejects the whole patch.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import msgspec
+
+from skerry.apply.typed import same
+
+MOST_OPERATIONS = 10_000
+"""As the API server limits them."""
+MOST_COPIED_BYTES = 3_000_000
+"""What all `copy` operations of one patch may add: a few dozen of them could double a document each time."""
+_INDEX = re.compile(r"-?(0|[1-9][0-9]{0,8})\Z")
+
+
+class Rejected(ValueError):
+    """A patch that does not apply; the text names the operation."""
+
+
+def merge(document: Any, patch: Any) -> Any:
+    """A JSON merge patch: null removes, lists are replaced."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(document) if isinstance(document, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = merge(found.get(key), value)
+    return found
+
+
+def apply(document: Any, operations: list[Any]) -> Any:
+    """A JSON patch. Rejected names the first operation that does not apply, counted from 0."""
+    found, copied = copy.deepcopy(document), 0
+    for index, operation in enumerate(operations):
+        try:
+            if operation["op"] == "copy":
+                copied += len(msgspec.json.encode(_get(found, _pointer(operation["from"]))))
+            if copied > MOST_COPIED_BYTES:
+                raise ValueError(f"the patch copies more than {MOST_COPIED_BYTES} bytes")
+            found = _apply(found, operation)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise Rejected(f"operation {index} of the patch does not apply: {error}") from error
+    return found
+
+
+def _apply(document: Any, operation: dict[str, Any]) -> Any:
+    kind, path = operation["op"], _pointer(operation["path"])
+    if kind == "add":
+        return _add(document, path, copy.deepcopy(operation["value"]))
+    if kind == "remove":
+        return _remove(document, path)[0]
+    if kind == "replace":
+        return _replace(document, path, copy.deepcopy(operation.get("value")))
+    if kind == "move":
+        document, moved = _remove(document, _pointer(operation["from"]))
+        return _add(document, path, moved)
+    if kind == "copy":
+        return _add(document, path, copy.deepcopy(_get(document, _pointer(operation["from"]))))
+    if kind == "test":
+        return _test(document, path, operation.get("value"))
+    raise ValueError(f"there is no operation {str(kind)[:40]!r}")
+
+
+def _pointer(text: str) -> list[str]:
+    if not text:
+        return []
+    if not text.startswith("/"):
+        raise ValueError(f"{text[:80]!r} is not a JSON pointer")
+    return [part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/")]
+
+
+def _get(document: Any, path: list[str]) -> Any:
+    for part in path:
+        document = document[_index(document, part)] if isinstance(document, list) else document[part]
+    return document
+
+
+def _index(items: list[Any], part: str, *, end: int = -1) -> int:
+    """A place in a list; `end` is the last one that is allowed, by default the last item."""
+    if _INDEX.match(part) is None:
+        raise ValueError(f"{part[:40]!r} is not an index")
+    index, last = int(part), len(items) - 1 if end < 0 else end
+    if index < 0:
+        index += last + 1
+    if not 0 <= index <= last:
+        raise IndexError(f"index {part} is out of bounds")
+    return index
+
+
+def _parent(document: Any, path: list[str]) -> Any:
+    found = _get(document, path[:-1])
+    if not isinstance(found, dict | list):
+        raise KeyError("/".join(path[:-1]))
+    return found
+
+
+def _add(document: Any, path: list[str], value: Any) -> Any:
+    if not path:
+        return value
+    parent = _parent(document, path)
+    if isinstance(parent, dict):
+        parent[path[-1]] = value
+    elif path[-1] == "-":
+        parent.append(value)
+    else:
+        parent.insert(_index(parent, path[-1], end=len(parent)), value)
+    return document
+
+
+def _remove(document: Any, path: list[str]) -> tuple[Any, Any]:
+    parent = _parent(document, path)
+    if isinstance(parent, dict):
+        return document, parent.pop(path[-1])
+    return document, parent.pop(_index(parent, path[-1]))
+
+
+def _replace(document: Any, path: list[str], value: Any) -> Any:
+    if not path:
+        return value
+    parent = _parent(document, path)
+    if isinstance(parent, dict):
+        parent[path[-1]] = value
+    else:
+        parent[_index(parent, path[-1])] = value
+    return document
+
+
+def _test(document: Any, path: list[str], value: Any) -> Any:
+    try:
+        found = _get(document, path)
+    except KeyError:
+        found = None
+    if not same(found, value):
+        raise ValueError(f"test failed at /{'/'.join(path)}")
+    return document

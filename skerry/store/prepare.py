@@ -1,0 +1,360 @@
+"""From what a client sent to what may be stored, for any kind. Pure but for the random end of a generated name.
+
+The order is the API server's: decode, drop unknown fields, fill in defaults, track who owns what, validate.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from skerry.api.kinds import Kind
+from skerry.api.messages import WriteRequest
+from skerry.api.meta import ObjectMeta
+from skerry.api.structural import structural
+from skerry.apply import FieldManager, Unreadable
+from skerry.apply.managed import timeless
+from skerry.apply.typed import same
+from skerry.errors import BadRequest, Conflict, Invalid, StatusError, cause
+from skerry.store import conform, metadata, patches
+from skerry.store.conform import Problem
+from skerry.store.documents import Document
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+LONGEST_NAME = 63
+SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+"""The API server's alphabet for generated names: no vowels, hence no words."""
+_SUFFIX_LENGTH = 5
+_SERVER_SET = frozenset(
+    (
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+    )
+)
+
+
+class Prepared(NamedTuple):
+    """A document that fits its kind, and what its author should know."""
+
+    document: Document
+    warnings: tuple[str, ...] = ()
+
+
+class Preparation:
+    """The steps for one kind. `live` documents carry their resourceVersion."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._schema = structural(kind.type)
+
+    # Create
+
+    def created(self, request: WriteRequest, now: datetime) -> Prepared:
+        """The document of a create. BadRequest, Invalid."""
+        document = self.decoded(request.body)
+        self._same_version(document)
+        given = document.get("metadata") or {}
+        if given.get("resourceVersion"):
+            raise BadRequest("resourceVersion should not be set on objects to be created")
+        prepared = self._fitting(document, {}, request)
+        new = self._cleaned(prepared.document, request)
+        new.pop("status", None)
+        owned = self._manager(request, now).updated({}, new)
+        self._check(owned, metadata.problems(owned["metadata"]))
+        return Prepared(self._named(owned), (*prepared.warnings, *metadata.warnings(owned["metadata"])))
+
+    def _cleaned(self, document: Document, request: WriteRequest) -> Document:
+        kept = {k: v for k, v in (document.get("metadata") or {}).items() if k not in _SERVER_SET}
+        kept = metadata.normalised(kept)
+        if kept.get("namespace", "") not in ("", request.namespace) and self.kind.namespaced:
+            raise BadRequest(
+                f"the namespace of the provided object does not match the namespace sent on the request "
+                f"({kept['namespace']} != {request.namespace})"
+            )
+        kept.pop("namespace", None)
+        if request.namespace:
+            kept["namespace"] = request.namespace
+        return {**document, "metadata": kept}
+
+    def _named(self, document: Document) -> Document:
+        found = document["metadata"]
+        if found.get("name") or not found.get("generateName"):
+            return document
+        start = found["generateName"][: LONGEST_NAME - _SUFFIX_LENGTH]
+        name = start + "".join(secrets.choice(SUFFIX) for _ in range(_SUFFIX_LENGTH))
+        return {**document, "metadata": {**found, "name": name}}
+
+    def check_name(self, document: Document) -> None:
+        """Invalid unless the object has a name that an object can have."""
+        name = document["metadata"].get("name", "")
+        found = list(metadata.name_problems(name)) if name else [metadata.unnamed()]
+        self._raise(document, found)
+
+    # Update and patch
+
+    def replaced(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
+        """The document of a PUT. BadRequest, Invalid."""
+        document = self.decoded(request.body)
+        self._same_version(document)
+        self._check_path(document, request)
+        return self._changed(document, live, request, now)
+
+    def versioned(self, request: WriteRequest) -> tuple[str, str]:
+        """(uid, resourceVersion) that a PUT is based on; empty where it names none. BadRequest."""
+        found = self.decoded(request.body).get("metadata") or {}
+        return str(found.get("uid") or ""), str(found.get("resourceVersion") or "")
+
+    def patched(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
+        """The document after a JSON or merge patch. BadRequest, Invalid; Conflict if the patch names another version."""
+        patch = self._patch(request)
+        try:
+            document = patches.apply(live, patch) if isinstance(patch, list) else patches.merge(live, patch)
+        except patches.Rejected as error:
+            raise Invalid(f"the server rejected our request due to an error in our request: {error}") from error
+        if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
+            raise BadRequest("the patch leaves no object with metadata behind")
+        self._check_path(document, request)
+        return self._changed(document, live, request, now)
+
+    def _patch(self, request: WriteRequest) -> Any:
+        patch = _json(request.body, "error decoding patch")
+        wanted = list if request.content_type == JSON_PATCH else dict
+        if not isinstance(patch, wanted):
+            raise BadRequest(f"error decoding patch: a {request.content_type} is a JSON {_JSON_NAMES[wanted]}")
+        if len(patch) > patches.MOST_OPERATIONS and isinstance(patch, list):
+            raise BadRequest(f"a patch has at most {patches.MOST_OPERATIONS} operations, this one has {len(patch)}")
+        return patch
+
+    def applied(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
+        """The document after a server-side apply; `live` is {} if it is created by it. BadRequest, Invalid, Conflict."""
+        patch = self.decoded(request.body)
+        self._check_apply(patch, request, live)
+        plain = {key: value for key, value in patch.items() if key != "status"}
+        manager = self._manager(request, now)
+        try:
+            merged = manager.applied(live, plain, force=request.options.force)
+        except Unreadable as error:
+            where = f"{request.namespace}/{request.name}; {self.kind.api_version}, Kind={self.kind.kind}"
+            raise BadRequest(f"failed to create typed patch object ({where}): {error}") from error
+        if not live:
+            return self._applied_anew(merged, request)
+        return self._finished(conform.defaulted(self._schema, merged), live)
+
+    def _applied_anew(self, merged: Document, request: WriteRequest) -> Prepared:
+        document = self._cleaned(conform.defaulted(self._schema, merged), request)
+        document["metadata"] |= {"name": request.name}
+        self._check(document, metadata.problems(document["metadata"]))
+        return Prepared(document, tuple(metadata.warnings(document["metadata"])))
+
+    def _check_apply(self, patch: Document, request: WriteRequest, live: Document) -> None:
+        version, kind = str(patch.get("apiVersion", "")), str(patch.get("kind", ""))
+        if (version, kind) != (self.kind.api_version, self.kind.kind):
+            shown = version if "/" in version or not version else f"/{version}"
+            raise BadRequest(f"invalid object type: {shown or '/'}, Kind={kind}")
+        given = patch.get("metadata") or {}
+        if given.get("managedFields") is not None:
+            raise BadRequest("metadata.managedFields must be nil")
+        if given.get("name"):
+            self._check_path(patch, request)
+        if given.get("uid") and not live:
+            text = f"uid mismatch: the provided object specified uid {given['uid']}, and no existing object was found"
+            raise self._conflict(request.name, text)
+
+    def _changed(self, document: Document, live: Document, request: WriteRequest, now: datetime) -> Prepared:
+        prepared = self._fitting(document, live, request)
+        status = {"status": live["status"]} if "status" in live else {}
+        new = {**{k: v for k, v in prepared.document.items() if k != "status"}, **status}
+        new["metadata"] = metadata.normalised(new.get("metadata") or {})
+        given = (document.get("metadata") or {}).get("managedFields")
+        if given:
+            new["metadata"]["managedFields"] = given
+        owned = self._manager(request, now).updated(live, new)
+        finished = self._finished(owned, live)
+        return Prepared(finished.document, (*prepared.warnings, *finished.warnings))
+
+    def _finished(self, document: Document, live: Document) -> Prepared:
+        """A changed document, checked, with what a client cannot change put back."""
+        found, old = metadata.normalised(document.get("metadata") or {}), live["metadata"]
+        version = found.get("resourceVersion", "")
+        if version and version != old["resourceVersion"]:
+            raise self._conflict(
+                old["name"],
+                "the object has been modified; please apply your changes to the latest version and try again",
+            )
+        broken = metadata.change_problems(old, found) + metadata.problems(found)
+        status = {"status": live["status"]} if "status" in live else {}
+        plain = {k: v for k, v in document.items() if k != "status"}
+        new = {**plain, **status, "metadata": {**found, "creationTimestamp": old["creationTimestamp"]}}
+        self._check(new, broken)
+        fresh = set(metadata.warnings(found)) - set(metadata.warnings(old))
+        return Prepared(new, tuple(sorted(fresh)))
+
+    def unchanged(self, new: Document, live: Document) -> bool:
+        """Whether `new` says what is stored already: the times of managedFields, generation and version do not count."""
+        return same(_essence(new), _essence(live))
+
+    # Parts
+
+    def decoded(self, body: msgspec.Raw) -> Document:
+        """The object in a request. BadRequest."""
+        document = _json(body, f"the object provided is unrecognized (must be of type {self.kind.kind})")
+        if not isinstance(document, dict):
+            raise BadRequest(
+                f"the object provided is unrecognized (must be of type {self.kind.kind}): it is no JSON object"
+            )
+        try:
+            msgspec.convert(document.get("metadata") or {}, ObjectMeta)
+        except msgspec.ValidationError as error:
+            raise self._unhandled(f"metadata: {error}") from error
+        return document
+
+    def _same_version(self, document: Document) -> None:
+        """The API server's three refusals of what is no object of this kind."""
+        version, kind = document.get("apiVersion"), document.get("kind")
+        if not kind or not version:
+            what = "Kind" if not kind else "apiVersion"
+            raise BadRequest(
+                f"the object provided is unrecognized (must be of type {self.kind.kind}): Object '{what}' is missing"
+            )
+        if version != self.kind.api_version:
+            raise BadRequest(
+                f"the API version in the data ({version}) does not match the expected API version "
+                f"({self.kind.api_version})"
+            )
+        self._check_kind(document)
+
+    def _check_kind(self, document: Document) -> None:
+        for key, wanted in (("kind", self.kind.kind), ("apiVersion", self.kind.api_version)):
+            if document.get(key) != wanted:
+                self._raise(document, [conform.invalid_value(key, document.get(key), f"must be {wanted}")])
+
+    def _check_path(self, document: Document, request: WriteRequest) -> None:
+        name = str((document.get("metadata") or {}).get("name") or "")
+        if not name:
+            raise BadRequest(
+                f"the name of the object ({request.name} based on URL) was undeterminable: name must be provided"
+            )
+        if name != request.name:
+            raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
+
+    def _fitting(self, document: Document, live: Document, request: WriteRequest) -> Prepared:
+        """Without unknown and repeated fields, with defaults; refused or warned about, as the request wants it."""
+        self._check_kind(document)
+        found, dropped = conform.pruned(self._schema, document, live)
+        strange = [
+            *(f'duplicate field "{path}"' for path in repeated(request)),
+            *(f'unknown field "{path}"' for path in (*metadata.unknown(document.get("metadata")), *sorted(dropped))),
+        ]
+        if strange and request.options.field_validation == "Strict":
+            raise self._strict(
+                document, strange, patch=bool(live) and request.content_type in (JSON_PATCH, MERGE_PATCH)
+            )
+        warnings = strange if request.options.field_validation != "Ignore" else []
+        return Prepared(conform.defaulted(self._schema, found), tuple(warnings))
+
+    def _strict(self, document: Document, strange: list[str], *, patch: bool) -> StatusError:
+        text = f"strict decoding error: {', '.join(strange[:20])}"
+        if not patch:
+            return self._unhandled(text)
+        shown = msgspec.json.encode(document, order="sorted").decode()
+        problem = conform.invalid_value("patch", shown, text)
+        causes = (cause(problem.field, problem.message, problem.reason),)
+        return Invalid(f' "" is invalid: patch: {problem.message}', causes=causes)
+
+    def _unhandled(self, why: str) -> BadRequest:
+        kind = self.kind
+        return BadRequest(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
+
+    def _manager(self, request: WriteRequest, now: datetime) -> FieldManager:
+        return FieldManager(self.kind, request.options.field_manager, now, request.subresource)
+
+    def _check(self, document: Document, found: list[Problem]) -> None:
+        self._raise(document, found + conform.problems(self._schema, document))
+
+    def _raise(self, document: Document, found: list[Problem]) -> None:
+        if found:
+            raise invalid_object(document, found)
+
+    def _conflict(self, name: str, why: str) -> Conflict:
+        kind = self.kind
+        return Conflict(
+            f'Operation cannot be fulfilled on {kind.plural}.{kind.group} "{name}": {why}',
+            kind=kind.plural,
+            group=kind.group,
+            name=name,
+        )
+
+
+_JSON_NAMES = {list: "array of operations", dict: "object"}
+
+
+def _json(body: msgspec.Raw, what: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(f"{what}: {error}") from error
+
+
+def _essence(document: Document) -> Document:
+    found = {k: v for k, v in document["metadata"].items() if k not in ("resourceVersion", "generation")}
+    return {**document, "metadata": {**found, "managedFields": timeless(found.get("managedFields"))}}
+
+
+def invalid_object(document: Document, found: list[Problem]) -> Invalid:
+    """422 as the API server words it; a message that comes twice is said once."""
+    group, kind = str(document.get("apiVersion", "")).rpartition("/")[0], str(document.get("kind", ""))
+    name = str((document.get("metadata") or {}).get("name", ""))
+    lines = list(dict.fromkeys(f"{problem.field}: {problem.message}" for problem in found))
+    text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
+    return Invalid(
+        f'{kind}.{group} "{name}" is invalid: {text}',
+        kind=kind,
+        group=group,
+        name=name,
+        causes=tuple(cause(problem.field, problem.message, problem.reason) for problem in found),
+    )
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers keys that came twice."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> _Object:
+    found = _Object(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        found.repeated = tuple(sorted({key for key in keys if keys.count(key) > 1}))
+    return found
+
+
+def repeated(request: WriteRequest) -> list[str]:
+    """Paths of keys that a whole object names twice; patches have none, as in the API server."""
+    if request.content_type in (JSON_PATCH, MERGE_PATCH) or request.options.field_validation == "Ignore":
+        return []
+    found: list[str] = []
+    _collect(json.loads(bytes(request.body), object_pairs_hook=_pairs), "", found)
+    return found
+
+
+def _collect(value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, _Object):
+        prefix = f"{path}." if path else ""
+        found += [prefix + key for key in value.repeated]
+        for key, item in value.items():
+            _collect(item, prefix + key, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _collect(item, f"{path}[{index}]", found)
