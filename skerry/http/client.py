@@ -11,11 +11,11 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 
 from skerry.http.errors import Cut, NoAnswer, ProtocolError, Unreachable
-from skerry.http.limits import STALL_S, ClientLimits
+from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
+from skerry.http.tlslink import TlsLink
 from skerry.http.upstream import UpstreamConnection
 from skerry.http.wire import ReadBuffer
 from skerry.httpwire.chunks import LAST_CHUNK, encode_chunk
@@ -43,9 +43,7 @@ class Client:
         self.port = port
         self.limits = limits or ClientLimits()
         self._ssl = ssl_context
-        self._tls_options: dict[str, Any] = {}
-        if ssl_context is not None:
-            self._tls_options = {"server_hostname": server_hostname or host, "ssl_shutdown_timeout": STALL_S}
+        self._server_hostname = server_hostname or host
         self._authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
         self._buffer = ReadBuffer()
         self._idle: list[UpstreamConnection] = []
@@ -161,13 +159,7 @@ class Client:
         self._connecting += 1
         try:
             async with asyncio.timeout(self.limits.connect_s):
-                _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self._buffer, loop, self._released, self._open.discard),
-                    self.host,
-                    self.port,
-                    ssl=self._ssl,
-                    **self._tls_options,
-                )
+                connection = await self._dial(loop)
         except TimeoutError as error:
             raise Unreachable(
                 f"{self.host}:{self.port} did not accept a connection within {self.limits.connect_s:.0f} s"
@@ -181,6 +173,28 @@ class Client:
         finally:
             self._connecting -= 1
         self._open.add(connection)
+        return connection
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop) -> UpstreamConnection:
+        """A connection, its TLS handshake done. Raises OSError (ssl.SSLError is one)."""
+        connection = UpstreamConnection(self._buffer, loop, self._released, self._open.discard)
+        if self._ssl is None:
+            await loop.create_connection(lambda: connection, self.host, self.port)
+            return connection
+        ready: asyncio.Future[None] = loop.create_future()
+        link = TlsLink(
+            connection,
+            self._ssl,
+            self._buffer,
+            lambda _, error: _settle(ready, error),
+            server_hostname=self._server_hostname,
+        )
+        await loop.create_connection(lambda: link, self.host, self.port)
+        try:
+            await ready
+        except BaseException:
+            link.abort()
+            raise
         return connection
 
     def _released(self, connection: UpstreamConnection) -> None:
@@ -221,6 +235,15 @@ class Client:
                 await asyncio.gather(*waiting)
         for connection in list(self._open):
             connection.transport.abort()
+
+
+def _settle(ready: asyncio.Future[None], error: Exception | None) -> None:
+    if ready.done():
+        return
+    if error is None:
+        ready.set_result(None)
+    else:
+        ready.set_exception(error)
 
 
 def _expire(connection: UpstreamConnection, waiter: asyncio.Future[Response], timeout_s: float) -> None:

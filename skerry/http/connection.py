@@ -93,9 +93,6 @@ class ServerConnection(Wire):
 
     def lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        current = self._current
-        if self._inbox is not None and current is not None and current.raw is not None and current.raw.eof_written:
-            self._inbox.end()
         self._client_left("the client's connection was cut")
         self._server.forget(self)
 

@@ -7,6 +7,12 @@ import msgspec
 READ_SIZE = 256 * 1024
 """At most this much is read at a time; one such buffer is shared by all connections of a Server or Client."""
 
+TLS_READ = 128 * 1024
+"""At most this much of a TLS connection is read at a time; decrypted at once, so a stalled reader holds it as a whole."""
+
+TLS_WRITE = 64 * 1024
+"""At most this much is encrypted before the plain transport is asked whether it still takes more."""
+
 INBOX_HIGH = 64 * 1024
 """Reading pauses while a consumer has at least this much waiting."""
 

@@ -1,9 +1,8 @@
 """A connection after 101: bytes both ways, never parsed (rule 2).
 
-Ends. Over plain TCP each direction ends by itself (FIN). Over TLS, asyncio and uvloop close the whole connection when
-the peer's close_notify arrives and cannot end one direction alone; so over TLS an end is the end of both directions,
-which is also what API servers and kubectl do. Everything received before an end is delivered first, also if the reader
-is slow (rule 12), and `write_eof` delivers everything written before it.
+Ends. Each direction ends by itself: over plain TCP with a FIN, over TLS with a close_notify (RFC 8446, 6.1). Peers that
+know no half-closed TLS connection, as API servers and kubectl, end their direction then too. Everything received before
+an end is delivered first, also if the reader is slow (rule 12); an end of TCP without a close_notify is a cut.
 """
 
 from __future__ import annotations
@@ -45,25 +44,18 @@ class Raw:
             if wire.closed:
                 raise self._broken("the raw connection was cut")
 
-    async def write_eof(self, limit_s: float = 5.0) -> None:
-        """Ends our direction after all that was written.
-
-        Over TLS: ends the connection, and returns when the peer has taken everything and ended too, or kept its end
-        open for `limit_s` after that (see Wire.linger).
-        """
-        if self.eof_written or self._wire.closed:
-            self.eof_written = True
+    async def write_eof(self) -> None:
+        """Ends our direction after all that was written; reading goes on. `close` waits until it was taken."""
+        if self.eof_written:
             return
         self.eof_written = True
-        if self._wire.tls:
-            await self._wire.linger(limit_s)
-        elif not self._wire.transport.is_closing():
+        if not self._wire.closed and not self._wire.transport.is_closing():
             self._wire.transport.write_eof()
             self.settle()
 
     def settle(self) -> None:
-        """Closes a plain connection whose two directions have both ended; TLS closes by itself."""
-        if self.eof_written and self._inbox.ended and not self._wire.tls:
+        """Closes a connection whose two directions have both ended."""
+        if self.eof_written and self._inbox.ended:
             self._wire.transport.close()
 
     def abort(self) -> None:

@@ -68,6 +68,8 @@ class Response:
         if self.raw is not None:
             if not self.raw.eof_written:
                 self.raw.abort()
+            elif not self._inbox.ended:
+                await self.raw.close()
         elif not self._inbox.ended:
             self.abort()
         if self.pump is not None:

@@ -10,7 +10,8 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from skerry.http.connection import Handler, ServerConnection
-from skerry.http.limits import STALL_S, ServerLimits
+from skerry.http.limits import ServerLimits
+from skerry.http.tlslink import TlsLink
 from skerry.http.wire import ReadBuffer, tune
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Server:
         self._ssl = ssl_context
         self._listeners: list[asyncio.Server] = []
         self._connections: dict[ServerConnection, asyncio.Task[None]] = {}
+        self._shaking: dict[TlsLink, None] = {}  # handshakes that are not over, oldest first
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_s = min(_SWEEP_S, self.limits.idle_s, self.limits.head_s, self.limits.body_s)
         self._empty = asyncio.Event()
@@ -55,13 +57,23 @@ class Server:
         """Listens on one more bound socket, with its own TLS context or none."""
         loop = asyncio.get_running_loop()
         tune(sock)
-        timeouts: dict[str, Any] = {}
-        if ssl_context is not None:
-            timeouts = {"ssl_handshake_timeout": self.limits.handshake_s, "ssl_shutdown_timeout": STALL_S}
-        listener = await loop.create_server(
-            lambda: ServerConnection(self, loop), sock=sock, ssl=ssl_context, backlog=_BACKLOG, **timeouts
-        )
+        listener = await loop.create_server(lambda: self._protocol(loop, ssl_context), sock=sock, backlog=_BACKLOG)
         self._listeners.append(listener)
+
+    def _protocol(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None) -> asyncio.BufferedProtocol:
+        connection = ServerConnection(self, loop)
+        if context is None:
+            return connection
+        if len(self._shaking) >= self.limits.connections:
+            next(iter(self._shaking)).abort()
+        link = TlsLink(connection, context, self.buffer, self._shaken, handshake_s=self.limits.handshake_s)
+        self._shaking[link] = None
+        return link
+
+    def _shaken(self, link: TlsLink, error: Exception | None) -> None:
+        self._shaking.pop(link, None)
+        if error is not None:
+            log.debug("a TLS handshake failed", extra={"error": str(error)})
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -132,6 +144,8 @@ class Server:
         await self._cut()
 
     async def _cut(self) -> None:
+        for link in list(self._shaking):
+            link.abort()
         tasks = list(self._connections.items())
         for connection, task in tasks:
             connection.abort()

@@ -8,6 +8,7 @@ or an error status, nothing else (rule 3; CVE-2018-1002105, CVE-2020-8559).
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 from skerry.http.errors import Cut, HttpError, ProtocolError
@@ -115,10 +116,8 @@ class UpstreamConnection(Wire):
 
     def lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        response = self._response
-        if response is not None and response.raw is not None and response.raw.eof_written and self._inbox is not None:
-            self._inbox.end()
-        self._cut("the upstream connection was cut")
+        reason = f" ({exc.reason})" if isinstance(exc, ssl.SSLError) and exc.reason else ""
+        self._cut(f"the upstream connection was cut{reason}")
         self._lost(self)
 
     def _cut(self, why: str) -> None:

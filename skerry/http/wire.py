@@ -1,7 +1,7 @@
 """What server and client connections share: one protocol on one transport, and the flow of bytes through it.
 
 A BufferedProtocol with one read buffer per Server or Client: asyncio and uvloop fill it and hand it over within one
-callback, so it can be shared, and a TLS connection decrypts straight into it. The decision behind `abort`: a transport
+callback, so it can be shared. Over TLS the transport is a `TlsLink`. The decision behind `abort`: a transport
 that is closed in the ordinary way ends with a FIN even if data is missing, and a FIN is a clean end for SPDY and for
 close-delimited bodies. So an abort sets SO_LINGER to zero first: the peer sees a reset (rule 4).
 """
@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from skerry.http.limits import INBOX_HIGH, NOTSENT_LOWAT, READ_SIZE, STALL_S, WRITE_HIGH
+from skerry.http.tlslink import TlsLink
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _NOTSENT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
@@ -34,12 +35,14 @@ def tune(sock: socket.socket) -> None:
 
 
 class ReadBuffer:
-    """The read buffer that all connections of one loop share."""
+    """The buffers that all connections of one loop share: used within one callback, and empty after it."""
 
-    __slots__ = ("view",)
+    __slots__ = ("incoming", "outgoing", "view")
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(READ_SIZE))
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -74,9 +77,9 @@ class Wire(asyncio.BufferedProtocol):
         self.received(bytes(self._view[:nbytes]))
 
     def eof_received(self) -> bool:
-        """The peer sends no more. A plain connection stays open for our half; TLS is over for both (see Raw)."""
-        self.ended(self._close_notified() if self.tls else True)
-        return not self.tls
+        """The peer sends no more; the connection stays open for our half. Over TLS, the link tells (`TlsLink`)."""
+        self.ended(True)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wakes everybody who waits for this connection."""
@@ -94,16 +97,6 @@ class Wire(asyncio.BufferedProtocol):
         """The write buffer is below its low-water mark."""
         self._writable = True
         self._wake()
-
-    def _close_notified(self) -> bool:
-        """Whether the peer ended TLS itself. asyncio reports the end of the TCP connection in the same way."""
-        try:
-            self.transport.get_extra_info("ssl_object").read(1)
-        except ssl.SSLZeroReturnError:
-            return True
-        except (ssl.SSLError, AttributeError, ValueError):
-            return False
-        return True
 
     # -- what subclasses define --
 
@@ -156,7 +149,7 @@ class Wire(asyncio.BufferedProtocol):
         """Cuts the connection with a reset: never taken for a clean end. Does nothing on a closed one."""
         if self.closed:
             return
-        with suppress(OSError, AttributeError):  # asyncio's TLS transport has no socket, nor a protocol, once it closed
+        with suppress(OSError, AttributeError):  # a transport that closed has no socket
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
         self.transport.abort()
@@ -179,17 +172,22 @@ class Wire(asyncio.BufferedProtocol):
         if self.closed:
             return
         self.unhold()
-        self.transport.set_write_buffer_limits(high=1, low=0)  # zero would pause an empty TLS transport for ever
+        self.transport.set_write_buffer_limits(high=1, low=0)
         try:
             await self._progress(self.drained(), stall_s, stall_s)
-            if self.tls:
-                self.transport.close()
-            elif not self.closed and not self.transport.is_closing():
-                with suppress(OSError, RuntimeError):
-                    self.transport.write_eof()
+            self._end_writing()
             await self._progress(self.gone(), limit_s, stall_s)
         except TimeoutError:
             self.transport.abort()
+
+    def _end_writing(self) -> None:
+        if self.closed or self.transport.is_closing():
+            return
+        if isinstance(self.transport, TlsLink):
+            self.transport.finish()
+            return
+        with suppress(OSError, RuntimeError):
+            self.transport.write_eof()
 
     async def _progress(self, done: Coroutine[Any, Any, None], limit_s: float, stall_s: float) -> None:
         """Waits for `done`. Raises TimeoutError if for `limit_s` nothing is left to send, or for `stall_s` nothing is

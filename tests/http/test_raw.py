@@ -336,7 +336,7 @@ async def test_a_reader_slower_than_every_limit_loses_nothing_as_long_as_it_read
     async def handler(exchange: Exchange) -> None:
         raw = await exchange.upgrade(ResponseHead(status=101, headers=[]))
         await raw.write(bytes(size))
-        await raw.write_eof(limit_s=0.01)
+        await raw.write_eof()
 
     server = await lab.server(handler, linger_s=0.01)
     peer = await lab.peer(server)
