@@ -66,7 +66,6 @@ class CredentialsStatus(Struct, frozen=True, kw_only=True):
 
     expires: Annotated[str | UnsetType, described("When they end unless they are renewed.")] = UNSET
     revision: Annotated[int, described("Of a direct member: counts the credentials that the host was given.")] = 0
-    revision: Annotated[int, described("Of a direct member: counts the credentials that the host was given.")] = 0
 
 
 class ClusterStatus(Struct, frozen=True, kw_only=True):
