@@ -32,13 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(available)}; default: all")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of each case (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds of each case (default 5)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the JSON goes (default bench/results)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.suites if name not in available]
     if unknown or options.rounds < 1:
         parser.error(f"no suite {unknown[0]}: use {', '.join(available)}" if unknown else "--rounds is at least 1")
     console = Console()
+    if not console.is_terminal:  # a log or a file: as wide as the tables are
+        console = Console(width=150)
     for name in options.suites or available:
         _run(importlib.import_module(f"bench.{name}"), name, options.rounds, options.results, console)
 

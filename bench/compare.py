@@ -55,13 +55,13 @@ def ways(running: Federation) -> list[Way]:
     ]
 
 
-def requests(name: str, path: str, clients: int, *more: str, seconds: float = 3.0) -> Case:
+def requests(name: str, path: str, clients: int, *more: str, seconds: float = 1.5) -> Case:
     """A case of small requests, compared by requests per second."""
     arguments = ("--path", path, "--clients", str(clients), "--seconds", str(seconds), *more)
     return Case(name=name, arguments=arguments, figure="rps", unit="req/s")
 
 
-def megabytes(name: str, path: str, clients: int, seconds: float = 4.0) -> Case:
+def megabytes(name: str, path: str, clients: int, seconds: float = 2.5) -> Case:
     """A case of large answers, compared by megabytes per second."""
     arguments = ("--path", path, "--clients", str(clients), "--seconds", str(seconds))
     return Case(name=name, arguments=arguments, figure="mbps", unit="MB/s", counted="megabytes")
@@ -118,45 +118,41 @@ def _median(answers: Sequence[Mapping[str, Any]], figure: str) -> float:
     return float(statistics.median(answer[figure] for answer in answers))
 
 
-def table(title: str, cases: Sequence[Mapping[str, Any]], aims: Mapping[str, str]) -> Table:
-    """What people read: one line per case and way."""
+def show(console: Console, title: str, cases: Sequence[Mapping[str, Any]], aims: Mapping[str, str]) -> None:
+    """What people read: one line per case and way; then where the CPU of each way went."""
     shown = Table(title=title, title_justify="left")
-    for column in (
-        "case",
-        "way",
-        "measured",
-        "of direct",
-        "spread",
-        "p50 ms",
-        "p99 ms",
-        "CPU ms",
-        "per process",
-        "aim",
-    ):
+    for column in ("case", "way", "measured", "of direct", "spread", "p50 ms", "p99 ms", "aim"):
         shown.add_column(column)
+    spent = Table(title="CPU of the processes on the way, ms per request, MB or event", title_justify="left")
+    for column in ("case", "way", "together", "each"):
+        spent.add_column(column)
     for case in cases:
         for number, (name, way) in enumerate(case["ways"].items()):
-            shown.add_row(*_row(case, name, way, aims.get(case["case"], ""), first=number == 0))
+            title = case["case"] if number == 0 else ""
+            shown.add_row(title, *_row(case, name, way), aims.get(case["case"], "") if name == SKERRY else "")
+            if way["cpu_ms"]:
+                spent.add_row(case["case"] if number == 1 else "", name, *_spent(case, way))
         shown.add_section()
-    return shown
+        spent.add_section()
+    console.print(shown)
+    console.print(spent)
 
 
-def _row(case: Mapping[str, Any], name: str, way: Mapping[str, Any], aim: str, *, first: bool) -> list[str]:
-    cpu = {process: ms for process, ms in way["cpu_ms"].items() if ms >= 0.01}
+def _row(case: Mapping[str, Any], name: str, way: Mapping[str, Any]) -> list[str]:
+    failed = f" FAILED {way['failures']}" if way["failures"] else ""
+    against = ["", ""]
+    if name != DIRECT:
+        against = [f"{way['ratio']:.2f}", f"{way['spread'][0]:.2f}-{way['spread'][1]:.2f}"]
     return [
-        case["case"] if first else "",
         name,
-        f"{way['value']:.0f} {case['unit']}" + (f" FAILED {way['failures']}" if way["failures"] else ""),
-        "" if first else f"{way['ratio']:.2f}",
-        "" if first else f"{way['spread'][0]:.2f}-{way['spread'][1]:.2f}",
+        f"{way['value']:.0f} {case['unit']}{failed}",
+        *against,
         f"{way['p50_ms']:.2f}",
         f"{way['p99_ms']:.2f}",
-        f"{sum(cpu.values()):.2f}/{case['cpu_per']}" if cpu else "",
-        ", ".join(f"{process} {ms:.2f}" for process, ms in cpu.items()),
-        aim if name == SKERRY else "",
     ]
 
 
-def show(console: Console, title: str, cases: Sequence[Mapping[str, Any]], aims: Mapping[str, str]) -> None:
-    """Print the table as wide as it needs to be, also into a file."""
-    console.print(table(title, cases, aims), width=max(console.width, 190), crop=False, no_wrap=False)
+def _spent(case: Mapping[str, Any], way: Mapping[str, Any]) -> list[str]:
+    worth = {process: ms for process, ms in way["cpu_ms"].items() if ms >= 0.01}
+    each = ", ".join(f"{process} {ms:.2f}" for process, ms in worth.items())
+    return [f"{sum(way['cpu_ms'].values()):.2f} per {case['cpu_per']}", each]

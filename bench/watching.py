@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import re
 import ssl
 import sys
@@ -31,7 +32,7 @@ _OBJECT = "clock"
 class Seen:
     """What all watches saw: events of changes that were made in the run, latencies in seconds, and failures."""
 
-    since: float = 0.0
+    since: float = math.inf
     heads: int = 0
     events: int = 0
     latencies: list[float] = field(default_factory=list)
@@ -62,7 +63,7 @@ async def _watch(target: Endpoint, seen: Seen, connecting: asyncio.Semaphore) ->
     try:
         async with connecting:
             reader, writer = await _open(target)
-            writer.write(_head(target, "GET", f"{WATCHED}?watch=1&timeoutSeconds=3600"))
+            writer.write(_head(target, "GET", f"{WATCHED}?watch=1&resourceVersion=0&timeoutSeconds=3600"))
             head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head.split(b"\r\n", 1)[0]:
             seen.failed(head.split(b"\r\n", 1)[0].decode())
