@@ -206,7 +206,10 @@ def _taken(name: str) -> AlreadyExists:
 
 @asynccontextmanager
 async def _upstream(target: Target) -> AsyncIterator[Upstream]:
-    upstream = Upstream(target, source(target), side=HOST, connections=4)
+    try:
+        upstream = Upstream(target, source(target), side=HOST, connections=4)
+    except CredentialError as error:
+        raise BadRequest(str(error)) from error
     try:
         async with asyncio.timeout(EXAMINE_S):
             yield upstream

@@ -56,10 +56,13 @@ class ApiServer:
         (directory / "tls.pem").write_bytes(pair.certificate + pair.key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(directory / "tls.pem")
+        self._context = context
         self._server = Server(self._handle, context)
         self.port = 0
 
     async def __aenter__(self) -> ApiServer:
+        """Listen; again after an exit, where it was."""
+        self._server = Server(self._handle, self._context)
         await self._server.start("127.0.0.1", self.port)
         self.port = self._server.addresses[0][1]
         return self

@@ -1,0 +1,348 @@
+"""Direct members on a real bus, with a stand-in for their API server that is real on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from skerry import subjects
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import (
+    Caller,
+    CertifyAnswer,
+    CertifyRequest,
+    ConnectAnswer,
+    ConnectRequest,
+    Heartbeat,
+    WriteOptions,
+    WriteRequest,
+)
+from skerry.errors import (
+    AlreadyExists,
+    BadGateway,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    StatusError,
+    Unauthorized,
+)
+from skerry.identity import nkey
+from skerry.identity.assertion import make_record
+from skerry.identity.nkey import KeyPair, Kind
+from skerry.member import kubeconfig
+from skerry.member.kubeconfig import Connection, flattened
+from tests.fixtures.nats import NatsHost
+from tests.member.apiserver import BINDINGS, ApiServer
+from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Document
+
+pytestmark = pytest.mark.integration
+
+
+@asynccontextmanager
+async def cluster(directory: Path, token: str = "the-hosts-token") -> AsyncIterator[ApiServer]:
+    """A cluster of its own."""
+    async with ApiServer(directory, uid=str(uuid.uuid4()), token=token) as api:
+        yield api
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    """A cluster that wants to join."""
+    async with cluster(tmp_path / "api") as made:
+        yield made
+
+
+def given(api: ApiServer) -> str:
+    """Its kubeconfig as the command line sends it."""
+    return flattened(kubeconfig.load(str(api.kubeconfig())))
+
+
+async def connect(client: Client, verb: str, name: str, text: str, *, dry_run: bool = False, **spec: Any) -> Document:
+    """What the front door does with a POST (create) or PUT (update) of clusters/<name>/connection."""
+    request = WriteRequest(
+        request_id=uuid.uuid4().hex,
+        caller=Caller(user="admin"),
+        name=name,
+        subresource="connection",
+        body=msgspec.Raw(msgspec.json.encode({"spec": {"kubeconfig": text, **spec}})),
+        options=WriteOptions(dry_run=dry_run),
+    )
+    subject = subjects.write("registry", "clusters", f"connection-{verb}")
+    reply = await client.bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
+    found: Document = msgspec.json.decode(reply.data)
+    return found
+
+
+async def certified(client: Client, proxy: str = "P1") -> tuple[KeyPair, str]:
+    """A proxy's key and its record."""
+    key = nkey.create(Kind.USER)
+    ask = CertifyRequest(proxy=proxy, key=key.public)
+    reply = await client.bus.request(subjects.CERTIFY, msgspec.json.encode(ask), timeout_s=DEADLINE_S)
+    return key, msgspec.json.decode(reply.data, type=CertifyAnswer).record
+
+
+async def told(client: Client, name: str, record: str) -> bytes:
+    """The sealed connection, as it is answered."""
+    ask = msgspec.json.encode(ConnectRequest(record=record))
+    reply = await client.bus.request(subjects.connection(name), ask, timeout_s=DEADLINE_S)
+    return msgspec.json.decode(reply.data, type=ConnectAnswer).sealed
+
+
+async def condition(client: Client, name: str, kind: str, reason: str) -> Document:
+    """Wait until a condition has this reason."""
+    async with asyncio.timeout(30):
+        watch = client.cache.watch(CLUSTER)
+        while True:
+            for found in ((await client.cluster(name)) or {}).get("status", {}).get("conditions", []):
+                if (found["type"], found["reason"]) == (kind, reason):
+                    return dict(found)
+            watch.take()
+            await watch.wait(0.2)
+
+
+# Joining
+
+
+async def test_it_joins_and_its_credential_is_in_no_object(client: Client, api: ApiServer) -> None:
+    made = await connect(client, "create", "near", given(api))
+    assert made["spec"]["connection"] == {"mode": "direct"}
+    assert made["status"]["uid"] == api.uid
+    stored = await client.cluster("near")
+    assert stored is not None
+    assert api.token not in repr((made, stored))
+    assert sorted(api.bindings) == ["skerry:admin", "skerry:cluster-admin", "skerry:edit", "skerry:view"]
+
+
+async def test_a_dry_run_looks_and_stores_nothing(client: Client, api: ApiServer) -> None:
+    made = await connect(client, "create", "tried", given(api), dry_run=True)
+    assert made["status"]["uid"] == api.uid
+    assert await client.cluster("tried") is None
+    assert api.bindings == {}
+    await connect(client, "create", "another-name", given(api))
+
+
+async def test_one_cluster_has_one_name(client: Client, api: ApiServer, tmp_path: Path) -> None:
+    await connect(client, "create", "first", given(api))
+    with pytest.raises(Conflict, match="'first'"):
+        await connect(client, "create", "second", given(api))
+    with pytest.raises(AlreadyExists, match="skerry cluster set first"):
+        await connect(client, "create", "first", given(api))
+    async with cluster(tmp_path / "other") as other:
+        with pytest.raises(AlreadyExists):
+            await connect(client, "create", "first", given(other))
+
+
+async def test_two_that_join_at_once_are_one(client: Client, api: ApiServer) -> None:
+    text = given(api)
+    answers = await asyncio.gather(
+        *(connect(client, "create", name, text) for name in ("one", "two")), return_exceptions=True
+    )
+    failed = [answer for answer in answers if isinstance(answer, StatusError)]
+    assert len(failed) == 1
+    assert isinstance(failed[0], Conflict)
+
+
+async def test_an_agent_cannot_join_a_direct_member(nats_host: NatsHost, client: Client, api: ApiServer) -> None:
+    await connect(client, "create", "taken", given(api))
+    with pytest.raises(Conflict, match="directly"):
+        await Agent(nats_host, "taken", api.uid).join(await client.token("taken"))
+    with pytest.raises(Conflict, match="'taken'"):
+        await Agent(nats_host, "elsewhere", api.uid).join(await client.token("elsewhere"))
+
+
+async def test_an_agent_member_cannot_be_made_direct(nats_host: NatsHost, client: Client, api: ApiServer) -> None:
+    await Agent(nats_host, "tunnelled", api.uid).join(await client.token("tunnelled"))
+    with pytest.raises(AlreadyExists):
+        await connect(client, "create", "tunnelled", given(api))
+    with pytest.raises(Conflict, match="not a direct member"):
+        await connect(client, "update", "tunnelled", given(api))
+
+
+async def test_a_cluster_of_another_host_is_taken_over_only_when_told_to(client: Client, api: ApiServer) -> None:
+    api.annotations |= {"skerry.dev/host": "another", "skerry.dev/host-name": "elsewhere"}
+    with pytest.raises(Conflict, match="elsewhere"):
+        await connect(client, "create", "theirs", given(api))
+    await connect(client, "create", "theirs", given(api), takeOver=True)
+
+
+async def test_a_cluster_of_this_host_is_no_stranger(client: Client, api: ApiServer) -> None:
+    api.annotations |= {"skerry.dev/host": HOST_UID}
+    await connect(client, "create", "ours", given(api))
+
+
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ({"tokenFile": "/etc/shadow"}, "names a file"),
+        ({"client-certificate": "/etc/shadow", "client-key": "/etc/shadow"}, "names a file"),
+        ({"exec": {"command": "id", "apiVersion": "client.authentication.k8s.io/v1"}}, "exec plugin"),
+        ({"token": "two words"}, "cannot carry"),
+        ({"client-certificate-data": "bm8=", "client-key-data": "bm8="}, "client certificate"),
+        ({}, "no credential"),
+    ],
+)
+async def test_a_kubeconfig_reads_and_runs_nothing_on_the_host(
+    client: Client, api: ApiServer, user: dict[str, Any], says: str
+) -> None:
+    document = msgspec.json.decode(given(api))
+    document["users"][0]["user"] = user
+    with pytest.raises(BadRequest, match=says):
+        await connect(client, "create", "hostile", msgspec.json.encode(document).decode())
+    assert api.seen == []
+
+
+@pytest.mark.parametrize("name", ["host", "UPPER", "a.b", "*", ">", "x" * 64])
+async def test_names_are_labels_and_not_the_hosts(client: Client, api: ApiServer, name: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        await connect(client, "create", name, given(api))
+    assert caught.value.code in (400, 422)
+
+
+async def test_plain_http_is_refused(client: Client) -> None:
+    text = flattened(kubeconfig.Target(scheme="http", host="127.0.0.1", port=1, token="t"))
+    with pytest.raises(BadRequest, match="without TLS"):
+        await connect(client, "create", "plain", text)
+
+
+async def test_what_this_host_cannot_reach_does_not_join(client: Client, api: ApiServer) -> None:
+    text = given(api)
+    await api.__aexit__()
+    with pytest.raises(BadGateway, match="cannot be reached"):
+        await connect(client, "create", "far", text)
+    assert await client.cluster("far") is None
+
+
+async def test_a_refused_credential_is_not_mistaken_for_the_callers(client: Client, api: ApiServer) -> None:
+    text = given(api)
+    api.token = "another"
+    with pytest.raises(BadRequest, match="refuses the credential"):
+        await connect(client, "create", "stale", text)
+
+
+async def test_a_credential_that_may_not_bind_is_refused_and_leaves_nothing(client: Client, api: ApiServer) -> None:
+    api.refuse[BINDINGS] = Forbidden("you may not")
+    with pytest.raises(BadGateway, match="cannot be made"):
+        await connect(client, "create", "weak", given(api))
+    assert await client.cluster("weak") is None
+    api.refuse.clear()
+    await connect(client, "create", "strong", given(api))
+
+
+# What proxies are told
+
+
+async def test_a_certified_proxy_is_told_and_nobody_else_can_read_it(client: Client, api: ApiServer) -> None:
+    made = await connect(client, "create", "told", given(api))
+    key, record = await certified(client)
+    sealed = await told(client, "told", record)
+    assert api.token.encode() not in sealed
+    found = msgspec.json.decode(key.unseal(sealed), type=Connection)
+    assert (found.cluster, found.revision) == (made["metadata"]["uid"], 1)
+    assert (found.target.token, found.target.port) == (api.token, api.port)
+    with pytest.raises(BadRequest, match="another key"):
+        nkey.create(Kind.USER).unseal(sealed)
+
+
+async def test_a_record_that_the_registry_did_not_sign_is_told_nothing(client: Client, api: ApiServer) -> None:
+    await connect(client, "create", "kept", given(api))
+    key = nkey.create(Kind.USER)
+    forged = make_record(nkey.create(Kind.ACCOUNT), "P1", key.public, int(time.time()) + 60)
+    for record in (forged, "rubbish", ""):
+        with pytest.raises(Unauthorized):
+            await told(client, "kept", record)
+
+
+async def test_only_direct_members_have_a_connection(nats_host: NatsHost, client: Client) -> None:
+    await Agent(nats_host, "agented").join(await client.token("agented"))
+    _, record = await certified(client)
+    with pytest.raises(Conflict):
+        await told(client, "agented", record)
+    with pytest.raises(NotFound):
+        await told(client, "nobody", record)
+
+
+# Rotation and removal
+
+
+async def test_another_credential_counts_and_another_cluster_is_refused(
+    client: Client, api: ApiServer, tmp_path: Path
+) -> None:
+    await connect(client, "create", "turning", given(api))
+    api.token = "the-next-token"
+    after = await connect(client, "update", "turning", given(api))
+    assert after["status"]["credentials"]["revision"] == 2
+    key, record = await certified(client)
+    found = msgspec.json.decode(key.unseal(await told(client, "turning", record)), type=Connection)
+    assert (found.revision, found.target.token) == (2, "the-next-token")
+    async with cluster(tmp_path / "other") as other:
+        with pytest.raises(Conflict, match="another cluster"):
+            await connect(client, "update", "turning", given(other))
+    with pytest.raises(NotFound):
+        await connect(client, "update", "missing", given(api))
+
+
+async def test_removal_needs_no_member_and_destroys_the_credential(client: Client, api: ApiServer) -> None:
+    text = given(api)
+    await connect(client, "create", "leaver", text)
+    await api.__aexit__()
+    await client.write(CLUSTER, "delete", "leaver")
+    assert await client.cluster("leaver") is None
+    _, record = await certified(client)
+    with pytest.raises(NotFound):
+        await told(client, "leaver", record)
+    await api.__aenter__()
+    await connect(client, "create", "leaver-again", given(api))
+
+
+# The prober
+
+
+async def test_the_prober_tells_proxies_and_counts_nodes(client: Client, api: ApiServer) -> None:
+    beats: asyncio.Queue[tuple[str, Heartbeat]] = asyncio.Queue()
+    heard = client.bus.subscribe(
+        subjects.PROBES,
+        lambda message: beats.put_nowait((message.subject, msgspec.json.decode(message.data, type=Heartbeat))),
+    )
+    await connect(client, "create", "looked-at", given(api))
+    async with asyncio.timeout(DEADLINE_S):
+        subject, beat = await beats.get()
+        while subject != "probe.looked-at":
+            subject, beat = await beats.get()
+        while ((await client.cluster("looked-at")) or {})["status"].get("nodes") != 3:
+            await client.cache.current()
+    heard.stop()
+    assert beat.rtt_ms is not None
+    assert beat.cluster_uid == api.uid
+
+
+async def test_an_outage_is_seen_told_and_over(client: Client, api: ApiServer) -> None:
+    await connect(client, "create", "flaky", given(api))
+    await api.__aexit__()
+    down = await condition(client, "flaky", "Ready", "Unreachable")
+    assert "this host cannot reach it" in down["message"]
+    await api.__aenter__()
+    await condition(client, "flaky", "Ready", "Connected")
+
+
+async def test_another_cluster_at_the_same_address_is_noticed(client: Client, api: ApiServer) -> None:
+    await connect(client, "create", "swapped", given(api))
+    api.uid = "somebody-else"
+    found = await condition(client, "swapped", "Ready", "WrongCluster")
+    assert "somebody-else" in found["message"]
+
+
+async def test_a_credential_that_is_no_longer_taken_is_named(client: Client, api: ApiServer) -> None:
+    await connect(client, "create", "revoked", given(api))
+    api.token = "another"
+    await condition(client, "revoked", "CredentialsValid", "Refused")
+    await connect(client, "update", "revoked", given(api))
+    await condition(client, "revoked", "CredentialsValid", "NoExpiry")

@@ -1,0 +1,116 @@
+"""What the prober saw, as conditions; and when a credential ends."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.registry import direct
+from services.registry.direct import Found, Outcome, State
+from services.registry.model import Now
+from skerry.member.kubeconfig import Target, Tls
+
+NOW = Now(100.0, 1_800_000_000.0)
+DAY = 86400.0
+
+
+def cluster(expires: float | None = None) -> dict[str, Any]:
+    return direct.member("near", "object-uid", Found("cluster-uid", "v1.36.3"), expires, NOW)
+
+
+def after(outcome: Outcome, expires: float | None = None, *, later_s: float = 0.0) -> dict[str, Any]:
+    return direct.observed(cluster(expires), outcome, expires, Now(NOW.mono + later_s, NOW.wall + later_s))
+
+
+def verdict(document: dict[str, Any], kind: str) -> tuple[str, str]:
+    found = direct.condition_of(document, kind)
+    return found.status, found.reason
+
+
+def test_a_member_that_joins_is_ready_because_it_was_looked_at() -> None:
+    document = cluster()
+    kinds = ("Joined", "Reachable", "Ready", "CredentialsValid")
+    assert [verdict(document, kind)[0] for kind in kinds] == ["True"] * 4
+    assert document["spec"] == {"role": "member", "connection": {"mode": "direct"}}
+    assert direct.revision_of(document) == 1
+
+
+def test_an_unchanged_state_is_an_unchanged_document() -> None:
+    assert after(Outcome(State.READY, rtt_ms=3.2), later_s=1000) == cluster()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reachable", "ready"),
+    [
+        (Outcome(State.UNREACHABLE, "refused"), ("False", "Unreachable"), ("False", "Unreachable")),
+        (Outcome(State.UNREADY, "etcd"), ("True", "Answers"), ("False", "APIServerNotReady")),
+        (Outcome(State.WRONG, "another"), ("True", "Answers"), ("False", "WrongCluster")),
+        (Outcome(State.REFUSED, "401"), ("True", "Answers"), ("False", "Refused")),
+    ],
+)
+def test_each_trouble_has_its_own_reason(outcome: Outcome, reachable: tuple[str, str], ready: tuple[str, str]) -> None:
+    document = after(outcome)
+    assert verdict(document, "Reachable") == reachable
+    assert verdict(document, "Ready") == ready
+
+
+def test_the_transition_time_moves_with_the_status_alone() -> None:
+    down = after(Outcome(State.UNREACHABLE, "one"), later_s=60)
+    still = direct.observed(down, Outcome(State.UNREACHABLE, "two"), None, Now(0.0, NOW.wall + 120))
+    (before,) = [c for c in down["status"]["conditions"] if c["type"] == "Ready"]
+    (now,) = [c for c in still["status"]["conditions"] if c["type"] == "Ready"]
+    assert before["lastTransitionTime"] == now["lastTransitionTime"]
+    assert now["message"] == "two"
+
+
+def test_facts_of_the_past_stay_when_they_are_not_told() -> None:
+    known = direct.observed(cluster(), Outcome(State.READY, version="v1.37.0", nodes=3), None, NOW)
+    later = direct.observed(known, Outcome(State.UNREACHABLE, "x"), None, NOW)
+    assert (later["status"]["nodes"], later["status"]["kubernetesVersion"]) == (3, "v1.37.0")
+
+
+@pytest.mark.parametrize(
+    ("left_s", "status", "reason", "says"),
+    [
+        (400 * DAY, "True", "Valid", "it ends at"),
+        (29 * DAY, "True", "ExpiresSoon", "30 days"),
+        (6 * DAY, "True", "ExpiresSoon", "7 days"),
+        (3600.0, "True", "ExpiresSoon", "less than a day"),
+        (-1.0, "False", "Expired", "skerry cluster set"),
+    ],
+)
+def test_the_end_of_a_credential_is_told_before_it_comes(left_s: float, status: str, reason: str, says: str) -> None:
+    found = direct.credentials(Outcome(State.READY), NOW.wall + left_s, NOW)
+    assert (found.status, found.reason) == (status, reason)
+    assert says in found.message
+
+
+def test_a_refused_credential_that_has_ended_is_called_expired() -> None:
+    document = after(Outcome(State.REFUSED, "401"), NOW.wall - 5)
+    assert verdict(document, "Ready") == ("False", "Expired")
+
+
+def token(**claims: Any) -> str:
+    payload = base64.urlsafe_b64encode(msgspec.json.encode(claims)).rstrip(b"=").decode()
+    return f"e30.{payload}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("target", "end"),
+    [
+        ({"token": token(exp=1_900_000_000)}, 1_900_000_000),
+        ({"token": token(sub="x")}, None),
+        ({"token": token(exp=1e300)}, None),
+        ({"token": token(exp="soon")}, None),
+        ({"token": "opaque"}, None),
+        ({"token": "a.b.c"}, None),
+        ({"tls": Tls(certificate=b"PEM", key=b"PEM")}, 1_850_000_000),
+        ({"tls": Tls(certificate=b"PEM", key=b"PEM"), "token": token(exp=1_820_000_000)}, 1_820_000_000),
+    ],
+)
+def test_when_a_credential_ends(target: dict[str, Any], end: float | None) -> None:
+    found = Target(scheme="https", host="h", port=443, **target)
+    assert direct.expires_of(found, lambda pem: 1_850_000_000.0) == end
