@@ -215,7 +215,7 @@ class Relay:
         return 101
 
     async def _both_ways(self, stream: Carrier, raw: Raw, early: bytes) -> None:
-        """Each direction ends by itself; over TLS an end is the end of both (see skerry/http/raw.py)."""
+        """Each direction ends by itself (see skerry/http/raw.py)."""
         up = asyncio.create_task(self._raw_up(stream, raw))
         down = asyncio.create_task(self._raw_down(stream, raw, early))
         try:

@@ -189,11 +189,13 @@ class Client:
             lambda _, error: _settle(ready, error),
             server_hostname=self._server_hostname,
         )
-        await loop.create_connection(lambda: link, self.host, self.port)
         try:
+            await loop.create_connection(lambda: link, self.host, self.port)
             await ready
         except BaseException:
             link.abort()
+            if not ready.cancel() and not ready.cancelled():
+                ready.exception()  # retrieved: whoever waited may have been cancelled in this very turn
             raise
         return connection
 

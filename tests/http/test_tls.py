@@ -12,7 +12,7 @@ import sys
 import termios
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 
 import pytest
 
@@ -264,6 +264,36 @@ async def test_a_server_that_ended_goes_on_reading(lab: Lab) -> None:
         assert await got == 300_000
 
 
+async def test_a_stalled_peer_holds_little_and_gets_all_when_it_reads(lab: Lab) -> None:
+    """Both sides are ours: what is not read yet waits in kernels, and the writer waits with it."""
+    size, block = 64 * 1024 * 1024, bytes(1024 * 1024)
+    written = 0
+
+    async def handler(exchange: Exchange) -> None:
+        nonlocal written
+        raw = await exchange.upgrade(ResponseHead(status=101, headers=[]))
+        while written < size:
+            await raw.write(block)
+            written += len(block)
+        await raw.write_eof()
+
+    server = await lab.server(handler)
+    raw = await _raw(lab, server.addresses[0][1])
+    last, same = -1, 0
+    async with asyncio.timeout(DEADLINE_S):
+        while same < 20:
+            await asyncio.sleep(0.01)
+            same = same + 1 if written == last else 0
+            last = written
+    assert written < 16 * 1024 * 1024
+    total = 0
+    async with asyncio.timeout(60):
+        while data := await raw.read():
+            total += len(data)
+    assert total == size
+    await raw.close()
+
+
 async def test_interleaved_connections_in_tiny_pieces_never_mix(lab: Lab) -> None:
     async def handler(exchange: Exchange) -> None:
         await exchange.respond(200, [], exchange.head.target * 3000)
@@ -384,6 +414,26 @@ async def test_a_server_that_does_not_shake_hands_in_time_is_unreachable(lab: La
         await client.request(RequestHead(method=b"GET", target=b"/", headers=[]))
     assert client.connections == 0
     silent.set()
+    listener.close()
+
+
+async def test_a_connection_given_up_in_the_handshake_leaves_nothing_behind(lab: Lab) -> None:
+    arrived = asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        arrived.set()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(wait, "127.0.0.1", 0)
+    client = lab.client(listener.sockets[0].getsockname()[1])
+    asking = asyncio.ensure_future(client.request(RequestHead(method=b"GET", target=b"/", headers=[])))
+    await arrived.wait()
+    asking.cancel()
+    await asyncio.wait((asking,))
+    assert client.connections == 0
     listener.close()
 
 
