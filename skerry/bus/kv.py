@@ -45,8 +45,9 @@ class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
     history: int = 1
     max_value_bytes: int = -1
     ttl_s: int = 0
-    first_revision: int = 1
-    """Of the first entry: above every revision that was ever given out under this name."""
+    first_revision: int = 2
+    """Of the first entry: above every revision that was ever given out under this name. At least 2: a bucket without an entry
+    then stands at revision 1, and a list of nothing has a resourceVersion to watch from (0 is none in Kubernetes)."""
     description: str = ""
 
 

@@ -36,8 +36,8 @@ DEFAULT_NAMESPACE = "default"
 
 
 async def events_bucket(bus: Bus, replicas: int = 1) -> Bucket:
-    """The bucket of Events, made if it does not exist. Revision 1 is left out: a list of nothing needs one."""
-    return await bus.bucket(subjects.EVENTS, create=BucketConfig(replicas=replicas, ttl_s=KEPT_S, first_revision=2))
+    """The bucket of Events, made if it does not exist."""
+    return await bus.bucket(subjects.EVENTS, create=BucketConfig(replicas=replicas, ttl_s=KEPT_S))
 
 
 class _Told(NamedTuple):

@@ -167,11 +167,27 @@ async def test_a_bucket_that_does_not_exist_is_not_found(bus: Bus) -> None:
         await bus.bucket("secrets")
 
 
+async def test_an_empty_bucket_stands_at_revision_1(nats_host: NatsHost) -> None:
+    async with nats_host.bus("tenancy") as bus:
+        bucket = await bus.bucket("resources", create=BucketConfig())
+        assert await bucket.last_revision() == 1
+
+
+async def test_an_entry_with_a_lifetime_is_seen_to_go(fresh_nats_host: NatsHost) -> None:
+    async with fresh_nats_host.bus("registry") as bus:
+        bucket = await bus.bucket("events", create=BucketConfig(ttl_s=1))
+        async with Reader(bucket.watch()) as reader:
+            await bucket.create("a", b"1")
+            await reader.until(lambda: reader.state == {"a": b"1"})
+            await reader.until(lambda: reader.state == {})
+        assert await bucket.get("a") is None
+
+
 async def test_a_bucket_is_made_once_by_many(nats_host: NatsHost) -> None:
     async with nats_host.bus("tenancy") as bus:
         buckets = await asyncio.gather(*(bus.bucket("tenancy", create=BucketConfig()) for _ in range(8)))
         revisions = [await b.create(f"x{i}", b"") for i, b in enumerate(buckets)]
-    assert revisions == list(range(1, 9))
+    assert revisions == list(range(2, 10))
 
 
 async def test_trap_13_a_lost_acknowledgement_is_unknown_and_the_write_may_be_there(fresh_nats_host: NatsHost) -> None:
@@ -196,7 +212,7 @@ async def test_trap_13_a_lost_acknowledgement_is_unknown_and_the_write_may_be_th
         entry = await bucket.get("k")
         assert entry is not None
         assert entry.value == b"write-id-1"
-        assert await bucket.last_revision() == 1
+        assert await bucket.last_revision() == 2
 
 
 async def test_an_acknowledged_write_survives_kill_9(fresh_nats_host: NatsHost) -> None:
@@ -284,7 +300,7 @@ async def test_trap_9_a_watch_resumes_within_seconds_of_a_restart(fresh_nats_hos
                     break
             await reader.until(lambda: reader.state == {key + "a": b"2"})
             assert time.monotonic() - started < 5
-            assert reader.revisions == [1, 2]
+            assert reader.revisions == [2, 3]
             assert not [e for e in reader.events if isinstance(e, Resync)]
 
 

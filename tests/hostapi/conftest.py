@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.proxy.front import JSON, VERSION
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.tenancy import service as tenancy
 from services.tenancy.settings import TenancySettings
@@ -182,6 +183,9 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         api = HostApi(cache, bus, KINDS, lambda name: found.live.get(name, {}), events=events)
 
         async def handle(exchange: Exchange) -> None:
+            if exchange.head.target == b"/version":
+                await exchange.respond(200, [JSON], VERSION)
+                return
             try:
                 await api.handle(exchange, ADMIN, found.authorize, rules=lambda: found.rules)
             except ClientGone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.proxy.decide import Allowed, Denied, HostRequest, MemberRequest, decide, held
+from services.proxy.decide import Allowed, Denied, HostRequest, MemberRequest, decide, held, rules
 from skerry.api.messages import Caller
 
 ALICE = Caller(user="alice", groups=("skerry:edit", "shop", "skerry:view", "system:masters"))
@@ -90,3 +90,33 @@ def test_a_refused_host_request_reads_like_kubernetes() -> None:
 
 def test_held_groups_are_not_repeated() -> None:
     assert held(Caller(user="a", groups=("skerry:view", "skerry:view"))) == ("skerry:view",)
+
+
+SELF = ("authorization.k8s.io", "selfsubjectaccessreviews")
+
+
+def test_everybody_may_ask_about_themselves() -> None:
+    assert isinstance(decide(NOBODY, HostRequest("create", *SELF)), Allowed)
+    assert isinstance(decide(NOBODY, HostRequest("list", *SELF)), Denied)
+
+
+@pytest.mark.parametrize("resource", [("", "namespaces"), ("", "events"), ("events.k8s.io", "events")])
+def test_namespaces_and_events_are_read_with_any_built_in_group(resource: tuple[str, str]) -> None:
+    assert isinstance(decide(ALICE, HostRequest("watch", *resource)), Allowed)
+    assert isinstance(decide(ALICE, HostRequest("delete", *resource)), Denied)
+    assert isinstance(decide(NOBODY, HostRequest("get", *resource)), Denied)
+
+
+@pytest.mark.parametrize("caller", [ALICE, NOBODY, ADMIN])
+def test_rules_say_what_decide_allows(caller: Caller) -> None:
+    told = {
+        (verb, group, resource)
+        for rule in rules(caller)
+        for verb in rule.verbs
+        for group in rule.groups
+        for resource in rule.resources
+    }
+    for verb in ("get", "create", "delete"):
+        for group, resource in (("skerry.dev", "clusters"), ("skerry.dev", "credentials"), ("", "events"), SELF):
+            allowed = isinstance(decide(caller, HostRequest(verb, group, resource)), Allowed)
+            assert allowed == bool(told & {(verb, group, resource), ("*", "*", "*")}), (verb, group, resource)

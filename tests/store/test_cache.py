@@ -233,3 +233,41 @@ async def test_a_consistent_read_says_when_it_cannot_be() -> None:
     leader.answers.put_nowait(99)
     with pytest.raises(GatewayTimeout):
         await cache.current(0.05)
+
+
+def test_a_snapshot_undoes_what_came_later() -> None:
+    cache = filled(entry("a", 1), entry("b", 2))
+    cache.take(entry("c", 3))
+    cache.take(entry("a", 4, spec={"role": "host"}))
+    cache.take(entry("b", 5, deleted=True))
+    cache.take(entry("b", 6, uid="another"))
+    seen = {at: [(item.name, item.revision) for item in cache.snapshot(CLUSTER, at)] for at in range(2, 7)}
+    assert seen == {
+        2: [("a", 1), ("b", 2)],
+        3: [("a", 1), ("b", 2), ("c", 3)],
+        4: [("a", 4), ("b", 2), ("c", 3)],
+        5: [("a", 4), ("c", 3)],
+        6: [("a", 4), ("b", 6), ("c", 3)],
+    }
+    assert names(cache) == ["a", "b", "c"]
+
+
+def test_a_name_taken_over_without_a_deletion_is_undone_too() -> None:
+    cache = filled(entry("a", 1, uid="first"))
+    cache.take(entry("a", 2, uid="second"))
+    assert [item.uid for item in cache.snapshot(CLUSTER, 1)] == ["first"]
+
+
+def test_a_snapshot_from_before_the_horizon_is_gone() -> None:
+    cache = filled(entry("a", 5))
+    with pytest.raises(Gone, match="too old"):
+        cache.snapshot(CLUSTER, 4)
+
+
+def test_a_snapshot_goes_with_the_ring() -> None:
+    cache = filled(entry("a", 1), ring=2)
+    for revision in range(2, 10):
+        cache.take(entry("a", revision))
+    with pytest.raises(Gone):
+        cache.snapshot(CLUSTER, 1)
+    assert [item.revision for item in cache.snapshot(CLUSTER, 8)] == [8]

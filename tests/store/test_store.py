@@ -85,9 +85,9 @@ async def test_a_deleted_name_is_free(store: Store) -> None:
 
 async def test_delete_with_a_wrong_precondition_is_a_conflict(store: Store) -> None:
     first = await store.create(cluster(name()))
-    with pytest.raises(Conflict, match="UID in precondition: other"):
+    with pytest.raises(Conflict, match=r"the UID in the precondition \(other\) does not match"):
         await store.delete(first.name, uid="other")
-    with pytest.raises(Conflict, match="ResourceVersion in precondition: 1"):
+    with pytest.raises(Conflict, match=r"the ResourceVersion in the precondition \(1\)"):
         await store.delete(first.name, resource_version="1")
 
 
