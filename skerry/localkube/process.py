@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from skerry.localkube.errors import NotReadyInTime
 
 _POLL_S = 0.1
 _TAIL_LINES = 15
+_MAX_RESTARTS = 2
 
 # A process of its own between fork and exec, because code after fork (preexec_fn) can deadlock in a threaded parent.
 # The parent may have died before the signal was armed: hence the question whose child we are.
@@ -39,7 +41,8 @@ Enter = Callable[[], AbstractContextManager[object]]
 class ProcessSpec:
     """One process: `env` is added to the parent's, `log` gets both outputs, `ready_url` answers 200 when it is ready.
 
-    Order in a list of specs is start order; stop order is the reverse. No restart policy: a supervisor has its own.
+    Order in a list of specs is start order; stop order is the reverse. Restarting is for who runs them: a supervisor
+    has a policy of its own.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Running:
         self._specs = tuple(specs)
         self._enter = enter
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts: Counter[str] = Counter()
 
     def __enter__(self) -> Running:
         self.start()
@@ -138,10 +142,17 @@ class Running:
             time.sleep(_POLL_S)
 
     def check_alive(self) -> None:
-        """Raises NotReadyInTime when one of the processes has ended."""
+        """Start again what has ended: on a busy machine the controller manager gives an API server up that is late.
+
+        Raises NotReadyInTime when one process keeps ending.
+        """
         for spec in self._specs:
             process = self._processes.get(spec.name)
             if process is not None and process.poll() is not None:
+                self._restarts[spec.name] += 1
+                if self._restarts[spec.name] <= _MAX_RESTARTS:
+                    self.add(spec)
+                    continue
                 raise NotReadyInTime(
                     f"{spec.name} ended with code {process.returncode}; end of {spec.log}:\n{tail(spec.log)}"
                 )
