@@ -161,10 +161,15 @@ class FieldManager:
         self._subresource = subresource
 
     def updated(self, live: Document, new: Document) -> Document:
-        """`new` with its managedFields, after an update, a JSON or a merge patch of `live` ({} for a create)."""
+        """`new` with its managedFields, after an update, a JSON or a merge patch of `live` ({} for a create).
+
+        An object without managers stays so until somebody applies to it.
+        """
         given = new.get("metadata", {}).get("managedFields")
         managed = {} if _is_reset(given) else self._given_or_live(given, live)
         plain = _unmanaged(new)
+        if live and not managed:
+            return plain
         me = self._me("Update")
         managed = self._update(_unmanaged(live), plain, managed, me)
         return _managing(plain, encode(_capped(managed, self._kind.api_version)))
@@ -239,8 +244,7 @@ class FieldManager:
             left[me] = left[me]._replace(fields=own)
         else:
             del left[me]
-        moved = not typed.same(live, merged) or _bare(left) != _bare(managed)
-        if moved and me in left:
+        if me in left and not typed.same(live, merged):
             left[me] = left[me]._replace(time=self._now)
         return _managing(merged, encode(left))
 
@@ -266,7 +270,9 @@ class FieldManager:
         if self._name != "kubectl" or LAST_APPLIED not in annotations:
             return merged
         kept = (patch.get("metadata", {}).get("annotations") or {}).items()
-        metadata = {**patch.get("metadata", {}), "annotations": {k: v for k, v in kept if k != LAST_APPLIED}}
+        others = {k: v for k, v in kept if k != LAST_APPLIED}
+        rest = {k: v for k, v in patch.get("metadata", {}).items() if k != "annotations"}
+        metadata = {**rest, "annotations": others} if others else rest
         text = msgspec.json.encode({**patch, "metadata": metadata}, order="sorted").decode() + "\n"
         text = text if len(text) <= _LAST_APPLIED_LIMIT else ""
         return {**merged, "metadata": {**merged["metadata"], "annotations": {**annotations, LAST_APPLIED: text}}}
@@ -280,10 +286,6 @@ def _less(managed: Managed, fields: FieldSet, spared: tuple[Manager, ...]) -> di
         if own or manager in spared:
             left[manager] = entry._replace(fields=own)
     return left
-
-
-def _bare(managed: Managed) -> dict[Manager, FieldSet]:
-    return {manager: entry.fields for manager, entry in managed.items()}
 
 
 def _of(live: Document) -> Managed:

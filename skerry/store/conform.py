@@ -69,6 +69,21 @@ def _pruned(schema: Schema, new: Any, old: Any, path: str, dropped: list[str]) -
     return new
 
 
+def without_nulls(schema: Schema, value: Any) -> Any:
+    """`value` without the nulls of fields that cannot be null."""
+    if isinstance(value, list) and "items" in schema:
+        return [without_nulls(schema["items"], item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
+    found = {}
+    for key, item in value.items():
+        declared = properties.get(key, rest)
+        if declared is None or item is not None or declared.get("nullable") or declared.get(PRESERVE):
+            found[key] = item if declared is None else without_nulls(declared, item)
+    return found
+
+
 def _pruned_object(schema: Schema, new: Document, old: Document, path: str, dropped: list[str]) -> Document:
     found: Document = {}
     properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
@@ -100,7 +115,10 @@ def _by_key(schema: Schema, items: list[Any]) -> dict[Any, Any]:
 
 
 def defaulted(schema: Schema, value: Any) -> Any:
-    """`value` with the defaults of its absent fields; a null where there is a default counts as absent."""
+    """`value` with the defaults of its absent fields; a null where there is a default counts as absent.
+
+    An applied configuration keeps its other nulls: they are errors there, and absent fields in whole objects.
+    """
     if isinstance(value, list) and "items" in schema:
         return [defaulted(schema["items"], item) for item in value]
     if not isinstance(value, dict):

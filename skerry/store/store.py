@@ -129,7 +129,7 @@ class Store:
                 return before
             if before is None or before.deleted:
                 raise self.not_found(name)
-            self.check(before, uid, resource_version)
+            self.check_deletable(before, uid, resource_version)
             try:
                 return await self._delete(before, write_id or new_write_id(), policy)
             except Conflict:
@@ -137,7 +137,7 @@ class Store:
 
     async def _delete(self, before: Item, write_id: str, policy: str) -> Item:
         document = self.marked(before, policy)
-        if document == before.document():
+        if document == before.document() and document["metadata"].get("finalizers"):
             return before
         writes = (write_id, *before.writes)
         key = self.key(before.name, before.namespace)
@@ -223,15 +223,23 @@ class Store:
             return found
         raise self.conflict(key) from error
 
-    def check(self, before: Item, uid: str, resource_version: str = "") -> None:
-        """Conflict unless the preconditions hold; an empty one always does."""
+    def check(self, before: Item, uid: str) -> None:
+        """Conflict unless the object is the one with that uid; an empty one always is."""
         if uid and uid != before.uid:
-            raise self._precondition(before.name, f"UID in precondition: {uid}, UID in object meta: {before.uid}")
-        if resource_version and resource_version != str(before.revision):
-            raise self._precondition(
-                before.name,
-                f"ResourceVersion in precondition: {resource_version}, ResourceVersion in object meta: {before.revision}",
+            raise self._refused(
+                before.name, f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before.uid}"
             )
+
+    def check_deletable(self, before: Item, uid: str, resource_version: str) -> None:
+        """Conflict unless the preconditions of a delete hold; an empty one always does."""
+        if uid and uid != before.uid:
+            why = "The object might have been deleted and then recreated"
+            raise self._mismatch(
+                before.name, f"UID in the precondition ({uid}) does not match the UID", before.uid, why
+            )
+        if resource_version and resource_version != str(before.revision):
+            what = f"ResourceVersion in the precondition ({resource_version}) does not match the ResourceVersion"
+            raise self._mismatch(before.name, what, str(before.revision), "The object might have been modified")
 
     # Errors, worded as the API server words them
 
@@ -256,10 +264,20 @@ class Store:
             name=name,
         )
 
-    def _precondition(self, name: str, which: str) -> Conflict:
+    def _refused(self, name: str, why: str) -> Conflict:
         return Conflict(
-            f'Operation cannot be fulfilled on {self._resource} "{name}": Precondition failed: {which}',
+            f'Operation cannot be fulfilled on {self._resource} "{name}": {why}',
             kind=self.kind.plural,
+            group=self.kind.group,
+            name=name,
+        )
+
+    def _mismatch(self, name: str, what: str, record: str, why: str) -> Conflict:
+        """The API server names the kind here, not the resource."""
+        return Conflict(
+            f'Operation cannot be fulfilled on {self.kind.kind}.{self.kind.group} "{name}": the {what} in record '
+            f"({record}). {why}",
+            kind=self.kind.kind,
             group=self.kind.group,
             name=name,
         )

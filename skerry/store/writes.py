@@ -180,7 +180,7 @@ class Writes:
         await self._rules.before_delete(current, request)
         options: WriteOptions = request.options
         if options.dry_run:
-            self._store.check(current, options.uid, options.resource_version)
+            self._store.check_deletable(current, options.uid, options.resource_version)
             document = self._store.marked(current, options.propagation_policy)
             return _answer(document, gone=not document["metadata"].get("finalizers"))
         after = await self._store.delete(

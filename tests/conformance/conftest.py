@@ -1,0 +1,98 @@
+"""A real API server with the host's kinds as custom resources, beside a host API whose owners have no rules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from services.proxy.hostapi import HostApi
+from skerry import subjects
+from skerry.api.kinds import ACCESS_GRANT, KINDS, WORKSPACE, Kind
+from skerry.api.messages import Caller
+from skerry.bus import BucketConfig
+from skerry.errors import StatusError
+from skerry.http import ClientGone, Exchange, Server
+from skerry.store import Cache, Rules, Store, Writes
+from tests.conformance.crd import definition
+from tests.conformance.sides import DEADLINE_S, ApiServer, HostSide
+from tests.fixtures.nats import NatsHost
+from tests.kube.member import Member
+
+COMPARED: tuple[Kind, ...] = (WORKSPACE, ACCESS_GRANT)
+_JSON = {"content-type": "application/json"}
+_CALLER = Caller(user="admin", groups=("skerry:cluster-admin",))
+
+
+@functools.cache
+def _with_kinds(member: Member) -> ApiServer:
+    """The API server with the CustomResourceDefinitions of the compared kinds; loaded once."""
+    server = ApiServer(member)
+    for kind in COMPARED:
+        body = msgspec.json.encode(definition(kind))
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        made = server.ask_now("POST", path, body, _JSON)
+        assert made.status in (201, 409), made
+    names = ",".join(f"crd/{kind.plural}.{kind.group}" for kind in COMPARED).split(",")
+    member.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    return server
+
+
+@pytest.fixture
+def apiserver(plain_cluster: Member) -> ApiServer:
+    """The oracle."""
+    return _with_kinds(plain_cluster)
+
+
+@pytest.fixture
+async def host(nats_host: NatsHost) -> AsyncIterator[HostSide]:
+    """The host API over a real bus; everything is removed at the end."""
+    async with (
+        nats_host.bus("proxy") as bus,
+        nats_host.bus("tenancy") as owner,
+        asyncio.TaskGroup() as tasks,
+    ):
+        bucket = await owner.bucket(subjects.RESOURCES, create=BucketConfig())
+        stores = [Store(bucket, kind) for kind in COMPARED]
+        endpoints = {
+            subject: handler for store in stores for subject, handler in Writes(store, Rules()).endpoints().items()
+        }
+        service = owner.serve("tenancy", "0", endpoints)
+        cache = Cache(KINDS)
+        feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
+        api = HostApi(cache, bus, KINDS)
+
+        async def handle(exchange: Exchange) -> None:
+            with contextlib.suppress(ClientGone):
+                await api.handle(exchange, _CALLER, lambda asked: None)
+
+        server = Server(handle)
+        await server.start("127.0.0.1", 0)
+        async with asyncio.timeout(DEADLINE_S):
+            await owner.ready()
+            await cache.filled.wait()
+        try:
+            yield HostSide(server.addresses[0][1])
+        finally:
+            await _emptied(cache, stores)
+            await server.close(0)
+            service.stop()
+            feeding.cancel()
+
+
+async def _emptied(cache: Cache, stores: list[Store]) -> None:
+    for store in stores:
+        for item in cache.list(store.kind):
+            with contextlib.suppress(StatusError):
+                await store.modify(item.name, _without_finalizers)
+                await store.delete(item.name, policy="Background")
+
+
+def _without_finalizers(document: dict[str, object]) -> dict[str, object]:
+    metadata = document["metadata"]
+    assert isinstance(metadata, dict)
+    return {**document, "metadata": {k: v for k, v in metadata.items() if k != "finalizers"}}

@@ -1,0 +1,121 @@
+"""The two sides of the comparison: a real API server and the host API. Both answer the same requests.
+
+What must differ between two servers is replaced by a word: uids, times, resourceVersions, generated names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import re
+import ssl
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from skerry.http import Client
+from skerry.httpwire.head import RequestHead
+from tests.kube.member import Member
+
+DEADLINE_S = 15.0
+AGENT = "conformance/1.0"
+
+
+class Answer(NamedTuple):
+    """What a side said."""
+
+    status: int
+    body: Any
+    warnings: tuple[str, ...] = ()
+
+
+class Side(Protocol):
+    """Something that answers requests of the Kubernetes API."""
+
+    async def ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        """The whole answer."""
+        ...
+
+
+class ApiServer:
+    """A real kube-apiserver."""
+
+    def __init__(self, member: Member) -> None:
+        self._host = urlsplit(member.url).netloc
+        self._token = member.token
+        self._tls = ssl.create_default_context(cafile=str(member.ca))
+
+    async def ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        """The whole answer."""
+        return await asyncio.to_thread(self.ask_now, method, target, body, headers)
+
+    def ask_now(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        """The whole answer, blocking."""
+        connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=DEADLINE_S)
+        try:
+            connection.request(method, target, body, {**headers, "authorization": f"Bearer {self._token}"})
+            response = connection.getresponse()
+            data = response.read()
+            warnings = tuple(response.headers.get_all("warning") or ())
+            return Answer(response.status, msgspec.json.decode(data), warnings)
+        finally:
+            connection.close()
+
+
+class HostSide:
+    """The host API on a local port, without TLS."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        """The whole answer."""
+        fields = [(b"host", b"test"), *((key.encode(), value.encode()) for key, value in headers.items())]
+        length = None if body is None else len(body)
+        head = RequestHead(method=method.encode(), target=target.encode(), headers=fields, content_length=length)
+        async with asyncio.timeout(DEADLINE_S):
+            client = Client("127.0.0.1", self._port)
+            response = await client.request(head, body)
+            data = b""
+            while part := await response.read():
+                data += part
+            await client.close()
+        warnings = tuple(value.decode() for name, value in response.headers if name.lower() == b"warning")
+        return Answer(response.status, msgspec.json.decode(data), warnings)
+
+
+_TIMES = ("creationTimestamp", "deletionTimestamp", "time", "lastTransitionTime")
+_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RECORD = re.compile(r"in record \(\d+\)")
+_BRACKET = "is invalid: ["
+"""Before several errors, whose order is chance in the API server; the causes name them all."""
+_SUFFIX = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\Z")
+
+
+def comparable(value: Any, key: str = "") -> Any:
+    """`value` with everything replaced that two servers cannot have in common."""
+    if isinstance(value, dict):
+        found = {name: comparable(item, name) for name, item in value.items() if not _is_noise(name, item)}
+        if len(found.get("causes", ())) > 1:
+            found["causes"].sort(key=lambda cause: (cause["field"], cause["message"]))
+        if _BRACKET in str(found.get("message", "")):
+            found["message"] = found["message"].partition(_BRACKET)[0]
+        if "generateName" in found and "name" in found:
+            found["name"] = _SUFFIX.sub("-<random>", found["name"])
+        return found
+    if isinstance(value, list):
+        return [comparable(item) for item in value]
+    if key == "resourceVersion":
+        return "<version>"
+    if key in _TIMES and value is not None:
+        return "<time>"
+    if isinstance(value, str):
+        return _RECORD.sub("in record (<version>)", _UID.sub("<uid>", value))
+    return value
+
+
+def _is_noise(name: str, value: Any) -> bool:
+    """What says nothing: the empty `continue` of a list, and `details: {}`."""
+    return (name == "continue" and value == "") or (name == "details" and value == {})

@@ -1,0 +1,66 @@
+"""The host API answers as a real API server does with the same kinds as custom resources."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.conformance.cases import CASES, JSON, Case, Step
+from tests.conformance.sides import AGENT, Answer, ApiServer, HostSide, Side, comparable
+
+pytestmark = [pytest.mark.kube, pytest.mark.integration]
+
+
+async def played(side: Side, case: Case, name: str) -> list[Answer]:
+    """The answers of a side to all steps."""
+    last: dict[str, Any] = {}
+    answers = []
+    for step in case.steps:
+        answer = await side.ask(step.method, step.target.replace("NAME", name), _body(step, last, name), _headers(step))
+        if isinstance(answer.body, dict) and answer.body.get("kind") not in ("Status", None):
+            last = answer.body
+        answers.append(answer)
+    return answers
+
+
+def _body(step: Step, last: dict[str, Any], name: str) -> bytes | None:
+    body = step.body(last) if callable(step.body) else step.body
+    if body is None:
+        return None
+    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return data.replace(b"NAME", name.encode())
+
+
+def _headers(step: Step) -> dict[str, str]:
+    found = {"user-agent": AGENT, "accept": JSON}
+    return found if step.body is None else found | {"content-type": step.media}
+
+
+def _said(answer: Answer) -> dict[str, Any]:
+    return {"status": answer.status, "warnings": answer.warnings, "body": comparable(answer.body)}
+
+
+def _difference(theirs: Answer, ours: Answer) -> str:
+    """Lines that differ: - from the API server, + from the host API."""
+    first, second = (
+        msgspec.json.format(msgspec.json.encode(_said(answer), order="sorted")).decode().splitlines()
+        for answer in (theirs, ours)
+    )
+    return "\n".join(line for line in difflib.ndiff(first, second) if line[0] in "+-")
+
+
+@pytest.mark.parametrize("index", range(len(CASES)), ids=[case.name.replace(" ", "-") for case in CASES])
+async def test_both_sides_say_the_same(apiserver: ApiServer, host: HostSide, index: int) -> None:
+    case, name = CASES[index], f"c{index}"
+    expected = await played(apiserver, case, name)
+    found = await played(host, case, name)
+    for number, (step, theirs, ours) in enumerate(zip(case.steps, expected, found, strict=True)):
+        where = f"step {number}: {step.method} {step.target}"
+        if step.differs:
+            assert ours.status == (step.instead or theirs.status), where
+            assert _said(ours) != _said(theirs), f"{where}: no longer differs ({step.differs})"
+        else:
+            assert not _difference(theirs, ours), f"{where}\n{_difference(theirs, ours)}"
