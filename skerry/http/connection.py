@@ -42,7 +42,7 @@ class ServerConnection(Wire):
         self._inbox: Inbox | None = None  # takes what arrives: a body, or a raw stream
         self._left = 0  # bytes of a body with Content-Length that are still to come
         self._decoder: ChunkDecoder | None = None
-        self._refused: StatusError | None = None
+        self.refused: StatusError | None = None
         self._next: asyncio.Future[None] | None = None
         self._discard = False
         self._dropped = 0
@@ -88,7 +88,7 @@ class ServerConnection(Wire):
                 self._inbox.fail(ClientGone("the client's connection was cut"))
             return
         self._client_left("the client has left")
-        if self._ending or (current is None and self._refused is None):
+        if self._ending or (current is None and self.refused is None):
             self.transport.close()
 
     def lost(self, exc: Exception | None) -> None:
@@ -129,8 +129,8 @@ class ServerConnection(Wire):
         except ChunkError as error:
             self._decoder = None
             self._discard = True
-            self._refused = BadRequest(f"the request's chunked body is malformed: {error}")
-            inbox.fail(ClientGone(self._refused.message))
+            self.refused = BadRequest(f"the request's chunked body is malformed: {error}")
+            inbox.fail(ClientGone(self.refused.message))
             return
         if decoder.done:
             self._decoder = None
@@ -171,7 +171,7 @@ class ServerConnection(Wire):
             self._scanned = len(pending)
 
     def _refuse(self, error: StatusError) -> None:
-        self._refused = error
+        self.refused = error
         self._discard = True
         self._pending.clear()
         self._ring()
@@ -228,7 +228,7 @@ class ServerConnection(Wire):
 
     async def _arrival(self) -> bool:
         """True when a request, or a refusal, is there; False if the client left or the server closes."""
-        while self._current is None and self._refused is None:
+        while self._current is None and self.refused is None:
             if self.client_left or self._server.closing:
                 return False
             self._next = self.loop.create_future()
@@ -253,8 +253,8 @@ class ServerConnection(Wire):
 
     async def _unanswered(self, exchange: Exchange) -> None:
         """The handler gave up: because the body was rubbish (400), the client left (nothing), or by a bug (500)."""
-        if self._refused is not None:
-            await self._error(exchange, self._refused)
+        if self.refused is not None:
+            await self._error(exchange, self.refused)
         elif self.client_left or exchange.started or self._stalled:
             exchange.abort()
         else:
@@ -277,7 +277,7 @@ class ServerConnection(Wire):
             not head.keep_alive
             or head.upgrade is not None
             or self._server.closing
-            or self._refused is not None
+            or self.refused is not None
             or not exchange.complete
         )
 
@@ -286,7 +286,7 @@ class ServerConnection(Wire):
         if self.closed or self.client_left or self.transport.is_closing():
             return False
         head = exchange.head
-        if not exchange.complete or self._refused is not None:
+        if not exchange.complete or self.refused is not None:
             await self._drain()
             return False
         if not head.keep_alive or head.upgrade is not None or self._server.closing:
@@ -315,8 +315,8 @@ class ServerConnection(Wire):
 
     async def _answer_refused(self) -> None:
         """A head that broke a rule gets a real answer, and then the connection ends: the rest means nothing."""
-        assert self._refused is not None  # noqa: S101
-        status, headers, body = error_answer(self._refused)
+        assert self.refused is not None  # noqa: S101
+        status, headers, body = error_answer(self.refused)
         self.transport.write(encode_response(status, headers, length=len(body), close=True) + body)
         await self._end()
 
@@ -347,13 +347,13 @@ class ServerConnection(Wire):
     @property
     def idle(self) -> bool:
         """No request is being received or answered."""
-        return self._current is None and not self._pending and self._refused is None
+        return self._current is None and not self._pending and self.refused is None
 
     def sweep(self, now: float) -> None:
         """Ends what takes too long: idle connections quietly, heads with 400, bodies by telling the handler."""
         if self._current is not None:
             self._sweep_body(now)
-        elif self.busy_until and now > self.busy_until and self._refused is None:
+        elif self.busy_until and now > self.busy_until and self.refused is None:
             if self._pending:
                 self._refuse(BadRequest(f"the request head took longer than {self._limits.head_s:.0f} s"))
             else:

@@ -87,14 +87,20 @@ class Exchange:
             self._gone.set()
 
     async def read(self) -> bytes:
-        """The next bytes of the body, decoded; b"" at its end. Raises ClientGone if it cannot be completed.
+        """The next bytes of the body, decoded; b"" at its end. Raises ClientGone if it cannot be completed, BadRequest
+        if what came is malformed.
 
         The first read answers `Expect: 100-continue` (rule 8).
         """
         if self._expects and not self.started:
             self._expects = False
             self._connection.transport.write(_CONTINUE)
-        return await self._inbox.read()
+        try:
+            return await self._inbox.read()
+        except ClientGone:
+            if self._connection.refused is not None:
+                raise self._connection.refused from None
+            raise
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises StatusError 413 beyond `limit` bytes, and ClientGone."""

@@ -37,6 +37,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.heads: list[RequestHead] = []
+        self.whole: list[bytes] = []
+        """Targets of the requests without a route of their own whose body came to its end."""
         self.left = asyncio.Event()
         """Set when a client of `/hold` or `/watch` was seen to leave."""
         self.release = asyncio.Event()
@@ -66,6 +68,7 @@ class Recorder:
         body = b""
         while data := await exchange.read():
             body += data
+        self.whole.append(exchange.head.target)
         seen = {"method": exchange.head.method.decode(), "target": exchange.head.target.decode(), "size": len(body)}
         await exchange.respond(200, JSON, msgspec.json.encode(seen))
 
