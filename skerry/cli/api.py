@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -27,6 +27,8 @@ from skerry.cli.term import program
 from skerry.errors import StatusError, from_body
 
 TIMEOUT_S = 30.0
+QUIET_S = 150.0
+"""A watch sends bookmarks every minute: one that is silent for longer is dead."""
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 Document = dict[str, Any]
 
@@ -59,10 +61,37 @@ class Api:
         """DELETE."""
         return self._request("DELETE", path, None, "application/json")
 
-    def _request(self, method: str, path: str, body: Document | None, accept: str) -> Document:
+    def watch(self, path: str, *, accept: str = "application/json") -> Iterator[Document]:
+        """The events of a watch, until the host ends it. Raises what the host answers instead of a watch."""
+        connection = self._connection()
+        connection.timeout = QUIET_S
+        try:
+            connection.request("GET", self._url.path + path, headers=self._headers(accept))
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                raise _error(answer.status, answer.read(), self.context)
+            while line := answer.readline():
+                yield json.loads(line)
+        except TimeoutError:
+            return
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise Failure(f"the watch at {self.context.server} broke off: {_why(error)}") from error
+        finally:
+            connection.close()
+
+    def _headers(self, accept: str) -> dict[str, str]:
         headers = {"Accept": accept, "User-Agent": "skerry"}
         if self.context.token:
             headers["Authorization"] = f"Bearer {self.context.token}"
+        return headers
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            self._url.hostname or "", self._url.port or 443, timeout=self._timeout_s, context=_tls(self.context)
+        )
+
+    def _request(self, method: str, path: str, body: Document | None, accept: str) -> Document:
+        headers = self._headers(accept)
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers["Content-Type"] = "application/json"
@@ -76,9 +105,7 @@ class Api:
         return document
 
     def _exchange(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        connection = http.client.HTTPSConnection(
-            self._url.hostname or "", self._url.port or 443, timeout=self._timeout_s, context=_tls(self.context)
-        )
+        connection = self._connection()
         try:
             connection.request(method, path, body=data, headers=dict(headers))
             answer = connection.getresponse()

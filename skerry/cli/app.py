@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from skerry.cli.commands import agent, clients, direct, host, info
+from skerry.cli.commands import agent, clients, direct, host, info, listings
 from skerry.cli.failure import USAGE, Failure
 
 app = typer.Typer(
@@ -29,7 +29,10 @@ app.add_typer(clients.credential, name="credential")
 clients.cluster.command("join")(direct.join)
 clients.cluster.command("set")(direct.set_)
 app.add_typer(clients.cluster, name="cluster")
-app.command("clusters")(clients.cluster_list)
+app.command("clusters")(listings.clusters)
+app.command("tokens")(listings.tokens)
+app.command("workspaces")(listings.workspaces)
+app.command("grants")(listings.grants)
 app.command("kubeconfig")(clients.kubeconfig)
 app.add_typer(agent.agent, name="agent")
 app.command("version")(info.version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,25 +37,31 @@ def document(value: object, style: str) -> None:
         out(json.dumps(value, indent=2))
 
 
-def table(answer: Document, *, wide: bool, empty: str) -> None:
-    """Print a meta/v1 Table. Ages are computed here, as kubectl expects the server to send them as text or dates."""
+def table(answer: Document, *, wide: bool, empty: str, widths: Sequence[int] = (), head: bool = True) -> list[int]:
+    """Print a meta/v1 Table and return the widths of its columns, for rows that follow without a head.
+
+    Ages are computed here, as kubectl expects the server to send them as text or dates.
+    """
     definitions = answer.get("columnDefinitions") or []
     rows = answer.get("rows") or []
     if not rows:
         sys.stderr.write(empty + "\n")
-        return
+        return []
     shown = [i for i, column in enumerate(definitions) if wide or not column.get("priority")]
-    head = [str(definitions[i]["name"]).upper() for i in shown]
+    names = [str(definitions[i]["name"]).upper() for i in shown]
     body = [[_cell(row["cells"][i], definitions[i]) for i in shown] for row in rows]
-    columns(head, body)
+    return columns(names, body, widths=widths, head=head)
 
 
-def columns(head: list[str], body: list[list[str]]) -> None:
-    """Print rows under a head, aligned, three blanks between columns."""
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    for number, row in enumerate([head, *body]):
-        cells = [_coloured(cell.ljust(width), cell, number) for cell, width in zip(row, widths, strict=True)]
-        out("   ".join(cells).rstrip())
+def columns(head_: list[str], body: list[list[str]], *, widths: Sequence[int] = (), head: bool = True) -> list[int]:
+    """Print rows under a head, aligned, three blanks between columns; returns the widths."""
+    least = [*widths, *([0] * (len(head_) - len(widths)))]
+    found = [max(least[i], *(len(row[i]) for row in [head_, *body])) for i in range(len(head_))]
+    for number, row in enumerate([head_, *body]):
+        if number or head:
+            cells = [_coloured(cell.ljust(width), cell, number) for cell, width in zip(row, found, strict=True)]
+            out("   ".join(cells).rstrip())
+    return found
 
 
 def _coloured(padded: str, cell: str, row: int) -> str:
