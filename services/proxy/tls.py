@@ -1,7 +1,4 @@
-"""TLS of the front door: HTTP/1.1 only, and a certificate that can be replaced while the process runs.
-
-Clients without ALPN or SNI are accepted: SPDY dialers send neither. Nothing here needs a certificate library.
-"""
+"""The front door's certificate, which can be replaced while the process runs. No certificate library is needed."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import logging
 import ssl
 from pathlib import Path
 
+from skerry.http.tls import server_context
 from skerry.settings import SettingsError
 
 log = logging.getLogger("skerry.proxy")
@@ -20,18 +18,11 @@ class Certificate:
     def __init__(self, chain: Path, key: Path) -> None:
         self._chain = chain
         self._key = key
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.set_alpn_protocols(["http/1.1"])
         try:
-            self._seen = self._load()
+            self._seen = self._stamp()
+            self.context = server_context(chain, key)
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"cannot use the certificate {chain} with the key {key}: {error}") from error
-
-    def _load(self) -> tuple[int, int]:
-        seen = self._stamp()
-        self.context.load_cert_chain(self._chain, self._key)
-        return seen
 
     def _stamp(self) -> tuple[int, int]:
         return self._chain.stat().st_mtime_ns, self._key.stat().st_mtime_ns
@@ -39,9 +30,11 @@ class Certificate:
     def reload(self) -> bool:
         """Load the files again if they changed; whether they did. Files that cannot be used leave the old ones."""
         try:
-            if self._stamp() == self._seen:
+            stamp = self._stamp()
+            if stamp == self._seen:
                 return False
-            self._seen = self._load()
+            self.context.load_cert_chain(self._chain, self._key)
+            self._seen = stamp
         except (OSError, ssl.SSLError) as error:
             log.warning("the new certificate cannot be used, the old one stays", extra={"error": str(error)})
             return False
