@@ -30,7 +30,6 @@ from skerry.bus import Message
 from skerry.errors import AlreadyExists, BadGateway, BadRequest, Conflict, NotFound, Unauthorized
 from skerry.identity import nkey
 from skerry.identity.assertion import check_record
-from skerry.identity.x509 import not_after
 from skerry.member import bindings, checks, kubeconfig
 from skerry.member.credentials import CredentialError, source
 from skerry.member.kubeconfig import KubeconfigError, Target
@@ -80,7 +79,7 @@ class Connections:
         name, spec, target = self._read(request)
         await self._free(name)
         host_uid = "" if spec.take_over else self._registry.settings.host_uid
-        expires = direct.expires_of(target, not_after)
+        expires = direct.expires_of(target)
         async with _upstream(target) as upstream:
             found = await _examined(upstream, host_uid)
             self._check_owner(name, found.uid, await self._registry.owner(found.uid, self._clock()))
@@ -128,7 +127,7 @@ class Connections:
         request = _decode(message.data, WriteRequest)
         name, _, target = self._read(request)
         cluster = await self._direct(name)
-        expires = direct.expires_of(target, not_after)
+        expires = direct.expires_of(target)
         async with _upstream(target) as upstream:
             found = await _examined(upstream, "")
             self._check_same(name, clusters.uid_of(cluster), found.uid)

@@ -6,7 +6,6 @@ Messages hold no running figure: an unchanged state is an unchanged text, and no
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -152,14 +151,19 @@ def condition_of(document: Document, kind: str) -> Verdict:
 # Credentials
 
 
-def expires_of(target: Target, certificate_end: Callable[[bytes], float | None]) -> float | None:
+def expires_of(target: Target) -> float | None:
     """When the credential ends: its certificate or its token, whichever is first; None if neither tells."""
-    ends = [end for end in (_token_end(target.token), _certificate_end(target, certificate_end)) if end is not None]
+    ends = [end for end in (_token_end(target.token), _certificate_end(target.tls.certificate)) if end is not None]
     return min(ends, default=None)
 
 
-def _certificate_end(target: Target, certificate_end: Callable[[bytes], float | None]) -> float | None:
-    return certificate_end(target.tls.certificate) if target.tls.certificate else None
+def _certificate_end(pem: bytes) -> float | None:
+    """The X.509 library costs 9 MiB: a host whose direct members all have tokens never loads it (ADR 5)."""
+    if not pem:
+        return None
+    from skerry.identity.x509 import not_after
+
+    return not_after(pem)
 
 
 class _Token(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from services.registry import clusters
+from services.registry import clusters, direct
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.store import Cache, Change, Item, Recorder
 from skerry.store.documents import Document
@@ -53,11 +53,28 @@ def of_cluster(old: Document, new: Document) -> Iterator[News]:
         old = {"metadata": {}}
     elif clusters.is_leaving(new) and not clusters.is_leaving(old):
         yield News("Removing", "removal was asked for: its credentials are revoked and its requests cut")
+    yield from _of_credentials(old, new)
     before, after = clusters.ready_of(old), clusters.ready_of(new)
     if after.status == "True" and before.status != "True":
         yield News("Ready", after.message or "requests reach it")
     elif after.status != "True" and before.status == "True":
         yield News("NotReady", f"{after.reason}: {after.message}" if after.message else after.reason, warning=True)
+
+
+def _of_credentials(old: Document, new: Document) -> Iterator[News]:
+    """Of a direct member: replaced, about to end (its text changes 30, 7 and 1 day before), ended, refused."""
+    before, after = (direct.condition_of(document, "CredentialsValid") for document in (old, new))
+    if 0 < direct.revision_of(old) < direct.revision_of(new):
+        yield News("CredentialsReplaced", "the host was given another credential for it")
+    if after.reason in _CREDENTIAL_NEWS and after != before:
+        yield News(_CREDENTIAL_NEWS[after.reason], after.message, warning=True)
+
+
+_CREDENTIAL_NEWS = {
+    "ExpiresSoon": "CredentialsExpireSoon",
+    "Expired": "CredentialsExpired",
+    "Refused": "CredentialsRefused",
+}
 
 
 def _arrival(new: Document) -> News:

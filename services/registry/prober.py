@@ -26,7 +26,6 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
 from skerry.bus import Bus
 from skerry.errors import NotFound, SkerryError, StatusError, Unauthorized
-from skerry.identity.x509 import not_after
 from skerry.member import checks, probe
 from skerry.member.credentials import source
 from skerry.member.side import HOST
@@ -172,7 +171,7 @@ class Prober:
         target = connection.target
         watched.upstream = Upstream(target, source(target), connections=4, side=HOST)
         watched.revision, watched.looks = connection.revision, 0
-        watched.expires = direct.expires_of(target, not_after)
+        watched.expires = direct.expires_of(target)
         return True
 
     async def _asked(self, item: Item, watched: Watched) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from typing import Any
 
 import msgspec
@@ -10,11 +11,14 @@ import pytest
 
 from services.registry import direct
 from services.registry.direct import Found, Outcome, State
+from services.registry.events import of_cluster
 from services.registry.model import Now
+from skerry.identity import x509
 from skerry.member.kubeconfig import Target, Tls
 
 NOW = Now(100.0, 1_800_000_000.0)
 DAY = 86400.0
+CERTIFICATE = x509.create_ca("near").certificate
 
 
 def cluster(expires: float | None = None) -> dict[str, Any]:
@@ -107,10 +111,30 @@ def token(**claims: Any) -> str:
         ({"token": token(exp="soon")}, None),
         ({"token": "opaque"}, None),
         ({"token": "a.b.c"}, None),
-        ({"tls": Tls(certificate=b"PEM", key=b"PEM")}, 1_850_000_000),
-        ({"tls": Tls(certificate=b"PEM", key=b"PEM"), "token": token(exp=1_820_000_000)}, 1_820_000_000),
+        ({"tls": Tls(certificate=CERTIFICATE, key=b"PEM")}, x509.not_after(CERTIFICATE)),
+        ({"tls": Tls(certificate=CERTIFICATE, key=b"PEM"), "token": token(exp=1_820_000_000)}, 1_820_000_000),
+        ({"tls": Tls(certificate=b"rubbish", key=b"PEM")}, None),
     ],
 )
 def test_when_a_credential_ends(target: dict[str, Any], end: float | None) -> None:
     found = Target(scheme="https", host="h", port=443, **target)
-    assert direct.expires_of(found, lambda pem: 1_850_000_000.0) == end
+    assert direct.expires_of(found) == end
+
+
+def news(before: dict[str, Any], after_: dict[str, Any]) -> list[tuple[str, bool]]:
+    return [(one.reason, one.warning) for one in of_cluster(before, after_)]
+
+
+def test_the_end_of_a_credential_is_an_event_30_7_and_1_day_before() -> None:
+    expires = NOW.wall + 31 * DAY
+    states = [
+        direct.observed(cluster(expires), Outcome(State.READY), expires, Now(0.0, NOW.wall + days * DAY))
+        for days in (0, 2, 3, 25, 26, 30.5, 32)
+    ]
+    told = [news(before, after_) for before, after_ in itertools.pairwise(states)]
+    soon, ended = [("CredentialsExpireSoon", True)], [("CredentialsExpired", True)]
+    assert told == [soon, [], soon, [], soon, ended]
+
+
+def test_another_credential_is_an_event() -> None:
+    assert news(cluster(), direct.credited(cluster(), 2, None)) == [("CredentialsReplaced", False)]
