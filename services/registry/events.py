@@ -1,46 +1,13 @@
-"""What the registry tells people about Clusters and join tokens, derived from stored changes. Pure but for the recorder.
-
-Nothing else has to remember to tell: a change that is stored is told, one that is not stored did not happen.
-"""
+"""What the registry tells people about Clusters and join tokens, derived from stored changes. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 from services.registry import clusters, direct
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN
-from skerry.store import Cache, Change, Item, Recorder
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN, Kind
 from skerry.store.documents import Document
-
-
-class News(NamedTuple):
-    """One Event."""
-
-    reason: str
-    message: str
-    warning: bool = False
-
-
-def follow(cache: Cache, recorder: Recorder) -> None:
-    """Tell what happens from now on."""
-    for kind, news in ((CLUSTER, of_cluster), (JOIN_TOKEN, of_token)):
-        cache.on_change(kind, _teller(recorder, news))
-
-
-def _teller(recorder: Recorder, news: Callable[[Document, Document], Iterator[News]]) -> Callable[[Change], None]:
-    def tell(change: Change) -> None:
-        old, new = _document(change.old), _document(change.new)
-        about = new or _document(change.final) or old
-        for one in news(old, new):
-            say = recorder.warning if one.warning else recorder.normal
-            say(about, one.reason, one.message)
-
-    return tell
-
-
-def _document(item: Item | None) -> Document:
-    return {} if item is None else item.document()
+from skerry.store.news import Means, News
 
 
 def of_cluster(old: Document, new: Document) -> Iterator[News]:
@@ -90,3 +57,6 @@ def of_token(old: Document, new: Document) -> Iterator[News]:
     if used and not used_before and old:
         cluster = new.get("spec", {}).get("clusterName", "")
         yield News("Used", f"cluster {cluster} joined with it")
+
+
+MEANINGS: Mapping[Kind, Means] = {CLUSTER: of_cluster, JOIN_TOKEN: of_token}

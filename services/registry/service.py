@@ -22,6 +22,7 @@ from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
 from skerry.store import Cache, Recorder, Store, Writes, events_bucket
 from skerry.store.garbage import Garbage
+from skerry.store.news import follow
 
 SERVICE = "registry"
 
@@ -61,7 +62,7 @@ async def run(
         ready("reading the store")
         await registry.cache.filled.wait()
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
-        events.follow(registry.cache, recorder)
+        follow(registry.cache, recorder, events.MEANINGS)
         telling = tasks.create_task(recorder.run(), name="registry events")
         await _serve(bus, registry, ready, stop)
         for task in (feeding, telling):

@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 import skerry
 from services.tenancy.controller import Controller
+from services.tenancy.events import MEANINGS
 from services.tenancy.handlers import CredentialRules, GrantRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
 from skerry.api.kinds import ACCESS_GRANT, CREDENTIAL, KINDS, WORKSPACE
 from skerry.bus import BucketConfig, Bus
-from skerry.store import Cache, Rules, Store, Writes
+from skerry.store import Cache, Recorder, Rules, Store, Writes, events_bucket
 from skerry.store.garbage import Garbage
+from skerry.store.news import follow
 
 SERVICE = "tenancy"
 
@@ -42,6 +44,9 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
         }
         service = bus.serve(SERVICE, skerry.__version__, endpoints, description="credentials, workspaces, grants")
         collecting = tasks.create_task(Garbage(cache, rules).run(), name="tenancy garbage")
+        recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
+        follow(cache, recorder, MEANINGS)
+        telling = tasks.create_task(recorder.run(), name="tenancy events")
         try:
             working = tasks.create_task(controller.run(), name="tenancy controller")
             await bus.ready()
@@ -50,5 +55,5 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
             ready("stopping")
         finally:
             service.stop()
-        for task in (feeding, collecting, working):
+        for task in (feeding, collecting, telling, working):
             task.cancel()

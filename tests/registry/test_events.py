@@ -1,10 +1,22 @@
-"""What people are told about Clusters and join tokens: from documents before and after, without a store."""
+"""What people are told about Clusters and join tokens: from documents before and after, and on a real bus."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
-from services.registry.events import News, of_cluster, of_token
+import pytest
+
+from services.registry.events import of_cluster, of_token
+from skerry import subjects
+from skerry.api.builtin import EVENT
+from skerry.api.kinds import CLUSTER
+from skerry.store import Cache
+from skerry.store.news import News
+from tests.fixtures.nats import NatsHost
+from tests.registry.conftest import DEADLINE_S, Agent, Client
 
 Document = dict[str, Any]
 
@@ -45,3 +57,39 @@ def test_a_join_token_tells_its_use() -> None:
     assert [news.message for news in of_token(unused, new)] == ["cluster m1 joined with it"]
     assert list(of_token(new, new)) == []
     assert list(of_token(new, {})) == []
+
+
+@pytest.mark.integration
+async def test_a_members_history_is_stored(nats_host: NatsHost, client: Client) -> None:
+    agent = Agent(nats_host, "told")
+    answer = await agent.join(await client.token("told"))
+    async with nats_host.connection(agent.credentials(answer)) as connection:
+        await agent.beat(connection)
+        await client.ready("told", "True")
+        await client.write(CLUSTER, "delete", "told")
+    wanted = {"Joined", "Ready", "Removing", "Removed"}
+    async with events_of(client) as events:
+        async with asyncio.timeout(DEADLINE_S):
+            watch = events.watch(EVENT)
+            while not wanted <= {reason for reason, name in said(events) if name == "told"}:
+                watch.take()
+                await watch.wait(0.5)
+        assert ("Used", "told") in {(reason, name.partition("-")[0]) for reason, name in said(events)}
+
+
+def said(events: Cache) -> set[tuple[str, str]]:
+    """(reason, name of the object) of every Event."""
+    documents = [item.document() for item in events.list(EVENT)]
+    return {(document["reason"], document["involvedObject"]["name"]) for document in documents}
+
+
+@contextlib.asynccontextmanager
+async def events_of(client: Client) -> AsyncIterator[Cache]:
+    """What a proxy sees of the Events."""
+    cache = Cache((EVENT,))
+    async with asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(cache.feed(await client.bus.bucket(subjects.EVENTS)))
+        async with asyncio.timeout(DEADLINE_S):
+            await cache.filled.wait()
+        yield cache
+        feeding.cancel()

@@ -1,0 +1,40 @@
+"""What people are told about Workspaces and grants: from documents before and after, without a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.tenancy.events import of_any, of_grant
+
+Document = dict[str, Any]
+UNENFORCED = {"type": "Enforced", "status": "False", "reason": "NotEnforcedYet", "message": "stored, without effect"}
+
+
+def an(generation: int = 1, condition: Document | None = None, **metadata: Any) -> Document:
+    status = {"status": {"conditions": [condition]}} if condition else {}
+    return {"metadata": {"name": "a", "generation": generation, **metadata}, **status}
+
+
+def reasons(old: Document, new: Document) -> list[str]:
+    return [news.reason for news in of_any(old, new)]
+
+
+def test_beginning_change_and_end_are_told() -> None:
+    assert reasons({}, an()) == ["Created"]
+    assert reasons(an(), an(2)) == ["Changed"]
+    assert reasons(an(), an(labels={"a": "b"})) == []
+    assert reasons(an(), {}) == ["Deleted"]
+
+
+def test_what_waits_for_finalizers_says_for_which() -> None:
+    held = an(finalizers=["x.dev/f"], deletionTimestamp="2026-01-01T00:00:00Z")
+    assert [news.message for news in of_any(an(), held)] == ["deletion was asked for and waits for x.dev/f"]
+    assert reasons(held, held) == []
+
+
+def test_a_grant_without_effect_is_a_warning_once() -> None:
+    told = list(of_grant({}, an(condition=UNENFORCED)))
+    assert [(news.reason, news.warning) for news in told] == [("Created", False), ("NotEnforcedYet", True)]
+    assert [news.reason for news in of_grant(an(condition=UNENFORCED), an(2, UNENFORCED))] == ["Changed"]
+    enforced = UNENFORCED | {"status": "True"}
+    assert [news.reason for news in of_grant(an(condition=UNENFORCED), an(condition=enforced))] == ["Enforced"]
