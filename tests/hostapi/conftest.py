@@ -115,7 +115,7 @@ class World:
             response.abort()
             await client.close()
 
-    async def kubectl(self, *arguments: str, stdin: str = "", home: Path) -> tuple[int, str, str]:
+    async def kubectl(self, *arguments: str, stdin: str = "", home: Path, editor: str = "") -> tuple[int, str, str]:
         """(exit code, stdout, stderr) of a real kubectl."""
         binary = Path(sysconfig.get_path("scripts")) / "kubectl"
         process = await asyncio.create_subprocess_exec(
@@ -126,7 +126,7 @@ class World:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"HOME": str(home), "PATH": os.environ["PATH"], "KUBECONFIG": str(home / "none")},
+            env={"HOME": str(home), "PATH": os.environ["PATH"], "KUBECONFIG": str(home / "none"), "KUBE_EDITOR": editor},
         )
         async with asyncio.timeout(DEADLINE_S):
             out, err = await process.communicate(stdin.encode())

@@ -1,0 +1,88 @@
+"""What administrators may change in a Cluster, and what not; on a real bus."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import msgspec
+import pytest
+
+from skerry import subjects
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import Caller, WriteAnswer, WriteOptions, WriteRequest
+from skerry.errors import Forbidden, Invalid, NotFound
+from tests.fixtures.nats import NatsHost
+from tests.registry.conftest import DEADLINE_S, Agent, Client
+
+pytestmark = pytest.mark.integration
+
+MERGE = "application/merge-patch+json"
+
+
+async def patched(client: Client, name: str, patch: Any, media: str = MERGE) -> dict[str, Any]:
+    """The Cluster after a patch."""
+    request = WriteRequest(
+        request_id=uuid.uuid4().hex,
+        caller=Caller(user="admin"),
+        name=name,
+        content_type=media,
+        body=msgspec.Raw(msgspec.json.encode(patch)),
+        options=WriteOptions(field_manager="test"),
+    )
+    subject = subjects.write(CLUSTER.owner, CLUSTER.plural, "patch")
+    reply = await client.bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.decode(reply.data, type=WriteAnswer).object)
+    return found
+
+
+async def test_labels_provider_region_and_paused_change(nats_host: NatsHost, client: Client) -> None:
+    await Agent(nats_host, "changes").join(await client.token("changes"))
+    spec = {"provider": "eks", "region": "eu", "paused": True}
+    after = await patched(client, "changes", {"metadata": {"labels": {"env": "prod"}}, "spec": spec})
+    assert after["metadata"]["labels"] == {"env": "prod"}
+    assert after["spec"] == {"role": "member", "connection": {"mode": "agent"}, **spec}
+
+
+@pytest.mark.parametrize(
+    ("patch", "field"),
+    [
+        ({"spec": {"role": "host"}}, "spec.role"),
+        ({"spec": {"connection": {"mode": "direct"}}}, "spec.connection"),
+        ({"metadata": {"finalizers": None}}, "metadata.finalizers"),
+        ({"metadata": {"finalizers": ["skerry.dev/account", "skerry.dev/more"]}}, "metadata.finalizers"),
+    ],
+)
+async def test_how_it_joined_does_not(nats_host: NatsHost, client: Client, patch: Any, field: str) -> None:
+    name = f"fixed-{uuid.uuid4().hex[:8]}"
+    await Agent(nats_host, name).join(await client.token(name))
+    with pytest.raises(Invalid) as caught:
+        await patched(client, name, patch)
+    assert [cause.field for cause in caught.value.details.causes] == [field]
+
+
+async def test_a_status_in_a_patch_changes_nothing(nats_host: NatsHost, client: Client) -> None:
+    await Agent(nats_host, "observed").join(await client.token("observed"))
+    after = await patched(client, "observed", {"status": {"uid": "forged", "conditions": []}})
+    assert after["status"]["uid"] != "forged"
+    assert after["status"]["conditions"]
+
+
+async def test_nobody_makes_a_cluster_by_applying_it(client: Client) -> None:
+    document = {
+        "apiVersion": CLUSTER.api_version,
+        "kind": "Cluster",
+        "metadata": {"name": "invented"},
+        "spec": {"role": "member", "connection": {"mode": "agent"}},
+    }
+    with pytest.raises(NotFound):
+        await patched(client, "invented", document, "application/apply-patch+yaml")
+
+
+async def test_the_host_outlives_an_owner_that_somebody_gave_it(client: Client) -> None:
+    owner = {"apiVersion": CLUSTER.api_version, "kind": "Cluster", "name": "nobody", "uid": "1-2"}
+    await patched(client, "host", {"metadata": {"ownerReferences": [owner]}})
+    with pytest.raises(Forbidden):
+        await client.write(CLUSTER, "delete", "host")
+    found = await patched(client, "host", {"metadata": {"ownerReferences": None}})
+    assert "deletionTimestamp" not in found["metadata"]

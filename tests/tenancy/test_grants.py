@@ -1,0 +1,111 @@
+"""Rules of AccessGrants and Workspaces, pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.tenancy import grants, workspaces
+from skerry.errors import Invalid
+
+Document = dict[str, Any]
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ALICE = {"kind": "User", "name": "alice"}
+
+
+def grant(**spec: Any) -> Document:
+    base = {"subjects": [ALICE], "clusters": {"names": ["m1"]}, "role": "view"}
+    merged = {key: value for key, value in {**base, **spec}.items() if value is not None}
+    return {"apiVersion": "skerry.dev/v1alpha1", "kind": "AccessGrant", "metadata": {"name": "g"}, "spec": merged}
+
+
+def workspace(name: str = "team", **spec: Any) -> Document:
+    return {"apiVersion": "skerry.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_new_grant_says_that_it_has_no_effect_yet() -> None:
+    (condition,) = grants.admit(grant(), NOW)["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Enforced", "False", "NotEnforcedYet")
+    assert condition["message"] == grants.NOT_YET
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"role": None, "groups": ["platform"]},
+        {"subjects": [{"kind": "Group", "name": "ops"}, {"kind": "ServiceAccount", "name": "shop:deployer"}]},
+        {"clusters": {"selector": {}}},
+        {"clusters": {"selector": {"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod"]}]}}},
+        {"namespaces": ["shop"], "expires": "2026-01-02T00:00:00Z"},
+    ],
+)
+def test_grants_that_are_taken(spec: Document) -> None:
+    assert grants.admit(grant(**spec), NOW)["spec"] == grant(**spec)["spec"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "said"),
+    [
+        ({"subjects": []}, "spec.subjects", "Required value"),
+        ({"subjects": [{"kind": "User", "name": "system:admin"}]}, "spec.subjects[0].name", '"system:admin"'),
+        ({"subjects": [{"kind": "ServiceAccount", "name": "x"}]}, "spec.subjects[0].name", "namespace:name"),
+        ({"clusters": {}}, "spec.clusters", "exactly one of names and selector"),
+        ({"clusters": {"names": ["a"], "selector": {}}}, "spec.clusters.selector", "exactly one of names and selector"),
+        ({"clusters": {"names": ["a.b"]}}, "spec.clusters.names[0]", "DNS label"),
+        ({"clusters": {"selector": {"matchLabels": {"-": "x"}}}}, "spec.clusters.selector.matchLabels", "name part"),
+        ({"clusters": {"selector": {"matchExpressions": [{"key": "e", "operator": "In"}]}}},
+         "spec.clusters.selector.matchExpressions[0].values", "Required value"),
+        ({"groups": ["x"]}, "spec.groups", "use one of role and groups"),
+        ({"role": None}, "spec.role", "view, edit, admin, cluster-admin"),
+        ({"role": None, "groups": ["skerry:admin"]}, "spec.groups[0]", '"skerry:admin"'),
+        ({"namespaces": ["A"]}, "spec.namespaces[0]", "DNS label"),
+        ({"expires": "tomorrow"}, "spec.expires", "RFC 3339"),
+        ({"expires": "2026-01-02T00:00:00"}, "spec.expires", "with a zone"),
+        ({"expires": "2025-01-01T00:00:00Z"}, "spec.expires", "in the future"),
+    ],
+)  # fmt: skip
+def test_what_breaks_a_rule_is_named(spec: Document, field: str, said: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        grants.admit(grant(**spec), NOW)
+    (cause,) = caught.value.details.causes
+    assert cause.field == field
+    assert said in cause.message
+
+
+def test_a_grant_that_has_expired_can_still_be_changed() -> None:
+    old = grant(expires="2025-01-01T00:00:00Z")
+    assert grants.change(old, {**old, "spec": {**old["spec"], "role": "edit"}}, NOW)["spec"]["role"] == "edit"
+    with pytest.raises(Invalid, match="in the future"):
+        grants.change(old, grant(expires="2025-01-02T00:00:00Z"), NOW)
+
+
+def test_a_workspace_that_is_taken() -> None:
+    document = workspace(
+        displayName="Team",
+        members=[{**ALICE, "role": "edit"}],
+        clusters={"selector": {}},
+        namespaces=[{"cluster": "m1", "name": "shop"}],
+    )
+    assert workspaces.admit(document) == document
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        (workspace("a.b"), "metadata.name"),
+        (workspace("default"), "metadata.name"),
+        (workspace("kube-system"), "metadata.name"),
+        (workspace(displayName="x" * 300), "spec.displayName"),
+        (workspace(displayName="a\nb"), "spec.displayName"),
+        (workspace(members=[{"kind": "User", "name": "a b", "role": "view"}]), "spec.members[0].name"),
+        (workspace(clusters={}), "spec.clusters"),
+        (workspace(namespaces=[{"cluster": "m1", "name": "A"}]), "spec.namespaces[0].name"),
+    ],
+)
+def test_a_workspace_that_breaks_a_rule(document: Document, field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        workspaces.admit(document)
+    assert [cause.field for cause in caught.value.details.causes] == [field]
