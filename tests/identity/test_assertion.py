@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skerry.api.messages import Claims
 from skerry.errors import Forbidden, StatusError, Unauthorized
 from skerry.identity import assertion, nkey
-from skerry.identity.assertion import Signer, Verifier, make_record
+from skerry.identity.assertion import Signer, Verifier, check_record, make_record
 from skerry.identity.nkey import Kind
 
 ROOT = nkey.create(Kind.ACCOUNT)
@@ -124,3 +124,19 @@ def test_garbage_is_unauthorized_and_nothing_else(data: bytes) -> None:
 def test_garbage_in_the_right_shape_is_unauthorized(parts: list[bytes]) -> None:
     with pytest.raises(Unauthorized):
         verifier().verify(msgspec.msgpack.encode(parts), NOW)
+
+
+def test_a_record_is_believed_while_it_lasts_and_was_signed_by_the_root() -> None:
+    record = make_record(ROOT, "p1", PROXY.public, int(NOW) + 60)
+    found = check_record(ROOT.public, record, NOW)
+    assert (found.proxy, found.key) == ("p1", PROXY.public)
+    with pytest.raises(Unauthorized, match="ended"):
+        check_record(ROOT.public, record, NOW + 60)
+    with pytest.raises(Unauthorized, match="not signed"):
+        check_record(nkey.create(Kind.ACCOUNT).public, record, NOW)
+
+
+@given(st.text(max_size=200))
+def test_a_garbled_record_is_unauthorized_and_nothing_else(text: str) -> None:
+    with pytest.raises(Unauthorized):
+        check_record(ROOT.public, text, NOW)

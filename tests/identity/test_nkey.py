@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import nkeys
 import pytest
 
@@ -65,3 +67,26 @@ def test_a_signature_of_wrong_length_verifies_nothing() -> None:
 def test_repr_shows_no_secret() -> None:
     key = nkey.create(Kind.USER)
     assert key.seed.decode() not in repr(key)
+
+
+def test_what_is_sealed_is_read_by_its_key_alone() -> None:
+    key = nkey.create(Kind.USER)
+    sealed = nkey.seal(key.public, b"secret")
+    assert b"secret" not in sealed
+    assert nkey.seal(key.public, b"secret") != sealed
+    assert nkey.from_seed(key.seed).unseal(sealed) == b"secret"
+    with pytest.raises(BadRequest, match="another key"):
+        nkey.create(Kind.USER).unseal(sealed)
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: d[:-1] + bytes([d[-1] ^ 1]), lambda d: b""])
+def test_what_was_changed_on_the_way_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    key = nkey.create(Kind.USER)
+    with pytest.raises(BadRequest):
+        key.unseal(damage(nkey.seal(key.public, b"secret")))
+
+
+def test_nothing_is_sealed_to_what_is_no_key() -> None:
+    for public in ("", "UABC", nkey.create(Kind.USER).seed.decode()):
+        with pytest.raises(BadRequest):
+            nkey.seal(public, b"secret")

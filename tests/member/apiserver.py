@@ -135,7 +135,7 @@ class ApiServer:
         document = msgspec.json.decode(seen.body)
         if seen.method == b"PATCH":
             found = self.bindings[name]
-            metadata = {**found["metadata"], **document["metadata"]}
+            metadata = {**found["metadata"], **document.get("metadata", {})}
             self.bindings[name] = {**found, **document, "metadata": metadata}
             return 200, self.bindings[name]
         name = document["metadata"]["name"]

@@ -1,0 +1,28 @@
+"""Who may ask how a direct member is reached, and who may say that one answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from skerry import subjects
+from skerry.identity import nkey, permissions
+from skerry.identity.nkey import Kind
+
+KEY = nkey.create(Kind.USER).public
+
+
+@pytest.mark.parametrize(("service", "may"), [("proxy", True), ("registry", False), ("tenancy", False)])
+def test_only_proxies_may_ask_for_a_connection(service: str, may: bool) -> None:
+    assert (subjects.CONNECTIONS in permissions.service(service, KEY).pub.allow) is may
+
+
+@pytest.mark.parametrize(("service", "may"), [("proxy", False), ("registry", True), ("tenancy", False)])
+def test_only_the_registry_answers_it_and_tells_that_a_member_answered(service: str, may: bool) -> None:
+    granted = permissions.service(service, KEY)
+    assert (subjects.CONNECTIONS in granted.sub.allow) is may
+    assert (subjects.PROBES in granted.pub.allow) is may
+
+
+def test_a_member_may_do_neither() -> None:
+    granted = permissions.member("m1", KEY)
+    assert not {subjects.CONNECTIONS, subjects.PROBES} & {*granted.pub.allow, *granted.sub.allow}
