@@ -349,7 +349,10 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
     if binary is not None:
         argv = leashed([str(binary), "-c", str(host / "nats" / "nats.conf")])
         processes.insert(
-            0, Process(name="nats-server", argv=argv, ready="file", address=str(host / "nats" / "*.ports"))
+            0,
+            Process(
+                name="nats-server", argv=argv, env=_collector(), ready="file", address=str(host / "nats" / "*.ports")
+            ),
         )
     return Plan(
         version=__version__,
@@ -359,6 +362,14 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
         processes=processes,
         renew=[*_python("skerry.cli.renew"), str(host)],
     )
+
+
+def _collector() -> dict[str, str]:
+    """nats-server's garbage collector: with a live heap of a few MiB it would run for every few MB that pass.
+
+    A sixth of nats-server's CPU in a large LIST was collection at Go's default of 100 (bench/README.md).
+    """
+    return {"GOGC": os.environ.get("GOGC", "400"), "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "1GiB")}
 
 
 def _tuned(names: tuple[str, ...]) -> dict[str, str]:
