@@ -32,7 +32,10 @@ from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.proxy")
 
-ASK_S = 5.0
+ASK_S, ASK_AGAIN_S = 5.0, 1.0
+"""How long the registry's answer is waited for, without and with a way that is known."""
+AGAIN_S = 1.0
+"""After a failure it is not asked again before this."""
 WRONG_CLUSTER = "WrongCluster"
 """Reason of the condition Ready when another cluster answers at a member's address: nothing may be sent there."""
 _connection = msgspec.json.Decoder(Connection).decode
@@ -79,6 +82,7 @@ class Direct:
         self._bus, self._keyholder, self._connections = bus, keyholder, connections
         self._ways: dict[str, Way] = {}
         self._asking: dict[str, asyncio.Lock] = {}
+        self._failed: dict[str, tuple[float, StatusError]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def reach(self, member: Member, allowed: Allowed) -> DirectReach:
@@ -97,13 +101,27 @@ class Direct:
             if way is not None and way.connection.revision >= member.revision:
                 return way
             try:
-                connection = await self._ask(member)
-            except StatusError as error:
+                connection = await self._asked(member, ASK_S if way is None else ASK_AGAIN_S)
+            except StatusError:
                 if way is None:
                     raise
-                log.warning("a newer credential is not known", extra={"cluster": member.name, "error": error.message})
                 return way
             return self._replaced(way, connection)
+
+    async def _asked(self, member: Member, timeout_s: float) -> Connection:
+        """The registry's answer; what went wrong a moment ago is not tried again for every request that waits."""
+        now = asyncio.get_running_loop().time
+        failed = self._failed.get(member.uid)
+        if failed is not None and now() - failed[0] < AGAIN_S:
+            raise failed[1]
+        try:
+            connection = await self._ask(member, timeout_s)
+        except StatusError as error:
+            self._failed[member.uid] = (now(), error)
+            log.warning("how to reach a member is not known", extra={"cluster": member.name, "error": error.message})
+            raise
+        self._failed.pop(member.uid, None)
+        return connection
 
     def _replaced(self, old: Way | None, connection: Connection) -> Way:
         target = connection.target
@@ -113,10 +131,12 @@ class Direct:
             old.retire()
         return made
 
-    async def _ask(self, member: Member) -> Connection:
+    async def _ask(self, member: Member, timeout_s: float) -> Connection:
         ask = ConnectRequest(record=self._keyholder.record)
         try:
-            reply = await self._bus.request(subjects.connection(member.name), msgspec.json.encode(ask), timeout_s=ASK_S)
+            reply = await self._bus.request(
+                subjects.connection(member.name), msgspec.json.encode(ask), timeout_s=timeout_s
+            )
             connection = _connection(self._keyholder.unseal(_answer(reply.data).sealed))
         except (msgspec.DecodeError, SkerryError) as error:
             why = error.message if isinstance(error, StatusError) else "its answer cannot be read"
@@ -129,9 +149,12 @@ class Direct:
 
     def forget(self, uids: frozenset[str]) -> None:
         """Drop the ways to Clusters that are not among `uids` any more."""
-        for uid in [uid for uid in self._ways if uid not in uids]:
-            self._ways.pop(uid).retire()
-            self._asking.pop(uid, None)
+        for uid in [uid for uid in self._asking if uid not in uids]:
+            del self._asking[uid]
+            self._failed.pop(uid, None)
+            way = self._ways.pop(uid, None)
+            if way is not None:
+                way.retire()
 
     def _close(self, way: Way) -> None:
         task = asyncio.get_running_loop().create_task(way.upstream.close())
@@ -262,10 +285,11 @@ class DirectCarrier:
             self._way.leave()
 
     def _abort(self) -> None:
-        if self._asking is not None and not self._asking.done():
-            self._asking.cancel()
-        if self._response is not None:
-            _cut(self._response)
+        asking = self._asking
+        if asking is not None and not asking.done():
+            asking.cancel()
+        elif asking is not None and not asking.cancelled() and asking.exception() is None:
+            _cut(asking.result()[0])
 
     def _check(self) -> None:
         if self._error is not None:

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from skerry.http.errors import Cut, NoAnswer, ProtocolError, Unreachable
+from skerry.http.errors import Cut, NoAnswer, NoRoom, ProtocolError, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
 from skerry.http.tlslink import TlsLink
@@ -71,7 +71,7 @@ class Client:
         answer is 101 with `raw`, or an ordinary answer >= 400. A streamed `body` is sent with `head.content_length`
         or else chunked, while the answer is awaited.
 
-        Raises Unreachable (nothing was sent), NoAnswer (no head within `head_timeout_s`, 0: no limit), Cut (the
+        Raises Unreachable or NoRoom (nothing was sent), NoAnswer (no head within `head_timeout_s`, 0: no limit), Cut (the
         outcome is unknown), ProtocolError (a 502).
         """
         raw, streamed = self._encode(head, body)
@@ -154,7 +154,7 @@ class Client:
         if self._closed:
             raise Unreachable("the client is closed")
         if self.connections >= self.limits.connections:
-            raise Unreachable(f"all {self.limits.connections} connections to {self.host}:{self.port} are in use")
+            raise NoRoom(f"all {self.limits.connections} connections to {self.host}:{self.port} are in use")
         loop = asyncio.get_running_loop()
         self._connecting += 1
         try:

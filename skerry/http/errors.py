@@ -29,5 +29,9 @@ class Unreachable(HttpError):
     """No connection to the upstream server could be made, or none is free: nothing was sent."""
 
 
+class NoRoom(Unreachable):
+    """All connections that may be made to the upstream server are in use: a limit of ours, nothing was sent."""
+
+
 class NoAnswer(HttpError):
     """The request was sent and no answer's head came in time: the outcome is unknown."""

@@ -12,9 +12,9 @@ from asyncio import timeout
 from collections.abc import AsyncIterator, Callable
 
 from skerry.api.messages import Claims
-from skerry.errors import BadGateway, GatewayTimeout
+from skerry.errors import BadGateway, GatewayTimeout, TooManyRequests
 from skerry.http.client import Body
-from skerry.http.errors import HttpError, NoAnswer, Unreachable
+from skerry.http.errors import HttpError, NoAnswer, NoRoom, Unreachable
 from skerry.http.response import Response
 from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
 from skerry.httpwire.headers import clean_response
@@ -45,7 +45,7 @@ class Executor:
     ) -> Response:
         """The API server's response to `request`, made as `claims` say; `received` replaces the request's headers.
 
-        Forbidden (an identity that never reaches a member), BadGateway, GatewayTimeout: before any response head.
+        Forbidden (an identity that never reaches a member), TooManyRequests, BadGateway, GatewayTimeout: before any head.
         The caller releases the response.
         """
         impersonation.check(claims)
@@ -88,6 +88,8 @@ class Executor:
         try:
             limit_s = 0.0 if request.long_running else request.deadline_s + self._side.margin_s
             return await self._upstream.send(credential, head, body, limit_s)
+        except NoRoom as e:
+            raise TooManyRequests(f"{self._side.name}: {e}, its limit; nothing was executed, repeat it later") from e
         except Unreachable as e:
             raise BadGateway(
                 f"the member's API server cannot be reached by {self._side.name}: {e}; nothing was executed"
