@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.clients import tools
+from tests.clients.rig import Rig, rigged
 from tests.clients.shore import Client, Shore
 from tests.e2e.federation import Host, eventually
 from tests.kube.member import Member
+from tests.kube.provider import Provider
 
 _OBTAINED = pytest.StashKey[Mapping[str, Path] | str]()
 KUBECTLS = ("1.35", "1.36", "1.37")
@@ -54,6 +56,13 @@ def shore(request: pytest.FixtureRequest, harbour: Host, member_one: Member) -> 
     """A member with a node behind the host, in each mode."""
     harbour.join(member_one, "one")
     return Shore(harbour, "one", member_one, request.param)
+
+
+@pytest.fixture(scope="package")
+def rig(kube: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A member that may be broken, on a host of its own."""
+    with rigged(tmp_path_factory.mktemp("rig"), Host(tmp_path_factory.mktemp("rig-host"))) as made:
+        yield made
 
 
 @pytest.fixture(scope="package", params=KUBECTLS)

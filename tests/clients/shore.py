@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +78,45 @@ class Shore:
 
 
 @dataclass(frozen=True)
+class Started:
+    """A client that runs."""
+
+    process: subprocess.Popen[bytes]
+
+    def line(self, deadline_s: float = 30.0) -> str:
+        """Its next line of output without the end; fails the test after the deadline or when it ended before."""
+        found = self.line_within(deadline_s)
+        if found is None:
+            self.process.terminate()
+            said = self.process.communicate(timeout=10)[1].decode(errors="replace")
+            raise AssertionError(f"no line within {deadline_s} s; on stderr: {said}")
+        return found
+
+    def line_within(self, deadline_s: float) -> str | None:
+        """Its next line, None if there is none within the time. Reads bytes singly: nothing may stay in a buffer."""
+        assert self.process.stdout is not None
+        descriptor, read, until = self.process.stdout.fileno(), b"", time.monotonic() + deadline_s
+        while not read.endswith(b"\n"):
+            if not select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]:
+                assert not read, f"half a line: {read!r}"
+                return None
+            if not (byte := os.read(descriptor, 1)):
+                return None
+            read += byte
+        return read[:-1].decode(errors="replace")
+
+    def until(self, wanted: str, deadline_s: float = 30.0) -> list[str]:
+        """Read lines until `wanted` comes; all of them."""
+        lines: list[str] = []
+        end = time.monotonic() + deadline_s
+        while wanted not in lines:
+            found = self.line_within(max(0.0, end - time.monotonic()))
+            assert found is not None, f"{wanted!r} did not come within {deadline_s} s, but {lines}"
+            lines.append(found)
+        return lines
+
+
+@dataclass(frozen=True)
 class Client:
     """A client program against a shore: `first` precedes all arguments, `extra` is added to its environment."""
 
@@ -106,9 +148,10 @@ class Client:
         assert done.returncode == 0, f"{command}: exit {done.returncode}\n{said}{self.shore.said()}"
         return done.stdout.decode(errors="replace")
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start it with pipes; use it as a context manager, and terminate it."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *arguments: str, **environment: str) -> Iterator[Started]:
+        """Start it with pipes; it is terminated at the end of the block, however that ends."""
+        process = subprocess.Popen(
             self.command(*arguments),
             env=self.shore.environment(**{**self.extra, **environment}),
             stdin=subprocess.PIPE,
@@ -116,6 +159,15 @@ class Client:
             stderr=subprocess.PIPE,
             bufsize=0,
         )
+        try:
+            yield Started(process)
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
 
     def having(self, *first: str, **extra: str) -> Client:
         """The same with more that it always gets."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -120,11 +121,11 @@ def test_wait_sees_a_change_a_deletion_and_the_end_of_its_time(kubectl: Client) 
     kubectl.ok("create", "configmap", "awaited", "--from-literal=key=1")
     with kubectl.start("wait", "configmap/awaited", "--for=jsonpath={.data.key}=2", "--timeout=30s") as waiting:
         kubectl.ok("patch", "configmap", "awaited", "--type=merge", "-p", '{"data":{"key":"2"}}')
-        assert waiting.wait(30) == 0
+        assert waiting.process.wait(30) == 0
     assert kubectl.run("wait", "configmap/awaited", "--for=jsonpath={.data.key}=3", "--timeout=1s").returncode == 1
     with kubectl.start("wait", "configmap/awaited", "--for=delete", "--timeout=30s") as waiting:
         kubectl.ok("delete", "configmap", "awaited")
-        assert waiting.wait(30) == 0
+        assert waiting.process.wait(30) == 0
 
 
 def test_auth_knows_who_asks_and_what_they_may(kubectl: Client) -> None:
@@ -164,12 +165,13 @@ def test_a_list_in_chunks_is_whole(kubectl: Client) -> None:
 
 def test_watch_only_starts_with_what_comes_next(kubectl: Client, things: str) -> None:
     with kubectl.start("get", "configmaps", "--watch-only", "-o", "name") as watching:
-        out = watching.stdout
-        assert out is not None
-        eventually(lambda: kubectl.run("create", "configmap", "tick").returncode == 0, "an event")
-        line = out.readline()
-        watching.terminate()
-    assert line == b"configmap/tick\n"
+        numbers = count()
+
+        def tick() -> str | None:
+            kubectl.ok("create", "configmap", f"tick-{next(numbers)}")
+            return watching.line_within(1.0)
+
+        assert eventually(tick, "an event").startswith("configmap/tick-")
 
 
 def test_rollout_status_follows_a_deployment_and_undo_goes_back(kubectl: Client) -> None:
@@ -215,9 +217,7 @@ def test_cordon_and_drain(kubectl: Client) -> None:
 
 def test_a_local_proxy_serves_the_cluster_below_the_hosts_path(kubectl: Client) -> None:
     with kubectl.start("proxy", "--port=0", "--append-server-path") as serving:
-        assert serving.stdout is not None
-        address = serving.stdout.readline().decode().rsplit(" ", 1)[-1].strip()
+        address = serving.line().rsplit(" ", 1)[-1]
         with urllib.request.urlopen(f"http://{address}/api/v1/namespaces/default", timeout=30) as answer:
             found = json.load(answer)
-        serving.terminate()
     assert (found["kind"], found["metadata"]["name"]) == ("Namespace", "default")

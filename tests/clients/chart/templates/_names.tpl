@@ -1,0 +1,1 @@
+{{- define "dinghy.name" -}}{{ .Release.Name }}-dinghy{{- end -}}
