@@ -30,6 +30,8 @@ from skerry.errors import GatewayTimeout, Gone, StatusError, Unauthorized
 from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.link import Acceptor, Stream
+from skerry.link.acceptor import BUDGET
+from skerry.tunnel.window import Budget
 
 log = logging.getLogger("skerry.agent")
 
@@ -78,6 +80,7 @@ class Controller:
     ) -> None:
         self._settings, self._store, self._membership = settings, store, membership
         self._health, self._clock, self._handler, self._ready = health, clock, handler, ready
+        self._budget = Budget(BUDGET)
         self._agent = store.key().public
         self._boot = f"{random.getrandbits(48):012x}"
         self._watchdog = Watchdog()
@@ -124,7 +127,8 @@ class Controller:
             if second is None:
                 first.abort("the agent ends")
                 return
-            epoch = Epoch(first, second, Acceptor(first, second, self._membership.member, self._handler))
+            acceptor = Acceptor(first, second, self._membership.member, self._handler, budget=self._budget)
+            epoch = Epoch(first, second, acceptor)
             self._epochs.append(epoch)
             life = group.create_task(self._live(epoch), name="epoch")
             self._clock.forget()

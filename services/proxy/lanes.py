@@ -16,7 +16,8 @@ import msgspec
 from skerry import bus
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.identity.creds import Credentials
-from skerry.link import Dialer
+from skerry.link import Dialer, LinkSettings
+from skerry.tunnel.window import Budget
 
 log = logging.getLogger("skerry.proxy")
 
@@ -53,13 +54,15 @@ class Lanes:
 
     def __init__(
         self, settings: bus.Settings, source: Source, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S,
-        on_flood: Callable[[str], None] | None = None,
+        on_flood: Callable[[str], None] | None = None, link: LinkSettings | None = None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._source = source
         self._drain_s = drain_s
         self._renew_check_s = renew_check_s
         self._on_flood = on_flood
+        self._link = link or LinkSettings()
+        self._budget = Budget(self._link.budget)
         self._dialer: Dialer | None = None
         self._retired: set[Dialer] = set()
         self._stop = asyncio.Event()
@@ -70,6 +73,11 @@ class Lanes:
     def ready(self) -> bool:
         """Whether new requests can be carried."""
         return self._dialer is not None
+
+    @property
+    def granted(self) -> int:
+        """Bytes that members may still send, or that clients have not taken yet: bounded by the budget, over all pairs."""
+        return self._budget.used
 
     def dialer(self) -> Dialer:
         """The pair for a new request. ServiceUnavailable while there is none: nothing was sent."""
@@ -107,7 +115,7 @@ class Lanes:
             self.reason = error.message
 
     def _offer(self, pair: Pair, group: asyncio.TaskGroup) -> tuple[Dialer, asyncio.Task[None]]:
-        dialer = Dialer(*pair, on_flood=self._on_flood)
+        dialer = Dialer(*pair, self._link, on_flood=self._on_flood, budget=self._budget)
         life = group.create_task(self._live(dialer), name="lanes")
         self._dialer, self.reason = dialer, ""
         return dialer, life

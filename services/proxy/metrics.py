@@ -23,7 +23,7 @@ RESETS = ("CANCEL", "PEER_LOST", "GAP", "LIMIT", "UPSTREAM", "GOAWAY", "REVOKED"
 class Metrics:
     """All series that the proxy moves."""
 
-    def __init__(self, registry: Registry, live: Callable[[], float]) -> None:
+    def __init__(self, registry: Registry, live: Callable[[], float], granted: Callable[[], float]) -> None:
         self.registry = registry
         self._requests = registry.counter(
             "skerry_proxy_requests_total",
@@ -35,6 +35,11 @@ class Metrics:
             "skerry_proxy_request_seconds", "Time from a request's head to the end of its answer.", {"class": CLASSES}
         )
         registry.gauge("skerry_proxy_streams_live", "Requests under way.", read=live)
+        registry.gauge(
+            "skerry_proxy_granted_bytes",
+            "Bytes that agents may send or clients have not taken yet; its limit is SKERRY_BUDGET_BYTES.",
+            read=granted,
+        )
         self.received: Value = registry.counter(
             "skerry_proxy_received_bytes_total", "Body bytes from members."
         ).labels()

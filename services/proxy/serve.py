@@ -29,8 +29,9 @@ from skerry import bus, subjects
 from skerry.api.builtin import EVENT
 from skerry.api.kinds import KINDS
 from skerry.errors import StatusError
-from skerry.http import Server
+from skerry.http import Server, ServerLimits
 from skerry.identity.creds import Credentials, load
+from skerry.link import LinkSettings
 from skerry.runtime import Runtime
 from skerry.settings import SettingsError
 from skerry.store import Cache
@@ -63,14 +64,21 @@ class Proxy:
         self.sessions = Sessions(settings, time.time)
         self.presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
         self._voucher = Voucher(connected, self.id, time.time)
-        self._lanes = Lanes(reach, lambda: source(settings), drain_s=settings.session_s, on_flood=self._flooding)
+        self._lanes = Lanes(
+            reach,
+            lambda: source(settings),
+            drain_s=settings.session_s,
+            on_flood=self._flooding,
+            link=LinkSettings(budget=settings.budget_bytes, stall_s=settings.stalled_s),
+        )
         self._direct = Direct(connected, self._voucher, connections=settings.upstream_connections)
-        self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)))
+        self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)), lambda: float(self._lanes.granted))
         self._access = AccessLog()
         self._floods: asyncio.Queue[str] = asyncio.Queue()
         self._no_store = ""
         self._certificate = _certificate(settings)
-        self._server = Server(Front(self._parts()).handle, self._certificate.context if self._certificate else None)
+        context = self._certificate.context if self._certificate else None
+        self._server = Server(Front(self._parts()).handle, context, _server_limits(settings))
 
     def _parts(self) -> Parts:
         members = Members(
@@ -218,6 +226,12 @@ def reach(settings: ProxySettings, name: str) -> bus.Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read the bus's authority {settings.bus_ca_file}: {error}") from error
     return bus.Settings(servers=tuple(settings.bus_servers), ca_pem=pem, name=name)
+
+
+def _server_limits(settings: ProxySettings) -> ServerLimits:
+    return ServerLimits(
+        idle_s=settings.idle_s, head_s=settings.head_s, body_s=settings.body_s, connections=settings.connections
+    )
 
 
 def _certificate(settings: ProxySettings) -> Certificate | None:

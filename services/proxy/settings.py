@@ -24,6 +24,13 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inline_bytes: Annotated[int, about("Request bodies up to this size travel in one message.")] = 256 * 1024
     stalled_s: Annotated[float, about("A client that takes nothing of a response for so long is cut.")] = 60.0
     upstream_connections: Annotated[int, about("Most connections to the API server of one direct member.")] = 1024
+    budget_bytes: Annotated[int, about("Bytes on their way from agents or not yet taken by clients, at once.")] = (
+        96 * 1024 * 1024
+    )
+    connections: Annotated[int, about("Connections of clients at once.")] = 10_000
+    idle_s: Annotated[float, about("A client's connection without a request is kept for so long.")] = 180.0
+    head_s: Annotated[float, about("A request's head must be complete in this time.")] = 30.0
+    body_s: Annotated[float, about("Longest silence within a request's body.")] = 60.0
     grace_s: Annotated[float, about("What running requests get at shutdown.")] = 30.0
 
 

@@ -41,7 +41,12 @@ GRACE_S = 30.0
 TUNABLE = {
     "controller-manager": ("SKERRY_AGENT_TTL_S",),
     "tower": (
+        "SKERRY_BODY_S",
+        "SKERRY_BUDGET_BYTES",
+        "SKERRY_CONNECTIONS",
         "SKERRY_GRACE_S",
+        "SKERRY_HEAD_S",
+        "SKERRY_IDLE_S",
         "SKERRY_INLINE_BYTES",
         "SKERRY_OPENS_PER_SECOND",
         "SKERRY_SESSION_S",
@@ -49,6 +54,7 @@ TUNABLE = {
         "SKERRY_STREAMS",
         "SKERRY_STREAMS_PER_MEMBER",
         "SKERRY_STREAMS_PER_USER",
+        "SKERRY_UPSTREAM_CONNECTIONS",
     ),
 }
 """Numbers of the services that are passed on from the environment of `up`; everything else of it stays outside."""

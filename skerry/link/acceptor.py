@@ -27,6 +27,8 @@ from skerry.tunnel.stream import Core
 from skerry.tunnel.window import Budget, Window
 
 Handler = Callable[[Stream], Awaitable[None]]
+BUDGET = 32 << 20
+"""Bytes of request bodies that an agent may have granted and not yet written."""
 
 _log = logging.getLogger(__name__)
 
@@ -180,14 +182,21 @@ class Acceptor(Pair[AcceptorLane]):
 
     `handler(stream)` runs as one task per stream under a guard: an exception RESETs that stream only (UPSTREAM,
     logged), its return closes the stream. When the other side resets or is lost, the task is cancelled: clean up
-    (close the upstream socket) in `finally`.
+    (close the upstream socket) in `finally`. `budget` is the process's, where one pair retires while the next works.
     """
 
     def __init__(
-        self, interactive: Wire, bulk: Wire, member: str, handler: Handler, settings: LinkSettings | None = None
+        self,
+        interactive: Wire,
+        bulk: Wire,
+        member: str,
+        handler: Handler,
+        settings: LinkSettings | None = None,
+        *,
+        budget: Budget | None = None,
     ) -> None:
-        settings = settings or LinkSettings(budget=32 << 20)
-        budget = Budget(settings.budget)
+        settings = settings or LinkSettings(budget=BUDGET)
+        budget = budget or Budget(settings.budget)
         lanes = [
             AcceptorLane(wire, kind, settings, budget, member, handler)
             for wire, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))

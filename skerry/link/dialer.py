@@ -281,7 +281,8 @@ class Dialer(Pair[DialerLane]):
 
     When either connection is lost, `await dialer.run()` returns the reason; every stream was RESET(PEER_LOST) at once
     and both connections are aborted: the caller makes new ones and a new Dialer. `on_flood(member)` asks for
-    quarantine of a flooding member, which is cut off here for a minute.
+    quarantine of a flooding member, which is cut off here for a minute. `budget` is the process's, where one pair
+    retires while the next works; its own by default.
     """
 
     def __init__(
@@ -291,9 +292,10 @@ class Dialer(Pair[DialerLane]):
         settings: LinkSettings | None = None,
         *,
         on_flood: Callable[[str], None] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         settings = settings or LinkSettings()
-        budget = Budget(settings.budget)
+        budget = budget or Budget(settings.budget)
         self._asks_quarantine = on_flood
         lanes = [
             DialerLane(wire, kind, settings, budget, self._flooded)

@@ -16,21 +16,17 @@ import signal
 import ssl
 import subprocess
 import sys
-import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from skerry.api.kinds import JOIN_TOKEN
-from skerry.api.messages import Caller, WriteOptions, WriteRequest
-from skerry.bus import Bus
+from skerry.api.v1alpha1 import API_VERSION
 from skerry.errors import StatusError
 from skerry.http import Client, Exchange, Response
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 from skerry.identity import jointoken
-from skerry.subjects import write
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import ApiServer
 
@@ -129,6 +125,7 @@ class Tower(Process):
     """A tower, and requests to it."""
 
     client: Client
+    token = b""
 
     async def connect(self, context: ssl.SSLContext) -> None:
         """Wait until it is ready, then make a client."""
@@ -136,13 +133,13 @@ class Tower(Process):
         await self.logged("ready")
         self.port = int(address[1])
         self.client = Client("127.0.0.1", self.port, context)
+        self.held: list[Response] = []
+        """Responses that a test keeps open."""
 
     async def metric(self, name: str) -> float:
-        """One series without labels; for tests that hold an administrator's token in `token`."""
+        """One series without labels."""
         text = (await self.ask(b"/metrics")).body.decode()
         return float(next(line.split()[1] for line in text.splitlines() if line.startswith(name + " ")))
-
-    token = b""
 
     def head(self, target: bytes, method: bytes = b"GET", **more: Any) -> RequestHead:
         """A head of the administrator."""
@@ -288,7 +285,6 @@ class Fleet:
         self.processes: list[Process] = []
         self.admin = b"skerry_" + secrets.token_urlsafe(32).encode()
         self._context = ssl.create_default_context(cafile=str(nats.directory / "ca.crt"))
-        self._bus: Bus | None = None
 
     async def controller(self) -> Process:
         """A controller-manager that is ready."""
@@ -349,17 +345,12 @@ class Fleet:
 
     async def _token(self, *, replica: bool) -> str:
         """As `skerry token create NAME [--replica]` asks for it."""
-        assert self._bus is not None
         spec = {"clusterName": MEMBER, "replica": replica}
-        request = WriteRequest(
-            request_id=uuid.uuid4().hex,
-            caller=Caller(user="admin"),
-            body=msgspec.Raw(msgspec.json.encode({"metadata": {}, "spec": spec})),
-            options=WriteOptions(),
-        )
-        subject = write(JOIN_TOKEN.owner, JOIN_TOKEN.plural, "create")
-        reply = await self._bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
-        return str(msgspec.json.decode(reply.data)["status"]["token"])
+        document = {"apiVersion": API_VERSION, "kind": "JoinToken", "metadata": {}, "spec": spec}
+        path = f"/apis/{API_VERSION}/jointokens".encode()
+        answer = await self.towers[0].ask(path, b"POST", msgspec.json.encode(document))
+        assert answer.status == 201, answer.text
+        return str(msgspec.json.decode(answer.body)["status"]["token"])
 
     def _bus_settings(self, service: str) -> dict[str, str]:
         path = self.directory / f"{service}.creds"
@@ -388,15 +379,13 @@ class Fleet:
         """Everything started; everything gone at the end, with the logs printed for a failure."""
         try:
             await self.controller()
-            async with self.nats.bus("proxy") as self._bus:
-                await self._bus.ready()
-                for _ in range(towers):
-                    await self.tower()
-                for _ in range(agents):
-                    await self.agent()
-                for tower in self.towers:
-                    await self.working(tower)
-                yield self
+            for _ in range(towers):
+                await self.tower()
+            for _ in range(agents):
+                await self.agent()
+            for tower in self.towers:
+                await self.working(tower)
+            yield self
         finally:
             await self._end()
 
