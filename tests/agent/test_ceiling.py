@@ -15,6 +15,7 @@ from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadRequest
 from skerry.httpwire import requestinfo
 from skerry.httpwire.target import parse_target
+from skerry.protobuf import MAGIC
 
 READ_ONLY = Ceiling(read_only=True)
 NO_EXEC = Ceiling(no_exec=True)
@@ -145,7 +146,7 @@ def _field(number: int, value: bytes) -> bytes:
 
 def test_an_access_review_in_protobuf_is_read() -> None:
     attributes = _field(1, b"a") + _field(2, b"delete") + b"\x50\x01" + _field(5, b"pods")
-    body = protobuf.MAGIC + _field(1, b"") + _field(2, _field(1, b"") + _field(2, _field(1, attributes)))
+    body = MAGIC + _field(1, b"") + _field(2, _field(1, b"") + _field(2, _field(1, attributes)))
     found = protobuf.access_review(body)
     assert found == {"spec": {"resourceAttributes": {"namespace": "a", "verb": "delete", "resource": "pods"}}}
     asked = question(found)
@@ -156,7 +157,7 @@ def test_an_access_review_in_protobuf_is_read() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_review_or_refused(data: bytes) -> None:
     with contextlib.suppress(BadRequest):
-        protobuf.access_review(protobuf.MAGIC + data)
+        protobuf.access_review(MAGIC + data)
 
 
 @pytest.mark.parametrize("document", [{}, {"spec": None}, {"spec": []}, {"spec": {"resourceAttributes": 1}}])

@@ -1,0 +1,37 @@
+"""The wire format, against known bytes and any bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skerry.errors import BadRequest
+from skerry.protobuf import MAGIC, field, fields, message, texts, unwrapped, varint
+
+
+def test_known_encodings() -> None:
+    assert (varint(0), varint(127), varint(300)) == (b"\x00", b"\x7f", b"\xac\x02")
+    assert field(1, "testing") == b"\x0a\x07testing"
+    assert (field(3, value=True), field(3, value=False), field(3, "")) == (b"\x18\x01", b"", b"")
+    assert message(3, b"") == b"\x1a\x00"
+
+
+@given(st.dictionaries(st.integers(1, 500), st.binary(min_size=1, max_size=300)))
+def test_what_was_written_is_read(values: dict[int, bytes]) -> None:
+    data = b"".join(field(number, value) for number, value in values.items())
+    assert fields(data) == values
+    assert fields(field(501, value=True) + data) == values
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    try:
+        texts(unwrapped(MAGIC + data), {1: "a"})
+    except BadRequest as error:
+        assert error.code == 400
+
+
+def test_another_envelope_is_refused() -> None:
+    with pytest.raises(BadRequest, match="not Kubernetes protobuf"):
+        unwrapped(b"{}")
