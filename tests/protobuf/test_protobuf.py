@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,10 +28,8 @@ def test_what_was_written_is_read(values: dict[int, bytes]) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
+    with contextlib.suppress(BadRequest):
         texts(unwrapped(MAGIC + data), {1: "a"})
-    except BadRequest as error:
-        assert error.code == 400
 
 
 def test_another_envelope_is_refused() -> None:
