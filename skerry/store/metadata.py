@@ -28,12 +28,27 @@ _VALUE_RULE = (
     f"'{_LABEL_VALUE}')"
 )
 _ANNOTATIONS_BYTES = 256 * 1024
+_OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 IMMUTABLE = "field is immutable"
 
 
 def normalised(metadata: Document) -> Document:
     """`metadata` as Go writes it: what is null or empty is left out."""
     return {key: value for key, value in metadata.items() if value not in (None, "", {}, [])}
+
+
+def without_twins(metadata: Document) -> tuple[Document, list[str]]:
+    """`metadata` without owner references that are there twice, and the warning about them."""
+    owners = metadata.get("ownerReferences") or []
+    kept = [owner for index, owner in enumerate(owners) if owner not in owners[:index]]
+    if len(kept) == len(owners):
+        return metadata, []
+    uids = ", ".join(sorted({str(owner.get("uid", "")) for owner in owners if owners.count(owner) > 1}))
+    text = (
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+        f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
+    )
+    return {**metadata, "ownerReferences": kept}, [text]
 
 
 def unknown(metadata: Any) -> list[str]:
@@ -121,9 +136,10 @@ def _owner_problems(owners: list[Document]) -> Iterator[Problem]:
             if not owner.get(key):
                 yield invalid_value(f"metadata.ownerReferences.{key}", "", "must not be empty")
     if len(controllers) > 1:
-        first, second = (f'"{each.get("kind")}/{each.get("name")}"' for each in controllers[:2])
+        first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
         why = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
-        yield invalid_value("metadata.ownerReferences", [each.get("name") for each in owners], why.replace('"', ""))
+        shown = [{key: each[key] for key in _OWNER_FIELDS if key in each} for each in owners]
+        yield invalid_value("metadata.ownerReferences", shown, why)
 
 
 def change_problems(old: Document, new: Document) -> list[Problem]:

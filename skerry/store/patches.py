@@ -47,7 +47,7 @@ def apply(document: Any, operations: list[Any]) -> Any:
             if copied > MOST_COPIED_BYTES:
                 raise ValueError(f"the patch copies more than {MOST_COPIED_BYTES} bytes")
             found = _apply(found, operation)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise Rejected(f"operation {index} of the patch does not apply: {error}") from error
     return found
 

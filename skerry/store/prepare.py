@@ -28,6 +28,8 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 LONGEST_NAME = 63
+DEEPEST = 64
+"""Levels of a document; no kind has a third of them."""
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """The API server's alphabet for generated names: no vowels, hence no words."""
 _SUFFIX_LENGTH = 5
@@ -122,8 +124,15 @@ class Preparation:
             document = patches.apply(live, patch) if isinstance(patch, list) else patches.merge(live, patch)
         except patches.Rejected as error:
             raise Invalid(f"the server rejected our request due to an error in our request: {error}") from error
-        if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
+        if not isinstance(document, dict) or not isinstance(document.get("metadata") or {}, dict):
             raise BadRequest("the patch leaves no object with metadata behind")
+        if _too_deep(document):
+            raise BadRequest(f"the patch leaves an object behind that is nested deeper than {DEEPEST} levels")
+        document = _without_null_labels(document)
+        try:
+            msgspec.convert(document["metadata"], ObjectMeta)
+        except (msgspec.ValidationError, OverflowError) as error:
+            raise self._bad_patch(document, f"metadata: {error}") from error
         self._check_path(document, request)
         return self._changed(document, live, request, now)
 
@@ -216,9 +225,10 @@ class Preparation:
             raise BadRequest(
                 f"the object provided is unrecognized (must be of type {self.kind.kind}): it is no JSON object"
             )
+        document = _without_null_labels(document)
         try:
-            msgspec.convert(document.get("metadata") or {}, ObjectMeta)
-        except msgspec.ValidationError as error:
+            msgspec.convert(document["metadata"], ObjectMeta)
+        except (msgspec.ValidationError, OverflowError) as error:
             raise self._unhandled(f"metadata: {error}") from error
         return document
 
@@ -265,12 +275,16 @@ class Preparation:
             )
         warnings = strange if request.options.field_validation != "Ignore" else []
         whole = conform.without_nulls(self._schema, found)
-        return Prepared(conform.defaulted(self._schema, whole), tuple(warnings))
+        plain, twins = metadata.without_twins(whole.get("metadata") or {})
+        document = {**conform.defaulted(self._schema, whole), "metadata": plain}
+        return Prepared(document, (*warnings, *twins))
 
     def _strict(self, document: Document, strange: list[str], *, patch: bool) -> StatusError:
         text = f"strict decoding error: {', '.join(strange[:20])}"
-        if not patch:
-            return self._unhandled(text)
+        return self._bad_patch(document, text) if patch else self._unhandled(text)
+
+    def _bad_patch(self, document: Document, text: str) -> Invalid:
+        """A patch whose result cannot be decoded: the API server answers with all of it."""
         shown = msgspec.json.encode(document, order="sorted").decode()
         problem = conform.invalid_value("patch", shown, text)
         causes = (cause(problem.field, problem.message, problem.reason),)
@@ -305,9 +319,42 @@ _JSON_NAMES = {list: "array of operations", dict: "object"}
 
 def _json(body: msgspec.Raw, what: str) -> Any:
     try:
-        return msgspec.json.decode(body)
+        found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"{what}: {error}") from error
+    if _too_deep(found):
+        raise BadRequest(f"{what}: it is nested deeper than {DEEPEST} levels")
+    return found
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether the steps here, which recurse, would go too far down; found without recursion."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _without_null_labels(document: Document) -> Document:
+    """A label or annotation that is null is an empty one, and no metadata is an empty one, as Go reads it."""
+    found = document.get("metadata")
+    if found is None:
+        return {**document, "metadata": {}}
+    if not isinstance(found, dict):
+        return document
+    changed = {
+        key: {name: "" if value is None else value for name, value in found[key].items()}
+        for key in ("labels", "annotations")
+        if isinstance(found.get(key), dict)
+    }
+    return {**document, "metadata": {**found, **changed}}
 
 
 def _essence(document: Document) -> Document:

@@ -101,6 +101,7 @@ def with_metadata(**metadata: Any) -> Callable[[Document], Document]:
 
 AL, BO, CY = ({"kind": "User", "name": name} for name in ("al", "bo", "cy"))
 TEAM = {"displayName": "Team", "members": [AL, {**BO, "role": "edit"}], "clusters": {"names": ["x", "y"]}}
+OWNER = {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "1-2"}
 NO_5XX = "an error of the client is 400 here, never a 5xx"
 NO_GO = "the text of Go's JSON reader is not imitated"
 
@@ -178,10 +179,59 @@ def _patches() -> Iterator[Case]:
     yield Case("merge a uid", (create(), merge({"metadata": {"uid": "zz"}})))
     yield Case("merge a kind", (create(), merge({"kind": "zz"}), merge({"apiVersion": "zz/v1"})))
     yield Case("merge unknown fields", (create(), merge({"spec": {"zz": 1}}), merge({"spec": {"displayName": 1}})))
+    yield Case("merge unknown fields, strictly", (create(), merge({"spec": {"zz": 1}}, "fieldValidation=Strict")))
+    yield Case("json patch unknown fields, strictly", (
+        create(), patch({"op": "add", "path": "/spec/zz", "value": 1}, query="fieldValidation=Strict"),
+    ))  # fmt: skip
+    yield Case("names of managers", (
+        create(TEAM, "fieldManager="),
+        Step("POST", f"{WORKSPACES}?fieldManager=a%07b", workspace(), differs="JSON's escapes instead of Go's"),
+    ))  # fmt: skip
+    yield Case("patch keeps the times of others", (
+        create(TEAM), merge({"spec": {"displayName": "B"}}, "fieldManager=a"), merge({"spec": {"displayName": "C"}}, "fieldManager=b"),
+    ))  # fmt: skip
+    yield Case("status is no field of the main resource", (
+        Step("POST", WORKSPACES, workspace(TEAM) | {"status": {"conditions": [{"type": "A", "status": "True", "reason": "r"}]}}),
+        merge({"status": {"conditions": [{"type": "A"}]}}),
+    ))  # fmt: skip
+    yield Case("owners twice", (create(ownerReferences=[OWNER, OWNER]), create(ownerReferences=[{**OWNER, "controller": True}, {**OWNER, "uid": "3", "controller": True}])))
+    yield Case("selectors", (
+        create({"clusters": {"selector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "In", "values": ["v"]}]}}}),
+        merge({"spec": {"clusters": {"selector": {"matchLabels": {"c": "d", "a": None}}}}}),
+        merge({"spec": {"clusters": {"selector": {"matchExpressions": [{"key": "k", "operator": "Is"}]}}}}),
+    ))  # fmt: skip
+    yield Case("apply selectors", (
+        apply("m1", {"clusters": {"selector": {"matchLabels": {"a": "b"}}}}),
+        apply("m2", {"clusters": {"selector": {"matchLabels": {"c": "d"}}}}),
+        apply("m1", {"clusters": {"selector": {"matchExpressions": [{"key": "k", "operator": "Exists"}]}}}),
+        apply("m2", {"clusters": {"selector": {}}}),
+        apply("m2", {"clusters": {}}),
+        apply("m3", {"clusters": {"selector": {"matchExpressions": []}}}, "&force=true"),
+        apply("m3", {"clusters": {"selector": {"matchExpressions": [{"key": "z", "operator": "Exists"}]}}}),
+    ))  # fmt: skip
+    yield Case("apply and update in turn", (
+        apply("m1", {"displayName": "a", "namespaces": [{"cluster": "c", "name": "n"}]}),
+        merge({"spec": {"namespaces": [{"cluster": "c", "name": "n"}, {"cluster": "d", "name": "n"}]}}),
+        apply("m1", {"displayName": "a"}),
+        merge({"spec": {"namespaces": None}}),
+        apply("m1", {"displayName": "a", "namespaces": [{"cluster": "c", "name": "n"}]}),
+        put(lambda last: {**last, "spec": {}}),
+        apply("m1", {"displayName": "b"}),
+    ))  # fmt: skip
+    yield Case("apply annotations and labels", (
+        apply("m1", labels={"a": "1", "b": "2"}, annotations={"x/y": "z"}),
+        apply("m2", labels={"b": "2", "c": "3"}),
+        apply("m1", labels={"a": "1"}),
+        apply("m2", labels={}),
+        apply("m1"),
+    ))  # fmt: skip
     yield Case("merge status", (create(TEAM), merge({"status": {"conditions": []}})))
     yield Case("merge with force", (create(), merge({"spec": {}}, "force=true")))
     yield Case("merge into nothing", (merge({"spec": {}}),))
     yield Case("merge of a list", (create(), merge([])._replace(differs=NO_GO)))
+    yield Case("merge a null label", (create(labels={"a": None}), merge({"metadata": {"labels": {"b": None}}})))
+    yield Case("merge wrong metadata", (create(), merge({"metadata": {"labels": {"a": 1}}})._replace(differs=NO_GO)))
+    yield Case("merge away metadata", (create(), merge({"metadata": None})))
     yield Case("merge dry", (create(TEAM), merge({"spec": {"displayName": "C"}}, "dryRun=All"), GET))
     yield Case("merge managers", (create(TEAM), merge({"metadata": {"managedFields": []}}), merge({"metadata": {"managedFields": [{}]}})))
     yield Case("strategic merge", (create(), merge({})._replace(media="application/strategic-merge-patch+json"), merge({})._replace(media=JSON)))

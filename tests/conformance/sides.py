@@ -89,6 +89,8 @@ class HostSide:
 _TIMES = ("creationTimestamp", "deletionTimestamp", "time", "lastTransitionTime")
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RECORD = re.compile(r"in record \(\d+\)")
+_QUOTED = re.compile(r"""((?:resourceVersion|creationTimestamp|time)\\*":\\*")[^"\\]*""")
+"""The same in an object that a message quotes."""
 _BRACKET = "is invalid: ["
 """Before several errors, whose order is chance in the API server; the causes name them all."""
 _SUFFIX = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}\Z")
@@ -112,7 +114,7 @@ def comparable(value: Any, key: str = "") -> Any:
     if key in _TIMES and value is not None:
         return "<time>"
     if isinstance(value, str):
-        return _RECORD.sub("in record (<version>)", _UID.sub("<uid>", value))
+        return _QUOTED.sub(r"\1<noise>", _RECORD.sub("in record (<version>)", _UID.sub("<uid>", value)))
     return value
 
 

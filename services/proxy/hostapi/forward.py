@@ -82,7 +82,7 @@ def _raw(body: bytes) -> msgspec.Raw:
     """`body` if it is JSON; BadRequest, because a broken one would break the message that carries it."""
     try:
         msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     return msgspec.Raw(body)
 

@@ -1,0 +1,78 @@
+"""What the front of the write path reads: YAML, options, warnings."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from services.proxy.hostapi import writeoptions
+from services.proxy.hostapi.request import Query
+from services.proxy.hostapi.writes import LONGEST_YAML, Reply, _from_yaml
+from skerry.errors import BadRequest, Invalid, RequestEntityTooLarge
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"a: 1\nb: [x, 'y']\n", {"a": 1, "b": ["x", "y"]}),
+        (b'{"a": 1}', {"a": 1}),
+        (b"when: 2026-01-01\n", {"when": "2026-01-01"}),
+        (b"at: 2026-01-01T00:00:00Z\n", {"at": "2026-01-01T00:00:00Z"}),
+    ],
+)
+async def test_yaml_becomes_json(text: bytes, value: object) -> None:
+    assert msgspec.json.decode(await _from_yaml(text)) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a: &x 1\nb: *x\n",
+        b"{: [",
+        b"1: a\n",
+        b"a: 1\na: 2\n",
+        b"!!python/object:os.system {}",
+        b"\xff\xfe\xfa",
+        b"[" * 5000,
+    ],
+)
+async def test_yaml_that_is_refused(text: bytes) -> None:
+    with pytest.raises(BadRequest):
+        await _from_yaml(text)
+
+
+async def test_yaml_has_a_limit() -> None:
+    with pytest.raises(RequestEntityTooLarge, match="send it as JSON"):
+        await _from_yaml(b"a: " + b"x" * LONGEST_YAML)
+
+
+@pytest.mark.parametrize(
+    ("agent", "manager"), [("kubectl/v1.37 (linux)", "kubectl"), ("", ""), ("a\tb/1", "ab"), ("x" * 200, "x" * 128)]
+)
+def test_a_client_that_names_no_manager_is_its_user_agent(agent: str, manager: str) -> None:
+    assert writeoptions.of_write("CreateOptions", Query(""), agent).field_manager == manager
+
+
+def test_apply_needs_a_manager_and_nothing_else_takes_force() -> None:
+    with pytest.raises(Invalid, match="is required for apply patch"):
+        writeoptions.of_write("PatchOptions", Query(""), "kubectl", applies=True)
+    with pytest.raises(Invalid, match="may not be specified for non-apply patch"):
+        writeoptions.of_write("PatchOptions", Query("force=true"), "kubectl")
+
+
+@pytest.mark.parametrize(
+    ("body", "policy"),
+    [
+        (b"", ""),
+        (b'{"propagationPolicy":"Foreground"}', "Foreground"),
+        (b'{"orphanDependents":true}', "Orphan"),
+        (b'{"orphanDependents":false}', "Background"),
+    ],
+)
+def test_delete_options(body: bytes, policy: str) -> None:
+    assert writeoptions.of_delete(Query(""), body).propagation_policy == policy
+
+
+def test_warnings_cannot_break_out_of_their_header() -> None:
+    ((_, value),) = Reply(200, b"", ('unknown field "a\r\nb"',)).headers()
+    assert value == b'299 - "unknown field \\"a  b\\""'

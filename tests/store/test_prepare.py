@@ -1,0 +1,140 @@
+"""From a request to a document: what is refused, what is kept, and that nothing breaks on the way."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skerry.api.kinds import WORKSPACE
+from skerry.api.messages import Caller, WriteOptions, WriteRequest
+from skerry.errors import BadRequest, StatusError
+from skerry.store import conform
+from skerry.store.prepare import APPLY_PATCH, DEEPEST, JSON_PATCH, MERGE_PATCH, Preparation
+
+Document = dict[str, Any]
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LIVE: Document = {
+    "apiVersion": WORKSPACE.api_version,
+    "kind": "Workspace",
+    "metadata": {
+        "name": "n",
+        "uid": "u",
+        "resourceVersion": "5",
+        "generation": 1,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "labels": {"a": "b"},
+    },
+    "spec": {"displayName": "a", "members": [{"kind": "User", "name": "a", "role": "view"}]},
+}
+PREPARATION = Preparation(WORKSPACE)
+
+
+def request(body: Any, media: str = "application/json", **options: Any) -> WriteRequest:
+    """A write of the object n."""
+    return WriteRequest(
+        request_id="1",
+        caller=Caller(user="a"),
+        name="n",
+        content_type=media,
+        body=msgspec.Raw(body if isinstance(body, bytes) else msgspec.json.encode(body)),
+        options=WriteOptions(field_manager="test", **options),
+    )
+
+
+def live(**spec: Any) -> Document:
+    """The stored object, with more in its spec."""
+    document = copy.deepcopy(LIVE)
+    document["spec"] |= spec
+    return document
+
+
+def test_fields_that_a_newer_replica_wrote_survive_an_older_one() -> None:
+    newer = live(fromTheFuture={"x": [1]})
+    newer["spec"]["members"][0]["since"] = "today"
+    for body, media in ((newer, "application/json"), ({"metadata": {"labels": {"c": "d"}}}, MERGE_PATCH)):
+        change = PREPARATION.replaced if media == "application/json" else PREPARATION.patched
+        prepared = change(request(body, media), newer, NOW)
+        assert prepared.document["spec"] == newer["spec"]
+        assert prepared.warnings == ()
+    applied = PREPARATION.applied(request(LIVE | {"metadata": {}}, APPLY_PATCH, force=True), newer, NOW)
+    assert applied.document["spec"] == newer["spec"]
+
+
+def test_a_field_that_was_not_there_is_dropped_with_a_warning() -> None:
+    prepared = PREPARATION.replaced(request(live(colour="red")), live(), NOW)
+    assert "colour" not in prepared.document["spec"]
+    assert prepared.warnings == ('unknown field "spec.colour"',)
+
+
+def test_a_key_that_is_there_twice_is_named() -> None:
+    body = msgspec.json.encode(LIVE).replace(b'"displayName":"a"', b'"displayName":"a","displayName":"b"')
+    prepared = PREPARATION.replaced(request(body), live(), NOW)
+    assert prepared.warnings == ('duplicate field "spec.displayName"',)
+    with pytest.raises(BadRequest, match=r'duplicate field "spec\.displayName"'):
+        PREPARATION.replaced(request(body, field_validation="Strict"), live(), NOW)
+
+
+@pytest.mark.parametrize("media", ["application/json", MERGE_PATCH, APPLY_PATCH])
+def test_what_is_nested_too_deep_is_refused(media: str) -> None:
+    deep = b'{"a":' * (DEEPEST + 5) + b"1" + b"}" * (DEEPEST + 5)
+    body = msgspec.json.encode(LIVE | {"metadata": {"name": "n"}}).replace(b'"a"', deep, 1)
+    change = {MERGE_PATCH: PREPARATION.patched, APPLY_PATCH: PREPARATION.applied}.get(media, PREPARATION.replaced)
+    with pytest.raises(BadRequest, match="nested deeper"):
+        change(request(body, media), live(), NOW)
+
+
+def test_defaults_fill_in_what_is_absent_or_null() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "default": "x"}, "b": {"type": "string"}}}
+    assert conform.defaulted(schema, {"a": None}) == {"a": "x"}
+    assert conform.defaulted(schema, {"b": "y"}) == {"a": "x", "b": "y"}
+    assert conform.without_nulls(schema, {"a": None, "b": None, "c": None}) == {"c": None}
+
+
+_KEYS = st.sampled_from([*LIVE, *LIVE["metadata"], "finalizers", "ownerReferences", "managedFields", "members", "f:a"])
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.sampled_from([0, -1, 1.5, 10**30, "", "a", "User", "\u0000"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=10,
+)
+_POINTERS = st.sampled_from(
+    ["", "/spec", "/spec/members/0", "/spec/members/-", "/metadata/labels", "/metadata", "/kind"]
+)
+_OPERATION = st.fixed_dictionaries(
+    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]), "path": _POINTERS},
+    optional={"value": _ANY, "from": _POINTERS},
+)
+
+
+def _refused_or_sound(prepare: Any, asked: WriteRequest, *more: Any) -> None:
+    """An error of the API, or a document that fits its type: nothing else."""
+    refusal = None
+    try:
+        prepared = prepare(asked, *more, NOW)
+    except StatusError as error:
+        refusal = error.code
+    assert refusal in (None, 400, 409, 422)
+    if refusal is None:
+        msgspec.convert(prepared.document, WORKSPACE.type)
+
+
+@given(st.dictionaries(st.sampled_from(["metadata", "spec", "status"]), _ANY), st.booleans())
+@settings(max_examples=300)
+def test_no_object_breaks_anything(found: Document, force: bool) -> None:
+    whole = {**LIVE, **found}
+    _refused_or_sound(PREPARATION.created, request(whole))
+    _refused_or_sound(PREPARATION.replaced, request(whole), live())
+    _refused_or_sound(PREPARATION.patched, request(found, MERGE_PATCH), live())
+    _refused_or_sound(PREPARATION.applied, request(whole, APPLY_PATCH, force=force), live())
+    _refused_or_sound(PREPARATION.applied, request(whole, APPLY_PATCH), {})
+
+
+@given(st.lists(_OPERATION, max_size=4))
+@settings(max_examples=300)
+def test_no_patch_breaks_anything(operations: list[Document]) -> None:
+    _refused_or_sound(PREPARATION.patched, request(operations, JSON_PATCH), live())
