@@ -21,8 +21,12 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from skerry import __version__
 from skerry.cli import kubeconfig, state
@@ -30,7 +34,7 @@ from skerry.cli.failure import MISSING, USAGE, Failure
 from skerry.cli.plan import Options, Plan, Process, write_json, write_private
 from skerry.cli.term import say
 from skerry.errors import StatusError
-from skerry.identity import creds, natsconf, x509
+from skerry.identity import creds, natsconf, permissions, x509
 from skerry.identity.federation import SERVICE_TTL_S, Authority
 
 ADMIN_LIFE_S = 30 * 86400
@@ -271,23 +275,32 @@ def _save(pki: Path, name: str, pair: x509.Pair) -> None:
 
 
 def renew_credentials(host: Path, authority: Authority) -> list[str]:
-    """Renew the NATS users of services that have less than a third of their life left; returns their names."""
+    """Renew the NATS users of services that have less than a third of their life left, or other rights than this version
+    gives them; returns their names.
+    """
     (host / "creds").mkdir(mode=0o700, exist_ok=True)
     renewed = []
     for service in SERVICES:
         path = host / "creds" / f"{service}.creds"
-        if not _lives(path):
+        if not _serves(path, service):
             authority.service_credentials(service).save(path)
             renewed.append(service)
     return renewed
 
 
-def _lives(path: Path) -> bool:
+def _serves(path: Path, service: str) -> bool:
     try:
-        expires = creds.load(path).expires
+        found = creds.load(path)
     except (OSError, StatusError):
         return False
-    return expires is None or expires - time.time() > SERVICE_TTL_S / 3
+    lives = found.expires is None or found.expires - time.time() > SERVICE_TTL_S / 3
+    return lives and _allowed(found.claims.nats) == _allowed(
+        msgspec.to_builtins(permissions.service(service, found.public))
+    )
+
+
+def _allowed(rights: Mapping[str, Any]) -> list[set[str]]:
+    return [set((rights.get(way) or {}).get("allow", ())) for way in ("pub", "sub")]
 
 
 def renew_admin(host: Path, name: str, api: str) -> bool:

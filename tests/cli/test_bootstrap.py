@@ -106,6 +106,13 @@ def test_service_users_are_renewed_in_the_last_third_of_their_life(host: Path) -
     assert expires > time.time() + 20 * 3600
 
 
+def test_service_users_of_another_version_are_renewed_at_once(host: Path) -> None:
+    bootstrap.prepare(host, _free())
+    authority = Authority.load(host / "keys")
+    authority.observer_credentials().save(host / "creds" / "proxy.creds")
+    assert bootstrap.renew_credentials(host, authority) == ["proxy"]
+
+
 def test_renewal_does_what_is_due_and_no_more(host: Path) -> None:
     plan = bootstrap.prepare(host, _free())
     assert renew.renew(host, plan) == []
