@@ -38,6 +38,10 @@ def name_of(token: bytes) -> str:
     return hashlib.sha256(token).hexdigest()[:32]
 
 
+class Unknown(Unauthorized):
+    """The token is well formed, but this process knows no Credential of it: it may have been made a moment ago."""
+
+
 class Authenticator:
     """Authenticates heads. `lookup` answers from memory; `now` is Unix time in seconds."""
 
@@ -49,7 +53,7 @@ class Authenticator:
         """The credential that the head's Authorization names (header names are lower case); Unauthorized with the reason and the next step."""
         credential = self._lookup(name_of(_bearer(headers)))
         if credential is None:
-            raise Unauthorized(
+            raise Unknown(
                 "the bearer token is unknown or was revoked; ask for a new one (skerry credential create) "
                 "or write the kubeconfig anew (skerry kubeconfig)"
             )

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import msgspec
 
 from services.proxy.access import AccessLog, Record
-from services.proxy.authn import Authenticator, Credential
+from services.proxy.authn import Authenticator, Credential, Unknown
 from services.proxy.decide import Denied, HostRequest, decide, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members import Members
@@ -27,7 +27,7 @@ from services.proxy.outgoing import impersonates
 from services.proxy.relay import Cut
 from services.proxy.sessions import Sessions
 from skerry import __version__, telemetry
-from skerry.errors import InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
+from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
 from skerry.httpwire.target import parse_target, split_cluster
 
@@ -76,6 +76,8 @@ class Parts(NamedTuple):
     access: AccessLog
     not_ready: Callable[[], str]
     """Why this process is not ready; empty if it is."""
+    caught_up: Callable[[], Awaitable[object]]
+    """Wait until this process knows every credential that was made before the call. ServiceUnavailable, GatewayTimeout."""
 
 
 class Front:
@@ -125,7 +127,7 @@ class Front:
         if answer is not None:
             record.code = await answer(exchange)
             return
-        credential = self._parts.authenticator.authenticate(exchange.head.headers)
+        credential = await self._authenticated(exchange)
         record.user = credential.caller.user
         route = split_cluster(exchange.head.target)
         if route is not None:
@@ -142,6 +144,22 @@ class Front:
             record.code = await _answer(exchange, msgspec.json.encode({"paths": PATHS}))
         else:
             raise NotFound("the server could not find the requested resource")
+
+    async def _authenticated(self, exchange: Exchange) -> Credential:
+        """Who calls. A token is called unknown only by a process that has caught up: one that has just started, or lags,
+        would else tell clients to throw good credentials away.
+        """
+        try:
+            return self._parts.authenticator.authenticate(exchange.head.headers)
+        except Unknown:
+            try:
+                await self._parts.caught_up()
+            except (ServiceUnavailable, GatewayTimeout) as error:
+                raise ServiceUnavailable(
+                    "this front door does not know this bearer token and cannot reach the store to look: try again in a moment",
+                    retry_after_s=1,
+                ) from error
+        return self._parts.authenticator.authenticate(exchange.head.headers)
 
     # What is open
 

@@ -99,6 +99,7 @@ class Proxy:
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,
+            caught_up=self._cache.current,
         )
 
     @property
