@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ log = logging.getLogger("skerry.store")
 ROUND_S = 30.0
 """Between two looks at everything; changes are looked at when they come."""
 _REFERS = b'"ownerReferences"'
+_DELETED = b'"deletionTimestamp"'
 _CALLER = Caller(user="skerry:garbage-collector")
 
 
@@ -50,6 +52,8 @@ class Garbage:
         self._rules = {(store.kind.group, store.kind.kind): (store, rules) for store, rules in stores.items()}
         self._kinds = {(kind.group, kind.kind): kind for kind in cache.kinds}
         self._owners: dict[Place, list[Document]] = {}
+        self._counts: Counter[str] = Counter()
+        """Dependents by the uid of the owner."""
         self._waiting: set[Place] = set()
         self._work = asyncio.Event()
         for kind in cache.kinds:
@@ -66,22 +70,24 @@ class Garbage:
         if found is None:
             return
         place = Place(kind.group, kind.kind, found.namespace, found.name)
-        had = self._owners.pop(place, None) is not None or place in self._waiting
+        before = self._owners.pop(place, [])
+        self._counts.subtract(str(owner.get("uid")) for owner in before)
         self._waiting.discard(place)
         if change.new is not None:
             self._index(place, change.new)
-        if had or place in self._owners or place in self._waiting or self._is_owner(found.uid):
+        going = change.new is None or _DELETED in change.new.body
+        linked = self._owners.get(place, []) != before
+        if linked or place in self._waiting or (going and self._counts[found.uid] > 0):
             self._work.set()
 
     def _index(self, place: Place, item: Item) -> None:
-        metadata = item.document()["metadata"] if _REFERS in item.body or b'"finalizers"' in item.body else {}
-        if metadata.get("ownerReferences"):
-            self._owners[place] = metadata["ownerReferences"]
+        metadata = item.document()["metadata"] if _REFERS in item.body or _DELETED in item.body else {}
+        owners = metadata.get("ownerReferences") or []
+        if owners:
+            self._owners[place] = owners
+            self._counts.update(str(owner.get("uid")) for owner in owners)
         if "deletionTimestamp" in metadata and {ORPHAN, FOREGROUND} & set(metadata.get("finalizers") or ()):
             self._waiting.add(place)
-
-    def _is_owner(self, uid: str) -> bool:
-        return any(owner.get("uid") == uid for owners in self._owners.values() for owner in owners)
 
     async def run(self) -> None:
         """Collect until cancelled."""
@@ -122,7 +128,7 @@ class Garbage:
             if "orphaning" in states or (gone and "solid" in states):
                 await self._unlink(place, item.uid, gone)
             elif gone:
-                await self._collect(place, item, foreground="waiting" in states and self._is_owner(item.uid))
+                await self._collect(place, item, foreground="waiting" in states and self._counts[item.uid] > 0)
         except (NotFound, Conflict, Forbidden) as error:
             log.debug("a dependent stays for now", extra={"object": place.name, "error": error.message})
 

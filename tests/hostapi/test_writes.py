@@ -107,3 +107,25 @@ async def test_an_owner_that_is_away_is_503_and_nothing_happened(world: World) -
     assert answer.status == 503
     assert "the service registry" in answer.json()["message"]
     assert "nothing was changed" in answer.json()["message"]
+
+
+async def test_status_is_read_by_everybody_and_written_by_its_owner_alone(world: World) -> None:
+    await world.made("m1")
+    assert (await world.ask(f"{CLUSTERS}/m1/status")).json()["metadata"]["name"] == "m1"
+    merge = {"content-type": "application/merge-patch+json"}
+    for method, headers in (("PATCH", merge), ("PUT", JSON)):
+        answer = await world.ask(f"{CLUSTERS}/m1/status", method, {"status": {"uid": "forged"}}, headers)
+        assert answer.status == 403
+        assert "status is written by the service registry alone" in answer.json()["message"]
+
+
+async def test_a_write_of_a_grant_carries_its_warning_in_a_header(world: World) -> None:
+    grant = {
+        "apiVersion": "skerry.dev/v1alpha1",
+        "kind": "AccessGrant",
+        "metadata": {"generateName": "g-"},
+        "spec": {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"selector": {}}, "role": "view"},
+    }
+    made = await world.ask("/apis/skerry.dev/v1alpha1/accessgrants?dryRun=All", "POST", grant, JSON)
+    assert made.status == 201
+    assert (made.header(b"warning") or b"").startswith(b'299 - "AccessGrants are stored but not enforced yet')
