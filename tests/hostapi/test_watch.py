@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.proxy.hostapi import watch
 from tests.hostapi.conftest import World
 
 pytestmark = pytest.mark.integration
@@ -106,3 +107,37 @@ async def test_one_object_can_be_watched_by_its_path(world: World) -> None:
     async with world.watching(f"{CLUSTERS}/b?watch=1") as lines:
         await world.made("b")
         assert await lines.told() == ("ADDED", "b")
+
+
+async def test_a_watch_that_sees_nothing_still_learns_how_far_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "BOOKMARK_S", 0.2)
+    await world.made("a")
+    since = (await world.ask(CLUSTERS)).json()["metadata"]["resourceVersion"]
+    query = f"watch=1&allowWatchBookmarks=true&resourceVersion={since}&labelSelector=env%3Dprod"
+    async with world.watching(f"{CLUSTERS}?{query}") as lines:
+        last = await world.made("b")
+        seen = 0
+        while seen < last:
+            event = await lines.next()
+            assert event["type"] == "BOOKMARK"
+            seen = int(event["object"]["metadata"]["resourceVersion"])
+
+
+@pytest.mark.parametrize("initial", ["false", "0"])
+async def test_without_initial_events_only_changes_are_told(world: World, initial: str) -> None:
+    await world.made("a")
+    query = f"watch=1&sendInitialEvents={initial}&resourceVersionMatch=NotOlderThan"
+    async with world.watching(f"{CLUSTERS}?{query}") as lines:
+        await world.made("b")
+        assert await lines.told() == ("ADDED", "b")
+
+
+async def test_initial_events_begin_at_a_revision_that_is_as_new_as_asked(world: World) -> None:
+    revision = await world.made("a")
+    query = f"watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1&resourceVersion={revision}"
+    async with world.watching(f"{CLUSTERS}?{query}") as lines:
+        assert await lines.told() == ("ADDED", "a")
+        bookmark = await lines.next()
+    assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= revision

@@ -67,7 +67,8 @@ async def plan(source: Source, kind: Kind, namespace: str, name: str, query: Que
 
 
 def _true(text: str) -> bool:
-    return text.lower() in ("true", "1")
+    """Kubernetes' boolean, of a parameter that is there."""
+    return bool(text) and text.lower() not in ("false", "0")
 
 
 async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[], None]) -> None:

@@ -1,0 +1,58 @@
+"""What a caller may do, asked through the front door: the answer of the function that decides real requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.proxy.conftest import World
+
+pytestmark = pytest.mark.integration
+
+JSON = [(b"content-type", b"application/json")]
+
+
+async def review(host: World, token: bytes, path: str, body: dict[str, Any]) -> Any:
+    answer = await host.ask(
+        f"/apis/{path}".encode(), method=b"POST", token=token, headers=JSON, body=msgspec.json.encode(body)
+    )
+    assert answer.status == 201, answer.body
+    return answer.json()["status"]
+
+
+async def may(host: World, token: bytes, verb: str, resource: str) -> Any:
+    attributes = {"verb": verb, "group": "skerry.dev", "resource": resource}
+    path = "authorization.k8s.io/v1/selfsubjectaccessreviews"
+    return await review(host, token, path, {"spec": {"resourceAttributes": attributes}})
+
+
+async def test_the_answer_is_that_of_the_real_request(host: World) -> None:
+    alice = await host.token("alice", "skerry:edit")
+    assert await may(host, alice, "list", "clusters") == {"allowed": True}
+    denied = await may(host, alice, "list", "credentials")
+    real = await host.ask(b"/apis/skerry.dev/v1alpha1/credentials", token=alice)
+    assert (denied["allowed"], real.status, real.json()["message"]) == (False, 403, denied["reason"])
+    assert (await may(host, alice, "*", "*"))["allowed"] is False
+
+
+async def test_somebody_without_any_group_may_still_ask(host: World) -> None:
+    nobody = await host.token("nobody", "shop")
+    assert (await may(host, nobody, "list", "clusters"))["allowed"] is False
+    who = await review(host, nobody, "authentication.k8s.io/v1/selfsubjectreviews", {})
+    assert who["userInfo"] == {"username": "nobody", "groups": ["shop", "system:authenticated"]}
+
+
+async def test_rules_are_told_as_decided(host: World) -> None:
+    alice = await host.token("alice", "skerry:view")
+    status = await review(host, alice, "authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {}})
+    clusters = [rule for rule in status["resourceRules"] if rule["resources"] == ["clusters"]]
+    assert clusters == [{"verbs": ["get", "list", "watch"], "apiGroups": ["skerry.dev"], "resources": ["clusters"]}]
+
+
+async def test_namespaces_are_readable_and_credentials_are_not(host: World) -> None:
+    alice = await host.token("alice", "skerry:view")
+    assert (await host.ask(b"/api/v1/namespaces", token=alice)).status == 200
+    nobody = await host.token("nobody", "shop")
+    assert (await host.ask(b"/api/v1/namespaces", token=nobody)).status == 403
