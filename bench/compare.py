@@ -21,7 +21,11 @@ from rich.table import Table
 from bench.federation import CONTEXT, Federation, say
 from bench.processes import cpu_s
 
-DIRECT, SKERRY, GO = "direct", "skerry", "go tunnel"
+DIRECT, SKERRY = "direct", "skerry"
+GO = "go tunnel"
+"""The peer as Rancher sets it up: two idle connections to the API server."""
+GO_POOLED = "go tunnel, pooled"
+"""The same with a pool for all clients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ class Case:
 def ways(running: Federation) -> list[Way]:
     """Direct, and through the host and the agent."""
     return [
-        Way(name=DIRECT, kubeconfig=running.member.kubeconfig),
+        Way(name=DIRECT, kubeconfig=running.member.kubeconfig, processes=running.theirs),
         Way(name=SKERRY, kubeconfig=running.through, context=CONTEXT, processes=running.ours),
     ]
 
@@ -128,10 +132,13 @@ def show(console: Console, title: str, cases: Sequence[Mapping[str, Any]], aims:
         spent.add_column(column)
     for case in cases:
         for number, (name, way) in enumerate(case["ways"].items()):
-            title = case["case"] if number == 0 else ""
-            shown.add_row(title, *_row(case, name, way), aims.get(case["case"], "") if name == SKERRY else "")
+            shown.add_row(
+                case["case"] if number == 0 else "",
+                *_row(case, name, way),
+                aims.get(case["case"], "") if name == SKERRY else "",
+            )
             if way["cpu_ms"]:
-                spent.add_row(case["case"] if number == 1 else "", name, *_spent(case, way))
+                spent.add_row(case["case"] if number == 0 else "", name, *_spent(case, way))
         shown.add_section()
         spent.add_section()
     console.print(shown)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench.compare import GO, Way
+from bench.compare import Way
 from bench.federation import Federation, free_port, say
 from skerry.localkube import binaries
 from skerry.localkube.certificates import Authority
@@ -49,9 +49,9 @@ def build() -> Path | None:
 
 
 @contextmanager
-def running(program: Path, federation: Federation) -> Iterator[Way]:
-    """The peer's two processes beside the member of `federation`, connected."""
-    directory = federation.directory / "gopeer"
+def running(program: Path, federation: Federation, name: str, *, idle: int) -> Iterator[Way]:
+    """The peer's two processes beside the member of `federation`, connected; `idle` connections are kept in its pool."""
+    directory = federation.directory / name.replace(" ", "-")
     directory.mkdir()
     port, token, agent_token = free_port(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     authority = Authority(directory, "gopeer")
@@ -60,7 +60,7 @@ def running(program: Path, federation: Federation) -> Iterator[Way]:
     environment = {"GOPEER_TOKEN": token, "GOPEER_AGENT_TOKEN": agent_token}
     upstream = ("--upstream", federation.member.url)
     serve = (
-        *(str(program), "serve", "--listen", f"127.0.0.1:{port}", *upstream),
+        *(str(program), "serve", "--listen", f"127.0.0.1:{port}", "--idle", str(idle), *upstream),
         *("--certificate", str(pair.certificate), "--key", str(pair.key), "--upstream-ca", str(federation.member.ca)),
         *("--client-certificate", str(pki / "admin.crt"), "--client-key", str(pki / "admin.key")),
     )
@@ -68,11 +68,11 @@ def running(program: Path, federation: Federation) -> Iterator[Way]:
     kubeconfig = _kubeconfig(directory / "kubeconfig", port, authority.pair.certificate, token)
     processes = Running([])
     try:
-        for name, command in (("gopeer-serve", serve), ("gopeer-agent", agent)):
-            spec = ProcessSpec(name=name, argv=command, log=directory / f"{name}.log", env=environment)
+        for part, command in (("gopeer-serve", serve), ("gopeer-agent", agent)):
+            spec = ProcessSpec(name=part, argv=command, log=directory / f"{part}.log", env=environment)
             processes.add(spec)
             processes.wait_until(partial(_silent, spec.log), spec, time.monotonic() + READY_S)
-        yield Way(name=GO, kubeconfig=kubeconfig, processes=processes.pids)
+        yield Way(name=name, kubeconfig=kubeconfig, processes=processes.pids)
     finally:
         processes.stop()
 

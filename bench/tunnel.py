@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import compare, fill, memory, peer
-from bench.compare import GO, SKERRY, Case, megabytes, requests
+from bench.compare import DIRECT, GO, GO_POOLED, SKERRY, Case, megabytes, requests
 from bench.federation import Federation, federation, say
 from bench.processes import rss_mib
 
@@ -55,7 +55,8 @@ def measure(rounds: int) -> dict[str, Any]:
         fill.clock(running.member.kubeconfig)
         sides = compare.ways(running)
         if program is not None:
-            sides.append(stack.enter_context(peer.running(program, running)))
+            for name, idle in ((GO, 2), (GO_POOLED, 200)):
+                sides.append(stack.enter_context(peer.running(program, running, name, idle=idle)))
         measured = cases(running)
         for side in sides[1:]:
             for case in measured[:-1]:
@@ -78,10 +79,13 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     for column in ("what", "measured", "aim"):
         shown.add_column(column)
     for case in figures["cases"]:
-        if GO in case["ways"]:
-            times = case["ways"][SKERRY]["value"] / (case["ways"][GO]["value"] or 1e-9)
-            shown.add_row(f"{case['case']}: Skerry / Go", f"{times:.2f}", _against_go(case["case"]))
+        for name in (GO, GO_POOLED):
+            if name in case["ways"]:
+                times = case["ways"][SKERRY]["value"] / (case["ways"][name]["value"] or 1e-9)
+                shown.add_row(f"{case['case']}: {SKERRY} / {name}", f"{times:.2f}", _against_go(case["case"]))
     for way, processes in figures["rss_mib"].items():
+        if way == DIRECT:
+            continue
         for name, mib in processes.items():
             shown.add_row(f"RSS after the cases: {way}, {name}", f"{mib:.0f} MiB", "")
     large, idle = figures["memory"]["large"], figures["memory"]["idle_watches"]

@@ -4,7 +4,8 @@
 //	               member's API server with TLS through the tunnel (pooled connections, dialled by remotedialer)
 //	gopeer agent   connects out by WebSocket over TLS and dials the API server for whoever asks on the other end
 //
-// The pool is larger than Go's default of two idle connections, so that the peer is measured at its best.
+// Rancher's proxy uses an http.Transport without further settings, which keeps two idle connections to an API server;
+// -idle 2 is that, and a larger number shows the library at its best.
 package main
 
 import (
@@ -44,6 +45,7 @@ type options struct {
 	clientCertificate, clientKey string
 	token, agentToken, cluster   string
 	server                       string
+	idle                         int
 }
 
 func main() {
@@ -62,6 +64,7 @@ func main() {
 	flags.StringVar(&o.clientCertificate, "client-certificate", "", "PEM file: who we are to the API server")
 	flags.StringVar(&o.clientKey, "client-key", "", "PEM file")
 	flags.StringVar(&o.server, "server", "", "host:port of the front, for the agent")
+	flags.IntVar(&o.idle, "idle", 2, "idle connections to the API server that are kept")
 	flags.StringVar(&o.cluster, "cluster", "m1", "the member's name")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		log.Fatal(err)
@@ -136,9 +139,12 @@ func member(tunnel *remotedialer.Server, o options) (http.Handler, error) {
 	return &httputil.ReverseProxy{
 		FlushInterval: -1,
 		Transport: &http.Transport{
-			DialContext:         func(ctx context.Context, network, address string) (net.Conn, error) { return dial(ctx, network, address) },
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return dial(ctx, network, address)
+			},
 			TLSClientConfig:     &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}},
-			MaxIdleConnsPerHost: 200,
+			MaxIdleConnsPerHost: o.idle,
+			MaxIdleConns:        o.idle,
 			IdleConnTimeout:     60 * time.Second,
 			DisableCompression:  true,
 		},
