@@ -59,9 +59,10 @@ def shore(request: pytest.FixtureRequest, harbour: Host, member_one: Member) -> 
 
 
 @pytest.fixture(scope="package")
-def rig(kube: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(programs: Mapping[str, Path], kube: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A member that may be broken, on a host of its own."""
-    with rigged(tmp_path_factory.mktemp("rig"), Host(tmp_path_factory.mktemp("rig-host"))) as made:
+    host = Host(tmp_path_factory.mktemp("rig-host"))
+    with rigged(tmp_path_factory.mktemp("rig"), host, programs["etcd"]) as made:
         yield made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,12 @@ from typing import Any
 import pytest
 
 from tests.clients.rig import Rig
-from tests.clients.shore import Client, Shore
-from tests.e2e.federation import eventually
+from tests.clients.shore import Client, Shore, Started
 from tests.kube import pods
-from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
 
 ALLOW_CBOR = {"KUBE_FEATURE_ClientsAllowCBOR": "true", "KUBE_FEATURE_ClientsPreferCBOR": "true"}
-CRD = "fishes.sea.example"
 
 
 @pytest.fixture(scope="module")
@@ -42,45 +38,27 @@ class TestInformer:
             rig.change("create", "unseen")
             rig.change("delete", "before")
             rig.come_back()
-            lines = [each for each in informer.until("delete before", 60.0) if not each.startswith("error")]
-            assert lines == ["add unseen", "delete before"]
+            self._hears(informer, "add unseen", "delete before")
 
     def test_it_starts_again_from_a_version_that_has_expired(self, clientgo: Client, rig: Rig) -> None:
         """The resource is made anew meanwhile: its watch cache begins behind the version that the informer has."""
-        self._resource(rig, "old")
+        rig.define_fishes("old")
         with self._start(clientgo, "sea.example", "v1", "fishes") as informer:
             informer.until("synced")
             rig.cut_off()
-            rig.shore.member.kubectl("delete", "crd", CRD)
-            self._resource(rig, "new")
+            rig.define_fishes("new")
             rig.come_back()
-            lines = informer.until("add new", 90.0)
-            assert "delete old" in lines or informer.until("delete old")
+            self._hears(informer, "add new", "delete old")
 
     @staticmethod
-    def _resource(rig: Rig, name: str) -> None:
-        kind = {"plural": "fishes", "singular": "fish", "kind": "Fish", "listKind": "FishList"}
-        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-        definition = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": CRD},
-            "spec": {
-                "group": "sea.example",
-                "scope": "Namespaced",
-                "names": kind,
-                "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-            },
-        }
-        rig.shore.member.apply(definition)
-        rig.shore.member.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
-        fish = {"apiVersion": "sea.example/v1", "kind": "Fish", "metadata": {"name": name}}
-        made = ["apply", "-f", "-"]
-        eventually(lambda: _inside(rig.shore.member, made, fish).returncode == 0, "the new resource is served")
-
-
-def _inside(member: Member, arguments: list[str], manifest: Mapping[str, Any]) -> subprocess.CompletedProcess[bytes]:
-    return member.run_inside(member.kubectl_command(*arguments), stdin=json.dumps(manifest).encode())
+    def _hears(informer: Started, *events: str) -> None:
+        """All of these, each once, and no others; in any order, as a new list is compared in any order."""
+        heard: list[str] = []
+        while len(heard) < len(events):
+            line = informer.line(60.0)
+            if not line.startswith("error"):  # of the watch: what the client retries
+                heard.append(line)
+        assert sorted(heard) == sorted(events)
 
 
 class TestLeaderElection:
@@ -127,23 +105,23 @@ class TestContentTypes:
         assert said[-1] == "deleted cbor"
 
 
-@pytest.mark.node
-class TestExec:
-    @pytest.fixture(scope="class")
-    def sailor(self, programs: Mapping[str, Path], shore: Shore, one_kubectl: Client) -> Client:
-        """The program against a member that runs pods, with a pod to run commands in."""
-        one_kubectl.ok("apply", "-f", "-", stdin=json.dumps(pods.busybox("gopher")).encode())
-        one_kubectl.ok("wait", "--for=condition=Ready", "pod/gopher", "--timeout=60s")
-        return Client(programs["clientgo"], shore, (shore.context, "exec"))
+@pytest.fixture(scope="module")
+def gopher(programs: Mapping[str, Path], shore: Shore, one_kubectl: Client) -> Client:
+    """The program against a member that runs pods, with a pod to run commands in."""
+    one_kubectl.ok("apply", "-f", "-", stdin=json.dumps(pods.busybox("gopher")).encode())
+    one_kubectl.ok("wait", "--for=condition=Ready", "pod/gopher", "--timeout=60s")
+    return Client(programs["clientgo"], shore, (shore.context, "exec"))
 
-    @pytest.mark.parametrize("protocol", ["spdy", "websocket", "fallback"])
-    def test_input_output_and_exit_code(self, sailor: Client, protocol: str) -> None:
+
+@pytest.mark.node
+@pytest.mark.parametrize("protocol", ["spdy", "websocket", "fallback"])
+class TestExec:
+    def test_input_output_and_exit_code(self, gopher: Client, protocol: str) -> None:
         script = "cat; echo err >&2; exit 9"
-        done = sailor.run(protocol, "gopher", "sh", "-c", script, stdin=b"in\0out" * 50_000)
+        done = gopher.run(protocol, "gopher", "sh", "-c", script, stdin=b"in\0out" * 50_000)
         assert (done.returncode, done.stdout, done.stderr) == (9, b"in\0out" * 50_000, b"err\n")
 
-    @pytest.mark.parametrize("protocol", ["spdy", "websocket", "fallback"])
-    def test_a_pod_that_is_not_there_is_an_error_with_the_servers_words(self, sailor: Client, protocol: str) -> None:
-        done = sailor.run(protocol, "nobody", "true")
+    def test_a_pod_that_is_not_there_is_an_error_with_the_servers_words(self, gopher: Client, protocol: str) -> None:
+        done = gopher.run(protocol, "nobody", "true")
         assert done.returncode == 1
         assert b"not found" in done.stderr

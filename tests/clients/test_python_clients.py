@@ -101,8 +101,9 @@ class TestOfficial:
             core.connect_get_namespaced_pod_exec, pod, "default",
             command=command, stdin=True, stdout=True, stderr=True, tty=False, _preload_content=False,
         )  # fmt: skip
-        talking.write_stdin("ahoy\n")
-        talking.run_forever(timeout=30)
+        with closing(talking):
+            talking.write_stdin("ahoy\n")
+            talking.run_forever(timeout=30)
         assert (talking.read_stdout(), talking.read_stderr(), talking.returncode) == ("heard ahoy\n", "err\n", 3)
 
     def test_port_forward_over_websocket(self, core: Any, pod: str) -> None:
@@ -182,7 +183,8 @@ class TestBareWebSocket:
         with _connected(shore, "/api/v1/namespaces/default/configmaps?watch=1&labelSelector=set%3Dbare") as socket:
             core.create_namespaced_config_map("default", _object("bare", "bare"))
             event = json.loads(socket.recv())
-        assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "bare")
+        assert event["type"] == "ADDED", json.dumps(event)
+        assert event["object"]["metadata"]["name"] == "bare"
 
     def test_a_log_comes_in_messages_and_ends_with_a_close(self, shore: Shore, core: Any, one_kubectl: Client) -> None:
         core.create_namespaced_pod("default", pods.busybox("saying", "seq 1 20000; sleep 1"))

