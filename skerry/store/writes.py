@@ -7,9 +7,10 @@ under compare-and-set, never at the proxy: a patch without a resourceVersion is 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import msgspec
 
@@ -28,6 +29,10 @@ _encode = msgspec.json.Encoder().encode
 
 ATTEMPTS = 5
 """A patch that loses the race so often is a conflict, as in the API server."""
+LARGE_BYTES = 64 * 1024
+"""Documents beyond this are prepared beside the event loop."""
+
+P = ParamSpec("P")
 
 
 class Admitted(NamedTuple):
@@ -90,7 +95,8 @@ class Writes:
     # Create
 
     async def _create(self, request: WriteRequest) -> WriteAnswer:
-        return await self._created(self._prepare.created(request, self._clock()), request)
+        prepared = await _aside(len(request.body), self._prepare.created, request, self._clock())
+        return await self._created(prepared, request)
 
     async def _created(self, prepared: Prepared, request: WriteRequest) -> WriteAnswer:
         admitted = await self._rules.admit(prepared.document, request)
@@ -119,7 +125,8 @@ class Writes:
             raise self._unversioned(request.name)
         if version != str(before.revision):
             raise self._store.conflict(self._store.key(request.name, request.namespace))
-        prepared = self._prepare.replaced(request, before.document(), self._clock())
+        size = len(request.body) + len(before.body)
+        prepared = await _aside(size, self._prepare.replaced, request, before.document(), self._clock())
         return await self._replace(before, prepared, request)
 
     def _unversioned(self, name: str) -> Invalid:
@@ -145,7 +152,8 @@ class Writes:
             if before is None and not (applies and "create" in self.kind.verbs):
                 raise self._store.not_found(request.name)
             live = {} if before is None else before.document()
-            prepared = change(request, live, self._clock())
+            size = len(request.body) + (0 if before is None else len(before.body))
+            prepared = await _aside(size, change, request, live, self._clock())
             try:
                 if before is None:
                     return await self._created(prepared, request)
@@ -197,6 +205,16 @@ class Writes:
             if left is None or left.uid != after.uid:
                 return _answer(_without_finalizers(after.document()), gone=True)
         return _answer(after.document(), gone=after.deleted)
+
+
+async def _aside(size: int, work: Callable[P, Prepared], *arguments: P.args, **more: P.kwargs) -> Prepared:
+    """Run pure work, in a thread if there is much of it.
+
+    A document of a megabyte takes a second or two, and a service has heartbeats to hear meanwhile.
+    """
+    if size < LARGE_BYTES:
+        return work(*arguments, **more)
+    return await asyncio.to_thread(work, *arguments, **more)
 
 
 def _answer(

@@ -129,3 +129,20 @@ async def test_a_write_of_a_grant_carries_its_warning_in_a_header(world: World) 
     made = await world.ask("/apis/skerry.dev/v1alpha1/accessgrants?dryRun=All", "POST", grant, JSON)
     assert made.status == 201
     assert (made.header(b"warning") or b"").startswith(b'299 - "AccessGrants are stored but not enforced yet')
+
+
+async def test_a_large_object_is_written_and_changed(world: World) -> None:
+    members = [{"kind": "User", "name": f"user-{number:04}"} for number in range(1000)]
+    workspace = {
+        "apiVersion": "skerry.dev/v1alpha1",
+        "kind": "Workspace",
+        "metadata": {"name": "large"},
+        "spec": {"displayName": "x" * 200, "members": members},
+    }
+    workspaces = "/apis/skerry.dev/v1alpha1/workspaces"
+    apply = {"content-type": "application/apply-patch+yaml"}
+    made = await world.ask(f"{workspaces}/large?fieldManager=a", "PATCH", workspace, apply)
+    assert made.status == 201
+    assert len(made.json()["spec"]["members"]) == 1000
+    gone = await world.ask(f"{workspaces}/large", "DELETE")
+    assert gone.json()["status"] == "Success"
