@@ -103,6 +103,10 @@ class Bucket:
         """The stream's configuration and state. NotFound if there is no such bucket."""
         return await api(await self._link.connection(TIMEOUT_S), f"STREAM.INFO.{self._stream}")
 
+    async def destroy(self) -> None:
+        """Delete the bucket with everything in it. NotFound if there is none; watches wait for a new one and start over."""
+        await api(await self._link.connection(TIMEOUT_S), f"STREAM.DELETE.{self._stream}")
+
     def watch(self, prefix: str = ">", *, include_history: bool = False) -> Watch:
         """Everything that is, then everything that happens to keys that match `prefix` (`>`, `a.b.>`, `a.*.c`).
 

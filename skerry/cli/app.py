@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from skerry.cli.commands import agent, clients, direct, host, info, listings
+from skerry.cli.commands import agent, archive, clients, direct, host, info, listings
 from skerry.cli.failure import USAGE, Failure
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app.command("down")(host.down)
 app.command("status")(host.status)
 app.command("logs")(host.logs)
 app.command("nats-config")(host.nats_config)
+app.command("backup")(archive.backup)
+app.command("restore")(archive.restore)
 app.add_typer(clients.token, name="token")
 app.add_typer(clients.credential, name="credential")
 clients.cluster.command("join")(direct.join)

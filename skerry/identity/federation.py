@@ -239,6 +239,13 @@ class Authority:
             _user(self._keys["host"], self.public.host, key.public, "observer", allowed, ttl_s), key.seed
         )
 
+    def archivist_credentials(self, *, restoring: bool, ttl_s: int = 3600) -> Credentials:
+        """Credentials of one backup or one restore, for the command that runs on the host's machine."""
+        key = nkey.create(Kind.USER)
+        allowed = permissions.archivist(key.public, restoring=restoring)
+        name = "restore" if restoring else "backup"
+        return Credentials(_user(self._keys["host"], self.public.host, key.public, name, allowed, ttl_s), key.seed)
+
     def system_credentials(self, ttl_s: int = SERVICE_TTL_S) -> Credentials:
         """Credentials in SYS with a new key; the scope of the signing key gives the permissions."""
         key = nkey.create(Kind.USER)

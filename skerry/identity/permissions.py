@@ -64,6 +64,19 @@ def observer(public: str) -> Permissions:
     return Permissions(pub=Subjects(allow=publish + streams), sub=Subjects(allow=(f"{inbox(public)}.>", "event.>")))
 
 
+ARCHIVED = ("secrets", subjects.RESOURCES, subjects.EVENTS)
+"""Buckets that backup and restore deal with."""
+
+
+def archivist(public: str, *, restoring: bool) -> Permissions:
+    """For backup: reads every bucket. For restore, which runs while all services are down: makes them anew."""
+    publish = {subject for bucket in ARCHIVED for subject in _read(bucket)}
+    if restoring:
+        for bucket in ARCHIVED:
+            publish |= {f"$KV.{bucket}.>", f"$JS.API.STREAM.CREATE.KV_{bucket}", f"$JS.API.STREAM.DELETE.KV_{bucket}"}
+    return Permissions(pub=Subjects(allow=tuple(sorted(publish))), sub=Subjects(allow=(f"{inbox(public)}.>",)))
+
+
 def member(name: str, public: str) -> Permissions:
     """An agent, in the account of its own member: that member's slice and its own inbox."""
     return Permissions(

@@ -16,6 +16,7 @@ from skerry.api.v1alpha1 import API_VERSION
 from skerry.errors import SkerryError
 from skerry.http import Client, ClientLimits, Unreachable
 from skerry.httpwire.head import RequestHead
+from tests.e2e.federation import Host
 
 Document = dict[str, Any]
 WORKSPACES = f"/apis/{API_VERSION}/workspaces"
@@ -49,6 +50,13 @@ class Front:
         limits = ClientLimits(head_s=ANSWER_S)
         self._client = Client("127.0.0.1", port, ssl.create_default_context(cafile=str(ca)), limits)
         self._token = token
+
+    @staticmethod
+    def of(host: Host) -> Front:
+        """The administrator at the front door of a host."""
+        directory = host.state / "host"
+        token = (directory / "admin.token").read_text().strip()
+        return Front(int(host.listen.rpartition(":")[2]), directory / "pki" / "ca.crt", token)
 
     async def __aenter__(self) -> Front:
         return self

@@ -95,6 +95,8 @@ class Storm:
 
     async def _step(self, promise: Promise, step: str) -> bool:
         """One write; whether the writer may go on with this object."""
+        if step == "delete" and promise.state == ABSENT:
+            return False
         after = ABSENT if step == "delete" else f"{promise.name}/{step}"
         try:
             answer = await self._send(promise, step, after)

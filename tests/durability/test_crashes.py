@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -32,24 +31,6 @@ WRITERS = 6
 HELD_S = 0.3
 """So long writes gather in front of a stopped process."""
 RECOVERED_S = 60.0
-
-
-@pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
-    """A host of its own, ready."""
-    made = Host(tmp_path / "host")
-    await asyncio.to_thread(made.up)
-    try:
-        yield made
-    finally:
-        await asyncio.to_thread(made.__exit__, None, None, None)
-
-
-def front(host: Host) -> Front:
-    """The administrator at the host's front door."""
-    directory = host.state / "host"
-    port = int(host.listen.rpartition(":")[2])
-    return Front(port, directory / "pki" / "ca.crt", (directory / "admin.token").read_text().strip())
 
 
 def pid_of(host: Host, name: str) -> int:
@@ -108,7 +89,7 @@ async def check(client: Front, ledger: Ledger) -> None:
 async def survives(host: Host, steps: list[tuple[str, str]]) -> None:
     """A storm through these kills; nothing that was promised is broken afterwards."""
     ledger = Ledger()
-    async with front(host) as client:
+    async with Front.of(host) as client:
         async with raging(client, ledger, "w") as storm:
             await storm.acknowledged(20, 30)
             for stopped, killed in steps:
@@ -132,7 +113,7 @@ async def test_kills_at_every_step_again_and_again(host: Host) -> None:
 
 async def test_what_was_acknowledged_is_there_after_everything_was_killed_at_once(host: Host) -> None:
     ledger = Ledger()
-    async with front(host) as client, raging(client, ledger, "all") as storm:
+    async with Front.of(host) as client, raging(client, ledger, "all") as storm:
         await storm.acknowledged(60, 30)
         pids = [int((host.state / "host" / "lock").read_text()), *(pid_of(host, name) for name in PROCESSES)]
         for pid in pids:
@@ -140,5 +121,5 @@ async def test_what_was_acknowledged_is_there_after_everything_was_killed_at_onc
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
     await asyncio.to_thread(host.up)
-    async with front(host) as client:
+    async with Front.of(host) as client:
         await check(client, ledger)

@@ -1,0 +1,209 @@
+"""backup and restore: the whole control plane in one file, and back. Both run on the host's machine, with its keys.
+
+A restore needs the host to be down: it starts the bus alone, makes the buckets anew and stops it again. What the bus had on
+disk before is kept beside it, and put back if the restore fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from skerry.cli import state
+from skerry.cli.failure import NOT_RUNNING, Failure
+from skerry.cli.plan import Locked, Options, Plan, is_locked, lock, read_plan, write_pid, write_private
+from skerry.cli.term import out, program, progress, say
+from skerry.errors import SkerryError
+
+if TYPE_CHECKING:
+    from skerry.bus import Bus
+    from skerry.identity.federation import Authority
+    from skerry.store.archive import Archive
+
+BEFORE = "nats.before-restore"
+"""Where the bus's files of before are kept, beside `nats`."""
+REACHED_S = 20.0
+
+State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
+T = TypeVar("T")
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; replaced if it exists.")],
+    state_dir: State = None,
+) -> None:
+    """Write every resource and every (encrypted) secret of the running host to FILE.
+
+    The keys are not in it: keep copies of keys/, pki/ and state.json of the state directory apart from it.
+    Example: skerry backup skerry-$(date +%F).backup
+    """
+    from skerry.store import archive, utc_now
+
+    host = state.directory(state_dir) / "host"
+    plan = read_plan(host)
+    if plan is None or not is_locked(host / "lock"):
+        raise Failure(f"the host is not running (state {host.parent}): {program()} up, then the backup", NOT_RUNNING)
+    authority, uid = _authority(host, plan.options), _uid(host)
+    with progress() as shown:
+        shown.show("reading the store")
+        taken = _with_bus(
+            host, plan, authority, False, lambda bus: archive.take(bus, uid, authority.public.host, utc_now())
+        )
+    try:
+        write_private(file.expanduser().absolute(), archive.encode(taken))
+    except OSError as error:
+        raise Failure(f"{file} cannot be written: {error.strerror}") from error
+    revision = max(bucket.revision for bucket in taken.header.buckets)
+    out(f"{file}: {len(taken.lines)} entries up to revision {revision}")
+    say(f"the keys are not in it: keep {host}/keys, {host}/pki and {host}/state.json in another safe place")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup of this host.")],
+    state_dir: State = None,
+) -> None:
+    """Put FILE in the place of all resources and secrets. The host must be down.
+
+    What was made since the backup is gone, what was removed since is back: look at clusters, tokens and credentials.
+    Clients that watched before get 410 and list again. Example: skerry down && skerry restore FILE && skerry up
+    """
+    from skerry.store import archive
+
+    try:
+        found = archive.decode(file.expanduser().read_bytes())
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}") from error
+    host = state.directory(state_dir) / "host"
+    _check_same(host, found)
+    os.umask(0o077)
+    try:
+        held = lock(host / "lock")
+    except Locked:
+        raise Failure(f"the host is running (state {host.parent}): {program()} down, then the restore") from None
+    try:
+        write_pid(held)
+        _restore(host, found)
+    finally:
+        os.close(held)
+    out(f"restored {len(found.lines)} entries of {found.header.taken}")
+    out(f"next:\n  {program()} up")
+
+
+def _restore(host: Path, found: Archive) -> None:
+    from skerry.cli import bootstrap
+    from skerry.store import archive, utc_now
+
+    last = read_plan(host)
+    plan = bootstrap.prepare(host, last.options if last is not None else Options())
+    with progress() as shown, _kept_files(host, plan), _only_the_bus(host, plan):
+        shown.show("restoring")
+        _with_bus(
+            host,
+            plan,
+            _authority(host, plan.options),
+            True,
+            lambda bus: archive.restore(
+                bus, found, utc_now(), lambda done, of: shown.show(f"restoring: {done} of {of} entries")
+            ),
+        )
+
+
+def _check_same(host: Path, found: Archive) -> None:
+    """Failure unless the state directory is of the host that the backup is of: its secrets need its keys."""
+    last = read_plan(host)
+    keys = Path(last.options.nats_keys) if last is not None and last.options.nats_keys else host / "keys"
+    known = state.read(host)
+    if known is None or not (keys / "authority.json").exists() or not (keys / "secrets.key").exists():
+        raise Failure(
+            f"{host} has no keys of a host: put the host's keys/, pki/ and state.json back there first, the backup has none"
+        )
+    account = _authority(host, last.options if last is not None else Options()).public.host
+    if (known.uid, account) != (found.header.host, found.header.account):
+        raise Failure(
+            f"this backup is of the host {found.header.host}, {host} of the host {known.uid}: its secrets cannot be read "
+            "with other keys; name the right state directory with --state DIR"
+        )
+
+
+def _authority(host: Path, options: Options) -> Authority:
+    from skerry.cli import bootstrap
+    from skerry.identity.federation import Authority
+
+    return Authority.load(bootstrap.keys_of(host, options))
+
+
+def _uid(host: Path) -> str:
+    known = state.read(host)
+    if known is None:
+        raise Failure(f"{host}/state.json is missing: put it back, or start anew with another --state")
+    return known.uid
+
+
+def _with_bus(host: Path, plan: Plan, authority: Authority, restoring: bool, work: Callable[[Bus], Awaitable[T]]) -> T:
+    """The result of `work` on a connection of its own. Failure if the bus cannot be reached."""
+    from skerry.bus import Bus, Settings
+    from skerry.cli import bootstrap
+
+    address = plan.options.nats or f"tls://{bootstrap.Layout.of(plan.options).bus_local}"
+    ca = bootstrap.bus_ca(host, plan.options).read_text()
+    name = "skerry restore" if restoring else "skerry backup"
+    settings = Settings(servers=tuple(address.split(",")), ca_pem=ca, name=name)
+
+    async def connected() -> T:
+        async with Bus(settings, lambda: authority.archivist_credentials(restoring=restoring)) as bus:
+            try:
+                async with asyncio.timeout(REACHED_S):
+                    await bus.ready()
+            except TimeoutError:
+                raise Failure(f"the bus at {address} cannot be reached: {bus.reason}") from None
+            return await work(bus)
+
+    return asyncio.run(connected())
+
+
+@contextmanager
+def _only_the_bus(host: Path, plan: Plan) -> Iterator[None]:
+    """Our own nats-server, alone; nothing where the bus is somebody else's."""
+    process = next((each for each in plan.processes if each.name == "nats-server"), None)
+    if process is None:
+        yield
+        return
+    with (host / "logs" / "nats-server.log").open("ab") as log:
+        environment = {**os.environ, "SKERRY_PARENT_PID": str(os.getpid())}
+        server = subprocess.Popen(
+            process.argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+        )
+    try:
+        yield
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@contextmanager
+def _kept_files(host: Path, plan: Plan) -> Iterator[None]:
+    """A copy of the bus's files while the block runs and after it; put back if the block fails."""
+    (host / "logs").mkdir(mode=0o700, exist_ok=True)
+    files, copy = host / "nats", host / BEFORE
+    if plan.options.nats or not (files / "jetstream").exists():
+        yield
+        return
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(files, copy)
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(files)
+        copy.rename(files)
+        if isinstance(error, SkerryError):
+            raise Failure(f"nothing was restored, the store is as it was before: {error}") from error
+        raise
+    say(f"what the bus held before is kept in {copy}")

@@ -1,0 +1,209 @@
+"""A backup of the control plane: every resource and every sealed secret in one file, and the way back into new buckets.
+
+The file is portable and can be read by people: lines of JSON, a header first, a digest of everything last, so that a file
+that was cut or changed is refused before anything is touched. Secrets are in it as they lie in the store, encrypted; their
+key, and the keys of the bus, are not. A restore makes new buckets and must not move revisions backwards, or clients would
+believe that what they have is newer: the header records the last revision, and a new bucket begins above everything that
+can have been written since, at the highest rate that a store has. Clients then get 410 and list again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from skerry import __version__, subjects
+from skerry.bus import Bucket, BucketConfig, Bus, Entry, Filled, Resync
+from skerry.errors import BadRequest, Conflict, NotFound, ServiceUnavailable
+from skerry.store.documents import rfc3339, seconds
+from skerry.store.recorder import KEPT_S
+
+FORMAT = 1
+SECRETS = "secrets"
+KEPT = (SECRETS, subjects.RESOURCES)
+"""Buckets whose content is kept; of Events, which are forgotten after an hour anyway, the revision is."""
+WRITES_PER_SECOND = 10_000
+"""More than one bucket can take, with an fsync each."""
+MARGIN = 100_000
+"""Revisions left out in any case: for clocks that are not quite right."""
+ATTEMPTS = 5
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket, as the header describes it."""
+
+    name: str
+    revision: int
+    """Of the last write when the backup was taken."""
+    entries: int
+    replicas: int = 1
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line."""
+
+    format: int = FORMAT
+    version: str = __version__
+    host: str
+    """UID of the host."""
+    account: str
+    """Public key of the host's account on the bus: its keys belong to it."""
+    taken: str
+    buckets: list[Kept]
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry: `value` as JSON where it is JSON, else `data` in base64."""
+
+    bucket: str
+    key: str
+    value: msgspec.Raw = msgspec.Raw(b"")
+    data: bytes = b""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes for the store."""
+        return bytes(self.value) if bytes(self.value) else self.data
+
+
+class _End(msgspec.Struct, frozen=True, kw_only=True):
+    sha256: str
+
+
+class Archive(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup in memory."""
+
+    header: Header
+    lines: list[Line]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(archive: Archive) -> bytes:
+    """The file's content."""
+    body = b"".join(_encode(line) + b"\n" for line in (archive.header, *archive.lines))
+    return body + _encode(_End(sha256=hashlib.sha256(body).hexdigest())) + b"\n"
+
+
+def decode(data: bytes) -> Archive:
+    """The Archive in a file's content. BadRequest: it is none, or not all of it. Conflict: of a newer format."""
+    body, _, last = data.rstrip(b"\n").rpartition(b"\n")
+    try:
+        end = msgspec.json.decode(last, type=_End)
+        first, *rest = body.split(b"\n")
+        found = msgspec.json.decode(first, type=dict[str, msgspec.Raw])
+        if msgspec.json.decode(found.get("format", b"0"), type=int) > FORMAT:
+            raise Conflict(f"this backup has a newer format than {FORMAT}, which this skerry knows: upgrade it")
+        header = msgspec.json.decode(first, type=Header)
+        lines = [msgspec.json.decode(line, type=Line) for line in rest]
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"this is not a backup, or not all of one: {error}") from error
+    if hashlib.sha256(body + b"\n").hexdigest() != end.sha256:
+        raise BadRequest("this backup was changed since it was taken: its digest is another one")
+    if len(lines) != sum(bucket.entries for bucket in header.buckets):
+        raise BadRequest("this backup does not have as many entries as it says")
+    return Archive(header=header, lines=lines)
+
+
+async def take(bus: Bus, host: str, account: str, now: datetime) -> Archive:
+    """The store as it is now. Secrets and resources belong together: a cut between two writes of secrets is found.
+
+    ServiceUnavailable if there is none; StatusError of the bus.
+    """
+    secrets, resources = [await bus.bucket(name) for name in KEPT]
+    for _ in range(ATTEMPTS):
+        before = await _contents(secrets)
+        kept = [before, await _contents(resources)]
+        if await secrets.last_revision() == before[0].revision:
+            break
+    else:
+        raise ServiceUnavailable("members join or leave all the time, so no whole backup could be taken: try again")
+    header = [description for description, _ in kept]
+    try:
+        header.append(await _described(await bus.bucket(subjects.EVENTS), 0))
+    except NotFound:
+        header.append(Kept(name=subjects.EVENTS, revision=1, entries=0))
+    lines = [line for _, lines in kept for line in lines]
+    return Archive(header=Header(host=host, account=account, taken=rfc3339(now), buckets=header), lines=lines)
+
+
+async def _contents(bucket: Bucket) -> tuple[Kept, list[Line]]:
+    """Everything of a bucket as of one revision."""
+    found: dict[str, Entry] = {}
+    revision = 0
+    async with bucket.watch() as watch:
+        async for event in watch:
+            if isinstance(event, Entry):
+                found[event.key] = event
+            elif isinstance(event, Resync):
+                found.clear()
+            elif isinstance(event, Filled):
+                revision = event.revision
+                break
+    ordered = sorted(found.values(), key=lambda entry: entry.revision)
+    lines = [_line(bucket.name, entry.key, entry.value) for entry in ordered if entry.value is not None]
+    described = await _described(bucket, len(lines))
+    return msgspec.structs.replace(described, revision=revision), lines
+
+
+async def _described(bucket: Bucket, entries: int) -> Kept:
+    info = await bucket.info()
+    replicas = int(info["config"]["num_replicas"])
+    return Kept(name=bucket.name, revision=int(info["state"]["last_seq"]), entries=entries, replicas=replicas)
+
+
+def _line(bucket: str, key: str, value: bytes) -> Line:
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Line(bucket=bucket, key=key, data=value)
+    if b"\n" in value:
+        return Line(bucket=bucket, key=key, data=value)
+    return Line(bucket=bucket, key=key, value=msgspec.Raw(value))
+
+
+def first_revision(kept: Kept, last: int, taken: str, now: datetime) -> int:
+    """Where a new bucket begins: above every revision that was ever given out under its name.
+
+    `last` is the revision of the bucket that is there now, 0 if there is none.
+    """
+    since_s = max(0.0, now.timestamp() - seconds(taken))
+    return max(kept.revision + int(since_s * WRITES_PER_SECOND), last) + MARGIN
+
+
+async def restore(bus: Bus, archive: Archive, now: datetime, progress: Callable[[int, int], None]) -> int:
+    """Put a backup in the place of what is there; how many entries. Nobody else may write meanwhile.
+
+    Repeat it if it fails half-way: it begins anew. StatusError of the bus.
+    """
+    done = 0
+    for kept in archive.header.buckets:
+        bucket = await _emptied(bus, kept, archive.header.taken, now)
+        for line in _of(archive, kept.name):
+            await bucket.create(line.key, line.content)
+            done += 1
+            progress(done, len(archive.lines))
+        found = int((await bucket.info())["state"]["messages"])
+        if found != kept.entries:
+            raise Conflict(f"bucket {kept.name} has {found} entries, not {kept.entries}: somebody writes to it")
+    return done
+
+
+def _of(archive: Archive, bucket: str) -> Iterator[Line]:
+    return (line for line in archive.lines if line.bucket == bucket)
+
+
+async def _emptied(bus: Bus, kept: Kept, taken: str, now: datetime) -> Bucket:
+    try:
+        before = await bus.bucket(kept.name)
+        last = await before.last_revision()
+        await before.destroy()
+    except NotFound:
+        last = 0
+    ttl_s = KEPT_S if kept.name == subjects.EVENTS else 0
+    first = first_revision(kept, last, taken, now)
+    return await bus.bucket(kept.name, create=BucketConfig(replicas=kept.replicas, ttl_s=ttl_s, first_revision=first))
