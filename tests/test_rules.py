@@ -1,0 +1,82 @@
+"""The data plane's rules (docs/data-plane.md) and the tests that hold them: none without, and none that does not exist.
+
+The page is the table: a rule is a bullet `- **ID** text` with its tests in backquotes below it, as paths from `tests/`.
+Functions are found in the syntax tree, so that nothing has to be imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from services.proxy.settings import Limits
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "data-plane.md"
+_RULE = re.compile(r"^- \*\*([A-Z]+)-([0-9]+)\*\* (.*?)(?=^- \*\*|^## |\Z)", re.MULTILINE | re.DOTALL)
+_TEST = re.compile(r"^  `([\w/]+\.py)::(\w+)`$", re.MULTILINE)
+
+
+class Rule(NamedTuple):
+    """One rule of the page."""
+
+    group: str
+    number: int
+    text: str
+    tests: tuple[tuple[str, str], ...]
+
+
+def rules() -> list[Rule]:
+    """All rules, in order."""
+    return [
+        Rule(found[1], int(found[2]), _TEST.sub("", found[3]).strip(), tuple(_TEST.findall(found[3])))
+        for found in _RULE.finditer(PAGE.read_text())
+    ]
+
+
+def functions(path: Path) -> frozenset[str]:
+    """Names of the tests in a file, in classes too."""
+    tree = ast.parse(path.read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+RULES = rules()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[f"{rule.group}-{rule.number}" for rule in RULES])
+def test_a_rule_names_tests_that_exist(rule: Rule) -> None:
+    assert rule.text
+    assert rule.tests
+    missing = [f"{path}::{name}" for path, name in rule.tests if not _exists(path, name)]
+    assert missing == []
+
+
+def _exists(path: str, name: str) -> bool:
+    file = TESTS / path
+    return file.exists() and name.startswith("test_") and name in functions(file)
+
+
+def test_ids_are_numbered_without_gaps_and_none_is_lost() -> None:
+    groups: dict[str, list[int]] = {}
+    for rule in RULES:
+        groups.setdefault(rule.group, []).append(rule.number)
+    assert set(groups) == {"HTTP", "ID", "LINK", "FRAME", "FLOW", "LIMIT"}
+    for name, numbers in groups.items():
+        assert numbers == list(range(1, len(numbers) + 1)), name
+    assert len(RULES) == PAGE.read_text().count("\n- **")
+
+
+def test_every_line_in_backquotes_below_a_rule_is_a_test() -> None:
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("  `")]
+    assert [line for line in lines if not _TEST.match(line) and "::" in line] == []
+
+
+def test_every_limit_is_documented_with_its_own_name() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE))
+    assert named == {field.name for field in msgspec.structs.fields(Limits)}
