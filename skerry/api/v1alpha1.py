@@ -150,9 +150,7 @@ class LabelRequirement(Struct, frozen=True, kw_only=True):
     """One requirement on a label."""
 
     key: Annotated[str, described("The label's key.")]
-    operator: Annotated[
-        str, one_of("How the value relates to values.", "In", "NotIn", "Exists", "DoesNotExist")
-    ]
+    operator: Annotated[str, one_of("How the value relates to values.", "In", "NotIn", "Exists", "DoesNotExist")]
     values: Annotated[list[str], described("For In and NotIn; empty for the others.")] = []
 
 
@@ -186,9 +184,9 @@ class AccessGrantSpec(Struct, frozen=True, kw_only=True):
 
     subjects: Annotated[list[Subject], described("Whom it is for. The list is owned as a whole.")]
     clusters: Annotated[ClusterSelection, described("Where it holds.")]
-    role: Annotated[
-        str | UnsetType, one_of("What they may do there.", "view", "edit", "admin", "cluster-admin")
-    ] = UNSET
+    role: Annotated[str | UnsetType, one_of("What they may do there.", "view", "edit", "admin", "cluster-admin")] = (
+        UNSET
+    )
     groups: Annotated[
         list[str], list_set("Instead of a role: groups that the members' own RBAC knows, under the prefix skerry:.")
     ] = []

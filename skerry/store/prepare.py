@@ -5,7 +5,6 @@ The order is the API server's: decode, drop unknown fields, fill in defaults, tr
 
 from __future__ import annotations
 
-import json
 import secrets
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -23,13 +22,12 @@ from skerry.errors import BadRequest, Conflict, Invalid, StatusError, cause
 from skerry.store import conform, metadata, patches
 from skerry.store.conform import Problem
 from skerry.store.documents import Document
+from skerry.store.reading import DEEPEST, read_json, repeated, too_deep, without_null_labels
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 LONGEST_NAME = 63
-DEEPEST = 64
-"""Levels of a document; no kind has a third of them."""
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """The API server's alphabet for generated names: no vowels, hence no words."""
 _SUFFIX_LENGTH = 5
@@ -126,9 +124,9 @@ class Preparation:
             raise Invalid(f"the server rejected our request due to an error in our request: {error}") from error
         if not isinstance(document, dict) or not isinstance(document.get("metadata") or {}, dict):
             raise BadRequest("the patch leaves no object with metadata behind")
-        if _too_deep(document):
+        if too_deep(document):
             raise BadRequest(f"the patch leaves an object behind that is nested deeper than {DEEPEST} levels")
-        document = _without_null_labels(document)
+        document = without_null_labels(document)
         try:
             msgspec.convert(document["metadata"], ObjectMeta)
         except (msgspec.ValidationError, OverflowError) as error:
@@ -137,7 +135,7 @@ class Preparation:
         return self._changed(document, live, request, now)
 
     def _patch(self, request: WriteRequest) -> Any:
-        patch = _json(request.body, "error decoding patch")
+        patch = read_json(request.body, "error decoding patch")
         wanted = list if request.content_type == JSON_PATCH else dict
         if not isinstance(patch, wanted):
             raise BadRequest(f"error decoding patch: a {request.content_type} is a JSON {_JSON_NAMES[wanted]}")
@@ -220,12 +218,12 @@ class Preparation:
 
     def decoded(self, body: msgspec.Raw) -> Document:
         """The object in a request. BadRequest."""
-        document = _json(body, f"the object provided is unrecognized (must be of type {self.kind.kind})")
+        document = read_json(body, f"the object provided is unrecognized (must be of type {self.kind.kind})")
         if not isinstance(document, dict):
             raise BadRequest(
                 f"the object provided is unrecognized (must be of type {self.kind.kind}): it is no JSON object"
             )
-        document = _without_null_labels(document)
+        document = without_null_labels(document)
         try:
             msgspec.convert(document["metadata"], ObjectMeta)
         except (msgspec.ValidationError, OverflowError) as error:
@@ -266,7 +264,7 @@ class Preparation:
         self._check_kind(document)
         found, dropped = conform.pruned(self._schema, document, live)
         strange = [
-            *(f'duplicate field "{path}"' for path in repeated(request)),
+            *(f'duplicate field "{path}"' for path in self._repeated(request)),
             *(f'unknown field "{path}"' for path in (*metadata.unknown(document.get("metadata")), *sorted(dropped))),
         ]
         if strange and request.options.field_validation == "Strict":
@@ -278,6 +276,12 @@ class Preparation:
         plain, twins = metadata.without_twins(whole.get("metadata") or {})
         document = {**conform.defaulted(self._schema, whole), "metadata": plain}
         return Prepared(document, (*warnings, *twins))
+
+    def _repeated(self, request: WriteRequest) -> list[str]:
+        """Keys that a whole object names twice; patches are not asked, as in the API server."""
+        if request.content_type in (JSON_PATCH, MERGE_PATCH) or request.options.field_validation == "Ignore":
+            return []
+        return repeated(bytes(request.body))
 
     def _strict(self, document: Document, strange: list[str], *, patch: bool) -> StatusError:
         text = f"strict decoding error: {', '.join(strange[:20])}"
@@ -317,46 +321,6 @@ class Preparation:
 _JSON_NAMES = {list: "array of operations", dict: "object"}
 
 
-def _json(body: msgspec.Raw, what: str) -> Any:
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest(f"{what}: {error}") from error
-    if _too_deep(found):
-        raise BadRequest(f"{what}: it is nested deeper than {DEEPEST} levels")
-    return found
-
-
-def _too_deep(value: Any) -> bool:
-    """Whether the steps here, which recurse, would go too far down; found without recursion."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for each in level
-            for inner in (each.values() if isinstance(each, dict) else each)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _without_null_labels(document: Document) -> Document:
-    """A label or annotation that is null is an empty one, and no metadata is an empty one, as Go reads it."""
-    found = document.get("metadata")
-    if found is None:
-        return {**document, "metadata": {}}
-    if not isinstance(found, dict):
-        return document
-    changed = {
-        key: {name: "" if value is None else value for name, value in found[key].items()}
-        for key in ("labels", "annotations")
-        if isinstance(found.get(key), dict)
-    }
-    return {**document, "metadata": {**found, **changed}}
-
-
 def _essence(document: Document) -> Document:
     found = {k: v for k, v in document["metadata"].items() if k not in ("resourceVersion", "generation")}
     return {**document, "metadata": {**found, "managedFields": timeless(found.get("managedFields"))}}
@@ -375,37 +339,3 @@ def invalid_object(document: Document, found: list[Problem]) -> Invalid:
         name=name,
         causes=tuple(cause(problem.field, problem.message, problem.reason) for problem in found),
     )
-
-
-class _Object(dict[str, Any]):
-    """A JSON object that remembers keys that came twice."""
-
-    repeated: tuple[str, ...] = ()
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> _Object:
-    found = _Object(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        found.repeated = tuple(sorted({key for key in keys if keys.count(key) > 1}))
-    return found
-
-
-def repeated(request: WriteRequest) -> list[str]:
-    """Paths of keys that a whole object names twice; patches have none, as in the API server."""
-    if request.content_type in (JSON_PATCH, MERGE_PATCH) or request.options.field_validation == "Ignore":
-        return []
-    found: list[str] = []
-    _collect(json.loads(bytes(request.body), object_pairs_hook=_pairs), "", found)
-    return found
-
-
-def _collect(value: Any, path: str, found: list[str]) -> None:
-    if isinstance(value, _Object):
-        prefix = f"{path}." if path else ""
-        found += [prefix + key for key in value.repeated]
-        for key, item in value.items():
-            _collect(item, prefix + key, found)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _collect(item, f"{path}[{index}]", found)

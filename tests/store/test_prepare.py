@@ -15,7 +15,8 @@ from skerry.api.kinds import WORKSPACE
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
 from skerry.errors import BadRequest, StatusError
 from skerry.store import conform
-from skerry.store.prepare import APPLY_PATCH, DEEPEST, JSON_PATCH, MERGE_PATCH, Preparation
+from skerry.store.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Preparation
+from skerry.store.reading import DEEPEST
 
 Document = dict[str, Any]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
