@@ -8,7 +8,7 @@ import json
 import ssl
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import kubernetes.client
@@ -101,7 +101,7 @@ class TestOfficial:
             core.connect_get_namespaced_pod_exec, pod, "default",
             command=command, stdin=True, stdout=True, stderr=True, tty=False, _preload_content=False,
         )  # fmt: skip
-        with closing(talking):
+        with _really_closing(talking.sock):
             talking.write_stdin("ahoy\n")
             talking.run_forever(timeout=30)
         assert (talking.read_stdout(), talking.read_stderr(), talking.returncode) == ("heard ahoy\n", "err\n", 3)
@@ -110,7 +110,7 @@ class TestOfficial:
         forward = kubernetes.stream.portforward(
             core.connect_get_namespaced_pod_portforward, pod, "default", ports="8080"
         )
-        with closing(forward), closing(forward.socket(8080)) as connection:
+        with _really_closing(forward.websocket), closing(forward), closing(forward.socket(8080)) as connection:
             connection.settimeout(30)
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b""
@@ -180,7 +180,9 @@ class TestBareWebSocket:
     """What browsers do: watch and log as WebSocket messages."""
 
     def test_a_watch_is_a_message_per_event(self, shore: Shore, core: Any) -> None:
-        with _connected(shore, "/api/v1/namespaces/default/configmaps?watch=1&labelSelector=set%3Dbare") as socket:
+        with _connected(
+            shore, "/api/v1/namespaces/default/configmaps?watch=1&labelSelector=set%3Dbare&resourceVersion=0"
+        ) as socket:
             core.create_namespaced_config_map("default", _object("bare", "bare"))
             event = json.loads(socket.recv())
         assert event["type"] == "ADDED", json.dumps(event)
@@ -212,11 +214,21 @@ def _tls(shore: Shore) -> dict[str, Any]:
     return {"context": ssl.create_default_context(cadata=base64.b64decode(shore.ca).decode())}
 
 
-def _connected(shore: Shore, path: str, *protocols: str) -> Any:
+@contextmanager
+def _connected(shore: Shore, path: str, *protocols: str) -> Iterator[Any]:
     header = {"Authorization": f"Bearer {shore.token}"}
     offered = list(protocols) or None
-    return closing(
-        websocket.create_connection(
-            _url(shore, path), timeout=30, header=header, sslopt=_tls(shore), subprotocols=offered
-        )
+    connection = websocket.create_connection(
+        _url(shore, path), timeout=30, header=header, sslopt=_tls(shore), subprotocols=offered
     )
+    with _really_closing(connection):
+        yield connection
+
+
+@contextmanager
+def _really_closing(connection: Any) -> Iterator[None]:
+    """websocket-client leaves its socket open when the server has said goodbye first."""
+    try:
+        yield
+    finally:
+        connection.shutdown()
