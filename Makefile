@@ -35,8 +35,8 @@ unit: $(STAMP) ## fast tests: no server, no network, with coverage
 	@$(PYTEST) -m "not integration and not kube and not node and not soak" --cov --cov-report=term:skip-covered -q
 
 test: check ## every tier once: unit, integration, kube, node
-	@$(BIN)/python -m tests.kube.packages
-	@$(PYTEST) -m "not soak"
+	@$(BIN)/python -m tests.prepare
+	@$(PYTEST) -m "not soak" -n 2 --dist loadgroup
 
 soak: $(STAMP) ## repetitions and churn: long
 	@$(PYTEST) -m soak --timeout=3600

@@ -29,7 +29,9 @@ def test_a_token_id_that_is_not_one_subject_token_is_refused(jti: str) -> None:
         AUTHORITY.join_bearer(jti, 60)
 
 
-@pytest.mark.parametrize("public", ["", "x", nkey.create(Kind.ACCOUNT).public, AGENT[:-1]])
+@pytest.mark.parametrize(
+    "public", ["", "x", nkey.create(Kind.ACCOUNT).public, AGENT[:-1]], ids=["empty", "x", "account", "cut"]
+)
 def test_only_a_user_key_becomes_a_user(public: str) -> None:
     with pytest.raises(BadRequest, match="public key of a user"):
         AUTHORITY.member_user(AUTHORITY.member_account("m1"), public)

@@ -32,7 +32,11 @@ def test_a_seed_gives_the_same_key_again() -> None:
     assert nkey.from_seed(key.seed + b"\n").public == key.public
 
 
-@pytest.mark.parametrize("seed", [b"", b"nonsense", b"SUAAAA", nkey.create(Kind.USER).public.encode()])
+@pytest.mark.parametrize(
+    "seed",
+    [b"", b"nonsense", b"SUAAAA", nkey.create(Kind.USER).public.encode()],
+    ids=["empty", "words", "short", "public"],
+)
 def test_what_is_not_a_seed_is_refused_without_showing_it(seed: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         nkey.from_seed(seed)

@@ -115,6 +115,7 @@ def token(**claims: Any) -> str:
         ({"tls": Tls(certificate=CERTIFICATE, key=b"PEM"), "token": token(exp=1_820_000_000)}, 1_820_000_000),
         ({"tls": Tls(certificate=b"rubbish", key=b"PEM")}, None),
     ],
+    ids=["exp", "no exp", "absurd exp", "exp of words", "opaque", "no claims", "certificate", "both", "rubbish"],
 )
 def test_when_a_credential_ends(target: dict[str, Any], end: float | None) -> None:
     found = Target(scheme="https", host="h", port=443, **target)
