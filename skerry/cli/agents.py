@@ -26,6 +26,8 @@ from skerry.cli.plan import is_locked
 from skerry.cli.term import Progress, program
 
 POLL_S = 0.04
+_PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_UPSTREAM_CONNECTIONS")
+"""Settings of the agent that have no option: the environment of `skerry agent` sets them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class Agent:
     def environment(self, token_file: str) -> dict[str, str]:
         """The whole environment: ours without other SKERRY_ settings, plus its own."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")}
-        levels = {k: v for k, v in os.environ.items() if k in ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT")}
+        passed = {k: v for k, v in os.environ.items() if k in _PASSED_ON}
         own = {
             "SKERRY_AGENT_STATE": str(self.directory),
             "SKERRY_AGENT_NAME": self.name,
@@ -64,7 +66,7 @@ class Agent:
             "SKERRY_NO_EXEC": str(int(self.no_exec)),
             "SKERRY_NAMESPACES": self.namespaces,
         }
-        return {**kept, **levels, **{name: value for name, value in own.items() if value}}
+        return {**kept, **passed, **{name: value for name, value in own.items() if value}}
 
 
 COMMAND = [sys.executable, "-P", "-m", "services.agent"]
