@@ -49,7 +49,7 @@ class Front:
     def __init__(self, port: int, ca: Path, token: str) -> None:
         limits = ClientLimits(head_s=ANSWER_S)
         self._client = Client("127.0.0.1", port, ssl.create_default_context(cafile=str(ca)), limits)
-        self._token = token
+        self._port, self._ca, self._token = port, ca, token
 
     @staticmethod
     def of(host: Host) -> Front:
@@ -57,6 +57,10 @@ class Front:
         directory = host.state / "host"
         token = (directory / "admin.token").read_text().strip()
         return Front(int(host.listen.rpartition(":")[2]), directory / "pki" / "ca.crt", token)
+
+    def having(self, token: str) -> Front:
+        """The same front door with another token."""
+        return Front(self._port, self._ca, token)
 
     async def __aenter__(self) -> Front:
         return self

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -123,6 +125,10 @@ async def test_a_cache_that_lives_through_a_restore_goes_on_in_the_new_buckets(f
             await eventually(lambda: cache.watch(CLUSTER).take() == [])
 
 
+def _counted(number: int, found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, "status": {"n": number}}
+
+
 @pytest.mark.integration
 async def test_a_backup_holds_every_entry_while_others_write(fresh_nats_host: NatsHost) -> None:
     async with fresh_nats_host.bus("registry") as bus:
@@ -136,7 +142,7 @@ async def test_a_backup_holds_every_entry_while_others_write(fresh_nats_host: Na
             number = 0
             while not stop.is_set():
                 number += 1
-                await store.modify(f"c-{number % 50}", lambda found, n=number: {**found, "status": {"n": n}})
+                await store.modify(f"c-{number % 50}", functools.partial(_counted, number))
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(write())

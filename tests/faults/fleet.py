@@ -383,7 +383,7 @@ class Fleet:
                 await self.tower()
             for _ in range(agents):
                 await self.agent()
-            for tower in self.towers:
+            for tower in self.towers if agents else ():
                 await self.working(tower)
             yield self
         finally:
