@@ -27,6 +27,8 @@ from skerry.tunnel.stream import Core
 from skerry.tunnel.window import Budget, Window
 
 Handler = Callable[[Stream], Awaitable[None]]
+_WAKING_S = 0.1
+"""So long after a stop OPENs are refused: they waited in sockets meanwhile."""
 BUDGET = 32 << 20
 """Bytes of request bodies that an agent may have granted and not yet written."""
 
@@ -42,6 +44,8 @@ class AcceptorLane(Lane):
         super().__init__(wire, kind, settings, budget)
         self.member = member
         self.leaving = False
+        self._ticked = float("inf")
+        self._awake = 0.0
         self.tasks: set[asyncio.Task[None]] = set()
         self._handler = handler
         self._seen = Seen()
@@ -82,6 +86,9 @@ class AcceptorLane(Lane):
         if not self._seen.first(head.proxy, head.number, now):
             self._reject(head, RejectCode.DUPLICATE, "this stream was opened before")
             return
+        if self._asleep(now):
+            self._reject(head, RejectCode.LIMIT, "its agent was stopped for a while")
+            return
         if self.leaving:
             self._reject(head, RejectCode.GOAWAY, "its agent is leaving")
             return
@@ -93,6 +100,20 @@ class AcceptorLane(Lane):
             self._reject(head, RejectCode.LIMIT, f"its agent has all of its {self.budget.total >> 20} MiB granted")
             return
         self._take(head, frame, core, now)
+
+    def tick(self, now: float, factor: float) -> None:
+        """Notices too that this process was stopped, or blocked."""
+        self._asleep(now)
+        self._ticked = now
+        super().tick(now, factor)
+
+    def _asleep(self, now: float) -> bool:
+        """Whether we stood still for so long that what comes now may have been given up by who sent it: a change that
+        was answered with "outcome unknown" must not be executed when we wake.
+        """
+        if now - self._ticked > self.settings.ack_s:
+            self._awake = now + _WAKING_S
+        return now < self._awake
 
     def _core(self, head: Open, frame: Frame) -> Core | None:
         window = Window(self.budget, bulk=head.bulk)

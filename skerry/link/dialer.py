@@ -359,6 +359,8 @@ def _learn(agents: Agents, stream: Stream, agent: str, verdict: Verdict, now: fl
     """What the fate of an OPEN says about the agent."""
     if verdict is Verdict.TAKEN:
         agents.heard(stream.peer, now)
+    elif verdict is Verdict.SILENT:
+        agents.silent(agent, now)
     elif verdict is not Verdict.REFUSED:
         agents.drop(agent)
     elif stream.refusal is not None and stream.refusal.code is RejectCode.GOAWAY:

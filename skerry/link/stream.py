@@ -56,7 +56,7 @@ class Stream:
         self._deadline = lane.loop.time() + request.deadline_s
         self._chunks: list[bytes] = []
         self._answer: Answer | None = None
-        self._unheard = False
+        self._unheard = self._late = False
         self._error: StreamReset | None = None
         self._out: memoryview | None = None
         self._reader: asyncio.Future[None] | None = None
@@ -68,8 +68,12 @@ class Stream:
     # -- proxy side -----------------------------------------------------------------------------------------------
 
     async def verdict(self, ack_s: float) -> Verdict:
-        """What became of the OPEN within `ack_s` seconds."""
-        timer = self._lane.loop.call_later(ack_s, self._wake)
+        """What became of the OPEN within `ack_s` seconds.
+
+        The timer says itself that it fired: uvloop's clock may then still be a rounding error before its time.
+        """
+        self._late = False
+        timer = self._lane.loop.call_later(ack_s, self._too_late)
         try:
             while True:
                 if self.core.taken:
@@ -80,7 +84,7 @@ class Stream:
                     return Verdict.BROKEN
                 if self._unheard:
                     return Verdict.UNHEARD
-                if self._lane.loop.time() >= timer.when():
+                if self._late:
                     return Verdict.SILENT
                 await self._wait()
         finally:
@@ -274,6 +278,10 @@ class Stream:
                 self._on_broken(code, message, tell=tell, stray=stray)
                 return
         self._settle()
+        self._wake()
+
+    def _too_late(self) -> None:
+        self._late = True
         self._wake()
 
     def unheard(self) -> None:

@@ -2,11 +2,17 @@
 
 An OPEN is addressed to one of them; the queue subject is for when none is known. With a single known agent every
 `_EXPLORE`th repeatable request still goes by the queue, or a second replica would never be found.
+
+The queue may hold an agent that is stopped or behind a half-open connection: the bus keeps it for minutes. So after an
+OPEN stayed without an answer the queue is in doubt for a while: nothing explores, and who was heard in the last minute,
+and was not silent itself, is asked before the queue is.
 """
 
 from __future__ import annotations
 
-_EXPLORE = 64
+_EXPLORE = 8
+REMEMBER_S = 60.0
+"""How long an agent is remembered that was heard, and how long the queue is in doubt after silence."""
 
 
 class Agents:
@@ -15,17 +21,25 @@ class Agents:
     def __init__(self, heard_s: float) -> None:
         self._heard_s = heard_s
         self._heard: dict[str, float] = {}
+        self._remembered: dict[str, float] = {}
         self._leaving: set[str] = set()
+        self._doubt_until = float("-inf")
         self._turn = 0
 
     def heard(self, agent: str, now: float) -> None:
         """A frame of `agent` came."""
         if agent not in self._leaving:
-            self._heard[agent] = now
+            self._heard[agent] = self._remembered[agent] = now
 
     def drop(self, agent: str) -> None:
-        """`agent` did not answer: it is unknown until it is heard again."""
+        """`agent` is gone: it is unknown until it is heard again."""
         self._heard.pop(agent, None)
+        self._remembered.pop(agent, None)
+
+    def silent(self, agent: str, now: float) -> None:
+        """`agent`, or whoever the queue gave it to (empty), did not answer an OPEN."""
+        self._doubt_until = now + REMEMBER_S
+        self.drop(agent)
 
     def leaving(self, agent: str) -> None:
         """`agent` takes no new streams; its id is never used again."""
@@ -33,14 +47,21 @@ class Agents:
         self.drop(agent)
 
     def forget(self, agent: str) -> None:
-        """Nothing is left between us and `agent`."""
+        """Nothing is left between us and `agent`; it may still be there."""
         self._leaving.discard(agent)
-        self.drop(agent)
+        self._heard.pop(agent, None)
 
     def pick(self, now: float, *, repeatable: bool, avoid: frozenset[str] = frozenset()) -> str | None:
         """The agent to address, each in turn; None for the queue subject."""
         known = [a for a, at in self._heard.items() if now - at <= self._heard_s and a not in avoid]
         self._turn += 1
-        if not known or (len(known) == 1 and repeatable and self._turn % _EXPLORE == 0):
+        doubt = now < self._doubt_until
+        if not known:
+            return self._last_heard(now, avoid) if doubt else None
+        if len(known) == 1 and repeatable and not doubt and self._turn % _EXPLORE == 0:
             return None
         return known[self._turn % len(known)]
+
+    def _last_heard(self, now: float, avoid: frozenset[str]) -> str | None:
+        self._remembered = {a: at for a, at in self._remembered.items() if now - at <= REMEMBER_S}
+        return max((a for a in self._remembered if a not in avoid), key=self._remembered.__getitem__, default=None)

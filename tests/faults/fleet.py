@@ -374,6 +374,14 @@ class Fleet:
                         return
                 await asyncio.sleep(0.02)
 
+    async def warm(self) -> None:
+        """Requests until each tower has heard every agent, as it has in use."""
+        for tower in self.towers:
+            for _ in range(60):
+                for target in (b"/clusters/m1/version", PODS):
+                    assert (await tower.ask(target)).status == 200
+        self.member.executed.clear()
+
     @contextlib.asynccontextmanager
     async def running(self, towers: int = 1, agents: int = 1) -> AsyncIterator[Fleet]:
         """Everything started; everything gone at the end, with the logs printed for a failure."""
@@ -385,6 +393,8 @@ class Fleet:
                 await self.agent()
             for tower in self.towers if agents else ():
                 await self.working(tower)
+            if agents > 1:
+                await self.warm()
             yield self
         finally:
             await self._end()

@@ -23,13 +23,13 @@ def test_agents_take_turns() -> None:
     agents.heard("a", 0.0)
     agents.heard("b", 0.0)
     assert {agents.pick(1.0, repeatable=True) for _ in range(4)} == {"a", "b"}
-    assert {agents.pick(1.0, repeatable=True, avoid=frozenset("a")) for _ in range(4)} == {"b"}
+    assert {agents.pick(1.0, repeatable=False, avoid=frozenset("a")) for _ in range(4)} == {"b"}
 
 
 def test_a_single_agent_is_not_all_that_repeatable_requests_try() -> None:
     agents = Agents(3.0)
     agents.heard("a", 0.0)
-    assert [agents.pick(1.0, repeatable=True) for _ in range(64)].count(None) == 1
+    assert [agents.pick(1.0, repeatable=True) for _ in range(64)].count(None) == 8
     assert None not in [agents.pick(1.0, repeatable=False) for _ in range(64)]
 
 
@@ -40,6 +40,36 @@ def test_a_dropped_agent_is_unknown_until_heard_again() -> None:
     assert agents.pick(0.0, repeatable=False) is None
     agents.heard("a", 0.1)
     assert agents.pick(0.1, repeatable=False) == "a"
+
+
+def test_after_a_silence_whoever_was_heard_in_the_last_minute_is_asked_before_the_queue() -> None:
+    agents = Agents(3.0)
+    agents.heard("a", 0.0)
+    agents.heard("b", 1.0)
+    agents.heard("c", 2.0)
+    agents.silent("c", 20.0)
+    assert agents.pick(20.0, repeatable=True) == "b"
+    assert agents.pick(20.0, repeatable=False, avoid=frozenset("b")) == "a"
+    assert agents.pick(20.0, repeatable=False, avoid=frozenset("ab")) is None
+    assert agents.pick(61.5, repeatable=False) is None
+
+
+def test_a_silence_of_the_queue_is_not_explored_again_for_a_minute() -> None:
+    agents = Agents(3.0)
+    agents.silent("", 0.0)
+    agents.heard("a", 58.0)
+    assert None not in [agents.pick(59.0, repeatable=True) for _ in range(64)]
+    assert [agents.pick(60.5, repeatable=True) for _ in range(64)].count(None) == 8
+
+
+def test_an_agent_that_is_gone_is_not_remembered() -> None:
+    agents = Agents(3.0)
+    agents.silent("", 0.0)
+    agents.heard("a", 1.0)
+    agents.forget("a")
+    assert agents.pick(9.0, repeatable=False) == "a"
+    agents.drop("a")
+    assert agents.pick(9.0, repeatable=False) is None
 
 
 def test_a_leaving_agent_stays_unknown() -> None:
