@@ -110,18 +110,21 @@ def ready_of(document: Document) -> Verdict:
 
 
 def observed(document: Document, member: Member, verdict: Verdict, now: Now) -> Document:
-    """`document` with the status that follows from a verdict and the heartbeats; facts of the past stay."""
+    """`document` with the status that follows from a verdict and the heartbeats; facts of the past stay, and so do fields
+    that a newer registry put there.
+    """
     status = dict(document.get("status", {}))
     status["conditions"] = with_condition(status.get("conditions", []), condition("Ready", verdict, now))
     live = alive(member, now) if verdict.status == "True" or verdict.reason == "APIServerUnreachable" else []
     for agent in live[:1]:
-        status |= _facts(agent.beat)
+        facts = _facts(agent.beat)
+        status |= facts | {"ceiling": {**status.get("ceiling", {}), **facts["ceiling"]}}
     status["agent"] = {**status.get("agent", {}), "replicas": len(live)}
     if live:
         status["agent"]["version"] = live[0].beat.version[:64]
         ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]
         if ends:
-            status["credentials"] = {"expires": at(min(ends))}
+            status["credentials"] = {**status.get("credentials", {}), "expires": at(min(ends))}
     return {**document, "status": status}
 
 
@@ -142,11 +145,13 @@ def _builtins(ceiling: Ceiling) -> Document:
 
 
 def with_condition(conditions: list[Document], new: Document) -> list[Document]:
-    """`conditions` with `new` in place; the transition time moves with the status alone."""
+    """`conditions` with `new` in place; the transition time moves with the status alone, fields unknown here stay."""
     kept = []
     for old in conditions:
         if old.get("type") != new["type"]:
             kept.append(old)
         elif old.get("status") == new["status"]:
-            new = {**new, "lastTransitionTime": old.get("lastTransitionTime", new["lastTransitionTime"])}
+            new = {**old, **new, "lastTransitionTime": old.get("lastTransitionTime", new["lastTransitionTime"])}
+        else:
+            new = {**old, **new}
     return [*kept, new]

@@ -76,8 +76,10 @@ def member(name: str, object_uid: str, found: Found, expires: float | None, now:
 
 def credited(document: Document, revision: int, expires: float | None) -> Document:
     """`document` with the number and the end of the credential that the host has now."""
-    credentials = {"revision": revision} | ({} if expires is None else {"expires": at(expires)})
-    return {**document, "status": {**document.get("status", {}), "credentials": credentials}}
+    status = document.get("status", {})
+    kept = {key: value for key, value in status.get("credentials", {}).items() if key != "expires"}
+    credentials = {**kept, "revision": revision} | ({} if expires is None else {"expires": at(expires)})
+    return {**document, "status": {**status, "credentials": credentials}}
 
 
 def revision_of(document: Document) -> int:

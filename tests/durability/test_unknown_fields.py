@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from services.registry import clusters, direct
+from services.registry.model import Agent, Member, Now, Verdict
 from skerry.api.kinds import CLUSTER, WORKSPACE
+from skerry.api.messages import Heartbeat
 from skerry.store import Store
 from skerry.store.documents import Item
 from tests.durability.front import APPLY, JSON_PATCH, MERGE, WORKSPACES
@@ -157,3 +160,36 @@ async def test_status_writes_of_the_owner_keep_it(world: World) -> None:
     item = world.cache.get(CLUSTER, "c")
     assert item is not None
     assert item.document()["spec"] == spec
+
+
+def from_the_future() -> Document:
+    """A Cluster whose status a newer registry wrote."""
+    ready = {"type": "Ready", "status": "Unknown", "reason": "x", "message": "", "lastTransitionTime": "t", "future": 1}
+    parts = {part: {"future": 1} for part in ("agent", "ceiling", "credentials")}
+    return {"metadata": {"name": "m"}, "spec": {}, "status": {"conditions": [ready], "future": 1, **parts}}
+
+
+def future_of(found: Document) -> list[Any]:
+    """What is left of it."""
+    status = found["status"]
+    parts = [status[part].get("future") for part in ("agent", "ceiling", "credentials")]
+    return [
+        status.get("future"),
+        *parts,
+        *(each.get("future") for each in status["conditions"] if each["type"] == "Ready"),
+    ]
+
+
+def test_the_registrys_observations_keep_it() -> None:
+    now = Now(100.0, 1e9)
+    beat = Heartbeat(agent="A", epoch="e", version="1", nodes=3, kubernetes_version="v1.37.0", expires=2_000_000_000)
+    member = Member("o", "u", now, Verdict("True", "x", ""), agents={"A": Agent(beat, 100.0, 1e9)})
+    found = clusters.observed(from_the_future(), member, Verdict("True", "Ready", "fine"), now)
+    assert (found["status"]["nodes"], found["status"]["conditions"][0]["status"]) == (3, "True")
+    assert future_of(found) == [1] * 5
+
+
+def test_the_probers_observations_and_a_rotation_keep_it() -> None:
+    now = Now(100.0, 1e9)
+    looked = direct.observed(from_the_future(), direct.Outcome(direct.State.READY, version="v1", nodes=3), None, now)
+    assert future_of(direct.credited(looked, 2, None)) == [1] * 5
