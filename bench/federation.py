@@ -60,7 +60,6 @@ def skerry(*arguments: str | Path, state: Path, stdin: str | None = None) -> str
     environment = os.environ | {
         "SKERRY_STATE": str(state),
         "KUBECONFIG": str(state / "none"),
-        "SKERRY_UPSTREAM_CONNECTIONS": "2048",  # 1,000 watches of one member; an agent's default is 512
     }
     done = subprocess.run(
         [SKERRY, *map(str, arguments)], env=environment, input=stdin, capture_output=True, text=True, check=True

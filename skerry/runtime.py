@@ -25,6 +25,7 @@ import json
 import logging
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -114,6 +115,8 @@ Main = Callable[[Runtime], Awaitable[None]]
 _MALLOC = {-1: 16 << 20, -2: 2 << 20, -3: 2 << 20}
 """M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of glibc's mallopt(3), in bytes."""
 
+_MAX_FILES = 65536
+
 
 def run(main: Main, *, name: str) -> NoReturn:
     """Run `main` as the process `name` and exit: 0 done, 1 failed, or the code of an `Exit`.
@@ -123,6 +126,7 @@ def run(main: Main, *, name: str) -> NoReturn:
     configure_logging(os.environ.get("SKERRY_LOG_LEVEL", "info"), os.environ.get("SKERRY_LOG_FORMAT", "auto"))
     die_with_parent(os.environ)
     keep_freed_memory()
+    allow_many_files()
     sys.exit(_run(main, name))
 
 
@@ -136,6 +140,15 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in _MALLOC.items():
             mallopt(parameter, value)
+
+
+def allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: every watch is a connection, and 1,024 is soon reached."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _run(main: Main, name: str) -> int:

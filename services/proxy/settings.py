@@ -23,7 +23,7 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session_s: Annotated[float, about("Longest life of an upgraded session (exec, port-forward).")] = 8 * 3600.0
     inline_bytes: Annotated[int, about("Request bodies up to this size travel in one message.")] = 256 * 1024
     stalled_s: Annotated[float, about("A client that takes nothing of a response for so long is cut.")] = 60.0
-    upstream_connections: Annotated[int, about("Most connections to the API server of one direct member.")] = 1024
+    upstream_connections: Annotated[int, about("Most connections to the API server of one direct member.")] = 8192
     budget_bytes: Annotated[int, about("Bytes on their way from agents or not yet taken by clients, at once.")] = (
         96 * 1024 * 1024
     )
