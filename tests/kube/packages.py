@@ -31,6 +31,10 @@ _PROGRAMS = {
 }
 
 
+_OTHER_TIERS = {"strace": "strace"}
+"""Tests outside the node tier use these, and skip without them."""
+
+
 class PackagesMissing(Exception):
     """System packages are missing and may not or cannot be installed; the text is the line that installs them."""
 
@@ -61,9 +65,10 @@ def is_static(executable: Path) -> bool:
         return b"/ld-linux" not in handle.read(4096)
 
 
-def missing() -> list[str]:
-    """Debian names of the packages that the node tier lacks here, sorted."""
-    lacking = {package for name, package in _PROGRAMS.items() if program(name) is None}
+def missing(*, everything: bool = False) -> list[str]:
+    """Debian names of the packages that the node tier lacks here, sorted; `everything`: any tier."""
+    wanted = _PROGRAMS | _OTHER_TIERS if everything else _PROGRAMS
+    lacking = {package for name, package in wanted.items() if program(name) is None}
     busybox = program("busybox")
     if busybox is not None and not is_static(busybox):
         lacking.add("busybox-static")
@@ -77,11 +82,11 @@ def install_line(packages: list[str]) -> str:
     return f"sudo apt-get install -y --no-install-recommends {' '.join(packages)}"
 
 
-def ensure(say: Callable[[str], None], environ: Mapping[str, str] = os.environ) -> None:
+def ensure(say: Callable[[str], None], environ: Mapping[str, str] = os.environ, *, everything: bool = False) -> None:
     """Install what is missing, after saying what, or raise PackagesMissing with the reason and the line to type."""
     if sys.platform != "linux":
         raise PackagesMissing("a node needs Linux")
-    lacking = missing()
+    lacking = missing(everything=everything)
     if not lacking:
         return
     refusal = _why_not_install(environ)
@@ -90,7 +95,7 @@ def ensure(say: Callable[[str], None], environ: Mapping[str, str] = os.environ) 
     say(f"installing system packages (SKERRY_TEST_INSTALL=0 forbids it): {' '.join(lacking)}")
     _apt("update")
     _apt("install", "-y", "--no-install-recommends", "--no-remove", *lacking)
-    if still := missing():
+    if still := missing(everything=everything):
         raise PackagesMissing(f"still missing after the installation: {' '.join(still)}")
 
 
@@ -121,9 +126,9 @@ def _apt(*arguments: str) -> None:
 def main() -> int:
     """`python -m tests.kube.packages`: install what is missing, or say why not. Fails only where the tier is required."""
     try:
-        ensure(lambda line: print(line, flush=True))
+        ensure(lambda line: print(line, flush=True), everything=True)
     except PackagesMissing as error:
-        print(f"node tests will be skipped: {error}", flush=True)
+        print(f"tests that need them will be skipped: {error}", flush=True)
         return 1 if os.environ.get("SKERRY_TEST_KUBE_REQUIRED") == "1" else 0
     return 0
 
