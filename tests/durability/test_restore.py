@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import shutil
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -200,6 +201,30 @@ async def test_a_host_goes_back_to_its_backup_under_a_running_informer(host: Hos
         assert await claim(host, "physical-2", "another") == "another"
         made = await front.ask("POST", WORKSPACES, workspace("d", "new"))
         assert int(made["metadata"]["resourceVersion"]) > revision
+
+
+@pytest.mark.integration
+async def test_a_host_is_brought_back_on_a_new_machine_from_its_keys_and_a_backup(host: Host, tmp_path: Path) -> None:
+    file = tmp_path / "skerry.backup"
+    async with Front.of(host) as front:
+        await front.ask("POST", WORKSPACES, workspace("a", "before"))
+        await asyncio.to_thread(host.ok, "backup", str(file))
+        last, _ = await front.listed()
+    await asyncio.to_thread(host.ok, "down")
+    new = Host(tmp_path / "new")
+    bare = await asyncio.to_thread(new.skerry, "restore", str(file))
+    assert (bare.returncode, "keys/, pki/ and state.json" in bare.stderr) == (1, True)
+    for name in ("keys", "pki"):
+        shutil.copytree(host.state / "host" / name, new.state / "host" / name)
+    shutil.copy(host.state / "host" / "state.json", new.state / "host")
+    try:
+        await asyncio.to_thread(new.ok, "restore", str(file))
+        await asyncio.to_thread(new.up)
+        async with Front.of(new) as front:
+            revision, items = await front.listed()
+        assert (revision > last, sorted(items)) == (True, ["a"])
+    finally:
+        await asyncio.to_thread(new.ok, "down")
 
 
 @pytest.mark.integration

@@ -101,8 +101,7 @@ def _restore(host: Path, found: Archive) -> None:
     from skerry.cli import bootstrap
     from skerry.store import archive, utc_now
 
-    last = read_plan(host)
-    plan = bootstrap.prepare(host, last.options if last is not None else Options())
+    plan = bootstrap.prepare(host, _options(host))
     with progress() as shown, _kept_files(host, plan), _only_the_bus(host, plan):
         shown.show("restoring")
         _with_bus(
@@ -114,6 +113,18 @@ def _restore(host: Path, found: Archive) -> None:
                 bus, found, utc_now(), lambda done, of: shown.show(f"restoring: {done} of {of} entries")
             ),
         )
+
+
+def _options(host: Path) -> Options:
+    """As the host was started last; on a machine where it never was, ports that are free."""
+    from skerry.cli import bootstrap
+
+    last = read_plan(host)
+    if last is not None:
+        return last.options
+    name = (state.read(host) or state.StateFile(format=state.FORMAT, version="")).name
+    listen, bus = (str(bootstrap.endpoint("127.0.0.1:0", option)) for option in ("--listen", "--bus"))
+    return Options(name=name, listen=listen, bus=bus)
 
 
 def _check_same(host: Path, found: Archive) -> None:
