@@ -18,9 +18,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 async def answered(tower: Tower, *texts: str) -> Answer:
     """Ask the member until the answer says one of `texts`."""
     async with asyncio.timeout(15):
-        while not any(text in (answer := await tower.ask(PODS)).text for text in texts):
+        while True:
+            answer = await tower.ask(PODS)
+            if any(text in answer.text for text in texts):
+                return answer
             await asyncio.sleep(0.02)
-    return answer
 
 
 async def condition(tower: Tower) -> dict[str, str]:
