@@ -223,10 +223,21 @@ class Cache:
             return
         shelf.tombstones.pop(key, None)
         if old is not None and old.uid != new.uid:
-            self._remove(shelf, key, entry.revision, None)
+            self._replaced(shelf, key, entry.revision)
             old = None
         shelf.put(key, new)
         self._tell(shelf, Change(entry.revision, old, new))
+
+    def _replaced(self, shelf: _Shelf, key: tuple[str, str], revision: int) -> None:
+        """Another object has the name, and the deletion in between was not seen: the bucket keeps the last entry only.
+
+        The deletion needs a revision of its own, or a watch that ends between it and the creation resumes after both. The
+        one before is free if it was nobody else's; else running watches end with 410.
+        """
+        free = revision - 1 > self.revision
+        self._remove(shelf, key, revision - 1 if free else revision, None)
+        if not free:
+            shelf.ring.reset(revision, expire=True)
 
     def _remove(self, shelf: _Shelf, key: tuple[str, str], revision: int, final: Item | None) -> None:
         if final is None:

@@ -107,11 +107,26 @@ def test_a_watch_that_falls_behind_the_ring_gets_410() -> None:
     assert quick.take() == []
 
 
-def test_an_object_made_anew_is_a_deletion_and_a_creation() -> None:
+def test_an_object_made_anew_is_a_deletion_and_a_creation_each_with_a_revision_of_its_own() -> None:
     cache = filled(entry("a", 1, uid="one"))
     watch = cache.watch(CLUSTER)
-    cache.take(entry("a", 2, uid="two"))
-    assert shape(watch.take()) == [(2, True, False), (2, False, True)]
+    cache.take(entry("a", 3, uid="two"))
+    assert shape(watch.take()) == [(2, True, False), (3, False, True)]
+    assert shape(cache.watch(CLUSTER, 2).take()) == [(3, False, True)]
+
+
+def test_an_object_made_anew_whose_deletion_has_no_revision_left_ends_watches() -> None:
+    cache = filled(entry("a", 1, uid="one"))
+    watch = cache.watch(CLUSTER)
+    cache.take(entry("b", 3))
+    cache.take(entry("a", 4, uid="two"))
+    with pytest.raises(Gone):
+        watch.take()
+    with pytest.raises(Gone):
+        cache.watch(CLUSTER, 3)
+    assert [item.uid for item in cache.list(CLUSTER)] == ["two", "uid-b"]
+    cache.take(entry("c", 5))
+    assert shape(cache.watch(CLUSTER, 4).take()) == [(5, False, True)]
 
 
 def test_after_a_resume_running_watches_go_on_and_new_ones_start_there() -> None:
@@ -254,7 +269,7 @@ def test_a_snapshot_undoes_what_came_later() -> None:
 
 def test_a_name_taken_over_without_a_deletion_is_undone_too() -> None:
     cache = filled(entry("a", 1, uid="first"))
-    cache.take(entry("a", 2, uid="second"))
+    cache.take(entry("a", 3, uid="second"))
     assert [item.uid for item in cache.snapshot(CLUSTER, 1)] == ["first"]
 
 
