@@ -29,7 +29,9 @@ class Settings(Base, frozen=True, kw_only=True):
     session_cap_s: Annotated[float, about("Seconds after which connections with renewed credentials are closed.")] = (
         8 * 3600.0
     )
-    upstream_connections: Annotated[int, about("Most connections to the API server at once; every watch is one.")] = 8192
+    upstream_connections: Annotated[int, about("Most connections to the API server at once; every watch is one.")] = (
+        8192
+    )
 
     @property
     def ceiling(self) -> Ceiling:
