@@ -96,7 +96,10 @@ def with_spec(**spec: Any) -> Callable[[Document], Document]:
 
 def with_metadata(**metadata: Any) -> Callable[[Document], Document]:
     """The object with other metadata; None takes a field away."""
-    return lambda last: {**last, "metadata": {k: v for k, v in {**last["metadata"], **metadata}.items() if v is not None}}
+    return lambda last: {
+        **last,
+        "metadata": {k: v for k, v in {**last["metadata"], **metadata}.items() if v is not None},
+    }
 
 
 AL, BO, CY = ({"kind": "User", "name": name} for name in ("al", "bo", "cy"))
@@ -115,24 +118,44 @@ def _creates() -> Iterator[Case]:
     yield Case("create refuses unknown fields", (create({"colour": 1}, "fieldValidation=Strict", zz=1),))
     yield Case("create refuses a name", (Step("POST", WORKSPACES, workspace({}) | {"metadata": {"name": "A_b"}}),))
     yield Case("create needs a name", (Step("POST", WORKSPACES, workspace({}) | {"metadata": {}}),))
-    yield Case("create generates a name", (Step("POST", WORKSPACES, workspace() | {"metadata": {"generateName": "NAME-"}}),))
-    yield Case("create needs a spec", (Step("POST", WORKSPACES, {k: v for k, v in workspace().items() if k != "spec"}),))
+    yield Case(
+        "create generates a name", (Step("POST", WORKSPACES, workspace() | {"metadata": {"generateName": "NAME-"}}),)
+    )
+    yield Case(
+        "create needs a spec", (Step("POST", WORKSPACES, {k: v for k, v in workspace().items() if k != "spec"}),)
+    )
     yield Case("create of another kind", (Step("POST", WORKSPACES, workspace() | {"kind": "Foo"}),))
-    yield Case("create checks types", (create({"displayName": 5, "members": [{"kind": "Foo", "name": "a"}, {"kind": "User"}]}),))
+    yield Case(
+        "create checks types",
+        (create({"displayName": 5, "members": [{"kind": "Foo", "name": "a"}, {"kind": "User"}]}),),
+    )
     yield Case("create checks lists", (create({"namespaces": "x"}),))
     yield Case("create leaves null out", (create({"displayName": None}),))
     yield Case("create takes null for a default", (create({"members": [{**AL, "role": None}]}),))
     yield Case("create refuses items that are there twice", (create({"members": [AL, AL]}),))
-    yield Case("create refuses labels", (create(labels={"a": "b c"}), create(labels={"-x": "y"}), create(labels={"k/": "1"})))
+    yield Case(
+        "create refuses labels", (create(labels={"a": "b c"}), create(labels={"-x": "y"}), create(labels={"k/": "1"}))
+    )
     yield Case("create refuses long labels", (create(labels={"a": "b" * 64}), create(labels={"a" * 64: "b"})))
-    yield Case("create refuses annotations", (create(annotations={"a b": "c"}), create(annotations={"a": "x" * 262144})))
+    yield Case(
+        "create refuses annotations", (create(annotations={"a b": "c"}), create(annotations={"a": "x" * 262144}))
+    )
     yield Case("create refuses finalizers", (create(finalizers=["a b"]),))
     yield Case("create warns of finalizers", (create(finalizers=["plain"]),))
-    yield Case("create refuses owners", (create(ownerReferences=[{"apiVersion": "v1", "kind": "X", "name": "", "uid": ""}]),))
-    yield Case("create with an owner", (create(ownerReferences=[{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "1-2"}]),))
+    yield Case(
+        "create refuses owners", (create(ownerReferences=[{"apiVersion": "v1", "kind": "X", "name": "", "uid": ""}]),)
+    )
+    yield Case(
+        "create with an owner",
+        (create(ownerReferences=[{"apiVersion": "v1", "kind": "X", "name": "x", "uid": "1-2"}]),),
+    )
     yield Case("create refuses a resourceVersion", (create(resourceVersion="1")._replace(differs=NO_5XX, instead=400),))
-    yield Case("create keeps no status", (Step("POST", WORKSPACES, workspace(TEAM) | {"status": {"conditions": []}}), GET))
-    yield Case("create drops the server's fields", (create(uid="u", generation=7, creationTimestamp="2000-01-01T00:00:00Z"),))
+    yield Case(
+        "create keeps no status", (Step("POST", WORKSPACES, workspace(TEAM) | {"status": {"conditions": []}}), GET)
+    )
+    yield Case(
+        "create drops the server's fields", (create(uid="u", generation=7, creationTimestamp="2000-01-01T00:00:00Z"),)
+    )
     yield Case("create drops a namespace", (create(namespace="x"),))
     yield Case("create takes YAML", (
         Step("POST", WORKSPACES, b"apiVersion: skerry.dev/v1alpha1\nkind: Workspace\nmetadata: {name: NAME}\nspec: {}\n", "application/yaml"),
@@ -144,36 +167,64 @@ def _creates() -> Iterator[Case]:
     yield Case("create of a list", (Step("POST", WORKSPACES, [], differs=NO_GO),))
     yield Case("create of half an object", (Step("POST", WORKSPACES, b"{", differs=NO_GO),))
     yield Case("create with labels that are no strings", (create(labels={"x": 1})._replace(differs=NO_GO),))
-    yield Case("create with a status of managers", (create(TEAM, managedFields=[{"manager": "x", "operation": "Update"}]),))
+    yield Case(
+        "create with a status of managers", (create(TEAM, managedFields=[{"manager": "x", "operation": "Update"}]),)
+    )
 
 
 def _updates() -> Iterator[Case]:
     yield Case("put", (create(TEAM, labels={"a": "1"}), put(with_spec(displayName="New")), GET))
     yield Case("put nothing new", (create(TEAM), put(lambda last: last)))
-    yield Case("put takes fields away", (create(TEAM, labels={"a": "1"}), put(lambda last: {**last, "spec": {"displayName": "x"}})))
-    yield Case("put needs a version", (create(), put(with_metadata(resourceVersion=None)), put(with_metadata(resourceVersion="0"))))
+    yield Case(
+        "put takes fields away",
+        (create(TEAM, labels={"a": "1"}), put(lambda last: {**last, "spec": {"displayName": "x"}})),
+    )
+    yield Case(
+        "put needs a version",
+        (create(), put(with_metadata(resourceVersion=None)), put(with_metadata(resourceVersion="0"))),
+    )
     yield Case("put of an old version", (create(), put(with_metadata(resourceVersion="1"))))
-    yield Case("put of another uid", (create(), put(with_metadata(uid="u"))._replace(differs="no storage key in the text")))
+    yield Case(
+        "put of another uid", (create(), put(with_metadata(uid="u"))._replace(differs="no storage key in the text"))
+    )
     yield Case("put of another name", (create(), put(with_metadata(name="zz"))))
     yield Case("put without a name", (create(), put(with_metadata(name=None))))
-    yield Case("put keeps the server's fields", (create(), put(with_metadata(creationTimestamp="2000-01-01T00:00:00Z", generation=77))))
+    yield Case(
+        "put keeps the server's fields",
+        (create(), put(with_metadata(creationTimestamp="2000-01-01T00:00:00Z", generation=77))),
+    )
     yield Case("put of a deletion", (create(), put(with_metadata(deletionTimestamp="2000-01-01T00:00:00Z"))))
     yield Case("put of what is not there", (Step("PUT", ONE, workspace()),))
     yield Case("put of labels", (create(TEAM), put(with_metadata(labels={"n": "m"})), put(with_metadata(labels=None))))
     yield Case("put keeps managers when there are none", (create(TEAM), put(with_metadata(managedFields=[]))))
-    yield Case("put clears managers", (create(TEAM), put(with_metadata(managedFields=[{}])), put(with_spec(displayName="z"))))
+    yield Case(
+        "put clears managers", (create(TEAM), put(with_metadata(managedFields=[{}])), put(with_spec(displayName="z")))
+    )
     mine = {"manager": "x", "operation": "Apply", "apiVersion": API_VERSION, "fieldsType": "FieldsV1"}
-    yield Case("put of managers", (create(TEAM), put(with_metadata(managedFields=[{**mine, "fieldsV1": {"f:spec": {"f:displayName": {}}}}]))))
-    yield Case("put of unreadable managers", (create(TEAM), put(with_metadata(managedFields=[{**mine, "operation": "Foo"}]))))
+    yield Case(
+        "put of managers",
+        (create(TEAM), put(with_metadata(managedFields=[{**mine, "fieldsV1": {"f:spec": {"f:displayName": {}}}}]))),
+    )
+    yield Case(
+        "put of unreadable managers", (create(TEAM), put(with_metadata(managedFields=[{**mine, "operation": "Foo"}])))
+    )
     yield Case("put dry", (create(TEAM), put(with_spec(displayName="z"), "dryRun=All"), GET))
-    yield Case("put of unknown fields", (create(TEAM), put(with_spec(z=1)), put(with_spec(z=1), "fieldValidation=Strict")))
+    yield Case(
+        "put of unknown fields", (create(TEAM), put(with_spec(z=1)), put(with_spec(z=1), "fieldValidation=Strict"))
+    )
     yield Case("put checks", (create(TEAM), put(with_spec(displayName=1)), put(with_metadata(labels={"-": "-"}))))
     yield Case("put ignores status", (create(TEAM), put(lambda last: {**last, "status": {"conditions": []}})))
 
 
 def _patches() -> Iterator[Case]:
-    yield Case("merge", (create(TEAM), merge({"spec": {"displayName": "C", "members": [CY]}}), merge({"spec": {"displayName": "C"}})))
-    yield Case("merge null", (create(TEAM, labels={"a": "1"}), merge({"metadata": {"labels": None}, "spec": {"clusters": None}})))
+    yield Case(
+        "merge",
+        (create(TEAM), merge({"spec": {"displayName": "C", "members": [CY]}}), merge({"spec": {"displayName": "C"}})),
+    )
+    yield Case(
+        "merge null",
+        (create(TEAM, labels={"a": "1"}), merge({"metadata": {"labels": None}, "spec": {"clusters": None}})),
+    )
     yield Case("merge an old version", (create(), merge({"metadata": {"resourceVersion": "1"}})))
     yield Case("merge a name", (create(), merge({"metadata": {"name": "zz"}})))
     yield Case("merge a uid", (create(), merge({"metadata": {"uid": "zz"}})))
@@ -194,7 +245,13 @@ def _patches() -> Iterator[Case]:
         Step("POST", WORKSPACES, workspace(TEAM) | {"status": {"conditions": [{"type": "A", "status": "True", "reason": "r"}]}}),
         merge({"status": {"conditions": [{"type": "A"}]}}),
     ))  # fmt: skip
-    yield Case("owners twice", (create(ownerReferences=[OWNER, OWNER]), create(ownerReferences=[{**OWNER, "controller": True}, {**OWNER, "uid": "3", "controller": True}])))
+    yield Case(
+        "owners twice",
+        (
+            create(ownerReferences=[OWNER, OWNER]),
+            create(ownerReferences=[{**OWNER, "controller": True}, {**OWNER, "uid": "3", "controller": True}]),
+        ),
+    )
     yield Case("selectors", (
         create({"clusters": {"selector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "In", "values": ["v"]}]}}}),
         merge({"spec": {"clusters": {"selector": {"matchLabels": {"c": "d", "a": None}}}}}),
@@ -233,8 +290,14 @@ def _patches() -> Iterator[Case]:
     yield Case("merge wrong metadata", (create(), merge({"metadata": {"labels": {"a": 1}}})._replace(differs=NO_GO)))
     yield Case("merge away metadata", (create(), merge({"metadata": None})))
     yield Case("merge dry", (create(TEAM), merge({"spec": {"displayName": "C"}}, "dryRun=All"), GET))
-    yield Case("merge managers", (create(TEAM), merge({"metadata": {"managedFields": []}}), merge({"metadata": {"managedFields": [{}]}})))
-    yield Case("strategic merge", (create(), merge({})._replace(media="application/strategic-merge-patch+json"), merge({})._replace(media=JSON)))
+    yield Case(
+        "merge managers",
+        (create(TEAM), merge({"metadata": {"managedFields": []}}), merge({"metadata": {"managedFields": [{}]}})),
+    )
+    yield Case(
+        "strategic merge",
+        (create(), merge({})._replace(media="application/strategic-merge-patch+json"), merge({})._replace(media=JSON)),
+    )
     yield Case("json patch", (
         create(TEAM),
         patch(
@@ -254,8 +317,13 @@ def _patches() -> Iterator[Case]:
         ("no operation", {"op": "foo", "path": "/spec"}),
     ):
         yield Case(f"json patch: {name}", (create(TEAM), patch(operation)._replace(differs=why)))
-    yield Case("json patch replaces nothing", (create(TEAM), patch({"op": "replace", "path": "/spec/nope", "value": 1})))
-    yield Case("json patch clears managers", (create(TEAM), patch({"op": "replace", "path": "/metadata/managedFields", "value": [{}]})))
+    yield Case(
+        "json patch replaces nothing", (create(TEAM), patch({"op": "replace", "path": "/spec/nope", "value": 1}))
+    )
+    yield Case(
+        "json patch clears managers",
+        (create(TEAM), patch({"op": "replace", "path": "/metadata/managedFields", "value": [{}]})),
+    )
 
 
 def _applies() -> Iterator[Case]:
@@ -272,21 +340,46 @@ def _applies() -> Iterator[Case]:
         apply("m3", {"clusters": {}}),
         apply("m3", {"namespaces": []}),
     ))  # fmt: skip
-    yield Case("apply shares", (apply("m1", TEAM), apply("m2", TEAM), apply("m1", {"displayName": "Team"}), apply("m2", {"displayName": "Team"})))
-    yield Case("apply nulls", (apply("m1", TEAM), apply("m1", {"displayName": None}), apply("m1", {"namespaces": None})))
-    yield Case("apply all away leaves no spec", (apply("m1", TEAM), apply("m2", {"displayName": "Team"}), apply("m1"), apply("m2")))
-    for name, spec in (("unknown", {"zz": 1}), ("types", {"displayName": 5, "members": {}}), ("twice", {"members": [AL, AL]})):
+    yield Case(
+        "apply shares",
+        (
+            apply("m1", TEAM),
+            apply("m2", TEAM),
+            apply("m1", {"displayName": "Team"}),
+            apply("m2", {"displayName": "Team"}),
+        ),
+    )
+    yield Case(
+        "apply nulls", (apply("m1", TEAM), apply("m1", {"displayName": None}), apply("m1", {"namespaces": None}))
+    )
+    yield Case(
+        "apply all away leaves no spec",
+        (apply("m1", TEAM), apply("m2", {"displayName": "Team"}), apply("m1"), apply("m2")),
+    )
+    for name, spec in (
+        ("unknown", {"zz": 1}),
+        ("types", {"displayName": 5, "members": {}}),
+        ("twice", {"members": [AL, AL]}),
+    ):
         text = "types are not Go's" if name == "types" else ""
         yield Case(f"apply {name}", (create(), apply("m1", spec)._replace(differs=f"{NO_5XX}; {text}", instead=400)))
     yield Case("apply half a key", (create(), apply("m1", {"members": [{"kind": "User"}]})))
     yield Case("apply a wrong value", (create(), apply("m1", {"members": [{"kind": "Foo", "name": "x"}]})))
-    yield Case("apply managers", (create(), apply("m1", managedFields=[{"manager": "x"}]), apply("m1", managedFields=[])))
+    yield Case(
+        "apply managers", (create(), apply("m1", managedFields=[{"manager": "x"}]), apply("m1", managedFields=[]))
+    )
     yield Case("apply a version", (create(), apply("m1", resourceVersion="1"), apply("m1", uid="1")))
     yield Case("apply to nothing", (apply("m1", uid="1"), apply("m1", resourceVersion="1")))
     yield Case("apply without a manager", (Step("PATCH", ONE, workspace(), APPLY),))
     yield Case("apply dry", (apply("m1", TEAM, "&dryRun=All"), GET, create(), apply("m1", TEAM, "&dryRun=All"), GET))
-    yield Case("apply another name", (create(), Step("PATCH", f"{ONE}?fieldManager=x", workspace() | {"metadata": {"name": "zz"}}, APPLY)))
-    yield Case("apply without a name", (create(TEAM), Step("PATCH", f"{ONE}?fieldManager=x", workspace() | {"metadata": {}}, APPLY)))
+    yield Case(
+        "apply another name",
+        (create(), Step("PATCH", f"{ONE}?fieldManager=x", workspace() | {"metadata": {"name": "zz"}}, APPLY)),
+    )
+    yield Case(
+        "apply without a name",
+        (create(TEAM), Step("PATCH", f"{ONE}?fieldManager=x", workspace() | {"metadata": {}}, APPLY)),
+    )
     yield Case("apply another kind", (
         create(),
         Step("PATCH", f"{ONE}?fieldManager=x", workspace() | {"kind": "Foo"}, APPLY),
@@ -313,7 +406,10 @@ def _applies() -> Iterator[Case]:
         apply("m1", finalizers=["x.dev/a"], ownerReferences=[{"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": "1-2"}], generateName="q"),
         apply("m1", finalizers=[]),
     ))  # fmt: skip
-    yield Case("apply status is left out", (Step("PATCH", f"{ONE}?fieldManager=m1", workspace(TEAM) | {"status": {"conditions": []}}, APPLY),))
+    yield Case(
+        "apply status is left out",
+        (Step("PATCH", f"{ONE}?fieldManager=m1", workspace(TEAM) | {"status": {"conditions": []}}, APPLY),),
+    )
     yield Case("apply as kubectl over kubectl", (
         create({"displayName": "A"}, "fieldManager=kubectl-client-side-apply", annotations={
             "kubectl.kubernetes.io/last-applied-configuration": '{"apiVersion":"skerry.dev/v1alpha1","kind":"Workspace","metadata":{"annotations":{},"name":"x"},"spec":{"displayName":"A"}}\n',
@@ -349,7 +445,14 @@ def _deletes() -> Iterator[Case]:
         delete("", {"preconditions": {"uid": "x"}}),
         delete("", {"preconditions": {"resourceVersion": "1"}}),
     ))  # fmt: skip
-    yield Case("delete with a wrong policy", (create(), delete("propagationPolicy=Foo"), delete("", {"orphanDependents": True, "propagationPolicy": "Orphan"})))
+    yield Case(
+        "delete with a wrong policy",
+        (
+            create(),
+            delete("propagationPolicy=Foo"),
+            delete("", {"orphanDependents": True, "propagationPolicy": "Orphan"}),
+        ),
+    )
     yield Case("delete in the foreground", (create(), delete("propagationPolicy=Foreground"), GET))
     yield Case("delete orphaning", (create(), delete("", {"propagationPolicy": "Orphan"}), GET))
     yield Case("delete a collection", (
@@ -367,7 +470,9 @@ def _grants() -> Iterator[Case]:
     one = {"subjects": [AL], "clusters": {"selector": {"matchLabels": {"a": "b"}}}, "role": "view"}
     post = f"{GRANTS}?fieldManager=creator"
     yield Case("grant", (Step("POST", post, grant(one)),))
-    yield Case("grant with wrong values", (Step("POST", post, grant({**one, "role": "x", "clusters": {"names": ["a", "a"]}})),))
+    yield Case(
+        "grant with wrong values", (Step("POST", post, grant({**one, "role": "x", "clusters": {"names": ["a", "a"]}})),)
+    )
     yield Case("grant: subjects belong to one manager", (
         Step("PATCH", f"{GRANTS}/NAME?fieldManager=m1", grant(one), APPLY),
         Step("PATCH", f"{GRANTS}/NAME?fieldManager=m2", grant({**one, "subjects": [AL, BO]}), APPLY),

@@ -126,7 +126,12 @@ class World:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"HOME": str(home), "PATH": os.environ["PATH"], "KUBECONFIG": str(home / "none"), "KUBE_EDITOR": editor},
+            env={
+                "HOME": str(home),
+                "PATH": os.environ["PATH"],
+                "KUBECONFIG": str(home / "none"),
+                "KUBE_EDITOR": editor,
+            },
         )
         async with asyncio.timeout(DEADLINE_S):
             out, err = await process.communicate(stdin.encode())
