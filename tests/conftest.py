@@ -11,9 +11,7 @@ import pytest
 pytest_plugins = ["tests.fixtures.nats", "tests.fixtures.kube"]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests belong together."""
-    for item in items:
-        on_clusters = item.get_closest_marker("kube") is not None
-        item.add_marker(pytest.mark.xdist_group("clusters" if on_clusters else item.location[0]))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which tests belong together, before xdist reads it."""
+    on_clusters = item.get_closest_marker("kube") is not None
+    item.add_marker(pytest.mark.xdist_group("clusters" if on_clusters else item.location[0]))
