@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import IO, NamedTuple
 
 import msgspec
@@ -21,6 +22,8 @@ log = logging.getLogger("skerry.proxy.access")
 
 FLUSH_S = 0.2
 MAX_LINES = 2000
+REMEMBERED = 512
+"""Bytes of a target whose line may be remembered."""
 _encode = msgspec.json.Encoder().encode
 _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 """What our secrets start with: a client that puts one into a path is not helped by our log."""
@@ -64,7 +67,7 @@ class AccessLog:
             return
         fields = {
             "method": method.decode("latin-1"),
-            "path": shown(target),
+            "path": _known(target) if len(target) <= REMEMBERED else shown(target),
             "user": _word(record.user),
             "code": record.code,
             "ms": round(seconds * 1000, 1),
@@ -118,6 +121,11 @@ def _sink() -> Sink | None:
 def _word(text: str) -> str:
     """One word for a line: a user's name may hold what would look like another field or line."""
     return text if text.isascii() and text.isprintable() and " " not in text else ascii(text).replace(" ", "\\x20")
+
+
+@lru_cache(maxsize=1024)
+def _known(target: bytes) -> str:
+    return shown(target)
 
 
 def shown(target: bytes) -> str:

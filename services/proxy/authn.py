@@ -51,7 +51,11 @@ class Authenticator:
 
     def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Credential:
         """The credential that the head's Authorization names (header names are lower case); Unauthorized with the reason and the next step."""
-        credential = self._lookup(name_of(_bearer(headers)))
+        return self.known(named(headers))
+
+    def known(self, name: str) -> Credential:
+        """The Credential of this name, if it is there and has not expired; Unauthorized as above."""
+        credential = self._lookup(name)
         if credential is None:
             raise Unknown(
                 "the bearer token is unknown or was revoked; ask for a new one (skerry credential create) "
@@ -60,6 +64,11 @@ class Authenticator:
         if credential.expires <= self._now():
             raise Unauthorized("the bearer token has expired; ask for a new one (skerry credential create)")
         return credential
+
+
+def named(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The name of the Credential whose token the head carries, known or not; Unauthorized if it carries none."""
+    return name_of(_bearer(headers))
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import msgspec
 
 from services.proxy.access import AccessLog, Record
-from services.proxy.authn import Authenticator, Credential, Unknown
+from services.proxy.authn import Authenticator, Credential, Unknown, named
 from services.proxy.decide import Denied, HostRequest, decide, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members import Members
 from services.proxy.metrics import CUT, GONE, Metrics
-from services.proxy.outgoing import impersonates
+from services.proxy.outgoing import Asking, impersonates
 from services.proxy.relay import Cut
 from services.proxy.sessions import Sessions
 from skerry import __version__, telemetry
@@ -127,11 +127,14 @@ class Front:
         if answer is not None:
             record.code = await answer(exchange)
             return
-        credential = await self._authenticated(exchange)
+        asking = exchange.kept
+        if not isinstance(asking, Asking):
+            asking = exchange.kept = Asking(exchange.head, exchange.peer[0], named(exchange.head.headers))
+        credential = await self._authenticated(asking.credential)
         record.user = credential.caller.user
         route = split_cluster(exchange.head.target)
         if route is not None:
-            await self._parts.members.handle(exchange, record, credential, *route)
+            await self._parts.members.handle(exchange, record, credential, asking, *route)
             return
         parse_target(exchange.head.target)
         if _is_host_api(path):
@@ -145,12 +148,12 @@ class Front:
         else:
             raise NotFound("the server could not find the requested resource")
 
-    async def _authenticated(self, exchange: Exchange) -> Credential:
+    async def _authenticated(self, name: str) -> Credential:
         """Who calls. A token is called unknown only by a process that has caught up: one that has just started, or lags,
         would else tell clients to throw good credentials away.
         """
         try:
-            return self._parts.authenticator.authenticate(exchange.head.headers)
+            return self._parts.authenticator.known(name)
         except Unknown:
             try:
                 await self._parts.caught_up()
@@ -159,7 +162,7 @@ class Front:
                     "this front door does not know this bearer token and cannot reach the store to look: try again in a moment",
                     retry_after_s=1,
                 ) from error
-        return self._parts.authenticator.authenticate(exchange.head.headers)
+        return self._parts.authenticator.known(name)
 
     # What is open
 

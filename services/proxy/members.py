@@ -7,6 +7,7 @@ learn which exist, and an absence is believed only of a cache that is current.
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.proxy.access import Record
@@ -17,7 +18,7 @@ from services.proxy.direct import Direct
 from services.proxy.directory import Directory, Member
 from services.proxy.lanes import Lanes
 from services.proxy.metrics import Metrics
-from services.proxy.outgoing import impersonates, open_headers
+from services.proxy.outgoing import Asking
 from services.proxy.reach import Reach
 from services.proxy.relay import Relay
 from services.proxy.sessions import Sessions
@@ -27,12 +28,15 @@ from skerry.api import duration
 from skerry.errors import NotFound, ServiceUnavailable, StatusError
 from skerry.http import Exchange
 from skerry.httpwire.query import parse_query
-from skerry.httpwire.requestinfo import RequestInfo, classify, resolve
+from skerry.httpwire.requestinfo import RequestClass, RequestInfo, classify, resolve
 from skerry.httpwire.target import Target, parse_target
 from skerry.link import AgentAway, OpenRequest
 
 HEAD_S, SLACK_S = 60, 10.0
 """A response head is awaited min(the request's own timeout, HEAD_S) + SLACK_S, except on long-running requests."""
+
+REMEMBERED = 512
+"""Bytes of a target whose meaning may be remembered: 1,024 of these are at most 0.5 MiB, and none is a whole command."""
 
 
 class Members:
@@ -59,21 +63,22 @@ class Members:
         self._direct = direct
         self._metrics = metrics
 
-    async def handle(self, exchange: Exchange, record: Record, credential: Credential, name: str, rest: bytes) -> None:
+    async def handle(
+        self, exchange: Exchange, record: Record, credential: Credential, asking: Asking, name: str, rest: bytes
+    ) -> None:
         """Answer one exchange. `rest` is the raw target below the cluster. Raises StatusError, Cut, ClientGone."""
-        target = parse_target(rest)
-        info = resolve(exchange.head.method, target.path, target.query)
-        allowed = _decided(exchange, credential, name, info)
+        asked = (_asked if len(rest) <= REMEMBERED else _read)(exchange.head.method, rest)
+        allowed = _decided(asking, credential, name, asked.info)
         member = await self._find(name)
         session = self._sessions.enter(
             credential.caller.user, credential.name, credential.expires, member.name, member.uid
         )
-        session.endless = info.verb == "watch"
+        session.endless = asked.info.verb == "watch"
         try:
             relay = Relay(exchange, session, self._limits, self._metrics)
             body, end = await relay.body()
             assertion, reach = await self._reach(member, allowed)
-            request = _request(exchange, target, info, Content(assertion, body, end))
+            request = _request(asked, asking, Content(assertion, body, end))
             record.class_, record.stream = request.class_, request.id
             record.code = str(await relay.carry(reach, request, f"/clusters/{name}".encode()))
         except AgentAway as error:
@@ -129,9 +134,28 @@ class Content(NamedTuple):
     end: bool
 
 
-def _decided(exchange: Exchange, credential: Credential, name: str, info: RequestInfo) -> Allowed:
-    asks = impersonates(exchange.head.headers)
-    decision = decide(credential.caller, MemberRequest(name, info.verb, info.resource, info.subresource, asks))
+class Asked(NamedTuple):
+    """What a method and a target mean: pure, so that those which come again and again are read once."""
+
+    method: bytes
+    target: Target
+    info: RequestInfo
+    class_: RequestClass
+    deadline_s: float
+
+
+def _read(method: bytes, rest: bytes) -> Asked:
+    target = parse_target(rest)
+    info = resolve(method, target.path, target.query)
+    return Asked(method, target, info, classify(info, target.query), deadline_s(target.query))
+
+
+_asked = lru_cache(maxsize=1024)(_read)
+
+
+def _decided(asking: Asking, credential: Credential, name: str, info: RequestInfo) -> Allowed:
+    request = MemberRequest(name, info.verb, info.resource, info.subresource, asking.impersonates)
+    decision = decide(credential.caller, request)
     if isinstance(decision, Denied):
         raise decision.error
     return decision
@@ -141,21 +165,19 @@ def _not_found(name: str, message: str) -> NotFound:
     return NotFound(message, kind="clusters", group="skerry.dev", name=name)
 
 
-def _request(exchange: Exchange, target: Target, info: RequestInfo, content: Content) -> OpenRequest:
-    head = exchange.head
-    class_ = classify(info, target.query)
+def _request(asked: Asked, asking: Asking, content: Content) -> OpenRequest:
     return OpenRequest(
         id=str(uuid.uuid4()),
         assertion=content.assertion,
-        method=head.method,
-        target=target.raw,
-        headers=open_headers(head, exchange.peer[0]),
-        class_=class_.kind,
-        long_running=class_.long_running,
-        deadline_s=deadline_s(target.query),
+        method=asked.method,
+        target=asked.target.raw,
+        headers=asking.headers,
+        class_=asked.class_.kind,
+        long_running=asked.class_.long_running,
+        deadline_s=asked.deadline_s,
         body=content.body,
         end=content.end,
-        traceparent=(head.get(b"traceparent") or b"").decode("latin-1"),
+        traceparent=asking.traceparent,
     )
 
 

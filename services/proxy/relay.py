@@ -32,8 +32,6 @@ from skerry.link import Answer, AnswerComplete, OpenRequest, ResetCode, StreamRe
 
 log = logging.getLogger("skerry.proxy")
 
-WATCH_S = 0.05
-"""A request that is answered sooner needs no task that watches its client."""
 LINGER_S = 30.0
 """After the member ended its direction of an upgraded session, how long the client may take to end its own."""
 
@@ -51,7 +49,6 @@ class Relay:
         self._limits = limits
         self._metrics = metrics
         self._refused: StatusError | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._beside: set[asyncio.Task[None]] = set()
 
     async def body(self) -> tuple[bytes, bool]:
@@ -89,7 +86,7 @@ class Relay:
                 await self._leave()
 
     async def _answered(self, stream: Carrier, request: OpenRequest, location: bytes) -> int:
-        self._timer = asyncio.get_running_loop().call_later(WATCH_S, self._spawn_watch, stream)
+        self._exchange.when_gone(lambda: stream.reset(ResetCode.CANCEL, "the client left"))
         if not request.end and self._exchange.head.upgrade is None:
             self._spawn(self._upload(stream))
         answer = await stream.response()
@@ -102,22 +99,14 @@ class Relay:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._beside.add(asyncio.create_task(work))
 
-    def _spawn_watch(self, stream: Carrier) -> None:
-        self._spawn(self._watch_client(stream))
-
     async def _leave(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._exchange.when_gone(None)
+        if not self._beside:
+            return
         for task in self._beside:
             task.cancel()
-        if self._beside:
-            await asyncio.wait(self._beside)
-            _noticed(*self._beside)
-
-    async def _watch_client(self, stream: Carrier) -> None:
-        """A client that left wants no answer: without this watches leak on the member."""
-        await self._exchange.gone.wait()
-        stream.reset(ResetCode.CANCEL, "the client left")
+        await asyncio.wait(self._beside)
+        _noticed(*self._beside)
 
     async def _upload(self, stream: Carrier) -> None:
         try:

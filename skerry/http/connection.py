@@ -19,7 +19,7 @@ from skerry.http.raw import Raw
 from skerry.http.wire import Inbox, Wire
 from skerry.httpwire.answer import error_answer
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
-from skerry.httpwire.head import HEAD_LIMIT, broken_early, encode_response, parse_request, too_large
+from skerry.httpwire.head import HEAD_LIMIT, RequestHeads, broken_early, encode_response, too_large
 
 if TYPE_CHECKING:
     from skerry.http.server import Server
@@ -38,6 +38,7 @@ class ServerConnection(Wire):
         self._limits = server.limits
         self._pending = bytearray()  # bytes of the next head, or behind an upgrade request
         self._scanned = 0
+        self.heads = RequestHeads()
         self._current: Exchange | None = None
         self._inbox: Inbox | None = None  # takes what arrives: a body, or a raw stream
         self._left = 0  # bytes of a body with Content-Length that are still to come
@@ -182,7 +183,7 @@ class ServerConnection(Wire):
             self._refuse(too_large())
             return
         try:
-            head = parse_request(raw)
+            head = self.heads.parse(raw)
         except StatusError as error:
             self._refuse(error)
             return

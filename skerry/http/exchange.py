@@ -7,6 +7,7 @@ it leaves unfinished is cut, never ended (rule 4). A failure before the answer's
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skerry.errors import RequestEntityTooLarge, StatusError
@@ -29,8 +30,8 @@ class Exchange:
     """One request of one server connection. Not for use by two tasks at once, except `gone` and `abort`."""
 
     __slots__ = (
-        "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "finished", "head", "raw",
-        "started",
+        "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "_when_gone", "finished", "head",
+        "raw", "started",
     )  # fmt: skip
 
     def __init__(self, connection: ServerConnection, head: RequestHead, inbox: Inbox) -> None:
@@ -38,6 +39,7 @@ class Exchange:
         self._inbox = inbox
         self._expects = head.expect_continue
         self._gone: asyncio.Event | None = None
+        self._when_gone: Callable[[], None] | None = None
         self._chunked = False
         self._silent = False  # HEAD, 204, 304: what is written has no body
         self._left: int | None = None  # bytes that Content-Length still promises
@@ -81,8 +83,28 @@ class Exchange:
                 self._gone.set()
         return self._gone
 
+    def when_gone(self, act: Callable[[], None] | None) -> None:
+        """Calls `act` from the loop, once, when the client has left; None: nobody is interested any more."""
+        self._when_gone = act
+        if act is not None and self._connection.client_left:
+            self.notice_gone()
+
+    @property
+    def kept(self) -> object:
+        """What a handler learned from the head without its method and target. It stays while the connection's requests
+        repeat that part byte by byte, and is None otherwise.
+        """
+        return self._connection.heads.kept
+
+    @kept.setter
+    def kept(self, learned: object) -> None:
+        self._connection.heads.kept = learned
+
     def notice_gone(self) -> None:
         """For the connection: the client has left."""
+        act, self._when_gone = self._when_gone, None
+        if act is not None:
+            self._connection.loop.call_soon(act)
         if self._gone is not None:
             self._gone.set()
 

@@ -1,9 +1,10 @@
 """Heads of requests and answers: parsing with the reject rules, and building.
 
 A raw head must match a grammar that lists what is allowed (RFC 9112 without its optional leniency): obs-fold, bare CR
-or LF, NUL, blanks before a colon, absolute targets and other protocol versions fail there. llhttp then cuts the lines,
-and the framing rules decide on its tokens: Content-Length with Transfer-Encoding, repeated Content-Length, any
-transfer coding but `chunked`, and a missing or repeated Host are refused. What we build is held against the same
+or LF, NUL, blanks before a colon, absolute targets and other protocol versions fail there. llhttp then cuts a request's
+lines; an answer's are cut where the grammar matched, since llhttp's calls back were a tenth of an agent's work. The
+framing rules decide on the tokens: Content-Length with Transfer-Encoding, repeated Content-Length, any transfer coding
+but `chunked`, and a missing or repeated Host are refused. What we build is held against the same
 grammar and its lines are counted, so that bytes which came through the tunnel cannot smuggle a header.
 """
 
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterable
 
 import msgspec
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from skerry.errors import BadRequest, MethodNotAllowed, RequestHeaderFieldsTooLarge, StatusError
 
@@ -37,7 +38,10 @@ _LINES = rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r
 _REQUEST = re.compile(rb"([!-~]++) ([!-~]++) HTTP/([0-9])\.([0-9])\r\n" + _LINES)
 _RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n" + _LINES)
 FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+_PREFIX = re.compile(rb"([!-~]++) ([!-~]++)")
+_KEPT_LIMIT = 4096
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_FIELD = re.compile(rb"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
 _EARLY = re.compile(rb"(?<!\r)\n|\x00|\r[^\n]")
 _SPECIAL = frozenset(
     (b"host", b"connection", b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"content-range")
@@ -154,6 +158,48 @@ def parse_request(raw: bytes) -> RequestHead:
     return _request(method, target, minor == b"0", fields)
 
 
+class RequestHeads:
+    """Parses the heads of one connection. A client repeats all that follows the target (version and header lines), so
+    that is parsed once, and again when it differs by a byte; `kept` is what the connection's user learned from it.
+
+    One head is kept per connection, as long as the connection lives, and none beyond 4 KiB.
+    """
+
+    __slots__ = ("_last", "_tail", "kept")
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._last: RequestHead | None = None
+        self.kept: object = None
+
+    def parse(self, raw: bytes) -> RequestHead:
+        """As `parse_request`. The list of headers may be the last head's: it is not to be changed."""
+        at = raw.find(b" HTTP/")
+        last = self._last
+        if last is not None and raw[at:] == self._tail and (match := _PREFIX.fullmatch(raw, 0, at)) is not None:
+            method, target = match.groups()
+            _check_line(method, target, b"1", b"1")
+            return _repeated(last, method, target)
+        self._last = self.kept = None
+        head = parse_request(raw)
+        if not head.http10 and len(raw) - at <= _KEPT_LIMIT:
+            self._tail, self._last = raw[at:], head
+        return head
+
+
+def _repeated(last: RequestHead, method: bytes, target: bytes) -> RequestHead:
+    return RequestHead(
+        method=method,
+        target=target,
+        headers=last.headers,
+        keep_alive=last.keep_alive,
+        upgrade=last.upgrade,
+        content_length=last.content_length,
+        chunked=last.chunked,
+        expect_continue=last.expect_continue,
+    )
+
+
 def too_large() -> StatusError:
     """The 431 of a head beyond the limit."""
     return RequestHeaderFieldsTooLarge(
@@ -255,22 +301,18 @@ def parse_response(raw: bytes) -> ParsedResponse:
     match = _RESPONSE.fullmatch(raw)
     if match is None:
         raise MalformedHead("its head is not valid HTTP/1.1")
-    fields = _Fields()
-    try:
-        HttpResponseParser(fields).feed_data(raw)
-    except HttpParserUpgrade:
-        pass
-    except HttpParserError as error:
-        raise MalformedHead(f"its head is malformed: {error}") from error
-    if len(fields.all) > HEADER_LIMIT:
+    headers = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELD.findall(match[4])]
+    if len(headers) > HEADER_LIMIT:
         raise MalformedHead(f"its head has more than {HEADER_LIMIT} header lines")
-    return _response(int(match[2]), match[3] or b"", match[1] == b"0", fields)
+    return _response(int(match[2]), match[3] or b"", match[1] == b"0", headers)
 
 
-def _response(status: int, reason: bytes, http10: bool, fields: _Fields) -> ParsedResponse:
+def _response(status: int, reason: bytes, http10: bool, headers: Headers) -> ParsedResponse:
     length, chunked, upgrade = None, False, None
     tokens: set[bytes] = set()
-    for name, value in fields.special:
+    for name, value in headers:
+        if name not in _SPECIAL:
+            continue
         if name == b"content-length":
             if length is not None or _LENGTH.fullmatch(value) is None:
                 raise MalformedHead("its Content-Length is repeated or not a number")
@@ -286,7 +328,7 @@ def _response(status: int, reason: bytes, http10: bool, fields: _Fields) -> Pars
     if chunked and length is not None:
         raise MalformedHead("it has both Content-Length and Transfer-Encoding")
     return ParsedResponse(
-        head=ResponseHead(status=status, headers=fields.all, reason=reason),
+        head=ResponseHead(status=status, headers=headers, reason=reason),
         length=length,
         chunked=chunked,
         keep_alive=not http10 and b"close" not in tokens,

@@ -150,6 +150,8 @@ async def _first_part(request: OpenRequest, response: Response) -> tuple[bytes, 
         return await response.read(), True
     if request.long_running or (response.length or 0) > INLINE:
         return b"", False
+    if response.complete:
+        return await response.read(), True
     pieces: list[bytes] = []
     size = 0
     with contextlib.suppress(TimeoutError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from skerry.api.messages import Claims
 from skerry.errors import Forbidden
@@ -28,20 +29,29 @@ _ID = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 
 def check(claims: Claims) -> None:
     """Refuse an identity that must never reach a member. Raises Forbidden naming it."""
-    for name in (claims.user, *claims.groups):
+    _check(claims.user, tuple(claims.groups))
+
+
+@lru_cache(maxsize=1024)
+def _check(user: str, groups: tuple[str, ...]) -> None:
+    for name in (user, *groups):
         if _NAME.match(name) is None or name != name.strip() or name.removeprefix(PREFIX).startswith("system:"):
             raise Forbidden(f"nobody is impersonated as {name[:80]!r}: names must start with {PREFIX!r}")
-    if len(claims.groups) > MAX_GROUPS:
+    if len(groups) > MAX_GROUPS:
         raise Forbidden(f"nobody is impersonated with more than {MAX_GROUPS} groups")
 
 
 def identity(claims: Claims) -> Headers:
     """The Impersonate-* headers: exactly one user, every group, the one extra."""
-    extra = claims.extra.get(EXTRA) or (claims.user.removeprefix(PREFIX),)
-    headers = [(b"impersonate-user", _value(claims.user))]
-    headers += [(b"impersonate-group", _value(group)) for group in claims.groups]
-    headers += [(EXTRA_HEADER, _value(value)) for value in extra if value.isprintable()]
-    return headers
+    return list(_identity(claims.user, tuple(claims.groups), tuple(claims.extra.get(EXTRA) or ())))
+
+
+@lru_cache(maxsize=1024)
+def _identity(user: str, groups: tuple[str, ...], extra: tuple[str, ...]) -> tuple[tuple[bytes, bytes], ...]:
+    headers = [(b"impersonate-user", _value(user))]
+    headers += [(b"impersonate-group", _value(group)) for group in groups]
+    headers += [(EXTRA_HEADER, _value(value)) for value in extra or (user.removeprefix(PREFIX),) if value.isprintable()]
+    return tuple(headers)
 
 
 def _value(text: str) -> bytes:

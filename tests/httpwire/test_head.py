@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from httptools import HttpResponseParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +13,8 @@ from skerry.errors import BadRequest, MethodNotAllowed, RequestHeaderFieldsTooLa
 from skerry.httpwire.head import (
     HEAD_LIMIT,
     MalformedHead,
+    RequestHead,
+    RequestHeads,
     broken_early,
     encode_request,
     encode_response,
@@ -199,3 +204,68 @@ def test_built_heads_have_exactly_the_pairs_that_went_in(pairs: list[tuple[bytes
         return
     assert len(parse_response(raw).head.headers) <= len(pairs) + 1
     assert raw.count(b"\r\n\r\n") == 1
+
+
+def test_a_repeated_head_is_parsed_once_with_its_own_method_and_target() -> None:
+    heads = RequestHeads()
+    first = heads.parse(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    heads.kept = "learned"
+    second = heads.parse(b"DELETE /b?c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert (second.method, second.target, second.keep_alive) == (b"DELETE", b"/b?c", False)
+    assert second.headers is first.headers
+    assert heads.kept == "learned"
+
+
+def test_what_was_learned_from_a_head_is_forgotten_when_a_byte_differs() -> None:
+    heads = RequestHeads()
+    heads.parse(_request(b"Authorization: Bearer a"))
+    heads.kept = "learned"
+    assert heads.parse(_request(b"Authorization: Bearer b")).get(b"authorization") == b"Bearer b"
+    assert heads.kept is None
+
+
+_LINE = st.sampled_from(
+    [
+        b"GET /x", b"POST /x", b"CONNECT /x", b"get /x", b"GET x", b"GET /x#y", b"GET  /x", b"GET /x y", b"GET /\x00",
+        b"GET /x HTTP/1.1\r\nHost: h", b"GET /x\r\nHost: h", b" GET /x", b"GET", b"",
+    ]
+)  # fmt: skip
+_TAIL = st.sampled_from(
+    [
+        b" HTTP/1.1\r\nHost: h\r\n\r\n", b" HTTP/1.0\r\nHost: h\r\n\r\n", b" HTTP/2.0\r\nHost: h\r\n\r\n",
+        b" HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n", b" HTTP/1.1\r\n\r\n",
+        b" HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+        b" HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(_LINE, _TAIL), max_size=8))
+def test_heads_of_one_connection_are_parsed_as_each_alone(parts: list[tuple[bytes, bytes]]) -> None:
+    heads = RequestHeads()
+    for line, tail in parts:
+        assert _outcome(heads.parse, line + tail) == _outcome(parse_request, line + tail)
+
+
+def _outcome(parse: Callable[[bytes], RequestHead], raw: bytes) -> object:
+    try:
+        return parse(raw)
+    except StatusError as error:
+        return type(error)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"A: b", b"a:b ", b"C:", b"D: \t x\ty \t", b"E: :", b"e: f", b"G:\xff", b"H: ,"]), max_size=8
+    )
+)
+def test_an_answers_lines_are_cut_as_llhttp_cuts_them(lines: list[bytes]) -> None:
+    raw = b"\r\n".join((b"HTTP/1.1 200 OK", *lines, b"", b""))
+    seen: list[tuple[bytes, bytes]] = []
+
+    class Callbacks:
+        def on_header(self, name: bytes, value: bytes) -> None:
+            seen.append((name.lower(), value.rstrip(b" \t")))
+
+    HttpResponseParser(Callbacks()).feed_data(raw)
+    assert parse_response(raw).head.headers == seen
