@@ -2,8 +2,8 @@
 
 A raw head must match a grammar that lists what is allowed (RFC 9112 without its optional leniency): obs-fold, bare CR
 or LF, NUL, blanks before a colon, absolute targets and other protocol versions fail there. llhttp then cuts a request's
-lines; an answer's are cut where the grammar matched, since llhttp's calls back were a tenth of an agent's work. The
-framing rules decide on the tokens: Content-Length with Transfer-Encoding, repeated Content-Length, any transfer coding
+lines; an answer's are cut where the grammar matched, which saves a call per line in the agent; a test holds both ways
+against each other. The framing rules decide on the tokens: Content-Length with Transfer-Encoding, repeated Content-Length, any transfer coding
 but `chunked`, and a missing or repeated Host are refused. What we build is held against the same
 grammar and its lines are counted, so that bytes which came through the tunnel cannot smuggle a header.
 """
