@@ -236,6 +236,7 @@ async def test_a_watch_gives_what_is_then_filled_then_what_happens(bucket: Bucke
     async with Reader(bucket.watch(f"{key}.>")) as reader:
         await reader.until(lambda: reader.filled == 1)
         second = await bucket.update(f"{key}.a", b"2", first)
+        await reader.until(lambda: len(reader.events) == 3)  # history is 1: a quick delete would hide the change
         await bucket.delete(f"{key}.a", second)
         await reader.until(lambda: len(reader.events) == 4)
     entry, filled, changed, deleted = reader.events
