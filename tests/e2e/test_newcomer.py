@@ -58,10 +58,10 @@ def test_a_change_made_through_the_host_is_seen_by_a_watch(federation: Host) -> 
 
 
 def test_logs_follow_a_pod(federation: Host) -> None:
-    talker = pods.busybox("talker", f"echo ahoy; sleep 1; echo again; {pods.FOREVER}")
+    talker = pods.busybox("crier", f"echo ahoy; sleep 1; echo again; {pods.FOREVER}")
     federation.kubectl("one", "apply", "-f", "-", stdin=json.dumps(talker).encode())
-    federation.kubectl("one", "wait", "--for=condition=Ready", "--timeout=60s", "pod/talker")
-    follow = subprocess.Popen(federation.kubectl_command("one", "logs", "-f", "talker"), stdout=subprocess.PIPE)
+    federation.kubectl("one", "wait", "--for=condition=Ready", "--timeout=60s", "pod/crier")
+    follow = subprocess.Popen(federation.kubectl_command("one", "logs", "-f", "crier"), stdout=subprocess.PIPE)
     try:
         assert follow.stdout is not None
         assert [follow.stdout.readline(), follow.stdout.readline()] == [b"ahoy\n", b"again\n"]
@@ -101,12 +101,12 @@ def test_cp_is_byte_exact_in_both_directions(federation: Host, pod: str, tmp_pat
 
 def test_port_forward_reaches_a_server_in_a_pod(federation: Host) -> None:
     server = pods.busybox(
-        "server", "mkdir /tmp/www; echo from the pod > /tmp/www/index.html; httpd -f -p 8080 -h /tmp/www"
+        "e2e-server", "mkdir /tmp/www; echo from the pod > /tmp/www/index.html; httpd -f -p 8080 -h /tmp/www"
     )
     federation.kubectl("one", "apply", "-f", "-", stdin=json.dumps(server).encode())
-    federation.kubectl("one", "wait", "--for=condition=Ready", "--timeout=60s", "pod/server")
+    federation.kubectl("one", "wait", "--for=condition=Ready", "--timeout=60s", "pod/e2e-server")
     port = free_port()
-    command = federation.kubectl_command("one", "port-forward", "pod/server", f"{port}:8080")
+    command = federation.kubectl_command("one", "port-forward", "pod/e2e-server", f"{port}:8080")
     with subprocess.Popen(command, stdout=subprocess.PIPE) as forward:
         try:
             assert forward.stdout is not None
