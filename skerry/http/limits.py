@@ -7,7 +7,7 @@ import msgspec
 READ_SIZE = 256 * 1024
 """At most this much is read at a time; one such buffer is shared by all connections of a Server or Client."""
 
-TLS_READ = 96 * 1024
+TLS_READ = 64 * 1024
 """At most this much of a TLS connection is read at a time; decrypted at once, so a stalled reader holds it as a whole."""
 
 TLS_WRITE = 64 * 1024
