@@ -18,7 +18,7 @@ for _ in range(50):  # the allocator's own adjustment has settled
     bytes(600_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(200):
-    parts = [bytearray(b"x") * 400_000 for _ in range(3)]
+    parts = [bytearray(b"x") * 400_000 for _ in range(12)]  # well beyond what it adjusts itself to
     del parts
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
