@@ -49,12 +49,9 @@ class Authenticator:
         self._lookup = lookup
         self._now = now
 
-    def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Credential:
-        """The credential that the head's Authorization names (header names are lower case); Unauthorized with the reason and the next step."""
-        return self.known(named(headers))
-
     def known(self, name: str) -> Credential:
-        """The Credential of this name, if it is there and has not expired; Unauthorized as above."""
+        """The Credential of this name, if it is there and has not expired; Unauthorized with the reason and the
+        next step otherwise."""
         credential = self._lookup(name)
         if credential is None:
             raise Unknown(

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from services.proxy.authn import Authenticator, Credential, name_of
+from services.proxy.authn import Authenticator, Credential, name_of, named
 from skerry.api.messages import Caller
 from skerry.errors import Unauthorized
 
@@ -16,7 +16,7 @@ ALICE = Credential(name_of(TOKEN), Caller(user="alice"), expires=1000.0)
 
 def authenticate(*values: bytes, now: float = 0.0) -> Credential:
     known = {ALICE.name: ALICE}
-    return Authenticator(known.get, lambda: now).authenticate([(b"authorization", value) for value in values])
+    return Authenticator(known.get, lambda: now).known(named([(b"authorization", value) for value in values]))
 
 
 def test_a_known_token_names_its_caller() -> None:
