@@ -1,7 +1,7 @@
 """One stream of the tunnel, answered by the member's API server: verify, refuse or relay.
 
 What holds here: before the response head every failure is a real Status; after it a failure is a RESET, never a clean
-end; bytes read from the API server leave at once (a watch event waits for nothing) and bytes for it give credit back
+end; what the API server sends of a long-running answer leaves at once (a watch event waits for nothing) and bytes for it give credit back
 only after its socket took them; when the other side resets, the stream's task is cancelled and the upstream connection
 is cut with it. Small answers are one message.
 """
@@ -37,6 +37,10 @@ log = logging.getLogger("skerry.agent")
 
 LINGER_S = 35.0
 """After the API server ended an upgraded session, how long the client's side may take to end its own (the proxy: 30 s)."""
+PIECE, PIECE_S = 64 * 1024, 0.005
+"""What is waited for of an answer that is no event stream, and how long: the API server writes a list object by object,
+and a message of 2 KiB costs as much as one of 64.
+"""
 
 
 class Relay:
@@ -136,7 +140,8 @@ class Relay:
             await _both_ways(stream, response.raw)
             return
         if not answer.end:
-            while data := await response.read():
+            long_running = stream.request.long_running
+            while data := await (response.read() if long_running else response.gather(PIECE, PIECE_S)):
                 await stream.send(data)
             await stream.send_end()
 

@@ -50,6 +50,10 @@ class Response:
         """The next bytes of the body, decoded; b"" at its true end. Raises Cut or ProtocolError if it broke off."""
         return await self._inbox.read()
 
+    async def gather(self, least: int, within_s: float) -> bytes:
+        """Like `read`, but waits up to `within_s` seconds for `least` bytes: for who pays for each piece."""
+        return await self._inbox.gather(least, within_s)
+
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises ValueError beyond `limit` bytes (and aborts), Cut and ProtocolError."""
         parts: list[bytes] = []

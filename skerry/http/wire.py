@@ -221,7 +221,7 @@ class Wire(asyncio.BufferedProtocol):
 class Inbox:
     """Bytes on their way from a wire to one reader, with back-pressure: the wire is held while much is waiting."""
 
-    __slots__ = ("_error", "_held", "_parts", "_size", "_waiter", "ended", "total", "wire")
+    __slots__ = ("_error", "_held", "_parts", "_size", "_waiter", "_wanted", "ended", "total", "wire")
 
     def __init__(self, wire: Wire | None) -> None:
         self.wire = wire
@@ -233,6 +233,7 @@ class Inbox:
         self._held = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._wanted = 1
 
     @property
     def waiting(self) -> bool:
@@ -278,13 +279,28 @@ class Inbox:
                 raise self._error
             if self.ended:
                 return b""
-            assert self._waiter is None, "two readers on one inbox"  # noqa: S101
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wait()
         return self._take()
+
+    async def gather(self, least: int, within_s: float) -> bytes:
+        """Like `read`, but what waits may become `least` bytes first, for `within_s` seconds at most."""
+        if self._size < least and not self.ended and self._error is None:
+            self._wanted = least
+            timer = asyncio.get_running_loop().call_later(within_s, self._wake)
+            try:
+                await self._wait()
+            finally:
+                timer.cancel()
+                self._wanted = 1
+        return await self.read()
+
+    async def _wait(self) -> None:
+        assert self._waiter is None, "two readers on one inbox"  # noqa: S101
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def _take(self) -> bytes:
         parts = self._parts
@@ -298,5 +314,9 @@ class Inbox:
         return data
 
     def _notify(self) -> None:
+        if self._size >= self._wanted or self.ended or self._error is not None:
+            self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -121,7 +121,7 @@ class AcceptorLane(Lane):
         if not window.open(len(frame.body), more=not ended):
             return None
         core = Core(window, initiator=False, long_running=head.long_running)
-        core.in_end, core.credit = ended, head.window
+        core.in_end, core.credit, core.packs = ended, head.window, head.packed
         core.consumed(len(frame.body), self.loop.time())
         return core
 

@@ -352,6 +352,7 @@ def _head(proxy: str, number: str, kind: str, request: OpenRequest, window: int)
         deadline_ms=int(request.deadline_s * 1000),
         window=window,
         traceparent=request.traceparent,
+        packed=True,
     )
 
 

@@ -2,7 +2,7 @@
 
     offset  size  field
     0       1     version (high nibble, 1) and type (low nibble)
-    1       1     flags: END, FLUSH
+    1       1     flags: END, FLUSH, PACKED
     2       2     length of the head
     4       4     seq of sequenced frames (OPEN, RESP, DATA, END), serial arithmetic modulo 2**32
     8       8     offset: of the first body byte (DATA), total (END), absolute credit (ACK, CREDIT), number (PING, PONG)
@@ -33,6 +33,8 @@ END = 0x01
 """OPEN, RESP: nothing follows in this direction."""
 FLUSH = 0x02
 """DATA: the sender has nothing more at hand. Receivers flush every DATA today; the bit lets them wait later."""
+PACKED = 0x04
+"""RESP, DATA of an opener that reads them: the body is one packed piece (packing.py). Offsets and credit count plain bytes."""
 
 
 class Type(IntEnum):
@@ -77,6 +79,8 @@ class Open(Head, frozen=True, kw_only=True):
     window: Size
     """Absolute offset up to which the response may be sent."""
     traceparent: str = ""
+    packed: bool = False
+    """The opener reads PACKED."""
 
 
 class Reject(Head, frozen=True, kw_only=True):

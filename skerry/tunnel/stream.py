@@ -7,6 +7,7 @@ Sequenced frames (OPEN, RESP, DATA, END) are numbered per direction from 0; the 
     END       carries the exact total: no total, no end
     order     RESP before DATA, nothing after END; an answer's END ends the stream, whatever the request still sends,
               except after 101, where both directions end on their own
+    PACKED    in an answer that is not upgraded, if OPEN said that it is read; all counts are of plain bytes
     ACK       anything but a refusal that comes from the acceptor means that the stream was taken
 
 Frames that move nothing (repeats, stale credit) are tolerated in proportion to those that do; beyond that, and for
@@ -18,9 +19,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from skerry.tunnel import frames
+from skerry.tunnel import frames, packing
 from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
-from skerry.tunnel.frames import END, FLUSH, MAX_OFFSET, SEQ_MASK, Frame, Open, Reject, Reset, Resp, Sent, Type, ahead
+from skerry.tunnel.frames import (
+    END,
+    FLUSH,
+    MAX_OFFSET,
+    PACKED,
+    SEQ_MASK,
+    Frame,
+    Open,
+    Reject,
+    Reset,
+    Resp,
+    Sent,
+    Type,
+    ahead,
+)
 from skerry.tunnel.window import MAX_WINDOW, PeerRate, Window
 
 INLINE = 256 << 10
@@ -80,7 +95,7 @@ class Core:
 
     __slots__ = (
         "_idle", "_progress", "answered", "credit", "in_end", "in_seq", "initiator", "long_running", "out_end", "out_seq",
-        "reset", "sent", "taken", "upgraded", "window",
+        "packs", "reset", "sent", "taken", "upgraded", "window",
     )  # fmt: skip
 
     def __init__(self, window: Window, *, initiator: bool, long_running: bool) -> None:
@@ -93,6 +108,8 @@ class Core:
         self.in_end = self.out_end = False
         self.taken = not initiator
         self.answered = self.upgraded = self.reset = False
+        self.packs = False
+        """Whether pieces of the answer may be packed: the initiator offers it, the acceptor does it while it helps."""
         self._idle = self._progress = 0
 
     @property
@@ -114,6 +131,7 @@ class Core:
     def open(self, head: Open, body: bytes, *, end: bool) -> bytes:
         """OPEN, the initiator's first frame. Raises TooLarge."""
         self._may_send(len(body))
+        self.packs = head.packed
         frame = frames.encode(Type.OPEN, flags=END if end else 0, head=head, body=body)
         self._advance(len(body), end=end)
         self.credit = self.sent
@@ -128,8 +146,14 @@ class Core:
         if self.initiator or self.answered:
             raise ProtocolError("a response is sent once, by the acceptor")
         self._may_send(len(body))
-        frame = frames.encode(Type.RESP, flags=END if end else 0, offset=self.window.granted, head=head, body=body)
-        self.answered, self.upgraded = True, head.status == 101
+        self.upgraded = head.status == 101
+        self.packs = (
+            self.packs and not self.upgraded and not any(name == b"content-encoding" for name, _ in head.headers)
+        )
+        piece, packed = self._piece(body)
+        flags = packed | (END if end else 0)
+        frame = frames.encode(Type.RESP, flags=flags, offset=self.window.granted, head=head, body=piece)
+        self.answered = True
         self._advance(len(body), end=end)
         return frame
 
@@ -137,9 +161,20 @@ class Core:
         """DATA, at most `room` bytes."""
         self._may_send(len(body))
         self._may_follow()
-        frame = frames.encode(Type.DATA, flags=FLUSH if flush else 0, seq=self.out_seq, offset=self.sent, body=body)
+        piece, packed = self._piece(body)
+        flags = packed | (FLUSH if flush else 0)
+        frame = frames.encode(Type.DATA, flags=flags, seq=self.out_seq, offset=self.sent, body=piece)
         self._advance(len(body), end=False)
         return frame
+
+    def _piece(self, body: bytes | memoryview) -> tuple[bytes | memoryview, int]:
+        """`body` as it travels, and its flag. After a piece that does not shrink the rest of the answer is left alone."""
+        if self.packs and not self.initiator and len(body) >= packing.LEAST:
+            packed = packing.pack(body)
+            if packed is not None:
+                return packed, PACKED
+            self.packs = False
+        return body, 0
 
     def end(self) -> bytes:
         """END of this direction."""
@@ -216,29 +251,42 @@ class Core:
         return self._break(ResetCode.PEER_LOST, message)
 
     def _sequenced(self, frame: Frame, now: float) -> Event:
-        kind, n = frame.type, len(frame.body)
+        if not frame.flags & PACKED:
+            return self._delivered(frame, len(frame.body), now)
+        if not (self.packs and self.initiator):
+            return self._misbehaved("a packed piece that nobody asked for")
+        try:
+            return self._delivered(frame, packing.plain_size(frame.body), now)
+        except ProtocolError as e:
+            return self._misbehaved(str(e))
+
+    def _delivered(self, frame: Frame, n: int, now: float) -> Event:
+        """A frame of `n` plain bytes, in its turn. Raises ProtocolError when a packed piece is not what it said."""
+        kind = frame.type
         if self.in_end or (kind is Type.RESP) != (self.initiator and not self.answered):
             return self._misbehaved(f"{kind.name} out of turn")
         if kind is not Type.RESP and frame.offset != self.window.received:
             return self._misbehaved(f"{kind.name} at {frame.offset} after {self.window.received} bytes")
-        if not self.window.arrived(n, now):
+        if not self.window.arrived(n, now, len(frame.body)):
             return self._misbehaved(f"{n} bytes beyond the credit")
+        body = packing.unpack(frame.body, n) if frame.flags & PACKED else frame.body
         self.in_seq = (self.in_seq + 1) & SEQ_MASK
         self._progress += 1
         if kind is Type.DATA:
-            return Data(frame.body)
+            return Data(body)
         if kind is Type.END:
             self.in_end = True
             return Ended()
-        return self._answer(frame)
+        return self._answer(frame, body)
 
-    def _answer(self, frame: Frame) -> Answered:
+    def _answer(self, frame: Frame, body: bytes) -> Answered:
         head: Resp = frame.head
         self.taken = self.answered = True
         self.upgraded = head.status == 101
+        self.packs = self.packs and not self.upgraded
         self.in_end = bool(frame.flags & END)
         self._raise_credit(frame.offset)
-        return Answered(head, frame.body, self.in_end)
+        return Answered(head, body, self.in_end)
 
     def _acknowledged(self, frame: Frame) -> Event | None:
         refusal: Reject | None = frame.head

@@ -50,7 +50,8 @@ class Budget:
 class PeerRate:
     """What one connection of the other process delivers, and how much may be on its way from it.
 
-    `inflight` is granted minus received, over its streams. The rate is the better of the last two half-seconds that
+    `inflight` is granted minus received, over its streams, in plain bytes. The rate counts bytes as they travel, packed or
+    not: what the link does with the next stream is not known. It is the better of the last two half-seconds that
     had traffic; a pause does not lower it, since silence says nothing about the link.
     """
 
@@ -60,15 +61,15 @@ class PeerRate:
         self._bytes = 0
         self._since = 0.0
 
-    def arrived(self, n: int, now: float) -> None:
-        """`n` granted bytes came."""
+    def arrived(self, n: int, now: float, wire: int | None = None) -> None:
+        """`n` granted bytes came; as `wire` bytes, if they were packed."""
         self.inflight -= n
         elapsed = now - self._since
         if elapsed >= _MEASURE_S:
             if elapsed < 2 * _MEASURE_S:
                 self.rate = max(self._bytes / elapsed, self.rate / 2)
             self._bytes, self._since = 0, now
-        self._bytes += n
+        self._bytes += n if wire is None else wire
 
     def allows(self, extra: int) -> bool:
         """Whether `extra` more bytes may be on their way."""
@@ -123,8 +124,8 @@ class Window:
         rate.inflight += self.granted - self.received
         self._fed = now if self.received > self.taken else None
 
-    def arrived(self, n: int, now: float) -> bool:
-        """`n` bytes came. False: they are beyond the credit."""
+    def arrived(self, n: int, now: float, wire: int | None = None) -> bool:
+        """`n` bytes came; as `wire` bytes, if they were packed. False: they are beyond the credit."""
         if self.received + n > self.granted:
             return False
         if self.received == self.taken:
@@ -132,7 +133,7 @@ class Window:
             self._hungry = self._hungry or self.granted - self.received - n < self.size // 2
         self.received += n
         if self._rate is not None:
-            self._rate.arrived(n, now)
+            self._rate.arrived(n, now, wire)
         return True
 
     def take(self, n: int, now: float) -> int | None:

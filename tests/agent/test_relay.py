@@ -212,6 +212,23 @@ async def test_a_big_body_arrives_byte_exact_and_chunked(member: Tunnel, api: Ap
     assert hashlib.sha256(body).digest() == hashlib.sha256(data).digest()
 
 
+async def test_a_list_that_is_written_in_small_pieces_leaves_in_few_messages(member: Tunnel, api: ApiServer) -> None:
+    piece = b'{"kind":"Pod"}' * 150
+
+    async def listing(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=JSON), length=None)
+        for _ in range(500):
+            await exchange.write(piece)
+            await asyncio.sleep(0)
+        await exchange.finish()
+
+    api.routes["/api/v1/pods"] = listing
+    with await member.open("GET", "/api/v1/pods", class_="bulk") as stream:
+        answer = await stream.response()
+        assert answer.body + await rest(stream) == piece * 500
+        assert stream.core.in_seq < 100
+
+
 async def test_a_body_of_known_length_keeps_it(member: Tunnel, api: ApiServer) -> None:
     data = b"x" * 1_000_000
     api.routes["/big"] = lambda exchange: exchange.respond(200, JSON, data)

@@ -432,3 +432,52 @@ async def test_a_reader_that_does_not_read_stops_the_server(lab: Lab) -> None:
             last = written
     assert written < 16 * 1024 * 1024
     await response.release()
+
+
+async def _slowly(exchange: Exchange) -> None:
+    """Ten bytes ten times, each when the one before was sent."""
+    await exchange.start(ResponseHead(status=200, headers=[]), length=None)
+    for _ in range(10):
+        await exchange.write(b"0123456789")
+        await asyncio.sleep(0.01)
+    await exchange.finish()
+
+
+async def test_gathering_waits_for_enough_bytes(lab: Lab) -> None:
+    response = await lab.client((await lab.server(_slowly)).addresses[0][1]).request(GET)
+    assert len(await response.gather(50, DEADLINE_S)) >= 50
+    await response.release()
+
+
+async def test_gathering_ends_with_the_body(lab: Lab) -> None:
+    response = await lab.client((await lab.server(_slowly)).addresses[0][1]).request(GET)
+    assert len(await response.gather(1_000_000, DEADLINE_S)) == 100
+    assert await response.gather(1_000_000, DEADLINE_S) == b""
+    await response.release()
+
+
+async def test_gathering_takes_what_is_there_when_its_time_is_over(lab: Lab) -> None:
+    async def stalls(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[]), length=None)
+        await exchange.write(b"early")
+        await exchange.gone.wait()
+
+    response = await lab.client((await lab.server(stalls)).addresses[0][1]).request(GET)
+    assert await response.gather(1_000_000, 0.05) == b"early"
+    await response.release()
+
+
+async def test_gathering_never_ends_what_was_cut(lab: Lab) -> None:
+    async def breaks(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[]), length=100)
+        await exchange.write(b"some")
+        exchange.abort()
+
+    async def all_of(response: Response) -> None:
+        while await response.gather(1_000_000, DEADLINE_S):
+            pass
+
+    response = await lab.client((await lab.server(breaks)).addresses[0][1]).request(GET)
+    with pytest.raises(Cut):
+        await all_of(response)
+    await response.release()

@@ -54,6 +54,31 @@ async def test_a_small_exchange_is_two_messages(ends: Ends) -> None:
     assert [subject.split(".")[0] for subject in seen] == ["down", "up"] * 2
 
 
+class Weigher(Recorder):
+    """A connection that counts the bytes that are published on it."""
+
+    total = 0
+
+    def publish_now(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Count them, and publish."""
+        self.total += len(payload)
+        super().publish_now(subject, payload, reply)
+
+
+async def test_an_answer_travels_packed_and_arrives_as_it_was(ends: Ends) -> None:
+    async def listing(stream: Stream) -> None:
+        await stream.respond(200, [], body=BODY[:100_000])
+        await stream.send(BODY)
+        await stream.send_end()
+
+    acceptor, dialer = await ends.acceptor(listing), await ends.dialer()
+    weigher = acceptor.lanes[1].wire = Weigher(acceptor.lanes[1].wire, [])
+    with await dialer.open("m1", get(class_="bulk")) as stream:
+        answer = await stream.response()
+        assert answer.body + await read_all(stream) == BODY[:100_000] + BODY
+    assert weigher.total < len(BODY) // 10
+
+
 async def test_a_large_body_goes_both_ways_byte_exact(ends: Ends) -> None:
     await ends.acceptor()
     dialer = await ends.dialer()

@@ -18,10 +18,10 @@ CONTENT = bytes(range(251)) * 5000
 
 
 def opening(number: str, *, window: int = 0, bulk: bool = False) -> Open:
-    """A plausible OPEN."""
+    """A plausible OPEN; the answers of bulk ones may be packed."""
     return Open(
         proxy="p1i", number=number, id=f"audit-{number}", assertion=b"x", method=b"GET", target=b"/", headers=(),
-        bulk=bulk, long_running=True, deadline_ms=1000, window=window,
+        bulk=bulk, long_running=True, deadline_ms=1000, window=window, packed=bulk,
     )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ class Process:
         window = Window(self.budget, bulk=frame.head.bulk)
         assert window.open(len(frame.body), more=not frame.flags & END)
         core = Core(window, initiator=False, long_running=True)
-        core.in_end, core.credit = bool(frame.flags & END), frame.head.window
+        core.in_end, core.credit, core.packs = bool(frame.flags & END), frame.head.window, frame.head.packed
         self.ends[number] = made = End(core)
         made.take(frame.body)
         made.clean = core.in_end
