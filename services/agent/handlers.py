@@ -35,8 +35,8 @@ from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.agent")
 
-LINGER_S = 35.0
-"""After the API server ended an upgraded session, how long the client's side may take to end its own (the proxy: 30 s)."""
+LINGER_S = 6.0
+"""After the API server ended an upgraded session, how long the client's side may take to end its own (the proxy: 3 s)."""
 PIECE, PIECE_S = 64 * 1024, 0.005
 """What is waited for of an answer that is no event stream, and how long: the API server writes a list object by object,
 and a message of 2 KiB costs as much as one of 64.

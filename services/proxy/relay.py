@@ -32,8 +32,10 @@ from skerry.link import Answer, AnswerComplete, OpenRequest, ResetCode, StreamRe
 
 log = logging.getLogger("skerry.proxy")
 
-LINGER_S = 30.0
-"""After the member ended its direction of an upgraded session, how long the client may take to end its own."""
+LINGER_S = 3.0
+"""After the member ended its direction of an upgraded session, how long the client may take to end its own. API servers end
+both at once, so nothing that the client still says is heard; what it has not read yet, it gets in its own time.
+"""
 
 
 class Cut(Exception):

@@ -1,7 +1,8 @@
 """Two processes that have streams together: are we both alive, and do we agree on every stream?
 
-PING every second while there are live streams; three unanswered ones mean PEER_LOST. They are counted, not timed: a
-process that was stopped for a while asks once more before it gives the other up. SYNC every two seconds repairs what
+Three PINGs in two seconds while there are live streams; three unanswered ones mean PEER_LOST, three seconds after the
+other was last heard at most. They are counted, not timed: a process that was stopped for a while asks once more before it
+gives the other up. SYNC every two seconds repairs what
 the bus lost without a trace: a tail that is missing is RESET(GAP), a stream that the receiver does not know is RESET,
 and credit is repeated in each one's own SYNC (a CREDIT frame per stream in answer would be 500 a second for 1,000 idle
 watches). Both stretch so that a process sends at most 300 a second, however many peers it has.
@@ -18,7 +19,7 @@ from skerry.tunnel.frames import SYNC_ENTRIES, Frame, Sync, Type
 from skerry.tunnel.stream import Core, Event
 from skerry.tunnel.window import PeerRate
 
-PING_S = 1.0
+PING_S = 2 / 3
 SYNC_S = 2.0
 MISSED = 3
 FRAMES_PER_S = 300.0
@@ -109,7 +110,8 @@ class Peer:
             if self._pinged - self._ponged >= MISSED:
                 return outcomes + self.lose("the other process does not answer")
             self._pinged += 1
-            self._next_ping = now + PING_S * factor
+            due = self._next_ping + PING_S * factor
+            self._next_ping = due if due > now else now + PING_S * factor
             outcomes.append(Outcome("-", frame=frames.encode(Type.PING, offset=self._pinged)))
         if now >= self._next_sync:
             self._next_sync = now + SYNC_S * factor

@@ -138,7 +138,7 @@ async def test_streams_of_a_killed_tower_end_at_the_member_and_the_other_tower_s
         with pytest.raises(HttpError):
             async with asyncio.timeout(3):
                 await response.read()
-    await until(lambda: fleet.member.left == 4, "the watches are let go of at the member", 6)
+    await until(lambda: fleet.member.left == 4, "the watches are let go of at the member", 4)
     assert fleet.member.watching == 5
     other.abort()
 

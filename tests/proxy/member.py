@@ -140,7 +140,7 @@ class Recorder:
         )
 
     async def _exec(self, exchange: Exchange) -> None:
-        """Echoes raw bytes until the client ends its direction, then says how many there were."""
+        """Echoes raw bytes until the client ends its direction, then says how many there were. `leave` ends at once."""
         if exchange.head.upgrade is None:
             await exchange.respond(400, JSON, b'{"message":"upgrade required"}')
             return
@@ -148,6 +148,10 @@ class Recorder:
             await exchange.respond(403, JSON, b'{"message":"no exec today"}')
             return
         raw = await exchange.upgrade(ResponseHead(status=101, headers=[]))
+        if b"command=leave" in exchange.head.target:
+            await raw.write(b"bye")
+            await raw.write_eof()
+            return
         total = 0
         while data := await raw.read():
             total += len(data)

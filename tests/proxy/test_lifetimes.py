@@ -77,6 +77,14 @@ async def test_a_session_ends_at_its_cap(fresh_nats_host: NatsHost) -> None:
         await eventually(lambda: len(host.proxy.sessions) == 0)
 
 
+async def test_a_session_that_the_member_ended_is_not_held_by_a_client_that_keeps_its_socket(host: World) -> None:
+    target = b"/clusters/m1/api/v1/namespaces/d/pods/p/exec?command=leave"
+    response = await host.client.request(host.head(b"GET", target, upgrade=b"websocket"))
+    assert response.raw is not None
+    assert (await response.raw.read(), await response.raw.read()) == (b"bye", b"")
+    await eventually(lambda: len(host.proxy.sessions) == 0, 8)
+
+
 async def test_a_client_that_takes_nothing_is_cut_and_harms_nobody(fresh_nats_host: NatsHost) -> None:
     async with limited(fresh_nats_host, stalled_s=0.5) as host:
         reader, writer = await asyncio.open_connection(*host.address, limit=1024)
