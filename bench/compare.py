@@ -30,12 +30,13 @@ GO_POOLED = "go tunnel, pooled"
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """How to reach the API server, and the processes that are on it (name: process id)."""
+    """How to reach the API server, and the processes that are on it (name: process id). `prefix` starts the load there."""
 
     name: str
     kubeconfig: Path
     context: str = ""
     processes: Mapping[str, int] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def megabytes(name: str, path: str, clients: int, seconds: float = 2.5) -> Case:
 def run(case: Case, way: Way) -> dict[str, Any]:
     """One round of one case on one way; the answer of the load generator."""
     to = ("--kubeconfig", str(way.kubeconfig), "--context", way.context)
-    command = (sys.executable, "-m", case.program, *to, *case.arguments)
+    command = (*way.prefix, sys.executable, "-m", case.program, *to, *case.arguments)
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parent.parent)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

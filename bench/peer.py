@@ -16,11 +16,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench.compare import Way
-from bench.federation import Federation, free_port, say
+from bench.federation import free_port, say
 from skerry.localkube import binaries
 from skerry.localkube.certificates import Authority
 from skerry.localkube.process import ProcessSpec, Running
@@ -48,23 +49,39 @@ def build() -> Path | None:
     return target
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the peer runs: files in `directory`; the agent's end is started by `prefix` and dials `address`.
+
+    `upstream` is the member's API server, `ca` its authority, `pki` has the administrator's certificate.
+    """
+
+    directory: Path
+    upstream: str
+    ca: Path
+    pki: Path
+    address: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+
 @contextmanager
-def running(program: Path, federation: Federation, name: str, *, idle: int) -> Iterator[Way]:
-    """The peer's two processes beside the member of `federation`, connected; `idle` connections are kept in its pool."""
-    directory = federation.directory / name.replace(" ", "-")
+def running(program: Path, place: Place, name: str, *, idle: int) -> Iterator[Way]:
+    """The peer's two processes, connected; `idle` connections to the API server are kept in its pool."""
+    directory = place.directory / name.replace(" ", "-")
     directory.mkdir()
     port, token, agent_token = free_port(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     authority = Authority(directory, "gopeer")
-    pair = authority.server("front", ["127.0.0.1"])
-    pki = federation.member.directory / "pki"
+    pair = authority.server("front", sorted({"127.0.0.1", place.address}))
+    listen = "127.0.0.1" if place.address == "127.0.0.1" else "0.0.0.0"
     environment = {"GOPEER_TOKEN": token, "GOPEER_AGENT_TOKEN": agent_token}
-    upstream = ("--upstream", federation.member.url)
+    upstream = ("--upstream", place.upstream)
     serve = (
-        *(str(program), "serve", "--listen", f"127.0.0.1:{port}", "--idle", str(idle), *upstream),
-        *("--certificate", str(pair.certificate), "--key", str(pair.key), "--upstream-ca", str(federation.member.ca)),
-        *("--client-certificate", str(pki / "admin.crt"), "--client-key", str(pki / "admin.key")),
+        *(str(program), "serve", "--listen", f"{listen}:{port}", "--idle", str(idle), *upstream),
+        *("--certificate", str(pair.certificate), "--key", str(pair.key), "--upstream-ca", str(place.ca)),
+        *("--client-certificate", str(place.pki / "admin.crt"), "--client-key", str(place.pki / "admin.key")),
     )
-    agent = (str(program), "agent", "--server", f"127.0.0.1:{port}", "--ca", str(authority.pair.certificate), *upstream)
+    server = ("--server", f"{place.address}:{port}", "--ca", str(authority.pair.certificate))
+    agent = (*place.prefix, str(program), "agent", *server, *upstream)
     kubeconfig = _kubeconfig(directory / "kubeconfig", port, authority.pair.certificate, token)
     processes = Running([])
     try:
