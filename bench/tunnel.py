@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import compare, fill, memory, peer
+from bench import compare, fill, memory, peer, stalls
 from bench.compare import DIRECT, GO, GO_POOLED, SKERRY, Case, megabytes, requests
 from bench.federation import Federation, federation, say
 from bench.processes import rss_mib
@@ -73,6 +73,7 @@ def measure(rounds: int) -> dict[str, Any]:
             "cases": compared,
             "rss_mib": rss,
             "memory": memory.measure(running, sides[1]),
+            "stalls": stalls.measure(sides[1], rounds),
             "peer": "built from bench/gopeer" if program else "not measured: no Go toolchain",
         }
 
@@ -100,6 +101,9 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     for name, mib in idle["rss_mib"].items():
         aim = "<= 150 MiB" if name == "tower" else ""
         shown.add_row(f"RSS of {name}: {idle['watches']} idle watches", f"{mib:.0f} MiB", aim)
+    for readers, times in figures["stalls"]["ratio"].items():
+        aim = "<= 1.2" if readers == "1" else ""
+        shown.add_row(f"p99 of GET /version beside {readers} stalled bulk readers / alone", f"{times:.2f}", aim)
     console.print(shown)
 
 
