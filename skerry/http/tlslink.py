@@ -183,15 +183,16 @@ class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _decrypt(self) -> None:
         """Decrypts all that is there, then hands it over: the shared BIOs are empty again before the wire acts."""
-        read, incoming = self._ssl.read, self._incoming
+        read: Callable[[int, memoryview], int] = cast("Any", self._ssl.read)  # with a buffer it gives a count
+        incoming = self._incoming
         size, ended, error = 0, False, None
         try:
-            count = cast("int", read(_RECORD, self._first))
+            count = read(_RECORD, self._first)
             while count:
                 size += count
                 if not incoming.pending:
                     break
-                count = cast("int", read(_RECORD, self._view[size : size + _RECORD]))
+                count = read(_RECORD, self._view[size : size + _RECORD])
             else:
                 ended = True
         except ssl.SSLWantReadError:
