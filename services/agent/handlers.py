@@ -1,9 +1,9 @@
 """One stream of the tunnel, answered by the member's API server: verify, refuse or relay.
 
 What holds here: before the response head every failure is a real Status; after it a failure is a RESET, never a clean
-end; what the API server sends of a long-running answer leaves at once (a watch event waits for nothing) and bytes for it give credit back
-only after its socket took them; when the other side resets, the stream's task is cancelled and the upstream connection
-is cut with it. Small answers are one message.
+end; what comes of a long-running answer leaves at once (a watch event waits for nothing), other answers are gathered into
+pieces; bytes for the API server give credit back only after its socket took them; when the other side resets, the stream's
+task is cancelled and the upstream connection is cut with it. Small answers are one message.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Three PINGs in two seconds while there are live streams; three unanswered ones mean PEER_LOST, three seconds after the
 other was last heard at most. They are counted, not timed: a process that was stopped for a while asks once more before it
-gives the other up. SYNC every two seconds repairs what
-the bus lost without a trace: a tail that is missing is RESET(GAP), a stream that the receiver does not know is RESET,
-and credit is repeated in each one's own SYNC (a CREDIT frame per stream in answer would be 500 a second for 1,000 idle
-watches). Both stretch so that a process sends at most 300 a second, however many peers it has.
+gives the other up. SYNC every two seconds repairs what the bus lost without a trace: a tail that is missing is RESET(GAP),
+a stream that the receiver does not know is RESET, and credit is repeated in each one's own SYNC (a CREDIT frame per stream
+in answer would be 500 a second for 1,000 idle watches). Both stretch so that a process sends at most 300 a second, however
+many peers it has.
 A Member's Standing decides when frames that belong to nothing are no longer an accident.
 """
 

@@ -147,9 +147,8 @@ class Core:
             raise ProtocolError("a response is sent once, by the acceptor")
         self._may_send(len(body))
         self.upgraded = head.status == 101
-        self.packs = (
-            self.packs and not self.upgraded and not any(name == b"content-encoding" for name, _ in head.headers)
-        )
+        if self.upgraded or any(name == b"content-encoding" for name, _ in head.headers):
+            self.packs = False
         piece, packed = self._piece(body)
         flags = packed | (END if end else 0)
         frame = frames.encode(Type.RESP, flags=flags, offset=self.window.granted, head=head, body=piece)
