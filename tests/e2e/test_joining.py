@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,11 @@ def test_a_token_that_was_changed_is_refused(host: Host, plain_cluster: Member, 
 
 def test_an_expired_token_is_refused(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
     token = host.token("late", "--ttl", "1s")
-    eventually(lambda: "expired" in _refused(host, plain_cluster, token, state=tmp_path), "the token's end", 10)
+    tokens = json.loads(host.kubectl(None, "get", "jointokens", "-o", "json"))["items"]
+    end = next(each["status"]["expires"] for each in tokens if each["spec"]["clusterName"] == "late")
+    over = datetime.fromisoformat(end) + timedelta(seconds=1)  # the bus counts whole seconds
+    eventually(lambda: datetime.now(UTC) > over, "the token's end", 10)
+    assert "expired" in _refused(host, plain_cluster, token, state=tmp_path)
 
 
 def test_another_name_than_the_tokens_is_refused_naming_both(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
