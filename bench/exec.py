@@ -62,7 +62,6 @@ def measure(rounds: int) -> dict[str, Any]:
 def _measured(directory: Path, member: Member, rounds: int) -> list[dict[str, Any]]:
     with ExitStack() as stack:
         host = stack.enter_context(Host(directory, addresses=(member.host_address,)))
-        host.bus = host.bus.replace("127.0.0.1", "0.0.0.0") if member.netns else host.bus
         host.up()
         agent = host.join(member, "m1")
         inside = tuple(member.command(()))

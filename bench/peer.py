@@ -51,7 +51,7 @@ def build() -> Path | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the peer runs: files in `directory`; the agent's end is started by `prefix` and dials `address`.
+    """Where the peer runs: files in `directory`; the front listens on `address`, the agent's end is started by `prefix`.
 
     `upstream` is the member's API server, `ca` its authority, `pki` has the administrator's certificate.
     """
@@ -71,18 +71,18 @@ def running(program: Path, place: Place, name: str, *, idle: int) -> Iterator[Wa
     directory.mkdir()
     port, token, agent_token = free_port(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     authority = Authority(directory, "gopeer")
-    pair = authority.server("front", sorted({"127.0.0.1", place.address}))
-    listen = "127.0.0.1" if place.address == "127.0.0.1" else "0.0.0.0"
+    pair = authority.server("front", [place.address])
+    front = f"{place.address}:{port}"
     environment = {"GOPEER_TOKEN": token, "GOPEER_AGENT_TOKEN": agent_token}
     upstream = ("--upstream", place.upstream)
     serve = (
-        *(str(program), "serve", "--listen", f"{listen}:{port}", "--idle", str(idle), *upstream),
+        *(str(program), "serve", "--listen", front, "--idle", str(idle), *upstream),
         *("--certificate", str(pair.certificate), "--key", str(pair.key), "--upstream-ca", str(place.ca)),
         *("--client-certificate", str(place.pki / "admin.crt"), "--client-key", str(place.pki / "admin.key")),
     )
-    server = ("--server", f"{place.address}:{port}", "--ca", str(authority.pair.certificate))
+    server = ("--server", front, "--ca", str(authority.pair.certificate))
     agent = (*place.prefix, str(program), "agent", *server, *upstream)
-    kubeconfig = _kubeconfig(directory / "kubeconfig", port, authority.pair.certificate, token)
+    kubeconfig = _kubeconfig(directory / "kubeconfig", front, authority.pair.certificate, token)
     processes = Running([])
     try:
         for part, command in (("gopeer-serve", serve), ("gopeer-agent", agent)):
@@ -99,9 +99,9 @@ def _silent(log: Path) -> str | None:
     return None if log.exists() and log.read_text().strip() else "it has not said that it is ready"
 
 
-def _kubeconfig(path: Path, port: int, ca: Path, token: str) -> Path:
+def _kubeconfig(path: Path, front: str, ca: Path, token: str) -> Path:
     cluster = {
-        "server": f"https://127.0.0.1:{port}/clusters/m1",
+        "server": f"https://{front}/clusters/m1",
         "certificate-authority-data": base64.b64encode(ca.read_bytes()).decode(),
     }
     document = {
