@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from itertools import pairwise
 
 from skerry import __version__
 
@@ -12,11 +14,24 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words in (["version"], ["--version"]) and "_SKERRY_COMPLETE" not in os.environ:
-        sys.stdout.write(f"skerry {__version__}\n")
-        return 0
-    return _run(words)
+    if argv is None:
+        _standard_streams()
+    return _run(list(sys.argv[1:] if argv is None else argv))
+
+
+def _standard_streams() -> None:
+    """A stream that the shell closed is /dev/null: its number would else go to the next file or socket that is opened,
+    and what is printed with it. Text that the terminal cannot show is escaped.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(words: list[str]) -> int:
@@ -25,15 +40,31 @@ def _run(words: list[str]) -> int:
     verbose = False
     try:
         words, verbose = _global_options(words)
-        from skerry.cli.app import invoke
-
-        return invoke(words)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+        code = _invoke(words)
+        sys.stdout.flush()
+        return code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where errors become exit codes
-        _tell(error, words, verbose)
+        _discard_unwritten()
+        if not isinstance(error, BrokenPipeError):
+            _tell(error, words, verbose)
         return exit_code(error)
+
+
+def _discard_unwritten() -> None:
+    """What stdout does not take is not tried again at the end of the process, with a traceback and another code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _invoke(words: list[str]) -> int:
+    if words in (["version"], ["--version"]) and "_SKERRY_COMPLETE" not in os.environ:
+        sys.stdout.write(f"skerry {__version__}\n")
+        return 0
+    from skerry.cli.app import invoke
+
+    return invoke(words)
 
 
 def _global_options(words: list[str]) -> tuple[list[str], bool]:
@@ -81,8 +112,9 @@ def _tell(error: BaseException, words: list[str], verbose: bool) -> None:
 
 
 def _wants_json(words: list[str]) -> bool:
-    pairs = zip(words, [*words[1:], ""], strict=True)
-    return any(w in ("-ojson", "-o=json") or (w, following) == ("-o", "json") for w, following in pairs)
+    if any(word in ("-ojson", "-o=json", "--output=json") for word in words):
+        return True
+    return any(option in ("-o", "--output") and style == "json" for option, style in pairwise(words))
 
 
 if __name__ == "__main__":

@@ -65,10 +65,10 @@ def _translated(error: Exception) -> BaseException:
     kind = type(error).__name__
     if kind == "Abort":
         return KeyboardInterrupt()
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "skerry"
     if kind == "NoArgsIsHelpError":
-        return Failure("a command is missing: skerry --help lists them", USAGE)
+        return Failure(f"a command is missing: {path} --help lists them", USAGE)
     if hasattr(error, "format_message") and getattr(error, "exit_code", None) == USAGE:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "skerry"
         return Failure(f"{error.format_message()} See: {path} --help", USAGE)
     return error

@@ -72,14 +72,11 @@ def run(
 def _token(source: str) -> str:
     if not source:
         return ""
-    if source == "-":
-        text = sys.stdin.read(TOKEN_LIMIT).strip()
-    else:
-        try:
-            text = Path(source).expanduser().read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise Failure(f"the token file {source} cannot be read: {why}") from error
+    try:
+        text = (sys.stdin.read(TOKEN_LIMIT) if source == "-" else Path(source).expanduser().read_text()).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise Failure(f"the token file {source} cannot be read: {why}") from error
     if not text:
         raise Failure(f"the token file {source} is empty: make a token with: {program()} token create NAME")
     return text
