@@ -92,9 +92,9 @@ class Relay:
         if not request.end and self._exchange.head.upgrade is None:
             self._spawn(self._upload(stream))
         answer = await stream.response()
-        if self._exchange.head.upgrade is not None:
-            return await self._after_upgrade(stream, answer)
-        if not 200 <= answer.status <= 599:
+        if self._exchange.head.upgrade is not None and answer.status == 101:
+            return await self._upgraded(stream, answer)
+        if not 200 <= answer.status <= 599 or (self._exchange.head.upgrade is not None and _leads_away(answer)):
             raise self._unacceptable(stream, answer)
         return await self._respond(stream, answer, location)
 
@@ -181,12 +181,8 @@ class Relay:
 
     # Upgrades
 
-    async def _after_upgrade(self, stream: Carrier, answer: Answer) -> int:
-        """101: raw from here. 400 and above: pass it on. Anything else is never forwarded (CVE-2018-1002105)."""
-        if answer.status >= 400:
-            return await self._respond(stream, answer, b"")
-        if answer.status != 101:
-            raise self._unacceptable(stream, answer)
+    async def _upgraded(self, stream: Carrier, answer: Answer) -> int:
+        """101: raw from here. Any other answer is an ordinary one, and the connection ends with it (CVE-2018-1002105)."""
         upgrade = self._exchange.head.upgrade or b""
         spdy = upgrade.lower().startswith(b"spdy")
         self._metrics.spdy.value += spdy
@@ -260,6 +256,15 @@ class Relay:
         if self._session.was_cut is not None:
             return self._session.was_cut
         return status_of(reset, self._session.member, self._exchange.head.method)
+
+
+def _leads_away(answer: Answer) -> bool:
+    """Whether an answer to an upgrade redirects out of the member: clients' dialers have followed such a one with the
+    credential that they have for this host (CVE-2020-8559).
+    """
+    return 300 <= answer.status < 400 and any(
+        value[:1] != b"/" or value[:2] in (b"//", b"/\\") for name, value in answer.headers if name == b"location"
+    )
 
 
 def _noticed(*tasks: asyncio.Task[None]) -> None:

@@ -68,8 +68,8 @@ class Client:
         """Sends a request and returns when the head of its answer is there (informational ones are skipped).
 
         Host and framing headers are made here: `head.headers` needs none. `head.upgrade` asks for an upgrade; its
-        answer is 101 with `raw`, or an ordinary answer >= 400. A streamed `body` is sent with `head.content_length`
-        or else chunked, while the answer is awaited.
+        answer is 101 with `raw`, or an ordinary one, with which the connection ends. A streamed `body` is sent with
+        `head.content_length` or else chunked, while the answer is awaited.
 
         Raises Unreachable or NoRoom (nothing was sent), NoAnswer (no head within `head_timeout_s`, 0: no limit), Cut (the
         outcome is unknown), ProtocolError (a 502).

@@ -1,8 +1,8 @@
 """One connection to the upstream server: sends a request, cuts bytes into its answer.
 
 The server is hostile until checked: its head must match the grammar, its framing must be one of the three that
-HTTP/1.1 knows, bytes that nobody asked for cost the connection (rule 11), and an upgrade is 101 for what was asked
-or an error status, nothing else (rule 3; CVE-2018-1002105, CVE-2020-8559).
+HTTP/1.1 knows, bytes that nobody asked for cost the connection (rule 11), and only a 101 for what was asked opens a raw
+stream: any other answer to an upgrade is an ordinary one, and the connection ends with it (rule 3; CVE-2018-1002105).
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class UpstreamConnection(Wire):
     def _answer(self, parsed: ParsedResponse, rest: bytes) -> bool:
         """Takes a head. True: it was informational, and another one follows."""
         status = parsed.head.status
-        if status == 101 or (self._upgrade is not None and 200 <= status < 400):
+        if status == 101:
             self._switch(parsed, rest)
             return False
         if status < 200:
@@ -178,10 +178,10 @@ class UpstreamConnection(Wire):
         return False
 
     def _switch(self, parsed: ParsedResponse, rest: bytes) -> None:
-        """101: only for what was asked. Any other 2xx or 3xx to an upgrade is refused."""
+        """101: only for what was asked."""
         asked, got = self._upgrade, parsed.upgrade
-        if asked is None or parsed.head.status != 101:
-            self._break(f"it answered {parsed.head.status} {'to an upgrade' if asked else 'without being asked'}")
+        if asked is None:
+            self._break("it answered 101 without being asked")
             return
         if got is None or not _offered(asked, got):
             self._break("it switched to a protocol that was not asked for")

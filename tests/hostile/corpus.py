@@ -377,7 +377,7 @@ QUERIES = [
 UPGRADES = [
     Case("an upgrade with a body", request(*UPGRADE, b"Content-Length: 2", body=b"{}"), 400),
     Case("an upgrade with chunks", request(*UPGRADE, CHUNKED, body=b"0\r\n\r\n"), 400),
-    Case("a refused upgrade with early data", request(*UPGRADE) + NEXT, 502, seen=(PODS,)),
+    Case("an upgrade of what does not upgrade, with early data", request(*UPGRADE) + NEXT, seen=(PODS,)),
     Case(
         "an upgrade in HTTP/1.0 is none",
         b"GET @M@/x HTTP/1.0\r\n" + AUTH + b"\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -426,19 +426,28 @@ ANSWERS: list[tuple[str, bytes]] = [
 ]
 """What a hostile or broken API server answers; each must become a 502 Status (nothing had been passed on)."""
 
+_SPDY = b"Connection: Upgrade\r\nUpgrade: spdy"
 UPGRADE_ANSWERS: list[tuple[str, bytes, int]] = [
-    ("200", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 502),
-    ("204", b"HTTP/1.1 204 No Content\r\n\r\n", 502),
-    ("301", b"HTTP/1.1 301 Moved\r\nLocation: /api/v1/secrets\r\nContent-Length: 0\r\n\r\n", 502),
+    ("200", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", 200),
+    ("200 with more behind it", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 101 X\r\n\r\n", 200),
+    ("200 in chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\nraw", 200),
+    ("200 that names the protocol", b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 2\r\n\r\n{}" % _SPDY, 200),
+    ("200 cut short", b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", 502),
+    ("204", b"HTTP/1.1 204 No Content\r\n\r\n", 204),
+    ("301", b"HTTP/1.1 301 Moved\r\nLocation: /api/v1/secrets\r\nContent-Length: 0\r\n\r\n", 301),
     ("302 elsewhere", b"HTTP/1.1 302 Found\r\nLocation: https://evil/\r\nContent-Length: 0\r\n\r\n", 502),
-    ("307", b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", 502),
-    ("304", b"HTTP/1.1 304 Not Modified\r\n\r\n", 502),
+    ("302 to another host", b"HTTP/1.1 302 Found\r\nLocation: //evil/\r\nContent-Length: 0\r\n\r\n", 502),
+    ("302 by a backslash", b"HTTP/1.1 302 Found\r\nLocation: /\\evil/\r\nContent-Length: 0\r\n\r\n", 502),
+    ("302 second", b"HTTP/1.1 302 F\r\nLocation: /a\r\nLocation: http://e/\r\nContent-Length: 0\r\n\r\n", 502),
+    ("307", b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", 307),
+    ("304", b"HTTP/1.1 304 Not Modified\r\n\r\n", 304),
     ("400", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}", 400),
     ("403", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}", 403),
     ("404 with more behind it", b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n\r\n", 404),
     ("500", b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}", 500),
     ("503", b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}", 503),
+    ("101 for another protocol", b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 502),
     ("101 without an Upgrade", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", 502),
     ("nothing", b"", 502),
 ]
-"""Answers to an upgrade: only 101 opens a raw stream, 400 and above are passed on, the rest is never forwarded."""
+"""Answers to an upgrade: only 101 opens a raw stream, any other that is whole is passed on, and the connection ends."""

@@ -151,6 +151,14 @@ async def test_an_upgrade_that_is_refused_is_a_real_answer(host: World) -> None:
     assert await response.body(1000) == b'{"message":"no exec today"}'
 
 
+async def test_an_upgrade_of_what_does_not_upgrade_is_answered_as_if_it_were_none(host: World) -> None:
+    """fabric8 probes so whether a path can be watched over WebSocket."""
+    response = await host.client.request(host.head(b"GET", b"/clusters/m1/api", upgrade=b"websocket"))
+    assert (response.status, response.raw) == (200, None)
+    assert b'"target":"/api"' in await response.body(1000)
+    await eventually(lambda: host.client.connections == 0)
+
+
 async def test_a_session_whose_agent_is_killed_is_cut(host: World) -> None:
     response = await host.client.request(host.head(b"GET", EXEC + b"cat", upgrade=b"websocket"))
     assert response.raw is not None
