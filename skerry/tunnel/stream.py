@@ -10,8 +10,9 @@ Sequenced frames (OPEN, RESP, DATA, END) are numbered per direction from 0; the 
     PACKED    in an answer that is not upgraded, if OPEN said that it is read; all counts are of plain bytes
     ACK       anything but a refusal that comes from the acceptor means that the stream was taken
 
-Frames that move nothing (repeats, stale credit) are tolerated in proportion to those that do; beyond that, and for
-everything that no correct peer sends, the stream is reset and `Broken.stray` asks the owner to count it.
+Frames that move nothing (repeats, stale credit, DATA without a byte, credit that hardly rises) are tolerated in
+proportion to those that do; beyond that, and for everything that no correct peer sends, the stream is reset and
+`Broken.stray` asks the owner to count it.
 `receive` returns at most one event; what must be sent is returned by the methods that say so.
 """
 
@@ -36,7 +37,7 @@ from skerry.tunnel.frames import (
     Type,
     ahead,
 )
-from skerry.tunnel.window import MAX_WINDOW, PeerRate, Window
+from skerry.tunnel.window import LEAST_CREDIT, MAX_WINDOW, PeerRate, Window
 
 INLINE = 256 << 10
 """Bytes that an OPEN may carry before the acceptor granted any."""
@@ -219,7 +220,7 @@ class Core:
         if kind is Type.DATA or kind is Type.RESP or kind is Type.END:
             distance = ahead(frame.seq, self.in_seq)
             if distance:
-                return self._repeat() if distance < 0 else self._break(ResetCode.GAP, "frames were lost on the bus")
+                return self._idled() if distance < 0 else self._break(ResetCode.GAP, "frames were lost on the bus")
             return self._sequenced(frame, now)
         if kind is Type.CREDIT:
             return self._credited(frame.offset)
@@ -249,7 +250,7 @@ class Core:
         """The other process is lost."""
         return self._break(ResetCode.PEER_LOST, message)
 
-    def _sequenced(self, frame: Frame, now: float) -> Event:
+    def _sequenced(self, frame: Frame, now: float) -> Event | None:
         if not frame.flags & PACKED:
             return self._delivered(frame, len(frame.body), now)
         if not (self.packs and self.initiator):
@@ -259,7 +260,7 @@ class Core:
         except ProtocolError as e:
             return self._misbehaved(str(e))
 
-    def _delivered(self, frame: Frame, n: int, now: float) -> Event:
+    def _delivered(self, frame: Frame, n: int, now: float) -> Event | None:
         """A frame of `n` plain bytes, in its turn. Raises ProtocolError when a packed piece is not what it said."""
         kind = frame.type
         if self.in_end or (kind is Type.RESP) != (self.initiator and not self.answered):
@@ -270,6 +271,8 @@ class Core:
             return self._misbehaved(f"{n} bytes beyond the credit")
         body = packing.unpack(frame.body, n) if frame.flags & PACKED else frame.body
         self.in_seq = (self.in_seq + 1) & SEQ_MASK
+        if kind is Type.DATA and not n:
+            return self._idled()
         self._progress += 1
         if kind is Type.DATA:
             return Data(body)
@@ -290,7 +293,7 @@ class Core:
     def _acknowledged(self, frame: Frame) -> Event | None:
         refusal: Reject | None = frame.head
         if self.taken or (refusal is not None and refusal.code is RejectCode.DUPLICATE):
-            return self._repeat()
+            return self._idled()
         if refusal is not None:
             self.reset = True
             return Refused(refusal.code, refusal.safe, refusal.message)
@@ -299,8 +302,12 @@ class Core:
         return Accepted()
 
     def _credited(self, offset: int) -> Event | None:
+        before = self.credit
         writable = self._raise_credit(offset)
-        return self._repeat() if writable is None else writable  # an empty NamedTuple is false
+        if self.credit - before >= LEAST_CREDIT:
+            self._progress += 1
+            return writable
+        return self._idled() or writable
 
     def _raise_credit(self, offset: int) -> Writable | None:
         """No correct peer grants more than a window beyond what was sent: what is more is not believed."""
@@ -308,13 +315,13 @@ class Core:
         if credit <= self.credit:
             return None
         self.credit = credit
-        self._progress += 1
         return Writable()
 
-    def _repeat(self) -> Broken | None:
+    def _idled(self) -> Broken | None:
+        """A frame moved nothing; Broken when there were too many of these."""
         self._idle += 1
         if self._idle > self._progress + self.out_seq + _TOLERATED:
-            return self._misbehaved("repeated frames without end")
+            return self._misbehaved("frames that move nothing, without end")
         return None
 
     def _misbehaved(self, message: str) -> Broken:

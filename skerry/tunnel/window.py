@@ -12,6 +12,8 @@ from __future__ import annotations
 MIN_WINDOW = 64 << 10
 BULK_WINDOW = 256 << 10
 MAX_WINDOW = 1 << 20
+LEAST_CREDIT = MIN_WINDOW // 4
+"""Credit that rises by less, no correct peer announces: `Window.take` does so for half of the smallest window or more."""
 
 _RATE_FLOOR = 512 << 10
 _RATE_CEILING = 16 << 20

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import lz4.block
 import pytest
 
 from skerry.tunnel import frames
 from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
-from skerry.tunnel.frames import END, Frame, Sent, Type, decode, encode
+from skerry.tunnel.frames import END, PACKED, Frame, Sent, Type, decode, encode
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
 from skerry.tunnel.window import MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window
 from tests.tunnel.pair import answering, opening
@@ -121,6 +122,37 @@ def test_endless_repeats_are_a_flood() -> None:
     got(core, resp())
     events = [got(core, resp()) for _ in range(200)]
     assert [broken(e) for e in events if e is not None] == [(ResetCode.LIMIT, True, True)]
+
+
+def test_data_without_a_byte_is_a_flood_when_it_never_ends() -> None:
+    core = initiator(long_running=True)
+    got(core, resp())
+    events = [got(core, data(seq, 0, b"")) for seq in range(1, 300)]
+    assert [broken(e) for e in events if e is not None] == [(ResetCode.LIMIT, True, True)]
+
+
+def test_a_few_pieces_without_a_byte_are_nothing() -> None:
+    core = initiator()
+    got(core, resp())
+    assert [got(core, data(seq, 0, b"")) for seq in range(1, 51)] == [None] * 50
+    assert got(core, data(51, 0, b"x")) == Data(b"x")
+
+
+def test_packed_pieces_of_nothing_count_as_well() -> None:
+    core = bare(initiator=True, long_running=True)
+    core.open(opening("1", bulk=True), b"", end=True)
+    got(core, resp())
+    nothing = lz4.block.compress(b"", store_size=True)
+    events = [got(core, encode(Type.DATA, flags=PACKED, seq=seq, offset=0, body=nothing)) for seq in range(1, 300)]
+    assert [broken(e) for e in events if e is not None] == [(ResetCode.LIMIT, True, True)]
+
+
+def test_credit_that_hardly_rises_is_believed_and_is_a_flood_when_it_never_ends() -> None:
+    core = acceptor()
+    assert got(core, encode(Type.CREDIT, offset=1001)) == Writable()
+    assert core.credit == 1001
+    events = [got(core, encode(Type.CREDIT, offset=1000 + n)) for n in range(2, 300)]
+    assert [broken(e) for e in events if isinstance(e, Broken)] == [(ResetCode.LIMIT, True, True)]
 
 
 def test_ack_grants_credit_and_a_second_one_is_nothing() -> None:

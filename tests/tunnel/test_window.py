@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from skerry.tunnel.window import BULK_WINDOW, MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window
+from skerry.tunnel.window import BULK_WINDOW, LEAST_CREDIT, MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window
 
 PLENTY = 64 << 20
 
@@ -158,3 +160,35 @@ def test_bytes_that_came_with_the_open_can_stall_too() -> None:
     assert window.open(10)
     window.attach(PeerRate(), 5.0)
     assert window.stalled(66.0, 60.0)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["arrive", "take", "busy", "idle"]),
+        st.floats(0, 1),
+        st.sampled_from([0.0, 0.001, 0.6, 3.0]),
+    ),
+    max_size=80,
+)
+
+
+@given(STEPS, st.booleans(), st.sampled_from([0, 1, 200_000]), st.sampled_from([BULK_WINDOW + 200_000, PLENTY]))
+def test_whatever_a_reader_does_credit_is_announced_in_halves_of_a_window(
+    steps: list[tuple[str, float, float]], bulk: bool, inline: int, budget: int
+) -> None:
+    """What a correct peer sends is always more than what a stream takes for a flood."""
+    window, rate, now = Window(Budget(budget), bulk=bulk), PeerRate(), 0.0
+    assert window.open(inline)
+    window.attach(rate, now)
+    announced = window.granted
+    for step, part, passed in steps:
+        now += passed
+        if step == "arrive":
+            assert window.arrived(int((window.granted - window.received) * part), now)
+        elif step == "take":
+            credit = window.take(int((window.received - window.taken) * part), now)
+            if credit is not None:
+                assert credit - announced >= MIN_WINDOW // 2 > LEAST_CREDIT
+                announced = credit
+        else:
+            rate.inflight += (1 << 30) if step == "busy" else -(1 << 30)
