@@ -16,7 +16,7 @@ from typing import cast
 
 import msgspec
 
-from skerry.bus.backoff import Backoff
+from skerry.backoff import Backoff
 from skerry.bus.connection import Connection, Credentials, Settings
 from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
 from skerry.bus.dial import connect

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from skerry.bus.backoff import Backoff
+from skerry.backoff import Backoff
 from skerry.bus.connection import Connection
 from skerry.bus.delivery import Message, Subscription
 from skerry.bus.jetstream import api

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from skerry.backoff import Backoff
 from skerry.bus import Bus, Connection, ConnectionLost, Message, connections
-from skerry.bus.backoff import Backoff
 from skerry.errors import ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity.creds import Credentials
 from tests.fixtures.nats import NatsHost, eventually
