@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check unit test soak bench up down clean clean-cache
+.PHONY: help install fmt check shape unit test soak bench up down clean clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ check: $(STAMP) ## formatter, linter, types, import layers: seconds
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n +1
+
+shape: ## the structure of the code in numbers
+	@$(PYTHON) -m tests.shape
 
 unit: $(STAMP) ## fast tests: no server, no network, with coverage
 	@$(PYTEST) -m "not integration and not kube and not node and not soak" --cov --cov-report=term:skip-covered -q
