@@ -39,7 +39,7 @@ unit: $(STAMP) ## fast tests: no server, no network, with coverage
 
 test: check ## every tier once: unit, integration, kube, node
 	@$(BIN)/python -m tests.prepare
-	@$(PYTEST) -m "not soak" -n 2 --dist loadscope --no-loadscope-reorder --reruns 2 -rR
+	@$(PYTEST) -m "not soak" -n auto --dist loadscope --no-loadscope-reorder --reruns 1 --durations=40
 
 soak: $(STAMP) ## repetitions and churn: long
 	@$(PYTEST) -m soak --timeout=3600

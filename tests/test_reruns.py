@@ -1,0 +1,55 @@
+"""Tests that were tried again are named, written down, and counted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FLAKY = """
+import pytest
+from pathlib import Path
+
+@pytest.mark.parametrize("number", range({count}))
+def test_flaky(number, request):
+    seen = Path(request.config.rootpath, f"seen-{{number}}")
+    if not seen.exists():
+        seen.touch()
+        raise RuntimeError(f"the first try of {{number}}")
+"""
+
+
+def run(root: Path, count: int, *options: str) -> subprocess.CompletedProcess[str]:
+    (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    (root / "conftest.py").write_text('pytest_plugins = ["tests.fixtures.reruns"]\n')
+    (root / "test_flaky.py").write_text(FLAKY.format(count=count))
+    command = [sys.executable, "-m", "pytest", "--reruns", "1", "-p", "no:cacheprovider", *options, "."]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two processes"])
+def test_a_few_are_named_with_their_failure_and_written_to_a_file(tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = run(tmp_path, 3, *options)
+    assert done.returncode == 0, done.stdout
+    assert "tried again: 3 (races to be fixed)" in done.stdout
+    kept = (tmp_path / "build" / "reruns.txt").read_text()
+    assert all(f"RuntimeError: the first try of {number}" in kept for number in range(3))
+    assert all(f"RuntimeError: the first try of {number}" in done.stdout for number in range(3))
+
+
+def test_more_than_three_fail_the_run(tmp_path: Path) -> None:
+    done = run(tmp_path, 4)
+    assert done.returncode == 1
+    assert "tried again: 4 (more than 3: the run has failed)" in done.stdout
+
+
+def test_a_run_without_any_leaves_no_file_and_says_nothing(tmp_path: Path) -> None:
+    run(tmp_path, 1)
+    done = run(tmp_path, 1)
+    assert done.returncode == 0
+    assert "tried again" not in done.stdout
+    assert not (tmp_path / "build" / "reruns.txt").exists()
