@@ -32,7 +32,7 @@ _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 class Record:
     """What the access log says of one request."""
 
-    __slots__ = ("class_", "code", "started", "stream", "user")
+    __slots__ = ("class_", "code", "member", "started", "stream", "user")
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -40,6 +40,8 @@ class Record:
         self.code = ""
         """The status that the client saw, `gone` if it left, `cut` if its answer was broken off."""
         self.class_ = "host"
+        self.member = b""
+        """`/clusters/<name>` of a request that came for a member by its name in TLS: lines look the same for both ways."""
         self.stream = ""
         """The Audit-ID: it joins this line with the agent's log and the member's audit log."""
 
@@ -65,6 +67,7 @@ class AccessLog:
         """One finished request."""
         if not self._enabled:
             return
+        target = record.member + target
         fields = {
             "method": method.decode("latin-1"),
             "path": _known(target) if len(target) <= REMEMBERED else shown(target),

@@ -1,6 +1,6 @@
 """The front door: one HTTPS endpoint, and where each path goes.
 
-    /clusters/<name>/…                 the member's API
+    /clusters/<name>/…                 the member's API, which is also at / for who names the member in TLS
     /api* /apis* /openapi*             the host's own API
     /healthz /livez /readyz /version   open, and say nothing else
     /metrics /                         with a credential
@@ -26,10 +26,11 @@ from services.proxy.metrics import CUT, GONE, Metrics
 from services.proxy.outgoing import Asking, impersonates
 from services.proxy.relay import Cut
 from services.proxy.sessions import Sessions
+from services.proxy.ways import way
 from skerry import __version__, telemetry
 from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
-from skerry.httpwire.target import parse_target, split_cluster
+from skerry.httpwire.target import parse_target
 
 log = logging.getLogger("skerry.proxy")
 
@@ -68,6 +69,7 @@ VERSION = msgspec.json.encode(
 class Parts(NamedTuple):
     """What the front door is made of; the composition root fills it in."""
 
+    host_uid: str
     authenticator: Authenticator
     sessions: Sessions
     members: Members
@@ -122,9 +124,12 @@ class Front:
         self._parts.access.add(record, exchange.head.method, exchange.head.target, seconds)
 
     async def _route(self, exchange: Exchange, record: Record) -> None:
-        path = exchange.head.target.partition(b"?")[0]
-        answer = self._open.get(path)
-        if answer is not None:
+        target = exchange.head.target
+        path = target.partition(b"?")[0]
+        route = way(exchange.server_name, self._parts.host_uid, target)
+        if route is not None and not route.base:
+            record.member = b"/clusters/" + route.member.encode()
+        elif route is None and (answer := self._open.get(path)) is not None:
             record.code = await answer(exchange)
             return
         asking = exchange.kept
@@ -132,11 +137,10 @@ class Front:
             asking = exchange.kept = Asking(exchange.head, exchange.peer[0], named(exchange.head.headers))
         credential = await self._authenticated(asking.credential)
         record.user = credential.caller.user
-        route = split_cluster(exchange.head.target)
         if route is not None:
-            await self._parts.members.handle(exchange, record, credential, asking, *route)
+            await self._parts.members.handle(exchange, record, credential, asking, route)
             return
-        parse_target(exchange.head.target)
+        parse_target(target)
         if _is_host_api(path):
             await self._host(exchange, record, credential)
         elif path == b"/metrics":

@@ -24,6 +24,7 @@ from services.proxy.relay import Relay
 from services.proxy.sessions import Sessions
 from services.proxy.settings import Limits
 from services.proxy.voucher import Voucher
+from services.proxy.ways import Way
 from skerry.api import duration
 from skerry.errors import NotFound, ServiceUnavailable, StatusError
 from skerry.http import Exchange
@@ -40,7 +41,7 @@ REMEMBERED = 512
 
 
 class Members:
-    """Answers everything below `/clusters/<name>`."""
+    """Answers every request that came for a member."""
 
     def __init__(
         self,
@@ -64,12 +65,12 @@ class Members:
         self._metrics = metrics
 
     async def handle(
-        self, exchange: Exchange, record: Record, credential: Credential, asking: Asking, name: str, rest: bytes
+        self, exchange: Exchange, record: Record, credential: Credential, asking: Asking, way: Way
     ) -> None:
-        """Answer one exchange. `rest` is the raw target below the cluster. Raises StatusError, Cut, ClientGone."""
-        asked = (_asked if len(rest) <= REMEMBERED else _read)(exchange.head.method, rest)
-        allowed = _decided(asking, credential, name, asked.info)
-        member = await self._find(name)
+        """Answer one exchange. Raises StatusError, Cut, ClientGone."""
+        asked = (_asked if len(way.target) <= REMEMBERED else _read)(exchange.head.method, way.target)
+        allowed = _decided(asking, credential, way.member, asked.info)
+        member = await self._find(way.member)
         session = self._sessions.enter(
             credential.caller.user, credential.name, credential.expires, member.name, member.uid
         )
@@ -80,7 +81,7 @@ class Members:
             assertion, reach = await self._reach(member, allowed)
             request = _request(asked, asking, Content(assertion, body, end))
             record.class_, record.stream = request.class_, request.id
-            record.code = str(await relay.carry(reach, request, f"/clusters/{name}".encode()))
+            record.code = str(await relay.carry(reach, request, way.base))
         except AgentAway as error:
             raise self._away(member) from error
         finally:
@@ -102,7 +103,7 @@ class Members:
             raise _not_found(
                 name,
                 f"cluster {name} is this host itself, and it runs without Kubernetes (connection none): there is no "
-                "API behind this path; the host's own API is at the root of this server",
+                "API behind this name; the host's own API is at the root of this server",
             )
         if member.quarantine:
             raise ServiceUnavailable(

@@ -92,6 +92,7 @@ class Proxy:
             metrics=self._metrics,
         )
         return Parts(
+            host_uid=self._settings.host_uid,
             authenticator=Authenticator(self.directory.credential, time.time),
             sessions=self.sessions,
             members=members,

@@ -44,6 +44,7 @@ class ProxySettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tls_cert_file: Annotated[Path | None, about("Certificate chain of the front door.")] = None
     tls_key_file: Annotated[Path | None, about("Its private key.")] = None
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
+    host_uid: Annotated[str, about("UID of this host; members are `<name>.clusters.<UID>` in TLS.")] = ""
 
 
 def addresses(listen: Iterable[str]) -> list[tuple[str, int]]:

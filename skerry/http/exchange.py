@@ -64,6 +64,11 @@ class Exchange:
         return self._connection.tls
 
     @property
+    def server_name(self) -> str:
+        """The name that the client asked for in TLS (SNI), lower case; "" for none. The same for the whole connection."""
+        return self._connection.server_name
+
+    @property
     def peer_certificate(self) -> bytes | None:
         """The verified client certificate in DER, if the TLS context asks for one."""
         ssl_object = self._connection.transport.get_extra_info("ssl_object")

@@ -11,6 +11,7 @@ from typing import Any
 
 from skerry.http.connection import Handler, ServerConnection
 from skerry.http.limits import ServerLimits
+from skerry.http.serverlink import ByName, ServerLink
 from skerry.http.tlslink import TlsLink
 from skerry.http.wire import ReadBuffer, tune
 
@@ -29,12 +30,16 @@ class Server:
         handler: Handler,
         ssl_context: ssl.SSLContext | None = None,
         limits: ServerLimits | None = None,
+        *,
+        by_name: ByName | None = None,
     ) -> None:
+        """`by_name` may choose another TLS context for the name that a client asks for."""
         self.handler = handler
         self.limits = limits or ServerLimits()
         self.buffer = ReadBuffer()
         self.closing = False
         self._ssl = ssl_context
+        self._by_name = by_name
         self._listeners: list[asyncio.Server] = []
         self._connections: dict[ServerConnection, asyncio.Task[None]] = {}
         self._shaking: dict[TlsLink, None] = {}  # handshakes that are not over, oldest first
@@ -66,7 +71,14 @@ class Server:
             return connection
         if len(self._shaking) >= self.limits.connections:
             next(iter(self._shaking)).abort()
-        link = TlsLink(connection, context, self.buffer, self._shaken, handshake_s=self.limits.handshake_s)
+        link = ServerLink(
+            connection,
+            context,
+            self.buffer,
+            self._shaken,
+            handshake_s=self.limits.handshake_s,
+            by_name=self._by_name,
+        )
         self._shaking[link] = None
         return link
 

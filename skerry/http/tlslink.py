@@ -152,15 +152,23 @@ class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
         except ssl.SSLWantReadError:
             self._flush()
             return
-        except ssl.SSLError as error:
+        except ssl.SSLError as broken:
             self._flush()  # the alert
-            self._settle(error)
+            self._settle(broken)
             self._leave()
+            return
+        if (error := self.refusal()) is not None:
+            self._settle(error)
+            self._raw.abort()
             return
         self._flush()
         self._established = True
         self._wire.connection_made(self)
         self._settle(None)
+
+    def refusal(self) -> Exception | None:
+        """Why a connection that OpenSSL accepts must not be; None: nothing is wrong with it."""
+        return None
 
     def _settle(self, error: Exception | None) -> None:
         """The handshake is over."""

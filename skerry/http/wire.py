@@ -53,6 +53,7 @@ class Wire(asyncio.BufferedProtocol):
         self.loop = loop
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.tls = False
+        self.server_name = ""
         self.closed = False
         """The connection is gone; nothing can be read or written any more."""
         self._reading = True
@@ -66,6 +67,7 @@ class Wire(asyncio.BufferedProtocol):
         """Adopts the transport."""
         self.transport = cast("asyncio.Transport", transport)
         self.tls = transport.get_extra_info("ssl_object") is not None
+        self.server_name = transport.get_extra_info("server_name", "")
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -97,7 +97,16 @@ class Lab:
         return client
 
     async def peer(self, server: Server) -> Peer:
-        peer = await Peer.connect(server.addresses[0][1], self.tls.client() if self.encrypted else None)
+        return await self._peer(server, self.tls.client() if self.encrypted else None)
+
+    async def named_peer(self, server: Server, name: str) -> Peer:
+        """A peer that asks for `name` in TLS and takes whatever certificate it is shown."""
+        context = self.tls.client()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return await self._peer(server, context, name)
+
+    async def _peer(self, server: Server, context: ssl.SSLContext | None, name: str = "127.0.0.1") -> Peer:
+        peer = await Peer.connect(server.addresses[0][1], context, name)
         self._stack.push_async_callback(peer.close)
         return peer
 

@@ -35,10 +35,10 @@ class Peer:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    async def connect(cls, port: int, context: ssl.SSLContext | None = None) -> Peer:
-        name = "127.0.0.1" if context else None
+    async def connect(cls, port: int, context: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> Peer:
+        """`name` is what it asks for in TLS; an address is not told to the server."""
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=context, limit=2**20, server_hostname=name
+            "127.0.0.1", port, ssl=context, limit=2**20, server_hostname=name if context else None
         )
         return cls(reader, writer)
 

@@ -19,8 +19,10 @@ import pytest
 from skerry.http.errors import Cut, Unreachable
 from skerry.http.exchange import Exchange
 from skerry.http.raw import Raw
+from skerry.http.server import Server
 from skerry.http.tls import client_context, server_context
 from skerry.httpwire.head import RequestHead, ResponseHead
+from skerry.identity.x509 import create_ca, issue_server
 from tests.http.conftest import Lab, Tls
 from tests.http.peers import DEADLINE_S
 
@@ -455,3 +457,93 @@ async def test_the_handler_sees_the_certificate_of_the_client(tls: Tls) -> None:
         client._ssl = context
         await client.request(RequestHead(method=b"GET", target=b"/", headers=[]))
     assert seen == [ssl.PEM_cert_to_DER_cert(tls.certificate.read_text())]
+
+
+async def test_the_handler_sees_the_name_that_the_client_asked_for(tls: Tls) -> None:
+    seen: list[str] = []
+
+    async def handler(exchange: Exchange) -> None:
+        seen.append(exchange.server_name)
+        await exchange.respond(200, [], b"")
+
+    async with AsyncExitStack() as stack:
+        lab = Lab(tls, stack, encrypted=True)
+        server = await lab.server(handler)
+        for name in ("M1.clusters.example", "127.0.0.1"):
+            peer = await lab.named_peer(server, name)
+            for _ in range(2):
+                await peer.send(b"GET / HTTP/1.1\r\nHost: other\r\n\r\n")
+                await peer.answer()
+    assert seen == ["m1.clusters.example"] * 2 + [""] * 2
+
+
+async def test_a_resumed_session_counts_as_the_name_that_it_asks_for_now(tls: Tls) -> None:
+    """OpenSSL's callback would say the first name: TLS 1.2 keeps it in the session."""
+    seen: list[str] = []
+
+    async def handler(exchange: Exchange) -> None:
+        seen.append(exchange.server_name)
+        await exchange.respond(200, [(b"connection", b"close")], b"")
+
+    def talk(port: int, name: str, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+        with (
+            socket.create_connection(("127.0.0.1", port), DEADLINE_S) as plain,
+            context.wrap_socket(plain, server_hostname=name, session=session) as secure,
+        ):
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            while secure.recv(4096):
+                pass
+            return secure.session
+
+    context = tls.client()
+    context.check_hostname = False
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with AsyncExitStack() as stack:
+        server = await Lab(tls, stack, encrypted=True).server(handler)
+        port = server.addresses[0][1]
+        session = await asyncio.to_thread(talk, port, "m1.example", None)
+        await asyncio.to_thread(talk, port, "m2.example", session)
+    assert seen == ["m1.example", "m2.example"]
+
+
+@pytest.mark.parametrize("raw_name", ["m1.ex\x01ample", "m1 .example"])
+async def test_a_name_that_nobody_can_read_never_becomes_a_connection(tls: Tls, raw_name: str) -> None:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.respond(200, [], b"")
+
+    async with AsyncExitStack() as stack:
+        lab = Lab(tls, stack, encrypted=True)
+        server = await lab.server(handler)
+
+        async def ask() -> None:
+            peer = await lab.named_peer(server, raw_name)
+            await peer.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            await peer.answer()
+
+        with pytest.raises((ConnectionError, ssl.SSLError, asyncio.IncompleteReadError)):
+            await ask()
+        assert server.connections == 0
+
+
+async def test_the_name_chooses_the_certificate(tls: Tls) -> None:
+    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pair = issue_server(create_ca("other"), ("m1.example",))
+    folder = tls.certificate.parent
+    (folder / "other.pem").write_bytes(pair.certificate)
+    (folder / "other.key").write_bytes(pair.key)
+    other.load_cert_chain(folder / "other.pem", folder / "other.key")
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.respond(200, [], b"")
+
+    server = Server(handler, tls.server(), by_name=lambda name: other if name == "m1.example" else None)
+    await server.start("127.0.0.1", 0)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.close)
+        lab = Lab(tls, stack, encrypted=True)
+        shown = [
+            (await lab.named_peer(server, name)).writer.get_extra_info("ssl_object").getpeercert(True)
+            for name in ("m1.example", "m2.example", "127.0.0.1")
+        ]
+    usual = ssl.PEM_cert_to_DER_cert(tls.certificate.read_text())
+    assert shown == [ssl.PEM_cert_to_DER_cert(pair.certificate.decode()), usual, usual]

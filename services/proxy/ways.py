@@ -1,0 +1,35 @@
+"""Which way a request came: for a member by its name in TLS, for a member by its path, or for the host."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from skerry.httpwire.names import member_of
+from skerry.httpwire.target import split_cluster
+
+_member_of = lru_cache(maxsize=1024)(member_of)
+
+
+class Way(NamedTuple):
+    """A request for a member."""
+
+    member: str
+    """Its name, as it was asked for; it need not exist."""
+    target: bytes
+    """The raw target as the member gets it."""
+    base: bytes
+    """What the client has in front of the member's paths: nothing, or `/clusters/<name>`."""
+
+
+def way(server_name: str, uid: str, target: bytes) -> Way | None:
+    """The way to a member, None for the host `uid` itself.
+
+    A connection that came for a member by name stays with it whatever its paths say: there, `/clusters/other/` is a path
+    like any other. Only a connection without such a name may choose by path.
+    """
+    member = _member_of(server_name, uid) if server_name else None
+    if member is not None:
+        return Way(member, target, b"")
+    route = split_cluster(target)
+    return None if route is None else Way(*route, b"/clusters/" + route[0].encode("latin-1"))

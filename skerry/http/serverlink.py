@@ -1,0 +1,62 @@
+"""The server's side of TLS: besides what a link does, it knows the name that its client asked for, and minds it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from skerry.http.tlslink import Settled, TlsLink
+from skerry.httpwire.clienthello import ClientHello
+
+if TYPE_CHECKING:
+    from skerry.http.wire import ReadBuffer, Wire
+
+ByName = Callable[[str], "ssl.SSLContext | None"]
+"""The context for a client that asks for this name, lower case, "" for none; None: the usual one."""
+
+
+class ServerLink(TlsLink):
+    """One accepted TLS connection. `server_name` among its extra info is what the client asked for, "" for none."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        context: ssl.SSLContext,
+        buffer: ReadBuffer,
+        settled: Settled,
+        *,
+        handshake_s: float | None = None,
+        by_name: ByName | None = None,
+    ) -> None:
+        super().__init__(wire, context, buffer, settled, handshake_s=handshake_s)
+        self._by_name = by_name
+        self._hello: ClientHello | None = ClientHello()  # until it has been heard
+        self._asked = ""
+        self._misread: ValueError | None = None
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Listens for the name before OpenSSL has the client's whole first message and answers it."""
+        if self._hello is not None:
+            self._listen(self._hello, bytes(self._window[:nbytes]))
+        super().buffer_updated(nbytes)
+
+    def _listen(self, hello: ClientHello, data: bytes) -> None:
+        try:
+            name = hello.feed(data)
+        except ValueError as error:
+            self._hello, self._misread = None, error
+            return
+        if name is None:
+            return
+        self._hello, self._asked = None, name
+        if self._by_name is not None and (context := self._by_name(name)) is not None:
+            self._ssl.context = context
+
+    def refusal(self) -> Exception | None:
+        """OpenSSL took a first message in which nobody can see what the connection came for."""
+        return self._misread
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`server_name` too."""
+        return self._asked if name == "server_name" else super().get_extra_info(name, default)
