@@ -12,12 +12,21 @@ from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound, Service
 TIMEOUT_S = 5.0
 
 _WRONG_SEQUENCE = (10071, 10164)
-_NOT_FOUND = (10037, 10059)
+_NO_MESSAGE = 10037
+_NO_STREAM = 10059
 _IN_USE = 10058
 
 
+class NoMessage(NotFound):
+    """The stream is there, and has no such message."""
+
+
+class NoStream(NotFound):
+    """There is no such stream."""
+
+
 async def api(connection: Connection, subject: str, body: bytes = b"") -> dict[str, Any]:
-    """One call of the JetStream API. NotFound, AlreadyExists, Conflict, ServiceUnavailable, GatewayTimeout."""
+    """One call of the JetStream API. NoMessage, NoStream or another NotFound, AlreadyExists, Conflict, ServiceUnavailable, GatewayTimeout."""
     try:
         answer = await connection.request(f"$JS.API.{subject}", body, timeout_s=TIMEOUT_S)
     except NoResponders as e:
@@ -26,6 +35,7 @@ async def api(connection: Connection, subject: str, body: bytes = b"") -> dict[s
 
 
 def checked(data: bytes, what: str) -> dict[str, Any]:
+    """The answer in `data`, or the error in it, told by JetStream's err_code."""
     try:
         answer = msgspec.json.decode(data, type=dict[str, Any])
     except msgspec.DecodeError as e:
@@ -40,8 +50,9 @@ def _api_error(error: dict[str, Any], what: str) -> StatusError:
     code, text = int(error.get("err_code", 0)), str(error.get("description", "no reason given"))
     if code in _WRONG_SEQUENCE:
         return Conflict(f"{what} was changed by somebody else meanwhile")
-    if code in _NOT_FOUND or error.get("code") == 404:
-        return NotFound(f"{what}: {text}")
+    missing = {_NO_MESSAGE: NoMessage, _NO_STREAM: NoStream}.get(code, NotFound if error.get("code") == 404 else None)
+    if missing is not None:
+        return missing(f"{what}: {text}")
     if code == _IN_USE:
         return AlreadyExists(f"{what}: {text}")
     if error.get("code") == 400:

@@ -22,9 +22,9 @@ import msgspec
 
 from skerry.bus.connection import Connection
 from skerry.bus.headers import decode_headers
-from skerry.bus.jetstream import TIMEOUT_S, api, checked
+from skerry.bus.jetstream import TIMEOUT_S, NoMessage, NoStream, api, checked
 from skerry.bus.watch import Entry, Link, Watch, is_deletion
-from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable
+from skerry.errors import AlreadyExists, BadRequest, Conflict, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +118,7 @@ class Bucket:
         body = json.dumps({"last_by_subj": f"$KV.{self.name}.{_valid(key)}"}).encode()
         try:
             answer = await api(await self._link.connection(TIMEOUT_S), f"STREAM.MSG.GET.{self._stream}", body)
-        except NotFound as e:
-            if "stream" in e.message:
-                raise
+        except NoMessage:
             return None
         return _stored(key, answer["message"])
 
@@ -140,7 +138,7 @@ async def open_bucket(link: Link, name: str, create: BucketConfig | None) -> Buc
     bucket = Bucket(link, name)
     try:
         await _answered(bucket)
-    except NotFound:
+    except NoStream:
         if create is None:
             raise
         await _create(await link.connection(TIMEOUT_S), name, create)

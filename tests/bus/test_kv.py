@@ -9,12 +9,14 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from skerry.bus import Bucket, BucketConfig, Bus, Entry, Event, Filled, Resync, Watch
 from skerry.bus import watch as watch_module
-from skerry.bus.jetstream import api
+from skerry.bus.jetstream import NoStream, api
 from skerry.errors import AlreadyExists, BadRequest, Conflict, GatewayTimeout, NotFound, StatusError
 from tests.fixtures.nats import NatsHost
 
@@ -226,6 +228,37 @@ async def test_an_acknowledged_write_survives_kill_9(fresh_nats_host: NatsHost) 
                 with contextlib.suppress(StatusError):
                     assert await bucket.last_revision() == revisions[-1]
                     break
+
+
+class Server:
+    """JetStream's answer to whatever is asked, as it lies on the wire."""
+
+    def __init__(self, err_code: int, description: str) -> None:
+        self._answer = {"error": {"code": 404, "err_code": err_code, "description": description}}
+
+    async def connection(self, timeout_s: float) -> Any:
+        return self
+
+    async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> Any:
+        return SimpleNamespace(data=json.dumps(self._answer).encode())
+
+
+async def test_a_missing_key_is_none_whatever_the_bucket_is_called() -> None:
+    bucket = Bucket(Server(10037, "no message found"), "KV_upstream-stream")
+    assert await bucket.get("k") is None
+
+
+async def test_a_missing_stream_is_no_missing_key_whatever_the_server_says_of_it() -> None:
+    with pytest.raises(NoStream):
+        await Bucket(Server(10059, "not found"), "registry").get("k")
+
+
+async def test_a_key_of_a_bucket_that_does_not_exist_is_not_found(fresh_nats_host: NatsHost) -> None:
+    async with fresh_nats_host.bus("registry") as bus:
+        bucket = await bus.bucket("registry", create=BucketConfig())
+        with pytest.raises(NoStream):
+            await Bucket(bus, "secrets").get("k")
+        assert await bucket.get("k") is None
 
 
 # Watches.
