@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from urllib.parse import urlsplit
 
 from skerry import bus
@@ -16,6 +17,8 @@ from skerry.errors import StatusError, Unauthorized
 from skerry.member.checks import CheckFailed
 
 DIAL_S = 5.0
+NOT_YET_VALID, HAS_EXPIRED = 9, 10
+"""OpenSSL's X509_V_ERR_CERT_*."""
 
 
 async def reach_bus(settings: bus.Settings, token: Token, credentials: bus.Credentials) -> bus.Connection:
@@ -29,21 +32,21 @@ async def reach_bus(settings: bus.Settings, token: Token, credentials: bus.Crede
             f"make a new one there with: skerry token create {token.name}",
         ) from e
     except StatusError as e:
-        raise CheckFailed(*await _why_unreachable(settings.servers, e.message)) from e
+        raise CheckFailed(*await _why_unreachable(settings.servers, e)) from e
 
 
-async def _why_unreachable(servers: tuple[str, ...], message: str) -> tuple[str, str]:
-    verdict = ("bus", message)
+async def _why_unreachable(servers: tuple[str, ...], error: StatusError) -> tuple[str, str]:
+    verdict = ("bus", error.message)
     for server in servers:
         parts = urlsplit(server)
         host, port = parts.hostname or "", parts.port or 4222
-        verdict = await _why(host, port, message)
+        verdict = await _why(host, port, error)
         if verdict[0] == "bus TLS":
             break
     return verdict
 
 
-async def _why(host: str, port: int, message: str) -> tuple[str, str]:
+async def _why(host: str, port: int, error: StatusError) -> tuple[str, str]:
     loop = asyncio.get_running_loop()
     try:
         await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -61,9 +64,14 @@ async def _why(host: str, port: int, message: str) -> tuple[str, str]:
         )
     hint = (
         "check this machine's clock"
-        if "not yet valid" in message or "expired" in message
+        if clock_is_wrong(error.__cause__)
         else (
             f"something between here and {host}:{port}, or another host, answers with its own certificate; make a new token"
         )
     )
-    return "bus TLS", f"{message}: {hint}"
+    return "bus TLS", f"{error.message}: {hint}"
+
+
+def clock_is_wrong(error: BaseException | None) -> bool:
+    """Whether a certificate is not valid yet, or no more."""
+    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in (NOT_YET_VALID, HAS_EXPIRED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import msgspec
 import pytest
@@ -43,6 +44,15 @@ async def test_a_bus_with_a_certificate_of_somebody_else_is_named(host: Host, ap
     jwt = jointoken.decode(host.token()).jwt
     error = await unreachable(list(host.nats.servers), api.ca.certificate.decode(), jwt)
     assert error.check == "bus TLS"
+    assert "make a new token" in str(error)
+
+
+def test_the_clock_is_suspected_for_the_certificates_code_and_not_for_a_word() -> None:
+    old, foreign = ssl.SSLCertVerificationError("old"), ssl.SSLCertVerificationError("expired.example: not yet valid")
+    old.verify_code, foreign.verify_code = checks.HAS_EXPIRED, 20
+    assert checks.clock_is_wrong(old)
+    assert not checks.clock_is_wrong(foreign)
+    assert not checks.clock_is_wrong(None)
 
 
 async def test_a_token_that_the_host_does_not_take_is_named(host: Host) -> None:
