@@ -9,7 +9,8 @@ transport over, for these reasons (numbers: the traps in the bus's design):
 - every error ends in `lose` or in a log line; none can leave a connection that is open and deaf (2, 4);
 - any bytes from the server prove that it lives: pings are for silence only.
 
-The overridden methods are private ones of nats-py 2.16; `tests/bus` fails if a release drops or renames one.
+The overridden methods, and some attributes here and in dial.py, are private ones of nats-py 2.16, the only release that
+is allowed; `tests/bus` fails if one of them is dropped or renamed, or another one is used.
 """
 
 from __future__ import annotations

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import signal
 import time
+import tomllib
 from collections.abc import AsyncIterator
+from importlib import metadata
+from pathlib import Path
 from typing import cast
 
 import nats.aio.client
 import pytest
+from nats.aio.transport import TcpTransport
+from packaging.requirements import Requirement
 
 from skerry.bus import Connection, ConnectionLost, Message, NoResponders, Settings, connect
+from skerry.bus import client as client_module
 from skerry.bus.client import Wire
 from skerry.errors import (
     BadRequest,
@@ -577,15 +585,54 @@ async def test_the_error_shows_no_secret(nats_host: NatsHost) -> None:
     assert credentials.seed.decode() not in str(caught.value)
 
 
+OVERRIDDEN = ("_select_next_server", "_process_connect_init", "_close", "_read_loop", "_ping_interval", "_flusher")
+CLIENT = (
+    "_auth_configured", "_current_server", "_flusher_task", "_max_payload", "_ping_interval_task", "_reading_task",
+    "_server_info", "_server_pool", "_status", "_transport", "_user_jwt_cb",
+)  # fmt: skip
+TRANSPORT = ("_io_reader", "_io_writer")
+READER, PROTOCOL = ("_buffer",), ("_over_ssl",)
+"""Of asyncio's StreamReader and StreamReaderProtocol."""
+
+
 def test_what_is_overridden_exists_in_nats_py() -> None:
     """The overrides are of private methods: a release that renames one must fail here, not in production."""
-    for name in (
-        "_select_next_server",
-        "_process_connect_init",
-        "_close",
-        "_read_loop",
-        "_ping_interval",
-        "_flusher",
-    ):
+    for name in OVERRIDDEN:
         assert name in vars(Wire)
-        assert name in vars(nats.aio.client.Client), f"nats-py has no {name} any more"
+        assert inspect.iscoroutinefunction(getattr(nats.aio.client.Client, name)), f"nats-py has no {name} any more"
+
+
+async def test_what_is_touched_inside_nats_py_and_asyncio_exists() -> None:
+    """Attributes as well: of the client, of its transport, of asyncio's streams below it."""
+    reader = asyncio.StreamReader()
+    owners: list[tuple[object, tuple[str, ...]]] = [
+        (nats.aio.client.Client(), CLIENT),
+        (TcpTransport(), TRANSPORT),  # type: ignore[no-untyped-call]
+        (reader, READER),
+        (asyncio.StreamReaderProtocol(reader), PROTOCOL),
+    ]
+    for owner, names in owners:
+        assert [name for name in names if not hasattr(owner, name)] == [], type(owner)
+    assert isinstance(reader._buffer, bytearray)  # type: ignore[attr-defined]
+
+
+def test_no_other_private_name_is_touched() -> None:
+    """The two tests above know all: whatever the bus's modules name with an underscore is theirs, or listed there."""
+    foreign: set[str] = set()
+    ours: set[str] = set()
+    for path in Path(client_module.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                (ours if isinstance(node.ctx, ast.Store) else foreign).add(node.attr)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                ours.add(node.name)
+    known = {*OVERRIDDEN, *CLIENT, *TRANSPORT, *READER, *PROTOCOL}
+    assert foreign - ours <= known
+    assert {name for name in known if name not in foreign | ours} == set()
+
+
+def test_only_releases_that_were_looked_into_are_allowed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    (allowed,) = (Requirement(each).specifier for each in project["dependencies"] if each.startswith("nats-py"))
+    assert metadata.version("nats-py") in allowed
+    assert not any(release in allowed for release in ("2.17.0", "2.99.0", "3.0.0"))
