@@ -23,7 +23,7 @@ from services.proxy.members import Members
 from services.proxy.metrics import Metrics
 from services.proxy.sessions import Sessions
 from services.proxy.settings import ProxySettings, addresses
-from services.proxy.tls import Certificate
+from services.proxy.tls import Certificates
 from services.proxy.voucher import Voucher
 from skerry import bus, subjects
 from skerry.api.builtin import EVENT
@@ -47,7 +47,6 @@ RETRY_S = 0.2
 """Between looks for the bucket of resources, which the registry makes at its first start."""
 EVENTS_RETRY_S = 1.0
 AFTER_GRACE_S = 5.0
-LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
 class Proxy:
@@ -76,9 +75,13 @@ class Proxy:
         self._access = AccessLog()
         self._floods: asyncio.Queue[str] = asyncio.Queue()
         self._no_store = ""
-        self._certificate = _certificate(settings)
-        context = self._certificate.context if self._certificate else None
-        self._server = Server(Front(self._parts()).handle, context, _server_limits(settings))
+        self._certificates = Certificates(settings)
+        self._server = Server(
+            Front(self._parts()).handle,
+            self._certificates.context,
+            _server_limits(settings),
+            by_name=self._certificates.by_name,
+        )
 
     def _parts(self) -> Parts:
         members = Members(
@@ -178,8 +181,8 @@ class Proxy:
                 runtime.ready()
                 was_ready = True
             await asyncio.sleep(WATCHING_S if was_ready else STARTING_S)
-            if self._certificate is not None and was_ready:
-                self._certificate.reload()
+            if was_ready:
+                self._certificates.reload()
 
     async def _review(self) -> None:
         while True:
@@ -234,18 +237,6 @@ def _server_limits(settings: ProxySettings) -> ServerLimits:
     return ServerLimits(
         idle_s=settings.idle_s, head_s=settings.head_s, body_s=settings.body_s, connections=settings.connections
     )
-
-
-def _certificate(settings: ProxySettings) -> Certificate | None:
-    if settings.tls_cert_file is None and settings.tls_key_file is None:
-        if any(host not in LOOPBACK for host, _ in addresses(settings.listen)):
-            raise SettingsError(
-                "without SKERRY_TLS_CERT_FILE only loopback may be listened on: tokens would be readable"
-            )
-        return None
-    if settings.tls_cert_file is None or settings.tls_key_file is None:
-        raise SettingsError("SKERRY_TLS_CERT_FILE and SKERRY_TLS_KEY_FILE belong together: set both or none")
-    return Certificate(settings.tls_cert_file, settings.tls_key_file)
 
 
 async def serve(settings: ProxySettings, runtime: Runtime) -> None:

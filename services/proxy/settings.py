@@ -43,6 +43,10 @@ class ProxySettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     listen: Annotated[tuple[str, ...], about("Where to listen, host:port.")] = ("127.0.0.1:8443",)
     tls_cert_file: Annotated[Path | None, about("Certificate chain of the front door.")] = None
     tls_key_file: Annotated[Path | None, about("Its private key.")] = None
+    members_cert_file: Annotated[
+        Path | None, about("Certificate chain of `*.clusters.<UID>`; default: the front door's has that name too.")
+    ] = None
+    members_key_file: Annotated[Path | None, about("Its private key.")] = None
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
     host_uid: Annotated[str, about("UID of this host; members are `<name>.clusters.<UID>` in TLS.")] = ""
 

@@ -1,4 +1,8 @@
-"""The front door's certificate, which can be replaced while the process runs. No certificate library is needed."""
+"""The front door's certificates, which can be replaced while the process runs. No certificate library is needed.
+
+One serves all names, unless there is another for the names of members: those are signed by the host's own authority,
+while the front door may have a certificate of somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,18 @@ import logging
 import ssl
 from pathlib import Path
 
+from services.proxy.settings import ProxySettings, addresses
+from services.proxy.ways import member_by_name
 from skerry.http.tls import server_context
 from skerry.settings import SettingsError
+
+LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 log = logging.getLogger("skerry.proxy")
 
 
 class Certificate:
-    """The server's context; `reload` takes new files into it for the next handshakes."""
+    """One context; `reload` takes new files into it for the next handshakes."""
 
     def __init__(self, chain: Path, key: Path) -> None:
         self._chain = chain
@@ -40,3 +48,41 @@ class Certificate:
             return False
         log.info("the certificate was replaced")
         return True
+
+
+class Certificates:
+    """What the front door shows to whom. SettingsError for what cannot be used."""
+
+    def __init__(self, settings: ProxySettings) -> None:
+        self._uid = settings.host_uid
+        self._usual = _of(settings.tls_cert_file, settings.tls_key_file, "SKERRY_TLS")
+        self._members = _of(settings.members_cert_file, settings.members_key_file, "SKERRY_MEMBERS")
+        if self._usual is None and any(host not in LOOPBACK for host, _ in addresses(settings.listen)):
+            raise SettingsError(
+                "without SKERRY_TLS_CERT_FILE only loopback may be listened on: tokens would be readable"
+            )
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The usual one; None: no TLS."""
+        return self._usual.context if self._usual else None
+
+    def by_name(self, name: str) -> ssl.SSLContext | None:
+        """The one of members, if a client asks for the name of one and it is another than the usual."""
+        if self._members is None or member_by_name(name, self._uid) is None:
+            return None
+        return self._members.context
+
+    def reload(self) -> None:
+        """Take new files for the next handshakes."""
+        for certificate in (self._usual, self._members):
+            if certificate is not None:
+                certificate.reload()
+
+
+def _of(chain: Path | None, key: Path | None, prefix: str) -> Certificate | None:
+    if chain is None and key is None:
+        return None
+    if chain is None or key is None:
+        raise SettingsError(f"{prefix}_CERT_FILE and {prefix}_KEY_FILE belong together: set both or none")
+    return Certificate(chain, key)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from skerry.httpwire.names import member_of
 from skerry.httpwire.target import split_cluster
 
-_member_of = lru_cache(maxsize=1024)(member_of)
+member_by_name = lru_cache(maxsize=1024)(member_of)
 
 
 class Way(NamedTuple):
@@ -28,7 +28,7 @@ def way(server_name: str, uid: str, target: bytes) -> Way | None:
     A connection that came for a member by name stays with it whatever its paths say: there, `/clusters/other/` is a path
     like any other. Only a connection without such a name may choose by path.
     """
-    member = _member_of(server_name, uid) if server_name else None
+    member = member_by_name(server_name, uid) if server_name else None
     if member is not None:
         return Way(member, target, b"")
     route = split_cluster(target)

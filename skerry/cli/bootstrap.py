@@ -2,7 +2,7 @@
 
     state.json               format, name and UID of the host
     keys/                    the NATS authority (skerry.identity.federation); the operator's root seed below keys/root/
-    pki/ca.*, pki/server.*   the host's certificate authority and the one certificate of front door and bus
+    pki/ca.*, pki/server.*   the host's certificate authority and the one certificate of front door, members' names and bus
     creds/<service>.creds    NATS users of the services, 24 h, renewed when a third of that is left
     admin.token, admin.kubeconfig   the administrator: 30 days, made anew after 20
     nats/                    nats-server's configuration, JetStream and accounts
@@ -34,6 +34,7 @@ from skerry.cli.failure import MISSING, USAGE, Failure
 from skerry.cli.plan import Options, Plan, Process, write_json, write_private
 from skerry.cli.term import say
 from skerry.errors import StatusError
+from skerry.httpwire.names import server_name
 from skerry.identity import creds, natsconf, permissions, x509
 from skerry.identity.federation import SERVICE_TTL_S, Authority
 
@@ -116,7 +117,7 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names of the server certificate."""
+        """All names of the server certificate that are the host's own."""
         listening = [e.host for e in (self.listen, self.bus) if not e.is_wildcard]
         return tuple(dict.fromkeys([*self.addresses, *LOOPBACK_NAMES, *listening]))
 
@@ -189,7 +190,7 @@ def prepare(host: Path, options: Options) -> Plan:
     check_ports(layout, own_bus=not options.nats)
     found = _state(host, options)
     authority = _authority(host, options)
-    _certificates(host, found.name, layout)
+    renew_certificate(host, found, layout)
     renew_credentials(host, authority)
     renew_admin(host, options.name, layout.api)
     plan = _plan(host, options, layout, found.uid, binary)
@@ -239,9 +240,12 @@ def _authority(host: Path, options: Options) -> Authority:
     return authority
 
 
-def _certificates(host: Path, name: str, layout: Layout) -> None:
-    ca = authority_of(host / "pki", name)
-    issue(host / "pki", ca, layout.names)
+def renew_certificate(host: Path, found: state.StateFile, layout: Layout) -> None:
+    """The server certificate for all names of the host and, by a wildcard, of its members; hosts that were made before
+    members had names get it so.
+    """
+    ca = authority_of(host / "pki", found.name)
+    issue(host / "pki", ca, (*layout.names, server_name("*", found.uid)))
 
 
 def authority_of(pki: Path, name: str) -> x509.Pair:
@@ -341,13 +345,13 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
         "SKERRY_BUS_SERVERS": local,
         "SKERRY_BUS_CA_FILE": str(bus_ca(host, options)),
         "SKERRY_HOST_NAME": options.name,
+        "SKERRY_HOST_UID": uid,
         "SKERRY_STRICT": "1",
         **log_settings(),
     }
     registry = {
         "SKERRY_BUS_CREDENTIALS_FILE": str(host / "creds" / "controller-manager.creds"),
         "SKERRY_KEYS_DIR": str(keys_of(host, options)),
-        "SKERRY_HOST_UID": uid,
         "SKERRY_BUS_PUBLIC": ",".join(public),
         "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),

@@ -20,8 +20,8 @@ def renew(host: Path, plan: Plan) -> list[str]:
     options = plan.options
     layout = bootstrap.Layout.of(options)
     renewed = bootstrap.renew_credentials(host, Authority.load(bootstrap.keys_of(host, options)))
-    found = state.read(host)
-    bootstrap.issue(host / "pki", bootstrap.authority_of(host / "pki", found.name if found else ""), layout.names)
+    if (found := state.read(host)) is not None:
+        bootstrap.renew_certificate(host, found, layout)
     if bootstrap.renew_admin(host, options.name, layout.api):
         renewed.append("administrator")
     return renewed

@@ -8,13 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
-from skerry.cli import bootstrap, renew
+from skerry.cli import bootstrap, renew, state
 from skerry.cli.bootstrap import Layout
 from skerry.cli.failure import Failure
 from skerry.cli.plan import Options, Plan
 from skerry.identity import creds
 from skerry.identity.federation import Authority
+from skerry.identity.x509 import Pair, issue_server
 
 LOOPBACK = Options(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
 
@@ -120,6 +122,38 @@ def test_renewal_does_what_is_due_and_no_more(host: Path) -> None:
     (host / "pki" / "server.crt").unlink()
     assert renew.renew(host, plan) == ["controller-manager"]
     assert (host / "pki" / "server.crt").exists()
+
+
+def _names(host: Path) -> set[str]:
+    pem = (host / "pki" / "server.crt").read_bytes()
+    found = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(found.get_values_for_type(x509.DNSName))
+
+
+def test_the_certificate_has_the_names_of_all_members_and_the_front_door_knows_whose_they_are(host: Path) -> None:
+    plan = bootstrap.prepare(host, _free())
+    found = state.read(host)
+    assert found is not None
+    assert _names(host) == {"localhost", f"*.clusters.{found.uid}"}
+    tower = next(process for process in plan.processes if process.name == "tower")
+    assert tower.env["SKERRY_HOST_UID"] == found.uid
+
+
+@pytest.mark.parametrize("how", ["start", "renewal"])
+def test_a_host_from_before_members_had_names_gets_them_under_the_same_authority(host: Path, how: str) -> None:
+    plan = bootstrap.prepare(host, _free())
+    pki = host / "pki"
+    old = Pair(certificate=(pki / "ca.crt").read_bytes(), key=(pki / "ca.key").read_bytes())
+    server = issue_server(old, Layout.of(plan.options).names)
+    (pki / "server.crt").write_bytes(server.certificate)
+    (pki / "server.key").write_bytes(server.key)
+    assert _names(host) == {"localhost"}
+    if how == "start":
+        bootstrap.prepare(host, plan.options)
+    else:
+        renew.renew(host, plan)
+    assert any(name.startswith("*.clusters.") for name in _names(host))
+    assert (pki / "ca.crt").read_bytes() == old.certificate
 
 
 def test_external_nats_needs_keys_that_exist(host: Path, tmp_path: Path) -> None:

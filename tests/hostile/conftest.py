@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -44,10 +45,10 @@ class Sea:
 
 
 @contextlib.asynccontextmanager
-async def sea_of(nats: NatsHost) -> AsyncIterator[Sea]:
+async def sea_of(nats: NatsHost, **settings: Any) -> AsyncIterator[Sea]:
     """Members m1 and m2 behind agents, d1 and d2 directly."""
     async with contextlib.AsyncExitStack() as stack:
-        made = await stack.enter_async_context(world(nats, settings_for(nats)))
+        made = await stack.enter_async_context(world(nats, settings_for(nats, **settings)))
         sea = Sea(made)
         await sea.upstream.start(None)
         stack.push_async_callback(sea.upstream.close)

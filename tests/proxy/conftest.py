@@ -23,6 +23,7 @@ from skerry import bus, subjects
 from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.api.messages import CertifyAnswer, CertifyRequest
 from skerry.http import Client
+from skerry.http.tls import client_context
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.identity.assertion import make_record
 from skerry.runtime import Runtime
@@ -149,7 +150,8 @@ async def world(nats: NatsHost, settings: ProxySettings) -> AsyncIterator[World]
         await made.recorder.server.start()
         stack.push_async_callback(made.recorder.server.close)
         await stack.enter_async_context(_proxy(made))
-        made.client = Client(*made.address)
+        tls = client_context(ca_data=nats.ca_pem) if settings.tls_cert_file else None
+        made.client = Client(*made.address, tls)
         stack.push_async_callback(made.client.close)
         made.admin = await made.token("admin", "skerry:cluster-admin")
         await made.cluster("m1")

@@ -16,7 +16,8 @@ from services.proxy.settings import Limits
 from skerry.bus import Settings
 from skerry.http import ClientLimits, Exchange, Server
 from skerry.http.limits import NOTSENT_LOWAT, WRITE_HIGH
-from skerry.http.tls import server_context
+from skerry.http.tls import client_context, server_context
+from skerry.httpwire.names import server_name
 from skerry.httpwire.requestinfo import classify, resolve
 from skerry.identity import x509
 from skerry.link import LinkSettings
@@ -96,6 +97,33 @@ async def test_one_id_joins_the_hosts_log_and_the_members_audit(
         assert (await host.ask(b"/clusters/m1/api/v1/pods")).status == 200
         await eventually(lambda: bool(_logged(caplog)))
         assert host.recorder.heads[-1].get(b"audit-id") == str(uuid.UUID(_logged(caplog)[0])).encode()
+
+
+@pytest.mark.integration
+async def test_a_line_names_the_member_whichever_way_the_request_came(
+    fresh_nats_host: NatsHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "skerry.proxy.access")
+    uid = str(uuid.uuid4())
+    pki = fresh_nats_host.directory
+    settings = {"host_uid": uid, "tls_cert_file": pki / "tls.crt", "tls_key_file": pki / "tls.key"}
+    async with limited(fresh_nats_host, **settings) as host:
+        context = client_context(verify=False)
+        for name, path in (
+            ("localhost", b"/clusters/m1/api/v1/pods?watch=1"),
+            (server_name("m1", uid), b"/api/v1/pods?watch=1"),
+        ):
+            reader, writer = await asyncio.open_connection(*host.address, ssl=context, server_hostname=name)
+            writer.write(
+                b"GET %b HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %b\r\nConnection: close\r\n\r\n"
+                % (path, host.admin)
+            )
+            async with asyncio.timeout(5):
+                assert b" 200 " in await reader.readline()
+                await reader.read()
+            writer.transport.abort()
+        await eventually(lambda: len(_logged(caplog)) == 2)
+        assert [getattr(record, "path", "") for record in caplog.records] == ["/clusters/m1/api/v1/pods?watch"] * 2
 
 
 def _logged(caplog: pytest.LogCaptureFixture) -> list[str]:
