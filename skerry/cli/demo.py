@@ -1,7 +1,8 @@
 """`skerry up --demo`: two members with real API servers, each behind its own agent, and a short tour with real kubectl.
 
-Members come from the first that works: contexts in SKERRY_DEMO_KUBECONFIG; kube-apiserver and etcd that are found or were
-built before; kind or k3d with a running Docker; a build with the Go toolchain. The control planes run under a supervisor
+Members come from the first that works: contexts in SKERRY_DEMO_KUBECONFIG; binaries of a control plane that are found or
+were built before; kind or k3d with a running Docker; a build with the Go toolchain. The controller manager is a part of it:
+without it the roles view, edit and admin are empty, and who has skerry:view reads nothing. They run under a supervisor
 of their own in `<state>/demo`, the agents as `skerry agent --detach` would start them, so `skerry down` can stop all.
 """
 
@@ -16,28 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry import __version__
-from skerry.cli import agents, kubeconfig, launch, state
+from skerry.cli import agents, kubeconfig, launch, state, tour
 from skerry.cli.api import Api, path_of
 from skerry.cli.failure import MISSING, TIMED_OUT, Failure
-from skerry.cli.plan import Locked, Plan, Process, is_locked, lock, write_json, write_pid, write_private
-from skerry.cli.term import Progress, out, program, progress, say
+from skerry.cli.plan import Locked, Plan, Process, is_locked, lock, write_json, write_pid
+from skerry.cli.term import Progress, program, progress, say
 from skerry.errors import SkerryError
 
 MEMBERS = ["m1", "m2"]
 READY_S = 60.0
-KUBECTL_S = 30.0
 POLL_S = 0.1
 STOP_S = 45.0
 API_SERVER_STOP_S = 2.0
 """It waits for its own watches when it is told to stop; nothing is lost when it is killed."""
-CONFIG_MAP = """apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: skerry-tour
-  namespace: default
-data:
-  greeting: {greeting}
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +55,7 @@ def run(root: Path, limit_s: float, *, bound: bool) -> None:
         for member in members:
             _join(root, api, member, limit_s, shown, bound=bound)
         _wait_ready(api, [member.name for member in members], limit_s, shown)
-    _tour(root, api, [member.name for member in members])
+    tour.show(root, api, [member.name for member in members])
 
 
 # Where members come from
@@ -84,12 +76,14 @@ def _given() -> list[Member]:
 def _local(directory: Path, shown: Progress, *, bound: bool) -> list[Member]:
     from skerry.localkube import binaries
 
-    plan = binaries.plan(("etcd", binaries.KUBE_APISERVER))
+    plan = binaries.plan(("etcd", *binaries.CONTROL_PLANE))
     if plan.missing or plan.to_build:
         containers = _containers(directory, shown)
         if containers:
             return containers
-    if plan.missing:
+    if set(plan.missing) == {binaries.KUBE_CONTROLLER_MANAGER}:
+        say(f"the demo members have no controller manager: {plan.missing[binaries.KUBE_CONTROLLER_MANAGER]}")
+    elif plan.missing:
         what = "; ".join(f"{name}: {how}" for name, how in plan.missing.items())
         raise Failure(
             f"no demo members: neither kind nor k3d with a running Docker, and for a control plane of our own is missing "
@@ -97,7 +91,7 @@ def _local(directory: Path, shown: Progress, *, bound: bool) -> list[Member]:
             MISSING,
         )
     shown.clear()
-    found = binaries.obtain(("etcd", binaries.KUBE_APISERVER), progress=say)
+    found = binaries.obtain((*plan.found, *plan.to_build), progress=say)
     return _control_planes(directory, found, shown, bound=bound)
 
 
@@ -124,7 +118,7 @@ def _control_planes(directory: Path, executables: Mapping[str, Path], shown: Pro
                 raise Failure(
                     f"demo member {one.name} is not ready after {READY_S:g} s: {reason}", TIMED_OUT, tail=text
                 )
-            shown.show(f"demo member {one.name}: its API server is starting")
+            shown.show(f"demo member {one.name}: {reason}")
             time.sleep(POLL_S)
     return [Member(name=one.name, kubeconfig=one.kubeconfig) for one in prepared]
 
@@ -210,101 +204,6 @@ def _is_ready(api: Api, name: str) -> bool:
     except SkerryError:
         return False
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-# The tour
-
-
-def _tour(root: Path, api: Api, names: list[str]) -> None:
-    from skerry.localkube.binaries import kubectl
-
-    who = api.context
-    config = root / "demo" / "kubeconfig"
-    document = kubeconfig.build(who.prefix, names, server=who.server, ca=who.ca, token=who.token)
-    write_private(config, kubeconfig.text(document).encode())
-    tool = _Kubectl(kubectl(), config, who.prefix)
-    out("")
-    out("A short tour. Every line is a real kubectl, talking to the host; the members accept no connection.")
-    tool.show("", "get", "clusters")
-    for name in names:
-        tool.show(name, "apply", "-f", "-", stdin=CONFIG_MAP.format(greeting=f"hello-{name}"))
-    tool.watch(names[0], CONFIG_MAP.format(greeting="changed-while-watched"))
-    if not _has_nodes(tool, names[0]):
-        out("")
-        out("The demo members have an API server and no node: pods do not run on them (join a real cluster for that).")
-    out("")
-    out("Now you:")
-    out(f"  export KUBECONFIG={config}")
-    out(f"  {tool.name} --context {who.prefix}-{names[0]} get namespaces")
-    out(f"  {program()} down --purge        when you are done")
-
-
-def _has_nodes(tool: _Kubectl, name: str) -> bool:
-    return bool(tool.output(name, "get", "nodes", "-o", "name").strip())
-
-
-class _Kubectl:
-    """kubectl through the host, shown with what it prints."""
-
-    def __init__(self, binary: Path, config: Path, prefix: str) -> None:
-        self._binary, self._config, self._prefix = binary, config, prefix
-        self.name = "kubectl" if shutil.which("kubectl") == str(binary) else str(binary)
-
-    def _argv(self, member: str, *words: str) -> list[str]:
-        context = f"{self._prefix}-{member}" if member else self._prefix
-        return [str(self._binary), "--kubeconfig", str(self._config), "--context", context, *words]
-
-    def _announce(self, member: str, *words: str) -> None:
-        out("")
-        context = f"{self._prefix}-{member}" if member else self._prefix
-        out(f"$ kubectl --context {context} {' '.join(words)}")
-
-    def show(self, member: str, *words: str, stdin: str = "") -> None:
-        """Run it, print what it prints. Raises Failure if it fails."""
-        self._announce(member, *words)
-        out(self.output(member, *words, stdin=stdin).rstrip())
-
-    def output(self, member: str, *words: str, stdin: str = "") -> str:
-        """Its output. Raises Failure if it fails or takes too long."""
-        try:
-            done = subprocess.run(
-                self._argv(member, *words), input=stdin, capture_output=True, text=True, timeout=KUBECTL_S
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Failure(f"kubectl {' '.join(words)} did not end in {KUBECTL_S:g} s", TIMED_OUT) from error
-        if done.returncode:
-            raise Failure(f"kubectl {' '.join(words)} failed: {done.stderr.strip()}")
-        return done.stdout
-
-    def watch(self, member: str, changed: str) -> None:
-        """Watch a ConfigMap, change it, and print the event that arrives."""
-        words = ["get", "configmap", "skerry-tour", "--watch-only", "--output-watch-events"]
-        words += ["-o", "jsonpath={.type} {.object.metadata.name}: {.object.data.greeting}{'\\n'}"]
-        self._announce(member, *words[:5], "&")
-        watching = subprocess.Popen(self._argv(member, *words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        try:
-            self._change_until_seen(member, changed, watching)
-        finally:
-            watching.kill()
-            watching.communicate()
-
-    def _change_until_seen(self, member: str, changed: str, watching: subprocess.Popen[bytes]) -> None:
-        """The watch may not have begun when the first change is made: change again until an event is seen."""
-        import select
-
-        if watching.stdout is None:
-            return
-        deadline, number = time.monotonic() + KUBECTL_S, 0
-        self._announce(member, "apply", "-f", "-")
-        while time.monotonic() < deadline:
-            number += 1
-            answer = self.output(member, "apply", "-f", "-", stdin=changed.replace("watched", f"watched-{number}"))
-            if number == 1:
-                out(answer.rstrip())
-            if select.select([watching.stdout], [], [], 1.0)[0]:
-                out(f"[watch] {watching.stdout.readline().decode().rstrip()}")
-                return
-        raise Failure(f"no watch event from {member} in {KUBECTL_S:g} s", TIMED_OUT)
 
 
 # Stopping

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,8 +56,7 @@ def build(
             minutes = expected_minutes(waiting)
             what = ", ".join(waiting)
             progress(f"building {what} {version} from source: about {minutes} minutes, once per machine, into {target}")
-        for name in waiting:
-            _build_one(module, target, name, version, progress, environ)
+            _build(module, target, waiting, version, progress, environ)
 
 
 @contextmanager
@@ -71,38 +71,42 @@ def _one_builder(lock: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _build_one(
-    module: Path, target: Path, name: str, version: str, progress: Progress, environ: Mapping[str, str]
+def _build(
+    module: Path, target: Path, names: Sequence[str], version: str, progress: Progress, environ: Mapping[str, str]
 ) -> None:
+    """One run of the compiler for all: what they share is compiled once, while both cores have something to do."""
     started = time.monotonic()
-    aside = target / f".{name}.building"
-    process = subprocess.Popen(
-        _command(name, version, aside),
-        cwd=module,
-        env={**environ, "CGO_ENABLED": "0", "GOWORK": "off"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    )
-    with process:
-        try:
-            tail = _follow(process, name, progress, started)
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode != 0:
-        aside.unlink(missing_ok=True)
-        raise BuildFailed(
-            f"go could not build {name} {version} (exit {process.returncode}): " + " | ".join(tail),
-            "check that the Go module proxy is reachable and that `go version` is what the module asks for, then repeat",
+    what = ", ".join(names)
+    for left in target.glob(".building.*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".building.") as aside:
+        process = subprocess.Popen(
+            _command(names, version, Path(aside)),
+            cwd=module,
+            env={**environ, "CGO_ENABLED": "0", "GOWORK": "off"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
-    aside.rename(target / name)
-    progress(f"built {name} {version} in {_spent(started)}")
+        with process:
+            try:
+                tail = _follow(process, what, progress, started)
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode != 0:
+            raise BuildFailed(
+                f"go could not build {what} {version} (exit {process.returncode}): " + " | ".join(tail),
+                "check that the Go module proxy is reachable and that `go version` is what the module asks for, then repeat",
+            )
+        for name in names:
+            (Path(aside) / name).rename(target / name)
+    progress(f"built {what} {version} in {_spent(started)}")
 
 
-def _command(name: str, version: str, output: Path) -> list[str]:
+def _command(names: Sequence[str], version: str, output: Path) -> list[str]:
     """Without the version in ldflags the server says v0.0.0-master and kubectl refuses to compare versions."""
     package = "k8s.io/component-base/version"
     major, minor = version.split(".")[:2]
@@ -110,10 +114,11 @@ def _command(name: str, version: str, output: Path) -> list[str]:
     ldflags = " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in values.items())])
     nice = ["nice", "-n", "10"] if shutil.which("nice") else []
     flags = ["-v", "-p", "2", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", ldflags]
-    return [*nice, "go", "build", *flags, "-o", str(output), f"k8s.io/kubernetes/cmd/{name}"]
+    packages = [f"k8s.io/kubernetes/cmd/{name}" for name in names]
+    return [*nice, "go", "build", *flags, "-o", f"{output}/", *packages]
 
 
-def _follow(process: subprocess.Popen[str], name: str, progress: Progress, started: float) -> list[str]:
+def _follow(process: subprocess.Popen[str], what: str, progress: Progress, started: float) -> list[str]:
     """Read the compiler's output to its end: `-v` prints a package per line, everything else is kept as the tail."""
     packages = 0
     tail: deque[str] = deque(maxlen=8)
@@ -126,7 +131,7 @@ def _follow(process: subprocess.Popen[str], name: str, progress: Progress, start
             tail.append(line.strip())
         if time.monotonic() - said >= _SAY_EVERY_S:
             said = time.monotonic()
-            progress(f"  {name}: {packages} packages compiled, {_spent(started)}")
+            progress(f"  {what}: {packages} packages compiled, {_spent(started)}")
     return list(tail)
 
 

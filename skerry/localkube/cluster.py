@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from skerry.localkube import binaries, kubeconfig, probe
 from skerry.localkube.certificates import Authority, Pair, signing_key, write_secret
@@ -27,6 +28,8 @@ LOOPBACK = "127.0.0.1"
 SERVICE_RANGE = "10.0.0.0/24"
 _SERVICE_ADDRESS = "10.0.0.1"
 _ADMINISTRATORS = "system:masters"
+AGGREGATED = ("view", "edit", "admin")
+"""ClusterRoles that a controller fills from others, each from the one before it too."""
 _FORMAT = 1
 
 # Below the range that Linux and macOS give to outgoing connections: between choosing and listening nobody takes it.
@@ -73,19 +76,36 @@ class LocalCluster:
         return str(found["metadata"]["uid"]) if found else None
 
     def why_not_ready(self) -> str | None:
-        """None when the API server is ready, kube-system exists and pods can be created, else the reason."""
+        """None when the API server is ready, kube-system exists, pods can be created and the built-in roles have their
+        rules, else the reason.
+        """
         if reason := self.api_server.why_not_ready():
             return reason
         if self.uid() is None:
             return "namespace kube-system does not exist yet"
+        return self._why_controllers_are_late() if self.has_controllers else None
+
+    def _why_controllers_are_late(self) -> str | None:
         account = f"{self.url}/api/v1/namespaces/default/serviceaccounts/default"
-        if self.has_controllers and probe.document(account, self.ca, self.token) is None:
+        if probe.document(account, self.ca, self.token) is None:
             return "service account default/default does not exist yet"
+        for role in AGGREGATED:
+            found = probe.document(
+                f"{self.url}/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}", self.ca, self.token
+            )
+            if not _reads_pods(found):
+                return f"ClusterRole {role} has not got its rules yet"
         return None
 
     def wait_ready(self, running: Running, deadline_s: float) -> None:
         """Return when the cluster can be used; raises NotReadyInTime with the log's tail."""
         running.wait_until(self.why_not_ready, self.api_server, time.monotonic() + deadline_s)
+
+
+def _reads_pods(role: Mapping[str, Any] | None) -> bool:
+    """Whether a ClusterRole has the rules of view, which edit and admin get last."""
+    rules = (role or {}).get("rules") or ()
+    return any("get" in rule["verbs"] and "pods" in rule.get("resources", ()) for rule in rules)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    plan = binaries.plan(("etcd", binaries.KUBE_APISERVER))
+    plan = binaries.plan(("etcd", *binaries.CONTROL_PLANE))
     if plan.to_build or plan.missing:
         pytest.skip("no kube-apiserver is built yet: python -m skerry.localkube build")
     made = Host(tmp_path)
@@ -43,6 +45,7 @@ def test_the_demo_shows_a_federation_and_leaves_nothing(host: Host) -> None:
     assert done.returncode == 0, done.stderr
     assert "skerry-tour created" in done.stdout
     assert "[watch] MODIFIED skerry-tour" in done.stdout
+    assert "--user vera get configmap skerry-tour" in done.stdout
     assert "pods do not run" in done.stdout
     assert host.status()["clusters"] == {"total": 2, "ready": 2}
     assert {line.split()[0] for line in host.ok("clusters").splitlines()[1:]} == {"host", "m1", "m2"}
@@ -53,6 +56,28 @@ def test_the_demo_shows_a_federation_and_leaves_nothing(host: Host) -> None:
     assert str(binaries.cache_dir()) in purged.stderr
     assert not host.state.exists()
     _eventually(lambda: not _processes(host), "processes are left")
+
+
+def test_a_viewer_reads_and_does_not_write(host: Host) -> None:
+    done = host.up("--demo")
+    assert done.returncode == 0, done.stderr
+    config = host.state / "demo" / "kubeconfig"
+    token = host.ok("credential", "create", "vera", "--group", "skerry:view").strip()
+    kubectl = [str(binaries.kubectl(prefer_wheel=True)), "--kubeconfig", str(config), "--context", "skerry-m1"]
+    run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    (config.parent / "token").write_text(token)
+    document = json.loads(config.read_text())
+    document["users"].append({"name": "viewer", "user": {"tokenFile": str(config.parent / "token")}})
+    config.write_text(json.dumps(document))
+    viewer = [*kubectl, "--user", "viewer"]
+    read = run([*viewer, "get", "pods", "-A"])
+    assert (read.returncode, read.stdout, read.stderr) == (0, "", "No resources found\n")
+    assert run([*viewer, "auth", "can-i", "get", "secrets"]).stdout == "no\n"
+    assert "is forbidden" in run([*viewer, "create", "configmap", "c"]).stderr
+    assert run([*kubectl, "create", "namespace", "shop"]).returncode == 0
+    account = [*kubectl, "wait", "--for=create", "serviceaccount/default", "-n", "shop", f"--timeout={DEADLINE_S:.0f}s"]
+    made = run(account)
+    assert made.returncode == 0, made.stderr
 
 
 def test_contexts_of_the_users_own_come_first(host: Host, tmp_path: Path) -> None:

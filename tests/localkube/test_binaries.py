@@ -11,12 +11,15 @@ from skerry.localkube import binaries
 from skerry.localkube.errors import BinaryMissing, BuildFailed
 
 _GO_THAT_BUILDS = """#!/bin/sh
-while [ $# -gt 0 ]; do [ "$1" = -o ] && printf '#!/bin/sh\\n' > "$2" && chmod +x "$2"; shift; done
+while [ "$1" != -o ]; do shift; done
+directory=$2
+shift 2
+for package; do printf '#!/bin/sh\\n' > "$directory/${package##*/}" && chmod +x "$directory/${package##*/}"; done
 echo k8s.io/kubernetes/pkg/api >&2
 echo built >> "$SKERRY_CACHE/calls"
 """
 _GO_THAT_FAILS = """#!/bin/sh
-while [ $# -gt 0 ]; do [ "$1" = -o ] && echo half > "$2"; shift; done
+while [ $# -gt 0 ]; do [ "$1" = -o ] && echo half > "$2/kube-apiserver"; shift; done
 echo 'go: download failed: no such host' >&2
 exit 1
 """
@@ -112,7 +115,15 @@ def test_building_says_so_first_and_is_done_once(machine: Machine) -> None:
     assert machine.obtain("kube-apiserver", "kubelet") == first
     assert machine.lines[0].startswith("building kube-apiserver, kubelet 1.")
     assert "minutes, once per machine" in machine.lines[0]
-    assert (machine.cache / "calls").read_text() == "built\n" * 2
+    assert all(path.is_file() for path in first.values())
+
+
+def test_what_is_missing_is_built_in_one_run_that_shares_its_packages(machine: Machine) -> None:
+    machine.put(machine.bin / "go", _GO_THAT_BUILDS)
+    machine.put(machine.built / ".building.killed" / "kube-apiserver")
+    machine.obtain("kube-apiserver", "kube-controller-manager")
+    assert {path.name for path in machine.built.iterdir()} == {".lock", "kube-apiserver", "kube-controller-manager"}
+    assert (machine.cache / "calls").read_text() == "built\n"
 
 
 def test_a_failed_build_leaves_nothing_and_says_why(machine: Machine) -> None:
