@@ -3,17 +3,20 @@
 A token is `skerry_` and 43 base64url characters. The name of its Credential is the first 32 hexadecimal digits of its
 SHA-256: looking that name up in the cache *is* the check, no secret is stored anywhere, and 128 bits of a random
 token's digest cannot be guessed. An ordinary request asks nobody. Client credentials are for the host alone: nothing
-of the Authorization header travels further. The WebSocket bearer sub-protocol is not a credential here.
+of the Authorization header travels further. Browsers, which cannot set that header on a WebSocket, offer the token as a
+sub-protocol instead; it is read only where there is no Authorization header, and travels no further either.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from skerry.api.messages import Caller
 from skerry.errors import Unauthorized
+from skerry.httpwire.head import RequestHead
+from skerry.httpwire.headers import bearer_from_protocols
 
 _PREFIX = b"skerry_"
 _LENGTH = len(_PREFIX) + 43
@@ -63,23 +66,28 @@ class Authenticator:
         return credential
 
 
-def named(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def named(head: RequestHead) -> str:
     """The name of the Credential whose token the head carries, known or not; Unauthorized if it carries none."""
-    return name_of(_bearer(headers))
+    return name_of(_bearer(head))
 
 
-def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    values = [value for name, value in headers if name == b"authorization"]
+def _bearer(head: RequestHead) -> bytes:
+    values = [value for name, value in head.headers if name == b"authorization"]
     if not values:
+        if head.websocket and (offered := bearer_from_protocols(head.headers)) is not None:
+            return _checked(offered)
         raise Unauthorized(
             "no credential: this host needs a bearer token (skerry credential create, skerry kubeconfig)"
         )
     if len(values) > 1:
         raise Unauthorized("more than one Authorization header: send exactly one bearer token")
     scheme, _, token = values[0].strip().partition(b" ")
-    token = token.strip()
     if scheme.lower() != b"bearer":
         raise Unauthorized("only bearer tokens are accepted here (Authorization: Bearer skerry_…)")
+    return _checked(token.strip())
+
+
+def _checked(token: bytes) -> bytes:
     if len(token) != _LENGTH or not token.startswith(_PREFIX):
         raise Unauthorized("this is not a bearer token of a Skerry host: they start with skerry_")
     return token

@@ -134,7 +134,7 @@ class Front:
             return
         asking = exchange.kept
         if not isinstance(asking, Asking):
-            asking = exchange.kept = Asking(exchange.head, exchange.peer[0], named(exchange.head.headers))
+            asking = exchange.kept = Asking(exchange.head, exchange.peer[0], named(exchange.head))
         credential = await self._authenticated(asking.credential)
         record.user = credential.caller.user
         if route is not None:

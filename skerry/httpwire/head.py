@@ -67,6 +67,11 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
         """Whether body bytes follow the head."""
         return self.chunked or bool(self.content_length)
 
+    @property
+    def websocket(self) -> bool:
+        """Whether an upgrade to WebSocket is asked for."""
+        return self.upgrade is not None and self.upgrade.lower() == b"websocket"
+
     def get(self, name: bytes) -> bytes | None:
         """The first value of the header `name` (lower case)."""
         return first(self.headers, name)

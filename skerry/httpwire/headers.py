@@ -7,6 +7,10 @@ with `_` counts as the name with `-` that some servers make of it. Both the prox
 
 from __future__ import annotations
 
+import base64
+import re
+
+from skerry.errors import Unauthorized
 from skerry.httpwire.head import Headers, connection_tokens
 
 HOP_BY_HOP = frozenset((
@@ -26,6 +30,7 @@ GUARDED_PREFIXES = (b"impersonate", b"x-remote-", b"x-forwarded-")
 BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 """A WebSocket sub-protocol that carries a bearer token (kube-apiserver, pkg/authentication/request/websocket)."""
 
+_BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 _REQUEST_DROP = HOP_BY_HOP | GUARDED
 
 
@@ -71,15 +76,30 @@ def _without_bearer(pair: tuple[bytes, bytes]) -> Headers:
 
 
 def bearer_from_protocols(headers: Headers) -> bytes | None:
-    """The base64url token that a WebSocket client offers as a sub-protocol, still encoded, or None."""
+    """The bearer token that a WebSocket client offers as a sub-protocol, decoded, or None if it offers none.
+
+    As kube-apiserver reads it: base64url without padding, once, and beside it another protocol, because a server must
+    answer with one of those offered and never with this. Unauthorized otherwise; the message never has the token.
+    """
+    tokens: list[bytes] = []
+    others = False
     for name, value in headers:
-        if name != b"sec-websocket-protocol":
-            continue
-        for part in value.split(b","):
-            text = part.strip(b" \t")
-            if text.lower().startswith(BEARER_PROTOCOL):
-                return text[len(BEARER_PROTOCOL) :]
-    return None
+        if name == b"sec-websocket-protocol":
+            for part in value.split(b","):
+                protocol = part.strip(b" \t")
+                if protocol.startswith(BEARER_PROTOCOL):
+                    tokens.append(protocol[len(BEARER_PROTOCOL) :])
+                elif protocol:
+                    others = True
+    if not any(tokens):
+        return None
+    if len(tokens) > 1:
+        raise Unauthorized("more than one bearer token is offered as a WebSocket sub-protocol: send exactly one")
+    if not others:
+        raise Unauthorized("a bearer token as a WebSocket sub-protocol needs another sub-protocol beside it")
+    if _BASE64URL.fullmatch(tokens[0]) is None or len(tokens[0]) % 4 == 1:
+        raise Unauthorized("the bearer token in the WebSocket sub-protocol is not base64url without padding")
+    return base64.urlsafe_b64decode(tokens[0] + b"=" * (-len(tokens[0]) % 4))
 
 
 def clean_response(headers: Headers) -> Headers:

@@ -199,7 +199,20 @@ class TestBareWebSocket:
         assert said == b"".join(b"%d\n" % number for number in range(1, 20001))
         assert piece[0] == websocket.ABNF.OPCODE_CLOSE
 
-    def test_a_bearer_subprotocol_is_not_passed_to_the_member(self, shore: Shore) -> None:
+    def test_a_browsers_token_is_its_subprotocol_and_the_member_answers_with_another(self, shore: Shore) -> None:
+        token = base64.urlsafe_b64encode(shore.token.encode()).decode().rstrip("=")
+        bearer = "base64url.bearer.authorization.k8s.io." + token
+        connection = websocket.create_connection(
+            _url(shore, "/api/v1/namespaces?watch=1"),
+            timeout=30,
+            sslopt=_tls(shore),
+            subprotocols=[bearer, "binary.k8s.io"],
+        )
+        with _really_closing(connection):
+            assert connection.getsubprotocol() == "binary.k8s.io"
+            assert json.loads(connection.recv())["type"] == "ADDED"
+
+    def test_an_unknown_token_as_subprotocol_is_401(self, shore: Shore) -> None:
         with pytest.raises(websocket.WebSocketBadStatusException) as refused:
             websocket.create_connection(_url(shore, "/api/v1/pods?watch=1"), timeout=30, sslopt=_tls(shore),
                                         subprotocols=["base64url.bearer.authorization.k8s.io.AAAA", "binary.k8s.io"])  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -209,6 +211,40 @@ async def test_an_upgraded_session_is_byte_exact_both_ways(near: Near, protocol:
     raw.abort()
     await eventually(lambda: len(near.host.proxy.sessions) == 0)
     await eventually(lambda: near.server.connections == 0)
+
+
+@pytest.mark.parametrize("member", [b"m1", b"m2"])
+async def test_a_browser_offers_its_token_as_a_sub_protocol_and_nobody_else_sees_it(
+    near: Near, member: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = base64.urlsafe_b64encode(near.host.admin).rstrip(b"=")
+    offered = b"base64url.bearer.authorization.k8s.io." + secret + b", v5.channel.k8s.io"
+    target = b"/clusters/%b/api/v1/namespaces/d/pods/p/exec?command=leave" % member
+    head = near.host.head(
+        b"GET", target, token=b"-", headers=[(b"sec-websocket-protocol", offered)], upgrade=b"websocket"
+    )
+    response = await near.host.client.request(head)
+    assert response.status == 101
+    recorder = near.recorder if member == b"m2" else near.host.recorder
+    assert recorder.heads[-1].get(b"sec-websocket-protocol") == b"v5.channel.k8s.io"
+    assert not any(secret in value or near.host.admin in value for _, value in recorder.heads[-1].headers)
+    assert not any(secret in value for _, value in response.headers)
+    assert secret.decode() not in caplog.text
+    response.abort()
+
+
+async def test_a_refused_sub_protocol_is_a_401_that_does_not_repeat_it(near: Near) -> None:
+    secret = base64.urlsafe_b64encode(near.host.admin).rstrip(b"=")
+    offered = b"base64url.bearer.authorization.k8s.io." + secret
+    head = near.host.head(
+        b"GET", EXEC + b"leave", token=b"-", headers=[(b"sec-websocket-protocol", offered)], upgrade=b"websocket"
+    )
+    response = await near.host.client.request(head)
+    assert response.status == 401
+    assert not any(secret in value for _, value in response.headers)
+    assert secret not in await response.body(10_000)
+    assert near.recorder.heads == []
 
 
 async def test_an_upgrade_that_is_refused_is_a_real_answer(near: Near) -> None:

@@ -167,6 +167,7 @@ def test_an_unknown_level_is_named() -> None:
         "SUA" + "B" * 55,
         "eyJhbGciOiJlZDI1NTE5In0.eyJzdWIiOiJ4In0.c2ln",
         "Bearer abcdefghijkl",
+        "base64url.bearer.authorization.k8s.io.c2tlcnJ5XzEyMw",
     ],
 )
 def test_what_looks_like_a_secret_never_reaches_a_log(secret: str) -> None:
