@@ -30,7 +30,7 @@ IDLE_HEARTBEAT_S = 5
 SILENT_S = 2.5 * IDLE_HEARTBEAT_S
 """A watch that heard nothing for so long is made anew."""
 RESUME_WITHIN_S = 300.0
-"""After a longer pause a watch starts over: tombstones may have been purged meanwhile."""
+"""After a longer pause a watch starts over: what was left of removed keys may be gone meanwhile (`kv.MARKER_S`)."""
 
 _OPERATION = "KV-Operation"
 _MARKER = "Nats-Marker-Reason"
@@ -80,7 +80,8 @@ class Watch:
         self._wake = asyncio.Event()
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
-        self._heard = time.monotonic()
+        self._heard, self._heard_wall = time.monotonic(), time.time()
+        self._away_s = 0.0
         self._since: str | None = None
         self._backoff = Backoff(0.02, 2.0)
         self.revision = 0
@@ -88,8 +89,11 @@ class Watch:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the server was heard on this watch (idle heartbeats come every 5 s)."""
-        return time.monotonic() - self._heard
+        """Seconds since the server was heard on this watch (idle heartbeats come every 5 s).
+
+        By the clock on the wall too: the monotonic one stands still while a machine sleeps.
+        """
+        return max(time.monotonic() - self._heard, time.time() - self._heard_wall)
 
     async def __aenter__(self) -> Watch:
         self._start()
@@ -157,8 +161,8 @@ class Watch:
             reason = "the bucket was created anew"
         elif self.revision > last:
             reason = "the bucket went back in time"
-        elif self._since is not None and self.age_s > RESUME_WITHIN_S:
-            reason = f"nothing was heard for {self.age_s:.0f} s"
+        elif self._since is not None and max(self._away_s, self.age_s) > RESUME_WITHIN_S:
+            reason = f"nothing was heard for {max(self._away_s, self.age_s):.0f} s"
         if reason:
             self.revision = 0
             self._emit(Resync(reason))
@@ -171,7 +175,9 @@ class Watch:
         return {"filter_subject": self._filter, **policy}
 
     def _on_heard(self) -> None:
-        self._heard = time.monotonic()
+        """A process that was stopped hears what its socket kept before it learns that the connection is lost."""
+        self._away_s = max(self._away_s, self.age_s)
+        self._heard, self._heard_wall = time.monotonic(), time.time()
 
     def _on_message(self, message: Message, sequence: int, created: float) -> None:
         if sequence > self.revision:
@@ -179,7 +185,8 @@ class Watch:
             self._emit(_delivered(message, message.subject[self._strip :], sequence, created))
 
     def _on_filled(self, revision: int) -> None:
-        self._heard = time.monotonic()
+        self._on_heard()
+        self._away_s = 0.0
         self.revision = max(self.revision, revision)
         self._emit(Filled(self.revision))
 
@@ -258,6 +265,8 @@ class _Consumer:
         delivered = headers.get("Nats-Last-Consumer")
         if delivered is not None and int(delivered) != self._next - 1:
             self._break("the last message was lost")
+        elif not answer_to:
+            self._filled()  # the server has nothing more for us: what it still counted as pending went by itself
 
     def _answer(self, subject: str) -> None:
         try:
