@@ -23,7 +23,7 @@ import msgspec
 from skerry.bus.connection import Connection
 from skerry.bus.headers import decode_headers
 from skerry.bus.jetstream import TIMEOUT_S, NoMessage, NoStream, api, checked
-from skerry.bus.watch import Entry, Link, Watch, is_deletion
+from skerry.bus.watch import RESUME_WITHIN_S, Entry, Link, Watch, is_deletion
 from skerry.errors import AlreadyExists, BadRequest, Conflict, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 _KEY = re.compile(r"[-/_=.a-zA-Z0-9]+\Z")
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
+_LIFE = "Nats-TTL"
+MARKER_S = 2 * int(RESUME_WITHIN_S)
+"""What is left of a removed key goes after so long, or it would be read again at each fill for ever. Twice the time after
+which a reader that was away starts over: one that resumes still finds it."""
 STARTING_S = 2.0
 """JetStream may be silent for so long after its server has started."""
 
@@ -82,17 +86,12 @@ class Bucket:
         return await self._put(key, value, revision)
 
     async def delete(self, key: str, revision: int) -> int:
-        """Leave a tombstone; its revision. Conflict as for update."""
-        return await self._put(key, b"", revision, {_OPERATION: "DEL"})
+        """Leave a marker that goes by itself after MARKER_S; its revision. Conflict as for update."""
+        return await self._put(key, b"", revision, {_OPERATION: "DEL", _LIFE: f"{MARKER_S}s"})
 
-    async def purge(self, key: str, revision: int, *, ttl_s: int = 0) -> int:
-        """Like delete, and forget the key's history; with `ttl_s` the tombstone itself goes after that time.
-
-        `ttl_s` must be longer than readers may be away (RESUME_WITHIN_S), or they miss the deletion.
-        """
-        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub"}
-        if ttl_s:
-            headers["Nats-TTL"] = f"{ttl_s}s"
+    async def purge(self, key: str, revision: int) -> int:
+        """Like delete, and forget the key's history."""
+        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _LIFE: f"{MARKER_S}s"}
         return await self._put(key, b"", revision, headers)
 
     async def last_revision(self) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -18,7 +19,7 @@ from skerry import subjects
 from skerry.api.kinds import Kind
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.errors import GatewayTimeout, ServiceUnavailable
-from skerry.store.documents import Item, unseal
+from skerry.store.documents import Item, rfc3339, unseal
 from skerry.store.ring import Change, Convert, Ring, Watch, too_old
 
 log = logging.getLogger("skerry.store")
@@ -34,13 +35,13 @@ Items = list[Item]
 
 
 class Tombstone(msgspec.Struct, frozen=True, gc=False):
-    """A deleted object whose final state still lies in the bucket."""
+    """A deleted object whose final state, or what a purge left of it, still lies in the bucket."""
 
     namespace: str
     name: str
     revision: int
     deleted: str
-    """Its deletionTimestamp."""
+    """Its deletionTimestamp; or when it was purged."""
 
 
 class _Shelf:
@@ -138,6 +139,12 @@ class Cache:
         """Deleted objects of a kind whose final state has not been purged."""
         return tuple(self._shelf(kind).tombstones.values())
 
+    def forget(self, kind: Kind, tombstone: Tombstone) -> None:
+        """A tombstone that is no longer in the bucket: another entry is on its way, or it went by itself."""
+        shelf, key = self._shelf(kind), (tombstone.namespace, tombstone.name)
+        if shelf.tombstones.get(key) == tombstone:
+            del shelf.tombstones[key]
+
     async def current(self, timeout_s: float = CURRENT_S) -> int:
         """Wait until the cache holds everything that was stored before this call; the revision asked of the leader.
 
@@ -228,6 +235,17 @@ class Cache:
         shelf.put(key, new)
         self._tell(shelf, Change(entry.revision, old, new))
 
+    def _left(self, entry: Entry) -> None:
+        """What a purge left, as a fill shows it: older purges gave it no end."""
+        try:
+            group, kind, namespace, name = subjects.parse_key(entry.key)
+        except ValueError:
+            return
+        shelf = self._shelves.get((group, kind))
+        if shelf is not None:
+            purged = rfc3339(datetime.fromtimestamp(entry.created, UTC))
+            shelf.tombstones[namespace, name] = Tombstone(namespace, name, entry.revision, purged)
+
     def _replaced(self, shelf: _Shelf, key: tuple[str, str], revision: int) -> None:
         """Another object has the name, and the deletion in between was not seen: the bucket keeps the last entry only.
 
@@ -268,6 +286,8 @@ class Cache:
             expire = self._restart(revision) | self._forget_absent(staged, revision)
             for entry in sorted(staged.values(), key=lambda entry: entry.revision):
                 self._apply(entry)
+                if entry.value is None:
+                    self._left(entry)
         self._move(revision)
         for shelf in self._shelves.values():
             shelf.ring.reset(self.revision, expire=expire)

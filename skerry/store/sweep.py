@@ -9,14 +9,20 @@ from skerry.store.documents import seconds
 from skerry.store.store import Store
 
 KEEP_S = 3600.0
+MOST = 500
+"""Purged in one call: the rest waits for the next, so that nothing else waits for all."""
 
 
 async def sweep(store: Store, cache: Cache, now: datetime) -> int:
-    """Purge the deleted objects of the store's kind that are older than KEEP_S; how many there were."""
+    """Purge the deleted objects of the store's kind that are older than KEEP_S; how many there were.
+
+    What an earlier purge left for ever is among them, and gets an end that way.
+    """
     old = [t for t in cache.tombstones(store.kind) if _deleted(t.deleted) + KEEP_S <= now.timestamp()]
-    for tombstone in old:
-        await store.purge(tombstone.name, tombstone.revision, tombstone.namespace)
-    return len(old)
+    for tombstone in old[:MOST]:
+        if not await store.purge(tombstone.name, tombstone.revision, tombstone.namespace):
+            cache.forget(store.kind, tombstone)
+    return len(old[:MOST])
 
 
 def _deleted(text: str) -> float:

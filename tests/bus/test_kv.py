@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from skerry.bus import Bucket, BucketConfig, Bus, Entry, Event, Filled, Resync, Watch
+from skerry.bus import Bucket, BucketConfig, Bus, Connection, Entry, Event, Filled, Resync, Watch
+from skerry.bus import kv as kv_module
 from skerry.bus import watch as watch_module
 from skerry.bus.jetstream import NoStream, api
 from skerry.errors import AlreadyExists, BadRequest, Conflict, GatewayTimeout, NotFound, StatusError
@@ -141,9 +142,17 @@ async def test_an_old_revision_is_a_conflict(bucket: Bucket, key: str, write: st
     assert entry.value == b"2"
 
 
-async def test_a_tombstone_with_a_life_goes_by_itself(bucket: Bucket, key: str, bus: Bus) -> None:
+def test_what_is_left_of_a_key_outlives_every_pause_after_which_a_reader_resumes() -> None:
+    assert kv_module.MARKER_S > watch_module.RESUME_WITHIN_S
+
+
+@pytest.mark.parametrize("remove", ["delete", "purge"])
+async def test_what_is_left_of_a_removed_key_goes_by_itself(
+    bucket: Bucket, key: str, bus: Bus, remove: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kv_module, "MARKER_S", 1)
     revision = await bucket.create(key, b"1")
-    await bucket.purge(key, revision, ttl_s=1)
+    await getattr(bucket, remove)(key, revision)
     connection = await bus.connection(1)
 
     async def stored() -> int:
@@ -155,6 +164,8 @@ async def test_a_tombstone_with_a_life_goes_by_itself(bucket: Bucket, key: str, 
     async with asyncio.timeout(5):
         while await stored():
             await asyncio.sleep(0.05)
+    assert await bucket.get(key) is None
+    assert await bucket.create(key, b"2") > revision
 
 
 @pytest.mark.parametrize("bad", ["", ".", "a.", ".a", "a..b", "a b", "a*", ">", "a\r\n", "ü"])
@@ -423,6 +434,41 @@ async def test_a_watch_that_was_away_for_long_starts_over(
             await reader.until(lambda: reader.filled == 2)
         assert sum(isinstance(e, Resync) for e in reader.events) == 1
         assert reader.state == {f"{key}.a": b"1"}
+
+
+@pytest.mark.parametrize("news", [False, True])
+async def test_a_watch_on_a_machine_that_slept_starts_over(
+    nats_host: NatsHost, bucket: Bucket, key: str, news: bool
+) -> None:
+    """The monotonic clock stood still meanwhile; and what the socket kept is heard before the loss of the connection."""
+    async with nats_host.bus("registry") as other:
+        async with Reader((await other.bucket("registry")).watch(f"{key}.>")) as reader:
+            await reader.until(lambda: reader.filled == 1)
+            reader.watch._heard_wall -= 2 * watch_module.RESUME_WITHIN_S
+            if news:
+                await bucket.create(f"{key}.a", b"1")
+                await reader.until(lambda: reader.state)
+            (await other.connection(1)).abort("cut by the test")
+            await reader.until(lambda: reader.filled == 2)
+            await bucket.create(f"{key}.b", b"1")
+            (await other.connection(1)).abort("cut by the test")
+            await reader.until(lambda: reader.filled == 3)
+        assert sum(isinstance(e, Resync) for e in reader.events) == 1
+
+
+async def test_a_fill_ends_although_the_last_entry_went_by_itself_meanwhile(
+    bucket: Bucket, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server counts it as pending when the consumer is made, and never sends it."""
+
+    async def counted(connection: Connection, subject: str, body: bytes = b"") -> dict[str, Any]:
+        answer = await api(connection, subject, body)
+        return {**answer, "num_pending": answer["num_pending"] + 1} if "num_pending" in answer else answer
+
+    monkeypatch.setattr(watch_module, "api", counted)
+    async with Reader(bucket.watch(f"{key}.>")) as reader:
+        await reader.until(lambda: reader.filled == 1, deadline_s=3 * watch_module.IDLE_HEARTBEAT_S)
+        assert reader.watch.restarts == 0
 
 
 async def test_idle_heartbeats_keep_a_watch_young(bucket: Bucket, key: str) -> None:

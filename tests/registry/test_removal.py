@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from services.registry.secrets import BUCKET
 from skerry.api.kinds import CLUSTER
+from skerry.bus import kv
 from skerry.errors import Conflict, Forbidden, NotFound, ServiceUnavailable, StatusError, Unauthorized
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import HOST_UID, Agent, Client, Running, client_of
@@ -42,6 +44,25 @@ async def test_its_name_and_its_cluster_are_free_at_once(nats_host: NatsHost, cl
     async with nats_host.connection(agent.credentials(answer)) as connection:
         await agent.beat(connection)
         await client.ready("again", "True")
+
+
+async def test_a_removed_member_leaves_its_tombstone_in_the_secrets_and_nothing_else(
+    nats_host: NatsHost, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kv, "MARKER_S", 1)
+    async with nats_host.bus("registry") as bus:
+        secrets = await bus.bucket(BUCKET)
+
+        async def kept() -> int:
+            return int((await secrets.info())["state"]["messages"])
+
+        before = await kept()
+        await Agent(nats_host, "traceless").join(await client.token("traceless"))
+        assert await kept() == before + 2
+        await client.write(CLUSTER, "delete", "traceless")
+        async with asyncio.timeout(10):
+            while await kept() > before + 1:
+                await asyncio.sleep(0.05)
 
 
 async def test_removal_outlives_a_restart_of_the_bus(fresh_nats_host: NatsHost) -> None:
