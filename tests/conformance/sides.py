@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
+import websocket
 
 from skerry.http import Client
 from skerry.httpwire.head import RequestHead
@@ -29,6 +30,30 @@ class Answer(NamedTuple):
     status: int
     body: Any
     warnings: tuple[str, ...] = ()
+
+
+class Talk(NamedTuple):
+    """What a side said over WebSocket: the sub-protocol, (opcode, document, ends with a newline) of each message, the
+    close code.
+    """
+
+    protocol: str | None
+    messages: list[tuple[int, Any, bool]]
+    code: int
+
+
+def talk(url: str, protocols: list[str], **options: Any) -> Talk:
+    """Listens until the server closes. Blocking. WebSocketBadStatusException."""
+    connection: Any = websocket.create_connection(url, timeout=DEADLINE_S, subprotocols=protocols or None, **options)
+    try:
+        messages: list[tuple[int, Any, bool]] = []
+        while True:
+            opcode, data = connection.recv_data(control_frame=True)
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return Talk(connection.getsubprotocol(), messages, int.from_bytes(data[:2], "big"))
+            messages.append((opcode, comparable(msgspec.json.decode(data)), data.endswith(b"\n")))
+    finally:
+        connection.shutdown()
 
 
 class Side(Protocol):
@@ -63,6 +88,13 @@ class ApiServer:
         finally:
             connection.close()
 
+    async def talk(self, target: str, protocols: list[str]) -> Talk:
+        """See `talk`."""
+        header = {"Authorization": f"Bearer {self._token}"}
+        return await asyncio.to_thread(
+            talk, f"wss://{self._host}{target}", protocols, header=header, sslopt={"context": self._tls}
+        )
+
 
 class HostSide:
     """The host API on a local port, without TLS."""
@@ -84,6 +116,10 @@ class HostSide:
             await client.close()
         warnings = tuple(value.decode() for name, value in response.headers if name.lower() == b"warning")
         return Answer(response.status, msgspec.json.decode(data), warnings)
+
+    async def talk(self, target: str, protocols: list[str]) -> Talk:
+        """See `talk`."""
+        return await asyncio.to_thread(talk, f"ws://127.0.0.1:{self._port}{target}", protocols)
 
 
 _TIMES = ("creationTimestamp", "deletionTimestamp", "time", "lastTransitionTime")

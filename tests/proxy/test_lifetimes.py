@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from skerry.http import Cut, HttpError, Response
+from skerry.httpwire.websocket import Message, Receiver, asking, check_accepted
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.conftest import World, settings_for, world
 
@@ -103,6 +105,21 @@ async def test_a_revoked_token_cuts_its_watch_of_the_host_too(host: World) -> No
     response = await watching(host, HOST_WATCH, token)
     await host.revoke(token)
     await cut(response, 3)
+
+
+async def test_a_watch_over_websocket_that_is_cut_says_no_goodbye(host: World) -> None:
+    token = await host.token("gone", "skerry:view")
+    nonce = os.urandom(16)
+    head = host.head(b"GET", HOST_WATCH, token, asking(nonce, []), upgrade=b"websocket")
+    response = await host.client.request(head)
+    assert check_accepted(response.head, nonce, []) is None
+    assert response.raw is not None
+    receiver = Receiver(from_client=False, limit=1 << 20)
+    [first] = receiver.feed(await response.raw.read())
+    assert isinstance(first, Message)
+    await host.revoke(token)
+    with pytest.raises(Cut):
+        await asyncio.wait_for(response.raw.read(), 3)
 
 
 async def test_an_expired_token_cuts_its_streams(host: World) -> None:

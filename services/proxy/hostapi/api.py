@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from services.proxy.hostapi import forward, reads, reviews, watch, writes
+from services.proxy.hostapi import forward, reads, reviews, watch, writes, wswatch
 from services.proxy.hostapi.attributes import Authorize, Live, Rule
 from services.proxy.hostapi.discovery import Discovery, Document
 from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, negotiate
@@ -19,7 +19,9 @@ from skerry.api.kinds import Kind
 from skerry.api.messages import Caller
 from skerry.bus import Bus
 from skerry.errors import MethodNotAllowed, NotFound, RequestEntityTooLarge, StatusError
+from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
+from skerry.httpwire.websocket import accepted, offered
 from skerry.store import Cache, utc_now
 from skerry.store.documents import LIMIT_BYTES
 
@@ -42,6 +44,7 @@ class Exchange(Protocol):
     async def start(self, head: ResponseHead, *, length: int | None) -> None: ...
     async def write(self, data: bytes) -> None: ...
     async def finish(self) -> None: ...
+    async def upgrade(self, head: ResponseHead) -> Raw: ...
 
 
 class HostApi:
@@ -176,11 +179,19 @@ class HostApi:
             if caught.code != 410:
                 raise
             error = caught
+
+        async def tell(sink: watch.Sink) -> None:
+            if error is not None:
+                await sink.tell((watch.event("ERROR", error.body()),))
+            else:
+                await watch.stream(plan, shown, sink, still_allowed)
+
+        if exchange.head.websocket:
+            protocol = next(iter(offered(exchange.head.headers)), None)
+            await wswatch.serve(await exchange.upgrade(accepted(exchange.head, protocol)), tell)
+            return 101
         await exchange.start(ResponseHead(status=200, headers=[JSON, _NO_CACHE]), length=None)
-        if error is not None:
-            await exchange.write(watch.event("ERROR", error.body()))
-        else:
-            await _unless_gone(exchange, watch.stream(plan, shown, exchange, still_allowed))
+        await _unless_gone(exchange, tell(watch.Lines(exchange)))
         await exchange.finish()
         return 200
 

@@ -1,4 +1,4 @@
-"""watch: what changed after a revision, for ever, as lines of JSON.
+"""watch: what changed after a revision, for ever, as lines of JSON (over WebSocket: messages, see wswatch.py).
 
 Events follow from (old, new) under the client's own selector: an object that starts to match is ADDED, one that stops
 is DELETED. A client that is too slow, or starts too far in the past, gets an ERROR event with 410 and lists again; so
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from services.proxy.hostapi.options import check_watch, integer, revision_of
@@ -31,9 +31,26 @@ _BATCH = 64 * 1024
 
 
 class Sink(Protocol):
-    """Where events go: an exchange that has started its answer."""
+    """Where events go, as lines that each end with a newline."""
+
+    async def tell(self, lines: Sequence[bytes]) -> None: ...
+
+
+class Body(Protocol):
+    """An exchange that has started its answer."""
 
     async def write(self, data: bytes) -> None: ...
+
+
+class Lines:
+    """Events as lines of a streamed answer."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    async def tell(self, lines: Sequence[bytes]) -> None:
+        """All lines together. Raises ClientGone."""
+        await self._body.write(b"".join(lines))
 
 
 class Plan(NamedTuple):
@@ -79,7 +96,7 @@ async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[],
     try:
         await _write_all(sink, (event("ADDED", view.event(item)) for item in plan.initial))
         if plan.ends_initial:
-            await sink.write(event("BOOKMARK", view.bookmark(plan.watch.revision, INITIAL_END)))
+            await sink.tell((event("BOOKMARK", view.bookmark(plan.watch.revision, INITIAL_END)),))
         while loop.time() < deadline:
             await plan.watch.wait(max(0.0, min(bookmark_at, deadline) - loop.time()))
             _recheck(still_allowed)
@@ -88,14 +105,14 @@ async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[],
                 bookmark_at = loop.time() + BOOKMARK_S
                 await _bookmark(plan, view, sink)
     except StatusError as error:
-        await sink.write(event("ERROR", error.body()))
+        await sink.tell((event("ERROR", error.body()),))
 
 
 async def _bookmark(plan: Plan, view: View, sink: Sink) -> None:
     """How far the watch is, so that a client which saw nothing for long can still resume."""
     if plan.bookmarks:
         plan.watch.advance(plan.source.revision)
-        await sink.write(event("BOOKMARK", view.bookmark(plan.watch.revision, {})))
+        await sink.tell((event("BOOKMARK", view.bookmark(plan.watch.revision, {})),))
 
 
 async def _deliver(plan: Plan, view: View, sink: Sink) -> None:
@@ -118,10 +135,10 @@ async def _write_all(sink: Sink, lines: Iterable[bytes]) -> None:
         waiting.append(line)
         size += len(line)
         if size >= _BATCH:
-            await sink.write(b"".join(waiting))
+            await sink.tell(waiting)
             waiting, size = [], 0
     if waiting:
-        await sink.write(b"".join(waiting))
+        await sink.tell(waiting)
 
 
 def told(change: Change, match: Match, view: View) -> bytes:
