@@ -18,7 +18,7 @@ from services.proxy.direct import Direct
 from services.proxy.directory import Directory, Member
 from services.proxy.lanes import Lanes
 from services.proxy.metrics import Metrics
-from services.proxy.outgoing import Asking
+from services.proxy.outgoing import Asking, app_headers, back
 from services.proxy.reach import Reach
 from services.proxy.relay import Relay
 from services.proxy.sessions import Sessions
@@ -28,6 +28,7 @@ from services.proxy.ways import Way
 from skerry.api import duration
 from skerry.errors import NotFound, ServiceUnavailable, StatusError
 from skerry.http import Exchange
+from skerry.httpwire.head import Headers
 from skerry.httpwire.query import parse_query
 from skerry.httpwire.requestinfo import RequestClass, RequestInfo, classify, resolve
 from skerry.httpwire.target import Target, parse_target
@@ -79,9 +80,11 @@ class Members:
             relay = Relay(exchange, session, self._limits, self._metrics)
             body, end = await relay.body()
             assertion, reach = await self._reach(member, allowed)
-            request = _request(asked, asking, Content(assertion, body, end))
+            returning = back(asking, way.target, way.base)
+            headers = asking.headers if returning.app is None else app_headers(asking, way.base)
+            request = _request(asked, asking, Content(headers, assertion, body, end))
             record.class_, record.stream = request.class_, request.id
-            record.code = str(await relay.carry(reach, request, way.base))
+            record.code = str(await relay.carry(reach, request, returning))
         except AgentAway as error:
             raise self._away(member) from error
         finally:
@@ -128,8 +131,9 @@ class Members:
 
 
 class Content(NamedTuple):
-    """What travels with the head: who vouches, and the inline part of the body."""
+    """What travels beside method and target: header pairs, who vouches, and the inline part of the body."""
 
+    headers: Headers
     assertion: bytes
     body: bytes
     end: bool
@@ -172,7 +176,7 @@ def _request(asked: Asked, asking: Asking, content: Content) -> OpenRequest:
         assertion=content.assertion,
         method=asked.method,
         target=asked.target.raw,
-        headers=asking.headers,
+        headers=content.headers,
         class_=asked.class_.kind,
         long_running=asked.class_.long_running,
         deadline_s=asked.deadline_s,

@@ -6,8 +6,11 @@ the identity. `x-forwarded-for` is the client's real address, the only one that 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from skerry.httpwire.apps import LinkRewriter, Place, app_base, cookie_set, cookies_sent, location
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead, first
-from skerry.httpwire.headers import clean_request, clean_response
+from skerry.httpwire.headers import clean_request, clean_response, named_by_connection
 from skerry.httpwire.target import relocate
 from skerry.link import Answer
 
@@ -17,18 +20,29 @@ def impersonates(headers: Headers) -> bool:
     return any(name.replace(b"_", b"-").startswith(b"impersonate") for name, _ in headers)
 
 
+_PARTIAL = 206
+
+
+def _has_cookies(headers: Headers) -> bool:
+    return first(headers, b"cookie") is not None and b"cookie" not in named_by_connection(headers)
+
+
 class Asking:
     """What a head says about who asks, whatever it asks for. Clients repeat it, so it is worked out once per connection.
 
     A credential is named here, not trusted: whether it holds is looked up for every request.
     """
 
-    __slots__ = ("credential", "headers", "impersonates", "traceparent")
+    __slots__ = ("bearer", "cookies", "credential", "headers", "impersonates", "traceparent")
 
     def __init__(self, head: RequestHead, client: str, credential: str) -> None:
         self.credential = credential
         """Name of the Credential whose token was sent."""
         self.headers = open_headers(head, client)
+        self.bearer = head.get(b"authorization") is not None
+        """The credential came in the Authorization header, which no page can make a browser send by itself."""
+        self.cookies = cookies_sent(head.headers) if self.bearer and _has_cookies(head.headers) else b""
+        """What apps behind a member's API server may get of the client's cookies."""
         self.impersonates = impersonates(head.headers)
         self.traceparent = (head.get(b"traceparent") or b"").decode("latin-1")
 
@@ -43,9 +57,70 @@ def open_headers(head: RequestHead, client: str) -> Headers:
     return headers
 
 
-def response_head(answer: Answer, prefix: bytes) -> ResponseHead:
+class Back(NamedTuple):
+    """What the links and cookies of an answer need to lead back to where they came from."""
+
+    prefix: bytes = b""
+    """What the client has in front of the member's paths: nothing, or `/clusters/<name>`."""
+    app: Place | None = None
+    """The app behind the member's API server that was asked, if it was one."""
+    cookies: bool = False
+    """The client may have the app's cookies."""
+
+
+def back(asking: Asking, target: bytes, prefix: bytes) -> Back:
+    """For the answer to a request for a member's `target`, raw."""
+    base = app_base(target)
+    if not base:
+        return Back(prefix)
+    return Back(prefix, Place.of(prefix, base), asking.bearer)
+
+
+def app_headers(asking: Asking, prefix: bytes) -> Headers:
+    """The header pairs of an OPEN for an app: as any other's, and the cookies of a client that uses a bearer token.
+
+    Where its links have to be rewritten, its answer must be readable.
+    """
+    headers = list(asking.headers)
+    if asking.cookies:
+        headers.append((b"cookie", asking.cookies))
+    if prefix:
+        headers = [(name, b"identity" if name == b"accept-encoding" else value) for name, value in headers]
+    return headers
+
+
+def response_head(answer: Answer, back: Back) -> ResponseHead:
     """A member's response head as the client gets it: framing is made anew, `Location` stays below the cluster."""
-    headers = clean_response(answer.headers)
-    if prefix and first(headers, b"location") is not None:
-        headers = [(n, relocate(v, prefix) if n == b"location" else v) for n, v in headers]
+    headers = clean_response(answer.headers, cookies=back.cookies)
+    if (back.prefix or back.app) and first(headers, b"location") is not None:
+        headers = [(n, _location(v, back) if n == b"location" else v) for n, v in headers]
+    if back.cookies and back.app is not None:
+        headers = _with_cookies(headers, back.app)
     return ResponseHead(status=answer.status, reason=answer.reason, headers=headers)
+
+
+def _location(value: bytes, back: Back) -> bytes:
+    inside = value if back.app is None else location(value, back.app)
+    return relocate(inside, back.prefix) if back.prefix else inside
+
+
+def _with_cookies(headers: Headers, app: Place) -> Headers:
+    kept: Headers = []
+    for name, value in headers:
+        if name != b"set-cookie":
+            kept.append((name, value))
+        elif (allowed := cookie_set(value, app)) is not None:
+            kept.append((name, allowed))
+    return kept
+
+
+def link_rewriter(answer: Answer, back: Back) -> LinkRewriter | None:
+    """What the body of this answer has to go through: that of an app's HTML does, where there is a prefix, if it is
+    whole and can be read. The API server rewrote the same answers.
+    """
+    if not back.prefix or back.app is None or not back.app.base or answer.status == _PARTIAL:
+        return None
+    kind = (first(answer.headers, b"content-type") or b"").partition(b";")[0].strip(b" \t").lower()
+    if kind != b"text/html" or first(answer.headers, b"content-encoding") not in (None, b"identity"):
+        return None
+    return LinkRewriter(back.app)

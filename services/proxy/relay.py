@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from services.proxy.metrics import Metrics
-from services.proxy.outgoing import response_head
+from services.proxy.outgoing import Back, link_rewriter, response_head
 from services.proxy.reach import Carrier, Reach
 from services.proxy.sessions import Session
 from services.proxy.settings import Limits
@@ -27,6 +27,7 @@ from skerry.errors import (
     TooManyRequests,
 )
 from skerry.http import ClientGone, Exchange, Raw
+from skerry.httpwire.apps import LinkRewriter
 from skerry.httpwire.head import BODILESS, MalformedHead
 from skerry.link import Answer, AnswerComplete, OpenRequest, ResetCode, StreamReset
 
@@ -67,10 +68,10 @@ class Relay:
             return await self._exchange.body(head.content_length), True
         return b"", False
 
-    async def carry(self, reach: Reach, request: OpenRequest, location: bytes) -> int:
+    async def carry(self, reach: Reach, request: OpenRequest, back: Back) -> int:
         """Carry the request to `self`'s member and its answer back; the status that the client saw.
 
-        `location` is the path prefix of the member, for redirects. StatusError if nothing was answered yet, Cut if
+        `back` is for redirects, links and cookies. StatusError if nothing was answered yet, Cut if
         the client's connection was aborted, ClientGone if it left.
         """
         with await reach.open(self._session.member, request) as stream:
@@ -78,7 +79,7 @@ class Relay:
             if self._session.was_cut is not None:
                 raise self._session.was_cut
             try:
-                return await self._answered(stream, request, location)
+                return await self._answered(stream, request, back)
             except StreamReset as reset:
                 self._metrics.resets.labels(reset.code).value += 1
                 raise self._broken(reset) from reset
@@ -87,7 +88,7 @@ class Relay:
             finally:
                 await self._leave()
 
-    async def _answered(self, stream: Carrier, request: OpenRequest, location: bytes) -> int:
+    async def _answered(self, stream: Carrier, request: OpenRequest, back: Back) -> int:
         self._exchange.when_gone(lambda: stream.reset(ResetCode.CANCEL, "the client left"))
         if not request.end and self._exchange.head.upgrade is None:
             self._spawn(self._upload(stream))
@@ -96,7 +97,7 @@ class Relay:
             return await self._upgraded(stream, answer)
         if not 200 <= answer.status <= 599 or (self._exchange.head.upgrade is not None and _leads_away(answer)):
             raise self._unacceptable(stream, answer)
-        return await self._respond(stream, answer, location)
+        return await self._respond(stream, answer, back)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._beside.add(asyncio.create_task(work))
@@ -136,33 +137,37 @@ class Relay:
 
     # The answer
 
-    async def _respond(self, stream: Carrier, answer: Answer, location: bytes) -> int:
-        head = response_head(answer, location)
+    async def _respond(self, stream: Carrier, answer: Answer, back: Back) -> int:
+        head = response_head(answer, back)
+        links = link_rewriter(answer, back)
         bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
         if answer.end and not bodiless and answer.length in (None, len(answer.body)):
             self._metrics.received.value += len(answer.body)
-            await self._exchange.respond(head.status, head.headers, answer.body)
+            body = answer.body if links is None else links.feed(answer.body) + links.end()
+            await self._exchange.respond(head.status, head.headers, body)
             return answer.status
-        await self._exchange.start(head, length=answer.length)
+        await self._exchange.start(head, length=answer.length if links is None else None)
         if not bodiless:
-            await self._pump(stream, answer)
+            await self._pump(stream, answer, links)
         await self._exchange.finish()
         return answer.status
 
-    async def _pump(self, stream: Carrier, answer: Answer) -> None:
+    async def _pump(self, stream: Carrier, answer: Answer, links: LinkRewriter | None) -> None:
         """The body: exactly as long as the head says, each piece written at once, credit after the socket took it."""
         total = len(answer.body)
         self._bounded(total, answer)
         if answer.body:
-            await self._write(stream, answer.body)
+            await self._write(stream, answer.body if links is None else links.feed(answer.body))
         while not answer.end and (data := await stream.receive()):
             total += len(data)
             self._bounded(total, answer)
-            await self._write(stream, data)
+            await self._write(stream, data if links is None else links.feed(data))
             stream.consumed(len(data))
         self._metrics.received.value += total
         if answer.length is not None and total != answer.length:
             raise StreamReset(ResetCode.UPSTREAM, f"the body ended after {total} bytes of {answer.length}")
+        if links is not None:
+            await self._write(stream, links.end())
 
     @staticmethod
     def _bounded(total: int, answer: Answer) -> None:
@@ -186,7 +191,7 @@ class Relay:
         upgrade = self._exchange.head.upgrade or b""
         spdy = upgrade.lower().startswith(b"spdy")
         self._metrics.spdy.value += spdy
-        raw = await self._exchange.upgrade(response_head(answer, b""))
+        raw = await self._exchange.upgrade(response_head(answer, Back()))
         try:
             async with asyncio.timeout(self._limits.session_s):
                 await self._both_ways(stream, raw, answer.body)

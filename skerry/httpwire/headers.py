@@ -32,6 +32,7 @@ BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 _REQUEST_DROP = HOP_BY_HOP | GUARDED
+_ANSWER_DROP = HOP_BY_HOP | {b"set-cookie"}
 
 
 def named_by_connection(headers: Headers) -> set[bytes]:
@@ -49,10 +50,11 @@ def is_guarded(name: bytes) -> bool:
     return plain in GUARDED or plain.startswith(GUARDED_PREFIXES)
 
 
-def clean_request(headers: Headers) -> Headers:
+def clean_request(headers: Headers, *, cookies: bool = False) -> Headers:
     """The headers of a client's request that may travel on: no hop-by-hop, no guarded ones, no bearer sub-protocol.
 
     Set what is ours afterwards, last. A WebSocket's sub-protocols stay in order without those that carry a token.
+    `cookies`: the request is for an app that may have its own (see apps.py).
     """
     named = named_by_connection(headers)
     kept: Headers = []
@@ -61,6 +63,8 @@ def clean_request(headers: Headers) -> Headers:
         if b"_" in name:
             name = name.replace(b"_", b"-")
         if name in _REQUEST_DROP or name in named or name.startswith(GUARDED_PREFIXES):
+            if cookies and pair[0] == b"cookie" and name not in named:
+                kept.append(pair)
             continue
         if name == b"sec-websocket-protocol" and BEARER_PROTOCOL in pair[1].lower():
             kept += _without_bearer(pair)
@@ -102,10 +106,12 @@ def bearer_from_protocols(headers: Headers) -> bytes | None:
     return base64.urlsafe_b64decode(tokens[0] + b"=" * (-len(tokens[0]) % 4))
 
 
-def clean_response(headers: Headers) -> Headers:
+def clean_response(headers: Headers, *, cookies: bool = False) -> Headers:
     """The headers of a member's answer that may travel back: everything but hop-by-hop.
 
-    `Set-Cookie` is dropped too: a cookie set by one member would be sent to the host, which serves all of them.
+    `Set-Cookie` is dropped too, because a cookie of one member would be sent to the host, which serves all of them;
+    unless `cookies` says that the answer is an app's, and somebody sees to it where its cookies may go (see apps.py).
     """
     named = named_by_connection(headers)
-    return [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair[0] not in named and pair[0] != b"set-cookie"]
+    dropped = HOP_BY_HOP if cookies else _ANSWER_DROP
+    return [pair for pair in headers if pair[0] not in dropped and pair[0] not in named]

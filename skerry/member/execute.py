@@ -16,6 +16,7 @@ from skerry.errors import BadGateway, GatewayTimeout, TooManyRequests
 from skerry.http.client import Body
 from skerry.http.errors import HttpError, NoAnswer, NoRoom, Unreachable
 from skerry.http.response import Response
+from skerry.httpwire.apps import app_base
 from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
 from skerry.httpwire.headers import clean_response
 from skerry.link.contract import Answer, OpenRequest
@@ -100,7 +101,10 @@ class Executor:
             raise BadGateway(f"the member's API server did not answer as it must: {e}; {_outcome(request)}") from e
 
     def _head(self, request: OpenRequest, claims: Claims, received: Headers, credential: Credential) -> RequestHead:
-        headers = impersonation.headers(received, impersonation.identity(claims), credential.authorization, request.id)
+        mine = impersonation.identity(claims)
+        headers = impersonation.headers(
+            received, mine, credential.authorization, request.id, cookies=bool(app_base(request.target))
+        )
         return RequestHead(
             method=request.method,
             target=self._upstream.target(request.target),
@@ -124,7 +128,7 @@ async def begun(request: OpenRequest, response: Response) -> Answer:
     return Answer(
         status=response.status,
         reason=response.head.reason,
-        headers=clean_response(response.headers),
+        headers=clean_response(response.headers, cookies=bool(app_base(request.target))),
         length=None if response.raw is not None else response.length,
         body=body,
         end=end,

@@ -58,13 +58,20 @@ def _value(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def headers(received: Headers, mine: Sequence[tuple[bytes, bytes]], authorization: bytes, audit_id: str) -> Headers:
+def headers(
+    received: Headers,
+    mine: Sequence[tuple[bytes, bytes]],
+    authorization: bytes,
+    audit_id: str,
+    *,
+    cookies: bool = False,
+) -> Headers:
     """The final headers: `received` without anything guarded, then our credential, the identity and the audit trail.
 
-    `mine` is what `identity` made. The real client's address is kept from the proxy's own X-Forwarded-For, if it looks
+    `mine` is what `identity` made; `cookies` says that the request is for an app behind the API server, which gets its own. The real client's address is kept from the proxy's own X-Forwarded-For, if it looks
     like addresses; it is a proxy that sets it, and what their clients sent was dropped there.
     """
-    final = clean_request(received)
+    final = clean_request(received, cookies=cookies)
     if authorization:
         final.append((b"authorization", authorization))
     final += mine

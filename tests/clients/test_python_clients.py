@@ -211,7 +211,7 @@ class TestBareWebSocket:
         with _really_closing(connection):
             assert connection.getsubprotocol() == "binary.k8s.io"
             event = json.loads(connection.recv())
-            assert event["type"] == "ADDED", event
+            assert event["type"] == "ADDED", json.dumps(event)
 
     def test_an_unknown_token_as_subprotocol_is_401(self, shore: Shore) -> None:
         with pytest.raises(websocket.WebSocketBadStatusException) as refused:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.proxy.outgoing import impersonates, open_headers, response_head
+from services.proxy.outgoing import (
+    Asking,
+    Back,
+    app_headers,
+    back,
+    impersonates,
+    link_rewriter,
+    open_headers,
+    response_head,
+)
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.link import Answer
 
@@ -56,9 +65,71 @@ def test_other_headers_are_not_impersonation() -> None:
 
 def test_a_redirect_stays_below_the_cluster() -> None:
     answer = Answer(status=301, headers=[(b"location", b"/openapi/v3/api?hash=1"), (b"connection", b"close")])
-    assert response_head(answer, b"/clusters/m1").headers == [(b"location", b"/clusters/m1/openapi/v3/api?hash=1")]
+    assert response_head(answer, Back(b"/clusters/m1")).headers == [
+        (b"location", b"/clusters/m1/openapi/v3/api?hash=1")
+    ]
 
 
 def test_repeated_warnings_stay_repeated() -> None:
     answer = Answer(status=200, headers=[(b"warning", b'299 - "a"'), (b"warning", b'299 - "b"')])
-    assert len(response_head(answer, b"").headers) == 2
+    assert len(response_head(answer, Back()).headers) == 2
+
+
+APP = b"/api/v1/namespaces/d/services/web/proxy"
+BEARER = (b"authorization", b"Bearer skerry_secret")
+
+
+def _asking(*headers: tuple[bytes, bytes]) -> Asking:
+    return Asking(RequestHead(method=b"GET", target=b"/", headers=list(headers)), "", "name")
+
+
+def test_an_app_gets_its_cookies_from_a_client_with_a_token_and_is_asked_for_what_can_be_read() -> None:
+    asking = _asking(BEARER, (b"cookie", b"sid=1; skerry=2"), (b"accept-encoding", b"gzip"))
+    assert asking.headers == [(b"accept-encoding", b"gzip")]
+    assert app_headers(asking, b"/clusters/m1") == [(b"accept-encoding", b"identity"), (b"cookie", b"sid=1")]
+    assert app_headers(asking, b"") == [(b"accept-encoding", b"gzip"), (b"cookie", b"sid=1")]
+
+
+def test_without_an_authorization_header_no_cookie_passes_either_way() -> None:
+    asking = _asking((b"cookie", b"sid=1"))
+    answer = Answer(status=200, headers=[(b"set-cookie", b"sid=1")])
+    assert app_headers(asking, b"") == []
+    assert response_head(answer, back(asking, APP + b"/", b"")).headers == []
+
+
+def test_a_cookie_that_connection_names_does_not_pass() -> None:
+    assert app_headers(_asking(BEARER, (b"cookie", b"sid=1"), (b"connection", b"Cookie")), b"") == []
+
+
+def test_only_apps_set_cookies() -> None:
+    answer = Answer(status=200, headers=[(b"set-cookie", b"sid=1; Path=/"), (b"set-cookie", b"skerry=1")])
+    asking = _asking(BEARER)
+    seen = response_head(answer, back(asking, APP + b"/x", b"/clusters/m1")).headers
+    assert seen == [(b"set-cookie", b"sid=1; Path=/clusters/m1" + APP + b"/")]
+    for target in (b"/api/v1/pods", b"/api/v1/nodes/n/proxy/", APP + b"x"):
+        assert response_head(answer, back(asking, target, b"/clusters/m1")).headers == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "status", "headers", "rewrites"),
+    [
+        (b"/clusters/m1", 200, [(b"content-type", b"text/html; charset=utf-8")], True),
+        (b"/clusters/m1", 404, [(b"content-type", b"Text/HTML")], True),
+        (b"", 200, [(b"content-type", b"text/html")], False),
+        (b"/clusters/m1", 206, [(b"content-type", b"text/html")], False),
+        (b"/clusters/m1", 200, [(b"content-type", b"text/html"), (b"content-encoding", b"gzip")], False),
+        (b"/clusters/m1", 200, [(b"content-type", b"application/json")], False),
+        (b"/clusters/m1", 200, [], False),
+    ],
+)
+def test_what_has_its_links_rewritten(prefix: bytes, status: int, headers: Headers, rewrites: bool) -> None:
+    answer = Answer(status=status, headers=headers)
+    assert (link_rewriter(answer, back(_asking(BEARER), APP + b"/", prefix)) is not None) is rewrites
+    assert link_rewriter(answer, back(_asking(BEARER), b"/api/v1/pods", prefix)) is None
+
+
+def test_a_redirect_of_an_app_to_its_members_own_address_is_a_path() -> None:
+    answer = Answer(status=302, headers=[(b"location", b"http://127.0.0.1:6443" + APP + b"/login")])
+    for prefix in (b"/clusters/m1", b""):
+        seen = response_head(answer, back(_asking(BEARER), APP + b"/", prefix)).headers
+        assert seen == [(b"location", prefix + APP + b"/login")]
