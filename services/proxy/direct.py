@@ -194,6 +194,8 @@ class DirectCarrier:
 
     def __init__(self, way: Way, claims: Claims, request: OpenRequest) -> None:
         self.request = request
+        self.when_broken: Callable[[StreamReset], None] | None = None
+        """Called by nobody: what is behind here breaks where it is read, and holds nothing that others could want."""
         self._way, self._claims = way, claims
         self._asking: asyncio.Task[tuple[Response, Answer]] | None = None
         self._response: Response | None = None

@@ -77,6 +77,7 @@ class Members:
         )
         session.endless = asked.info.verb == "watch"
         try:
+            exchange.lasting = asked.class_.long_running
             relay = Relay(exchange, session, self._limits, self._metrics)
             body, end = await relay.body()
             assertion, reach = await self._reach(member, allowed)

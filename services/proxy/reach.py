@@ -5,13 +5,16 @@ One relay serves both, so limits, errors, identity, upgrades, drain and revocati
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from skerry.link import Answer, OpenRequest, ResetCode
+from skerry.link import Answer, OpenRequest, ResetCode, StreamReset
 
 
 class Carrier(Protocol):
     """One request on its way, as `skerry.link.Stream` describes each method. Ends with `with`, whatever happened."""
+
+    when_broken: Callable[[StreamReset], None] | None
 
     @property
     def request(self) -> OpenRequest: ...

@@ -52,20 +52,24 @@ class Relay:
         self._limits = limits
         self._metrics = metrics
         self._refused: StatusError | None = None
+        self._broke: StreamReset | None = None
+        self._waiting: asyncio.Timeout | None = None  # for the client to take what was written
         self._beside: set[asyncio.Task[None]] = set()
 
     async def body(self) -> tuple[bytes, bool]:
         """What of the request body travels with OPEN, and whether that is all.
 
-        A body of a known, small length is read whole: the request is then one message. Anything else is streamed.
+        A body of a known, small length is read whole: the request is then one message. Anything else is streamed, and so
+        is one that may take for ever to come.
         """
         head = self._exchange.head
         if head.upgrade is not None:
             return b"", False
-        if head.content_length is None and not head.chunked:
-            return b"", True
-        if head.content_length is not None and head.content_length <= self._limits.inline_bytes:
-            return await self._exchange.body(head.content_length), True
+        length = head.content_length
+        if length is None:
+            return b"", not head.chunked
+        if length <= self._limits.inline_bytes and (self._exchange.complete or not self._exchange.lasting):
+            return await self._exchange.body(length), True
         return b"", False
 
     async def carry(self, reach: Reach, request: OpenRequest, back: Back) -> int:
@@ -75,6 +79,7 @@ class Relay:
         the client's connection was aborted, ClientGone if it left.
         """
         with await reach.open(self._session.member, request) as stream:
+            stream.when_broken = self._stop_waiting
             self._session.cut = lambda error: self._revoke(stream, error)
             if self._session.was_cut is not None:
                 raise self._session.was_cut
@@ -86,6 +91,7 @@ class Relay:
             except MalformedHead as error:
                 raise BadGateway(f"cluster {self._session.member}: its answer cannot be passed on: {error}") from error
             finally:
+                stream.when_broken = None
                 await self._leave()
 
     async def _answered(self, stream: Carrier, request: OpenRequest, back: Back) -> int:
@@ -149,7 +155,7 @@ class Relay:
         await self._exchange.start(head, length=answer.length if links is None else None)
         if not bodiless:
             await self._pump(stream, answer, links)
-        await self._exchange.finish()
+        await self._taken(self._exchange.finish(), self._limits.stalled_s)
         return answer.status
 
     async def _pump(self, stream: Carrier, answer: Answer, links: LinkRewriter | None) -> None:
@@ -175,14 +181,25 @@ class Relay:
             raise StreamReset(ResetCode.UPSTREAM, f"the body has more bytes than the {answer.length} of its head")
 
     async def _write(self, stream: Carrier, data: bytes) -> None:
-        if stream.request.long_running:
-            await self._exchange.write(data)
+        if self._exchange.put(data):
             return
+        await self._taken(self._exchange.taken(), None if stream.request.long_running else self._limits.stalled_s)
+
+    async def _taken(self, work: Coroutine[Any, Any, None], limit_s: float | None) -> None:
+        """Awaits that the client takes what was written, for as long as the stream holds."""
         try:
-            async with asyncio.timeout(self._limits.stalled_s):
-                await self._exchange.write(data)
+            async with asyncio.timeout(limit_s) as self._waiting:
+                await work
         except TimeoutError as error:
-            raise StreamReset(ResetCode.LIMIT, f"the client took nothing for {self._limits.stalled_s:.0f} s") from error
+            raise self._broke or StreamReset(ResetCode.LIMIT, f"the client took nothing for {limit_s:.0f} s") from error
+        finally:
+            self._waiting = None
+
+    def _stop_waiting(self, error: StreamReset) -> None:
+        """The stream broke: a client that takes nothing would keep what it holds, and not be told, for its whole limit."""
+        self._broke = error
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(0)
 
     # Upgrades
 
@@ -233,9 +250,9 @@ class Relay:
 
     async def _raw_down(self, stream: Carrier, raw: Raw, early: bytes) -> None:
         if early:
-            await raw.write(early)
+            await self._taken(raw.write(early), None)
         while data := await stream.receive():
-            await raw.write(data)
+            await self._taken(raw.write(data), None)
             stream.consumed(len(data))
             self._metrics.received.value += len(data)
         await raw.write_eof()

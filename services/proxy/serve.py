@@ -235,7 +235,11 @@ def reach(settings: ProxySettings, name: str) -> bus.Settings:
 
 def _server_limits(settings: ProxySettings) -> ServerLimits:
     return ServerLimits(
-        idle_s=settings.idle_s, head_s=settings.head_s, body_s=settings.body_s, connections=settings.connections
+        idle_s=settings.idle_s,
+        head_s=settings.head_s,
+        body_s=settings.body_s,
+        stall_s=settings.stalled_s,
+        connections=settings.connections,
     )
 
 

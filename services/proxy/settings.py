@@ -22,7 +22,7 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     opens_per_second: Annotated[int, about("Requests that one user may start in one second.")] = 10_000
     session_s: Annotated[float, about("Longest life of an upgraded session (exec, port-forward).")] = 8 * 3600.0
     inline_bytes: Annotated[int, about("Request bodies up to this size travel in one message.")] = 256 * 1024
-    stalled_s: Annotated[float, about("A client that takes nothing of a response for so long is cut.")] = 60.0
+    stalled_s: Annotated[float, about("A client that takes nothing of a response for so long is cut.")] = 600.0
     upstream_connections: Annotated[int, about("Most connections to the API server of one direct member.")] = 8192
     budget_bytes: Annotated[int, about("Bytes on their way from agents or not yet taken by clients, at once.")] = (
         96 * 1024 * 1024
@@ -30,7 +30,7 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Annotated[int, about("Connections of clients at once.")] = 10_000
     idle_s: Annotated[float, about("A client's connection without a request is kept for so long.")] = 180.0
     head_s: Annotated[float, about("A request's head must be complete in this time.")] = 30.0
-    body_s: Annotated[float, about("Longest silence within a request's body.")] = 60.0
+    body_s: Annotated[float, about("Longest silence within a request's body.")] = 600.0
     grace_s: Annotated[float, about("What running requests get at shutdown.")] = 30.0
 
 

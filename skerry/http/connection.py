@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from skerry.errors import BadRequest, InternalError, StatusError
 from skerry.http.errors import ClientGone
 from skerry.http.exchange import Exchange
+from skerry.http.limits import STALL_S
 from skerry.http.raw import Raw
 from skerry.http.wire import Inbox, Wire
 from skerry.httpwire.answer import error_answer
@@ -49,6 +50,7 @@ class ServerConnection(Wire):
         self._dropped = 0
         self._seen = 0  # body bytes at the last sweep
         self._stalled = False
+        self._expired = False  # idle for too long
         self._ending = False
         self.client_left = False
         self.busy_until = 0.0
@@ -216,6 +218,8 @@ class ServerConnection(Wire):
     async def _one(self) -> bool:
         """Waits for one request and answers it. False: the connection is not used again."""
         if not await self._arrival():
+            if self._expired:
+                await self._end()
             return False
         exchange = self._current
         if exchange is None:
@@ -230,7 +234,7 @@ class ServerConnection(Wire):
     async def _arrival(self) -> bool:
         """True when a request, or a refusal, is there; False if the client left or the server closes."""
         while self._current is None and self.refused is None:
-            if self.client_left or self._server.closing:
+            if self.client_left or self._expired or self._server.closing:
                 return False
             self._next = self.loop.create_future()
             await self._next
@@ -312,7 +316,7 @@ class ServerConnection(Wire):
         if self.client_left:  # it has closed its half already: there is nothing to wait for
             self.transport.close()
         else:
-            await self.linger(self._limits.linger_s)
+            await self.linger(self._limits.linger_s, STALL_S if self.refused else self._limits.stall_s)
 
     async def _answer_refused(self) -> None:
         """A head that broke a rule gets a real answer, and then the connection ends: the rest means nothing."""
@@ -339,7 +343,7 @@ class ServerConnection(Wire):
         """The handler is done with a raw stream: one that was not ended is cut."""
         if raw.eof_written:
             self._discard = True
-            await self.linger(self._limits.linger_s)
+            await self.linger(self._limits.linger_s, self._limits.stall_s)
         else:
             self.abort()
 
@@ -358,13 +362,13 @@ class ServerConnection(Wire):
             if self._pending:
                 self._refuse(BadRequest(f"the request head took longer than {self._limits.head_s:.0f} s"))
             else:
-                self.transport.close()
-                self.client_left = True
+                self._expired = True  # what the client has not taken of its last answer, it still gets
                 self._ring()
 
     def _sweep_body(self, now: float) -> None:
         inbox = self._inbox
-        if inbox is None or inbox.ended or not inbox.waiting or (self._current and self._current.raw):
+        current = self._current
+        if inbox is None or inbox.ended or not inbox.waiting or (current and (current.raw or current.lasting)):
             self.busy_until = 0.0
         elif not self.busy_until or inbox.total != self._seen:
             self._seen = inbox.total

@@ -31,7 +31,7 @@ class Exchange:
 
     __slots__ = (
         "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "_when_gone", "finished", "head",
-        "raw", "started",
+        "lasting", "raw", "started",
     )  # fmt: skip
 
     def __init__(self, connection: ServerConnection, head: RequestHead, inbox: Inbox) -> None:
@@ -44,6 +44,8 @@ class Exchange:
         self._silent = False  # HEAD, 204, 304: what is written has no body
         self._left: int | None = None  # bytes that Content-Length still promises
         self.head = head
+        self.lasting = False
+        """Whether the request may last: no silence in its body is too long."""
         self.started = False
         """The answer's head was sent; errors can only be shown by a cut from here on."""
         self.finished = False
@@ -169,21 +171,26 @@ class Exchange:
 
         Raises ValueError for more bytes than `start` announced.
         """
+        if not self.put(data):
+            await self.taken()
+
+    def put(self, data: bytes) -> bool:
+        """As `write`, without waiting: False if `taken` must be awaited before there may be more."""
         if not data or self._silent:
-            return
+            return True
+        self._check()
         if self._chunked:
             buffers = encode_chunk(data)
             if len(buffers) > 1:
-                self._check()
                 self._connection.transport.writelines(buffers)
-                await self._settle()
-                return
+                return self._connection.writable
             data = buffers[0]
         elif self._left is not None:
             if len(data) > self._left:
                 raise ValueError("more bytes than the answer's announced length")
             self._left -= len(data)
-        await self._send(data)
+        self._connection.transport.write(data)
+        return self._connection.writable
 
     async def finish(self) -> None:
         """The clean end of a streamed answer. Raises ValueError if bytes are missing, and ClientGone."""
@@ -245,9 +252,10 @@ class Exchange:
             raise ClientGone("the client has left")
         connection.transport.write(data)
         if not connection.writable:
-            await self._settle()
+            await self.taken()
 
-    async def _settle(self) -> None:
+    async def taken(self) -> None:
+        """Waits until the socket took what was written. Raises ClientGone."""
         await self._connection.drained()
         if self._connection.closed:
             raise ClientGone("the client has left")

@@ -23,7 +23,10 @@ NOTSENT_LOWAT = 128 * 1024
 """TCP_NOTSENT_LOWAT: how much the kernel may hold unsent (a stalled TLS reader absorbs 4.7 MiB without it)."""
 
 STALL_S = 60.0
-"""A peer that takes nothing for so long, while a connection ends, is cut."""
+"""A peer that takes nothing for so long, while its connection is being closed, is cut."""
+
+PATIENCE_S = 600.0
+"""The default of limits that people must not meet who pause: a pager, a debugger, an upload by hand."""
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +36,10 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Keep-alive without a request (rule 11: at least 120 s)."""
     head_s: float = 30.0
     """From the first byte of a head to its end (slow-loris)."""
-    body_s: float = 60.0
-    """Longest silence inside a request body that the handler waits for."""
+    body_s: float = PATIENCE_S
+    """Longest silence inside a request body that the handler waits for; none for an exchange that is `lasting`."""
+    stall_s: float = PATIENCE_S
+    """How long a client may take nothing of an answer behind which its connection ends."""
     handshake_s: float = 10.0
     connections: int = 10_000
     early: int = 64 * 1024

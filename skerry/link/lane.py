@@ -165,10 +165,16 @@ class Lane(ABC):
 
     def tick(self, now: float, factor: float) -> None:
         """PING, SYNC, lost peers, stalled readers; forgets peers that have nothing with us any more."""
+        stall_s = self._patience_s()
         for (member, remote), peer in list(self.peers.items()):
-            self.apply(member, remote, peer.tick(now, factor, self.settings.stall_s))
+            self.apply(member, remote, peer.tick(now, factor, stall_s))
             if not peer.streams and now - peer.heard > _FORGET_S:
                 self.forget(member, remote)
+
+    def _patience_s(self) -> float:
+        settings = self.settings
+        pressed = self.budget.used > self.budget.total // 2
+        return min(settings.stall_s, settings.pressed_stall_s) if pressed else settings.stall_s
 
     @property
     def active_peers(self) -> int:

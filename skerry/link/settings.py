@@ -20,8 +20,10 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Granted and not yet written, over all streams of this process."""
     streams: int = 4096
     """Live streams per connection."""
-    stall_s: float = 60.0
-    """Nothing taken for so long on a response that is not long-running: LIMIT."""
+    stall_s: float = 600.0
+    """Nothing taken for so long on a response that is not long-running: LIMIT. A pause that people make is shorter."""
+    pressed_stall_s: float = 60.0
+    """The same while half of the budget is used: then others pay for it too."""
     flood: int = 500
     """Stray frames of one member before it is cut."""
     flood_s: float = 60.0

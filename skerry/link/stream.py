@@ -7,6 +7,7 @@ publish at once is published by whoever brings the credit (the reader) or the ro
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ class Stream:
         self.subject = ""
         self.refusal: Refused | None = None
         self.task: asyncio.Task[None] | None = None
+        self.when_broken: Callable[[StreamReset], None] | None = None
+        """Called when the stream breaks, for who may then be waiting for something else."""
         self._lane = lane
         self._deadline = lane.loop.time() + request.deadline_s
         self._chunks: list[bytes] = []
@@ -329,6 +332,8 @@ class Stream:
         self._chunks.clear()
         self._release()
         self._wake()
+        if self.when_broken is not None:
+            self.when_broken(error)
 
     def _release(self) -> None:
         if self._released:

@@ -41,7 +41,6 @@ from skerry.tunnel.window import LEAST_CREDIT, MAX_WINDOW, PeerRate, Window
 
 INLINE = 256 << 10
 """Bytes that an OPEN may carry before the acceptor granted any."""
-STALL_S = 60.0
 _TOLERATED = 100
 
 
@@ -240,7 +239,7 @@ class Core:
             return self._break(ResetCode.GAP, "the last frames were lost on the bus")
         return self._raise_credit(other.credit)
 
-    def tick(self, now: float, stall_s: float = STALL_S) -> Broken | None:
+    def tick(self, now: float, stall_s: float) -> Broken | None:
         """Whether the local reader has stalled for too long."""
         if self.long_running or self.upgraded or not self.window.stalled(now, stall_s):
             return None

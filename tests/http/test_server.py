@@ -10,6 +10,7 @@ import pytest
 from skerry.errors import Forbidden, InternalError
 from skerry.http.errors import ClientGone
 from skerry.http.exchange import Exchange
+from skerry.http.server import Server
 from skerry.httpwire.head import ResponseHead
 from tests.http.conftest import Lab
 from tests.http.peers import DEADLINE_S, Peer
@@ -366,6 +367,48 @@ async def test_a_body_that_stops_coming_ends_its_request(plain: Lab) -> None:
     peer = await plain.peer(server)
     await peer.send(_post(10) + b"123")
     assert not await peer.ended()
+
+
+async def test_a_body_of_a_lasting_request_may_pause_for_as_long_as_it_likes(plain: Lab) -> None:
+    async def lasting(exchange: Exchange) -> None:
+        exchange.lasting = True
+        await _echo(exchange)
+
+    server = await plain.server(lasting, body_s=60.0)
+    peer = await plain.peer(server)
+    await peer.send(_post(10) + b"123")
+    await _swept(server, 3600.0)
+    await peer.send(b"4567890")
+    assert (await peer.answer()).status == 200
+
+
+async def _swept(server: Server, later_s: float) -> None:
+    """The server's sweep sees its one request, and then as if `later_s` had passed."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not any(each._inbox and each._inbox.waiting for each in server._connections):
+            await asyncio.sleep(0)
+    for later in (0.0, later_s):
+        for each in server._connections:
+            each.sweep(asyncio.get_running_loop().time() + later)
+
+
+async def test_who_takes_nothing_of_its_last_answer_is_cut_at_the_limit_for_that(lab: Lab) -> None:
+    size = 32 << 20
+
+    async def big(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[]), length=size)
+        exchange.put(b"x" * size)
+        await exchange.finish()
+
+    server = await lab.server(big, idle_s=0.1, stall_s=0.5)
+    peer = await lab.peer(server)
+    peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await peer.send(_GET)
+    async with asyncio.timeout(DEADLINE_S):
+        while not server.connections:
+            await asyncio.sleep(0.01)
+        while server.connections:
+            await asyncio.sleep(0.01)
 
 
 async def test_connections_beyond_the_limit_are_cut(plain: Lab) -> None:

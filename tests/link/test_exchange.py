@@ -189,6 +189,30 @@ async def test_a_reader_that_stalls_for_too_long_is_cut(ends: Ends) -> None:
     assert reset.code is ResetCode.LIMIT
 
 
+async def test_a_reader_may_stall_for_long_only_while_there_is_budget(ends: Ends) -> None:
+    async def firehose(stream: Stream) -> None:
+        await stream.respond(200, [])
+        await stream.send(BODY)
+
+    await ends.acceptor(firehose)
+    dialer = await ends.dialer(LinkSettings(budget=256 << 10, stall_s=600.0, pressed_stall_s=0.3, tick_s=0.05))
+    broken: list[StreamReset] = []
+    with await dialer.open("m1", get()) as first:
+        await first.response()
+        with await dialer.open("m1", get()) as second:
+            await second.response()
+            for lane in dialer.lanes:
+                lane.tick(asyncio.get_running_loop().time() + 100.0, 1.0)
+            assert not first.finished
+            with await dialer.open("m1", get()) as third:
+                first.when_broken = broken.append
+                await third.response()
+                async with asyncio.timeout(5):
+                    reset = await first.gone()
+    assert reset is not None
+    assert (reset.code, broken) == (ResetCode.LIMIT, [reset])
+
+
 async def test_a_bug_in_a_handler_resets_its_stream_only(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
     async def buggy(stream: Stream) -> None:
         if stream.request.target == b"/bug":

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from skerry.http import Cut, HttpError, Response
+from skerry.http import Cut, Exchange, HttpError, Response
+from skerry.httpwire.head import ResponseHead
 from skerry.httpwire.websocket import Message, Receiver, asking, check_accepted
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.conftest import World, settings_for, world
@@ -98,6 +99,69 @@ async def test_a_client_that_takes_nothing_is_cut_and_harms_nobody(fresh_nats_ho
         assert (await host.ask(b"/clusters/m1/api")).status == 200
         await eventually(lambda: len(host.proxy.sessions) == 0, 15)
         writer.close()
+
+
+async def test_a_client_that_takes_nothing_is_cut_with_its_stream(host: World) -> None:
+    """It would not be told, and hold its budget, for as long as it may stall: watches and sessions for ever."""
+    reader, writer = await asyncio.open_connection(*host.address, limit=1024)
+    writer.write(
+        b"GET /clusters/m1/big?size=100000000 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %b\r\n\r\n" % host.admin
+    )
+    await reader.readline()
+    await stalled(host)
+    host.agent.kill()
+    await eventually(lambda: len(host.proxy.sessions) == 0, 10)
+    with pytest.raises(ConnectionError):
+        await reader.read()
+    writer.close()
+
+
+async def test_a_session_that_takes_nothing_is_cut_with_its_stream(host: World) -> None:
+    async def talks(exchange: Exchange) -> None:
+        raw = await exchange.upgrade(ResponseHead(status=101, headers=[]))
+        while True:
+            await raw.write(b"x" * 65536)
+
+    host.recorder.routes[b"/api/v1/namespaces/d/pods/talks/exec"] = talks
+    reader, writer = await asyncio.open_connection(*host.address, limit=1024)
+    writer.write(
+        b"GET /clusters/m1/api/v1/namespaces/d/pods/talks/exec HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n"
+        b"Upgrade: spdy\r\nAuthorization: Bearer %b\r\n\r\n" % host.admin
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    await stalled(host)
+    host.agent.kill()
+    await eventually(lambda: len(host.proxy.sessions) == 0, 10)
+    writer.close()
+
+
+async def stalled(host: World) -> None:
+    """Until a client takes nothing any more: its connection has not moved for a while."""
+    same, last = 0, -1
+    async with asyncio.timeout(15):
+        while same < 25:
+            await asyncio.sleep(0.02)
+            connections = list(host.proxy._server._connections)
+            left = sum(each._unsent() for each in connections)
+            same = same + 1 if left == last and not all(each.writable for each in connections) else 0
+            last = left
+
+
+async def test_a_slow_upload_to_what_may_last_is_streamed_however_small(host: World) -> None:
+    target = b"/clusters/m1/api/v1/namespaces/d/services/s/proxy/x"
+    reader, writer = await asyncio.open_connection(*host.address)
+    writer.write(
+        b"POST %b HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\nAuthorization: Bearer %b\r\n\r\nabc"
+        % (target, host.admin)
+    )
+    await eventually(lambda: len(host.recorder.heads) == 1)
+    for connection in host.proxy._server._connections:
+        for later in (0.0, 36_000.0):
+            connection.sweep(asyncio.get_running_loop().time() + later)
+    writer.write(b"def")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert host.recorder.whole == [target.removeprefix(b"/clusters/m1")]
+    writer.close()
 
 
 async def test_a_revoked_token_cuts_its_watch_of_the_host_too(host: World) -> None:

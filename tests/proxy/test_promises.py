@@ -55,7 +55,8 @@ def test_the_numbers_are_those_that_the_documentation_explains() -> None:
     assert limits.idle_s >= 120
     assert ClientLimits().idle_s <= 60
     assert limits.session_s == 8 * 3600
-    assert limits.stalled_s == LinkSettings().stall_s == 60
+    assert limits.stalled_s == LinkSettings().stall_s == limits.body_s == 600
+    assert LinkSettings().pressed_stall_s == 60
     assert (Settings(servers=("tls://h:1",), ca_pem="").ping_s, BULK_PING_S) == (5.0, 30.0)
     assert (WRITE_HIGH, NOTSENT_LOWAT) == (64 * 1024, 128 * 1024)
     assert limits.budget_bytes == LinkSettings().budget

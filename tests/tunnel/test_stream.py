@@ -281,6 +281,6 @@ def test_a_stalled_reader_is_cut_unless_the_request_is_long_running() -> None:
     for long_running in (False, True):
         core = initiator(long_running=long_running)
         got(core, resp(b"x"), 100.0)
-        assert core.tick(150.0) is None
-        event = core.tick(161.0)
+        assert core.tick(150.0, 60.0) is None
+        event = core.tick(161.0, 60.0)
         assert event is None if long_running else broken(event)[0] is ResetCode.LIMIT
