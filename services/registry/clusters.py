@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.registry.model import Member, Now, Verdict, alive, at
+from services.registry.model import Member, Now, Standing, Verdict, alive, at
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.v1alpha1 import Ceiling
 from skerry.store.conform import Problem, forbidden, invalid_value
@@ -109,19 +109,23 @@ def ready_of(document: Document) -> Verdict:
     return Verdict("Unknown", "", "")
 
 
-def observed(document: Document, member: Member, verdict: Verdict, now: Now) -> Document:
-    """`document` with the status that follows from a verdict and the heartbeats; facts of the past stay, and so do fields
-    that a newer registry put there.
+def standing_of(document: Document) -> Standing:
+    """How a member stands, as it is stored."""
+    return Standing(ready_of(document), int(document.get("status", {}).get("agent", {}).get("replicas", 0)))
+
+
+def observed(document: Document, member: Member, standing: Standing, now: Now) -> Document:
+    """`document` with the status that follows from presence and the heartbeats; facts of the past stay, and so do fields
+    that a newer registry put there. Facts are taken when all agents were heard: some do not speak for all.
     """
     status = dict(document.get("status", {}))
-    status["conditions"] = with_condition(status.get("conditions", []), condition("Ready", verdict, now))
-    live = alive(member, now) if verdict.status == "True" or verdict.reason == "APIServerUnreachable" else []
-    for agent in live[:1]:
-        facts = _facts(agent.beat)
+    status["conditions"] = with_condition(status.get("conditions", []), condition("Ready", standing.ready, now))
+    status["agent"] = {**status.get("agent", {}), "replicas": standing.replicas}
+    live = alive(member, now)
+    if live and len(live) == standing.replicas:
+        facts = _facts(live[0].beat)
         status |= facts | {"ceiling": {**status.get("ceiling", {}), **facts["ceiling"]}}
-    status["agent"] = {**status.get("agent", {}), "replicas": len(live)}
-    if live:
-        status["agent"]["version"] = live[0].beat.version[:64]
+        status["agent"]["version"] = live[0].beat.version
         ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]
         if ends:
             status["credentials"] = {**status.get("credentials", {}), "expires": at(min(ends))}
@@ -129,10 +133,10 @@ def observed(document: Document, member: Member, verdict: Verdict, now: Now) -> 
 
 
 def _facts(beat: Heartbeat) -> Document:
-    """What a heartbeat says of the cluster; lengths are bounded, because members are hostile until checked."""
+    """What a heartbeat says of the cluster; texts were bounded where it came in."""
     facts: Document = {"ceiling": _builtins(beat.ceiling)}
     if beat.kubernetes_version:
-        facts["kubernetesVersion"] = beat.kubernetes_version[:64]
+        facts["kubernetesVersion"] = beat.kubernetes_version
     if beat.nodes is not None and 0 <= beat.nodes < 1_000_000:
         facts["nodes"] = beat.nodes
     return facts
@@ -145,13 +149,15 @@ def _builtins(ceiling: Ceiling) -> Document:
 
 
 def with_condition(conditions: list[Document], new: Document) -> list[Document]:
-    """`conditions` with `new` in place; the transition time moves with the status alone, fields unknown here stay."""
-    kept = []
-    for old in conditions:
-        if old.get("type") != new["type"]:
-            kept.append(old)
-        elif old.get("status") == new["status"]:
-            new = {**old, **new, "lastTransitionTime": old.get("lastTransitionTime", new["lastTransitionTime"])}
-        else:
-            new = {**old, **new}
-    return [*kept, new]
+    """`conditions` with `new` in its place; the transition time moves with the status alone, fields unknown here stay."""
+    after = list(conditions)
+    for place, old in enumerate(conditions):
+        if old.get("type") == new["type"]:
+            since = old if old.get("status") == new["status"] else new
+            after[place] = {
+                **old,
+                **new,
+                "lastTransitionTime": since.get("lastTransitionTime", new["lastTransitionTime"]),
+            }
+            return after
+    return [*after, new]

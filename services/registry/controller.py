@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 
 from services.registry import clusters
 from services.registry.handlers import wall_and_mono
-from services.registry.model import JOINED, RESTARTED, Now, Presence
+from services.registry.model import Member, Now, Presence
 from services.registry.secrets import Evicted
 from services.registry.store import Registry
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.bus import Bus
 from skerry.errors import NotFound, StatusError
+from skerry.heartbeats import Hearing
 from skerry.store import Change, Item, seconds
 from skerry.store.documents import Document
 from skerry.store.sweep import sweep
@@ -45,7 +46,7 @@ class Controller:
         self._clock = clock
         self._dirty: set[str] = set()
         self._work = asyncio.Event()
-        self._epoch = bus.epochs
+        self._hearing = Hearing()
         self._evicting = asyncio.Lock()
         self.problem = ""
         """Why the last round did not finish; empty if it did."""
@@ -61,7 +62,6 @@ class Controller:
         self._registry.cache.on_change(CLUSTER, self._seen)
         for item in self._registry.members():
             self._know(item)
-        self.changed(set(self._presence.members))
 
     def _seen(self, change: Change) -> None:
         if change.new is not None:
@@ -75,11 +75,7 @@ class Controller:
             self.changed({item.name})
         if not clusters.has_agent(document):
             return
-        stored = clusters.ready_of(document)
-        fallback = stored if stored.status == "False" else RESTARTED
-        if stored == JOINED:
-            fallback = JOINED
-        self._presence.know(item.name, item.uid, clusters.uid_of(document), fallback, self._clock())
+        self._presence.know(item.name, item.uid, clusters.uid_of(document), self._clock())
 
     # Loops
 
@@ -106,31 +102,39 @@ class Controller:
         return True
 
     async def watch(self) -> None:
-        """Tick: suspects quickly, everything at a slower pace, until cancelled."""
+        """Tick: suspects quickly, all members at a slower pace, until cancelled. Nothing here waits for the bus."""
         loop = asyncio.get_running_loop()
-        next_round = loop.time()
+        ticked = next_look = loop.time()
         while True:
-            if self._bus.connected and self._bus.epochs == self._epoch:
+            now = loop.time()
+            if self._hearing.begins(self._bus.epochs if self._bus.connected else 0, now - ticked - TICK_S):
+                self._presence.listen(self._clock())
+            if self._bus.connected:
                 self.changed(self._moved(self._presence.tick()))
-                if loop.time() >= next_round:
-                    next_round = loop.time() + ROUND_S
+                if now >= next_look:
+                    next_look = now + ROUND_S
                     self.changed(self._moved(set(self._presence.members)))
-                    await self._round()
-            elif self._bus.connected:
-                self._epoch = self._bus.epochs
-                self._presence.blind(self._clock())
+            ticked = now
             await asyncio.sleep(TICK_S)
 
     def _moved(self, names: set[str]) -> set[str]:
-        """Those whose verdict differs from what is stored."""
+        """Those that do not stand as it is stored."""
         now = self._clock()
         moved = set()
         for name in names:
-            verdict = self._presence.judge(name, now)
             item = self._registry.cache.get(CLUSTER, name)
-            if verdict is not None and item is not None and verdict != clusters.ready_of(item.document()):
-                moved.add(name)
+            if item is not None:
+                stored = clusters.standing_of(item.document())
+                if self._presence.judge(name, stored, now) != stored:
+                    moved.add(name)
         return moved
+
+    async def tidy(self) -> None:
+        """What has no hurry: tokens and objects whose time is over, removals that were not finished; until cancelled."""
+        while True:
+            if self._bus.connected:
+                await self._round()
+            await asyncio.sleep(ROUND_S)
 
     async def _round(self) -> None:
         try:
@@ -158,21 +162,23 @@ class Controller:
 
     async def settle(self, name: str) -> None:
         """Make the stored Cluster follow what is true. StatusError."""
-        now = self._clock()
-        member, verdict = self._presence.members.get(name), self._presence.judge(name, now)
+        member = self._presence.members.get(name)
         found = await self._registry.clusters.find(name)
         if found is None:
             return
         if clusters.is_leaving(found.document()):
             await self.evict(name)
-        elif member is not None and verdict is not None:
+        elif member is not None:
             before = clusters.ready_of(found.document())
-            await self._registry.clusters.modify(
-                name, lambda document: clusters.observed(document, member, verdict, now)
-            )
-            if before.status != verdict.status:
-                log.info("ready" if verdict.status == "True" else "not ready",
-                         extra={"cluster": name, "reason": verdict.reason})  # fmt: skip
+            stored = await self._registry.clusters.modify(name, lambda document: self._observed(document, name, member))
+            after = clusters.ready_of(stored.document())
+            if before.status != after.status:
+                log.info("ready" if after.status == "True" else "not ready",
+                         extra={"cluster": name, "reason": after.reason})  # fmt: skip
+
+    def _observed(self, document: Document, name: str, member: Member) -> Document:
+        now, stored = self._clock(), clusters.standing_of(document)
+        return clusters.observed(document, member, self._presence.judge(name, stored, now), now)
 
     async def evict(self, name: str) -> None:
         """Remove a member that is marked for deletion: tombstone first, then secrets, then the object. Idempotent."""

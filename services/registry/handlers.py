@@ -15,12 +15,11 @@ from services.registry import clusters, joining
 from services.registry.model import JOINED, Now, Presence
 from services.registry.secrets import MemberSecret
 from services.registry.store import Registry
-from skerry import subjects
+from skerry import heartbeats, subjects
 from skerry.api import messages
 from skerry.api.messages import (
     CertifyAnswer,
     CertifyRequest,
-    Heartbeat,
     HeartbeatAnswer,
     JoinAnswer,
     JoinRequest,
@@ -41,8 +40,6 @@ log = logging.getLogger("skerry.registry")
 
 RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
-LARGEST_BEAT = 16 * 1024
-"""Bytes: the last heartbeat of every agent is kept in memory."""
 AFTERLIFE_S = 300
 """A bearer can still ask for so long after its token has ended, to be told so in words and not by a cut connection."""
 
@@ -135,7 +132,7 @@ class Handlers:
         except AlreadyExists:
             made = await registry.clusters.get(request.name)
             joining.check_cluster(request, made.document(), frozenset(), replica=False)
-        self._presence.know(request.name, made.uid, request.cluster_uid, JOINED, now, fresh=True)
+        self._presence.know(request.name, made.uid, request.cluster_uid, now, fresh=True)
         return made
 
     def _with_agent(self, kept: MemberSecret | None, cluster: Item, request: JoinRequest, now: float) -> MemberSecret:
@@ -181,13 +178,10 @@ class Handlers:
 
     def _beat(self, name: str, message: Message, now: Now) -> bool:
         """Take what a heartbeat says; False if it cannot be read."""
-        if len(message.data) > LARGEST_BEAT:
-            log.warning("a heartbeat is too large", extra={"subject": message.subject, "bytes": len(message.data)})
-            return False
         try:
-            beat = msgspec.json.decode(message.data, type=Heartbeat)
-        except msgspec.DecodeError:
-            log.warning("a heartbeat cannot be read", extra={"subject": message.subject})
+            beat = heartbeats.read(message.data)
+        except heartbeats.Unreadable as error:
+            log.warning("a heartbeat cannot be read", extra={"subject": message.subject, "why": str(error)})
             return False
         self._changed(self._presence.heartbeat(name, beat, now))
         return True

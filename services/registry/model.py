@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from skerry.api.messages import Heartbeat
+from skerry.heartbeats import Admission
 
 BEAT_S = 10.0
 """Agents send a heartbeat this often."""
@@ -23,14 +24,8 @@ SUSPECT_S = 2.5
 """After the last connection ended, a reconnect within this time is no outage."""
 UNCOUNTED_SUSPECT_S = BEAT_S + 2
 """The same, when connections may exist that this process never saw begin."""
-FORGET_S = 600.0
-"""An agent that was not heard for so long is no longer listed among several."""
 MAX_AGENTS = 64
-FLOOD_PER_S = 10.0
-"""Heartbeats of one member beyond this rate (with a burst of as many) are counted and ignored."""
-FLOOD_BEATS = 500
-"""So many ignored heartbeats within FLOOD_WINDOW_S are no accident: the member is quarantined."""
-FLOOD_WINDOW_S = 60.0
+WRONG = "WrongCluster"
 
 
 class Now(NamedTuple):
@@ -46,6 +41,14 @@ class Verdict(NamedTuple):
     status: str
     reason: str
     message: str
+
+
+class Standing(NamedTuple):
+    """What a Cluster's status says of a member's presence, or should."""
+
+    ready: Verdict
+    replicas: int
+    """Agents that are connected."""
 
 
 @dataclass(slots=True)
@@ -66,23 +69,14 @@ class Member:
     """uid of its Cluster object: another one after it was removed and joined again."""
     uid: str
     """UID of the physical cluster, from joining; a heartbeat with another one is not believed."""
-    known: Now
-    """Since when this process looks at it."""
-    fallback: Verdict
-    """What holds until something is heard, or the grace has passed."""
+    since: Now
+    """Since when this process hears it without a break."""
     agents: dict[str, Agent] = field(default_factory=dict)
     connections: dict[str, str] = field(default_factory=dict)
     """Connection -> agent's nkey."""
     counted: bool = False
     """Every connection of this member was seen to begin."""
     suspect: Now | None = None
-    allowance: float = FLOOD_PER_S
-    allowed_at: float = 0.0
-    floods: int = 0
-    """Heartbeats that were ignored, since this process looks at the member."""
-    flooding: int = 0
-    """The same, within the present window."""
-    flooding_since: float = 0.0
 
 
 class Presence:
@@ -90,20 +84,22 @@ class Presence:
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
+        self.admission = Admission()
         self._suspects: set[str] = set()
 
     # Members come and go
 
-    def know(self, name: str, object_uid: str, uid: str, fallback: Verdict, now: Now, *, fresh: bool = False) -> None:
+    def know(self, name: str, object_uid: str, uid: str, now: Now, *, fresh: bool = False) -> None:
         """Start to look at a member; `fresh` if it joined just now, so that all its connections will be seen."""
         if name not in self.members or self.members[name].object != object_uid:
-            self.members[name] = Member(object=object_uid, uid=uid, known=now, fallback=fallback, counted=fresh)
+            self.members[name] = Member(object=object_uid, uid=uid, since=now, counted=fresh)
 
     def forget(self, name: str, object_uid: str) -> None:
         """The member was removed; news of an earlier one of that name come late and change nothing."""
         if name in self.members and self.members[name].object == object_uid:
             del self.members[name]
             self._suspects.discard(name)
+            self.admission.forget(name)
 
     # Events
 
@@ -121,22 +117,18 @@ class Presence:
             self._suspects.discard(name)
             before = None
         member.agents[beat.agent] = Agent(beat, now.mono, now.wall, beat.leaving)
-        if before is not None and _same(before.beat, beat) and now.mono - before.heard < LOST_S:
+        fresh = before is not None and before.heard >= member.since.mono and now.mono - before.heard < LOST_S
+        if before is not None and fresh and _same(before.beat, beat):
             return set()
         return {name}
 
     def admits(self, name: str, now: Now) -> bool:
         """Whether one more message of a member may be looked at now. What is beyond the rate is only counted."""
-        member = self.members.get(name)
-        return member is not None and _within_rate(member, now)
+        return name in self.members and self.admission.admits(name, now.mono)
 
     def floods(self, name: str) -> bool:
-        """Whether a member was counted out FLOOD_BEATS times within the window; asked once per such count."""
-        member = self.members.get(name)
-        if member is None or member.flooding < FLOOD_BEATS:
-            return False
-        member.flooding = 0
-        return True
+        """Whether so many were counted out that it is no accident; said once per such count."""
+        return self.admission.floods(name)
 
     def connected(self, name: str, connection: str, agent: str) -> set[str]:
         """A connection of a member began."""
@@ -161,23 +153,23 @@ class Presence:
             member.suspect = now
             self._suspects.add(name)
 
-    def blind(self, now: Now) -> None:
-        """This process was cut off from the bus: what it knew of connections is void, silence then proves nothing."""
+    def listen(self, now: Now) -> None:
+        """From now on this process hears, at its start or after a break: what it knew of connections is void, and so is
+        silence until now.
+        """
         self._suspects.clear()
         for member in self.members.values():
             member.connections.clear()
-            member.counted, member.suspect = False, None
-            for agent in member.agents.values():
-                agent.heard = now.mono
+            member.counted, member.suspect, member.since = False, None, now
 
     def tick(self) -> set[str]:
         """Members whose verdict may change within milliseconds; all others are looked at by a slower round."""
         return set(self._suspects)
 
-    def judge(self, name: str, now: Now) -> Verdict | None:
-        """The verdict of a member; None if it is unknown."""
+    def judge(self, name: str, stored: Standing, now: Now) -> Standing:
+        """How a member stands; as it is `stored` if nothing is known of it."""
         member = self.members.get(name)
-        return None if member is None else judge(member, now)
+        return stored if member is None else judge(member, stored, now)
 
 
 def _same(one: Heartbeat, other: Heartbeat) -> bool:
@@ -192,48 +184,54 @@ def _facts(beat: Heartbeat) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _within_rate(member: Member, now: Now) -> bool:
-    """A token bucket per member: a flood is counted, not handled."""
-    gained = (now.mono - member.allowed_at) * FLOOD_PER_S
-    member.allowance = min(FLOOD_PER_S, member.allowance + gained)
-    member.allowed_at = now.mono
-    if member.allowance < 1:
-        _counted_out(member, now)
-        return False
-    member.allowance -= 1
-    return True
-
-
-def _counted_out(member: Member, now: Now) -> None:
-    if now.mono - member.flooding_since > FLOOD_WINDOW_S:
-        member.flooding, member.flooding_since = 0, now.mono
-    member.floods += 1
-    member.flooding += 1
+def heard(member: Member) -> list[Agent]:
+    """Agents that were heard since this process hears without a break."""
+    return [agent for agent in member.agents.values() if agent.heard >= member.since.mono]
 
 
 def alive(member: Member, now: Now) -> list[Agent]:
-    """Agents that were heard within LOST_S and did not say goodbye, the one heard last first."""
-    found = [agent for agent in member.agents.values() if not agent.left and now.mono - agent.heard < LOST_S]
+    """Of these, those that were heard within LOST_S and did not say goodbye, the one heard last first."""
+    found = [agent for agent in heard(member) if not agent.left and now.mono - agent.heard < LOST_S]
     return sorted(found, key=lambda agent: -agent.heard)
 
 
-def judge(member: Member, now: Now) -> Verdict:
-    """Whether a member can be reached. The message holds no running figure: an unchanged state is an unchanged text."""
+def judge(member: Member, stored: Standing, now: Now) -> Standing:
+    """Whether a member can be reached. The message holds no running figure: an unchanged state is an unchanged text.
+
+    What some of its agents say proves what works at once, and what does not only when all of them were heard.
+    """
     if member.suspect is not None and now.mono - member.suspect.mono >= _patience(member):
         left = _last_left(member.agents.values())
-        return left or Verdict(
-            "False", "AgentDisconnected", f"its agent's last connection ended at {at(member.suspect.wall)}"
-        )
+        ended = f"its agent's last connection ended at {at(member.suspect.wall)}"
+        return Standing(left or Verdict("False", "AgentDisconnected", ended), 0)
     live = alive(member, now)
-    if live:
-        return _of_live(member, live)
+    verdict = _of_live(member, live) if live else None
+    if not _knows_all(member, stored, now):
+        if verdict is None or verdict.status != "True":
+            return stored
+        return Standing(verdict, max(stored.replicas, len(live)))
+    if verdict is None:
+        return _without_live(member, stored, now)
+    return Standing(verdict, 0 if verdict.reason == WRONG else len(live))
+
+
+def _knows_all(member: Member, stored: Standing, now: Now) -> bool:
+    """Whether no agent of the member can be there that this process has not heard."""
+    return member.counted or _listened(member, now) or len(heard(member)) >= max(stored.replicas, 1)
+
+
+def _listened(member: Member, now: Now) -> bool:
+    return now.mono - member.since.mono >= LOST_S
+
+
+def _without_live(member: Member, stored: Standing, now: Now) -> Standing:
     left = _last_left(member.agents.values())
-    if left is not None:
-        return left
-    if member.agents:
-        wall = max(agent.wall for agent in member.agents.values())
-        return Verdict("False", "HeartbeatLost", f"no heartbeat of its agent since {at(wall)}")
-    return _unheard(member, now)
+    if left is not None and heard(member):
+        return Standing(left, 0)
+    if not _listened(member, now) or (stored.ready.status == "False" and not heard(member)):
+        return stored
+    wall = max((agent.wall for agent in member.agents.values()), default=member.since.wall)
+    return Standing(Verdict("False", "HeartbeatLost", f"no heartbeat of its agent since {at(wall)}"), 0)
 
 
 def _patience(member: Member) -> float:
@@ -245,13 +243,13 @@ def _of_live(member: Member, live: list[Agent]) -> Verdict:
     if not right:
         return Verdict(
             "False",
-            "WrongCluster",
-            f"its agent speaks of another cluster (kube-system UID {live[0].beat.cluster_uid[:64]!r}, joined was "
+            WRONG,
+            f"its agent speaks of another cluster (kube-system UID {live[0].beat.cluster_uid!r}, joined was "
             f"{member.uid!r}): give the agent the kubeconfig of the cluster that joined",
         )
     if any(agent.beat.healthy for agent in right):
         return Verdict("True", "AgentConnected", "its agent is connected and its API server answers")
-    why = right[0].beat.message[:500] or "no reason given"
+    why = right[0].beat.message or "no reason given"
     return Verdict("False", "APIServerUnreachable", f"its agent is connected, its API server does not answer: {why}")
 
 
@@ -263,16 +261,9 @@ def _last_left(agents: Iterable[Agent]) -> Verdict | None:
     return Verdict("False", "AgentStopped", f"its agent was stopped at {at(wall)}; start it again with skerry agent")
 
 
-def _unheard(member: Member, now: Now) -> Verdict:
-    if member.fallback.status == "False" or now.mono - member.known.mono < LOST_S:
-        return member.fallback
-    return Verdict("False", "HeartbeatLost", f"no heartbeat of an agent since {at(member.known.wall)}")
-
-
 def at(wall: float) -> str:
     """RFC 3339 in UTC, whole seconds."""
     return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 JOINED = Verdict("Unknown", "AgentJoined", "joined; waiting for the first heartbeat of its agent")
-RESTARTED = Verdict("Unknown", "RegistryStarted", "the host has started; waiting for a heartbeat of its agent")

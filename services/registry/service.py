@@ -10,7 +10,7 @@ from services.registry import events, secrets
 from services.registry.connecting import Connections
 from services.registry.controller import Controller
 from services.registry.handlers import ClusterRules, Handlers, TokenRules, wall_and_mono
-from services.registry.model import Presence
+from services.registry.model import Now, Presence
 from services.registry.prober import Prober
 from services.registry.quarantine import Quarantine
 from services.registry.settings import RegistrySettings
@@ -35,6 +35,7 @@ async def run(
     ca_pem: str,
     ready: Callable[[str], None],
     stop: asyncio.Event,
+    clock: Callable[[], Now] = wall_and_mono,
 ) -> None:
     """Serve until `stop`. `system` is a connection in the account SYS; `ready(reason)` is told why it is not ready, and
     `""` when it is. Conflict if the bus has another host; any StatusError if it cannot start.
@@ -56,7 +57,7 @@ async def run(
         ),
         resolver=Resolver(system),
     )
-    await registry.claim_host(wall_and_mono())
+    await registry.claim_host(clock())
     async with asyncio.TaskGroup() as tasks:
         feeding = tasks.create_task(registry.cache.feed(bucket), name="registry cache")
         ready("reading the store")
@@ -64,17 +65,19 @@ async def run(
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
         follow(registry.cache, recorder, events.MEANINGS)
         telling = tasks.create_task(recorder.run(), name="registry events")
-        await _serve(bus, registry, ready, stop)
+        await _serve(bus, registry, ready, stop, clock)
         for task in (feeding, telling):
             task.cancel()
 
 
-async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+async def _serve(
+    bus: Bus, registry: Registry, ready: Callable[[str], None], stop: asyncio.Event, clock: Callable[[], Now]
+) -> None:
     presence = Presence()
-    controller = Controller(registry, presence, bus)
-    quarantine = Quarantine(registry)
-    handlers = Handlers(registry, presence, controller.changed, quarantine.heartbeats)
-    prober = Prober(registry, bus)
+    controller = Controller(registry, presence, bus, clock)
+    quarantine = Quarantine(registry, clock)
+    handlers = Handlers(registry, presence, controller.changed, quarantine.heartbeats, clock)
+    prober = Prober(registry, bus, clock)
     connections = Connections(registry, prober.changed)
     controller.start()
     quarantine.start()
@@ -96,7 +99,7 @@ async def _serve(bus: Bus, registry: Registry, ready: Callable[[str], None], sto
     ]
     try:
         async with asyncio.TaskGroup() as tasks:
-            works = (controller.write, controller.watch, prober.run, quarantine.keep, garbage.run)
+            works = (controller.write, controller.watch, controller.tidy, prober.run, quarantine.keep, garbage.run)
             working = [tasks.create_task(work()) for work in works]
             await bus.ready()
             ready("")

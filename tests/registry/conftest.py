@@ -7,13 +7,15 @@ import base64
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from services.registry import service
+from services.registry.handlers import wall_and_mono
+from services.registry.model import Now
 from services.registry.settings import RegistrySettings
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS, Kind
@@ -45,8 +47,11 @@ HOST_UID = "11111111-0000-0000-0000-000000000001"
 class Running:
     """One registry process's worth: its bus, its connection in SYS, its coroutine."""
 
-    def __init__(self, host: NatsHost, uid: str = HOST_UID, name: str = "isle") -> None:
+    def __init__(
+        self, host: NatsHost, uid: str = HOST_UID, name: str = "isle", *, clock: Callable[[], Now] = wall_and_mono
+    ) -> None:
         self._host = host
+        self._clock = clock
         self._settings = RegistrySettings(
             keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers)
         )
@@ -62,7 +67,9 @@ class Running:
         host = self._host
         system = Bus(host.settings("system"), host.system)
         async with host.bus("registry") as bus, system:
-            await service.run(bus, system, self._settings, host.authority, host.ca_pem, self._told, self._stop)
+            await service.run(
+                bus, system, self._settings, host.authority, host.ca_pem, self._told, self._stop, self._clock
+            )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -171,12 +178,12 @@ class Agent:
             timeout_s=DEADLINE_S,
         )
 
-    async def beat_until_answered(self, connection: Connection) -> None:
+    async def beat_until_answered(self, connection: Connection, **changes: Any) -> None:
         """As an agent does while the registry is still on its way back."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 try:
-                    return await self.beat(connection)
+                    return await self.beat(connection, **changes)
                 except NoResponders:
                     await connection.flush()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.registry import clusters, model
-from services.registry.model import FLOOD_BEATS, JOINED, RESTARTED, Now, Presence, Verdict
+from services.registry.model import JOINED, LOST_S, Now, Presence, Standing, Verdict
+from skerry import heartbeats
 from skerry.api.messages import Heartbeat
 
 UID = "u1"
@@ -26,13 +28,27 @@ def beat(**changes: Any) -> Heartbeat:
 @pytest.fixture
 def presence() -> Presence:
     found = Presence()
-    found.know("m1", "o1", UID, JOINED, T0, fresh=True)
+    found.know("m1", "o1", UID, T0, fresh=True)
     return found
 
 
-def verdict(presence: Presence, seconds: float) -> Verdict:
-    found = presence.judge("m1", at(seconds))
-    assert found is not None
+READY = Verdict("True", "AgentConnected", "its agent is connected and its API server answers")
+AWAY = Verdict("False", "HeartbeatLost", "no heartbeat of its agent since 2026-01-01T00:00:00Z")
+
+
+def standing(presence: Presence, seconds: float, stored: Standing) -> Standing:
+    return presence.judge("m1", stored, at(seconds))
+
+
+def verdict(presence: Presence, seconds: float, stored: Verdict = JOINED) -> Verdict:
+    return standing(presence, seconds, Standing(stored, 0)).ready
+
+
+def restarted(*, heard: float = 0.0) -> Presence:
+    """A process that began to hear at `heard`, and knew nothing before."""
+    found = Presence()
+    found.know("m1", "o1", UID, T0)
+    found.listen(at(heard))
     return found
 
 
@@ -90,8 +106,7 @@ def test_a_reconnect_in_time_is_no_outage(presence: Presence) -> None:
 
 
 def test_connections_that_nobody_saw_begin_give_more_patience() -> None:
-    presence = Presence()
-    presence.know("m1", "o1", UID, RESTARTED, T0)
+    presence = restarted()
     presence.heartbeat("m1", beat(), at(1))
     presence.disconnected("m1", "s/1", at(2))
     assert verdict(presence, 6).status == "True"
@@ -126,46 +141,85 @@ def test_an_agent_of_another_cluster_is_not_believed(presence: Presence) -> None
     assert verdict(presence, 1).reason == "WrongCluster"
 
 
-def test_after_a_restart_nothing_is_claimed_until_the_grace_has_passed() -> None:
-    presence = Presence()
-    presence.know("m1", "o1", UID, RESTARTED, T0)
-    assert verdict(presence, 30) == RESTARTED
-    assert verdict(presence, 36).reason == "HeartbeatLost"
+@pytest.mark.parametrize("stored", [Standing(READY, 2), Standing(AWAY, 0), Standing(JOINED, 0)])
+def test_after_a_restart_what_is_stored_stands_until_something_is_heard(stored: Standing) -> None:
+    assert standing(restarted(), 30, stored) == stored
+
+
+def test_a_member_that_is_silent_after_a_restart_is_lost_when_it_could_be_heard_for_long_enough() -> None:
+    presence = restarted(heard=100)
+    assert standing(presence, 100 + LOST_S - 1, Standing(READY, 1)) == Standing(READY, 1)
+    assert standing(presence, 100 + LOST_S, Standing(READY, 1)).ready.reason == "HeartbeatLost"
+    assert standing(presence, 100 + LOST_S, Standing(READY, 1)).replicas == 0
 
 
 def test_after_a_restart_a_member_that_was_away_stays_away_since_then() -> None:
-    away = Verdict("False", "HeartbeatLost", "no heartbeat of its agent since 2026-01-01T00:00:00Z")
-    presence = Presence()
-    presence.know("m1", "o1", UID, away, T0)
-    assert verdict(presence, 1) == verdict(presence, 100) == away
+    assert verdict(restarted(), 1, AWAY) == verdict(restarted(), 100, AWAY) == AWAY
+
+
+def test_after_a_restart_one_beat_of_two_agents_does_not_lose_the_other() -> None:
+    presence = restarted()
+    presence.heartbeat("m1", beat(agent="UA"), at(5))
+    assert standing(presence, 6, Standing(READY, 2)) == Standing(READY, 2)
+    presence.heartbeat("m1", beat(agent="UA"), at(15))
+    presence.heartbeat("m1", beat(agent="UA"), at(25))
+    assert standing(presence, LOST_S, Standing(READY, 2)) == Standing(READY, 1)
+
+
+@pytest.mark.parametrize("news", [{"healthy": False}, {"leaving": True}, {"cluster_uid": "another"}])
+def test_after_a_restart_one_of_two_agents_does_not_speak_for_both(news: dict[str, Any]) -> None:
+    presence = restarted()
+    presence.heartbeat("m1", beat(agent="UA", **news), at(5))
+    assert standing(presence, 6, Standing(READY, 2)) == Standing(READY, 2)
+    assert standing(presence, 6, Standing(READY, 1)).ready.status == "False"
+    presence.heartbeat("m1", beat(agent="UB"), at(8))
+    assert standing(presence, 9, Standing(READY, 2)).ready == READY
+
+
+def test_after_a_restart_a_disconnect_is_believed_after_the_longer_patience() -> None:
+    presence = restarted()
+    presence.disconnected("m1", "s/1", at(2))
+    assert verdict(presence, 13, READY) == READY
+    assert verdict(presence, 15, READY).reason == "AgentDisconnected"
 
 
 def test_an_own_outage_proves_nothing(presence: Presence) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(), at(0))
-    presence.blind(at(60))
-    assert verdict(presence, 61).status == "True"
-    assert verdict(presence, 96).status == "False"
+    presence.listen(at(60))
+    assert verdict(presence, 61, READY) == READY
+    assert verdict(presence, 96, READY).reason == "HeartbeatLost"
+    assert model.at(T0.wall) in verdict(presence, 96, READY).message
 
 
-def test_a_flood_is_counted_and_ignored(presence: Presence) -> None:
-    assert [presence.admits("m1", at(1)) for _ in range(100)].count(True) == 10
-    assert presence.members["m1"].floods == 90
-    assert presence.admits("m1", at(2))
+@pytest.mark.parametrize("ending", ["silent", "disconnected", "stopped"])
+def test_an_own_outage_brings_nobody_back(presence: Presence, ending: str) -> None:
+    presence.connected("m1", "s/1", "UA")
+    presence.heartbeat("m1", beat(leaving=ending == "stopped"), at(0))
+    if ending == "disconnected":
+        presence.disconnected("m1", "s/1", at(1))
+    before = standing(presence, 40, Standing(READY, 1))
+    assert before.ready.status == "False"
+    presence.listen(at(41))
+    assert standing(presence, 42, before) == standing(presence, 100, before) == before
+    assert presence.heartbeat("m1", beat(), at(101)) == {"m1"}
+    assert standing(presence, 101, before) == Standing(READY, 1)
 
 
-def test_a_flood_that_is_no_accident_is_said_once(presence: Presence) -> None:
-    for _ in range(FLOOD_BEATS + 10):
-        presence.admits("m1", at(1))
-    assert presence.floods("m1")
-    assert not presence.floods("m1")
+def test_an_agent_that_is_lost_beside_another_is_no_longer_counted(presence: Presence) -> None:
+    for seconds in (0, 10, 20, 30, 40):
+        presence.heartbeat("m1", beat(agent="UA"), at(seconds))
+    presence.heartbeat("m1", beat(agent="UB"), at(0))
+    assert standing(presence, 40, Standing(READY, 2)) == Standing(READY, 1)
 
 
-def test_a_slow_drizzle_beyond_the_rate_is_no_flood(presence: Presence) -> None:
-    for minute in range(1, 100):
-        for _ in range(15):
-            presence.admits("m1", at(61 * minute))
-    assert not presence.floods("m1")
+def test_only_members_take_part_in_the_admission_of_heartbeats(presence: Presence) -> None:
+    assert [presence.admits("m1", at(1)) for _ in range(100)].count(True) == heartbeats.PER_S
+    assert not presence.admits("nobody", at(1))
+    assert presence.admission.ignored("m1") == 90
+    assert not presence.floods("nobody")
+    presence.forget("m1", "o1")
+    assert presence.admission.ignored("m1") == 0
 
 
 def test_agents_per_member_are_bounded(presence: Presence) -> None:
@@ -175,14 +229,14 @@ def test_agents_per_member_are_bounded(presence: Presence) -> None:
 
 
 def test_late_news_of_an_earlier_member_do_not_touch_its_successor(presence: Presence) -> None:
-    presence.know("m1", "o2", UID, JOINED, at(1))
+    presence.know("m1", "o2", UID, at(1))
     presence.forget("m1", "o1")
     assert presence.members["m1"].object == "o2"
 
 
 def test_an_end_beyond_all_calendars_is_no_end(presence: Presence) -> None:
     presence.heartbeat("m1", beat(expires=10**18), at(1))
-    found = clusters.observed(document(), presence.members["m1"], verdict(presence, 1), at(1))
+    found = observed(presence, 1, document())
     assert "credentials" not in found["status"]
 
 
@@ -197,11 +251,17 @@ def document(**status: Any) -> dict[str, Any]:
     return {"metadata": {"name": "m1"}, "spec": {"role": "member"}, "status": status}
 
 
+def observed(presence: Presence, seconds: float, before: dict[str, Any]) -> dict[str, Any]:
+    """`before` with the status that is true then."""
+    found = standing(presence, seconds, clusters.standing_of(before))
+    return clusters.observed(before, presence.members["m1"], found, at(seconds))
+
+
 def test_the_transition_time_moves_with_the_status_alone(presence: Presence) -> None:
     presence.heartbeat("m1", beat(healthy=False, message="one"), at(1))
-    first = clusters.observed(document(), presence.members["m1"], verdict(presence, 1), at(1))
+    first = observed(presence, 1, document())
     presence.heartbeat("m1", beat(healthy=False, message="two"), at(11))
-    second = clusters.observed(first, presence.members["m1"], verdict(presence, 11), at(11))
+    second = observed(presence, 11, first)
     [one], [two] = first["status"]["conditions"], second["status"]["conditions"]
     assert one["message"] != two["message"]
     assert one["lastTransitionTime"] == two["lastTransitionTime"]
@@ -209,16 +269,38 @@ def test_the_transition_time_moves_with_the_status_alone(presence: Presence) -> 
 
 def test_facts_outlive_the_agent(presence: Presence) -> None:
     presence.heartbeat("m1", beat(nodes=3, kubernetes_version="v1.36.3"), at(1))
-    up = clusters.observed(document(), presence.members["m1"], verdict(presence, 1), at(1))
-    down = clusters.observed(up, presence.members["m1"], verdict(presence, 100), at(100))
+    up = observed(presence, 1, document())
+    down = observed(presence, 100, up)
     assert down["status"]["nodes"] == 3
     assert down["status"]["kubernetesVersion"] == "v1.36.3"
     assert down["status"]["agent"] == {"replicas": 0, "version": "0.1.0"}
 
 
 def test_what_a_member_says_of_itself_is_bounded(presence: Presence) -> None:
-    presence.heartbeat("m1", beat(kubernetes_version="v" * 9999, nodes=-5, message="x" * 9999, healthy=False), at(1))
-    found = clusters.observed(document(), presence.members["m1"], verdict(presence, 1), at(1))
-    assert len(found["status"]["kubernetesVersion"]) == 64
-    assert "nodes" not in found["status"]
-    assert len(found["status"]["conditions"][0]["message"]) < 700
+    said = beat(kubernetes_version="v" * 999, nodes=-5, message="x\n" * 999, healthy=False, version="\x1b[31m")
+    presence.heartbeat("m1", heartbeats.read(msgspec.json.encode(said)), at(1))
+    found = observed(presence, 1, document())["status"]
+    assert found["kubernetesVersion"] == "v" * 64
+    assert found["agent"]["version"] == " [31m"
+    assert "nodes" not in found
+    assert len(found["conditions"][0]["message"]) < 700
+    assert found["conditions"][0]["message"].isprintable()
+
+
+def test_a_condition_keeps_its_place_among_others(presence: Presence) -> None:
+    """Or a beat of a member that was quarantined once would be a write."""
+    presence.heartbeat("m1", beat(), at(1))
+    others = [{"type": "Joined", "status": "True"}, {"type": "Ready"}, {"type": "Quarantined", "status": "False"}]
+    found = observed(presence, 1, document(conditions=others))
+    assert [each["type"] for each in found["status"]["conditions"]] == ["Joined", "Ready", "Quarantined"]
+    assert observed(presence, 2, found) == found
+
+
+def test_facts_wait_until_all_agents_were_heard() -> None:
+    presence = restarted()
+    before = document(agent={"version": "2", "replicas": 2}, nodes=7)
+    before["status"]["conditions"] = [clusters.condition("Ready", READY, T0)]
+    presence.heartbeat("m1", beat(agent="UA", version="1", nodes=3), at(5))
+    assert observed(presence, 6, before) == before
+    presence.heartbeat("m1", beat(agent="UB", version="2", nodes=3), at(7))
+    assert observed(presence, 8, before)["status"]["nodes"] == 3

@@ -63,7 +63,6 @@ async def test_members_survive_a_restart_of_the_registry(fresh_nats_host: NatsHo
             await agent.beat(connection)
             await client.ready("kept", "True")
         async with Running(host).running(), client_of(host) as client:
-            await client.ready("kept", "Unknown")
             await agent.beat(connection)
             await client.ready("kept", "True")
             assert (await agent.renew(answer)).user_jwt

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from services.registry.clusters import condition
-from services.registry.model import FLOOD_BEATS, Now
+from services.registry.model import Now
 from services.registry.quarantine import CONDITION, HOLD_S, TUNNEL, Quarantine
 from skerry import bus, subjects
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
+from skerry.heartbeats import FLOOD_BEATS
 from skerry.identity.creds import Credentials
 from skerry.store import Cache, Store
 from tests.fixtures.nats import NatsHost, eventually

@@ -1,0 +1,122 @@
+"""Heartbeats as every process takes them: so many, so large, in clean text; and when silence proves something. Pure.
+
+The registry and each proxy hear the heartbeats of all members, and members are hostile until checked: one rule for both.
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from skerry.api.messages import Heartbeat
+
+PER_S = 10.0
+"""Heartbeats of one member beyond this rate (with a burst of as many) are counted and ignored."""
+FLOOD_BEATS = 500
+"""So many ignored heartbeats within FLOOD_WINDOW_S are no accident: the member is quarantined."""
+FLOOD_WINDOW_S = 60.0
+LARGEST = 16 * 1024
+"""Bytes of one heartbeat."""
+LONGEST_NAME = 128
+"""Bytes of an agent's name."""
+STILL_S = 5.0
+"""A process whose loop stood still for so long (stopped, asleep, starved) does not know who was silent."""
+
+_decode = msgspec.json.Decoder(Heartbeat).decode
+_LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid": 128, "message": 500}
+"""Characters of the texts that are kept."""
+
+
+class Unreadable(ValueError):
+    """What came is no heartbeat, or one that no correct agent sends."""
+
+
+def read(data: bytes) -> Heartbeat:
+    """A heartbeat that may be kept: its texts are cut and hold nothing that does not print. Unreadable."""
+    if len(data) > LARGEST:
+        raise Unreadable(f"{len(data)} bytes; the limit is {LARGEST}")
+    try:
+        beat = _decode(data)
+    except msgspec.DecodeError as error:
+        raise Unreadable(str(error)) from error
+    if not beat.agent.isprintable() or not 0 < len(beat.agent.encode()) <= LONGEST_NAME:
+        raise Unreadable(f"an agent's name is 1 to {LONGEST_NAME} bytes of printable text")
+    cleaned = {field: clean(getattr(beat, field), longest) for field, longest in _LENGTHS.items()}
+    return msgspec.structs.replace(beat, **cleaned)
+
+
+def clean(text: str, longest: int) -> str:
+    """`text` in one line of at most `longest` characters, each of which prints."""
+    text = text[:longest]
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
+@dataclass(slots=True)
+class _Rate:
+    """A token bucket, and what it held back."""
+
+    allowance: float = PER_S
+    at: float = 0.0
+    ignored: int = 0
+    """Since the start."""
+    flooding: int = 0
+    """Within the present window."""
+    flooding_since: float = 0.0
+
+
+class Admission:
+    """Which heartbeats of a member may be looked at. Ask for members that exist only: each takes memory here."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, _Rate] = {}
+
+    def admits(self, member: str, now: float) -> bool:
+        """Whether one more may be looked at now. What is beyond the rate is only counted."""
+        rate = self._rates.get(member)
+        if rate is None:
+            rate = self._rates[member] = _Rate(at=now)
+        rate.allowance = min(PER_S, rate.allowance + (now - rate.at) * PER_S)
+        rate.at = now
+        if rate.allowance >= 1:
+            rate.allowance -= 1
+            return True
+        if now - rate.flooding_since > FLOOD_WINDOW_S:
+            rate.flooding, rate.flooding_since = 0, now
+        rate.ignored += 1
+        rate.flooding += 1
+        return False
+
+    def floods(self, member: str) -> bool:
+        """Whether FLOOD_BEATS were ignored within the window; said once per such count."""
+        rate = self._rates.get(member)
+        if rate is None or rate.flooding < FLOOD_BEATS:
+            return False
+        rate.flooding = 0
+        return True
+
+    def ignored(self, member: str) -> int:
+        """How many heartbeats of a member were beyond the rate."""
+        rate = self._rates.get(member)
+        return 0 if rate is None else rate.ignored
+
+    def forget(self, member: str) -> None:
+        """The member was removed."""
+        self._rates.pop(member, None)
+
+
+class Hearing:
+    """Whether this process heard without a break: one connection to the bus, and a loop that runs.
+
+    Asked after each pause of a loop that does nothing but pause; silence of members proves something only then.
+    """
+
+    def __init__(self) -> None:
+        self._epoch = 0
+
+    def begins(self, epoch: int, paused_s: float) -> bool:
+        """Whether it begins to hear, at the start or after a break. `epoch`: which connection it has, 0 for none."""
+        begins = epoch != 0 and (epoch != self._epoch or paused_s > STILL_S)
+        self._epoch = epoch
+        return begins

@@ -1,0 +1,107 @@
+"""What is admitted of heartbeats, and when silence proves something: tables, no bus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skerry.api.messages import Heartbeat
+from skerry.heartbeats import (
+    FLOOD_BEATS,
+    LARGEST,
+    LONGEST_NAME,
+    PER_S,
+    STILL_S,
+    Admission,
+    Hearing,
+    Unreadable,
+    clean,
+    read,
+)
+
+
+def beat(**changes: Any) -> bytes:
+    fields: dict[str, Any] = {"agent": "UA", "epoch": "1", "version": "0.1.0"}
+    return msgspec.json.encode(Heartbeat(**(fields | changes)))
+
+
+def test_what_an_agent_sends_is_read_as_it_is() -> None:
+    said: dict[str, Any] = {"cluster_uid": "5f2b", "kubernetes_version": "v1.36.3", "nodes": 3, "rtt_ms": 0.5}
+    assert read(beat(**said)) == Heartbeat(agent="UA", epoch="1", version="0.1.0", **said)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"agent":1}',
+        beat(agent=""),
+        beat(agent="U" * (LONGEST_NAME + 1)),
+        beat(agent="\u00fc" * LONGEST_NAME),
+        beat(agent="U\x1b[2J"),
+        beat(agent="U\n"),
+        beat(message="x" * LARGEST),
+        beat(agent="x" * 1_900_000),
+    ],
+)
+def test_what_no_correct_agent_sends_is_unreadable(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read(data)
+
+
+def test_texts_are_cut_and_print() -> None:
+    found = read(beat(version="\x1b[31m" + "9" * 99, message="a\r\nb\u202ec", epoch="e" * 999, cluster_uid="\0"))
+    assert (found.version[:5], len(found.version)) == (" [31m", 64)
+    assert (found.message, len(found.epoch), found.cluster_uid) == ("a  b c", 128, " ")
+
+
+@given(st.text(), st.integers(0, 50))
+def test_clean_text_is_one_line_that_prints(text: str, longest: int) -> None:
+    found = clean(text, longest)
+    assert found.isprintable()
+    assert len(found) == min(len(text), longest)
+
+
+def test_a_burst_is_admitted_and_then_a_rate() -> None:
+    admission = Admission()
+    assert [admission.admits("m1", 1.0) for _ in range(100)].count(True) == PER_S
+    assert admission.ignored("m1") == 90
+    assert [admission.admits("m1", 2.0) for _ in range(100)].count(True) == PER_S
+    assert admission.admits("m2", 2.0)
+
+
+def test_a_flood_that_is_no_accident_is_said_once() -> None:
+    admission = Admission()
+    for _ in range(FLOOD_BEATS + 10):
+        admission.admits("m1", 1.0)
+    assert admission.floods("m1")
+    assert not admission.floods("m1")
+    assert not admission.floods("m2")
+
+
+def test_a_slow_drizzle_beyond_the_rate_is_no_flood() -> None:
+    admission = Admission()
+    for minute in range(1, 100):
+        for _ in range(15):
+            admission.admits("m1", 61.0 * minute)
+    assert not admission.floods("m1")
+
+
+def test_who_was_removed_takes_no_memory() -> None:
+    admission = Admission()
+    admission.admits("m1", 1.0)
+    admission.forget("m1")
+    admission.forget("m1")
+    assert admission._rates == {}
+
+
+def test_a_process_begins_to_hear_at_its_start_and_after_each_break() -> None:
+    hearing = Hearing()
+    asked = [(0, 0.0), (1, 0.0), (1, 0.1), (1, STILL_S + 1), (1, 0.0), (0, 0.0), (1, 0.0), (2, 0.0), (0, 9.0)]
+    assert [hearing.begins(*each) for each in asked] == [False, True, False, True, False, False, True, True, False]

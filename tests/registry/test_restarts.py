@@ -1,0 +1,193 @@
+"""A registry restarts, or is cut off: what it stored of members stands until it knows better. On a real bus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from services.registry.handlers import wall_and_mono
+from services.registry.model import BEAT_S, LOST_S, Now
+from skerry import heartbeats, subjects
+from skerry.bus import Connection
+from skerry.errors import StatusError
+from tests.fixtures.nats import NatsHost
+from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
+from tests.registry.test_events import events_of, said
+
+pytestmark = pytest.mark.integration
+
+
+class Clock:
+    """The process's clocks, and what a test adds to both."""
+
+    ahead = 0.0
+
+    def __call__(self) -> Now:
+        now = wall_and_mono()
+        return Now(now.mono + self.ahead, now.wall + self.ahead)
+
+    async def hurry(self) -> None:
+        """Run far too fast, until cancelled."""
+        while True:
+            self.ahead += 0.5
+            await asyncio.sleep(0.02)
+
+
+class Shore:
+    """Members that have joined, each with its agents and their connections, which outlive registries."""
+
+    def __init__(self, host: NatsHost, stack: contextlib.AsyncExitStack) -> None:
+        self._host, self._stack = host, stack
+        self.agents: list[tuple[Agent, Connection, dict[str, Any]]] = []
+        self.barriers = 0
+
+    async def join(self, client: Client, name: str, **facts: Any) -> None:
+        """One more agent; Ready when this returns."""
+        first = next((agent for agent, *_ in self.agents if agent.name == name), None)
+        agent = Agent(self._host, name, first.cluster_uid if first else "")
+        answer = await agent.join(await client.token(name, replica=first is not None))
+        connection = await self._stack.enter_async_context(self._host.connection(agent.credentials(answer)))
+        self.agents.append((agent, connection, facts))
+        await agent.beat(connection, **facts)
+        await client.ready(name, "True")
+
+    async def beat(self, *which: int) -> None:
+        """One heartbeat of each of these agents, as they joined."""
+        for agent, connection, facts in (self.agents[each] for each in which):
+            await agent.beat_until_answered(connection, **facts)
+
+
+@pytest.fixture
+async def shore(fresh_nats_host: NatsHost) -> AsyncIterator[Shore]:
+    """No member yet."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield Shore(fresh_nats_host, stack)
+
+
+async def all_settled(shore: Shore, client: Client) -> None:
+    """Everything that was heard before is written: the writer takes it in turn, and a member that joins comes last."""
+    shore.barriers += 1
+    await shore.join(client, f"zz-{shore.barriers}")
+    shore.agents.pop()
+
+
+async def members(client: Client, *names: str) -> list[Any]:
+    """The stored Clusters."""
+    return [await client.cluster(name) for name in names]
+
+
+async def replicas(client: Client, name: str, count: int) -> None:
+    """Wait until so many agents are counted."""
+    async with asyncio.timeout(DEADLINE_S):
+        while ((await client.cluster(name)) or {})["status"]["agent"]["replicas"] != count:
+            await asyncio.sleep(0.02)
+
+
+async def answering(client: Client) -> None:
+    """Wait until a registry is there again."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            with contextlib.suppress(StatusError):
+                await client.token("probe")
+                return
+            await asyncio.sleep(0.02)
+
+
+async def told(client: Client) -> set[tuple[str, str]]:
+    """(reason, name) of all Events."""
+    async with events_of(client) as events:
+        return said(events)
+
+
+async def test_members_that_go_on_beating_do_not_notice_a_restart(fresh_nats_host: NatsHost, shore: Shore) -> None:
+    host, names = fresh_nats_host, ("one", "two")
+    async with Running(host).running(), client_of(host) as client:
+        await shore.join(client, "one")
+        await shore.join(client, "two", expires=2_000_000_000)
+        await shore.join(client, "two", expires=1_900_000_000)
+        await replicas(client, "two", 2)
+        await client.bus.publish(subjects.quarantine("one"), b"")
+        async with asyncio.timeout(DEADLINE_S):
+            while len(((await client.cluster("one")) or {})["status"]["conditions"]) < 3:
+                await asyncio.sleep(0.02)
+        await all_settled(shore, client)
+        before = await members(client, *names)
+    clock = Clock()
+    async with Running(host, clock=clock).running(), client_of(host) as client:
+        assert await members(client, *names) == before
+        for first_heard in (0, 2, 1):
+            await shore.beat(first_heard)
+            await all_settled(shore, client)
+            assert await members(client, *names) == before
+        clock.ahead = 20.0
+        await shore.beat(0, 1, 2)
+        clock.ahead = LOST_S + 5
+        await client.ready("zz-2", "False")
+        assert await members(client, *names) == before
+        assert ("NotReady", "one") not in await told(client)
+        assert ("NotReady", "two") not in await told(client)
+
+
+async def test_a_member_that_died_during_a_restart_is_lost_in_time(fresh_nats_host: NatsHost, shore: Shore) -> None:
+    host = fresh_nats_host
+    async with Running(host).running(), client_of(host) as client:
+        for name in ("dead", "alive"):
+            await shore.join(client, name)
+    dead = shore.agents[0][1]
+    dead.abort("killed")
+    await dead.closed()
+    clock = Clock()
+    async with Running(host, clock=clock).running(), client_of(host) as client:
+        await all_settled(shore, client)
+        await client.ready("dead", "True")
+        for _ in range(int(LOST_S / BEAT_S)):
+            clock.ahead += BEAT_S
+            await shore.beat(1)
+        await client.ready("dead", "True")
+        clock.ahead = LOST_S + 1
+        condition = await client.ready("dead", "False")
+        assert condition["reason"] == "HeartbeatLost"
+        await client.ready("alive", "True")
+        async with asyncio.timeout(DEADLINE_S):
+            while ("NotReady", "dead") not in await told(client):
+                await asyncio.sleep(0.05)
+        assert ("NotReady", "alive") not in await told(client)
+
+
+async def test_a_member_that_was_away_is_not_back_because_the_registry_lost_its_own_connection(
+    fresh_nats_host: NatsHost, shore: Shore
+) -> None:
+    host, clock = fresh_nats_host, Clock()
+    async with Running(host, clock=clock).running(), client_of(host) as client:
+        await shore.join(client, "gone")
+        shore.agents[0][1].abort("killed")
+        await client.ready("gone", "False")
+        before = await client.cluster("gone")
+        host.restart()
+        await answering(client)
+        await shore.join(client, "later")
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+            hurrying = tasks.create_task(clock.hurry())
+            await client.ready("later", "False")  # all members were looked at, before and after
+            hurrying.cancel()
+        assert await client.cluster("gone") == before
+        assert {name for reason, name in await told(client) if reason == "NotReady"} == {"gone", "later"}
+
+
+async def test_a_registry_that_stood_still_does_not_take_its_own_silence_for_that_of_members(
+    fresh_nats_host: NatsHost, shore: Shore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, asleep or starved: nobody could be heard meanwhile."""
+    monkeypatch.setattr(heartbeats, "STILL_S", 0.5)
+    clock = Clock()
+    async with Running(fresh_nats_host, clock=clock).running(), client_of(fresh_nats_host) as client:
+        await shore.join(client, "one")
+        clock.ahead = 10 * LOST_S
+        time.sleep(1.0)
+        await all_settled(shore, client)
+        assert {reason for reason, name in await told(client) if name == "one"} == {"Joined", "Ready"}
