@@ -65,13 +65,18 @@ async def run(
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
         follow(registry.cache, recorder, events.MEANINGS)
         telling = tasks.create_task(recorder.run(), name="registry events")
-        await _serve(bus, registry, ready, stop, clock)
+        await _serve(bus, registry, recorder, ready, stop, clock)
         for task in (feeding, telling):
             task.cancel()
 
 
 async def _serve(
-    bus: Bus, registry: Registry, ready: Callable[[str], None], stop: asyncio.Event, clock: Callable[[], Now]
+    bus: Bus,
+    registry: Registry,
+    recorder: Recorder,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+    clock: Callable[[], Now],
 ) -> None:
     presence = Presence()
     controller = Controller(registry, presence, bus, clock)
@@ -89,7 +94,8 @@ async def _serve(
         **Writes(registry.clusters, cluster_rules).endpoints(),
         **Writes(registry.tokens, token_rules).endpoints(),
     }
-    garbage = Garbage(registry.cache, {registry.clusters: cluster_rules, registry.tokens: token_rules})
+    owned = {registry.clusters: cluster_rules, registry.tokens: token_rules}
+    garbage = Garbage(registry.cache, owned, recorder)
     served = [
         bus.subscribe(subjects.HEARTBEATS, handlers.heartbeat),
         bus.subscribe(subjects.CONNECTS, handlers.connected),

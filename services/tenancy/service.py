@@ -43,8 +43,8 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
             for subject, handler in Writes(store, admission).endpoints().items()
         }
         service = bus.serve(SERVICE, skerry.__version__, endpoints, description="credentials, workspaces, grants")
-        collecting = tasks.create_task(Garbage(cache, rules).run(), name="tenancy garbage")
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
+        collecting = tasks.create_task(Garbage(cache, rules, recorder).run(), name="tenancy garbage")
         follow(cache, recorder, MEANINGS)
         telling = tasks.create_task(recorder.run(), name="tenancy events")
         try:

@@ -8,6 +8,7 @@ purged later.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable
@@ -44,14 +45,16 @@ class Store:
         """The object's key in the bucket."""
         return subjects.key(self.kind.group, self.kind.kind, namespace, name)
 
-    async def find(self, name: str, namespace: str = "") -> Item | None:
-        """The object as the bucket has it now, or None."""
+    async def find(self, name: str, namespace: str = "", *, write_id: str = "") -> Item | None:
+        """The object as the bucket has it now, or None; the final state of one that the write `write_id` ended."""
         found = await self._read(self.key(name, namespace))
-        return None if found is None or found.deleted else found
+        if found is None or (found.deleted and not (write_id and write_id in found.writes)):
+            return None
+        return found
 
-    async def get(self, name: str, namespace: str = "") -> Item:
-        """The object as the bucket has it now. NotFound."""
-        found = await self.find(name, namespace)
+    async def get(self, name: str, namespace: str = "", *, write_id: str = "") -> Item:
+        """As `find`. NotFound."""
+        found = await self.find(name, namespace, write_id=write_id)
         if found is None:
             raise self.not_found(name)
         return found
@@ -86,14 +89,16 @@ class Store:
         """Replace `before` by `document`. Conflict if it changed meanwhile.
 
         Status is the caller's to keep or to change; uid and creationTimestamp stay; generation moves with everything
-        but metadata and status. Nothing is written when nothing changed.
+        but metadata and status. Nothing is written when nothing changed. An object that waits for deletion goes with
+        its last finalizer, in the same write: the answer's `deleted` says so.
         """
         new = replaced(before, document)
-        if new == before.document():
+        over = is_over(new)
+        if new == before.document() and not over:
             return before
         write_id = write_id or new_write_id()
         key = self.key(before.name, before.namespace)
-        return await self._put(key, new, before.revision, (write_id, *before.writes))
+        return await self._put(key, new, before.revision, (write_id, *before.writes), deleted=over)
 
     async def modify(self, name: str, change: Change, namespace: str = "") -> Item:
         """Read, change, write, and again if somebody else was faster. NotFound."""
@@ -137,13 +142,11 @@ class Store:
 
     async def _delete(self, before: Item, write_id: str, policy: str) -> Item:
         document = self.marked(before, policy)
-        if document == before.document() and document["metadata"].get("finalizers"):
+        over = is_over(document)
+        if document == before.document() and not over:
             return before
         writes = (write_id, *before.writes)
-        key = self.key(before.name, before.namespace)
-        return await self._put(
-            key, document, before.revision, writes, deleted=not document["metadata"].get("finalizers")
-        )
+        return await self._put(self.key(before.name, before.namespace), document, before.revision, writes, deleted=over)
 
     def marked(self, before: Item, policy: str = "") -> Document:
         """What a delete of `before` would store now; it is gone if no finalizers are in it.
@@ -175,12 +178,8 @@ class Store:
             left = [f for f in document["metadata"].get("finalizers", []) if f != finalizer]
             return {**document, "metadata": {**document["metadata"], "finalizers": left}}
 
-        try:
-            after = await self.modify(name, without, namespace)
-            if after.uid == uid and "deletionTimestamp" in after.document()["metadata"]:
-                await self.delete(name, namespace, uid=uid)
-        except (NotFound, Conflict):
-            return
+        with contextlib.suppress(NotFound):
+            await self.modify(name, without, namespace)
 
     async def purge(self, name: str, revision: int, namespace: str = "") -> bool:
         """Forget a deleted object for good, if `revision` is still its last; whether that was so."""
@@ -305,6 +304,12 @@ def replaced(before: Item, document: Document) -> Document:
     version = {"generation": generation, "resourceVersion": str(before.revision)}
     new["metadata"] = {**document.get("metadata", {}), **fixed, **version}
     return new
+
+
+def is_over(document: Document) -> bool:
+    """Whether an object was deleted and waits for nothing: it is not to be stored as one that is there."""
+    metadata = document["metadata"]
+    return "deletionTimestamp" in metadata and not metadata.get("finalizers")
 
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"

@@ -22,7 +22,7 @@ from skerry.errors import AlreadyExists, BadRequest, Conflict, Invalid, cause
 from skerry.store.conform import invalid_value
 from skerry.store.documents import Document, Item, encode_document, utc_now
 from skerry.store.prepare import APPLY_PATCH, Preparation, Prepared
-from skerry.store.store import Store, replaced
+from skerry.store.store import Store, is_over, replaced
 
 _decode = msgspec.json.Decoder(WriteRequest).decode
 _encode = msgspec.json.Encoder().encode
@@ -117,7 +117,7 @@ class Writes:
 
     async def _update(self, request: WriteRequest) -> WriteAnswer:
         uid, version = self._prepare.versioned(request)
-        before = await self._store.get(request.name, request.namespace)
+        before = await self._store.get(request.name, request.namespace, write_id=request.request_id)
         if request.request_id in before.writes:
             return _answer(before.document())
         self._store.check(before, uid)
@@ -146,7 +146,7 @@ class Writes:
         attempt = 0
         while True:
             attempt += 1
-            before = await self._store.find(request.name, request.namespace)
+            before = await self._store.find(request.name, request.namespace, write_id=request.request_id)
             if before is not None and request.request_id in before.writes:
                 return _answer(before.document())
             if before is None and not (applies and "create" in self.kind.verbs):
@@ -171,14 +171,11 @@ class Writes:
         current = before.document()
         admitted = await self._rules.admit_update(current, prepared.document, request)
         warnings = (*prepared.warnings, *admitted.warnings)
-        if self._prepare.unchanged(admitted.document, current):
+        if self._prepare.unchanged(admitted.document, current) and not is_over(current):
             return _answer(current, warnings)
         if request.options.dry_run:
             return _answer(replaced(before, admitted.document), warnings)
         stored = await self._store.update(before, admitted.document, write_id=request.request_id)
-        metadata = stored.document()["metadata"]
-        if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
-            await self._store.delete(stored.name, stored.namespace, uid=stored.uid)
         return _answer(stored.document(), warnings)
 
     # Delete
@@ -190,7 +187,7 @@ class Writes:
         if options.dry_run:
             self._store.check_deletable(current, options.uid, options.resource_version)
             document = self._store.marked(current, options.propagation_policy)
-            return _answer(document, gone=not document["metadata"].get("finalizers"))
+            return _answer(document, gone=is_over(document))
         after = await self._store.delete(
             request.name,
             request.namespace,

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from skerry.api.kinds import ACCESS_GRANT, KINDS, WORKSPACE
+from skerry.api.builtin import EVENT
+from skerry.api.kinds import ACCESS_GRANT, KINDS, WORKSPACE, Kind
 from skerry.api.messages import WriteRequest
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import Forbidden, NotFound
-from skerry.store import Cache, Item, Rules, Store
-from skerry.store.garbage import Garbage
+from skerry.store import Cache, Item, Recorder, Rules, Store, events_bucket
+from skerry.store.documents import seal
+from skerry.store.garbage import BATCH, Garbage
 from skerry.subjects import RESOURCES
 from tests.fixtures.nats import NatsHost
 from tests.store.conftest import feeding
 
 pytestmark = pytest.mark.integration
+
+GRANT = replace(ACCESS_GRANT, namespaced=True)
+"""A namespaced kind, with a key that tenancy may write."""
 
 Document = dict[str, Any]
 
@@ -32,14 +39,29 @@ class Sparing(Rules):
         raise Forbidden("it stays")
 
 
+class Counting(Cache):
+    """A cache that knows how often it is asked in a row, while nobody else can run."""
+
+    in_a_row = 0
+    longest = 0
+
+    def get(self, kind: Kind, name: str, namespace: str = "") -> Item | None:
+        self.in_a_row += 1
+        self.longest = max(self.longest, self.in_a_row)
+        return super().get(kind, name, namespace)
+
+
 class World:
     """Workspaces that own grants."""
 
-    def __init__(self, bucket: Bucket, cache: Cache) -> None:
+    def __init__(self, bucket: Bucket, cache: Counting, events: Bucket) -> None:
+        self.bucket = bucket
         self.cache = cache
+        self.events = events
+        self.recorder = recorder = Recorder(events, "tenancy")
         self.workspaces = Store(bucket, WORKSPACE)
         self.grants = Store(bucket, ACCESS_GRANT)
-        self.garbage = Garbage(cache, {self.workspaces: Rules(), self.grants: Rules()})
+        self.garbage = Garbage(cache, {self.workspaces: Rules(), self.grants: Rules()}, recorder)
 
     async def owner(self) -> Item:
         """A Workspace."""
@@ -69,8 +91,9 @@ class World:
 async def world(nats_host: NatsHost) -> AsyncIterator[World]:
     async with nats_host.bus("tenancy") as bus:
         bucket = await bus.bucket(RESOURCES, create=BucketConfig())
-        async with feeding(Cache(KINDS), bucket) as cache:
-            found = World(bucket, cache)
+        cache = Counting(KINDS)
+        async with feeding(cache, bucket):
+            found = World(bucket, cache, await events_bucket(bus))
             yield found
             for store in (found.grants, found.workspaces):
                 for item in cache.list(store.kind):
@@ -137,9 +160,107 @@ async def test_orphans_lose_the_reference_and_stay(world: World) -> None:
 
 
 async def test_what_may_not_be_deleted_is_not_collected(world: World) -> None:
-    world.garbage = Garbage(world.cache, {world.grants: Sparing()})
+    world.garbage = Garbage(world.cache, {world.grants: Sparing()}, world.recorder)
     owner = await world.owner()
     dependent = await world.dependent(owner)
     await world.workspaces.delete(owner.name)
     await world.round()
     assert await world.left(dependent) is not None
+
+
+async def test_a_cluster_scoped_dependent_of_a_namespaced_owner_is_kept_and_told_of(world: World) -> None:
+    owner = {"apiVersion": GRANT.api_version, "kind": GRANT.kind, "name": "of-red", "uid": "1-2"}
+    gone = {"apiVersion": WORKSPACE.api_version, "kind": "Workspace", "name": "gone", "uid": "1-3"}
+    async with feeding(Cache((WORKSPACE, GRANT)), world.bucket) as cache:
+        garbage = Garbage(cache, {world.workspaces: Rules()}, world.recorder)
+        dependents = [
+            await world.workspaces.create(
+                {"metadata": {"name": f"dependent-{n}", "ownerReferences": owners}, "spec": {}}
+            )
+            for n, owners in enumerate(([owner], [gone, owner]))
+        ]
+        await cache.current()
+        await garbage.round()
+    for dependent in dependents:
+        assert (await world.workspaces.get(dependent.name)).revision == dependent.revision
+    told = [event for event in await events_of(world) if event["involvedObject"]["name"] == "dependent-0"]
+    assert [(event["type"], event["reason"]) for event in told] == [("Warning", "OwnerRefInvalidNamespace")]
+    named = f"{GRANT.api_version}/AccessGrant, namespace: , name: of-red, uid: 1-2"
+    assert told[0]["message"] == f'ownerRef [{named}] does not exist in namespace ""'
+
+
+async def events_of(world: World) -> list[Document]:
+    """What was told."""
+    telling = asyncio.create_task(world.recorder.run())
+    async with asyncio.timeout(10):
+        await world.recorder.flushed()
+    telling.cancel()
+    async with feeding(Cache((EVENT,)), world.events) as cache:
+        return [item.document() for item in cache.list(EVENT)]
+
+
+async def test_the_owner_of_a_namespaced_dependent_is_in_its_namespace(world: World) -> None:
+    grants = Store(world.bucket, GRANT)
+    async with feeding(Cache((WORKSPACE, GRANT)), world.bucket) as cache:
+        garbage = Garbage(cache, {grants: Rules()}, world.recorder)
+        owner = await grants.create({"metadata": {"name": "owner", "namespace": "red"}, "spec": {}})
+        reference = {"apiVersion": GRANT.api_version, "kind": GRANT.kind, "name": owner.name, "uid": owner.uid}
+        for namespace in ("red", "blue"):
+            metadata = {"name": "dependent", "namespace": namespace, "ownerReferences": [reference]}
+            await grants.create({"metadata": metadata, "spec": {}})
+        await cache.current()
+        await garbage.round()
+    assert await grants.find("dependent", "red") is not None
+    assert await grants.find("dependent", "blue") is None
+    for name in ("dependent", "owner"):
+        await grants.delete(name, "red")
+
+
+async def test_what_got_stuck_without_finalizers_goes(world: World) -> None:
+    stuck = await world.workspaces.create({"metadata": {"name": "stuck", "finalizers": ["x.dev/f"]}, "spec": {}})
+    stuck = await world.workspaces.delete(stuck.name)
+    waiting = await world.workspaces.create({"metadata": {"name": "waits", "finalizers": ["x.dev/f"]}, "spec": {}})
+    waiting = await world.workspaces.delete(waiting.name)
+    document = stuck.document()
+    del document["metadata"]["finalizers"]
+    await world.bucket.update(world.workspaces.key("stuck"), seal(document, writes=("w",)), stuck.revision)
+    await world.cache.current()
+    world.garbage = Garbage(world.cache, {world.workspaces: Rules()}, world.recorder)
+    await world.round()
+    assert await world.workspaces.find("stuck") is None
+    assert (await world.workspaces.get("waits")).revision == waiting.revision
+    await world.workspaces.finalize("waits", waiting.uid, "x.dev/f")
+
+
+async def test_a_change_is_looked_at_with_what_it_concerns_alone(world: World) -> None:
+    owners = [await world.owner() for _ in range(3)]
+    for owner in owners:
+        await world.dependent(owner)
+        await world.dependent(owner)
+    await world.round()
+    assert await world.garbage.turn() == 0
+    await world.workspaces.modify(owners[1].name, lambda found: {**found, "spec": {"displayName": "x"}})
+    await world.cache.current()
+    assert await world.garbage.turn() == 0
+    await world.workspaces.delete(owners[1].name)
+    await world.cache.current()
+    assert await world.garbage.turn() == 2
+    await world.cache.current()
+    assert await world.garbage.round() == 4
+
+
+async def test_a_long_round_lets_others_run(world: World) -> None:
+    owner = await world.owner()
+    for _ in range(4 * BATCH):
+        await world.dependent(owner)
+    await world.cache.current()
+
+    async def others() -> None:
+        while True:
+            world.cache.in_a_row = 0
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(others())
+    await world.garbage.round()
+    running.cancel()
+    assert BATCH <= world.cache.longest <= 3 * BATCH

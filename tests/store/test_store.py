@@ -8,8 +8,16 @@ import pytest
 
 from skerry.api.kinds import CLUSTER
 from skerry.bus import Bucket, Entry
-from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, NotFound, RequestEntityTooLarge
-from skerry.store import Store
+from skerry.errors import (
+    AlreadyExists,
+    Conflict,
+    GatewayTimeout,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+)
+from skerry.store import Item, Store
+from skerry.store.documents import Document, seal
 from tests.store.conftest import cluster
 
 pytestmark = pytest.mark.integration
@@ -173,3 +181,78 @@ async def test_a_write_of_somebody_else_meanwhile_is_a_conflict(bucket: Bucket) 
     await theirs.update(first, cluster(first.name, status={"uid": "theirs"}))
     with pytest.raises(Conflict):
         await ours.update(first, cluster(first.name, status={"uid": "ours"}))
+
+
+class Counting:
+    """The real bucket, which counts writes and can be cut after some of them: nothing that comes later gets through."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self.left: float = float("inf")
+
+    async def get(self, key: str) -> Entry | None:
+        return await self._bucket.get(key)
+
+    async def create(self, key: str, value: bytes) -> int:
+        self._count()
+        return await self._bucket.create(key, value)
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        self._count()
+        return await self._bucket.update(key, value, revision)
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise ServiceUnavailable("the bus is away")
+
+
+async def held(store: Store, *finalizers: str) -> Item:
+    """A Cluster that was deleted and waits for its finalizers."""
+    document = cluster(name())
+    document["metadata"]["finalizers"] = list(finalizers)
+    first = await store.create(document)
+    return await store.delete(first.name)
+
+
+def unfinalized(document: Document) -> Document:
+    return {**document, "metadata": {**document["metadata"], "finalizers": []}}
+
+
+async def test_the_last_finalizer_and_the_object_go_in_one_write(bucket: Bucket) -> None:
+    counting = Counting(bucket)
+    store = Store(counting, CLUSTER)  # type: ignore[arg-type]
+    for take_off in (
+        lambda item: store.update(item, unfinalized(item.document())),
+        lambda item: store.modify(item.name, unfinalized),
+        lambda item: store.finalize(item.name, item.uid, "skerry.dev/a"),
+    ):
+        item = await held(store, "skerry.dev/a")
+        counting.left = 1
+        await take_off(item)
+        counting.left = float("inf")
+        assert await store.find(item.name) is None
+
+
+async def test_a_living_object_without_finalizers_stays(store: Store) -> None:
+    document = cluster(name())
+    document["metadata"]["finalizers"] = ["skerry.dev/a"]
+    first = await store.create(document)
+    second = await store.update(first, unfinalized(first.document()))
+    assert not second.deleted
+    assert (await store.get(first.name)).revision == second.revision
+
+
+async def test_an_update_that_changes_nothing_ends_what_got_stuck(bucket: Bucket, store: Store) -> None:
+    stuck = await stranded(bucket, store)
+    assert (await store.update(stuck, stuck.document())).deleted
+    assert await store.find(stuck.name) is None
+
+
+async def stranded(bucket: Bucket, store: Store) -> Item:
+    """An object as a cut between two writes used to leave it: deleted, and nothing that it waits for."""
+    waiting = await held(store, "skerry.dev/a")
+    document = unfinalized(waiting.document())
+    value = seal(document, writes=("old",))
+    await bucket.update(store.key(waiting.name), value, waiting.revision)
+    return await store.get(waiting.name)
