@@ -9,10 +9,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
+from skerry.api.decode import decoder
 from skerry.api.meta import Status, StatusCause, StatusDetails
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Status).decode
+_decode = decoder(Status)
 
 
 class SkerryError(Exception):

@@ -25,6 +25,7 @@ from services.agent.model import HostClock, Watchdog, backoff_s, renewal_due
 from services.agent.settings import Settings
 from services.agent.store import Membership, Store
 from skerry import __version__, bus, subjects
+from skerry.api.decode import decoded
 from skerry.api.messages import Heartbeat, HeartbeatAnswer
 from skerry.errors import GatewayTimeout, Gone, StatusError, Unauthorized
 from skerry.identity import creds
@@ -215,7 +216,7 @@ class Controller:
             reply = await epoch.interactive.request(
                 subject, _encode(self._heartbeat(leaving)), timeout_s=echo_s or self._settings.echo_s
             )
-            answer = msgspec.json.decode(reply.data, type=HeartbeatAnswer)
+            answer = decoded(reply.data, HeartbeatAnswer)
         except (StatusError, msgspec.DecodeError) as e:
             self._unanswered(e, epoch, leaving)
             return

@@ -16,6 +16,7 @@ import msgspec
 from services.agent.model import HostClock
 from services.agent.store import Membership, Store
 from skerry import bus, subjects
+from skerry.api.decode import decoded
 from skerry.api.messages import FORMAT, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
 from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError
 from skerry.identity import creds
@@ -67,7 +68,7 @@ async def join(
 
 def _join_answer(data: bytes) -> JoinAnswer:
     try:
-        answer = msgspec.json.decode(data, type=JoinAnswer)
+        answer = decoded(data, JoinAnswer)
     except msgspec.DecodeError as e:
         raise JoinUnanswered("the host's answer to the join cannot be read: are both sides the same version?") from e
     if answer.format > FORMAT:
@@ -104,7 +105,7 @@ async def renew(store: Store, membership: Membership, clock: HostClock) -> Crede
             _encode(_challenge(membership.member, key, clock)),
             timeout_s=JOIN_TIMEOUT_S,
         )
-        answer = msgspec.json.decode(reply.data, type=RenewAnswer)
+        answer = decoded(reply.data, RenewAnswer)
     except Gone as e:
         raise Removed(e.message) from e
     except msgspec.DecodeError as e:

@@ -13,6 +13,7 @@ import msgspec
 
 from services.agent import ceiling as limits
 from services.agent import protobuf
+from skerry.api.decode import decoded
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from skerry.http.response import Response
@@ -132,7 +133,7 @@ def _object(body: bytes) -> dict[str, Any]:
     if len(body) > LIMIT:
         raise RequestEntityTooLarge("the access review is too large")
     try:
-        document = msgspec.json.decode(body)
+        document = decoded(body)
     except msgspec.DecodeError as e:
         raise BadRequest("the review is not JSON") from e
     if not isinstance(document, dict):

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 from skerry import subjects
+from skerry.api.decode import decoder
 from skerry.api.messages import Heartbeat
 
-_decode = msgspec.json.Decoder(Heartbeat).decode
+_decode = decoder(Heartbeat)
 MAX_AGENTS = 16
 """Agents remembered per member: its account allows no more connections."""
 

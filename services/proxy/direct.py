@@ -19,6 +19,7 @@ from services.proxy.decide import Allowed
 from services.proxy.directory import Member
 from services.proxy.voucher import Requests
 from skerry import subjects
+from skerry.api.decode import decoder
 from skerry.api.messages import Claims, ConnectAnswer, ConnectRequest
 from skerry.errors import InternalError, ServiceUnavailable, SkerryError, StatusError
 from skerry.http.errors import HttpError
@@ -38,8 +39,8 @@ AGAIN_S = 1.0
 """After a failure it is not asked again before this."""
 WRONG_CLUSTER = "WrongCluster"
 """Reason of the condition Ready when another cluster answers at a member's address: nothing may be sent there."""
-_connection = msgspec.json.Decoder(Connection).decode
-_answer = msgspec.json.Decoder(ConnectAnswer).decode
+_connection = decoder(Connection)
+_answer = decoder(ConnectAnswer)
 
 
 class Keyholder(Protocol):

@@ -14,14 +14,15 @@ import msgspec
 
 from services.proxy.authn import Credential
 from skerry.api import v1alpha1
+from skerry.api.decode import decoder
 from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.api.messages import Caller
 from skerry.store import Cache, Change, seconds
 
 log = logging.getLogger("skerry.proxy")
 
-_credential = msgspec.json.Decoder(v1alpha1.Credential).decode
-_cluster = msgspec.json.Decoder(v1alpha1.Cluster).decode
+_credential = decoder(v1alpha1.Credential)
+_cluster = decoder(v1alpha1.Cluster)
 QUARANTINED = ("Quarantined", "True")
 """The condition that the registry sets on members that flood, and its status."""
 

@@ -17,6 +17,7 @@ import msgspec
 
 from services.proxy.decide import Allowed
 from skerry import subjects
+from skerry.api.decode import decoder
 from skerry.api.messages import CertifyAnswer, CertifyRequest
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.identity import nkey
@@ -24,7 +25,7 @@ from skerry.identity.assertion import Signer
 
 log = logging.getLogger("skerry.proxy")
 
-_decode = msgspec.json.Decoder(CertifyAnswer).decode
+_decode = decoder(CertifyAnswer)
 RETRY_S = (0.2, 5.0)
 """First and longest pause between attempts; the pauses in between double and are jittered."""
 

@@ -24,6 +24,7 @@ from services.registry.model import Now
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.api.connection import SUBRESOURCE, ClusterConnection, ClusterConnectionSpec
+from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import ConnectAnswer, ConnectRequest, WriteRequest
 from skerry.bus import Message
@@ -49,7 +50,7 @@ T = TypeVar("T")
 
 def _decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoded(data, kind)
     except msgspec.DecodeError as error:
         raise BadRequest(f"this is not a {kind.__name__}: {error}") from error
 

@@ -13,6 +13,7 @@ import msgspec
 
 from services.registry import clusters
 from services.registry.model import Now, Verdict, at
+from skerry.api.decode import decoded
 from skerry.member.kubeconfig import Target
 
 Document = dict[str, Any]
@@ -179,7 +180,7 @@ def _token_end(token: str) -> float | None:
         return None
     try:
         payload = binascii.a2b_base64(parts[1].translate(_STANDARD) + "=" * (-len(parts[1]) % 4))
-        end = msgspec.json.decode(payload, type=_Token).exp
+        end = decoded(payload, _Token).exp
     except (binascii.Error, ValueError):
         return None
     return end if end is not None and 0 < end < _YEAR_3000 else None

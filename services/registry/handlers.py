@@ -17,6 +17,7 @@ from services.registry.secrets import MemberSecret
 from services.registry.store import Registry
 from skerry import heartbeats, subjects
 from skerry.api import messages
+from skerry.api.decode import decoded
 from skerry.api.messages import (
     CertifyAnswer,
     CertifyRequest,
@@ -54,7 +55,7 @@ def wall_and_mono() -> Now:
 
 def _decode(data: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoded(data, kind)
     except msgspec.DecodeError as error:
         raise BadRequest(f"this is not a {kind.__name__}: {error}") from error
 
@@ -239,7 +240,7 @@ class _Event(msgspec.Struct, frozen=True):
 
 def _event(data: bytes) -> _Event | None:
     try:
-        return msgspec.json.decode(data, type=_Event)
+        return decoded(data, _Event)
     except msgspec.DecodeError:
         log.warning("a connection event cannot be read")
         return None

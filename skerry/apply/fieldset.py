@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from skerry.api.decode import decoded
+
 Path: TypeAlias = tuple[str, ...]
 FieldSet: TypeAlias = frozenset[Path]
 
@@ -79,7 +81,7 @@ def _canonical(element: str) -> str:
         raise ValueError(f"{element[:40]!r} is not an element of FieldsV1")
     if kind == "f":
         return element
-    return f"{kind}:{_encode(msgspec.json.decode(rest)).decode()}"
+    return f"{kind}:{_encode(decoded(rest)).decode()}"
 
 
 def text(path: Path) -> str:
@@ -95,7 +97,7 @@ def _text(element: str) -> str:
         return f"[{rest}]"
     if kind == "v":
         return f"[={rest}]"
-    found = msgspec.json.decode(rest)
+    found = decoded(rest)
     return "[" + ",".join(f"{key}={_encode(each).decode()}" for key, each in sorted(found.items())) + "]"
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.api.kinds import Kind
 from skerry.apply import fieldset, typed
 from skerry.apply.fieldset import FieldSet, Path
@@ -219,7 +220,7 @@ class FieldManager:
 
     def _last_applied(self, live: Document) -> FieldSet:
         try:
-            last = msgspec.json.decode((live["metadata"].get("annotations") or {})[LAST_APPLIED], type=dict[str, Any])
+            last = decoded((live["metadata"].get("annotations") or {})[LAST_APPLIED], dict[str, Any])
         except (KeyError, TypeError, msgspec.DecodeError):
             return frozenset()
         compared = typed.compare(self._type, last, live)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.bus.connection import Connection, NoResponders
 from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable, StatusError
 
@@ -37,7 +38,7 @@ async def api(connection: Connection, subject: str, body: bytes = b"") -> dict[s
 def checked(data: bytes, what: str) -> dict[str, Any]:
     """The answer in `data`, or the error in it, told by JetStream's err_code."""
     try:
-        answer = msgspec.json.decode(data, type=dict[str, Any])
+        answer = decoded(data, dict[str, Any])
     except msgspec.DecodeError as e:
         raise ServiceUnavailable(f"JetStream gave an answer about {what} that is not JSON") from e
     error = answer.get("error")

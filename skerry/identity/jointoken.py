@@ -12,6 +12,7 @@ import zlib
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.api.messages import FORMAT, Token
 from skerry.errors import BadRequest, Unauthorized
 
@@ -39,12 +40,12 @@ def decode(text: str, now: float | None = None) -> Token:
     """
     body = _body(text.strip())
     try:
-        found = msgspec.json.decode(body, type=_Format).format
+        found = decoded(body, _Format).format
         if found > FORMAT:
             raise BadRequest(
                 f"the join token has format {found}, this skerry reads up to {FORMAT}: upgrade skerry here"
             )
-        token = msgspec.json.decode(body, type=Token)
+        token = decoded(body, Token)
     except msgspec.DecodeError as e:
         raise BadRequest(f"the join token is garbled: {_AGAIN}") from e
     _refuse_expired(token, time.time() if now is None else now)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.identity.federation import Authority
 
@@ -100,6 +101,6 @@ async def _data(sys: Asker, subject: str, timeout_s: float) -> dict[str, Any] | 
 
 def _decode(data: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        return decoded(data, dict[str, Any])
     except msgspec.DecodeError as e:
         raise ServiceUnavailable("the bus gave an answer that is not JSON: is this a nats-server?") from e

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.errors import SkerryError
 from skerry.member.kubeconfig import ExecSpec, Target
 
@@ -228,7 +229,7 @@ class Plugin:
 
 def _credential(output: bytes, name: str) -> tuple[Credential, float]:
     try:
-        answer = msgspec.json.decode(output, type=ExecCredential)
+        answer = decoded(output, ExecCredential)
     except msgspec.DecodeError as e:
         raise CredentialError(f"exec plugin {name!r} did not print an ExecCredential") from e
     status = answer.status

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.errors import SkerryError
 
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -191,7 +192,7 @@ def _read(path: Path, what: str) -> bytes:
 
 def _parse(data: bytes, file: str) -> dict[str, Any]:
     try:
-        document = msgspec.json.decode(data) if data.lstrip().startswith(b"{") else _yaml(data)
+        document = decoded(data) if data.lstrip().startswith(b"{") else _yaml(data)
     except (msgspec.DecodeError, ValueError) as e:
         raise KubeconfigError(f"{file} is not a kubeconfig: {str(e).splitlines()[0]}") from e
     if not isinstance(document, dict):

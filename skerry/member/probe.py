@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.errors import Unauthorized
 from skerry.member.upstream import Upstream
 
@@ -51,7 +52,7 @@ async def facts(upstream: Upstream) -> Facts:
 
 def _count(body: bytes) -> int | None:
     try:
-        found = msgspec.json.decode(body, type=_Nodes)
+        found = decoded(body, _Nodes)
     except msgspec.DecodeError:
         return None
     return len(found.items) + found.metadata.remaining

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.errors import BadGateway
 from skerry.http.client import Body, Client
 from skerry.http.errors import HttpError, Unreachable
@@ -39,7 +40,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     def document(self) -> dict[str, Any]:
         """The body as JSON object; empty if it is none."""
         try:
-            found = msgspec.json.decode(self.body)
+            found = decoded(self.body)
         except msgspec.DecodeError:
             return {}
         return found if isinstance(found, dict) else {}

@@ -46,7 +46,10 @@ def test_since_is_the_time_of_the_last_heartbeat() -> None:
     assert table.since("m1") == "2026-09-21T14:13:20Z"
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff", b'{"agent":1}'])
+NOT_TEXT = b'{"agent":"A","epoch":"\xff","version":"1"}'
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff", b'{"agent":1}', NOT_TEXT])
 def test_rubbish_is_counted(data: bytes) -> None:
     table = presence(Clock())
     table.heard("up.m1.hb", data)

@@ -47,7 +47,7 @@ async def test_a_rubbish_heartbeat_is_ignored(nats_host: NatsHost, client: Clien
     agent = Agent(nats_host, "rubbish")
     answer = await agent.join(await client.token("rubbish"))
     async with nats_host.connection(agent.credentials(answer)) as connection:
-        for data in (b"", b"[]", b"\xff", b'{"agent": 1}'):
+        for data in (b"", b"[]", b"\xff", b'{"agent": 1}', b'{"agent":"A","epoch":"\xff","version":"1"}'):
             await connection.publish("up.rubbish.hb", data)
         await agent.beat(connection)
         await client.ready("rubbish", "True")
