@@ -135,9 +135,9 @@ class WriteOptions(Message, frozen=True, kw_only=True):
     """Apply: take over what others own."""
     propagation_policy: str = ""
     grace_period_seconds: int | None = None
-    uid: str = ""
-    """Precondition."""
-    resource_version: str = ""
+    uid: str | None = None
+    """Precondition: an empty one is one that no object fulfils."""
+    resource_version: str | None = None
     """Precondition."""
 
 

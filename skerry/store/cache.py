@@ -19,7 +19,7 @@ from skerry import subjects
 from skerry.api.kinds import Kind
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.errors import GatewayTimeout, ServiceUnavailable
-from skerry.store.documents import Item, rfc3339, unseal
+from skerry.store.documents import Item, item, rfc3339, unseal
 from skerry.store.ring import Change, Convert, Ring, Watch, too_old
 
 log = logging.getLogger("skerry.store")
@@ -265,7 +265,8 @@ class Cache:
             shelf.tombstones[key] = Tombstone(*key, revision, deleted)
         old = shelf.pop(key)
         if old is not None:
-            self._tell(shelf, Change(revision, old, None, final))
+            last = None if final is None else item(old.document(), revision)
+            self._tell(shelf, Change(revision, old, None, last))
 
     def _tell(self, shelf: _Shelf, change: Change) -> None:
         shelf.ring.append(change)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.errors import BadRequest, RequestEntityTooLarge
 
 Document = dict[str, Any]
@@ -93,7 +94,7 @@ def unseal(value: bytes, revision: int) -> Item:
 def decode_document(body: bytes) -> Document:
     """A JSON object. BadRequest names the place of the error."""
     try:
-        return _decode(body)
+        return decoded(body, Document)
     except msgspec.DecodeError as error:
         raise BadRequest(f"the body is not a JSON object: {error}") from error
 

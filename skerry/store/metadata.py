@@ -65,7 +65,7 @@ def name_problems(name: str, field: str = "metadata.name") -> Iterator[Problem]:
 
 
 def problems(metadata: Document) -> list[Problem]:
-    """What is wrong with the metadata of an object; its name is checked by `name_problems`."""
+    """What is wrong with the metadata of an object but for finalizers; its name is checked by `name_problems`."""
     found: list[Problem] = []
     generated = metadata.get("generateName", "")
     if generated:
@@ -78,10 +78,18 @@ def problems(metadata: Document) -> list[Problem]:
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_BYTES:
         text = f"Too long: may not be more than {_ANNOTATIONS_BYTES} bytes"
         found.append(Problem("metadata.annotations", text, "FieldValueTooLong"))
-    found += _owner_problems(metadata.get("ownerReferences") or [])
-    for finalizer in metadata.get("finalizers") or []:
-        found += _key_problems("metadata.finalizers", finalizer)
-    return found
+    return [*found, *_owner_problems(metadata.get("ownerReferences") or [])]
+
+
+def finalizer_problems(metadata: Document) -> list[Problem]:
+    """What is wrong with finalizers: the API server looks at them once, where it looks at the rest three times."""
+    finalizers = metadata.get("finalizers") or []
+    return [problem for each in finalizers for problem in _key_problems("metadata.finalizers", each)]
+
+
+def all_problems(metadata: Document) -> list[Problem]:
+    """What is wrong with the metadata of a new object."""
+    return problems(metadata) + finalizer_problems(metadata)
 
 
 def warnings(metadata: Document) -> list[str]:

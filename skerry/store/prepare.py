@@ -22,7 +22,7 @@ from skerry.errors import BadRequest, Conflict, Invalid, StatusError, cause
 from skerry.store import conform, metadata, patches
 from skerry.store.conform import Problem
 from skerry.store.documents import Document
-from skerry.store.reading import DEEPEST, read_json, repeated, too_deep, without_null_labels
+from skerry.store.reading import DEEPEST, read_json, repeated, too_deep, with_metadata
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -71,7 +71,7 @@ class Preparation:
         new = self._cleaned(prepared.document, request)
         new.pop("status", None)
         owned = self._manager(request, now).updated({}, new)
-        self._check(owned, metadata.problems(owned["metadata"]))
+        self._check(owned, metadata.all_problems(owned["metadata"]))
         return Prepared(self._named(owned), (*prepared.warnings, *metadata.warnings(owned["metadata"])))
 
     def _cleaned(self, document: Document, request: WriteRequest) -> Document:
@@ -104,16 +104,26 @@ class Preparation:
     # Update and patch
 
     def replaced(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
-        """The document of a PUT. BadRequest, Invalid."""
-        document = self.decoded(request.body)
-        self._same_version(document)
-        self._check_path(document, request)
-        return self._changed(document, live, request, now)
+        """The document of a PUT whose head `versioned` has looked at. BadRequest, Invalid."""
+        return self._changed(self.decoded(request.body), live, request, now)
 
     def versioned(self, request: WriteRequest) -> tuple[str, str]:
         """(uid, resourceVersion) that a PUT is based on; empty where it names none. BadRequest."""
-        found = self.decoded(request.body).get("metadata") or {}
-        return str(found.get("uid") or ""), str(found.get("resourceVersion") or "")
+        document = self.decoded(request.body)
+        self._same_version(document)
+        self._check_path(document, request)
+        return str(document["metadata"].get("uid") or ""), str(document["metadata"].get("resourceVersion") or "")
+
+    def unversioned(self, name: str) -> Invalid:
+        """422 for a change that says no resourceVersion where it must."""
+        problem = conform.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+        return Invalid(
+            f'{self.kind.plural}.{self.kind.group} "{name}" is invalid: {problem.field}: {problem.message}',
+            kind=self.kind.plural,
+            group=self.kind.group,
+            name=name,
+            causes=(cause(problem.field, problem.message, problem.reason),),
+        )
 
     def patched(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
         """The document after a JSON or merge patch. BadRequest, Invalid; Conflict if the patch names another version."""
@@ -126,12 +136,14 @@ class Preparation:
             raise BadRequest("the patch leaves no object with metadata behind")
         if too_deep(document):
             raise BadRequest(f"the patch leaves an object behind that is nested deeper than {DEEPEST} levels")
-        document = without_null_labels(document)
+        document = with_metadata(document)
         try:
             msgspec.convert(document["metadata"], ObjectMeta)
         except (msgspec.ValidationError, OverflowError) as error:
             raise self._bad_patch(document, f"metadata: {error}") from error
         self._check_path(document, request)
+        if not document["metadata"].get("resourceVersion"):
+            raise self.unversioned(request.name)
         return self._changed(document, live, request, now)
 
     def _patch(self, request: WriteRequest) -> Any:
@@ -145,9 +157,12 @@ class Preparation:
 
     def applied(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
         """The document after a server-side apply; `live` is {} if it is created by it. BadRequest, Invalid, Conflict."""
-        patch = self.decoded(request.body)
+        given = self._object(request.body)
+        patch = self._typed(given)
         self._check_apply(patch, request, live)
-        plain = {key: value for key, value in patch.items() if key != "status"}
+        plain = {**{key: value for key, value in patch.items() if key != "status"}, **_owned_nulls(given, patch)}
+        if live and plain["metadata"].get("resourceVersion", "") is None:
+            raise self.unversioned(request.name)
         manager = self._manager(request, now)
         try:
             merged = manager.applied(live, plain, force=request.options.force)
@@ -161,11 +176,11 @@ class Preparation:
     def _applied_anew(self, merged: Document, request: WriteRequest) -> Prepared:
         document = self._cleaned(conform.defaulted(self._schema, merged), request)
         document["metadata"] |= {"name": request.name}
-        self._check(document, metadata.problems(document["metadata"]))
+        self._check(document, metadata.all_problems(document["metadata"]))
         return Prepared(document, tuple(metadata.warnings(document["metadata"])))
 
     def _check_apply(self, patch: Document, request: WriteRequest, live: Document) -> None:
-        version, kind = str(patch.get("apiVersion", "")), str(patch.get("kind", ""))
+        version, kind = str(patch.get("apiVersion") or ""), str(patch.get("kind") or "")
         if (version, kind) != (self.kind.api_version, self.kind.kind):
             shown = version if "/" in version or not version else f"/{version}"
             raise BadRequest(f"invalid object type: {shown or '/'}, Kind={kind}")
@@ -203,6 +218,7 @@ class Preparation:
                 "the object has been modified; please apply your changes to the latest version and try again",
             )
         broken = metadata.change_problems(old, found) * 2 + metadata.problems(found) * 3
+        broken += metadata.finalizer_problems(found)
         status = {"status": live["status"]} if "status" in live else {}
         plain = {k: v for k, v in document.items() if k != "status"}
         new = {**plain, **status, "metadata": {**found, "creationTimestamp": old["creationTimestamp"]}}
@@ -218,12 +234,19 @@ class Preparation:
 
     def decoded(self, body: msgspec.Raw) -> Document:
         """The object in a request. BadRequest."""
+        return self._typed(self._object(body))
+
+    def _object(self, body: msgspec.Raw) -> Document:
         document = read_json(body, f"the object provided is unrecognized (must be of type {self.kind.kind})")
         if not isinstance(document, dict):
             raise BadRequest(
                 f"the object provided is unrecognized (must be of type {self.kind.kind}): it is no JSON object"
             )
-        document = without_null_labels(document)
+        return document
+
+    def _typed(self, document: Document) -> Document:
+        """The object with metadata as it is meant. BadRequest."""
+        document = with_metadata(document)
         try:
             msgspec.convert(document["metadata"], ObjectMeta)
         except (msgspec.ValidationError, OverflowError) as error:
@@ -319,6 +342,12 @@ class Preparation:
 
 
 _JSON_NAMES = {list: "array of operations", dict: "object"}
+
+
+def _owned_nulls(given: Document, typed: Document) -> Document:
+    """The metadata of an applied object with the nulls that were in it: they are no values, and the applier owns them."""
+    nulls = {key: None for key, value in (given.get("metadata") or {}).items() if value is None}
+    return {"metadata": {**typed["metadata"], **nulls}}
 
 
 def _essence(document: Document) -> Document:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from skerry.api.decode import decoded
 from skerry.errors import BadRequest
 
 Document = dict[str, Any]
@@ -18,7 +19,7 @@ DEEPEST = 64
 def read_json(body: msgspec.Raw, what: str) -> Any:
     """Any JSON value. BadRequest begins with `what`."""
     try:
-        found = msgspec.json.decode(body)
+        found = decoded(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"{what}: {error}") from error
     if too_deep(found):
@@ -41,19 +42,48 @@ def too_deep(value: Any) -> bool:
     return True
 
 
-def without_null_labels(document: Document) -> Document:
-    """A label or annotation that is null is an empty one, and no metadata is an empty one, as Go reads it."""
-    found = document.get("metadata")
-    if found is None:
+def without_nulls(value: Any) -> Any:
+    """A value as Go decodes it into a struct: a field that is null is absent; a null in a list becomes an empty object.
+
+    `value` is not nested too deep: see `read_json`.
+    """
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [{} if item is None else without_nulls(item) for item in value]
+    return {} if value is None else value
+
+
+def with_metadata(document: Document) -> Document:
+    """The document with metadata as Go decodes it into ObjectMeta: a null is absent, and so is what is missing.
+
+    Labels, annotations and finalizers that are null are empty texts; an owner has its four names, empty or not. What is
+    of a wrong type stays: the check of types comes later.
+    """
+    given = document.get("metadata")
+    if given is None:
         return {**document, "metadata": {}}
-    if not isinstance(found, dict):
+    if not isinstance(given, dict):
         return document
-    changed = {
-        key: {name: "" if value is None else value for name, value in found[key].items()}
-        for key in ("labels", "annotations")
-        if isinstance(found.get(key), dict)
-    }
-    return {**document, "metadata": {**found, **changed}}
+    found = {key: value for key, value in given.items() if value is not None}
+    for key in ("labels", "annotations"):
+        if isinstance(found.get(key), dict):
+            found[key] = {name: "" if value is None else value for name, value in found[key].items()}
+    if isinstance(found.get("finalizers"), list):
+        found["finalizers"] = ["" if each is None else each for each in found["finalizers"]]
+    for key, names in (("ownerReferences", _OWNER), ("managedFields", {})):
+        if isinstance(found.get(key), list):
+            found[key] = [_filled(each, names) for each in found[key]]
+    return {**document, "metadata": found}
+
+
+_OWNER = dict.fromkeys(("apiVersion", "kind", "name", "uid"), "")
+
+
+def _filled(value: Any, names: dict[str, str]) -> Any:
+    if value is None or isinstance(value, dict):
+        return {**names, **{key: item for key, item in (value or {}).items() if item is not None}}
+    return value
 
 
 class _Object(dict[str, Any]):

@@ -19,7 +19,8 @@ from skerry.store.documents import Item
 class Change(NamedTuple):
     """One change of one object: `old` is None for a creation, `new` is None for a deletion.
 
-    `final` is the body of a deleted object as it was stored last, at the revision of the deletion.
+    `final` is a deleted object as it was before its deletion, at the revision of the deletion: what an API server tells
+    of it, finalizers included. None where nobody saw the deletion itself.
     """
 
     revision: int

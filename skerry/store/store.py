@@ -71,7 +71,7 @@ class Store:
         if before is not None and not before.deleted:
             if write_id in before.writes:
                 return before
-            raise self.already_exists(name)
+            raise self.already_exists(name, before)
         try:
             return await self._put(key, new, 0 if before is None else before.revision, (write_id,))
         except Conflict as error:
@@ -117,8 +117,8 @@ class Store:
         name: str,
         namespace: str = "",
         *,
-        uid: str = "",
-        resource_version: str = "",
+        uid: str | None = None,
+        resource_version: str | None = None,
         write_id: str = "",
         policy: str = "",
     ) -> Item:
@@ -229,14 +229,14 @@ class Store:
                 before.name, f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before.uid}"
             )
 
-    def check_deletable(self, before: Item, uid: str, resource_version: str) -> None:
-        """Conflict unless the preconditions of a delete hold; an empty one always does."""
-        if uid and uid != before.uid:
+    def check_deletable(self, before: Item, uid: str | None, resource_version: str | None) -> None:
+        """Conflict unless the preconditions of a delete hold; None always does, an empty one never."""
+        if uid is not None and uid != before.uid:
             why = "The object might have been deleted and then recreated"
             raise self._mismatch(
                 before.name, f"UID in the precondition ({uid}) does not match the UID", before.uid, why
             )
-        if resource_version and resource_version != str(before.revision):
+        if resource_version is not None and resource_version != str(before.revision):
             what = f"ResourceVersion in the precondition ({resource_version}) does not match the ResourceVersion"
             raise self._mismatch(before.name, what, str(before.revision), "The object might have been modified")
 
@@ -246,11 +246,11 @@ class Store:
         """404 for an object of this kind."""
         return NotFound(f'{self._resource} "{name}" not found', kind=self.kind.plural, group=self.kind.group, name=name)
 
-    def already_exists(self, name: str) -> AlreadyExists:
-        """409 for an object of this kind."""
-        return AlreadyExists(
-            f'{self._resource} "{name}" already exists', kind=self.kind.plural, group=self.kind.group, name=name
-        )
+    def already_exists(self, name: str, there: Item | None = None) -> AlreadyExists:
+        """409 for an object of this kind; `there` is who has the name, as far as it is known."""
+        going = there is not None and "deletionTimestamp" in there.document()["metadata"]
+        text = f'{"object is being deleted: " if going else ""}{self._resource} "{name}" already exists'
+        return AlreadyExists(text, kind=self.kind.plural, group=self.kind.group, name=name)
 
     def conflict(self, key: str) -> Conflict:
         """409: somebody else was faster."""

@@ -15,16 +15,16 @@ from typing import Any, NamedTuple, ParamSpec
 import msgspec
 
 from skerry import subjects
+from skerry.api.decode import decoder
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteAnswer, WriteOptions, WriteRequest
 from skerry.bus import Message
 from skerry.errors import AlreadyExists, BadRequest, Conflict, Invalid, cause
-from skerry.store.conform import invalid_value
 from skerry.store.documents import Document, Item, encode_document, utc_now
 from skerry.store.prepare import APPLY_PATCH, Preparation, Prepared
 from skerry.store.store import Store, is_over, replaced
 
-_decode = msgspec.json.Decoder(WriteRequest).decode
+_decode = decoder(WriteRequest)
 _encode = msgspec.json.Encoder().encode
 
 ATTEMPTS = 5
@@ -105,8 +105,9 @@ class Writes:
         warnings = (*prepared.warnings, *admitted.warnings)
         if request.options.dry_run:
             name = document["metadata"]["name"]
-            if await self._store.find(name, request.namespace) is not None:
-                raise self._store.already_exists(name)
+            there = await self._store.find(name, request.namespace)
+            if there is not None:
+                raise self._store.already_exists(name, there)
             return _answer(self._store.stamped(document), warnings, created=True)
         stored = (await self._store.create(document, write_id=request.request_id)).document()
         if admitted.revealed:
@@ -122,23 +123,12 @@ class Writes:
             return _answer(before.document())
         self._store.check(before, uid)
         if version in ("", "0"):
-            raise self._unversioned(request.name)
+            raise self._prepare.unversioned(request.name)
         if version != str(before.revision):
             raise self._store.conflict(self._store.key(request.name, request.namespace))
         size = len(request.body) + len(before.body)
         prepared = await _aside(size, self._prepare.replaced, request, before.document(), self._clock())
         return await self._replace(before, prepared, request)
-
-    def _unversioned(self, name: str) -> Invalid:
-        problem = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-        qualified = f"{self.kind.plural}.{self.kind.group}"
-        return Invalid(
-            f'{qualified} "{name}" is invalid: {problem.field}: {problem.message}',
-            kind=self.kind.plural,
-            group=self.kind.group,
-            name=name,
-            causes=(cause(problem.field, problem.message, problem.reason),),
-        )
 
     async def _patch(self, request: WriteRequest) -> WriteAnswer:
         applies = request.content_type == APPLY_PATCH

@@ -37,6 +37,7 @@ class Step(NamedTuple):
     """Why the host API answers otherwise; empty if it must not."""
     instead: int = 0
     """The code that it answers then; 0: the same code, with another text."""
+    accept: str = JSON
 
 
 class Case(NamedTuple):
@@ -403,7 +404,7 @@ def _applies() -> Iterator[Case]:
         apply("m1", {"displayName": "C"}, "&force=true"),
     ))  # fmt: skip
     yield Case("apply metadata", (
-        apply("m1", finalizers=["x.dev/a"], ownerReferences=[{"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": "1-2"}], generateName="q"),
+        apply("m1", finalizers=["x.dev/a"], ownerReferences=[OWNER], generateName="q"),
         apply("m1", finalizers=[]),
     ))  # fmt: skip
     yield Case(
@@ -453,8 +454,8 @@ def _deletes() -> Iterator[Case]:
             delete("", {"orphanDependents": True, "propagationPolicy": "Orphan"}),
         ),
     )
-    yield Case("delete in the foreground", (create(), delete("propagationPolicy=Foreground"), GET))
-    yield Case("delete orphaning", (create(), delete("", {"propagationPolicy": "Orphan"}), GET))
+    yield Case("delete in the foreground", (create(), delete("propagationPolicy=Foreground")))
+    yield Case("delete orphaning", (create(), delete("", {"propagationPolicy": "Orphan"})))
     yield Case("delete a collection", (
         create(labels={"c": "NAME"}),
         Step("DELETE", f"{WORKSPACES}?labelSelector=c%3DNAME"),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import websocket
+import yaml
 
 from skerry.http import Client
 from skerry.httpwire.head import RequestHead
@@ -22,6 +23,7 @@ from tests.kube.member import Member
 
 DEADLINE_S = 15.0
 AGENT = "conformance/1.0"
+JSON, YAML = "application/json", "application/yaml"
 
 
 class Answer(NamedTuple):
@@ -29,7 +31,10 @@ class Answer(NamedTuple):
 
     status: int
     body: Any
+    """Decoded; of a watch the list of its events."""
     warnings: tuple[str, ...] = ()
+    media: str = JSON
+    """Content-Type, without parameters."""
 
 
 class Talk(NamedTuple):
@@ -84,7 +89,7 @@ class ApiServer:
             response = connection.getresponse()
             data = response.read()
             warnings = tuple(response.headers.get_all("warning") or ())
-            return Answer(response.status, msgspec.json.decode(data), warnings)
+            return _answer(response.status, data, warnings, response.headers.get("content-type", ""))
         finally:
             connection.close()
 
@@ -114,12 +119,24 @@ class HostSide:
             while part := await response.read():
                 data += part
             await client.close()
-        warnings = tuple(value.decode() for name, value in response.headers if name.lower() == b"warning")
-        return Answer(response.status, msgspec.json.decode(data), warnings)
+        named = [(name.lower(), value.decode()) for name, value in response.headers]
+        warnings = tuple(value for name, value in named if name == b"warning")
+        return _answer(response.status, data, warnings, dict(named).get(b"content-type", ""))
 
     async def talk(self, target: str, protocols: list[str]) -> Talk:
         """See `talk`."""
         return await asyncio.to_thread(talk, f"ws://127.0.0.1:{self._port}{target}", protocols)
+
+
+def _answer(status: int, data: bytes, warnings: tuple[str, ...], content_type: str) -> Answer:
+    media = content_type.partition(";")[0]
+    if media == YAML:
+        body = yaml.safe_load(data)
+    elif b"\n{" in data or data.startswith(b'{"type":'):
+        body = [msgspec.json.decode(line) for line in data.splitlines()]
+    else:
+        body = msgspec.json.decode(data)
+    return Answer(status, body, warnings, media)
 
 
 _TIMES = ("creationTimestamp", "deletionTimestamp", "time", "lastTransitionTime")
@@ -140,6 +157,8 @@ def comparable(value: Any, key: str = "") -> Any:
             found["causes"].sort(key=lambda cause: (cause["field"], cause["message"]))
         if _BRACKET in str(found.get("message", "")):
             found["message"] = found["message"].partition(_BRACKET)[0]
+        if isinstance(found.get("managedFields"), list):
+            found["managedFields"].sort(key=_manager)
         if "generateName" in found and "name" in found:
             found["name"] = _SUFFIX.sub("-<random>", found["name"])
         return found
@@ -147,11 +166,18 @@ def comparable(value: Any, key: str = "") -> Any:
         return [comparable(item) for item in value]
     if key == "resourceVersion":
         return "<version>"
+    if key == "continue" and value:
+        return "<token>"
     if key in _TIMES and value is not None:
         return "<time>"
     if isinstance(value, str):
         return _QUOTED.sub(r"\1<noise>", _RECORD.sub("in record (<version>)", _UID.sub("<uid>", value)))
     return value
+
+
+def _manager(entry: Any) -> str:
+    """Managers stand in the order of their times, and a second may end between two requests to one of the sides."""
+    return "/".join(str(entry.get(key, "")) for key in ("operation", "manager", "subresource"))
 
 
 def _is_noise(name: str, value: Any) -> bool:

@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.conformance.cases import CASES, JSON, Case, Step
+from tests.conformance import cases, edges
+from tests.conformance.cases import Case, Step
 from tests.conformance.sides import AGENT, Answer, ApiServer, HostSide, Side, comparable
 
 pytestmark = [pytest.mark.kube, pytest.mark.integration]
+
+CASES = (*cases.CASES, *edges.CASES)
 
 
 async def played(side: Side, case: Case, name: str) -> list[Answer]:
@@ -35,19 +38,23 @@ def _body(step: Step, last: dict[str, Any], name: str) -> bytes | None:
 
 
 def _headers(step: Step) -> dict[str, str]:
-    found = {"user-agent": AGENT, "accept": JSON}
+    found = {"user-agent": AGENT, "accept": step.accept}
     return found if step.body is None else found | {"content-type": step.media}
 
 
 def _said(answer: Answer) -> dict[str, Any]:
-    return {"status": answer.status, "warnings": answer.warnings, "body": comparable(answer.body)}
+    said = {"status": answer.status, "warnings": answer.warnings, "media": answer.media}
+    return {**said, "body": comparable(answer.body)}
 
 
 def _difference(theirs: Answer, ours: Answer) -> str:
+    return different(_said(theirs), _said(ours))
+
+
+def different(theirs: Any, ours: Any) -> str:
     """Lines that differ: - from the API server, + from the host API."""
     first, second = (
-        msgspec.json.format(msgspec.json.encode(_said(answer), order="sorted")).decode().splitlines()
-        for answer in (theirs, ours)
+        msgspec.json.format(msgspec.json.encode(said, order="sorted")).decode().splitlines() for said in (theirs, ours)
     )
     return "\n".join(line for line in difflib.ndiff(first, second) if line[0] in "+-")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+import yaml
 
 from services.proxy.hostapi import writeoptions
 from services.proxy.hostapi.request import Query
-from services.proxy.hostapi.writes import LONGEST_YAML, Reply, _from_yaml
+from services.proxy.hostapi.writes import Reply
+from services.proxy.hostapi.yamltext import LONGEST_BLOCK, LONGEST_YAML, read, written
 from skerry.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 
@@ -21,7 +23,7 @@ from skerry.errors import BadRequest, Invalid, RequestEntityTooLarge
     ],
 )
 async def test_yaml_becomes_json(text: bytes, value: object) -> None:
-    assert msgspec.json.decode(await _from_yaml(text)) == value
+    assert msgspec.json.decode(await read(text)) == value
 
 
 @pytest.mark.parametrize(
@@ -38,12 +40,23 @@ async def test_yaml_becomes_json(text: bytes, value: object) -> None:
 )
 async def test_yaml_that_is_refused(text: bytes) -> None:
     with pytest.raises(BadRequest):
-        await _from_yaml(text)
+        await read(text)
 
 
 async def test_yaml_has_a_limit() -> None:
     with pytest.raises(RequestEntityTooLarge, match="send it as JSON"):
-        await _from_yaml(b"a: " + b"x" * LONGEST_YAML)
+        await read(b"a: " + b"x" * LONGEST_YAML)
+
+
+ODD = {"a": "yes", "b": ["1", 1, None, True, 1.5], "": {}, "é\x7f\u2028": "x: y\n# z", "t": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("size", [0, LONGEST_BLOCK])
+async def test_what_is_written_in_yaml_is_read_as_the_same(size: int) -> None:
+    document = {**ODD, "fill": "x" * size}
+    text = await written(msgspec.json.encode(document))
+    assert yaml.safe_load(text) == document
+    assert (text[:1] == b"{") is (size > 0)
 
 
 @pytest.mark.parametrize(

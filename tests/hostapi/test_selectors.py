@@ -66,7 +66,8 @@ def test_mistakes_are_told_in_the_api_servers_words(text: str, told: str) -> Non
     ("text", "found"),
     [
         ("metadata.name=m1", True),
-        ("metadata.name==m1,metadata.namespace=", True),
+        ("metadata.name==m1,,", True),
+        ("=", True),
         ("metadata.name!=m1", False),
         ("metadata.name=m\\,1", False),
         ("", True),
@@ -89,12 +90,21 @@ def test_a_kind_declares_further_fields() -> None:
         ("nonsense", "invalid selector: 'nonsense'; can't understand 'nonsense'"),
         ("metadata.name=\\", "invalid field selector: invalid escape sequence: \\"),
         ("metadata.name=\\x", "invalid field selector: invalid escape sequence: \\x"),
+        ("metadata.name=a=b", "invalid field selector: unescaped character in value: 61"),
+        (" metadata.name=a", "field label not supported:  metadata.name"),
+        ("metadata.namespace=", "field label not supported: metadata.namespace"),
     ],
 )
 def test_mistakes_in_field_selectors(text: str, told: str) -> None:
     with pytest.raises(BadRequest) as caught:
         selectors.fields(text, CLUSTER)
     assert caught.value.message == told
+
+
+def test_a_namespaced_kind_is_selected_by_its_namespace() -> None:
+    event = item({"metadata": {"name": "e", "namespace": "default"}}, 1)
+    assert selectors.fields("metadata.namespace=default", EVENT)(event)
+    assert not selectors.fields("metadata.namespace!=default", EVENT)(event)
 
 
 def test_commas_can_be_escaped() -> None:

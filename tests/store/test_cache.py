@@ -76,10 +76,10 @@ def test_a_watch_tells_old_and_new() -> None:
     assert watch.take() == []
 
 
-def test_a_deletion_has_its_final_body_at_its_revision() -> None:
-    cache = filled(entry("a", 1))
+def test_a_deletion_has_the_body_of_before_at_its_revision() -> None:
+    cache = filled(entry("a", 1, status={"uid": "last"}))
     watch = cache.watch(CLUSTER)
-    cache.take(entry("a", 2, deleted=True, status={"uid": "last"}))
+    cache.take(entry("a", 2, deleted=True, status={"uid": "with the deletion"}))
     [change] = watch.take()
     assert change.final is not None
     assert change.final.document()["status"] == {"uid": "last"}

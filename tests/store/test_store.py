@@ -256,3 +256,27 @@ async def stranded(bucket: Bucket, store: Store) -> Item:
     value = seal(document, writes=("old",))
     await bucket.update(store.key(waiting.name), value, waiting.revision)
     return await store.get(waiting.name)
+
+
+async def test_the_update_that_ended_an_object_is_recognised_when_it_comes_again(store: Store) -> None:
+    item = await held(store, "skerry.dev/a")
+    ended = await store.update(item, unfinalized(item.document()), write_id="w9")
+    again = await store.find(item.name, write_id="w9")
+    assert again is not None
+    assert again.revision == ended.revision
+    assert await store.find(item.name, write_id="w8") is None
+
+
+async def test_an_empty_precondition_is_fulfilled_by_nothing(store: Store) -> None:
+    first = await store.create(cluster(name()))
+    with pytest.raises(Conflict, match=r"the UID in the precondition \(\)"):
+        await store.delete(first.name, uid="")
+    with pytest.raises(Conflict, match=r"the ResourceVersion in the precondition \(\)"):
+        await store.delete(first.name, resource_version="")
+    assert await store.find(first.name) is not None
+
+
+async def test_a_name_whose_object_is_being_deleted_is_said_to_be_so(store: Store) -> None:
+    item = await held(store, "skerry.dev/a")
+    with pytest.raises(AlreadyExists, match=r"^object is being deleted: clusters\.skerry\.dev "):
+        await store.create(cluster(item.name))

@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from services.proxy.hostapi import forward, reads, reviews, watch, writes, wswatch
+from services.proxy.hostapi import forward, reads, reviews, watch, writes, wswatch, yamltext
 from services.proxy.hostapi.attributes import Authorize, Live, Rule
 from services.proxy.hostapi.discovery import Discovery, Document
-from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, negotiate
+from services.proxy.hostapi.duration import check_timeout
+from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, in_yaml, negotiate
 from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
 from services.proxy.hostapi.sources import Source, sources
@@ -18,7 +19,7 @@ from services.proxy.hostapi.table import View, view
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller
 from skerry.bus import Bus
-from skerry.errors import MethodNotAllowed, NotFound, RequestEntityTooLarge, StatusError
+from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
 from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 from skerry.httpwire.websocket import accepted, offered
@@ -90,8 +91,7 @@ class HostApi:
         try:
             return await self._handle(exchange, caller, authorize, rules, watching)
         except StatusError as error:
-            await exchange.respond(error.code, _error_headers(error), error.body())
-            return error.code
+            return await _answer(exchange, error.code, error.body(), _retry_after(error))
 
     async def _handle(
         self,
@@ -104,6 +104,8 @@ class HostApi:
         path, query = parse(exchange.head.target)
         target = locate(path, self._kinds)
         verb = _verb(exchange.head.method, target, query)
+        if verb != "watch":
+            check_timeout(query)
         asked = attributes(target, verb, path)
         authorize(asked)
         if writes.is_status(target):
@@ -116,7 +118,7 @@ class HostApi:
             return await _refuse(exchange, target, target.kind)
         source = self._sources[target.kind]
         if source is None:
-            body, media = await _body(exchange), _content_type(exchange)
+            media, body = await yamltext.as_json(_content_type(exchange), await _body(exchange))
             answer = reviews.answer(target.kind, media, body, caller, authorize, rules)
             return await _answer(exchange, 201, answer)
         if verb == "watch":
@@ -140,6 +142,8 @@ class HostApi:
             if not location.endswith(f"hash={hashed}"):
                 await exchange.respond(301, [(b"location", location.encode()), _NO_CACHE], b"")
                 return 301
+        if document.media == JSON[1] and in_yaml(_accept(exchange)):
+            return await _answer(exchange, 200, document.body, [(b"vary", b"Accept")])
         cached = _FOR_EVER if hashed else _NO_CACHE
         headers = [(b"content-type", document.media), (b"etag", document.etag.encode()), (b"vary", b"Accept"), cached]
         if exchange.head.get(b"if-none-match") == document.etag.encode():
@@ -152,12 +156,12 @@ class HostApi:
         if parts[0] == "openapi":
             return self._openapi.find(parts[1:], _accept(exchange))
         wanted = negotiate(_accept(exchange), GROUPS if len(parts) == 1 else frozenset())
-        return self._discovery.find(parts, wanted)
+        return self._discovery.find(parts, wanted.media)
 
     # Reads
 
     def _view(self, exchange: Exchange, kind: Kind, query: Query, partial: frozenset[Media]) -> View:
-        wanted = negotiate(_accept(exchange), TABLE | partial)
+        wanted = negotiate(_accept(exchange), TABLE | partial).media
         return view(kind, wanted, query.text("includeObject") or "Metadata", self._live, self._now)
 
     async def _read(self, exchange: Exchange, target: Target, source: Source, query: Query) -> bytes:
@@ -172,6 +176,10 @@ class HostApi:
     ) -> int:
         kind = known(target)
         shown = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
+        if in_yaml(_accept(exchange)):
+            raise NotAcceptable(
+                "a watch is told in JSON: only the following media types are accepted: application/json"
+            )
         error: StatusError | None = None
         try:
             plan = await watch.plan(source, kind, target.namespace, target.name, query)
@@ -205,11 +213,11 @@ class HostApi:
     async def _write(
         self, exchange: Exchange, target: Target, source: Source, caller: Caller, query: Query, verb: str
     ) -> int:
+        negotiate(_accept(exchange), TABLE | PARTIAL | PARTIAL_LIST)
         agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")
         content = writes.Content(await _body(exchange), _content_type(exchange), agent)
         reply = await writes.answer(self._bus, source, target, caller, query, verb, content)
-        await exchange.respond(reply.status, [JSON, _NO_CACHE, *reply.headers()], reply.body)
-        return reply.status
+        return await _answer(exchange, reply.status, reply.body, reply.headers())
 
 
 _VERBS = {b"POST": "create", b"PUT": "update", b"PATCH": "patch", b"DELETE": "delete"}
@@ -244,20 +252,21 @@ async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> int:
         group=kind.group,
         name=target.name,
     )
-    await exchange.respond(405, [JSON, (b"allow", ", ".join(allowed).encode()), _NO_CACHE], error.body())
-    return 405
+    return await _answer(exchange, 405, error.body(), [(b"allow", ", ".join(allowed).encode())])
 
 
-async def _answer(exchange: Exchange, status: int, body: bytes) -> int:
-    await exchange.respond(status, [JSON, _NO_CACHE], body)
+async def _answer(exchange: Exchange, status: int, body: bytes, more: Headers | None = None) -> int:
+    """Answer with a JSON document, written in YAML for who prefers that; the status."""
+    form = JSON
+    if in_yaml(_accept(exchange)):
+        form, body = (JSON[0], yamltext.YAML.encode()), await yamltext.written(body)
+    await exchange.respond(status, [form, _NO_CACHE, *(more or ())], body)
     return status
 
 
-def _error_headers(error: StatusError) -> Headers:
-    headers: Headers = [JSON, _NO_CACHE]
-    if error.details.retry_after_seconds:
-        headers.append((b"retry-after", str(error.details.retry_after_seconds).encode()))
-    return headers
+def _retry_after(error: StatusError) -> Headers:
+    seconds = error.details.retry_after_seconds
+    return [(b"retry-after", str(seconds).encode())] if seconds else []
 
 
 def _content_type(exchange: Exchange) -> str:

@@ -10,6 +10,7 @@ from services.proxy.hostapi import writeoptions
 from services.proxy.hostapi.request import Query, Target
 from skerry import subjects
 from skerry.api.connection import SUBRESOURCE
+from skerry.api.decode import decoded
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
 from skerry.bus import Bus, ConnectionLost, NoResponders
@@ -81,7 +82,7 @@ async def ask(
 def _raw(body: bytes) -> msgspec.Raw:
     """`body` if it is JSON; BadRequest, because a broken one would break the message that carries it."""
     try:
-        msgspec.json.decode(body)
+        decoded(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     return msgspec.Raw(body)

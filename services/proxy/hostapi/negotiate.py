@@ -1,4 +1,4 @@
-"""Which representation a client wants, from its Accept header: the API server's rules, as far as JSON goes. Pure."""
+"""Which representation a client wants, from its Accept header: the API server's rules, as far as JSON and YAML go. Pure."""
 
 from __future__ import annotations
 
@@ -21,23 +21,54 @@ class Media(NamedTuple):
 PLAIN = Media()
 
 
-def negotiate(accept: str, offered: frozenset[Media]) -> Media:
-    """The first of the client's wishes that is offered; PLAIN JSON is always offered.
+class Wish(NamedTuple):
+    """What an answer is, and whether it is written in YAML instead of JSON."""
 
-    NotAcceptable if JSON in no form is accepted. Quality values are ignored, as the API server ignores them.
-    """
+    media: Media = PLAIN
+    yaml: bool = False
+
+
+def negotiate(accept: str, offered: frozenset[Media]) -> Wish:
+    """The dearest of the client's wishes that is offered; PLAIN is always offered. NotAcceptable if it wants neither."""
     if not accept.strip():
-        return PLAIN
-    for clause in accept.split(","):
-        kind, *parameters = (part.strip() for part in clause.split(";"))
-        if kind.lower() not in ("application/json", "*/*", "application/*"):
+        return Wish()
+    for kind, parameters in _by_quality(accept):
+        if kind not in ("application/json", "application/yaml", "*/*", "application/*"):
             continue
         media = _media(parameters)
         if media == PLAIN or media in offered:
-            return media
-    raise NotAcceptable(
-        "only the following media types are accepted: application/json (also as Table and PartialObjectMetadata)"
-    )
+            return Wish(media, yaml=kind == "application/yaml")
+    raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
+
+
+def in_yaml(accept: str) -> bool:
+    """Whether what is said to this client is to be in YAML; False for whom nothing here would suit."""
+    if "yaml" not in accept:
+        return False
+    try:
+        return negotiate(accept, TABLE | PARTIAL | PARTIAL_LIST | GROUPS).yaml
+    except NotAcceptable:
+        return False
+
+
+def _by_quality(accept: str) -> list[tuple[str, list[str]]]:
+    """(media type, parameters), the best first: by q, and then what is named before what is meant by a star."""
+    clauses = [[part.strip() for part in clause.split(";")] for clause in accept.split(",")]
+    found = [(kind.lower(), parameters) for kind, *parameters in clauses]
+    if "*" in accept or "q=" in accept:
+        found.sort(key=lambda one: (-_quality(one[1]), one[0] == "*/*", one[0].endswith("/*")))
+    return found
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 1.0
+    return 1.0
 
 
 def _media(parameters: list[str]) -> Media:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.proxy.hostapi.request import Query
+from skerry.api.decode import decoded
 from skerry.api.meta import Status, StatusCause
 from skerry.errors import BadRequest, Gone, Invalid, cause
 
@@ -50,7 +51,8 @@ class Options(NamedTuple):
 
 def options(query: Query) -> Options:
     """The ListOptions of a list. BadRequest or Invalid, worded as the API server words them."""
-    limit, revision, token = integer(query, "limit"), revision_of(query), query.text("continue")
+    _, limit = integer(query, "timeoutSeconds"), integer(query, "limit")
+    revision, token = revision_of(query), query.text("continue")
     _check_list(query)
     going_on = parse(token) if token else None
     if going_on is not None and revision:
@@ -59,14 +61,17 @@ def options(query: Query) -> Options:
 
 
 def integer(query: Query, name: str) -> int | None:
-    """An integer parameter; None if it is absent. BadRequest."""
-    text = query.text(name)
-    if not text:
+    """An integer parameter, as strconv.ParseInt reads it; None if it is absent. BadRequest."""
+    text = query.find(name)
+    if text is None:
         return None
-    digits = text.removeprefix("-").removeprefix("+")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not (digits.isascii() and digits.isdecimal()):
         raise BadRequest(f"strconv.ParseInt: parsing {_quoted(text)}: invalid syntax")
-    return int(text)
+    number = int(digits.lstrip("0")[:20] or "0") * (-1 if text[0] == "-" else 1)
+    if not -(2**63) <= number < 2**63:
+        raise BadRequest(f"strconv.ParseInt: parsing {_quoted(text)}: value out of range")
+    return number
 
 
 def revision_of(query: Query) -> int | None:
@@ -95,7 +100,7 @@ def _check_list(query: Query) -> None:
             causes.append(_unsupported(match, (EXACT, NOT_OLDER, "")))
         if match == EXACT and revision == "0":
             causes.append(_forbidden(field, f'{field} "exact" is forbidden for resourceVersion "0"'))
-    if query.text("sendInitialEvents"):
+    if query.find("sendInitialEvents") is not None:
         causes.append(_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     _raise(causes)
 
@@ -103,7 +108,7 @@ def _check_list(query: Query) -> None:
 def check_watch(query: Query) -> None:
     """The rules of a watch's options. Invalid."""
     causes: list[StatusCause] = []
-    match, initial = query.text("resourceVersionMatch"), query.text("sendInitialEvents")
+    match, initial = query.text("resourceVersionMatch"), query.find("sendInitialEvents") is not None
     field = "resourceVersionMatch"
     if initial and match != NOT_OLDER:
         causes.append(_forbidden(field, f"sendInitialEvents requires setting {field} to {NOT_OLDER}"))
@@ -154,7 +159,7 @@ def parse(text: str) -> Continue:
     """The place in a token. BadRequest."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        found = msgspec.json.decode(raw, type=_Token)
+        found = decoded(raw, _Token)
     except (binascii.Error, ValueError, msgspec.DecodeError) as error:
         raise BadRequest("invalid continue token: continue key is not valid: it is none that a list gave") from error
     namespace, slash, name = found.start.partition("/")

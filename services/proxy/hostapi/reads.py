@@ -68,8 +68,22 @@ async def get(source: Source, kind: Kind, namespace: str, name: str, query: Quer
     return view.one(item)
 
 
+class Page(NamedTuple):
+    """What a list found, as of one revision, and the token for what comes after."""
+
+    items: list[Item]
+    revision: int
+    more: str = ""
+
+
 async def listed(source: Source, kind: Kind, namespace: str, query: Query, view: View) -> bytes:
-    """The objects that match, or a page of them, as of one revision.
+    """The objects that match, or a page of them, as of one revision."""
+    found = await page(source, kind, namespace, query)
+    return view.many(found.items, found.revision, found.more)
+
+
+async def page(source: Source, kind: Kind, namespace: str, query: Query) -> Page:
+    """What the ListOptions of `query` ask for. BadRequest, Invalid, Gone, GatewayTimeout.
 
     Pages are of one snapshot, which the ring of changes gives back on any replica that saw those changes; where it
     cannot, 410 with a token that goes on without.
@@ -86,7 +100,7 @@ async def listed(source: Source, kind: Kind, namespace: str, query: Query, view:
             more = token(state.revision if state.consistent else None, (last.namespace, last.name))
             break
         matching.append(item)
-    return view.many(matching, max(state.revision, 1), more)
+    return Page(matching, max(state.revision, 1), more)
 
 
 async def _state(source: Source, kind: Kind, namespace: str, wanted: Options) -> _State:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote, unquote_plus
 
 from services.proxy.hostapi.attributes import Attributes
 from skerry.api.kinds import Kind
@@ -25,32 +26,48 @@ class Target(NamedTuple):
 
 
 class Query:
-    """Query parameters; the first value of each name counts."""
+    """Query parameters, read as Go's url.ParseQuery reads them: a part that it cannot read is as if it were not there.
+
+    The first value of each name counts, unless somebody asks for all.
+    """
 
     def __init__(self, text: str) -> None:
-        try:
-            found = parse_qs(text, keep_blank_values=True, max_num_fields=64, errors="strict")
-        except ValueError as error:
-            raise BadRequest(f"the query cannot be read: {error}") from error
-        self._values = {name: values[0] for name, values in found.items()}
+        parts = text.split("&") if text else []
+        if len(parts) > MOST_PARAMETERS:
+            raise BadRequest(f"the query has {len(parts)} parameters, the limit is {MOST_PARAMETERS}")
+        self._values: dict[str, list[str]] = {}
+        for part in parts:
+            if part and ";" not in part and _BAD_ESCAPE.search(part) is None:
+                name, _, value = part.partition("=")
+                self._values.setdefault(_unescaped(name), []).append(_unescaped(value))
 
     def text(self, name: str) -> str:
         """The value, or an empty string."""
-        return self._values.get(name, "")
+        return self._values.get(name, _ABSENT)[0]
+
+    def find(self, name: str) -> str | None:
+        """The value; None if the parameter is not there, which an empty one is."""
+        return self.text(name) if name in self._values else None
+
+    def all(self, name: str) -> list[str]:
+        """Every value."""
+        return self._values.get(name, [])
 
     def flag(self, name: str) -> bool:
         """Kubernetes' boolean: present and not false or 0."""
-        value = self._values.get(name)
+        value = self.find(name)
         return value is not None and value.lower() not in ("false", "0")
 
-    def number(self, name: str) -> int | None:
-        """A non-negative integer, None if absent or empty. BadRequest otherwise."""
-        value = self._values.get(name, "")
-        if not value:
-            return None
-        if not value.isdecimal() or len(value) > 18:
-            raise BadRequest(f"{name} is {value[:40]!r}: it must be a non-negative integer")
-        return int(value)
+
+MOST_PARAMETERS = 10_000
+"""As Go limits them."""
+_ABSENT = ("",)
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def _unescaped(text: str) -> str:
+    """Bytes that are no UTF-8 become U+FFFD: they match nothing here, as they match nothing there."""
+    return unquote_plus(text, errors="replace") if "%" in text or "+" in text else text
 
 
 def parse(target: bytes) -> tuple[str, Query]:

@@ -28,6 +28,7 @@ from skerry.api.kinds import Kind
 from skerry.api.messages import Caller
 from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
 from skerry.store import rfc3339, utc_now
+from skerry.store.reading import read_json, without_nulls
 
 _SPEC = 2
 _RESOURCE, _PATH = 1, 2
@@ -65,10 +66,13 @@ def _read(kind: Kind, content_type: str, body: bytes) -> Document:
             "the body of the request was in an unknown format - accepted media types include: application/json, "
             f"{protobuf.CONTENT_TYPE}"
         )
-    try:
-        return msgspec.json.decode(body or b"{}", type=Document)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"the review is not a JSON object: {error}") from error
+    asked = without_nulls(read_json(msgspec.Raw(body or b"{}"), "the review is not a JSON object"))
+    if not isinstance(asked, dict):
+        raise BadRequest("the review is not a JSON object")
+    named = (asked.get("kind") or kind.kind, asked.get("apiVersion") or kind.api_version)
+    if named != (kind.kind, kind.api_version):
+        raise BadRequest(f"the object provided is unrecognized (must be of type {kind.kind})")
+    return asked
 
 
 def _from_protobuf(kind: Kind, message: bytes) -> Document:

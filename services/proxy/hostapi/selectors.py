@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -221,38 +221,61 @@ _META: Mapping[str, Callable[[Item], str]] = {
 
 def fields(text: str, kind: Kind) -> Match:
     """What `fieldSelector` matches. BadRequest for a field that `kind` does not declare as selectable."""
-    terms = [_field(term, text, kind) for term in _split(text) if term]
-    if not terms:
+    terms = [_Term.read(part, text) for part in sorted(_split(text)) if part]
+    found = [term.match(kind) for term in terms if term.field or term.value]
+    if not found:
         return everything
-    return lambda item: all(term(item) for term in terms)
+    return lambda item: all(matches(item) for matches in found)
+
+
+_TERMS = re.compile(r"(?:[^\\,]|\\.|\\\Z)*", re.DOTALL)
+_SPLIT = re.compile(r"(.*?)(!=|==|=)(.*)\Z", re.DOTALL)
+_RUNE = re.compile(r"\\(.?)|([,=])", re.DOTALL)
 
 
 def _split(text: str) -> list[str]:
     """The terms between commas that are not escaped."""
-    return [term.replace("\0", "\\") for term in re.split(r"(?<!\\),", text.replace("\\\\", "\0\0"))]
+    found, position = [], 0
+    while True:
+        term = _TERMS.match(text, position)
+        position = position if term is None else term.end() + 1
+        found.append("" if term is None else term[0])
+        if position > len(text):
+            return found
 
 
-def _field(term: str, text: str, kind: Kind) -> Match:
-    found = re.match(r"(.*?)(!=|==|=)(.*)\Z", term, re.DOTALL)
-    if found is None:
-        raise BadRequest(f"invalid selector: '{text[:200]}'; can't understand '{term[:200]}'")
-    field, wanted = found[1].strip(), _unescaped(found[3])
-    read = _reader(field, kind)
-    if found[2] == "!=":
-        return lambda item: read(item) != wanted
-    return lambda item: read(item) == wanted
+class _Term(NamedTuple):
+    """`field=value` or `field!=value`, the value as it is meant."""
+
+    field: str
+    value: str
+    negated: bool
+
+    @classmethod
+    def read(cls, part: str, whole: str) -> _Term:
+        """One term of the selector `whole`. BadRequest."""
+        found = _SPLIT.match(part)
+        if found is None:
+            raise BadRequest(f"invalid selector: '{whole[:200]}'; can't understand '{part[:200]}'")
+        return cls(found[1], _RUNE.sub(_unescaped, found[3]), found[2] == "!=")
+
+    def match(self, kind: Kind) -> Match:
+        """BadRequest for a field that cannot be selected by."""
+        read, wanted, negated = _reader(self.field, kind), self.value, self.negated
+        return lambda item: (read(item) == wanted) is not negated
 
 
-def _unescaped(value: str) -> str:
-    wrong = re.search(r"(?<!\\)(?:\\\\)*(\\(?![\\,=]).?|(?<=[^\\])=|\A=)", value)
-    if wrong is not None and wrong[1].startswith("\\"):
-        raise BadRequest(f"invalid field selector: invalid escape sequence: {wrong[1]}")
-    return re.sub(r"\\([\\,=])", r"\1", value)
+def _unescaped(found: re.Match[str]) -> str:
+    if found[2]:
+        raise BadRequest(f"invalid field selector: unescaped character in value: {ord(found[2])}")
+    if found[1] not in ("\\", ",", "="):
+        raise BadRequest(f"invalid field selector: invalid escape sequence: \\{found[1]}")
+    return found[1]
 
 
 def _reader(field: str, kind: Kind) -> Callable[[Item], str]:
     known = _META.get(field)
-    if known is not None:
+    if known is not None and (kind.namespaced or field != "metadata.namespace"):
         return known
     if field not in kind.selectable:
         raise BadRequest(f"field label not supported: {field[:100]}")

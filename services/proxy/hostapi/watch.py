@@ -71,21 +71,18 @@ async def plan(source: Source, kind: Kind, namespace: str, name: str, query: Que
     match = selector(query, kind, name)
     if namespace:
         match = both(lambda item: item.namespace == namespace, match)
-    since, initial = revision_of(query), query.text("sendInitialEvents")
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
+    integer(query, "limit")
+    since, initial = revision_of(query), query.flag("sendInitialEvents")
     await fresh(source, since)
-    if since and not _true(initial):
+    if since and not initial:
         watch, shown = source.watch(kind, since), []
     else:
         watch = source.watch(kind)
-        shown = [item for item in source.list(kind, namespace) if match(item)] if _true(initial or "true") else []
+        wanted = initial or query.find("sendInitialEvents") is None
+        shown = [item for item in source.list(kind, namespace) if match(item)] if wanted else []
     length_s = float(max(0, timeout_s or 0)) or random.uniform(*LONGEST_S)  # noqa: S311 - not a secret
-    return Plan(source, watch, shown, match, bookmarks, _true(initial) and bookmarks, length_s)
-
-
-def _true(text: str) -> bool:
-    """Kubernetes' boolean, of a parameter that is there."""
-    return bool(text) and text.lower() not in ("false", "0")
+    return Plan(source, watch, shown, match, bookmarks, initial and bookmarks, length_s)
 
 
 async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[], None]) -> None:
@@ -153,7 +150,7 @@ def told(change: Change, match: Match, view: View) -> bytes:
 
 
 def _last(change: Change, old: Item) -> Item:
-    """The body of a DELETED event: the object as it was last, at the revision of the change."""
+    """The body of a DELETED event: the object as it was before, at the revision of the change."""
     if change.final is not None:
         return change.final
     return make_item(decode_document(old.body), change.revision)

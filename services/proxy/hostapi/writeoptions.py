@@ -6,10 +6,13 @@ Checked as the API server checks them, with its words. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
+from services.proxy.hostapi.options import integer
 from services.proxy.hostapi.request import Query
+from skerry.api.decode import decoded
 from skerry.api.messages import WriteOptions
 from skerry.errors import BadRequest, Invalid, cause
 
@@ -27,19 +30,24 @@ class _Preconditions(msgspec.Struct, rename="camel"):
     resource_version: str | None = None
 
 
+Seconds = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class _DeleteOptions(msgspec.Struct, rename="camel"):
-    kind: str = "DeleteOptions"
+    kind: str | None = None
+    api_version: str | None = None
     preconditions: _Preconditions | None = None
     propagation_policy: str | None = None
     orphan_dependents: bool | None = None
-    grace_period_seconds: int | None = None
-    dry_run: list[str] | None = None
+    grace_period_seconds: Seconds | None = None
+    dry_run: list[str | None] | None = None
 
 
 def of_write(kind: str, query: Query, agent: str, *, applies: bool = False) -> WriteOptions:
     """Options of a create, update or patch; `agent` is the User-Agent, who the manager is unless named. Invalid."""
     manager, validation = query.text("fieldManager"), query.text("fieldValidation")
-    found = list(_dry_run_problems([query.text("dryRun")] if query.text("dryRun") else []))
+    dry_run = query.all("dryRun")
+    found = list(_dry_run_problems(dry_run))
     if applies and not manager:
         found.append(("fieldManager", "Required value: is required for apply patch", "FieldValueRequired"))
     if kind == "PatchOptions" and not applies and query.flag("force"):
@@ -51,7 +59,7 @@ def of_write(kind: str, query: Query, agent: str, *, applies: bool = False) -> W
         found.append(("fieldValidation", text, "FieldValueNotSupported"))
     _raise(kind, found)
     return WriteOptions(
-        dry_run=bool(query.text("dryRun")),
+        dry_run=bool(dry_run),
         field_manager=manager or _from_agent(agent),
         field_validation=validation or "Warn",
         force=query.flag("force"),
@@ -59,34 +67,55 @@ def of_write(kind: str, query: Query, agent: str, *, applies: bool = False) -> W
 
 
 def of_delete(query: Query, body: bytes) -> WriteOptions:
-    """Options of a delete: the body's, or else the query's. BadRequest, Invalid."""
-    given = _DeleteOptions()
-    if body.strip():
-        try:
-            given = msgspec.json.decode(body, type=_DeleteOptions)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise BadRequest(f"the body is not DeleteOptions: {error}") from error
-    policy = given.propagation_policy or query.text("propagationPolicy")
-    orphan = given.orphan_dependents
-    if orphan is None and query.text("orphanDependents"):
-        orphan = query.flag("orphanDependents")
-    dry_run = given.dry_run or ([query.text("dryRun")] if query.text("dryRun") else [])
+    """Options of a delete: the body's, or without one the query's. BadRequest, Invalid.
+
+    A precondition that is there counts, an empty one as well. `dryRun` in the query holds beside a body too: who asks for
+    it does not want a deletion.
+    """
+    given = _in_body(body) if body else _in_query(query)
+    policy, orphan = given.propagation_policy, given.orphan_dependents
+    dry_run = [each or "" for each in given.dry_run or ()] or query.all("dryRun")
     _raise("DeleteOptions", [*_policy_problems(policy, orphan), *_dry_run_problems(dry_run)])
     preconditions = given.preconditions or _Preconditions()
     return WriteOptions(
         dry_run=bool(dry_run),
         propagation_policy=policy or {True: "Orphan", False: "Background", None: ""}[orphan],
         grace_period_seconds=given.grace_period_seconds,
-        uid=preconditions.uid or "",
-        resource_version=preconditions.resource_version or "",
+        uid=preconditions.uid,
+        resource_version=preconditions.resource_version,
     )
 
 
-def _policy_problems(policy: str, orphan: bool | None) -> Iterator[Problem]:
-    if policy and orphan is not None:
+def _in_body(body: bytes) -> _DeleteOptions:
+    """The DeleteOptions of any group and version; null is none."""
+    try:
+        given: _DeleteOptions = decoded(body, _DeleteOptions | None) or _DeleteOptions()
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the body is not DeleteOptions: {error}") from error
+    if given.kind not in (None, "", "DeleteOptions"):
+        version = given.api_version or f"{_GROUP}/v1"
+        raise BadRequest(
+            f"no kind {_quoted(given.kind)} is registered for version {_quoted(version)}: DeleteOptions is"
+        )
+    return given
+
+
+def _in_query(query: Query) -> _DeleteOptions:
+    return _DeleteOptions(
+        preconditions=_Preconditions(query.text("uid") or None, query.text("resourceVersion") or None),
+        propagation_policy=query.find("propagationPolicy"),
+        orphan_dependents=None if query.find("orphanDependents") is None else query.flag("orphanDependents"),
+        grace_period_seconds=integer(query, "gracePeriodSeconds"),
+    )
+
+
+def _policy_problems(policy: str | None, orphan: bool | None) -> Iterator[Problem]:
+    if policy is None:
+        return
+    if orphan is not None:
         text = f"Invalid value: {_quoted(policy)}: orphanDependents and deletionPropagation cannot be both set"
         yield "propagationPolicy", text, "FieldValueInvalid"
-    elif policy and policy not in POLICIES:
+    if policy not in POLICIES:
         allowed = ", ".join(f'"{each}"' for each in (*POLICIES, "nil"))
         text = f"Unsupported value: {_quoted(policy)}: supported values: {allowed}"
         yield "propagationPolicy", text, "FieldValueNotSupported"

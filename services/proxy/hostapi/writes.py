@@ -1,37 +1,32 @@
 """Writes: what a client sends becomes a request to the owning service, and its answer the client's.
 
 The proxy checks options and formats, and hands everything else on: merging, defaults and validation are the owner's.
-Bodies travel as JSON; YAML is turned into it here, without aliases (a few of them can stand for gigabytes).
+Bodies travel as JSON; YAML is turned into it here.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-import yaml
 
-from services.proxy.hostapi import forward, reads, writeoptions
+from services.proxy.hostapi import forward, reads, writeoptions, yamltext
 from services.proxy.hostapi.request import Query, Target, known
 from services.proxy.hostapi.sources import Source
+from services.proxy.hostapi.table import Plain
+from skerry.api.decode import decoded, decoder
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
 from skerry.bus import Bus
-from skerry.errors import BadRequest, Forbidden, NotFound, RequestEntityTooLarge, UnsupportedMediaType
+from skerry.errors import Forbidden, NotFound, UnsupportedMediaType
 from skerry.httpwire.head import Headers
-from skerry.store import Item
 
 JSON = "application/json"
-YAML = "application/yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-LONGEST_YAML = 256 * 1024
-"""Reading YAML is slow; whoever sends more sends JSON."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(WriteAnswer).decode
+_decode = decoder(WriteAnswer)
 
 
 class Content(NamedTuple):
@@ -73,11 +68,10 @@ async def answer(
     if verb == "delete":
         return await _delete(bus, target, caller, writeoptions.of_delete(query, await _options_body(content)))
     if verb == "deletecollection":
-        options = writeoptions.of_delete(query, await _options_body(content))
-        return await _delete_all(bus, source, target, caller, query, options)
+        return await _delete_all(bus, source, target, caller, query, content)
     if verb == "patch":
         return await _patch(bus, target, caller, query, content)
-    body = await _json_body(content)
+    body = await json_body(content)
     named = writeoptions.of_write("CreateOptions" if verb == "create" else "UpdateOptions", query, content.agent)
     found = _decode(await forward.ask(bus, target, caller, verb, body, named))
     return _reply(found)
@@ -112,7 +106,7 @@ async def _patch(bus: Bus, target: Target, caller: Caller, query: Query, content
         raise _unknown_format(accepted)
     applies = content.type == APPLY_PATCH
     options = writeoptions.of_write("PatchOptions", query, content.agent, applies=applies)
-    body = await _from_yaml(content.body) if applies else content.body
+    body = await yamltext.read(content.body) if applies else content.body
     return _reply(_decode(await forward.ask(bus, target, caller, "patch", body, options, content.type)))
 
 
@@ -121,29 +115,25 @@ async def _delete(bus: Bus, target: Target, caller: Caller, options: WriteOption
     found = _decode(await forward.ask(bus, target, caller, "delete", b"null", options))
     if not found.gone:
         return _reply(found)
-    kind, metadata = known(target), msgspec.json.decode(found.object)["metadata"]
+    kind, metadata = known(target), decoded(found.object)["metadata"]
     details = {"name": target.name, "group": kind.group, "kind": kind.plural, "uid": metadata.get("uid", "")}
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
     return Reply(200, _encode(status), found.warnings)
 
 
 async def _delete_all(
-    bus: Bus, source: Source, target: Target, caller: Caller, query: Query, options: WriteOptions
+    bus: Bus, source: Source, target: Target, caller: Caller, query: Query, content: Content
 ) -> Reply:
-    """Delete what the selectors match, one by one; the list of what was there. What others delete meanwhile is fine."""
+    """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine."""
     kind = known(target)
-    match = reads.selector(query, kind)
-    await reads.fresh(source, None)
-    found: list[Item] = [item for item in source.list(kind, target.namespace) if match(item)]
-    for item in found:
+    found = await reads.page(source, kind, target.namespace, query)
+    options = writeoptions.of_delete(query, await _options_body(content))
+    for item in found.items:
         try:
             await _delete(bus, target._replace(name=item.name, namespace=item.namespace), caller, options)
         except NotFound:
             continue
-    items = b",".join(item.body for item in found)
-    head = {"apiVersion": kind.api_version, "kind": f"{kind.kind}List"}
-    metadata = {"resourceVersion": str(max(source.revision, 1))}
-    return Reply(200, _encode({**head, "metadata": metadata})[:-1] + b',"items":[' + items + b"]}")
+    return Reply(200, Plain(kind).many(found.items, found.revision, found.more))
 
 
 # Bodies
@@ -156,59 +146,14 @@ def _unknown_format(accepted: tuple[str, ...]) -> UnsupportedMediaType:
     )
 
 
-async def _json_body(content: Content) -> bytes:
+async def json_body(content: Content) -> bytes:
     """The body as JSON; the media type may be left out."""
     if content.type in ("", JSON):
         return content.body
-    if content.type == YAML:
-        return await _from_yaml(content.body)
-    raise _unknown_format((JSON, YAML))
+    if content.type == yamltext.YAML:
+        return await yamltext.read(content.body)
+    raise _unknown_format((JSON, yamltext.YAML))
 
 
 async def _options_body(content: Content) -> bytes:
-    return await _json_body(content) if content.body.strip() else b""
-
-
-async def _from_yaml(body: bytes) -> bytes:
-    """JSON for a document that is YAML, or JSON already (which clients send under a YAML media type). BadRequest."""
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        if len(body) > LONGEST_YAML:
-            raise RequestEntityTooLarge(
-                f"the YAML document has {len(body)} bytes, the limit is {LONGEST_YAML}: send it as JSON"
-            ) from None
-        return await asyncio.to_thread(_parse_yaml, body)
-    return body
-
-
-def _parse_yaml(body: bytes) -> bytes:
-    try:
-        return _encode(yaml.load(body, Loader=_Loader))  # noqa: S506 - a SafeLoader with less
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
-        raise BadRequest(f"error decoding YAML: {error}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: no aliases, no dates, keys are strings, none twice."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not taken: write the value out")
-        found: yaml.Node | None = super().compose_node(parent, index)
-        return found
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [getattr(key, "value", None) for key, _ in node.value]
-        if len(set(map(str, keys))) < len(keys):
-            raise yaml.YAMLError("a key is there twice")
-        found = super().construct_mapping(node, deep=deep)
-        if not all(isinstance(key, str) for key in found):
-            raise yaml.YAMLError("keys are strings: put them in quotes")
-        return found
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+    return await json_body(content) if content.body else b""

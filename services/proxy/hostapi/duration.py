@@ -1,0 +1,46 @@
+"""The parameter `timeout`: a Go duration, whose mistakes are told in the words of time.ParseDuration. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from services.proxy.hostapi.request import Query
+from skerry.errors import BadRequest
+
+_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+"""Nanoseconds."""
+_PART = re.compile(r"(?P<number>[0-9]*(?:\.[0-9]*)?)(?P<unit>[^0-9.]*)")
+_MOST = 2**63
+
+
+def check_timeout(query: Query) -> None:
+    """BadRequest for a `timeout` that an API server cannot read; the host's own deadlines hold whatever it says."""
+    text = query.text("timeout")
+    problem = problem_of(text) if text else ""
+    if problem:
+        raise BadRequest(f"invalid timeout specified in the request URL - time: {problem}")
+
+
+def problem_of(text: str) -> str:
+    """What is wrong with a duration; empty if nothing is."""
+    shown = msgspec.json.encode(text[:100]).decode()
+    rest = text[1:] if text[:1] in ("-", "+") else text
+    if rest == "0":
+        return ""
+    total = 0.0
+    while True:
+        found = _PART.match(rest)
+        if found is None or not found["number"].strip("."):
+            return f"invalid duration {shown}"
+        if not found["unit"]:
+            return f"missing unit in duration {shown}"
+        if found["unit"] not in _UNITS:
+            return f"unknown unit {msgspec.json.encode(found['unit'][:100]).decode()} in duration {shown}"
+        total += float(found["number"]) * _UNITS[found["unit"]]
+        if total > _MOST:
+            return f"invalid duration {shown}"
+        rest = rest[found.end() :]
+        if not rest:
+            return ""

@@ -1,0 +1,94 @@
+"""YAML beside JSON: bodies that clients send, and answers for those who ask for it.
+
+Bodies are read without aliases (a few of them can stand for gigabytes) and up to a limit, because reading YAML is slow;
+so is writing it: a large answer comes in YAML's flow style, which is JSON (YAML 1.2, 1.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import msgspec
+import yaml
+
+from skerry.api.decode import decoded
+from skerry.errors import BadRequest, RequestEntityTooLarge
+
+YAML = "application/yaml"
+LONGEST_YAML = 256 * 1024
+"""Whoever sends more sends JSON."""
+LONGEST_BLOCK = 64 * 1024
+"""Bytes of JSON that are still written in YAML's block style."""
+
+_encode = msgspec.json.Encoder().encode
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+async def as_json(media: str, body: bytes) -> tuple[str, bytes]:
+    """(media type, body), the body as JSON if it is said to be YAML. BadRequest."""
+    if media.partition(";")[0].strip().lower() != YAML:
+        return media, body
+    return "application/json", await read(body)
+
+
+async def read(body: bytes) -> bytes:
+    """JSON for a document that is YAML, or JSON already (which clients send under a YAML media type). BadRequest."""
+    try:
+        decoded(body)
+    except msgspec.DecodeError:
+        if len(body) > LONGEST_YAML:
+            raise RequestEntityTooLarge(
+                f"the YAML document has {len(body)} bytes, the limit is {LONGEST_YAML}: send it as JSON"
+            ) from None
+        return await asyncio.to_thread(_parse, body)
+    return body
+
+
+def _parse(body: bytes) -> bytes:
+    try:
+        return _encode(yaml.load(body, Loader=_Loader))  # noqa: S506 - a SafeLoader with less
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
+        raise BadRequest(f"error decoding YAML: {error}") from error
+
+
+async def written(body: bytes) -> bytes:
+    """YAML for a JSON document."""
+    if len(body) > LONGEST_BLOCK:
+        return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
+    return await asyncio.to_thread(_dump, body)
+
+
+def _dump(body: bytes) -> bytes:
+    text: str = yaml.dump(msgspec.json.decode(body), Dumper=_Dumper, allow_unicode=True, default_flow_style=False)
+    return text.encode()
+
+
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: no aliases, no dates, keys are strings, none twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not taken: write the value out")
+        found: yaml.Node | None = super().compose_node(parent, index)
+        return found
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [getattr(key, "value", None) for key, _ in node.value]
+        if len(set(map(str, keys))) < len(keys):
+            raise yaml.YAMLError("a key is there twice")
+        found = super().construct_mapping(node, deep=deep)
+        if not all(isinstance(key, str) for key in found):
+            raise yaml.YAMLError("keys are strings: put them in quotes")
+        return found
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
