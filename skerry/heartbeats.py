@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from skerry.api.decode import decoder
 from skerry.api.messages import Heartbeat
 
 PER_S = 10.0
@@ -24,7 +25,7 @@ LONGEST_NAME = 128
 STILL_S = 5.0
 """A process whose loop stood still for so long (stopped, asleep, starved) does not know who was silent."""
 
-_decode = msgspec.json.Decoder(Heartbeat).decode
+_decode = decoder(Heartbeat)
 _LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid": 128, "message": 500}
 """Characters of the texts that are kept."""
 
