@@ -28,7 +28,8 @@ from skerry.errors import (
 )
 from skerry.http import ClientGone, Exchange, Raw
 from skerry.httpwire.apps import LinkRewriter
-from skerry.httpwire.head import BODILESS, MalformedHead
+from skerry.httpwire.head import BODILESS, MalformedHead, first
+from skerry.httpwire.spdy import FrameEnds, is_remote_command, last_words
 from skerry.link import Answer, AnswerComplete, OpenRequest, ResetCode, StreamReset
 
 log = logging.getLogger("skerry.proxy")
@@ -37,6 +38,9 @@ LINGER_S = 3.0
 """After the member ended its direction of an upgraded session, how long the client may take to end its own. API servers end
 both at once, so nothing that the client still says is heard; what it has not read yet, it gets in its own time.
 """
+
+GOODBYE_S = 1.0
+"""How long a client may take to hear why its session broke."""
 
 
 class Cut(Exception):
@@ -54,6 +58,7 @@ class Relay:
         self._refused: StatusError | None = None
         self._broke: StreamReset | None = None
         self._waiting: asyncio.Timeout | None = None  # for the client to take what was written
+        self._ends: FrameEnds | None = None  # of a session that can be told in its own protocol that it broke
         self._beside: set[asyncio.Task[None]] = set()
 
     async def body(self) -> tuple[bytes, bool]:
@@ -138,7 +143,9 @@ class Relay:
 
     def _revoke(self, stream: Carrier, error: StatusError) -> None:
         stream.reset(ResetCode.REVOKED if error.code != 503 else ResetCode.GOAWAY, error.message)
-        if self._exchange.started:
+        if self._exchange.started and self._ends is not None:
+            asyncio.get_running_loop().call_later(2 * GOODBYE_S, self._exchange.abort)
+        elif self._exchange.started:
             self._exchange.abort()
 
     # The answer
@@ -206,8 +213,9 @@ class Relay:
     async def _upgraded(self, stream: Carrier, answer: Answer) -> int:
         """101: raw from here. Any other answer is an ordinary one, and the connection ends with it (CVE-2018-1002105)."""
         upgrade = self._exchange.head.upgrade or b""
-        spdy = upgrade.lower().startswith(b"spdy")
-        self._metrics.spdy.value += spdy
+        self._metrics.spdy.value += upgrade.lower().startswith(b"spdy")
+        if is_remote_command(upgrade, stream.request.target, first(answer.headers, b"x-stream-protocol-version")):
+            self._ends = FrameEnds()
         raw = await self._exchange.upgrade(response_head(answer, Back()))
         try:
             async with asyncio.timeout(self._limits.session_s):
@@ -216,12 +224,26 @@ class Relay:
             if self._session.was_cut is None:
                 raise
             raise Cut(self._session.was_cut.message) from None
-        except (StreamReset, TimeoutError) as error:
-            raw.abort()
-            if spdy:
-                log.warning("a SPDY session was cut: kubectl exec may show it as a clean exit")
-            raise Cut(str(error) or "the session reached its longest life") from error
+        except StreamReset as reset:
+            await self._break(raw, self._session.was_cut or status_of(reset, self._session.member, b"POST"))
+            raise Cut(str(reset)) from reset
+        except TimeoutError as error:
+            await self._break(raw, GatewayTimeout("the session reached its longest life"))
+            raise Cut("the session reached its longest life") from error
         return 101
+
+    async def _break(self, raw: Raw, error: StatusError) -> None:
+        """End a session that broke: in the protocol where that is the only end that clients take for one (ADR 18), else
+        by cutting the connection.
+        """
+        if self._ends is not None and self._ends.between:
+            with contextlib.suppress(ClientGone, TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    await raw.write(last_words(error.body()))
+                    await raw.close(GOODBYE_S)
+        elif self._ends is not None:
+            log.warning("a SPDY session was cut within a frame: kubectl exec shows it as a clean exit")
+        raw.abort()
 
     async def _both_ways(self, stream: Carrier, raw: Raw, early: bytes) -> None:
         """Each direction ends by itself (see skerry/http/raw.py)."""
@@ -250,12 +272,18 @@ class Relay:
 
     async def _raw_down(self, stream: Carrier, raw: Raw, early: bytes) -> None:
         if early:
+            self._count(early)
             await self._taken(raw.write(early), None)
         while data := await stream.receive():
+            self._count(data)
             await self._taken(raw.write(data), None)
             stream.consumed(len(data))
             self._metrics.received.value += len(data)
         await raw.write_eof()
+
+    def _count(self, data: bytes) -> None:
+        if self._ends is not None:
+            self._ends.feed(data)
 
     # Failures
 

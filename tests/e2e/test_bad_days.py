@@ -56,6 +56,25 @@ def test_a_killed_agent_comes_back_and_a_watch_was_cut_not_ended(
     eventually(lambda: host.kubectl_run("fragile", "get", "namespaces").returncode == 0, "kubectl works again", 30)
 
 
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_a_command_whose_agent_is_killed_has_not_succeeded(
+    new_host: Callable[..., Host], member_one: Member, websockets: str
+) -> None:
+    host = new_host(member_one)
+    agent = host.join(member_one, "fragile")
+    with member_one.busybox("patient") as pod:
+        words = host.kubectl_command("fragile", "exec", pod, "--", "sh", "-c", "echo begun; sleep 600")
+        environment = {**os.environ, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websockets}
+        command = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        assert command.stdout is not None
+        assert command.stdout.readline() == b"begun\n"
+        agent.stop(signal.SIGKILL)
+        _, said = command.communicate(timeout=30)
+    assert command.returncode == 1, said
+    if websockets == "false":
+        assert b"cluster fragile" in said
+
+
 @pytest.mark.parametrize("process", ["nats-server", "controller-manager", "tower"])
 def test_a_killed_process_of_the_host_is_replaced_and_everything_works_again(
     new_host: Callable[..., Host], plain_cluster: Member, process: str

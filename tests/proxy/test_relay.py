@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
-from skerry.http import Cut, HttpError
+from skerry.http import Cut, Exchange, HttpError, Response
+from skerry.httpwire.head import ResponseHead
 from tests.fixtures.nats import eventually
 from tests.proxy.conftest import World
 from tests.proxy.member import pattern
@@ -168,6 +170,64 @@ async def test_a_session_whose_agent_is_killed_is_cut(host: World) -> None:
     with pytest.raises(HttpError):
         async with asyncio.timeout(15):
             await response.raw.read()
+
+
+SPDY_EXEC = b"/clusters/m1/api/v1/namespaces/d/pods/p/exec?command=spdy"
+FRAME = b"\0\0\0\5\0\0\0\5hello"
+
+
+async def _spdy(host: World, sent: bytes, token: bytes = b"", version: bytes = b"v4.channel.k8s.io") -> Response:
+    """A SPDY session of exec in which the member has said `sent`."""
+
+    async def answer(exchange: Exchange) -> None:
+        raw = await exchange.upgrade(ResponseHead(status=101, headers=[(b"x-stream-protocol-version", version)]))
+        await raw.write(sent)
+        while await raw.read():
+            pass
+
+    host.recorder.routes[b"/api/v1/namespaces/d/pods/p/exec"] = answer
+    response = await host.client.request(host.head(b"POST", SPDY_EXEC, token, upgrade=b"SPDY/3.1"))
+    assert response.raw is not None
+    async with asyncio.timeout(5):
+        got = b""
+        while len(got) < len(sent):
+            got += await response.raw.read()
+    assert got == sent
+    return response
+
+
+async def _last_words(response: Response) -> str:
+    """The message of the Status that ends the error stream, after which the connection ends."""
+    assert response.raw is not None
+    said = b""
+    async with asyncio.timeout(15):
+        while data := await response.raw.read():
+            said += data
+    stream, flags_and_length, status = said[:4], int.from_bytes(said[4:8], "big"), said[8:]
+    assert (stream, flags_and_length >> 24, flags_and_length & 0xFFFFFF) == (b"\0\0\0\1", 1, len(status))
+    return str(msgspec.json.decode(status)["message"])
+
+
+async def test_a_spdy_session_whose_agent_is_killed_ends_with_an_error_on_its_error_stream(host: World) -> None:
+    response = await _spdy(host, FRAME * 3)
+    host.agent.kill()
+    assert "outcome unknown" in await _last_words(response)
+
+
+async def test_a_spdy_session_of_a_revoked_token_ends_with_an_error_on_its_error_stream(host: World) -> None:
+    token = await host.token("gone", "skerry:cluster-admin")
+    response = await _spdy(host, b"", token)
+    await host.revoke(token)
+    assert "revoked" in await _last_words(response)
+
+
+@pytest.mark.parametrize(("sent", "version"), [(FRAME[:-1], b"v4.channel.k8s.io"), (FRAME, b"v3.channel.k8s.io")])
+async def test_a_spdy_session_that_cannot_be_told_is_cut(host: World, sent: bytes, version: bytes) -> None:
+    response = await _spdy(host, sent, version=version)
+    host.agent.kill()
+    assert response.raw is not None
+    with pytest.raises(Cut):
+        await asyncio.wait_for(response.raw.read(), 15)
 
 
 async def test_a_revoked_token_cuts_its_streams(host: World) -> None:
