@@ -190,14 +190,13 @@ class Controller:
     async def _evict(self, name: str, found: Document) -> None:
         """Another replica may be doing the same, and be done: nothing here touches a later member of that name."""
         registry, uid, object_uid = self._registry, clusters.uid_of(found), found["metadata"]["uid"]
-        secret = await registry.secrets.member(name)
-        if secret is not None and secret.cluster == object_uid:
+        while (secret := await registry.secrets.member(name)) is not None and secret.cluster == object_uid:
             tombstone = registry.authority.tombstone(name, secret.account)
             await registry.secrets.bury(
-                Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall)
+                Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall), secret.agents
             )
             await registry.resolver.push(tombstone)
-            await registry.secrets.drop(name, object_uid)
+            await registry.secrets.drop(name, secret)
         await registry.secrets.drop_connection(object_uid)
         claim, revision = await registry.secrets.claimed(uid)
         again = await registry.cluster(name)

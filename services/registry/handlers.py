@@ -143,7 +143,7 @@ class Handlers:
         return msgspec.structs.replace(kept, agents={request.nkey: now, **kept.agents})
 
     async def renew(self, message: Message) -> bytes:
-        """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out."""
+        """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof alone."""
         request = _decode(message.data, RenewRequest)
         name = subjects.member(subjects.member_of(message.subject))
         now = self._clock().wall
@@ -151,10 +151,9 @@ class Handlers:
         registry = self._registry
         existing = await registry.cluster(name)
         secret = await self._secret_of(name, existing)
-        agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
-        joining.check_renewable(request, name, registry.settings.host_name, existing, agents)
-        if secret is None:
-            raise AssertionError("check_renewable refuses a member without agents")
+        if existing is None or clusters.is_leaving(existing) or secret is None or request.nkey not in secret.agents:
+            evicted = await registry.secrets.evicted(request.nkey) is not None
+            raise joining.not_renewable(name, registry.settings.host_name, evicted=evicted)
         account = registry.account(name, secret)
         return _encode(
             RenewAnswer(

@@ -21,7 +21,16 @@ from skerry.api import duration
 from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import FORMAT, JoinRequest, RenewRequest
 from skerry.api.v1alpha1 import JoinToken
-from skerry.errors import BadRequest, Conflict, Forbidden, Gone, Invalid, Unauthorized
+from skerry.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    ServiceUnavailable,
+    StatusError,
+    Unauthorized,
+)
 from skerry.identity import nkey
 from skerry.store import rfc3339, seconds
 from skerry.store.writes import invalid
@@ -189,15 +198,19 @@ def check_renewal(request: RenewRequest, name: str, now: float) -> None:
         )
 
 
-def check_renewable(
-    request: RenewRequest, name: str, host: str, cluster: Document | None, agents: frozenset[str]
-) -> None:
-    """Gone, once the cluster was removed or the key is no longer one of its agents'."""
-    if cluster is None or clusters.is_leaving(cluster) or request.nkey not in agents:
-        raise Gone(
-            f"cluster {name!r} was removed from host {host!r}: to join again, make a token on the host "
-            f"(skerry token create {name}) and start the agent with it"
-        )
+def not_renewable(name: str, host: str, *, evicted: bool) -> StatusError:
+    """What an agent is told whose key is not one of a living member's.
+
+    Gone ends it for good, so that needs the proof that its key was evicted. A key that is merely unknown may be that of a
+    store which was lost and is not restored yet: 503, and the agent asks again, for ever.
+    """
+    again = f"make a token on the host (skerry token create {name}) and start the agent with it"
+    if evicted:
+        return Gone(f"cluster {name!r} was removed from host {host!r}: to join again, {again}")
+    return ServiceUnavailable(
+        f"host {host!r} does not know this agent of cluster {name!r} now, nor that it was removed: the cluster is just "
+        f"leaving, or the host's store is not restored yet. The agent goes on asking; if the store is whole, {again}"
+    )
 
 
 def _signature(text: str) -> bytes:

@@ -7,9 +7,10 @@ not a copy of the federation's keys. The bucket's key is inside the box: a value
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,11 +45,12 @@ class MemberSecret(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evicted(msgspec.Struct, frozen=True, kw_only=True):
-    """An account whose tombstone must stay on every server."""
+    """An account whose tombstone must stay on every server, and the proof that ends the agents which lived in it."""
 
     name: str
     account: str
     jwt: str
+    """The tombstone; empty in the proof that is kept under an agent's key."""
     at: float
 
 
@@ -102,10 +104,10 @@ class Secrets:
                 continue
             return after
 
-    async def drop(self, name: str, cluster: str) -> None:
-        """Forget a member whose Cluster object had the uid `cluster`; a later one of that name stays. Idempotent."""
+    async def drop(self, name: str, buried: MemberSecret) -> None:
+        """Forget a member as it was buried; what it became since, or a later one of that name, stays. Idempotent."""
         kept, revision = await self._read(f"member.{name}", MemberSecret)
-        if kept is not None and kept.cluster == cluster:
+        if kept == buried:
             await self._purge(f"member.{name}", revision)
 
     async def claim(self, cluster_uid: str, name: str, now: float) -> Claim:
@@ -152,18 +154,20 @@ class Secrets:
         if kept is not None:
             await self._purge(_connection_key(object_uid), revision)
 
-    async def bury(self, evicted: Evicted) -> None:
-        """Keep a tombstone: servers that were down get it when they are back. Idempotent."""
-        before, revision = await self._read(f"evicted.{evicted.account}", Evicted)
-        if before is None:
-            try:
-                await self._write(f"evicted.{evicted.account}", evicted, revision)
-            except (Conflict, AlreadyExists):
-                return
+    async def bury(self, evicted: Evicted, agents: Iterable[str]) -> None:
+        """Keep a tombstone, under the account (servers that were down get it when they are back) and under the key of
+        each agent that had it (which is told so when it asks). Idempotent."""
+        proof = msgspec.structs.replace(evicted, jwt="")
+        for public, kept in (*((agent, proof) for agent in agents), (evicted.account, evicted)):
+            before, revision = await self._read(f"evicted.{public}", Evicted)
+            if before is not None and before.account == evicted.account:
+                continue
+            with contextlib.suppress(Conflict, AlreadyExists):
+                await self._write(f"evicted.{public}", kept, revision)
 
-    async def evicted(self, account: str) -> Evicted | None:
-        """The tombstone of an account."""
-        return (await self._read(f"evicted.{account}", Evicted))[0]
+    async def evicted(self, public: str) -> Evicted | None:
+        """The tombstone of an account, or of the account that an agent's key was evicted with last."""
+        return (await self._read(f"evicted.{public}", Evicted))[0]
 
     async def _purge(self, key: str, revision: int) -> None:
         try:

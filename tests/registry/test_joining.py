@@ -6,12 +6,14 @@ import time
 
 import pytest
 
+from services.registry import secrets
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
-from skerry.errors import BadRequest, Conflict, Forbidden, Gone, StatusError, Unauthorized
+from skerry.api.messages import JoinAnswer
+from skerry.errors import BadRequest, Conflict, Forbidden, Gone, ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity import nkey
 from skerry.identity.nkey import Kind as KeyKind
 from tests.fixtures.nats import NatsHost
-from tests.registry.conftest import Agent, Client
+from tests.registry.conftest import HOST_UID, Agent, Client
 
 pytestmark = pytest.mark.integration
 
@@ -164,4 +166,62 @@ async def test_a_removed_member_cannot_renew(nats_host: NatsHost, client: Client
     answer = await agent.join(await client.token("gone"))
     await client.write(CLUSTER, "delete", "gone")
     with pytest.raises(Gone, match="was removed from host 'isle'"):
+        await agent.renew(answer)
+
+
+async def test_every_agent_of_a_removed_member_is_told_also_after_the_name_was_taken_again(
+    nats_host: NatsHost, client: Client
+) -> None:
+    first = Agent(nats_host, "twice")
+    one = await first.join(await client.token("twice"))
+    second = Agent(nats_host, "twice", first.cluster_uid)
+    two = await second.join(await client.token("twice", replica=True))
+    await client.write(CLUSTER, "delete", "twice")
+    await Agent(nats_host, "twice").join(await client.token("twice"))
+    for agent, answer in ((first, one), (second, two)):
+        with pytest.raises(Gone, match="was removed from host 'isle'"):
+            await agent.renew(answer)
+
+
+def as_joined(host: NatsHost, agent: Agent) -> JoinAnswer:
+    """What an agent kept from a join that this store knows nothing of."""
+    return JoinAnswer(
+        member=agent.name,
+        host="isle",
+        host_uid=HOST_UID,
+        user_jwt="",
+        renewal_jwt=host.authority.renewal_user(agent.name, agent.key.public),
+        assertion_root="",
+        host_time=0.0,
+    )
+
+
+async def test_an_agent_that_the_store_does_not_know_is_not_told_that_it_was_removed(
+    nats_host: NatsHost, client: Client
+) -> None:
+    agent = Agent(nats_host, "unrestored")
+    with pytest.raises(ServiceUnavailable, match="not restored yet"):
+        await agent.renew(as_joined(nats_host, agent))
+
+
+async def test_a_key_that_a_living_member_does_not_have_is_not_told_that_it_was_removed(
+    nats_host: NatsHost, client: Client
+) -> None:
+    await Agent(nats_host, "older-backup").join(await client.token("older-backup"))
+    late = Agent(nats_host, "older-backup")
+    with pytest.raises(ServiceUnavailable, match="not restored yet"):
+        await late.renew(as_joined(nats_host, late))
+
+
+async def test_a_member_whose_secret_is_lost_is_not_told_that_it_was_removed(
+    nats_host: NatsHost, client: Client
+) -> None:
+    agent = Agent(nats_host, "half-restored")
+    answer = await agent.join(await client.token("half-restored"))
+    async with nats_host.bus("registry") as bus:
+        bucket = await bus.bucket(secrets.BUCKET)
+        entry = await bucket.get("member.half-restored")
+        assert entry is not None
+        await bucket.purge("member.half-restored", entry.revision)
+    with pytest.raises(ServiceUnavailable, match="not restored yet"):
         await agent.renew(answer)
