@@ -36,7 +36,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from skerry.errors import SkerryError
+from skerry.errors import InternalError, SkerryError
 
 log = logging.getLogger("skerry.runtime")
 
@@ -108,6 +108,13 @@ class Runtime:
         """Cancel what `spawn` started and is still running."""
         for task in self._owned:
             task.cancel()
+
+
+async def endless(work: Callable[[], Awaitable[object]], name: str) -> NoReturn:
+    """Run `work`, which ends only by being cancelled. InternalError if it ends by itself: a TaskGroup notices what raises,
+    and would go on without what returns."""
+    await work()
+    raise InternalError(f"{name} ended by itself")
 
 
 Main = Callable[[Runtime], Awaitable[None]]

@@ -2,8 +2,9 @@
 
 One epoch is a pair (interactive, bulk); losing either drops both, and a new pair with new ids is made. Renewed
 credentials make a new pair for new streams while the old one keeps its streams until they end. A bus that swallows three
-heartbeats in a row is given up even if TCP seems fine. The only ways out are the stop event and the host's word that
-this member was removed.
+heartbeats in a row is given up even if TCP seems fine. What fails is tried again, for ever: a file that cannot be read, a
+host that does not know this agent (its store may not be restored yet). The only ways out are the stop event and the
+host's word that it holds the proof of this agent's removal.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,11 +29,13 @@ from services.agent.store import Membership, Store
 from skerry import __version__, bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import Heartbeat, HeartbeatAnswer
-from skerry.errors import GatewayTimeout, Gone, StatusError, Unauthorized
+from skerry.bus import ConnectionPairs
+from skerry.errors import GatewayTimeout, InternalError, SkerryError, StatusError, Unauthorized
 from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.link import Acceptor, Stream
 from skerry.link.acceptor import BUDGET
+from skerry.runtime import endless
 from skerry.tunnel.window import Budget
 
 log = logging.getLogger("skerry.agent")
@@ -98,12 +102,12 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 work = (
-                    self._keep(group),
-                    self._beats(),
-                    self._renewals(),
-                    self._health.keep(self._settings.heartbeat_s),
+                    self._beats,
+                    self._renewals,
+                    partial(self._health.keep, self._settings.heartbeat_s),
                 )
-                tasks = [group.create_task(each) for each in work]
+                tasks = [group.create_task(self._keep(group), name="keep")]
+                tasks += [group.create_task(endless(each, "a task of the agent")) for each in work]
                 await stop.wait()
                 await self._leave()
                 for task in tasks:
@@ -121,24 +125,42 @@ class Controller:
     # Connections
 
     async def _keep(self, group: asyncio.TaskGroup) -> None:
-        interactive, bulk = self._connections("interactive"), self._connections("bulk")
-        old: Epoch | None = None
-        async for first in interactive:
-            second = await anext(bulk, None)
-            if second is None:
-                first.abort("the agent ends")
-                return
-            acceptor = Acceptor(first, second, self._membership.member, self._handler, budget=self._budget)
-            epoch = Epoch(first, second, acceptor)
-            self._epochs.append(epoch)
-            life = group.create_task(self._live(epoch), name="epoch")
-            self._clock.forget()
-            self._paired.set()
+        pairs = self._pairs()
+        old: tuple[ConnectionPairs, Epoch] | None = None
+        try:
+            while (pair := await pairs.next()) is not None:
+                epoch = self._made(*pair)
+                if epoch is None:
+                    continue
+                self._epochs.append(epoch)
+                life = group.create_task(self._live(epoch), name="epoch")
+                self._clock.forget()
+                self._paired.set()
+                if old is not None:
+                    group.create_task(self._retire(*old), name="retire")
+                    old = None
+                if await self._outlived(life):
+                    old, pairs = (pairs, epoch), self._pairs()
+        finally:
+            await pairs.close()
             if old is not None:
-                group.create_task(self._retire(old), name="retire")
-            old = epoch if await self._outlived(life) else None
+                await old[0].close()
+        if not self._ending.is_set():
+            raise InternalError("the supervisor of the agent's connections ended by itself")
 
-    def _connections(self, class_: str) -> AsyncIterator[bus.Connection]:
+    def _pairs(self) -> ConnectionPairs:
+        return ConnectionPairs(self._connections("interactive"), self._connections("bulk"))
+
+    def _made(self, interactive: bus.Connection, bulk: bus.Connection) -> Epoch | None:
+        """None if this bus cannot carry streams: a failed attempt like any other."""
+        try:
+            acceptor = Acceptor(interactive, bulk, self._membership.member, self._handler, budget=self._budget)
+        except StatusError as e:
+            self._failed(e)
+            return None
+        return Epoch(interactive, bulk, acceptor)
+
+    def _connections(self, class_: str) -> AsyncGenerator[bus.Connection]:
         settings = members.bus_settings(
             self._membership.servers, self._membership.ca, f"{self._agent}/{class_}/{self._boot}", bulk=class_ == "bulk"
         )
@@ -146,7 +168,11 @@ class Controller:
 
     def _credentials(self) -> Credentials:
         self._renewed.clear()
-        found = creds.load(self._store.user)
+        try:
+            found = creds.load(self._store.user)
+        except (OSError, StatusError):
+            self._asked.set()
+            raise
         self._expires = found.expires or 0
         return found
 
@@ -178,9 +204,11 @@ class Controller:
         finally:
             renewed.cancel()
 
-    async def _retire(self, epoch: Epoch) -> None:
-        await epoch.acceptor.drain(self._settings.session_cap_s)
-        epoch.abort("its streams have ended")
+    async def _retire(self, pairs: ConnectionPairs, epoch: Epoch) -> None:
+        try:
+            await epoch.acceptor.drain(self._settings.session_cap_s)
+        finally:
+            await pairs.close()
 
     async def _leave(self) -> None:
         """Say so first, let running streams end within the grace, then cut."""
@@ -228,8 +256,6 @@ class Controller:
             self._ready(True, f"cluster {self._membership.member} of host {self._membership.host}")
 
     def _unanswered(self, error: Exception, epoch: Epoch, leaving: bool) -> None:
-        if isinstance(error, Gone):
-            raise Removed(error.message) from error
         if leaving or isinstance(error, bus.ConnectionLost):
             return
         if not isinstance(error, GatewayTimeout):
@@ -265,27 +291,47 @@ class Controller:
             await self._due()
             if attempt or time.monotonic() - renewed_at < QUIET_S:
                 await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter
-            try:
-                await members.renew(self._store, self._membership, self._clock)
-            except StatusError as e:
-                attempt += 1
-                self._asked.set()
-                log.warning("credentials cannot be renewed yet", extra={"reason": e.message})
-            else:
+            if await self._renew():
                 attempt, renewed_at = 0, time.monotonic()
                 self._asked.clear()
                 self._renewed.set()
                 log.info("credentials are renewed")
+            else:
+                attempt += 1
+                self._asked.set()
+
+    async def _renew(self) -> bool:
+        """One attempt. Whatever fails (a full disk, a host that does not know us now) may be over at the next; Removed
+        alone is the end."""
+        try:
+            await members.renew(self._store, self._membership, self._clock)
+        except Removed:
+            raise
+        except (SkerryError, OSError) as e:
+            reason = e.message if isinstance(e, StatusError) else str(e)
+            log.warning("credentials cannot be renewed yet", extra={"reason": reason})
+        except Exception:
+            log.exception("credentials cannot be renewed yet")
+        else:
+            return True
+        return False
 
     async def _due(self) -> None:
         """Until two thirds of the credentials' life are over, or a connection was refused because of them."""
-        claims = creds.load(self._store.user).claims
-        due = renewal_due(claims.iat, claims.exp) if claims.exp else float("inf")
-        left = due - self._clock.host(time.monotonic())
-        if left <= 0:
+        while (left := self._left()) > 0:
+            try:
+                async with asyncio.timeout(min(left, 3600.0)):
+                    await self._asked.wait()
+            except TimeoutError:
+                continue
             return
+
+    def _left(self) -> float:
+        """Seconds until a renewal is due. Credentials that cannot be read are due: a renewal writes them anew."""
         try:
-            async with asyncio.timeout(min(left, 3600.0)):
-                await self._asked.wait()
-        except TimeoutError:
-            await self._due()
+            claims = creds.load(self._store.user).claims
+        except (OSError, StatusError) as e:
+            log.warning("the stored credentials cannot be read", extra={"reason": str(e)})
+            return 0.0
+        due = renewal_due(claims.iat, claims.exp) if claims.exp else float("inf")
+        return due - self._clock.host(time.monotonic())

@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, Callable
 import msgspec
 
 from skerry import bus
-from skerry.errors import ServiceUnavailable, StatusError
+from skerry.bus import ConnectionPairs
+from skerry.errors import InternalError, ServiceUnavailable, StatusError
 from skerry.identity.creds import Credentials
 from skerry.link import Dialer, LinkSettings
 from skerry.tunnel.window import Budget
@@ -26,27 +27,6 @@ BULK_PING_S = 30.0
 """Bulk connections may be busy for long: 30 s x 2, against 5 s x 2 on interactive ones."""
 RENEW_CHECK_S = 60.0
 """How often the credential's file is looked at: whoever renews it does so long before the old one ends."""
-
-
-Pair = tuple[bus.Connection, bus.Connection]
-
-
-class Line:
-    """Pairs of connections, one after another; asking for the next cuts the last."""
-
-    def __init__(self, interactive: AsyncGenerator[bus.Connection], bulk: AsyncGenerator[bus.Connection]) -> None:
-        self._interactive = interactive
-        self._bulk = bulk
-
-    async def pair(self) -> Pair | None:
-        """The next pair, after a jittered pause if the last one was lost soon; None when the process stops."""
-        first, second = await anext(self._interactive, None), await anext(self._bulk, None)
-        return None if first is None or second is None else (first, second)
-
-    async def close(self) -> None:
-        """Cut the last pair."""
-        await self._interactive.aclose()
-        await self._bulk.aclose()
 
 
 class Lanes:
@@ -87,24 +67,31 @@ class Lanes:
 
     async def keep(self) -> None:
         """Hold a pair, for ever; ends by `drain` or by being cancelled."""
-        line = self._line()
-        previous: tuple[Line, Dialer, asyncio.Task[None]] | None = None
+        pairs = self._pairs()
+        previous: tuple[ConnectionPairs, Dialer, asyncio.Task[None]] | None = None
         async with asyncio.TaskGroup() as group:
             try:
-                while (pair := await line.pair()) is not None:
-                    dialer, life = self._offer(pair, group)
+                while (pair := await pairs.next()) is not None:
+                    dialer = self._made(*pair)
+                    if dialer is None:
+                        continue
+                    life = self._offer(dialer, group)
                     if previous is not None:
                         group.create_task(self._retire(*previous), name="lanes retiring")
                         previous = None
                     if await self._outlived(life):
-                        previous, line = (line, dialer, life), self._line()
+                        previous, pairs = (pairs, dialer, life), self._pairs()
             finally:
-                await line.close()
+                await pairs.close()
                 if previous is not None:
                     await previous[0].close()
+        if not self._stop.is_set():
+            raise InternalError("the data plane's supervisor ended by itself")
 
-    def _line(self) -> Line:
-        return Line(self._connections("interactive", self._settings.ping_s), self._connections("bulk", BULK_PING_S))
+    def _pairs(self) -> ConnectionPairs:
+        return ConnectionPairs(
+            self._connections("interactive", self._settings.ping_s), self._connections("bulk", BULK_PING_S)
+        )
 
     def _connections(self, class_: str, ping_s: float) -> AsyncGenerator[bus.Connection]:
         settings = msgspec.structs.replace(self._settings, name=f"{self._settings.name}/{class_}", ping_s=ping_s)
@@ -114,22 +101,40 @@ class Lanes:
         if self._dialer is None:
             self.reason = error.message
 
-    def _offer(self, pair: Pair, group: asyncio.TaskGroup) -> tuple[Dialer, asyncio.Task[None]]:
-        dialer = Dialer(*pair, self._link, on_flood=self._on_flood, budget=self._budget)
+    def _made(self, interactive: bus.Connection, bulk: bus.Connection) -> Dialer | None:
+        """None if this bus cannot carry streams: a failed attempt like any other."""
+        try:
+            return Dialer(interactive, bulk, self._link, on_flood=self._on_flood, budget=self._budget)
+        except StatusError as error:
+            log.warning("the data plane cannot use the bus", extra={"reason": error.message})
+            self._failed(error)
+            return None
+
+    def _offer(self, dialer: Dialer, group: asyncio.TaskGroup) -> asyncio.Task[None]:
         life = group.create_task(self._live(dialer), name="lanes")
         self._dialer, self.reason = dialer, ""
-        return dialer, life
+        return life
 
     async def _outlived(self, life: asyncio.Task[None]) -> bool:
         """Wait until the pair is lost (False), or a newer credential should replace the one that it uses (True)."""
-        used = self._source().expires
+        used = self._newest()
         while True:
             done, _ = await asyncio.wait([life], timeout=self._renew_check_s)
             if done:
                 return False
-            newest = self._source().expires
-            if used is not None and (newest is None or newest > used):
+            newest = self._newest()
+            used = used or newest
+            if used is not None and newest is not None and newest > used:
                 return True
+
+    def _newest(self) -> float | None:
+        """When the stored credential ends, infinity for never; None if it cannot be read now: a failed look is no news."""
+        try:
+            expires = self._source().expires
+        except (OSError, StatusError) as error:
+            log.warning("the stored credential for the bus cannot be read", extra={"error": str(error)})
+            return None
+        return float("inf") if expires is None else float(expires)
 
     async def _live(self, dialer: Dialer) -> None:
         try:
@@ -144,14 +149,14 @@ class Lanes:
         if self._dialer is dialer:
             self._dialer, self.reason = None, f"the connection to the bus is lost ({reason})"
 
-    async def _retire(self, line: Line, dialer: Dialer, life: asyncio.Task[None]) -> None:
+    async def _retire(self, pairs: ConnectionPairs, dialer: Dialer, life: asyncio.Task[None]) -> None:
         self._retired.add(dialer)
         try:
             await dialer.drain(self._drain_s)
         finally:
             self._retired.discard(dialer)
             life.cancel()
-            await line.close()
+            await pairs.close()
 
     async def drain(self, grace_s: float) -> None:
         """Take no new request, let the live ones finish within the grace, reset the rest, end `keep`."""

@@ -5,7 +5,7 @@ from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig
 from skerry.bus.services import Endpoint
-from skerry.bus.supervisor import Bus, Registration, Source, connections
+from skerry.bus.supervisor import Bus, ConnectionPairs, Registration, Source, connections
 from skerry.bus.watch import Entry, Event, Filled, Resync, Watch
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Bus",
     "Connection",
     "ConnectionLost",
+    "ConnectionPairs",
     "Credentials",
     "Endpoint",
     "Entry",

@@ -2,7 +2,8 @@
 
 A client of nats-py that lost its credentials, or broke a limit, stays closed whatever it was told about reconnecting.
 So nothing here reconnects: each connection is a new client with credentials read anew, after a jittered pause (many
-agents come back at once after a restart of the server).
+agents come back at once after a restart of the server). An attempt that fails, whatever the reason, is a failed attempt.
+A supervisor that ends by a bug takes its process with it: one that stays up without a connection helps nobody.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import cast
+from contextlib import aclosing
+from typing import Any, cast
 
 import msgspec
 
@@ -22,7 +24,7 @@ from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
 from skerry.bus.services import Endpoint, Service
-from skerry.errors import ServiceUnavailable, StatusError
+from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,8 @@ STABLE_S = 10.0
 """A connection that lived this long ends the backoff."""
 
 Source = Callable[[], Credentials | Awaitable[Credentials]]
-"""Gives the credentials for the next connection, for example by reading the file again. OSError and StatusError are
-failures of that attempt."""
+"""Gives the credentials for the next connection, for example by reading the file again. What it raises is a failure of
+that attempt."""
 
 
 async def connections(
@@ -71,7 +73,33 @@ async def _attempt(settings: Settings, source: Source) -> Connection:
         credentials = await found if inspect.isawaitable(found) else found
     except OSError as e:
         raise ServiceUnavailable(f"the credentials for the bus cannot be read: {e}") from e
+    except StatusError:
+        raise
+    except Exception as e:
+        log.exception("the credentials for the bus cannot be read")
+        raise ServiceUnavailable("the credentials for the bus cannot be read: internal error, see the log") from e
     return await connect(settings, credentials)
+
+
+class ConnectionPairs:
+    """Pairs of connections of two classes, one after another; asking for the next cuts the last.
+
+    To keep an old pair beside a new one, make a second `ConnectionPairs` for the new one.
+    """
+
+    def __init__(self, interactive: AsyncGenerator[Connection], bulk: AsyncGenerator[Connection]) -> None:
+        self._interactive = interactive
+        self._bulk = bulk
+
+    async def next(self) -> tuple[Connection, Connection] | None:
+        """The next pair, after a jittered pause if the last one was lost soon; None when they are to stop."""
+        first, second = await anext(self._interactive, None), await anext(self._bulk, None)
+        return None if first is None or second is None else (first, second)
+
+    async def close(self) -> None:
+        """Cut the last pair."""
+        await self._interactive.aclose()
+        await self._bulk.aclose()
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
@@ -127,15 +155,27 @@ class Bus:
         self._up = asyncio.Event()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._owner: asyncio.Task[Any] | None = None
+        self._failure: BaseException | None = None
         self.reason = "not connected yet"
         self.epochs = 0
 
     async def __aenter__(self) -> Bus:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._owner = asyncio.current_task()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="bus")
+        self._task.add_done_callback(self._ended)
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(self, kind: object = None, *exc: object) -> None:
         self._stop.set()
+        await self._closed()
+        if self._failure is None:
+            return
+        if kind is asyncio.CancelledError and self._owner is not None:
+            self._owner.uncancel()
+        raise InternalError("the supervisor of the connection to the bus ended: the log says why") from self._failure
+
+    async def _closed(self) -> None:
         if self._connection is not None and self.connected:
             await self._connection.drain()
         if self._task is not None:
@@ -143,6 +183,16 @@ class Bus:
             await asyncio.wait((self._task,))
         for connection in self._finishing:
             connection.abort()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The supervisor must outlive the block that entered it: else the block ends too, as a TaskGroup's would."""
+        if self._stop.is_set() or task.cancelled():
+            return
+        self._failure = task.exception() or InternalError("it returned")
+        self.reason = "its supervisor ended by a bug"
+        log.critical("the supervisor of the connection to the bus ended", exc_info=self._failure)
+        if self._owner is not None:
+            self._owner.cancel()
 
     @property
     def connected(self) -> bool:
@@ -212,15 +262,25 @@ class Bus:
         return registration
 
     async def _run(self) -> None:
-        attempts = connections(self._settings, self._source, stop=self._stop, failed=self._failed)
-        try:
+        async with aclosing(
+            connections(self._settings, self._source, stop=self._stop, failed=self._failed)
+        ) as attempts:
             async for connection in attempts:
-                self._use(connection)
-                self.reason = await connection.closed()
+                self.reason = await self._used(connection)
                 self._up.clear()
                 log.warning("the connection to the bus is lost: %s", self.reason, extra={"connection": connection.name})
-        finally:
-            await attempts.aclose()
+
+    async def _used(self, connection: Connection) -> str:
+        """Use a connection until it is lost; returns why. It may be lost before it was used at all: what ends it can come
+        with the last bytes of the handshake."""
+        try:
+            self._use(connection)
+        except StatusError as e:
+            return e.message
+        except Exception:
+            log.exception("a connection to the bus cannot be used", extra={"connection": connection.name})
+            return "internal error, see the log"
+        return await connection.closed()
 
     def _use(self, connection: Connection) -> None:
         for registration in list(self._registrations):

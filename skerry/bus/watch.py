@@ -22,7 +22,7 @@ from skerry.backoff import Backoff
 from skerry.bus.connection import Connection
 from skerry.bus.delivery import Message, Subscription
 from skerry.bus.jetstream import api
-from skerry.errors import ServiceUnavailable, StatusError
+from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,8 @@ class Watch:
         while not self._events:
             if self._stopped:
                 raise StopAsyncIteration
+            if self._task is not None and self._task.done():
+                raise InternalError(f"the watch of {self._stream} ended by itself: its reader would wait for ever")
             self._wake.clear()
             await self._wake.wait()
         return self._events.popleft()
@@ -124,7 +126,8 @@ class Watch:
 
     def _start(self) -> None:
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"watch {self._stream}")
+            self._task.add_done_callback(lambda _: self._wake.set())
 
     def _emit(self, event: Event) -> None:
         self._events.append(event)

@@ -15,7 +15,9 @@ import pytest
 
 from services.agent.membership import join
 from skerry.api.messages import JoinRequest
-from skerry.errors import Conflict
+from skerry.errors import Conflict, ServiceUnavailable
+from skerry.http.exchange import Exchange
+from skerry.httpwire.head import ResponseHead
 from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import Kind, create
@@ -386,8 +388,6 @@ async def test_its_memory_stays_inside_the_contract(
             await exchange.write(data)  # type: ignore[attr-defined]
         await exchange.finish()  # type: ignore[attr-defined]
 
-    from skerry.httpwire.head import ResponseHead
-
     head = ResponseHead(status=200, headers=[])
     api.routes["/api/v1/pods"] = big
     agent.token(host.token("mem-a"))
@@ -413,4 +413,77 @@ async def test_a_kill_leaves_a_state_that_starts_again(agent: Agent, host: Host)
     await agent.start()
     await host.beat()
     assert len(host.joins) == 1
+    await agent.stop()
+
+
+async def test_streams_outlive_a_renewal_of_the_credentials(agent: Agent, host: Host, api: ApiServer) -> None:
+    """Renewed credentials make a new pair of connections; the old one keeps its streams until they end."""
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[]), length=None)
+        await exchange.write(b"before")
+        await go_on.wait()
+        await exchange.write(b"after")
+        await exchange.finish()
+
+    api.routes["/api/v1/pods"] = slow
+    host.user_ttl_s = 6
+    agent.token(host.token("outlive-a"))
+    await agent.start()
+    first = await host.beat()
+    host.user_ttl_s = 3600
+    assertion = host.signer().assertion("outlive-a", "skerry:a", ("skerry:view",), {}, host.now)
+    request = OpenRequest(
+        id="a", assertion=assertion, method=b"GET", target=b"/api/v1/pods?watch=1", headers=[], class_="interactive",
+        long_running=True,
+    )  # fmt: skip
+    async with dialing(host) as dialer:
+        with await dialer.open("outlive-a", request) as stream:
+            answer = await stream.response()
+            read = answer.body or await stream.receive()
+            assert read == b"before"
+            stream.consumed(len(read) - len(answer.body))
+            while (await host.beat()).expires == first.expires:
+                continue
+            await host.beat(2)
+            go_on.set()
+            assert await stream.receive() == b"after"
+    await agent.stop()
+
+
+@pytest.mark.parametrize("damage", ["unreadable", "damaged"])
+async def test_stored_credentials_that_cannot_be_read_are_asked_for_anew(agent: Agent, host: Host, damage: str) -> None:
+    agent.token(host.token(f"{damage}-a"))
+    await agent.start()
+    first = await host.beat()
+    user = agent.state / "user.creds"
+    if damage == "damaged":
+        user.write_bytes(b"\x00")
+    else:
+        user.unlink()
+        user.mkdir()
+    await host.nats.push(host.nats.authority.tombstone(f"{damage}-a", host.accounts[f"{damage}-a"].public))
+    if damage == "unreadable":
+        await agent.logged("credentials cannot be renewed yet")
+        user.rmdir()
+    await host.nats.push(host.accounts[f"{damage}-a"].jwt)
+    beat = await host.beat(2)
+    assert (beat.agent, beat.epoch) == (first.agent, first.epoch)
+    await agent.stop()
+
+
+async def test_a_host_that_does_not_know_it_now_is_asked_for_ever(agent: Agent, host: Host) -> None:
+    agent.token(host.token("unknown-a"))
+    await agent.start()
+    first = await host.beat()
+    host.error = ServiceUnavailable("host 'test-host' does not know this agent now")
+    await host.nats.push(host.nats.authority.tombstone("unknown-a", host.accounts["unknown-a"].public))
+    async with asyncio.timeout(DEADLINE_S):
+        while len(host.renewals) < 3:
+            await asyncio.sleep(0.02)
+    host.error = None
+    await host.nats.push(host.accounts["unknown-a"].jwt)
+    beat = await host.beat(2)
+    assert (beat.agent, beat.epoch) == (first.agent, first.epoch)
     await agent.stop()
