@@ -81,6 +81,8 @@ class Connection:
         self.id = secrets.token_hex(6)
         self.name = settings.name
         self.denied = 0
+        self.strays = 0
+        """Messages that were dropped: a member may name any bytes as a subject, and the server passes them on."""
         self._wire = Wire(self._received, self._on_denied)
         self.lost = self._wire.lost
         self._subscriptions: dict[int, Subscription] = {}
@@ -280,8 +282,15 @@ class Connection:
 
     def _received(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         subscription = self._subscriptions.get(sid)
-        if subscription is not None:
-            subscription.deliver(Message(self, subject.decode(), reply.decode(), data, headers))
+        if subscription is None:
+            return
+        try:
+            message = Message(self, subject.decode(), reply.decode(), data, headers)
+        except UnicodeDecodeError:
+            self.strays += 1
+            log.debug("a message has a subject that is no text", extra={"connection": self.name})
+            return
+        subscription.deliver(message)
 
     def _on_denied(self, text: str) -> None:
         self.denied += 1

@@ -636,3 +636,15 @@ def test_only_releases_that_were_looked_into_are_allowed() -> None:
     (allowed,) = (Requirement(each).specifier for each in project["dependencies"] if each.startswith("nats-py"))
     assert metadata.version("nats-py") in allowed
     assert not any(release in allowed for release in ("2.17.0", "2.99.0", "3.0.0"))
+
+
+async def test_a_subject_that_is_no_text_harms_nobody(proxy: Connection, registry: Connection) -> None:
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    await registry.subscribe("registry.text.*", heard.put_nowait)
+    for line in (b"registry.text.a \xff.b", b"registry.text.\xff", b"registry.text.\xc3 \xed\xa0\x80"):
+        proxy._wire.write(b"PUB " + line + b" 2\r\n{}\r\n")
+    await proxy.publish("registry.text.last", b"last")
+    async with asyncio.timeout(10):
+        assert (await heard.get()).data == b"last"
+    assert registry.strays == 3
+    assert not registry.lost.done()
