@@ -25,6 +25,7 @@ from skerry.cli.failure import Failure
 from skerry.cli.kubeconfig import Context
 from skerry.cli.term import program
 from skerry.errors import StatusError, from_body
+from skerry.httpwire.names import server_name
 
 TIMEOUT_S = 30.0
 QUIET_S = 150.0
@@ -85,10 +86,24 @@ class Api:
             headers["Authorization"] = f"Bearer {self.context.token}"
         return headers
 
+    def shows(self, name: str) -> bool:
+        """Whether who asks for `name` in TLS at the host's address is shown a certificate that this context trusts."""
+        if self._url.path:
+            return False  # what takes paths off has ended TLS before the host
+        tls = _tls(self.context)
+        tls.check_hostname, tls.verify_mode = True, ssl.CERT_REQUIRED
+        address = (self._url.hostname or "", self._url.port or 443)
+        try:
+            with (
+                socket.create_connection(address, self._timeout_s) as plain,
+                tls.wrap_socket(plain, server_hostname=name),
+            ):
+                return True
+        except OSError:
+            return False
+
     def _connection(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(
-            self._url.hostname or "", self._url.port or 443, timeout=self._timeout_s, context=_tls(self.context)
-        )
+        return _Connection(self.context, self._url.hostname or "", self._url.port or 443, self._timeout_s)
 
     def _request(self, method: str, path: str, body: Document | None, accept: str) -> Document:
         headers = self._headers(accept)
@@ -114,6 +129,19 @@ class Api:
             raise Failure(f"cannot reach the host at {self.context.server}: {_why(error)}") from error
         finally:
             connection.close()
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Asks in TLS for the name that its context says, if it says one."""
+
+    def __init__(self, context: Context, host: str, port: int, timeout_s: float) -> None:
+        self._tls, self._name = _tls(context), context.server_name or host
+        super().__init__(host, port, timeout=timeout_s, context=self._tls)
+
+    def connect(self) -> None:
+        """TCP, then TLS."""
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
 def _tls(context: Context) -> ssl.SSLContext:
@@ -163,11 +191,24 @@ def path_of(plural: str, name: str = "") -> str:
     return f"/apis/{API_VERSION}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
-def members(api: Api) -> list[str]:
+def clusters(api: Api) -> list[Document]:
+    """All Cluster objects."""
+    found: list[Document] = api.get(path_of("clusters")).get("items", [])
+    return found
+
+
+def members(found: list[Document]) -> list[str]:
     """Names of the clusters that can be reached through the host."""
-    items = api.get(path_of("clusters")).get("items", [])
     return [
         str(item["metadata"]["name"])
-        for item in items
+        for item in found
         if item.get("spec", {}).get("connection", {}).get("mode") != "none"
     ]
+
+
+def named_by(api: Api, found: list[Document]) -> str:
+    """The UID of the host by which its members have names in TLS (docs/adr/0016); "" if such names do not get there: the host
+    is older, or something before it ends TLS.
+    """
+    uids = [str(item.get("status", {}).get("uid", "")) for item in found if item.get("spec", {}).get("role") == "host"]
+    return uids[0] if uids and uids[0] and api.shows(server_name("host", uids[0])) else ""

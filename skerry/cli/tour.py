@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from skerry.cli import kubeconfig
-from skerry.cli.api import Api, path_of
+from skerry.cli.api import Api, clusters, named_by, path_of
 from skerry.cli.failure import TIMED_OUT, Failure
 from skerry.cli.plan import write_private
 from skerry.cli.term import out, program
@@ -34,7 +34,8 @@ def show(root: Path, api: Api, names: list[str]) -> None:
 
     who = api.context
     config = root / "demo" / "kubeconfig"
-    document = kubeconfig.build(who.prefix, names, server=who.server, ca=who.ca, token=who.token)
+    uid = named_by(api, clusters(api))
+    document = kubeconfig.build(who.prefix, names, server=who.server, ca=who.ca, token=who.token, uid=uid)
     document["users"].append({"name": VIEWER, "user": {"token": _viewer(api)}})
     write_private(config, kubeconfig.text(document).encode())
     tool = _Kubectl(kubectl(), config, who.prefix)

@@ -6,17 +6,20 @@ import http.server
 import json
 import ssl
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from skerry.cli import kubeconfig
-from skerry.cli.api import Api, members
+from skerry.cli.api import Api, clusters, members, named_by
 from skerry.cli.failure import Failure
 from skerry.errors import NotFound, StatusError
+from skerry.httpwire.names import server_name
 from skerry.identity import x509
 
+UID = "0b8c1c52-7c86-4f8f-9d55-3a1c1f1a2b3c"
 ANSWERS: dict[str, tuple[int, bytes]] = {
     "/gone": (404, NotFound('clusters "x" not found').body()),
     "/who": (401, b'{"kind":"Status","code":401,"reason":"Unauthorized","message":"no"}'),
@@ -27,8 +30,12 @@ ANSWERS: dict[str, tuple[int, bytes]] = {
         json.dumps(
             {
                 "items": [
-                    {"metadata": {"name": "host"}, "spec": {"connection": {"mode": "none"}}},
-                    {"metadata": {"name": "m1"}, "spec": {"connection": {"mode": "agent"}}},
+                    {
+                        "metadata": {"name": "host"},
+                        "spec": {"role": "host", "connection": {"mode": "none"}},
+                        "status": {"uid": UID},
+                    },
+                    {"metadata": {"name": "m1"}, "spec": {"role": "member", "connection": {"mode": "agent"}}},
                 ]
             }
         ).encode(),
@@ -57,7 +64,7 @@ def authority() -> x509.Pair:
 @pytest.fixture(scope="module")
 def server(authority: x509.Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("pki")
-    pair = x509.issue_server(authority, ("127.0.0.1",))
+    pair = x509.issue_server(authority, ("127.0.0.1", server_name("*", UID)))
     (directory / "crt").write_bytes(pair.certificate)
     (directory / "key").write_bytes(pair.key)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -110,7 +117,38 @@ def test_another_authority_is_refused_before_the_token_is_sent(server: str, tmp_
 
 
 def test_members_are_those_that_can_be_reached(api: Api) -> None:
-    assert members(api) == ["m1"]
+    assert members(clusters(api)) == ["m1"]
+
+
+def test_members_have_names_where_the_hosts_certificate_has_them(api: Api) -> None:
+    assert named_by(api, clusters(api)) == UID
+
+
+@pytest.mark.parametrize(
+    "what", ["another authority", "no such name", "a path before it", "an unknown uid", "nobody there"]
+)
+def test_members_have_no_names_where_something_else_ends_tls(
+    server: str, authority: x509.Pair, tmp_path: Path, what: str
+) -> None:
+    ca = x509.create_ca("other").certificate if what == "another authority" else authority.certificate
+    address = {"a path before it": f"{server}/skerry", "nobody there": "https://127.0.0.1:1"}.get(what, server)
+    uid = {"no such name": str(uuid.uuid4()), "an unknown uid": ""}.get(what, UID)
+    found = [{"metadata": {"name": "host"}, "spec": {"role": "host"}, "status": {"uid": uid}}]
+    assert named_by(_api(address, ca, tmp_path), found) == ""
+
+
+def test_a_name_in_tls_of_ones_own_is_asked_for(server: str, authority: x509.Pair, tmp_path: Path) -> None:
+    """The host is reached under an address that its certificate does not have."""
+    document = kubeconfig.build(
+        "skerry", [], server=server.replace("127.0.0.1", "localhost"), ca=authority.certificate, token="t"
+    )
+    path = tmp_path / "k"
+    path.write_text(kubeconfig.text(document))
+    with pytest.raises(Failure, match="its certificate is not the host's"):
+        Api(kubeconfig.context([path], ""), timeout_s=5).get("/echo")
+    document["clusters"][0]["cluster"]["tls-server-name"] = "127.0.0.1"
+    path.write_text(kubeconfig.text(document))
+    assert Api(kubeconfig.context([path], ""), timeout_s=5).get("/echo")["path"] == "/echo"
 
 
 def test_a_plain_http_server_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from skerry.httpwire.names import server_name
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 DEADLINE_S = 30.0
 Done = subprocess.CompletedProcess[str]
@@ -199,6 +201,40 @@ def test_merging_writes_where_kubectl_would(running: Host) -> None:
     running.ok("kubeconfig", "--merge", "--use", "skerry")
     text = Path(running.env["KUBECONFIG"]).read_text()
     assert "current-context: skerry" in text
+
+
+def test_merging_over_another_hosts_entries_is_refused_with_a_way_out(running: Host, tmp_path: Path) -> None:
+    theirs = (
+        "apiVersion: v1\nkind: Config\nusers: [{name: skerry, user: {token: precious}}]\n"
+        'clusters: [{name: skerry, cluster: {server: "https://other.test"}}]\n'
+        "contexts: [{name: skerry, context: {cluster: skerry, user: skerry}}]\n"
+    )
+    path = tmp_path / "config"
+    path.write_text(theirs)
+    env = {**running.env, "KUBECONFIG": str(path)}
+    words = running.command("kubeconfig", "--merge")
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert f"user skerry in {path}" in done.stderr
+    assert "--name NAME" in done.stderr
+    assert path.read_text() == theirs
+    done = subprocess.run([*words, "--name", "mine"], env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert "precious" in path.read_text()
+    assert "name: mine" in path.read_text()
+
+
+def test_the_front_door_answers_to_the_names_of_members(running: Host) -> None:
+    authority = (running.state / "host" / "pki" / "ca.crt").read_text()
+    [host] = json.loads(running.ok("clusters", "-o", "json"))["items"]
+    address, _, port = running.listen.rpartition(":")
+    context = ssl.create_default_context(cadata=authority)
+    with (
+        socket.create_connection((address, int(port)), 10) as plain,
+        context.wrap_socket(plain, server_hostname=server_name("m1", host["status"]["uid"])) as secure,
+    ):
+        secure.sendall(b"GET /version HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert secure.recv(12) == b"HTTP/1.1 401"  # of the host it would be open
 
 
 def test_the_clients_work_from_anywhere_with_a_kubeconfig(running: Host, tmp_path: Path) -> None:

@@ -23,18 +23,23 @@ Done = subprocess.CompletedProcess[bytes]
 
 @dataclass(frozen=True)
 class Shore:
-    """Cluster `name` of `host`; `member` is the same cluster without a host in between; `mode` agent or direct."""
+    """Cluster `name` of `host`; `member` is the same cluster without a host in between; `mode` agent or direct.
+
+    Clients find it by its name in TLS, or `by_path`.
+    """
 
     host: Host
     name: str
     member: Member
     mode: str
+    by_path: bool = False
 
     @cached_property
     def kubeconfig(self) -> Path:
         """The administrator's, whose current context is this cluster."""
-        path = self.host.directory / f"{self.name}.kubeconfig"
-        self.host.ok("kubeconfig", self.name, "--output", str(path))
+        form = ("--path",) if self.by_path else ()
+        path = self.host.directory / f"{self.name}{''.join(form)}.kubeconfig"
+        self.host.ok("kubeconfig", self.name, *form, "--output", str(path))
         document = yaml.safe_load(path.read_text())
         document["current-context"] = self.context
         path.write_text(yaml.safe_dump(document))
@@ -55,8 +60,13 @@ class Shore:
 
     @property
     def server(self) -> str:
-        """The URL of its API, with the cluster's path."""
+        """The URL of its API."""
         return str(self._entry[0]["server"])
+
+    @property
+    def server_name(self) -> str | None:
+        """What to ask for in TLS; None: the server's own name."""
+        return self._entry[0].get("tls-server-name")
 
     @property
     def ca(self) -> str:

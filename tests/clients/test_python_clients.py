@@ -9,6 +9,7 @@ import ssl
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import kubernetes.client
@@ -160,9 +161,11 @@ class TestAsyncio:
             reading = [group.create_task(core_async.read_namespace("default")) for _ in range(60)]
         assert {each.result().metadata.name for each in reading} == {"default"}
 
-    async def test_exec_over_websocket_has_an_exit_code(self, shore: Shore, pod: str) -> None:
+    async def test_exec_over_websocket_by_path_has_an_exit_code(self, shore: Shore, pod: str) -> None:
+        """Its WebSockets do not ask for the name that the kubeconfig says (36.1): exec works by path alone."""
+        by_path = replace(shore, by_path=True)
         configuration = kubernetes_asyncio.client.Configuration()
-        await kubernetes_asyncio.config.load_kube_config(str(shore.kubeconfig), client_configuration=configuration)
+        await kubernetes_asyncio.config.load_kube_config(str(by_path.kubeconfig), client_configuration=configuration)
         async with kubernetes_asyncio.stream.WsApiClient(configuration) as client:
             talking = await kubernetes_asyncio.client.CoreV1Api(client).connect_get_namespaced_pod_exec(
                 pod, "default", command=["sh", "-c", "echo out; exit 4"],
@@ -225,7 +228,8 @@ def _url(shore: Shore, path: str) -> str:
 
 
 def _tls(shore: Shore) -> dict[str, Any]:
-    return {"context": ssl.create_default_context(cadata=base64.b64decode(shore.ca).decode())}
+    context = ssl.create_default_context(cadata=base64.b64decode(shore.ca).decode())
+    return {"context": context, "server_hostname": shore.server_name}
 
 
 @contextmanager

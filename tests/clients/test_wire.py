@@ -23,22 +23,33 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
+class Connection(http.client.HTTPSConnection):
+    """Asks for the member by its name in TLS, as the kubeconfig says."""
+
+    def __init__(self, shore: Shore) -> None:
+        server = urllib.parse.urlparse(shore.server)
+        assert server.hostname is not None
+        self._tls = ssl.create_default_context(cadata=base64.b64decode(shore.ca).decode())
+        self._name = shore.server_name
+        super().__init__(server.hostname, server.port, timeout=30, context=self._tls)
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
 class Caller:
     """One keep-alive connection to the host, with the administrator's token."""
 
     def __init__(self, shore: Shore) -> None:
-        server = urllib.parse.urlparse(shore.server)
-        context = ssl.create_default_context(cadata=base64.b64decode(shore.ca).decode())
-        assert server.hostname is not None
-        self.connection = http.client.HTTPSConnection(server.hostname, server.port, timeout=30, context=context)
-        self._path = server.path
+        self.connection = Connection(shore)
         self._headers = {"Authorization": f"Bearer {shore.token}"}
 
     def send(self, path: str, *, method: str = "GET", body: Any = None, **headers: str) -> http.client.HTTPResponse:
         """A request; header names with dashes for underscores. The answer's body is to be read."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         content = None if body is None else json.dumps(body)
-        self.connection.request(method, self._path + path, content, {**self._headers, **named})
+        self.connection.request(method, path, content, {**self._headers, **named})
         return self.connection.getresponse()
 
     def json(self, path: str, **options: Any) -> tuple[int, Any]:

@@ -53,12 +53,12 @@ def connect(kubeconfig: Path | None, context: str) -> Api:
 def cluster_names(incomplete: str) -> list[str]:
     """For the shell: names of clusters, if the host answers at once."""
     from skerry.cli import kubeconfig as files
-    from skerry.cli.api import Api, members
+    from skerry.cli.api import Api, clusters, members
     from skerry.errors import SkerryError
 
     try:
         admin = state.directory(None) / "host" / "admin.kubeconfig"
-        found = members(Api(files.context([admin], ""), timeout_s=0.5))
+        found = members(clusters(Api(files.context([admin], ""), timeout_s=0.5)))
     except SkerryError:
         return []
     return [name for name in found if name.startswith(incomplete)]
@@ -285,6 +285,10 @@ def kubeconfig(
     output_file: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file, 0600.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Put the contexts into your kubeconfig.")] = False,
     use: Annotated[str, typer.Option("--use", metavar="NAME", help="With --merge: make this cluster current.")] = "",
+    path: Annotated[
+        bool, typer.Option("--path", help="Name members by path, for clients and ingresses that pass no TLS name on.")
+    ] = False,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the names of contexts begin with.")] = "",
     kubeconfig_file: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -295,17 +299,18 @@ def kubeconfig(
     Example: skerry kubeconfig --merge --use m1
     """
     from skerry.cli import kubeconfig as files
-    from skerry.cli.api import members
 
     if use and not merge:
         raise Failure("--use needs --merge", USAGE)
     if merge and output_file:
         raise Failure("--merge and --output exclude each other", USAGE)
     api = connect(kubeconfig_file, context)
-    config = _config(api, members(api), names or [])
+    config = _config(api, names or [], name or api.context.prefix, by_path=path)
     if merge:
-        current = _context_name(config, api.context.prefix, use)
-        changed = files.merge(config, current, files.files())
+        from skerry.cli import merging
+
+        current = _context_name(config, name or api.context.prefix, use)
+        changed = merging.merge(config, current, files.files())
         say(f"merged {len(config['contexts'])} contexts into {', '.join(map(str, changed))}")
     elif output_file:
         from skerry.cli.plan import write_private
@@ -316,17 +321,23 @@ def kubeconfig(
         out(files.text(config).rstrip())
 
 
-def _config(api: Api, known: list[str], names: list[str]) -> dict[str, Any]:
+def _config(api: Api, names: list[str], prefix: str, *, by_path: bool) -> dict[str, Any]:
     from skerry.cli import kubeconfig as files
+    from skerry.cli.api import clusters, members, named_by
 
+    found = clusters(api)
+    known = members(found)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Failure(f"no cluster {', '.join(unknown)}; there is: {', '.join(known) or 'none'}")
     who = api.context
     if not who.token:
         raise Failure(f"context {who.name} has no token to put into a kubeconfig: use one made by skerry")
-    config = files.build(who.prefix, names or known, server=who.server, ca=who.ca, token=who.token)
-    return {**config, "current-context": f"{who.prefix}-{names[0]}"} if len(names) == 1 else config
+    uid = "" if by_path else named_by(api, found)
+    if not uid and not by_path:
+        say(f"members are named by path: {who.server} does not answer to their names in TLS")
+    config = files.build(prefix, names or known, server=who.server, ca=who.ca, token=who.token, uid=uid)
+    return {**config, "current-context": f"{prefix}-{names[0]}"} if len(names) == 1 else config
 
 
 def _context_name(config: dict[str, Any], prefix: str, use: str) -> str:

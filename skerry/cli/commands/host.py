@@ -272,20 +272,20 @@ def _members(host: Path) -> list[str]:
     if not is_locked(host / "lock"):
         return []
     from skerry.cli import kubeconfig
-    from skerry.cli.api import Api, members
+    from skerry.cli.api import Api, clusters, members
 
     try:
-        return members(Api(kubeconfig.context([host / "admin.kubeconfig"], ""), timeout_s=3))
+        return members(clusters(Api(kubeconfig.context([host / "admin.kubeconfig"], ""), timeout_s=3)))
     except SkerryError:
         return []
 
 
 def _purge(root: Path, host: Path, members: list[str]) -> None:
-    from skerry.cli import kubeconfig
+    from skerry.cli import kubeconfig, merging
 
     ca = host / "pki" / "ca.crt"
     if ca.exists():
-        for path in kubeconfig.remove_ours(ca.read_bytes(), kubeconfig.files()):
+        for path in merging.remove_ours(ca.read_bytes(), kubeconfig.files()):
             say(f"removed our entries from {path}")
     demo_members = _demo_members(root)
     existed = host.exists()
