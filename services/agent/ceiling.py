@@ -70,7 +70,10 @@ def is_self_review(info: Attributes) -> bool:
 def refusal(ceiling: Ceiling, info: Attributes, *, upgrade: bool = False) -> str:
     """Why the request may not leave the agent, naming the ceiling; empty if it may. `upgrade`: it asks for raw bytes."""
     if _is_node_proxy(info):
-        return "nodes/proxy is never reached through Skerry: it would run code in every pod of the node"
+        return (
+            "nodes/proxy is never reached through Skerry: it would run code in every pod of the node; use logs, exec or "
+            "port-forward on the pod, or kubectl top"
+        )
     if ceiling == Ceiling() or is_self_review(info):
         return ""
     reaches_in = _reaches_in(info, upgrade)

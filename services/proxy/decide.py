@@ -93,7 +93,8 @@ def decide(caller: Caller, request: MemberRequest | HostRequest) -> Decision:
     if request.impersonates:
         return _denied(
             f"user {caller.user!r} may not impersonate others through this host: leave out --as, --as-group and "
-            "Impersonate-* headers"
+            "Impersonate-* headers; to act as somebody else or to try what they may do, use a credential of theirs "
+            "(skerry credential create USER --group GROUP)"
         )
     if isinstance(request, MemberRequest):
         return _decide_member(caller, request)
@@ -115,8 +116,9 @@ def _decide_member(caller: Caller, request: MemberRequest) -> Decision:
         )
     if request.resource == "nodes" and (request.subresource == "proxy" or request.verb == "proxy"):
         return _denied(
-            "nodes/proxy is refused for everybody: it reaches the kubelet past the API server's checks; "
-            "use logs, exec or port-forward on the pod instead"
+            "nodes/proxy is refused for everybody: it reaches the kubelet past the API server's checks; use logs, exec or "
+            "port-forward on the pod instead, kubectl top for usage, and for the kubelet's own metrics a collector that "
+            "runs on the member"
         )
     return Allowed(USER_PREFIX + caller.user, groups, ((EXTRA_USER, (caller.user,)),))
 

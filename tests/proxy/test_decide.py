@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from services.proxy.decide import Allowed, Denied, HostRequest, MemberRequest, decide, held, rules
 from skerry.api.messages import Caller
 
+GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
 ALICE = Caller(user="alice", groups=("skerry:edit", "shop", "skerry:view", "system:masters"))
 NOBODY = Caller(user="nobody", groups=("shop",))
 ADMIN = Caller(user="admin", groups=("skerry:cluster-admin",))
@@ -54,6 +57,24 @@ def test_impersonation_by_the_caller_is_refused(request_: MemberRequest | HostRe
 )
 def test_the_kubelet_is_nobodys(request_: MemberRequest) -> None:
     assert "nodes/proxy" in denied(ADMIN, request_)
+
+
+@pytest.mark.parametrize(
+    ("request_", "what", "way_out"),
+    [
+        (MemberRequest("m1", "get", impersonates=True), "may not impersonate others", "skerry credential create"),
+        (MemberRequest("m1", "get", "nodes", "proxy"), "nodes/proxy is refused", "port-forward"),
+    ],
+)
+def test_what_is_refused_on_purpose_names_the_way_out_and_is_in_the_guide(
+    request_: MemberRequest, what: str, way_out: str
+) -> None:
+    message = denied(ADMIN, request_)
+    assert what in message
+    assert way_out in message
+    rows = [line for line in GUIDE.read_text().splitlines() if line.startswith("| `403") and what in line]
+    assert len(rows) == 1
+    assert way_out in rows[0]
 
 
 @pytest.mark.parametrize("user", ["system:admin", "system:serviceaccount:a:b", ""])
