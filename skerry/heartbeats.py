@@ -18,6 +18,8 @@ PER_S = 10.0
 FLOOD_BEATS = 500
 """So many ignored heartbeats within FLOOD_WINDOW_S are no accident: the member is quarantined."""
 FLOOD_WINDOW_S = 60.0
+AGAIN_S = 10.0
+"""A flood that goes on is said so often."""
 LARGEST = 16 * 1024
 """Bytes of one heartbeat."""
 LONGEST_NAME = 128
@@ -65,6 +67,7 @@ class _Rate:
     flooding: int = 0
     """Within the present window."""
     flooding_since: float = 0.0
+    said: float = float("-inf")
 
 
 class Admission:
@@ -89,18 +92,23 @@ class Admission:
         rate.flooding += 1
         return False
 
-    def floods(self, member: str) -> bool:
-        """Whether FLOOD_BEATS were ignored within the window; said once per such count."""
+    def floods(self, member: str, now: float) -> bool:
+        """Whether FLOOD_BEATS were ignored within the window; True once, and again after AGAIN_S if it goes on."""
         rate = self._rates.get(member)
-        if rate is None or rate.flooding < FLOOD_BEATS:
+        if rate is None or rate.flooding < FLOOD_BEATS or now - rate.said < AGAIN_S:
             return False
-        rate.flooding = 0
+        rate.flooding, rate.said = 0, now
         return True
 
     def ignored(self, member: str) -> int:
         """How many heartbeats of a member were beyond the rate."""
         rate = self._rates.get(member)
         return 0 if rate is None else rate.ignored
+
+    @property
+    def members(self) -> list[str]:
+        """Who takes memory here."""
+        return list(self._rates)
 
     def forget(self, member: str) -> None:
         """The member was removed."""

@@ -1,7 +1,8 @@
 """Which agents were heard from, for people: heartbeat age, round trip, and since when a member is away.
 
 Every proxy subscribes to the heartbeats of all members itself, so that these figures never move a resourceVersion or
-cause a watch event. Nothing here decides where a request goes: the dialer's own table does.
+cause a watch event. Nothing here decides where a request goes: the dialer's own table does. What a member may send is what
+the registry admits too; a flood is counted and told.
 """
 
 from __future__ import annotations
@@ -10,13 +11,8 @@ import datetime
 from collections.abc import Callable
 from typing import NamedTuple
 
-import msgspec
+from skerry import heartbeats, subjects
 
-from skerry import subjects
-from skerry.api.decode import decoder
-from skerry.api.messages import Heartbeat
-
-_decode = decoder(Heartbeat)
 MAX_AGENTS = 16
 """Agents remembered per member: its account allows no more connections."""
 
@@ -35,32 +31,51 @@ class Beat(NamedTuple):
 class Presence:
     """Heartbeats by member. `monotonic` and `wall` are the clocks, in seconds; `known` tells members from rubbish."""
 
-    def __init__(self, known: Callable[[str], bool], monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        known: Callable[[str], bool],
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        flooded: Callable[[str], None],
+    ) -> None:
         self._known = known
         self._monotonic = monotonic
         self._wall = wall
+        self._flooded = flooded
+        self._admission = heartbeats.Admission()
         self._beats: dict[str, dict[str, Beat]] = {}
         self.rubbish = 0
-        """Heartbeats that could not be read."""
+        """Heartbeats of members that could not be read."""
 
     def heard(self, subject: str, data: bytes) -> None:
         """Take one heartbeat. What cannot be read is counted and dropped: members are hostile until checked."""
-        member = subjects.member_of(subject)
+        member, now = subjects.member_of(subject), self._monotonic()
+        if not self._known(member):
+            return
+        if not self._admission.admits(member, now):
+            if self._admission.floods(member, now):
+                self._flooded(member)
+            return
         try:
-            beat = _decode(data)
-        except msgspec.DecodeError:
+            beat = heartbeats.read(data)
+        except heartbeats.Unreadable:
             self.rubbish += 1
             return
-        if self._known(member):
-            agents = self._beats.setdefault(member, {})
-            agents[beat.agent] = Beat(self._monotonic(), self._wall(), _finite(beat.rtt_ms), beat.leaving)
-            if len(agents) > MAX_AGENTS:
-                del agents[min(agents, key=lambda agent: agents[agent].heard)]
+        agents = self._beats.setdefault(member, {})
+        agents[beat.agent] = Beat(now, self._wall(), _finite(beat.rtt_ms), beat.leaving)
+        if len(agents) > MAX_AGENTS:
+            del agents[min(agents, key=lambda agent: agents[agent].heard)]
 
     def forget_unknown(self) -> None:
         """Drop members that were removed."""
-        for member in [member for member in self._beats if not self._known(member)]:
-            del self._beats[member]
+        for member in self._admission.members:
+            if not self._known(member):
+                self._beats.pop(member, None)
+                self._admission.forget(member)
+
+    def forget_all(self) -> None:
+        """This process was cut off or stood still: what it heard before says nothing of how long members are silent."""
+        self._beats.clear()
 
     def last(self, member: str) -> Beat | None:
         """The member's youngest heartbeat, if this process has heard one."""

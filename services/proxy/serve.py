@@ -11,6 +11,8 @@ import logging
 import secrets
 import time
 
+import msgspec
+
 from services.proxy.access import AccessLog
 from services.proxy.agents import Presence
 from services.proxy.authn import Authenticator
@@ -28,7 +30,9 @@ from services.proxy.voucher import Voucher
 from skerry import bus, subjects
 from skerry.api.builtin import EVENT
 from skerry.api.kinds import KINDS
+from skerry.api.messages import FloodReport
 from skerry.errors import StatusError
+from skerry.heartbeats import Hearing
 from skerry.http import Server, ServerLimits
 from skerry.identity.creds import Credentials, load
 from skerry.link import LinkSettings
@@ -61,19 +65,25 @@ class Proxy:
         self._events = Cache((EVENT,))
         self.directory = Directory(self._cache, self._changed.set)
         self.sessions = Sessions(settings, time.time)
-        self.presence = Presence(lambda name: bool(self.directory.uid(name)), time.monotonic, time.time)
+        self.presence = Presence(
+            lambda name: bool(self.directory.uid(name)),
+            time.monotonic,
+            time.time,
+            lambda member: self._flooding(member, "heartbeats"),
+        )
+        self._hearing = Hearing()
         self._voucher = Voucher(connected, self.id, time.time)
         self._lanes = Lanes(
             reach,
             lambda: source(settings),
             drain_s=settings.session_s,
-            on_flood=self._flooding,
+            on_flood=lambda member: self._flooding(member, "frames"),
             link=LinkSettings(budget=settings.budget_bytes, stall_s=settings.stalled_s),
         )
         self._direct = Direct(connected, self._voucher, connections=settings.upstream_connections)
         self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)), lambda: float(self._lanes.granted))
         self._access = AccessLog()
-        self._floods: asyncio.Queue[str] = asyncio.Queue()
+        self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._no_store = ""
         self._certificates = Certificates(settings)
         self._server = Server(
@@ -185,13 +195,17 @@ class Proxy:
                 self._certificates.reload()
 
     async def _review(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            before = loop.time()
             try:
                 async with asyncio.timeout(REVIEW_S):
                     await self._changed.wait()
             except TimeoutError:
                 pass
             self._changed.clear()
+            if self._hearing.begins(self._bus.epochs if self._bus.connected else 0, loop.time() - before - REVIEW_S):
+                self.presence.forget_all()
             if not self._cache.filled.is_set():
                 continue
             cut = self.sessions.review(lambda name: self.directory.credential(name) is not None, self.directory.uid)
@@ -200,15 +214,15 @@ class Proxy:
             if cut:
                 log.info("requests were cut", extra={"count": cut})
 
-    def _flooding(self, member: str) -> None:
-        self._floods.put_nowait(member)
+    def _flooding(self, member: str, of: str) -> None:
+        self._floods.put_nowait((member, msgspec.json.encode(FloodReport(of=of))))
 
     async def _report(self) -> None:
         """Ask the registries to quarantine members that flooded us; here they are cut off already."""
         while True:
-            member = await self._floods.get()
+            member, report = await self._floods.get()
             try:
-                await self._bus.publish(subjects.quarantine(member), b"")
+                await self._bus.publish(subjects.quarantine(member), report)
             except StatusError as error:
                 log.warning("a flood could not be reported", extra={"cluster": member, "error": error.message})
 

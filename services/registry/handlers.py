@@ -169,7 +169,7 @@ class Handlers:
         now = self._clock()
         name = subjects.member_of(message.subject)
         if not self._presence.admits(name, now):
-            if self._presence.floods(name):
+            if self._presence.floods(name, now):
                 self._flooded(name)
         elif not self._beat(name, message, now):
             return

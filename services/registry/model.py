@@ -126,9 +126,9 @@ class Presence:
         """Whether one more message of a member may be looked at now. What is beyond the rate is only counted."""
         return name in self.members and self.admission.admits(name, now.mono)
 
-    def floods(self, name: str) -> bool:
-        """Whether so many were counted out that it is no accident; said once per such count."""
-        return self.admission.floods(name)
+    def floods(self, name: str, now: Now) -> bool:
+        """Whether so many were counted out that it is no accident."""
+        return self.admission.floods(name, now.mono)
 
     def connected(self, name: str, connection: str, agent: str) -> set[str]:
         """A connection of a member began."""

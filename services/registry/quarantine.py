@@ -1,7 +1,7 @@
 """Quarantine: a member that floods is left alone by all proxies for a while, and its Cluster says so.
 
 A proxy cuts a flooding member off by itself, at once (skerry/link/dialer.py); what it tells the registries makes the
-others do the same before they are flooded too, and makes it visible. Too many heartbeats are counted here. The hold is
+others do the same before they are flooded too, and makes it visible. Too many heartbeats are counted by both. The hold is
 short and lifts itself: an agent with a bug comes back without a hand, a hostile one is cut again at its next flood.
 Level-triggered: what should be is compared with what is stored, so a lost message or a restart leaves nothing behind.
 """
@@ -13,12 +13,16 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from services.registry import clusters
 from services.registry.handlers import wall_and_mono
 from services.registry.model import Now, Verdict
 from services.registry.store import Registry
 from skerry import subjects
+from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
+from skerry.api.messages import FloodReport
 from skerry.bus import Message
 from skerry.errors import NotFound, StatusError
 from skerry.store.documents import Document
@@ -63,7 +67,7 @@ class Quarantine:
 
     def reported(self, message: Message) -> None:
         """`quarantine.<m>`: a proxy was flooded by a member."""
-        self._impose(subjects.member_of(message.subject), TUNNEL)
+        self._impose(subjects.member_of(message.subject), _reported(message.data))
 
     def heartbeats(self, name: str) -> None:
         """A member sends too many heartbeats."""
@@ -100,6 +104,15 @@ class Quarantine:
             log.warning("quarantine", extra={"cluster": name, "reason": wanted.reason})
         if over and self._until.get(name, (0.0, verdict))[0] == until:
             del self._until[name]
+
+
+def _reported(data: bytes) -> Verdict:
+    """What a proxy's report says; an empty one is an older proxy's, of frames."""
+    try:
+        report = decoded(data or b"{}", FloodReport)
+    except msgspec.DecodeError:
+        return TUNNEL
+    return HEARTBEATS if report.of == "heartbeats" else TUNNEL
 
 
 def _stored(document: Document) -> Verdict | None:

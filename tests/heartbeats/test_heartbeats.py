@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from skerry.api.messages import Heartbeat
 from skerry.heartbeats import (
+    AGAIN_S,
     FLOOD_BEATS,
     LARGEST,
     LONGEST_NAME,
@@ -76,13 +77,20 @@ def test_a_burst_is_admitted_and_then_a_rate() -> None:
     assert admission.admits("m2", 2.0)
 
 
-def test_a_flood_that_is_no_accident_is_said_once() -> None:
-    admission = Admission()
+def flood(admission: Admission, now: float) -> None:
     for _ in range(FLOOD_BEATS + 10):
-        admission.admits("m1", 1.0)
-    assert admission.floods("m1")
-    assert not admission.floods("m1")
-    assert not admission.floods("m2")
+        admission.admits("m1", now)
+
+
+def test_a_flood_that_is_no_accident_is_said_once_and_again_when_it_goes_on() -> None:
+    admission = Admission()
+    said = []
+    for now in (1.0, 1.0, 5.0, 1.0 + AGAIN_S):
+        flood(admission, now)
+        said.append(admission.floods("m1", now))
+    assert said == [True, False, False, True]
+    assert not admission.floods("m1", 500.0)
+    assert not admission.floods("m2", 1.0)
 
 
 def test_a_slow_drizzle_beyond_the_rate_is_no_flood() -> None:
@@ -90,7 +98,7 @@ def test_a_slow_drizzle_beyond_the_rate_is_no_flood() -> None:
     for minute in range(1, 100):
         for _ in range(15):
             admission.admits("m1", 61.0 * minute)
-    assert not admission.floods("m1")
+    assert not admission.floods("m1", 6100.0)
 
 
 def test_who_was_removed_takes_no_memory() -> None:
@@ -98,7 +106,7 @@ def test_who_was_removed_takes_no_memory() -> None:
     admission.admits("m1", 1.0)
     admission.forget("m1")
     admission.forget("m1")
-    assert admission._rates == {}
+    assert admission.members == []
 
 
 def test_a_process_begins_to_hear_at_its_start_and_after_each_break() -> None:

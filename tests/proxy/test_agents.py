@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
 from services.proxy.agents import MAX_AGENTS, Presence
 from skerry.api.messages import Heartbeat
+from skerry.heartbeats import FLOOD_BEATS, LONGEST_NAME, PER_S
 
 
 class Clock:
@@ -22,9 +25,9 @@ def beat(agent: str = "UA", rtt_ms: float | None = 0.61) -> bytes:
     return msgspec.json.encode(Heartbeat(agent=agent, epoch="1", version="0.1.0", rtt_ms=rtt_ms))
 
 
-def presence(clock: Clock, *members: str) -> Presence:
+def presence(clock: Clock, *members: str, flooded: Callable[[str], None] = lambda member: None) -> Presence:
     known = members or ("m1",)
-    return Presence(known.__contains__, clock, lambda: 1_790_000_000.0)
+    return Presence(known.__contains__, clock, lambda: 1_790_000_000.0, flooded)
 
 
 def test_cells_are_the_age_and_the_round_trip() -> None:
@@ -71,6 +74,58 @@ def test_a_flood_of_agent_names_is_bounded() -> None:
         table.heard("up.m1.hb", beat(f"U{number}"))
     assert len(table._beats["m1"]) == MAX_AGENTS
     assert table.live("m1")["heartbeat"] == "0s"
+
+
+@pytest.mark.parametrize("size", [LONGEST_NAME + 1, 15_000, 1_900_000])
+def test_names_as_large_as_a_message_are_not_kept(size: int) -> None:
+    clock = Clock()
+    table = presence(clock)
+    for number in range(16):
+        clock.now = number
+        table.heard("up.m1.hb", beat(f"{number}" + "x" * size))
+    assert table.rubbish == 16
+    assert "m1" not in table._beats
+
+
+def test_what_is_kept_of_a_member_is_bounded_whatever_it_sends() -> None:
+    clock = Clock()
+    table = presence(clock)
+    for number in range(500):
+        clock.now = number / 20
+        table.heard("up.m1.hb", beat(f"{number:x}".ljust(LONGEST_NAME, "x")))
+    kept = table._beats["m1"]
+    assert sum(len(name.encode()) for name in kept) <= MAX_AGENTS * LONGEST_NAME
+    assert table._admission.members == ["m1"]
+
+
+def test_a_flood_is_not_looked_at_and_told() -> None:
+    told: list[str] = []
+    table = presence(Clock(), "m1", "m2", flooded=told.append)
+    for _ in range(FLOOD_BEATS + 20):
+        table.heard("up.m1.hb", b"\xff")
+    assert table.rubbish == PER_S
+    assert told == ["m1"]
+    table.heard("up.m2.hb", beat())
+    assert table.live("m2")
+
+
+def test_who_was_removed_takes_no_memory() -> None:
+    members = {"m1", "m2"}
+    table = Presence(members.__contains__, Clock(), lambda: 0.0, lambda member: None)
+    table.heard("up.m1.hb", beat())
+    table.heard("up.m2.hb", b"rubbish")
+    members.clear()
+    table.forget_unknown()
+    assert (table.live("m1"), table._admission.members) == ({}, [])
+
+
+def test_after_an_own_outage_nobody_is_said_to_be_silent() -> None:
+    clock = Clock()
+    table = presence(clock)
+    table.heard("up.m1.hb", beat())
+    clock.now = 300.0
+    table.forget_all()
+    assert (table.live("m1"), table.since("m1")) == ({}, "")
 
 
 def test_an_unbelievable_round_trip_is_left_out() -> None:

@@ -217,7 +217,7 @@ def test_only_members_take_part_in_the_admission_of_heartbeats(presence: Presenc
     assert [presence.admits("m1", at(1)) for _ in range(100)].count(True) == heartbeats.PER_S
     assert not presence.admits("nobody", at(1))
     assert presence.admission.ignored("m1") == 90
-    assert not presence.floods("nobody")
+    assert not presence.floods("nobody", at(1))
     presence.forget("m1", "o1")
     assert presence.admission.ignored("m1") == 0
 

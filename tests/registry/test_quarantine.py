@@ -13,7 +13,7 @@ from services.registry.model import Now
 from services.registry.quarantine import CONDITION, HOLD_S, TUNNEL, Quarantine
 from skerry import bus, subjects
 from skerry.api.kinds import CLUSTER
-from skerry.api.messages import Heartbeat
+from skerry.api.messages import FloodReport, Heartbeat
 from skerry.heartbeats import FLOOD_BEATS
 from skerry.identity.creds import Credentials
 from skerry.store import Cache, Store
@@ -48,13 +48,25 @@ async def test_a_proxys_report_becomes_a_condition_that_says_why(nats_host: Nats
     assert "frames that belong to nothing" in found["message"]
 
 
+async def test_a_proxys_report_says_of_what_the_flood_was(nats_host: NatsHost, client: Client) -> None:
+    reports = {"beating": FloodReport(of="heartbeats"), "framing": FloodReport(), "newer": FloodReport(of="x")}
+    for name, report in reports.items():
+        await joined(nats_host, client, name)
+        await client.bus.publish(subjects.quarantine(name), msgspec.json.encode(report))
+    await joined(nats_host, client, "odd")
+    await client.bus.publish(subjects.quarantine("odd"), b"\xff")
+    reasons = {name: (await quarantined(client, name))["reason"] for name in (*reports, "odd")}
+    assert reasons.pop("beating") == "HeartbeatFlood"
+    assert set(reasons.values()) == {"TunnelFlood"}
+
+
 async def test_a_flood_of_heartbeats_becomes_one_too(nats_host: NatsHost, client: Client) -> None:
-    credentials = await joined(nats_host, client, "beating")
+    credentials = await joined(nats_host, client, "drumming")
     beat = msgspec.json.encode(Heartbeat(agent="U1", epoch="1", version="0.1.0"))
     async with nats_host.connection(credentials) as connection:
         for _ in range(FLOOD_BEATS + 50):
-            await connection.publish(subjects.heartbeat("beating"), beat)
-        assert (await quarantined(client, "beating"))["reason"] == "HeartbeatFlood"
+            await connection.publish(subjects.heartbeat("drumming"), beat)
+        assert (await quarantined(client, "drumming"))["reason"] == "HeartbeatFlood"
 
 
 async def test_rubbish_instead_of_heartbeats_counts_as_well(nats_host: NatsHost, client: Client) -> None:
