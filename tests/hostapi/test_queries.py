@@ -6,8 +6,9 @@ import pytest
 
 from services.proxy.hostapi import options, writeoptions
 from services.proxy.hostapi.duration import check_timeout, problem_of
+from services.proxy.hostapi.negotiate import TABLE, in_yaml, negotiate
 from services.proxy.hostapi.request import MOST_PARAMETERS, Query
-from skerry.errors import BadRequest, Invalid
+from skerry.errors import BadRequest, Invalid, NotAcceptable
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,30 @@ def test_a_precondition_that_is_there_counts_even_if_it_is_empty() -> None:
 
 def test_a_dry_run_holds_beside_a_body() -> None:
     assert writeoptions.of_delete(Query("dryRun=All"), b"{}").dry_run
+
+
+@pytest.mark.parametrize(
+    ("accept", "yaml"),
+    [
+        ("", False),
+        ("application/json", False),
+        ("application/yaml", True),
+        ("application/yaml, application/json", True),
+        ("application/yaml;q=0.1, application/json", False),
+        ("application/json;q=0.5,application/yaml; q=0.9", True),
+        ("*/*, application/yaml", True),
+        ("application/yaml;q=x", True),
+        ("application/yaml;as=Odd, */*", False),
+        ("application/vnd.odd, application/yaml", True),
+    ],
+)
+def test_the_dearest_form_is_chosen(accept: str, yaml: bool) -> None:
+    assert negotiate(accept, TABLE).yaml is yaml
+    assert in_yaml(accept) is yaml
+
+
+@pytest.mark.parametrize("accept", ["text/html", "text/yaml", "application/yaml;as=Odd", ";;;", "application/cbor"])
+def test_who_wants_another_form_gets_none(accept: str) -> None:
+    with pytest.raises(NotAcceptable):
+        negotiate(accept, TABLE)
+    assert not in_yaml(accept)

@@ -28,16 +28,24 @@ class Wish(NamedTuple):
     yaml: bool = False
 
 
+JSON = Wish()
+_TYPES = frozenset(("application/json", "application/yaml", "*/*", "application/*"))
+
+
 def negotiate(accept: str, offered: frozenset[Media]) -> Wish:
     """The dearest of the client's wishes that is offered; PLAIN is always offered. NotAcceptable if it wants neither."""
-    if not accept.strip():
-        return Wish()
-    for kind, parameters in _by_quality(accept):
-        if kind not in ("application/json", "application/yaml", "*/*", "application/*"):
+    if not accept.strip() or accept == "application/json":
+        return JSON
+    clauses = accept.split(",")
+    if "q=" in accept or "*" in accept:
+        clauses.sort(key=_rank)
+    for clause in clauses:
+        kind, *parameters = (part.strip() for part in clause.split(";"))
+        if kind.lower() not in _TYPES:
             continue
         media = _media(parameters)
         if media == PLAIN or media in offered:
-            return Wish(media, yaml=kind == "application/yaml")
+            return Wish(media, yaml=kind.lower() == "application/yaml")
     raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
 
 
@@ -51,24 +59,16 @@ def in_yaml(accept: str) -> bool:
         return False
 
 
-def _by_quality(accept: str) -> list[tuple[str, list[str]]]:
-    """(media type, parameters), the best first: by q, and then what is named before what is meant by a star."""
-    clauses = [[part.strip() for part in clause.split(";")] for clause in accept.split(",")]
-    found = [(kind.lower(), parameters) for kind, *parameters in clauses]
-    if "*" in accept or "q=" in accept:
-        found.sort(key=lambda one: (-_quality(one[1]), one[0] == "*/*", one[0].endswith("/*")))
-    return found
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 1.0
-    return 1.0
+def _rank(clause: str) -> tuple[float, bool, bool]:
+    """The best first: by q, and then what is named before what is meant by a star."""
+    kind, *parameters = (part.strip() for part in clause.split(";"))
+    quality = next(
+        (value for name, _, value in (each.partition("=") for each in parameters) if name.strip() == "q"), "1"
+    )
+    try:
+        return -float(quality), kind == "*/*", kind.endswith("/*")
+    except ValueError:
+        return -1.0, kind == "*/*", kind.endswith("/*")
 
 
 def _media(parameters: list[str]) -> Media:

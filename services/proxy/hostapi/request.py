@@ -37,7 +37,7 @@ class Query:
             raise BadRequest(f"the query has {len(parts)} parameters, the limit is {MOST_PARAMETERS}")
         self._values: dict[str, list[str]] = {}
         for part in parts:
-            if part and ";" not in part and _BAD_ESCAPE.search(part) is None:
+            if part and ";" not in part and ("%" not in part or _BAD_ESCAPE.search(part) is None):
                 name, _, value = part.partition("=")
                 self._values.setdefault(_unescaped(name), []).append(_unescaped(value))
 
