@@ -7,7 +7,6 @@ so is writing it: a large answer comes in YAML's flow style, which is JSON (YAML
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -20,11 +19,12 @@ from skerry.errors import BadRequest, RequestEntityTooLarge
 YAML = "application/yaml"
 LONGEST_YAML = 256 * 1024
 """Whoever sends more sends JSON."""
-LONGEST_BLOCK = 64 * 1024
+LONGEST_BLOCK = 16 * 1024
 """Bytes of JSON that are still written in YAML's block style."""
 
 _encode = msgspec.json.Encoder().encode
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_UNPRINTABLE = tuple(map(chr, (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)))
+"""What JSON has in its strings as it is, and YAML does not, or reads as the end of a line."""
 
 
 async def as_json(media: str, body: bytes) -> tuple[str, bytes]:
@@ -56,9 +56,16 @@ def _parse(body: bytes) -> bytes:
 
 async def written(body: bytes) -> bytes:
     """YAML for a JSON document."""
-    if len(body) > LONGEST_BLOCK:
-        return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
-    return await asyncio.to_thread(_dump, body)
+    if len(body) <= LONGEST_BLOCK:
+        return await asyncio.to_thread(_dump, body)
+    return body if body.isascii() and b"\x7f" not in body else await asyncio.to_thread(_flow, body)
+
+
+def _flow(body: bytes) -> bytes:
+    text = body.decode()
+    for each in _UNPRINTABLE:
+        text = text.replace(each, f"\\u{ord(each):04x}")
+    return text.encode()
 
 
 def _dump(body: bytes) -> bytes:
