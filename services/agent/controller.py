@@ -31,6 +31,7 @@ from skerry.api.decode import decoded
 from skerry.api.messages import Heartbeat, HeartbeatAnswer
 from skerry.bus import ConnectionPairs
 from skerry.errors import GatewayTimeout, InternalError, SkerryError, StatusError, Unauthorized
+from skerry.httpwire.room import Room
 from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.link import Acceptor, Stream
@@ -85,7 +86,7 @@ class Controller:
     ) -> None:
         self._settings, self._store, self._membership = settings, store, membership
         self._health, self._clock, self._handler, self._ready = health, clock, handler, ready
-        self._budget = Budget(BUDGET)
+        self._budget, self._room = Budget(BUDGET), Room()
         self._agent = store.key().public
         self._boot = f"{random.getrandbits(48):012x}"
         self._watchdog = Watchdog()
@@ -154,7 +155,9 @@ class Controller:
     def _made(self, interactive: bus.Connection, bulk: bus.Connection) -> Epoch | None:
         """None if this bus cannot carry streams: a failed attempt like any other."""
         try:
-            acceptor = Acceptor(interactive, bulk, self._membership.member, self._handler, budget=self._budget)
+            acceptor = Acceptor(
+                interactive, bulk, self._membership.member, self._handler, budget=self._budget, room=self._room
+            )
         except StatusError as e:
             self._failed(e)
             return None

@@ -24,6 +24,7 @@ from skerry.api.messages import Claims, ConnectAnswer, ConnectRequest
 from skerry.errors import InternalError, ServiceUnavailable, SkerryError, StatusError
 from skerry.http.errors import HttpError
 from skerry.http.response import Response
+from skerry.httpwire.room import Room
 from skerry.link import Answer, OpenRequest, ResetCode, StreamReset
 from skerry.member.credentials import source
 from skerry.member.execute import Executor, begun
@@ -79,7 +80,8 @@ class Way:
 class Direct:
     """The ways to all direct members, by the uid of their Cluster objects."""
 
-    def __init__(self, bus: Requests, keyholder: Keyholder, *, connections: int) -> None:
+    def __init__(self, bus: Requests, keyholder: Keyholder, *, connections: int, room: Room) -> None:
+        self._room = room
         self._bus, self._keyholder, self._connections = bus, keyholder, connections
         self._ways: dict[str, Way] = {}
         self._asking: dict[str, asyncio.Lock] = {}
@@ -126,7 +128,7 @@ class Direct:
 
     def _replaced(self, old: Way | None, connection: Connection) -> Way:
         target = connection.target
-        upstream = Upstream(target, source(target), connections=self._connections, side=HOST)
+        upstream = Upstream(target, source(target), connections=self._connections, side=HOST, room=self._room)
         self._ways[connection.cluster] = made = Way(connection, upstream, self._close)
         if old is not None:
             old.retire()

@@ -16,6 +16,7 @@ import msgspec
 from skerry import bus
 from skerry.bus import ConnectionPairs
 from skerry.errors import InternalError, ServiceUnavailable, StatusError
+from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials
 from skerry.link import Dialer, LinkSettings
 from skerry.tunnel.window import Budget
@@ -34,8 +35,9 @@ class Lanes:
 
     def __init__(
         self, settings: bus.Settings, source: Source, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S,
-        on_flood: Callable[[str], None] | None = None, link: LinkSettings | None = None,
+        on_flood: Callable[[str], None] | None = None, link: LinkSettings | None = None, room: Room | None = None,
     ) -> None:  # fmt: skip
+        self._room = room or Room()
         self._settings = settings
         self._source = source
         self._drain_s = drain_s
@@ -104,7 +106,7 @@ class Lanes:
     def _made(self, interactive: bus.Connection, bulk: bus.Connection) -> Dialer | None:
         """None if this bus cannot carry streams: a failed attempt like any other."""
         try:
-            return Dialer(interactive, bulk, self._link, on_flood=self._on_flood, budget=self._budget)
+            return Dialer(interactive, bulk, self._link, on_flood=self._on_flood, budget=self._budget, room=self._room)
         except StatusError as error:
             log.warning("the data plane cannot use the bus", extra={"reason": error.message})
             self._failed(error)

@@ -34,6 +34,7 @@ from skerry.api.messages import FloodReport
 from skerry.errors import StatusError
 from skerry.heartbeats import Hearing
 from skerry.http import Server, ServerLimits
+from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials, load
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime
@@ -73,14 +74,16 @@ class Proxy:
         )
         self._hearing = Hearing()
         self._voucher = Voucher(connected, self.id, time.time)
+        room = Room(settings.head_bytes)
         self._lanes = Lanes(
             reach,
             lambda: source(settings),
             drain_s=settings.session_s,
             on_flood=lambda member: self._flooding(member, "frames"),
             link=LinkSettings(budget=settings.budget_bytes, stall_s=settings.stalled_s),
+            room=room,
         )
-        self._direct = Direct(connected, self._voucher, connections=settings.upstream_connections)
+        self._direct = Direct(connected, self._voucher, connections=settings.upstream_connections, room=room)
         self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)), lambda: float(self._lanes.granted))
         self._access = AccessLog()
         self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
@@ -91,6 +94,7 @@ class Proxy:
             self._certificates.context,
             _server_limits(settings),
             by_name=self._certificates.by_name,
+            room=room,
         )
 
     def _parts(self) -> Parts:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+from skerry.httpwire.room import TOTAL
 from skerry.settings import Settings, about
 
 
@@ -27,6 +28,7 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget_bytes: Annotated[int, about("Bytes on their way from agents or not yet taken by clients, at once.")] = (
         96 * 1024 * 1024
     )
+    head_bytes: Annotated[int, about("Bytes of heads beyond ordinary ones, coming or being served, at once.")] = TOTAL
     connections: Annotated[int, about("Connections of clients at once.")] = 10_000
     idle_s: Annotated[float, about("A client's connection without a request is kept for so long.")] = 180.0
     head_s: Annotated[float, about("A request's head must be complete in this time.")] = 30.0

@@ -48,6 +48,7 @@ TUNABLE = {
     "tower": (
         "SKERRY_BODY_S",
         "SKERRY_BUDGET_BYTES",
+        "SKERRY_HEAD_BYTES",
         "SKERRY_CONNECTIONS",
         "SKERRY_GRACE_S",
         "SKERRY_HEAD_S",

@@ -20,6 +20,7 @@ from skerry.http.upstream import UpstreamConnection
 from skerry.http.wire import ReadBuffer
 from skerry.httpwire.chunks import LAST_CHUNK, encode_chunk
 from skerry.httpwire.head import MalformedHead, RequestHead, encode_request
+from skerry.httpwire.room import Room
 
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _JOIN_LIMIT = 64 * 1024
@@ -38,7 +39,10 @@ class Client:
         limits: ClientLimits | None = None,
         *,
         server_hostname: str | None = None,
+        room: Room | None = None,
     ) -> None:
+        """`room` is the process's for large heads; its own by default."""
+        self.room = room or Room()
         self.host = host
         self.port = port
         self.limits = limits or ClientLimits()
@@ -177,7 +181,7 @@ class Client:
 
     async def _dial(self, loop: asyncio.AbstractEventLoop) -> UpstreamConnection:
         """A connection, its TLS handshake done. Raises OSError (ssl.SSLError is one)."""
-        connection = UpstreamConnection(self._buffer, loop, self._released, self._open.discard)
+        connection = UpstreamConnection(self._buffer, loop, self._released, self._open.discard, self.room)
         if self._ssl is None:
             await loop.create_connection(lambda: connection, self.host, self.port)
             return connection

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from skerry.errors import BadRequest, InternalError, StatusError
+from skerry.errors import BadRequest, InternalError, ServiceUnavailable, StatusError
 from skerry.http.errors import ClientGone
 from skerry.http.exchange import Exchange
 from skerry.http.limits import STALL_S
@@ -21,6 +21,7 @@ from skerry.http.wire import Inbox, Wire
 from skerry.httpwire.answer import error_answer
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
 from skerry.httpwire.head import HEAD_LIMIT, RequestHeads, broken_early, encode_response, too_large
+from skerry.httpwire.room import FREE, Share, cost
 
 if TYPE_CHECKING:
     from skerry.http.server import Server
@@ -39,6 +40,7 @@ class ServerConnection(Wire):
         self._limits = server.limits
         self._pending = bytearray()  # bytes of the next head, or behind an upgrade request
         self._scanned = 0
+        self._share = Share(server.room)  # of what large heads may take
         self.heads = RequestHeads()
         self._current: Exchange | None = None
         self._inbox: Inbox | None = None  # takes what arrives: a body, or a raw stream
@@ -97,6 +99,7 @@ class ServerConnection(Wire):
     def lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._client_left("the client's connection was cut")
+        self._let_go()
         self._server.forget(self)
 
     def _client_left(self, why: str) -> None:
@@ -163,11 +166,14 @@ class ServerConnection(Wire):
         end = pending.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end >= 0:
             raw, rest = bytes(pending[: end + 4]), bytes(pending[end + 4 :])
-            pending.clear()
+            self._pending = bytearray()
             self._scanned = 0
+            del pending
             self._accept(raw, rest)
         elif len(pending) > HEAD_LIMIT:
             self._refuse(too_large())
+        elif len(pending) > FREE and not self._server.pays(self, self._share, len(pending), coming=True):
+            self._refuse(crowded())
         elif broken_early(pending, self._scanned):
             self._refuse(BadRequest("the request head contains a NUL byte, or a bare CR or LF"))
         else:
@@ -176,18 +182,35 @@ class ServerConnection(Wire):
     def _refuse(self, error: StatusError) -> None:
         self.refused = error
         self._discard = True
-        self._pending.clear()
+        self._pending = bytearray()
+        self._let_go()
         self._ring()
+
+    def give_way(self) -> None:
+        """For the server: the head that has been coming for longest makes room for another."""
+        self._refuse(crowded())
+
+    def _let_go(self) -> None:
+        if self._share.taken:
+            self._share.give()
+            self._server.paid(self)
 
     def _accept(self, raw: bytes, rest: bytes) -> None:
         """A whole head: the exchange starts, and what follows the head is its body's."""
         if len(raw) > HEAD_LIMIT:
             self._refuse(too_large())
             return
+        if len(raw) > FREE and not self._server.pays(self, self._share, len(raw)):
+            self._refuse(crowded())
+            return
         try:
             head = self.heads.parse(raw)
         except StatusError as error:
             self._refuse(error)
+            return
+        price = cost(len(raw), len(head.headers))
+        if price and not self._server.pays(self, self._share, price):
+            self._refuse(crowded())
             return
         self._inbox = inbox = Inbox(self)
         self._current = Exchange(self, head, inbox)
@@ -298,6 +321,7 @@ class ServerConnection(Wire):
             await self._end()
             return False
         self._current = self._inbox = None
+        self._let_go()
         self.unhold()
         self.busy_until = self.loop.time() + self._limits.idle_s
         if self._pending:
@@ -385,3 +409,12 @@ class ServerConnection(Wire):
         if not self.closed and not self.transport.is_closing():
             self.transport.close()
         self._current = None
+        self._let_go()
+
+
+def crowded() -> StatusError:
+    """The 503 of a large head that there is no room for."""
+    return ServiceUnavailable(
+        "too many large request heads are on their way to this host or being served; nothing was executed: repeat it",
+        retry_after_s=1,
+    )

@@ -14,6 +14,7 @@ from skerry.http.limits import ServerLimits
 from skerry.http.serverlink import ByName, ServerLink
 from skerry.http.tlslink import TlsLink
 from skerry.http.wire import ReadBuffer, tune
+from skerry.httpwire.room import Room, Share
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +33,21 @@ class Server:
         limits: ServerLimits | None = None,
         *,
         by_name: ByName | None = None,
+        room: Room | None = None,
     ) -> None:
-        """`by_name` may choose another TLS context for the name that a client asks for."""
+        """`by_name` may choose another TLS context for the name that a client asks for; `room` is the process's for large
+        heads, its own by default.
+        """
         self.handler = handler
         self.limits = limits or ServerLimits()
+        self.room = room or Room()
         self.buffer = ReadBuffer()
         self.closing = False
         self._ssl = ssl_context
         self._by_name = by_name
         self._listeners: list[asyncio.Server] = []
         self._connections: dict[ServerConnection, asyncio.Task[None]] = {}
+        self._coming: dict[ServerConnection, None] = {}  # large heads that are not whole, the oldest first
         self._shaking: dict[TlsLink, None] = {}  # handshakes that are not over, oldest first
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_s = min(_SWEEP_S, self.limits.idle_s, self.limits.head_s, self.limits.body_s)
@@ -110,6 +116,25 @@ class Server:
         self._connections[connection] = task
         self._empty.clear()
         task.add_done_callback(lambda _: self._done(connection))
+
+    def pays(self, connection: ServerConnection, share: Share, size: int, *, coming: bool = False) -> bool:
+        """Whether a head may take `size` bytes; `coming`: it is not whole. If there is no room, the head that has been
+        coming for longest is given up: an honest one takes milliseconds. False if that is the asker's own.
+        """
+        while not share.upto(size):
+            slowest = next(iter(self._coming), None)
+            if slowest is None or slowest is connection:
+                return False
+            slowest.give_way()
+        if coming:
+            self._coming.setdefault(connection)
+        else:
+            self._coming.pop(connection, None)
+        return True
+
+    def paid(self, connection: ServerConnection) -> None:
+        """The connection has given its share back."""
+        self._coming.pop(connection, None)
 
     def forget(self, connection: ServerConnection) -> None:
         """The connection's transport is gone; its task may still have to notice."""

@@ -17,8 +17,10 @@ from skerry.http.response import Response
 from skerry.http.wire import Inbox, ReadBuffer, Wire, tune
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
 from skerry.httpwire.head import BODILESS, HEAD_LIMIT, MalformedHead, ParsedResponse, parse_response
+from skerry.httpwire.room import FREE, Room, Share, cost
 
 _INFORMATIONAL_LIMIT = 16
+_CROWDED = "its head is a large one, and this process has too many of them at once: repeat it later"
 
 
 class UpstreamConnection(Wire):
@@ -26,12 +28,13 @@ class UpstreamConnection(Wire):
 
     def __init__(
         self, buffer: ReadBuffer, loop: asyncio.AbstractEventLoop, released: Callable[[UpstreamConnection], None],
-        lost: Callable[[UpstreamConnection], None],
+        lost: Callable[[UpstreamConnection], None], room: Room,
     ) -> None:  # fmt: skip
         super().__init__(buffer, loop)
         self._released = released
         self._lost = lost
-        self._pending = b""
+        self._pending = bytearray()  # of a head that is not whole
+        self._share = Share(room)
         self._waiter: asyncio.Future[Response] | None = None  # for the head of an answer
         self._response: Response | None = None
         self._inbox: Inbox | None = None
@@ -118,6 +121,7 @@ class UpstreamConnection(Wire):
         """The connection is gone."""
         reason = f" ({exc.reason})" if isinstance(exc, ssl.SSLError) and exc.reason else ""
         self._cut(f"the upstream connection was cut{reason}")
+        self._share.give()
         self._lost(self)
 
     def _cut(self, why: str) -> None:
@@ -138,27 +142,41 @@ class UpstreamConnection(Wire):
     # -- heads --
 
     def _head(self, data: bytes) -> None:
-        if self._pending:
-            data, self._pending = self._pending + data, b""
         while self._waiter is not None:
-            end = data.find(b"\r\n\r\n")
-            if end < 0 or end > HEAD_LIMIT:
-                self._unfinished(data, end)
+            end = self._end_of_head(data)
+            if end < 0:
                 return
+            if self._pending:
+                data, self._pending = bytes(self._pending), bytearray()
+            raw = data[: end + 4]
             try:
-                parsed = parse_response(data[: end + 4])
+                parsed = parse_response(raw)
             except MalformedHead as error:
                 self._break(str(error))
+                return
+            price = cost(len(raw), len(parsed.head.headers))
+            if price and not self._share.upto(price):
+                self._break(_CROWDED)
                 return
             data = data[end + 4 :]
             if not self._answer(parsed, data):
                 return
 
-    def _unfinished(self, data: bytes, end: int) -> None:
-        if end > HEAD_LIMIT or len(data) > HEAD_LIMIT:
-            self._break(f"its head is larger than {HEAD_LIMIT // 1024} KiB")
-        else:
-            self._pending = data
+    def _end_of_head(self, data: bytes) -> int:
+        """Where the head ends in what is pending, or in `data` if nothing is; -1 if there is more to come, or too much."""
+        end = data.find(b"\r\n\r\n") if not self._pending else -1
+        size = len(data)
+        if end < 0:
+            start = max(0, len(self._pending) - 3)
+            self._pending += data
+            end = self._pending.find(b"\r\n\r\n", start)
+            size = len(self._pending)
+        if end > HEAD_LIMIT or (end < 0 and size > HEAD_LIMIT):
+            self._break(f"its head is larger than {HEAD_LIMIT >> 20} MiB")
+            return -1
+        if end < 0 and size > FREE and not self._share.upto(size):
+            self._break(_CROWDED)
+        return end
 
     def _answer(self, parsed: ParsedResponse, rest: bytes) -> bool:
         """Takes a head. True: it was informational, and another one follows."""
@@ -256,6 +274,7 @@ class UpstreamConnection(Wire):
             inbox.end()
         if response is not None:
             response.forget_connection()
+        self._share.give()
         self._free()
 
     def _free(self) -> None:

@@ -21,11 +21,13 @@ from skerry.errors import BadRequest, MethodNotAllowed, RequestHeaderFieldsTooLa
 Headers = list[tuple[bytes, bytes]]
 """Header pairs in order, names in lower case."""
 
-HEAD_LIMIT = 64 * 1024
-"""Bytes of one head, request or answer."""
+HEAD_LIMIT = 1 << 20
+"""Bytes of one head, request or answer: as many as an API server takes. What is beyond an ordinary head is paid for, see
+`room`.
+"""
 
-HEADER_LIMIT = 256
-"""Header lines of one head."""
+HEADER_LIMIT = 4096
+"""Header lines of one head. Go counts bytes alone, but a line of four bytes is a pair of objects of 160 here."""
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 BODILESS = frozenset((204, 304))
@@ -167,7 +169,7 @@ class RequestHeads:
     """Parses the heads of one connection. A client repeats all that follows the target (version and header lines), so
     that is parsed once, and again when it differs by a byte; `kept` is what the connection's user learned from it.
 
-    One head is kept per connection, as long as the connection lives, and none beyond 4 KiB.
+    One head is kept per connection, as long as the connection lives, and none whose target or rest is beyond 4 KiB.
     """
 
     __slots__ = ("_last", "_tail", "kept")
@@ -187,7 +189,7 @@ class RequestHeads:
             return _repeated(last, method, target)
         self._last = self.kept = None
         head = parse_request(raw)
-        if not head.http10 and len(raw) - at <= _KEPT_LIMIT:
+        if not head.http10 and at <= _KEPT_LIMIT and len(raw) - at <= _KEPT_LIMIT:
             self._tail, self._last = raw[at:], head
         return head
 
@@ -208,7 +210,7 @@ def _repeated(last: RequestHead, method: bytes, target: bytes) -> RequestHead:
 def too_large() -> StatusError:
     """The 431 of a head beyond the limit."""
     return RequestHeaderFieldsTooLarge(
-        f"the request head is larger than {HEAD_LIMIT // 1024} KiB; send fewer or shorter headers"
+        f"the request head is larger than {HEAD_LIMIT >> 20} MiB; send fewer or shorter headers, or a shorter target"
     )
 
 
@@ -302,7 +304,7 @@ def _diagnose(raw: bytes) -> str:
 def parse_response(raw: bytes) -> ParsedResponse:
     """An answer's head from its bytes, which end with the empty line. Raises MalformedHead, which names the rule."""
     if len(raw) > HEAD_LIMIT:
-        raise MalformedHead(f"its head is larger than {HEAD_LIMIT // 1024} KiB")
+        raise MalformedHead(f"its head is larger than {HEAD_LIMIT >> 20} MiB")
     match = _RESPONSE.fullmatch(raw)
     if match is None:
         raise MalformedHead("its head is not valid HTTP/1.1")

@@ -11,8 +11,12 @@ import re
 
 import msgspec
 
-from skerry.errors import BadRequest
+from skerry.errors import BadRequest, RequestHeaderFieldsTooLarge
 
+PATH_LIMIT = 64 * 1024
+"""Bytes of a path. What clients send in long targets (commands, selectors) is in the query."""
+PAIRS_LIMIT = 10_000
+"""Pairs of a query, as in Go's net/url since CVE-2025-61726."""
 _ESCAPE = re.compile(rb"%(..)?", re.DOTALL)
 _HEX = re.compile(rb"[0-9A-Fa-f]{2}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -47,11 +51,18 @@ def unquote_bytes(raw: bytes) -> bytes:
 
 
 def parse_target(raw: bytes) -> Target:
-    """Checks a raw target (origin form) and decodes its path. Raises BadRequest, which names the rule.
+    """Checks a raw target (origin form) and decodes its path. Raises BadRequest, or RequestHeaderFieldsTooLarge for too
+    long a path; the message names the rule.
 
     For a target below `/clusters/<name>`, pass what `split_cluster` returned: the tail rule needs the member's path.
     """
     path, _, query = raw.partition(b"?")
+    if len(path) > PATH_LIMIT:
+        raise RequestHeaderFieldsTooLarge(
+            f"the request path is longer than {PATH_LIMIT // 1024} KiB; send a shorter one"
+        )
+    if len(query) > PAIRS_LIMIT and query.count(b"&") >= PAIRS_LIMIT:
+        raise BadRequest(f"the query has more than {PAIRS_LIMIT} parameters; send fewer")
     strict = _strict_part(path)
     if _BAD_RAW.search(strict):
         raise BadRequest("the request path has an empty or dot segment or a backslash; send it in its simple form")

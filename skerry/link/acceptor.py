@@ -13,12 +13,13 @@ from functools import partial
 
 from skerry import subjects
 from skerry.errors import StatusError
+from skerry.httpwire.room import Room
 from skerry.link.contract import OpenRequest, StreamReset
 from skerry.link.lane import Incoming, Interest, Lane, Wire
 from skerry.link.pair import Pair
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream
-from skerry.tunnel import frames
+from skerry.tunnel import frames, longhead
 from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
 from skerry.tunnel.frames import END, Frame, Open, Type
 from skerry.tunnel.peer import Peer
@@ -39,9 +40,9 @@ class AcceptorLane(Lane):
     """One connection of the agent. Numbers are the proxies', so a proxy and a number name a stream."""
 
     def __init__(
-        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, member: str, handler: Handler
+        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, room: Room, member: str, handler: Handler
     ) -> None:
-        super().__init__(wire, kind, settings, budget)
+        super().__init__(wire, kind, settings, budget, room)
         self.member = member
         self.leaving = False
         self._ticked = float("inf")
@@ -95,6 +96,9 @@ class AcceptorLane(Lane):
         if len(self.streams) >= self.settings.streams:
             self._reject(head, RejectCode.LIMIT, f"its agent has {self.settings.streams} streams open")
             return
+        if head.rest > longhead.REST_LIMIT or not self.room.has(head.rest):
+            self._reject(head, RejectCode.LIMIT, "its agent has too many large request heads at once")
+            return
         core = self._core(head, frame)
         if core is None:
             self._reject(head, RejectCode.LIMIT, f"its agent has all of its {self.budget.total >> 20} MiB granted")
@@ -121,13 +125,14 @@ class AcceptorLane(Lane):
         if not window.open(len(frame.body), more=not ended):
             return None
         core = Core(window, initiator=False, long_running=head.long_running)
-        core.in_end, core.credit, core.packs = ended, head.window, head.packed
+        core.in_end, core.credit, core.packs, core.long = ended, head.window, head.packed, head.long
         core.consumed(len(frame.body), self.loop.time())
         return core
 
     def _take(self, head: Open, frame: Frame, core: Core, now: float) -> None:
-        request = _request(head, frame)
+        request = _request(head, frame.body, end=core.in_end)
         stream = Stream(self, core, self.member, head.number, request)
+        stream.share.upto(head.rest)
         self.join(stream, head.proxy, now)
         self.streams[head.proxy, head.number] = stream
         self.empty.clear()
@@ -135,7 +140,7 @@ class AcceptorLane(Lane):
             stream.ack()
         else:
             stream.ack_later(self.settings.ack_delay_s)
-        stream.task = task = self.loop.create_task(self._serve(stream))
+        stream.task = task = self.loop.create_task(self._serve(stream, head))
         self.tasks.add(task)
         task.add_done_callback(partial(self._served, stream))
 
@@ -144,9 +149,11 @@ class AcceptorLane(Lane):
         stream.close()
         self.tasks.discard(task)
 
-    async def _serve(self, stream: Stream) -> None:
+    async def _serve(self, stream: Stream, head: Open) -> None:
         """The guard: a bug resets this stream only."""
         try:
+            if head.rest:
+                await self._complete(stream, head)
             await self._handler(stream)
             stream.reset(ResetCode.UPSTREAM, "the agent ended the exchange early")
         except StreamReset as e:
@@ -154,6 +161,22 @@ class AcceptorLane(Lane):
         except Exception:  # noqa: BLE001 - the guard; logged with its traceback
             _log.exception("stream failed", extra={"stream": stream.request.id})
             stream.reset(ResetCode.UPSTREAM, "internal error in the agent; its log has it")
+
+    @staticmethod
+    async def _complete(stream: Stream, head: Open) -> None:
+        """The request of an OPEN whose head continues, and its body too if all of it comes at once. Raises StreamReset."""
+        rest, body = await stream.beginning(head.rest)
+        try:
+            head, whole = longhead.join_open(head, rest)
+        except ProtocolError as e:
+            raise stream.fail(ResetCode.LIMIT, str(e)) from e
+        if whole:
+            parts = [body]
+            while data := await stream.receive():
+                parts.append(data)
+                stream.consumed(len(data))
+            body = b"".join(parts)
+        stream.request = _request(head, body, end=whole)
 
     def _reject(self, head: Open, code: RejectCode, message: str) -> None:
         self.publish(self.address(self.member, head.proxy, head.number), frames.reject(code, message))
@@ -203,7 +226,7 @@ class Acceptor(Pair[AcceptorLane]):
 
     `handler(stream)` runs as one task per stream under a guard: an exception RESETs that stream only (UPSTREAM,
     logged), its return closes the stream. When the other side resets or is lost, the task is cancelled: clean up
-    (close the upstream socket) in `finally`. `budget` is the process's, where one pair retires while the next works.
+    (close the upstream socket) in `finally`. `budget` and `room` are the process's, where one pair retires while the next works.
     """
 
     def __init__(
@@ -215,11 +238,13 @@ class Acceptor(Pair[AcceptorLane]):
         settings: LinkSettings | None = None,
         *,
         budget: Budget | None = None,
+        room: Room | None = None,
     ) -> None:
         settings = settings or LinkSettings(budget=BUDGET)
         budget = budget or Budget(settings.budget)
+        room = room or Room()
         lanes = [
-            AcceptorLane(wire, kind, settings, budget, member, handler)
+            AcceptorLane(wire, kind, settings, budget, room, member, handler)
             for wire, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
         ]
         super().__init__(lanes[0], lanes[1], settings)
@@ -255,7 +280,7 @@ class Acceptor(Pair[AcceptorLane]):
         await self.finish(grace_s)
 
 
-def _request(head: Open, frame: Frame) -> OpenRequest:
+def _request(head: Open, body: bytes, *, end: bool) -> OpenRequest:
     return OpenRequest(
         id=head.id,
         assertion=head.assertion,
@@ -265,7 +290,7 @@ def _request(head: Open, frame: Frame) -> OpenRequest:
         class_="bulk" if head.bulk else "interactive",
         long_running=head.long_running,
         deadline_s=head.deadline_ms / 1000,
-        body=frame.body,
-        end=bool(frame.flags & END),
+        body=body,
+        end=end,
         traceparent=head.traceparent,
     )

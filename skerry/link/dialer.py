@@ -15,11 +15,13 @@ from contextlib import suppress
 
 from skerry import subjects
 from skerry.errors import RequestHeaderFieldsTooLarge, ServiceUnavailable, StatusError, TooManyRequests
+from skerry.httpwire.room import Room
 from skerry.link.contract import AgentAway, OpenRequest, OutcomeUnknown, StreamReset
 from skerry.link.lane import Interest, Lane, Wire
 from skerry.link.pair import Pair
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream, Verdict
+from skerry.tunnel import longhead
 from skerry.tunnel.agents import Agents
 from skerry.tunnel.codes import RejectCode, ResetCode, TooLarge
 from skerry.tunnel.frames import Frame, Open, Type
@@ -52,9 +54,9 @@ class DialerLane(Lane):
     """One connection of the proxy. Stream numbers are its own, so a member and a number name a stream."""
 
     def __init__(
-        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, on_flood: Callable[[str], None]
+        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, room: Room, on_flood: Callable[[str], None]
     ) -> None:
-        super().__init__(wire, kind, settings, budget)
+        super().__init__(wire, kind, settings, budget, room)
         self._members: dict[str, _Member] = {}
         self._cut: dict[str, float] = {}
         self._on_flood = on_flood
@@ -70,7 +72,7 @@ class DialerLane(Lane):
         for _ in range(_ATTEMPTS):
             stream, agent, verdict = await self._attempt(member, request, avoid)
             if verdict is Verdict.TAKEN:
-                return await self._with_rest(stream)
+                return await self._followed(stream)
             again = verdict is Verdict.UNHEARD if agent else False
             if not again and not repeated:
                 again = repeated = _repeatable(verdict, request, stream)
@@ -112,17 +114,13 @@ class DialerLane(Lane):
         core = Core(window, initiator=True, long_running=request.long_running)
         self._numbers += 1
         number = f"{self._numbers:x}"
-        body = request.body if inline else b""
         try:
-            frame = core.open(
-                _head(self.id, number, self.kind, request, window.granted),
-                body,
-                end=request.end and len(body) == len(request.body),
-            )
+            frame, follows = _opening(core, _head(self.id, number, self.kind, request, window.granted), request, inline)
         except TooLarge as e:
             window.close()
             raise RequestHeaderFieldsTooLarge(f"the request's head is too large for the tunnel: {e}") from e
         stream = Stream(self, core, member, number, request)
+        stream.follows = follows
         self.streams[member, number] = stream
         self.empty.clear()
         state.streams += 1
@@ -132,15 +130,23 @@ class DialerLane(Lane):
         self.publish(subject, frame, subjects.to_proxy(member, self.id, "-", number))
         return stream
 
-    async def _with_rest(self, stream: Stream) -> Stream:
-        """Sends a body that could not travel inline, now that the agent took the stream. `response` tells a reset."""
-        request = stream.request
-        if stream.core.sent == len(request.body):
+    async def _followed(self, stream: Stream) -> Stream:
+        """Sends what could not travel with the OPEN, now that the agent took the stream. `response` tells a reset."""
+        follows, stream.follows = stream.follows, ()
+        if not follows:
             return stream
+        if len(follows) > 1 and not stream.core.long:
+            stream.close()
+            raise RequestHeaderFieldsTooLarge(
+                f"the request head is larger than 64 KiB, which the agent of cluster {stream.member} does not take: it is of "
+                "an older version; nothing was executed"
+            )
         try:
             with suppress(StreamReset):
-                await stream.send(request.body)
-                if request.end:
+                for piece in follows:
+                    if piece:
+                        await stream.send(piece)
+                if stream.request.end:
                     await stream.send_end()
         except BaseException:
             stream.close()
@@ -281,8 +287,8 @@ class Dialer(Pair[DialerLane]):
 
     When either connection is lost, `await dialer.run()` returns the reason; every stream was RESET(PEER_LOST) at once
     and both connections are aborted: the caller makes new ones and a new Dialer. `on_flood(member)` asks for
-    quarantine of a flooding member, which is cut off here for a minute. `budget` is the process's, where one pair
-    retires while the next works; its own by default.
+    quarantine of a flooding member, which is cut off here for a minute. `budget` and `room` are the process's, where
+    one pair retires while the next works; its own by default.
     """
 
     def __init__(
@@ -293,12 +299,14 @@ class Dialer(Pair[DialerLane]):
         *,
         on_flood: Callable[[str], None] | None = None,
         budget: Budget | None = None,
+        room: Room | None = None,
     ) -> None:
         settings = settings or LinkSettings()
         budget = budget or Budget(settings.budget)
+        room = room or Room()
         self._asks_quarantine = on_flood
         lanes = [
-            DialerLane(wire, kind, settings, budget, self._flooded)
+            DialerLane(wire, kind, settings, budget, room, self._flooded)
             for wire, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
         ]
         super().__init__(lanes[0], lanes[1], settings)
@@ -353,7 +361,19 @@ def _head(proxy: str, number: str, kind: str, request: OpenRequest, window: int)
         window=window,
         traceparent=request.traceparent,
         packed=True,
+        long=True,
     )
+
+
+def _opening(core: Core, head: Open, request: OpenRequest, inline: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """The OPEN, with `inline` bytes of its body (none or all of it), and what follows it. Raises TooLarge."""
+    body = request.body if inline else b""
+    whole = len(body) == len(request.body)
+    try:
+        return core.open(head, body, end=request.end and whole), () if whole else (request.body,)
+    except TooLarge:
+        head, rest = longhead.split_open(head, whole=request.end)
+        return core.open(head, b"", end=False), (rest, request.body)
 
 
 def _learn(agents: Agents, stream: Stream, agent: str, verdict: Verdict, now: float) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from skerry import subjects
 from skerry.errors import BadRequest, ServiceUnavailable, StatusError
+from skerry.httpwire.room import Room
 from skerry.link.contract import StreamReset
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream
@@ -73,7 +74,7 @@ class Wire(Protocol):
 class Lane(ABC):
     """One connection and everything on it."""
 
-    def __init__(self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget) -> None:
+    def __init__(self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, room: Room) -> None:
         if wire.max_payload < _MIN_PAYLOAD:
             raise BadRequest(
                 f"the bus allows messages of {wire.max_payload} bytes; set its max_payload to {_MIN_PAYLOAD} or more"
@@ -83,10 +84,11 @@ class Lane(ABC):
         self.id = wire.id + kind
         self.settings = settings
         self.budget = budget
+        self.room = room
         self.loop = asyncio.get_running_loop()
-        room = wire.max_payload - frames.HEADER_SIZE - frames.MAX_HEAD
-        self.inline = min(INLINE, room)
-        self.chunk = min(_CHUNK[kind], room)
+        most = wire.max_payload - frames.HEADER_SIZE - frames.MAX_HEAD
+        self.inline = min(INLINE, most)
+        self.chunk = min(_CHUNK[kind], most)
         self.streams: dict[tuple[str, str], Stream] = {}
         self.peers: dict[tuple[str, str], Peer] = {}
         self.turns: Turns[Stream] = Turns()

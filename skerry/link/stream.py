@@ -7,13 +7,16 @@ publish at once is published by whoever brings the credit (the reader) or the ro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from skerry.errors import StatusError
+from skerry.httpwire.room import Share, cost
 from skerry.link.contract import AgentAway, Answer, AnswerComplete, Headers, OpenRequest, OutcomeUnknown, StreamReset
-from skerry.tunnel.codes import ResetCode, TooLarge
+from skerry.tunnel import longhead
+from skerry.tunnel.codes import ProtocolError, ResetCode, TooLarge
 from skerry.tunnel.frames import Frame, Resp
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
 
@@ -59,6 +62,11 @@ class Stream:
         self._deadline = lane.loop.time() + request.deadline_s
         self._chunks: list[bytes] = []
         self._answer: Answer | None = None
+        self._begun: Resp | None = None  # the head of an answer whose rest is still to come
+        self.share = Share(lane.room)
+        """Of what large heads may take."""
+        self.follows: tuple[bytes, ...] = ()
+        """What is sent when the OPEN was taken: the rest of its head, its body."""
         self._unheard = self._late = False
         self._error: StreamReset | None = None
         self._out: memoryview | None = None
@@ -110,11 +118,50 @@ class Stream:
         try:
             async with asyncio.timeout_at(None if self.request.long_running else self._deadline):
                 while self._answer is None and self._error is None:
-                    await self._wait()
+                    if self._begun is None:
+                        await self._wait()
+                    else:
+                        await self._assemble(self._begun)
         except TimeoutError as e:
             self.reset(ResetCode.CANCEL, "no answer in time")
             why = f"no answer within {self.request.deadline_s:.0f} s"
             raise OutcomeUnknown(self.member, why, mutation=not self.request.repeatable) from e
+
+    async def _assemble(self, begun: Resp) -> None:
+        """The head of an answer whose rest is the beginning of its body."""
+        if begun.rest > longhead.REST_LIMIT or not self.share.upto(begun.rest):
+            self.fail(ResetCode.LIMIT, "the answer's head is a large one, and there are too many of them at once")
+            return
+        with contextlib.suppress(StreamReset):
+            rest, body = await self.beginning(begun.rest)
+            try:
+                head = longhead.join_resp(begun, rest)
+            except ProtocolError as e:
+                self.fail(ResetCode.UPSTREAM, str(e))
+                return
+            if not self.share.upto(cost(begun.rest, len(head.headers))):
+                self.fail(ResetCode.LIMIT, "the answer's head has too many lines")
+                return
+            self._answer = _answer(head, body, end=self.core.in_end and not self._chunks)
+
+    async def beginning(self, size: int) -> tuple[bytes, bytes]:
+        """The first `size` bytes that come, and what came with the last of them. Raises StreamReset."""
+        got = bytearray()
+        while len(got) < size:
+            data = await self.receive()
+            if not data:
+                raise self.fail(ResetCode.UPSTREAM, "the stream ended within its head")
+            got += data
+            self.consumed(len(data))
+        return bytes(got[:size]), bytes(got[size:])
+
+    def fail(self, code: ResetCode, message: str) -> StreamReset:
+        """Give the stream up, also one whose other end has finished; the error is for who reads it."""
+        self.reset(code, message)
+        if self._error is None:
+            self._break(StreamReset(code, message, local=True))
+        assert self._error is not None  # noqa: S101
+        return self._error
 
     def _before_head(self, error: StreamReset) -> StatusError | StreamReset:
         if error.code not in (ResetCode.PEER_LOST, ResetCode.GAP):
@@ -136,14 +183,22 @@ class Stream:
     ) -> None:
         """Agent side: the head, once. A small answer with `end=True` is one message; the rest of a larger one
         follows under credit. After `end` a rest of the request body is discarded. Raises StreamReset; a head that
-        does not fit a frame (64 KiB) resets the stream with UPSTREAM."""
+        is too large for the other end (more than 64 KiB for one of before) resets the stream with UPSTREAM."""
         if self._lane.behind:
             await self._lane.writable()
         self._check()
-        n = min(len(body), self.core.room, self._lane.inline)
         head = Resp(status=status, reason=reason, headers=tuple(headers), length=length)
         try:
-            frame = self.core.respond(head, body[:n], end=end and n == len(body))
+            try:
+                n = min(len(body), self.core.room, self._lane.inline)
+                frame = self.core.respond(head, body[:n], end=end and n == len(body))
+            except TooLarge:
+                if not self.core.long:
+                    raise
+                head, rest = longhead.split_resp(head)
+                body = rest + body
+                n = min(len(body), self.core.room, self._lane.inline)
+                frame = self.core.respond(head, body[:n], end=end and n == len(body))
         except TooLarge as e:
             self.reset(ResetCode.UPSTREAM, f"the response's head is too large: {e}")
             raise StreamReset(ResetCode.UPSTREAM, "the response's head is too large", local=True) from e
@@ -230,6 +285,7 @@ class Stream:
         self.reset(ResetCode.CANCEL)
         self._release()
         self.core.window.close()
+        self.share.give()
         self._chunks.clear()
 
     @property
@@ -268,8 +324,12 @@ class Stream:
                 self._pump()
                 return
             case Answered(head, body, end):
-                self._answer = _answer(head, body, end=end)
-                self.consumed(len(body))
+                if head.rest:
+                    self._begun = head
+                    self._chunks.append(body)
+                else:
+                    self._answer = _answer(head, body, end=end)
+                    self.consumed(len(body))
                 self._pump()
             case Refused():
                 self.refusal = event

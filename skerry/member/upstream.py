@@ -19,6 +19,7 @@ from skerry.http.errors import HttpError, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
 from skerry.httpwire.head import Headers, RequestHead
+from skerry.httpwire.room import Room
 from skerry.member import tls
 from skerry.member.credentials import Credential, Source
 from skerry.member.kubeconfig import Target
@@ -54,8 +55,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Upstream:
     """Sends requests to one API server, with one credential and nobody else's. `side` is who does so, for messages."""
 
-    def __init__(self, target: Target, source: Source, *, connections: int = 512, side: Side = AGENT) -> None:
+    def __init__(
+        self, target: Target, source: Source, *, connections: int = 512, side: Side = AGENT, room: Room | None = None
+    ) -> None:
+        """`room` is the process's for large heads; its own by default."""
         self.side = side
+        self._room = room or Room()
         self._target, self._source, self._connections = target, source, connections
         self._shown = b""
         self._client: Client | None = None
@@ -102,7 +107,7 @@ class Upstream:
         context: ssl.SSLContext | None = tls.context(target.tls, credential) if target.scheme == "https" else None
         limits = ClientLimits(connections=self._connections)
         name = target.tls.server_name or None
-        return Client(target.host, target.port, context, limits, server_hostname=name)
+        return Client(target.host, target.port, context, limits, server_hostname=name, room=self._room)
 
     async def call(
         self,

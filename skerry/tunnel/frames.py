@@ -2,7 +2,7 @@
 
     offset  size  field
     0       1     version (high nibble, 1) and type (low nibble)
-    1       1     flags: END, FLUSH, PACKED
+    1       1     flags: END, FLUSH, PACKED, LONG
     2       2     length of the head
     4       4     seq of sequenced frames (OPEN, RESP, DATA, END), serial arithmetic modulo 2**32
     8       8     offset: of the first body byte (DATA), total (END), absolute credit (ACK, CREDIT), number (PING, PONG)
@@ -35,6 +35,8 @@ FLUSH = 0x02
 """DATA: the sender has nothing more at hand. Receivers flush every DATA today; the bit lets them wait later."""
 PACKED = 0x04
 """RESP, DATA of an opener that reads them: the body is one packed piece (packing.py). Offsets and credit count plain bytes."""
+LONG = 0x08
+"""ACK of an OPEN whose head continues: the acceptor reads that (longhead.py)."""
 
 
 class Type(IntEnum):
@@ -81,6 +83,10 @@ class Open(Head, frozen=True, kw_only=True):
     traceparent: str = ""
     packed: bool = False
     """The opener reads PACKED."""
+    long: bool = False
+    """The opener reads a RESP whose head continues."""
+    rest: Size = 0
+    """So many bytes at the beginning of the body belong to this head (longhead.py)."""
 
 
 class Reject(Head, frozen=True, kw_only=True):
@@ -98,6 +104,8 @@ class Resp(Head, frozen=True, kw_only=True):
     reason: bytes
     headers: Pairs
     length: Size | None
+    rest: Size = 0
+    """As in Open."""
 
 
 class Reset(Head, frozen=True, kw_only=True):

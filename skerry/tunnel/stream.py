@@ -25,6 +25,7 @@ from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
 from skerry.tunnel.frames import (
     END,
     FLUSH,
+    LONG,
     MAX_OFFSET,
     PACKED,
     SEQ_MASK,
@@ -94,8 +95,8 @@ class Core:
     """The state of one end of one stream."""
 
     __slots__ = (
-        "_idle", "_progress", "answered", "credit", "in_end", "in_seq", "initiator", "long_running", "out_end", "out_seq",
-        "packs", "reset", "sent", "taken", "upgraded", "window",
+        "_idle", "_progress", "answered", "credit", "in_end", "in_seq", "initiator", "long", "long_running", "out_end",
+        "out_seq", "packs", "reset", "sent", "taken", "upgraded", "window",
     )  # fmt: skip
 
     def __init__(self, window: Window, *, initiator: bool, long_running: bool) -> None:
@@ -110,6 +111,8 @@ class Core:
         self.answered = self.upgraded = self.reset = False
         self.packs = False
         """Whether pieces of the answer may be packed: the initiator offers it, the acceptor does it while it helps."""
+        self.long = False
+        """Whether the other end reads heads that continue: the acceptor knows it from OPEN, the initiator from ACK."""
         self._idle = self._progress = 0
 
     @property
@@ -139,7 +142,7 @@ class Core:
 
     def ack(self) -> bytes:
         """ACK with the credit that the acceptor grants."""
-        return frames.encode(Type.ACK, offset=self.window.granted)
+        return frames.encode(Type.ACK, flags=LONG if self.long else 0, offset=self.window.granted)
 
     def respond(self, head: Resp, body: bytes, *, end: bool) -> bytes:
         """RESP, the acceptor's first sequenced frame. Raises TooLarge."""
@@ -297,6 +300,7 @@ class Core:
             self.reset = True
             return Refused(refusal.code, refusal.safe, refusal.message)
         self.taken = True
+        self.long = bool(frame.flags & LONG)
         self._raise_credit(frame.offset)
         return Accepted()
 

@@ -176,3 +176,10 @@ async def test_authorization_is_asked_with_the_words_of_kubernetes(world: World)
     answer = await world.ask(f"{CLUSTERS}/m1")
     assert (answer.status, answer.json()["reason"]) == (403, "Forbidden")
     assert (await world.ask("/apis/skerry.dev/v1alpha1/credentials")).status == 200
+
+
+async def test_a_selector_of_100_kb_is_read(world: World) -> None:
+    await world.made("m1", labels={"env": "prod"})
+    names = ",".join(f"name-{number:06}" for number in range(8000))
+    answer = await world.ask(f"{CLUSTERS}?labelSelector=env+in+(prod,{names})")
+    assert [item["metadata"]["name"] for item in answer.json()["items"]] == ["m1"]

@@ -48,12 +48,16 @@ def stripped(header: bytes) -> Case:
 
 def refused_path(target: bytes, code: int = 400, text: str = "") -> Case:
     """A path that is refused below a member."""
-    return Case(f"path refused: {target.decode('latin-1')}", request(target=b"@M@" + target), code, text=text)
+    return Case(f"path refused: {target.decode('latin-1')[:80]}", request(target=b"@M@" + target), code, text=text)
 
 
 def carried(target: bytes) -> Case:
     """A target that arrives byte by byte as it was sent."""
-    return Case(f"carried as it is: {target.decode('latin-1')}", request(target=b"@M@" + target), seen=(target,))
+    return Case(
+        f"carried as it is: {target.decode('latin-1')[:80]} {len(target)}",
+        request(target=b"@M@" + target),
+        seen=(target,),
+    )
 
 
 def below_a_member(raw: bytes) -> bytes:
@@ -352,6 +356,28 @@ KUBELET = [
     carried(b"/API/v1/nodes/n1/proxy"),
 ]
 
+PADDING = b"X-Padding: " + b"p" * 100_000
+LARGE = [
+    Case(
+        f"behind 100 KB of head: {header[:40].decode()}",
+        request(PADDING, header),
+        seen=(PODS,),
+        kept=((b"x-padding", b"p" * 100_000),),
+    )
+    for header in (
+        b"X-Remote-User: root",
+        b"Audit-ID: forged",
+        b"Connection: x-forwarded-for",
+        b"Keep-Alive: timeout=5",
+    )
+] + [
+    Case("impersonation behind 100 KB of head", request(PADDING, b"Impersonate-User: root"), 403),
+    Case("no credential behind 100 KB of head", request(PADDING).replace(AUTH + b"\r\n", b""), 401),
+    Case("a path of 100 KB", request(target=b"@M@/" + b"a" * 100_000), 431),
+    Case("10,001 parameters", request(target=b"@M@/x?" + b"a&" * 10_001), 400),
+    Case("a path of 60 KB with many segments", request(target=b"@M@" + b"/a" * 30_000), seen=(b"/a" * 30_000,)),
+]
+
 QUERIES = [
     carried(PODS + b"?" + query)
     for query in (
@@ -371,6 +397,7 @@ QUERIES = [
         b"labelSelector=%zz",
         b"&&&=&",
         b"a=" + b"b" * 8000,
+        b"a=" + b"b" * 300_000,
     )
 ]
 
@@ -397,6 +424,7 @@ CASES: list[Case] = [
     *PATHS,
     *KUBELET,
     *QUERIES,
+    *LARGE,
     *UPGRADES,
 ]
 
@@ -416,8 +444,8 @@ ANSWERS: list[tuple[str, bytes]] = [
         ("CL negative", b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}"),
         ("TE gzip", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}"),
         ("TE twice", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        ("a head without end", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000),
-        ("too many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300 + b"\r\n"),
+        ("a head without end", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200_000),
+        ("too many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n"),
         ("half a head", b"HTTP/1.1 200 OK\r\nContent-"),
         ("101 that nobody asked for", b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
         ("a small body cut short", b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}"),

@@ -111,10 +111,13 @@ REFUSED: list[tuple[str, bytes, int]] = [
     ("no Host", b"GET /x HTTP/1.1\r\n\r\n", 400),
     ("two Hosts", _get(b"Host: other"), 400),
     # sizes
-    ("head too large", _get(b"A: " + b"a" * 70_000), 431),
-    ("target too large", _get(target=b"/" + b"a" * 70_000), 431),
-    ("endless head", b"GET /x HTTP/1.1\r\n" + b"A: b\r\n" * 12_000, 431),
-    ("too many headers", _get(*[b"A: b"] * 400), 431),
+    ("head too large", _get(b"A: " + b"a" * 1_100_000), 431),
+    ("target too large", _get(target=b"/?" + b"a" * 1_100_000), 431),
+    ("path too long", _get(target=b"/" + b"a" * 70_000), 431),
+    ("endless head", b"GET /x HTTP/1.1\r\n" + b"A: b\r\n" * 200_000, 431),
+    ("endless line", b"GET /" + b"a" * 1_200_000, 431),
+    ("too many headers", _get(*[b"A: b"] * 5000), 431),
+    ("too many parameters", _get(target=b"/x?" + b"a&" * 10_001), 400),
     # upgrades and expectations
     ("upgrade with a body", _post(b"Connection: Upgrade", b"Upgrade: a", b"Content-Length: 3", body=b"abc"), 400),
     ("upgrade with chunks", _post(b"Connection: Upgrade", b"Upgrade: a", _CHUNKED, body=b"0\r\n\r\n"), 400),

@@ -305,5 +305,5 @@ async def test_a_full_agent_is_a_429_that_names_it(ends: Ends) -> None:
 async def test_a_head_that_does_not_fit_is_a_431(ends: Ends) -> None:
     dialer = await ends.dialer()
     with pytest.raises(RequestHeaderFieldsTooLarge):
-        await dialer.open("m1", get(b"/" + b"x" * 70_000))
+        await dialer.open("m1", get(b"/" + b"x" * 1_200_000))
     assert dialer.lanes[0].budget.used == 0

@@ -162,6 +162,15 @@ async def test_a_redirect_stays_below_the_cluster(near: Near) -> None:
     assert answer.header(b"location") == b"/clusters/m2/openapi/v3/api?hash=1"
 
 
+async def test_large_heads_pass_both_ways(near: Near) -> None:
+    long = [(b"x-long", b"l" * 500_000)]
+    near.recorder.routes[b"/long"] = lambda exchange: exchange.respond(200, long, b"ok")
+    answer = await near.host.ask(b"/clusters/m2/long?labelSelector=" + b"a" * 500_000)
+    assert (answer.status, answer.header(b"x-long"), answer.body) == (200, b"l" * 500_000, b"ok")
+    near.recorder.routes[b"/long"] = lambda exchange: exchange.respond(200, long * 3, b"ok")
+    assert (await near.host.ask(b"/clusters/m2/long")).status == 502
+
+
 async def test_a_refusal_before_the_body_is_passed_on(near: Near) -> None:
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(2000):

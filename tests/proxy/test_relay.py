@@ -273,3 +273,24 @@ async def test_the_bus_restarts_and_requests_work_again(host: World) -> None:
         while (await host.ask(b"/clusters/m1/api")).status != 200:
             await asyncio.sleep(0.05)
     await agent.close()
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"SPDY/3.1"])
+async def test_a_command_of_70_kb_is_executed(host: World, protocol: bytes) -> None:
+    script = b"s" * 70_000
+    response = await host.client.request(host.head(b"GET", EXEC + b"cat&command=" + script, upgrade=protocol))
+    assert response.raw is not None
+    await response.raw.write(b"x")
+    assert await response.raw.read() == b"x"
+    await response.raw.write_eof()
+    assert host.recorder.heads[-1].target.endswith(script)
+    response.raw.abort()
+
+
+async def test_a_selector_of_100_kb_and_an_answer_with_a_large_head_pass(host: World) -> None:
+    many = [(b"x-%d" % number, b"v" * 200) for number in range(1000)]
+    host.recorder.routes[b"/many"] = lambda exchange: exchange.respond(200, many, b"ok")
+    answer = await host.ask(b"/clusters/m1/many?labelSelector=" + b"a" * 100_000)
+    assert (answer.status, answer.body) == (200, b"ok")
+    assert [pair for pair in answer.headers if pair[0].startswith(b"x-")] == many
+    assert host.recorder.heads[-1].target == b"/many?labelSelector=" + b"a" * 100_000
