@@ -18,11 +18,12 @@ RESOURCES = "resources"
 """KV bucket of all kinds."""
 EVENTS = "events"
 """KV bucket of Kubernetes Events."""
+LEADERS = "leaders"
+"""KV bucket of the leases of leaders: a key per service."""
 AGENTS = "agents"
 """Queue group of the agents of one member."""
 
 HEARTBEATS = "up.*.hb"
-ALL_MEMBER_REQUESTS = "up.*.svc.>"
 JOINS = "join.*"
 RENEWALS = "renew.*"
 CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
@@ -132,6 +133,11 @@ def endpoint(service: str, name: str) -> str:
 def write(service: str, plural: str, verb: str) -> str:
     """Writes of the kind `plural` to the service that owns it: create, update, patch, delete."""
     return endpoint(service, f"{token(plural)}.{token(verb)}")
+
+
+def action(service: str, plural: str, subresource: str, verb: str) -> str:
+    """What is written below an object of the kind `plural` without being a part of it; to the service that owns it."""
+    return write(service, plural, f"{token(subresource)}-{token(verb)}")
 
 
 CONNECTIONS = "direct.*.connect"

@@ -67,8 +67,8 @@ class Connections:
     def endpoints(self) -> dict[str, Callable[[Message], Awaitable[bytes]]]:
         """What one replica of the registry answers for all."""
         return {
-            subjects.write(CLUSTER.owner, CLUSTER.plural, f"{SUBRESOURCE}-create"): self.join,
-            subjects.write(CLUSTER.owner, CLUSTER.plural, f"{SUBRESOURCE}-update"): self.rotate,
+            subjects.action(CLUSTER.owner, CLUSTER.plural, SUBRESOURCE, "create"): self.join,
+            subjects.action(CLUSTER.owner, CLUSTER.plural, SUBRESOURCE, "update"): self.rotate,
             subjects.CONNECTIONS: self.tell,
         }
 

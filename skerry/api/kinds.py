@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skerry.api import v1alpha1
+from skerry.api.connection import SUBRESOURCE
 from skerry.api.meta import Struct
 
 Document = dict[str, Any]
@@ -33,6 +34,14 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Action:
+    """Something that is written below an object without being a part of it; its owner answers by itself."""
+
+    subresource: str
+    verbs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """A kind of the host API."""
 
@@ -51,6 +60,11 @@ class Kind:
     selectable: tuple[str, ...] = ()
     """Fields that fieldSelector takes besides metadata.name and metadata.namespace: paths such as `spec.role`."""
     categories: tuple[str, ...] = field(default=("skerry",))
+    actions: tuple[Action, ...] = ()
+
+    def action(self, subresource: str, verb: str) -> Action | None:
+        """The action that a request with this verb to this subresource is, if it is one."""
+        return next((each for each in self.actions if each.subresource == subresource and verb in each.verbs), None)
 
     @property
     def api_version(self) -> str:
@@ -131,6 +145,7 @@ CLUSTER = Kind(
     owner="registry",
     type=v1alpha1.Cluster,
     verbs=("delete", "get", "list", "patch", "update", "watch"),
+    actions=(Action(subresource=SUBRESOURCE, verbs=("create", "update")),),
     columns=(
         _NAME,
         Column(name="Role", cell=_path("spec", "role"), description="host or member."),

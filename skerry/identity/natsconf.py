@@ -19,6 +19,8 @@ from skerry.errors import ServiceUnavailable
 from skerry.identity.federation import Authority
 
 MAX_PAYLOAD = 2 * 1024 * 1024
+MAX_CONTROL_LINE = 32 * 1024
+"""Bytes of one line of the protocol: a service's credential lists its rights one by one, and travels in CONNECT."""
 PING_S = 5
 PING_MAX = 2
 MAX_CONSUMERS = 100_000
@@ -51,7 +53,7 @@ port: {conf.port or -1}
 write_deadline: "60s"
 ping_interval: "{PING_S}s"
 ping_max: {PING_MAX}
-max_control_line: 4096
+max_control_line: {MAX_CONTROL_LINE}
 lame_duck_duration: "30s"
 lame_duck_grace_period: "2s"
 

@@ -1,60 +1,41 @@
-"""What each service may do on the bus, in the account HOST: the whole table, in one place.
+"""What each user may do on the bus. For services of the account HOST it follows from the service table (`services`).
 
 Only proxies may publish where agents take requests; a bucket's keys are written by the service that owns their kind;
-`secrets` is read by the registry alone. JetStream is asked through its own subjects, so reading a bucket needs the
-right to make consumers on it.
+`secrets` is read by the registry alone; an endpoint is asked by who is listed as asking it and heard by who answers it.
+JetStream is asked through its own subjects, so reading a bucket needs the right to make consumers on it.
 
-The limit of this table: the *reply subject of a publish is never checked* by nats-server, so a service that turned
-hostile could have an answer of JetStream land on a subject that it may not publish to. Services of one host trust
-each other that far; members do not share an account with anybody, and that is what isolates them.
+The limit: the *reply subject of a publish is never checked* by nats-server, so a service that turned hostile could have
+an answer of JetStream land on a subject that it may not publish to. Services of one host trust each other that far;
+members do not share an account with anybody, and that is what isolates them.
 """
 
 from __future__ import annotations
 
 from skerry import subjects
-from skerry.api.kinds import KINDS
 from skerry.errors import BadRequest
+from skerry.identity import services
 from skerry.identity.creds import inbox
 from skerry.identity.jwt import Permissions, Replies, Subjects
+from skerry.identity.services import BUCKETS, SERVICES, Bucket, Service
 
-SERVICES = ("registry", "tenancy", "proxy")
-"""Services that exist; more come with their folders."""
-CONTROLLERS = ("registry", "tenancy")
-"""What runs in the controller-manager, whose one credential is the union of theirs."""
-
-_OWN_BUCKETS = {"registry": ("secrets", "registry"), "tenancy": ("tenancy",)}
-_SUBSCRIBE = {
-    "registry": (
-        "up.*.hb",
-        "up.*.svc.>",
-        "up.*.status.>",
-        "up.*.ev.>",
-        "up.*.rotate",
-        "up.*.sync",
-        subjects.JOINS,
-        subjects.RENEWALS,
-        subjects.CONNECTIONS,
-        subjects.CONNECTS,
-        subjects.DISCONNECTS,
-        subjects.QUARANTINES,
-    ),
-    "tenancy": (),
-    "proxy": ("up.*.s.>", "up.*.hb", subjects.PROBES),
-}
-_PUBLISH = {
-    "registry": ("down.*.desired.>", subjects.PROBES),
-    "tenancy": (),
-    "proxy": ("down.*.open.*", "down.*.a.>", subjects.CONNECTIONS, subjects.QUARANTINES),
-}
+_MICRO = ("PING", "INFO", "STATS")
+ARCHIVED = tuple(bucket.name for bucket in BUCKETS if bucket.archived)
+"""Buckets that backup and restore deal with."""
 
 
 def service(name: str, public: str) -> Permissions:
-    """Permissions of the service `name` for the user key `public`. BadRequest if there is no such service."""
-    if name == "controller-manager":
-        return _union(public, CONTROLLERS)
-    if name not in SERVICES:
-        raise BadRequest(f"there is no service {name!r}: {', '.join((*SERVICES, 'controller-manager'))}")
-    return _union(public, (name,))
+    """Permissions of the service or workload `name` for the user key `public`. BadRequest if there is none."""
+    found = services.services_of(name)
+    if not found:
+        known = sorted({each.name for each in SERVICES} | {each.workload for each in SERVICES})
+        raise BadRequest(f"there is no service {name!r}: {', '.join(known)}")
+    publish = {subject for each in found for subject in _publish(each)}
+    subscribe = {subject for each in found for subject in _subscribe(each)}
+    return Permissions(
+        pub=Subjects(allow=tuple(sorted(publish))),
+        sub=Subjects(allow=tuple(sorted(subscribe | {f"{inbox(public)}.>"}))),
+        resp=Replies(),
+    )
 
 
 def observer(public: str) -> Permissions:
@@ -62,10 +43,6 @@ def observer(public: str) -> Permissions:
     publish = ("$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>", "$SRV.PING", "$SRV.INFO", "$SRV.STATS")
     streams = ("$JS.API.INFO", "$JS.API.STREAM.INFO.>", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES")
     return Permissions(pub=Subjects(allow=publish + streams), sub=Subjects(allow=(f"{inbox(public)}.>", "event.>")))
-
-
-ARCHIVED = ("secrets", subjects.RESOURCES, subjects.EVENTS)
-"""Buckets that backup and restore deal with."""
 
 
 def archivist(public: str, *, restoring: bool) -> Permissions:
@@ -89,25 +66,20 @@ def single(subject: str, public: str) -> Permissions:
     return Permissions(pub=Subjects(allow=(subject,)), sub=Subjects(allow=(f"{inbox(public)}.>",)))
 
 
-def _union(public: str, names: tuple[str, ...]) -> Permissions:
-    publish = {subject for name in names for subject in _publish(name)}
-    subscribe = {subject for name in names for subject in (*_SUBSCRIBE[name], f"{name}.>")}
-    return Permissions(
-        pub=Subjects(allow=tuple(sorted(publish))),
-        sub=Subjects(allow=tuple(sorted(subscribe | {f"{inbox(public)}.>", "$SRV.>"}))),
-        resp=Replies(),
-    )
+def _subscribe(row: Service) -> set[str]:
+    """What it answers and hears, and the questions of `nats micro` about itself."""
+    tails = ("", f".{row.name}", f".{row.name}.*")
+    micro = {f"$SRV.{verb}{tail}" for verb in _MICRO for tail in tails}
+    return {*services.answered_by(row), *row.hears} | micro
 
 
-def _publish(name: str) -> set[str]:
-    granted = {*_PUBLISH[name], *(f"{other}.>" for other in SERVICES), "event.>", f"audit.{name}.>"}
-    granted |= _read(subjects.RESOURCES) | _read(subjects.EVENTS)
-    granted |= {f"$KV.{subjects.EVENTS}.>"}
-    for bucket in _OWN_BUCKETS.get(name, ()):
-        granted |= _read(bucket) | {f"$KV.{bucket}.>", f"$JS.API.STREAM.CREATE.KV_{bucket}"}
-    owned = _owned_kinds(name)
-    if owned:
-        granted |= owned | {f"$JS.API.STREAM.CREATE.KV_{b}" for b in (subjects.RESOURCES, subjects.EVENTS)}
+def _publish(row: Service) -> set[str]:
+    granted = {*services.asked_by(row), *row.tells}
+    for bucket in BUCKETS:
+        if row.name in bucket.writers:
+            granted |= _read(bucket.name) | _write(bucket, row) | {f"$JS.API.STREAM.CREATE.KV_{bucket.name}"}
+        elif row.name in bucket.readers:
+            granted |= _read(bucket.name)
     return granted
 
 
@@ -122,6 +94,11 @@ def _read(bucket: str) -> set[str]:
     }
 
 
-def _owned_kinds(name: str) -> set[str]:
-    keys = (subjects.key(kind.group, kind.kind, "", "x") for kind in KINDS if kind.owner == name)
-    return {f"$KV.{subjects.RESOURCES}.{key.rsplit('.', 2)[0]}.>" for key in keys}
+def _write(bucket: Bucket, row: Service) -> set[str]:
+    """All keys; of `resources` those of the service's own kinds, of `leaders` those that begin with its name."""
+    if bucket.name == subjects.RESOURCES:
+        keys = (subjects.key(kind.group, kind.kind, "", "x") for kind in services.kinds_of(row.name))
+        return {f"$KV.{bucket.name}.{key.rsplit('.', 2)[0]}.>" for key in keys}
+    if bucket.name == subjects.LEADERS:
+        return {f"$KV.{bucket.name}.{row.name}"}
+    return {f"$KV.{bucket.name}.>"}

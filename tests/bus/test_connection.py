@@ -21,6 +21,7 @@ import pytest
 from nats.aio.transport import TcpTransport
 from packaging.requirements import Requirement
 
+from skerry import subjects
 from skerry.bus import Connection, ConnectionLost, Message, NoResponders, Settings, connect
 from skerry.bus import client as client_module
 from skerry.bus.client import Wire
@@ -43,13 +44,13 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 async def proxy(nats_host: NatsHost) -> AsyncIterator[Connection]:
-    async with nats_host.connection(nats_host.service("proxy")) as connection:
+    async with nats_host.connection(nats_host.anybody()) as connection:
         yield connection
 
 
 @pytest.fixture
 async def registry(nats_host: NatsHost) -> AsyncIterator[Connection]:
-    async with nats_host.connection(nats_host.service("registry")) as connection:
+    async with nats_host.connection(nats_host.anybody()) as connection:
         yield connection
 
 
@@ -112,7 +113,7 @@ async def test_trap_2_revoked_credentials_end_the_connection_at_once(nats_host: 
 async def test_trap_3_a_dead_server_is_noticed_in_time(fresh_nats_host: NatsHost) -> None:
     """Trap 3: ping 120 s x 2 by default. A server that is stopped (half-open TCP) is lost after ping_s x (max + 1)."""
     settings = Settings(servers=fresh_nats_host.servers, ca_pem=fresh_nats_host.ca_pem, ping_s=0.1, ping_max=2)
-    connection = await connect(settings, fresh_nats_host.service("proxy"))
+    connection = await connect(settings, fresh_nats_host.anybody())
     os.kill(fresh_nats_host.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()
@@ -126,25 +127,26 @@ async def test_trap_3_a_dead_server_is_noticed_in_time(fresh_nats_host: NatsHost
 async def test_trap_3_pings_keep_an_idle_connection(nats_host: NatsHost) -> None:
     """Trap 3: and a healthy one stays, although nothing is said for many ping intervals."""
     settings = Settings(servers=nats_host.servers, ca_pem=nats_host.ca_pem, ping_s=0.02, ping_max=2)
-    connection = await connect(settings, nats_host.service("proxy"))
+    connection = await connect(settings, nats_host.anybody())
     done, _ = await asyncio.wait((connection.lost,), timeout=0.5)
     assert not done
     connection.abort()
 
 
-async def test_trap_4_no_error_leaves_a_deaf_connection(proxy: Connection, registry: Connection) -> None:
+async def test_trap_4_no_error_leaves_a_deaf_connection(nats_host: NatsHost, registry: Connection) -> None:
     """Trap 4: an exception in error_cb leaves a zombie. Denied subjects, the usual errors, change nothing here."""
-    await registry.subscribe("registry.alive", echo)
-    proxy.publish_now("forbidden.subject", b"")
-    proxy.subscribe_now("forbidden.subject", lambda _: None)
-    await proxy.flush()
-    assert proxy.denied == 2
-    assert (await proxy.request("registry.alive", b"x", timeout_s=2)).data == b"x"
+    await registry.subscribe(subjects.CERTIFY, echo)
+    async with nats_host.connection(nats_host.service("proxy")) as proxy:
+        proxy.publish_now("forbidden.subject", b"")
+        proxy.subscribe_now("forbidden.subject", lambda _: None)
+        await proxy.flush()
+        assert proxy.denied == 2
+        assert (await proxy.request(subjects.CERTIFY, b"x", timeout_s=2)).data == b"x"
 
 
 async def test_trap_4_a_failure_while_reading_is_a_lost_connection(nats_host: NatsHost) -> None:
     """Trap 4: nats-py's read loop logs an unexpected exception and stops reading, still "connected"."""
-    connection = await connect(nats_host.settings(), nats_host.service("proxy"))
+    connection = await connect(nats_host.settings(), nats_host.anybody())
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
@@ -234,7 +236,7 @@ async def test_trap_6_a_backlog_is_bounded_and_counted(proxy: Connection, regist
 
 async def test_trap_7_publishing_on_a_lost_connection_raises_and_nothing_is_kept(fresh_nats_host: NatsHost) -> None:
     """Trap 7: while disconnected, publish buffers 2 MiB and sends it later: a DELETE was executed 4 s afterwards."""
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.service("proxy"))
+    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
     fresh_nats_host.kill()
     async with asyncio.timeout(1):
         await asyncio.shield(connection.lost)
@@ -252,19 +254,20 @@ async def test_trap_7_publishing_on_a_lost_connection_raises_and_nothing_is_kept
 
 async def test_trap_7_what_was_queued_when_the_connection_was_lost_is_gone(nats_host: NatsHost) -> None:
     """Trap 7: also what was published in the same loop turn."""
-    connection = await connect(nats_host.settings(), nats_host.service("proxy"))
+    connection = await connect(nats_host.settings(), nats_host.anybody())
     connection.publish_now("registry.x", b"x" * 1000)
     assert connection.pending_bytes > 1000
     connection.abort()
     assert connection.pending_bytes == 0
 
 
-async def test_trap_8_a_denied_request_fails_at_once(proxy: Connection) -> None:
+async def test_trap_8_a_denied_request_fails_at_once(nats_host: NatsHost) -> None:
     """Trap 8: permission errors reach only error_cb, in lower case; a denied request just times out."""
-    started = time.monotonic()
-    with pytest.raises(Forbidden, match=r"may not publish \$KV\.Resources\.X"):
-        await proxy.request("$KV.Resources.X", timeout_s=5)
-    assert time.monotonic() - started < 1
+    async with nats_host.connection(nats_host.service("proxy")) as proxy:
+        started = time.monotonic()
+        with pytest.raises(Forbidden, match=r"may not publish \$KV\.Resources\.X"):
+            await proxy.request("$KV.Resources.X", timeout_s=5)
+        assert time.monotonic() - started < 1
 
 
 async def test_trap_10_headers_cannot_inject_protocol(proxy: Connection) -> None:
@@ -287,7 +290,7 @@ async def test_trap_10_subjects_cannot_inject_protocol(proxy: Connection, subjec
 
 async def test_trap_12_a_cancelled_publisher_stops(fresh_nats_host: NatsHost) -> None:
     """Trap 12: publish swallows CancelledError while it flushes, so a cancelled task goes on publishing."""
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.service("proxy"))
+    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
     os.kill(fresh_nats_host.pid, signal.SIGSTOP)
     try:
         published = 0
@@ -312,7 +315,7 @@ async def test_trap_12_a_cancelled_publisher_stops(fresh_nats_host: NatsHost) ->
 
 async def test_trap_12_aborting_does_not_wait_for_a_server_that_takes_nothing(fresh_nats_host: NatsHost) -> None:
     """Trap 12: shutdown aborts the transport. nats-py's close() drains first, which hangs on a half-open connection."""
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.service("proxy"))
+    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
     os.kill(fresh_nats_host.pid, signal.SIGSTOP)
     try:
         for _ in range(32):
@@ -327,7 +330,7 @@ async def test_trap_12_aborting_does_not_wait_for_a_server_that_takes_nothing(fr
 
 
 async def test_a_writer_that_ignores_back_pressure_is_refused(fresh_nats_host: NatsHost) -> None:
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.service("proxy"))
+    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
     for _ in range(64):
         connection.publish_now("registry.x", bytes(1024 * 1024))
     with pytest.raises(TooManyRequests, match="as fast as they are written"):
@@ -339,7 +342,7 @@ async def test_a_writer_that_ignores_back_pressure_is_refused(fresh_nats_host: N
 
 
 async def test_a_killed_server_is_noticed_at_once(fresh_nats_host: NatsHost) -> None:
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.service("proxy"))
+    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
     fresh_nats_host.kill()
     async with asyncio.timeout(1):
         await asyncio.shield(connection.lost)
@@ -347,8 +350,8 @@ async def test_a_killed_server_is_noticed_at_once(fresh_nats_host: NatsHost) -> 
 
 async def test_a_request_in_flight_when_the_server_dies_has_an_unknown_outcome(fresh_nats_host: NatsHost) -> None:
     async with (
-        fresh_nats_host.connection(fresh_nats_host.service("registry")) as registry,
-        fresh_nats_host.connection(fresh_nats_host.service("proxy")) as proxy,
+        fresh_nats_host.connection(fresh_nats_host.anybody()) as registry,
+        fresh_nats_host.connection(fresh_nats_host.anybody()) as proxy,
     ):
         arrived = asyncio.Event()
         await registry.subscribe("registry.never", lambda _: arrived.set())
@@ -450,7 +453,7 @@ async def test_draining_a_subscription_loses_no_request_that_was_taken(proxy: Co
 
 
 async def test_draining_a_connection_finishes_its_handlers_and_ends_it(nats_host: NatsHost, proxy: Connection) -> None:
-    connection = await connect(nats_host.settings(), nats_host.service("registry"))
+    connection = await connect(nats_host.settings(), nats_host.anybody())
     started, release = asyncio.Event(), asyncio.Event()
 
     async def slow(message: Message) -> None:
@@ -471,7 +474,7 @@ async def test_draining_a_connection_finishes_its_handlers_and_ends_it(nats_host
 async def test_a_cancelled_waiter_of_lost_ends_the_connection_and_leaves_no_zombie(
     nats_host: NatsHost, proxy: Connection
 ) -> None:
-    connection = await connect(nats_host.settings(), nats_host.service("registry"))
+    connection = await connect(nats_host.settings(), nats_host.anybody())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await connection.closed()
@@ -485,7 +488,7 @@ async def test_a_cancelled_waiter_of_lost_ends_the_connection_and_leaves_no_zomb
 
 
 async def test_draining_gives_up_in_time(fresh_nats_host: NatsHost) -> None:
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.service("registry"))
+    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
     await connection.subscribe("registry.x", echo)
     os.kill(fresh_nats_host.pid, signal.SIGSTOP)
     try:
@@ -524,25 +527,25 @@ async def test_a_server_of_another_ca_is_refused(nats_host: NatsHost) -> None:
     other = x509.create_ca("test-host").certificate.decode()
     settings = Settings(servers=nats_host.servers, ca_pem=other)
     with pytest.raises(ServiceUnavailable, match="certificate that is not the host's"):
-        await connect(settings, nats_host.service("proxy"))
+        await connect(settings, nats_host.anybody())
 
 
 async def test_a_server_under_another_name_is_refused(nats_host: NatsHost) -> None:
     settings = Settings(servers=(f"tls://127.0.0.2:{nats_host.port}",), ca_pem=nats_host.ca_pem)
     with pytest.raises(ServiceUnavailable):
-        await connect(settings, nats_host.service("proxy"))
+        await connect(settings, nats_host.anybody())
 
 
 async def test_an_unreachable_server_is_named(nats_host: NatsHost) -> None:
     settings = Settings(servers=("tls://127.0.0.1:1",), ca_pem=nats_host.ca_pem)
     with pytest.raises(ServiceUnavailable, match=r"tls://127\.0\.0\.1:1 cannot be reached"):
-        await connect(settings, nats_host.service("proxy"))
+        await connect(settings, nats_host.anybody())
 
 
 async def test_the_next_server_is_tried(nats_host: NatsHost) -> None:
     settings = Settings(servers=("tls://127.0.0.1:1", *nats_host.servers), ca_pem=nats_host.ca_pem)
     for _ in range(3):
-        connection = await connect(settings, nats_host.service("proxy"))
+        connection = await connect(settings, nats_host.anybody())
         connection.abort()
 
 

@@ -33,7 +33,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture
 async def bus(nats_host: NatsHost) -> AsyncIterator[Bus]:
-    async with nats_host.bus("registry") as bus:
+    async with nats_host.open_bus("registry") as bus:
         yield bus
 
 
@@ -181,13 +181,13 @@ async def test_a_bucket_that_does_not_exist_is_not_found(bus: Bus) -> None:
 
 
 async def test_an_empty_bucket_stands_at_revision_1(nats_host: NatsHost) -> None:
-    async with nats_host.bus("tenancy") as bus:
+    async with nats_host.open_bus("tenancy") as bus:
         bucket = await bus.bucket("resources", create=BucketConfig())
         assert await bucket.last_revision() == 1
 
 
 async def test_an_entry_with_a_lifetime_is_seen_to_go(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as bus:
+    async with fresh_nats_host.open_bus("registry") as bus:
         bucket = await bus.bucket("events", create=BucketConfig(ttl_s=1))
         async with Reader(bucket.watch()) as reader:
             await bucket.create("a", b"1")
@@ -197,7 +197,7 @@ async def test_an_entry_with_a_lifetime_is_seen_to_go(fresh_nats_host: NatsHost)
 
 
 async def test_a_bucket_is_made_once_by_many(nats_host: NatsHost) -> None:
-    async with nats_host.bus("tenancy") as bus:
+    async with nats_host.open_bus("tenancy") as bus:
         buckets = await asyncio.gather(*(bus.bucket("tenancy", create=BucketConfig()) for _ in range(8)))
         revisions = [await b.create(f"x{i}", b"") for i, b in enumerate(buckets)]
     assert revisions == list(range(2, 10))
@@ -205,7 +205,7 @@ async def test_a_bucket_is_made_once_by_many(nats_host: NatsHost) -> None:
 
 async def test_trap_13_a_lost_acknowledgement_is_unknown_and_the_write_may_be_there(fresh_nats_host: NatsHost) -> None:
     """Trap 13: a compare-and-set put repeated after a lost ack conflicts with itself; so it is never repeated here."""
-    async with fresh_nats_host.bus("registry") as bus:
+    async with fresh_nats_host.open_bus("registry") as bus:
         bucket = await bus.bucket("registry", create=BucketConfig())
         connection = await bus.connection(1)
         original = connection._answered
@@ -229,7 +229,7 @@ async def test_trap_13_a_lost_acknowledgement_is_unknown_and_the_write_may_be_th
 
 
 async def test_an_acknowledged_write_survives_kill_9(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as bus:
+    async with fresh_nats_host.open_bus("registry") as bus:
         bucket = await bus.bucket("registry", create=BucketConfig())
         revisions = [await bucket.create(f"k{i}", b"x") for i in range(20)]
         fresh_nats_host.restart()
@@ -265,7 +265,7 @@ async def test_a_missing_stream_is_no_missing_key_whatever_the_server_says_of_it
 
 
 async def test_a_key_of_a_bucket_that_does_not_exist_is_not_found(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as bus:
+    async with fresh_nats_host.open_bus("registry") as bus:
         bucket = await bus.bucket("registry", create=BucketConfig())
         with pytest.raises(NoStream):
             await Bucket(bus, "secrets").get("k")
@@ -317,7 +317,7 @@ async def test_an_empty_value_is_not_a_deletion(bucket: Bucket, key: str) -> Non
 
 
 async def test_a_large_bucket_fills_through_flow_control(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as bus:
+    async with fresh_nats_host.open_bus("registry") as bus:
         bucket = await bus.bucket("registry", create=BucketConfig())
         value = bytes(20_000)
         for start in range(0, 2000, 100):
@@ -330,7 +330,7 @@ async def test_a_large_bucket_fills_through_flow_control(fresh_nats_host: NatsHo
 
 async def test_trap_9_a_watch_resumes_within_seconds_of_a_restart(fresh_nats_host: NatsHost) -> None:
     """Trap 9: a KV watch of nats-py took 19 s to resume after a server restart."""
-    async with fresh_nats_host.bus("registry") as writer, fresh_nats_host.bus("proxy") as proxy:
+    async with fresh_nats_host.open_bus("registry") as writer, fresh_nats_host.open_bus("proxy") as proxy:
         writable = await writer.bucket("resources", create=BucketConfig())
         bucket = await proxy.bucket("resources")
         key = "skerry=2Edev.cluster._."
@@ -352,7 +352,7 @@ async def test_trap_9_a_watch_resumes_within_seconds_of_a_restart(fresh_nats_hos
 async def test_what_happened_while_a_watch_was_away_is_seen_once_and_in_order(
     nats_host: NatsHost, bucket: Bucket, key: str
 ) -> None:
-    async with nats_host.bus("registry") as other:
+    async with nats_host.open_bus("registry") as other:
         away = await other.bucket("registry")
         kept = await bucket.create(f"{key}.gone", b"1")
         async with Reader(away.watch(f"{key}.>")) as reader:
@@ -367,7 +367,7 @@ async def test_what_happened_while_a_watch_was_away_is_seen_once_and_in_order(
 
 
 async def test_a_lost_message_is_noticed_and_fetched(nats_host: NatsHost, bucket: Bucket, key: str) -> None:
-    async with nats_host.bus("registry") as other:
+    async with nats_host.open_bus("registry") as other:
         away = await other.bucket("registry")
         async with Reader(away.watch(f"{key}.>")) as reader:
             await reader.until(lambda: reader.filled == 1)
@@ -390,7 +390,7 @@ async def test_a_lost_message_is_noticed_and_fetched(nats_host: NatsHost, bucket
 async def test_a_lost_last_message_is_noticed_by_the_next_idle_heartbeat(
     nats_host: NatsHost, bucket: Bucket, key: str
 ) -> None:
-    async with nats_host.bus("registry") as other:
+    async with nats_host.open_bus("registry") as other:
         away = await other.bucket("registry")
         async with Reader(away.watch(f"{key}.>")) as reader:
             await reader.until(lambda: reader.filled == 1)
@@ -407,7 +407,7 @@ async def test_a_lost_last_message_is_noticed_by_the_next_idle_heartbeat(
 
 
 async def test_a_new_bucket_of_the_same_name_is_a_resync(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as bus:
+    async with fresh_nats_host.open_bus("registry") as bus:
         bucket = await bus.bucket("registry", create=BucketConfig())
         await bucket.create("old", b"1")
         async with Reader(bucket.watch()) as reader:
@@ -427,7 +427,7 @@ async def test_a_watch_that_was_away_for_long_starts_over(
 ) -> None:
     monkeypatch.setattr(watch_module, "RESUME_WITHIN_S", -1.0)
     await bucket.create(f"{key}.a", b"1")
-    async with nats_host.bus("registry") as other:
+    async with nats_host.open_bus("registry") as other:
         async with Reader((await other.bucket("registry")).watch(f"{key}.>")) as reader:
             await reader.until(lambda: reader.filled == 1)
             (await other.connection(1)).abort("cut by the test")
@@ -441,7 +441,7 @@ async def test_a_watch_on_a_machine_that_slept_starts_over(
     nats_host: NatsHost, bucket: Bucket, key: str, news: bool
 ) -> None:
     """The monotonic clock stood still meanwhile; and what the socket kept is heard before the loss of the connection."""
-    async with nats_host.bus("registry") as other:
+    async with nats_host.open_bus("registry") as other:
         async with Reader((await other.bucket("registry")).watch(f"{key}.>")) as reader:
             await reader.until(lambda: reader.filled == 1)
             reader.watch._heard_wall -= 2 * watch_module.RESUME_WITHIN_S
@@ -483,7 +483,7 @@ async def test_idle_heartbeats_keep_a_watch_young(bucket: Bucket, key: str) -> N
 
 async def test_a_proxy_may_read_resources_with_the_permissions_that_it_has(nats_host: NatsHost, bus: Bus) -> None:
     await bus.bucket("resources", create=BucketConfig())
-    async with nats_host.bus("proxy") as proxy:
+    async with nats_host.open_bus("proxy") as proxy:
         bucket = await proxy.bucket("resources")
         async with Reader(bucket.watch()) as reader:
             await reader.until(lambda: reader.filled == 1)

@@ -54,7 +54,7 @@ ENDPOINTS = {
 
 @pytest.fixture
 async def registry(nats_host: NatsHost) -> AsyncIterator[Bus]:
-    async with nats_host.bus("registry") as bus:
+    async with nats_host.open_bus("registry") as bus:
         bus.serve("registry", "0.1.0", ENDPOINTS, description="Cluster lifecycle")
         await bus.ready()
         yield bus
@@ -62,7 +62,7 @@ async def registry(nats_host: NatsHost) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 async def proxy(nats_host: NatsHost, registry: Bus) -> AsyncIterator[Connection]:
-    async with nats_host.connection(nats_host.service("proxy")) as connection:
+    async with nats_host.connection(nats_host.anybody()) as connection:
         yield connection
 
 
@@ -117,7 +117,7 @@ async def test_a_foreign_services_error_is_understood(proxy: Connection, nats_ho
         headers = {"Nats-Service-Error": "no such thing", "Nats-Service-Error-Code": "404"}
         await message.respond(b"plain text", headers)
 
-    async with nats_host.connection(nats_host.service("tenancy")) as tenancy:
+    async with nats_host.connection(nats_host.anybody()) as tenancy:
         await tenancy.subscribe("tenancy.foreign", foreign)
         with pytest.raises(StatusError, match="no such thing") as caught:
             await proxy.request("tenancy.foreign", timeout_s=2)
@@ -165,7 +165,7 @@ async def test_replicas_share_the_requests(nats_host: NatsHost, registry: Bus, p
 
         return handle
 
-    async with nats_host.bus("registry") as second:
+    async with nats_host.open_bus("registry") as second:
         registry.serve("shared", "0.1.0", {"registry.shared": counting(0)})
         second.serve("shared", "0.1.0", {"registry.shared": counting(1)})
         await registry.ready()
@@ -176,7 +176,7 @@ async def test_replicas_share_the_requests(nats_host: NatsHost, registry: Bus, p
 
 
 async def test_a_service_is_back_after_a_restart(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as registry, fresh_nats_host.bus("proxy") as proxy:
+    async with fresh_nats_host.open_bus("registry") as registry, fresh_nats_host.open_bus("proxy") as proxy:
         registry.serve("registry", "0.1.0", ENDPOINTS)
         await registry.ready()
         fresh_nats_host.restart()

@@ -43,7 +43,7 @@ async def answers(bus: Bus, subject: str, deadline_s: float = 10.0) -> float:
 
 
 async def test_a_declared_subscription_is_there_when_ready_returns(nats_host: NatsHost) -> None:
-    async with nats_host.bus("registry") as registry, nats_host.bus("proxy") as proxy:
+    async with nats_host.open_bus("registry") as registry, nats_host.open_bus("proxy") as proxy:
         registry.subscribe("registry.early", echo)
         await registry.ready()
         registry.subscribe("registry.late", echo)
@@ -54,7 +54,7 @@ async def test_a_declared_subscription_is_there_when_ready_returns(nats_host: Na
 
 async def test_trap_3_everything_declared_returns_after_a_restart(fresh_nats_host: NatsHost) -> None:
     """Traps 2, 3, 9: a client stays closed for good, and there is no jitter; the supervisor builds a new one."""
-    async with fresh_nats_host.bus("registry") as registry, fresh_nats_host.bus("proxy") as proxy:
+    async with fresh_nats_host.open_bus("registry") as registry, fresh_nats_host.open_bus("proxy") as proxy:
         registry.subscribe("registry.echo", echo)
         await registry.ready()
         for _ in range(3):
@@ -64,7 +64,7 @@ async def test_trap_3_everything_declared_returns_after_a_restart(fresh_nats_hos
 
 
 async def test_a_long_outage_is_survived(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as registry:
+    async with fresh_nats_host.open_bus("registry") as registry:
         registry.subscribe("registry.echo", echo)
         await registry.ready()
         fresh_nats_host.kill()
@@ -78,7 +78,7 @@ async def test_a_long_outage_is_survived(fresh_nats_host: NatsHost) -> None:
 
 async def test_a_bus_can_start_before_the_server(fresh_nats_host: NatsHost) -> None:
     fresh_nats_host.stop()
-    async with fresh_nats_host.bus("registry") as registry:
+    async with fresh_nats_host.open_bus("registry") as registry:
         registry.subscribe("registry.echo", echo)
         with pytest.raises(ConnectionLost, match="not connected"):
             await registry.publish("registry.echo", b"")
@@ -91,7 +91,7 @@ async def test_trap_7_a_request_while_disconnected_waits_and_then_says_that_noth
     fresh_nats_host: NatsHost,
 ) -> None:
     """Trap 7: nothing is buffered and sent later."""
-    async with fresh_nats_host.bus("registry") as registry:
+    async with fresh_nats_host.open_bus("registry") as registry:
         await registry.ready()
         fresh_nats_host.kill()
         await eventually(lambda: not registry.connected)
@@ -104,7 +104,7 @@ async def test_trap_2_new_credentials_are_read_for_each_connection(nats_host: Na
     lives = iter([1, 3600])
 
     def source() -> Credentials:
-        return nats_host.authority.service_credentials("registry", next(lives))
+        return nats_host.anybody(next(lives))
 
     async with Bus(nats_host.settings(), source) as bus:
         bus.subscribe("registry.renewed", echo)
@@ -133,7 +133,7 @@ async def test_a_source_that_fails_is_a_failed_attempt_and_no_end(nats_host: Nat
         failure = next(attempts)
         if failure is not None:
             raise failure
-        return nats_host.service("registry")
+        return nats_host.anybody()
 
     async with Bus(nats_host.settings(), source) as bus:
         await bus.ready()
@@ -146,7 +146,7 @@ async def test_trap_3_a_stopped_server_is_left_and_found_again(fresh_nats_host: 
     settings = Settings(
         servers=fresh_nats_host.servers, ca_pem=fresh_nats_host.ca_pem, ping_s=0.1, connect_timeout_s=0.3
     )
-    async with Bus(settings, lambda: fresh_nats_host.service("registry")) as bus:
+    async with Bus(settings, lambda: fresh_nats_host.anybody()) as bus:
         await bus.ready()
         os.kill(fresh_nats_host.pid, signal.SIGSTOP)
         try:
@@ -157,7 +157,7 @@ async def test_trap_3_a_stopped_server_is_left_and_found_again(fresh_nats_host: 
 
 
 async def test_a_stopped_registration_does_not_return(fresh_nats_host: NatsHost) -> None:
-    async with fresh_nats_host.bus("registry") as bus:
+    async with fresh_nats_host.open_bus("registry") as bus:
         registration = bus.subscribe("registry.once", echo)
         bus.subscribe("registry.always", echo)
         await bus.ready()
@@ -177,9 +177,9 @@ async def test_leaving_finishes_what_was_taken(nats_host: NatsHost) -> None:
         await release.wait()
         await message.respond(b"done")
 
-    async with nats_host.bus("proxy") as proxy:
+    async with nats_host.open_bus("proxy") as proxy:
         await proxy.ready()
-        async with nats_host.bus("registry") as registry:
+        async with nats_host.open_bus("registry") as registry:
             registry.subscribe("registry.slow", slow)
             await registry.ready()
             answer = asyncio.ensure_future(proxy.request("registry.slow", timeout_s=5))
@@ -190,7 +190,7 @@ async def test_leaving_finishes_what_was_taken(nats_host: NatsHost) -> None:
 
 async def test_leaving_while_disconnected_does_not_hang(fresh_nats_host: NatsHost) -> None:
     async with asyncio.timeout(3):
-        async with fresh_nats_host.bus("registry") as bus:
+        async with fresh_nats_host.open_bus("registry") as bus:
             await bus.ready()
             fresh_nats_host.kill()
             await eventually(lambda: not bus.connected)
@@ -207,7 +207,7 @@ async def test_a_handler_outlives_the_connection_and_what_waited_behind_it_does_
         await release.wait()
         finished.append(message.data)
 
-    async with fresh_nats_host.bus("registry") as registry, fresh_nats_host.bus("proxy") as proxy:
+    async with fresh_nats_host.open_bus("registry") as registry, fresh_nats_host.open_bus("proxy") as proxy:
         registry.subscribe("registry.slow", slow, concurrency=1)
         await registry.ready()
         await proxy.ready()
@@ -234,7 +234,7 @@ async def test_leaving_stops_handlers_of_earlier_connections_too(fresh_nats_host
         finally:
             cancelled.set()
 
-    async with fresh_nats_host.bus("registry") as registry:
+    async with fresh_nats_host.open_bus("registry") as registry:
         registry.subscribe("registry.stuck", stuck)
         await registry.ready()
         await registry.publish("registry.stuck", b"")
@@ -250,7 +250,7 @@ async def test_leaving_stops_handlers_of_earlier_connections_too(fresh_nats_host
 
 
 async def used(host: NatsHost, stop: asyncio.Event, failures: list[StatusError]) -> AsyncIterator[Connection]:
-    attempts = connections(host.settings(), lambda: host.service("proxy"), stop=stop, failed=failures.append)
+    attempts = connections(host.settings(), lambda: host.anybody(), stop=stop, failed=failures.append)
     async with contextlib.aclosing(attempts):
         async for connection in attempts:
             yield connection
@@ -286,9 +286,7 @@ async def test_failures_are_told(fresh_nats_host: NatsHost) -> None:
         if len(failures) == 3:
             stop.set()
 
-    attempts = connections(
-        fresh_nats_host.settings(), lambda: fresh_nats_host.service("proxy"), stop=stop, failed=failed
-    )
+    attempts = connections(fresh_nats_host.settings(), lambda: fresh_nats_host.anybody(), stop=stop, failed=failed)
     assert [c async for c in attempts] == []
     assert {type(f) for f in failures} == {ServiceUnavailable}
 
@@ -307,7 +305,7 @@ def test_pauses_grow_are_jittered_and_bounded() -> None:
 async def test_a_stop_is_heard_at_every_step_of_connecting(nats_host: NatsHost) -> None:
     """Trap 12: nats-py and wait_for swallow a cancellation that comes while they connect."""
     for turns in range(0, 200, 3):
-        bus = nats_host.bus("registry")
+        bus = nats_host.open_bus("registry")
         async with asyncio.timeout(10):
             async with bus:
                 for _ in range(turns):

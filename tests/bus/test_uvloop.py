@@ -39,7 +39,7 @@ def open_files() -> int:
 
 def test_messages_of_all_sizes_arrive_whole_and_in_order(nats_host: NatsHost) -> None:
     async def story(host: NatsHost) -> None:
-        async with host.connection(host.service("proxy")) as a, host.connection(host.service("registry")) as b:
+        async with host.connection(host.anybody()) as a, host.connection(host.anybody()) as b:
             seen: list[bytes] = []
             await b.subscribe("registry.sizes", lambda m: seen.append(m.data))
             sent = [os.urandom(size) for size in (0, 1, 4096, 65_536, 131_072, 300_000, a.max_payload)] * 5
@@ -53,7 +53,7 @@ def test_messages_of_all_sizes_arrive_whole_and_in_order(nats_host: NatsHost) ->
 
 def test_back_pressure_holds_a_publisher_and_lets_it_go(fresh_nats_host: NatsHost) -> None:
     async def story(host: NatsHost) -> None:
-        async with host.connection(host.service("proxy")) as connection:
+        async with host.connection(host.anybody()) as connection:
             os.kill(host.pid, signal.SIGSTOP)
             try:
                 publisher = asyncio.ensure_future(forever(connection))
@@ -70,7 +70,7 @@ def test_back_pressure_holds_a_publisher_and_lets_it_go(fresh_nats_host: NatsHos
 
 def test_a_killed_server_is_noticed_at_once(fresh_nats_host: NatsHost) -> None:
     async def story(host: NatsHost) -> None:
-        async with host.connection(host.service("proxy")) as connection:
+        async with host.connection(host.anybody()) as connection:
             host.kill()
             async with asyncio.timeout(1):
                 await connection.closed()
@@ -83,7 +83,7 @@ def test_a_killed_server_is_noticed_at_once(fresh_nats_host: NatsHost) -> None:
 def test_a_half_open_connection_is_lost_in_time(fresh_nats_host: NatsHost) -> None:
     async def story(host: NatsHost) -> None:
         settings = Settings(servers=host.servers, ca_pem=host.ca_pem, ping_s=0.1)
-        connection = await connect(settings, host.service("proxy"))
+        connection = await connect(settings, host.anybody())
         os.kill(host.pid, signal.SIGSTOP)
         try:
             connection.publish_now("registry.x", bytes(1024 * 1024))
@@ -98,7 +98,7 @@ def test_a_half_open_connection_is_lost_in_time(fresh_nats_host: NatsHost) -> No
 
 def test_a_watch_resumes_after_a_restart(fresh_nats_host: NatsHost) -> None:
     async def story(host: NatsHost) -> None:
-        async with host.bus("registry") as bus:
+        async with host.open_bus("registry") as bus:
             bucket = await bus.bucket("registry", create=BucketConfig())
             await bucket.create("a", b"1")
             async with bucket.watch() as watch:
@@ -117,13 +117,13 @@ def test_a_watch_resumes_after_a_restart(fresh_nats_host: NatsHost) -> None:
 def test_failed_attempts_leave_no_socket(nats_host: NatsHost) -> None:
     async def story(host: NatsHost) -> None:
         refused = host.authority.service_credentials("proxy", ttl_s=-5)
-        (await connect(host.settings(), host.service("proxy"))).abort()
+        (await connect(host.settings(), host.anybody())).abort()
         before = open_files()
         for _ in range(20):
             with pytest.raises(Exception, match="expired"):
                 await connect(host.settings(), refused)
         for _ in range(20):
-            (await connect(host.settings(), host.service("proxy"))).abort()
+            (await connect(host.settings(), host.anybody())).abort()
         await eventually(lambda: open_files() <= before)
 
     run(story, nats_host)

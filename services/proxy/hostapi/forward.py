@@ -9,7 +9,6 @@ import msgspec
 from services.proxy.hostapi import writeoptions
 from services.proxy.hostapi.request import Query, Target
 from skerry import subjects
-from skerry.api.connection import SUBRESOURCE
 from skerry.api.decode import decoded
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
@@ -21,13 +20,9 @@ TIMEOUT_S = 10.0
 _encode = msgspec.json.Encoder().encode
 
 
-ACTIONS = {("clusters", SUBRESOURCE): ("create", "update")}
-"""(plural, subresource) -> verbs of what is written below an object without being a part of it."""
-
-
 def is_action(target: Target, verb: str) -> bool:
     """Whether this is a write to a subresource that the owning service answers by itself."""
-    return target.kind is not None and verb in ACTIONS.get((target.kind.plural, target.subresource), ())
+    return target.kind is not None and target.kind.action(target.subresource, verb) is not None
 
 
 async def act(

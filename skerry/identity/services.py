@@ -1,0 +1,110 @@
+"""The service table: who owns, answers, calls, hears and tells what on the bus, and which buckets each service uses.
+
+It is data, and the only place where that is said: rights on the bus are computed from it (`permissions`), so are the
+buckets of a backup. A new service is a row here. Nobody gets a wildcard over another service: what is not in a row is
+refused by the server. Endpoints are full subjects; those for writes of kinds follow from the kinds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skerry import subjects
+from skerry.api.kinds import KINDS, Kind
+
+CONTROLLER_MANAGER, TOWER = "controller-manager", "tower"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service of the account HOST."""
+
+    name: str
+    workload: str
+    """The process that it runs in on an ordinary host, whose one credential is the union of its services'."""
+    endpoints: tuple[str, ...] = ()
+    """Requests that one of its replicas answers, besides the writes of its kinds."""
+    calls: tuple[str, ...] = ()
+    """Endpoints of other services that it asks."""
+    hears: tuple[str, ...] = ()
+    """Subjects that every replica hears."""
+    tells: tuple[str, ...] = ()
+    """Subjects that it publishes without asking for an answer."""
+    forwards_writes: bool = False
+    """Hands writes of clients to the services that own the kinds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """One key-value bucket."""
+
+    name: str
+    writers: tuple[str, ...]
+    """Services that make it and write it; of `resources` each only the keys of its own kinds."""
+    readers: tuple[str, ...] = ()
+    """Services that read it besides."""
+    archived: bool
+    """Whether backup and restore deal with it."""
+
+
+SERVICES = (
+    Service(
+        name="registry",
+        workload=CONTROLLER_MANAGER,
+        endpoints=(subjects.JOINS, subjects.RENEWALS, subjects.CERTIFY, subjects.CONNECTIONS),
+        hears=(subjects.HEARTBEATS, subjects.CONNECTS, subjects.DISCONNECTS, subjects.QUARANTINES),
+        tells=(subjects.PROBES,),
+    ),
+    Service(name="tenancy", workload=CONTROLLER_MANAGER),
+    Service(
+        name="proxy",
+        workload=TOWER,
+        calls=(subjects.CERTIFY, subjects.CONNECTIONS),
+        hears=(subjects.HEARTBEATS, subjects.PROBES, "up.*.s.>"),
+        tells=("down.*.open.*", "down.*.a.>", subjects.QUARANTINES),
+        forwards_writes=True,
+    ),
+)
+_OWNERS = tuple(sorted({kind.owner for kind in KINDS}))
+BUCKETS = (
+    Bucket(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived=True),
+    Bucket(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived=True),
+    Bucket(name=subjects.LEADERS, writers=_OWNERS, archived=False),
+    Bucket(name="secrets", writers=("registry",), archived=True),
+    Bucket(name="registry", writers=("registry",), archived=False),
+)
+_BY_NAME = {service.name: service for service in SERVICES}
+
+
+def services_of(name: str) -> tuple[Service, ...]:
+    """The service `name`, or those of the workload `name`; none if there is neither."""
+    if name in _BY_NAME:
+        return (_BY_NAME[name],)
+    return tuple(service for service in SERVICES if service.workload == name)
+
+
+def kinds_of(service: str) -> tuple[Kind, ...]:
+    """The kinds that a service owns."""
+    return tuple(kind for kind in KINDS if kind.owner == service)
+
+
+def writes_of(kind: Kind) -> tuple[str, ...]:
+    """The endpoints on which the owner of a kind takes writes and actions."""
+    verbs = [verb for verb in ("create", "update", "patch", "delete") if verb in kind.verbs]
+    actions = [(action.subresource, verb) for action in kind.actions for verb in action.verbs]
+    return (
+        *(subjects.write(kind.owner, kind.plural, verb) for verb in verbs),
+        *(subjects.action(kind.owner, kind.plural, *action) for action in actions),
+    )
+
+
+def answered_by(service: Service) -> tuple[str, ...]:
+    """Every endpoint that a service answers."""
+    return (*service.endpoints, *(subject for kind in kinds_of(service.name) for subject in writes_of(kind)))
+
+
+def asked_by(service: Service) -> tuple[str, ...]:
+    """Every endpoint that a service calls."""
+    if not service.forwards_writes:
+        return service.calls
+    return (*service.calls, *(subject for kind in KINDS for subject in writes_of(kind)))

@@ -1,0 +1,148 @@
+"""The service table, and that the server holds every service to it: each tries all that belongs to the others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from skerry.bus import BucketConfig, Connection, NoResponders
+from skerry.errors import Forbidden, GatewayTimeout
+from skerry.identity import nkey, permissions, services
+from skerry.identity.nkey import Kind
+from skerry.identity.services import BUCKETS, SERVICES, Service
+from tests.fixtures.nats import NatsHost
+
+NAMES = [service.name for service in SERVICES]
+ENDPOINTS = [(each, subject) for each in SERVICES for subject in services.answered_by(each)]
+RIGHTS = Path(__file__).with_name("rights.txt")
+
+
+def exact(subject: str) -> str:
+    """A subject that a pattern means."""
+    return subject.replace(">", "x").replace("*", "m1")
+
+
+def rights() -> Iterator[str]:
+    """What each service may do, a line each."""
+    key = nkey.create(Kind.USER).public
+    for name in NAMES:
+        granted = permissions.service(name, key)
+        for way, subjects in (("publish", granted.pub.allow), ("subscribe", granted.sub.allow)):
+            yield from (f"{name} {way} {subject}" for subject in subjects if not subject.startswith("_INBOX"))
+
+
+def test_the_rights_are_those_that_were_reviewed() -> None:
+    """A change of the table shows here line by line: read each new one as an attacker would, then write the file anew."""
+    assert list(rights()) == RIGHTS.read_text().splitlines()
+
+
+def test_no_wildcard_reaches_over_a_service() -> None:
+    wide = [line for line in rights() if line.split()[2].partition(".")[0] in NAMES and ("*" in line or ">" in line)]
+    assert wide == []
+
+
+def test_every_call_is_answered_by_one_service() -> None:
+    answered = [subject for _, subject in ENDPOINTS]
+    assert len(answered) == len(set(answered))
+    for service in SERVICES:
+        assert set(services.asked_by(service)) <= set(answered)
+
+
+def test_the_credential_of_every_workload_fits_the_line_that_carries_it() -> None:
+    key = nkey.create(Kind.USER).public
+    for workload in {service.workload for service in SERVICES}:
+        assert len(msgspec.json.encode(permissions.service(workload, key))) * 4 / 3 < 24 * 1024
+
+
+@pytest.fixture
+async def connection(nats_host: NatsHost, service: Service) -> AsyncIterator[Connection]:
+    """With the service's own credential."""
+    async with nats_host.open_bus("maker") as bus:
+        for bucket in BUCKETS:
+            await bus.bucket(bucket.name, create=BucketConfig())
+    async with nats_host.connection(nats_host.service(service.name)) as connection:
+        yield connection
+
+
+async def may_ask(connection: Connection, subject: str, payload: bytes = b"{}") -> bool:
+    """Whether the server passes a request on, whoever answers it."""
+    try:
+        await connection.request(subject, payload, timeout_s=2)
+    except Forbidden:
+        return False
+    except (NoResponders, GatewayTimeout):
+        return True
+    return True
+
+
+async def may_hear(connection: Connection, subject: str) -> bool:
+    """Whether the server takes a subscription."""
+    before = connection.denied
+    connection.subscribe_now(subject, lambda _: None)
+    await connection.flush()
+    return connection.denied == before
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("service", SERVICES, ids=NAMES)
+@pytest.mark.parametrize(("owner", "subject"), ENDPOINTS, ids=[subject for _, subject in ENDPOINTS])
+class TestEndpoints:
+    async def test_are_asked_by_who_is_listed(
+        self, connection: Connection, service: Service, owner: Service, subject: str
+    ) -> None:
+        assert await may_ask(connection, exact(subject)) == (subject in services.asked_by(service))
+
+    async def test_are_heard_by_their_service_alone(
+        self, connection: Connection, service: Service, owner: Service, subject: str
+    ) -> None:
+        assert await may_hear(connection, exact(subject)) == (owner is service)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("service", SERVICES, ids=NAMES)
+@pytest.mark.parametrize("bucket", BUCKETS, ids=[bucket.name for bucket in BUCKETS])
+class TestBuckets:
+    async def test_are_read_by_who_is_listed(
+        self, connection: Connection, service: Service, bucket: services.Bucket
+    ) -> None:
+        listed = service.name in (*bucket.writers, *bucket.readers)
+        last = b'{"last_by_subj": "$KV.x.y"}'
+        assert await may_ask(connection, f"$JS.API.STREAM.MSG.GET.KV_{bucket.name}", last) == listed
+        assert await may_ask(connection, f"$JS.API.CONSUMER.CREATE.KV_{bucket.name}.c.f") == listed
+        assert not await may_ask(connection, f"$JS.API.DIRECT.GET.KV_{bucket.name}.x")
+
+    async def test_are_never_emptied_or_changed(
+        self, connection: Connection, service: Service, bucket: services.Bucket
+    ) -> None:
+        for verb in ("DELETE", "PURGE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE"):
+            assert not await may_ask(connection, f"$JS.API.STREAM.{verb}.KV_{bucket.name}")
+
+    async def test_a_key_that_is_nobodys_is_written_only_where_a_bucket_is_ones_own(
+        self, connection: Connection, service: Service, bucket: services.Bucket
+    ) -> None:
+        own = service.name in bucket.writers and bucket.name not in ("resources", "leaders")
+        assert await may_ask(connection, f"$KV.{bucket.name}.nobody", b"") == own
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("service", SERVICES, ids=NAMES)
+async def test_a_lease_is_written_by_its_own_service(connection: Connection, service: Service) -> None:
+    leaders = next(bucket for bucket in BUCKETS if bucket.name == "leaders")
+    for other in NAMES:
+        may = other == service.name and service.name in leaders.writers
+        assert await may_ask(connection, f"$KV.leaders.{other}", b"") == may
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("service", SERVICES, ids=NAMES)
+@pytest.mark.parametrize(
+    "subject", ["up.m1.svc.renew", "up.m1.ev.x", "up.m1.s.p.a.1", "up.>", ">", "down.m1.a.x", "$SRV.>"]
+)
+async def test_a_members_messages_are_heard_by_who_needs_them(
+    connection: Connection, service: Service, subject: str
+) -> None:
+    frames = subject.startswith("up.m1.s.") and service.name == "proxy"
+    assert await may_hear(connection, subject) == frames
