@@ -112,7 +112,7 @@ async def test_a_supervisor_that_ends_by_a_bug_ends_the_block_that_entered_it(na
 
 
 async def test_a_watch_that_ends_by_itself_does_not_leave_its_reader_waiting(nats_host: NatsHost) -> None:
-    async with nats_host.bus("registry") as bus:
+    async with nats_host.open_bus("registry") as bus:
         bucket = await bus.bucket("registry", create=BucketConfig())
         async with bucket.watch() as watch:
             assert await anext(watch)
