@@ -31,12 +31,13 @@ import msgspec
 from skerry import __version__
 from skerry.cli import kubeconfig, state
 from skerry.cli.failure import MISSING, USAGE, Failure
-from skerry.cli.plan import Options, Plan, Process, write_json, write_private
+from skerry.cli.plan import Options, Plan, Process, write_json
 from skerry.cli.term import say
 from skerry.errors import StatusError
 from skerry.httpwire.names import server_name
 from skerry.identity import creds, natsconf, permissions, x509
 from skerry.identity.federation import SERVICE_TTL_S, Authority
+from skerry.identity.files import write_private
 
 ADMIN_LIFE_S = 30 * 86400
 SERVICES = ("controller-manager", "proxy")
@@ -211,6 +212,7 @@ def _server_binary() -> Path:
 def _state(host: Path, options: Options) -> state.StateFile:
     found = state.read(host)
     if found is None:
+        state.check_migrated(host)
         found = state.StateFile(format=state.FORMAT, version=__version__, name=options.name, uid=str(uuid.uuid4()))
         state.write(host, found)
         return found
@@ -218,7 +220,7 @@ def _state(host: Path, options: Options) -> state.StateFile:
     if copy is not None:
         say(f"the state was of an older format: migrated; a copy of it is in {copy}")
     if (found.version, found.name) != (__version__, options.name):
-        found = state.StateFile(format=found.format, version=__version__, name=options.name, uid=found.uid)
+        found = msgspec.structs.replace(found, version=__version__, name=options.name)
         state.write(host, found)
     return found
 

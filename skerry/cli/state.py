@@ -17,10 +17,22 @@ import msgspec
 
 from skerry import __version__
 from skerry.cli.failure import FAILED, Failure
-from skerry.cli.plan import write_json
+from skerry.identity.files import write_private
 
 FORMAT = 1
 """Format of `host/` that this version writes."""
+
+
+class Restoring(msgspec.Struct, frozen=True, kw_only=True):
+    """A restore that has begun and not ended."""
+
+    file: str
+    """The backup."""
+    began: str
+    copied: bool
+    """Whether there is a copy of what the store held before; if not, it held nothing."""
+    external: bool = False
+    """The store is on a bus of somebody else's: nothing is known of what it held before."""
 
 
 class StateFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +44,8 @@ class StateFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "skerry"
     uid: str = ""
     """Identity of this host, made at first start."""
+    restoring: Restoring | None = None
+    """While it is set the store is half of one and half of another (skerry/cli/restoring.py)."""
 
 
 Migration = Callable[[Path, StateFile], StateFile]
@@ -94,8 +108,8 @@ def read(host: Path) -> StateFile | None:
 
 
 def write(host: Path, state: StateFile) -> None:
-    """Write the state file."""
-    write_json(host / "state.json", state)
+    """Write the state file; on disk when this returns."""
+    write_private(host / "state.json", msgspec.json.format(msgspec.json.encode(state)) + b"\n")
 
 
 def migrate(
@@ -123,7 +137,19 @@ def migrate(
             found = step(host, found)
         write(host, found)
     except BaseException:
-        shutil.rmtree(host)
+        aside = host.with_name(f"{host.name}.half-migrated")
+        host.rename(aside)
         copy.rename(host)
+        shutil.rmtree(aside)
         raise
     return found, copy
+
+
+def check_migrated(host: Path) -> None:
+    """Failure if a migration was cut off while it put its copy back: that is the state, and this is no first start."""
+    copies = sorted(host.parent.glob(f"{host.name}.format-*"))
+    if copies:
+        raise Failure(
+            f"{host} holds nothing, and {copies[-1]} is the copy of a migration that was cut off: "
+            f"put it back: rm -r {host} && mv {copies[-1]} {host}"
+        )

@@ -66,8 +66,11 @@ def issue_server(ca: Pair, addresses: tuple[str, ...]) -> Pair:
 
 
 def must_reissue(ca: Pair, server: Pair, addresses: tuple[str, ...], now: datetime.datetime | None = None) -> bool:
-    """Whether `server` lacks one of `addresses`, is not signed by `ca`, or has less than a third of its life left."""
+    """Whether `server` lacks one of `addresses`, is not signed by `ca`, has less than a third of its life left, or is two
+    halves: a key that was replaced and a certificate that was not yet."""
     certificate = x509.load_pem_x509_certificate(server.certificate)
+    if serialization.load_pem_private_key(server.key, None).public_key() != certificate.public_key():
+        return True
     now = now or datetime.datetime.now(datetime.UTC)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     if {_name(a) for a in addresses} - set(names):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import shutil
+import signal
 import stat
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -252,3 +255,41 @@ async def test_a_file_that_is_no_backup_of_this_host_changes_nothing(host: Host,
             assert "Traceback" not in refused.stderr
         await asyncio.to_thread(host.up)
         assert (await front.listed())[1] == before[1]
+
+
+KILLED_HALF_WAY = """
+import os, signal, sys
+from skerry.store import archive
+whole = archive.restore
+def half_way(done, of):
+    if done * 2 >= of:
+        os.kill(os.getpid(), signal.SIGKILL)
+archive.restore = lambda bus, found, now, progress: whole(bus, found, now, half_way)
+from skerry.cli.__main__ import main
+main()
+"""
+
+
+@pytest.mark.integration
+async def test_a_restore_that_is_killed_half_way_is_not_started_and_is_undone_or_repeated(
+    host: Host, tmp_path: Path
+) -> None:
+    file = tmp_path / "skerry.backup"
+    async with Front.of(host) as front:
+        for name in ("a", "b", "c"):
+            await front.ask("POST", WORKSPACES, workspace(name, "before"))
+        await asyncio.to_thread(host.ok, "backup", str(file))
+        await front.ask("POST", WORKSPACES, workspace("d", "after"))
+        await asyncio.to_thread(host.ok, "down")
+        for way_out, found in ((("restore", "--undo"), "abcd"), (("restore", str(file)), "abc")):
+            killed = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", KILLED_HALF_WAY, "restore", str(file),
+                env={**os.environ, "SKERRY_STATE": str(host.state)},
+            )  # fmt: skip
+            assert await killed.wait() == -signal.SIGKILL
+            refused = await asyncio.to_thread(host.skerry, "up", "--detach")
+            assert (refused.returncode, "did not come to its end" in refused.stderr) == (1, True)
+            await asyncio.to_thread(host.ok, *way_out)
+            await asyncio.to_thread(host.up)
+            assert "".join(sorted((await front.listed())[1])) == found
+            await asyncio.to_thread(host.ok, "down")

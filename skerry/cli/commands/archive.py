@@ -1,14 +1,13 @@
 """backup and restore: the whole control plane in one file, and back. Both run on the host's machine, with its keys.
 
 A restore needs the host to be down: it starts the bus alone, makes the buckets anew and stops it again. What the bus had on
-disk before is kept beside it, and put back if the restore fails.
+disk before is kept beside it, and put back if the restore fails; one that is cut off is marked (skerry/cli/restoring.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,19 +16,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from skerry.cli import state
-from skerry.cli.failure import NOT_RUNNING, Failure
-from skerry.cli.plan import Locked, Options, Plan, is_locked, lock, read_plan, write_pid, write_private
+from skerry.cli import restoring, state
+from skerry.cli.failure import NOT_RUNNING, USAGE, Failure
+from skerry.cli.plan import Locked, Options, Plan, is_locked, lock, read_plan, write_pid
 from skerry.cli.term import out, program, progress, say
-from skerry.errors import SkerryError
+from skerry.identity.files import write_private
 
 if TYPE_CHECKING:
     from skerry.bus import Bus
     from skerry.identity.federation import Authority
     from skerry.store.archive import Archive
 
-BEFORE = "nats.before-restore"
-"""Where the bus's files of before are kept, beside `nats`."""
 REACHED_S = 20.0
 
 State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
@@ -47,6 +44,9 @@ def backup(
     """
     from skerry.store import archive, utc_now
 
+    target = file.expanduser().absolute()
+    if not target.parent.is_dir() or (target.exists() and not target.is_file()):
+        raise Failure(f"{file} cannot be written: name a file in a directory that exists", USAGE)
     host = state.directory(state_dir) / "host"
     plan = read_plan(host)
     if plan is None or not is_locked(host / "lock"):
@@ -58,7 +58,7 @@ def backup(
             host, plan, authority, False, lambda bus: archive.take(bus, uid, authority.public.host, utc_now())
         )
     try:
-        write_private(file.expanduser().absolute(), archive.encode(taken))
+        write_private(target, archive.encode(taken))
     except OSError as error:
         raise Failure(f"{file} cannot be written: {error.strerror}") from error
     revision = max(bucket.revision for bucket in taken.header.buckets)
@@ -67,7 +67,10 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup of this host.")],
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A backup of this host.")] = None,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Instead: what was there before a restore that was cut off.")
+    ] = False,
     state_dir: State = None,
 ) -> None:
     """Put FILE in the place of all resources and secrets. The host must be down.
@@ -77,42 +80,61 @@ def restore(
     """
     from skerry.store import archive
 
-    try:
-        found = archive.decode(file.expanduser().read_bytes())
-    except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror}") from error
     host = state.directory(state_dir) / "host"
-    _check_same(host, found)
+    if undo == (file is not None):
+        raise Failure(f"give the backup: {program()} restore FILE, or --undo after one that was cut off", USAGE)
+    if file is None:
+        with _held(host):
+            restoring.undo(host)
+        out("the store is as it was before the restore")
+    else:
+        try:
+            found = archive.decode(file.expanduser().read_bytes())
+        except OSError as error:
+            raise Failure(f"{file} cannot be read: {error.strerror}") from error
+        _check_same(host, found)
+        with _held(host):
+            _restore(host, found, file.expanduser().absolute())
+        out(f"restored {len(found.lines)} entries of {found.header.taken}")
+    out(f"next:\n  {program()} up")
+
+
+@contextmanager
+def _held(host: Path) -> Iterator[None]:
+    """The lock of a host that is down. Failure if it runs."""
     os.umask(0o077)
     try:
         held = lock(host / "lock")
     except Locked:
         raise Failure(f"the host is running (state {host.parent}): {program()} down, then the restore") from None
+    except OSError as error:
+        raise Failure(f"there is no host in {host}: {error.strerror}") from error
     try:
         write_pid(held)
-        _restore(host, found)
+        yield
     finally:
         os.close(held)
-    out(f"restored {len(found.lines)} entries of {found.header.taken}")
-    out(f"next:\n  {program()} up")
 
 
-def _restore(host: Path, found: Archive) -> None:
+def _restore(host: Path, found: Archive, file: Path) -> None:
     from skerry.cli import bootstrap
     from skerry.store import archive, utc_now
+    from skerry.store.documents import rfc3339
 
     plan = bootstrap.prepare(host, _options(host))
-    with progress() as shown, _kept_files(host, plan), _only_the_bus(host, plan):
-        shown.show("restoring")
-        _with_bus(
-            host,
-            plan,
-            _authority(host, plan.options),
-            True,
-            lambda bus: archive.restore(
-                bus, found, utc_now(), lambda done, of: shown.show(f"restoring: {done} of {of} entries")
-            ),
-        )
+    external = bool(plan.options.nats)
+    with progress() as shown:
+
+        async def work(bus: Bus) -> int:
+            now = utc_now()
+            restoring.begin(host, file, rfc3339(now), external=external)
+            return await archive.restore(
+                bus, found, now, lambda done, of: shown.show(f"restoring: {done} of {of} entries")
+            )
+
+        with restoring.kept_files(host, external=external), _only_the_bus(host, plan):
+            shown.show("restoring")
+            _with_bus(host, plan, _authority(host, plan.options), True, work)
 
 
 def _options(host: Path) -> Options:
@@ -197,24 +219,3 @@ def _only_the_bus(host: Path, plan: Plan) -> Iterator[None]:
     finally:
         server.terminate()
         server.wait(30)
-
-
-@contextmanager
-def _kept_files(host: Path, plan: Plan) -> Iterator[None]:
-    """A copy of the bus's files while the block runs and after it; put back if the block fails."""
-    (host / "logs").mkdir(mode=0o700, exist_ok=True)
-    files, copy = host / "nats", host / BEFORE
-    if plan.options.nats or not (files / "jetstream").exists():
-        yield
-        return
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(files, copy)
-    try:
-        yield
-    except BaseException as error:
-        shutil.rmtree(files)
-        copy.rename(files)
-        if isinstance(error, SkerryError):
-            raise Failure(f"nothing was restored, the store is as it was before: {error}") from error
-        raise
-    say(f"what the bus held before is kept in {copy}")

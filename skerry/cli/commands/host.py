@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from skerry import __version__
-from skerry.cli import follow, launch, output, state
+from skerry.cli import follow, launch, output, restoring, state
 from skerry.cli.commands.clients import leftovers
 from skerry.cli.failure import FAILED, MISSING, NOT_RUNNING, USAGE, Failure, exit_code, one_line
 from skerry.cli.plan import Locked, Options, RunStatus, is_locked, lock, read_status, write_pid
@@ -138,6 +138,7 @@ def _prepared(host: Path, options: Options) -> Plan:
     from skerry.cli import bootstrap
 
     first = state.read(host) is None
+    restoring.check(host)
     try:
         _wait_for_the_dead(host, options)
         options = _with_ports(host, options)
@@ -289,8 +290,10 @@ def _purge(root: Path, host: Path, members: list[str]) -> None:
             say(f"removed our entries from {path}")
     demo_members = _demo_members(root)
     existed = host.exists()
-    for path in [host, *root.glob("host.format-*")]:
-        shutil.rmtree(path, ignore_errors=True)
+    for path in (host, *root.glob("host.format-*")):
+        _delete(path)
+    for half in root.glob("host*.deleting"):
+        shutil.rmtree(half)
     if existed:
         say(f"deleted {host}")
     _purge_demo(root)
@@ -304,6 +307,16 @@ def _purge(root: Path, host: Path, members: list[str]) -> None:
     for path in (root / "agents", root):
         if path.exists() and not any(path.iterdir()):
             path.rmdir()
+
+
+def _delete(path: Path) -> None:
+    """Out of the way in one step, then gone: half of a state directory would start as another host with these keys."""
+    aside = path.with_name(f"{path.name}.deleting")
+    if aside.exists():
+        shutil.rmtree(aside)
+    if path.exists():
+        path.rename(aside)
+        shutil.rmtree(aside)
 
 
 def _demo_members(root: Path) -> list[str]:
