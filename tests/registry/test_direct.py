@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.registry import prober
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import (
@@ -42,7 +43,7 @@ from skerry.member import kubeconfig
 from skerry.member.kubeconfig import Connection, flattened
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import BINDINGS, ApiServer
-from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Document
+from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Document, Running, client_of
 
 pytestmark = pytest.mark.integration
 
@@ -322,6 +323,25 @@ async def test_the_prober_tells_proxies_and_counts_nodes(client: Client, api: Ap
     heard.stop()
     assert beat.rtt_ms is not None
     assert beat.cluster_uid == api.uid
+
+
+async def test_a_restart_of_the_registry_is_no_news_of_a_member_that_answers(
+    fresh_nats_host: NatsHost, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prober, "EVERY_S", 0.1)
+    async with Running(fresh_nats_host).running(), client_of(fresh_nats_host) as client:
+        await connect(client, "create", "steady", given(api))
+        async with asyncio.timeout(DEADLINE_S):
+            while ((await client.cluster("steady")) or {})["status"].get("nodes") != 3:
+                await client.cache.current()
+        before = await client.cluster("steady")
+    async with client_of(fresh_nats_host) as client:
+        looks: asyncio.Queue[object] = asyncio.Queue()
+        client.bus.subscribe(subjects.PROBES, looks.put_nowait)
+        async with Running(fresh_nats_host).running(), asyncio.timeout(DEADLINE_S):
+            for _ in range(3):
+                await looks.get()
+            assert await client.cluster("steady") == before
 
 
 async def test_an_outage_is_seen_told_and_over(client: Client, api: ApiServer) -> None:
