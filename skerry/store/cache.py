@@ -26,6 +26,8 @@ log = logging.getLogger("skerry.store")
 
 RING = 1024
 """Changes kept per kind at least; a watch that is further behind lists again."""
+LEFT = 5000
+"""Beyond so many tombstones of a kind, what purges left is not noted: memory."""
 CURRENT_S = 3.0
 """How long a consistent read waits for the cache (as the API server does for ResourceVersionTooLarge)."""
 
@@ -236,13 +238,13 @@ class Cache:
         self._tell(shelf, Change(entry.revision, old, new))
 
     def _left(self, entry: Entry) -> None:
-        """What a purge left, as a fill shows it: older purges gave it no end."""
+        """What a purge left, as a fill shows it: older purges gave it no end. Of very many the rest waits for the next fill."""
         try:
             group, kind, namespace, name = subjects.parse_key(entry.key)
         except ValueError:
             return
         shelf = self._shelves.get((group, kind))
-        if shelf is not None:
+        if shelf is not None and len(shelf.tombstones) < LEFT:
             purged = rfc3339(datetime.fromtimestamp(entry.created, UTC))
             shelf.tombstones[namespace, name] = Tombstone(namespace, name, entry.revision, purged)
 

@@ -11,6 +11,7 @@ from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import Entry, Filled, Resync
 from skerry.errors import GatewayTimeout, Gone, ServiceUnavailable
 from skerry.store import Cache, Change
+from skerry.store import cache as cache_module
 from skerry.store.documents import seal
 from tests.store.conftest import cluster
 
@@ -64,6 +65,17 @@ def test_deleted_objects_are_not_listed_and_remembered_for_purging() -> None:
     cache.take(purged("b", 3))
     assert cache.tombstones(CLUSTER) == ()
     assert cache.revision == 3
+
+
+def test_what_purges_left_is_noted_at_a_fill_and_never_beyond_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "LEFT", 3)
+    cache = filled(*(purged(f"c{number}", number) for number in range(1, 6)), Entry("not.a.key", None, 9, 0.0))
+    assert [(each.name, each.revision, each.deleted) for each in cache.tombstones(CLUSTER)] == [
+        (f"c{number}", number, "1970-01-01T00:00:00Z") for number in (1, 2, 3)
+    ]
+    cache.take(purged("c1", 10))
+    cache.take(purged("c7", 11))
+    assert [each.name for each in cache.tombstones(CLUSTER)] == ["c2", "c3"]
 
 
 def test_a_watch_tells_old_and_new() -> None:
