@@ -68,11 +68,14 @@ class Back(NamedTuple):
     """The client may have the app's cookies."""
 
 
+_AT_ROOT = Back()
+
+
 def back(asking: Asking, target: bytes, prefix: bytes) -> Back:
     """For the answer to a request for a member's `target`, raw."""
     base = app_base(target)
     if not base:
-        return Back(prefix)
+        return Back(prefix) if prefix else _AT_ROOT
     return Back(prefix, Place.of(prefix, base), asking.bearer)
 
 

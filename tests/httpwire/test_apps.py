@@ -162,6 +162,26 @@ def test_a_cookie_stays_below_its_app(set_: bytes, seen: bytes) -> None:
     assert cookie_set(set_, PLACE) == seen
 
 
+words = st.sampled_from(
+    [b"sid=1", b"skerry=1", b"__Host-skerry=1", b"=x", b"Path=/", b"path", b"Domain=h", b"Secure", b" ", b"=", b";", b"/", b"\t"]
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(words, st.sampled_from([b"; Path=/..", b"; DOMAIN=h", b"; path=/x"])), max_size=8))
+def test_whatever_is_set_is_the_apps_and_below_its_base(parts: list[bytes]) -> None:
+    """As RFC 6265, 5.2 reads the result."""
+    seen = cookie_set(b"".join(parts), PLACE)
+    if seen is None:
+        return
+    pair, *attributes = seen.split(b";")
+    name = pair.partition(b"=")[0].strip().lower()
+    assert name
+    assert not name.removeprefix(b"__host-").removeprefix(b"__secure-").startswith(b"skerry")
+    named = [tuple(part.strip() for part in attribute.partition(b"=")[::2]) for attribute in attributes]
+    assert not any(key.lower() == b"domain" for key, _ in named)
+    assert all(value.startswith(PREFIX + BASE + b"/") for key, value in named if key.lower() == b"path")
+
+
 def test_where_the_member_has_a_name_of_its_own_a_cookie_keeps_its_path_and_has_no_domain() -> None:
     assert cookie_set(b"sid=1; Path=/; Domain=clusters.host", AT_ROOT) == b"sid=1; Path=/"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import time
@@ -173,10 +174,11 @@ async def test_a_revoked_token_cuts_its_watch_of_the_host_too(host: World) -> No
 
 async def test_a_watch_over_websocket_that_is_cut_says_no_goodbye(host: World) -> None:
     token = await host.token("gone", "skerry:view")
-    nonce = os.urandom(16)
-    head = host.head(b"GET", HOST_WATCH, token, asking(nonce, []), upgrade=b"websocket")
+    bearer = b"base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(token).rstrip(b"=")
+    nonce, offered = os.urandom(16), [bearer, b"base64.binary.k8s.io"]
+    head = host.head(b"GET", HOST_WATCH, b"-", asking(nonce, offered), upgrade=b"websocket")
     response = await host.client.request(head)
-    assert check_accepted(response.head, nonce, []) is None
+    assert check_accepted(response.head, nonce, offered) == b"base64.binary.k8s.io"
     assert response.raw is not None
     receiver = Receiver(from_client=False, limit=1 << 20)
     [first] = receiver.feed(await response.raw.read())
