@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 from skerry.http.errors import Cut, NoAnswer, NoRoom, ProtocolError, Unreachable
@@ -26,6 +26,10 @@ _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _JOIN_LIMIT = 64 * 1024
 
 Body = bytes | AsyncIterator[bytes] | None
+Ask = Callable[[RequestHead], Awaitable[Response]]
+"""Sends one request without a body on the connection that is to be admitted."""
+Admit = Callable[[Ask], Awaitable[None]]
+"""Whether a new connection may carry requests: returns, or raises what its requester shall see."""
 
 
 class Client:
@@ -40,17 +44,20 @@ class Client:
         *,
         server_hostname: str | None = None,
         room: Room | None = None,
+        admit: Admit | None = None,
     ) -> None:
         """`room` is the process's for large heads; its own by default."""
         self.room = room or Room()
         self.host = host
         self.port = port
+        self._admit = admit
         self.limits = limits or ClientLimits()
         self._ssl = ssl_context
         self._server_hostname = server_hostname or host
         self._authority = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
         self._buffer = ReadBuffer()
         self._idle: list[UpstreamConnection] = []
+        self._held: set[UpstreamConnection] = set()  # being admitted: not for other requests yet
         self._open: set[UpstreamConnection] = set()
         self._connecting = 0
         self._closed = False
@@ -155,6 +162,27 @@ class Client:
         return await self._connect(), False
 
     async def _connect(self) -> UpstreamConnection:
+        """A new connection, admitted. A server that ends each connection after one answer is believed for the next one."""
+        connection = await self._dialed()
+        if self._admit is None:
+            return connection
+        await self._admitted(connection, self._admit)
+        return await self._dialed() if connection.closed or connection.transport.is_closing() else connection
+
+    async def _admitted(self, connection: UpstreamConnection, admit: Admit) -> None:
+        async def ask(head: RequestHead) -> Response:
+            return await self._exchange(connection, head, self._encode(head, None)[0], None, self.limits.connect_s)
+
+        self._held.add(connection)
+        try:
+            await admit(ask)
+        except BaseException:
+            connection.abort()
+            raise
+        finally:
+            self._held.discard(connection)
+
+    async def _dialed(self) -> UpstreamConnection:
         if self._closed:
             raise Unreachable("the client is closed")
         if self.connections >= self.limits.connections:
@@ -205,6 +233,8 @@ class Client:
 
     def _released(self, connection: UpstreamConnection) -> None:
         """A whole answer was received: the connection waits for the next request."""
+        if connection in self._held:
+            return
         if self._closed or len(self._idle) >= self.limits.idle:
             connection.transport.close()
             return
@@ -224,6 +254,18 @@ class Client:
                 kept.append(connection)
         self._idle = kept
         self._sweeper = loop.call_later(self.limits.idle_s / 4, self._sweep) if kept else None
+
+    def drop_idle(self) -> None:
+        """Closes what waits in the pool: the next request makes a new connection."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.transport.close()
+
+    def cut(self) -> None:
+        """Cuts every connection, with the answers that are on their way; the next request makes a new one."""
+        self._idle = []
+        for connection in list(self._open):
+            connection.abort()
 
     async def close(self) -> None:
         """Closes idle connections and cuts those in use."""

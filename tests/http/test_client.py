@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from skerry.http.client import Client
+from skerry.http.client import Ask, Client
 from skerry.http.errors import Cut, HttpError, NoAnswer, ProtocolError, Unreachable
 from skerry.http.exchange import Exchange
 from skerry.http.response import Response
@@ -482,3 +482,78 @@ async def test_gathering_never_ends_what_was_cut(lab: Lab) -> None:
     with pytest.raises(Cut):
         await all_of(response)
     await response.release()
+
+
+# -- admission --
+
+WHO = RequestHead(method=b"GET", target=b"/who", headers=[])
+
+
+async def _asked(ask: Ask) -> None:
+    await (await ask(WHO)).body(10)
+    await asyncio.sleep(0)
+
+
+async def test_a_new_connection_is_admitted_before_it_carries_a_request_and_no_other_one_takes_it(lab: Lab) -> None:
+    seen: dict[object, list[bytes]] = {}
+
+    async def record(exchange: Exchange) -> None:
+        seen.setdefault(exchange.peer, []).append(exchange.head.target)
+        await exchange.respond(200, [], b"")
+
+    client = lab.client((await lab.server(record)).addresses[0][1], _asked)
+    await (await client.request(GET)).body(10)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(client.request(GET))
+    assert len(seen) >= 2
+    assert all(targets[0] == WHO.target and targets.count(WHO.target) == 1 for targets in seen.values())
+    assert sum(len(targets) - 1 for targets in seen.values()) == 9
+
+
+async def test_a_connection_that_is_not_admitted_carries_nothing(lab: Lab) -> None:
+    class NotYou(Exception):
+        pass
+
+    async def admit(ask: Ask) -> None:
+        await _asked(ask)
+        raise NotYou
+
+    server = await lab.server(_echo)
+    client = lab.client(server.addresses[0][1], admit)
+    with pytest.raises(NotYou):
+        await client.request(POST, b"secret")
+    async with asyncio.timeout(DEADLINE_S):
+        while client.connections or server.connections:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_ends_each_connection_after_an_answer_is_asked_and_used(lab: Lab) -> None:
+    seen: list[bytes] = []
+
+    async def talk(peer: Peer) -> None:
+        seen.append(await peer.line(b"\r\n\r\n"))
+        await peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+
+    client = lab.client((await lab.upstream(talk)).port, _asked)
+    for _ in range(2):
+        await (await client.request(POST, b"")).body(10)
+    assert [head.split(b" ")[0] for head in seen] == [b"GET", b"POST"] * 2
+
+
+async def test_a_cut_ends_what_is_open_and_the_next_request_works(lab: Lab) -> None:
+    async def slow(exchange: Exchange) -> None:
+        if exchange.head.target == GET.target:
+            await exchange.respond(200, [], b"")
+            return
+        await exchange.start(ResponseHead(status=200, headers=[]), length=None)
+        await exchange.write(b"begun")
+        await asyncio.Event().wait()
+
+    client = lab.client((await lab.server(slow)).addresses[0][1])
+    response = await client.request(WHO)
+    assert await response.read() == b"begun"
+    client.cut()
+    with pytest.raises(Cut):
+        await response.read()
+    await (await client.request(GET)).body(10)
