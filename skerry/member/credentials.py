@@ -97,7 +97,7 @@ class TokenFile:
         self._credential = Credential()
 
     async def get(self) -> Credential:
-        """The token, at most a minute old; an unreadable file keeps the last good one, as client-go does."""
+        """The token, at most a minute old; a file that holds none keeps the last good one, as client-go does."""
         if self._clock() - self._read_at >= REREAD_S:
             self._read_again()
         return self._credential
@@ -110,14 +110,21 @@ class TokenFile:
     def _read_again(self) -> None:
         self._read_at = self._clock()
         try:
-            token = self._path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as e:
+            bearer = self._read()
+        except CredentialError:
             if self._credential.authorization:
                 return
+            raise
+        self._credential = Credential(authorization=bearer, certificate=self._certificate, key=self._key)
+
+    def _read(self) -> bytes:
+        try:
+            token = self._path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as e:
             raise CredentialError(f"token file {self._path} cannot be read: {e}: check the path and its mode") from e
         if not token:
             raise CredentialError(f"token file {self._path} is empty")
-        self._credential = Credential(authorization=_bearer(token), certificate=self._certificate, key=self._key)
+        return _bearer(token)
 
 
 class ExecStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -72,6 +72,10 @@ class Target(Struct, frozen=True, kw_only=True):
     exec: ExecSpec | None = None
     origin: str = ""
     """For messages: the file and context, or "in-cluster credentials"."""
+    context: str = ""
+    """Of the kubeconfig: a later change of its current-context is no change of this target."""
+    files: tuple[str, ...] = ()
+    """What all this was read from on this machine; skerry/member/rotation.py looks whether it changes."""
 
     def __repr__(self) -> str:
         return f"Target({self.url})"
@@ -103,7 +107,7 @@ def load(path: str, context: str = "") -> Target:
     file = Path(path).expanduser()
     document = _parse(_read(file, "kubeconfig"), str(file))
     name = context or str(document.get("current-context") or "")
-    return _chosen(document, name, str(file), Files(file.parent))
+    return _chosen(document, name, str(file), Files(file))
 
 
 def standalone(text: str, origin: str) -> Target:
@@ -147,21 +151,29 @@ def _base64(data: bytes) -> str:
 
 
 class Files:
-    """The files that a kubeconfig names, relative to its own directory."""
+    """A kubeconfig and the files that it names, relative to its own directory."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, kubeconfig: Path) -> None:
+        self._directory = kubeconfig.parent
+        self.named = [str(kubeconfig)]
 
     def path(self, name: str) -> Path:
         """Where the file `name` is."""
         return self._directory / Path(name).expanduser()
+
+    def name(self, name: str) -> Path:
+        """The same, of a file whose content counts."""
+        path = self.path(name)
+        self.named.append(str(path))
+        return path
 
 
 def _chosen(document: dict[str, Any], name: str, file: str, files: Files | None) -> Target:
     entry = _find(document, "contexts", "context", name, file)
     cluster = _find(document, "clusters", "cluster", str(entry.get("cluster") or ""), file)
     user = _find(document, "users", "user", str(entry.get("user") or ""), file)
-    return _target(cluster, user, files, f"context {name!r} of {file}")
+    found = _target(cluster, user, files, f"context {name!r} of {file}")
+    return found if files is None else msgspec.structs.replace(found, context=name, files=tuple(files.named))
 
 
 def in_cluster(environ: Mapping[str, str], directory: Path = IN_CLUSTER) -> Target:
@@ -177,9 +189,10 @@ def in_cluster(environ: Mapping[str, str], directory: Path = IN_CLUSTER) -> Targ
         scheme="https",
         host=host,
         port=int(port),
-        tls=Tls(ca=_read(ca, "certificate authority")),
+        tls=Tls(ca=_pem(ca, "certificate authority")),
         token_file=str(token),
         origin="in-cluster credentials",
+        files=(str(ca), str(token)),
     )
 
 
@@ -188,6 +201,14 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as e:
         raise KubeconfigError(f"{what} {path} cannot be read: {e.strerror}: check the path and its permissions") from e
+
+
+def _pem(path: Path, what: str) -> bytes:
+    """An empty file is one that is being written: no authority would mean the system's, no certificate nobody."""
+    data = _read(path, what)
+    if not data.strip():
+        raise KubeconfigError(f"{what} {path} is empty")
+    return data
 
 
 def _parse(data: bytes, file: str) -> dict[str, Any]:
@@ -251,7 +272,7 @@ def _target(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, 
         prefix=prefix,
         tls=tls,
         token="" if token_file else str(user.get("token") or ""),
-        token_file=str(files.path(token_file)) if token_file and files is not None else "",
+        token_file=str(files.name(token_file)) if token_file and files is not None else "",
         exec=exec_spec,
         origin=origin,
     )
@@ -295,7 +316,7 @@ def _material(entry: dict[str, Any], key: str, files: Files | None, origin: str)
     if path := entry.get(key):
         if files is None:
             raise _names_a_file(key, origin)
-        return _read(files.path(str(path)), key)
+        return _pem(files.name(str(path)), key)
     return b""
 
 

@@ -156,6 +156,20 @@ async def test_a_token_file_that_vanishes_keeps_the_last_token(tmp_path: Path) -
     assert (await made.get()).authorization == b"Bearer one"
 
 
+@pytest.mark.parametrize("written", ["", "  \n", "half a\ntoken", "\x00"])
+async def test_a_token_file_that_is_being_written_keeps_the_last_token(tmp_path: Path, written: str) -> None:
+    clock, path = Clock(), tmp_path / "token"
+    path.write_text("one")
+    made = TokenFile(path, b"", b"", clock)
+    await made.get()
+    path.write_text(written)
+    clock.now += 61
+    assert (await made.get()).authorization == b"Bearer one"
+    path.write_text("two")
+    clock.now += 61
+    assert (await made.get()).authorization == b"Bearer two"
+
+
 async def test_a_token_file_that_never_was_is_named(tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match="absent"):
         await TokenFile(tmp_path / "absent", b"", b"", Clock()).get()
