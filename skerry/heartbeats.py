@@ -28,7 +28,8 @@ STILL_S = 5.0
 """A process whose loop stood still for so long (stopped, asleep, starved) does not know who was silent."""
 
 _decode = decoder(Heartbeat)
-_LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid": 128, "message": 500}
+_LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid": 128, "message": 500,
+            "missing": 1000, "repaired": 1000}  # fmt: skip
 """Characters of the texts that are kept."""
 
 
@@ -46,7 +47,9 @@ def read(data: bytes) -> Heartbeat:
         raise Unreadable(str(error)) from error
     if not beat.agent.isprintable() or not 0 < len(beat.agent.encode()) <= LONGEST_NAME:
         raise Unreadable(f"an agent's name is 1 to {LONGEST_NAME} bytes of printable text")
-    cleaned = {field: clean(getattr(beat, field), longest) for field, longest in _LENGTHS.items()}
+    cleaned = {
+        field: clean(text, longest) for field, longest in _LENGTHS.items() if (text := getattr(beat, field)) is not None
+    }
     return msgspec.structs.replace(beat, **cleaned)
 
 

@@ -6,6 +6,7 @@ used when there is no membership, or when the host ended the one there was and t
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
@@ -27,8 +28,11 @@ from skerry.identity.assertion import Verifier
 from skerry.identity.creds import Credentials
 from skerry.member import bindings, kubeconfig
 from skerry.member import checks as of_member
-from skerry.member.credentials import source
-from skerry.member.kubeconfig import KubeconfigError, Target
+from skerry.member.credentials import CredentialError
+from skerry.member.identity import Expected
+from skerry.member.kubeconfig import KubeconfigError
+from skerry.member.rotation import Rotation
+from skerry.member.standing import Standing
 from skerry.member.upstream import Upstream
 from skerry.runtime import Exit, Runtime, run
 from skerry.settings import load_or_help, read_secret, redacted
@@ -83,16 +87,15 @@ class Life:
 def connect_upstream(settings: Settings) -> Upstream:
     """The member's API server, as the settings name it. Raises Exit 4 if the kubeconfig cannot be used."""
     try:
-        target = _target(settings)
-        return Upstream(target, source(target), connections=settings.upstream_connections)
-    except KubeconfigError as e:
+        return Upstream.rotating(_rotation(settings), connections=settings.upstream_connections)
+    except (KubeconfigError, CredentialError) as e:
         raise Exit(str(e), 4) from e
 
 
-def _target(settings: Settings) -> Target:
+def _rotation(settings: Settings) -> Rotation:
     if settings.kubeconfig:
-        return kubeconfig.load(settings.kubeconfig, settings.context)
-    return kubeconfig.in_cluster(os.environ)
+        return Rotation(functools.partial(kubeconfig.load, settings.kubeconfig), settings.context)
+    return Rotation(lambda _: kubeconfig.in_cluster(os.environ))
 
 
 def _usable(settings: Settings, store: Store) -> Membership | None:
@@ -181,9 +184,11 @@ def _report(check: str, found: str) -> None:
 
 async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:
     clock = HostClock(time.time() - time.monotonic())
-    health = Health(upstream, membership)
+    upstream.expect(Expected(membership.cluster_uid, membership.member))
+    standing = Standing(upstream, membership.host, membership.host_uid)
+    health = Health(upstream, standing, membership.cluster_uid, settings.look_s)
     verifier = Verifier(membership.assertion_root, membership.member)
-    relay = Relay(upstream, verifier, settings.ceiling, clock, lambda: health.impostor)
+    relay = Relay(upstream, verifier, settings.ceiling, clock)
     life.ready(False, f"connecting to host {membership.host}")
     controller = Controller(settings, store, membership, health, clock, relay.handle, life.ready)
     await controller.run(life.runtime.stop)

@@ -280,6 +280,8 @@ class Controller:
             nodes=health.nodes,
             healthy=health.healthy,
             message=health.message,
+            missing=health.missing,
+            repaired=health.repaired,
             ceiling=self._settings.ceiling,
             rtt_ms=self._rtt_ms,
             expires=self._expires,

@@ -12,14 +12,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from services.agent import ceiling as limits
 from services.agent import reviews
 from services.agent.model import HostClock
 from skerry.api.messages import Claims
 from skerry.api.v1alpha1 import Ceiling
-from skerry.errors import Forbidden, ServiceUnavailable, StatusError
+from skerry.errors import Forbidden, StatusError
 from skerry.http.errors import HttpError
 from skerry.http.raw import Raw
 from skerry.http.response import Response
@@ -52,12 +52,10 @@ class Relay:
         verifier: Verifier,
         ceiling: Ceiling,
         clock: HostClock,
-        blocked: Callable[[], str] = lambda: "",
     ) -> None:
         self._executor = Executor(upstream)
         self._verifier, self._ceiling, self._clock = verifier, ceiling, clock
         self._open = ceiling == Ceiling()
-        self._blocked = blocked
 
     async def handle(self, stream: Stream) -> None:
         """Answer one stream completely. Raises StreamReset only (the other side is gone)."""
@@ -89,8 +87,6 @@ class Relay:
         return await self._executed(stream, claims)
 
     def _admitted(self, request: OpenRequest) -> tuple[Claims, RequestInfo | None]:
-        if self._blocked():
-            raise ServiceUnavailable(self._blocked())
         claims = self._verifier.verify(request.assertion, self._clock.host(time.monotonic()))
         impersonation.check(claims)
         info = self._info(request)

@@ -1,41 +1,58 @@
 """How the member's API server is doing, for the heartbeat: asked every 10 s with the agent's own credential.
 
-The first good answer after a start also repairs the bindings, and compares the cluster's identity with the one that
-joined: a kubeconfig that was pointed at another cluster must not make that one appear under this one's name.
+At the start and each minute it is also looked at whether it is still the cluster that joined and still lets us serve: a
+kubeconfig that was pointed at another cluster must not make that one appear under this one's name, and a binding that was
+deleted must not leave everybody with 403 behind a member that is called ready.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 
-from services.agent.store import Membership
 from skerry.errors import StatusError
-from skerry.member import bindings, probe
+from skerry.member import probe
 from skerry.member.credentials import CredentialError
+from skerry.member.identity import RightsMissing, WrongCluster
+from skerry.member.kubeconfig import KubeconfigError
+from skerry.member.standing import Standing
 from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.agent")
 
 SLOW_EVERY = 30
 """Version and number of nodes are asked at every 30th check: 5 minutes."""
+UID_LIMIT = 128
 
 
 class Health:
-    """What is known now; read by the heartbeat and by the relay."""
+    """What is known now; read by the heartbeat."""
 
-    def __init__(self, upstream: Upstream, membership: Membership) -> None:
-        self._upstream, self._membership = upstream, membership
+    def __init__(
+        self,
+        upstream: Upstream,
+        standing: Standing,
+        uid: str,
+        look_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._upstream, self._standing, self._joined = upstream, standing, uid
+        self._look_s, self._clock = look_s, clock
+        self._looked = float("-inf")
         self._checks = 0
-        self._ensured = False
         self.healthy = True
         self.message = ""
         self.version = ""
         self.nodes: int | None = None
-        self.uid = membership.cluster_uid
-        self.impostor = ""
-        """Why nothing may be relayed: another cluster answers. Empty otherwise."""
+        self.uid = uid
+        """Of the cluster that answers: of another one than joined, if another one does."""
+        self.missing = ""
+        """What the last look found that our account cannot repair."""
+        self.repaired = ""
+        """What a look repaired last, and when."""
         self.known = asyncio.Event()
         """After the first check."""
 
@@ -47,48 +64,44 @@ class Health:
 
     async def check(self) -> None:
         """One check; never raises for what the API server does."""
-        problem = await self._problem(self._ready)
-        if not problem and not self._ensured:
-            problem = await self._problem(self._first)
-        if not problem and self._checks % SLOW_EVERY == 0:
-            problem = await self._problem(self._facts)
-            self._checks += not problem
-        elif not problem:
-            self._checks += 1
+        uid, problem = self._joined, ""
+        try:
+            problem = await self._checked()
+        except WrongCluster as e:
+            uid, problem = e.found[:UID_LIMIT], e.message
+        except StatusError as e:
+            problem = e.message
+            if isinstance(e, RightsMissing):
+                self._told(problem)
+        except (CredentialError, KubeconfigError) as e:
+            problem = str(e)
         if problem != self.message:
             log.log(
                 logging.WARNING if problem else logging.INFO, "the API server", extra={"state": problem or "answers"}
             )
-        self.healthy, self.message = not problem, problem
+        self.uid, self.healthy, self.message = uid, not problem, problem
         self.known.set()
 
-    async def _problem(self, step: Callable[[], Awaitable[str]]) -> str:
-        try:
-            return await step()
-        except StatusError as e:
-            return e.message
-        except CredentialError as e:
-            return str(e)
-
-    async def _ready(self) -> str:
-        return await probe.unready(self._upstream)
-
-    async def _first(self) -> str:
-        answer = await self._upstream.call("GET", "/api/v1/namespaces/kube-system")
-        uid = (answer.document().get("metadata") or {}).get("uid", "")
-        joined = self._membership.cluster_uid
-        if answer.status == 200 and uid != joined:
-            self.impostor = (
-                f"{self._upstream.url} is another cluster ({uid}) than the one that joined as "
-                f"{self._membership.member!r} ({joined}): point the agent's kubeconfig at the right one, or join anew"
-            )
-            return self.impostor
-        self.impostor = ""
-        await bindings.ensure(self._upstream)
-        await bindings.mark(self._upstream, self._membership.host, self._membership.host_uid)
-        self._ensured = True
+    async def _checked(self) -> str:
+        if problem := await probe.unready(self._upstream):
+            return problem
+        if self._clock() - self._looked >= self._look_s:
+            await self._look()
+        if self._checks % SLOW_EVERY == 0:
+            self.version, self.nodes = await probe.facts(self._upstream)
+        self._checks += 1
         return ""
 
-    async def _facts(self) -> str:
-        self.version, self.nodes = await probe.facts(self._upstream)
-        return ""
+    async def _look(self) -> None:
+        found = await self._standing.look()
+        self._looked = self._clock()
+        self._told(found.missing)
+        if found.repaired:
+            at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self.repaired = f"{found.repaired} was missing or changed, and was made right at {at}"
+            log.warning("something was taken away on this cluster and is repaired", extra={"what": found.repaired})
+
+    def _told(self, missing: str) -> None:
+        if missing and missing != self.missing:
+            log.warning("something that serving needs is missing", extra={"what": missing})
+        self.missing = missing

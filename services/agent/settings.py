@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from skerry.api.v1alpha1 import Ceiling
+from skerry.member.standing import LOOK_S
 from skerry.settings import Settings as Base
 from skerry.settings import about
 
@@ -24,6 +25,9 @@ class Settings(Base, frozen=True, kw_only=True):
     heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = (
         10.0
     )
+    look_s: Annotated[
+        float, about("Seconds between looks at what joining made and verified: identity, rights, bindings.")
+    ] = LOOK_S
     echo_s: Annotated[float, about("Seconds that the answer to a heartbeat is waited for; three misses rebuild.")] = 5.0
     grace_s: Annotated[float, about("Seconds that running streams get at shutdown.")] = 30.0
     session_cap_s: Annotated[float, about("Seconds after which connections with renewed credentials are closed.")] = (

@@ -28,6 +28,7 @@ from skerry.httpwire.room import Room
 from skerry.link import Answer, OpenRequest, ResetCode, StreamReset
 from skerry.member.credentials import source
 from skerry.member.execute import Executor, begun
+from skerry.member.identity import Expected
 from skerry.member.kubeconfig import Connection
 from skerry.member.side import HOST
 from skerry.member.upstream import Upstream
@@ -109,7 +110,7 @@ class Direct:
                 if way is None:
                     raise
                 return way
-            return self._replaced(way, connection)
+            return self._replaced(member, way, connection)
 
     async def _asked(self, member: Member, timeout_s: float) -> Connection:
         """The registry's answer; what went wrong a moment ago is not tried again for every request that waits."""
@@ -126,9 +127,12 @@ class Direct:
         self._failed.pop(member.uid, None)
         return connection
 
-    def _replaced(self, old: Way | None, connection: Connection) -> Way:
+    def _replaced(self, member: Member, old: Way | None, connection: Connection) -> Way:
         target = connection.target
-        upstream = Upstream(target, source(target), connections=self._connections, side=HOST, room=self._room)
+        expected = Expected(member.cluster, member.name) if member.cluster else None
+        upstream = Upstream(
+            target, source(target), connections=self._connections, side=HOST, room=self._room, expected=expected
+        )
         self._ways[connection.cluster] = made = Way(connection, upstream, self._close)
         if old is not None:
             old.retire()

@@ -43,6 +43,8 @@ class Member(NamedTuple):
     """The same as one word."""
     revision: int = 0
     """Of a direct member's credential."""
+    cluster: str = ""
+    """UID of the physical cluster, as it was when it joined."""
     quarantine: str = ""
     """Why it is quarantined, for people; empty if it is not."""
 
@@ -115,6 +117,7 @@ def member_of(body: bytes) -> Member:
         ready.message if ready is not None and away else "",
         ready.reason if ready is not None and away else "",
         _revision(document.status),
+        document.status.uid,
         next((c.message for c in document.status.conditions if (c.type, c.status) == QUARANTINED), ""),
     )
 

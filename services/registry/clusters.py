@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.registry.model import Member, Now, Standing, Verdict, alive, at
+from services.registry.model import Member, Now, Standing, Verdict, alive, at, rights
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.v1alpha1 import Ceiling
 from skerry.store.conform import Problem, forbidden, invalid_value
@@ -20,6 +20,8 @@ FINALIZER = "skerry.dev/account"
 """Holds a member's Cluster until its account on the bus is evicted, or its credential is destroyed."""
 OWN = "skerry.dev/"
 """The prefix of what is the host's own: nobody else's finalizers begin so."""
+RIGHTS = "RightsComplete"
+"""Condition: whether what joining made and verified on the member is still there."""
 _YEAR_3000 = 32_503_680_000
 HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
@@ -123,7 +125,11 @@ def observed(document: Document, member: Member, standing: Standing, now: Now) -
     status["agent"] = {**status.get("agent", {}), "replicas": standing.replicas}
     live = alive(member, now)
     if live and len(live) == standing.replicas:
-        facts = _facts(live[0].beat)
+        beat = live[0].beat
+        if beat.missing is not None:
+            found = condition(RIGHTS, rights(beat.missing, beat.repaired), now)
+            status["conditions"] = with_condition(status["conditions"], found)
+        facts = _facts(beat)
         status |= facts | {"ceiling": {**status.get("ceiling", {}), **facts["ceiling"]}}
         status["agent"]["version"] = live[0].beat.version
         ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]

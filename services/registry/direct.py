@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.registry import clusters
-from services.registry.model import Now, Verdict, at
+from services.registry.model import Now, Verdict, at, rights
 from skerry.api.decode import decoded
 from skerry.member.kubeconfig import Target
 
@@ -47,6 +47,10 @@ class Outcome(NamedTuple):
     version: str | None = None
     nodes: int | None = None
     rtt_ms: float | None = None
+    missing: str = ""
+    """What serving needs and the host's account may not repair."""
+    repaired: str = ""
+    """What was taken away and is there again."""
 
 
 class Found(NamedTuple):
@@ -110,11 +114,14 @@ def _verdicts(outcome: Outcome, expires: float | None, now: Now) -> list[tuple[s
         ("Reachable", reachable),
         ("CredentialsValid", credentials(outcome, expires, now)),
         ("Ready", _ready(outcome, expires, now)),
+        *([(clusters.RIGHTS, rights(outcome.missing, outcome.repaired))] if outcome.state is State.READY else []),
     ]
 
 
 def _ready(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
     match outcome.state:
+        case State.READY if outcome.missing:
+            return rights(outcome.missing, "")
         case State.READY:
             return Verdict("True", "Connected", "this host reaches its API server")
         case State.UNREADY:

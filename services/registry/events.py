@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from services.registry import clusters, direct
+from services.registry.model import REPAIRED, RIGHTS_MISSING
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN, Kind
 from skerry.store.documents import Document
 from skerry.store.news import Means, News
@@ -21,6 +22,7 @@ def of_cluster(old: Document, new: Document) -> Iterator[News]:
     elif clusters.is_leaving(new) and not clusters.is_leaving(old):
         yield News("Removing", "removal was asked for: its credentials are revoked and its requests cut")
     yield from _of_credentials(old, new)
+    yield from _of_rights(old, new)
     before, after = clusters.ready_of(old), clusters.ready_of(new)
     if after.status == "True" and before.status != "True":
         yield News("Ready", after.message or "requests reach it")
@@ -37,6 +39,14 @@ def _of_credentials(old: Document, new: Document) -> Iterator[News]:
         yield News(_CREDENTIAL_NEWS[after.reason], after.message, warning=True)
 
 
+def _of_rights(old: Document, new: Document) -> Iterator[News]:
+    """What was taken away on a member: repaired, or missing with the commands that mend it."""
+    before, after = (direct.condition_of(document, clusters.RIGHTS) for document in (old, new))
+    if after.reason in _RIGHTS_NEWS and after != before:
+        yield News(_RIGHTS_NEWS[after.reason], after.message, warning=True)
+
+
+_RIGHTS_NEWS = {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"}
 _CREDENTIAL_NEWS = {
     "ExpiresSoon": "CredentialsExpireSoon",
     "Expired": "CredentialsExpired",

@@ -26,6 +26,12 @@ UNCOUNTED_SUSPECT_S = BEAT_S + 2
 """The same, when connections may exist that this process never saw begin."""
 MAX_AGENTS = 64
 WRONG = "WrongCluster"
+TEXT_LIMIT = 1000
+"""Characters of what is missing or repaired that are kept in a condition."""
+RIGHTS_MISSING = "RightsMissing"
+"""Reason of the conditions Ready and RightsComplete when something that serving needs was taken away on the member."""
+REPAIRED = "Repaired"
+"""Reason of RightsComplete when it was taken away and is there again."""
 
 
 class Now(NamedTuple):
@@ -180,7 +186,7 @@ def _same(one: Heartbeat, other: Heartbeat) -> bool:
 def _facts(beat: Heartbeat) -> tuple[object, ...]:
     return (
         beat.epoch, beat.version, beat.kubernetes_version, beat.cluster_uid, beat.nodes, beat.healthy, beat.message,
-        beat.ceiling, beat.expires, beat.leaving,
+        beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving,
     )  # fmt: skip
 
 
@@ -241,16 +247,37 @@ def _patience(member: Member) -> float:
 def _of_live(member: Member, live: list[Agent]) -> Verdict:
     right = [agent for agent in live if agent.beat.cluster_uid in ("", member.uid)]
     if not right:
+        beat = live[0].beat
         return Verdict(
             "False",
             WRONG,
-            f"its agent speaks of another cluster (kube-system UID {live[0].beat.cluster_uid!r}, joined was "
-            f"{member.uid!r}): give the agent the kubeconfig of the cluster that joined",
+            beat.message
+            or f"its agent speaks of another cluster (kube-system UID {beat.cluster_uid!r}, joined was {member.uid!r}): "
+            "give the agent the kubeconfig of the cluster that joined",
         )
-    if any(agent.beat.healthy for agent in right):
-        return Verdict("True", "AgentConnected", "its agent is connected and its API server answers")
-    why = right[0].beat.message or "no reason given"
+    serving = [agent.beat for agent in right if agent.beat.healthy]
+    if not serving:
+        return _unserved(right[0].beat)
+    lacking = [beat.missing for beat in serving if beat.missing]
+    if len(lacking) == len(serving):
+        return rights(lacking[0], "")
+    return Verdict("True", "AgentConnected", "its agent is connected and its API server answers")
+
+
+def _unserved(beat: Heartbeat) -> Verdict:
+    if beat.missing and beat.message and beat.missing.startswith(beat.message):
+        return rights(beat.missing, "")
+    why = beat.message or "no reason given"
     return Verdict("False", "APIServerUnreachable", f"its agent is connected, its API server does not answer: {why}")
+
+
+def rights(missing: str, repaired: str) -> Verdict:
+    """The condition RightsComplete, by what the last look at a member found."""
+    if missing:
+        return Verdict("False", RIGHTS_MISSING, missing[:TEXT_LIMIT])
+    if repaired:
+        return Verdict("True", REPAIRED, repaired[:TEXT_LIMIT])
+    return Verdict("True", "Complete", "its account and the four bindings are as serving needs them")
 
 
 def _last_left(agents: Iterable[Agent]) -> Verdict | None:

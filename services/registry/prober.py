@@ -1,6 +1,7 @@
 """The prober: looks at every direct member every 10 s, with the credential that requests use, as nobody else.
 
-One look is two calls: is it ready, and is it still the cluster that joined. A failure is tried once more after 2 s before
+One look is two calls: is it ready, and is it still the cluster that joined. Each minute it is also looked at whether what
+joining made is still there (skerry/member/standing.py). A failure is tried once more after 2 s before
 it is believed. That it answered is told to the proxies at once (the cells RTT and LAST HEARTBEAT), and written only when
 a condition changes. A member's trouble is its own: looks run side by side, each with its own deadline.
 """
@@ -19,16 +20,18 @@ import skerry
 from services.registry import clusters, direct
 from services.registry.direct import Outcome, State
 from services.registry.handlers import wall_and_mono
-from services.registry.model import Now
+from services.registry.model import Now, at
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
 from skerry.bus import Bus
 from skerry.errors import NotFound, SkerryError, StatusError, Unauthorized
-from skerry.member import checks, probe
+from skerry.member import probe
 from skerry.member.credentials import source
+from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
 from skerry.member.side import HOST
+from skerry.member.standing import Standing
 from skerry.member.upstream import Upstream
 from skerry.store import Change, Item
 
@@ -37,6 +40,8 @@ log = logging.getLogger("skerry.registry")
 EVERY_S = 10.0
 AGAIN_S = 2.0
 LOOK_S = 8.0
+STAND_S = 20.0
+"""For the look at rights and bindings: seven calls, once a minute."""
 TICK_S = 0.5
 SIDE_BY_SIDE = 64
 FACTS_EVERY = 30
@@ -56,6 +61,12 @@ class Watched:
     expires: float | None = None
     due: float = 0.0
     """Loop time of the next look."""
+    standing: Standing | None = None
+    look_due: float = 0.0
+    """Loop time of the next look at its rights and bindings."""
+    missing: str = ""
+    repaired: str = ""
+    """What the last such look found, and what one of them repaired."""
     failed: int = 0
     looks: int = 0
     busy: bool = False
@@ -169,7 +180,11 @@ class Prober:
             return False
         await _closed(watched)
         target = connection.target
-        watched.upstream = Upstream(target, source(target), connections=4, side=HOST)
+        expected = Expected(clusters.uid_of(item.document()), item.name)
+        upstream = Upstream(target, source(target), connections=4, side=HOST, expected=expected)
+        settings = self._registry.settings
+        watched.upstream = upstream
+        watched.standing, watched.look_due = Standing(upstream, settings.host_name, settings.host_uid), 0.0
         watched.revision, watched.looks = connection.revision, 0
         watched.expires = direct.expires_of(target)
         return True
@@ -180,15 +195,43 @@ class Prober:
             raise AssertionError("a look needs a way")
         try:
             async with asyncio.timeout(LOOK_S):
-                return await _outcome(upstream, clusters.uid_of(item.document()), watched.looks)
+                outcome = await _outcome(upstream, watched.looks)
+            if outcome.state is State.READY:
+                await self._stand(item.name, watched)
         except TimeoutError:
             return Outcome(State.UNREACHABLE, f"{upstream.url} does not answer this host within {LOOK_S:.0f} s")
         except Unauthorized as error:
             return Outcome(State.REFUSED, error.message)
+        except WrongCluster as error:
+            return Outcome(State.WRONG, error.message)
+        except Unproved as error:
+            return Outcome(State.UNREADY, error.message)
+        except RightsMissing as error:
+            outcome, watched.missing = Outcome(State.READY), error.message
         except StatusError as error:
             return Outcome(State.UNREACHABLE, f"this host cannot reach it: {error.message}")
         except SkerryError as error:
             return Outcome(State.UNREACHABLE, str(error))
+        return outcome._replace(missing=watched.missing, repaired=watched.repaired)
+
+    async def _stand(self, name: str, watched: Watched) -> None:
+        """Each minute, of a member that answers: is what joining made still there? Slow calls are no outage."""
+        now = asyncio.get_running_loop().time()
+        if watched.standing is None or now < watched.look_due:
+            return
+        try:
+            async with asyncio.timeout(STAND_S):
+                found = await watched.standing.look()
+        except TimeoutError:
+            log.warning("rights on a direct member could not be looked at", extra={"cluster": name})
+            return
+        watched.look_due, watched.missing = now + self._registry.settings.look_s, found.missing
+        if found.repaired:
+            watched.repaired = (
+                f"{found.repaired} was missing or changed, and was made right at {at(self._clock().wall)}"
+            )
+            log.warning("something was taken away on a direct member and is repaired",
+                        extra={"cluster": name, "what": found.repaired})  # fmt: skip
 
     async def _tell(self, name: str, item: Item, outcome: Outcome) -> None:
         beat = Heartbeat(
@@ -221,20 +264,14 @@ class Prober:
                                                    "reason": new.reason, "why": new.message})  # fmt: skip
 
 
-async def _outcome(upstream: Upstream, uid: str, looks: int) -> Outcome:
-    """One look. Unauthorized, BadGateway, CredentialError."""
+async def _outcome(upstream: Upstream, looks: int) -> Outcome:
+    """One look. Unauthorized, BadGateway, CredentialError, WrongCluster, Unproved, RightsMissing."""
     started = time.perf_counter()
     unready = await probe.unready(upstream)
     rtt_ms = round((time.perf_counter() - started) * 1000, 3)
     if unready:
         return Outcome(State.UNREADY, unready)
-    found = await checks.identity_of(upstream, "")
-    if found != uid:
-        return Outcome(
-            State.WRONG,
-            f"{upstream.url} is another cluster now (kube-system UID {found[:64]}; joined was {uid}): give this host a "
-            "kubeconfig of the cluster that joined with skerry cluster set, or remove this one",
-        )
+    await upstream.identify()
     if looks % FACTS_EVERY:
         return Outcome(State.READY, rtt_ms=rtt_ms)
     facts = await probe.facts(upstream)

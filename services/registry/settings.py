@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from skerry.identity.federation import AGENT_TTL_S
+from skerry.member.standing import LOOK_S
 from skerry.settings import Settings, about
 
 
@@ -21,4 +22,7 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         Path | None, about("Key of the bucket secrets; default: secrets.key in the keys directory, made if absent.")
     ] = None
     agent_ttl_s: Annotated[int, about("Life of an agent's credential; agents renew it at two thirds.")] = AGENT_TTL_S
+    look_s: Annotated[
+        float, about("Seconds between looks at what joining made and verified on direct members: rights, bindings.")
+    ] = LOOK_S
     replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1

@@ -102,6 +102,10 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """Whether the member's API server answers the agent."""
     message: str = ""
     """Why not, for people."""
+    missing: str | None = None
+    """What the agent's account may not do or make though serving needs it, for people; None: an agent that does not look."""
+    repaired: str = ""
+    """What was taken away on the member and is there again, for people."""
     ceiling: Ceiling = Ceiling()
     rtt_ms: float | None = None
     """Round trip of the previous heartbeat, as the agent measured it."""

@@ -26,7 +26,7 @@ from skerry.cli.plan import is_locked
 from skerry.cli.term import Progress, program
 
 POLL_S = 0.04
-_PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_UPSTREAM_CONNECTIONS")
+_PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_LOOK_S", "SKERRY_UPSTREAM_CONNECTIONS")
 """Settings of the agent that have no option: the environment of `skerry agent` sets them."""
 
 

@@ -45,7 +45,7 @@ SERVICES = ("controller-manager", "proxy")
 GRACE_S = 30.0
 """What running requests get when the front door stops, unless SKERRY_GRACE_S says otherwise."""
 TUNABLE = {
-    "controller-manager": ("SKERRY_AGENT_TTL_S",),
+    "controller-manager": ("SKERRY_AGENT_TTL_S", "SKERRY_LOOK_S"),
     "tower": (
         "SKERRY_BODY_S",
         "SKERRY_BUDGET_BYTES",

@@ -8,11 +8,12 @@ or `escalate`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from skerry.errors import BadGateway, Conflict, SkerryError, StatusError, Unauthorized
 from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION, ROLES, binding, path_of_bindings
 from skerry.member.credentials import CredentialError
+from skerry.member.identity import KUBE_SYSTEM, RightsMissing
 from skerry.member.kubeconfig import KubeconfigError
 from skerry.member.upstream import Answer, Upstream
 
@@ -65,7 +66,7 @@ async def version_of(upstream: Upstream) -> str:
     """The API server's gitVersion. Unauthorized, BadGateway."""
     answer = await upstream.call("GET", "/version")
     if answer.status == 401:
-        raise Unauthorized(f"{upstream.url} refuses the credential of {upstream.origin}: check it with kubectl")
+        raise Unauthorized(f"{upstream.url} refuses the credential of {upstream.proof}: check it with kubectl")
     document = answer.document()
     version = document.get("gitVersion")
     if answer.status != 200 or not isinstance(version, str):
@@ -78,12 +79,12 @@ async def identity_of(upstream: Upstream, host_uid: str) -> str:
 
     Conflict if it is marked as the member of another host than `host_uid` (empty: of any is fine). BadGateway.
     """
-    answer = await upstream.call("GET", "/api/v1/namespaces/kube-system")
+    answer = await upstream.call("GET", KUBE_SYSTEM)
     if answer.status == 401:
-        raise Unauthorized(f"{upstream.url} refuses the credential of {upstream.origin}: check it with kubectl")
+        raise Unauthorized(f"{upstream.url} refuses the credential of {upstream.proof}: check it with kubectl")
     if answer.status != 200:
         raise BadGateway(f"namespace kube-system cannot be read: {answer.message()}: allow `get` on it")
-    metadata: dict[str, Any] = answer.document().get("metadata") or {}
+    metadata = answer.metadata()
     annotations = metadata.get("annotations") or {}
     owner = annotations.get(HOST_ANNOTATION, "")
     if owner and host_uid and owner != host_uid:
@@ -99,16 +100,19 @@ async def identity_of(upstream: Upstream, host_uid: str) -> str:
 
 
 async def impersonation_of(upstream: Upstream) -> str:
-    """Whether the credential may impersonate, asked by doing so. BadGateway."""
+    """Whether the credential may impersonate, asked by doing so. RightsMissing if not, BadGateway."""
     headers = [(b"impersonate-user", b"skerry:check"), (b"impersonate-group", b"skerry:view")]
     extra = (b"impersonate-extra-skerry.dev%2fuser", b"check")
     answer = await upstream.call("GET", "/version", headers=[*headers, extra])
-    if answer.status != 200:
-        raise BadGateway(
-            f"the credential of {upstream.origin} may not impersonate ({answer.message()}): it needs the verb "
-            "impersonate on users, groups and userextras/skerry.dev/user, for example by cluster-admin"
-        )
-    return "allowed"
+    if answer.status == 200:
+        return "allowed"
+    if answer.status in {401, 429} or answer.status >= 500:
+        raise BadGateway(f"{upstream.url} does not say whether its credential may impersonate: {answer.message()}")
+    raise RightsMissing(
+        f"the credential of {upstream.origin} may not impersonate ({answer.message()}): it needs the verb "
+        "impersonate on users, groups and userextras/skerry.dev/user, for example by cluster-admin: kubectl create "
+        "clusterrolebinding skerry-access --clusterrole=cluster-admin with --user=NAME or --serviceaccount=NAMESPACE:NAME"
+    )
 
 
 async def _bindings(upstream: Upstream) -> str:

@@ -22,7 +22,7 @@ from skerry.httpwire.headers import clean_response
 from skerry.link.contract import Answer, OpenRequest
 from skerry.member import impersonation
 from skerry.member.credentials import Credential, CredentialError
-from skerry.member.upstream import Upstream
+from skerry.member.upstream import Refused, Upstream
 
 log = logging.getLogger("skerry.member")
 
@@ -46,25 +46,34 @@ class Executor:
     ) -> Response:
         """The API server's response to `request`, made as `claims` say; `received` replaces the request's headers.
 
-        Forbidden (an identity that never reaches a member), TooManyRequests, BadGateway, GatewayTimeout: before any head.
-        The caller releases the response.
+        Forbidden (an identity that never reaches a member), TooManyRequests, BadGateway, GatewayTimeout, WrongCluster,
+        Unproved: before any head. The caller releases the response.
         """
         impersonation.check(claims)
         received = request.headers if received is None else received
         credential = await self._credential()
-        response = await self._send(request, claims, rest, received, credential)
+        response = await self._taken(request, claims, rest, received, credential)
+        if response is None and request.end and await self._renewed(credential):
+            response = await self._taken(request, claims, rest, received, await self._credential())
+        if response is None:
+            raise BadGateway(
+                f"the API server refused {self._side.name}'s own credential ({self._upstream.proof}), not yours: "
+                f"{self._side.remedy}"
+            )
+        return response
+
+    async def _taken(
+        self, request: OpenRequest, claims: Claims, rest: Rest, received: Headers, credential: Credential
+    ) -> Response | None:
+        """The response; None if the API server does not take our credential."""
+        try:
+            response = await self._send(request, claims, rest, received, credential)
+        except Refused:
+            return None
         if response.status != 401 or b"/proxy" in request.target:
             return response
         await response.release()
-        if request.end and await self._renewed(credential):
-            response = await self._send(request, claims, rest, received, await self._credential())
-            if response.status != 401:
-                return response
-            await response.release()
-        raise BadGateway(
-            f"the API server refused {self._side.name}'s own credential ({self._upstream.origin}), not yours: "
-            f"{self._side.remedy}"
-        )
+        return None
 
     async def _credential(self) -> Credential:
         try:
@@ -89,6 +98,8 @@ class Executor:
         try:
             limit_s = 0.0 if request.long_running else request.deadline_s + self._side.margin_s
             return await self._upstream.send(credential, head, body, limit_s)
+        except Refused:
+            raise
         except NoRoom as e:
             raise TooManyRequests(f"{self._side.name}: {e}, its limit; nothing was executed, repeat it later") from e
         except Unreachable as e:

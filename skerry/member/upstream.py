@@ -1,7 +1,8 @@
 """A member's API server, as one process reaches it: one pool of connections and that process's own credential.
 
-The pool belongs to a TLS context, and the context to a client certificate: when an exec plugin hands out a new
-certificate a new pool is made for new requests, and the old one ends with the requests that it carries.
+The pool belongs to a TLS context, and the context to a client certificate and an authority: when an exec plugin or a file
+gives others a new pool is made for new requests, and the old one ends with the requests that it carries. What is expected
+to be a certain cluster is asked for its identity on each new connection (skerry/member/identity.py).
 """
 
 from __future__ import annotations
@@ -13,21 +14,25 @@ from typing import Any
 import msgspec
 
 from skerry.api.decode import decoded
-from skerry.errors import BadGateway
-from skerry.http.client import Body, Client
-from skerry.http.errors import HttpError, Unreachable
+from skerry.errors import BadGateway, Unauthorized
+from skerry.http.client import Ask, Body, Client
+from skerry.http.errors import Cut, HttpError, NoRoom, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.room import Room
-from skerry.member import tls
-from skerry.member.credentials import Credential, Source
+from skerry.member import identity, tls
+from skerry.member.credentials import Credential, Source, source
+from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
 from skerry.member.kubeconfig import Target
+from skerry.member.rotation import Rotation
 from skerry.member.side import AGENT, Side
 
 CALL_S = 10.0
 DRAIN_S = 8 * 3600.0
 DRAIN_POLL_S = 30.0
+WRONG_S = 1.0
+"""After another cluster answered, requests are refused without asking for so long: a storm of them is not one of dials."""
 CALL_LIMIT = 4 << 20
 """Largest answer that a call of one's own reads."""
 
@@ -46,25 +51,61 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
             return {}
         return found if isinstance(found, dict) else {}
 
+    def metadata(self) -> dict[str, Any]:
+        """Of the object that the body is; empty if it is none."""
+        found = self.document().get("metadata")
+        return found if isinstance(found, dict) else {}
+
     def message(self) -> str:
         """What a Status says, on one line; else the HTTP status."""
         text = str(self.document().get("message") or f"HTTP status {self.status}")
         return " ".join(text.split())[:500]
 
 
+class Refused(HttpError):
+    """A new connection was not admitted: the API server does not take the credential. Nothing was executed."""
+
+
 class Upstream:
-    """Sends requests to one API server, with one credential and nobody else's. `side` is who does so, for messages."""
+    """Sends requests to one API server, with one credential and nobody else's. `side` is who does so, for messages.
+
+    With a `rotation` target and credential follow the files that they were read from. `room` is the process's for large
+    heads; its own by default.
+    """
 
     def __init__(
-        self, target: Target, source: Source, *, connections: int = 512, side: Side = AGENT, room: Room | None = None
+        self,
+        target: Target,
+        source: Source,
+        *,
+        connections: int = 512,
+        side: Side = AGENT,
+        room: Room | None = None,
+        rotation: Rotation | None = None,
+        expected: Expected | None = None,
     ) -> None:
-        """`room` is the process's for large heads; its own by default."""
         self.side = side
         self._room = room or Room()
         self._target, self._source, self._connections = target, source, connections
-        self._shown = b""
+        self._rotation = rotation
+        self._expected = expected
+        self._wrong: WrongCluster | None = None
+        self._wrong_until = 0.0
+        self._pooled: tuple[Target, bytes] | None = None
         self._client: Client | None = None
         self._closing: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def rotating(cls, rotation: Rotation, *, connections: int) -> Upstream:
+        """The agent's way: target and credential are those of `rotation`, now and later."""
+        target = rotation.target
+        return cls(target, source(target), connections=connections, rotation=rotation)
+
+    def expect(self, expected: Expected) -> None:
+        """From now on every new connection is asked which cluster it leads to, and no other one is served."""
+        if self._client is not None:
+            self._client.drop_idle()
+        self._expected = expected
 
     @property
     def url(self) -> str:
@@ -76,26 +117,65 @@ class Upstream:
         """Where the credential comes from, for messages."""
         return self._target.origin
 
+    @property
+    def proof(self) -> str:
+        """The same, with the files that it was read from."""
+        return self.origin if self._rotation is None else f"{self.origin}: {self._rotation.told}"
+
     async def credential(self) -> Credential:
         """The credential now. Raises CredentialError."""
+        if self._rotation is not None and self._rotation.due:
+            self._reread()
         return await self._source.get()
 
     async def renew(self, refused: Credential) -> bool:
-        """After a 401: whether there is a newer credential than `refused`. Raises CredentialError."""
-        return await self._source.renew(refused) is not None
+        """After a 401: whether there is a newer credential than `refused`. Raises CredentialError.
+
+        Who does not know our credential may be somebody else: what is pooled is not used before it was asked again.
+        """
+        if self._client is not None:
+            self._client.drop_idle()
+        return self._reread() or await self._source.renew(refused) is not None
+
+    def _reread(self) -> bool:
+        """Whether files changed since they were read; then target and credential are the new ones."""
+        if self._rotation is None or not self._rotation.look():
+            return False
+        self._target, self._pooled = self._rotation.target, None
+        self._source = source(self._target)
+        return True
 
     async def send(self, credential: Credential, head: RequestHead, body: Body, head_timeout_s: float) -> Response:
-        """One request; `head` already carries `credential.authorization`. Raises the errors of Client.request."""
-        return await self._pool(credential).request(head, body, head_timeout_s=head_timeout_s)
+        """One request; `head` already carries `credential.authorization`.
+
+        Raises the errors of Client.request, Refused, and WrongCluster, Unproved or RightsMissing: nothing was executed.
+        """
+        if self._wrong is not None and asyncio.get_running_loop().time() < self._wrong_until:
+            raise WrongCluster(self._wrong.message, self._wrong.found)
+        try:
+            return await self._pool(credential).request(head, body, head_timeout_s=head_timeout_s)
+        except NoRoom:
+            raise
+        except Unreachable as error:
+            if not self._reread():
+                raise self._explained(error) from error
+        return await self._pool(await self._source.get()).request(head, body, head_timeout_s=head_timeout_s)
+
+    def _explained(self, error: Unreachable) -> Unreachable:
+        """With the files, where it may be these that are wrong: TLS was refused, by us or by the API server."""
+        if self._rotation is None or not isinstance(error.__cause__, (ssl.SSLError, Cut)):
+            return error
+        return Unreachable(f"{error} ({self._rotation.told})")
 
     def target(self, path: bytes) -> bytes:
         """A request target below the server's path prefix."""
         return self._target.prefix.encode() + path
 
     def _pool(self, credential: Credential) -> Client:
-        if self._client is None or credential.certificate != self._shown:
+        pooled = self._pooled
+        if self._client is None or pooled is None or credential.certificate != pooled[1]:
             old, self._client = self._client, self._made(credential)
-            self._shown = credential.certificate
+            self._pooled = (self._target, credential.certificate)
             if old is not None:
                 task = asyncio.ensure_future(_ended(old))
                 self._closing.add(task)
@@ -107,7 +187,74 @@ class Upstream:
         context: ssl.SSLContext | None = tls.context(target.tls, credential) if target.scheme == "https" else None
         limits = ClientLimits(connections=self._connections)
         name = target.tls.server_name or None
-        return Client(target.host, target.port, context, limits, server_hostname=name, room=self._room)
+        return Client(
+            target.host, target.port, context, limits, server_hostname=name, room=self._room, admit=self._admit
+        )
+
+    # Which cluster it is
+
+    async def _admit(self, ask: Ask) -> None:
+        """Of a new connection, before any request: does it lead to the cluster that joined?"""
+        if self._expected is None:
+            return
+        try:
+            async with asyncio.timeout(CALL_S):
+                answer = await self._identified(ask)
+        except (HttpError, TimeoutError, ValueError) as error:
+            why = str(error) or f"no answer within {CALL_S:.0f} s"
+            raise Unreachable(f"{self.url} does not say which cluster it is: {why}") from error
+        if answer.status == 401:
+            raise Refused(f"{self.url} does not take the credential of {self.proof}")
+        self._judge(self._expected, answer)
+
+    async def _identified(self, ask: Ask) -> Answer:
+        credential = await self._source.get()
+        answer = await self._asked(ask, credential)
+        if answer.status != 401 or await self._source.renew(credential) is None:
+            return answer
+        return await self._asked(ask, await self._source.get())
+
+    async def _asked(self, ask: Ask, credential: Credential) -> Answer:
+        head = self._head(credential, "GET", identity.KUBE_SYSTEM, [])
+        response = await ask(head)
+        return Answer(status=response.status, body=await response.body(CALL_LIMIT))
+
+    async def identify(self) -> dict[str, Any]:
+        """metadata of namespace kube-system, which tells which cluster it is now; asked on a connection as requests are.
+
+        Raises WrongCluster if it is not the expected one, Unproved, RightsMissing, Unauthorized, BadGateway.
+        """
+        answer = await self.call("GET", identity.KUBE_SYSTEM)
+        if answer.status == 401:
+            raise Unauthorized(f"{self.url} refuses the credential of {self.proof}: check it with kubectl")
+        if self._expected is not None:
+            self._judge(self._expected, answer)
+        return answer.metadata()
+
+    def _judge(self, expected: Expected, answer: Answer) -> None:
+        """By an answer about kube-system. Another cluster's connections are cut, with what is on them."""
+        if answer.status == 403:
+            raise RightsMissing(
+                f"{self.url}: namespace kube-system cannot be read ({answer.message()}), which says which cluster it is: "
+                f"allow {self.side.name}'s account `get` on it"
+            )
+        found = str(answer.metadata().get("uid") or "")
+        if answer.status != 200 or not found:
+            raise Unproved(f"{self.url} does not say which cluster it is ({answer.message()}): nothing was sent to it")
+        self._wrong = None if found == expected.uid else identity.other(expected, found, self.url, self.side)
+        if self._wrong is not None:
+            self._wrong_until = asyncio.get_running_loop().time() + WRONG_S
+            self._cut()
+            raise self._wrong
+
+    def _cut(self) -> None:
+        """Everything, also what still runs on pools of earlier credentials."""
+        if self._client is not None:
+            self._client.cut()
+        for task in self._closing:
+            task.cancel()
+
+    # Calls of one's own
 
     async def call(
         self,
@@ -120,23 +267,23 @@ class Upstream:
     ) -> Answer:
         """A call of one's own, read whole; a refused credential is renewed once.
 
-        Raises BadGateway (unreachable, slow, cut) or CredentialError.
+        Raises BadGateway (unreachable, slow, cut), CredentialError, WrongCluster, Unproved or RightsMissing.
         """
+        sent = [*(headers or ()), *([(b"content-type", content_type)] if body else ())]
         credential = await self.credential()
-        answer = await self._called(credential, method, path, body, content_type, headers or [])
+        answer = await self._called(credential, method, path, body, sent)
         if answer.status == 401 and await self.renew(credential):
-            answer = await self._called(await self.credential(), method, path, body, content_type, headers or [])
+            answer = await self._called(await self.credential(), method, path, body, sent)
         return answer
 
-    async def _called(
-        self, credential: Credential, method: str, path: str, body: bytes, content_type: bytes, headers: Headers
-    ) -> Answer:
+    def _head(self, credential: Credential, method: str, path: str, headers: Headers) -> RequestHead:
         sent = [(b"accept", b"application/json"), (b"user-agent", self.side.user_agent), *headers]
-        if body:
-            sent.append((b"content-type", content_type))
         if credential.authorization:
             sent.append((b"authorization", credential.authorization))
-        head = RequestHead(method=method.encode(), target=self.target(path.encode()), headers=sent)
+        return RequestHead(method=method.encode(), target=self.target(path.encode()), headers=sent)
+
+    async def _called(self, credential: Credential, method: str, path: str, body: bytes, headers: Headers) -> Answer:
+        head = self._head(credential, method, path, headers)
         try:
             async with asyncio.timeout(CALL_S):
                 response = await self.send(credential, head, body or None, CALL_S)
@@ -144,6 +291,8 @@ class Upstream:
                     return Answer(status=response.status, body=await response.body(CALL_LIMIT))
                 finally:
                     await response.release()
+        except Refused:
+            return Answer(status=401, body=b"")
         except Unreachable as e:
             raise BadGateway(f"the API server {self.url}: {e}: check that it runs, and the kubeconfig") from e
         except (HttpError, TimeoutError, ValueError) as e:

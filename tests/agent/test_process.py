@@ -15,20 +15,24 @@ import pytest
 
 from services.agent.membership import join
 from skerry.api.messages import JoinRequest
-from skerry.errors import Conflict, ServiceUnavailable
+from skerry.errors import Conflict, Forbidden, ServiceUnavailable
 from skerry.http.exchange import Exchange
 from skerry.httpwire.head import ResponseHead
 from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import Kind, create
 from skerry.link import Dialer, OpenRequest
+from skerry.localkube.certificates import Authority
+from skerry.member.identity import KUBE_SYSTEM
 from tests.agent.standin import Host
 from tests.fixtures.nats import NatsHost
-from tests.member.apiserver import ApiServer
+from tests.member.apiserver import BINDINGS, ApiServer
 
 pytestmark = pytest.mark.integration
 
 DEADLINE_S = 20.0
+SERVED = b"/api/v1/nodes"
+"""What the agent itself does not ask for on each check."""
 IDLE_LIMIT_KIB = 64 * 1024
 
 
@@ -364,6 +368,124 @@ async def test_another_cluster_behind_the_same_kubeconfig_is_not_served(
     assert "another cluster" in beat.message
     async with dialing(host) as dialer:
         assert await status(dialer, host, "swap-a") == 503
+    await agent.stop()
+
+
+async def test_another_cluster_that_takes_its_place_is_served_nothing_and_told_and_it_heals_by_itself(
+    agent: Agent, host: Host, api: ApiServer
+) -> None:
+    agent.token(host.token("rebuilt-a"))
+    await agent.start()
+    await host.beat()
+    async with dialing(host) as dialer:
+        assert await status(dialer, host, "rebuilt-a", SERVED) == 200
+        await api.replaced("uid-2")
+        assert await status(dialer, host, "rebuilt-a", SERVED) == 503
+        while (beat := await host.beat()).cluster_uid != "uid-2":
+            continue
+        assert not beat.healthy
+        for part in ("uid-2", "'rebuilt-a' (uid-1)", "skerry cluster remove rebuilt-a"):
+            assert part in beat.message
+        assert await status(dialer, host, "rebuilt-a", SERVED) == 503
+        assert set(api.targets) == {KUBE_SYSTEM.encode()}
+        await api.replaced("uid-1")
+        while not (beat := await host.beat()).healthy:
+            continue
+        assert beat.cluster_uid == "uid-1"
+        async with asyncio.timeout(DEADLINE_S):
+            while await status(dialer, host, "rebuilt-a", SERVED) != 200:
+                await asyncio.sleep(0.05)
+    await agent.stop()
+
+
+async def test_a_binding_that_was_deleted_is_made_again_and_told(agent: Agent, host: Host, api: ApiServer) -> None:
+    agent.token(host.token("tidied-a"))
+    await agent.start(SKERRY_LOOK_S="0.3")
+    assert (await host.beat(2)).repaired == ""
+    del api.bindings["skerry:cluster-admin"]
+    while not (beat := await host.beat()).repaired:
+        continue
+    assert "ClusterRoleBinding skerry:cluster-admin" in beat.repaired
+    assert beat.missing == ""
+    assert "skerry:cluster-admin" in api.bindings
+    await agent.logged("something was taken away")
+    await agent.stop()
+
+
+async def test_a_right_that_was_taken_away_is_told_until_it_is_back(agent: Agent, host: Host, api: ApiServer) -> None:
+    agent.token(host.token("narrowed-a"))
+    await agent.start(SKERRY_LOOK_S="0.3")
+    await host.beat()
+    del api.bindings["skerry:edit"]
+    api.refuse[BINDINGS] = Forbidden("RBAC says no")
+    while not (beat := await host.beat()).missing:
+        continue
+    assert "kubectl create clusterrolebinding skerry:edit --clusterrole=edit --group=skerry:edit" in beat.missing
+    assert beat.healthy
+    api.refuse.clear()
+    while (beat := await host.beat()).missing:
+        continue
+    await agent.stop()
+
+
+async def test_an_authority_that_is_replaced_with_its_certificate_is_used_without_a_restart(
+    agent: Agent, host: Host, api: ApiServer, tmp_path: Path
+) -> None:
+    ca = tmp_path / "pki-ca.crt"
+    ca.write_bytes(api.ca.certificate)
+    agent.environment["SKERRY_KUBECONFIG"] = str(api.kubeconfig(authority_file=str(ca)))
+    agent.token(host.token("renewed-a"))
+    await agent.start()
+    await host.beat()
+    await api.__aexit__()
+    api.certify()
+    await api.__aenter__()
+    while (beat := await host.beat()).healthy:
+        continue
+    assert f"{ca}, last read at" in beat.message
+    ca.write_bytes(api.ca.certificate)
+    while not (beat := await host.beat()).healthy:
+        continue
+    async with dialing(host) as dialer:
+        assert await status(dialer, host, "renewed-a", SERVED) == 200
+    await agent.stop()
+
+
+async def test_a_client_certificate_that_is_renewed_in_place_is_used_and_open_streams_go_on(
+    agent: Agent, host: Host, api: ApiServer, tmp_path: Path
+) -> None:
+    async def watch(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[]), length=None)
+        await exchange.write(b"one")
+        await moved.wait()
+        await exchange.write(b"two")
+        await exchange.finish()
+
+    moved, authority = asyncio.Event(), Authority(tmp_path, "clients")
+    pair = authority.client("agent", "agent", ())
+    api.routes["/watch"] = watch
+    api.trust(authority.pair.certificate.read_bytes())
+    api.accepted = pair.certificate.read_bytes()
+    await api.replaced("uid-1")
+    user = {"client-certificate": str(pair.certificate), "client-key": str(pair.key), "token": api.token}
+    agent.environment["SKERRY_KUBECONFIG"] = str(api.kubeconfig(**user))
+    agent.token(host.token("cert-a"))
+    await agent.start()
+    await host.beat()
+    async with dialing(host) as dialer:
+        assertion = host.signer().assertion("cert-a", "skerry:a", ("skerry:view",), {}, host.now)
+        request = OpenRequest(
+            id="w", assertion=assertion, method=b"GET", target=b"/watch", headers=[], class_="bulk", long_running=True
+        )
+        with await dialer.open("cert-a", request) as stream:
+            await stream.response()
+            assert await stream.receive() == b"one"
+            authority.client("agent", "agent", ())
+            api.accepted = pair.certificate.read_bytes()
+            assert await status(dialer, host, "cert-a", SERVED) == 200
+            moved.set()
+            assert await stream.receive() == b"two"
+            assert await stream.receive() == b""
     await agent.stop()
 
 

@@ -113,3 +113,10 @@ def test_a_process_begins_to_hear_at_its_start_and_after_each_break() -> None:
     hearing = Hearing()
     asked = [(0, 0.0), (1, 0.0), (1, 0.1), (1, STILL_S + 1), (1, 0.0), (0, 0.0), (1, 0.0), (2, 0.0), (0, 9.0)]
     assert [hearing.begins(*each) for each in asked] == [False, True, False, True, False, False, True, True, False]
+
+
+def test_what_is_missing_is_cut_and_that_nothing_was_looked_at_is_kept() -> None:
+    assert read(b'{"agent": "U", "epoch": "e", "version": "v"}').missing is None
+    beat = read(b'{"agent": "U", "epoch": "e", "version": "v", "missing": "' + b"x" * 9000 + b'", "repaired": "a\\nb"}')
+    assert beat.missing == "x" * 1000
+    assert beat.repaired == "a b"

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from skerry.errors import NotFound, StatusError, Unauthorized
+from skerry.errors import Forbidden, NotFound, StatusError, Unauthorized
 from skerry.http.exchange import Exchange
 from skerry.http.server import Server
 from skerry.httpwire.head import Headers
@@ -49,20 +49,31 @@ class ApiServer:
         self.annotations: dict[str, str] = {}
         self.refuse: dict[str, StatusError] = {}
         """Path prefix -> error, before anything else."""
+        self.unmarkable = False
         self.nodes = 3
         directory.mkdir(parents=True, exist_ok=True)
+        self.accepted = b""
+        """The one client certificate (PEM) that is taken; empty: none is asked for."""
+        self.certify()
+        self._server = Server(self._handle, self.context)
+        self.port = 0
+
+    def certify(self) -> None:
+        """Another authority and another certificate, from its next start on."""
         self.ca = x509.create_ca("member")
         pair = x509.issue_server(self.ca, ("127.0.0.1",))
-        (directory / "tls.pem").write_bytes(pair.certificate + pair.key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(directory / "tls.pem")
-        self._context = context
-        self._server = Server(self._handle, context)
-        self.port = 0
+        (self.directory / "tls.pem").write_bytes(pair.certificate + pair.key)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.directory / "tls.pem")
+
+    def trust(self, authority: bytes) -> None:
+        """Ask clients for certificates of this authority (PEM), from its next start on."""
+        self.context.load_verify_locations(cadata=authority.decode())
+        self.context.verify_mode = ssl.CERT_REQUIRED
 
     async def __aenter__(self) -> ApiServer:
         """Listen; again after an exit, where it was."""
-        self._server = Server(self._handle, self._context)
+        self._server = Server(self._handle, self.context)
         await self._server.start("127.0.0.1", self.port)
         self.port = self._server.addresses[0][1]
         return self
@@ -70,17 +81,28 @@ class ApiServer:
     async def __aexit__(self, *exc: object) -> None:
         await self._server.close(0.0)
 
+    async def replaced(self, uid: str) -> None:
+        """Another cluster takes its place: same address, authority, token and bindings."""
+        await self.__aexit__()
+        self.uid, self.seen = uid, []
+        await self.__aenter__()
+
+    @property
+    def targets(self) -> list[bytes]:
+        """What was asked for since the start, or since it was replaced."""
+        return [seen.target for seen in self.seen]
+
     @property
     def connections(self) -> int:
         """Open now."""
         return self._server.connections
 
-    def kubeconfig(self, **user: str) -> Path:
-        """A kubeconfig for it, with its token unless the test gives another user."""
-        cluster = {
-            "server": f"https://127.0.0.1:{self.port}",
-            "certificate-authority-data": base64.b64encode(self.ca.certificate).decode(),
-        }
+    def kubeconfig(self, authority_file: str = "", **user: str) -> Path:
+        """A kubeconfig for it, with its authority and its token unless the test gives others."""
+        authority = {"certificate-authority-data": base64.b64encode(self.ca.certificate).decode()}
+        if authority_file:
+            authority = {"certificate-authority": authority_file}
+        cluster = {"server": f"https://127.0.0.1:{self.port}", **authority}
         document = {
             "current-context": "member",
             "contexts": [{"name": "member", "context": {"cluster": "member", "user": "agent"}}],
@@ -105,6 +127,8 @@ class ApiServer:
         for prefix, error in self.refuse.items():
             if path.startswith(prefix):
                 raise error
+        if self.accepted and _shown(exchange) != ssl.PEM_cert_to_DER_cert(self.accepted.decode()):
+            raise Unauthorized("Unauthorized")
         if seen.all(b"authorization") != [f"Bearer {self.token}".encode()]:
             raise Unauthorized("Unauthorized")
         if path in self.routes:
@@ -120,6 +144,8 @@ class ApiServer:
         if path == "/api/v1/nodes":
             return 200, {"items": [{}], "metadata": {"remainingItemCount": self.nodes - 1}}
         if path == "/api/v1/namespaces/kube-system":
+            if seen.method == b"PATCH" and self.unmarkable:
+                raise Forbidden("namespaces cannot be patched")
             if seen.method == b"PATCH":
                 self.annotations |= msgspec.json.decode(seen.body)["metadata"]["annotations"]
             return 200, {"metadata": {"uid": self.uid, "annotations": self.annotations}}
@@ -144,3 +170,9 @@ class ApiServer:
         if b"dryRun" not in seen.target:
             self.bindings[name] = document
         return 201, document
+
+
+def _shown(exchange: Exchange) -> bytes:
+    """The client's certificate, DER."""
+    found: bytes = exchange._connection.transport.get_extra_info("ssl_object").getpeercert(True)
+    return found

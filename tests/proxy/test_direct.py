@@ -22,6 +22,7 @@ from skerry.http import Cut, Exchange, HttpError, Server
 from skerry.httpwire.head import Headers, ResponseHead
 from skerry.identity import nkey, x509
 from skerry.identity.assertion import check_record
+from skerry.member.identity import KUBE_SYSTEM
 from skerry.member.kubeconfig import Connection, Target, Tls
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.conftest import World, settings_for, world
@@ -30,6 +31,7 @@ from tests.proxy.member import JSON, Recorder, pattern
 pytestmark = pytest.mark.integration
 BIG = 20_000_000
 EXEC = b"/clusters/m2/api/v1/namespaces/d/pods/p/exec?command="
+UID = "the-cluster-that-joined"
 WATCH = b"/clusters/m2/api/v1/watch/pods"
 
 
@@ -39,6 +41,9 @@ class Near:
     def __init__(self, host: World, directory: Path) -> None:
         self.host = host
         self.recorder = Recorder()
+        self.cluster = UID
+        """Which cluster it says that it is."""
+        self.identified = 0
         authority = x509.create_ca("near")
         pair = x509.issue_server(authority, ("127.0.0.1",))
         (directory / "near.pem").write_bytes(pair.certificate + pair.key)
@@ -53,9 +58,16 @@ class Near:
 
     async def listen(self) -> None:
         """Start, at the same place when it was stopped."""
-        self.server = Server(self.recorder.handle, self._context)
+        self.server = Server(self._handle, self._context)
         await self.server.start("127.0.0.1", self.port)
         self.port = self.server.addresses[0][1]
+
+    async def _handle(self, exchange: Exchange) -> None:
+        if exchange.head.target != KUBE_SYSTEM.encode():
+            await self.recorder.handle(exchange)
+            return
+        self.identified += 1
+        await exchange.respond(200, JSON, msgspec.json.encode({"metadata": {"uid": self.cluster}}))
 
     async def tell(self, message: bus.Message) -> bytes:
         """What the registry answers."""
@@ -70,7 +82,7 @@ class Near:
 
     async def join(self) -> None:
         """The Cluster, known to the proxy."""
-        await self.host.cluster("m2", "direct", credentials={"revision": 1})
+        await self.host.cluster("m2", "direct", credentials={"revision": 1}, uid=UID)
         self.uid = self.host.proxy.directory.uid("m2")
 
     async def rotate(self, token: str) -> None:
@@ -526,6 +538,31 @@ async def test_another_cluster_at_its_address_gets_nothing(near: Near) -> None:
     assert answer.status == 503
     assert "another cluster answers" in answer.json()["message"]
     assert len(near.recorder.heads) == seen
+
+
+async def test_another_cluster_gets_nothing_before_anybody_has_looked(near: Near) -> None:
+    assert (await near.host.ask(b"/clusters/m2/api")).status == 200
+    watch = await near.host.client.request(near.host.head(b"GET", WATCH))
+    await near.server.close(0.0)
+    watch.abort()
+    seen, near.cluster = len(near.recorder.heads), "another-cluster"
+    await near.listen()
+    for method in (b"GET", b"POST", b"DELETE"):
+        answer = await near.host.ask(b"/clusters/m2/api", method)
+        assert answer.status == 503
+        for part in ("another-cluster", UID, "skerry cluster set m2"):
+            assert part in answer.json()["message"]
+    assert len(near.recorder.heads) == seen
+    near.cluster = UID
+    async with asyncio.timeout(5):
+        while (await near.host.ask(b"/clusters/m2/api")).status != 200:
+            await asyncio.sleep(0.05)
+
+
+async def test_warm_connections_are_not_asked_which_cluster_they_lead_to(near: Near) -> None:
+    for _ in range(10):
+        await near.host.ask(b"/clusters/m2/api")
+    assert near.identified == 1
 
 
 async def test_a_look_of_the_prober_shows_in_the_table(near: Near) -> None:

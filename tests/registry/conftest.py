@@ -41,6 +41,8 @@ from tests.fixtures.nats import NatsHost
 
 Document = dict[str, Any]
 DEADLINE_S = 10.0
+LOOK_S = 1.0
+"""Between looks at rights: each look of the prober is one at rights too."""
 HOST_UID = "11111111-0000-0000-0000-000000000001"
 
 
@@ -53,7 +55,7 @@ class Running:
         self._host = host
         self._clock = clock
         self._settings = RegistrySettings(
-            keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers)
+            keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers), look_s=LOOK_S
         )
         self._stop = asyncio.Event()
         self.ready = asyncio.Event()

@@ -40,6 +40,7 @@ from skerry.identity import nkey
 from skerry.identity.assertion import make_record
 from skerry.identity.nkey import KeyPair, Kind
 from skerry.member import kubeconfig
+from skerry.member.identity import KUBE_SYSTEM
 from skerry.member.kubeconfig import Connection, flattened
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import BINDINGS, ApiServer
@@ -358,6 +359,40 @@ async def test_another_cluster_at_the_same_address_is_noticed(client: Client, ap
     api.uid = "somebody-else"
     found = await condition(client, "swapped", "Ready", "WrongCluster")
     assert "somebody-else" in found["message"]
+
+
+async def test_another_cluster_is_told_with_both_uids_and_heals_by_itself(client: Client, api: ApiServer) -> None:
+    joined = api.uid
+    await connect(client, "create", "rebuilt", given(api))
+    await api.replaced("somebody-else")
+    found = await condition(client, "rebuilt", "Ready", "WrongCluster")
+    for part in ("somebody-else", joined, "skerry cluster set rebuilt", "skerry cluster remove rebuilt"):
+        assert part in found["message"]
+    assert set(api.targets) == {KUBE_SYSTEM.encode()}
+    await api.replaced(joined)
+    await condition(client, "rebuilt", "Ready", "Connected")
+
+
+async def test_a_binding_that_was_deleted_is_made_again_and_told(client: Client, api: ApiServer) -> None:
+    await connect(client, "create", "tidied", given(api))
+    await condition(client, "tidied", "RightsComplete", "Complete")
+    del api.bindings["skerry:cluster-admin"]
+    found = await condition(client, "tidied", "RightsComplete", "Repaired")
+    assert "ClusterRoleBinding skerry:cluster-admin" in found["message"]
+    assert "skerry:cluster-admin" in api.bindings
+
+
+async def test_rights_that_were_taken_away_are_named_until_they_are_back(client: Client, api: ApiServer) -> None:
+    await connect(client, "create", "narrowed", given(api))
+    del api.bindings["skerry:edit"]
+    api.refuse[BINDINGS] = Forbidden("RBAC says no")
+    found = await condition(client, "narrowed", "Ready", "RightsMissing")
+    assert "kubectl create clusterrolebinding skerry:edit --clusterrole=edit --group=skerry:edit" in found["message"]
+    api.refuse.clear()
+    await condition(client, "narrowed", "Ready", "Connected")
+    api.refuse[KUBE_SYSTEM] = Forbidden("RBAC says no")
+    found = await condition(client, "narrowed", "Ready", "RightsMissing")
+    assert "allow this host's account `get`" in found["message"]
 
 
 async def test_a_credential_that_is_no_longer_taken_is_named(client: Client, api: ApiServer) -> None:

@@ -61,6 +61,23 @@ def test_each_trouble_has_its_own_reason(outcome: Outcome, reachable: tuple[str,
     assert verdict(document, "Ready") == ready
 
 
+def test_missing_rights_are_not_ready_and_say_how_to_give_them_back() -> None:
+    document = after(Outcome(State.READY, missing="kubectl create clusterrolebinding"))
+    assert verdict(document, "Ready") == verdict(document, "RightsComplete") == ("False", "RightsMissing")
+    assert direct.condition_of(document, "Ready").message == "kubectl create clusterrolebinding"
+    assert [(news.reason, news.warning) for news in of_cluster(cluster(), document)] == [
+        ("RightsMissing", True),
+        ("NotReady", True),
+    ]
+
+
+def test_what_was_repaired_is_an_event_once() -> None:
+    document = after(Outcome(State.READY, repaired="ClusterRoleBinding skerry:view was missing"))
+    assert verdict(document, "RightsComplete") == ("True", "Repaired")
+    assert [news.message for news in of_cluster(cluster(), document)] == ["ClusterRoleBinding skerry:view was missing"]
+    assert list(of_cluster(document, document)) == []
+
+
 def test_the_transition_time_moves_with_the_status_alone() -> None:
     down = after(Outcome(State.UNREACHABLE, "one"), later_s=60)
     still = direct.observed(down, Outcome(State.UNREACHABLE, "two"), None, Now(0.0, NOW.wall + 120))

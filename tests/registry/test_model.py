@@ -66,7 +66,10 @@ def test_an_unchanged_heartbeat_changes_nothing(presence: Presence) -> None:
     assert presence.heartbeat("m1", beat(rtt_ms=3.0), at(11)) == set()
 
 
-@pytest.mark.parametrize("change", [{"version": "0.2.0"}, {"nodes": 5}, {"healthy": False}, {"expires": 7}])
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "0.2.0"}, {"nodes": 5}, {"healthy": False}, {"expires": 7}, {"missing": "x"}, {"repaired": "x"}],
+)
 def test_a_changed_fact_is_a_change(presence: Presence, change: dict[str, Any]) -> None:
     presence.heartbeat("m1", beat(), at(1))
     assert presence.heartbeat("m1", beat(**change), at(11)) == {"m1"}
@@ -139,6 +142,54 @@ def test_an_api_server_that_does_not_answer_is_not_ready_with_its_reason(presenc
 def test_an_agent_of_another_cluster_is_not_believed(presence: Presence) -> None:
     presence.heartbeat("m1", beat(cluster_uid="u2"), at(1))
     assert verdict(presence, 1).reason == "WrongCluster"
+
+
+def test_another_cluster_is_told_in_the_agents_own_words(presence: Presence) -> None:
+    presence.heartbeat("m1", beat(cluster_uid="u2", healthy=False, message="u2 is another cluster"), at(1))
+    assert verdict(presence, 1) == Verdict("False", "WrongCluster", "u2 is another cluster")
+
+
+def test_missing_rights_are_not_ready_and_say_how_to_give_them_back(presence: Presence) -> None:
+    presence.heartbeat("m1", beat(missing="kubectl create clusterrolebinding"), at(1))
+    assert verdict(presence, 1) == Verdict("False", "RightsMissing", "kubectl create clusterrolebinding")
+    presence.heartbeat("m1", beat(missing=""), at(2))
+    assert verdict(presence, 2).status == "True"
+
+
+def test_one_agent_that_lacks_nothing_is_enough(presence: Presence) -> None:
+    presence.heartbeat("m1", beat(agent="UA", missing="a right"), at(1))
+    presence.heartbeat("m1", beat(agent="UB", missing=""), at(1))
+    assert verdict(presence, 1).status == "True"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"), [("a right", "RightsMissing"), ("connection refused", "APIServerUnreachable")]
+)
+def test_an_agent_that_cannot_even_ask_says_whether_a_right_is_why(
+    presence: Presence, message: str, reason: str
+) -> None:
+    presence.heartbeat("m1", beat(healthy=False, missing="a right", message=message), at(1))
+    assert verdict(presence, 1).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "reason"),
+    [
+        ({}, "", ""),
+        ({"missing": ""}, "True", "Complete"),
+        ({"missing": "", "repaired": "a binding"}, "True", "Repaired"),
+        ({"missing": "a right"}, "False", "RightsMissing"),
+    ],
+)
+def test_what_a_look_at_rights_found_is_a_condition_and_an_agent_that_does_not_look_has_none(
+    presence: Presence, told: dict[str, Any], status: str, reason: str
+) -> None:
+    presence.heartbeat("m1", beat(**told), at(1))
+    document = clusters.observed(
+        {"metadata": {}}, presence.members["m1"], standing(presence, 1, Standing(JOINED, 0)), at(1)
+    )
+    found = {each["type"]: each for each in document["status"]["conditions"]}.get("RightsComplete", {})
+    assert (found.get("status", ""), found.get("reason", "")) == (status, reason)
 
 
 @pytest.mark.parametrize("stored", [Standing(READY, 2), Standing(AWAY, 0), Standing(JOINED, 0)])
