@@ -95,6 +95,7 @@ class Proxy:
             _server_limits(settings),
             by_name=self._certificates.by_name,
             room=room,
+            ours=self._certificates.ours,
         )
 
     def _parts(self) -> Parts:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.proxy.settings import ProxySettings, addresses
 from services.proxy.ways import member_by_name
-from skerry.http.tls import server_context
+from skerry.http.tls import names, server_context
 from skerry.settings import SettingsError
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -29,6 +29,7 @@ class Certificate:
         try:
             self._seen = self._stamp()
             self.context = server_context(chain, key)
+            self.names = names(chain)
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"cannot use the certificate {chain} with the key {key}: {error}") from error
 
@@ -42,6 +43,7 @@ class Certificate:
             if stamp == self._seen:
                 return False
             self.context.load_cert_chain(self._chain, self._key)
+            self.names = names(self._chain)
             self._seen = stamp
         except (OSError, ssl.SSLError) as error:
             log.warning("the new certificate cannot be used, the old one stays", extra={"error": str(error)})
@@ -72,6 +74,16 @@ class Certificates:
         if self._members is None or member_by_name(name, self._uid) is None:
             return None
         return self._members.context
+
+    def ours(self, host: str, server_name: str, local: str) -> bool:
+        """Whether the authority of an absolute target is ours: a name of a certificate, what the client asked for in TLS, or
+        the address that it reached. It never decides where a request goes.
+        """
+        if host in (server_name, local) or (host in LOOPBACK and local in LOOPBACK):
+            return True
+        wild = "*." + host.partition(".")[2]
+        shown = [each.names for each in (self._usual, self._members) if each is not None]
+        return any(host in known or wild in known for known in shown)
 
     def reload(self) -> None:
         """Take new files for the next handshakes."""

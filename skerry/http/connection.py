@@ -208,6 +208,9 @@ class ServerConnection(Wire):
         except StatusError as error:
             self._refuse(error)
             return
+        if head.authority is not None and not self._server.is_ours(head.authority, self):
+            self._refuse(BadRequest("the absolute request target names another host than this one"))
+            return
         price = cost(len(raw), len(head.headers))
         if price and not self._server.pays(self, self._share, price):
             self._refuse(crowded())

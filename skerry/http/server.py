@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from skerry.http.connection import Handler, ServerConnection
@@ -17,6 +17,9 @@ from skerry.http.wire import ReadBuffer, tune
 from skerry.httpwire.room import Room, Share
 
 log = logging.getLogger(__name__)
+
+Ours = Callable[[str, str, str], bool]
+"""Whether a host name or address (lower case) is ours, on a connection that asked for a name in TLS (or "") at an address."""
 
 _SWEEP_S = 1.0
 """How often deadlines are looked at; more often only where a limit is shorter."""
@@ -34,10 +37,12 @@ class Server:
         *,
         by_name: ByName | None = None,
         room: Room | None = None,
+        ours: Ours | None = None,
     ) -> None:
         """`by_name` may choose another TLS context for the name that a client asks for; `room` is the process's for large
-        heads, its own by default.
+        heads, its own by default; `ours` decides which absolute targets are taken, by default none.
         """
+        self._ours = ours
         self.handler = handler
         self.limits = limits or ServerLimits()
         self.room = room or Room()
@@ -131,6 +136,14 @@ class Server:
         else:
             self._coming.pop(connection, None)
         return True
+
+    def is_ours(self, authority: bytes, connection: ServerConnection) -> bool:
+        """Whether an absolute target with this authority is for us, on this connection."""
+        name = connection.transport.get_extra_info("sockname")
+        local = str(name[0]) if isinstance(name, tuple) else ""
+        host = authority.decode("ascii")
+        bare = host[1:].partition("]")[0] if host[:1] == "[" else host.partition(":")[0]
+        return self._ours is not None and self._ours(bare, connection.server_name, local)
 
     def paid(self, connection: ServerConnection) -> None:
         """The connection has given its share back."""

@@ -5,10 +5,14 @@ ALPN offers http/1.1 only, because upgrades need it; peers without ALPN or SNI a
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 _ALPN = ["http/1.1"]
+_SAN, _CRITICAL = bytes.fromhex("0603551d11"), bytes.fromhex("0101ff")
+_DNS, _ADDRESS = 0x82, 0x87
 
 
 def server_context(certificate: Path, key: Path, *, client_ca: Path | None = None) -> ssl.SSLContext:
@@ -26,6 +30,44 @@ def server_context(certificate: Path, key: Path, *, client_ca: Path | None = Non
         context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def names(chain: Path) -> frozenset[str]:
+    """The names and addresses (lower case) of a chain's first certificate: its subjectAltName (RFC 5280, 4.2.1.6), read here
+    because no X.509 library is loaded. For a file of one's own, in use already; none if they cannot be read.
+    """
+    try:
+        return frozenset(_names(chain.read_text("ascii", "replace")))
+    except (OSError, ValueError, IndexError):
+        return frozenset()
+
+
+def _names(text: str) -> Iterator[str]:
+    end = text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
+    der = ssl.PEM_cert_to_DER_cert(text[text.index(ssl.PEM_HEADER) : end])
+    at = der.find(_SAN)
+    if at < 0:
+        return
+    at += len(_SAN)
+    if der[at : at + len(_CRITICAL)] == _CRITICAL:
+        at += len(_CRITICAL)
+    _, at, _ = _element(der, at)
+    _, at, last = _element(der, at)
+    while at < last:
+        tag, start, at = _element(der, at)
+        if tag == _DNS:
+            yield der[start:at].decode("ascii", "replace").lower()
+        elif tag == _ADDRESS:
+            yield str(ipaddress.ip_address(der[start:at]))
+
+
+def _element(der: bytes, at: int) -> tuple[int, int, int]:
+    """Tag, start and end of the content of the DER element at `at`."""
+    size, start = der[at + 1], at + 2
+    if size >= 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(der[at + 2 : start], "big")
+    return der[at], start, start + size
 
 
 def client_context(

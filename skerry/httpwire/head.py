@@ -1,7 +1,7 @@
 """Heads of requests and answers: parsing with the reject rules, and building.
 
 A raw head must match a grammar that lists what is allowed (RFC 9112 without its optional leniency): obs-fold, bare CR
-or LF, NUL, blanks before a colon, absolute targets and other protocol versions fail there. llhttp then cuts a request's
+or LF, NUL, blanks before a colon and other protocol versions fail there. llhttp then cuts a request's
 lines; an answer's are cut where the grammar matched, which saves a call per line in the agent; a test holds both ways
 against each other. The framing rules decide on the tokens: Content-Length with Transfer-Encoding, repeated Content-Length, any transfer coding
 but `chunked`, and a missing or repeated Host are refused. What we build is held against the same
@@ -17,6 +17,7 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from skerry.errors import BadRequest, MethodNotAllowed, RequestHeaderFieldsTooLarge, StatusError
+from skerry.httpwire.target import Absolute
 
 Headers = list[tuple[bytes, bytes]]
 """Header pairs in order, names in lower case."""
@@ -51,7 +52,7 @@ _SPECIAL = frozenset(
 
 
 class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's head. `target` is raw, in origin form; header names are lower case."""
+    """A request's head. `target` is raw, in origin form, whatever its form was; header names are lower case."""
 
     method: bytes
     target: bytes
@@ -63,6 +64,9 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
     chunked: bool = False
     expect_continue: bool = False
     http10: bool = False
+    authority: bytes | None = None
+    """The authority of a target that was in absolute form, without a default port; Host says the same. Whether it is ours
+    is still to be decided."""
 
     @property
     def has_body(self) -> bool:
@@ -153,6 +157,10 @@ def parse_request(raw: bytes) -> RequestHead:
         raise BadRequest(_diagnose(raw))
     method, target, major, minor = match.group(1, 2, 3, 4)
     _check_line(method, target, major, minor)
+    absolute = None
+    if target[:1] != b"/":
+        absolute = Absolute.of(target)
+        target = absolute.target
     fields = _Fields()
     try:
         HttpRequestParser(fields).feed_data(raw)
@@ -162,7 +170,8 @@ def parse_request(raw: bytes) -> RequestHead:
         raise BadRequest(f"the request head is malformed: {error}") from error
     if len(fields.all) > HEADER_LIMIT:
         raise RequestHeaderFieldsTooLarge(f"the request has more than {HEADER_LIMIT} header lines; send fewer")
-    return _request(method, target, minor == b"0", fields)
+    head = _request(method, target, minor == b"0", fields)
+    return head if absolute is None else msgspec.structs.replace(head, authority=absolute.agreed(head.get(b"host")))
 
 
 class RequestHeads:
@@ -185,11 +194,12 @@ class RequestHeads:
         last = self._last
         if last is not None and raw[at:] == self._tail and (match := _PREFIX.fullmatch(raw, 0, at)) is not None:
             method, target = match.groups()
-            _check_line(method, target, b"1", b"1")
-            return _repeated(last, method, target)
+            if target[:1] == b"/":
+                _check_line(method, target, b"1", b"1")
+                return _repeated(last, method, target)
         self._last = self.kept = None
         head = parse_request(raw)
-        if not head.http10 and at <= _KEPT_LIMIT and len(raw) - at <= _KEPT_LIMIT:
+        if not head.http10 and head.authority is None and at <= _KEPT_LIMIT and len(raw) - at <= _KEPT_LIMIT:
             self._tail, self._last = raw[at:], head
         return head
 
@@ -219,8 +229,6 @@ def _check_line(method: bytes, target: bytes, major: bytes, minor: bytes) -> Non
         raise BadRequest("the request is not HTTP/1.1; this endpoint speaks HTTP/1.1 only")
     if method not in METHODS:
         raise MethodNotAllowed(f"the method {method[:32].decode('ascii')} is not supported")
-    if target[:1] != b"/":
-        raise BadRequest("the request target must start with a slash; absolute and authority forms are refused")
     if b"#" in target:
         raise BadRequest("the request target contains a fragment; send it without '#'")
 

@@ -17,6 +17,8 @@ PATH_LIMIT = 64 * 1024
 """Bytes of a path. What clients send in long targets (commands, selectors) is in the query."""
 PAIRS_LIMIT = 10_000
 """Pairs of a query, as in Go's net/url since CVE-2025-61726."""
+_ABSOLUTE = re.compile(rb"(https?)://([0-9A-Za-z._~:\[\]-]+)([/?][!-~]*+)?", re.IGNORECASE)
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 _ESCAPE = re.compile(rb"%(..)?", re.DOTALL)
 _HEX = re.compile(rb"[0-9A-Fa-f]{2}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -31,6 +33,35 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes
     path: str
     query: bytes
+
+
+class Absolute(msgspec.Struct, frozen=True, kw_only=True):
+    """A target in absolute form, as clients send it to forward proxies (RFC 9112, 3.2.2); `target` is its origin form."""
+
+    scheme: bytes
+    authority: bytes
+    target: bytes
+
+    @classmethod
+    def of(cls, raw: bytes) -> Absolute:
+        """Raises BadRequest for what is no absolute URL, or has a user in it."""
+        match = _ABSOLUTE.fullmatch(raw)
+        if match is None:
+            raise BadRequest("the request target must start with a slash, or be an absolute URL of this host")
+        rest = match[3] or b"/"
+        return cls(scheme=match[1].lower(), authority=match[2], target=rest if rest[:1] == b"/" else b"/" + rest)
+
+    def agreed(self, host: bytes | None) -> bytes:
+        """The authority, lower case and without a default port, if the Host header says the same. Raises BadRequest."""
+        authority = self._plain(self.authority)
+        if host is None or self._plain(host) != authority:
+            raise BadRequest(
+                "the Host header does not say what the absolute request target says; send the same in both"
+            )
+        return authority
+
+    def _plain(self, authority: bytes) -> bytes:
+        return authority.lower().removesuffix(_DEFAULT_PORTS[self.scheme])
 
 
 def unquote(raw: bytes) -> str:

@@ -356,6 +356,41 @@ KUBELET = [
     carried(b"/API/v1/nodes/n1/proxy"),
 ]
 
+
+def absolute(target: bytes, host: bytes, *, seen: tuple[bytes, ...] = (), code: int = 0) -> Case:
+    """A request with an absolute target."""
+    raw = b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\n" + AUTH + b"\r\n\r\n"
+    return Case(f"absolute: {target.decode()} of {host.decode()}", raw, code, seen=seen)
+
+
+ABSOLUTE = [
+    absolute(b"http://127.0.0.1@M@" + PODS, b"127.0.0.1", seen=(PODS,)),
+    absolute(b"HTTPS://LocalHost:8443@M@" + PODS, b"localhost:8443", seen=(PODS,)),
+    absolute(b"http://127.0.0.1:80@M@" + PODS + b"?a=http://evil/", b"127.0.0.1", seen=(PODS + b"?a=http://evil/",)),
+    absolute(b"http://127.0.0.1@M@" + PODS, b"localhost", code=400),
+    absolute(b"http://127.0.0.1@M@" + PODS, b"evil", code=400),
+    absolute(b"http://evil@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"http://evil@M@" + PODS, b"evil", code=400),
+    absolute(b"http://127.0.0.1.evil@M@" + PODS, b"127.0.0.1.evil", code=400),
+    absolute(b"http://evil\\@127.0.0.1@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"http://root:x@127.0.0.1@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"http://127.0.0.1:81@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"http://127.0.0.1/.@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"http://127.0.0.1/@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"http://127.0.0.1/%63lusters/m1/api", b"127.0.0.1", code=404),
+    absolute(b"http:/@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"//127.0.0.1@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"ws://127.0.0.1@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"http://127.0.0.1/http://127.0.0.1@M@" + PODS, b"127.0.0.1", code=400),
+    absolute(b"127.0.0.1:443", b"127.0.0.1", code=400),
+    absolute(b"*", b"127.0.0.1", code=400),
+    Case(
+        "absolute: an ordinary one behind it",
+        absolute(b"http://127.0.0.1@M@" + PODS, b"127.0.0.1").raw + NEXT,
+        seen=(PODS, b"/api/v1/smuggled"),
+    ),
+]
+
 PADDING = b"X-Padding: " + b"p" * 100_000
 LARGE = [
     Case(
@@ -425,6 +460,7 @@ CASES: list[Case] = [
     *KUBELET,
     *QUERIES,
     *LARGE,
+    *ABSOLUTE,
     *UPGRADES,
 ]
 

@@ -159,6 +159,17 @@ async def test_an_absolute_target_moves_no_connection(named: Named, authority: b
     assert named.sea.raw_seen == []
 
 
+@pytest.mark.parametrize(
+    "authority", [M1.encode(), b"127.0.0.1", b"LOCALHOST:8443", D2.encode(), b"evil", b"a." + M1.encode()]
+)
+async def test_an_absolute_target_of_ours_is_taken(named: Named, authority: bytes) -> None:
+    raw = b"GET https://%b%b HTTP/1.1\r\nHost: %b\r\nAuthorization: Bearer @T@\r\n\r\n" % (authority, POD, authority)
+    (answer,) = await named.answers(M1, raw)
+    ours = authority != b"evil" and not authority.startswith(b"a.")
+    assert answer.status == (200 if ours else 400)
+    assert (named.seen, named.sea.raw_seen) == ([POD] if ours else [], [])
+
+
 NOBODY = [
     server_name(label, UID)
     for label in (

@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from skerry.http.errors import Cut, Unreachable
 from skerry.http.exchange import Exchange
 from skerry.http.raw import Raw
 from skerry.http.server import Server
-from skerry.http.tls import client_context, server_context
+from skerry.http.tls import client_context, names, server_context
 from skerry.httpwire.head import RequestHead, ResponseHead
 from skerry.identity.x509 import create_ca, issue_server
 from tests.http.conftest import Lab, Tls
@@ -547,3 +548,16 @@ async def test_the_name_chooses_the_certificate(tls: Tls) -> None:
         ]
     usual = ssl.PEM_cert_to_DER_cert(tls.certificate.read_text())
     assert shown == [ssl.PEM_cert_to_DER_cert(pair.certificate.decode()), usual, usual]
+
+
+def test_the_names_of_a_certificate_are_read(tmp_path: Path) -> None:
+    pair = issue_server(
+        create_ca("test"), ("Skerry.example.org", "*.clusters.example.org", "10.1.2.3", "::1", "h" * 60)
+    )
+    (tmp_path / "chain.pem").write_bytes(pair.certificate + create_ca("other").certificate)
+    assert names(tmp_path / "chain.pem") == {
+        "skerry.example.org", "*.clusters.example.org", "10.1.2.3", "::1", "h" * 60
+    }  # fmt: skip
+    for junk in (b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\xff"):
+        (tmp_path / "junk.pem").write_bytes(junk)
+        assert names(tmp_path / "junk.pem") == frozenset()

@@ -59,6 +59,27 @@ def test_close_and_http_1_0_end_the_connection() -> None:
     assert head.http10
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "authority", "origin"),
+    [
+        (b"http://h/x?y=http://e/", b"h", b"h", b"/x?y=http://e/"),
+        (b"HTTPS://H:443/x", b"h", b"h", b"/x"),
+        (b"https://h/x", b"H:443", b"h", b"/x"),
+        (b"http://h:8443", b"h:8443", b"h:8443", b"/"),
+        (b"http://h?a", b"h", b"h", b"/?a"),
+        (b"https://[::1]:8443//x", b"[::1]:8443", b"[::1]:8443", b"//x"),
+    ],
+)
+def test_an_absolute_target_becomes_origin_form(target: bytes, host: bytes, authority: bytes, origin: bytes) -> None:
+    raw = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host)
+    heads = RequestHeads()
+    for _ in range(2):
+        heads.parse(b"GET /before HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+        head = heads.parse(raw)
+        assert (head.authority, head.target) == (authority, origin)
+        assert heads.parse(b"GET /after HTTP/1.1\r\nHost: %b\r\n\r\n" % host).authority is None
+
+
 def test_expect_counts_only_with_a_body() -> None:
     body = parse_request(b"POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-Continue\r\ncontent-length: 1\r\n\r\n")
     assert body.expect_continue
@@ -80,7 +101,20 @@ def test_expect_counts_only_with_a_body() -> None:
         (_request(b"X : a"), BadRequest, "blank before a colon"),
         (_request(b"Host: other"), BadRequest, "Host"),
         (b"GET / HTTP/1.1\r\n\r\n", BadRequest, "Host"),
-        (b"GET http://h/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET ftp://h/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET h:443 HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET http://u@h/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET http://%68/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET http:///x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET http://h\\@e/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "slash"),
+        (b"GET http://h#x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "fragment"),
+        (b"GET http://h/#x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "fragment"),
+        (b"GET http://h/x HTTP/1.1\r\nHost: e\r\n\r\n", BadRequest, "Host header"),
+        (b"GET http://h:81/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "Host header"),
+        (b"GET http://h:443/x HTTP/1.1\r\nHost: h\r\n\r\n", BadRequest, "Host header"),
+        (b"GET http://h/x HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", BadRequest, "Host"),
+        (b"GET http://h/x HTTP/1.0\r\n\r\n", BadRequest, "Host"),
         (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", BadRequest, "HTTP/1.1"),
         (b"GET /\r\n\r\n", BadRequest, "HTTP/1.1"),
         (b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", MethodNotAllowed, "TRACE"),
