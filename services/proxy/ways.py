@@ -8,6 +8,9 @@ from typing import NamedTuple
 from skerry.httpwire.names import member_of
 from skerry.httpwire.target import split_cluster
 
+REMEMBERED = 512
+"""Bytes of a target whose way may be remembered: 1,024 of these are at most 1 MiB."""
+
 member_by_name = lru_cache(maxsize=1024)(member_of)
 
 
@@ -28,8 +31,15 @@ def way(server_name: str, uid: str, target: bytes) -> Way | None:
     A connection that came for a member by name stays with it whatever its paths say: there, `/clusters/other/` is a path
     like any other. Only a connection without such a name may choose by path.
     """
+    return (_known if len(target) <= REMEMBERED else _way)(server_name, uid, target)
+
+
+def _way(server_name: str, uid: str, target: bytes) -> Way | None:
     member = member_by_name(server_name, uid) if server_name else None
     if member is not None:
         return Way(member, target, b"")
     route = split_cluster(target)
     return None if route is None else Way(*route, b"/clusters/" + route[0].encode("latin-1"))
+
+
+_known = lru_cache(maxsize=1024)(_way)
