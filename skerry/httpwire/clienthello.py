@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 
-LIMIT = 16 * 1024
+LIMIT = 8 * 1024
 """Bytes of a first message, with the heads of its records: real ones have less than 3 KiB."""
 _HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME = 22, 1, 0
 _PRINTABLE = re.compile(rb"[\x21-\x7e]{1,255}")

@@ -334,7 +334,7 @@ def _config(api: Api, names: list[str], prefix: str, *, by_path: bool) -> dict[s
     if not who.token:
         raise Failure(f"context {who.name} has no token to put into a kubeconfig: use one made by skerry")
     uid = "" if by_path else named_by(api, found)
-    if not uid and not by_path:
+    if known and not uid and not by_path:
         say(f"members are named by path: {who.server} does not answer to their names in TLS")
     config = files.build(prefix, names or known, server=who.server, ca=who.ca, token=who.token, uid=uid)
     return {**config, "current-context": f"{prefix}-{names[0]}"} if len(names) == 1 else config
