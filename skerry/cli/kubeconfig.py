@@ -22,6 +22,7 @@ class Context:
 
     def __init__(self, name: str, cluster: Config, user: Config, where: Path) -> None:
         self.name, self.where = name, where
+        self.member = member(cluster)
         self.server = host_of(str(cluster.get("server", "")))
         self.ca = _data(cluster, "certificate-authority", where)
         name = str(cluster.get("tls-server-name") or "")
@@ -36,8 +37,22 @@ class Context:
 
     @property
     def prefix(self) -> str:
-        """The name of the host: contexts of its members are `<prefix>-<member>`."""
-        return self.name
+        """The name of the host: contexts of its members are `<prefix>-<member>`. Failure for one whose name says nothing."""
+        if not self.member:
+            return self.name
+        if not self.name.endswith(f"-{self.member}"):
+            raise Failure(
+                f"context {self.name} is of member {self.member}: say what names of contexts begin with: --name NAME"
+            )
+        return self.name.removesuffix(f"-{self.member}")
+
+
+def member(cluster: Config) -> str:
+    """The member to which a cluster entry of ours leads, by name or by path; "" for a host."""
+    name = str(cluster.get("tls-server-name") or "")
+    if is_members(name):
+        return name.lower().partition(".")[0]
+    return urlsplit(str(cluster.get("server") or "")).path.partition("/clusters/")[2].partition("/")[0]
 
 
 def is_members(name: str) -> bool:

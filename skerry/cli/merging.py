@@ -5,9 +5,9 @@ it; a new one goes to the first file of the KUBECONFIG list that exists, else to
 The file is guarded by `<file>.lock` as kubectl does it, replaced atomically, keeps its mode, and keeps what is not ours.
 
 An entry is ours if its cluster carries our authority (or, where the host has a certificate that everybody trusts, its
-address); of those only what we make is changed (server, name in TLS,
-authority, token), and what people add stays. Others' entries are never touched, also under the same name: their token
-may be nowhere else.
+address); of those only what we make is changed (server, name in TLS, authority, token), and what people add stays. Others'
+entries are never touched, also under the same name: their token may be nowhere else. Nor is a name ever given another
+meaning: a context of one member does not become one of another, or of the host.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skerry.cli.failure import Failure
-from skerry.cli.kubeconfig import SECTIONS, Config, host_of, is_members, read, text
+from skerry.cli.kubeconfig import SECTIONS, Config, host_of, is_members, member, read, text
 from skerry.cli.plan import write_private
 
 LOCK_WAIT_S = 5.0
@@ -59,12 +59,8 @@ def merge(ours: Config, use: str, paths: list[Path]) -> list[Path]:
 
 
 def _refuse_others(ours: Config, configs: Configs) -> None:
-    """Whatever has the name of an entry of ours must be ours."""
-    mine = _belonging(configs, _mark(ours["clusters"][0]["cluster"]))
-    clusters = _first(configs, "clusters")
-    mine.contexts.update(
-        name for name, context in _first(configs, "contexts").items() if context.get("cluster") not in clusters
-    )  # they lead nowhere
+    """Whatever has the name of an entry of ours must be ours, and lead where ours leads."""
+    mine = _replaceable(ours, configs)
     taken = {
         f"{SECTIONS[section]} {entry['name']} in {path}"
         for section in SECTIONS
@@ -75,9 +71,25 @@ def _refuse_others(ours: Config, configs: Configs) -> None:
     }
     if taken:
         raise Failure(
-            f"not merged: of another host or cluster, and its credential may be nowhere else: {', '.join(sorted(taken))}. "
-            "Choose another name for this host's contexts with --name NAME"
+            f"not merged: these lead to another host or cluster, and what they hold may be nowhere else: "
+            f"{', '.join(sorted(taken))}. Choose another name for this host's contexts with --name NAME"
         )
+
+
+def _replaceable(ours: Config, configs: Configs) -> Ours:
+    """Entries that are the same as ours but for their content; contexts that lead nowhere too."""
+    mine = _belonging(configs, _mark(ours["clusters"][0]["cluster"]))
+    clusters, contexts = _first(configs, "clusters"), _first(configs, "contexts")
+    wanted = {entry["name"]: member(entry["cluster"]) for entry in ours["clusters"]}
+    return Ours(
+        {name for name in mine.clusters if member(clusters[name]) == wanted.get(name)},
+        {
+            name
+            for name, context in contexts.items()
+            if context.get("cluster") not in clusters or (name in mine.contexts and context.get("cluster") == name)
+        },
+        mine.users,
+    )
 
 
 def _belonging(configs: Configs, mark: bytes) -> Ours:

@@ -51,6 +51,22 @@ def test_a_members_context_leads_to_its_host(tmp_path: Path, document: dict[str,
     assert (found.server, found.server_name, found.token, found.ca) == ("https://h:8443", "", "t", CA)
 
 
+@pytest.mark.parametrize("document", [OURS, BY_PATH], ids=["by name", "by path"])
+def test_a_members_context_knows_its_member_and_what_the_host_is_called(
+    tmp_path: Path, document: dict[str, Any]
+) -> None:
+    path = _file(tmp_path / "c", document)
+    host, member = (kubeconfig.context([path], name) for name in ("skerry", "skerry-m1"))
+    assert (host.member, host.prefix) == ("", "skerry")
+    assert (member.member, member.prefix) == ("m1", "skerry")
+
+
+def test_a_members_context_of_another_name_does_not_say_what_the_host_is_called(tmp_path: Path) -> None:
+    document = {**OURS, "contexts": [{"name": "prod", "context": {"cluster": "skerry-m1", "user": "skerry"}}]}
+    with pytest.raises(Failure, match=r"context prod is of member m1: .*--name NAME"):
+        str(kubeconfig.context([_file(tmp_path / "c", document)], "prod").prefix)
+
+
 def test_a_name_in_tls_that_people_gave_the_host_is_asked_for(tmp_path: Path) -> None:
     document = json.loads(json.dumps(OURS))
     document["clusters"][0]["cluster"]["tls-server-name"] = "host.example"

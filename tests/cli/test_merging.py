@@ -208,6 +208,19 @@ def test_entries_of_others_are_refused_by_name_and_nothing_changes(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
 
 
+@pytest.mark.parametrize("old", [OURS, BY_PATH], ids=["by name", "by path"])
+@pytest.mark.parametrize("prefix", ["skerry-m1", "prod"])
+def test_a_name_is_never_given_another_meaning(tmp_path: Path, old: dict[str, Any], prefix: str) -> None:
+    """The host merged under a name that people use for one of its members."""
+    mine = {"name": "prod", "context": {"cluster": "skerry-m1", "user": "skerry"}}
+    path = _file(tmp_path / "c", {**old, "contexts": [*old["contexts"], mine]})
+    before = path.read_bytes()
+    again = kubeconfig.build(prefix, ["m1"], server="https://h:8443", ca=CA, token="t", uid=UID)
+    with pytest.raises(Failure, match=f"context {prefix} in" if prefix == "prod" else f"cluster {prefix} in"):
+        merging.merge(again, "", [path])
+    assert path.read_bytes() == before
+
+
 def test_a_host_that_everybody_trusts_is_told_by_its_address(tmp_path: Path) -> None:
     first, second = (kubeconfig.build("skerry", ["m1"], server=f"https://{host}", ca=b"", token="t") for host in "ab")
     path = _file(tmp_path / "c", first)

@@ -305,11 +305,12 @@ def kubeconfig(
     if merge and output_file:
         raise Failure("--merge and --output exclude each other", USAGE)
     api = connect(kubeconfig_file, context)
-    config = _config(api, names or [], name or api.context.prefix, by_path=path)
+    prefix = name or api.context.prefix
+    config = _config(api, names or [], prefix, by_path=path)
     if merge:
         from skerry.cli import merging
 
-        current = _context_name(config, name or api.context.prefix, use)
+        current = _context_name(config, prefix, use)
         changed = merging.merge(config, current, files.files())
         say(f"merged {len(config['contexts'])} contexts into {', '.join(map(str, changed))}")
     elif output_file:
