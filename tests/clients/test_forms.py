@@ -58,9 +58,7 @@ def test_kubectl_reads_and_writes(any_kubectl: Client) -> None:
 
 
 def test_kubectl_get_raw_reaches_the_member(any_kubectl: Client) -> None:
-    """`--raw` drops the path of the server: by path it has to be said again."""
-    path = ("/clusters/rig" if any_kubectl.shore.by_path else "") + BUOY
-    assert json.loads(any_kubectl.ok("get", "--raw", path))["metadata"]["name"] == "buoy"
+    assert json.loads(any_kubectl.ok("get", "--raw", BUOY))["metadata"]["name"] == "buoy"
 
 
 def test_kubectl_proxy_serves_the_member(any_kubectl: Client) -> None:
