@@ -77,8 +77,11 @@ class Certificates:
 
     def ours(self, host: str, server_name: str, local: str) -> bool:
         """Whether the authority of an absolute target is ours: a name of a certificate, what the client asked for in TLS, or
-        the address that it reached. It never decides where a request goes.
+        the address that it reached. It never decides where a request goes, so the name of a member is ours only where
+        the connection came for that member.
         """
+        if (member := member_by_name(host, self._uid)) is not None:
+            return member == member_by_name(server_name, self._uid)
         if host in (server_name, local) or (host in LOOPBACK and local in LOOPBACK):
             return True
         wild = "*." + host.partition(".")[2]
