@@ -102,14 +102,16 @@ class AccessLog:
         return f"{self._stamp}.{int((now - second) * 1000):03d}"
 
     def flush(self) -> None:
-        """Write what is waiting. Never raises: a full disk must not end a request."""
+        """Write what is waiting. Never raises: a full disk must not end a request, and its lines are lost, not later ones."""
         lines, self._lines = self._lines, []
         if not lines or self._sink is None:
             return
         try:
             self._sink.stream.write("\n".join([*lines, ""]))
             self._sink.stream.flush()
-        except (OSError, ValueError):
+        except OSError:
+            return
+        except ValueError:  # the stream is closed
             self._enabled = False
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
+from functools import partial
 
 import msgspec
 
@@ -37,7 +38,7 @@ from skerry.http import Server, ServerLimits
 from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials, load
 from skerry.link import LinkSettings
-from skerry.runtime import Runtime
+from skerry.runtime import Runtime, endless
 from skerry.settings import SettingsError
 from skerry.store import Cache
 from skerry.telemetry import Registry
@@ -148,13 +149,13 @@ class Proxy:
         log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._feed(), name="resources"),
-                group.create_task(self._feed_events(), name="events"),
-                group.create_task(self._voucher.keep(), name="voucher"),
+                group.create_task(endless(self._feed, "the front door's resources")),
+                group.create_task(endless(self._feed_events, "the front door's events")),
+                group.create_task(endless(self._voucher.keep, "the front door's certificate")),
                 group.create_task(self._lanes.keep(), name="lanes"),
-                group.create_task(self._review(), name="review"),
-                group.create_task(self._report(), name="quarantines"),
-                group.create_task(self._tell(runtime), name="readiness"),
+                group.create_task(endless(self._review, "the front door's review")),
+                group.create_task(endless(self._report, "the front door's quarantines")),
+                group.create_task(endless(partial(self._tell, runtime), "the front door's readiness")),
             ]
             await runtime.stop.wait()
             await self._drain(runtime)

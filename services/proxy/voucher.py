@@ -83,16 +83,26 @@ class Voucher:
         """Get a record and renew it at two thirds of its life, for ever; ends only by being cancelled."""
         pause = RETRY_S[0]
         while True:
-            try:
-                await self.certify()
-            except StatusError as error:
-                self.reason = error.message
-                log.warning("the proxy's key could not be certified", extra={"error": error.message})
+            if await self._certified():
+                pause = RETRY_S[0]
+                await asyncio.sleep(max((self._expires - self._now()) * 2 / 3, 1.0))
+            else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 pause = min(pause * 2, RETRY_S[1])
-                continue
-            pause = RETRY_S[0]
-            await asyncio.sleep(max((self._expires - self._now()) * 2 / 3, 1.0))
+
+    async def _certified(self) -> bool:
+        """One attempt; what fails, fails this attempt alone."""
+        try:
+            await self.certify()
+        except StatusError as error:
+            self.reason = error.message
+            log.warning("the proxy's key could not be certified", extra={"error": error.message})
+        except Exception:
+            self.reason = "internal error while its key was certified, see the log"
+            log.exception("the proxy's key could not be certified")
+        else:
+            return True
+        return False
 
     async def certify(self) -> None:
         """Ask the registry once. StatusError if it refuses or cannot be reached."""

@@ -148,6 +148,9 @@ class Controller:
         except StatusError as error:
             self.problem = error.message
             log.warning("the registry could not finish its round", extra={"error": error.message})
+        except Exception:
+            self.problem = "internal error, see the log"
+            log.exception("the registry could not finish its round")
 
     async def _expire_tokens(self) -> None:
         now = self._clock().wall

@@ -91,6 +91,8 @@ class Quarantine:
                     await self._settle(name)
                 except StatusError as error:
                     log.warning("a quarantine could not be written", extra={"cluster": name, "error": error.message})
+                except Exception:
+                    log.exception("a quarantine could not be written", extra={"cluster": name})
 
     async def _settle(self, name: str) -> None:
         now = self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import skerry
 from services.registry import events, secrets
@@ -20,6 +21,7 @@ from skerry.api.kinds import CLUSTER, JOIN_TOKEN, KINDS
 from skerry.bus import BucketConfig, Bus
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
+from skerry.runtime import endless, look
 from skerry.store import Cache, Recorder, Store, Writes, events_bucket
 from skerry.store.garbage import Garbage
 from skerry.store.news import follow
@@ -59,12 +61,12 @@ async def run(
     )
     await registry.claim_host(clock())
     async with asyncio.TaskGroup() as tasks:
-        feeding = tasks.create_task(registry.cache.feed(bucket), name="registry cache")
+        feeding = tasks.create_task(endless(partial(registry.cache.feed, bucket), "the registry's cache"))
         ready("reading the store")
         await registry.cache.filled.wait()
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
         follow(registry.cache, recorder, events.MEANINGS)
-        telling = tasks.create_task(recorder.run(), name="registry events")
+        telling = tasks.create_task(endless(recorder.run, "the registry's recorder"))
         await _serve(bus, registry, recorder, ready, stop, clock)
         for task in (feeding, telling):
             task.cancel()
@@ -106,10 +108,11 @@ async def _serve(
     try:
         async with asyncio.TaskGroup() as tasks:
             works = (controller.write, controller.watch, controller.tidy, prober.run, quarantine.keep, garbage.run)
-            working = [tasks.create_task(work()) for work in works]
+            working = [tasks.create_task(endless(work, f"the registry's {work.__qualname__}")) for work in works]
             await bus.ready()
-            ready("")
+            working.append(tasks.create_task(look(lambda: controller.problem, ready)))
             await stop.wait()
+            working.pop().cancel()
             ready("stopping")
             for task in working:
                 task.cancel()

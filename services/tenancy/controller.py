@@ -61,6 +61,9 @@ class Controller:
         except StatusError as error:
             self.problem = error.message
             log.warning("tenancy could not finish its round", extra={"error": error.message})
+        except Exception:
+            self.problem = "internal error, see the log"
+            log.exception("tenancy could not finish its round")
 
     async def ensure_administrator(self) -> None:
         """The Credential for the token in the administrator's file, unless it exists or the file did not change."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import skerry
 from services.tenancy.controller import Controller
@@ -13,6 +14,7 @@ from services.tenancy.settings import TenancySettings
 from skerry import subjects
 from skerry.api.kinds import ACCESS_GRANT, CREDENTIAL, KINDS, WORKSPACE
 from skerry.bus import BucketConfig, Bus
+from skerry.runtime import endless, look
 from skerry.store import Cache, Recorder, Rules, Store, Writes, events_bucket
 from skerry.store.garbage import Garbage
 from skerry.store.news import follow
@@ -33,7 +35,7 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
     }
     controller = Controller(tuple(rules), cache, settings.admin_token_file)
     async with asyncio.TaskGroup() as tasks:
-        feeding = tasks.create_task(cache.feed(bucket), name="tenancy cache")
+        feeding = tasks.create_task(endless(partial(cache.feed, bucket), "tenancy's cache"))
         ready("reading the store")
         await cache.filled.wait()
         await controller.round()
@@ -44,14 +46,15 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
         }
         service = bus.serve(SERVICE, skerry.__version__, endpoints, description="credentials, workspaces, grants")
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
-        collecting = tasks.create_task(Garbage(cache, rules, recorder).run(), name="tenancy garbage")
+        collecting = tasks.create_task(endless(Garbage(cache, rules, recorder).run, "tenancy's garbage collection"))
         follow(cache, recorder, MEANINGS)
-        telling = tasks.create_task(recorder.run(), name="tenancy events")
+        telling = tasks.create_task(endless(recorder.run, "tenancy's recorder"))
         try:
-            working = tasks.create_task(controller.run(), name="tenancy controller")
+            working = tasks.create_task(endless(controller.run, "tenancy's controller"))
             await bus.ready()
-            ready(controller.problem)
+            looking = tasks.create_task(look(lambda: controller.problem, ready))
             await stop.wait()
+            looking.cancel()
             ready("stopping")
         finally:
             service.stop()

@@ -2,8 +2,9 @@
 
 `python -m skerry.cli.supervisor DIRECTORY --lock-fd N` reads `plan.json` there and keeps `run.json` true. It is a lean module
 on purpose: no typer, no rich, no TLS, no keys. Each child has its own process group (Ctrl-C must not reach nats-server
-first) and ends when this process does. A child that dies is started again, with a growing pause; one that dies three times
-before it was ever ready means that the start has failed, and everything is stopped.
+first) and ends when this process does. A child that dies, or cannot be run for want of memory or files, is started again,
+with a growing pause; one that fails three times before it was ever ready means that the start has failed, and everything is
+stopped. What is done beside (status, logs, credentials) goes on after any failure.
 """
 
 from __future__ import annotations
@@ -66,11 +67,10 @@ class Child:
         failures = 0
         while not self._stopping:
             started = time.monotonic()
-            code = await self._run_once()
+            why = await self._attempt()
             if self._stopping:
                 return
             failures = 0 if time.monotonic() - started > STEADY_S else failures + 1
-            why = self._ending(code)
             self.say(ready=False, reason=why)
             if not self.first_ready.is_set() and failures >= START_ATTEMPTS:
                 raise StartFailed(f"{self.spec.name} {why}")
@@ -78,13 +78,17 @@ class Child:
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             self.status.restarts += 1
 
+    async def _attempt(self) -> str:
+        """Run it once; returns how it ended, or why it could not be run."""
+        try:
+            return self._ending(await self._run_once())
+        except OSError as error:
+            return f"cannot be run: {self.spec.argv[0]}: {error.strerror or error}"
+
     async def _run_once(self) -> int:
         self._forget_ready_file()
         with self._listening(), self.log.open("ab") as out:
-            try:
-                process = await self._spawn(out.fileno())
-            except OSError as error:
-                raise StartFailed(f"{self.spec.name} cannot be run: {self.spec.argv[0]}: {error.strerror}") from error
+            process = await self._spawn(out.fileno())
             self._process = process
             self.status.pid = process.pid
             self.say(ready=self.spec.ready == "", reason="" if self.spec.ready == "" else "starting")
@@ -138,7 +142,7 @@ class Child:
         if self.spec.ready != "file":
             return
         pattern = Path(self.spec.address)
-        while not any(pattern.parent.glob(pattern.name)):  # noqa: ASYNC110 - another program makes the file
+        while not _there(pattern):  # noqa: ASYNC110 - another program makes the file
             await asyncio.sleep(POLL_S)
         self.say(ready=True, reason="")
 
@@ -188,16 +192,16 @@ class Supervisor:
 
     async def run(self) -> int:
         """Until `stop`; returns the exit code."""
-        chores = [asyncio.ensure_future(work) for work in (self._tell(), self._rotate(), self._renew())]
+        chores = [asyncio.ensure_future(work) for work in (self._tell(), self._rotate(), self._renewals())]
         keepers: list[asyncio.Future[None]] = []
         stop: asyncio.Future[Any] = asyncio.ensure_future(self.stop.wait())
         start: asyncio.Future[Any] = asyncio.ensure_future(self._start(keepers))
         try:
             await asyncio.wait([stop, start], return_when=asyncio.FIRST_COMPLETED)
             if start.done() and start.exception() is None:
-                await asyncio.wait([stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([stop, *keepers, *chores], return_when=asyncio.FIRST_COMPLETED)
             start.cancel()
-            return self._outcome([start, *keepers])
+            return self._outcome([start, *keepers, *chores])
         finally:
             await self._stop_all(keepers)
             for chore in (*chores, stop):
@@ -257,12 +261,19 @@ class Supervisor:
                 with contextlib.suppress(OSError):
                     child.rotate_log()
 
-    async def _renew(self) -> None:
-        while self._plan.renew:
+    async def _renewals(self) -> None:
+        while True:
             await asyncio.sleep(self._plan.renew_every_s)
-            process = await asyncio.create_subprocess_exec(*self._plan.renew, stdin=asyncio.subprocess.DEVNULL)
-            if await process.wait():
+            if self._plan.renew and not await self._renewed():
                 print("credentials could not be renewed; trying again later", file=sys.stderr, flush=True)  # noqa: T201
+
+    async def _renewed(self) -> bool:
+        try:
+            process = await asyncio.create_subprocess_exec(*self._plan.renew, stdin=asyncio.subprocess.DEVNULL)
+        except OSError as error:
+            print(f"{self._plan.renew[0]} cannot be run: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
+            return False
+        return await process.wait() == 0
 
 
 async def supervise(plan: Plan, directory: Path) -> int:
@@ -285,6 +296,13 @@ def _socket_directory(directory: Path) -> Iterator[Path]:
         return
     (directory / "sockets").mkdir(mode=0o700, exist_ok=True)
     yield directory / "sockets"
+
+
+def _there(pattern: Path) -> bool:
+    try:
+        return any(pattern.parent.glob(pattern.name))
+    except OSError:
+        return False
 
 
 def _last_line(path: Path) -> str:

@@ -244,6 +244,7 @@ class Client:
             self._sweeper = connection.loop.call_later(self.limits.idle_s / 4, self._sweep)
 
     def _sweep(self) -> None:
+        self._sweeper = None  # whatever happens below, the next connection that waits starts another
         loop = asyncio.get_running_loop()
         now = loop.time()
         kept: list[UpstreamConnection] = []

@@ -165,11 +165,16 @@ class Server:
             self._empty.set()
 
     def _sweep(self) -> None:
+        """The next sweep is there before this one begins: a connection that fails in it ends no deadline of others."""
         loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(self._sweep_s, self._sweep)
         now = loop.time()
         for connection in list(self._connections):
-            connection.sweep(now)
-        self._sweeper = loop.call_later(self._sweep_s, self._sweep)
+            try:
+                connection.sweep(now)
+            except Exception:
+                log.exception("a connection's deadlines could not be looked at: it is cut")
+                connection.abort()
 
     # -- closing --
 

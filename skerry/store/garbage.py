@@ -139,6 +139,8 @@ class Garbage:
                 await look()
             except StatusError as error:
                 log.warning("garbage collection could not finish its round", extra={"error": error.message})
+            except Exception:
+                log.exception("garbage collection could not finish its round")
             look = self.turn
             try:
                 async with asyncio.timeout(ROUND_S):

@@ -126,6 +126,9 @@ class Recorder:
                     log.warning("an event was not stored", extra={"event": name, "error": error.message})
                     return
                 await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("an event was not stored", extra={"event": name})
+                return
             else:
                 return
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -44,8 +44,9 @@ class Supervised:
         )
         return Process(name=name, argv=leashed([sys.executable, "-c", code]), ready=ready, stop_s=5)
 
-    def start(self, *processes: Process, detach: bool = True) -> subprocess.Popen[bytes]:
-        write_json(self.directory / "plan.json", Plan(processes=list(processes)))
+    def start(self, *processes: Process, detach: bool = True, renew: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        plan = Plan(processes=list(processes), renew=list(renew), renew_every_s=0.05)
+        write_json(self.directory / "plan.json", plan)
         number = lock(self.directory / "lock")
         self.process = launch.start(self.directory, number, detach=detach)
         os.close(number)
@@ -185,3 +186,36 @@ def test_a_start_that_takes_too_long_is_a_timeout(supervised: Supervised) -> Non
     with pytest.raises(Failure, match=r"not ready after 0\.1 s \(a waiting for godot\)") as caught:
         launch.wait_ready(supervised.directory, process, 0.1, Progress(), "the host")
     assert caught.value.code == TIMED_OUT
+
+
+def script(path: Path, body: str) -> Path:
+    """A program of its own."""
+    path.write_text(f"#!{sys.executable}\n{body}")
+    path.chmod(0o700)
+    return path
+
+
+def test_a_process_that_cannot_be_run_for_a_moment_does_not_end_the_others(supervised: Supervised) -> None:
+    body = NOTIFY + "say('READY=1\\nSTATUS=fine')\nwhile True: signal.pause()\n"
+    program, away = script(supervised.directory / "program", body), supervised.directory / "away"
+    other = supervised.program("other")
+    supervised.start(other, Process(name="moved", argv=[str(program)], ready="notify", stop_s=5))
+    before = supervised.status(lambda s: s.ready).processes
+    program.rename(away)
+    os.kill(before[1].pid, signal.SIGKILL)
+    supervised.status(lambda s: "cannot be run" in s.processes[1].reason)
+    away.rename(program)
+    after = supervised.status(lambda s: s.ready and s.processes[1].pid not in (0, before[1].pid))
+    assert after.processes[0].pid == before[0].pid
+    assert supervised.end() == 0
+
+
+def test_credentials_go_on_being_renewed_after_the_program_for_it_could_not_be_run(supervised: Supervised) -> None:
+    renew, renewed = supervised.directory / "renew", supervised.directory / "renewed"
+    supervised.start(supervised.program("one"), renew=[str(renew)])
+    supervised.status(lambda s: s.ready)
+    log = supervised.directory / "logs" / "supervisor.log"
+    _eventually(lambda: "renew cannot be run" in log.read_text(), "it was tried")
+    script(renew, f"open({str(renewed)!r}, 'w')\n")
+    _eventually(renewed.exists, "it was tried again")
+    assert supervised.end() == 0

@@ -472,3 +472,21 @@ async def test_a_port_in_use_is_an_error(plain: Lab) -> None:
     server = await plain.server(_echo)
     with pytest.raises(OSError, match="in use"):
         await server.start("127.0.0.1", server.addresses[0][1])
+
+
+async def test_a_connection_whose_deadlines_fail_ends_no_deadline_of_others(
+    plain: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await plain.server(_echo, idle_s=0.1)
+    broken, sound = await plain.peer(server), await plain.peer(server)
+    for peer in (broken, sound):
+        await peer.send(_GET)
+        await peer.answer()
+
+    def fails(now: float) -> None:
+        raise RuntimeError("a bug")
+
+    next(iter(server._connections)).sweep = fails  # type: ignore[method-assign]
+    with caplog.at_level(logging.CRITICAL):
+        await broken.ended()
+        assert await sound.ended()

@@ -74,3 +74,28 @@ def test_a_users_name_cannot_make_lines_or_fields(stream: io.StringIO) -> None:
 @pytest.mark.parametrize("secret", ["skerry_" + "a" * 43, "eyJhbGciOiJ.eyJzdWIi.c2ln"])
 def test_a_token_in_a_path_is_not_logged(secret: str) -> None:
     assert secret not in shown(b"/clusters/" + secret.encode() + b"/x")
+
+
+class Full(io.StringIO):
+    """A stream on a disk that is full until it is `freed`."""
+
+    freed = False
+
+    def flush(self) -> None:
+        if not self.freed:
+            raise OSError(28, "No space left on device")
+
+
+async def test_a_disk_that_was_full_for_a_moment_does_not_end_the_log(stream: io.StringIO) -> None:
+    handler = next(h for h in logging.getLogger().handlers if getattr(h, "stream", None) is stream)
+    assert isinstance(handler, logging.StreamHandler)
+    full = Full()
+    handler.setFormatter(JsonFormatter())
+    handler.stream = full
+    access = AccessLog()
+    access.add(Record(), b"GET", b"/lost", 0.0)
+    access.flush()
+    full.freed = True
+    access.add(Record(), b"GET", b"/seen", 0.0)
+    access.flush()
+    assert '"/seen"' in full.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from skerry.runtime import redact
+from skerry import runtime
+from skerry.errors import InternalError
+from skerry.runtime import endless, look, redact
 
 DEADLINE_S = 20.0
 HEAD = """
@@ -172,3 +175,29 @@ def test_an_unknown_level_is_named() -> None:
 )
 def test_what_looks_like_a_secret_never_reaches_a_log(secret: str) -> None:
     assert redact(f"got {secret} from a") == "got [secret] from a"
+
+
+async def test_a_task_that_has_no_end_and_ends_fails_its_group() -> None:
+    async def brief() -> None:
+        return
+
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(endless(brief, "the cache"))
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as failure:
+        await serve()
+    assert failure.group_contains(InternalError, match="the cache ended by itself")
+
+
+async def test_readiness_is_what_is_true_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LOOK_S", 0.001)
+    problems, said = iter(["", "the store is away", ""]), list[str]()
+    looking = asyncio.ensure_future(look(lambda: next(problems, "over"), said.append))
+    async with asyncio.timeout(5):
+        while said[-1:] != ["over"]:
+            await asyncio.sleep(0.001)
+    looking.cancel()
+    await asyncio.wait([looking])
+    assert said[:3] == ["", "the store is away", ""]

@@ -118,3 +118,12 @@ async def test_what_is_deleted_is_purged_an_hour_later(world: World) -> None:
     world.clock.now = world.clock.now.fromtimestamp(world.clock.now.timestamp() + 3700, UTC)
     await world.round()
     assert world.cache.tombstones(CREDENTIAL) == ()
+
+
+async def test_a_bug_in_a_round_is_a_problem_and_not_the_end(world: World) -> None:
+    def broken() -> datetime:
+        raise RuntimeError("a bug")
+
+    controller = Controller((world.store,), world.cache, world.file, broken)
+    await controller.round()
+    assert "internal error" in controller.problem
