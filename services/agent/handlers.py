@@ -25,6 +25,7 @@ from skerry.http.raw import Raw
 from skerry.http.response import Response
 from skerry.httpwire import answer as wire
 from skerry.httpwire.head import Headers, first
+from skerry.httpwire.headers import clean_trailers
 from skerry.httpwire.requestinfo import RequestInfo, resolve
 from skerry.httpwire.target import parse_target
 from skerry.identity.assertion import Verifier
@@ -139,7 +140,7 @@ class Relay:
             long_running = stream.request.long_running
             while data := await (response.read() if long_running else response.gather(PIECE, PIECE_S)):
                 await stream.send(data)
-            await stream.send_end()
+            await stream.send_end(clean_trailers(response.trailers))
 
 
 async def _streamed(stream: Stream) -> AsyncIterator[bytes]:

@@ -25,7 +25,7 @@ from skerry.errors import InternalError, ServiceUnavailable, SkerryError, Status
 from skerry.http.errors import HttpError
 from skerry.http.response import Response
 from skerry.httpwire.room import Room
-from skerry.link import Answer, OpenRequest, ResetCode, StreamReset
+from skerry.link import Answer, Headers, OpenRequest, ResetCode, StreamReset
 from skerry.member.credentials import source
 from skerry.member.execute import Executor, begun
 from skerry.member.identity import Expected
@@ -201,6 +201,7 @@ class DirectCarrier:
 
     def __init__(self, way: Way, claims: Claims, request: OpenRequest) -> None:
         self.request = request
+        self.trailers: Headers = []
         self.when_broken: Callable[[StreamReset], None] | None = None
         """Called by nobody: what is behind here breaks where it is read, and holds nothing that others could want."""
         self._way, self._claims = way, claims
@@ -275,6 +276,8 @@ class DirectCarrier:
             self._check()
             raise StreamReset(ResetCode.UPSTREAM, f"the member's API server broke the answer: {error}") from error
         self._check()
+        if not data and raw is None:
+            self.trailers = self._response.trailers
         return data
 
     def consumed(self, n: int) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from skerry.link import Answer, OpenRequest, ResetCode, StreamReset
+from skerry.link import Answer, Headers, OpenRequest, ResetCode, StreamReset
 
 
 class Carrier(Protocol):
     """One request on its way, as `skerry.link.Stream` describes each method. Ends with `with`, whatever happened."""
 
+    trailers: Headers
     when_broken: Callable[[StreamReset], None] | None
 
     @property

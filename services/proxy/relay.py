@@ -13,6 +13,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
+
 from services.proxy.metrics import Metrics
 from services.proxy.outgoing import Back, link_rewriter, response_head
 from services.proxy.reach import Carrier, Reach
@@ -29,6 +31,7 @@ from skerry.errors import (
 from skerry.http import ClientGone, Exchange, Raw
 from skerry.httpwire.apps import LinkRewriter
 from skerry.httpwire.head import BODILESS, MalformedHead, first
+from skerry.httpwire.headers import announced, clean_trailers
 from skerry.httpwire.spdy import FrameEnds, is_remote_command, last_words
 from skerry.link import Answer, AnswerComplete, OpenRequest, ResetCode, StreamReset
 
@@ -159,10 +162,13 @@ class Relay:
             body = answer.body if links is None else links.feed(answer.body) + links.end()
             await self._exchange.respond(head.status, head.headers, body)
             return answer.status
+        if answer.length is None:
+            head = msgspec.structs.replace(head, headers=head.headers + announced(answer.headers))
         await self._exchange.start(head, length=answer.length if links is None else None)
         if not bodiless:
             await self._pump(stream, answer, links)
-        await self._taken(self._exchange.finish(), self._limits.stalled_s)
+        trailers = clean_trailers(stream.trailers) if answer.length is None else None
+        await self._taken(self._exchange.finish(trailers), self._limits.stalled_s)
         return answer.status
 
     async def _pump(self, stream: Carrier, answer: Answer, links: LinkRewriter | None) -> None:

@@ -15,7 +15,7 @@ from skerry.http.errors import ClientGone
 from skerry.http.raw import Raw
 from skerry.http.wire import Inbox
 from skerry.httpwire.answer import error_answer
-from skerry.httpwire.chunks import LAST_CHUNK, encode_chunk
+from skerry.httpwire.chunks import encode_chunk, last_chunk
 from skerry.httpwire.head import BODILESS, Headers, RequestHead, ResponseHead, encode_response
 
 if TYPE_CHECKING:
@@ -192,15 +192,17 @@ class Exchange:
         self._connection.transport.write(data)
         return self._connection.writable
 
-    async def finish(self) -> None:
-        """The clean end of a streamed answer. Raises ValueError if bytes are missing, and ClientGone."""
+    async def finish(self, trailers: Headers | None = None) -> None:
+        """The clean end of a streamed answer; `trailers` are sent if it is chunked. Raises ValueError if bytes are missing,
+        MalformedHead for trailers that are none, and ClientGone.
+        """
         if self.finished:
             return
         if self._left and not self._silent:
             raise ValueError("fewer bytes than the answer's announced length")
         self.finished = True
         if self._chunked and not self._silent:
-            await self._send(LAST_CHUNK)
+            await self._send(last_chunk(trailers or []))
 
     def abort(self) -> None:
         """Cuts the connection with a reset: the client can never take it for a complete answer."""

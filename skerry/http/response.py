@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Response:
     """One answer. Read it to its end, or `release` it; the connection is used again only after a whole answer."""
 
-    __slots__ = ("_connection", "_inbox", "head", "length", "pump", "raw")
+    __slots__ = ("_connection", "_inbox", "head", "length", "pump", "raw", "trailers")
 
     def __init__(
         self, connection: UpstreamConnection, head: ResponseHead, length: int | None, inbox: Inbox, raw: Raw | None
@@ -28,6 +28,8 @@ class Response:
         """Bytes of the body, if announced. For HEAD: what GET would have."""
         self.raw = raw
         """The raw stream after 101, else None."""
+        self.trailers: Headers = []
+        """What came behind a chunked body, as received; known when the body has ended."""
         self.pump: asyncio.Task[None] | None = None
         """Sends a streamed request body meanwhile."""
 

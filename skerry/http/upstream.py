@@ -262,6 +262,8 @@ class UpstreamConnection(Wire):
             self._break(str(error))
             return
         if decoder.done:
+            if decoder.trailers and self._response is not None:
+                self._response.trailers = decoder.trailers
             self._keep = self._keep and not decoder.rest
             self._complete()
 

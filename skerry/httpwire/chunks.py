@@ -1,14 +1,14 @@
 """The chunked transfer coding (RFC 9112, 7.1), strict: bare LF, blanks, signs, long sizes and long extensions fail.
 
 Decoded in Python because the end of the message matters as much as its bytes: llhttp runs on into what follows, and
-httptools does not say where. Trailers are read, checked and dropped; nothing in Skerry forwards them.
+httptools does not say where. Trailers are read and checked; what of an answer's may travel on says headers.clean_trailers.
 """
 
 from __future__ import annotations
 
 import re
 
-from skerry.httpwire.head import FIELDS
+from skerry.httpwire.head import Headers, MalformedHead, parse_fields
 
 LAST_CHUNK = b"0\r\n\r\n"
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e]*)?")
@@ -28,10 +28,20 @@ def encode_chunk(data: bytes) -> list[bytes]:
     return [b"%x\r\n" % len(data), data, b"\r\n"]
 
 
+def last_chunk(trailers: Headers) -> bytes:
+    """The end of a body, with its trailers. Raises MalformedHead if one could not be sent as exactly one line."""
+    if not trailers:
+        return LAST_CHUNK
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in trailers])
+    if lines.count(b"\r\n") != len(trailers) or parse_fields(lines) is None:
+        raise MalformedHead("the answer's trailers hold bytes that HTTP/1.1 does not allow")
+    return b"0\r\n%b\r\n" % lines
+
+
 class ChunkDecoder:
     """Takes raw bytes, gives body bytes. After `done`, `rest` holds what follows the message."""
 
-    __slots__ = ("_held", "_left", "_stage", "done", "rest")
+    __slots__ = ("_held", "_left", "_stage", "done", "rest", "trailers")
 
     def __init__(self) -> None:
         self._held = b""  # an unfinished size line, chunk end or trailer section
@@ -39,6 +49,8 @@ class ChunkDecoder:
         self._stage = 0  # 0 size line, 1 data, 2 CR LF after data, 3 trailers
         self.done = False
         self.rest = b""
+        self.trailers: Headers = []
+        """As received; complete when `done`."""
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes in `data`, maybe none. Raises ChunkError; the decoder is of no use afterwards."""
@@ -112,7 +124,9 @@ class ChunkDecoder:
             if len(data) - at >= _TRAILER_LIMIT:
                 raise ChunkError("the trailers are too long")
             return 0
-        if FIELDS.fullmatch(data, at, end + 2) is None:
+        trailers = parse_fields(data[at : end + 2])
+        if trailers is None:
             raise ChunkError("the trailers are malformed")
+        self.trailers = trailers
         self.done = True
         return end + 4 - at

@@ -351,6 +351,13 @@ def _response(status: int, reason: bytes, http10: bool, headers: Headers) -> Par
     )
 
 
+def parse_fields(raw: bytes) -> Headers | None:
+    """Header pairs from their lines; None if these are no header lines."""
+    if FIELDS.fullmatch(raw) is None:
+        return None
+    return [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELD.findall(raw)]
+
+
 # -- building ---------------------------------------------------------------------------------------------------------
 
 _REASONS = {

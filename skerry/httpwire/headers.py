@@ -31,6 +31,16 @@ BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."
 """A WebSocket sub-protocol that carries a bearer token (kube-apiserver, pkg/authentication/request/websocket)."""
 
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
+_NEVER_TRAILERS = frozenset((
+    b"authorization", b"cache-control", b"connection", b"content-encoding", b"content-length", b"content-range",
+    b"content-type", b"expect", b"host", b"keep-alive", b"max-forwards", b"pragma", b"proxy-authenticate",
+    b"proxy-authorization", b"proxy-connection", b"range", b"realm", b"te", b"trailer", b"transfer-encoding",
+    b"www-authenticate",
+    b"age", b"date", b"expires", b"location", b"retry-after", b"set-cookie", b"upgrade", b"vary", b"warning",
+))  # fmt: skip
+"""Fields that mean something else, or nothing, behind a body: Go's list (golang.org/x/net/http/httpguts, ValidTrailerHeader),
+and the others that RFC 9110, 6.5.1 names as control of the answer or that are not to pass at all."""
+_TRAILERS_LIMIT, _TRAILER_BYTES = 64, 8 * 1024
 _REQUEST_DROP = HOP_BY_HOP | GUARDED
 _ANSWER_DROP = HOP_BY_HOP | {b"set-cookie"}
 
@@ -65,6 +75,8 @@ def clean_request(headers: Headers, *, cookies: bool = False) -> Headers:
         if name in _REQUEST_DROP or name in named or name.startswith(GUARDED_PREFIXES):
             if cookies and pair[0] == b"cookie" and name not in named:
                 kept.append(pair)
+            elif pair[0] == b"te" and b"trailers" in connection_tokens(pair[1]):
+                kept.append((b"te", b"trailers"))
             continue
         if name == b"sec-websocket-protocol" and BEARER_PROTOCOL in pair[1].lower():
             kept += _without_bearer(pair)
@@ -115,3 +127,22 @@ def clean_response(headers: Headers, *, cookies: bool = False) -> Headers:
     named = named_by_connection(headers)
     dropped = HOP_BY_HOP if cookies else _ANSWER_DROP
     return [pair for pair in headers if pair[0] not in dropped and pair[0] not in named]
+
+
+def clean_trailers(trailers: Headers) -> Headers:
+    """The trailers of a member's answer that may travel back; none if there are more than anybody needs."""
+    if len(trailers) > _TRAILERS_LIMIT or sum(len(name) + len(value) for name, value in trailers) > _TRAILER_BYTES:
+        return []
+    return [pair for pair in trailers if _may_trail(pair[0])]
+
+
+def announced(headers: Headers) -> Headers:
+    """The `Trailer` header of a chunked answer, with the names that may travel back; nothing if there are none."""
+    names = [part.strip(b" \t") for name, value in headers if name == b"trailer" for part in value.split(b",")]
+    allowed = [name for name in names if name and _may_trail(name.lower())]
+    return [(b"trailer", b", ".join(allowed))] if allowed else []
+
+
+def _may_trail(name: bytes) -> bool:
+    plain = name.replace(b"_", b"-")
+    return plain not in _NEVER_TRAILERS and not plain.startswith(b"if-") and not is_guarded(plain)

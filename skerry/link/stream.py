@@ -17,7 +17,7 @@ from skerry.httpwire.room import Share, cost
 from skerry.link.contract import AgentAway, Answer, AnswerComplete, Headers, OpenRequest, OutcomeUnknown, StreamReset
 from skerry.tunnel import longhead
 from skerry.tunnel.codes import ProtocolError, ResetCode, TooLarge
-from skerry.tunnel.frames import Frame, Resp
+from skerry.tunnel.frames import Frame, Resp, Trail
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Stream:
         self._lane = lane
         self._deadline = lane.loop.time() + request.deadline_s
         self._chunks: list[bytes] = []
+        self.trailers: Headers = []
+        """What came behind the answer's body, once `receive` has told its end."""
         self._answer: Answer | None = None
         self._begun: Resp | None = None  # the head of an answer whose rest is still to come
         self.share = Share(lane.room)
@@ -240,12 +242,12 @@ class Stream:
             self._lane.turns.remove(self)
         self._check(complete=cut)
 
-    async def send_end(self) -> None:
-        """Half-close: nothing more follows. The other side sees the end only if it got every byte."""
+    async def send_end(self, trailers: Headers | None = None) -> None:
+        """Half-close: nothing more follows. The other side sees the end only if it got every byte, and `trailers` with it."""
         if self._error is not None:
             raise self._error
         if not self.core.finished:
-            self._publish(self.core.end())
+            self._publish(self.core.end(Trail(trailers=tuple(trailers)) if trailers else None))
 
     async def receive(self) -> bytes:
         """The next bytes; b"" at the true end (exact total). Raises StreamReset. Call `consumed` when they are gone."""
@@ -335,8 +337,9 @@ class Stream:
                 self.refusal = event
             case Accepted():
                 self._pump()
-            case Ended():
-                pass
+            case Ended(trail):
+                if trail is not None:
+                    self.trailers = list(trail.trailers)
             case Broken(code, message, tell, stray):
                 self._on_broken(code, message, tell=tell, stray=stray)
                 return

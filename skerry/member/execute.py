@@ -18,7 +18,7 @@ from skerry.http.errors import HttpError, NoAnswer, NoRoom, Unreachable
 from skerry.http.response import Response
 from skerry.httpwire.apps import app_base
 from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
-from skerry.httpwire.headers import clean_response
+from skerry.httpwire.headers import announced, clean_response
 from skerry.link.contract import Answer, OpenRequest
 from skerry.member import impersonation
 from skerry.member.credentials import Credential, CredentialError
@@ -134,12 +134,16 @@ async def begun(request: OpenRequest, response: Response) -> Answer:
     After 101 (`response.raw`) both directions are raw.
     """
     body, end = b"", False
+    headers = clean_response(response.headers, cookies=bool(app_base(request.target)))
     if response.raw is None:
         body, end = await _beginning(request, response)
+        if not end or response.trailers:  # trailers travel with the end, which then is a message of its own
+            end = False
+            headers += announced(response.headers)
     return Answer(
         status=response.status,
         reason=response.head.reason,
-        headers=clean_response(response.headers, cookies=bool(app_base(request.target))),
+        headers=headers,
         length=None if response.raw is not None else response.length,
         body=body,
         end=end,

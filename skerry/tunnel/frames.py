@@ -108,6 +108,12 @@ class Resp(Head, frozen=True, kw_only=True):
     """As in Open."""
 
 
+class Trail(Head, frozen=True, kw_only=True):
+    """The head of an END: what comes behind a chunked answer. Peers of before do not look at it."""
+
+    trailers: Annotated[Pairs, Meta(max_length=64)]
+
+
 class Reset(Head, frozen=True, kw_only=True):
     """Why a stream was aborted; the message is for people."""
 
@@ -135,7 +141,7 @@ class Sync(Head, frozen=True, kw_only=True):
 
 
 class Frame(NamedTuple):
-    """A decoded frame. `head` is an Open, Resp, Reset, Sync, or (on a refusing ACK) Reject; None otherwise."""
+    """A decoded frame. `head` is an Open, Resp, Reset, Sync, or (if it has one) a Reject in ACK and a Trail in END; else None."""
 
     type: Type
     flags: int
@@ -152,6 +158,7 @@ _decoders = {
     Type.OPEN: msgspec.msgpack.Decoder(Open).decode,
     Type.ACK: msgspec.msgpack.Decoder(Reject).decode,
     Type.RESP: msgspec.msgpack.Decoder(Resp).decode,
+    Type.END: msgspec.msgpack.Decoder(Trail).decode,
     Type.RESET: msgspec.msgpack.Decoder(Reset).decode,
     Type.SYNC: msgspec.msgpack.Decoder(Sync).decode,
 }
@@ -186,7 +193,7 @@ def decode(data: bytes) -> Frame:
     body = data[HEADER_SIZE + size :]
     if size:
         return Frame(kind, flags, seq, offset, _decode_head(kind, data[HEADER_SIZE : HEADER_SIZE + size]), body)
-    if kind in _decoders and kind is not Type.ACK:
+    if kind in _decoders and kind is not Type.ACK and kind is not Type.END:
         raise ProtocolError(f"{kind.name} without a head")
     return Frame(kind, flags, seq, offset, None, body)
 

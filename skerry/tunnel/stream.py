@@ -35,6 +35,7 @@ from skerry.tunnel.frames import (
     Reset,
     Resp,
     Sent,
+    Trail,
     Type,
     ahead,
 )
@@ -72,7 +73,9 @@ class Data(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The other direction is complete: every byte was delivered."""
+    """The other direction is complete: every byte was delivered. `trail` is what came behind them."""
+
+    trail: Trail | None = None
 
 
 class Writable(NamedTuple):
@@ -178,11 +181,11 @@ class Core:
             self.packs = False
         return body, 0
 
-    def end(self) -> bytes:
+    def end(self, trail: Trail | None = None) -> bytes:
         """END of this direction."""
         self._may_send(0)
         self._may_follow()
-        frame = frames.encode(Type.END, seq=self.out_seq, offset=self.sent)
+        frame = frames.encode(Type.END, seq=self.out_seq, offset=self.sent, head=trail)
         self._advance(0, end=True)
         return frame
 
@@ -280,7 +283,7 @@ class Core:
             return Data(body)
         if kind is Type.END:
             self.in_end = True
-            return Ended()
+            return Ended(frame.head)
         return self._answer(frame, body)
 
     def _answer(self, frame: Frame, body: bytes) -> Answered:

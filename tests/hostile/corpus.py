@@ -191,7 +191,7 @@ HEADERS = [
         b"Proxy-Authenticate: x",
         b"Proxy-Connection: keep-alive",
         b"Keep-Alive: timeout=5",
-        b"TE: trailers",
+        b"TE: gzip",
         b"Trailer: Impersonate-User",
         b"Upgrade: h2c",
         b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
@@ -211,6 +211,13 @@ HEADERS = [
     Case("named in a second Connection", request(b"Connection: a", b"Connection: X-Mine", b"X-Mine: 1"), seen=(PODS,)),
     Case("named between blanks", request(b"Connection: a ,\t x-mine\t, b", b"X-Mine: 1"), seen=(PODS,)),
     Case("named, and spelled with a line", request(b"Connection: x-mine", b"X_Mine: 1"), seen=(PODS,)),
+    Case("trailers are wanted", request(b"TE: trailers"), seen=(PODS,), kept=((b"te", b"trailers"),)),
+    Case(
+        "trailers and another coding, named by Connection",
+        request(b"Connection: TE", b"TE: deflate;q=0.5, Trailers"),
+        seen=(PODS,),
+        kept=((b"te", b"trailers"),),
+    ),
     Case(
         "ordinary headers stay",
         request(b"Accept: application/json;as=Table", b"If-None-Match: x", b"X-Custom: 1"),

@@ -131,6 +131,51 @@ async def test_hop_by_hop_headers_and_cookies_of_an_answer_stay_at_the_member(se
     assert not names & {b"set-cookie", b"x-hop", b"keep-alive", b"trailer"}
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n%b\r\n2\r\n{}\r\n0\r\n%b\r\n"
+HOSTILE_TRAILERS = (
+    b"Content-Length: 5",
+    b"Transfer-Encoding: chunked",
+    b"Connection: close",
+    b"Trailer: X",
+    b"Set-Cookie: a=b",
+    b"Location: https://evil/",
+    b"Warning: 299 - evil",
+    b"Authorization: Bearer x",
+    b"Impersonate-User: root",
+    b"Impersonate_User: root",
+    b"X-Remote-User: root",
+    b"Content_Length: 5",
+    b"Host: evil",
+    b"If-Match: x",
+)
+
+
+@pytest.mark.parametrize("member", RAW_MODES.values(), ids=RAW_MODES.keys())
+@pytest.mark.parametrize("announced", [b"", b"Trailer: X-Sum, Content-Length, Set-Cookie, Host\r\n"])
+async def test_trailers_pass_and_none_that_means_something_else(sea: Sea, member: str, announced: bytes) -> None:
+    trailers = (b"X-Sum: abc ", *HOSTILE_TRAILERS, b"grpc-status: 0")
+    sea.raw_answer = CHUNKED % (announced, b"".join(line + b"\r\n" for line in trailers))
+    peer = await sea.peer()
+    await peer.send(
+        prepared(sea, b"GET @M@/x HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nAuthorization: Bearer @T@\r\n\r\n", member)
+    )
+    head = (await peer.line(b"\r\n\r\n")).lower().split(b"\r\n")
+    assert [line for line in head if line.startswith(b"trailer")] == ([b"trailer: x-sum"] if announced else [])
+    assert await peer.line(b"0\r\n") == b"2\r\n{}\r\n0\r\n"
+    assert await peer.line(b"\r\n\r\n") == b"x-sum: abc\r\ngrpc-status: 0\r\n\r\n"
+    assert b"te: trailers" in sea.raw_seen[-1].lower()
+    await peer.close()
+
+
+@pytest.mark.parametrize("member", RAW_MODES.values(), ids=RAW_MODES.keys())
+async def test_trailers_beyond_what_anybody_needs_do_not_pass(sea: Sea, member: str) -> None:
+    sea.raw_answer = CHUNKED % (b"", b"X: y\r\n" * 65)
+    peer = await sea.peer()
+    await peer.send(prepared(sea, b"GET @M@/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer @T@\r\n\r\n", member))
+    assert (await peer.answer()).body == b"{}"
+    await peer.close()
+
+
 @pytest.mark.parametrize("member", RAW_MODES.values(), ids=RAW_MODES.keys())
 async def test_a_long_answer_that_breaks_is_a_cut_never_an_end(sea: Sea, member: str) -> None:
     sea.raw_answer = b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n" + b"x" * 200_000

@@ -395,6 +395,31 @@ async def test_bytes_behind_an_answer_are_never_the_next_answer(plain: Lab) -> N
         assert upstream.connections == index + 1
 
 
+async def test_trailers_of_a_chunked_answer_are_read(plain: Lab) -> None:
+    async def answers(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[(b"trailer", b"x-sum")]), length=None)
+        await exchange.write(b"body")
+        await exchange.finish([(b"x-sum", b"abc"), (b"x-more", b"")])
+
+    server = await plain.server(answers)
+    client = plain.client(server.addresses[0][1])
+    for _ in range(2):
+        response = await client.request(GET)
+        assert (await response.body(10), response.trailers) == (b"body", [(b"x-sum", b"abc"), (b"x-more", b"")])
+    assert client.connections == 1
+
+
+async def test_a_trailer_that_would_smuggle_a_line_is_a_cut(plain: Lab) -> None:
+    async def answers(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[]), length=None)
+        await exchange.finish([(b"x", b"a\r\n\r\nHTTP/1.1 200 OK")])
+
+    server = await plain.server(answers)
+    response = await plain.client(server.addresses[0][1]).request(GET)
+    with pytest.raises(Cut):
+        await response.body(10)
+
+
 async def test_informational_answers_are_skipped(plain: Lab) -> None:
     async def talk(peer: Peer) -> None:
         await peer.line(b"\r\n\r\n")

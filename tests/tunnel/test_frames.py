@@ -11,7 +11,21 @@ from hypothesis import strategies as st
 
 from skerry.tunnel import frames
 from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode, TooLarge
-from skerry.tunnel.frames import END, FLUSH, Frame, Reject, Reset, Sent, Sync, Type, ahead, decode, encode
+from skerry.tunnel.frames import (
+    END,
+    FLUSH,
+    HEADER_SIZE,
+    Frame,
+    Reject,
+    Reset,
+    Sent,
+    Sync,
+    Trail,
+    Type,
+    ahead,
+    decode,
+    encode,
+)
 from tests.tunnel.pair import answering, opening
 
 HEADER = b"\x14\x00\x00\x00" + bytes(12)
@@ -118,3 +132,14 @@ def test_damaged_frames_are_a_frame_or_a_protocol_error(data: bytes, damage: lis
 
 def test_sequence_numbers_compare_across_the_wrap() -> None:
     assert [ahead(5, 5), ahead(6, 5), ahead(4, 5), ahead(0, 0xFFFFFFFF), ahead(0xFFFFFFFF, 0)] == [0, 1, -1, 1, -1]
+
+
+def test_an_end_may_have_a_trail_that_peers_of_before_skip() -> None:
+    trail = Trail(trailers=((b"x-sum", b"abc"),))
+    data = encode(Type.END, seq=3, offset=7, head=trail)
+    assert decode(data) == (Type.END, 0, 3, 7, trail, b"")
+    assert decode(encode(Type.END, seq=3, offset=7)).head is None
+    size = int.from_bytes(data[2:4], "big")
+    assert len(data) == HEADER_SIZE + size  # no body: a peer that does not look at the head sees an END of nothing
+    with pytest.raises(ProtocolError):
+        decode(encode(Type.END, head=Trail(trailers=((b"a", b"b"),) * 65)))
