@@ -46,12 +46,36 @@ async def test_a_review_in_protobuf_is_answered_in_json(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "media"),
+    [
+        (
+            {
+                "metadata": None,
+                "spec": {"nonResourceAttributes": None, "resourceAttributes": {"verb": "list", "name": None}},
+            },
+            "application/json",
+        ),
+        (b"spec:\n  resourceAttributes: {verb: list, resource: null}\n", "application/yaml"),
+    ],
+)
+async def test_null_is_absent_in_a_review(world: World, body: Any, media: str) -> None:
+    answer = await world.ask(ACCESS, "POST", body, headers={"content-type": media})
+    assert answer.status == 201
+    assert answer.json()["status"] == {"allowed": True}
+
+
+@pytest.mark.parametrize(
     ("body", "headers", "code"),
     [
         ({}, {}, 422),
         ({"spec": {"resourceAttributes": {}, "nonResourceAttributes": {}}}, {}, 422),
         ({"spec": 1}, {}, 400),
         (b"[]", {}, 400),
+        (b"null", {}, 422),
+        (b'{"spec":{"nonResourceAttributes":{"path":"\xff"}}}', {}, 400),
+        (b'{"a":' * 3000, {}, 400),
+        ({"kind": "Pod", "apiVersion": "v1"}, {}, 400),
+        ({"spec": None, "metadata": {"labels": None}}, {}, 422),
         (b"nonsense", PROTOBUF, 400),
         (MAGIC + b"\x12\xff", PROTOBUF, 400),
         ({}, {"content-type": "application/cbor"}, 415),
