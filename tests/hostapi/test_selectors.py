@@ -110,3 +110,15 @@ def test_a_namespaced_kind_is_selected_by_its_namespace() -> None:
 def test_commas_can_be_escaped() -> None:
     odd = item({"metadata": {"name": "e"}, "reason": "a,b=c"}, 1)
     assert selectors.fields("reason=a\\,b\\=c", EVENT)(odd)
+
+
+def test_a_selector_has_as_many_requirements_as_objects_can_be_asked_about() -> None:
+    most = selectors.MOST_REQUIREMENTS
+    assert matches(",".join(["!none"] * most), PROD)
+    assert matches(f"env in ({','.join(map(str, range(50_000)))},prod)", PROD)
+    for text in (",".join(["!none"] * (most + 1)), "!none," * 400_000):
+        with pytest.raises(BadRequest, match="at most 256 requirements"):
+            selectors.labels(text)
+    for text in ("metadata.name=m1," * most, "," * 1_000_000):
+        with pytest.raises(BadRequest, match="at most 256 requirements"):
+            selectors.fields(text, CLUSTER)

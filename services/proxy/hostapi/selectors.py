@@ -39,6 +39,15 @@ _NAME_RULE = (
 )
 
 
+MOST_REQUIREMENTS = 256
+"""Of one selector, each of which every object is asked about; one requirement may have as many values as a head can hold."""
+
+
+def _check_number(requirements: int) -> None:
+    if requirements > MOST_REQUIREMENTS:
+        raise BadRequest(f"a selector has at most {MOST_REQUIREMENTS} requirements")
+
+
 def everything(item: Item) -> bool:
     """Matches all."""
     return True
@@ -59,15 +68,14 @@ class _Parser:
     """Recursive descent over (kind, text) tokens; the last one is (_END, "")."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = list(_scan(text))
-        self._at = 0
+        self._tokens = _scan(text)
+        self._next = next(self._tokens)
 
     def _look(self) -> tuple[str, str]:
-        return self._tokens[min(self._at, len(self._tokens) - 1)]
+        return self._next
 
     def _take(self) -> tuple[str, str]:
-        found = self._look()
-        self._at += 1
+        found, self._next = self._next, next(self._tokens, (_END, ""))
         return found
 
     def selector(self) -> list[Requirement]:
@@ -77,6 +85,7 @@ class _Parser:
             if self._look()[0] != _WORD and self._look()[1] != "!":
                 raise BadRequest(f"found '{self._look()[1]}', expected: !, identifier, or 'end of string'")
             found.append(self._requirement())
+            _check_number(len(found))
             kind, text = self._take()
             if kind == _END:
                 break
@@ -221,7 +230,9 @@ _META: Mapping[str, Callable[[Item], str]] = {
 
 def fields(text: str, kind: Kind) -> Match:
     """What `fieldSelector` matches. BadRequest for a field that `kind` does not declare as selectable."""
-    terms = [_Term.read(part, text) for part in sorted(_split(text)) if part]
+    parts = _split(text)
+    _check_number(len(parts))
+    terms = [_Term.read(part, text) for part in sorted(parts) if part]
     found = [term.match(kind) for term in terms if term.field or term.value]
     if not found:
         return everything
@@ -234,14 +245,13 @@ _RUNE = re.compile(r"\\(.?)|([,=])", re.DOTALL)
 
 
 def _split(text: str) -> list[str]:
-    """The terms between commas that are not escaped."""
-    found, position = [], 0
-    while True:
+    """The terms between commas that are not escaped; of too many, one too many."""
+    found, position = list[str](), 0
+    while position <= len(text) and len(found) <= MOST_REQUIREMENTS:
         term = _TERMS.match(text, position)
-        position = position if term is None else term.end() + 1
         found.append("" if term is None else term[0])
-        if position > len(text):
-            return found
+        position += len(found[-1]) + 1
+    return found
 
 
 class _Term(NamedTuple):
