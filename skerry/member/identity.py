@@ -1,4 +1,4 @@
-"""Which cluster answers: the UID of namespace kube-system, asked on each new connection before anything else goes over it.
+"""Which cluster answers: the UID of namespace kube-system, asked on each new connection before anything goes over it (ADR 15).
 
 What was true when a cluster joined need not be true for ever: a member is rebuilt, restored, or has its place behind a
 balancer taken by another one, under the same address, authority and token. Nobody's request may reach that one under the

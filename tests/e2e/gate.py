@@ -17,8 +17,7 @@ class Gate:
     """TCP on 127.0.0.1, passed on byte by byte: TLS ends at the API server."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._behind = (parts.hostname or "127.0.0.1", parts.port or 443)
+        self._behind = _place(url)
         self._listener = self._listening(0)
         self.port = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
@@ -50,6 +49,12 @@ class Gate:
         self._listener = self._listening(self.port)
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
+    def leads_to(self, url: str) -> None:
+        """Another server stands behind it from now on; what is open is cut."""
+        self.shut()
+        self._behind = _place(url)
+        self.reopen()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -66,6 +71,11 @@ class Gate:
             _copy(near, far)
             back.join()
             self._open -= {near, far}
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 443
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:

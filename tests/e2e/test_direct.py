@@ -37,10 +37,16 @@ def _forget(member: Member) -> None:
     member.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
 
+@pytest.fixture
+def new_host(left_alone: None, new_host: Callable[..., Host]) -> Callable[..., Host]:
+    """Hosts that are gone before the cluster is cleaned: what they wrote on it they write again when it is missing."""
+    return new_host
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member) -> Iterator[Host]:
-    """A host with one direct member, `near`."""
-    with Host(tmp_path_factory.mktemp("direct")) as made:
+    """A host with one direct member, `near`, which looks at it once: other tests let the same cluster join other hosts."""
+    with Host(tmp_path_factory.mktemp("direct"), environment={"SKERRY_LOOK_S": "86400"}) as made:
         made.up()
         made.ok("cluster", "join", "near", "--direct", "--kubeconfig", str(plain_cluster.kubeconfig))
         yield made

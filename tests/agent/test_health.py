@@ -1,0 +1,68 @@
+"""How often an agent looks at what, by a clock that the test moves."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.agent.health import Health
+from skerry.member.identity import KUBE_SYSTEM, Expected
+from skerry.member.standing import Standing
+from skerry.member.upstream import Upstream
+from tests.member.apiserver import BINDINGS, ApiServer
+from tests.member.test_credentials import Clock
+
+pytestmark = pytest.mark.integration
+
+
+class Looked:
+    """An agent's health, and what it asked for at each check."""
+
+    def __init__(self, api: ApiServer, upstream: Upstream) -> None:
+        self.api, self.clock = api, Clock()
+        upstream.expect(Expected("uid-1", "m1"))
+        self.health = Health(upstream, Standing(upstream, "host", "host-uid"), "uid-1", 60.0, self.clock)
+
+    async def after(self, seconds: float) -> set[str]:
+        """One check, so many seconds after the one before: the paths that it asked for."""
+        self.clock.now += seconds
+        self.api.seen.clear()
+        await self.health.check()
+        return {target.decode().partition("/skerry")[0] for target in self.api.targets}
+
+
+@pytest.fixture
+def looked(api: ApiServer, upstream: Upstream) -> Looked:
+    return Looked(api, upstream)
+
+
+async def test_the_cluster_its_rights_and_its_bindings_are_looked_at_each_minute(looked: Looked) -> None:
+    assert {KUBE_SYSTEM, BINDINGS, "/version"} <= await looked.after(0)
+    for _ in range(5):
+        assert await looked.after(11) == {"/readyz"}
+    assert {KUBE_SYSTEM, BINDINGS, "/version"} <= await looked.after(11)
+
+
+async def test_a_cluster_that_changed_under_an_open_connection_is_found_within_a_minute(looked: Looked) -> None:
+    await looked.after(0)
+    looked.api.uid = "uid-2"
+    await looked.after(30)
+    assert looked.health.healthy
+    await looked.after(30)
+    assert (looked.health.healthy, looked.health.uid) == (False, "uid-2")
+    assert looked.api.targets[-1] == KUBE_SYSTEM.encode()
+
+
+async def test_what_could_not_be_looked_at_is_looked_at_again_at_the_next_check(looked: Looked) -> None:
+    await looked.api.__aexit__()
+    await looked.after(0)
+    assert not looked.health.healthy
+    await looked.api.__aenter__()
+    assert BINDINGS in await looked.after(1)
+    assert looked.health.healthy
+
+
+async def test_an_endless_uid_is_cut(looked: Looked) -> None:
+    looked.api.uid = "u" * 10_000
+    await looked.after(0)
+    assert len(looked.health.uid) == 128
+    assert len(looked.health.message) < 1000

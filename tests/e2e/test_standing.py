@@ -1,0 +1,161 @@
+"""What was true when a cluster joined is looked at again: rights that go, files that rotate, another cluster in its place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.federation import Agent, Host, eventually
+from tests.e2e.gate import Gate, kubeconfig, token_of
+from tests.kube.member import Member
+from tests.kube.provider import OwnClusters, Provider
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
+
+LOOK = {"SKERRY_LOOK_S": "2"}
+ADMINISTRATORS = "skerry:cluster-admin"
+MANAGED = "app.kubernetes.io/managed-by=skerry"
+
+
+@pytest.fixture
+def left_alone(plain_cluster: Member) -> Iterator[None]:
+    """The cluster without anything that joining leaves on it."""
+    yield
+    plain_cluster.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", MANAGED, "--wait=false")
+    plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
+
+
+@pytest.fixture
+def host(left_alone: None, new_host: Callable[..., Host]) -> Host:
+    """A host that looks often, and is gone before the cluster is cleaned."""
+    return new_host(**LOOK)
+
+
+def join(host: Host, mode: str, member: Member, file: Path) -> Agent | None:
+    """The cluster joins as m1 with this kubeconfig."""
+    if mode == "direct":
+        host.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(file))
+        return None
+    return host.join(replace(member, kubeconfig=file), "m1")
+
+
+def condition(host: Host, kind: str) -> dict[str, str]:
+    """Of m1; empty if there is none."""
+    document = json.loads(host.kubectl(None, "get", "cluster", "m1", "-o", "json"))
+    return next((each for each in document["status"]["conditions"] if each["type"] == kind), {})
+
+
+def wait_for(host: Host, kind: str, reason: str) -> str:
+    """Until the condition has this reason; its message."""
+    eventually(lambda: condition(host, kind).get("reason") == reason, f"{kind} {reason}", 60)
+    return condition(host, kind)["message"]
+
+
+def served(host: Host) -> bool:
+    """Whether the administrator reads through the host."""
+    return host.kubectl_run("m1", "get", "namespaces").returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["agent", "direct"])
+def test_a_binding_that_was_deleted_is_there_again_within_a_minute_and_told(
+    host: Host, plain_cluster: Member, mode: str
+) -> None:
+    join(host, mode, plain_cluster, plain_cluster.kubeconfig)
+    assert served(host)
+    plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
+    assert f"ClusterRoleBinding {ADMINISTRATORS}" in wait_for(host, "RightsComplete", "Repaired")
+    eventually(lambda: served(host), "the administrator reads again")
+    eventually(lambda: "RightsRepaired" in host.kubectl(None, "get", "events", "-A"), "an Event")
+
+
+def test_what_our_account_may_not_repair_is_named_with_the_command_that_does(host: Host, plain_cluster: Member) -> None:
+    file = str(plain_cluster.kubeconfig)
+    host.ok("cluster", "join", "m1", "--direct", "--create-service-account", "--kubeconfig", file)
+    wait_for(host, "RightsComplete", "Complete")
+    plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
+    message = wait_for(host, "Ready", "RightsMissing")
+    command = message.rpartition(": kubectl ")[2]
+    assert command.startswith(f"create clusterrolebinding {ADMINISTRATORS}")
+    plain_cluster.kubectl(*command.split())
+    wait_for(host, "Ready", "Connected")
+    assert served(host)
+
+
+def test_an_account_that_may_no_longer_impersonate_is_named(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
+    token = token_of(plain_cluster, "narrowed")
+    try:
+        join(host, "agent", plain_cluster, kubeconfig(plain_cluster, tmp_path / "config", user={"token": token}))
+        role = ["--verb=get,list", "--resource=namespaces,nodes"]
+        plain_cluster.kubectl("create", "clusterrole", "narrow", *role)
+        plain_cluster.kubectl("delete", "clusterrolebinding", "narrowed")
+        bound = ("--clusterrole=narrow", "--serviceaccount=default:narrowed")
+        plain_cluster.kubectl("create", "clusterrolebinding", "narrowed", *bound)
+        assert "impersonate" in wait_for(host, "Ready", "RightsMissing")
+    finally:
+        plain_cluster.kubectl("delete", "clusterrolebinding/narrowed", "clusterrole/narrow", "serviceaccount/narrowed")
+
+
+def test_a_token_that_is_renewed_in_the_kubeconfig_is_used_without_a_restart(
+    host: Host, plain_cluster: Member, tmp_path: Path
+) -> None:
+    accounts = ("first-token", "second-token")
+    file = kubeconfig(plain_cluster, tmp_path / "config", user={"token": token_of(plain_cluster, accounts[0])})
+    try:
+        agent = join(host, "agent", plain_cluster, file)
+        assert served(host)
+        kubeconfig(plain_cluster, file, user={"token": token_of(plain_cluster, accounts[1])})
+        plain_cluster.kubectl("delete", "serviceaccount", accounts[0])
+        eventually(lambda: served(host) and "were read again" in (agent.said() if agent else ""), "the new token", 90)
+    finally:
+        plain_cluster.kubectl("delete", "serviceaccount", *accounts, "--ignore-not-found")
+        plain_cluster.kubectl("delete", "clusterrolebinding", *accounts)
+
+
+@pytest.fixture
+def twin(kube: Provider, plain_cluster: Member, tmp_path: Path) -> Member:
+    """Another cluster with the same authority, certificates and tokens: what a rebuilt one is."""
+    if not isinstance(kube, OwnClusters):
+        pytest.skip("the clusters were not made here")
+    place = tmp_path / "twin"
+    place.mkdir(mode=0o700)
+    shutil.copytree(plain_cluster.kubeconfig.parent / "pki", place / "pki")
+    saved = json.loads((plain_cluster.kubeconfig.parent / "cluster.json").read_text())
+    (place / "cluster.json").write_text(json.dumps({**saved, "ports": {}}))
+    found = kube.plain(place)
+    assert found.uid != plain_cluster.uid
+    return found
+
+
+@pytest.mark.parametrize("mode", ["agent", "direct"])
+def test_another_cluster_at_its_address_is_served_nothing_and_it_heals_by_itself(
+    host: Host, plain_cluster: Member, twin: Member, mode: str, tmp_path: Path
+) -> None:
+    with Gate(plain_cluster.url) as gate:
+        address = f"https://127.0.0.1:{gate.port}"
+        join(host, mode, plain_cluster, kubeconfig(plain_cluster, tmp_path / "config", server=address))
+        host.kubectl("m1", "create", "namespace", f"before-{mode}")
+        watch = subprocess.Popen(
+            host.kubectl_command("m1", "get", "--raw", "/api/v1/configmaps?watch=true&resourceVersion=0"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        gate.leads_to(twin.url)
+        watch.communicate(timeout=30)
+        assert watch.returncode != 0
+        done = host.kubectl_run("m1", "create", "namespace", f"lost-{mode}")
+        assert done.returncode != 0
+        said = wait_for(host, "Ready", "WrongCluster")
+        for text in (said, host.kubectl_run("m1", "get", "namespaces").stderr.decode()):
+            for part in (twin.uid, plain_cluster.uid, "skerry cluster remove m1"):
+                assert part in text
+        names = twin.kubectl("get", "namespaces,clusterrolebindings", "-o", "name").decode()
+        assert "lost" not in names
+        assert "skerry" not in names
+        gate.leads_to(plain_cluster.url)
+        eventually(lambda: host.ready("m1"), "Ready again", 60)
+        assert f"before-{mode}" in host.kubectl("m1", "get", "namespaces")
