@@ -20,7 +20,7 @@ import skerry
 from services.registry import clusters, direct
 from services.registry.direct import Outcome, State
 from services.registry.handlers import wall_and_mono
-from services.registry.model import Now, at
+from services.registry.model import REPAIRED, RIGHTS_MISSING, Now, at
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
@@ -185,6 +185,9 @@ class Prober:
         settings = self._registry.settings
         watched.upstream = upstream
         watched.standing, watched.look_due = Standing(upstream, settings.host_name, settings.host_uid), 0.0
+        stored = direct.condition_of(item.document(), clusters.RIGHTS)
+        watched.missing = stored.message if stored.reason == RIGHTS_MISSING else ""
+        watched.repaired = stored.message if stored.reason == REPAIRED else ""
         watched.revision, watched.looks = connection.revision, 0
         watched.expires = direct.expires_of(target)
         return True

@@ -335,6 +335,8 @@ async def test_a_restart_of_the_registry_is_no_news_of_a_member_that_answers(
         async with asyncio.timeout(DEADLINE_S):
             while ((await client.cluster("steady")) or {})["status"].get("nodes") != 3:
                 await client.cache.current()
+        del api.bindings["skerry:view"]
+        await condition(client, "steady", "RightsComplete", "Repaired")
         before = await client.cluster("steady")
     async with client_of(fresh_nats_host) as client:
         looks: asyncio.Queue[object] = asyncio.Queue()
