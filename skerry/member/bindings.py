@@ -7,14 +7,14 @@ impersonation work, and everything else is the member's own RBAC. Ensured at eac
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
 from skerry.errors import BadGateway
 from skerry.member.identity import KUBE_SYSTEM, RightsMissing
-from skerry.member.upstream import Upstream
+from skerry.member.upstream import Answer, Upstream
 
 log = logging.getLogger("skerry.member")
 
@@ -57,68 +57,76 @@ async def ensure(upstream: Upstream) -> tuple[str, ...]:
     The names of those that were not right, for people. Raises RightsMissing naming all that cannot be made, with the
     commands that do; BadGateway when the API server does not answer.
     """
-    repaired, lacking = [], []
+    repaired: list[str] = []
+    lacking: list[_Lacking] = []
     for role in ROLES:
-        try:
-            if await _ensured(upstream, role):
-                repaired.append(f"skerry:{role}")
-        except RightsMissing as error:
-            lacking.append(error.message)
+        found = await _ensured(upstream, role)
+        if isinstance(found, _Lacking):
+            lacking.append(found)
+        elif found:
+            repaired.append(f"skerry:{role}")
     if lacking:
-        raise RightsMissing("; ".join(lacking))
+        raise RightsMissing(
+            f"ClusterRoleBinding {', '.join(each.name for each in lacking)} cannot be made on this cluster by "
+            f"{upstream.side.name}'s account ({lacking[0].why}): {' && '.join(each.command for each in lacking)}"
+        )
     return tuple(repaired)
 
 
-async def _ensured(upstream: Upstream, role: str) -> bool:
+class _Lacking(NamedTuple):
+    """A binding that our account cannot make right: why, and the command that does."""
+
+    name: str
+    why: str
+    command: str
+
+
+async def _ensured(upstream: Upstream, role: str) -> bool | _Lacking:
     """Whether it had to be made or repaired."""
     name = f"skerry:{role}"
     found = await upstream.call("GET", path_of_bindings(name))
     if found.status == 200:
-        document = found.document()
-        if _is_right(document, role):
-            return False
-        _check_reference(document, role)
-        patch = {"metadata": {"labels": LABELS}, "subjects": _subjects(role)}
-        made = await upstream.call("PATCH", path_of_bindings(name), body=_encode(patch), content_type=MERGE)
-    else:
-        made = await upstream.call("POST", path_of_bindings(), body=binding(role))
-    if made.status in {200, 201, 409}:
-        return True
-    if made.status in {401, 429} or made.status >= 500:
-        raise BadGateway(f"ClusterRoleBinding {name} cannot be made now: {made.message()}")
-    state = "is not right" if found.status == 200 else "is missing"
-    raise RightsMissing(
-        f"ClusterRoleBinding {name} {state} and cannot be made on this cluster by {upstream.side.name}'s account "
-        f"({made.message()}): {_by_hand(role, there=found.status == 200)}"
-    )
+        return await _righted(upstream, role, found.document())
+    made = await upstream.call("POST", path_of_bindings(), body=binding(role)) if found.status in {403, 404} else found
+    if made.status == 409:  # somebody was faster, or we may not see it
+        return found.status == 404
+    return _outcome(role, made, there=False)
 
 
-def _check_reference(document: dict[str, Any], role: str) -> None:
-    """What a binding is bound to cannot be changed, and whoever made this one meant something by it."""
+async def _righted(upstream: Upstream, role: str, document: dict[str, Any]) -> bool | _Lacking:
+    """Of one that exists. What it is bound to cannot be changed, and whoever made it so meant something by it."""
     reference = document.get("roleRef") or {}
     if reference.get("name") != role or reference.get("kind") != "ClusterRole":
-        raise RightsMissing(
-            f"ClusterRoleBinding skerry:{role} exists and is bound to {reference.get('name')!r}: "
-            f"{_by_hand(role, there=True)}"
-        )
+        why = f"skerry:{role} exists and is bound to {reference.get('name')!r}"
+        return _Lacking(f"skerry:{role}", why, _by_hand(role, there=True))
+    serves = document.get("subjects") == _subjects(role)
+    if serves and _is_labelled(document):
+        return False
+    patch = {"metadata": {"labels": LABELS}, "subjects": _subjects(role)}
+    made = await upstream.call("PATCH", path_of_bindings(f"skerry:{role}"), body=_encode(patch), content_type=MERGE)
+    outcome = _outcome(role, made, there=True)
+    return False if serves else outcome
+
+
+def _outcome(role: str, made: Answer, *, there: bool) -> bool | _Lacking:
+    if made.status in {200, 201}:
+        return True
+    if made.status in {401, 409, 429} or made.status >= 500:
+        raise BadGateway(f"ClusterRoleBinding skerry:{role} cannot be made now: {made.message()}")
+    return _Lacking(f"skerry:{role}", made.message(), _by_hand(role, there=there))
 
 
 def _by_hand(role: str, *, there: bool) -> str:
-    """The commands that make it what it must be."""
+    """The command that makes it what it must be."""
     name = f"skerry:{role}"
     create = f"kubectl create clusterrolebinding {name} --clusterrole={role} --group={name}"
     return f"kubectl delete clusterrolebinding {name} && {create}" if there else create
 
 
-def _is_right(document: dict[str, Any], role: str) -> bool:
+def _is_labelled(document: dict[str, Any]) -> bool:
+    """As ours, for who cleans up; it serves all the same without."""
     labels = (document.get("metadata") or {}).get("labels") or {}
-    reference = document.get("roleRef") or {}
-    return (
-        reference.get("name") == role
-        and reference.get("kind") == "ClusterRole"
-        and document.get("subjects") == _subjects(role)
-        and LABELS.items() <= labels.items()
-    )
+    return LABELS.items() <= labels.items()
 
 
 async def mark(upstream: Upstream, host: str, host_uid: str) -> bool:

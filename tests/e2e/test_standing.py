@@ -42,7 +42,10 @@ def join(host: Host, mode: str, member: Member, file: Path) -> Agent | None:
     if mode == "direct":
         host.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(file))
         return None
-    return host.join(replace(member, kubeconfig=file), "m1")
+    try:
+        return host.join(replace(member, kubeconfig=file), "m1")
+    finally:
+        host.members[member.name] = member
 
 
 def condition(host: Host, kind: str) -> dict[str, str]:
@@ -80,7 +83,7 @@ def test_what_our_account_may_not_repair_is_named_with_the_command_that_does(hos
     wait_for(host, "RightsComplete", "Complete")
     plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
     message = wait_for(host, "Ready", "RightsMissing")
-    command = message.rpartition(": kubectl ")[2]
+    command = message.rpartition("): kubectl ")[2]
     assert command.startswith(f"create clusterrolebinding {ADMINISTRATORS}")
     plain_cluster.kubectl(*command.split())
     wait_for(host, "Ready", "Connected")

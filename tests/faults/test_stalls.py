@@ -87,7 +87,7 @@ async def test_what_cannot_be_granted_is_a_429_that_names_the_budget(single: Fle
     await single.towers.pop().client.close()
     tower = await single.tower(SKERRY_BUDGET_BYTES=str(4 << 20))
     async with stalled(single, 8):
-        await until(lambda: len(single.member.api.seen) >= 8, "the readers are there")
+        await until(lambda: single.member.api.targets.count(b"/big") >= 8, "the readers are there")
         answers = [await tower.ask(b"/clusters/m1/api/v1/namespaces/d/pods") for _ in range(40)]
         assert {answer.status for answer in answers} <= {200, 429}
         assert await tower.metric("skerry_proxy_granted_bytes") <= 4 << 20

@@ -49,6 +49,8 @@ class ApiServer:
         self.annotations: dict[str, str] = {}
         self.refuse: dict[str, StatusError] = {}
         """Path prefix -> error, before anything else."""
+        self.readable = False
+        """What is refused may be read all the same."""
         self.unmarkable = False
         self.nodes = 3
         directory.mkdir(parents=True, exist_ok=True)
@@ -125,7 +127,7 @@ class ApiServer:
     async def _answer(self, exchange: Exchange, seen: Seen) -> None:
         path = seen.target.partition(b"?")[0].decode()
         for prefix, error in self.refuse.items():
-            if path.startswith(prefix):
+            if path.startswith(prefix) and not (self.readable and seen.method == b"GET"):
                 raise error
         if self.accepted and _shown(exchange) != ssl.PEM_cert_to_DER_cert(self.accepted.decode()):
             raise Unauthorized("Unauthorized")

@@ -36,12 +36,26 @@ async def test_a_deleted_binding_is_made_again_and_told(api: ApiServer, standing
     assert await standing.look() == Found()
 
 
-@pytest.mark.parametrize("change", [{"subjects": []}, {"metadata": {"name": "skerry:view"}}])
-async def test_a_changed_binding_is_made_right(api: ApiServer, standing: Standing, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"subjects": []}, "ClusterRoleBinding skerry:view"), ({"metadata": {"name": "skerry:view"}}, "")],
+)
+async def test_a_changed_binding_is_made_right_and_told_if_it_served_nobody(
+    api: ApiServer, standing: Standing, change: dict[str, object], told: str
+) -> None:
     right = api.bindings["skerry:view"]
     api.bindings["skerry:view"] = {**right, **change}
-    assert "skerry:view" in (await standing.look()).repaired
+    assert (await standing.look()).repaired == told
     assert api.bindings["skerry:view"] == right
+
+
+async def test_a_binding_that_serves_and_only_lacks_our_label_is_nothing_missing(
+    api: ApiServer, standing: Standing
+) -> None:
+    api.bindings["skerry:view"]["metadata"] = {"name": "skerry:view"}
+    api.refuse[f"{BINDINGS}/skerry%3Aview"] = Forbidden("RBAC says no")
+    api.readable = True
+    assert await standing.look() == Found()
 
 
 async def test_what_may_not_be_made_is_named_with_its_command_and_the_rest_is_made(
@@ -58,8 +72,16 @@ async def test_what_may_not_be_made_is_named_with_its_command_and_the_rest_is_ma
     del api.bindings["skerry:edit"]
     api.refuse[BINDINGS] = Forbidden("RBAC says no")
     missing = (await standing.look()).missing
+    assert len(missing) < 1000
     for role in ("view", "edit", "admin", "cluster-admin"):
         assert f"kubectl create clusterrolebinding skerry:{role} --clusterrole={role} --group=skerry:{role}" in missing
+
+
+async def test_bindings_that_may_be_made_and_not_seen_are_no_repair_each_minute(
+    api: ApiServer, standing: Standing
+) -> None:
+    api.refuse = {f"{BINDINGS}/": Forbidden("may not get")}
+    assert await standing.look() == Found()
 
 
 async def test_an_account_that_may_no_longer_impersonate_is_named(api: ApiServer, standing: Standing) -> None:
