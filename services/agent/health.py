@@ -63,7 +63,7 @@ class Health:
             await asyncio.sleep(every_s)
 
     async def check(self) -> None:
-        """One check; never raises for what the API server does."""
+        """One check; never raises, whatever the API server does."""
         uid, problem = self._joined, ""
         try:
             problem = await self._checked()
@@ -75,6 +75,9 @@ class Health:
                 self._told(problem)
         except (CredentialError, KubeconfigError) as e:
             problem = str(e)
+        except Exception:
+            problem = "the agent could not look at its API server: an internal error, its log has it"
+            log.exception("a look at the API server failed")
         if problem != self.message:
             log.log(
                 logging.WARNING if problem else logging.INFO, "the API server", extra={"state": problem or "answers"}

@@ -609,3 +609,26 @@ async def test_a_host_that_does_not_know_it_now_is_asked_for_ever(agent: Agent, 
     beat = await host.beat(2)
     assert (beat.agent, beat.epoch) == (first.agent, first.epoch)
     await agent.stop()
+
+
+async def test_an_api_server_that_answers_nonsense_does_not_end_the_agent(
+    agent: Agent, host: Host, api: ApiServer
+) -> None:
+    async def nonsense(exchange: Exchange) -> None:
+        body = b'{"metadata": {"uid": "uid-1", "annotations": ["skerry.dev/host"]}}'
+        await exchange.respond(200, [(b"content-type", b"application/json")], body)
+
+    agent.token(host.token("nonsense-a"))
+    await agent.start()
+    first = await host.beat()
+    await agent.stop()
+    api.routes["/api/v1/namespaces/kube-system"] = nonsense
+    await agent.start(SKERRY_LOOK_S="0.2")
+    while (beat := await host.beat()).healthy:
+        continue
+    assert "internal error" in beat.message
+    del api.routes["/api/v1/namespaces/kube-system"]
+    while not (beat := await host.beat()).healthy:
+        continue
+    assert beat.agent == first.agent
+    await agent.stop()
