@@ -21,7 +21,7 @@ from skerry.http.wire import Inbox, Wire
 from skerry.httpwire.answer import error_answer
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
 from skerry.httpwire.head import HEAD_LIMIT, RequestHeads, broken_early, encode_response, too_large
-from skerry.httpwire.room import FREE, Share, cost
+from skerry.httpwire.room import FREE, FREE_LINES, Share, cost
 
 if TYPE_CHECKING:
     from skerry.http.server import Server
@@ -193,6 +193,7 @@ class ServerConnection(Wire):
     def _let_go(self) -> None:
         if self._share.taken:
             self._share.give()
+            self.heads.kept = None  # what the handler learned holds the head's bytes
             self._server.paid(self)
 
     def _accept(self, raw: bytes, rest: bytes) -> None:
@@ -211,8 +212,9 @@ class ServerConnection(Wire):
         if head.authority is not None and not self._server.is_ours(head.authority, self):
             self._refuse(BadRequest("the absolute request target names another host than this one"))
             return
-        price = cost(len(raw), len(head.headers))
-        if price and not self._server.pays(self, self._share, price):
+        lines = len(head.headers)
+        large = len(raw) > FREE or lines > FREE_LINES
+        if large and not self._server.pays(self, self._share, cost(len(raw), lines)):
             self._refuse(crowded())
             return
         self._inbox = inbox = Inbox(self)
@@ -324,7 +326,8 @@ class ServerConnection(Wire):
             await self._end()
             return False
         self._current = self._inbox = None
-        self._let_go()
+        if self._share.taken:
+            self._let_go()
         self.unhold()
         self.busy_until = self.loop.time() + self._limits.idle_s
         if self._pending:

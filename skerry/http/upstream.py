@@ -17,7 +17,7 @@ from skerry.http.response import Response
 from skerry.http.wire import Inbox, ReadBuffer, Wire, tune
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
 from skerry.httpwire.head import BODILESS, HEAD_LIMIT, MalformedHead, ParsedResponse, parse_response
-from skerry.httpwire.room import FREE, Room, Share, cost
+from skerry.httpwire.room import FREE, FREE_LINES, Room, Share, cost
 
 _INFORMATIONAL_LIMIT = 16
 _CROWDED = "its head is a large one, and this process has too many of them at once: repeat it later"
@@ -143,10 +143,11 @@ class UpstreamConnection(Wire):
 
     def _head(self, data: bytes) -> None:
         while self._waiter is not None:
-            end = self._end_of_head(data)
-            if end < 0:
-                return
-            if self._pending:
+            end = -1 if self._pending else data.find(b"\r\n\r\n")
+            if not 0 <= end <= HEAD_LIMIT:
+                end = self._end_of_head(data)
+                if end < 0:
+                    return
                 data, self._pending = bytes(self._pending), bytearray()
             raw = data[: end + 4]
             try:
@@ -154,8 +155,8 @@ class UpstreamConnection(Wire):
             except MalformedHead as error:
                 self._break(str(error))
                 return
-            price = cost(len(raw), len(parsed.head.headers))
-            if price and not self._share.upto(price):
+            lines = len(parsed.head.headers)
+            if (len(raw) > FREE or lines > FREE_LINES) and not self._share.upto(cost(len(raw), lines)):
                 self._break(_CROWDED)
                 return
             data = data[end + 4 :]
@@ -163,14 +164,10 @@ class UpstreamConnection(Wire):
                 return
 
     def _end_of_head(self, data: bytes) -> int:
-        """Where the head ends in what is pending, or in `data` if nothing is; -1 if there is more to come, or too much."""
-        end = data.find(b"\r\n\r\n") if not self._pending else -1
-        size = len(data)
-        if end < 0:
-            start = max(0, len(self._pending) - 3)
-            self._pending += data
-            end = self._pending.find(b"\r\n\r\n", start)
-            size = len(self._pending)
+        """Where the head ends in all that has come of it, which is pending then; -1 if there is more to come, or too much."""
+        start = max(0, len(self._pending) - 3)
+        self._pending += data
+        end, size = self._pending.find(b"\r\n\r\n", start), len(self._pending)
         if end > HEAD_LIMIT or (end < 0 and size > HEAD_LIMIT):
             self._break(f"its head is larger than {HEAD_LIMIT >> 20} MiB")
             return -1
@@ -276,7 +273,8 @@ class UpstreamConnection(Wire):
             inbox.end()
         if response is not None:
             response.forget_connection()
-        self._share.give()
+        if self._share.taken:
+            self._share.give()
         self._free()
 
     def _free(self) -> None:

@@ -57,7 +57,5 @@ class Share:
 
 
 def cost(size: int, lines: int) -> int:
-    """What a head of `size` bytes with `lines` header lines takes; 0 if it is an ordinary one."""
-    if size <= FREE and lines <= FREE_LINES:
-        return 0
+    """What a head of `size` bytes with `lines` header lines takes, if it is no ordinary one."""
     return size + LINE * lines

@@ -287,7 +287,8 @@ class Stream:
         self.reset(ResetCode.CANCEL)
         self._release()
         self.core.window.close()
-        self.share.give()
+        if self.share.taken:
+            self.share.give()
         self._chunks.clear()
 
     @property

@@ -114,6 +114,22 @@ async def test_the_head_that_has_been_coming_for_longest_gives_way(plain: Lab) -
     assert (await slow.answer()).status == 200
 
 
+async def test_an_idle_connection_keeps_nothing_of_a_large_head(plain: Lab) -> None:
+    async def learns(exchange: Exchange) -> None:
+        exchange.kept = exchange.head
+        await exchange.respond(200, [])
+
+    server = await plain.server(learns)
+    peer = await plain.peer(server)
+    for size, kept in ((1000, True), (LARGE, False), (1000, True)):
+        await peer.send(head(size))
+        assert (await peer.answer()).status == 200
+        async with asyncio.timeout(DEADLINE_S):
+            while not all(each.idle for each in server._connections):
+                await asyncio.sleep(0)
+        assert [each.heads.kept is not None for each in server._connections] == [kept]
+
+
 async def _used(server: Server, *, at_least: int) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while server.room.used < at_least:
