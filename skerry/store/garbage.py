@@ -32,7 +32,7 @@ from skerry.store.writes import Rules
 log = logging.getLogger("skerry.store")
 
 ROUND_S = 30.0
-"""Between two looks at everything; changes are looked at when they come."""
+"""Between two looks at everything, however many changes come meanwhile; those are looked at when they come."""
 BATCH = 50
 """Objects that are looked at before others may run."""
 _REFERS = b'"ownerReferences"'
@@ -56,8 +56,11 @@ class Garbage:
     A service's `Rules.before_delete` is asked as for any other delete: what may not be deleted stays.
     """
 
-    def __init__(self, cache: Cache, stores: Mapping[Store, Rules], recorder: Recorder) -> None:
+    def __init__(
+        self, cache: Cache, stores: Mapping[Store, Rules], recorder: Recorder, *, round_s: float = ROUND_S
+    ) -> None:
         self._cache = cache
+        self._round_s = round_s
         self._rules = {(store.kind.group, store.kind.kind): (store, rules) for store, rules in stores.items()}
         self._recorder = recorder
         self._kinds = {(kind.group, kind.kind): kind for kind in cache.kinds}
@@ -132,21 +135,22 @@ class Garbage:
 
     async def run(self) -> None:
         """Collect until cancelled."""
-        look = self.round
+        loop = asyncio.get_running_loop()
+        round_at = loop.time()
         while True:
             self._work.clear()
+            due = loop.time() >= round_at
+            if due:
+                round_at = loop.time() + self._round_s
             try:
-                await look()
+                await (self.round() if due else self.turn())
             except StatusError as error:
                 log.warning("garbage collection could not finish its round", extra={"error": error.message})
             except Exception:
                 log.exception("garbage collection could not finish its round")
-            look = self.turn
-            try:
-                async with asyncio.timeout(ROUND_S):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(round_at):
                     await self._work.wait()
-            except TimeoutError:
-                look = self.round
 
     async def round(self) -> int:
         """Look at every dependent and at everything that waits for dependents; how many those are. StatusError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -37,6 +38,19 @@ class Sparing(Rules):
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
         """Never."""
         raise Forbidden("it stays")
+
+
+class Hesitating(Rules):
+    """Nothing may be deleted the first time."""
+
+    def __init__(self) -> None:
+        self.refused = asyncio.Event()
+
+    async def before_delete(self, current: Item, request: WriteRequest) -> None:
+        """Not yet."""
+        if not self.refused.is_set():
+            self.refused.set()
+            raise Forbidden("not yet")
 
 
 class Counting(Cache):
@@ -264,3 +278,26 @@ async def test_a_long_round_lets_others_run(world: World) -> None:
     await world.garbage.round()
     running.cancel()
     assert BATCH <= world.cache.longest <= 3 * BATCH
+
+
+async def test_what_stayed_is_tried_again_however_much_changes_meanwhile(world: World) -> None:
+    rules = Hesitating()
+    garbage = Garbage(world.cache, {world.grants: rules}, world.recorder, round_s=0.3)
+    owner, busy = await world.owner(), await world.owner()
+    dependent = await world.dependent(owner)
+    other = await world.dependent(busy)
+    await world.workspaces.delete(owner.name)
+    await world.cache.current()
+    blocks = itertools.cycle((True, False))
+
+    def changed(found: Document) -> Document:
+        [reference] = found["metadata"]["ownerReferences"]
+        references = [{**reference, "blockOwnerDeletion": next(blocks)}]
+        return {**found, "metadata": {**found["metadata"], "ownerReferences": references}}
+
+    running = asyncio.create_task(garbage.run())
+    async with asyncio.timeout(15):
+        await rules.refused.wait()
+        while await world.left(dependent) is not None:
+            await world.grants.modify(other.name, changed)
+    running.cancel()
