@@ -30,7 +30,7 @@ class Connection(http.client.HTTPSConnection):
         server = urllib.parse.urlparse(shore.server)
         assert server.hostname is not None
         self._tls = ssl.create_default_context(cadata=base64.b64decode(shore.ca).decode())
-        self._name = shore.server_name
+        self._name = shore.server_name or server.hostname
         super().__init__(server.hostname, server.port, timeout=30, context=self._tls)
 
     def connect(self) -> None:
