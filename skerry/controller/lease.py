@@ -135,6 +135,8 @@ class Lease:
                     await (self._renew() if self._revision else self._look())
                 except StatusError as error:
                     log.debug("the lease could not be looked at", extra={"lease": self.key, "error": error.message})
+                except Exception:
+                    log.exception("a look at the lease failed by a bug", extra={"lease": self.key})
                 await sleep(self._timers, RENEW_S)
         finally:
             self._lose("")

@@ -32,8 +32,11 @@ class Memory:
         self.revision = 0
         self.away = False
         self.loses_answers = False
+        self.breaks = False
 
     def _reach(self) -> None:
+        if self.breaks:
+            raise RuntimeError("a bug")
         if self.away:
             raise GatewayTimeout("no answer")
 
@@ -206,6 +209,17 @@ async def test_who_waits_for_a_change_is_told_of_both_directions() -> None:
         await group[0].clock.pass_(RENEW_S + 0.1)
         assert change.done()
         assert lease.held
+
+
+async def test_a_bug_in_a_look_is_logged_and_the_next_look_comes(caplog: pytest.LogCaptureFixture) -> None:
+    async with replicas(1) as group:
+        group[0].way.breaks = True
+        await group[0].clock.pass_(3 * RENEW_S)
+        assert not group[0].lease.held
+        group[0].way.breaks = False
+        await group[0].clock.pass_(RENEW_S)
+        assert group[0].lease.held
+    assert {record.getMessage() for record in caplog.records} >= {"a look at the lease failed by a bug"}
 
 
 @settings(max_examples=30, deadline=None)
