@@ -205,7 +205,7 @@ class TestBareWebSocket:
     def test_a_browsers_token_is_its_subprotocol_and_the_member_answers_with_another(self, shore: Shore) -> None:
         token = base64.urlsafe_b64encode(shore.token.encode()).decode().rstrip("=")
         connection = websocket.create_connection(
-            _url(shore, "/api/v1/namespaces?watch=1"),
+            _url(shore, "/api/v1/namespaces?watch=1&resourceVersion=0"),
             timeout=30,
             sslopt=_tls(shore),
             subprotocols=["base64url.bearer.authorization.k8s.io." + token, "binary.k8s.io"],
