@@ -234,3 +234,22 @@ class TestGone:
         event = json.loads(answer.readline())
         assert event["type"] == "ERROR", event
         assert event["object"]["code"] == 410
+
+
+def test_a_selector_of_100_kb_is_read_by_the_member(caller: Caller, many: list[str]) -> None:
+    names = ",".join([f"name-{number:06}" for number in range(8000)])
+    selector = urllib.parse.quote(f"app notin ({names})")
+    status, document = caller.json(f"{CONFIG_MAPS}?labelSelector={selector}")
+    assert status == 200
+    assert {item["metadata"]["name"] for item in document["items"]} >= set(many)
+
+
+def test_a_head_beyond_what_an_api_server_takes_is_a_431_that_says_so(caller: Caller) -> None:
+    answer = caller.send(f"{CONFIG_MAPS}?labelSelector={'a' * (1 << 20)}")
+    assert (answer.status, json.loads(answer.read())["kind"]) == (431, "Status")
+
+
+def test_an_upgrade_of_a_path_that_does_not_upgrade_is_answered_as_if_it_were_none(caller: Caller) -> None:
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    status, document = caller.json("/version", **asked, **{"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="})
+    assert (status, document["major"]) == (200, "1")
