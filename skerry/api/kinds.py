@@ -61,6 +61,10 @@ class Kind:
     """Fields that fieldSelector takes besides metadata.name and metadata.namespace: paths such as `spec.role`."""
     categories: tuple[str, ...] = field(default=("skerry",))
     actions: tuple[Action, ...] = ()
+    labelled: bool = False
+    """Whether names are DNS labels of at most 63 characters, because they stand where dots may not: in a subject, or as
+    the name of a namespace. Other names are DNS subdomains.
+    """
 
     def action(self, subresource: str, verb: str) -> Action | None:
         """The action that a request with this verb to this subresource is, if it is one."""
@@ -139,6 +143,7 @@ CLUSTER = Kind(
     group=v1alpha1.GROUP,
     version=v1alpha1.VERSION,
     kind="Cluster",
+    labelled=True,
     plural="clusters",
     singular="cluster",
     short_names=("cl",),
@@ -164,6 +169,7 @@ JOIN_TOKEN = Kind(
     group=v1alpha1.GROUP,
     version=v1alpha1.VERSION,
     kind="JoinToken",
+    labelled=True,
     plural="jointokens",
     singular="jointoken",
     short_names=("jt",),
@@ -202,6 +208,7 @@ WORKSPACE = Kind(
     group=v1alpha1.GROUP,
     version=v1alpha1.VERSION,
     kind="Workspace",
+    labelled=True,
     plural="workspaces",
     singular="workspace",
     short_names=("ws",),

@@ -33,6 +33,7 @@ class ObjectMeta(Struct, frozen=True, kw_only=True):
     name: str = ""
     generate_name: str = ""
     namespace: str = ""
+    self_link: str = ""
     uid: str = ""
     resource_version: str = ""
     generation: int = 0

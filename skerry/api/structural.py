@@ -49,6 +49,10 @@ def structural(kind: type[msgspec.Struct]) -> Schema:
     return {**schema, "required": required} if required else schema
 
 
+LABEL_NAME: Schema = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+"""The schema of `metadata.name` where names are DNS labels."""
+
+
 def _schema(info: inspect.Type) -> Schema:
     if isinstance(info, inspect.Metadata):
         return {**_schema(info.type), **(info.extra_json_schema or {})}

@@ -195,11 +195,14 @@ class FieldManager:
             left[me] = Entry(self._kind.api_version, own | taken, self._now)
         return left
 
-    def applied(self, live: Document, patch: Document, *, force: bool) -> Document:
-        """`live` ({} if there is none) with `patch` applied, and its managedFields. Conflicts; Unreadable."""
+    def check(self, patch: Document) -> None:
+        """Unreadable unless `patch` is of the kind's type."""
         problems = list(typed.problems(self._type, patch))
         if problems:
             raise Unreadable(problems[0] if len(problems) == 1 else "errors:\n" + "\n".join(f"  {p}" for p in problems))
+
+    def applied(self, live: Document, patch: Document, *, force: bool) -> Document:
+        """`live` ({} if there is none) with `patch`, which was checked, applied, and its managedFields. Conflicts."""
         plain, managed = _unmanaged(live), _of(live)
         if not managed:
             managed = self._update({}, plain, managed, self._me("Update", "before-first-apply"))

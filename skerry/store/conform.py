@@ -159,7 +159,7 @@ def _problems(schema: Schema, value: Any, path: str) -> Iterator[Problem]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _problems(schema.get("items", {}), item, f"{path}[{index}]")
-    elif "enum" in schema and value not in schema["enum"]:
+    if "enum" in schema and value not in schema["enum"]:
         yield unsupported(path, value, tuple(schema["enum"]))
 
 
@@ -208,7 +208,9 @@ def _repeated(schema: Schema, items: list[Any], path: str) -> Iterator[Problem]:
         return
     for index, item in enumerate(items):
         if relation == "map" and not isinstance(item, dict):
-            continue
+            if item is not None:
+                yield invalid_value(f"{path}[{index}]", item, "must be an object for an array of list-type map")
+            return
         shown = {key: item.get(key) for key in schema[LIST_KEYS]} if relation == "map" else item
         text = msgspec.json.encode(shown, order="sorted").decode()
         if text in seen:

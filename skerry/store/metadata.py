@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from datetime import datetime
 from typing import Any
 
+from skerry.api.structural import LABEL_NAME
 from skerry.apply.schema import METADATA
 from skerry.store.conform import Problem, forbidden, invalid_value, required
 
@@ -29,12 +31,14 @@ _VALUE_RULE = (
 )
 _ANNOTATIONS_BYTES = 256 * 1024
 _OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+_MANAGER_FIELDS = ("manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 IMMUTABLE = "field is immutable"
 
 
 def normalised(metadata: Document) -> Document:
-    """`metadata` as Go writes it: what is null or empty is left out."""
-    return {key: value for key, value in metadata.items() if value not in (None, "", {}, [])}
+    """`metadata` as Go writes it: what is null or empty is left out; a selfLink is taken and never kept."""
+    return {key: value for key, value in metadata.items() if value not in (None, "", {}, []) and key != "selfLink"}
 
 
 def without_twins(metadata: Document) -> tuple[Document, list[str]]:
@@ -51,25 +55,73 @@ def without_twins(metadata: Document) -> tuple[Document, list[str]]:
     return {**metadata, "ownerReferences": kept}, [text]
 
 
-def unknown(metadata: Any) -> list[str]:
-    """Paths of the fields that ObjectMeta does not have."""
-    return [f"metadata.{key}" for key in metadata if key not in METADATA.fields] if isinstance(metadata, dict) else []
+def known(metadata: Document, old: Document) -> tuple[Document, list[str]]:
+    """`metadata` without the fields that ObjectMeta does not have, and their paths.
+
+    As everywhere, what the stored `old` has already stays: a newer replica may know it.
+    """
+    found, dropped = _known(metadata, METADATA.fields, old, "metadata")
+    for key, names in (("ownerReferences", _OWNER_FIELDS), ("managedFields", _MANAGER_FIELDS)):
+        if isinstance(found.get(key), list):
+            found[key] = list(found[key])
+            for index, each in enumerate(found[key]):
+                found[key][index], more = _known(each, names, {}, f"metadata.{key}[{index}]")
+                dropped += more
+    return found, dropped
+
+
+def _known(value: Document, names: Container[str], old: Document, path: str) -> tuple[Document, list[str]]:
+    dropped = [key for key in value if key not in names and key not in old]
+    return {key: each for key, each in value.items() if key not in dropped}, [f"{path}.{key}" for key in dropped]
+
+
+def mistimed(metadata: Document) -> str:
+    """What is wrong with the first time that is none, as RFC 3339 has them; empty if all are."""
+    managers = enumerate(metadata.get("managedFields") or [])
+    times = {key: metadata.get(key) for key in ("creationTimestamp", "deletionTimestamp")}
+    times |= {f"managedFields[{index}].time": each.get("time") for index, each in managers}
+    for field, value in times.items():
+        if value is not None and not _is_time(value):
+            return f"{field}: {str(value)[:40]!r} is not a time such as 2006-01-02T15:04:05Z"
+    return ""
+
+
+def _is_time(value: Any) -> bool:
+    if not isinstance(value, str) or _TIME.fullmatch(value) is None:
+        return False
+    try:
+        datetime.fromisoformat(value[:19])
+    except ValueError:
+        return False
+    return True
 
 
 def name_problems(name: str, field: str = "metadata.name") -> Iterator[Problem]:
     """A name as most kinds have it: an RFC 1123 subdomain."""
     if len(name) > 253:
-        yield invalid_value(field, name, "must be no more than 253 bytes")
+        yield invalid_value(field, name, "must be no more than 253 characters")
     if re.fullmatch(_SUBDOMAIN, name) is None:
         yield invalid_value(field, name, SUBDOMAIN_RULE)
 
 
-def problems(metadata: Document) -> list[Problem]:
-    """What is wrong with the metadata of an object but for finalizers; its name is checked by `name_problems`."""
-    found: list[Problem] = []
+def label_name_problems(name: str) -> Iterator[Problem]:
+    """A name that is a DNS label, worded as a schema's limits are."""
+    field, limit, pattern = "metadata.name", LABEL_NAME["maxLength"], LABEL_NAME["pattern"]
+    if len(name) > limit:
+        yield Problem(field, f"Too long: may not be more than {limit} bytes", "FieldValueTooLong")
+    if re.fullmatch(pattern, name) is None:
+        yield invalid_value(field, name, f"{field} in body should match '{pattern}'")
+
+
+def generated_problems(metadata: Document) -> list[Problem]:
+    """What is wrong with the beginning of a name, of which only a create makes one."""
     generated = metadata.get("generateName", "")
-    if generated:
-        found += name_problems(generated.removesuffix("-") or "-", "metadata.generateName")
+    return list(name_problems(generated.removesuffix("-") or "-", "metadata.generateName")) if generated else []
+
+
+def problems(metadata: Document) -> list[Problem]:
+    """What is wrong with the metadata of an object but for finalizers and names, which have checks of their own."""
+    found: list[Problem] = []
     for key, value in sorted((metadata.get("labels") or {}).items()):
         found += label_problems("metadata.labels", key, value)
     annotations = metadata.get("annotations") or {}
@@ -89,7 +141,7 @@ def finalizer_problems(metadata: Document) -> list[Problem]:
 
 def all_problems(metadata: Document) -> list[Problem]:
     """What is wrong with the metadata of a new object."""
-    return problems(metadata) + finalizer_problems(metadata)
+    return generated_problems(metadata) + problems(metadata) + finalizer_problems(metadata)
 
 
 def warnings(metadata: Document) -> list[str]:

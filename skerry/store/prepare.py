@@ -99,6 +99,8 @@ class Preparation:
         """Invalid unless the object has a name that an object can have."""
         name = document["metadata"].get("name", "")
         found = list(metadata.name_problems(name)) if name else [metadata.unnamed()]
+        if name and self.kind.labelled:
+            found += metadata.label_name_problems(name)
         self._raise(document, found)
 
     # Update and patch
@@ -132,17 +134,16 @@ class Preparation:
             document = patches.apply(live, patch) if isinstance(patch, list) else patches.merge(live, patch)
         except patches.Rejected as error:
             raise Invalid(f"the server rejected our request due to an error in our request: {error}") from error
-        if not isinstance(document, dict) or not isinstance(document.get("metadata") or {}, dict):
-            raise BadRequest("the patch leaves no object with metadata behind")
+        if not isinstance(document, dict):
+            raise Invalid("the server rejected our request due to an error in our request: it leaves no object behind")
         if too_deep(document):
             raise BadRequest(f"the patch leaves an object behind that is nested deeper than {DEEPEST} levels")
         document = with_metadata(document)
-        try:
-            msgspec.convert(document["metadata"], ObjectMeta)
-        except (msgspec.ValidationError, OverflowError) as error:
-            raise self._bad_patch(document, f"metadata: {error}") from error
+        wrong = _mistyped(document)
+        if wrong:
+            raise self._bad_patch(document, wrong)
         self._check_path(document, request)
-        if not document["metadata"].get("resourceVersion"):
+        if document["metadata"].get("resourceVersion", "") in ("", "0"):
             raise self.unversioned(request.name)
         return self._changed(document, live, request, now)
 
@@ -165,6 +166,7 @@ class Preparation:
             raise self.unversioned(request.name)
         manager = self._manager(request, now)
         try:
+            manager.check({**plain, **{key: patch[key] for key in ("status",) if patch.get(key) is not None}})
             merged = manager.applied(live, plain, force=request.options.force)
         except Unreadable as error:
             where = f"{request.namespace}/{request.name}; {self.kind.api_version}, Kind={self.kind.kind}"
@@ -187,7 +189,7 @@ class Preparation:
         given = patch.get("metadata") or {}
         if given.get("managedFields") is not None:
             raise BadRequest("metadata.managedFields must be nil")
-        if given.get("name"):
+        if given.get("name") or not live:
             self._check_path(patch, request)
         if given.get("uid") and not live:
             text = f"uid mismatch: the provided object specified uid {given['uid']}, and no existing object was found"
@@ -197,7 +199,7 @@ class Preparation:
         prepared = self._fitting(document, live, request)
         status = {"status": live["status"]} if "status" in live else {}
         new = {**{k: v for k, v in prepared.document.items() if k != "status"}, **status}
-        new["metadata"] = metadata.normalised(new.get("metadata") or {})
+        new["metadata"] = self._placed(metadata.normalised(new.get("metadata") or {}))
         given = (document.get("metadata") or {}).get("managedFields")
         if given:
             new["metadata"]["managedFields"] = given
@@ -210,7 +212,7 @@ class Preparation:
 
         Metadata is checked several times, as the API server does, which shows in the number of causes.
         """
-        found, old = metadata.normalised(document.get("metadata") or {}), live["metadata"]
+        found, old = self._placed(metadata.normalised(document.get("metadata") or {})), live["metadata"]
         version = found.get("resourceVersion", "")
         if version and version != old["resourceVersion"]:
             raise self._conflict(
@@ -232,6 +234,10 @@ class Preparation:
 
     # Parts
 
+    def _placed(self, found: Document) -> Document:
+        """Metadata without a namespace where there are none."""
+        return found if self.kind.namespaced else {key: each for key, each in found.items() if key != "namespace"}
+
     def decoded(self, body: msgspec.Raw) -> Document:
         """The object in a request. BadRequest."""
         return self._typed(self._object(body))
@@ -247,14 +253,13 @@ class Preparation:
     def _typed(self, document: Document) -> Document:
         """The object with metadata as it is meant. BadRequest."""
         document = with_metadata(document)
-        try:
-            msgspec.convert(document["metadata"], ObjectMeta)
-        except (msgspec.ValidationError, OverflowError) as error:
-            raise self._unhandled(f"metadata: {error}") from error
+        wrong = _mistyped(document)
+        if wrong:
+            raise self._unhandled(wrong)
         return document
 
     def _same_version(self, document: Document) -> None:
-        """The API server's three refusals of what is no object of this kind."""
+        """The API server's refusals of what is no object of this version."""
         version, kind = document.get("apiVersion"), document.get("kind")
         if not kind or not version:
             what = "Kind" if not kind else "apiVersion"
@@ -266,7 +271,6 @@ class Preparation:
                 f"the API version in the data ({version}) does not match the expected API version "
                 f"({self.kind.api_version})"
             )
-        self._check_kind(document)
 
     def _check_kind(self, document: Document) -> None:
         for key, wanted in (("kind", self.kind.kind), ("apiVersion", self.kind.api_version)):
@@ -286,9 +290,10 @@ class Preparation:
         """Without unknown and repeated fields, with defaults; refused or warned about, as the request wants it."""
         self._check_kind(document)
         found, dropped = conform.pruned(self._schema, document, live)
+        known, strangers = metadata.known(document["metadata"], live.get("metadata", {}))
         strange = [
             *(f'duplicate field "{path}"' for path in self._repeated(request)),
-            *(f'unknown field "{path}"' for path in (*metadata.unknown(document.get("metadata")), *sorted(dropped))),
+            *(f'unknown field "{path}"' for path in (*sorted(strangers), *sorted(dropped))),
         ]
         if strange and request.options.field_validation == "Strict":
             raise self._strict(
@@ -296,13 +301,13 @@ class Preparation:
             )
         warnings = strange if request.options.field_validation != "Ignore" else []
         whole = conform.without_nulls(self._schema, found)
-        plain, twins = metadata.without_twins(whole.get("metadata") or {})
+        plain, twins = metadata.without_twins(known)
         document = {**conform.defaulted(self._schema, whole), "metadata": plain}
         return Prepared(document, (*warnings, *twins))
 
     def _repeated(self, request: WriteRequest) -> list[str]:
-        """Keys that a whole object names twice; patches are not asked, as in the API server."""
-        if request.content_type in (JSON_PATCH, MERGE_PATCH) or request.options.field_validation == "Ignore":
+        """Keys that are named twice; JSON patches are not asked, as in the API server."""
+        if request.content_type == JSON_PATCH or request.options.field_validation == "Ignore":
             return []
         return repeated(bytes(request.body))
 
@@ -339,6 +344,19 @@ class Preparation:
             group=kind.group,
             name=name,
         )
+
+
+def _mistyped(document: Document) -> str:
+    """What cannot be decoded of an object's head and metadata, whatever its kind; empty if all can."""
+    for key in ("apiVersion", "kind"):
+        if not isinstance(document.get(key, ""), str | None):
+            return f"{key}: expected a text"
+    try:
+        msgspec.convert(document["metadata"], ObjectMeta)
+    except (msgspec.ValidationError, OverflowError) as error:
+        return f"metadata: {error}"
+    wrong = metadata.mistimed(document["metadata"])
+    return wrong and f"metadata: {wrong}"
 
 
 _JSON_NAMES = {list: "array of operations", dict: "object"}

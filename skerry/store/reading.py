@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from skerry.api.decode import decoded
+from skerry.apply.schema import METADATA
 from skerry.errors import BadRequest
 
 Document = dict[str, Any]
@@ -65,7 +66,7 @@ def with_metadata(document: Document) -> Document:
         return {**document, "metadata": {}}
     if not isinstance(given, dict):
         return document
-    found = {key: value for key, value in given.items() if value is not None}
+    found = {key: value for key, value in given.items() if value is not None or key not in METADATA.fields}
     for key in ("labels", "annotations"):
         if isinstance(found.get(key), dict):
             found[key] = {name: "" if value is None else value for name, value in found[key].items()}

@@ -95,4 +95,4 @@ def test_many_updaters_become_one() -> None:
 
 def test_what_is_of_another_type_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="field not declared"):
-        manager("me").applied({}, workspace(zz=1), force=False)
+        manager("me").check(workspace(zz=1))

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from skerry.api.kinds import Kind
-from skerry.api.structural import structural
+from skerry.api.structural import LABEL_NAME, structural
 
 
 def definition(kind: Kind) -> dict[str, Any]:
     """The CustomResourceDefinition that behaves as the host API should behave for `kind`."""
+    schema = structural(kind.type)
+    if kind.labelled:
+        schema["properties"]["metadata"] = {"type": "object", "properties": {"name": LABEL_NAME}}
     version = {
         "name": kind.version,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": structural(kind.type)},
+        "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}},
     }
     return {

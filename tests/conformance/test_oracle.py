@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.conformance import cases, edges
+from tests.conformance import cases, edges, found
 from tests.conformance.cases import Case, Step
 from tests.conformance.sides import AGENT, Answer, ApiServer, HostSide, Side, comparable
 
 pytestmark = [pytest.mark.kube, pytest.mark.integration]
 
-CASES = (*cases.CASES, *edges.CASES)
+CASES = (*cases.CASES, *edges.CASES, *found.CASES)
 
 
 async def played(side: Side, case: Case, name: str) -> list[Answer]:

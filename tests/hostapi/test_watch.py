@@ -102,9 +102,10 @@ async def test_a_table_watch_has_its_columns_once(world: World) -> None:
     assert second["object"]["rows"][0]["cells"][0] == "b"
 
 
-async def test_one_object_can_be_watched_by_its_path(world: World) -> None:
+async def test_one_object_is_watched_by_a_selector_and_read_by_its_path(world: World) -> None:
     await world.made("a")
-    async with world.watching(f"{CLUSTERS}/b?watch=1") as lines:
+    assert (await world.ask(f"{CLUSTERS}/a?watch=1")).json()["metadata"]["name"] == "a"
+    async with world.watching(f"{CLUSTERS}?watch=1&fieldSelector=metadata.name%3Db") as lines:
         await world.made("b")
         assert await lines.told() == ("ADDED", "b")
 

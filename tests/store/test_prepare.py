@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from skerry.api.kinds import WORKSPACE
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
-from skerry.errors import BadRequest, StatusError
+from skerry.errors import BadRequest, Invalid, StatusError
 from skerry.store import conform
 from skerry.store.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Preparation
 from skerry.store.reading import DEEPEST
@@ -139,3 +139,41 @@ def test_no_object_breaks_anything(found: Document, force: bool) -> None:
 @settings(max_examples=300)
 def test_no_patch_breaks_anything(operations: list[Document]) -> None:
     _refused_or_sound(PREPARATION.patched, request(operations, JSON_PATCH), live())
+
+
+def test_metadata_has_no_other_fields_but_those_that_a_newer_replica_wrote() -> None:
+    newer = live()
+    newer["metadata"]["fromTheFuture"] = 1
+    owner = {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "1", "zz": 1}
+    patch = {"metadata": {"zz": 1, "selfLink": "/x", "namespace": "x", "ownerReferences": [owner]}}
+    found = PREPARATION.patched(request(patch, MERGE_PATCH), newer, NOW)
+    assert found.document["metadata"]["fromTheFuture"] == 1
+    assert not {"zz", "selfLink", "namespace"} & set(found.document["metadata"])
+    assert "zz" not in found.document["metadata"]["ownerReferences"][0]
+    assert [text.split('"')[1] for text in found.warnings] == ["metadata.ownerReferences[0].zz", "metadata.zz"]
+
+
+@pytest.mark.parametrize(
+    "time", ["x", "", "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "２０26-01-01T00:00:00Z"]
+)
+def test_a_time_is_one(time: str) -> None:
+    with pytest.raises(BadRequest, match="is not a time"):
+        PREPARATION.decoded(request({**LIVE, "metadata": {"name": "n", "creationTimestamp": time}}).body)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a" * 64, "A", "-a", "a\n"])
+def test_a_workspace_is_called_as_a_namespace_can_be(name: str) -> None:
+    with pytest.raises(Invalid, match=r"metadata\.name"):
+        PREPARATION.check_name({**LIVE, "metadata": {"name": name}})
+
+
+def test_all_that_is_wrong_with_a_value_is_said() -> None:
+    odd = {**LIVE, "spec": {"members": [{"kind": 7, "name": "a"}, "x"]}}
+    with pytest.raises(Invalid) as caught:
+        PREPARATION.created(request({**odd, "metadata": {"name": "n"}}), NOW)
+    assert [(each.field, each.reason) for each in caught.value.details.causes] == [
+        ("spec.members[0].kind", "FieldValueTypeInvalid"),
+        ("spec.members[0].kind", "FieldValueNotSupported"),
+        ("spec.members[1]", "FieldValueTypeInvalid"),
+        ("spec.members[1]", "FieldValueInvalid"),
+    ]

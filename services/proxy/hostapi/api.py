@@ -15,7 +15,7 @@ from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABL
 from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
 from services.proxy.hostapi.sources import Source, sources
-from services.proxy.hostapi.table import View, view
+from services.proxy.hostapi.table import View, reshaped, view
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller
 from skerry.bus import Bus
@@ -182,7 +182,7 @@ class HostApi:
             )
         error: StatusError | None = None
         try:
-            plan = await watch.plan(source, kind, target.namespace, target.name, query)
+            plan = await watch.plan(source, kind, target.namespace, query)
         except StatusError as caught:
             if caught.code != 410:
                 raise
@@ -213,11 +213,11 @@ class HostApi:
     async def _write(
         self, exchange: Exchange, target: Target, source: Source, caller: Caller, query: Query, verb: str
     ) -> int:
-        negotiate(_accept(exchange), TABLE | PARTIAL | PARTIAL_LIST)
+        shown = self._view(exchange, known(target), query, PARTIAL | PARTIAL_LIST)
         agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")
         content = writes.Content(await _body(exchange), _content_type(exchange), agent)
         reply = await writes.answer(self._bus, source, target, caller, query, verb, content)
-        return await _answer(exchange, reply.status, reply.body, reply.headers())
+        return await _answer(exchange, reply.status, reshaped(shown, reply.body), reply.headers())
 
 
 _VERBS = {b"POST": "create", b"PUT": "update", b"PATCH": "patch", b"DELETE": "delete"}
@@ -228,9 +228,9 @@ def _verb(method: bytes, target: Target, query: Query) -> str:
     if target.kind is None:
         return method.decode("latin-1").lower()
     if method in (b"GET", b"HEAD"):
-        if query.flag("watch"):
-            return "watch"
-        return "get" if target.name else "list"
+        if target.name:
+            return "get"
+        return "watch" if query.flag("watch") else "list"
     if method == b"DELETE" and not target.name:
         return "deletecollection"
     return _VERBS.get(method, method.decode("latin-1").lower())
@@ -241,10 +241,11 @@ _METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "upda
 
 async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> int:
     """405 with Allow; 404 for a subresource that is not served."""
-    if target.subresource:
+    if target.subresource and not writes.is_status(target):
         raise NotFound(MISSING)
     collection = {"list", "watch", "create", "deletecollection"}
-    verbs = {"get", "watch", "update", "patch", "delete"} if target.name else collection
+    verbs = {"get", "update", "patch", "delete"} if target.name else collection
+    verbs -= {"delete"} if target.subresource else set()
     allowed = sorted({_METHODS.get(verb, "DELETE") for verb in verbs & set(kind.verbs)})
     error = MethodNotAllowed(
         f"the server does not allow this method on the requested resource: {kind.plural} take {', '.join(allowed)} here",

@@ -73,7 +73,7 @@ def _rank(clause: str) -> tuple[float, bool, bool]:
 
 def _media(parameters: list[str]) -> Media:
     found = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
-    return Media(found["as"], found.get("g", ""), found.get("v", "")) if "as" in found else PLAIN
+    return Media(found.get("as", ""), found.get("g", ""), found.get("v", ""))
 
 
 TABLE = frozenset(Media("Table", META, version) for version in ("v1", "v1beta1"))

@@ -52,8 +52,8 @@ class Options(NamedTuple):
 def options(query: Query) -> Options:
     """The ListOptions of a list. BadRequest or Invalid, worded as the API server words them."""
     _, limit = integer(query, "timeoutSeconds"), integer(query, "limit")
-    revision, token = revision_of(query), query.text("continue")
     _check_list(query)
+    revision, token = revision_of(query), query.text("continue")
     going_on = parse(token) if token else None
     if going_on is not None and revision:
         raise BadRequest("specifying resource version is not allowed when using continue")
@@ -117,8 +117,8 @@ def check_watch(query: Query) -> None:
             causes.append(_forbidden(field, f"{field} is forbidden for watch unless sendInitialEvents is provided"))
         if match != NOT_OLDER:
             causes.append(_unsupported(match, (NOT_OLDER,)))
-        if query.text("continue"):
-            causes.append(_forbidden(field, f"{field} is forbidden when continue is provided"))
+    if query.text("continue"):
+        causes.append(_forbidden(field, f"{field} is forbidden when continue is provided"))
     _raise(causes)
 
 

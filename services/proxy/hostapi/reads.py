@@ -51,12 +51,11 @@ async def reached(source: Source, revision: int) -> None:
         ) from None  # fmt: skip
 
 
-def selector(query: Query, kind: Kind, name: str = "") -> selectors.Match:
+def selector(query: Query, kind: Kind) -> selectors.Match:
     """What the request's selectors match. BadRequest."""
-    match = selectors.both(
+    return selectors.both(
         selectors.labels(query.text("labelSelector")), selectors.fields(query.text("fieldSelector"), kind)
     )
-    return selectors.both(match, lambda item: item.name == name) if name else match
 
 
 async def get(source: Source, kind: Kind, namespace: str, name: str, query: Query, view: View) -> bytes:

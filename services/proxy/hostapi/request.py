@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
+import msgspec
+
 from services.proxy.hostapi.attributes import Attributes
 from skerry.api.kinds import Kind
 from skerry.errors import BadRequest, NotFound
@@ -96,6 +98,8 @@ def _resource(
     if kind is None or len(rest) > 3 or (namespace and not kind.namespaced) or "" in rest:
         raise NotFound(MISSING)
     name, subresource = (*rest[1:], "", "")[:2]
+    if "%" in name:
+        raise BadRequest(f"Name parameter invalid: {msgspec.json.encode(name[:80]).decode()}: may not contain '%'")
     return Target(parts, kind, namespace, name, subresource)
 
 

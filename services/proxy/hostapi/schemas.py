@@ -20,10 +20,12 @@ _HEAD = {
     "kind": "The kind of this object, in CamelCase.",
     "metadata": "Standard object's metadata.",
 }
+_LABELLED = " The name is a DNS label: a-z, 0-9 and -, at most 63 characters."
 _META_FIELDS = {
     "name": "Unique among the objects of its kind and namespace. Cannot be changed.",
     "generateName": "Without a name: the beginning of the name that the server makes.",
     "namespace": "The workspace of the object, if its kind is namespaced. Cannot be changed.",
+    "selfLink": "Is taken and never kept: Kubernetes has given it up.",
     "uid": "Unique in time and space: an object that was deleted and made again has another one. Set by the server.",
     "resourceVersion": "Moves with every change. A write that sends it back is refused if the object changed meanwhile.",
     "generation": "Moves with every change of what is wanted (spec). Set by the server.",
@@ -67,7 +69,7 @@ def components(kinds: Iterable[Kind]) -> Json:
 
 def _object(kind: Kind) -> Json:
     schema = structural(kind.type)
-    schema["properties"] |= _head(_OBJECT_META)
+    schema["properties"] |= _head(_OBJECT_META, _LABELLED if kind.labelled else "")
     selectable = [{"fieldPath": path} for path in kind.selectable]
     if selectable:
         schema["x-kubernetes-selectable-fields"] = selectable
@@ -85,11 +87,11 @@ def _list(kind: Kind) -> Json:
     }
 
 
-def _head(metadata: str) -> Json:
+def _head(metadata: str, more: str = "") -> Json:
     return {
         "apiVersion": {"type": "string", "description": _HEAD["apiVersion"]},
         "kind": {"type": "string", "description": _HEAD["kind"]},
-        "metadata": {"description": _HEAD["metadata"], "allOf": [ref(metadata)]},
+        "metadata": {"description": _HEAD["metadata"] + more, "allOf": [ref(metadata)]},
     }
 
 

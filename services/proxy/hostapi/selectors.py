@@ -217,7 +217,10 @@ def _number(key: str, greater: bool, text: str) -> Requirement:
 
 def _integer(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("-", "+") else text
-    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) <= 19 else None
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 19):
+        return None
+    found = int(text)
+    return found if -(2**63) <= found < 2**63 else None
 
 
 # Fields

@@ -193,6 +193,33 @@ def _bookmark(kind: str, api_version: str, revision: int, annotations: Mapping[s
     return _encode({"kind": kind, "apiVersion": api_version, "metadata": metadata})
 
 
+def reshaped(shown: View, body: bytes) -> bytes:
+    """The answer to a write, an object, a list of them or a Status, as its client wants to see objects."""
+    if isinstance(shown, Plain):
+        return body
+    document = msgspec.json.decode(body)
+    if document["kind"] == "Status":
+        return body
+    if "items" not in document:
+        return shown.one(_item(document))
+    listed = document["metadata"]
+    items = [_item(each) for each in document["items"]]
+    return shown.many(items, int(listed["resourceVersion"]), listed.get("continue", ""))
+
+
+def _item(document: dict[str, Any]) -> Item:
+    """What a view needs of an object that was just written; one that was not stored has no revision."""
+    metadata = document["metadata"]
+    return Item(
+        namespace=metadata.get("namespace", ""),
+        name=metadata.get("name", ""),
+        uid=metadata.get("uid", ""),
+        revision=int(metadata.get("resourceVersion") or 0),
+        labels=metadata.get("labels") or {},
+        body=_encode(document),
+    )
+
+
 def _definition(column: Column) -> dict[str, Any]:
     return {
         "name": column.name,

@@ -65,14 +65,14 @@ class Plan(NamedTuple):
     timeout_s: float
 
 
-async def plan(source: Source, kind: Kind, namespace: str, name: str, query: Query) -> Plan:
+async def plan(source: Source, kind: Kind, namespace: str, query: Query) -> Plan:
     """Decide where the watch starts. BadRequest, Invalid; Gone if that is too far in the past."""
-    check_watch(query)
-    match = selector(query, kind, name)
-    if namespace:
-        match = both(lambda item: item.namespace == namespace, match)
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
     integer(query, "limit")
+    match = selector(query, kind)
+    check_watch(query)
+    if namespace:
+        match = both(lambda item: item.namespace == namespace, match)
     since, initial = revision_of(query), query.flag("sendInitialEvents")
     await fresh(source, since)
     if since and not initial:

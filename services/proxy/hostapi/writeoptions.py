@@ -50,7 +50,7 @@ def of_write(kind: str, query: Query, agent: str, *, applies: bool = False) -> W
     found = list(_dry_run_problems(dry_run))
     if applies and not manager:
         found.append(("fieldManager", "Required value: is required for apply patch", "FieldValueRequired"))
-    if kind == "PatchOptions" and not applies and query.flag("force"):
+    if kind == "PatchOptions" and not applies and query.find("force") is not None:
         found.append(("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden"))
     found += _manager_problems(manager)
     if validation not in VALIDATIONS:

@@ -40,8 +40,10 @@ class Content(NamedTuple):
 
     @property
     def type(self) -> str:
-        """The media type without parameters."""
-        return self.media.partition(";")[0].strip().lower()
+        """The media type without parameters; what nobody takes if those cannot be read."""
+        kind, *parameters = self.media.split(";")
+        readable = all("=" in each or not each.strip() for each in parameters)
+        return kind.strip().lower() if readable else self.media
 
 
 class Reply(NamedTuple):
@@ -71,10 +73,7 @@ async def answer(
         return await _delete_all(bus, source, target, caller, query, content)
     if verb == "patch":
         return await _patch(bus, target, caller, query, content)
-    body = await json_body(content)
-    named = writeoptions.of_write("CreateOptions" if verb == "create" else "UpdateOptions", query, content.agent)
-    found = _decode(await forward.ask(bus, target, caller, verb, body, named))
-    return _reply(found)
+    return await _whole(bus, target, caller, query, verb, content)
 
 
 def is_status(target: Target) -> bool:
@@ -98,6 +97,17 @@ def status_read(target: Target, verb: str) -> Target:
 
 def _reply(found: WriteAnswer) -> Reply:
     return Reply(201 if found.created else 200, bytes(found.object), found.warnings)
+
+
+async def _whole(bus: Bus, target: Target, caller: Caller, query: Query, verb: str, content: Content) -> Reply:
+    """A create, whose format is looked at before its options, or an update, where it is the other way round."""
+    if verb == "create":
+        body = await json_body(content)
+        options = writeoptions.of_write("CreateOptions", query, content.agent)
+    else:
+        options = writeoptions.of_write("UpdateOptions", query, content.agent)
+        body = await json_body(content)
+    return _reply(_decode(await forward.ask(bus, target, caller, verb, body, options)))
 
 
 async def _patch(bus: Bus, target: Target, caller: Caller, query: Query, content: Content) -> Reply:
