@@ -51,6 +51,20 @@ def apiserver(plain_cluster: Member) -> ApiServer:
 @pytest.fixture
 async def host(nats_host: NatsHost) -> AsyncIterator[HostSide]:
     """The host API over a real bus; everything is removed at the end."""
+    async with _serving(nats_host) as (side, cache, stores):
+        yield side
+        await _emptied(cache, stores)
+
+
+@pytest.fixture
+async def lasting_host(nats_host: NatsHost) -> AsyncIterator[HostSide]:
+    """The same, for a module that removes things itself or leaves them to the end of its nats-server."""
+    async with _serving(nats_host) as (side, _, _):
+        yield side
+
+
+@contextlib.asynccontextmanager
+async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Cache, list[Store]]]:
     async with (
         nats_host.bus("proxy") as bus,
         nats_host.bus("tenancy") as owner,
@@ -76,9 +90,8 @@ async def host(nats_host: NatsHost) -> AsyncIterator[HostSide]:
             await owner.ready()
             await cache.filled.wait()
         try:
-            yield HostSide(server.addresses[0][1])
+            yield HostSide(server.addresses[0][1]), cache, stores
         finally:
-            await _emptied(cache, stores)
             await server.close(0)
             service.stop()
             feeding.cancel()
