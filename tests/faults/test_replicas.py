@@ -217,6 +217,7 @@ async def test_a_change_that_a_stopped_agent_got_is_504_and_is_not_executed_when
     assert (answer.status, "outcome unknown" in answer.text) == (504, True)
     assert time.monotonic() - started < 2.5
     assert not any(key == b"retry-after" for key, _ in answer.headers)
+    assert (await tower.ask(b"/clusters/m1/version")).status == 503  # behind the word that nobody waits for the change
     agent.signal(signal.SIGCONT)
     await single.working(tower, 10)
     assert single.member.executed == []
