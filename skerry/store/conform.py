@@ -56,15 +56,16 @@ def pruned(schema: Schema, new: Any, old: Any = None, path: str = "") -> tuple[A
 
 
 def _pruned(schema: Schema, new: Any, old: Any, path: str, dropped: list[str]) -> Any:
+    """Types are not looked at: the fields of an object where a text belongs are unknown as well."""
     if schema.get(PRESERVE):
         return new
-    if isinstance(new, list) and "items" in schema:
+    if isinstance(new, list):
         before = _by_key(schema, old if isinstance(old, list) else [])
         return [
-            _pruned(schema["items"], item, before.get(_key(schema, item, index)), f"{path}[{index}]", dropped)
+            _pruned(schema.get("items", {}), item, before.get(_key(schema, item, index)), f"{path}[{index}]", dropped)
             for index, item in enumerate(new)
         ]
-    if isinstance(new, dict) and schema.get("type") == "object":
+    if isinstance(new, dict):
         return _pruned_object(schema, new, old if isinstance(old, dict) else {}, path, dropped)
     return new
 
@@ -114,11 +115,20 @@ def _by_key(schema: Schema, items: list[Any]) -> dict[Any, Any]:
 # Defaults
 
 
+def whole(value: Any) -> Any:
+    """The integer of 64 bits that a number such as 1.0 is, which Go writes as 1; anything else as it is."""
+    fits = isinstance(value, float) and value.is_integer() and -(2**63) <= value < 2**63
+    return int(value) if fits else value
+
+
 def defaulted(schema: Schema, value: Any) -> Any:
     """`value` with the defaults of its absent fields; a null where there is a default counts as absent.
 
-    An applied configuration keeps its other nulls: they are errors there, and absent fields in whole objects.
+    An applied configuration keeps its other nulls: they are errors there, and absent fields in whole objects. 1.0 is an
+    integer, and 1 from here on.
     """
+    if schema.get("type") == "integer":
+        return whole(value)
     if isinstance(value, list) and "items" in schema:
         return [defaulted(schema["items"], item) for item in value]
     if not isinstance(value, dict):

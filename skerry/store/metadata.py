@@ -10,6 +10,7 @@ from typing import Any
 from skerry.api.structural import LABEL_NAME
 from skerry.apply.schema import METADATA
 from skerry.store.conform import Problem, forbidden, invalid_value, required
+from skerry.store.reading import INTEGERS, MANAGER_FIELDS, OWNER_FIELDS
 
 Document = dict[str, Any]
 
@@ -30,8 +31,6 @@ _VALUE_RULE = (
     f"'{_LABEL_VALUE}')"
 )
 _ANNOTATIONS_BYTES = 256 * 1024
-_OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
-_MANAGER_FIELDS = ("manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 IMMUTABLE = "field is immutable"
 
@@ -41,15 +40,19 @@ def normalised(metadata: Document) -> Document:
     return {key: value for key, value in metadata.items() if value not in (None, "", {}, []) and key != "selfLink"}
 
 
-def without_twins(metadata: Document) -> tuple[Document, list[str]]:
-    """`metadata` without owner references that are there twice, and the warning about them."""
+def without_twins(metadata: Document, *, patched: bool = False) -> tuple[Document, list[str]]:
+    """`metadata` without owner references that are there twice, and the warning about them.
+
+    An API server finds those that a patch makes at a later step, and says so.
+    """
     owners = metadata.get("ownerReferences") or []
     kept = [owner for index, owner in enumerate(owners) if owner not in owners[:index]]
     if len(kept) == len(owners):
         return metadata, []
     uids = ", ".join(sorted({str(owner.get("uid", "")) for owner in owners if owners.count(owner) > 1}))
+    when = " after mutating admission happens" if patched else ""
     text = (
-        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may "
         f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
     )
     return {**metadata, "ownerReferences": kept}, [text]
@@ -61,7 +64,7 @@ def known(metadata: Document, old: Document) -> tuple[Document, list[str]]:
     As everywhere, what the stored `old` has already stays: a newer replica may know it.
     """
     found, dropped = _known(metadata, METADATA.fields, old, "metadata")
-    for key, names in (("ownerReferences", _OWNER_FIELDS), ("managedFields", _MANAGER_FIELDS)):
+    for key, names in (("ownerReferences", OWNER_FIELDS), ("managedFields", MANAGER_FIELDS)):
         if isinstance(found.get(key), list):
             found[key] = list(found[key])
             for index, each in enumerate(found[key]):
@@ -73,6 +76,14 @@ def known(metadata: Document, old: Document) -> tuple[Document, list[str]]:
 def _known(value: Document, names: Container[str], old: Document, path: str) -> tuple[Document, list[str]]:
     dropped = [key for key in value if key not in names and key not in old]
     return {key: each for key, each in value.items() if key not in dropped}, [f"{path}.{key}" for key in dropped]
+
+
+def oversized(metadata: Document) -> str:
+    """What is wrong with the first integer that has more than 64 bits; empty if all are well."""
+    for field in INTEGERS:
+        if not -(2**63) <= metadata.get(field, 0) < 2**63:
+            return f"{field}: {metadata[field]} is out of range"
+    return ""
 
 
 def mistimed(metadata: Document) -> str:
@@ -198,7 +209,7 @@ def _owner_problems(owners: list[Document]) -> Iterator[Problem]:
     if len(controllers) > 1:
         first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
         why = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
-        shown = [{key: each[key] for key in _OWNER_FIELDS if key in each} for each in owners]
+        shown = [{key: each[key] for key in OWNER_FIELDS if key in each} for each in owners]
         yield invalid_value("metadata.ownerReferences", shown, why)
 
 

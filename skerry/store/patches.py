@@ -1,6 +1,7 @@
 """JSON patch (RFC 6902) and JSON merge patch (RFC 7396). Pure; documents are copied, never changed.
 
-As in the API server's library, `replace` of an absent key adds it and a failed operation rejects the whole patch.
+As in the API server's library, `replace` of an absent key adds it, a value that is not given and what `copy` does not
+find in an object are null, an index is what Go's Atoi takes, and a failed operation rejects the whole patch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ MOST_OPERATIONS = 10_000
 """As the API server limits them."""
 MOST_COPIED_BYTES = 3_000_000
 """What all `copy` operations of one patch may add: a few dozen of them could double a document each time."""
-_INDEX = re.compile(r"-?(0|[1-9][0-9]{0,8})\Z")
+_INDEX = re.compile(r"[-+]?[0-9]{1,18}\Z", re.ASCII)
 
 
 class Rejected(ValueError):
@@ -43,7 +44,7 @@ def apply(document: Any, operations: list[Any]) -> Any:
     for index, operation in enumerate(operations):
         try:
             if operation["op"] == "copy":
-                copied += len(msgspec.json.encode(_get(found, _pointer(operation["from"]))))
+                copied += len(msgspec.json.encode(_source(found, operation)))
             if copied > MOST_COPIED_BYTES:
                 raise ValueError(f"the patch copies more than {MOST_COPIED_BYTES} bytes")
             found = _apply(found, operation)
@@ -55,7 +56,7 @@ def apply(document: Any, operations: list[Any]) -> Any:
 def _apply(document: Any, operation: dict[str, Any]) -> Any:
     kind, path = operation["op"], _pointer(operation["path"])
     if kind == "add":
-        return _add(document, path, copy.deepcopy(operation["value"]))
+        return _add(document, path, copy.deepcopy(operation.get("value")))
     if kind == "remove":
         return _remove(document, path)[0]
     if kind == "replace":
@@ -64,7 +65,7 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
         document, moved = _remove(document, _pointer(operation["from"]))
         return _add(document, path, moved)
     if kind == "copy":
-        return _add(document, path, copy.deepcopy(_get(document, _pointer(operation["from"]))))
+        return _add(document, path, copy.deepcopy(_source(document, operation)))
     if kind == "test":
         return _test(document, path, operation.get("value"))
     raise ValueError(f"there is no operation {str(kind)[:40]!r}")
@@ -82,6 +83,13 @@ def _get(document: Any, path: list[str]) -> Any:
     for part in path:
         document = document[_index(document, part)] if isinstance(document, list) else document[part]
     return document
+
+
+def _source(document: Any, operation: dict[str, Any]) -> Any:
+    """What is copied; null for a key that its object does not have."""
+    path = _pointer(operation["from"])
+    parent = _get(document, path[:-1])
+    return parent.get(path[-1]) if path and isinstance(parent, dict) else _get(parent, path[-1:])
 
 
 def _index(items: list[Any], part: str, *, end: int = -1) -> int:

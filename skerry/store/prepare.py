@@ -139,7 +139,7 @@ class Preparation:
         if too_deep(document):
             raise BadRequest(f"the patch leaves an object behind that is nested deeper than {DEEPEST} levels")
         document = with_metadata(document)
-        wrong = _mistyped(document)
+        wrong = _mistyped(document) or ("" if document.get("kind") else "Object 'Kind' is missing")
         if wrong:
             raise self._bad_patch(document, wrong)
         self._check_path(document, request)
@@ -161,9 +161,10 @@ class Preparation:
         given = self._object(request.body)
         patch = self._typed(given)
         self._check_apply(patch, request, live)
+        twice = tuple(f'duplicate field "{path}"' for path in self._repeated(request))
+        if twice and request.options.field_validation == "Strict":
+            raise BadRequest(f"error decoding apply patch: {', '.join(twice[:20])}")
         plain = {**{key: value for key, value in patch.items() if key != "status"}, **_owned_nulls(given, patch)}
-        if live and plain["metadata"].get("resourceVersion", "") is None:
-            raise self.unversioned(request.name)
         manager = self._manager(request, now)
         try:
             manager.check({**plain, **{key: patch[key] for key in ("status",) if patch.get(key) is not None}})
@@ -171,8 +172,16 @@ class Preparation:
         except Unreadable as error:
             where = f"{request.namespace}/{request.name}; {self.kind.api_version}, Kind={self.kind.kind}"
             raise BadRequest(f"failed to create typed patch object ({where}): {error}") from error
-        if not live:
-            return self._applied_anew(merged, request)
+        made = self._applied_to(merged, plain, live, request) if live else self._applied_anew(merged, request)
+        return made._replace(warnings=(*twice, *made.warnings))
+
+    def _applied_to(self, merged: Document, patch: Document, live: Document, request: WriteRequest) -> Prepared:
+        """What the head of the patch says is looked at after the conflicts, as in the API server."""
+        given = patch["metadata"]
+        if given.get("name"):
+            self._check_path(patch, request)
+        if given.get("resourceVersion", "1") in (None, "", "0"):
+            raise self.unversioned(request.name)
         return self._finished(conform.defaulted(self._schema, merged), live)
 
     def _applied_anew(self, merged: Document, request: WriteRequest) -> Prepared:
@@ -189,7 +198,7 @@ class Preparation:
         given = patch.get("metadata") or {}
         if given.get("managedFields") is not None:
             raise BadRequest("metadata.managedFields must be nil")
-        if given.get("name") or not live:
+        if not live:
             self._check_path(patch, request)
         if given.get("uid") and not live:
             text = f"uid mismatch: the provided object specified uid {given['uid']}, and no existing object was found"
@@ -295,13 +304,12 @@ class Preparation:
             *(f'duplicate field "{path}"' for path in self._repeated(request)),
             *(f'unknown field "{path}"' for path in (*sorted(strangers), *sorted(dropped))),
         ]
+        patched = bool(live) and request.content_type in (JSON_PATCH, MERGE_PATCH)
         if strange and request.options.field_validation == "Strict":
-            raise self._strict(
-                document, strange, patch=bool(live) and request.content_type in (JSON_PATCH, MERGE_PATCH)
-            )
+            raise self._strict(document, strange, patch=patched)
         warnings = strange if request.options.field_validation != "Ignore" else []
         whole = conform.without_nulls(self._schema, found)
-        plain, twins = metadata.without_twins(known)
+        plain, twins = metadata.without_twins(known, patched=patched)
         document = {**conform.defaulted(self._schema, whole), "metadata": plain}
         return Prepared(document, (*warnings, *twins))
 
@@ -355,7 +363,7 @@ def _mistyped(document: Document) -> str:
         msgspec.convert(document["metadata"], ObjectMeta)
     except (msgspec.ValidationError, OverflowError) as error:
         return f"metadata: {error}"
-    wrong = metadata.mistimed(document["metadata"])
+    wrong = metadata.oversized(document["metadata"]) or metadata.mistimed(document["metadata"])
     return wrong and f"metadata: {wrong}"
 
 

@@ -10,6 +10,7 @@ import msgspec
 from skerry.api.decode import decoded
 from skerry.apply.schema import METADATA
 from skerry.errors import BadRequest
+from skerry.store.conform import whole
 
 Document = dict[str, Any]
 
@@ -58,8 +59,8 @@ def without_nulls(value: Any) -> Any:
 def with_metadata(document: Document) -> Document:
     """The document with metadata as Go decodes it into ObjectMeta: a null is absent, and so is what is missing.
 
-    Labels, annotations and finalizers that are null are empty texts; an owner has its four names, empty or not. What is
-    of a wrong type stays: the check of types comes later.
+    Labels, annotations and finalizers that are null are empty texts; an owner has its four names, empty or not; 1.0 is
+    1. What is of a wrong type stays, and so does what nobody knows: it is looked at later.
     """
     given = document.get("metadata")
     if given is None:
@@ -72,18 +73,25 @@ def with_metadata(document: Document) -> Document:
             found[key] = {name: "" if value is None else value for name, value in found[key].items()}
     if isinstance(found.get("finalizers"), list):
         found["finalizers"] = ["" if each is None else each for each in found["finalizers"]]
-    for key, names in (("ownerReferences", _OWNER), ("managedFields", {})):
+    for key, names, fields in (("ownerReferences", _OWNER, OWNER_FIELDS), ("managedFields", {}, MANAGER_FIELDS)):
         if isinstance(found.get(key), list):
-            found[key] = [_filled(each, names) for each in found[key]]
+            found[key] = [_filled(each, names, fields) for each in found[key]]
+    for key in INTEGERS:
+        if key in found:
+            found[key] = whole(found[key])
     return {**document, "metadata": found}
 
 
-_OWNER = dict.fromkeys(("apiVersion", "kind", "name", "uid"), "")
+INTEGERS = ("generation", "deletionGracePeriodSeconds")
+OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+MANAGER_FIELDS = ("manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource")
+_OWNER = dict.fromkeys(OWNER_FIELDS[:4], "")
 
 
-def _filled(value: Any, names: dict[str, str]) -> Any:
+def _filled(value: Any, names: dict[str, str], fields: tuple[str, ...]) -> Any:
     if value is None or isinstance(value, dict):
-        return {**names, **{key: item for key, item in (value or {}).items() if item is not None}}
+        given = (value or {}).items()
+        return {**names, **{key: item for key, item in given if item is not None or key not in fields}}
     return value
 
 
