@@ -19,6 +19,8 @@ from skerry.errors import BadRequest, Invalid, RequestEntityTooLarge
         (b"a: 1\nb: [x, 'y']\n", {"a": 1, "b": ["x", "y"]}),
         (b'{"a": 1}', {"a": 1}),
         (b"when: 2026-01-01\n", {"when": "2026-01-01"}),
+        (b"a: y\nb: N\nc: 'y'\nd: yy\n", {"a": True, "b": False, "c": "y", "d": "yy"}),
+        (b"a: 1e3\nb: 0o17\nc: 1e\n", {"a": 1000.0, "b": 15, "c": "1e"}),
         (b"at: 2026-01-01T00:00:00Z\n", {"at": "2026-01-01T00:00:00Z"}),
     ],
 )
@@ -33,6 +35,9 @@ async def test_yaml_becomes_json(text: bytes, value: object) -> None:
         b"{: [",
         b"1: a\n",
         b"a: 1\na: 2\n",
+        b"a: .inf\n",
+        b"a: 1e400\n",
+        b"a: 1\n---\na: 1\n",
         b"!!python/object:os.system {}",
         b"\xff\xfe\xfa",
         b"[" * 5000,
@@ -41,6 +46,11 @@ async def test_yaml_becomes_json(text: bytes, value: object) -> None:
 async def test_yaml_that_is_refused(text: bytes) -> None:
     with pytest.raises(BadRequest):
         await read(text)
+
+
+@pytest.mark.parametrize("word", ["y", "n", "Y", "N", "1e3", "-1.5E-2", ".5e1", "0o17", "yes", "1_000"])
+async def test_a_text_that_go_reads_as_something_else_is_written_in_quotes(word: str) -> None:
+    assert await written(msgspec.json.encode({"a": word})) == f"a: '{word}'\n".encode()
 
 
 async def test_yaml_has_a_limit() -> None:
@@ -83,7 +93,7 @@ def test_apply_needs_a_manager_and_nothing_else_takes_force() -> None:
     ],
 )
 def test_delete_options(body: bytes, policy: str) -> None:
-    assert writeoptions.of_delete(Query(""), body).propagation_policy == policy
+    assert writeoptions.of_delete(writeoptions.given(Query(""), body)).propagation_policy == policy
 
 
 def test_warnings_cannot_break_out_of_their_header() -> None:

@@ -88,7 +88,7 @@ def test_a_timeout_that_is_no_duration_is_told_in_gos_words(text: str, told: str
 )  # fmt: skip
 def test_a_body_that_is_no_delete_options_deletes_nothing(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        writeoptions.of_delete(Query(""), body)
+        writeoptions.of_delete(writeoptions.given(Query(""), body))
 
 
 @pytest.mark.parametrize(
@@ -105,17 +105,19 @@ def test_a_body_that_is_no_delete_options_deletes_nothing(body: bytes) -> None:
 )
 def test_options_that_are_none_of_the_allowed_ones_delete_nothing(query: str, body: bytes) -> None:
     with pytest.raises(Invalid):
-        writeoptions.of_delete(Query(query), body)
+        writeoptions.of_delete(writeoptions.given(Query(query), body))
 
 
 def test_a_precondition_that_is_there_counts_even_if_it_is_empty() -> None:
-    given = writeoptions.of_delete(Query(""), b'{"preconditions":{"uid":"","resourceVersion":null}}')
+    given = writeoptions.of_delete(
+        writeoptions.given(Query(""), b'{"preconditions":{"uid":"","resourceVersion":null}}')
+    )
     assert (given.uid, given.resource_version) == ("", None)
-    assert writeoptions.of_delete(Query(""), b"null").uid is None
+    assert writeoptions.of_delete(writeoptions.given(Query(""), b"null")).uid is None
 
 
 def test_a_dry_run_holds_beside_a_body() -> None:
-    assert writeoptions.of_delete(Query("dryRun=All"), b"{}").dry_run
+    assert writeoptions.of_delete(writeoptions.given(Query("dryRun=All"), b"{}")).dry_run
 
 
 @pytest.mark.parametrize(

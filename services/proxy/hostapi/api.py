@@ -213,13 +213,15 @@ class HostApi:
     async def _write(
         self, exchange: Exchange, target: Target, source: Source, caller: Caller, query: Query, verb: str
     ) -> int:
-        shown = self._view(exchange, known(target), query, PARTIAL | PARTIAL_LIST)
+        shown = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")
         content = writes.Content(await _body(exchange), _content_type(exchange), agent)
         reply = await writes.answer(self._bus, source, target, caller, query, verb, content)
         return await _answer(exchange, reply.status, reshaped(shown, reply.body), reply.headers())
 
 
+_PARTIALS = {"deletecollection": PARTIAL_LIST, "delete": PARTIAL | PARTIAL_LIST}
+"""By verb; a delete mostly answers with a Status, to whom asks for a list of metadata too."""
 _VERBS = {b"POST": "create", b"PUT": "update", b"PATCH": "patch", b"DELETE": "delete"}
 
 

@@ -79,8 +79,11 @@ def parse(target: bytes) -> tuple[str, Query]:
 
 
 def locate(path: str, kinds: Mapping[tuple[str, str, str], Kind]) -> Target:
-    """What `path` names; `kinds` is by (group, version, plural). NotFound for a resource that is not served."""
-    parts = tuple(unquote(part) for part in path.removeprefix("/").removesuffix("/").split("/"))
+    """What `path` names; `kinds` is by (group, version, plural). NotFound for a resource that is not served.
+
+    It is decoded before it is cut, as Go does: an escaped slash is a slash.
+    """
+    parts = tuple(unquote(path).removeprefix("/").removesuffix("/").split("/"))
     if parts[0] == "apis" and len(parts) > 3:
         return _resource(parts, parts[1], parts[2], parts[3:], kinds)
     if parts[0] == "api" and len(parts) > 2:

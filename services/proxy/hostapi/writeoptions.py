@@ -33,7 +33,7 @@ class _Preconditions(msgspec.Struct, rename="camel"):
 Seconds = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class _DeleteOptions(msgspec.Struct, rename="camel"):
+class DeleteOptions(msgspec.Struct, rename="camel"):
     kind: str | None = None
     api_version: str | None = None
     preconditions: _Preconditions | None = None
@@ -66,15 +66,20 @@ def of_write(kind: str, query: Query, agent: str, *, applies: bool = False) -> W
     )
 
 
-def of_delete(query: Query, body: bytes) -> WriteOptions:
-    """Options of a delete: the body's, or without one the query's. BadRequest, Invalid.
+def given(query: Query, body: bytes) -> DeleteOptions:
+    """Options of a delete as they came: the body's, or without one the query's. BadRequest.
 
-    A precondition that is there counts, an empty one as well. `dryRun` in the query holds beside a body too: who asks for
-    it does not want a deletion.
+    `dryRun` in the query holds beside a body too: who asks for it does not want a deletion.
     """
-    given = _in_body(body) if body else _in_query(query)
+    found = _in_body(body) if body else _in_query(query)
+    found.dry_run = found.dry_run or list(query.all("dryRun"))
+    return found
+
+
+def of_delete(given: DeleteOptions) -> WriteOptions:
+    """Options of a delete, checked. A precondition that is there counts, an empty one as well. Invalid."""
     policy, orphan = given.propagation_policy, given.orphan_dependents
-    dry_run = [each or "" for each in given.dry_run or ()] or query.all("dryRun")
+    dry_run = [each or "" for each in given.dry_run or ()]
     _raise("DeleteOptions", [*_policy_problems(policy, orphan), *_dry_run_problems(dry_run)])
     preconditions = given.preconditions or _Preconditions()
     return WriteOptions(
@@ -86,10 +91,10 @@ def of_delete(query: Query, body: bytes) -> WriteOptions:
     )
 
 
-def _in_body(body: bytes) -> _DeleteOptions:
+def _in_body(body: bytes) -> DeleteOptions:
     """The DeleteOptions of any group and version; null is none."""
     try:
-        given: _DeleteOptions = decoded(body, _DeleteOptions | None) or _DeleteOptions()
+        given: DeleteOptions = decoded(body, DeleteOptions | None) or DeleteOptions()
     except msgspec.DecodeError as error:
         raise BadRequest(f"the body is not DeleteOptions: {error}") from error
     if given.kind not in (None, "", "DeleteOptions"):
@@ -100,8 +105,8 @@ def _in_body(body: bytes) -> _DeleteOptions:
     return given
 
 
-def _in_query(query: Query) -> _DeleteOptions:
-    return _DeleteOptions(
+def _in_query(query: Query) -> DeleteOptions:
+    return DeleteOptions(
         preconditions=_Preconditions(query.text("uid") or None, query.text("resourceVersion") or None),
         propagation_policy=query.find("propagationPolicy"),
         orphan_dependents=None if query.find("orphanDependents") is None else query.flag("orphanDependents"),

@@ -52,6 +52,8 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     warnings: tuple[str, ...] = ()
+    held: bool = False
+    """What was deleted is still there: its finalizers hold it."""
 
     def headers(self) -> Headers:
         """One Warning header per warning, as RFC 7234 and the API server write them."""
@@ -68,7 +70,9 @@ async def answer(
 ) -> Reply:
     """The answer to a create, update, patch, delete or deletecollection. Any StatusError."""
     if verb == "delete":
-        return await _delete(bus, target, caller, writeoptions.of_delete(query, await _options_body(content)))
+        given = writeoptions.given(query, await _options_body(content))
+        reply = await _delete(bus, target, caller, writeoptions.of_delete(given))
+        return reply._replace(status=202) if reply.held and given.orphan_dependents is False else reply
     if verb == "deletecollection":
         return await _delete_all(bus, source, target, caller, query, content)
     if verb == "patch":
@@ -124,7 +128,7 @@ async def _delete(bus: Bus, target: Target, caller: Caller, options: WriteOption
     """A Status with the name and uid of what is gone; the object itself while finalizers hold it."""
     found = _decode(await forward.ask(bus, target, caller, "delete", b"null", options))
     if not found.gone:
-        return _reply(found)
+        return _reply(found)._replace(held=True)
     kind, metadata = known(target), decoded(found.object)["metadata"]
     details = {"name": target.name, "group": kind.group, "kind": kind.plural, "uid": metadata.get("uid", "")}
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
@@ -137,7 +141,7 @@ async def _delete_all(
     """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine."""
     kind = known(target)
     found = await reads.page(source, kind, target.namespace, query)
-    options = writeoptions.of_delete(query, await _options_body(content))
+    options = writeoptions.of_delete(writeoptions.given(query, await _options_body(content)))
     for item in found.items:
         try:
             await _delete(bus, target._replace(name=item.name, namespace=item.namespace), caller, options)

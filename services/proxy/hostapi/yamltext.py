@@ -7,8 +7,10 @@ so is writing it: a large answer comes in YAML's flow style, which is JSON (YAML
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import yaml
@@ -73,11 +75,28 @@ def _dump(body: bytes) -> bytes:
     return text.encode()
 
 
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_GO_TOO = (
+    ("bool", r"^[yYnN]$", "yYnN"),
+    ("float", r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$", "-+.0123456789"),
+    ("int", r"^[-+]?0o[0-7]+$", "-+0"),
+)
+"""What Go's reader takes for no text, and Python's does: (type, pattern, how it begins)."""
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Texts that either reader takes for something else are in quotes."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: no aliases, no dates, keys are strings, none twice."""
+    """YAML as Kubernetes reads it: y and n are booleans; no aliases, no dates, keys are strings, none twice."""
+
+    bool_values: ClassVar[dict[str, bool]] = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        found: float = super().construct_yaml_float(node)
+        if not math.isfinite(found):
+            raise yaml.YAMLError(f"{node.value[:40]} is no number in JSON")
+        return found
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -99,3 +118,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+for _type, _pattern, _first in _GO_TOO:
+    for _reader in (_Loader, _Dumper):
+        _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_type}", re.compile(_pattern), list(_first))
