@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from skerry.api.v1alpha1 import API_VERSION
 from tests.conformance.cases import (
     AL,
@@ -18,6 +20,7 @@ from tests.conformance.cases import (
     Step,
     apply,
     create,
+    delete,
     merge,
     patch,
     put,
@@ -39,6 +42,13 @@ def _metadata() -> Iterator[Case]:
         merge({"metadata": {"zz": 7, "ownerReferences": [STRANGE]}}),
         patch({"op": "add", "path": "/metadata/zz", "value": 7}),
     ))  # fmt: skip
+    yield Case("nulls that nobody knows are told of", (create(ownerReferences=[{**OWNER, "zz": None}]), GET))
+    for value in (1.0, 1e3, 1.5, 2**63, -(2**63) - 1, 10**30):
+        told = "" if value in (1.0, 1e3) else GO
+        yield Case(f"a generation of {value}", (
+            create(generation=value)._replace(differs=told), create(),
+            merge({"metadata": {"deletionGracePeriodSeconds": value}})._replace(differs=told),
+        ))  # fmt: skip
     yield Case("metadata has no other fields, strictly", (
         create(TEAM, "fieldValidation=Strict", zz=7, ownerReferences=[STRANGE]),
         create(TEAM, "fieldValidation=Strict", zz=None),
@@ -74,6 +84,11 @@ def _values() -> Iterator[Case]:
     yield Case("items that are no objects", (
         create({"members": [1]}), create({"members": [AL, "x", "x"]}), create({"members": [None]}), create({"members": [[], AL, AL]}),
     ))  # fmt: skip
+    yield Case("fields of what is no object", (
+        create({"displayName": {"a": 1}, "members": [{**AL, "name": {"": ""}}]}, "fieldValidation=Ignore"),
+        create({"members": {"a": {"b": 1}}}, "fieldValidation=Strict"),
+        create({"displayName": [{"a": 1}]}, "fieldValidation=Strict"),
+    ))  # fmt: skip
     yield Case("kinds that are no texts", (
         Step("POST", WORKSPACES, {**workspace(), "kind": 7}, differs=GO),
         Step("POST", WORKSPACES, {**workspace(), "apiVersion": {}}, differs=GO),
@@ -98,8 +113,46 @@ def _patches() -> Iterator[Case]:
     yield Case("apply names what it creates", (
         Step("PATCH", f"{ONE}?fieldManager=m1", {**workspace(), "metadata": {}}, APPLY), GET,
     ))  # fmt: skip
+    members = {"op": "copy", "path": "/spec/members/0", "from": "/spec/members/01"}
+    yield Case("an index is what Atoi takes", (
+        create(TEAM), patch(members), patch({"op": "remove", "path": "/spec/members/01"}), patch({"op": "test", "path": "/spec/members/+0"})._replace(differs=GO),
+        GET,
+    ))  # fmt: skip
+    yield Case("what a patch does not say is null", (
+        create({"members": [AL]}, labels={"a": "1"}),
+        patch({"op": "copy", "path": "/spec/members", "from": "/metadata/finalizers"}),
+        patch({"op": "copy", "path": "/metadata/labels/b", "from": "/spec/nope"}),
+        patch({"op": "add", "path": "/metadata/labels/c"}),
+        patch({"op": "add", "path": "/spec/members", "value": []}, {"op": "add", "path": "/spec/members/-"}),
+        patch({"op": "move", "path": "/metadata/labels/d", "from": "/spec/nope"})._replace(differs=GO),
+        patch({"op": "copy", "path": "/metadata/labels/d", "from": "/spec/nope/x"})._replace(differs=GO),
+        GET,
+    ))  # fmt: skip
+    yield Case("a patch that takes the kind away", (
+        create(), patch({"op": "remove", "path": "/kind"})._replace(differs=GO), merge({"kind": None})._replace(differs=GO),
+    ))  # fmt: skip
+    yield Case("owners twice in a patch", (
+        create(), merge({"metadata": {"ownerReferences": [OWNER, OWNER]}}), put(with_metadata(ownerReferences=[OWNER, OWNER])),
+    ))  # fmt: skip
+    doubled = APPLIED.replace(b"{", b'{"kind":"Other",', 1)
+    yield Case("apply what is there twice", (
+        Step("PATCH", f"{ONE}?fieldManager=m1&fieldValidation=Strict", doubled, APPLY, differs=GO),
+        Step("PATCH", f"{ONE}?fieldManager=m1&fieldValidation=Ignore", doubled, APPLY),
+        GET,
+    ))  # fmt: skip
+    yield Case("the head of what is applied is read after the conflicts", (
+        create(TEAM),
+        Step("PATCH", f"{ONE}?fieldManager=m1", {**workspace({"displayName": "x"}), "metadata": {"name": "other"}}, APPLY),
+        Step("PATCH", f"{ONE}?fieldManager=m1", {**workspace(TEAM), "metadata": {"name": "other"}}, APPLY),
+        apply("m1", TEAM, resourceVersion=""), apply("m1", TEAM, resourceVersion="0"), apply("m1", TEAM, resourceVersion=None),
+        apply("m1", {"displayName": "y"}, resourceVersion=""),
+    ))  # fmt: skip
     broken = Step("PATCH", f"{ONE}?fieldManager=m1", {**workspace(), "status": "x"}, APPLY)
     yield Case("apply of a broken status", (broken._replace(differs="never a 5xx", instead=400), GET))
+
+
+YAML = b"apiVersion: skerry.dev/v1alpha1\nkind: Workspace\nmetadata: {name: NAME}\n"
+APPLIED = msgspec.json.encode(workspace())
 
 
 def _wire() -> Iterator[Case]:
@@ -113,6 +166,28 @@ def _wire() -> Iterator[Case]:
         merge({"spec": {"displayName": "x"}})._replace(accept=PARTIAL),
         create(TEAM, "dryRun=All")._replace(accept=PARTIAL),
         Step("DELETE", f"{WORKSPACES}?labelSelector=c%3DNAME", accept=PARTIALS),
+    ))  # fmt: skip
+    for media, one in ((PARTIAL, True), (PARTIALS, False)):
+        more = Step("DELETE", f"{WORKSPACES}?labelSelector=c%3DNAME", accept=PARTIAL, differs="406 as a Status")
+        once = create(TEAM, labels={"c": "NAME"})._replace(accept=media)
+        yield Case(f"{media} where it does not fit", (
+            once if one else once._replace(differs="never a 5xx", instead=406), more,
+            GET._replace(differs="what is refused is not done", instead=200) if one else GET,
+        ))  # fmt: skip
+    yield Case("a Status for who asks for a list of metadata", (create(), delete()._replace(accept=PARTIALS)))
+    yield Case("y is true, and dates and dots are texts", (
+        Step("PATCH", f"{ONE}?fieldManager=m1", YAML + b"spec: {displayName: y}", APPLY, differs="never a 5xx", instead=400),
+        Step("PATCH", f"{ONE}?fieldManager=m1", YAML + b"spec: {displayName: 1e3}", APPLY, differs="never a 5xx", instead=400),
+        Step("PATCH", f"{ONE}?fieldManager=m1", YAML + b"spec: {displayName: 'n'}", APPLY),
+        GET._replace(accept="application/yaml"),
+    ))  # fmt: skip
+    yield Case("a deletion that waits, without orphans", (
+        create(finalizers=["x.dev/f"]), delete("", {"orphanDependents": False}), delete("orphanDependents=false"),
+        delete("orphanDependents=true"), merge({"metadata": {"finalizers": None}}), create(), delete("orphanDependents=false"),
+    ))  # fmt: skip
+    yield Case("an escaped slash is a slash", (
+        *(Step(method, f"{WORKSPACES}/a%2Fb", workspace(), differs="the text of its router") for method in ("PUT", "DELETE")),
+        create(), Step("GET", f"{WORKSPACES}/NAME%2Fstatus"),
     ))  # fmt: skip
     for accept in ("application/json;v=v1", "application/json;g=x"):
         yield Case(f"accept {accept}", (create(), GET._replace(accept=accept, differs="406 as a Status")))

@@ -91,7 +91,8 @@ def _target(draw: st.DrawFn, plural: str, query: queries.Drawn, name: str = "/NA
     if name and (how := upto(draw, 23)) < 2:
         other = pick(draw, _BELOW if how else _NAMES)
         path = path + other if how else path.replace("NAME", other)
-        odd = (*odd, f"path: {other[:20]}")
+        below = (name + other).removeprefix("/NAME") if how else other
+        odd = (*odd, f"path: {below[:20]}")
     return (f"{path}?{query[0]}" if query[0] else path), odd
 
 
