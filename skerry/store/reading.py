@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -104,15 +105,17 @@ class _Object(dict[str, Any]):
 def _pairs(pairs: list[tuple[str, Any]]) -> _Object:
     found = _Object(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        found.repeated = tuple(sorted({key for key in keys if keys.count(key) > 1}))
+        times = Counter(key for key, _ in pairs)
+        found.repeated = tuple(sorted(key for key in times if times[key] > 1))
     return found
 
 
 def repeated(body: bytes) -> list[str]:
-    """Paths of keys that a JSON document names twice; the last one counts."""
+    """Paths of keys that a JSON document, which could be read, names twice; the last one counts. Its numbers are left as
+    text: Python refuses integers of more than 4,300 digits.
+    """
     found: list[str] = []
-    _collect(json.loads(body, object_pairs_hook=_pairs), "", found)
+    _collect(json.loads(body, object_pairs_hook=_pairs, parse_int=str, parse_float=str), "", found)
     return found
 
 
