@@ -27,6 +27,8 @@ Endpoint = Callable[[Message], Awaitable[bytes]]
 """Answers one request; a StatusError that it raises reaches the caller."""
 
 VERBS = ("PING", "INFO", "STATS")
+SHORT, FEW = 1024, 20
+"""Characters of a text and number of causes that are told of an error whose whole is too large for a message."""
 
 
 class _Stats(msgspec.Struct):
@@ -78,8 +80,14 @@ class Service:
     async def _fail(self, message: Message, stats: _Stats, error: StatusError) -> None:
         stats.num_errors += 1
         stats.last_error = one_line(error.message)
-        headers = {SERVICE_ERROR: one_line(error.message) or error.reason, SERVICE_ERROR_CODE: str(error.code)}
-        await message.respond(error.body(), headers)
+        headers = {
+            SERVICE_ERROR: one_line(error.message[:SHORT]) or error.reason,
+            SERVICE_ERROR_CODE: str(error.code),
+        }
+        try:
+            await message.respond(error.body(), headers)
+        except RequestEntityTooLarge:
+            await message.respond(shortened(error), headers)
 
     def _discovery(self, verb: str) -> Handler:
         async def handle(message: Message) -> None:
@@ -107,6 +115,17 @@ class Service:
         average = stats.processing_time // stats.num_requests if stats.num_requests else 0
         fields = {"name": _name(stats.subject), "queue_group": self.name, "average_processing_time": average}
         return {**fields, **msgspec.to_builtins(stats)}
+
+
+def shortened(error: StatusError) -> bytes:
+    """The Status of an error with what fits any message: the beginning of its text, and its first causes."""
+    status = error.status()
+    causes = [
+        msgspec.structs.replace(cause, message=cause.message[:SHORT], field=cause.field[:SHORT])
+        for cause in error.details.causes[:FEW]
+    ]
+    details = msgspec.structs.replace(error.details, causes=causes)
+    return msgspec.json.encode(msgspec.structs.replace(status, message=f"{error.message[:SHORT]} …", details=details))
 
 
 async def _answer(message: Message, data: bytes) -> None:

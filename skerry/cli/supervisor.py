@@ -87,11 +87,12 @@ class Child:
 
     async def _run_once(self) -> int:
         self._forget_ready_file()
-        with self._listening(), self.log.open("ab") as out:
+        with self._listening() as listen, self.log.open("ab") as out:
             process = await self._spawn(out.fileno())
             self._process = process
             self.status.pid = process.pid
             self.say(ready=self.spec.ready == "", reason="" if self.spec.ready == "" else "starting")
+            listen()
             probe = asyncio.ensure_future(self._probe())
             try:
                 return await process.wait()
@@ -114,18 +115,20 @@ class Child:
         return f"{how}: {last}" if last else how
 
     @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _listening(self) -> Iterator[Callable[[], None]]:
+        """A socket for what the process tells, and how to begin to hear it: what a quick one tells before waits there, and
+        is not overwritten by "starting".
+        """
         if self.spec.ready != "notify":
-            yield
+            yield lambda: None
             return
         self._socket_path.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
             receiver.setblocking(False)
             receiver.bind(str(self._socket_path))
-            loop.add_reader(receiver, self._told, receiver)
             try:
-                yield
+                yield lambda: loop.add_reader(receiver, self._told, receiver)
             finally:
                 loop.remove_reader(receiver)
                 self._socket_path.unlink(missing_ok=True)

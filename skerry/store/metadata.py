@@ -7,6 +7,8 @@ from collections.abc import Container, Iterator
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from skerry.api.structural import LABEL_NAME
 from skerry.apply.schema import METADATA
 from skerry.store.conform import Problem, forbidden, invalid_value, required
@@ -45,17 +47,20 @@ def without_twins(metadata: Document, *, patched: bool = False) -> tuple[Documen
 
     An API server finds those that a patch makes at a later step, and says so.
     """
-    owners = metadata.get("ownerReferences") or []
-    kept = [owner for index, owner in enumerate(owners) if owner not in owners[:index]]
-    if len(kept) == len(owners):
+    kept: dict[bytes, Document] = {}
+    twins = set()
+    for owner in metadata.get("ownerReferences") or []:
+        if kept.setdefault(msgspec.json.encode(owner, order="sorted"), owner) is not owner:
+            twins.add(str(owner.get("uid", "")))
+    if not twins:
         return metadata, []
-    uids = ", ".join(sorted({str(owner.get("uid", "")) for owner in owners if owners.count(owner) > 1}))
+    uids = ", ".join(sorted(twins))
     when = " after mutating admission happens" if patched else ""
     text = (
         f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may "
         f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
     )
-    return {**metadata, "ownerReferences": kept}, [text]
+    return {**metadata, "ownerReferences": list(kept.values())}, [text]
 
 
 def known(metadata: Document, old: Document) -> tuple[Document, list[str]]:
@@ -74,7 +79,7 @@ def known(metadata: Document, old: Document) -> tuple[Document, list[str]]:
 
 
 def _known(value: Document, names: Container[str], old: Document, path: str) -> tuple[Document, list[str]]:
-    dropped = [key for key in value if key not in names and key not in old]
+    dropped = {key for key in value if key not in names and key not in old}
     return {key: each for key, each in value.items() if key not in dropped}, [f"{path}.{key}" for key in dropped]
 
 

@@ -8,8 +8,9 @@ under compare-and-set, never at the proxy: a patch without a resourceVersion is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, NamedTuple, ParamSpec
 
 import msgspec
@@ -29,6 +30,8 @@ _encode = msgspec.json.Encoder().encode
 
 ATTEMPTS = 5
 """A patch that loses the race so often is a conflict, as in the API server."""
+WARNINGS, WARNING = 4096, 256
+"""Characters of all warnings of one answer, and of each if there are more."""
 LARGE_BYTES = 64 * 1024
 """Documents beyond this are prepared beside the event loop."""
 
@@ -208,7 +211,19 @@ def _answer(
     document: Document, warnings: tuple[str, ...] = (), *, created: bool = False, gone: bool = False
 ) -> WriteAnswer:
     raw = msgspec.Raw(encode_document(document))
-    return WriteAnswer(object=raw, warnings=tuple(dict.fromkeys(warnings)), created=created, gone=gone)
+    return WriteAnswer(object=raw, warnings=bounded(warnings), created=created, gone=gone)
+
+
+def bounded(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Each warning once, and no more of them than an API server sends (k8s.io/apiserver, filters/warning.go): all of them up
+    to WARNINGS characters, else so many as fit when each is cut at WARNING. They travel as header lines.
+    """
+    texts = tuple(dict.fromkeys(warnings))
+    if sum(map(len, texts)) <= WARNINGS:
+        return texts
+    cut = [text[:WARNING] for text in texts[:WARNINGS]]
+    ends = accumulate(map(len, cut))
+    return tuple(text for text, end in zip(cut, ends, strict=True) if end <= WARNINGS)
 
 
 def _keeping_owners(admitted: Document, prepared: Document) -> Document:

@@ -112,6 +112,22 @@ async def test_an_answer_too_large_is_an_error_and_the_service_lives(proxy: Conn
     await proxy.request("registry.hello", timeout_s=2)
 
 
+async def test_an_error_too_large_for_a_message_is_told_in_short(proxy: Connection, nats_host: NatsHost) -> None:
+    """Sixty thousand wrong fields are more than one message holds; the caller waited for nothing and was told 504."""
+
+    async def wrong(message: Message) -> bytes:
+        causes = tuple(cause(f"spec.x[{number}]", "must be something else") for number in range(60_000))
+        raise Invalid("it is all wrong: " + ", ".join(each.field for each in causes), name="n", causes=causes)
+
+    async with nats_host.open_bus("many") as bus:
+        bus.serve("many", "0", {"many.wrong": wrong})
+        await bus.ready()
+        with pytest.raises(Invalid, match=r"it is all wrong: spec\.x\[0\]") as caught:
+            await proxy.request("many.wrong", timeout_s=5)
+    assert caught.value.details.name == "n"
+    assert [each.field for each in caught.value.details.causes][:2] == ["spec.x[0]", "spec.x[1]"]
+
+
 async def test_a_foreign_services_error_is_understood(proxy: Connection, nats_host: NatsHost) -> None:
     async def foreign(message: Message) -> None:
         headers = {"Nats-Service-Error": "no such thing", "Nats-Service-Error-Code": "404"}

@@ -418,7 +418,7 @@ HOSTILE: list[Headers] = [
     [(b"x-http-method-override", b"DELETE")],
     [(b"x-original-url", b"/api/v1/secrets")],
     [(b"sec-websocket-protocol", b"base64url.bearer.authorization.k8s.io.c2VjcmV0, v4.channel.k8s.io")],
-    [(b"te", b"trailers"), (b"keep-alive", b"timeout=5"), (b"proxy-authorization", b"Basic eDp4")],
+    [(b"te", b"deflate"), (b"keep-alive", b"timeout=5"), (b"proxy-authorization", b"Basic eDp4")],
 ]
 
 

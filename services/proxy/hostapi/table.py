@@ -197,7 +197,7 @@ def reshaped(shown: View, body: bytes) -> bytes:
     """The answer to a write, an object, a list of them or a Status, as its client wants to see objects."""
     if isinstance(shown, Plain):
         return body
-    document = msgspec.json.decode(body)
+    document = decode_document(body)
     if document["kind"] == "Status":
         return body
     if "items" not in document:
