@@ -9,7 +9,7 @@ from skerry.bus import Settings, connect
 from skerry.cli import bootstrap
 from skerry.cli.failure import Failure
 from skerry.cli.plan import Options
-from skerry.errors import ServiceUnavailable, Unauthorized
+from skerry.errors import ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity import natsconf
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import check_server
@@ -61,6 +61,17 @@ async def _missing(options: Options) -> list[str]:
     except ServiceUnavailable as error:
         raise Failure(f"{options.nats} cannot be reached: {error.message}") from error
     try:
-        return await check_server(connection)
+        return [*await check_server(connection), *await _short_line(settings, authority)]
     finally:
         connection.abort()
+
+
+async def _short_line(settings: Settings, authority: Authority) -> list[str]:
+    """Whether the server takes a credential that lists its rights one by one: the default of 4 KiB a line is too short."""
+    try:
+        (await connect(settings, authority.service_credentials(bootstrap.SERVICES[0], 300))).abort()
+    except StatusError as error:
+        if "control line" in error.message:
+            return [f"max_control_line: {natsconf.MAX_CONTROL_LINE}"]
+        raise Failure(f"{settings.servers[0]} does not take this host's services: {error.message}") from error
+    return []

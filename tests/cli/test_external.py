@@ -78,6 +78,14 @@ def test_a_server_that_syncs_late_is_refused_naming_the_setting(tmp_path: Path, 
         external.check(Options(nats=f"tls://{bus}", nats_keys=str(keys)))
 
 
+def test_a_server_whose_lines_are_too_short_is_refused_naming_the_setting(tmp_path: Path, bus: str) -> None:
+    keys = tmp_path / "keys"
+    text = external.configuration(keys, [], bus, make=True)
+    text = text.replace(f"max_control_line: {natsconf.MAX_CONTROL_LINE}", "max_control_line: 4096")
+    with _server(tmp_path, text), pytest.raises(Failure, match=f"max_control_line: {natsconf.MAX_CONTROL_LINE}"):
+        external.check(Options(nats=f"tls://{bus}", nats_keys=str(keys)))
+
+
 def test_a_server_that_is_not_there_is_named(tmp_path: Path, bus: str) -> None:
     external.configuration(tmp_path / "keys", [], bus, make=True)
     with pytest.raises(Failure, match=f"tls://{bus} cannot be reached"):
