@@ -172,12 +172,12 @@ class Controller:
     def _credentials(self) -> Credentials:
         self._renewed.clear()
         try:
-            found = creds.load(self._store.user)
+            credentials = creds.load(self._store.user)
         except (OSError, StatusError):
             self._asked.set()
             raise
-        self._expires = found.expires or 0
-        return found
+        self._expires = credentials.expires or 0
+        return credentials
 
     def _failed(self, error: StatusError) -> None:
         log.warning("the bus cannot be used", extra={"reason": error.message})

@@ -96,13 +96,13 @@ class Health:
         return ""
 
     async def _look(self) -> None:
-        found = await self._standing.look()
+        look = await self._standing.look()
         self._looked = self._clock()
-        self._told(found.missing)
-        if found.repaired:
+        self._told(look.missing)
+        if look.repaired:
             at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            self.repaired = f"{found.repaired} was missing or changed, and was made right at {at}"
-            log.warning("something was taken away on this cluster and is repaired", extra={"what": found.repaired})
+            self.repaired = f"{look.repaired} was missing or changed, and was made right at {at}"
+            log.warning("something was taken away on this cluster and is repaired", extra={"what": look.repaired})
 
     def _told(self, missing: str) -> None:
         if missing and missing != self.missing:

@@ -8,7 +8,6 @@ else's has no copy: there a restore that was cut off can only be repeated.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from skerry.cli.failure import Failure
 from skerry.cli.state import Restoring, StateFile
 from skerry.cli.term import program, say
 from skerry.errors import SkerryError
+from skerry.identity.files import sync
 
 BEFORE = "nats.before-restore"
 """Where the bus's files of before are kept, beside `nats`."""
@@ -96,7 +96,7 @@ def put_back(host: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
             files.rename(aside)
         copy.rename(files)
-        _sync(host)
+        sync(host)
     elif mark is not None and not mark.copied:
         shutil.rmtree(files / "jetstream", ignore_errors=True)
     end(host)
@@ -112,17 +112,9 @@ def _copy(host: Path) -> None:
     if (files / "jetstream").exists():
         shutil.copytree(files, aside)
         for path in (*aside.rglob("*"), aside):
-            _sync(path)
+            sync(path)
         aside.rename(copy)
-        _sync(host)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        sync(host)
 
 
 def _known(host: Path) -> StateFile:

@@ -31,16 +31,16 @@ def problem_of(text: str) -> str:
         return ""
     total = 0.0
     while True:
-        found = _PART.match(rest)
-        if found is None or not found["number"].strip("."):
+        part = _PART.match(rest)
+        if part is None or not part["number"].strip("."):
             return f"invalid duration {shown}"
-        if not found["unit"]:
+        if not part["unit"]:
             return f"missing unit in duration {shown}"
-        if found["unit"] not in _UNITS:
-            return f"unknown unit {msgspec.json.encode(found['unit'][:100]).decode()} in duration {shown}"
-        total += float(found["number"]) * _UNITS[found["unit"]]
+        if part["unit"] not in _UNITS:
+            return f"unknown unit {msgspec.json.encode(part['unit'][:100]).decode()} in duration {shown}"
+        total += float(part["number"]) * _UNITS[part["unit"]]
         if total > _MOST:
             return f"invalid duration {shown}"
-        rest = rest[found.end() :]
+        rest = rest[part.end() :]
         if not rest:
             return ""

@@ -159,13 +159,13 @@ def parse(text: str) -> Continue:
     """The place in a token. BadRequest."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        found = decoded(raw, _Token)
+        place = decoded(raw, _Token)
     except (binascii.Error, ValueError, msgspec.DecodeError) as error:
         raise BadRequest("invalid continue token: continue key is not valid: it is none that a list gave") from error
-    namespace, slash, name = found.start.partition("/")
-    if found.v != "meta.k8s.io/v1" or not slash or found.rv < _INCONSISTENT or found.rv == 0:
+    namespace, slash, name = place.start.partition("/")
+    if place.v != "meta.k8s.io/v1" or not slash or place.rv < _INCONSISTENT or place.rv == 0:
         raise BadRequest("invalid continue token: continue key is not valid: server does not recognize this version")
-    return Continue(None if found.rv == _INCONSISTENT else found.rv, (namespace, name))
+    return Continue(None if place.rv == _INCONSISTENT else place.rv, (namespace, name))
 
 
 class Inconsistent(Gone):

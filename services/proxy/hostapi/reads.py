@@ -77,8 +77,8 @@ class Page(NamedTuple):
 
 async def listed(source: Source, kind: Kind, namespace: str, query: Query, view: View) -> bytes:
     """The objects that match, or a page of them, as of one revision."""
-    found = await page(source, kind, namespace, query)
-    return view.many(found.items, found.revision, found.more)
+    part = await page(source, kind, namespace, query)
+    return view.many(part.items, part.revision, part.more)
 
 
 async def page(source: Source, kind: Kind, namespace: str, query: Query) -> Page:

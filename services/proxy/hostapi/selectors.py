@@ -219,8 +219,8 @@ def _integer(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("-", "+") else text
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 19):
         return None
-    found = int(text)
-    return found if -(2**63) <= found < 2**63 else None
+    number = int(text)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 # Fields
@@ -236,10 +236,10 @@ def fields(text: str, kind: Kind) -> Match:
     parts = _split(text)
     _check_number(len(parts))
     terms = [_Term.read(part, text) for part in sorted(parts) if part]
-    found = [term.match(kind) for term in terms if term.field or term.value]
-    if not found:
+    predicates = [term.match(kind) for term in terms if term.field or term.value]
+    if not predicates:
         return everything
-    return lambda item: all(matches(item) for matches in found)
+    return lambda item: all(matches(item) for matches in predicates)
 
 
 _TERMS = re.compile(r"(?:[^\\,]|\\.|\\\Z)*", re.DOTALL)
@@ -267,10 +267,10 @@ class _Term(NamedTuple):
     @classmethod
     def read(cls, part: str, whole: str) -> _Term:
         """One term of the selector `whole`. BadRequest."""
-        found = _SPLIT.match(part)
-        if found is None:
+        term = _SPLIT.match(part)
+        if term is None:
             raise BadRequest(f"invalid selector: '{whole[:200]}'; can't understand '{part[:200]}'")
-        return cls(found[1], _RUNE.sub(_unescaped, found[3]), found[2] == "!=")
+        return cls(term[1], _RUNE.sub(_unescaped, term[3]), term[2] == "!=")
 
     def match(self, kind: Kind) -> Match:
         """BadRequest for a field that cannot be selected by."""
