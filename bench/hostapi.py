@@ -32,8 +32,8 @@ from services.tenancy.model import administrator, name_of
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.bus import Bucket, BucketConfig
-from skerry.store import Store, events_bucket, utc_now
-from skerry.store.documents import seal
+from skerry.storage import Store, events_bucket, utc_now
+from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost
 
 OBJECTS, WATCHES, PAGE = 10_000, 1_000, 500

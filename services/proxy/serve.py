@@ -37,10 +37,10 @@ from skerry.heartbeats import Hearing
 from skerry.http import Server, ServerLimits
 from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials, load
+from skerry.informer import Cache
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless
 from skerry.settings import SettingsError
-from skerry.store import Cache
 from skerry.telemetry import Registry
 
 log = logging.getLogger("skerry.proxy")

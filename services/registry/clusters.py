@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from services.registry.model import Member, Now, Standing, Verdict, alive, at, rights
+from skerry.admission.conform import Problem, forbidden, invalid_value
+from skerry.admission.metadata import IMMUTABLE
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.v1alpha1 import Ceiling
-from skerry.store.conform import Problem, forbidden, invalid_value
-from skerry.store.metadata import IMMUTABLE
 
 Document = dict[str, Any]
 

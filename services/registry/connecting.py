@@ -23,6 +23,7 @@ from services.registry.handlers import wall_and_mono
 from services.registry.model import Now
 from services.registry.store import Registry
 from skerry import subjects
+from skerry.admission.writes import invalid
 from skerry.api.connection import SUBRESOURCE, ClusterConnection, ClusterConnectionSpec
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
@@ -36,8 +37,7 @@ from skerry.member.credentials import CredentialError, source
 from skerry.member.kubeconfig import KubeconfigError, Target
 from skerry.member.side import HOST
 from skerry.member.upstream import Upstream
-from skerry.store.documents import Document, encode_document
-from skerry.store.writes import invalid
+from skerry.storage.documents import Document, encode_document
 
 log = logging.getLogger("skerry.registry")
 

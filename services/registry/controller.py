@@ -18,11 +18,12 @@ from services.registry.secrets import Evicted
 from services.registry.store import Registry
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.bus import Bus
+from skerry.controller.sweep import sweep
 from skerry.errors import NotFound, StatusError
 from skerry.heartbeats import Hearing
-from skerry.store import Change, Item, seconds
-from skerry.store.documents import Document
-from skerry.store.sweep import sweep
+from skerry.informer import Change
+from skerry.storage import Item, seconds
+from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from services.registry import clusters, direct
 from services.registry.model import REPAIRED, RIGHTS_MISSING
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN, Kind
-from skerry.store.documents import Document
-from skerry.store.news import Means, News
+from skerry.controller.news import Means, News
+from skerry.storage.documents import Document
 
 
 def of_cluster(old: Document, new: Document) -> Iterator[News]:

@@ -16,6 +16,8 @@ from services.registry.model import JOINED, Now, Presence
 from services.registry.secrets import MemberSecret
 from services.registry.store import Registry
 from skerry import heartbeats, subjects
+from skerry.admission import Admitted, Rules
+from skerry.admission.prepare import invalid_object
 from skerry.api import messages
 from skerry.api.decode import decoded
 from skerry.api.messages import (
@@ -33,9 +35,8 @@ from skerry.bus import Message
 from skerry.errors import AlreadyExists, BadRequest, Forbidden, StatusError
 from skerry.identity import jointoken, nkey
 from skerry.identity.assertion import make_record
-from skerry.store import Admitted, Item, Rules
-from skerry.store.documents import Document
-from skerry.store.prepare import invalid_object
+from skerry.storage import Item
+from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 

@@ -17,6 +17,7 @@ import msgspec
 from services.registry import clusters
 from services.registry.model import at
 from skerry import subjects
+from skerry.admission.writes import invalid
 from skerry.api import duration
 from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import FORMAT, JoinRequest, RenewRequest
@@ -32,8 +33,7 @@ from skerry.errors import (
     Unauthorized,
 )
 from skerry.identity import nkey
-from skerry.store import rfc3339, seconds
-from skerry.store.writes import invalid
+from skerry.storage import rfc3339, seconds
 
 Document = dict[str, Any]
 

@@ -27,13 +27,14 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
 from skerry.bus import Bus
 from skerry.errors import NotFound, SkerryError, StatusError, Unauthorized
+from skerry.informer import Change
 from skerry.member import probe
 from skerry.member.credentials import source
 from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
 from skerry.member.side import HOST
 from skerry.member.standing import Standing
 from skerry.member.upstream import Upstream
-from skerry.store import Change, Item
+from skerry.storage import Item
 
 log = logging.getLogger("skerry.registry")
 

@@ -25,7 +25,7 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport
 from skerry.bus import Message
 from skerry.errors import NotFound, StatusError
-from skerry.store.documents import Document
+from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 

@@ -17,14 +17,17 @@ from services.registry.quarantine import Quarantine
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
+from skerry.admission import Writes
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN, KINDS
 from skerry.bus import BucketConfig, Bus
+from skerry.controller.garbage import Garbage
+from skerry.controller.news import follow
+from skerry.controller.recorder import Recorder
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
+from skerry.informer import Cache
 from skerry.runtime import endless, look
-from skerry.store import Cache, Recorder, Store, Writes, events_bucket
-from skerry.store.garbage import Garbage
-from skerry.store.news import follow
+from skerry.storage import Store, events_bucket
 
 SERVICE = "registry"
 

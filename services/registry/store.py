@@ -12,8 +12,9 @@ from skerry.api.kinds import CLUSTER
 from skerry.errors import AlreadyExists, Conflict
 from skerry.identity.federation import Authority, MemberAccount
 from skerry.identity.resolver import Resolver
-from skerry.store import Cache, Item, Store
-from skerry.store.documents import Document
+from skerry.informer import Cache
+from skerry.storage import Item, Store
+from skerry.storage.documents import Document
 
 HALF_MADE_S = 30.0
 """A join that was interrupted keeps its physical cluster for its own name for so long."""

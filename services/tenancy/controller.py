@@ -15,9 +15,10 @@ from pathlib import Path
 
 from services.tenancy import model
 from skerry.api.kinds import CREDENTIAL
+from skerry.controller.sweep import sweep
 from skerry.errors import AlreadyExists, NotFound, StatusError
-from skerry.store import Cache, Store, utc_now
-from skerry.store.sweep import sweep
+from skerry.informer import Cache
+from skerry.storage import Store, utc_now
 
 log = logging.getLogger("skerry.tenancy")
 

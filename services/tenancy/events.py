@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from skerry.api.kinds import ACCESS_GRANT, WORKSPACE, Kind
-from skerry.store.documents import Document
-from skerry.store.news import Means, News
+from skerry.controller.news import Means, News
+from skerry.storage.documents import Document
 
 
 def of_any(old: Document, new: Document) -> Iterator[News]:

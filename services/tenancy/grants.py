@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from services.tenancy import people
-from skerry.store import rfc3339, seconds
-from skerry.store.conform import Problem, forbidden, invalid_value, required
-from skerry.store.prepare import invalid_object
+from skerry.admission.conform import Problem, forbidden, invalid_value, required
+from skerry.admission.prepare import invalid_object
+from skerry.storage import rfc3339, seconds
 from skerry.subjects import is_name
 
 Document = dict[str, Any]

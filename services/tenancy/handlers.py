@@ -10,9 +10,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from services.tenancy import grants, model, workspaces
+from skerry.admission import Admitted, Rules
 from skerry.api.messages import WriteRequest
-from skerry.store import Admitted, Rules, utc_now
-from skerry.store.documents import Document
+from skerry.storage import utc_now
+from skerry.storage.documents import Document
 
 
 def new_token() -> str:

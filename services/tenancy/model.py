@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
+from skerry.admission.writes import invalid
 from skerry.api import duration
 from skerry.api.kinds import CREDENTIAL
 from skerry.api.v1alpha1 import Credential
 from skerry.errors import Invalid
-from skerry.store import rfc3339, seconds
-from skerry.store.writes import invalid
+from skerry.storage import rfc3339, seconds
 
 Document = dict[str, Any]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from skerry.store import metadata
-from skerry.store.conform import Problem, forbidden, invalid_value, required
+from skerry.admission import metadata
+from skerry.admission.conform import Problem, forbidden, invalid_value, required
 from skerry.subjects import is_name
 
 Document = dict[str, Any]

@@ -12,12 +12,15 @@ from services.tenancy.events import MEANINGS
 from services.tenancy.handlers import CredentialRules, GrantRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
+from skerry.admission import Rules, Writes
 from skerry.api.kinds import ACCESS_GRANT, CREDENTIAL, KINDS, WORKSPACE
 from skerry.bus import BucketConfig, Bus
+from skerry.controller.garbage import Garbage
+from skerry.controller.news import follow
+from skerry.controller.recorder import Recorder
+from skerry.informer import Cache
 from skerry.runtime import endless, look
-from skerry.store import Cache, Recorder, Rules, Store, Writes, events_bucket
-from skerry.store.garbage import Garbage
-from skerry.store.news import follow
+from skerry.storage import Store, events_bucket
 
 SERVICE = "tenancy"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from services.tenancy import people
-from skerry.store.conform import Problem, forbidden, invalid_value
-from skerry.store.prepare import invalid_object
+from skerry.admission.conform import Problem, forbidden, invalid_value
+from skerry.admission.prepare import invalid_object
 from skerry.subjects import is_name
 
 Document = dict[str, Any]

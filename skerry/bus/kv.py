@@ -4,7 +4,7 @@ Spoken directly in JetStream's own subjects rather than through nats-py's KeyVal
 outcome; the layout is the same, so `nats kv` reads these buckets.
 
 A lost acknowledgement leaves the outcome unknown (GatewayTimeout): whoever writes puts a write id into the value,
-reads back and compares before it says Conflict (see `skerry.store`).
+reads back and compares before it says Conflict (see `skerry.storage`).
 """
 
 from __future__ import annotations

@@ -12,12 +12,14 @@ import pytest
 
 from services.proxy.hostapi import HostApi
 from skerry import subjects
+from skerry.admission import Rules, Writes
 from skerry.api.kinds import ACCESS_GRANT, KINDS, WORKSPACE, Kind
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
 from skerry.errors import StatusError
 from skerry.http import ClientGone, Exchange, Server
-from skerry.store import Cache, Rules, Store, Writes
+from skerry.informer import Cache
+from skerry.storage import Store
 from tests.conformance.crd import definition
 from tests.conformance.sides import DEADLINE_S, ApiServer, HostSide
 from tests.fixtures.nats import NatsHost

@@ -20,15 +20,17 @@ from services.registry.secrets import Secrets, load_key
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import BucketConfig, Bus, Settings
+from skerry.controller.recorder import Recorder
 from skerry.errors import BadRequest, Conflict
 from skerry.identity.federation import Authority
-from skerry.store import Cache, Recorder, Store, archive, events_bucket
-from skerry.store.archive import Archive, Header, Kept, Line
+from skerry.informer import Cache
+from skerry.storage import Store, archive, events_bucket
+from skerry.storage.archive import Archive, Header, Kept, Line
 from tests.durability.front import MERGE, WORKSPACES, Front, workspace
 from tests.durability.informer import informing, revisions
 from tests.e2e.federation import Host
+from tests.fixtures.bucket import cluster, feeding
 from tests.fixtures.nats import NatsHost, eventually
-from tests.store.conftest import cluster, feeding
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -259,7 +261,7 @@ async def test_a_file_that_is_no_backup_of_this_host_changes_nothing(host: Host,
 
 KILLED_HALF_WAY = """
 import os, signal, sys
-from skerry.store import archive
+from skerry.storage import archive
 whole = archive.restore
 def half_way(done, of):
     if done * 2 >= of:

@@ -17,7 +17,7 @@ import pytest
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.bus import BucketConfig
-from skerry.store import Store
+from skerry.storage import Store
 from tests.fixtures.nats import NatsHost
 
 pytestmark = pytest.mark.integration

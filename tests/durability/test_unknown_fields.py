@@ -16,8 +16,8 @@ from services.registry import clusters, direct
 from services.registry.model import Agent, Member, Now, Standing, Verdict
 from skerry.api.kinds import CLUSTER, WORKSPACE
 from skerry.api.messages import Heartbeat
-from skerry.store import Store
-from skerry.store.documents import Item
+from skerry.storage import Store
+from skerry.storage.documents import Item
 from tests.durability.front import APPLY, JSON_PATCH, MERGE, WORKSPACES
 from tests.fixtures.nats import NatsHost
 from tests.hostapi.conftest import World, world

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from skerry.bus import Bus
-from skerry.store import archive
-from skerry.store.archive import Archive
+from skerry.storage import archive
+from skerry.storage.archive import Archive
 from tests.agent.test_process import Agent
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import ApiServer

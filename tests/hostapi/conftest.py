@@ -22,11 +22,13 @@ from skerry.api.builtin import EVENT
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig, Entry, Filled, Resync
+from skerry.controller.recorder import Recorder
 from skerry.errors import Forbidden, NotFound
 from skerry.http import Client, ClientGone, Exchange, Response, Server
 from skerry.httpwire.head import RequestHead
-from skerry.store import Cache, Recorder, Store, events_bucket
-from skerry.store.documents import seal
+from skerry.informer import Cache
+from skerry.storage import Store, events_bucket
+from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost
 
 DEADLINE_S = 15.0

@@ -11,7 +11,7 @@ import pytest
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.bus import BucketConfig
-from skerry.store.documents import seal
+from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost
 from tests.hostapi.conftest import DEADLINE_S, World
 from tests.hostapi.test_clients import informer, said

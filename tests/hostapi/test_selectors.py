@@ -8,8 +8,8 @@ from services.proxy.hostapi import selectors
 from skerry.api.builtin import EVENT
 from skerry.api.kinds import CLUSTER
 from skerry.errors import BadRequest
-from skerry.store import Item
-from skerry.store.documents import item
+from skerry.storage import Item
+from skerry.storage.documents import item
 
 PROD = {"env": "prod", "n": "7", "a.b/c": ""}
 

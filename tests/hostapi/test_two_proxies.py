@@ -12,7 +12,7 @@ from services.proxy.hostapi import HostApi
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.http import ClientGone, Exchange, Server
-from skerry.store import Cache
+from skerry.informer import Cache
 from tests.fixtures.nats import NatsHost
 from tests.hostapi.conftest import ADMIN, DEADLINE_S, World
 

@@ -27,7 +27,7 @@ from skerry.http.tls import client_context
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.identity.assertion import make_record
 from skerry.runtime import Runtime
-from skerry.store import Store, rfc3339, utc_now
+from skerry.storage import Store, rfc3339, utc_now
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.member import Agent, Recorder
 

@@ -36,7 +36,7 @@ from skerry.identity import jointoken, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair
 from skerry.identity.nkey import Kind as KeyKind
-from skerry.store import Cache
+from skerry.informer import Cache
 from tests.fixtures.nats import NatsHost
 
 Document = dict[str, Any]

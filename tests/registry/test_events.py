@@ -13,8 +13,8 @@ from services.registry.events import of_cluster, of_token
 from skerry import subjects
 from skerry.api.builtin import EVENT
 from skerry.api.kinds import CLUSTER
-from skerry.store import Cache
-from skerry.store.news import News
+from skerry.controller.news import News
+from skerry.informer import Cache
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import DEADLINE_S, Agent, Client
 

@@ -16,7 +16,8 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport, Heartbeat
 from skerry.heartbeats import FLOOD_BEATS
 from skerry.identity.creds import Credentials
-from skerry.store import Cache, Store
+from skerry.informer import Cache
+from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.registry.conftest import DEADLINE_S, Agent, Client
 

@@ -14,7 +14,8 @@ from skerry import subjects
 from skerry.api.kinds import CREDENTIAL
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import InternalError
-from skerry.store import Cache, Store
+from skerry.informer import Cache
+from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
 
 pytestmark = pytest.mark.integration

@@ -18,7 +18,8 @@ from services.tenancy.handlers import new_token
 from skerry import subjects
 from skerry.api.kinds import CREDENTIAL
 from skerry.bus import BucketConfig
-from skerry.store import Cache, Store
+from skerry.informer import Cache
+from skerry.storage import Store
 from tests.fixtures.nats import NatsHost
 
 pytestmark = pytest.mark.integration

@@ -23,8 +23,9 @@ from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEnti
 from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 from skerry.httpwire.websocket import accepted, offered
-from skerry.store import Cache, utc_now
-from skerry.store.documents import LIMIT_BYTES
+from skerry.informer import Cache
+from skerry.storage import utc_now
+from skerry.storage.documents import LIMIT_BYTES
 
 JSON = (b"content-type", b"application/json")
 _NO_CACHE = (b"cache-control", b"no-cache, private")

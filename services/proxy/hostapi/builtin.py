@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from skerry.api.kinds import CLUSTER
-from skerry.store import Cache, Item
-from skerry.store.documents import item as make_item
+from skerry.informer import Cache
+from skerry.storage import Item
+from skerry.storage.documents import item as make_item
 
 DEFAULT = "default"
 """The namespace that is always there; Events of cluster-scoped objects are in it."""

@@ -13,7 +13,7 @@ from services.proxy.hostapi.sources import Source
 from services.proxy.hostapi.table import View
 from skerry.api.kinds import Kind
 from skerry.errors import GatewayTimeout, Gone, NotFound, cause
-from skerry.store import Item
+from skerry.storage import Item
 
 TOO_LARGE_S = 3.0
 """How long to wait for a resourceVersion that this replica has not seen yet, as the API server does."""

@@ -13,6 +13,7 @@ import msgspec
 
 from services.proxy.hostapi.attributes import Attributes, Authorize, Rule
 from skerry import protobuf
+from skerry.admission.reading import read_json, without_nulls
 from skerry.api.builtin import ACCESS_REVIEW, RULES_REVIEW, SUBJECT_REVIEW
 from skerry.api.corev1 import (
     AccessReviewStatus,
@@ -27,8 +28,7 @@ from skerry.api.corev1 import (
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller
 from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
-from skerry.store import rfc3339, utc_now
-from skerry.store.reading import read_json, without_nulls
+from skerry.storage import rfc3339, utc_now
 
 _SPEC = 2
 _RESOURCE, _PATH = 1, 2

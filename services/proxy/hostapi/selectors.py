@@ -14,7 +14,7 @@ import msgspec
 
 from skerry.api.kinds import Kind
 from skerry.errors import BadRequest
-from skerry.store import Item
+from skerry.storage import Item
 
 Match = Callable[[Item], bool]
 Requirement = Callable[[Mapping[str, str]], bool]

@@ -12,8 +12,9 @@ from typing import Protocol
 from services.proxy.hostapi.builtin import default_namespace, event_v1, namespace_of
 from skerry.api.builtin import EVENT, EVENT_V1, NAMESPACE, REVIEWS
 from skerry.api.kinds import Kind
-from skerry.store import Cache, Item, Watch
-from skerry.store.cache import Items
+from skerry.informer import Cache, Watch
+from skerry.informer.cache import Items
+from skerry.storage import Item
 
 Convert = Callable[[Item], Item]
 WORKSPACE = "Workspace"

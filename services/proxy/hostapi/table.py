@@ -11,7 +11,7 @@ import msgspec
 from services.proxy.hostapi.negotiate import PARTIAL, PARTIAL_LIST, TABLE, Media
 from skerry.api.kinds import Column, Kind
 from skerry.errors import BadRequest
-from skerry.store import Item, decode_document
+from skerry.storage import Item, decode_document
 
 _encode = msgspec.json.Encoder().encode
 _META = "meta.k8s.io"

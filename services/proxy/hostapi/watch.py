@@ -20,8 +20,9 @@ from services.proxy.hostapi.sources import Source
 from services.proxy.hostapi.table import View
 from skerry.api.kinds import Kind
 from skerry.errors import Gone, StatusError
-from skerry.store import Change, Item, Watch, decode_document
-from skerry.store.documents import item as make_item
+from skerry.informer import Change, Watch
+from skerry.storage import Item, decode_document
+from skerry.storage.documents import item as make_item
 
 LONGEST_S = (1800.0, 3600.0)
 """A watch without timeoutSeconds ends after a random time in between, as in the API server."""

@@ -25,7 +25,7 @@ from skerry.identity.files import write_private
 if TYPE_CHECKING:
     from skerry.bus import Bus
     from skerry.identity.federation import Authority
-    from skerry.store.archive import Archive
+    from skerry.storage.archive import Archive
 
 REACHED_S = 20.0
 
@@ -42,7 +42,7 @@ def backup(
     The keys are not in it: keep copies of keys/, pki/ and state.json of the state directory apart from it.
     Example: skerry backup skerry-$(date +%F).backup
     """
-    from skerry.store import archive, utc_now
+    from skerry.storage import archive, utc_now
 
     target = file.expanduser().absolute()
     if not target.parent.is_dir() or (target.exists() and not target.is_file()):
@@ -78,7 +78,7 @@ def restore(
     What was made since the backup is gone, what was removed since is back: look at clusters, tokens and credentials.
     Clients that watched before get 410 and list again. Example: skerry down && skerry restore FILE && skerry up
     """
-    from skerry.store import archive
+    from skerry.storage import archive
 
     host = state.directory(state_dir) / "host"
     if undo == (file is not None):
@@ -118,8 +118,8 @@ def _held(host: Path) -> Iterator[None]:
 
 def _restore(host: Path, found: Archive, file: Path) -> None:
     from skerry.cli import bootstrap
-    from skerry.store import archive, utc_now
-    from skerry.store.documents import rfc3339
+    from skerry.storage import archive, utc_now
+    from skerry.storage.documents import rfc3339
 
     plan = bootstrap.prepare(host, _options(host))
     external = bool(plan.options.nats)

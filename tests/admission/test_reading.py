@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skerry.store.reading import repeated
+from skerry.admission.reading import repeated
 
 
 def test_paths_of_keys_that_come_twice() -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from skerry.errors import Gone
-from skerry.store.documents import Item
+from skerry.storage.documents import Item
 
 
 class Change(NamedTuple):

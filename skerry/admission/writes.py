@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, ParamSpec
 import msgspec
 
 from skerry import subjects
+from skerry.admission.prepare import APPLY_PATCH, Preparation, Prepared
 from skerry.api.decode import decoder
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteAnswer, WriteOptions, WriteRequest
 from skerry.bus import Message
 from skerry.errors import AlreadyExists, BadRequest, Conflict, Invalid, cause
-from skerry.store.documents import Document, Item, encode_document, utc_now
-from skerry.store.prepare import APPLY_PATCH, Preparation, Prepared
-from skerry.store.store import Store, is_over, replaced
+from skerry.storage.documents import Document, Item, encode_document, utc_now
+from skerry.storage.store import Store, is_over, replaced
 
 _decode = decoder(WriteRequest)
 _encode = msgspec.json.Encoder().encode

@@ -19,17 +19,17 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+from skerry.admission.writes import Rules
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteRequest
+from skerry.controller.recorder import Recorder
 from skerry.errors import Conflict, Forbidden, NotFound, StatusError
-from skerry.store.cache import Cache
-from skerry.store.documents import Document, Item
-from skerry.store.recorder import Recorder
-from skerry.store.ring import Change
-from skerry.store.store import FOREGROUND, ORPHAN, Store
-from skerry.store.writes import Rules
+from skerry.informer.cache import Cache
+from skerry.informer.ring import Change
+from skerry.storage.documents import Document, Item
+from skerry.storage.store import FOREGROUND, ORPHAN, Store
 
-log = logging.getLogger("skerry.store")
+log = logging.getLogger("skerry.controller")
 
 ROUND_S = 30.0
 """Between two looks at everything, however many changes come meanwhile; those are looked at when they come."""

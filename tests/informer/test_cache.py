@@ -10,10 +10,10 @@ import pytest
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import Entry, Filled, Resync
 from skerry.errors import GatewayTimeout, Gone, ServiceUnavailable
-from skerry.store import Cache, Change
-from skerry.store import cache as cache_module
-from skerry.store.documents import seal
-from tests.store.conftest import cluster
+from skerry.informer import Cache, Change
+from skerry.informer import cache as cache_module
+from skerry.storage.documents import seal
+from tests.fixtures.bucket import cluster
 
 
 def entry(name: str, revision: int, *, deleted: bool = False, uid: str = "", **changes: Any) -> Entry:

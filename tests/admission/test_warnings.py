@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skerry.store.writes import WARNING, WARNINGS, bounded
+from skerry.admission.writes import WARNING, WARNINGS, bounded
 
 
 def test_each_is_told_once() -> None:

@@ -16,9 +16,9 @@ from skerry.errors import (
     RequestEntityTooLarge,
     ServiceUnavailable,
 )
-from skerry.store import Item, Store
-from skerry.store.documents import Document, seal
-from tests.store.conftest import cluster
+from skerry.storage import Item, Store
+from skerry.storage.documents import Document, seal
+from tests.fixtures.bucket import cluster
 
 pytestmark = pytest.mark.integration
 

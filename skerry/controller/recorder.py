@@ -15,17 +15,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from skerry import subjects
 from skerry.api.builtin import EVENT
-from skerry.bus import Bucket, BucketConfig, Bus
+from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, StatusError
-from skerry.store.documents import Document, rfc3339, utc_now
-from skerry.store.store import Store
+from skerry.storage.documents import Document, rfc3339, utc_now
+from skerry.storage.store import Store
 
 log = logging.getLogger("skerry.events")
 
-KEPT_S = 3600
-"""Events are forgotten so long after they happened last, as by the API server's default."""
 WAITING = 256
 """Events that wait to be stored; beyond it the oldest are dropped."""
 ATTEMPTS, RETRY_S = 5, 1.0
@@ -33,11 +30,6 @@ LONGEST = 1024
 """Characters of a message, as in core/v1."""
 DEFAULT_NAMESPACE = "default"
 """Where Events of cluster-scoped objects are."""
-
-
-async def events_bucket(bus: Bus, replicas: int = 1) -> Bucket:
-    """The bucket of Events, made if it does not exist."""
-    return await bus.bucket(subjects.EVENTS, create=BucketConfig(replicas=replicas, ttl_s=KEPT_S))
 
 
 class _Told(NamedTuple):

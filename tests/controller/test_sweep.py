@@ -11,12 +11,13 @@ import pytest
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import Bucket, BucketConfig, Bus, kv
-from skerry.store import Cache, Store, utc_now
-from skerry.store import sweep as module
-from skerry.store.cache import Tombstone
-from skerry.store.sweep import KEEP_S, sweep
+from skerry.controller import sweep as module
+from skerry.controller.sweep import KEEP_S, sweep
+from skerry.informer import Cache
+from skerry.informer.cache import Tombstone
+from skerry.storage import Store, utc_now
+from tests.fixtures.bucket import cluster, feeding
 from tests.fixtures.nats import NatsHost
-from tests.store.conftest import cluster, feeding
 
 pytestmark = pytest.mark.integration
 LATER = timedelta(seconds=KEEP_S + 60)

@@ -10,10 +10,11 @@ from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import Gone
-from skerry.store import Cache, Store
-from skerry.store.ring import Watch
+from skerry.informer import Cache
+from skerry.informer.ring import Watch
+from skerry.storage import Store
+from tests.fixtures.bucket import cluster, feeding
 from tests.fixtures.nats import NatsHost, eventually
-from tests.store.conftest import cluster, feeding
 
 pytestmark = pytest.mark.integration
 

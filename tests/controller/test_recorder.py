@@ -10,8 +10,8 @@ import pytest
 
 from skerry.api.builtin import EVENT
 from skerry.bus import Bucket
-from skerry.store import Recorder, Store, events_bucket
-from skerry.store.recorder import LONGEST, WAITING
+from skerry.controller.recorder import LONGEST, WAITING, Recorder
+from skerry.storage import Store, events_bucket
 from tests.fixtures.nats import NatsHost
 
 pytestmark = pytest.mark.integration

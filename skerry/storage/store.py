@@ -18,7 +18,7 @@ from skerry import subjects
 from skerry.api.kinds import Kind
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, NotFound, ServiceUnavailable, StatusError
-from skerry.store.documents import Document, Item, item, rfc3339, seal, unseal, utc_now
+from skerry.storage.documents import Document, Item, item, rfc3339, seal, unseal, utc_now
 
 ATTEMPTS = 3
 """A write whose outcome is unknown is repeated this often in all."""
@@ -313,7 +313,7 @@ def is_over(document: Document) -> bool:
 
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-"""Finalizers of the garbage collector (skerry/store/garbage.py), named as in Kubernetes."""
+"""Finalizers of the garbage collector (skerry/controller/garbage.py), named as in Kubernetes."""
 
 
 def _finalizers(held: list[str], policy: str) -> list[str]:

@@ -19,10 +19,10 @@ from skerry import subjects
 from skerry.api.kinds import Kind
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.errors import GatewayTimeout, ServiceUnavailable
-from skerry.store.documents import Item, item, rfc3339, unseal
-from skerry.store.ring import Change, Convert, Ring, Watch, too_old
+from skerry.informer.ring import Change, Convert, Ring, Watch, too_old
+from skerry.storage.documents import Item, item, rfc3339, unseal
 
-log = logging.getLogger("skerry.store")
+log = logging.getLogger("skerry.informer")
 
 RING = 1024
 """Changes kept per kind at least; a watch that is further behind lists again."""

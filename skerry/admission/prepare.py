@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from skerry.admission import conform, metadata, patches
+from skerry.admission.conform import Problem
+from skerry.admission.reading import DEEPEST, read_json, repeated, too_deep, with_metadata
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import ObjectMeta
@@ -19,10 +22,7 @@ from skerry.apply import FieldManager, Unreadable
 from skerry.apply.managed import timeless
 from skerry.apply.typed import same
 from skerry.errors import BadRequest, Conflict, Invalid, StatusError, cause
-from skerry.store import conform, metadata, patches
-from skerry.store.conform import Problem
-from skerry.store.documents import Document
-from skerry.store.reading import DEEPEST, read_json, repeated, too_deep, with_metadata
+from skerry.storage.documents import Document
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

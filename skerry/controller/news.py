@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from skerry.api.kinds import Kind
-from skerry.store.cache import Cache
-from skerry.store.documents import Document, Item
-from skerry.store.recorder import Recorder
-from skerry.store.ring import Change
+from skerry.controller.recorder import Recorder
+from skerry.informer.cache import Cache
+from skerry.informer.ring import Change
+from skerry.storage.documents import Document, Item
 
 
 class News(NamedTuple):

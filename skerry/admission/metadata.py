@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from skerry.admission.conform import Problem, forbidden, invalid_value, required
+from skerry.admission.reading import INTEGERS, MANAGER_FIELDS, OWNER_FIELDS
 from skerry.api.structural import LABEL_NAME
 from skerry.apply.schema import METADATA
-from skerry.store.conform import Problem, forbidden, invalid_value, required
-from skerry.store.reading import INTEGERS, MANAGER_FIELDS, OWNER_FIELDS
 
 Document = dict[str, Any]
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skerry.admission import conform
+from skerry.admission.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Preparation
+from skerry.admission.reading import DEEPEST
 from skerry.api.kinds import WORKSPACE
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
 from skerry.errors import BadRequest, Invalid, StatusError
-from skerry.store import conform
-from skerry.store.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Preparation
-from skerry.store.reading import DEEPEST
 
 Document = dict[str, Any]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from skerry.admission.conform import whole
 from skerry.api.decode import decoded
 from skerry.apply.schema import METADATA
 from skerry.errors import BadRequest
-from skerry.store.conform import whole
 
 Document = dict[str, Any]
 

@@ -18,8 +18,8 @@ import msgspec
 from skerry import __version__, subjects
 from skerry.bus import Bucket, BucketConfig, Bus, Entry, Filled, Resync
 from skerry.errors import BadRequest, Conflict, NotFound, ServiceUnavailable
-from skerry.store.documents import rfc3339, seconds
-from skerry.store.recorder import KEPT_S
+from skerry.storage.buckets import KEPT_S
+from skerry.storage.documents import rfc3339, seconds
 
 FORMAT = 1
 SECRETS = "secrets"

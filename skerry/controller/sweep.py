@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from skerry.store.cache import Cache
-from skerry.store.documents import seconds
-from skerry.store.store import Store
+from skerry.informer.cache import Cache
+from skerry.storage.documents import seconds
+from skerry.storage.store import Store
 
 KEEP_S = 3600.0
 MOST = 500

@@ -12,17 +12,20 @@ from typing import Any
 
 import pytest
 
+from skerry.admission import Rules
 from skerry.api.builtin import EVENT
 from skerry.api.kinds import ACCESS_GRANT, KINDS, WORKSPACE, Kind
 from skerry.api.messages import WriteRequest
 from skerry.bus import Bucket, BucketConfig
+from skerry.controller.garbage import BATCH, Garbage
+from skerry.controller.recorder import Recorder
 from skerry.errors import Forbidden, NotFound
-from skerry.store import Cache, Item, Recorder, Rules, Store, events_bucket
-from skerry.store.documents import seal
-from skerry.store.garbage import BATCH, Garbage
+from skerry.informer import Cache
+from skerry.storage import Item, Store, events_bucket
+from skerry.storage.documents import seal
 from skerry.subjects import RESOURCES
+from tests.fixtures.bucket import feeding
 from tests.fixtures.nats import NatsHost
-from tests.store.conftest import feeding
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,7 @@
+"""From what a client sent to what is stored: decoding, defaults, patches, structure, metadata, and a service's own rules."""
+
+from __future__ import annotations
+
+from skerry.admission.writes import Admitted, Rules, Writes
+
+__all__ = ["Admitted", "Rules", "Writes"]
