@@ -19,14 +19,14 @@ import msgspec
 
 from services.proxy.access import AccessLog, Record
 from services.proxy.authn import Authenticator, Credential, Unknown, named
-from services.proxy.decide import Denied, HostRequest, decide, rules
+from services.proxy.authorize import Denied, HostRequest, decide, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
-from services.proxy.members import Members
+from services.proxy.members.headers import Asking, impersonates
+from services.proxy.members.relay import Cut
+from services.proxy.members.requests import Members
 from services.proxy.metrics import CUT, GONE, Metrics
-from services.proxy.outgoing import Asking, impersonates
-from services.proxy.relay import Cut
+from services.proxy.routes import route_of
 from services.proxy.sessions import Sessions
-from services.proxy.ways import way
 from skerry import __version__, telemetry
 from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
@@ -126,7 +126,7 @@ class Front:
     async def _route(self, exchange: Exchange, record: Record) -> None:
         target = exchange.head.target
         path = target.partition(b"?")[0]
-        route = way(exchange.server_name, self._parts.host_uid, target)
+        route = route_of(exchange.server_name, self._parts.host_uid, target)
         if route is not None and not route.base:
             record.member = b"/clusters/" + route.member.encode()
         elif route is None and (answer := self._open.get(path)) is not None:

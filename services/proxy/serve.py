@@ -15,19 +15,19 @@ from functools import partial
 import msgspec
 
 from services.proxy.access import AccessLog
-from services.proxy.agents import Presence
 from services.proxy.authn import Authenticator
-from services.proxy.direct import Direct
-from services.proxy.directory import Directory
 from services.proxy.front import Front, Parts
 from services.proxy.hostapi import HostApi
-from services.proxy.lanes import Lanes
-from services.proxy.members import Members
+from services.proxy.members.connections import Lanes
+from services.proxy.members.direct import Direct
+from services.proxy.members.directory import Directory
+from services.proxy.members.heartbeats import HeartbeatTable
+from services.proxy.members.requests import Members
+from services.proxy.members.signer import AssertionSigner
 from services.proxy.metrics import Metrics
 from services.proxy.sessions import Sessions
 from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificates
-from services.proxy.voucher import Voucher
 from skerry import bus, subjects
 from skerry.api.builtin import EVENT
 from skerry.api.kinds import KINDS
@@ -58,7 +58,7 @@ AFTER_GRACE_S = 5.0
 class Proxy:
     """One proxy process. `serve` runs until the runtime's stop event, then drains."""
 
-    def __init__(self, settings: ProxySettings, connected: bus.Bus, reach: bus.Settings) -> None:
+    def __init__(self, settings: ProxySettings, connected: bus.Bus, bus_settings: bus.Settings) -> None:
         self._settings = settings
         self._bus = connected
         self.id = "P" + secrets.token_hex(8)
@@ -67,24 +67,24 @@ class Proxy:
         self._events = Cache((EVENT,))
         self.directory = Directory(self._cache, self._changed.set)
         self.sessions = Sessions(settings, time.time)
-        self.presence = Presence(
+        self.heartbeats = HeartbeatTable(
             lambda name: bool(self.directory.uid(name)),
             time.monotonic,
             time.time,
             lambda member: self._flooding(member, "heartbeats"),
         )
         self._hearing = Hearing()
-        self._voucher = Voucher(connected, self.id, time.time)
+        self._signer = AssertionSigner(connected, self.id, time.time)
         room = Room(settings.head_bytes)
         self._lanes = Lanes(
-            reach,
+            bus_settings,
             lambda: source(settings),
             drain_s=settings.session_s,
             on_flood=lambda member: self._flooding(member, "frames"),
             link=LinkSettings(budget=settings.budget_bytes, stall_s=settings.stalled_s),
             room=room,
         )
-        self._direct = Direct(connected, self._voucher, connections=settings.upstream_connections, room=room)
+        self._direct = Direct(connected, self._signer, connections=settings.upstream_connections, room=room)
         self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)), lambda: float(self._lanes.granted))
         self._access = AccessLog()
         self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
@@ -104,8 +104,8 @@ class Proxy:
             limits=self._settings,
             directory=self.directory,
             sessions=self.sessions,
-            presence=self.presence,
-            voucher=self._voucher,
+            heartbeats=self.heartbeats,
+            signer=self._signer,
             lanes=self._lanes,
             direct=self._direct,
             metrics=self._metrics,
@@ -115,7 +115,7 @@ class Proxy:
             authenticator=Authenticator(self.directory.credential, time.time),
             sessions=self.sessions,
             members=members,
-            host_api=HostApi(self._cache, self._bus, KINDS, self.presence.live, events=self._events),
+            host_api=HostApi(self._cache, self._bus, KINDS, self.heartbeats.live, events=self._events),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,
@@ -137,13 +137,13 @@ class Proxy:
             return self._no_store or "the resources are not read yet"
         if not self._lanes.ready:
             return self._lanes.reason
-        return "" if self._voucher.ready else self._voucher.reason
+        return "" if self._signer.ready else self._signer.reason
 
     async def serve(self, runtime: Runtime) -> None:
         """Listen at once, be ready when everything is there, drain at the end."""
         runtime.grace_s = self._settings.grace_s + AFTER_GRACE_S
         for subject in (subjects.HEARTBEATS, subjects.PROBES):
-            self._bus.subscribe(subject, lambda message: self.presence.heard(message.subject, message.data))
+            self._bus.subscribe(subject, lambda message: self.heartbeats.heard(message.subject, message.data))
         for host, port in addresses(self._settings.listen):
             await self._server.start(host, port)
         log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})
@@ -151,7 +151,7 @@ class Proxy:
             tasks = [
                 group.create_task(endless(self._feed, "the front door's resources")),
                 group.create_task(endless(self._feed_events, "the front door's events")),
-                group.create_task(endless(self._voucher.keep, "the front door's certificate")),
+                group.create_task(endless(self._signer.keep, "the front door's certificate")),
                 group.create_task(self._lanes.keep(), name="lanes"),
                 group.create_task(endless(self._review, "the front door's review")),
                 group.create_task(endless(self._report, "the front door's quarantines")),
@@ -211,11 +211,11 @@ class Proxy:
                 pass
             self._changed.clear()
             if self._hearing.begins(self._bus.epochs if self._bus.connected else 0, loop.time() - before - REVIEW_S):
-                self.presence.forget_all()
+                self.heartbeats.forget_all()
             if not self._cache.filled.is_set():
                 continue
             cut = self.sessions.review(lambda name: self.directory.credential(name) is not None, self.directory.uid)
-            self.presence.forget_unknown()
+            self.heartbeats.forget_unknown()
             self._direct.forget(self.directory.direct_uids())
             if cut:
                 log.info("requests were cut", extra={"count": cut})
@@ -244,7 +244,7 @@ def source(settings: ProxySettings) -> Credentials:
     return load(settings.bus_credentials_file)
 
 
-def reach(settings: ProxySettings, name: str) -> bus.Settings:
+def bus_settings(settings: ProxySettings, name: str) -> bus.Settings:
     """How to reach the bus. SettingsError if the authority's certificate cannot be read."""
     try:
         pem = settings.bus_ca_file.read_text()
@@ -269,6 +269,6 @@ async def serve(settings: ProxySettings, runtime: Runtime) -> None:
         addresses(settings.listen)
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    how = reach(settings, runtime.name)
+    how = bus_settings(settings, runtime.name)
     async with bus.Bus(how, lambda: source(settings)) as connected:
         await Proxy(settings, connected, how).serve(runtime)

@@ -10,8 +10,8 @@ import logging
 import ssl
 from pathlib import Path
 
+from services.proxy.routes import member_by_name
 from services.proxy.settings import ProxySettings, addresses
-from services.proxy.ways import member_by_name
 from skerry.http.tls import names, server_context
 from skerry.settings import SettingsError
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from services.proxy.authn import name_of
-from services.proxy.serve import Proxy, reach
+from services.proxy.serve import Proxy, bus_settings
 from services.proxy.settings import ProxySettings
 from skerry import bus, subjects
 from skerry.api.kinds import CLUSTER, CREDENTIAL
@@ -162,7 +162,7 @@ async def world(nats: NatsHost, settings: ProxySettings) -> AsyncIterator[World]
 
 @contextlib.asynccontextmanager
 async def _proxy(made: World) -> AsyncIterator[None]:
-    reached = reach(made.settings, "proxy")
+    reached = bus_settings(made.settings, "proxy")
     async with bus.Bus(reached, lambda: made.nats.service("proxy")) as connected, asyncio.TaskGroup() as tasks:
         made.proxy = Proxy(made.settings, connected, reached)
         made.runtime = Runtime("proxy", tasks, lambda text: None)

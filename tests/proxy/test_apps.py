@@ -7,7 +7,7 @@ import pytest
 from skerry.http import Exchange
 from skerry.httpwire.head import Headers, ResponseHead
 from tests.proxy.member import Recorder
-from tests.proxy.test_direct import Near, near
+from tests.proxy.members.test_direct import Near, near
 
 __all__ = ["near"]
 

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from services.proxy.agents import MAX_AGENTS
+from services.proxy.members.heartbeats import MAX_AGENTS
 from skerry import subjects
 from skerry.api.messages import FloodReport, Heartbeat
 from skerry.bus import Message
@@ -36,7 +36,7 @@ async def test_a_flood_of_heartbeats_is_counted_and_quarantine_asked_for(host: W
         await eventually(lambda: bool(reports))
         assert subjects.member_of(reports[0].subject) == "loud"
         assert msgspec.json.decode(reports[0].data, type=FloodReport).of == "heartbeats"
-        assert len(host.proxy.presence._beats.get("loud", {})) <= MAX_AGENTS
+        assert len(host.proxy.heartbeats._beats.get("loud", {})) <= MAX_AGENTS
         assert len((await host.ask(b"/clusters/m1/version")).body) > 0
 
 
@@ -45,10 +45,10 @@ async def test_after_its_own_outage_a_proxy_says_nothing_of_how_long_members_are
     await host.cluster("quiet")
     async with host.nats.connection(credentials) as agent:
         await agent.publish(subjects.heartbeat("quiet"), beat("UA"))
-        await eventually(lambda: bool(host.proxy.presence.live("quiet")))
+        await eventually(lambda: bool(host.proxy.heartbeats.live("quiet")))
         (await host.proxy._bus.connection(5)).abort("cut by the test")
-        await eventually(lambda: not host.proxy.presence.live("quiet"))
+        await eventually(lambda: not host.proxy.heartbeats.live("quiet"))
         async with asyncio.timeout(10):
-            while not host.proxy.presence.live("quiet"):
+            while not host.proxy.heartbeats.live("quiet"):
                 await agent.publish(subjects.heartbeat("quiet"), beat("UA"))
                 await asyncio.sleep(0.05)

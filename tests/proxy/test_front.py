@@ -140,7 +140,7 @@ async def test_the_host_api_lists_clusters_and_filters_by_role(host: World) -> N
 
 async def test_a_heartbeat_fills_the_live_cells_and_says_since_when(host: World) -> None:
     await host.agent.beat(1.25)
-    await eventually(lambda: bool(host.proxy.presence.live("m1")))
+    await eventually(lambda: bool(host.proxy.heartbeats.live("m1")))
     table = (
         await host.ask(
             b"/apis/skerry.dev/v1alpha1/clusters",

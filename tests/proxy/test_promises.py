@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from services.proxy.lanes import BULK_PING_S
-from services.proxy.members import deadline_s
+from services.proxy.members.connections import BULK_PING_S
+from services.proxy.members.requests import deadline_s
 from services.proxy.settings import Limits
 from skerry.bus import Settings
 from skerry.http import ClientLimits, Exchange, Server

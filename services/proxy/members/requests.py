@@ -11,20 +11,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.proxy.access import Record
-from services.proxy.agents import Presence
 from services.proxy.authn import Credential
-from services.proxy.decide import Allowed, Denied, MemberRequest, decide
-from services.proxy.direct import Direct
-from services.proxy.directory import Directory, Member
-from services.proxy.lanes import Lanes
+from services.proxy.authorize import Allowed, Denied, MemberRequest, decide
+from services.proxy.members.connections import Lanes
+from services.proxy.members.direct import Direct
+from services.proxy.members.directory import Directory, Member
+from services.proxy.members.headers import Asking, app_headers, back
+from services.proxy.members.heartbeats import HeartbeatTable
+from services.proxy.members.relay import Relay
+from services.proxy.members.signer import AssertionSigner
+from services.proxy.members.transport import Transport
 from services.proxy.metrics import Metrics
-from services.proxy.outgoing import Asking, app_headers, back
-from services.proxy.reach import Reach
-from services.proxy.relay import Relay
+from services.proxy.routes import Route
 from services.proxy.sessions import Sessions
 from services.proxy.settings import Limits
-from services.proxy.voucher import Voucher
-from services.proxy.ways import Way
 from skerry.api import duration
 from skerry.errors import NotFound, ServiceUnavailable, StatusError
 from skerry.http import Exchange
@@ -50,8 +50,8 @@ class Members:
         limits: Limits,
         directory: Directory,
         sessions: Sessions,
-        presence: Presence,
-        voucher: Voucher,
+        heartbeats: HeartbeatTable,
+        signer: AssertionSigner,
         lanes: Lanes,
         direct: Direct,
         metrics: Metrics,
@@ -59,19 +59,19 @@ class Members:
         self._limits = limits
         self._directory = directory
         self._sessions = sessions
-        self._presence = presence
-        self._voucher = voucher
+        self._heartbeats = heartbeats
+        self._signer = signer
         self._lanes = lanes
         self._direct = direct
         self._metrics = metrics
 
     async def handle(
-        self, exchange: Exchange, record: Record, credential: Credential, asking: Asking, way: Way
+        self, exchange: Exchange, record: Record, credential: Credential, asking: Asking, route: Route
     ) -> None:
         """Answer one exchange. Raises StatusError, Cut, ClientGone."""
-        asked = (_asked if len(way.target) <= REMEMBERED else _read)(exchange.head.method, way.target)
-        allowed = _decided(asking, credential, way.member, asked.info)
-        member = await self._find(way.member)
+        asked = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
+        allowed = _decided(asking, credential, route.member, asked.info)
+        member = await self._find(route.member)
         session = self._sessions.enter(
             credential.caller.user, credential.name, credential.expires, member.name, member.uid
         )
@@ -80,22 +80,22 @@ class Members:
             exchange.lasting = asked.class_.long_running
             relay = Relay(exchange, session, self._limits, self._metrics)
             body, end = await relay.body()
-            assertion, reach = await self._reach(member, allowed)
-            returning = back(asking, way.target, way.base)
-            headers = asking.headers if returning.app is None else app_headers(asking, way.base)
+            assertion, transport = await self._transport(member, allowed)
+            returning = back(asking, route.target, route.base)
+            headers = asking.headers if returning.app is None else app_headers(asking, route.base)
             request = _request(asked, asking, Content(headers, assertion, body, end))
             record.class_, record.stream = request.class_, request.id
-            record.code = str(await relay.carry(reach, request, returning))
+            record.code = str(await relay.carry(transport, request, returning))
         except AgentAway as error:
             raise self._away(member) from error
         finally:
             self._sessions.leave(session)
 
-    async def _reach(self, member: Member, allowed: Allowed) -> tuple[bytes, Reach]:
+    async def _transport(self, member: Member, allowed: Allowed) -> tuple[bytes, Transport]:
         """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
         if member.connection == "direct":
-            return b"", await self._direct.reach(member, allowed)
-        return self._voucher.assertion(member.name, allowed), self._lanes.dialer()
+            return b"", await self._direct.transport(member, allowed)
+        return self._signer.assertion(member.name, allowed), self._lanes.dialer()
 
     async def _find(self, name: str) -> Member:
         member = await self._directory.find(name)
@@ -120,7 +120,7 @@ class Members:
 
     def _away(self, member: Member) -> StatusError:
         """503 that says since when; without Retry-After, which would make client-go repeat any verb."""
-        since = self._presence.since(member.name) or member.away_since
+        since = self._heartbeats.since(member.name) or member.away_since
         return ServiceUnavailable(
             f"cluster {member.name} is away{f' since {since}' if since else ''}: its agent is not connected; nothing "
             f"was executed. Start the agent on the member again; kubectl get clusters {member.name} -o wide shows its "

@@ -28,7 +28,7 @@ class Beat(NamedTuple):
     leaving: bool
 
 
-class Presence:
+class HeartbeatTable:
     """Heartbeats by member. `monotonic` and `wall` are the clocks, in seconds; `known` tells members from rubbish."""
 
     def __init__(

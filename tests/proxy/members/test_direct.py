@@ -570,4 +570,4 @@ async def test_a_look_of_the_prober_shows_in_the_table(near: Near) -> None:
         await registry.ready()
         beat = Heartbeat(agent="prober", epoch="", version="0.1.0", rtt_ms=4.2)
         await registry.publish(subjects.probe("m2"), msgspec.json.encode(beat))
-        await eventually(lambda: near.host.proxy.presence.live("m2").get("rtt") == "4.2ms")
+        await eventually(lambda: near.host.proxy.heartbeats.live("m2").get("rtt") == "4.2ms")

@@ -8,8 +8,8 @@ import time
 import msgspec
 import pytest
 
-from services.proxy import voucher
-from services.proxy.voucher import Voucher
+from services.proxy.members import signer
+from services.proxy.members.signer import AssertionSigner
 from skerry.api.messages import CertifyAnswer, CertifyRequest
 from skerry.errors import ServiceUnavailable
 from skerry.identity import nkey
@@ -40,8 +40,8 @@ class Registry:
 async def test_whatever_fails_while_a_certificate_is_asked_for_it_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(voucher, "RETRY_S", (0.001, 0.001))
-    made = Voucher(Registry(ServiceUnavailable("away"), RuntimeError("a bug")), "p", time.time)
+    monkeypatch.setattr(signer, "RETRY_S", (0.001, 0.001))
+    made = AssertionSigner(Registry(ServiceUnavailable("away"), RuntimeError("a bug")), "p", time.time)
     task = asyncio.ensure_future(made.keep())
     async with asyncio.timeout(5):
         while not made.ready:

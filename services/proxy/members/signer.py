@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from services.proxy.decide import Allowed
+from services.proxy.authorize import Allowed
 from skerry import subjects
 from skerry.api.decode import decoder
 from skerry.api.messages import CertifyAnswer, CertifyRequest
@@ -43,7 +43,7 @@ class Requests(Protocol):
     async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> Reply: ...
 
 
-class Voucher:
+class AssertionSigner:
     """Makes assertions while it holds a record. `now` is Unix time in seconds."""
 
     def __init__(self, bus: Requests, proxy: str, now: Callable[[], float]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from services.proxy.agents import MAX_AGENTS, Presence
+from services.proxy.members.heartbeats import MAX_AGENTS, HeartbeatTable
 from skerry.api.messages import Heartbeat
 from skerry.heartbeats import FLOOD_BEATS, LONGEST_NAME, PER_S
 
@@ -25,9 +25,9 @@ def beat(agent: str = "UA", rtt_ms: float | None = 0.61) -> bytes:
     return msgspec.json.encode(Heartbeat(agent=agent, epoch="1", version="0.1.0", rtt_ms=rtt_ms))
 
 
-def presence(clock: Clock, *members: str, flooded: Callable[[str], None] = lambda member: None) -> Presence:
+def presence(clock: Clock, *members: str, flooded: Callable[[str], None] = lambda member: None) -> HeartbeatTable:
     known = members or ("m1",)
-    return Presence(known.__contains__, clock, lambda: 1_790_000_000.0, flooded)
+    return HeartbeatTable(known.__contains__, clock, lambda: 1_790_000_000.0, flooded)
 
 
 def test_cells_are_the_age_and_the_round_trip() -> None:
@@ -111,7 +111,7 @@ def test_a_flood_is_not_looked_at_and_told() -> None:
 
 def test_who_was_removed_takes_no_memory() -> None:
     members = {"m1", "m2"}
-    table = Presence(members.__contains__, Clock(), lambda: 0.0, lambda member: None)
+    table = HeartbeatTable(members.__contains__, Clock(), lambda: 0.0, lambda member: None)
     table.heard("up.m1.hb", beat())
     table.heard("up.m2.hb", b"rubbish")
     members.clear()

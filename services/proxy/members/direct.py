@@ -15,9 +15,9 @@ from typing import Protocol
 
 import msgspec
 
-from services.proxy.decide import Allowed
-from services.proxy.directory import Member
-from services.proxy.voucher import Requests
+from services.proxy.authorize import Allowed
+from services.proxy.members.directory import Member
+from services.proxy.members.signer import Requests
 from skerry import subjects
 from skerry.api.decode import decoder
 from skerry.api.messages import Claims, ConnectAnswer, ConnectRequest
@@ -36,7 +36,7 @@ from skerry.member.upstream import Upstream
 log = logging.getLogger("skerry.proxy")
 
 ASK_S, ASK_AGAIN_S = 5.0, 1.0
-"""How long the registry's answer is waited for, without and with a way that is known."""
+"""How long the registry's answer is waited for, without and with an endpoint that is known."""
 AGAIN_S = 1.0
 """After a failure it is not asked again before this."""
 WRONG_CLUSTER = "WrongCluster"
@@ -46,17 +46,17 @@ _answer = decoder(ConnectAnswer)
 
 
 class Keyholder(Protocol):
-    """The proxy's certified key: see services/proxy/voucher.py."""
+    """The proxy's certified key: see services/proxy/members/signer.py."""
 
     @property
     def record(self) -> str: ...
     def unseal(self, data: bytes) -> bytes: ...
 
 
-class Way:
+class Endpoint:
     """One API server with one credential. Retired when there is a newer one: it ends with its last request."""
 
-    def __init__(self, connection: Connection, upstream: Upstream, ended: Callable[[Way], None]) -> None:
+    def __init__(self, connection: Connection, upstream: Upstream, ended: Callable[[Endpoint], None]) -> None:
         self.connection, self.upstream = connection, upstream
         self.executor = Executor(upstream)
         self.carried = 0
@@ -84,33 +84,33 @@ class Direct:
     def __init__(self, bus: Requests, keyholder: Keyholder, *, connections: int, room: Room) -> None:
         self._room = room
         self._bus, self._keyholder, self._connections = bus, keyholder, connections
-        self._ways: dict[str, Way] = {}
+        self._endpoints: dict[str, Endpoint] = {}
         self._asking: dict[str, asyncio.Lock] = {}
         self._failed: dict[str, tuple[float, StatusError]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def reach(self, member: Member, allowed: Allowed) -> DirectReach:
+    async def transport(self, member: Member, allowed: Allowed) -> DirectTransport:
         """The way for one request as `allowed` says. ServiceUnavailable: nothing was sent."""
         if member.reason == WRONG_CLUSTER:
             raise ServiceUnavailable(f"cluster {member.name}: {member.message}; nothing was sent")
-        way = self._ways.get(member.uid)
-        if way is None or way.connection.revision < member.revision:
-            way = await self._current(member)
-        return DirectReach(way, _claims(member.name, allowed))
+        endpoint = self._endpoints.get(member.uid)
+        if endpoint is None or endpoint.connection.revision < member.revision:
+            endpoint = await self._current(member)
+        return DirectTransport(endpoint, _claims(member.name, allowed))
 
-    async def _current(self, member: Member) -> Way:
-        """The newest way, asked for once however many requests wait. A way that is known beats none."""
+    async def _current(self, member: Member) -> Endpoint:
+        """The newest endpoint, asked for once however many requests wait. One that is known beats none."""
         async with self._asking.setdefault(member.uid, asyncio.Lock()):
-            way = self._ways.get(member.uid)
-            if way is not None and way.connection.revision >= member.revision:
-                return way
+            endpoint = self._endpoints.get(member.uid)
+            if endpoint is not None and endpoint.connection.revision >= member.revision:
+                return endpoint
             try:
-                connection = await self._asked(member, ASK_S if way is None else ASK_AGAIN_S)
+                connection = await self._asked(member, ASK_S if endpoint is None else ASK_AGAIN_S)
             except StatusError:
-                if way is None:
+                if endpoint is None:
                     raise
-                return way
-            return self._replaced(member, way, connection)
+                return endpoint
+            return self._replaced(member, endpoint, connection)
 
     async def _asked(self, member: Member, timeout_s: float) -> Connection:
         """The registry's answer; what went wrong a moment ago is not tried again for every request that waits."""
@@ -127,13 +127,13 @@ class Direct:
         self._failed.pop(member.uid, None)
         return connection
 
-    def _replaced(self, member: Member, old: Way | None, connection: Connection) -> Way:
+    def _replaced(self, member: Member, old: Endpoint | None, connection: Connection) -> Endpoint:
         target = connection.target
         expected = Expected(member.cluster, member.name) if member.cluster else None
         upstream = Upstream(
             target, source(target), connections=self._connections, side=HOST, room=self._room, expected=expected
         )
-        self._ways[connection.cluster] = made = Way(connection, upstream, self._close)
+        self._endpoints[connection.cluster] = made = Endpoint(connection, upstream, self._close)
         if old is not None:
             old.retire()
         return made
@@ -159,12 +159,12 @@ class Direct:
         for uid in [uid for uid in self._asking if uid not in uids]:
             del self._asking[uid]
             self._failed.pop(uid, None)
-            way = self._ways.pop(uid, None)
-            if way is not None:
-                way.retire()
+            endpoint = self._endpoints.pop(uid, None)
+            if endpoint is not None:
+                endpoint.retire()
 
-    def _close(self, way: Way) -> None:
-        task = asyncio.get_running_loop().create_task(way.upstream.close())
+    def _close(self, endpoint: Endpoint) -> None:
+        task = asyncio.get_running_loop().create_task(endpoint.upstream.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -181,38 +181,38 @@ def _claims(member: str, allowed: Allowed) -> Claims:
     )
 
 
-class DirectReach:
+class DirectTransport:
     """Opens requests of one identity to one direct member."""
 
-    def __init__(self, way: Way, claims: Claims) -> None:
-        self._way, self._claims = way, claims
+    def __init__(self, endpoint: Endpoint, claims: Claims) -> None:
+        self._endpoint, self._claims = endpoint, claims
 
-    async def open(self, member: str, request: OpenRequest) -> DirectCarrier:
+    async def open(self, member: str, request: OpenRequest) -> DirectCall:
         """A request to `member`; it is sent when its response is asked for."""
-        return DirectCarrier(self._way, self._claims, request)
+        return DirectCall(self._endpoint, self._claims, request)
 
 
-class DirectCarrier:
+class DirectCall:
     """One request to a direct member, with the methods of a stream of the tunnel.
 
     Credit is the socket's own: a body is read from the API server only after the client's socket took what came before,
     and from the client only after the API server's did.
     """
 
-    def __init__(self, way: Way, claims: Claims, request: OpenRequest) -> None:
+    def __init__(self, endpoint: Endpoint, claims: Claims, request: OpenRequest) -> None:
         self.request = request
         self.trailers: Headers = []
         self.when_broken: Callable[[StreamReset], None] | None = None
         """Called by nobody: what is behind here breaks where it is read, and holds nothing that others could want."""
-        self._way, self._claims = way, claims
+        self._endpoint, self._claims = endpoint, claims
         self._asking: asyncio.Task[tuple[Response, Answer]] | None = None
         self._response: Response | None = None
         self._parts: asyncio.Queue[bytes] = asyncio.Queue(1)
         self._error: StreamReset | None = None
         self._closed = False
-        way.carried += 1
+        endpoint.carried += 1
 
-    def __enter__(self) -> DirectCarrier:
+    def __enter__(self) -> DirectCall:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -232,7 +232,7 @@ class DirectCarrier:
         return answer
 
     async def _ask(self) -> tuple[Response, Answer]:
-        response = await self._way.executor.execute(self.request, self._claims, self._body)
+        response = await self._endpoint.executor.execute(self.request, self._claims, self._body)
         try:
             return response, await begun(self.request, response)
         except BaseException:
@@ -294,7 +294,7 @@ class DirectCarrier:
         if not self._closed:
             self._closed = True
             self._abort()
-            self._way.leave()
+            self._endpoint.leave()
 
     def _abort(self) -> None:
         asking = self._asking

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.proxy.decide import Allowed, Denied, HostRequest, MemberRequest, decide, held, rules
+from services.proxy.authorize import Allowed, Denied, HostRequest, MemberRequest, decide, held, rules
 from skerry.api.messages import Caller
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.proxy.lanes import Lanes
+from services.proxy.members.connections import Lanes
 from skerry import bus
 from skerry.errors import BadRequest, ServiceUnavailable
 from skerry.identity.creds import Credentials

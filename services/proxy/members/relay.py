@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
+from services.proxy.members.headers import Back, link_rewriter, response_head
+from services.proxy.members.transport import Call, Transport
 from services.proxy.metrics import Metrics
-from services.proxy.outgoing import Back, link_rewriter, response_head
-from services.proxy.reach import Carrier, Reach
 from services.proxy.sessions import Session
 from services.proxy.settings import Limits
 from skerry.errors import (
@@ -80,38 +80,38 @@ class Relay:
             return await self._exchange.body(length), True
         return b"", False
 
-    async def carry(self, reach: Reach, request: OpenRequest, back: Back) -> int:
+    async def carry(self, transport: Transport, request: OpenRequest, back: Back) -> int:
         """Carry the request to `self`'s member and its answer back; the status that the client saw.
 
         `back` is for redirects, links and cookies. StatusError if nothing was answered yet, Cut if
         the client's connection was aborted, ClientGone if it left.
         """
-        with await reach.open(self._session.member, request) as stream:
-            stream.when_broken = self._stop_waiting
-            self._session.cut = lambda error: self._revoke(stream, error)
+        with await transport.open(self._session.member, request) as call:
+            call.when_broken = self._stop_waiting
+            self._session.cut = lambda error: self._revoke(call, error)
             if self._session.was_cut is not None:
                 raise self._session.was_cut
             try:
-                return await self._answered(stream, request, back)
+                return await self._answered(call, request, back)
             except StreamReset as reset:
                 self._metrics.resets.labels(reset.code).value += 1
                 raise self._broken(reset) from reset
             except MalformedHead as error:
                 raise BadGateway(f"cluster {self._session.member}: its answer cannot be passed on: {error}") from error
             finally:
-                stream.when_broken = None
+                call.when_broken = None
                 await self._leave()
 
-    async def _answered(self, stream: Carrier, request: OpenRequest, back: Back) -> int:
-        self._exchange.when_gone(lambda: stream.reset(ResetCode.CANCEL, "the client left"))
+    async def _answered(self, call: Call, request: OpenRequest, back: Back) -> int:
+        self._exchange.when_gone(lambda: call.reset(ResetCode.CANCEL, "the client left"))
         if not request.end and self._exchange.head.upgrade is None:
-            self._spawn(self._upload(stream))
-        answer = await stream.response()
+            self._spawn(self._upload(call))
+        answer = await call.response()
         if self._exchange.head.upgrade is not None and answer.status == 101:
-            return await self._upgraded(stream, answer)
+            return await self._upgraded(call, answer)
         if not 200 <= answer.status <= 599 or (self._exchange.head.upgrade is not None and _leads_away(answer)):
-            raise self._unacceptable(stream, answer)
-        return await self._respond(stream, answer, back)
+            raise self._unacceptable(call, answer)
+        return await self._respond(call, answer, back)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._beside.add(asyncio.create_task(work))
@@ -125,27 +125,27 @@ class Relay:
         await asyncio.wait(self._beside)
         _noticed(*self._beside)
 
-    async def _upload(self, stream: Carrier) -> None:
+    async def _upload(self, call: Call) -> None:
         try:
             while data := await self._exchange.read():
-                await stream.send(data)
+                await call.send(data)
                 self._metrics.sent.value += len(data)
-            await stream.send_end()
+            await call.send_end()
         except AnswerComplete:
             return
         except StreamReset:
             return  # the reader of the answer sees it too, and answers for it
         except StatusError as error:
             self._refused = error
-            stream.reset(ResetCode.CANCEL, "the request body is malformed")
+            call.reset(ResetCode.CANCEL, "the request body is malformed")
         except ClientGone:
-            stream.reset(ResetCode.CANCEL, "the client left within its request")
+            call.reset(ResetCode.CANCEL, "the client left within its request")
         except Exception:
-            log.exception("an upload failed", extra={"stream": stream.request.id})
-            stream.reset(ResetCode.CANCEL, "the host made an error")
+            log.exception("an upload failed", extra={"stream": call.request.id})
+            call.reset(ResetCode.CANCEL, "the host made an error")
 
-    def _revoke(self, stream: Carrier, error: StatusError) -> None:
-        stream.reset(ResetCode.REVOKED if error.code != 503 else ResetCode.GOAWAY, error.message)
+    def _revoke(self, call: Call, error: StatusError) -> None:
+        call.reset(ResetCode.REVOKED if error.code != 503 else ResetCode.GOAWAY, error.message)
         if self._exchange.started and self._ends is not None:
             asyncio.get_running_loop().call_later(2 * GOODBYE_S, self._exchange.abort)
         elif self._exchange.started:
@@ -153,7 +153,7 @@ class Relay:
 
     # The answer
 
-    async def _respond(self, stream: Carrier, answer: Answer, back: Back) -> int:
+    async def _respond(self, call: Call, answer: Answer, back: Back) -> int:
         head = response_head(answer, back)
         links = link_rewriter(answer, back)
         bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
@@ -166,37 +166,37 @@ class Relay:
             head = msgspec.structs.replace(head, headers=head.headers + announced(answer.headers))
         await self._exchange.start(head, length=answer.length if links is None else None)
         if not bodiless:
-            await self._pump(stream, answer, links)
-        trailers = clean_trailers(stream.trailers) if answer.length is None else None
+            await self._pump(call, answer, links)
+        trailers = clean_trailers(call.trailers) if answer.length is None else None
         await self._taken(self._exchange.finish(trailers), self._limits.stalled_s)
         return answer.status
 
-    async def _pump(self, stream: Carrier, answer: Answer, links: LinkRewriter | None) -> None:
+    async def _pump(self, call: Call, answer: Answer, links: LinkRewriter | None) -> None:
         """The body: exactly as long as the head says, each piece written at once, credit after the socket took it."""
         total = len(answer.body)
         self._bounded(total, answer)
         if answer.body:
-            await self._write(stream, answer.body if links is None else links.feed(answer.body))
-        while not answer.end and (data := await stream.receive()):
+            await self._write(call, answer.body if links is None else links.feed(answer.body))
+        while not answer.end and (data := await call.receive()):
             total += len(data)
             self._bounded(total, answer)
-            await self._write(stream, data if links is None else links.feed(data))
-            stream.consumed(len(data))
+            await self._write(call, data if links is None else links.feed(data))
+            call.consumed(len(data))
         self._metrics.received.value += total
         if answer.length is not None and total != answer.length:
             raise StreamReset(ResetCode.UPSTREAM, f"the body ended after {total} bytes of {answer.length}")
         if links is not None:
-            await self._write(stream, links.end())
+            await self._write(call, links.end())
 
     @staticmethod
     def _bounded(total: int, answer: Answer) -> None:
         if answer.length is not None and total > answer.length:
             raise StreamReset(ResetCode.UPSTREAM, f"the body has more bytes than the {answer.length} of its head")
 
-    async def _write(self, stream: Carrier, data: bytes) -> None:
+    async def _write(self, call: Call, data: bytes) -> None:
         if self._exchange.put(data):
             return
-        await self._taken(self._exchange.taken(), None if stream.request.long_running else self._limits.stalled_s)
+        await self._taken(self._exchange.taken(), None if call.request.long_running else self._limits.stalled_s)
 
     async def _taken(self, work: Coroutine[Any, Any, None], limit_s: float | None) -> None:
         """Awaits that the client takes what was written, for as long as the stream holds."""
@@ -216,16 +216,16 @@ class Relay:
 
     # Upgrades
 
-    async def _upgraded(self, stream: Carrier, answer: Answer) -> int:
+    async def _upgraded(self, call: Call, answer: Answer) -> int:
         """101: raw from here. Any other answer is an ordinary one, and the connection ends with it (CVE-2018-1002105)."""
         upgrade = self._exchange.head.upgrade or b""
         self._metrics.spdy.value += upgrade.lower().startswith(b"spdy")
-        if is_remote_command(upgrade, stream.request.target, first(answer.headers, b"x-stream-protocol-version")):
+        if is_remote_command(upgrade, call.request.target, first(answer.headers, b"x-stream-protocol-version")):
             self._ends = FrameEnds()
         raw = await self._exchange.upgrade(response_head(answer, Back()))
         try:
             async with asyncio.timeout(self._limits.session_s):
-                await self._both_ways(stream, raw, answer.body)
+                await self._both_ways(call, raw, answer.body)
         except ClientGone:
             if self._session.was_cut is None:
                 raise
@@ -251,10 +251,10 @@ class Relay:
             log.warning("a SPDY session was cut within a frame: kubectl exec shows it as a clean exit")
         raw.abort()
 
-    async def _both_ways(self, stream: Carrier, raw: Raw, early: bytes) -> None:
+    async def _both_ways(self, call: Call, raw: Raw, early: bytes) -> None:
         """Each direction ends by itself (see skerry/http/raw.py)."""
-        up = asyncio.create_task(self._raw_up(stream, raw))
-        down = asyncio.create_task(self._raw_down(stream, raw, early))
+        up = asyncio.create_task(self._raw_up(call, raw))
+        down = asyncio.create_task(self._raw_down(call, raw, early))
         try:
             done, _ = await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
             if down not in done:
@@ -269,21 +269,21 @@ class Relay:
             await asyncio.wait((up, down))
             _noticed(up, down)
 
-    async def _raw_up(self, stream: Carrier, raw: Raw) -> None:
+    async def _raw_up(self, call: Call, raw: Raw) -> None:
         with contextlib.suppress(AnswerComplete):
             while data := await raw.read():
-                await stream.send(data)
+                await call.send(data)
                 self._metrics.sent.value += len(data)
-            await stream.send_end()
+            await call.send_end()
 
-    async def _raw_down(self, stream: Carrier, raw: Raw, early: bytes) -> None:
+    async def _raw_down(self, call: Call, raw: Raw, early: bytes) -> None:
         if early:
             self._count(early)
             await self._taken(raw.write(early), None)
-        while data := await stream.receive():
+        while data := await call.receive():
             self._count(data)
             await self._taken(raw.write(data), None)
-            stream.consumed(len(data))
+            call.consumed(len(data))
             self._metrics.received.value += len(data)
         await raw.write_eof()
 
@@ -293,8 +293,8 @@ class Relay:
 
     # Failures
 
-    def _unacceptable(self, stream: Carrier, answer: Answer) -> StatusError:
-        stream.reset(ResetCode.CANCEL, "unacceptable status")
+    def _unacceptable(self, call: Call, answer: Answer) -> StatusError:
+        call.reset(ResetCode.CANCEL, "unacceptable status")
         return BadGateway(
             f"cluster {self._session.member}: its API server answered with status {answer.status}, which may not be "
             "passed on here"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.proxy.outgoing import (
+from services.proxy.members.headers import (
     Asking,
     Back,
     app_headers,
