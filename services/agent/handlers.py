@@ -29,10 +29,11 @@ from skerry.httpwire.headers import clean_trailers
 from skerry.httpwire.requestinfo import RequestInfo, resolve
 from skerry.httpwire.target import parse_target
 from skerry.identity.assertion import Verifier
-from skerry.link import AnswerComplete, OpenRequest, ResetCode, Stream
+from skerry.link import Stream
 from skerry.member import impersonation
 from skerry.member.execute import Executor, begun
 from skerry.member.upstream import Upstream
+from skerry.relay import AnswerComplete, OpenRequest, ResetCode
 
 log = logging.getLogger("skerry.agent")
 

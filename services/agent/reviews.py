@@ -19,7 +19,8 @@ from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, Unsuppo
 from skerry.http.response import Response
 from skerry.httpwire.head import Headers, first
 from skerry.httpwire.requestinfo import EXEC_LIKE
-from skerry.link import OpenRequest, Stream
+from skerry.link import Stream
+from skerry.relay import OpenRequest
 
 JSON = b"application/json"
 LIMIT = 1 << 20

@@ -14,13 +14,13 @@ from functools import partial
 from skerry import subjects
 from skerry.errors import StatusError
 from skerry.httpwire.room import Room
-from skerry.link.contract import OpenRequest, StreamReset
 from skerry.link.lane import Incoming, Interest, Lane, Wire
 from skerry.link.pair import Pair
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream
+from skerry.relay import OpenRequest, ResetCode, StreamReset
 from skerry.tunnel import frames, longhead
-from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
+from skerry.tunnel.codes import ProtocolError, RejectCode
 from skerry.tunnel.frames import END, Frame, Open, Type
 from skerry.tunnel.peer import Peer
 from skerry.tunnel.seen import Seen

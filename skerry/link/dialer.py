@@ -16,14 +16,14 @@ from contextlib import suppress
 from skerry import subjects
 from skerry.errors import RequestHeaderFieldsTooLarge, ServiceUnavailable, StatusError, TooManyRequests
 from skerry.httpwire.room import Room
-from skerry.link.contract import AgentAway, OpenRequest, OutcomeUnknown, StreamReset
 from skerry.link.lane import Interest, Lane, Wire
 from skerry.link.pair import Pair
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream, Verdict
+from skerry.relay import AgentAway, OpenRequest, OutcomeUnknown, ResetCode, StreamReset
 from skerry.tunnel import longhead
 from skerry.tunnel.agents import Agents
-from skerry.tunnel.codes import RejectCode, ResetCode, TooLarge
+from skerry.tunnel.codes import RejectCode, TooLarge
 from skerry.tunnel.frames import Frame, Open, Type
 from skerry.tunnel.peer import Peer, Standing
 from skerry.tunnel.stream import Core

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 from skerry import subjects
 from skerry.errors import BadRequest, ServiceUnavailable, StatusError
 from skerry.httpwire.room import Room
-from skerry.link.contract import StreamReset
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream
+from skerry.relay import ResetCode, StreamReset
 from skerry.tunnel import frames
-from skerry.tunnel.codes import ProtocolError, ResetCode
+from skerry.tunnel.codes import ProtocolError
 from skerry.tunnel.frames import Frame, Type
 from skerry.tunnel.peer import Outcome, Peer, answer_sync
 from skerry.tunnel.stream import INLINE

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from skerry.errors import StatusError
 from skerry.link.lane import Lane
 from skerry.link.settings import LinkSettings
-from skerry.tunnel.codes import ResetCode
+from skerry.relay import ResetCode
 from skerry.tunnel.peer import stretch
 
 L = TypeVar("L", bound=Lane)

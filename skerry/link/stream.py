@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from skerry.errors import StatusError
 from skerry.httpwire.room import Share, cost
-from skerry.link.contract import AgentAway, Answer, AnswerComplete, Headers, OpenRequest, OutcomeUnknown, StreamReset
+from skerry.relay import AgentAway, Answer, AnswerComplete, Headers, OpenRequest, OutcomeUnknown, ResetCode, StreamReset
 from skerry.tunnel import longhead
-from skerry.tunnel.codes import ProtocolError, ResetCode, TooLarge
+from skerry.tunnel.codes import ProtocolError, TooLarge
 from skerry.tunnel.frames import Frame, Resp, Trail
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
 

@@ -19,10 +19,10 @@ from skerry.http.response import Response
 from skerry.httpwire.apps import app_base
 from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
 from skerry.httpwire.headers import announced, clean_response
-from skerry.link.contract import Answer, OpenRequest
 from skerry.member import impersonation
 from skerry.member.credentials import Credential, CredentialError
 from skerry.member.upstream import Refused, Upstream
+from skerry.relay import Answer, OpenRequest
 
 log = logging.getLogger("skerry.member")
 

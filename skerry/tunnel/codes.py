@@ -1,27 +1,8 @@
-"""Codes and errors of the tunnel, as they travel in RESET and REJECT frames."""
+"""Codes and errors of the tunnel alone; why a stream was reset is in `skerry.relay`."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-
-class ResetCode(StrEnum):
-    """Why both directions of a stream were aborted."""
-
-    CANCEL = "CANCEL"
-    """The client left, or nobody wants the answer any more."""
-    PEER_LOST = "PEER_LOST"
-    """The other process, or the connection to it, is gone; or it does not know the stream."""
-    GAP = "GAP"
-    """Frames are missing: the bus lost them."""
-    LIMIT = "LIMIT"
-    """A limit was hit; the message says which."""
-    UPSTREAM = "UPSTREAM"
-    """The member's API server broke the exchange."""
-    GOAWAY = "GOAWAY"
-    """The process is leaving and the grace is over."""
-    REVOKED = "REVOKED"
-    """The caller's permission, credential or the member itself is gone."""
 
 
 class RejectCode(StrEnum):

@@ -21,7 +21,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode, TooLarge
+from skerry.relay import ResetCode
+from skerry.tunnel.codes import ProtocolError, RejectCode, TooLarge
 
 VERSION = 1
 HEADER_SIZE = 16

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from skerry.relay import ResetCode
 from skerry.tunnel import frames
-from skerry.tunnel.codes import ResetCode
 from skerry.tunnel.frames import SYNC_ENTRIES, Frame, Sync, Type
 from skerry.tunnel.stream import Core, Event
 from skerry.tunnel.window import PeerRate

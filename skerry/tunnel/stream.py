@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from skerry.relay import ResetCode
 from skerry.tunnel import frames, packing
-from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
+from skerry.tunnel.codes import ProtocolError, RejectCode
 from skerry.tunnel.frames import (
     END,
     FLUSH,

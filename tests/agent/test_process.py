@@ -21,9 +21,10 @@ from skerry.httpwire.head import ResponseHead
 from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import Kind, create
-from skerry.link import Dialer, OpenRequest
+from skerry.link import Dialer
 from skerry.localkube.certificates import Authority
 from skerry.member.identity import KUBE_SYSTEM
+from skerry.relay import OpenRequest
 from tests.agent.standin import Host
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import BINDINGS, ApiServer

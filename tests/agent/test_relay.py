@@ -20,10 +20,11 @@ from skerry.http.exchange import Exchange
 from skerry.httpwire.head import Headers, ResponseHead, first
 from skerry.identity.assertion import Signer, Verifier, make_record
 from skerry.identity.nkey import Kind, create
-from skerry.link import Acceptor, Answer, Dialer, OpenRequest, ResetCode, Stream, StreamReset
+from skerry.link import Acceptor, Dialer, Stream
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.upstream import Upstream
+from skerry.relay import Answer, OpenRequest, ResetCode, StreamReset
 from tests.fixtures.nats import NatsHost, eventually
 from tests.member.apiserver import JSON, ApiServer
 

@@ -12,7 +12,8 @@ import pytest
 from skerry.bus import Connection, connect
 from skerry.identity.creds import Credentials
 from skerry.identity.federation import MemberAccount
-from skerry.link import Acceptor, Dialer, LinkSettings, OpenRequest, Stream
+from skerry.link import Acceptor, Dialer, LinkSettings, Stream
+from skerry.relay import OpenRequest
 from tests.fixtures.nats import NatsHost
 
 Handler = Callable[[Stream], Awaitable[None]]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from skerry.errors import RequestHeaderFieldsTooLarge, TooManyRequests
-from skerry.link import AnswerComplete, LinkSettings, OutcomeUnknown, ResetCode, Stream, StreamReset
+from skerry.link import LinkSettings, Stream
+from skerry.relay import AnswerComplete, OutcomeUnknown, ResetCode, StreamReset
 from tests.link.conftest import Ends, get, post, read_all
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,8 @@ import pytest
 
 from skerry import subjects
 from skerry.errors import ServiceUnavailable
-from skerry.link import AgentAway, LinkSettings, OutcomeUnknown, ResetCode, Stream, StreamReset
+from skerry.link import LinkSettings, Stream
+from skerry.relay import AgentAway, OutcomeUnknown, ResetCode, StreamReset
 from tests.fixtures.nats import NatsHost
 from tests.link.conftest import Ends, ends_on, get, post
 

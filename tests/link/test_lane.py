@@ -8,7 +8,8 @@ import pytest
 
 from skerry import subjects
 from skerry.errors import BadRequest, ServiceUnavailable
-from skerry.link import Dialer, LinkSettings, Stream, StreamReset
+from skerry.link import Dialer, LinkSettings, Stream
+from skerry.relay import StreamReset
 from skerry.tunnel import frames
 from skerry.tunnel.codes import RejectCode
 from skerry.tunnel.frames import Sent, Sync, Type, decode, encode

@@ -10,7 +10,8 @@ from skerry import subjects
 from skerry.bus import Message
 from skerry.errors import RequestHeaderFieldsTooLarge, TooManyRequests
 from skerry.httpwire.room import Room
-from skerry.link import Dialer, LinkSettings, ResetCode, Stream, StreamReset
+from skerry.link import Dialer, LinkSettings, Stream
+from skerry.relay import ResetCode, StreamReset
 from skerry.tunnel import frames
 from skerry.tunnel.frames import Open, Type
 from tests.link.conftest import Ends, get, post, read_all

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
+from skerry.relay import ResetCode
 from skerry.tunnel import frames
-from skerry.tunnel.codes import ResetCode
 from skerry.tunnel.frames import END, Frame, Open, Resp, Type, decode
 from skerry.tunnel.peer import Outcome, Peer, answer_sync
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry.relay import ResetCode
 from skerry.tunnel import frames
-from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode, TooLarge
+from skerry.tunnel.codes import ProtocolError, RejectCode, TooLarge
 from skerry.tunnel.frames import (
     END,
     FLUSH,

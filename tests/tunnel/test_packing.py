@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry.relay import ResetCode
 from skerry.tunnel import packing
-from skerry.tunnel.codes import ProtocolError, ResetCode
+from skerry.tunnel.codes import ProtocolError
 from skerry.tunnel.frames import PACKED, Resp, Type, decode, encode
 from skerry.tunnel.stream import Answered, Broken, Core, Data, Event
 from skerry.tunnel.window import Budget, PeerRate, Window

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skerry.tunnel.codes import ResetCode
+from skerry.relay import ResetCode
 from tests.tunnel.pair import CONTENT, Network
 
 SIDES = st.sampled_from(["proxy", "agent"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from skerry.relay import ResetCode
 from skerry.tunnel import frames
-from skerry.tunnel.codes import ResetCode
 from skerry.tunnel.frames import SYNC_ENTRIES, Frame, Sent, Sync, Type, decode, encode
 from skerry.tunnel.peer import Outcome, Peer, Standing, answer_sync, stretch
 from skerry.tunnel.stream import Broken, Core, Writable

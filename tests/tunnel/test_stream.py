@@ -5,8 +5,9 @@ from __future__ import annotations
 import lz4.block
 import pytest
 
+from skerry.relay import ResetCode
 from skerry.tunnel import frames
-from skerry.tunnel.codes import ProtocolError, RejectCode, ResetCode
+from skerry.tunnel.codes import ProtocolError, RejectCode
 from skerry.tunnel.frames import END, PACKED, Frame, Sent, Type, decode, encode
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
 from skerry.tunnel.window import MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window

@@ -25,13 +25,13 @@ from skerry.errors import InternalError, ServiceUnavailable, SkerryError, Status
 from skerry.http.errors import HttpError
 from skerry.http.response import Response
 from skerry.httpwire.room import Room
-from skerry.link import Answer, Headers, OpenRequest, ResetCode, StreamReset
 from skerry.member.credentials import source
 from skerry.member.execute import Executor, begun
 from skerry.member.identity import Expected
 from skerry.member.kubeconfig import Connection
 from skerry.member.side import HOST
 from skerry.member.upstream import Upstream
+from skerry.relay import Answer, Headers, OpenRequest, ResetCode, StreamReset
 
 log = logging.getLogger("skerry.proxy")
 

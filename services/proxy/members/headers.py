@@ -12,7 +12,7 @@ from skerry.httpwire.apps import LinkRewriter, Place, app_base, cookie_set, cook
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead, first
 from skerry.httpwire.headers import clean_request, clean_response, named_by_connection
 from skerry.httpwire.target import relocate
-from skerry.link import Answer
+from skerry.relay import Answer
 
 
 def impersonates(headers: Headers) -> bool:

@@ -33,7 +33,7 @@ from skerry.httpwire.apps import LinkRewriter
 from skerry.httpwire.head import BODILESS, MalformedHead, first
 from skerry.httpwire.headers import announced, clean_trailers
 from skerry.httpwire.spdy import FrameEnds, is_remote_command, last_words
-from skerry.link import Answer, AnswerComplete, OpenRequest, ResetCode, StreamReset
+from skerry.relay import Answer, AnswerComplete, OpenRequest, ResetCode, StreamReset
 
 log = logging.getLogger("skerry.proxy")
 

@@ -32,7 +32,7 @@ from skerry.httpwire.head import Headers
 from skerry.httpwire.query import parse_query
 from skerry.httpwire.requestinfo import RequestClass, RequestInfo, classify, resolve
 from skerry.httpwire.target import Target, parse_target
-from skerry.link import AgentAway, OpenRequest
+from skerry.relay import AgentAway, OpenRequest
 
 HEAD_S, SLACK_S = 60, 10.0
 """A response head is awaited min(the request's own timeout, HEAD_S) + SLACK_S, except on long-running requests."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from skerry.link import Answer, Headers, OpenRequest, ResetCode, StreamReset
+from skerry.relay import Answer, Headers, OpenRequest, ResetCode, StreamReset
 
 
 class Call(Protocol):

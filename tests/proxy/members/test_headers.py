@@ -15,7 +15,7 @@ from services.proxy.members.headers import (
     response_head,
 )
 from skerry.httpwire.head import Headers, RequestHead
-from skerry.link import Answer
+from skerry.relay import Answer
 
 HOSTILE: Headers = [
     (b"host", b"skerry.example"),

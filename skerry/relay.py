@@ -1,13 +1,13 @@
-"""What the proxy and the agent say to each other about one stream, and the errors that they get."""
+"""One request to a member and its answer, whichever way it goes: through the tunnel to an agent, or to the API server itself."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
 from skerry.errors import GatewayTimeout, ServiceUnavailable, SkerryError
-from skerry.tunnel.codes import ResetCode
 
 StreamClass = Literal["interactive", "bulk"]
 Headers = list[tuple[bytes, bytes]]
@@ -53,6 +53,25 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     length: int | None = None
     body: bytes = b""
     end: bool = False
+
+
+class ResetCode(StrEnum):
+    """Why both directions of a stream were aborted."""
+
+    CANCEL = "CANCEL"
+    """The client left, or nobody wants the answer any more."""
+    PEER_LOST = "PEER_LOST"
+    """The other process, or the connection to it, is gone; or it does not know the stream."""
+    GAP = "GAP"
+    """Frames are missing: the bus lost them."""
+    LIMIT = "LIMIT"
+    """A limit was hit; the message says which."""
+    UPSTREAM = "UPSTREAM"
+    """The member's API server broke the exchange."""
+    GOAWAY = "GOAWAY"
+    """The process is leaving and the grace is over."""
+    REVOKED = "REVOKED"
+    """The caller's permission, credential or the member itself is gone."""
 
 
 class StreamReset(SkerryError):
