@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
+from services.proxy.routes import open_to_all
 from skerry.api.messages import Caller
 from skerry.errors import Forbidden, StatusError
 
@@ -32,8 +33,6 @@ _SELF = frozenset(
     )
 )
 """(group, resource) that everybody may create: questions about oneself."""
-_OPEN_PATHS = ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/metrics", "/openapi", "/openapi/*",
-               "/readyz", "/version")  # fmt: skip
 _RESERVED = "system:"
 
 
@@ -140,7 +139,7 @@ def rules(caller: Caller) -> tuple[HostRule, ...]:
         found.append(HostRule(("*",), ("*",), ("*",)))
     elif groups:
         found += [HostRule(tuple(sorted(_READ)), (group,), (resource,)) for group, resource in sorted(_READABLE)]
-    return (*found, HostRule(("get",), paths=_OPEN_PATHS))
+    return (*found, HostRule(("get",), paths=open_to_all()))
 
 
 def _host_forbidden(caller: Caller, request: HostRequest, need: tuple[str, ...]) -> StatusError:

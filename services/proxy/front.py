@@ -1,11 +1,6 @@
-"""The front door: one HTTPS endpoint, and where each path goes.
+"""The front door: one HTTPS endpoint. Where each path goes is a table (`routes`); how each is answered is here.
 
-    /clusters/<name>/…                 the member's API, which is also at / for who names the member in TLS
-    /api* /apis* /openapi*             the host's own API
-    /healthz /livez /readyz /version   open, and say nothing else
-    /metrics /                         with a credential
-
-Everything else is 401 without a credential and 404 with one. Errors become a Status in one place, here.
+What is not in the table is 401 without a credential and 404 with one. Errors become a Status in one place, here.
 """
 
 from __future__ import annotations
@@ -25,7 +20,7 @@ from services.proxy.members.headers import Asking, impersonates
 from services.proxy.members.relay import Cut
 from services.proxy.members.requests import Members
 from services.proxy.metrics import CUT, GONE, Metrics
-from services.proxy.routes import route_of
+from services.proxy.routes import listed, path_of, route_of
 from services.proxy.sessions import Sessions
 from skerry import __version__, telemetry
 from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
@@ -37,19 +32,6 @@ log = logging.getLogger("skerry.proxy")
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 JSON = (b"content-type", b"application/json")
 NOSNIFF = (b"x-content-type-options", b"nosniff")
-PATHS = (
-    "/api",
-    "/apis",
-    "/clusters",
-    "/healthz",
-    "/livez",
-    "/metrics",
-    "/openapi/v2",
-    "/openapi/v3",
-    "/readyz",
-    "/version",
-)
-HOST_API = (b"/api", b"/apis", b"/openapi")
 VERSION = msgspec.json.encode(
     {
         "major": "1",
@@ -87,7 +69,13 @@ class Front:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._open = {b"/healthz": self._ok, b"/livez": self._ok, b"/readyz": self._readyz, b"/version": self._version}
+        self._handlers: dict[str, Callable[[Exchange], Awaitable[str]]] = {
+            "health": self._health,
+            "index": self._index,
+            "metrics": self._metrics,
+            "readiness": self._readiness,
+            "version": self._version,
+        }
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one exchange completely. Never raises, except when cancelled."""
@@ -125,32 +113,31 @@ class Front:
 
     async def _route(self, exchange: Exchange, record: Record) -> None:
         target = exchange.head.target
-        path = target.partition(b"?")[0]
         route = route_of(exchange.server_name, self._parts.host_uid, target)
-        if route is not None and not route.base:
-            record.member = b"/clusters/" + route.member.encode()
-        elif route is None and (answer := self._open.get(path)) is not None:
-            record.code = await answer(exchange)
+        if route is not None:
+            if not route.base:
+                record.member = b"/clusters/" + route.member.encode()
+            await self._parts.members.handle(exchange, record, *await self._caller(exchange, record), route)
             return
+        row = path_of(target.partition(b"?")[0])
+        if row is None or row.credential:
+            credential, _ = await self._caller(exchange, record)
+            parse_target(target)
+            if row is None or row.handler == "members":
+                raise NotFound("the server could not find the requested resource")
+            if row.handler == "host_api":
+                await self._host(exchange, record, credential)
+                return
+        record.code = await self._handlers[row.handler](exchange)
+
+    async def _caller(self, exchange: Exchange, record: Record) -> tuple[Credential, Asking]:
+        """Who calls, and what their headers ask for. Unauthorized."""
         asking = exchange.kept
         if not isinstance(asking, Asking):
             asking = exchange.kept = Asking(exchange.head, exchange.peer[0], named(exchange.head))
         credential = await self._authenticated(asking.credential)
         record.user = credential.caller.user
-        if route is not None:
-            await self._parts.members.handle(exchange, record, credential, asking, route)
-            return
-        parse_target(target)
-        if _is_host_api(path):
-            await self._host(exchange, record, credential)
-        elif path == b"/metrics":
-            record.code = await _answer(
-                exchange, self._parts.metrics.registry.render(), telemetry.CONTENT_TYPE.encode()
-            )
-        elif path == b"/":
-            record.code = await _answer(exchange, msgspec.json.encode({"paths": PATHS}))
-        else:
-            raise NotFound("the server could not find the requested resource")
+        return credential, asking
 
     async def _authenticated(self, name: str) -> Credential:
         """Who calls. A token is called unknown only by a process that has caught up: one that has just started, or lags,
@@ -168,18 +155,24 @@ class Front:
                 ) from error
         return self._parts.authenticator.known(name)
 
-    # What is open
+    # The host's own paths
 
-    async def _ok(self, exchange: Exchange) -> str:
+    async def _health(self, exchange: Exchange) -> str:
         return await _answer(exchange, b"ok", TEXT[1])
 
-    async def _readyz(self, exchange: Exchange) -> str:
+    async def _readiness(self, exchange: Exchange) -> str:
         if self._parts.not_ready():
             raise ServiceUnavailable("not ready")
         return await _answer(exchange, b"ok", TEXT[1])
 
     async def _version(self, exchange: Exchange) -> str:
         return await _answer(exchange, VERSION)
+
+    async def _metrics(self, exchange: Exchange) -> str:
+        return await _answer(exchange, self._parts.metrics.registry.render(), telemetry.CONTENT_TYPE.encode())
+
+    async def _index(self, exchange: Exchange) -> str:
+        return await _answer(exchange, msgspec.json.encode({"paths": listed()}))
 
     # The host's own API
 
@@ -210,10 +203,6 @@ class Front:
 
 def _rules(credential: Credential) -> tuple[Rule, ...]:
     return tuple(Rule(*rule) for rule in rules(credential.caller))
-
-
-def _is_host_api(path: bytes) -> bool:
-    return any(path == root or path.startswith(root + b"/") for root in HOST_API)
 
 
 async def _answer(exchange: Exchange, body: bytes, content_type: bytes = JSON[1]) -> str:

@@ -1,12 +1,66 @@
-"""Which way a request came: for a member by its name in TLS, for a member by its path, or for the host."""
+"""Where each request goes: to a member, by its name in TLS or by its path; or to what the table has for the host's paths.
+
+The list of paths at `/`, the rules of a SelfSubjectRulesReview and the table in docs/host-api.md are made from TABLE.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from skerry.httpwire.names import member_of
 from skerry.httpwire.target import split_cluster
+
+
+class Path(NamedTuple):
+    """One path of the host, answered by the handler of that name."""
+
+    path: str
+    handler: Literal["health", "host_api", "index", "members", "metrics", "readiness", "version"]
+    about: str
+    """For the documentation."""
+    credential: bool = True
+    """Whether a caller must be known; without one the answer is 401, whatever is below the path."""
+    subtree: bool = False
+    """Whether everything below it belongs to it too."""
+    lists: tuple[str, ...] = ()
+    """What `/` names for it, if not the path itself."""
+
+
+TABLE = (
+    Path("/", "index", "the list of these paths"),
+    Path("/api", "host_api", "the host's own API: Events and Namespaces as Kubernetes has them", subtree=True),
+    Path("/apis", "host_api", "the host's own API: Clusters, Workspaces and all other kinds", subtree=True),
+    Path("/clusters", "members", "`/clusters/NAME/…`: the API of a member, as its own API server has it", subtree=True),
+    Path("/healthz", "health", "`ok` while the process answers", credential=False),
+    Path("/livez", "health", "the same, by its newer name", credential=False),
+    Path("/metrics", "metrics", "metrics of this process, in the text format of Prometheus"),
+    Path(
+        "/openapi", "host_api", "the schema of the host's own API", subtree=True, lists=("/openapi/v2", "/openapi/v3")
+    ),
+    Path("/readyz", "readiness", "`ok`, or 503 while something that requests need is missing", credential=False),
+    Path("/version", "version", "which Kubernetes this API is like, and which Skerry answers", credential=False),
+)
+_EXACT = {row.path.encode(): row for row in TABLE}
+_SUBTREES = {row.path.encode(): row for row in TABLE if row.subtree}
+
+
+def path_of(path: bytes) -> Path | None:
+    """The row for a path of the host, without its query; None if there is none."""
+    below = path.find(b"/", 1)
+    return _EXACT.get(path) or (_SUBTREES.get(path[:below]) if below > 0 else None)
+
+
+def open_to_all() -> tuple[str, ...]:
+    """What every caller may get, as paths of an RBAC rule for nonResourceURLs."""
+    own = [row for row in TABLE if row.handler not in ("index", "members")]
+    return tuple(path for row in own for path in ((row.path, f"{row.path}/*") if row.subtree else (row.path,)))
+
+
+def listed() -> tuple[str, ...]:
+    """The paths that `/` names."""
+    return tuple(path for row in TABLE if row.path != "/" for path in row.lists or (row.path,))
+
 
 REMEMBERED = 512
 """Bytes of a target whose route may be remembered: 1,024 of these are at most 1 MiB."""
