@@ -52,6 +52,9 @@ class Admitted(NamedTuple):
 class Rules:
     """A service's rules for one kind. The defaults admit everything and have no effects."""
 
+    def __init__(self, context: object = None) -> None:
+        """`context` is what a service's parts get (skerry/service/spec.py); these rules need nothing of it."""
+
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """Whether and how `document` is stored, a new object. Invalid, Forbidden, Conflict."""
         return Admitted(document)

@@ -4,7 +4,7 @@ from skerry.bus.connection import Connection, Credentials, NoResponders, Setting
 from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig
-from skerry.bus.services import Endpoint
+from skerry.bus.services import Endpoint, Metadata
 from skerry.bus.supervisor import Bus, ConnectionPairs, Registration, Source, connections
 from skerry.bus.watch import Entry, Event, Filled, Resync, Watch
 
@@ -22,6 +22,7 @@ __all__ = [
     "Filled",
     "Handler",
     "Message",
+    "Metadata",
     "NoResponders",
     "Registration",
     "Resync",

@@ -31,6 +31,10 @@ SHORT, FEW = 1024, 20
 """Characters of a text and number of causes that are told of an error whose whole is too large for a message."""
 
 
+Metadata = Callable[[], Mapping[str, str]]
+"""What INFO shows of an endpoint besides its subject; made when it is asked for."""
+
+
 class _Stats(msgspec.Struct):
     subject: str
     num_requests: int = 0
@@ -42,8 +46,18 @@ class _Stats(msgspec.Struct):
 class Service:
     """One running instance of a service."""
 
-    def __init__(self, name: str, version: str, endpoints: Mapping[str, Endpoint], description: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        endpoints: Mapping[str, Endpoint],
+        description: str,
+        metadata: Mapping[str, Metadata] | None = None,
+        data: Callable[[], object] | None = None,
+    ) -> None:
         self.name = name
+        self._metadata = metadata or {}
+        self._data = data
         self.id = secrets.token_hex(11)
         self._version = version
         self._description = description
@@ -105,11 +119,19 @@ class Service:
             "metadata": {},
         }
         if verb == "INFO":
-            endpoints = [{"name": _name(s), "subject": s, "queue_group": self.name} for s in self._endpoints]
+            endpoints = [self._endpoint_info(subject) for subject in self._endpoints]
             answer.update(description=self._description, endpoints=endpoints)
         elif verb == "STATS":
             answer.update(started=self._started, endpoints=[self._endpoint_stats(s) for s in self._stats.values()])
+            if self._data is not None:
+                answer["data"] = self._data()
         return answer
+
+    def _endpoint_info(self, subject: str) -> dict[str, Any]:
+        info: dict[str, Any] = {"name": _name(subject), "subject": subject, "queue_group": self.name}
+        if subject in self._metadata:
+            info["metadata"] = dict(self._metadata[subject]())
+        return info
 
     def _endpoint_stats(self, stats: _Stats) -> dict[str, Any]:
         average = stats.processing_time // stats.num_requests if stats.num_requests else 0

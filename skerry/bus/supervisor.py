@@ -23,7 +23,7 @@ from skerry.bus.connection import Connection, Credentials, Settings
 from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
-from skerry.bus.services import Endpoint, Service
+from skerry.bus.services import Endpoint, Metadata, Service
 from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
 log = logging.getLogger(__name__)
@@ -244,10 +244,20 @@ class Bus:
         return self._declare([_Declared(subject, queue, handler, concurrency, backlog)])
 
     def serve(
-        self, service: str, version: str, endpoints: Mapping[str, Endpoint], *, description: str = ""
+        self,
+        service: str,
+        version: str,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        description: str = "",
+        metadata: Mapping[str, Metadata] | None = None,
+        data: Callable[[], object] | None = None,
     ) -> Registration:
-        """A NATS micro service (`nats micro ls`): subject -> handler; queue group = the service's name."""
-        served = Service(service, version, endpoints, description).subscriptions()
+        """A NATS micro service (`nats micro ls`): subject -> handler; queue group = the service's name.
+
+        `metadata` (by subject) is what `nats micro info` shows of an endpoint, `data` what `nats micro stats` shows of all.
+        """
+        served = Service(service, version, endpoints, description, metadata, data).subscriptions()
         return self._declare([_Declared(subject, queue, handler, 64, 4096) for subject, queue, handler in served])
 
     async def bucket(self, name: str, *, create: BucketConfig | None = None) -> Bucket:

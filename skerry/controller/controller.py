@@ -120,6 +120,11 @@ class Controller(Generic[K]):
         self._queue.add_at(key, self._timers.time() + seconds)
         self._arrived.set()
 
+    def retry(self) -> None:
+        """Have every key that failed last looked at now: what they failed for may be over."""
+        for key in self._failures:
+            self.add(key)
+
     def by(self, keys: Callable[[E], Iterable[K]]) -> Callable[[E], None]:
         """An event handler that adds the keys which an event means."""
 

@@ -72,10 +72,15 @@ class Garbage:
         """Deleted objects that wait for nothing but this collector, by uid."""
         self._changed: set[Place] = set()
         self._work = asyncio.Event()
+        self._stops = [cache.on_change(kind, self._listener(kind)) for kind in cache.kinds]
         for kind in cache.kinds:
             for item in cache.list(kind):
                 self._note(kind, Change(item.revision, None, item))
-            cache.on_change(kind, self._listener(kind))
+
+    def stop(self) -> None:
+        """Hear of no more changes."""
+        for each in self._stops:
+            each()
 
     def _listener(self, kind: Kind) -> Callable[[Change], None]:
         return lambda change: self._note(kind, change)

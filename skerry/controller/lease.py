@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import msgspec
 
 from skerry.controller.timers import Cancellable, Timers, sleep
-from skerry.errors import Conflict, StatusError
+from skerry.errors import Conflict, ServiceUnavailable, StatusError
 
 log = logging.getLogger("skerry.controller")
 
@@ -116,9 +116,9 @@ class Lease:
         return self._clock() < self._until
 
     def check(self) -> None:
-        """Conflict unless it is ours: for the line in front of a write."""
+        """ServiceUnavailable unless it is ours: for the line in front of a write."""
         if not self.held:
-            raise Conflict(
+            raise ServiceUnavailable(
                 f"{self._holder} does not lead {self.key} any more{f', {self.leader} does' if self.leader else ''}: "
                 "nothing was written"
             )

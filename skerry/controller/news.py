@@ -27,10 +27,15 @@ Means = Callable[[Document, Document], Iterator[News]]
 """From an object before and after a change; an empty document is none. Pure."""
 
 
-def follow(cache: Cache, recorder: Recorder, meanings: Mapping[Kind, Means]) -> None:
-    """Tell what happens to objects of these kinds from now on: call it when the cache is filled."""
-    for kind, means in meanings.items():
-        cache.on_change(kind, _teller(recorder, means))
+def follow(cache: Cache, recorder: Recorder, meanings: Mapping[Kind, Means]) -> Callable[[], None]:
+    """Tell what happens to objects of these kinds from now on: call it when the cache is filled. Returns how to stop."""
+    stops = [cache.on_change(kind, _teller(recorder, means)) for kind, means in meanings.items()]
+
+    def stop() -> None:
+        for each in stops:
+            each()
+
+    return stop
 
 
 def _teller(recorder: Recorder, means: Means) -> Callable[[Change], None]:

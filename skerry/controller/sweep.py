@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from skerry.controller.controller import After, Reconcile
 from skerry.informer.cache import Cache
-from skerry.storage.documents import seconds
+from skerry.storage.documents import seconds, utc_now
 from skerry.storage.store import Store
 
 KEEP_S = 3600.0
 MOST = 500
 """Purged in one call: the rest waits for the next, so that nothing else waits for all."""
+
+
+EVERY_S = 30.0
+"""Between two looks at the deleted objects of a kind."""
+MORE_S = 0.2
+"""When there were more than one call purges."""
+
+
+def sweeper(cache: Cache, stores: Iterable[Store], clock: Callable[[], datetime] = utc_now) -> Reconcile[str]:
+    """A reconcile whose keys are plurals of kinds: for ever, once it was asked."""
+    by_plural = {store.kind.plural: store for store in stores}
+
+    async def reconcile(plural: str) -> After:
+        return After(EVERY_S if await sweep(by_plural[plural], cache, clock()) < MOST else MORE_S)
+
+    return reconcile
 
 
 async def sweep(store: Store, cache: Cache, now: datetime) -> int:

@@ -36,10 +36,19 @@ def new_write_id() -> str:
 class Store:
     """Objects of one kind, for the service that owns it. Every method answers with what is stored."""
 
-    def __init__(self, bucket: Bucket, kind: Kind, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        kind: Kind,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        guard: Callable[[], None] | None = None,
+    ) -> None:
+        """`guard` is asked right in front of each write, and raises a StatusError where none may follow: a lease's `check`."""
         self.kind = kind
         self._bucket = bucket
         self._clock = clock
+        self._guard = guard
 
     def key(self, name: str, namespace: str = "") -> str:
         """The object's key in the bucket."""
@@ -201,6 +210,8 @@ class Store:
         """One compare-and-set; `revision` 0 means that the key must not exist. Conflict, or the error of the bus."""
         value = seal(document, writes=writes, deleted=deleted)
         for attempt in range(1, ATTEMPTS + 1):
+            if self._guard is not None:
+                self._guard()
             try:
                 stored = await self._write(key, value, revision)
             except (Conflict, AlreadyExists) as error:

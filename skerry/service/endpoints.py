@@ -1,0 +1,87 @@
+"""Typed endpoints: what a handler takes and answers is in its annotations, and is what `nats micro info` shows.
+
+async def explain(context: Context[QuotaSettings, None], request: Explain) -> Explanation: ...
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import msgspec
+
+from skerry import subjects
+from skerry.api.decode import decoded
+from skerry.bus import Message
+from skerry.errors import BadRequest
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed:
+    """One endpoint: its subject, what it takes and what it answers."""
+
+    subject: str
+    request: Any
+    answer: Any
+    handler: Callable[..., Awaitable[Any]]
+
+    @classmethod
+    def of(cls, service: str, name: str, handler: Callable[..., Awaitable[Any]]) -> Typed:
+        """By the annotations of `handler`. TypeError, naming the endpoint, if a type is missing."""
+        subject = name if "." in name else subjects.endpoint(service, name)
+        hints = get_type_hints(handler)
+        parameters = list(inspect.signature(handler).parameters)
+        wildcards = subject.split(".").count("*")
+        if len(parameters) != 2 + wildcards:
+            raise TypeError(f"service {service}: {name} takes (context, request{', token' * wildcards})")
+        if parameters[1] not in hints or "return" not in hints:
+            what = "answer" if parameters[1] in hints else "request"
+            raise TypeError(f"service {service}: the {what} of {name} has no type")
+        return cls(subject=subject, request=hints[parameters[1]], answer=hints["return"], handler=handler)
+
+    def bound(self, context: object) -> Callable[[Message], Awaitable[bytes]]:
+        """The handler for the bus. BadRequest for what is not a request of its type."""
+        wild = [place for place, token in enumerate(self.subject.split(".")) if token == "*"]  # noqa: S105 - no password
+        what = getattr(self.request, "__name__", "request")
+
+        async def answer(message: Message) -> bytes:
+            try:
+                request = decoded(message.data, self.request)
+            except msgspec.DecodeError as error:
+                raise BadRequest(f"this is not a {what}: {error}") from error
+            parts = message.subject.split(".")
+            return _encode(await self.handler(context, request, *(parts[place] for place in wild)))
+
+        return answer
+
+    def schemas(self) -> dict[str, str]:
+        """JSON schemas of request and answer."""
+        return schemas(self.request, self.answer)
+
+
+def schemas(request: Any, answer: Any) -> dict[str, str]:
+    """JSON schemas of two types, as metadata of a micro endpoint: texts."""
+    named = {"request": request, "answer": answer}
+    return {
+        name: _encode(msgspec.json.schema(_shown(each), schema_hook=_anything)).decode() for name, each in named.items()
+    }
+
+
+def _shown(kind: Any) -> Any:
+    """`kind`, or a Struct like it whose fields of raw JSON have no default: a default that is raw cannot be shown."""
+    fields = msgspec.structs.fields(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
+    if not any(isinstance(each.default, msgspec.Raw) for each in fields):
+        return kind
+    plain = [(each.encode_name, Any if each.type is msgspec.Raw else each.type) for each in fields]
+    return msgspec.defstruct(kind.__name__, plain, kw_only=True)
+
+
+def _anything(kind: type) -> dict[str, Any]:
+    """Raw JSON inside a message has no schema of its own."""
+    if kind is msgspec.Raw:
+        return {}
+    raise NotImplementedError(kind)

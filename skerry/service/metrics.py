@@ -1,0 +1,63 @@
+"""What controllers have done and what waits for them, in numbers: for `nats micro stats`, and as Prometheus text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from skerry.controller.controller import Controller
+from skerry.telemetry import Registry
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """One controller now; counts are since the service's start."""
+
+    controller: str
+    depth: int
+    """Keys that wait for a worker."""
+    oldest_seconds: float
+    """For how long the key in front has waited."""
+    reconciles: int
+    reconcile_seconds: float
+    """All reconciles together."""
+    errors: int
+    requeues: int
+
+
+def figures(controllers: Iterable[Controller[Any]]) -> list[Figures]:
+    """Of each controller."""
+    return [
+        Figures(
+            controller=each.name,
+            depth=each.depth,
+            oldest_seconds=round(each.oldest_s, 3),
+            reconciles=each.counts.reconciles,
+            reconcile_seconds=round(each.counts.seconds, 6),
+            errors=each.counts.errors,
+            requeues=each.counts.requeues,
+        )
+        for each in controllers
+    ]
+
+
+def rendered(found: Iterable[Figures]) -> bytes:
+    """The same as Prometheus text."""
+    rows = list(found)
+    registry = Registry()
+    labels = {"controller": [row.controller for row in rows]}
+    depth = registry.gauge("skerry_controller_queue_depth", "Keys that wait for a worker.", labels)
+    oldest = registry.gauge("skerry_controller_oldest_seconds", "How long the key in front has waited.", labels)
+    reconciles = registry.counter("skerry_controller_reconciles_total", "Reconciles.", labels)
+    seconds = registry.counter("skerry_controller_reconcile_seconds_total", "Time in reconciles.", labels)
+    errors = registry.counter("skerry_controller_errors_total", "Reconciles that failed.", labels)
+    requeues = registry.counter("skerry_controller_requeues_total", "Reconciles that asked to come again.", labels)
+    for row in rows:
+        depth.labels(row.controller).set(row.depth)
+        oldest.labels(row.controller).set(row.oldest_seconds)
+        reconciles.labels(row.controller).add(row.reconciles)
+        seconds.labels(row.controller).add(row.reconcile_seconds)
+        errors.labels(row.controller).add(row.errors)
+        requeues.labels(row.controller).add(row.requeues)
+    return registry.render()

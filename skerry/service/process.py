@@ -1,0 +1,317 @@
+"""The process of one or more services: what they share is here once, and none takes another down.
+
+    settings → bus → informer → per service: state, rules, controllers, endpoints → ready
+
+A service that fails, at its start or later, is started again after a pause that grows; what all of them stand on (the bus's
+supervisor, the informer) ends the process when it ends, whatever the reason. Readiness is looked at, not remembered: each
+service says what is wrong with it now, and the process is ready when nothing is.
+
+At the end each service stops taking requests and keys, finishes what runs, within the process's grace, and gives up its
+lease; then the informer and the bus end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, NoReturn
+
+import skerry
+from skerry import bus, runtime, subjects
+from skerry.admission import Writes
+from skerry.api.kinds import KINDS
+from skerry.api.messages import WriteAnswer, WriteRequest
+from skerry.backoff import Backoff
+from skerry.controller.controller import Controller
+from skerry.controller.garbage import Garbage
+from skerry.controller.lease import Lease
+from skerry.controller.news import follow
+from skerry.controller.recorder import Recorder
+from skerry.controller.sweep import sweeper
+from skerry.controller.timers import Timers
+from skerry.errors import SkerryError, StatusError
+from skerry.identity import creds
+from skerry.informer import Cache
+from skerry.runtime import Exit, Runtime, endless
+from skerry.service.endpoints import schemas
+from skerry.service.metrics import Figures, figures
+from skerry.service.settings import ProcessSettings, composed, part_of
+from skerry.service.spec import Context, Service
+from skerry.settings import Settings, load_or_help, redacted
+from skerry.storage import events_bucket
+
+log = logging.getLogger("skerry.service")
+
+FIRST_S, LONGEST_S = 0.25, 15.0
+"""The pause after a service's first failure, and the longest."""
+STABLE_S = 30.0
+"""A service that ran so long starts over with the shortest pause."""
+STARTING_S, LOOK_S = 0.05, 0.5
+"""Between two looks at readiness, before and after the first time."""
+RECONNECTED_S = 1.0
+"""Between two looks whether the bus is another connection than before."""
+
+Some = Service[Any, Any]
+
+
+def run(*services: Some, name: str = "") -> NoReturn:
+    """Be the process of these services; `name` defaults to that of the first. Exit 2 for settings that are none."""
+    name = name or services[0].name
+    runtime.run(partial(_main, services), name=name)
+
+
+async def _main(services: Sequence[Some], life: Runtime) -> None:
+    settings = load_or_help(composed({each.name: each.settings for each in services}), life.name)
+    log.info("starting", extra={"settings": redacted(settings)})
+    how = _bus_settings(settings, life.name)
+    async with bus.Bus(how, lambda: creds.load(settings.bus_credentials_file)) as connected:
+        parts = [(each, part_of(settings, each.settings)) for each in services]
+        process = Process(parts, connected, how, replicas=settings.replicas)
+        life.spawn(_tell(process, life), name="readiness")
+        await process.serve(life.stop)
+
+
+def _bus_settings(settings: ProcessSettings, name: str) -> bus.Settings:
+    try:
+        pem = settings.bus_ca_file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Exit(f"the authority of the bus cannot be read: {error}", 4) from error
+    return bus.Settings(servers=tuple(settings.bus_servers), ca_pem=pem, name=name)
+
+
+async def _tell(process: Process, life: Runtime) -> None:
+    """Tell, until cancelled, whether the process serves."""
+    pause_s = STARTING_S
+    while True:
+        reason = "stopping" if life.stop.is_set() else process.problem
+        if reason:
+            life.not_ready(reason)
+        else:
+            life.ready()
+            pause_s = LOOK_S
+        await asyncio.sleep(pause_s)
+
+
+class Process:
+    """Services beside each other, on one bus and one informer."""
+
+    def __init__(
+        self,
+        services: Sequence[tuple[Some, Settings]],
+        connected: bus.Bus,
+        bus_settings: bus.Settings,
+        *,
+        replicas: int = 1,
+        timers: Timers | None = None,
+    ) -> None:
+        """`bus_settings` are those of `connected`, for services that need another user there."""
+        self.bus, self.bus_settings, self.replicas = connected, bus_settings, replicas
+        self.timers = timers or asyncio.get_running_loop()
+        self.informer = Cache(dict.fromkeys((*KINDS, *(kind for each, _ in services for kind in each.rules))))
+        self.bucket: bus.Bucket | None = None
+        """Of all objects, when it is open."""
+        self._no_store = ""
+        self.parts = [Part(self, service, settings) for service, settings in services]
+
+    @property
+    def problem(self) -> str:
+        """Why not everything serves, for people; empty if it does."""
+        if not self.bus.connected:
+            return f"the bus is not connected: {self.bus.reason}"
+        return self._no_store or "; ".join(f"{each.name}: {each.problem}" for each in self.parts if each.problem)
+
+    def metrics(self) -> list[Figures]:
+        """Of all controllers."""
+        return figures(controller for part in self.parts for controller in part.controllers)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run all services until `stop`, then drain them. What a part of the process raises, if one ends."""
+        async with asyncio.TaskGroup() as group:
+            shared = [
+                group.create_task(endless(self._feed, "the informer")),
+                group.create_task(endless(self._retry, "the look for a new connection")),
+            ]
+            kept = {part: group.create_task(part.keep(stop), name=part.name) for part in self.parts}
+            await stop.wait()
+            for part, task in kept.items():
+                if not part.serving:
+                    task.cancel()
+            await asyncio.wait(kept.values())
+            for task in shared:
+                task.cancel()
+
+    async def _feed(self) -> None:
+        """The informer, as soon as the store can be opened."""
+        backoff = Backoff(FIRST_S, LONGEST_S)
+        while self.bucket is None:
+            await self.bus.ready()
+            try:
+                self.bucket = await self.bus.bucket(subjects.RESOURCES, create=bus.BucketConfig(replicas=self.replicas))
+            except StatusError as error:
+                self._no_store = error.message
+                await asyncio.sleep(backoff.next())
+        self._no_store = ""
+        await self.informer.feed(self.bucket)
+
+    async def _retry(self) -> None:
+        """What failed while the bus was away is tried again as soon as it is back, not when its pause is over."""
+        epochs = self.bus.epochs
+        while True:
+            await asyncio.sleep(RECONNECTED_S)
+            if self.bus.epochs != epochs and self.bus.connected:
+                epochs = self.bus.epochs
+                for part in self.parts:
+                    for controller in part.controllers:
+                        controller.retry()
+
+
+class Part:
+    """One service of a process: started, and started again when it fails."""
+
+    def __init__(self, process: Process, service: Some, settings: Settings) -> None:
+        self.name = service.name
+        self._process, self._service, self._settings = process, service, settings
+        self._phase = "starting"
+        self.serving = False
+        """Whether it has something to drain; before that, a stop of the process simply ends it."""
+        self.controllers: tuple[Controller[Any], ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """Why it does not serve, or which keys do not get done; empty if all is well."""
+        return self._phase or "; ".join(each.problem for each in self.controllers if each.problem)
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Run until `stop`, again after each failure, with growing pauses."""
+        loop, backoff = asyncio.get_running_loop(), Backoff(FIRST_S, LONGEST_S)
+        while not stop.is_set():
+            started = loop.time()
+            self._phase = await self._once(stop)
+            self.controllers, self.serving = (), False
+            if stop.is_set():
+                return
+            if loop.time() - started > STABLE_S:
+                backoff.reset()
+            await _until(stop, backoff.next())
+
+    async def _once(self, stop: asyncio.Event) -> str:
+        """Why it ended, in words for people; a bug is logged in full and named without its text."""
+        try:
+            await self._live(stop)
+        except Exception as error:
+            known = expected(error)
+            if known is not None:
+                log.error("a service failed", extra={"service": self.name, "error": str(known)})  # noqa: TRY400
+                return str(known)
+            log.critical("a service ended by a bug", extra={"service": self.name}, exc_info=error)
+            return "it failed; the log says why"
+        return "stopping"
+
+    async def _live(self, stop: asyncio.Event) -> None:
+        """From start to stop."""
+        async with AsyncExitStack() as closing:
+            await self._serve(await self._opened(closing), stop)
+
+    async def _opened(self, closing: AsyncExitStack) -> Context[Any, Any]:
+        process = self._process
+        self._phase = "waiting for the bus"
+        await process.bus.ready()
+        self._phase = "reading the store"
+        await process.informer.filled.wait()
+        if process.bucket is None:
+            raise AssertionError("the informer was filled from a bucket")
+        self._phase = "starting"
+        events, leaders = await asyncio.gather(
+            events_bucket(process.bus, process.replicas),
+            process.bus.bucket(subjects.LEADERS, create=bus.BucketConfig(replicas=process.replicas)),
+        )
+        context: Context[Any, Any] = Context(
+            name=self.name,
+            settings=self._settings,
+            bus=process.bus,
+            bus_settings=process.bus_settings,
+            bucket=process.bucket,
+            informer=process.informer,
+            recorder=Recorder(events, self.name),
+            lease=Lease(leaders, self.name, secrets.token_hex(8), timers=process.timers),
+            timers=process.timers,
+            replicas=process.replicas,
+            closing=closing,
+        )
+        context.state = await closing.enter_async_context(self._service.state(context))
+        return context
+
+    async def _serve(self, context: Context[Any, Any], stop: asyncio.Event) -> None:
+        service = self._service
+        stores = {context.store(kind): make(context) for kind, make in service.rules.items()}
+        sweeping = context.controller("sweep", sweeper(context.informer, stores))
+        for store in stores:
+            sweeping.add(store.kind.plural)
+        self.controllers = (*(make(context) for make in service.controllers), sweeping)
+        garbage = Garbage(context.informer, stores, context.recorder)
+        context.closing.callback(garbage.stop)
+        context.closing.callback(follow(context.informer, context.recorder, service.events))
+        works: list[Callable[[], Awaitable[object]]] = [context.recorder.run, garbage.run]
+        works += [context.lease.run] if context.leads else []
+        self.serving = True
+        async with asyncio.TaskGroup() as group:
+            working: list[asyncio.Task[Any]] = [
+                group.create_task(endless(work, f"{self.name}'s {work.__qualname__}")) for work in works
+            ]
+            working += [group.create_task(each.run(), name=each.name) for each in self.controllers]
+            registrations = self._registered(context, [Writes(store, rules) for store, rules in stores.items()])
+            try:
+                await context.bus.ready()
+                self._phase = ""
+                await stop.wait()
+            finally:
+                for registration in registrations:
+                    registration.stop()
+            self._phase = "stopping"
+            await asyncio.gather(*(each.drain() for each in self.controllers))
+            for task in working:
+                task.cancel()
+        if context.leads:
+            await context.lease.release()
+
+    def _registered(self, context: Context[Any, Any], writes: Sequence[Writes]) -> list[bus.Registration]:
+        """What the service answers and hears, from now on."""
+        service = self._service
+        endpoints: dict[str, bus.Endpoint] = {each.subject: each.bound(context) for each in service.typed}
+        metadata: dict[str, bus.Metadata] = {each.subject: each.schemas for each in service.typed}
+        for each in writes:
+            answered = each.endpoints()
+            endpoints |= answered
+            metadata |= dict.fromkeys(answered, partial(schemas, WriteRequest, WriteAnswer))
+        served = context.bus.serve(
+            self.name,
+            skerry.__version__,
+            endpoints,
+            description=service.description,
+            metadata=metadata,
+            data=lambda: figures(self.controllers),
+        )
+        heard = [
+            context.bus.subscribe(subject, partial(handler, context)) for subject, handler in service.hears.items()
+        ]
+        return [served, *heard]
+
+
+def expected(error: BaseException) -> SkerryError | None:
+    """The error on purpose inside `error`, if there is nothing else in it."""
+    if isinstance(error, BaseExceptionGroup):
+        errors = [expected(inner) for inner in error.exceptions]
+        return next((each for each in errors if each is not None), None) if all(errors) else None
+    return error if isinstance(error, SkerryError) else None
+
+
+async def _until(stop: asyncio.Event, pause_s: float) -> None:
+    try:
+        async with asyncio.timeout(pause_s):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,136 @@
+"""What a service is: its kinds with their rules, its controllers, what it answers and hears. And what its parts get.
+
+Everything that a service is made of is a function of its `Context`, which is made anew at each start of the service. What
+its parts share (adapters, tables in memory) is its `state`: an asynchronous context manager, entered before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from skerry.admission import Rules
+from skerry.api.kinds import Kind
+from skerry.bus import Bucket, Bus, Message
+from skerry.bus import Settings as BusSettings
+from skerry.controller.controller import Controller, Reconcile
+from skerry.controller.lease import Lease
+from skerry.controller.news import Means
+from skerry.controller.recorder import Recorder
+from skerry.controller.timers import Timers
+from skerry.informer import Cache, Change
+from skerry.service.endpoints import Typed
+from skerry.settings import Settings
+from skerry.storage import Item, Store
+
+S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+def named(item: Item) -> Iterable[str]:
+    """The key of an object of a cluster-scoped kind: its name."""
+    return (item.name,)
+
+
+@dataclass(kw_only=True)
+class Context(Generic[S, T]):
+    """What the parts of a running service work with."""
+
+    name: str
+    settings: S
+    bus: Bus
+    bus_settings: BusSettings
+    """How the process reaches the bus, for a service that needs another user there."""
+    bucket: Bucket
+    """Of all objects."""
+    informer: Cache
+    recorder: Recorder
+    lease: Lease
+    """Of this service; nobody asks for it unless a controller or a store is made with `leader`."""
+    timers: Timers
+    replicas: int
+    """Copies of what is stored."""
+    closing: AsyncExitStack
+    """What is undone when the service ends."""
+    state: T = field(init=False)
+    leads: bool = False
+    """Whether the lease is wanted."""
+
+    def store(self, kind: Kind, *, leader: bool = False) -> Store:
+        """What the service writes objects of its kind with; with `leader` only while it leads, looked at before each write."""
+        if leader:
+            self.leads = True
+        return Store(self.bucket, kind, guard=self.lease.check if leader else None)
+
+    def controller(
+        self, name: str, reconcile: Reconcile[K], *, workers: int = 1, leader: bool = False
+    ) -> Controller[K]:
+        """The controller `<service>/<name>`; with `leader` it works only where the service's lease is."""
+        if leader:
+            self.leads = True
+        return Controller(
+            f"{self.name}/{name}",
+            reconcile,
+            workers=workers,
+            leader=self.lease if leader else None,
+            timers=self.timers,
+        )
+
+    def follow(
+        self, kind: Kind, controller: Controller[str], keys: Callable[[Item], Iterable[str]] = named
+    ) -> Controller[str]:
+        """Have the keys of every object of a kind looked at: those that are there, and each that changes or goes."""
+
+        def changed(change: Change) -> None:
+            for item in (change.old, change.new):
+                for key in () if item is None else keys(item):
+                    controller.add(key)
+
+        for item in self.informer.list(kind):
+            for key in keys(item):
+                controller.add(key)
+        self.closing.callback(self.informer.on_change(kind, changed))
+        return controller
+
+
+Heard = Callable[[Context[S, T], Message], Awaitable[None] | None]
+
+
+@asynccontextmanager
+async def nothing(context: Context[Any, Any]) -> AsyncIterator[Any]:
+    """The state of a service whose parts share nothing."""
+    yield None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service(Generic[S, T]):
+    """One service. ValueError or TypeError, naming service and part, for one that cannot be."""
+
+    name: str
+    description: str = ""
+    settings: type[S]
+    rules: Mapping[Kind, Callable[[Context[S, T]], Rules]] = field(default_factory=dict)
+    """Admission by kind: the kinds that it owns."""
+    controllers: tuple[Callable[[Context[S, T]], Controller[Any]], ...] = ()
+    endpoints: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
+    """Requests that one replica answers: `async def (context, request, *tokens) -> answer` with their types. A name is asked
+    on `<service>.<name>`; what has a dot is a whole subject, whose wildcards are the tokens."""
+    hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
+    """Subjects that every replica hears."""
+    events: Mapping[Kind, Means] = field(default_factory=dict)
+    """What changes of its objects mean to people."""
+    needs: tuple[Kind, ...] = ()
+    """Kinds that it reads besides its own."""
+    state: Callable[[Context[S, T]], AbstractAsyncContextManager[T]] = nothing
+    """What its parts share, made before them. What it raises is a failure of the service's start."""
+    typed: tuple[Typed, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        foreign = [kind.kind for kind in self.rules if kind.owner != self.name]
+        if foreign:
+            raise ValueError(f"service {self.name} has rules for {', '.join(foreign)}, which another service owns")
+        typed = tuple(Typed.of(self.name, name, handler) for name, handler in self.endpoints.items())
+        object.__setattr__(self, "typed", typed)

@@ -1,0 +1,85 @@
+"""Typed endpoints: types are in the annotations; what has none is refused when the service is declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from skerry.api.messages import WriteAnswer, WriteRequest
+from skerry.bus import Message
+from skerry.errors import BadRequest
+from skerry.service.endpoints import Typed, schemas
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A question."""
+
+    depth: int = 0
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """An answer."""
+
+    text: str
+
+
+async def explain(context: str, request: Asked) -> Answered:
+    return Answered(f"{context} {request.depth}")
+
+
+async def join(context: str, request: Asked, member: str, token: str) -> Answered:
+    return Answered(f"{member} {token}")
+
+
+def message(subject: str, data: bytes) -> Any:
+    made = Message.__new__(Message)
+    made.subject, made.data = subject, data
+    return made
+
+
+def test_a_name_is_a_subject_of_the_service_and_a_subject_is_itself() -> None:
+    assert Typed.of("quota", "explain", explain).subject == "quota.explain"
+    assert Typed.of("quota", "join.*.by.*", join).subject == "join.*.by.*"
+
+
+async def test_a_request_is_decoded_and_the_answer_encoded() -> None:
+    answer = Typed.of("quota", "explain", explain).bound("of")
+    assert await answer(message("quota.explain", b'{"depth":3}')) == b'{"text":"of 3"}'
+
+
+async def test_wildcards_of_the_subject_are_arguments() -> None:
+    answer = Typed.of("quota", "join.*.by.*", join).bound("")
+    assert await answer(message("join.m1.by.t7", b"{}")) == b'{"text":"m1 t7"}'
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b'{"depth":"x"}', b"[" * 100_000, b'{"depth":"\xff"}'])
+async def test_what_is_not_a_request_is_refused_by_its_name(data: bytes) -> None:
+    answer = Typed.of("quota", "explain", explain).bound("")
+    with pytest.raises(BadRequest, match="this is not a Asked"):
+        await answer(message("quota.explain", data))
+
+
+def test_a_missing_type_is_named() -> None:
+    async def silent(context, request: Asked):  # type: ignore[no-untyped-def]
+        return None
+
+    async def deaf(context, request) -> Answered:  # type: ignore[no-untyped-def]
+        return Answered("")
+
+    with pytest.raises(TypeError, match="service quota: the answer of explain has no type"):
+        Typed.of("quota", "explain", silent)
+    with pytest.raises(TypeError, match="service quota: the request of explain has no type"):
+        Typed.of("quota", "explain", deaf)
+
+
+def test_a_wildcard_without_an_argument_is_named() -> None:
+    with pytest.raises(TypeError, match=r"service quota: join\.\* takes \(context, request, token\)"):
+        Typed.of("quota", "join.*", explain)
+
+
+def test_every_type_on_the_bus_has_a_schema_also_where_json_is_raw_inside() -> None:
+    texts = schemas(WriteRequest, WriteAnswer)
+    assert "requestId" in texts["request"] or "request_id" in texts["request"]
+    assert msgspec.json.decode(texts["answer"])["$ref"].endswith("WriteAnswer")
