@@ -87,7 +87,7 @@ def _weight(node: ast.AST) -> int:
 def circles(found: list[Module]) -> list[list[str]]:
     """Sets of modules that import each other (Tarjan's strongly connected components)."""
     names = {module.name for module in found}
-    edges = {module.name: _imports(module, names) for module in found}
+    edges = {module.name: imports(module, names) for module in found}
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -115,7 +115,8 @@ def circles(found: list[Module]) -> list[list[str]]:
     return result
 
 
-def _imports(module: Module, names: set[str]) -> set[str]:
+def imports(module: Module, names: set[str]) -> set[str]:
+    """Those of `names` that a module imports, wherever it does so."""
     found: set[str] = set()
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):

@@ -1,0 +1,141 @@
+"""What the registry keeps of members is readable by it alone, and only where it was put."""
+
+from __future__ import annotations
+
+import stat
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from nacl.secret import SecretBox
+
+from services.registry.secrets import BUCKET, Claim, Evicted, MemberSecret, Secrets, load_key
+from skerry.bus import Bucket, BucketConfig
+from skerry.errors import InternalError
+from tests.fixtures.nats import NatsHost
+
+pytestmark = pytest.mark.integration
+KEY = bytes(range(SecretBox.KEY_SIZE))
+SEED = "SA-not-for-anybody"
+
+
+@pytest.fixture
+async def bucket(nats_host: NatsHost) -> AsyncIterator[Bucket]:
+    """The bucket `secrets`."""
+    async with nats_host.bus("registry") as bus:
+        yield await bus.bucket(BUCKET, create=BucketConfig())
+
+
+@pytest.fixture
+def secrets(bucket: Bucket) -> Secrets:
+    return Secrets(bucket, KEY)
+
+
+def name() -> str:
+    return f"m-{uuid.uuid4().hex[:12]}"
+
+
+def member(**fields: object) -> MemberSecret:
+    return msgspec.convert({"cluster": "uid", "account": "A", "seed": SEED, **fields}, MemberSecret)
+
+
+async def test_what_lies_in_the_bucket_is_not_readable(bucket: Bucket, secrets: Secrets) -> None:
+    which = name()
+    await secrets.change(which, lambda _: member())
+    entry = await bucket.get(f"member.{which}")
+    assert entry is not None
+    assert SEED.encode() not in (entry.value or b"")
+    assert await secrets.member(which) == member()
+    assert SEED not in repr(member())
+
+
+async def test_a_value_that_was_moved_to_another_key_is_refused(bucket: Bucket, secrets: Secrets) -> None:
+    which, other = name(), name()
+    await secrets.change(which, lambda _: member())
+    entry = await bucket.get(f"member.{which}")
+    assert entry is not None
+    await bucket.create(f"member.{other}", entry.value or b"")
+    with pytest.raises(InternalError, match="cannot be decrypted"):
+        await secrets.member(other)
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"x" * 100])
+async def test_rubbish_and_another_key_are_refused(bucket: Bucket, secrets: Secrets, value: bytes) -> None:
+    which, other = name(), name()
+    await bucket.create(f"member.{which}", value or b"{}")
+    await secrets.change(other, lambda _: member())
+    with pytest.raises(InternalError, match=r"or secrets\.key was replaced"):
+        await secrets.member(which)
+    with pytest.raises(InternalError, match=r"or secrets\.key was replaced"):
+        await Secrets(bucket, bytes(reversed(KEY))).member(other)
+
+
+async def test_a_change_is_made_on_what_is_there_by_then(bucket: Bucket, secrets: Secrets) -> None:
+    which, other, calls = name(), Secrets(bucket, KEY), 0
+    await secrets.change(which, lambda _: member())
+
+    class Overtaken(Secrets):
+        async def _write(self, key: str, value: object, revision: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await other.change(which, lambda before: msgspec.structs.replace(before or member(), agents={"B": 2.0}))
+            await super()._write(key, value, revision)
+
+    def joined(before: MemberSecret | None) -> MemberSecret:
+        kept = before or member()
+        return msgspec.structs.replace(kept, agents={**kept.agents, "A": 1.0})
+
+    after = await Overtaken(bucket, KEY).change(which, joined)
+    assert (after.agents, calls) == ({"A": 1.0, "B": 2.0}, 2)
+
+
+async def test_the_first_claim_of_a_cluster_holds(secrets: Secrets) -> None:
+    uid = f"../{uuid.uuid4()}.>"  # from a member: whatever it holds
+    assert await secrets.claim(uid, "a", 1.0) == Claim(name="a", at=1.0)
+    assert await secrets.claim(uid, "b", 2.0) == Claim(name="a", at=1.0)
+    claim, revision = await secrets.claimed(uid)
+    assert claim == Claim(name="a", at=1.0)
+    await secrets.unclaim(uid, revision)
+    await secrets.unclaim(uid, revision)
+    assert await secrets.claim(uid, "b", 3.0) == Claim(name="b", at=3.0)
+    await secrets.unclaim(uid, revision)
+    assert (await secrets.claimed(uid))[0] == Claim(name="b", at=3.0)
+
+
+async def test_a_member_that_changed_since_it_was_buried_stays(secrets: Secrets) -> None:
+    which = name()
+    buried = await secrets.change(which, lambda _: member())
+    later = await secrets.change(which, lambda _: member(account="B"))
+    await secrets.drop(which, buried)
+    assert await secrets.member(which) == later
+    await secrets.drop(which, later)
+    await secrets.drop(which, later)
+    assert await secrets.member(which) is None
+
+
+async def test_the_proof_that_ends_agents_is_not_the_tombstone(secrets: Secrets) -> None:
+    account, agent = name(), name()
+    evicted = Evicted(name="m", account=account, jwt="tombstone", at=1.0)
+    await secrets.bury(evicted, [agent])
+    await secrets.bury(msgspec.structs.replace(evicted, at=2.0), [agent])
+    assert await secrets.evicted(account) == evicted
+    assert await secrets.evicted(agent) == msgspec.structs.replace(evicted, jwt="")
+
+
+def test_a_key_is_made_once_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.key"
+    key = load_key(path)
+    assert (len(key), load_key(path)) == (SecretBox.KEY_SIZE, key)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", KEY[:-1], KEY + b"\n"])
+def test_a_file_that_is_no_key_is_never_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "secrets.key"
+    path.write_bytes(content)
+    with pytest.raises(InternalError, match="is not the key of the secrets"):
+        load_key(path)
+    assert path.read_bytes() == content
