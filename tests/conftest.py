@@ -10,7 +10,13 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-pytest_plugins = ["tests.fixtures.nats", "tests.fixtures.bucket", "tests.fixtures.kube", "tests.fixtures.reruns"]
+pytest_plugins = [
+    "tests.fixtures.nats",
+    "tests.fixtures.bucket",
+    "tests.fixtures.kube",
+    "tests.fixtures.reruns",
+    "tests.fixtures.children",
+]
 
 _WHOLE = {"tests/clients/": "clients", "tests/e2e/": "e2e", "tests/kube/": "e2e", "tests/conformance/": "e2e"}
 

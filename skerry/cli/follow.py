@@ -24,6 +24,8 @@ def main() -> None:
         os.kill(pid, signal.SIGTERM)
 
     for number in SIGNALS:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # nohup: the end of the terminal is not ours
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the front end blocked them until they are heard here
     _, status = os.waitpid(pid, 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from skerry.localkube import binaries
-from tests.cli.test_up import DEADLINE_S, Host, _alive, _eventually
+from tests.cli.test_up import DEADLINE_S, Host, _alive, _eventually, ignoring
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
@@ -101,7 +101,7 @@ def test_where_no_cluster_can_be_had_the_host_is_up_all_the_same(host: Host, tmp
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_demo_in_the_foreground_ends_with_it(host: Host, tmp_path: Path, how: signal.Signals) -> None:
-    words = host.command("up", "--demo", "--listen", host.listen, "--bus", host.bus)
+    words = ignoring("INT", host.command("up", "--demo", "--listen", host.listen, "--bus", host.bus))
     with (
         (tmp_path / "err").open("w+") as err,
         subprocess.Popen(words, env=host.env, stdout=subprocess.PIPE, stderr=err, text=True) as front,

@@ -87,6 +87,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     made.run("down")
 
 
+def ignoring(number: str, words: list[str]) -> list[str]:
+    """The command, started by a shell that ignores a signal (`INT`)."""
+    return ["sh", "-c", f"trap '' {number}; exec \"$@\"", "sh", *words]
+
+
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -304,6 +309,18 @@ def test_in_the_foreground_ctrl_c_stops_everything_and_exits_130(host: Host) -> 
     assert front.returncode == 130
     assert "Traceback" not in err
     _eventually(lambda: not any(map(_alive, pids)), "processes are left")
+
+
+def test_started_by_a_script_in_the_background_it_hears_ctrl_c_as_soon_as_it_is_up(host: Host) -> None:
+    """`up &` of a shell without job control starts with SIGINT ignored, until `follow` has a handler for it."""
+    words = ignoring("INT", host.command("up", "--listen", host.listen, "--bus", host.bus))
+    with subprocess.Popen(words, env=host.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as front:
+        assert front.stdout is not None
+        assert any("is up after" in line for line in front.stdout)
+        front.send_signal(signal.SIGINT)
+        supervisor = host.supervisor
+        assert front.wait(DEADLINE_S) == 130
+    _eventually(lambda: not _alive(supervisor), "the supervisor is left")
 
 
 def test_kill_9_of_the_foreground_leaves_no_orphans(host: Host) -> None:

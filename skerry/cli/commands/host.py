@@ -60,18 +60,23 @@ def up(
     options = _options(name, address or [], listen, bus, nats, nats_keys)
     root = state.directory(state_dir)
     host = root / "host"
+    if not detach:
+        # A script's `skerry up &` starts with SIGINT ignored; what runs in the foreground ends by it all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     supervisor = _start(root, host, options, detach=detach, limit=limit)
+    bound = None if detach else supervisor
     try:
         if demo:
-            _tour(root, limit, bound=supervisor is not None and not detach)
-        if supervisor is not None and not detach:
+            _tour(root, limit, bound=bound is not None)
+        if bound is not None:
             say(f"running in the foreground: Ctrl-C stops it ({program()} up --detach leaves it in the background)")
+            signal.pthread_sigmask(signal.SIG_BLOCK, follow.SIGNALS)  # what comes from here on waits for `follow`
     except BaseException:
-        if supervisor is not None and not detach:
-            _end(supervisor)
+        if bound is not None:
+            _end(bound)
         raise
-    if supervisor is not None and not detach:
-        _follow(root, supervisor.pid, demo=demo)
+    if bound is not None:
+        _follow(root, bound.pid, demo=demo)
 
 
 def _tour(root: Path, limit: float, *, bound: bool) -> None:
@@ -87,10 +92,9 @@ def _tour(root: Path, limit: float, *, bound: bool) -> None:
 
 
 def _follow(root: Path, pid: int, *, demo: bool) -> NoReturn:
-    """Become the small process that waits for the supervisor."""
+    """Become the small process that waits for the supervisor. Its signals are blocked: it hears them when it can."""
     python = [sys.executable, "-P", "-m"]
     cleanup = [*python, "skerry.cli", "down", "--state", str(root)] if demo else []
-    signal.pthread_sigmask(signal.SIG_BLOCK, follow.SIGNALS)
     os.execv(sys.executable, [*python, "skerry.cli.follow", str(pid), *cleanup])  # noqa: S606
 
 
