@@ -170,6 +170,73 @@ def event(domain: str, name: str, verb: str) -> str:
     return f"event.{token(domain)}.{token(name)}.{token(verb)}"
 
 
+DESIRED = "desired"
+"""KV bucket of desired state: what Skerry's services want on members."""
+DESIRED_STATUS = "desired-status"
+"""KV bucket of what became of it: a key per member."""
+COMPLETE = "complete"
+"""The kind of an entry that says that all others of its owner are there."""
+
+
+class DesiredKey(NamedTuple):
+    """The parts of a key of the bucket DESIRED, unescaped; empty for the core group, for no namespace."""
+
+    member: str
+    owner: str
+    group: str
+    kind: str
+    """Lower case."""
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{member(self.member)}.{token(self.owner)}.{key(self.group, self.kind, self.namespace, self.name)}"
+
+
+def desired_key(text: str) -> DesiredKey:
+    """The parts of a key of DESIRED. ValueError if it is not one, or not as `str` writes it."""
+    name, owner, rest = text.split(".", 2)
+    found = DesiredKey(name, owner, *parse_key(rest))
+    if not is_name(name) or _TOKEN.match(owner) is None or str(found) != text:
+        raise ValueError(f"{text[:80]!r} is not a key of desired state")
+    return found
+
+
+def complete_key(name: str, owner: str) -> str:
+    """The key that says that everything of `owner` for the member is there."""
+    return str(DesiredKey(name, owner, "", COMPLETE, "", "_"))
+
+
+def desired_of(name: str) -> str:
+    """Everything in DESIRED for one member, as a prefix for watches."""
+    return f"{member(name)}.>"
+
+
+def desired_down(name: str) -> str:
+    """What an applier on a member hears: each stored change, republished by the server."""
+    return f"down.{member(name)}.desired.>"
+
+
+def desired_sync(name: str) -> str:
+    """An agent asks what it should have."""
+    return f"up.{member(name)}.svc.desired"
+
+
+def desired_report(name: str) -> str:
+    """An agent says what became of it."""
+    return f"up.{member(name)}.svc.desired-status"
+
+
+def desired_owner(owner: str) -> str:
+    """An owner's batches to the registry."""
+    return endpoint("registry", f"desired.{token(owner)}")
+
+
+def desired_keys(owner: str) -> str:
+    """Which entries an owner has on a member."""
+    return endpoint("registry", f"desired.{token(owner)}.keys")
+
+
 _KEY_SAFE = re.compile(r"[^-/_a-zA-Z0-9]")
 
 

@@ -1,0 +1,202 @@
+"""Desired state: what Skerry's own services want on members, as it travels between owners, the registry and appliers.
+
+Everything here is JSON. What comes from a member (SyncRequest, Report) is hostile until checked.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from skerry.api.messages import Message
+
+ENTRIES, ENTRIES_BYTES = 5000, 32 << 20
+"""What one member may have at most."""
+ENTRY_BYTES = 256 << 10
+"""Of one entry, with its signature."""
+BATCH, BATCH_BYTES = 256, 512 << 10
+"""Items of one request of an owner, and its bytes."""
+PAGE, PAGE_BYTES = 500, 256 << 10
+"""Entries of one answer to a sync, and its bytes."""
+PROBLEMS, MESSAGE = 100, 256
+"""Problems of one report, and characters of the message of each."""
+REASONS = 8
+"""Names that an entry says it is because of."""
+
+
+class State(StrEnum):
+    """What became of an entry on its member."""
+
+    APPLIED = "Applied"
+    """The API server took it at this revision."""
+    PENDING = "Pending"
+    """Not tried yet."""
+    WAITING = "Waiting"
+    """Its namespace, its kind, or another entry that it comes after is missing: the message says which."""
+    CONFLICT = "Conflict"
+    """Another manager owns a field with another value."""
+    EXISTS = "Exists"
+    """An object of that name is there and is not ours."""
+    FOREIGN = "Foreign"
+    """An object of that name belongs to another owner, or to another host."""
+    FIGHTING = "Fighting"
+    """Somebody changes it as often as it is repaired."""
+    FORBIDDEN = "Forbidden"
+    """The applier's account may not: the message names the rule that is missing."""
+    REFUSED = "Refused"
+    """By the member's ceiling, the owner's row, a signature, or an admission webhook."""
+    FAILED = "Failed"
+    """Anything else that the API server says."""
+    WITHDRAWN = "Withdrawn"
+    """Gone from the member, or never there."""
+
+
+SETTLED = (State.APPLIED, State.WITHDRAWN)
+"""States that are no problem."""
+
+
+class Options(Message, frozen=True, kw_only=True):
+    """How an entry is brought in place, and taken away."""
+
+    adopt: Literal["Never", "Same", "Force"] = "Never"
+    """Of an object that is there without our labels: left alone, taken if nothing has to be forced, or taken."""
+    conflicts: Literal["Report", "Force"] = "Report"
+    """Of fields that others own: told, or taken."""
+    withdraw: Literal["Delete", "Orphan"] = "Delete"
+    """At the end: the object goes, or stays without our labels."""
+    after: tuple[str, ...] = ()
+    """Keys of entries of the same member, of any owner, that must be in place first."""
+    fence: int | None = None
+    """A rising number of what may never become older again."""
+
+
+class Because(Message, frozen=True, kw_only=True):
+    """An object of the host that an entry is for, for people."""
+
+    kind: str
+    name: str
+
+
+class Item(Message, frozen=True, kw_only=True):
+    """One change: `object` is to be there as it is given, or, with `withdraw`, the entry `key` is to go."""
+
+    member: str
+    object: msgspec.Raw | UnsetType = UNSET
+    options: Options = Options()
+    because: tuple[Because, ...] = ()
+    key: str = ""
+    withdraw: bool = False
+
+
+class Batch(Message, frozen=True, kw_only=True):
+    """What an owner asks the registry for."""
+
+    request_id: str
+    items: tuple[Item, ...]
+
+
+class Result(Message, frozen=True, kw_only=True):
+    """What became of one item: the revision that stands for it, or why not."""
+
+    key: str = ""
+    revision: int = 0
+    code: int = 0
+    """Of a Status; 0 for success."""
+    reason: str = ""
+    message: str = ""
+
+
+class BatchAnswer(Message, frozen=True, kw_only=True):
+    """One Result per item, in order."""
+
+    epoch: str
+    results: tuple[Result, ...]
+
+
+class KeysRequest(Message, frozen=True, kw_only=True):
+    """Which entries an owner has on a member."""
+
+    member: str
+
+
+class Key(Message, frozen=True, kw_only=True):
+    """One of them. `digest` is that of object and options, so that an owner need not ask for what it wrote."""
+
+    key: str
+    revision: int
+    digest: str
+
+
+class KeysAnswer(Message, frozen=True, kw_only=True):
+    """All of them."""
+
+    epoch: str
+    keys: tuple[Key, ...]
+
+
+class SyncRequest(Message, frozen=True, kw_only=True):
+    """An applier asks for what changed after a revision; 0, or another epoch than the bucket's: for everything."""
+
+    epoch: str = ""
+    after: int = 0
+    limit: int = PAGE
+
+
+class SyncEntry(Message, frozen=True, kw_only=True):
+    """One key as it stands. `entry` is the signed text; None for a key that was withdrawn."""
+
+    key: str
+    revision: int
+    entry: str | None = None
+
+
+class SyncAnswer(Message, frozen=True, kw_only=True):
+    """A page. Ask again after `next` until it is None; `last` is the bucket's last revision for this member."""
+
+    epoch: str
+    full: bool
+    """Whether the pages of this sync are everything there is: what is not among them does not exist."""
+    entries: tuple[SyncEntry, ...] = ()
+    next: int | None = None
+    last: int = 0
+
+
+class Problem(Message, frozen=True, kw_only=True):
+    """An entry that is not in place."""
+
+    key: str
+    revision: int
+    state: State
+    message: str = ""
+    since: float = 0.0
+    """Seconds since the epoch, in host time."""
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """What an applier says about its member: everything up to `applied` was tried, and all but `problems` is in place."""
+
+    epoch: str
+    applied: int
+    counts: dict[str, dict[str, int]] = {}
+    """Owner -> state -> entries."""
+    problems: tuple[Problem, ...] = ()
+    more: int = 0
+    """Problems that did not fit."""
+
+
+class Progress(Message, frozen=True, kw_only=True):
+    """Part of a heartbeat: how far the agent is."""
+
+    epoch: str
+    applied: int
+
+
+class Direction(Message, frozen=True, kw_only=True):
+    """Part of a heartbeat's answer: the member's last revision, and whether this agent is the one that applies."""
+
+    epoch: str
+    last: int
+    lead: bool

@@ -1,0 +1,103 @@
+"""An entry as it lies in the bucket: JSON that ends with the signature over everything before it, and over its key. Pure.
+
+A signature has always the same length, so what it covers is found without parsing, and nothing that was not signed is
+ever decoded. The context keeps it from standing for anything else that the same key signs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from skerry.api.decode import decoded
+from skerry.api.desired import ENTRY_BYTES, Because, Options
+from skerry.api.messages import Message
+from skerry.errors import BadRequest, Unauthorized
+
+FORMAT = 1
+CONTEXT = b"skerry-desired-1"
+_FIELD, _END = b',"signature":"', b'"}'
+_SIGNATURE = 88
+"""Characters of 64 bytes in base64."""
+_TAIL = len(_FIELD) + _SIGNATURE + len(_END)
+
+Sign = Callable[[bytes], bytes]
+Verify = Callable[[bytes, bytes], bool]
+"""Whether the second, 64 bytes, is the trust root's signature over the first."""
+
+
+class Entry(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """What the signature covers besides the key."""
+
+    format: int = FORMAT
+    cluster: str
+    """UID of the Cluster object, so that nothing is taken over by a later member of the same name."""
+    owner: str
+    epoch: str
+    """Of the bucket."""
+    previous: int
+    """Revision of the key before this write; it rises, so that an old entry cannot be played again."""
+    object: msgspec.Raw
+    options: Options = Options()
+    because: tuple[Because, ...] = ()
+    more: int = 0
+    """How many it is because of, besides those."""
+
+    def document(self) -> dict[str, Any]:
+        """The object. ValueError if it is none."""
+        found = decoded(self.object)
+        if not isinstance(found, dict):
+            raise ValueError("the object of an entry is not a JSON object")  # noqa: TRY004 - one error for bad content
+        return found
+
+    @property
+    def digest(self) -> str:
+        """Of object and options: equal for what need not be applied again."""
+        return digest_of(bytes(self.object), self.options)
+
+
+def digest_of(document: bytes, options: Options) -> str:
+    """See Entry.digest; `document` is the object's JSON as it is stored."""
+    return hashlib.sha256(document + b"\0" + _encode(options)).hexdigest()[:32]
+
+
+def signed(key: str, entry: Entry, sign: Sign) -> bytes:
+    """The text of an entry for `key`. BadRequest if it is too large."""
+    head = _encode(entry)[:-1]
+    signature = base64.b64encode(sign(_covered(key, head)))
+    text = b"".join((head, _FIELD, signature, _END))
+    if len(text) > ENTRY_BYTES:
+        raise BadRequest(f"entry {key} has {len(text)} bytes: at most {ENTRY_BYTES} can be kept for a member")
+    return text
+
+
+def opened(key: str, text: bytes, verify: Verify) -> Entry:
+    """The entry in `text`. Unauthorized: not signed for this key by the trust root, or of a newer format."""
+    head, tail = text[:-_TAIL], text[-_TAIL:]
+    if not tail.startswith(_FIELD) or not tail.endswith(_END):
+        raise Unauthorized(f"entry {key} carries no signature")
+    try:
+        signature = base64.b64decode(tail[len(_FIELD) : -len(_END)], validate=True)
+    except binascii.Error as error:
+        raise Unauthorized(f"entry {key} carries no signature") from error
+    if not verify(_covered(key, head), signature):
+        raise Unauthorized(f"entry {key} was not signed by this member's host")
+    try:
+        entry = decoded(head + b"}", Entry)
+    except msgspec.DecodeError as error:
+        raise Unauthorized(f"entry {key} cannot be read: the host may be newer than this agent") from error
+    if entry.format != FORMAT:
+        raise Unauthorized(f"entry {key} has format {entry.format}, this agent reads {FORMAT}: update the agent")
+    return entry
+
+
+def _covered(key: str, head: bytes) -> bytes:
+    return b"\0".join((CONTEXT, key.encode(), head))
+
+
+_encode = msgspec.json.Encoder().encode

@@ -1,0 +1,140 @@
+"""Who may want what on a member: a table, read by the registry when an entry comes and by the applier before it applies.
+
+So a stolen credential of a service reaches no further than its row, and a stolen registry not further than the sum of
+them. An owner without a row is refused by both. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Document = Mapping[str, Any]
+
+RBAC = "rbac.authorization.k8s.io"
+PREFIX = "skerry:"
+OWNER_LABEL, HOST_LABEL = "skerry.dev/owner", "skerry.dev/host"
+"""On every object that is applied: the owner's name, and the UID of the host."""
+SETTINGS = ("skerry.dev", "AgentSettings")
+"""(group, kind) of what the applier itself takes in, instead of an API server."""
+_ROLES = ("view", "edit", "admin", "cluster-admin", "skerry:namespaces")
+_NAMESPACES_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}
+_SYSTEM = ("default", "skerry-system")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """One row."""
+
+    name: str
+    kinds: Mapping[tuple[str, str], Callable[[Document], str]]
+    """(group, kind) -> why an object may not be wanted; empty if it may."""
+
+    @property
+    def manager(self) -> str:
+        """The field manager under which its objects are applied."""
+        return f"skerry-{self.name}"
+
+
+def group_of(document: Document) -> str:
+    """The API group of an object; empty for the core group."""
+    return str(document.get("apiVersion") or "").rpartition("/")[0]
+
+
+def name_of(document: Document) -> tuple[str, str]:
+    """Namespace and name of an object; empty if they are missing."""
+    metadata = document.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+def refusal(owner: str, document: Document) -> str:
+    """Why this owner may not want this object, for people; empty if it may."""
+    row = OWNERS.get(owner)
+    if row is None:
+        return f"{owner[:63]} is no owner of desired state: {', '.join(OWNERS)} are"
+    kind, api_version = document.get("kind"), document.get("apiVersion")
+    if not isinstance(kind, str) or not isinstance(api_version, str) or not kind or not api_version:
+        return "an object has apiVersion and kind"
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
+        return f"{kind[:63]} needs metadata.name: names are not generated on members"
+    judge = row.kinds.get((group_of(document), kind))
+    if judge is None:
+        allowed = ", ".join(sorted({kind for _, kind in row.kinds}))
+        return f"{owner} may not want {kind[:63]} ({api_version[:127]}) on members: it may want {allowed}"
+    return _plain(metadata) or judge(document)
+
+
+def _plain(metadata: Document) -> str:
+    """What no owner may say of an object: things that would act by themselves, or stand for another's labels."""
+    for field in ("ownerReferences", "finalizers", "managedFields", "generateName", "uid", "resourceVersion"):
+        if metadata.get(field):
+            return f"metadata.{field} may not be wanted: members decide it"
+    labels = metadata.get("labels") or {}
+    if not isinstance(labels, Mapping):
+        return "metadata.labels is not a map"
+    if OWNER_LABEL in labels or HOST_LABEL in labels:
+        return f"{OWNER_LABEL} and {HOST_LABEL} are set by the applier"
+    if str(labels.get("app.kubernetes.io/managed-by", "")):
+        return "app.kubernetes.io/managed-by is Helm's or a user's, and never ours"
+    return ""
+
+
+def _any(document: Document) -> str:
+    return ""
+
+
+def _namespace(document: Document) -> str:
+    _, name = name_of(document)
+    if name in _SYSTEM or name.startswith("kube-"):
+        return f"namespace {name} is the cluster's own"
+    return ""
+
+
+def _binding(document: Document) -> str:
+    namespace, name = name_of(document)
+    if document["kind"] == "RoleBinding" and not namespace:
+        return "a RoleBinding needs metadata.namespace"
+    if not name.startswith(PREFIX):
+        return f"bindings of ours are named {PREFIX}…"
+    subjects = document.get("subjects")
+    if not isinstance(subjects, list) or not all(isinstance(each, Mapping) for each in subjects):
+        return "subjects is not a list"
+    for subject in subjects:
+        if subject.get("kind") != "Group" or not str(subject.get("name") or "").startswith(PREFIX):
+            return f"subjects of our bindings are Groups named {PREFIX}…"
+    role = document.get("roleRef")
+    if not isinstance(role, Mapping) or role.get("kind") != "ClusterRole" or role.get("name") not in _ROLES:
+        return f"our bindings lead to ClusterRoles {', '.join(_ROLES)} alone"
+    return ""
+
+
+def _role(document: Document) -> str:
+    if name_of(document)[1] != "skerry:namespaces":
+        return "skerry:namespaces is the one ClusterRole of ours"
+    rules = document.get("rules")
+    if not isinstance(rules, list) or len(rules) != 1 or document.get("aggregationRule"):
+        return "skerry:namespaces lets namespaces be read, and nothing else"
+    rule = rules[0]
+    if not isinstance(rule, Mapping) or {key: value for key, value in rule.items() if value} != _NAMESPACES_RULE:
+        return "skerry:namespaces lets namespaces be read, and nothing else"
+    return ""
+
+
+OWNERS: Mapping[str, Owner] = {
+    owner.name: owner
+    for owner in (
+        Owner(name="registry", kinds={SETTINGS: _any}),
+        Owner(
+            name="tenancy",
+            kinds={
+                ("", "Namespace"): _namespace,
+                (RBAC, "RoleBinding"): _binding,
+                (RBAC, "ClusterRoleBinding"): _binding,
+                (RBAC, "ClusterRole"): _role,
+            },
+        ),
+    )
+}
