@@ -65,8 +65,10 @@ class Options(Message, frozen=True, kw_only=True):
     """Of an object that is there without our labels: left alone, taken if nothing has to be forced, or taken."""
     conflicts: Literal["Report", "Force"] = "Report"
     """Of fields that others own: told, or taken."""
-    withdraw: Literal["Delete", "Orphan"] = "Delete"
-    """At the end: the object goes, or stays without our labels."""
+    withdraw: Literal["", "Delete", "Orphan"] = ""
+    """At the end: the object goes, or stays without our labels. Unsaid it goes, but a Namespace, with all that is in it,
+    stays.
+    """
     after: tuple[str, ...] = ()
     """Keys of entries of the same member, of any owner, that must be in place first."""
     fence: int | None = None
@@ -157,6 +159,8 @@ class SyncAnswer(Message, frozen=True, kw_only=True):
     """A page. Ask again after `next` until it is None; `last` is the bucket's last revision for this member."""
 
     epoch: str
+    cluster: str = ""
+    """UID of the Cluster object: entries of an earlier member of the same name are not for this one."""
     full: bool
     """Whether the pages of this sync are everything there is: what is not among them does not exist."""
     entries: tuple[SyncEntry, ...] = ()

@@ -16,6 +16,8 @@ RBAC = "rbac.authorization.k8s.io"
 PREFIX = "skerry:"
 OWNER_LABEL, HOST_LABEL = "skerry.dev/owner", "skerry.dev/host"
 """On every object that is applied: the owner's name, and the UID of the host."""
+WITHDRAW = "skerry.dev/withdraw"
+"""Annotation on what was applied with an option `withdraw`, for the end: then nobody may know the entry any more."""
 SETTINGS = ("skerry.dev", "AgentSettings")
 """(group, kind) of what the applier itself takes in, instead of an API server."""
 _ROLES = ("view", "edit", "admin", "cluster-admin", "skerry:namespaces")
@@ -77,6 +79,11 @@ def _plain(metadata: Document) -> str:
         return "metadata.labels is not a map"
     if OWNER_LABEL in labels or HOST_LABEL in labels:
         return f"{OWNER_LABEL} and {HOST_LABEL} are set by the applier"
+    annotations = metadata.get("annotations") or {}
+    if not isinstance(annotations, Mapping):
+        return "metadata.annotations is not a map"
+    if WITHDRAW in annotations:
+        return f"{WITHDRAW} is set by the applier, from the entry's options"
     if str(labels.get("app.kubernetes.io/managed-by", "")):
         return "app.kubernetes.io/managed-by is Helm's or a user's, and never ours"
     return ""

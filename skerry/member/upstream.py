@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
 
 from skerry.api.decode import decoded
-from skerry.errors import BadGateway, Unauthorized
+from skerry.errors import BadGateway, StatusError, Unauthorized, from_body
 from skerry.http.client import Ask, Body, Client
 from skerry.http.errors import Cut, HttpError, NoRoom, Unreachable
 from skerry.http.limits import ClientLimits
@@ -60,6 +61,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         """What a Status says, on one line; else the HTTP status."""
         text = str(self.document().get("message") or f"HTTP status {self.status}")
         return " ".join(text.split())[:500]
+
+    def error(self) -> StatusError:
+        """The error that the API server tells; BadGateway if it is none of its own."""
+        try:
+            found = from_body(self.body)
+        except msgspec.DecodeError:
+            return BadGateway(f"the API server answered: {self.message()}")
+        return found if found.code == self.status else BadGateway(f"the API server answered: {self.message()}")
 
 
 class Refused(HttpError):
@@ -275,6 +284,38 @@ class Upstream:
         if answer.status == 401 and await self.renew(credential):
             answer = await self._called(await self.credential(), method, path, body, sent)
         return answer
+
+    async def lines(self, path: str, headers: Headers, *, limit: int, head_s: float) -> AsyncGenerator[bytes]:
+        """The lines of an answer that does not end by itself, such as a watch's. It is cut when the caller leaves.
+
+        Forbidden, NotFound, Gone; BadGateway (unreachable, slow, cut, a line of more than `limit` bytes); CredentialError.
+        """
+        try:
+            response = await self._opened(path, headers, head_s)
+            try:
+                if response.status != 200:
+                    answer = Answer(status=response.status, body=await response.body(CALL_LIMIT))
+                    raise answer.error()
+                rest = b""
+                while data := await response.read():
+                    *lines, rest = (rest + data).split(b"\n")
+                    if len(rest) > limit:
+                        raise ValueError(f"a line has more than {limit} bytes")
+                    for line in lines:
+                        yield line
+            finally:
+                await response.release()
+        except (HttpError, ValueError) as error:
+            raise BadGateway(f"the API server {self.url}: {error}") from error
+
+    async def _opened(self, path: str, headers: Headers, head_s: float) -> Response:
+        credential = await self.credential()
+        response = await self.send(credential, self._head(credential, "GET", path, headers), None, head_s)
+        if response.status != 401 or not await self.renew(credential):
+            return response
+        await response.release()
+        credential = await self.credential()
+        return await self.send(credential, self._head(credential, "GET", path, headers), None, head_s)
 
     def _head(self, credential: Credential, method: str, path: str, headers: Headers) -> RequestHead:
         sent = [(b"accept", b"application/json"), (b"user-agent", self.side.user_agent), *headers]

@@ -1,0 +1,300 @@
+"""The applier of one member: keeps what Skerry's services want there in place. It runs in an agent, or, for a direct
+member, in the registry's leader; the member is the same to it.
+
+    applier = Applier(name, Objects(upstream, host_uid), source, verify, guard=ceiling)
+    group.create_task(applier.run())
+    applier.feed.heard(key, revision, data)  # each change that comes live
+    applier.feed.ask()                       # look whether anything was missed
+
+Level-triggered: a key is looked at again whenever its entry, what it waits for, or its object changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from typing import Protocol
+
+from skerry.api.desired import Report, State
+from skerry.controller.controller import After, Controller
+from skerry.controller.timers import Timers, sleep
+from skerry.desired import owners
+from skerry.desired.drift import Drift
+from skerry.desired.entry import Verify
+from skerry.desired.feed import Feed, Source
+from skerry.desired.model import DesiredState, Known, in_order
+from skerry.desired.objects import Missing, Objects, Placed, Reference, Unsettled, reference
+from skerry.errors import StatusError
+from skerry.subjects import DesiredKey
+
+log = logging.getLogger("skerry.desired")
+
+WORKERS = 8
+WRITES_S = 1 / 50
+"""Between two writes: a member's API server has others to serve."""
+FIRST_S, LONGEST_S = 1.0, 300.0
+"""Pauses before an entry that is not in place is tried again by itself."""
+REPORT_S = 1.0
+FIGHTS, FIGHT_S = 5, 60.0
+"""So many repairs in so many seconds are a fight."""
+
+
+class Guard(Protocol):
+    """The member's own word on an entry: its ceiling."""
+
+    def __call__(self, owner: str, which: Reference) -> str:
+        """Why it may not be applied here; empty if it may."""
+        ...
+
+
+class Applier:
+    """See the module."""
+
+    def __init__(
+        self,
+        name: str,
+        objects: Objects,
+        source: Source,
+        verify: Verify,
+        *,
+        guard: Guard = lambda owner, which: "",
+        clock: Callable[[], float] = time.time,
+        timers: Timers | None = None,
+    ) -> None:
+        """`name` is the member's."""
+        self.state = DesiredState()
+        self.paused = False
+        self.lead = True
+        self._name = name
+        self._objects, self._guard = objects, guard
+        self._clock = clock
+        self._timers = timers or asyncio.get_running_loop()
+        self.feed = Feed(self.state, source, verify, self._fresh, clock=clock, timers=self._timers)
+        self._controller: Controller[str] = Controller("desired", self._reconcile, workers=WORKERS, timers=timers)
+        self._references: dict[str, Reference] = {}
+        self._placed: dict[str, Placed] = {}
+        self._pauses: dict[str, float] = {}
+        self._repairs: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=FIGHTS))
+        self._waiting: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """(Namespace or CustomResourceDefinition, name) -> keys that wait for it."""
+        self._write_at = 0.0
+        self._changed = asyncio.Event()
+        self._drift = Drift(objects, self._drifted, self._came)
+
+    # What it is told
+
+    def progress(self) -> tuple[str, int]:
+        """(epoch, applied) for a heartbeat."""
+        return self.state.epoch, self.state.applied
+
+    def told(self, epoch: str, last: int, *, lead: bool) -> None:
+        """What the host answers to a heartbeat."""
+        if epoch != self.state.epoch or last > self.state.synced:
+            self.feed.ask()
+        if lead and not self.lead:
+            self._again(list(self.state.entries))
+        self.lead = lead
+
+    def pause(self, paused: bool) -> None:
+        """Whether nothing is applied or withdrawn for now."""
+        if self.paused and not paused:
+            self._again(list(self.state.entries))
+        self.paused = paused
+        self._changed.set()
+
+    # Life
+
+    async def run(self) -> None:
+        """Apply until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.feed.run(), name="desired sync")
+            group.create_task(self._controller.run(), name="desired applier")
+            group.create_task(self._drift.run(), name="desired drift")
+
+    async def report(self) -> Report:
+        """The next report: when something changed, and a second after the last one at the earliest."""
+        await self._changed.wait()
+        await sleep(self._timers, REPORT_S)
+        self._changed.clear()
+        return self.state.report()
+
+    async def withdraw_all(self, orphan: bool = False) -> list[str]:
+        """Everything of ours goes, by an order of the host. Keys that could not be withdrawn."""
+        now = self._clock()
+        for text in list(self.state.entries):
+            self.state.withdraw(text, now)
+        left = []
+        for text in in_order(list(self.state.entries), self.state):
+            try:
+                await self._withdraw(text)
+            except (Unsettled, StatusError) as error:
+                log.warning("an object stays on the member", extra={"key": text, "reason": str(error)})
+                left.append(text)
+            else:
+                self.state.settle(text, State.WITHDRAWN, "", now)
+        return left
+
+    # Keys
+
+    def _fresh(self, keys: list[str]) -> None:
+        for key in keys:
+            self._pauses.pop(key, None)
+        self._add(keys)
+        self._watch_kinds()
+        self._changed.set()
+
+    def _add(self, keys: list[str]) -> None:
+        for text in in_order([key for key in keys if key in self.state.entries], self.state):
+            self._controller.add(text)
+
+    def _again(self, keys: list[str]) -> None:
+        now = self._clock()
+        for text in keys:
+            if text in self.state.entries:
+                self.state.again(text, now)
+        self._add(keys)
+
+    async def _reconcile(self, key: str) -> After | None:
+        known = self.state.entries.get(key)
+        if known is None or not self.lead or not self.state.turn(key) or (self.paused and not _is_settings(known)):
+            return None
+        revision = known.revision
+        try:
+            await (self._apply(key) if known.wanted else self._withdraw(key))
+            state, message, again = (State.APPLIED if known.wanted else State.WITHDRAWN), "", None
+        except Missing as error:
+            self._waiting[error.kind, error.name].add(key)
+            self._drift.watch_for(error.kind)
+            state, message, again = error.state, error.message, self._pause(key, error.again_s)
+        except Unsettled as error:
+            state, message, again = error.state, error.message, self._pause(key, error.again_s)
+        if self.state.entries.get(key) is not known or known.revision != revision:
+            return After(0.0) if key in self.state.entries else None
+        self._settled(key, state, message)
+        return again
+
+    def _settled(self, key: str, state: State, message: str) -> None:
+        if state in (State.APPLIED, State.WITHDRAWN):
+            self._pauses.pop(key, None)
+            self.feed.drop(key)
+        known = self.state.entries[key]
+        if known.state is not state:
+            log.info("an entry", extra={"key": key, "state": state.value, "reason": message[:200]})
+        free = self.state.settle(key, state, message, self._clock())
+        if state is State.WITHDRAWN:
+            for table in (self._references, self._placed, self._repairs):
+                table.pop(key, None)
+        self._add(free)
+        self._changed.set()
+
+    def _pause(self, key: str, again_s: float | None) -> After | None:
+        if again_s is None:
+            return None
+        if again_s:
+            return After(again_s)
+        pause = self._pauses.get(key, FIRST_S)
+        self._pauses[key] = min(2 * pause, LONGEST_S)
+        return After(pause)
+
+    async def _apply(self, key: str) -> None:
+        known = self.state.entries[key]
+        entry = await self.feed.entry(key)
+        if entry is None:
+            raise Unsettled(State.PENDING, "the entry changed meanwhile", again_s=FIRST_S)
+        document = entry.document()
+        if problem := owners.refusal(entry.owner, document):
+            raise Unsettled(State.REFUSED, problem, again_s=None)
+        if entry.options.fence is not None:
+            raise Unsettled(State.REFUSED, "this agent knows no fenced entries: update it", again_s=None)
+        if (owners.group_of(document), document["kind"]) == owners.SETTINGS:
+            self._set(document)
+            return
+        which = reference(document)
+        if _names(which) != (known.key.group, known.key.kind, known.key.namespace, known.key.name):
+            raise Unsettled(State.REFUSED, f"the entry holds {which}, which is not what its key says", again_s=None)
+        if problem := self._guard(entry.owner, which):
+            raise Unsettled(State.REFUSED, problem, again_s=None)
+        if first := self.state.blocker(key):
+            raise Unsettled(State.WAITING, f"comes after {first}, which is not in place", again_s=None)
+        self._references[key] = which
+        await self._room()
+        self._placed[key] = await self._objects.apply(document, entry.owner, entry.options)
+
+    async def _withdraw(self, key: str) -> None:
+        known = self.state.entries[key]
+        if _is_settings(known):
+            self.pause(False)
+            return
+        try:
+            which = self._references.get(key) or await self._objects.named(*known.key[2:])
+        except Missing:
+            return
+        await self._room()
+        await self._objects.withdraw(which, known.key.owner)
+
+    def _set(self, document: dict[str, object]) -> None:
+        spec = document.get("spec")
+        self.pause(isinstance(spec, dict) and spec.get("paused") is True)
+
+    async def _room(self) -> None:
+        """Wait for a turn to write."""
+        now = self._timers.time()
+        at = max(now, self._write_at)
+        self._write_at = at + WRITES_S
+        if at > now:
+            await sleep(self._timers, at - now)
+
+    # What happens on the member
+
+    def _watch_kinds(self) -> None:
+        """Objects of ours are watched in every kind that an owner with entries may want."""
+        present = {known.key.owner for known in self.state.entries.values()} | self.state.complete
+        for owner in sorted(present & set(owners.OWNERS)):
+            for group, kind in owners.OWNERS[owner].kinds:
+                if (group, kind) != owners.SETTINGS:
+                    self._drift.watch_ours(group, kind)
+
+    def _drifted(self, owner: str, parts: tuple[str, str, str, str], placed: Placed | None, last: str) -> None:
+        """An object of ours is not as it was applied; `placed` is None if it is gone, `last` who wrote it last."""
+        key = str(DesiredKey(self._name, owner, *parts))
+        known = self.state.entries.get(key)
+        if known is None:
+            if placed is not None and self.state.owned(key, self._clock()):
+                self._add([key])
+            return
+        if known.state is not State.APPLIED or self._placed.get(key) in (placed, None):
+            return
+        self._placed.pop(key)
+        now = self._clock()
+        repairs = self._repairs[key]
+        repairs.append(now)
+        log.info("an object was changed on the member and is put right", extra={"key": key, "by": last})
+        if len(repairs) == FIGHTS and now - repairs[0] < FIGHT_S:
+            self._settled(key, State.FIGHTING, f"{last or 'somebody'} changes it as often as it is put right")
+            after = self._pause(key, 0.0)
+            self._controller.add_after(key, after.seconds if after else LONGEST_S)
+            return
+        self.state.again(key, now)
+        self._add([key])
+
+    def _came(self, kind: str, name: str) -> None:
+        """A namespace, or a CustomResourceDefinition, is there now: who waited for it is tried."""
+        if kind == "CustomResourceDefinition":
+            self._objects.forget_kinds()
+            names = [each for each in self._waiting if each[0] == kind]
+        else:
+            names = [(kind, name)]
+        for each in names:
+            self._again(sorted(self._waiting.pop(each, ())))
+
+
+def _is_settings(known: Known) -> bool:
+    return (known.key.group, known.key.kind) == (owners.SETTINGS[0], owners.SETTINGS[1].lower())
+
+
+def _names(which: Reference) -> tuple[str, str, str, str]:
+    group = which.api_version.rpartition("/")[0]
+    return group, which.kind.lower(), which.namespace, which.name

@@ -1,0 +1,163 @@
+"""What an applier is told: changes as they come live, syncs that say what was missed, and the signatures on all of it.
+
+A live change is a hint of which key; what is believed is the entry's signature, and a withdrawal, which carries none, only
+after a sync has said so too. Each live change is followed by a sync, some a second at most: that alone says up to which
+revision nothing was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from skerry.api.desired import SyncAnswer, SyncEntry, SyncRequest
+from skerry.controller.timers import Timers, sleep
+from skerry.desired.entry import Entry, Verify, opened
+from skerry.desired.model import Change, DesiredState
+from skerry.errors import StatusError, Unauthorized
+from skerry.subjects import desired_key
+
+log = logging.getLogger("skerry.desired")
+
+FIRST_S, LONGEST_S = 1.0, 60.0
+"""Pauses after a sync that failed."""
+BETWEEN_S = 0.25
+"""Between two syncs."""
+HELD_BYTES = 4 << 20
+"""Of entries that are not in place yet; what is beyond is asked for again when its turn comes."""
+
+
+class Source(Protocol):
+    """Where entries come from: the registry, over the bus or in the same process."""
+
+    async def sync(self, request: SyncRequest) -> SyncAnswer:
+        """One page. StatusError."""
+        ...
+
+
+class Feed:
+    """Fills a DesiredState. `fresh(keys)` is told which entries changed; a task must run `run`."""
+
+    def __init__(
+        self,
+        state: DesiredState,
+        source: Source,
+        verify: Verify,
+        fresh: Callable[[list[str]], None],
+        *,
+        clock: Callable[[], float],
+        timers: Timers,
+    ) -> None:
+        self._state, self._source, self._verify, self._fresh = state, source, verify, fresh
+        self._clock, self._timers = clock, timers
+        self._cluster = ""
+        self._entries: dict[str, Entry] = {}
+        self._held = 0
+        self._asked = asyncio.Event()
+        self._asked.set()
+
+    def heard(self, key: str, revision: int, data: bytes | None) -> None:
+        """A change came live. `data` is None for a withdrawal."""
+        entry = None if data is None else self._believed(key, data)
+        if entry is not None and self._taken(key, revision, entry):
+            self._fresh([key])
+        self.ask()
+
+    def ask(self) -> None:
+        """Have a sync made soon: something may have been missed."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Sync whenever that was asked for, until cancelled."""
+        pause = FIRST_S
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            try:
+                await self._sync()
+                pause = FIRST_S
+                await sleep(self._timers, BETWEEN_S)
+            except StatusError as error:
+                log.info("what this member should have cannot be asked for", extra={"reason": error.message})
+                self._asked.set()
+                await sleep(self._timers, pause)
+                pause = min(2 * pause, LONGEST_S)
+
+    async def entry(self, key: str) -> Entry | None:
+        """The entry of a key that is wanted: held, or asked for. None if the bucket has another by now. StatusError."""
+        held = self._entries.get(key)
+        if held is not None:
+            return held
+        revision = self._state.entries[key].revision
+        page = await self._source.sync(SyncRequest(epoch=self._state.epoch, after=revision - 1, limit=1))
+        for each in page.entries:
+            if each.key == key and each.revision == revision and each.entry is not None:
+                return opened(key, each.entry.encode(), self._verify)
+        self.ask()
+        return None
+
+    def drop(self, key: str) -> None:
+        """The entry is in place: it need not be held any more."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._held -= len(entry.object)
+
+    async def _sync(self) -> None:
+        """Everything that changed since the last one."""
+        after, full, last = self._state.synced, False, 0
+        listed: set[str] = set()
+        fresh: list[str] = []
+        while True:
+            page = await self._source.sync(SyncRequest(epoch=self._state.epoch, after=after))
+            self._cluster = page.cluster
+            if page.epoch != self._state.epoch:
+                self._state.begin(page.epoch)
+                listed.clear()
+            full = full or page.full
+            listed.update(each.key for each in page.entries if each.entry is not None)
+            fresh += [each.key for each in page.entries if self._listed(each)]
+            last = max(last, page.last)
+            if page.next is None or page.next <= after:
+                break
+            after = page.next
+        self._state.synced = max(self._state.synced, last)
+        if full:
+            fresh += self._state.absent(listed, self._clock())
+        self._fresh(fresh)
+
+    def _listed(self, each: SyncEntry) -> bool:
+        """Whether there is something to do for a key of a sync."""
+        if each.entry is not None:
+            entry = self._believed(each.key, each.entry.encode())
+            return entry is not None and self._taken(each.key, each.revision, entry)
+        try:
+            change = Change(each.key, each.revision)
+            return self._state.take(change, confirmed=True, now=self._clock()) and each.key in self._state.entries
+        except ValueError:
+            return False
+
+    def _taken(self, key: str, revision: int, entry: Entry) -> bool:
+        """Whether an entry that is believed is new; then it is held."""
+        change = Change(key, revision, entry.digest, entry.previous, entry.options)
+        if entry.epoch != self._state.epoch or not self._state.take(change, confirmed=True, now=self._clock()):
+            return False
+        self.drop(key)
+        size = len(entry.object)
+        if self._held + size <= HELD_BYTES:
+            self._entries[key] = entry
+            self._held += size
+        return True
+
+    def _believed(self, key: str, data: bytes) -> Entry | None:
+        try:
+            entry = opened(key, data, self._verify)
+            if desired_key(key).owner != entry.owner:
+                raise Unauthorized(f"it is signed for owner {entry.owner[:63]}")
+        except (ValueError, StatusError) as error:
+            log.warning("an entry is not believed", extra={"key": key[:200], "reason": str(error)[:300]})
+            return None
+        if self._cluster and entry.cluster != self._cluster:
+            return None
+        return entry

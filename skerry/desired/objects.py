@@ -1,0 +1,332 @@
+"""Objects on a member, as the applier handles them: read, applied server-side, given back, deleted; and what errors mean.
+
+Of what is there only the metadata is read: labels say whose an object is, managedFields whether it is as it was applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from skerry.api.decode import decoded
+from skerry.api.desired import Options, State
+from skerry.api.meta import ObjectMeta, Status, Struct
+from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, WITHDRAW
+from skerry.errors import ServiceUnavailable
+from skerry.member.upstream import Answer, Upstream
+
+APPLY = b"application/apply-patch+yaml"
+JSON_PATCH = b"application/json-patch+json"
+METADATA = b"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_encode = msgspec.json.Encoder().encode
+
+Document = dict[str, Any]
+
+
+class Unsettled(Exception):
+    """An entry is not in place: why, and when to look again by oneself (0: with the usual pauses, None: not at all)."""
+
+    def __init__(self, state: State, message: str, *, again_s: float | None = 0.0) -> None:
+        super().__init__(message)
+        self.state = state
+        self.message = " ".join(message.split())
+        self.again_s = again_s
+
+
+class Missing(Unsettled):
+    """Its namespace, or its kind, is not there (yet)."""
+
+    def __init__(self, kind: str, name: str, message: str) -> None:
+        super().__init__(State.WAITING, message)
+        self.kind, self.name = kind, name
+        """`Namespace` and its name, or `CustomResourceDefinition` and the API's `group/version`."""
+
+
+class Reference(NamedTuple):
+    """Which object."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}"
+
+
+class Served(NamedTuple):
+    """How a kind is served, as discovery says."""
+
+    path: str
+    """`/api/v1` or `/apis/<group>/<version>`."""
+    plural: str
+    namespaced: bool
+
+    def collection(self, namespace: str = "") -> str:
+        """The path of all objects, of one namespace if it is named."""
+        return f"{self.path}/namespaces/{namespace}/{self.plural}" if namespace else f"{self.path}/{self.plural}"
+
+
+class Placed(NamedTuple):
+    """An object of ours as it was applied: another uid, or another digest of our fields, and somebody changed it."""
+
+    uid: str
+    fields: str
+
+
+class _Resource(Struct, frozen=True, kw_only=True):
+    name: str = ""
+    namespaced: bool = False
+    kind: str = ""
+
+
+class _Resources(Struct, frozen=True, kw_only=True):
+    resources: list[_Resource] = []
+
+
+class _Partial(Struct, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+
+
+def reference(document: Mapping[str, Any]) -> Reference:
+    """Of an object that has passed its owner's row."""
+    metadata = document["metadata"]
+    return Reference(
+        str(document["apiVersion"]), str(document["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"])
+    )
+
+
+def placed(metadata: ObjectMeta, manager: str) -> Placed:
+    """How an object lies there, as far as it is ours."""
+    ours = [
+        each.get("fieldsV1")
+        for each in metadata.managed_fields
+        if each.get("manager") == manager and each.get("operation") == "Apply" and not each.get("subresource")
+    ]
+    return Placed(metadata.uid, hashlib.sha256(msgspec.json.encode(ours, order="sorted")).hexdigest()[:16])
+
+
+def owner_of(metadata: ObjectMeta) -> tuple[str, str]:
+    """(owner, host) by its labels; empty for what is not ours."""
+    return metadata.labels.get(OWNER_LABEL, ""), metadata.labels.get(HOST_LABEL, "")
+
+
+class Objects:
+    """One member's API server, on behalf of one host. Every method raises StatusError if it does not answer."""
+
+    def __init__(self, upstream: Upstream, host: str) -> None:
+        """`host` is the host's UID, the value of HOST_LABEL."""
+        self.upstream = upstream
+        self.host = host
+        self._served: dict[str, dict[str, Served]] = {}
+
+    def forget_kinds(self) -> None:
+        """Ask again what is served: CustomResourceDefinitions changed."""
+        self._served.clear()
+
+    async def served(self, api_version: str, kind: str) -> Served:
+        """How a kind is served. Missing if it is not."""
+        kinds = self._served.get(api_version)
+        if kinds is None:
+            kinds = self._served[api_version] = await self._discovered(api_version)
+        if kind not in kinds:
+            self._served.pop(api_version, None)
+            raise Missing(
+                "CustomResourceDefinition", api_version, f"{kind} of {api_version} is not served by this cluster"
+            )
+        return kinds[kind]
+
+    async def _discovered(self, api_version: str) -> dict[str, Served]:
+        path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        answer = await self._call("GET", path)
+        if answer.status == 404:
+            return {}
+        if answer.status != 200:
+            raise _unsettled(answer, "get", api_version)
+        try:
+            found = decoded(answer.body, _Resources)
+        except msgspec.DecodeError as error:
+            raise Unsettled(State.FAILED, f"the API server does not say what {api_version} serves") from error
+        return {each.kind: Served(path, each.name, each.namespaced) for each in found.resources if "/" not in each.name}
+
+    async def read(self, which: Reference) -> ObjectMeta | None:
+        """Its metadata; None if it is not there."""
+        answer = await self._call("GET", await self._path(which), headers=[(b"accept", METADATA)])
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise _unsettled(answer, "get", str(which))
+        return _metadata(answer)
+
+    async def apply(self, document: Document, owner: str, options: Options) -> Placed:
+        """Bring an object in place: looks first whose it is. Unsettled says what is in the way."""
+        which = reference(document)
+        manager = OWNERS[owner].manager
+        there = await self.read(which)
+        force = options.conflicts == "Force"
+        if there is not None and not self._mine(there, owner, which):
+            if options.adopt == "Never":
+                raise Unsettled(
+                    State.EXISTS, f"{which} is there already and is not Skerry's: delete it, or have it adopted"
+                )
+            force = force or options.adopt == "Force"
+        metadata = {**document["metadata"]}
+        metadata["labels"] = {**(metadata.get("labels") or {}), OWNER_LABEL: owner, HOST_LABEL: self.host}
+        if options.withdraw:
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), WITHDRAW: options.withdraw}
+        query = urlencode({"fieldManager": manager, "force": "true" if force else "false"})
+        answer = await self._call(
+            "PATCH",
+            f"{await self._path(which)}?{query}",
+            body=_encode({**document, "metadata": metadata}),
+            content_type=APPLY,
+            headers=[(b"accept", METADATA)],
+        )
+        if answer.status not in (200, 201):
+            raise self._refused(answer, which, there)
+        return placed(_metadata(answer), manager)
+
+    def _mine(self, there: ObjectMeta, owner: str, which: Reference) -> bool:
+        """Whether its labels say that it is this owner's. Unsettled if they say that it is somebody else's."""
+        theirs, host = owner_of(there)
+        if not theirs and not host:
+            return False
+        if host != self.host:
+            raise Unsettled(State.FOREIGN, f"{which} belongs to another host ({host[:64] or 'of no name'})")
+        if theirs != owner:
+            raise Unsettled(State.FOREIGN, f"{which} is wanted by {theirs[:63] or 'nobody'} already")
+        return True
+
+    def _refused(self, answer: Answer, which: Reference, there: ObjectMeta | None) -> Unsettled:
+        problem = _unsettled(answer, "patch", str(which))
+        if answer.status == 404 and which.namespace:
+            return Missing("Namespace", which.namespace, f"namespace {which.namespace} does not exist on this cluster")
+        if answer.status == 404:
+            self.forget_kinds()
+            return Missing("CustomResourceDefinition", which.api_version, f"{which.kind} is not served any more")
+        if problem.state is State.CONFLICT and there is not None and not owner_of(there)[0]:
+            return Unsettled(State.EXISTS, f"{which} is there already and differs: {problem.message}")
+        return problem
+
+    async def withdraw(self, which: Reference, owner: str) -> None:
+        """Take an object away if it is ours, by its labels and its fields, as it was applied to be. Unsettled while it
+        cannot be.
+        """
+        try:
+            there = await self.read(which)
+        except Missing:
+            return
+        if there is None or not self._ours(there, owner):
+            return
+        how = there.annotations.get(WITHDRAW) or ("Orphan" if which.kind == "Namespace" else "Delete")
+        if how != "Delete":
+            await self._orphan(which, owner)
+            return
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": there.uid, "resourceVersion": there.resource_version},
+            "propagationPolicy": "Background",
+        }
+        answer = await self._call("DELETE", await self._path(which), body=_encode(body))
+        if answer.status == 409:
+            raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
+        if answer.status not in (200, 202, 404):
+            raise _unsettled(answer, "delete", str(which))
+
+    def _ours(self, there: ObjectMeta, owner: str) -> bool:
+        manager = OWNERS[owner].manager
+        return owner_of(there) == (owner, self.host) and any(
+            each.get("manager") == manager for each in there.managed_fields
+        )
+
+    async def _orphan(self, which: Reference, owner: str) -> None:
+        """Leave an object to whoever is there: without our labels, and without our ownership of any field."""
+        path, there = await self._path(which), await self.read(which)
+        if there is None:
+            return
+        manager = OWNERS[owner].manager
+        labels = {key: value for key, value in there.labels.items() if key not in (OWNER_LABEL, HOST_LABEL)}
+        annotations = {key: value for key, value in there.annotations.items() if key != WITHDRAW}
+        kept = [each for each in there.managed_fields if each.get("manager") != manager]
+        body = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": there.resource_version},
+            {"op": "replace", "path": "/metadata/labels", "value": labels},
+            {"op": "add", "path": "/metadata/annotations", "value": annotations},
+            {"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]},
+        ]
+        answer = await self._call("PATCH", path, body=_encode(body), content_type=JSON_PATCH)
+        if answer.status == 422:
+            raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
+        if answer.status not in (200, 404):
+            raise _unsettled(answer, "patch", str(which))
+
+    async def named(self, group: str, kind: str, namespace: str, name: str) -> Reference:
+        """The object of a key, whose kind is in lower case and without a version. Missing if nothing serves it."""
+        api_version = await self._preferred(group) if group else "v1"
+        kinds = self._served.get(api_version)
+        if kinds is None:
+            kinds = self._served[api_version] = await self._discovered(api_version)
+        proper = next((each for each in kinds if each.lower() == kind), None)
+        if proper is None:
+            self._served.pop(api_version, None)
+            raise Missing("CustomResourceDefinition", api_version, f"{kind} of {api_version} is not served")
+        return Reference(api_version, proper, namespace, name)
+
+    async def _preferred(self, group: str) -> str:
+        answer = await self._call("GET", f"/apis/{quote(group, safe='')}")
+        if answer.status == 404:
+            raise Missing("CustomResourceDefinition", group, f"{group} is not served by this cluster")
+        version = answer.document().get("preferredVersion")
+        found = version.get("groupVersion") if isinstance(version, dict) else None
+        if answer.status != 200 or not isinstance(found, str):
+            raise _unsettled(answer, "get", group)
+        return found
+
+    async def _path(self, which: Reference) -> str:
+        served = await self.served(which.api_version, which.kind)
+        if served.namespaced != bool(which.namespace):
+            need = "needs a namespace" if served.namespaced else "has no namespace"
+            raise Unsettled(State.FAILED, f"{which}: {which.kind} {need}", again_s=None)
+        return f"{served.collection(quote(which.namespace, safe=''))}/{quote(which.name, safe='')}"
+
+    async def _call(self, method: str, path: str, **more: Any) -> Answer:
+        answer = await self.upstream.call(method, path, **more)
+        if answer.status in (401, 429) or answer.status >= 502:
+            raise ServiceUnavailable(f"the API server of this member: {answer.message()}", retry_after_s=1)
+        return answer
+
+
+def _metadata(answer: Answer) -> ObjectMeta:
+    try:
+        return decoded(answer.body, _Partial).metadata
+    except msgspec.DecodeError as error:
+        raise Unsettled(State.FAILED, "the API server's answer cannot be read") from error
+
+
+def _unsettled(answer: Answer, verb: str, what: str) -> Unsettled:
+    """What an error of the API server means for an entry."""
+    try:
+        status = decoded(answer.body, Status)
+    except msgspec.DecodeError:
+        status = Status(message=answer.message(), code=answer.status)
+    message = status.message or answer.message()
+    causes = [] if isinstance(status.details, msgspec.UnsetType) else status.details.causes
+    if "admission webhook" in message and "denied the request" in message:
+        return Unsettled(State.REFUSED, message)
+    if any(each.reason == "NamespaceTerminating" for each in causes):
+        return Unsettled(State.WAITING, message, again_s=2.0)
+    if answer.status == 403:
+        if " cannot " in message and "User " in message:
+            return Unsettled(State.FORBIDDEN, f"{message}: allow `{verb}` there to the account that Skerry has")
+        return Unsettled(State.REFUSED, message)
+    if answer.status == 409 and any(each.reason == "FieldManagerConflict" for each in causes):
+        return Unsettled(State.CONFLICT, message)
+    return Unsettled(State.FAILED, message or f"{verb} {what}: HTTP status {answer.status}")

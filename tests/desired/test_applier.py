@@ -1,0 +1,379 @@
+"""The applier against a real API server: what is wanted is there, what is not ours is left alone, and each state is told."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from skerry.api.desired import State
+from skerry.desired.applier import Applier
+from skerry.desired.objects import Objects, Reference
+from skerry.desired.owners import HOST_LABEL, OWNER_LABEL
+from skerry.member.credentials import source
+from skerry.member.kubeconfig import load
+from skerry.member.upstream import Upstream
+from tests.desired.bucket import HOST, NAME, Bucket, key_of
+from tests.kube.member import Member
+
+pytestmark = pytest.mark.kube
+RBAC = "rbac.authorization.k8s.io"
+BINDINGS = f"/apis/{RBAC}/v1/namespaces/{{}}/rolebindings"
+
+
+class Cluster:
+    """A member's API server, an applier for it, and the bucket that it follows."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.bucket = Bucket()
+        self.namespace = f"desired-{uuid.uuid4().hex[:8]}"
+        self.applier = self.made()
+
+    def made(self, **more: Any) -> Applier:
+        """Another applier of the same member."""
+        applier = Applier(NAME, Objects(self.upstream, HOST), self.bucket, self.bucket.verify, **more)
+        self.bucket.appliers.append(applier)
+        return applier
+
+    async def ask(self, method: str, path: str, document: Any = None, content_type: str = "application/json") -> Any:
+        """A request of the member's own people."""
+        body = b"" if document is None else msgspec.json.encode(document)
+        answer = await self.upstream.call(method, path, body=body, content_type=content_type.encode())
+        return answer.document() if answer.status < 400 else answer.status
+
+    async def there(self, path: str) -> bool:
+        """Whether an object exists and is not on its way out."""
+        found = await self.ask("GET", path)
+        return isinstance(found, dict) and "deletionTimestamp" not in found["metadata"]
+
+    def state(self, key: str) -> State | None:
+        """Of an entry; None if it is not known."""
+        known = self.applier.state.entries.get(key)
+        return known.state if known is not None else None
+
+    def message(self, key: str) -> str:
+        """Of an entry."""
+        return self.applier.state.entries[key].message
+
+    async def until(self, test: Callable[[], object]) -> None:
+        """Wait until something is so."""
+        async with asyncio.timeout(20):
+            while not test():
+                await asyncio.sleep(0.02)
+
+    async def settled(self, key: str, state: State | None) -> None:
+        """Wait until an entry is in a state (None: it is not known any more), and was not just about to leave it."""
+        await self.until(lambda: self.state(key) is state)
+
+    def binding(self, name: str = "skerry:edit", group: str = "skerry:a", **metadata: Any) -> dict[str, Any]:
+        """A RoleBinding in the test's namespace."""
+        return {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": self.namespace, **metadata},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": group}],
+        }
+
+    def space(self, name: str = "", **metadata: Any) -> dict[str, Any]:
+        """The test's Namespace."""
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name or self.namespace, **metadata}}
+
+    def path(self, name: str = "skerry:edit") -> str:
+        """Of a RoleBinding in the test's namespace."""
+        return f"{BINDINGS.format(self.namespace)}/{name.replace(':', '%3A')}"
+
+
+@pytest.fixture
+async def cluster(plain_cluster: Member) -> AsyncIterator[Cluster]:
+    target = load(str(plain_cluster.kubeconfig))
+    upstream = Upstream(target, source(target))
+    made = Cluster(upstream)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(made.applier.run())
+        yield made
+        task.cancel()
+    await made.ask("DELETE", f"/api/v1/namespaces/{made.namespace}")
+    await upstream.close()
+
+
+async def test_what_is_wanted_is_there_in_the_order_that_it_needs(cluster: Cluster) -> None:
+    binding = cluster.bucket.put("tenancy", cluster.binding())
+    space = cluster.bucket.put("tenancy", cluster.space())
+    await cluster.settled(binding, State.APPLIED)
+    await cluster.settled(space, State.APPLIED)
+    found = await cluster.ask("GET", cluster.path())
+    assert found["metadata"]["labels"] == {OWNER_LABEL: "tenancy", HOST_LABEL: HOST}
+    assert [each["manager"] for each in found["metadata"]["managedFields"]] == ["skerry-tenancy"]
+    await cluster.until(lambda: cluster.applier.progress() == ("e1", cluster.bucket.last))
+    assert cluster.applier.state.report().problems == ()
+
+
+async def test_a_change_is_applied_and_a_withdrawal_takes_it_away(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding(group="skerry:a"))
+    await cluster.settled(key, State.APPLIED)
+    cluster.bucket.put("tenancy", cluster.binding(group="skerry:b"))
+    await cluster.until(lambda: cluster.applier.state.entries[key].tried == cluster.bucket.last)
+    assert (await cluster.ask("GET", cluster.path()))["subjects"][0]["name"] == "skerry:b"
+    cluster.bucket.withdraw(key)
+    await cluster.settled(key, None)
+    assert await cluster.ask("GET", cluster.path()) == 404
+
+
+async def test_what_waits_for_a_namespace_is_applied_when_that_appears(cluster: Cluster) -> None:
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.WAITING)
+    assert cluster.namespace in cluster.message(key)
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    async with asyncio.timeout(2):
+        await cluster.settled(key, State.APPLIED)
+
+
+async def test_what_exists_is_left_alone_unless_it_may_be_adopted(cluster: Cluster) -> None:
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    await cluster.ask("POST", BINDINGS.format(cluster.namespace), cluster.binding(group="skerry:theirs"))
+    key = cluster.bucket.put("tenancy", cluster.binding(group="skerry:ours"))
+    await cluster.settled(key, State.EXISTS)
+    assert "not Skerry's" in cluster.message(key)
+    cluster.bucket.put("tenancy", cluster.binding(group="skerry:ours"), adopt="Same")
+    await cluster.until(lambda: "differs" in cluster.message(key))
+    assert (await cluster.ask("GET", cluster.path()))["subjects"][0]["name"] == "skerry:theirs"
+    cluster.bucket.put("tenancy", cluster.binding(group="skerry:theirs"), adopt="Same")
+    await cluster.settled(key, State.APPLIED)
+    assert (await cluster.ask("GET", cluster.path()))["metadata"]["labels"][OWNER_LABEL] == "tenancy"
+
+
+async def test_what_has_to_be_taken_is_taken_where_that_is_said(cluster: Cluster) -> None:
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    await cluster.ask("POST", BINDINGS.format(cluster.namespace), cluster.binding(group="skerry:theirs"))
+    key = cluster.bucket.put("tenancy", cluster.binding(group="skerry:ours"), adopt="Force")
+    await cluster.settled(key, State.APPLIED)
+    assert (await cluster.ask("GET", cluster.path()))["subjects"][0]["name"] == "skerry:ours"
+
+
+@pytest.mark.parametrize(
+    "labels", [{OWNER_LABEL: "quota", HOST_LABEL: HOST}, {OWNER_LABEL: "tenancy", HOST_LABEL: "other"}]
+)
+async def test_what_belongs_to_others_is_never_taken(cluster: Cluster, labels: dict[str, str]) -> None:
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    await cluster.ask("POST", BINDINGS.format(cluster.namespace), cluster.binding(group="skerry:theirs", labels=labels))
+    key = cluster.bucket.put("tenancy", cluster.binding(group="skerry:ours"), adopt="Force", conflicts="Force")
+    await cluster.settled(key, State.FOREIGN)
+    assert (await cluster.ask("GET", cluster.path()))["subjects"][0]["name"] == "skerry:theirs"
+
+
+async def test_a_field_of_somebody_else_is_a_conflict_that_names_them(cluster: Cluster) -> None:
+    key = cluster.bucket.put("tenancy", cluster.space(labels={"team": "a"}))
+    await cluster.settled(key, State.APPLIED)
+    theirs = cluster.space(labels={"team": "b"})
+    query = "?fieldManager=kubectl-edit&force=true"
+    await cluster.ask("PATCH", f"/api/v1/namespaces/{cluster.namespace}{query}", theirs, "application/apply-patch+yaml")
+    await cluster.settled(key, State.CONFLICT)
+    assert "kubectl-edit" in cluster.message(key)
+    assert ".metadata.labels.team" in cluster.message(key)
+    cluster.bucket.put("tenancy", cluster.space(labels={"team": "a"}), conflicts="Force")
+    await cluster.settled(key, State.APPLIED)
+
+
+async def test_what_is_changed_or_deleted_on_the_member_is_put_right(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding(group="skerry:a"))
+    await cluster.settled(key, State.APPLIED)
+    await cluster.ask("DELETE", cluster.path())
+    async with asyncio.timeout(2):
+        while not await cluster.there(cluster.path()):
+            await asyncio.sleep(0.05)
+    other = {"subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "skerry:eve"}]}
+    await cluster.ask("PATCH", cluster.path(), other, "application/merge-patch+json")
+    await cluster.settled(key, State.CONFLICT)
+    found = (await cluster.ask("GET", cluster.path()))["subjects"][0]["name"]
+    assert found == "skerry:eve"
+
+
+async def test_another_ones_labels_and_annotations_are_no_drift(cluster: Cluster) -> None:
+    key = cluster.bucket.put("tenancy", cluster.space())
+    await cluster.settled(key, State.APPLIED)
+    tried = cluster.applier._controller.counts.reconciles
+    mine = {"metadata": {"labels": {"mine": "x"}}}
+    await cluster.ask("PATCH", f"/api/v1/namespaces/{cluster.namespace}", mine, "application/merge-patch+json")
+    probe = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(probe, State.APPLIED)
+    assert cluster.applier._controller.counts.reconciles == tried + 1
+
+
+async def test_who_fights_is_named_and_left(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.APPLIED)
+    async with asyncio.timeout(15):
+        while cluster.state(key) is not State.FIGHTING:
+            if cluster.state(key) is State.APPLIED:
+                await cluster.ask("DELETE", cluster.path())
+            await asyncio.sleep(0.05)
+    assert "as often as it is put right" in cluster.message(key)
+
+
+async def test_a_namespace_stays_unless_it_is_said_to_go(cluster: Cluster) -> None:
+    keeps = cluster.bucket.put("tenancy", cluster.space())
+    goes = cluster.bucket.put("tenancy", cluster.space(f"{cluster.namespace}-x"), withdraw="Delete")
+    await cluster.settled(keeps, State.APPLIED)
+    await cluster.settled(goes, State.APPLIED)
+    cluster.bucket.withdraw(keeps)
+    cluster.bucket.withdraw(goes)
+    await cluster.settled(keeps, None)
+    await cluster.settled(goes, None)
+    left = await cluster.ask("GET", f"/api/v1/namespaces/{cluster.namespace}")
+    assert OWNER_LABEL not in left["metadata"].get("labels", {})
+    assert "skerry-tenancy" not in [each["manager"] for each in left["metadata"].get("managedFields", [])]
+    assert not await cluster.there(f"/api/v1/namespaces/{cluster.namespace}-x")
+
+
+async def test_what_is_orphaned_stays_without_us_also_for_an_applier_that_never_saw_the_entry(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding(), withdraw="Orphan")
+    await cluster.settled(key, State.APPLIED)
+    cluster.bucket.silent = True
+    cluster.bucket.withdraw(key)
+    cluster.bucket.complete("tenancy")
+    other = cluster.made()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(other.run())
+        await _labelled(cluster, False)
+        task.cancel()
+    found = await cluster.ask("GET", cluster.path())
+    assert found["metadata"].get("annotations") in (None, {})
+    assert found["subjects"]
+
+
+async def _labelled(cluster: Cluster, labelled: bool) -> None:
+    async with asyncio.timeout(20):
+        while OWNER_LABEL in (await cluster.ask("GET", cluster.path()))["metadata"].get("labels", {}) is not labelled:
+            await asyncio.sleep(0.05)
+
+
+async def test_absence_is_believed_of_an_owner_that_is_complete_only(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.APPLIED)
+    cluster.bucket.made_anew("e2")
+    cluster.applier.told("e2", 0, lead=True)
+    await cluster.until(lambda: cluster.applier.state.epoch == "e2")
+    assert await cluster.there(cluster.path())
+    space = cluster.bucket.put("tenancy", cluster.space())
+    await cluster.until(lambda: cluster.applier.state.entries[space].tried == 1)
+    assert await cluster.there(cluster.path())
+    cluster.bucket.complete("tenancy")
+    await cluster.settled(key, None)
+    assert await cluster.ask("GET", cluster.path()) == 404
+    assert await cluster.there(f"/api/v1/namespaces/{cluster.namespace}")
+
+
+async def test_a_forged_withdrawal_costs_a_look_and_nothing_else(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.APPLIED)
+    syncs = cluster.bucket.syncs
+    cluster.applier.feed.heard(key, cluster.bucket.last + 1, None)
+    await cluster.until(lambda: cluster.bucket.syncs > syncs)
+    assert cluster.state(key) is State.APPLIED
+    assert await cluster.there(cluster.path())
+
+
+async def test_what_is_forged_or_played_again_changes_nothing(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding(group="skerry:a"))
+    old = cluster.bucket.entries[key][1]
+    assert old is not None
+    await cluster.settled(key, State.APPLIED)
+    cluster.bucket.put("tenancy", cluster.binding(group="skerry:b"))
+    await cluster.until(lambda: cluster.applier.state.entries[key].tried == cluster.bucket.last)
+    other = Bucket()
+    other.put("tenancy", cluster.binding(group="skerry:eve"))
+    forged = other.entries[key][1]
+    for data in (old, forged, old[:-1], b"{}", old.replace(b"skerry:a", b"skerry:x")):
+        cluster.applier.feed.heard(key, cluster.bucket.last + 10, data)
+    probe = cluster.bucket.put("tenancy", cluster.binding("skerry:probe"))
+    await cluster.settled(probe, State.APPLIED)
+    assert (await cluster.ask("GET", cluster.path()))["subjects"][0]["name"] == "skerry:b"
+
+
+async def test_what_the_owners_row_or_the_ceiling_refuses_is_told_and_not_tried(cluster: Cluster) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "default"}}
+    stolen = cluster.bucket.put("tenancy", secret)
+    await cluster.settled(stolen, State.REFUSED)
+    assert "may not want Secret" in cluster.message(stolen)
+    reads_only = cluster.made(guard=lambda owner, which: "this member's ceiling refuses it")
+    async with asyncio.TaskGroup() as group:
+        cluster.applier.lead = False
+        task = group.create_task(reads_only.run())
+        key = cluster.bucket.put("tenancy", cluster.space())
+        await cluster.until(
+            lambda: key in reads_only.state.entries and reads_only.state.entries[key].state is State.REFUSED
+        )
+        task.cancel()
+    assert not await cluster.there(f"/api/v1/namespaces/{cluster.namespace}")
+
+
+async def test_while_paused_nothing_moves_and_afterwards_everything_does(cluster: Cluster) -> None:
+    settings = {"apiVersion": "skerry.dev/v1alpha1", "kind": "AgentSettings", "metadata": {"name": "agent"}}
+    pause = cluster.bucket.put("registry", {**settings, "spec": {"paused": True}})
+    await cluster.settled(pause, State.APPLIED)
+    space = cluster.bucket.put("tenancy", cluster.space())
+    await cluster.until(lambda: space in cluster.applier.state.entries)
+    await cluster.until(lambda: cluster.applier.state.synced == cluster.bucket.last)
+    assert cluster.state(space) is State.PENDING
+    assert cluster.applier.progress() == ("e1", cluster.bucket.last - 1)
+    assert not await cluster.there(f"/api/v1/namespaces/{cluster.namespace}")
+    cluster.bucket.put("registry", {**settings, "spec": {"paused": False}})
+    await cluster.settled(space, State.APPLIED)
+
+
+async def test_what_comes_after_another_waits_for_it(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    first = key_of("tenancy", cluster.binding("skerry:first"))
+    second = cluster.bucket.put("tenancy", cluster.binding("skerry:second"), after=(first,))
+    await cluster.settled(second, State.WAITING)
+    assert first in cluster.message(second)
+    cluster.bucket.put("tenancy", cluster.binding("skerry:first"))
+    await cluster.settled(second, State.APPLIED)
+
+
+async def test_away_for_long_each_key_is_applied_once_and_the_latest(cluster: Cluster) -> None:
+    cluster.bucket.silent = True
+    cluster.bucket.put("tenancy", cluster.space())
+    keys = [cluster.bucket.put("tenancy", cluster.binding(f"skerry:{n}")) for n in range(20)]
+    for turn in range(5):
+        for n in range(20):
+            cluster.bucket.put("tenancy", cluster.binding(f"skerry:{n}", group=f"skerry:{turn}"))
+    cluster.bucket.withdraw(keys[0])
+    cluster.applier.told("e1", cluster.bucket.last, lead=True)
+    await cluster.until(lambda: cluster.applier.progress() == ("e1", cluster.bucket.last))
+    assert [cluster.state(key) for key in keys] == [None, *[State.APPLIED] * 19]
+    items = (await cluster.ask("GET", BINDINGS.format(cluster.namespace)))["items"]
+    assert {each["subjects"][0]["name"] for each in items} == {"skerry:4"}
+    assert len(items) == 19
+
+
+async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.APPLIED)
+    theirs = cluster.binding("theirs")
+    await cluster.ask("POST", BINDINGS.format(cluster.namespace), theirs)
+    assert await cluster.applier.withdraw_all() == []
+    items = (await cluster.ask("GET", BINDINGS.format(cluster.namespace)))["items"]
+    assert [each["metadata"]["name"] for each in items] == ["theirs"]
+
+
+async def test_a_kind_in_the_wrong_scope_is_told(cluster: Cluster) -> None:
+    objects = Objects(cluster.upstream, HOST)
+    with pytest.raises(Exception, match="needs a namespace"):
+        await objects.read(Reference(f"{RBAC}/v1", "RoleBinding", "", "a"))
+    with pytest.raises(Exception, match="is not served by this cluster"):
+        await objects.read(Reference("none.dev/v1", "Nothing", "", "a"))
