@@ -57,8 +57,10 @@ class ChunkDecoder:
         if self._held:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
-        at, size = (0 if self._stage else self._whole_chunks(data, pieces)), len(data)
+        at, size = 0, len(data)
         while at < size and not self.done:
+            if self._stage == 0 and (at := self._whole_chunks(data, at, pieces)) == size:
+                break
             if self._stage == 1:
                 piece = data[at : at + self._left]
                 pieces.append(piece)
@@ -79,11 +81,10 @@ class ChunkDecoder:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     @staticmethod
-    def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
-        """Takes the chunks that lie in `data` from line to end; where what is left begins. An API server writes a list as
-        one chunk for each object: 400 in a megabyte.
+    def _whole_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Takes the chunks that lie in `data` from line to end, from `at` on; where what is left begins. An API server writes
+        a list as one chunk for each object: 400 in a megabyte.
         """
-        at = 0
         while line := _PLAIN_LINE.match(data, at):
             start = line.end()
             end = start + int(line[1], 16)
