@@ -1,10 +1,10 @@
-"""The server's side of TLS: besides what a link does, it knows the name that its client asked for, and minds it."""
+"""The server's side of TLS: besides what a link does, it minds the name that its client asks for, and tells the wire."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skerry.http.tlslink import Settled, TlsLink
 from skerry.httpwire.clienthello import ClientHello
@@ -17,7 +17,7 @@ ByName = Callable[[str], "ssl.SSLContext | None"]
 
 
 class ServerLink(TlsLink):
-    """One accepted TLS connection. `server_name` among its extra info is what the client asked for, "" for none."""
+    """One accepted TLS connection. The wire's `server_name` is what the client asked for, "" for none."""
 
     def __init__(
         self,
@@ -32,14 +32,13 @@ class ServerLink(TlsLink):
         super().__init__(wire, context, buffer, settled, handshake_s=handshake_s)
         self._by_name = by_name
         self._hello: ClientHello | None = ClientHello()  # until it has been heard
-        self._asked = ""
         self._misread: ValueError | None = None
 
-    def buffer_updated(self, nbytes: int) -> None:
+    def _shake(self) -> None:
         """Listens for the name before OpenSSL has the client's whole first message and answers it."""
         if self._hello is not None:
-            self._listen(self._hello, bytes(self._window[:nbytes]))
-        super().buffer_updated(nbytes)
+            self._listen(self._hello, bytes(self._window[: self._incoming.pending]))
+        super()._shake()
 
     def _listen(self, hello: ClientHello, data: bytes) -> None:
         try:
@@ -49,14 +48,10 @@ class ServerLink(TlsLink):
             return
         if name is None:
             return
-        self._hello, self._asked = None, name
+        self._hello, self._wire.server_name = None, name
         if self._by_name is not None and (context := self._by_name(name)) is not None:
             self._ssl.context = context
 
     def refusal(self) -> Exception | None:
         """OpenSSL took a first message in which nobody can see what the connection came for."""
         return self._misread
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`server_name` too."""
-        return self._asked if name == "server_name" else super().get_extra_info(name, default)

@@ -54,6 +54,7 @@ class Wire(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.tls = False
         self.server_name = ""
+        """The name that a client asked for in TLS, lower case; "" for none."""
         self.closed = False
         """The connection is gone; nothing can be read or written any more."""
         self._reading = True
@@ -67,7 +68,6 @@ class Wire(asyncio.BufferedProtocol):
         """Adopts the transport."""
         self.transport = cast("asyncio.Transport", transport)
         self.tls = transport.get_extra_info("ssl_object") is not None
-        self.server_name = transport.get_extra_info("server_name", "")
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -14,7 +14,10 @@ LIMIT = 8 * 1024
 """Bytes of a first message, with the heads of its records: real ones have less than 3 KiB."""
 _HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME = 22, 1, 0
 _PRINTABLE = re.compile(rb"[\x21-\x7e]{1,255}")
-_RECORD, _EXTENSION = struct.Struct(">BHH"), struct.Struct(">HH")
+_RECORD, _EXTENSION, _SIZE = struct.Struct(">BHH"), struct.Struct(">HH"), struct.Struct(">H")
+_HOST_NAME = struct.Struct(">HBH")
+_ONE_RECORD, _WHOLE = struct.Struct(">BHHI"), _CLIENT_HELLO << 24
+"""Nearly always the first bytes are one record with the whole message and nothing else."""
 
 
 class ClientHello:
@@ -29,6 +32,10 @@ class ClientHello:
 
     def feed(self, data: bytes) -> str | None:
         """The name asked for, in lower case, "" for none; None while bytes are missing. ValueError: not a ClientHello."""
+        if not self._taken and len(data) > _ONE_RECORD.size:
+            kind, _, size, message = _ONE_RECORD.unpack_from(data)
+            if kind == _HANDSHAKE and size == len(data) - _RECORD.size and message == _WHOLE + size - 4:
+                return _name(data, _ONE_RECORD.size)
         self._taken += len(data)
         data = self._rest + data if self._rest else data
         at = 0
@@ -55,43 +62,43 @@ class ClientHello:
         size = 4 + int.from_bytes(message[1:4], "big")
         if len(message) < 4 or len(message) < size:
             return None
-        try:
-            return _name(message[4:size])
-        except (IndexError, struct.error) as error:
-            raise ValueError("the ClientHello ends within a field") from error
+        return _name(message[:size], 4)
 
 
-def _name(body: bytes) -> str:
-    at = 34  # version and random
-    at += 1 + body[at]  # session
-    at += 2 + _length(body, at)  # cipher suites
-    at += 1 + body[at]  # compression
-    if at == len(body):
-        return ""
-    end = at + 2 + _length(body, at)
-    if end != len(body):
-        raise ValueError("the ClientHello's extensions have another length than they say")
-    at += 2
-    name = ""
+def _name(data: bytes, at: int) -> str:
+    """The name in a message whose body lies from `at` to the end of `data`."""
+    try:
+        at += 34  # version and random
+        at += 1 + data[at]  # session
+        at += 2 + _SIZE.unpack_from(data, at)[0]  # cipher suites
+        at += 1 + data[at]  # compression
+        if at == len(data):
+            return ""
+        if at + 2 + _SIZE.unpack_from(data, at)[0] != len(data):
+            raise ValueError("the ClientHello's extensions have another length than they say")
+        return _asked(data, at + 2)
+    except (IndexError, struct.error) as error:
+        raise ValueError("the ClientHello ends within a field") from error
+
+
+def _asked(data: bytes, at: int) -> str:
+    """The name among the extensions, which lie from `at` to the end of `data`."""
+    name, end, read = "", len(data), _EXTENSION.unpack_from
     while at < end:
-        kind, size = _EXTENSION.unpack_from(body, at)
-        at += _EXTENSION.size + size
-        if at > end:
-            raise ValueError("an extension is longer than all of them")
+        kind, size = read(data, at)
+        at += 4 + size
         if kind == _SERVER_NAME:
             if name:
                 raise ValueError("the ClientHello names two servers")
-            name = _host(body[at - size : at])
+            name = _host(data[at - size : at])
+    if at > end:
+        raise ValueError("an extension is longer than all of them")
     return name
 
 
 def _host(extension: bytes) -> str:
     """The one entry of the list; there is no other type of name than host_name (0)."""
     name = extension[5:]
-    if extension[:5] != struct.pack(">HBH", len(name) + 3, 0, len(name)) or not _PRINTABLE.fullmatch(name):
+    if extension[:5] != _HOST_NAME.pack(len(name) + 3, 0, len(name)) or not _PRINTABLE.fullmatch(name):
         raise ValueError("the server name in the ClientHello is not one")
     return name.decode("ascii").lower()
-
-
-def _length(body: bytes, at: int) -> int:
-    return int(struct.unpack_from(">H", body, at)[0])

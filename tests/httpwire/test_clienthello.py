@@ -88,6 +88,35 @@ def test_what_is_no_clear_first_message_is_refused(raw: bytes) -> None:
         ClientHello().feed(raw)
 
 
+def outcome(*pieces: bytes) -> str | None:
+    """What is heard of a message in these pieces; "refused" is no name that can be asked for here."""
+    reader = ClientHello()
+    for piece in pieces:
+        try:
+            name = reader.feed(piece)
+        except ValueError:
+            return "refused"
+        if name is not None:
+            return name
+    return None
+
+
+@given(st.lists(st.tuples(st.integers(0, len(MINE) - 1), st.integers(0, 255)), max_size=3), st.integers(1, len(MINE)))
+def test_a_message_in_one_piece_is_read_as_one_in_two(changes: list[tuple[int, int]], cut: int) -> None:
+    raw = bytearray(MINE)
+    for at, byte in changes:
+        raw[at] = byte
+    assert outcome(bytes(raw)) == outcome(bytes(raw[:cut]), bytes(raw[cut:]))
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 0, 16, 21]), st.binary(max_size=20)), max_size=4), st.integers(-3, 3))
+def test_extensions_in_one_piece_are_read_as_those_in_two(extensions: list[tuple[int, bytes]], wrong: int) -> None:
+    inside = bytearray(body(named(b"m1"), *extensions))
+    inside[41:43] = struct.pack(">H", len(inside) - 43 + wrong)
+    raw = records(bytes(inside))
+    assert outcome(raw) == outcome(raw[:20], raw[20:])
+
+
 def test_a_message_that_never_ends_is_bounded() -> None:
     reader = ClientHello()
     record = struct.pack(">BHH", 22, 0x0301, 1) + b"\x01"
