@@ -24,7 +24,7 @@ from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteRequest
 from skerry.controller.recorder import Recorder
 from skerry.errors import Conflict, Forbidden, NotFound, StatusError
-from skerry.informer.cache import Cache
+from skerry.informer import Cache
 from skerry.informer.ring import Change
 from skerry.storage.documents import Document, Item
 from skerry.storage.store import FOREGROUND, ORPHAN, Store

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from skerry.api.kinds import Kind
 from skerry.controller.recorder import Recorder
-from skerry.informer.cache import Cache
+from skerry.informer import Cache
 from skerry.informer.ring import Change
 from skerry.storage.documents import Document, Item
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from skerry.controller.controller import After, Reconcile
-from skerry.informer.cache import Cache
+from skerry.informer import Cache
 from skerry.storage.documents import seconds, utc_now
 from skerry.storage.store import Store
 

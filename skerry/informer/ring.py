@@ -44,7 +44,7 @@ class Ring:
         self._size = size
         self._revisions: list[int] = []
         self._changes: list[Change] = []
-        self._arrived = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
         self.horizon = 0
         """The oldest revision after which this ring knows every change."""
         self.dropped = 0
@@ -78,13 +78,24 @@ class Ring:
 
     def wake(self) -> None:
         """Let every watcher look again."""
-        self._arrived.set()
-        self._arrived = asyncio.Event()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, set()
+            for each in waiting:
+                if not each.done():
+                    each.set_result(None)
 
-    @property
-    def arrived(self) -> asyncio.Event:
-        """Set at the next change; take a new one after each look."""
-        return self._arrived
+    async def arrival(self, timeout_s: float | None) -> bool:
+        """Until the next `wake`; False after `timeout_s`."""
+        arrived = asyncio.get_running_loop().create_future()
+        self._waiting.add(arrived)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await arrived
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(arrived)
+        return True
 
     def after(self, revision: int) -> list[Change]:
         """Changes beyond `revision`."""
@@ -119,21 +130,15 @@ class Watch:
         return self._ring.dropped > self.revision
 
     def advance(self, revision: int) -> None:
-        """The cache is at `revision`: if nothing waits here, this watch is there too."""
+        """The informer is at `revision`: if nothing waits here, this watch is there too."""
         if not self._ring.after(self.revision):
             self.revision = max(self.revision, revision)
 
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Until something may have happened; False after `timeout_s`."""
-        event = self._ring.arrived
         if self._ring.after(self.revision) or self._ring.broken != self._broken:
             return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await event.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._ring.arrival(timeout_s)
 
     async def __aiter__(self) -> AsyncIterator[Change]:
         while True:

@@ -85,10 +85,57 @@ def seal(document: Document, *, writes: tuple[str, ...], deleted: bool = False) 
     return _encode(Envelope(writes=writes[:KEPT_WRITE_IDS], deleted=deleted, object=msgspec.Raw(raw)))
 
 
-def unseal(value: bytes, revision: int) -> Item:
-    """The Item in a bucket value; `deleted` says that it is a final state. msgspec.DecodeError if it is no envelope."""
+class _Metadata(msgspec.Struct):
+    """What the index of an Item needs of an object's metadata."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    labels: dict[str, str] = {}
+
+
+_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_metadata = msgspec.json.Decoder(_Metadata).decode
+
+
+def unseal(value: bytes, revision: int, *, with_writes: bool = True) -> Item:
+    """The Item in a bucket value; `deleted` says that it is a final state. msgspec.DecodeError if it is no envelope.
+    Who only reads does without the ids of the writes.
+
+    Nothing but the metadata is decoded: the rest is copied, and the resourceVersion is put in at the end of the metadata,
+    where `item` would have it.
+    """
     envelope = _decode_envelope(value)
-    return item(_decode(envelope.object), revision, writes=envelope.writes, deleted=envelope.deleted)
+    writes = envelope.writes if with_writes else ()
+    parts = _parts(envelope.object)
+    try:
+        raw = bytes(parts["metadata"])
+        index = _metadata(raw)
+    except (KeyError, msgspec.ValidationError):
+        return item(_decode(envelope.object), revision, writes=writes, deleted=envelope.deleted)
+    between = b"" if len(raw) <= 2 else b","
+    parts["metadata"] = msgspec.Raw(b'%b%b"resourceVersion":"%d"}' % (raw[:-1], between, revision))
+    return Item(
+        namespace=index.namespace,
+        name=index.name,
+        uid=index.uid,
+        revision=revision,
+        labels=index.labels,
+        body=_encode(parts),
+        writes=writes,
+        deleted=envelope.deleted,
+    )
+
+
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "finalizers", "deletionTimestamp")
+
+
+def reduced(whole: Item) -> Item:
+    """An Item that knows who the object is and to whom it belongs, and nothing else."""
+    document = whole.document()
+    metadata = {key: value for key, value in document["metadata"].items() if key in _IDENTITY}
+    head = {key: value for key, value in document.items() if key in ("apiVersion", "kind")}
+    return item(head | {"metadata": metadata}, whole.revision)
 
 
 def decode_document(body: bytes) -> Document:

@@ -14,7 +14,7 @@ from skerry.bus import Bucket, BucketConfig, Bus, kv
 from skerry.controller import sweep as module
 from skerry.controller.sweep import KEEP_S, sweep
 from skerry.informer import Cache
-from skerry.informer.cache import Tombstone
+from skerry.informer.kindstore import Tombstone
 from skerry.storage import Store, utc_now
 from tests.fixtures.bucket import cluster, feeding
 from tests.fixtures.nats import NatsHost

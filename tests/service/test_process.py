@@ -196,7 +196,7 @@ async def test_a_service_that_starts_again_hears_each_change_once(nats_host: Nat
         first = one.parts[0].controllers
         end.set()
         await eventually(lambda: one.parts[0].controllers not in {first, ()} and not one.problem)
-        assert len(one.informer._shelf(CLUSTER).listeners) == 2  # the controller's and garbage collection's
+        assert len(one.informer._store(CLUSTER)._handlers) == 2  # the controller's and garbage collection's
 
 
 async def test_an_informer_that_ends_ends_the_process(

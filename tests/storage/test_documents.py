@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skerry.errors import BadRequest, RequestEntityTooLarge
 from skerry.storage import documents
-from skerry.storage.documents import LIMIT_BYTES, decode_document, item, rfc3339, seal, seconds, unseal
+from skerry.storage.documents import LIMIT_BYTES, decode_document, encode_document, item, rfc3339, seal, seconds, unseal
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8),
@@ -78,3 +78,16 @@ def test_times_are_in_utc_and_whole_seconds() -> None:
     assert rfc3339(moment) == "2026-01-01T00:00:00Z"
     assert seconds("2026-01-01T00:00:00Z") == moment.replace(microsecond=0).timestamp()
     assert documents.utc_now().utcoffset() == timedelta(0)
+
+
+@given(st.dictionaries(st.sampled_from(("name", "uid", "labels", "annotations", "\"'{")), JSON), JSON, st.booleans())
+def test_an_object_is_read_as_if_all_of_it_were_decoded(
+    metadata: dict[str, Any], rest: Any, has_metadata: bool
+) -> None:
+    document = {"kind": "K", "spec": {"template": {"metadata": metadata}, "rest": rest}}
+    if has_metadata:
+        document |= {"metadata": metadata, "status": rest}
+    value = seal(document, writes=("w",))
+    whole = item(decode_document(encode_document(document)), 7, writes=("w",))
+    assert unseal(value, 7) == whole
+    assert unseal(value, 7, with_writes=False) == msgspec.structs.replace(whole, writes=())

@@ -13,7 +13,7 @@ from services.proxy.hostapi.builtin import default_namespace, event_v1, namespac
 from skerry.api.builtin import EVENT, EVENT_V1, NAMESPACE, REVIEWS
 from skerry.api.kinds import Kind
 from skerry.informer import Cache, Watch
-from skerry.informer.cache import Items
+from skerry.informer.kindstore import Items
 from skerry.storage import Item
 
 Convert = Callable[[Item], Item]

@@ -1,0 +1,91 @@
+"""Handlers, tombstones by age, and the order of what one kind has."""
+
+from __future__ import annotations
+
+import pytest
+
+from skerry.api.kinds import CLUSTER, KINDS
+from skerry.bus import Entry, Filled
+from skerry.informer import Change, Informer
+from skerry.storage.documents import seal
+from tests.fixtures.bucket import cluster
+from tests.informer.entries import entry, filled, purged
+
+
+def test_listeners_hear_the_fill_and_what_follows() -> None:
+    cache, heard = Informer(KINDS), list[Change]()
+    stop = cache.on_change(CLUSTER, heard.append)
+    cache.take(entry("a", 1))
+    cache.take(Filled(1))
+    cache.take(entry("a", 2))
+    stop()
+    cache.take(entry("a", 3))
+    assert [change.revision for change in heard] == [1, 2]
+
+
+def test_a_handler_that_raises_is_logged_and_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    cache, heard = filled(), list[Change]()
+
+    def raises(change: Change) -> None:
+        raise KeyError(change.revision)
+
+    cache.add_event_handler(CLUSTER, raises)
+    cache.add_event_handler(CLUSTER, heard.append)
+    cache.take(entry("a", 1))
+    cache.take(entry("a", 2))
+    assert [change.revision for change in heard] == [1, 2]
+    assert cache.revision == 2
+    assert [record.message for record in caplog.records] == ["an event handler failed"] * 2
+
+
+def test_a_handler_may_stop_itself_or_another() -> None:
+    cache, heard = filled(), list[str]()
+
+    def once(change: Change) -> None:
+        heard.append("once")
+        stop_once()
+        stop_other()
+
+    stop_once = cache.add_event_handler(CLUSTER, once)
+    stop_other = cache.add_event_handler(CLUSTER, lambda change: heard.append("other"))
+    cache.take(entry("a", 1))
+    cache.take(entry("a", 2))
+    assert heard == ["once", "other"]
+
+
+def test_a_handler_that_would_wait_is_refused() -> None:
+    async def waits(change: Change) -> None:
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="an event handler of Cluster is called inline"):
+        Informer(KINDS).add_event_handler(CLUSTER, waits)  # type: ignore[arg-type]
+
+
+def test_tombstones_are_found_by_age_without_a_look_at_the_young() -> None:
+    def buried(name: str, revision: int, at: str) -> Entry:
+        gone = {"metadata": {"name": name, "uid": name, "deletionTimestamp": at}}
+        return Entry(f"skerry=2Edev.cluster._.{name}", seal(gone, writes=(), deleted=True), revision, 0.0)
+
+    cache = filled(buried("young", 1, "1970-01-01T02:00:00Z"), buried("old", 2, "1970-01-01T00:30:00Z"))
+    cache.take(buried("older", 3, "1970-01-01T00:20:00Z"))
+    for _ in range(2):
+        assert [each.name for each in cache.tombstones(CLUSTER, before=3600)] == ["older", "old"]
+    cache.take(entry("old", 4))
+    cache.take(purged("older", 5))
+    assert cache.tombstones(CLUSTER, before=3600) == ()
+    assert [each.name for each in cache.tombstones(CLUSTER, before=7200)] == ["young"]
+
+
+def test_a_list_of_a_namespace_is_a_part_of_the_list() -> None:
+    cache = filled()
+    keys = [("red", "b"), ("re", "a"), ("", "x"), ("red", "a"), ("redd", "a"), ("reda", "z")]
+    cache.list(CLUSTER)
+    for revision, (namespace, name) in enumerate(keys, 1):
+        document = cluster(name)
+        document["metadata"] |= {"uid": f"{namespace}/{name}", "namespace": namespace}
+        key = f"skerry=2Edev.cluster.{namespace or '_'}.{name}"
+        cache.take(Entry(key, seal(document, writes=()), revision, 0.0))
+    assert [(item.namespace, item.name) for item in cache.list(CLUSTER)] == sorted(keys)
+    assert [item.name for item in cache.list(CLUSTER, "red")] == ["a", "b"]
+    cache.take(Entry("skerry=2Edev.cluster.red.a", None, 9, 0.0))
+    assert [item.name for item in cache.list(CLUSTER, "red")] == ["b"]
