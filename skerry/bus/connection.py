@@ -19,7 +19,7 @@ import msgspec
 from skerry import errors
 from skerry.bus.client import Wire
 from skerry.bus.delivery import ConnectionLost, Handler, Limits, Message, Subscription
-from skerry.bus.headers import encode_headers
+from skerry.bus.headers import DESCRIPTION, STATUS, encode_headers
 from skerry.errors import BadRequest, Forbidden, GatewayTimeout, RequestEntityTooLarge, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -182,6 +182,37 @@ class Connection:
             raise GatewayTimeout(f"no answer from {subject} within {timeout_s:g} s: the outcome is unknown") from e
         finally:
             del self._asked[token]
+
+    async def gather(self, subject: str, payload: bytes, *, timeout_s: float) -> list[Message]:
+        """All answers to one request, up to one with a status in its headers, which is the last of them.
+
+        As `request` raises; ServiceUnavailable for a status that is an error (404 is none: there is nothing).
+        """
+        answers: list[Message] = []
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def take(message: Message) -> None:
+            answers.append(message)
+            if (message.no_responders or STATUS in message.headers) and not ended.done():
+                ended.set_result(None)
+
+        inbox = self.inbox()
+        subscription = self.subscribe_now(inbox, take)
+        try:
+            self.publish_now(subject, payload, inbox)
+            await asyncio.wait((ended, self.lost), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            subscription.unsubscribe()
+        if not ended.done():
+            raise (
+                self._gone() if self.lost.done() else GatewayTimeout(f"no answer from {subject} within {timeout_s:g} s")
+            )
+        status = answers[-1].headers.get(STATUS, "")
+        if answers[-1].no_responders:
+            raise NoResponders(f"nobody answers {subject} on the bus: the service is not running, or not yet")
+        if status not in ("204", "404"):
+            raise ServiceUnavailable(f"{subject}: {status} {answers[-1].headers.get(DESCRIPTION, '')}".strip())
+        return answers
 
     def inbox(self) -> str:
         """A new subject that this user may subscribe to, for answers that are not one message."""

@@ -16,11 +16,12 @@ import json
 import logging
 import re
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from skerry.bus.connection import Connection
+from skerry.bus.delivery import Message
 from skerry.bus.headers import decode_headers
 from skerry.bus.jetstream import TIMEOUT_S, NoMessage, NoStream, api, checked
 from skerry.bus.watch import RESUME_WITHIN_S, Entry, Link, Watch, is_deletion
@@ -35,6 +36,7 @@ _LIFE = "Nats-TTL"
 MARKER_S = 2 * int(RESUME_WITHIN_S)
 """What is left of a removed key goes after so long, or it would be read again at each fill for ever. Twice the time after
 which a reader that was away starts over: one that resumes still finds it."""
+_PENDING = "Nats-Num-Pending"
 STARTING_S = 2.0
 """JetStream may be silent for so long after its server has started."""
 
@@ -52,7 +54,18 @@ class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
     first_revision: int = 2
     """Of the first entry: above every revision that was ever given out under this name. At least 2: a bucket without an entry
     then stands at revision 1, and a list of nothing has a resourceVersion to watch from (0 is none in Kubernetes)."""
+    republish: tuple[str, str] | None = None
+    """A filter of subjects in the bucket, and where each change that was stored is published again, e.g.
+    (`$KV.desired.*.>`, `down.{{wildcard(1)}}.desired.>`). Headers Nats-Sequence and Nats-Last-Sequence tell revisions."""
     description: str = ""
+
+
+class Changes(NamedTuple):
+    """What a range of revisions left. Ask again after `entries[-1].revision` while there is `more`."""
+
+    entries: tuple[Entry, ...]
+    """The last entry of each key, deletions too, in order of revision."""
+    more: bool
 
 
 class Bucket:
@@ -89,10 +102,29 @@ class Bucket:
         """Leave a marker that goes by itself after MARKER_S; its revision. Conflict as for update."""
         return await self._put(key, b"", revision, {_OPERATION: "DEL", _LIFE: f"{MARKER_S}s"})
 
-    async def purge(self, key: str, revision: int) -> int:
-        """Like delete, and forget the key's history."""
-        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _LIFE: f"{MARKER_S}s"}
+    async def purge(self, key: str, revision: int, *, marker_s: int = MARKER_S) -> int:
+        """Like delete, and forget the key's history; the marker stays for `marker_s` seconds."""
+        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _LIFE: f"{marker_s}s"}
         return await self._put(key, b"", revision, headers)
+
+    async def changes(self, prefix: str, after: int, *, limit: int = 500, max_bytes: int = 256 << 10) -> Changes:
+        """What changed under `prefix` after a revision: at most `limit` entries, or as many as `max_bytes` take (one at
+        least). Answered by any replica, without a consumer. With history 1 each key comes once.
+        """
+        connection = await self._link.connection(TIMEOUT_S)
+        body = {
+            "seq": after + 1,
+            "next_by_subj": f"$KV.{self.name}.{prefix}",
+            "batch": limit,
+            "max_bytes": max_bytes,
+        }
+        answers = await connection.gather(
+            f"$JS.API.DIRECT.GET.{self._stream}", json.dumps(body).encode(), timeout_s=TIMEOUT_S
+        )
+        *found, end = answers
+        strip = len(f"$KV.{self.name}.")
+        entries = tuple(_direct(message, strip) for message in found)
+        return Changes(entries, bool(entries) and int(end.headers.get(_PENDING, "0")) > 0)
 
     async def last_revision(self) -> int:
         """Sequence of the bucket's last write, asked from the stream's leader."""
@@ -174,6 +206,8 @@ async def _create(connection: Connection, name: str, config: BucketConfig) -> No
         "duplicate_window": 120_000_000_000,
         "first_seq": config.first_revision,
     }
+    if config.republish is not None:
+        stream["republish"] = {"src": config.republish[0], "dest": config.republish[1]}
     if config.ttl_s:
         lifetime = config.ttl_s * 1_000_000_000
         stream |= {"max_age": lifetime, "subject_delete_marker_ttl": lifetime}
@@ -196,6 +230,15 @@ def _stored(key: str, message: dict[str, Any]) -> Entry:
     value = base64.b64decode(message.get("data") or "")
     deleted = not value and is_deletion(headers)
     return Entry(key, None if deleted else value, int(message["seq"]), created)
+
+
+def _direct(message: Message, strip: int) -> Entry:
+    """An entry as DIRECT.GET gives it: the stored message, and where it was in headers."""
+    headers = message.headers
+    created = datetime.datetime.fromisoformat(_microseconds(headers["Nats-Time-Stamp"])).timestamp()
+    deleted = not message.data and is_deletion(headers)
+    key = headers["Nats-Subject"][strip:]
+    return Entry(key, None if deleted else message.data, int(headers["Nats-Sequence"]), created)
 
 
 def _microseconds(rfc3339: str) -> str:

@@ -498,3 +498,62 @@ async def test_stopping_ends_the_iteration(bucket: Bucket, key: str) -> None:
         assert isinstance(await anext(watch), Filled)
     with pytest.raises(StopAsyncIteration):
         await anext(watch)
+
+
+async def test_changes_of_a_range_come_as_they_are_last_deletions_too(bucket: Bucket, key: str) -> None:
+    first = await bucket.create(f"{key}.a", b"1")
+    second = await bucket.create(f"{key}.b", b"2")
+    await bucket.create(f"{key}x.c", b"other")
+    third = await bucket.update(f"{key}.a", b"3", first)
+    gone = await bucket.purge(f"{key}.b", second, marker_s=86400)
+    changes = await bucket.changes(f"{key}.>", 0)
+    assert [(each.key, each.value, each.revision) for each in changes.entries] == [
+        (f"{key}.a", b"3", third),
+        (f"{key}.b", None, gone),
+    ]
+    assert not changes.more
+    assert [each.revision for each in (await bucket.changes(f"{key}.>", third)).entries] == [gone]
+    assert await bucket.changes(f"{key}.>", gone) == ((), False)
+
+
+async def test_changes_come_in_pages_by_number_and_by_bytes(bucket: Bucket, key: str) -> None:
+    revisions = [await bucket.create(f"{key}.{n}", b"x" * 1000) for n in range(7)]
+    page = await bucket.changes(f"{key}.>", 0, limit=3)
+    assert ([each.revision for each in page.entries], page.more) == (revisions[:3], True)
+    page = await bucket.changes(f"{key}.>", revisions[2], max_bytes=2500)
+    assert 1 <= len(page.entries) < 4
+    assert page.more
+    page = await bucket.changes(f"{key}.>", revisions[3], limit=3)
+    assert ([each.revision for each in page.entries], page.more) == (revisions[4:], False)
+
+
+async def test_changes_of_nothing_are_none(bucket: Bucket, key: str) -> None:
+    assert await bucket.changes(f"{key}.none.>", 0) == ((), False)
+
+
+async def test_what_is_stored_is_published_again_where_the_bucket_says(nats_host: NatsHost) -> None:
+    """Deletions too, with the revision, and nothing of one member to another."""
+    async with nats_host.open_bus("registry") as bus:
+        config = BucketConfig(republish=("$KV.again.*.>", "again.{{wildcard(1)}}.told.>"))
+        bucket = await bus.bucket("again", create=config)
+        heard: asyncio.Queue[tuple[str, str, str, bytes]] = asyncio.Queue()
+        subscription = bus.subscribe(
+            "again.m1.told.>",
+            lambda message: heard.put_nowait(
+                (
+                    message.subject,
+                    message.headers["Nats-Sequence"],
+                    message.headers.get("KV-Operation", ""),
+                    message.data,
+                )
+            ),
+        )
+        await bus.ready()
+        one = await bucket.create("m1.a.b", b"1")
+        await bucket.create("m2.a.b", b"2")
+        gone = await bucket.purge("m1.a.b", one)
+        async with asyncio.timeout(5):
+            assert await heard.get() == ("again.m1.told.a.b", str(one), "", b"1")
+            assert await heard.get() == ("again.m1.told.a.b", str(gone), "PURGE", b"")
+        subscription.stop()
+        await bucket.destroy()
