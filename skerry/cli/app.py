@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from skerry.cli.commands import agent, archive, clients, direct, host, info, listings
+from skerry.cli.commands import agent, archive, clients, direct, host, info, listings, up
 from skerry.cli.failure import USAGE, Failure
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("up")(host.up)
+app.command("up")(up.up)
 app.command("down")(host.down)
 app.command("status")(host.status)
 app.command("logs")(host.logs)

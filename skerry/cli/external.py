@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from skerry.bus import Settings, connect
-from skerry.cli import bootstrap
+from skerry.cli import bootstrap, layout
 from skerry.cli.failure import Failure
 from skerry.cli.plan import Options
 from skerry.errors import ServiceUnavailable, StatusError, Unauthorized
@@ -23,10 +23,10 @@ def configuration(directory: Path, addresses: list[str], bus: str, *, make: bool
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         Authority.create().save(directory)
     authority = Authority.load(directory)
-    where = bootstrap.endpoint(bus, "--bus")
+    where = layout.endpoint(bus, "--bus")
     pki = directory if make else directory.parent / "pki"
     if make:
-        names = tuple(dict.fromkeys([*addresses, *bootstrap.LOOPBACK_NAMES]))
+        names = tuple(dict.fromkeys([*addresses, *layout.LOOPBACK_NAMES]))
         bootstrap.issue(pki, bootstrap.authority_of(pki, authority.public.name), names)
     conf = natsconf.Conf(
         host=where.host,

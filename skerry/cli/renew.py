@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from skerry.cli import bootstrap, state
+from skerry.cli.layout import Layout
 from skerry.cli.plan import Plan, read_plan
 from skerry.errors import SkerryError
 from skerry.identity.federation import Authority
@@ -18,7 +19,7 @@ from skerry.identity.federation import Authority
 def renew(host: Path, plan: Plan) -> list[str]:
     """Renew what is due; returns the names of what was renewed."""
     options = plan.options
-    layout = bootstrap.Layout.of(options)
+    layout = Layout.of(options)
     renewed = bootstrap.renew_credentials(host, Authority.load(bootstrap.keys_of(host, options)))
     if (found := state.read(host)) is not None:
         bootstrap.renew_certificate(host, found, layout)

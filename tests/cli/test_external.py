@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from skerry.cli import bootstrap, external
+from skerry.cli import external
 from skerry.cli.failure import Failure
+from skerry.cli.layout import endpoint
 from skerry.cli.plan import Options
 from skerry.identity import natsconf
 from tests.cli.test_up import DEADLINE_S, Host
@@ -37,7 +38,7 @@ def _server(directory: Path, configuration: str) -> Iterator[None]:
 
 @pytest.fixture
 def bus() -> str:
-    return str(bootstrap.endpoint("127.0.0.1:0", "--bus"))
+    return str(endpoint("127.0.0.1:0", "--bus"))
 
 
 def test_a_host_runs_on_an_external_server(tmp_path: Path, bus: str) -> None:

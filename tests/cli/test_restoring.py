@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from skerry.cli import bootstrap, restoring, state
-from skerry.cli.commands import host as commands
+from skerry.cli.commands import host as host_commands
+from skerry.cli.commands import up
 from skerry.cli.failure import Failure
 from skerry.cli.plan import Options
 from skerry.cli.state import Restoring, StateFile
@@ -96,7 +97,7 @@ def test_what_was_cut_off_is_refused_naming_both_ways_out(host: Path) -> None:
 def test_what_was_cut_off_is_not_started(host: Path) -> None:
     cut_off(host)
     with pytest.raises(Failure, match="did not come to its end"):
-        commands._prepared(host, Options())
+        up._prepared(host, Options())
     assert mark(host) is not None
 
 
@@ -191,7 +192,7 @@ def test_a_key_without_its_certificate_is_issued_again(tmp_path: Path) -> None:
 def test_a_purge_leaves_no_half_of_a_state_and_takes_what_an_earlier_one_left(host: Path) -> None:
     left = host.with_name("host.deleting")
     hold(left, "keys")
-    commands._purge(host.parent, host, [])
+    host_commands._purge(host.parent, host, [])
     assert not host.parent.exists()
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from skerry.cli import agents, state
+from skerry.cli.commands.host import State
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.term import out, program, progress, say, seconds
 from skerry.errors import StatusError
@@ -19,7 +20,6 @@ TOKEN_LIMIT = 64 << 10
 IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 agent = typer.Typer(invoke_without_command=True)
-State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
 
 
 @agent.callback()

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from skerry.cli import restoring, state
+from skerry.cli.commands.host import State
 from skerry.cli.failure import NOT_RUNNING, USAGE, Failure
+from skerry.cli.layout import Layout, endpoint
 from skerry.cli.plan import Locked, Options, Plan, is_locked, lock, read_plan, write_pid
 from skerry.cli.term import out, program, progress, say
 from skerry.identity.files import write_private
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 REACHED_S = 20.0
 
-State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
 T = TypeVar("T")
 
 
@@ -139,13 +140,11 @@ def _restore(host: Path, found: Archive, file: Path) -> None:
 
 def _options(host: Path) -> Options:
     """As the host was started last; on a machine where it never was, ports that are free."""
-    from skerry.cli import bootstrap
-
     last = read_plan(host)
     if last is not None:
         return last.options
     name = (state.read(host) or state.StateFile(format=state.FORMAT, version="")).name
-    listen, bus = (str(bootstrap.endpoint("127.0.0.1:0", option)) for option in ("--listen", "--bus"))
+    listen, bus = (str(endpoint("127.0.0.1:0", option)) for option in ("--listen", "--bus"))
     return Options(name=name, listen=listen, bus=bus)
 
 
@@ -185,7 +184,7 @@ def _with_bus(host: Path, plan: Plan, authority: Authority, restoring: bool, wor
     from skerry.bus import Bus, Settings
     from skerry.cli import bootstrap
 
-    address = plan.options.nats or f"tls://{bootstrap.Layout.of(plan.options).bus_local}"
+    address = plan.options.nats or f"tls://{Layout.of(plan.options).bus_local}"
     ca = bootstrap.bus_ca(host, plan.options).read_text()
     name = "skerry restore" if restoring else "skerry backup"
     settings = Settings(servers=tuple(address.split(",")), ca_pem=ca, name=name)
