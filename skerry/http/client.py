@@ -19,7 +19,8 @@ from skerry.http.tlslink import TlsLink
 from skerry.http.upstream import UpstreamConnection
 from skerry.http.wire import ReadBuffer
 from skerry.httpwire.chunks import LAST_CHUNK, encode_chunk
-from skerry.httpwire.head import MalformedHead, RequestHead, encode_request
+from skerry.httpwire.head import MalformedHead, RequestHead
+from skerry.httpwire.headwriter import encode_request
 from skerry.httpwire.room import Room
 
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))

@@ -20,7 +20,9 @@ from skerry.http.raw import Raw
 from skerry.http.wire import Inbox, Wire
 from skerry.httpwire.answer import error_answer
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
-from skerry.httpwire.head import HEAD_LIMIT, RequestHeads, broken_early, encode_response, too_large
+from skerry.httpwire.head import HEAD_LIMIT
+from skerry.httpwire.headreader import RequestHeads, broken_early, too_large
+from skerry.httpwire.headwriter import encode_response
 from skerry.httpwire.room import FREE, FREE_LINES, Share, cost
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from skerry.http.raw import Raw
 from skerry.http.wire import Inbox
 from skerry.httpwire.answer import error_answer
 from skerry.httpwire.chunks import encode_chunk, last_chunk
-from skerry.httpwire.head import BODILESS, Headers, RequestHead, ResponseHead, encode_response
+from skerry.httpwire.head import BODILESS, Headers, RequestHead, ResponseHead
+from skerry.httpwire.headwriter import encode_response
 
 if TYPE_CHECKING:
     from skerry.http.connection import ServerConnection

@@ -16,7 +16,8 @@ from skerry.http.raw import Raw
 from skerry.http.response import Response
 from skerry.http.wire import Inbox, ReadBuffer, Wire, tune
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
-from skerry.httpwire.head import BODILESS, HEAD_LIMIT, MalformedHead, ParsedResponse, parse_response
+from skerry.httpwire.head import BODILESS, HEAD_LIMIT, MalformedHead, ParsedResponse
+from skerry.httpwire.headreader import parse_response
 from skerry.httpwire.room import FREE, FREE_LINES, Room, Share, cost
 
 _INFORMATIONAL_LIMIT = 16

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from skerry.httpwire.head import Headers, MalformedHead, parse_fields
+from skerry.httpwire.head import Headers, MalformedHead
+from skerry.httpwire.headreader import parse_fields
 
 LAST_CHUNK = b"0\r\n\r\n"
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e]*)?")

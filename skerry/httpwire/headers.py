@@ -11,7 +11,8 @@ import base64
 import re
 
 from skerry.errors import Unauthorized
-from skerry.httpwire.head import Headers, connection_tokens
+from skerry.httpwire.head import Headers
+from skerry.httpwire.headreader import connection_tokens
 
 HOP_BY_HOP = frozenset((
     b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te",

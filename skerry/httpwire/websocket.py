@@ -274,18 +274,23 @@ def _frame_head(buffer: bytearray, *, masked: bool) -> _FrameHead | None:
         raise WebSocketError(PROTOCOL_ERROR, "a control frame is fragmented or longer than 125 bytes")
     at = 2
     if size > CONTROL_LIMIT:
-        width = 2 if size == 126 else 8
-        at += width
+        at += 2 if size == 126 else 8
         if len(buffer) < at:
             return None
-        size = int.from_bytes(buffer[2:at], "big")
-        if size < (126 if width == 2 else 0x10000) or size >> 63:
-            raise WebSocketError(PROTOCOL_ERROR, "a frame's length is not written in the shortest way")
+        size = _long_size(buffer[2:at])
     if not masked:
         return _FrameHead(opcode, last, None, size, at)
     if len(buffer) < at + 4:
         return None
     return _FrameHead(opcode, last, bytes(buffer[at : at + 4]), size, at + 4)
+
+
+def _long_size(written: bytearray) -> int:
+    """A length that takes two or eight bytes. WebSocketError if it fits in fewer, or is negative."""
+    size = int.from_bytes(written, "big")
+    if size < (126 if len(written) == 2 else 0x10000) or size >> 63:
+        raise WebSocketError(PROTOCOL_ERROR, "a frame's length is not written in the shortest way")
+    return size
 
 
 def _utf8(data: bytes) -> str:

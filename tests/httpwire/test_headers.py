@@ -6,8 +6,8 @@ import pytest
 
 from skerry.errors import ServiceUnavailable, TooManyRequests, Unauthorized
 from skerry.httpwire.answer import error_answer, warning
-from skerry.httpwire.head import valid_headers
 from skerry.httpwire.headers import bearer_from_protocols, clean_request, clean_response, is_guarded
+from skerry.httpwire.headwriter import valid_headers
 
 
 @pytest.mark.parametrize(
