@@ -8,9 +8,11 @@ Nothing here awaits, reads a clock or knows a store: `decide` is re-run for live
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 from services.proxy.routes import open_to_all
+from skerry.api.kinds import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, SERVED, Kind
 from skerry.api.messages import Caller
 from skerry.errors import Forbidden, StatusError
 
@@ -18,21 +20,6 @@ USER_PREFIX = "skerry:"
 """Members see the host's users and groups under this prefix only; the agent checks it again."""
 EXTRA_USER = "skerry.dev/user"
 """The one extra key that leaves the host: RBAC names it as `userextras/skerry.dev/user`."""
-VIEW, EDIT, ADMIN, CLUSTER_ADMIN = (f"{USER_PREFIX}{role}" for role in ("view", "edit", "admin", "cluster-admin"))
-BUILT_IN = (VIEW, EDIT, ADMIN, CLUSTER_ADMIN)
-"""Groups that hold on all members, and whose ClusterRoleBindings every joined member has."""
-
-_READ = frozenset(("get", "list", "watch"))
-_READABLE = frozenset((("skerry.dev", "clusters"), ("", "namespaces"), ("", "events"), ("events.k8s.io", "events")))
-"""(group, resource) of the host API that every built-in group may read."""
-_SELF = frozenset(
-    (
-        ("authentication.k8s.io", "selfsubjectreviews"),
-        ("authorization.k8s.io", "selfsubjectaccessreviews"),
-        ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    )
-)
-"""(group, resource) that everybody may create: questions about oneself."""
 _RESERVED = "system:"
 
 
@@ -85,6 +72,48 @@ class HostRule(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
+class HostAccess:
+    """Who may do what with each of `kinds`, as they declare it; CLUSTER_ADMIN may do everything, and is not asked for here.
+
+    An action is let in by its own groups, whatever its kind lets do with objects.
+    """
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._kinds: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._actions: dict[tuple[str, str, str, str], tuple[str, ...]] = {}
+        self._rules: list[tuple[HostRule, tuple[str, ...]]] = []
+        for kind in kinds:
+            for access in kind.access:
+                self._rules.append((HostRule(access.verbs, (kind.group,), (kind.plural,)), access.groups))
+                for verb in access.verbs:
+                    key = kind.group, kind.plural, verb
+                    self._kinds[key] = (*self._kinds.get(key, ()), *access.groups)
+            for action in kind.actions:
+                resource = f"{kind.plural}/{action.subresource}"
+                self._rules.append((HostRule((action.verb,), (kind.group,), (resource,)), action.groups))
+                self._actions[kind.group, kind.plural, action.subresource, action.verb] = action.groups
+
+    def groups(self, request: HostRequest) -> tuple[str, ...]:
+        """One of these is needed; none is enough if there are none."""
+        if request.subresource:
+            action = self._actions.get((request.group, request.resource, request.subresource, request.verb))
+            if action is not None:
+                return action
+        return self._kinds.get((request.group, request.resource, request.verb), ())
+
+    def rules(self, caller: Caller) -> list[HostRule]:
+        """What is allowed to everybody, then what is allowed to the groups of this caller."""
+        own = [rule for rule, groups in self._rules if groups != EVERYBODY and _in_one_of(caller, groups)]
+        return [*(rule for rule, groups in self._rules if groups == EVERYBODY), *own]
+
+
+_ACCESS = HostAccess(SERVED)
+
+
+def _in_one_of(caller: Caller, groups: tuple[str, ...]) -> bool:
+    return groups == EVERYBODY or any(group in groups for group in caller.groups)
+
+
 def decide(caller: Caller, request: MemberRequest | HostRequest) -> Decision:
     """Whether `caller` may make `request`, and as whom. Total: every input has an answer, none raises."""
     if caller.user.startswith(_RESERVED) or not caller.user:
@@ -123,23 +152,18 @@ def _decide_member(caller: Caller, request: MemberRequest) -> Decision:
 
 
 def _decide_host(caller: Caller, request: HostRequest) -> Decision:
-    groups = held(caller)
-    readable = request.verb in _READ and (request.group, request.resource) in _READABLE
-    about_oneself = request.verb == "create" and (request.group, request.resource) in _SELF
-    if not request.resource or about_oneself or CLUSTER_ADMIN in groups or (groups and readable):
-        return Allowed(USER_PREFIX + caller.user, groups)
-    return Denied(_host_forbidden(caller, request, BUILT_IN if readable else (CLUSTER_ADMIN,)))
+    if not request.resource or CLUSTER_ADMIN in caller.groups or _in_one_of(caller, _ACCESS.groups(request)):
+        return Allowed(USER_PREFIX + caller.user, held(caller))
+    need = tuple(dict.fromkeys((*_ACCESS.groups(request), CLUSTER_ADMIN)))
+    return Denied(_host_forbidden(caller, request, need))
 
 
 def rules(caller: Caller) -> tuple[HostRule, ...]:
     """Everything that `decide` allows this caller on the host itself, for a SelfSubjectRulesReview."""
-    groups = held(caller)
-    found = [HostRule(("create",), (group,), (resource,)) for group, resource in sorted(_SELF)]
-    if CLUSTER_ADMIN in groups:
-        found.append(HostRule(("*",), ("*",), ("*",)))
-    elif groups:
-        found += [HostRule(tuple(sorted(_READ)), (group,), (resource,)) for group, resource in sorted(_READABLE)]
-    return (*found, HostRule(("get",), paths=open_to_all()))
+    paths = HostRule(("get",), paths=open_to_all())
+    if CLUSTER_ADMIN in caller.groups:
+        return (*_ACCESS.rules(Caller(user=caller.user)), HostRule(("*",), ("*",), ("*",)), paths)
+    return (*_ACCESS.rules(caller), paths)
 
 
 def _host_forbidden(caller: Caller, request: HostRequest, need: tuple[str, ...]) -> StatusError:

@@ -29,8 +29,7 @@ from services.proxy.sessions import Sessions
 from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificates
 from skerry import bus, subjects
-from skerry.api.builtin import EVENT
-from skerry.api.kinds import KINDS
+from skerry.api.kinds import EVENT, KINDS, SERVED
 from skerry.api.messages import FloodReport
 from skerry.errors import StatusError
 from skerry.heartbeats import Hearing
@@ -115,7 +114,7 @@ class Proxy:
             authenticator=Authenticator(self.directory.credential, time.time),
             sessions=self.sessions,
             members=members,
-            host_api=HostApi(self._cache, self._bus, KINDS, self.heartbeats.live, events=self._events),
+            host_api=HostApi(self._cache, self._bus, SERVED, self.heartbeats.live, events=self._events),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from services.registry.model import Member, Now, Standing, Verdict, alive, at, rights
+from services.registry.model import Member, Now, Standing, alive, at, rights
 from skerry.admission.conform import Problem, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
+from skerry.api.conditions import RIGHTS_COMPLETE, Verdict, condition_of
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.v1alpha1 import Ceiling
 
@@ -20,8 +21,6 @@ FINALIZER = "skerry.dev/account"
 """Holds a member's Cluster until its account on the bus is evicted, or its credential is destroyed."""
 OWN = "skerry.dev/"
 """The prefix of what is the host's own: nobody else's finalizers begin so."""
-RIGHTS = "RightsComplete"
-"""Condition: whether what joining made and verified on the member is still there."""
 _YEAR_3000 = 32_503_680_000
 HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
@@ -105,10 +104,7 @@ def is_leaving(document: Document) -> bool:
 
 def ready_of(document: Document) -> Verdict:
     """The stored condition Ready."""
-    for found in document.get("status", {}).get("conditions", []):
-        if found.get("type") == "Ready":
-            return Verdict(found.get("status", "Unknown"), found.get("reason", ""), found.get("message", ""))
-    return Verdict("Unknown", "", "")
+    return condition_of(document, "Ready")
 
 
 def standing_of(document: Document) -> Standing:
@@ -127,7 +123,7 @@ def observed(document: Document, member: Member, standing: Standing, now: Now) -
     if live and len(live) == standing.replicas:
         beat = live[0].beat
         if beat.missing is not None:
-            found = condition(RIGHTS, rights(beat.missing, beat.repaired), now)
+            found = condition(RIGHTS_COMPLETE, rights(beat.missing, beat.repaired), now)
             status["conditions"] = with_condition(status["conditions"], found)
         facts = _facts(beat)
         status |= facts | {"ceiling": {**status.get("ceiling", {}), **facts["ceiling"]}}

@@ -23,8 +23,9 @@ from services.registry.handlers import wall_and_mono
 from services.registry.model import Now
 from services.registry.store import Registry
 from skerry import subjects
+from skerry.admission import Actions
 from skerry.admission.writes import invalid
-from skerry.api.connection import SUBRESOURCE, ClusterConnection, ClusterConnectionSpec
+from skerry.api.connection import ClusterConnection, ClusterConnectionSpec
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import ConnectAnswer, ConnectRequest, WriteRequest
@@ -37,7 +38,7 @@ from skerry.member.credentials import CredentialError, source
 from skerry.member.kubeconfig import KubeconfigError, Target
 from skerry.member.side import HOST
 from skerry.member.upstream import Upstream
-from skerry.storage.documents import Document, encode_document
+from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 
@@ -48,7 +49,7 @@ _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
-def _decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
+def _decode(data: bytes, kind: type[T]) -> T:
     try:
         return decoded(data, kind)
     except msgspec.DecodeError as error:
@@ -66,18 +67,15 @@ class Connections:
 
     def endpoints(self) -> dict[str, Callable[[Message], Awaitable[bytes]]]:
         """What one replica of the registry answers for all."""
-        return {
-            subjects.action(CLUSTER.owner, CLUSTER.plural, SUBRESOURCE, "create"): self.join,
-            subjects.action(CLUSTER.owner, CLUSTER.plural, SUBRESOURCE, "update"): self.rotate,
-            subjects.CONNECTIONS: self.tell,
-        }
+        actions = Actions(CLUSTER, {("connection", "create"): self.join, ("connection", "update"): self.rotate})
+        return {**actions.endpoints(), subjects.CONNECTIONS: self.tell}
 
     # Joining
 
-    async def join(self, message: Message) -> bytes:
-        """A new direct member. Answers the Cluster; on dry run the one that would be."""
-        request = _decode(message.data, WriteRequest)
-        name, spec, target = self._read(request)
+    async def join(self, request: WriteRequest, body: ClusterConnection) -> Document:
+        """A new direct member: its Cluster; on dry run the one that would be."""
+        spec = body.spec
+        name, target = self._read(request, spec)
         await self._free(name)
         host_uid = "" if spec.take_over else self._registry.settings.host_uid
         expires = direct.expires_of(target)
@@ -86,10 +84,10 @@ class Connections:
             self._check_owner(name, found.uid, await self._registry.owner(found.uid, self._clock()))
             made = direct.member(name, str(uuid.uuid4()), found, expires, self._clock())
             if request.options.dry_run:
-                return encode_document(self._registry.clusters.stamped(made))
+                return self._registry.clusters.stamped(made)
             await bindings.ensure(upstream)
         async with self._writing:
-            return encode_document(await self._made(name, found.uid, made, target))
+            return await self._made(name, found.uid, made, target)
 
     async def _made(self, name: str, uid: str, made: Document, target: Target) -> Document:
         """Claim, credential, object, in this order: a proxy that sees the object finds the credential."""
@@ -123,17 +121,16 @@ class Connections:
 
     # Another credential
 
-    async def rotate(self, message: Message) -> bytes:
-        """Another credential, or address, for the same cluster. Answers the Cluster."""
-        request = _decode(message.data, WriteRequest)
-        name, _, target = self._read(request)
+    async def rotate(self, request: WriteRequest, body: ClusterConnection) -> Document:
+        """Another credential, or address, for the same cluster; its Cluster."""
+        name, target = self._read(request, body.spec)
         cluster = await self._direct(name)
         expires = direct.expires_of(target)
         async with _upstream(target) as upstream:
             found = await _examined(upstream, "")
             self._check_same(name, clusters.uid_of(cluster), found.uid)
             if request.options.dry_run:
-                return encode_document(cluster)
+                return cluster
             await bindings.ensure(upstream)
         async with self._writing:
             kept = await self._registry.secrets.keep_connection(cluster["metadata"]["uid"], target)
@@ -142,7 +139,7 @@ class Connections:
             )
         log.info("the credential was replaced", extra={"cluster": name, "revision": kept.revision})
         self._changed(name)
-        return encode_document(stored.document())
+        return stored.document()
 
     def _credited(self, document: Document, cluster: Document, revision: int, expires: float | None) -> Document | None:
         if document["metadata"]["uid"] != cluster["metadata"]["uid"] or direct.revision_of(document) >= revision:
@@ -168,13 +165,13 @@ class Connections:
             )
         return cluster
 
-    def _read(self, request: WriteRequest) -> tuple[str, ClusterConnectionSpec, Target]:
+    @staticmethod
+    def _read(request: WriteRequest, spec: ClusterConnectionSpec) -> tuple[str, Target]:
         name = subjects.member(request.name)
         if name == clusters.HOST:
             raise invalid(CLUSTER, name, "metadata.name", "this name belongs to the host itself", name)
-        spec = _decode(request.body, ClusterConnection).spec
         try:
-            return name, spec, kubeconfig.standalone(spec.kubeconfig, "the kubeconfig that was sent")
+            return name, kubeconfig.standalone(spec.kubeconfig, "the kubeconfig that was sent")
         except KubeconfigError as error:
             raise BadRequest(str(error)) from error
 

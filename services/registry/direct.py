@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.registry import clusters
-from services.registry.model import Now, Verdict, at, rights
+from services.registry.model import Now, at, rights
+from skerry.api.conditions import RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
 from skerry.member.kubeconfig import Target
 
@@ -114,7 +115,7 @@ def _verdicts(outcome: Outcome, expires: float | None, now: Now) -> list[tuple[s
         ("Reachable", reachable),
         ("CredentialsValid", credentials(outcome, expires, now)),
         ("Ready", _ready(outcome, expires, now)),
-        *([(clusters.RIGHTS, rights(outcome.missing, outcome.repaired))] if outcome.state is State.READY else []),
+        *([(RIGHTS_COMPLETE, rights(outcome.missing, outcome.repaired))] if outcome.state is State.READY else []),
     ]
 
 
@@ -148,14 +149,6 @@ def credentials(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
             left = "a day" if days == 1 else f"{days} days"
             return Verdict("True", "ExpiresSoon", f"it ends at {at(expires)}, in less than {left}: {renew}")
     return Verdict("True", "Valid", f"it ends at {at(expires)}")
-
-
-def condition_of(document: Document, kind: str) -> Verdict:
-    """A stored condition; Unknown if there is none."""
-    for found in document.get("status", {}).get("conditions", []):
-        if found.get("type") == kind:
-            return Verdict(found.get("status", "Unknown"), found.get("reason", ""), found.get("message", ""))
-    return Verdict("Unknown", "", "")
 
 
 # Credentials

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from skerry.api.conditions import REPAIRED, RIGHTS_MISSING, Verdict
 from skerry.api.messages import Heartbeat
 from skerry.heartbeats import Admission
 
@@ -28,10 +29,6 @@ MAX_AGENTS = 64
 WRONG = "WrongCluster"
 TEXT_LIMIT = 1000
 """Characters of what is missing or repaired that are kept in a condition."""
-RIGHTS_MISSING = "RightsMissing"
-"""Reason of the conditions Ready and RightsComplete when something that serving needs was taken away on the member."""
-REPAIRED = "Repaired"
-"""Reason of RightsComplete when it was taken away and is there again."""
 
 
 class Now(NamedTuple):
@@ -39,14 +36,6 @@ class Now(NamedTuple):
 
     mono: float
     wall: float
-
-
-class Verdict(NamedTuple):
-    """The condition Ready."""
-
-    status: str
-    reason: str
-    message: str
 
 
 class Standing(NamedTuple):

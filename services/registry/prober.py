@@ -20,9 +20,10 @@ import skerry
 from services.registry import clusters, direct
 from services.registry.direct import Outcome, State
 from services.registry.handlers import wall_and_mono
-from services.registry.model import REPAIRED, RIGHTS_MISSING, Now, at
+from services.registry.model import Now, at
 from services.registry.store import Registry
 from skerry import subjects
+from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
 from skerry.bus import Bus
@@ -186,7 +187,7 @@ class Prober:
         settings = self._registry.settings
         watched.upstream = upstream
         watched.standing, watched.look_due = Standing(upstream, settings.host_name, settings.host_uid), 0.0
-        stored = direct.condition_of(item.document(), clusters.RIGHTS)
+        stored = condition_of(item.document(), RIGHTS_COMPLETE)
         watched.missing = stored.message if stored.reason == RIGHTS_MISSING else ""
         watched.repaired = stored.message if stored.reason == REPAIRED else ""
         watched.revision, watched.looks = connection.revision, 0
@@ -261,7 +262,7 @@ class Prober:
         except NotFound:
             return
         for kind in ("Ready", "CredentialsValid"):
-            old, new = direct.condition_of(before, kind), direct.condition_of(stored.document(), kind)
+            old, new = condition_of(before, kind), condition_of(stored.document(), kind)
             if (old.status, old.reason) != (new.status, new.reason):
                 level = logging.INFO if new.status == "True" and new.reason != "ExpiresSoon" else logging.WARNING
                 log.log(level, "condition", extra={"cluster": name, "condition": kind, "is": new.status,

@@ -17,9 +17,10 @@ import msgspec
 
 from services.registry import clusters
 from services.registry.handlers import wall_and_mono
-from services.registry.model import Now, Verdict
+from services.registry.model import Now
 from services.registry.store import Registry
 from skerry import subjects
+from skerry.api.conditions import Verdict
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport

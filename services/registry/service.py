@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 import skerry
-from services.registry import events, secrets
+from services.registry import secrets
 from services.registry.connecting import Connections
 from services.registry.controller import Controller
 from services.registry.handlers import ClusterRules, Handlers, TokenRules, wall_and_mono
@@ -18,10 +18,10 @@ from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.admission import Writes
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN, KINDS
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN, KINDS, owned_by
 from skerry.bus import BucketConfig, Bus
+from skerry.controller.events import record_events
 from skerry.controller.garbage import Garbage
-from skerry.controller.news import follow
 from skerry.controller.recorder import Recorder
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
@@ -68,7 +68,7 @@ async def run(
         ready("reading the store")
         await registry.cache.filled.wait()
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
-        follow(registry.cache, recorder, events.MEANINGS)
+        record_events(registry.cache, recorder, owned_by(SERVICE))
         telling = tasks.create_task(endless(recorder.run, "the registry's recorder"))
         await _serve(bus, registry, recorder, ready, stop, clock)
         for task in (feeding, telling):

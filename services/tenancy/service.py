@@ -8,15 +8,14 @@ from functools import partial
 
 import skerry
 from services.tenancy.controller import Controller
-from services.tenancy.events import MEANINGS
 from services.tenancy.handlers import CredentialRules, GrantRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
 from skerry.admission import Rules, Writes
-from skerry.api.kinds import ACCESS_GRANT, CREDENTIAL, KINDS, WORKSPACE
+from skerry.api.kinds import ACCESS_GRANT, CREDENTIAL, KINDS, WORKSPACE, owned_by
 from skerry.bus import BucketConfig, Bus
+from skerry.controller.events import record_events
 from skerry.controller.garbage import Garbage
-from skerry.controller.news import follow
 from skerry.controller.recorder import Recorder
 from skerry.informer import Cache
 from skerry.runtime import endless, look
@@ -50,7 +49,7 @@ async def run(bus: Bus, settings: TenancySettings, ready: Callable[[str], None],
         service = bus.serve(SERVICE, skerry.__version__, endpoints, description="credentials, workspaces, grants")
         recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
         collecting = tasks.create_task(endless(Garbage(cache, rules, recorder).run, "tenancy's garbage collection"))
-        follow(cache, recorder, MEANINGS)
+        record_events(cache, recorder, owned_by(SERVICE))
         telling = tasks.create_task(endless(recorder.run, "tenancy's recorder"))
         try:
             working = tasks.create_task(endless(controller.run, "tenancy's controller"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skerry.admission.actions import Actions
 from skerry.admission.writes import Admitted, Rules, Writes
 
-__all__ = ["Admitted", "Rules", "Writes"]
+__all__ = ["Actions", "Admitted", "Rules", "Writes"]

@@ -243,13 +243,17 @@ def _without_finalizers(document: Document) -> Document:
 
 def _answering(handler: Handler) -> Callable[[Message], Awaitable[bytes]]:
     async def answer(message: Message) -> bytes:
-        try:
-            request = _decode(message.data)
-        except msgspec.DecodeError as error:
-            raise BadRequest(f"this is not a write request: {error}") from error
-        return _encode(await handler(request))
+        return _encode(await handler(write_request(message)))
 
     return answer
+
+
+def write_request(message: Message) -> WriteRequest:
+    """What a proxy sent. BadRequest."""
+    try:
+        return _decode(message.data)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"this is not a write request: {error}") from error
 
 
 def invalid(kind: Kind, name: str, field: str, message: str, value: Any = msgspec.UNSET) -> Invalid:

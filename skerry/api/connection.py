@@ -11,8 +11,6 @@ from typing import Annotated
 from skerry.api.meta import Struct
 from skerry.api.v1alpha1 import API_VERSION, described
 
-SUBRESOURCE = "connection"
-
 
 class ClusterConnectionSpec(Struct, frozen=True, kw_only=True):
     """What the host needs to reach an API server."""

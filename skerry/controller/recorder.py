@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from skerry.api.builtin import EVENT
+from skerry.api.kinds import EVENT
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, StatusError
 from skerry.storage.documents import Document, rfc3339, utc_now

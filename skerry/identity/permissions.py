@@ -12,6 +12,7 @@ members do not share an account with anybody, and that is what isolates them.
 from __future__ import annotations
 
 from skerry import subjects
+from skerry.api.kinds import owned_by
 from skerry.errors import BadRequest
 from skerry.identity import services
 from skerry.identity.creds import inbox
@@ -97,7 +98,7 @@ def _read(bucket: str) -> set[str]:
 def _write(bucket: Bucket, row: Service) -> set[str]:
     """All keys; of `resources` those of the service's own kinds, of `leaders` those that begin with its name."""
     if bucket.name == subjects.RESOURCES:
-        keys = (subjects.key(kind.group, kind.kind, "", "x") for kind in services.kinds_of(row.name))
+        keys = (subjects.key(kind.group, kind.kind, "", "x") for kind in owned_by(row.name))
         return {f"$KV.{bucket.name}.{key.rsplit('.', 2)[0]}.>" for key in keys}
     if bucket.name == subjects.LEADERS:
         return {f"$KV.{bucket.name}.{row.name}"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skerry import subjects
-from skerry.api.kinds import KINDS, Kind
+from skerry.api.kinds import KINDS, Kind, owned_by
 
 CONTROLLER_MANAGER, TOWER = "controller-manager", "tower"
 
@@ -83,24 +83,18 @@ def services_of(name: str) -> tuple[Service, ...]:
     return tuple(service for service in SERVICES if service.workload == name)
 
 
-def kinds_of(service: str) -> tuple[Kind, ...]:
-    """The kinds that a service owns."""
-    return tuple(kind for kind in KINDS if kind.owner == service)
-
-
 def writes_of(kind: Kind) -> tuple[str, ...]:
     """The endpoints on which the owner of a kind takes writes and actions."""
     verbs = [verb for verb in ("create", "update", "patch", "delete") if verb in kind.verbs]
-    actions = [(action.subresource, verb) for action in kind.actions for verb in action.verbs]
     return (
         *(subjects.write(kind.owner, kind.plural, verb) for verb in verbs),
-        *(subjects.action(kind.owner, kind.plural, *action) for action in actions),
+        *(subjects.action(kind.owner, kind.plural, each.subresource, each.verb) for each in kind.actions),
     )
 
 
 def answered_by(service: Service) -> tuple[str, ...]:
     """Every endpoint that a service answers."""
-    return (*service.endpoints, *(subject for kind in kinds_of(service.name) for subject in writes_of(kind)))
+    return (*service.endpoints, *(subject for kind in owned_by(service.name) for subject in writes_of(kind)))
 
 
 def asked_by(service: Service) -> tuple[str, ...]:

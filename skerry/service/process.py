@@ -27,9 +27,9 @@ from skerry.api.kinds import KINDS
 from skerry.api.messages import WriteAnswer, WriteRequest
 from skerry.backoff import Backoff
 from skerry.controller.controller import Controller
+from skerry.controller.events import record_events
 from skerry.controller.garbage import Garbage
 from skerry.controller.lease import Lease
-from skerry.controller.news import follow
 from skerry.controller.recorder import Recorder
 from skerry.controller.sweep import sweeper
 from skerry.controller.timers import Timers
@@ -254,7 +254,7 @@ class Part:
         self.controllers = (*(make(context) for make in service.controllers), sweeping)
         garbage = Garbage(context.informer, stores, context.recorder)
         context.closing.callback(garbage.stop)
-        context.closing.callback(follow(context.informer, context.recorder, service.events))
+        context.closing.callback(record_events(context.informer, context.recorder, service.rules))
         works: list[Callable[[], Awaitable[object]]] = [context.recorder.run, garbage.run]
         works += [context.lease.run] if context.leads else []
         self.serving = True

@@ -17,7 +17,6 @@ from skerry.bus import Bucket, Bus, Message
 from skerry.bus import Settings as BusSettings
 from skerry.controller.controller import Controller, Reconcile
 from skerry.controller.lease import Lease
-from skerry.controller.news import Means
 from skerry.controller.recorder import Recorder
 from skerry.controller.timers import Timers
 from skerry.informer import Cache, Change
@@ -120,8 +119,6 @@ class Service(Generic[S, T]):
     on `<service>.<name>`; what has a dot is a whole subject, whose wildcards are the tokens."""
     hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
     """Subjects that every replica hears."""
-    events: Mapping[Kind, Means] = field(default_factory=dict)
-    """What changes of its objects mean to people."""
     needs: tuple[Kind, ...] = ()
     """Kinds that it reads besides its own."""
     state: Callable[[Context[S, T]], AbstractAsyncContextManager[T]] = nothing

@@ -13,7 +13,7 @@ import pytest
 from services.proxy.hostapi import HostApi
 from skerry import subjects
 from skerry.admission import Rules, Writes
-from skerry.api.kinds import ACCESS_GRANT, KINDS, WORKSPACE, Kind
+from skerry.api.kinds import ACCESS_GRANT, KINDS, SERVED, WORKSPACE, Kind
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
 from skerry.errors import StatusError
@@ -80,7 +80,7 @@ async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Cache, 
         service = owner.serve("tenancy", "0", endpoints)
         cache = Cache(KINDS)
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
-        api = HostApi(cache, bus, KINDS)
+        api = HostApi(cache, bus, SERVED)
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):

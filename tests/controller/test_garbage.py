@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from skerry.admission import Rules
-from skerry.api.builtin import EVENT
-from skerry.api.kinds import ACCESS_GRANT, KINDS, WORKSPACE, Kind
+from skerry.api.kinds import ACCESS_GRANT, EVENT, KINDS, WORKSPACE, Kind
 from skerry.api.messages import WriteRequest
 from skerry.bus import Bucket, BucketConfig
 from skerry.controller.garbage import BATCH, Garbage

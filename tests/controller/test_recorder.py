@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from skerry.api.builtin import EVENT
+from skerry.api.kinds import EVENT
 from skerry.bus import Bucket
 from skerry.controller.recorder import LONGEST, WAITING, Recorder
 from skerry.storage import Store, events_bucket

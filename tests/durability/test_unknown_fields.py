@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from services.registry import clusters, direct
-from services.registry.model import Agent, Member, Now, Standing, Verdict
+from services.registry.model import Agent, Member, Now, Standing
+from skerry.api.conditions import Verdict
 from skerry.api.kinds import CLUSTER, WORKSPACE
 from skerry.api.messages import Heartbeat
 from skerry.storage import Store

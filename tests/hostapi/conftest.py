@@ -18,8 +18,7 @@ from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.tenancy import service as tenancy
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
-from skerry.api.builtin import EVENT
-from skerry.api.kinds import CLUSTER, KINDS
+from skerry.api.kinds import CLUSTER, EVENT, KINDS, SERVED
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig, Entry, Filled, Resync
 from skerry.controller.recorder import Recorder
@@ -187,7 +186,7 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         more = (tasks.create_task(recorder.run()), tasks.create_task(events.feed(await bus.bucket(subjects.EVENTS))))
         found = World(cache, clusters)
         found.recorder = recorder
-        api = HostApi(cache, bus, KINDS, lambda name: found.live.get(name, {}), events=events)
+        api = HostApi(cache, bus, SERVED, lambda name: found.live.get(name, {}), events=events)
 
         async def handle(exchange: Exchange) -> None:
             if exchange.head.target == b"/version":

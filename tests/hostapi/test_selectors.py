@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.proxy.hostapi import selectors
-from skerry.api.builtin import EVENT
-from skerry.api.kinds import CLUSTER
+from skerry.api.kinds import CLUSTER, EVENT
 from skerry.errors import BadRequest
 from skerry.storage import Item
 from skerry.storage.documents import item

@@ -10,7 +10,7 @@ import pytest
 
 from services.proxy.hostapi import HostApi
 from skerry import subjects
-from skerry.api.kinds import CLUSTER, KINDS
+from skerry.api.kinds import CLUSTER, KINDS, SERVED
 from skerry.http import ClientGone, Exchange, Server
 from skerry.informer import Cache
 from tests.fixtures.nats import NatsHost
@@ -28,7 +28,7 @@ async def other(world: World, nats_host: NatsHost) -> AsyncIterator[World]:
         cache = Cache(KINDS)
         feeding = asyncio.ensure_future(cache.feed(await bus.bucket(subjects.RESOURCES)))
         found = World(cache, world.clusters)
-        api = HostApi(cache, bus, KINDS)
+        api = HostApi(cache, bus, SERVED)
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):

@@ -11,8 +11,9 @@ import pytest
 
 from services.registry import direct
 from services.registry.direct import Found, Outcome, State
-from services.registry.events import of_cluster
 from services.registry.model import Now
+from skerry.api.conditions import condition_of
+from skerry.api.kinds.registry import describe_cluster
 from skerry.identity import x509
 from skerry.member.kubeconfig import Target, Tls
 
@@ -30,7 +31,7 @@ def after(outcome: Outcome, expires: float | None = None, *, later_s: float = 0.
 
 
 def verdict(document: dict[str, Any], kind: str) -> tuple[str, str]:
-    found = direct.condition_of(document, kind)
+    found = condition_of(document, kind)
     return found.status, found.reason
 
 
@@ -64,8 +65,8 @@ def test_each_trouble_has_its_own_reason(outcome: Outcome, reachable: tuple[str,
 def test_missing_rights_are_not_ready_and_say_how_to_give_them_back() -> None:
     document = after(Outcome(State.READY, missing="kubectl create clusterrolebinding"))
     assert verdict(document, "Ready") == verdict(document, "RightsComplete") == ("False", "RightsMissing")
-    assert direct.condition_of(document, "Ready").message == "kubectl create clusterrolebinding"
-    assert [(news.reason, news.warning) for news in of_cluster(cluster(), document)] == [
+    assert condition_of(document, "Ready").message == "kubectl create clusterrolebinding"
+    assert [(news.reason, news.warning) for news in describe_cluster(cluster(), document)] == [
         ("RightsMissing", True),
         ("NotReady", True),
     ]
@@ -74,8 +75,10 @@ def test_missing_rights_are_not_ready_and_say_how_to_give_them_back() -> None:
 def test_what_was_repaired_is_an_event_once() -> None:
     document = after(Outcome(State.READY, repaired="ClusterRoleBinding skerry:view was missing"))
     assert verdict(document, "RightsComplete") == ("True", "Repaired")
-    assert [news.message for news in of_cluster(cluster(), document)] == ["ClusterRoleBinding skerry:view was missing"]
-    assert list(of_cluster(document, document)) == []
+    assert [news.message for news in describe_cluster(cluster(), document)] == [
+        "ClusterRoleBinding skerry:view was missing"
+    ]
+    assert list(describe_cluster(document, document)) == []
 
 
 def test_the_transition_time_moves_with_the_status_alone() -> None:
@@ -140,7 +143,7 @@ def test_when_a_credential_ends(target: dict[str, Any], end: float | None) -> No
 
 
 def news(before: dict[str, Any], after_: dict[str, Any]) -> list[tuple[str, bool]]:
-    return [(one.reason, one.warning) for one in of_cluster(before, after_)]
+    return [(one.reason, one.warning) for one in describe_cluster(before, after_)]
 
 
 def test_the_end_of_a_credential_is_an_event_30_7_and_1_day_before() -> None:

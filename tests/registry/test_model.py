@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from services.registry import clusters, model
-from services.registry.model import JOINED, LOST_S, Now, Presence, Standing, Verdict
+from services.registry.model import JOINED, LOST_S, Now, Presence, Standing
 from skerry import heartbeats
+from skerry.api.conditions import Verdict
 from skerry.api.messages import Heartbeat
 
 UID = "u1"

@@ -42,8 +42,8 @@ BERTH = Kind(
     group=v1alpha1.GROUP, version=v1alpha1.VERSION, kind="Berth", plural="berths", singular="berth", owner="harbour",
     type=Berth, verbs=EVERY_VERB,
     columns=(
-        Column(name="Name", cell=lambda berth: berth["metadata"]["name"], format="name"),
-        Column(name="State", cell=lambda berth: berth.get("status", {}).get("state", "")),
+        Column(name="Name", path="metadata.name", format="name"),
+        Column(name="State", path="status.state"),
     ),
 )
 ''',

@@ -15,7 +15,7 @@ import pytest
 
 from services.proxy.hostapi import HostApi, Rule
 from skerry import subjects
-from skerry.api.kinds import KINDS, Kind
+from skerry.api.kinds import SERVED, Kind
 from skerry.api.messages import Caller
 from skerry.http import ClientGone, Exchange, Server
 from skerry.informer import Cache
@@ -100,7 +100,7 @@ async def test_kubectl_uses_it(nats_host: NatsHost, tmp_path: Path, monkeypatch:
             sys.executable, "-m", folder.name, stdout=out, stderr=out, env=env
         )
     try:
-        async with front(nats_host, (*KINDS, berth)) as port, nats_host.open_bus("asking") as bus:
+        async with front(nats_host, (*SERVED, berth)) as port, nats_host.open_bus("asking") as bus:
             client = kubectl(port, tmp_path)
             manifest = {
                 "apiVersion": berth.api_version,

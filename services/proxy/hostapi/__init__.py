@@ -1,6 +1,6 @@
 """The host API: Kubernetes' conventions over any declared kind.
 
-    api = HostApi(cache, bus, KINDS, live)
+    api = HostApi(cache, bus, SERVED, live)
     await api.handle(exchange, caller, authorize)
 
 Reads and watches come from the cache, writes go to the owning service over the bus. No handler knows a kind by name:

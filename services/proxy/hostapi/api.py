@@ -16,7 +16,7 @@ from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
 from services.proxy.hostapi.sources import Source, sources
 from services.proxy.hostapi.table import View, reshaped, view
-from skerry.api.kinds import Kind
+from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
 from skerry.api.messages import Caller
 from skerry.bus import Bus
 from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
@@ -52,8 +52,8 @@ class Exchange(Protocol):
 class HostApi:
     """Serves /api, /apis and /openapi of the host.
 
-    `live(name)` gives the cells that only a proxy knows, by object name, keyed by `Column.live`. Kubernetes' own kinds are
-    served beside `kinds`: Namespaces, the self reviews, and Events if there is a cache of them.
+    `live(name)` gives the cells that only a proxy knows, by object name, keyed by `Column.live`. Events are served if there
+    is a cache of them.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class HostApi:
         now: Callable[[], datetime] = utc_now,
         events: Cache | None = None,
     ) -> None:
-        self._sources = sources(cache, kinds, events)
+        caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
+        self._sources = sources(caches, kinds)
         self._bus = bus
         self._live = live
         self._now = now
@@ -113,8 +114,9 @@ class HostApi:
             target = writes.status_read(target, verb)
         if target.kind is None:
             return await self._discover(exchange, target, query)
-        if forward.is_action(target, verb):
-            return await self._act(exchange, target, caller, query, verb)
+        action = target.kind.action(target.subresource, verb)
+        if action is not None:
+            return await self._act(exchange, target, action, caller, query)
         if target.subresource or verb not in target.kind.verbs:
             return await _refuse(exchange, target, target.kind)
         source = self._sources[target.kind]
@@ -206,10 +208,10 @@ class HostApi:
 
     # Writes
 
-    async def _act(self, exchange: Exchange, target: Target, caller: Caller, query: Query, verb: str) -> int:
+    async def _act(self, exchange: Exchange, target: Target, action: Action, caller: Caller, query: Query) -> int:
         body, media = await _body(exchange), _content_type(exchange)
-        answer = await forward.act(self._bus, target, caller, query, verb, media, body)
-        return await _answer(exchange, 201 if verb == "create" else 200, answer)
+        answer = await forward.act(self._bus, target, action, caller, query, media, body)
+        return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
     async def _write(
         self, exchange: Exchange, target: Target, source: Source, caller: Caller, query: Query, verb: str

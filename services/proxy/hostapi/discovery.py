@@ -100,14 +100,19 @@ def _resources(kinds: list[Kind]) -> dict[str, Any]:
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": kinds[0].api_version,
-        "resources": [one for kind in kinds for one in (_resource(kind), *_status(kind))],
+        "resources": [one for kind in kinds for one in (_resource(kind), *_below(kind))],
     }
 
 
-def _status(kind: Kind) -> Iterable[dict[str, Any]]:
-    if has_status(kind):
-        shape = {"namespaced": kind.namespaced, "kind": kind.kind, "verbs": list(STATUS_VERBS)}
-        yield {"name": f"{kind.plural}/status", "singularName": "", **shape}
+def _below(kind: Kind) -> Iterable[dict[str, Any]]:
+    for name, shape, verbs in _subresources(kind):
+        yield {
+            "name": f"{kind.plural}/{name}",
+            "singularName": "",
+            "namespaced": kind.namespaced,
+            "kind": shape,
+            "verbs": verbs,
+        }
 
 
 STATUS_VERBS = ("get", "patch", "update")
@@ -116,6 +121,16 @@ STATUS_VERBS = ("get", "patch", "update")
 def has_status(kind: Kind) -> bool:
     """Whether the kind has the subresource `status`: those whose spec clients change have."""
     return "patch" in kind.verbs and "status" in kind.type.__struct_encode_fields__
+
+
+def _subresources(kind: Kind) -> Iterable[tuple[str, str, list[str]]]:
+    """(name, what is sent there, verbs)."""
+    if has_status(kind):
+        yield "status", kind.kind, list(STATUS_VERBS)
+    for name in dict.fromkeys(action.subresource for action in kind.actions):
+        actions = [action for action in kind.actions if action.subresource == name]
+        sent = next(action.request.__name__ for action in actions if action.request)
+        yield name, sent, sorted(action.verb for action in actions)
 
 
 def _resource(kind: Kind) -> dict[str, Any]:
@@ -132,20 +147,20 @@ def _resource(kind: Kind) -> dict[str, Any]:
 
 
 def _aggregated_resource(kind: Kind) -> dict[str, Any]:
+    served = {"group": kind.group, "version": kind.version}
+    below = [
+        {"subresource": name, "responseKind": {**served, "kind": shape}, "verbs": verbs}
+        for name, shape, verbs in _subresources(kind)
+    ]
     return {
         "resource": kind.plural,
-        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
+        "responseKind": {**served, "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
         "verbs": sorted(kind.verbs),
         **_names(kind),
-        **({"subresources": [_aggregated_status(kind)]} if has_status(kind) else {}),
+        **({"subresources": below} if below else {}),
     }
-
-
-def _aggregated_status(kind: Kind) -> dict[str, Any]:
-    shape = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-    return {"subresource": "status", "responseKind": shape, "verbs": list(STATUS_VERBS)}
 
 
 def _names(kind: Kind) -> dict[str, list[str]]:

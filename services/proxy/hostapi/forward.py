@@ -10,32 +10,29 @@ from services.proxy.hostapi import writeoptions
 from services.proxy.hostapi.request import Query, Target
 from skerry import subjects
 from skerry.api.decode import decoded
-from skerry.api.kinds import Kind
+from skerry.api.kinds import Action, Kind
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
 from skerry.bus import Bus, ConnectionLost, NoResponders
 from skerry.errors import BadRequest, GatewayTimeout, ServiceUnavailable, UnsupportedMediaType
 
 TIMEOUT_S = 10.0
+"""For a write of an object; an action says its own."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-def is_action(target: Target, verb: str) -> bool:
-    """Whether this is a write to a subresource that the owning service answers by itself."""
-    return target.kind is not None and target.kind.action(target.subresource, verb) is not None
-
-
 async def act(
-    bus: Bus, target: Target, caller: Caller, query: Query, verb: str, content_type: str, body: bytes
+    bus: Bus, target: Target, action: Action, caller: Caller, query: Query, content_type: str, body: bytes
 ) -> bytes:
-    """The owner's answer to a write to a subresource."""
+    """The owner's answer to an action."""
     if content_type.partition(";")[0].strip().lower() not in ("", "application/json"):
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: application/json "
             f"(got {content_type[:80]!r})"
         )
-    named = writeoptions.of_write("CreateOptions" if verb == "create" else "UpdateOptions", query, "")
-    return await ask(bus, target, caller, f"{target.subresource}-{verb}", body, named)
+    named = writeoptions.of_write("CreateOptions" if action.verb == "create" else "UpdateOptions", query, "")
+    verb = f"{action.subresource}-{action.verb}"
+    return await ask(bus, target, caller, verb, body, named, timeout_s=action.timeout_s)
 
 
 async def ask(
@@ -46,6 +43,7 @@ async def ask(
     body: bytes,
     options: WriteOptions,
     content_type: str = "application/json",
+    timeout_s: float = TIMEOUT_S,
 ) -> bytes:
     """The owner's answer to one write request. ServiceUnavailable if it is away, GatewayTimeout if it is silent."""
     kind = _kind(target)
@@ -61,7 +59,7 @@ async def ask(
     )
     subject = subjects.write(kind.owner, kind.plural, verb)
     try:
-        return bytes((await bus.request(subject, _encode(request), timeout_s=TIMEOUT_S)).data)
+        return bytes((await bus.request(subject, _encode(request), timeout_s=timeout_s)).data)
     except (NoResponders, ConnectionLost) as error:
         raise ServiceUnavailable(
             f"the service {kind.owner}, which owns {kind.plural}, is away: nothing was changed, try again in a moment"
@@ -69,7 +67,7 @@ async def ask(
     except GatewayTimeout as error:
         what = f"{kind.singular} {target.name!r}" if target.name else f"the {kind.singular}"
         raise GatewayTimeout(
-            f"the service {kind.owner} did not answer within {TIMEOUT_S:.0f} s, so whether the {verb} of {what} happened "
+            f"the service {kind.owner} did not answer within {timeout_s:.0f} s, so whether the {verb} of {what} happened "
             f"is unknown: look with get before you repeat it"
         ) from error
 

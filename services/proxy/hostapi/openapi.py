@@ -16,7 +16,7 @@ import msgspec
 from services.proxy.hostapi import gnostic, schemas
 from services.proxy.hostapi.discovery import Document, tagged
 from services.proxy.hostapi.schemas import Json
-from skerry.api.kinds import Kind
+from skerry.api.kinds import Action, Kind
 from skerry.errors import NotAcceptable
 
 PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -148,26 +148,48 @@ def _collection(kind: Kind, root: str, parameters: list[Json]) -> Json:
         one["put"] = _operation(kind, "update", _WRITE)
     if "delete" in kind.verbs:
         one["delete"] = _operation(kind, "delete", _DELETE)
-    return {root: whole} if not kind.verbs or kind.verbs == ("create",) else {root: whole, f"{root}/{{name}}": one}
+    if not kind.verbs or kind.verbs == ("create",):
+        return {root: whole}
+    below: Json = {}
+    for action in kind.actions:
+        path = below.setdefault(f"{root}/{{name}}/{action.subresource}", {"parameters": one["parameters"]})
+        path[_METHODS[action.verb]] = _act(kind, action)
+    return {root: whole, f"{root}/{{name}}": one, **below}
 
 
-_ACTIONS = {"create": "post", "update": "put"}
+_METHODS = {"create": "post", "update": "put"}
 _CODES = {"create": "201"}
 
 
 def _operation(kind: Kind, verb: str, query: tuple[str, ...], suffix: str = "") -> Json:
-    action = _ACTIONS.get(verb, verb)
-    group = "".join(part.capitalize() for part in kind.group.split(".")) or "Core"
     operation: Json = {
-        "operationId": f"{verb}{group}{kind.version.capitalize()}{kind.kind}{suffix}",
+        "operationId": _id(kind, verb, suffix),
         "description": _DESCRIPTIONS[verb].format(kind.kind),
         "parameters": [_in_query(name) for name in query],
         "responses": _responses(kind, verb),
-        "x-kubernetes-action": action,
+        "x-kubernetes-action": _METHODS.get(verb, verb),
         "x-kubernetes-group-version-kind": schemas.gvk(kind),
     }
     body = _body(kind, verb)
     return {**operation, "requestBody": body} if body else operation
+
+
+def _id(kind: Kind, verb: str, suffix: str) -> str:
+    group = "".join(part.capitalize() for part in kind.group.split(".")) or "Core"
+    return f"{verb}{group}{kind.version.capitalize()}{kind.kind}{suffix}"
+
+
+def _act(kind: Kind, action: Action) -> Json:
+    request, answer = (schemas.ref(schemas.name_of(kind, shape)) for shape in (action.request, action.answer))
+    return {
+        "operationId": _id(kind, action.verb, action.subresource.capitalize()),
+        "description": action.description,
+        "parameters": [_in_query(name) for name in _WRITE],
+        "responses": _answers(action.verb, answer),
+        "x-kubernetes-action": _METHODS[action.verb],
+        "x-kubernetes-group-version-kind": schemas.gvk(kind, action.request),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+    }
 
 
 _DESCRIPTIONS = {
@@ -189,7 +211,11 @@ def _responses(kind: Kind, verb: str) -> Json:
         "delete": schemas.STATUS,
         "deletecollection": schemas.STATUS,
     }.get(verb, schemas.name_of(kind))
-    content = {"application/json": {"schema": schemas.ref(shape)}}
+    return _answers(verb, schemas.ref(shape))
+
+
+def _answers(verb: str, schema: Json) -> Json:
+    content = {"application/json": {"schema": schema}}
     return {
         _CODES.get(verb, "200"): {"description": "OK", "content": content},
         "401": {"description": "Unauthorized"},

@@ -7,14 +7,13 @@ Field numbers are those of k8s.io/api/authorization/v1/generated.proto, which ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.proxy.hostapi.attributes import Attributes, Authorize, Rule
 from skerry import protobuf
 from skerry.admission.reading import read_json, without_nulls
-from skerry.api.builtin import ACCESS_REVIEW, RULES_REVIEW, SUBJECT_REVIEW
 from skerry.api.corev1 import (
     AccessReviewStatus,
     NonResourceRule,
@@ -25,7 +24,7 @@ from skerry.api.corev1 import (
     SelfSubjectRulesReview,
     UserInfo,
 )
-from skerry.api.kinds import Kind
+from skerry.api.kinds import ACCESS_REVIEW, EVERYBODY, RULES_REVIEW, SUBJECT_REVIEW, Kind
 from skerry.api.messages import Caller
 from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
 from skerry.storage import rfc3339, utc_now
@@ -43,18 +42,41 @@ Rules = Callable[[], tuple[Rule, ...]]
 def answer(kind: Kind, content_type: str, body: bytes, caller: Caller, authorize: Authorize, rules: Rules) -> bytes:
     """The review with its status. BadRequest, Invalid, UnsupportedMediaType."""
     asked = _read(kind, content_type, body)
-    if kind == ACCESS_REVIEW:
-        status: msgspec.Struct = _access(_converted(asked, SelfSubjectAccessReview), authorize)
-    elif kind == RULES_REVIEW:
-        _converted(asked, SelfSubjectRulesReview)
-        status = _rules(rules())
-    else:
-        groups = [*caller.groups, "system:authenticated"]
-        status = SelfSubjectReviewStatus(user_info=UserInfo(username=caller.user, groups=groups))
-    metadata = {"creationTimestamp": rfc3339(utc_now()) if kind == SUBJECT_REVIEW else None}
-    head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-    spec = {"spec": asked.get("spec", {})} if kind != SUBJECT_REVIEW else {}
-    return msgspec.json.encode({**head, **spec, "status": status})
+    answered = _ANSWERS[kind](asked, Asking(caller, authorize, rules))
+    return msgspec.json.encode({"kind": kind.kind, "apiVersion": kind.api_version, **answered})
+
+
+class Asking(NamedTuple):
+    """Who asks, and what they may do."""
+
+    caller: Caller
+    authorize: Authorize
+    rules: Rules
+
+
+def _may(asked: Document, asking: Asking) -> Document:
+    review = _converted(asked, SelfSubjectAccessReview)
+    return _with_spec(asked, _access(review, asking.authorize))
+
+
+def _everything(asked: Document, asking: Asking) -> Document:
+    _converted(asked, SelfSubjectRulesReview)
+    return _with_spec(asked, _rules(asking.rules()))
+
+
+def _with_spec(asked: Document, status: msgspec.Struct) -> Document:
+    return {"metadata": {"creationTimestamp": None}, "spec": asked.get("spec", {}), "status": status}
+
+
+def _whoami(asked: Document, asking: Asking) -> Document:
+    user = UserInfo(username=asking.caller.user, groups=[*asking.caller.groups, *EVERYBODY])
+    return {
+        "metadata": {"creationTimestamp": rfc3339(utc_now())},
+        "status": SelfSubjectReviewStatus(user_info=user),
+    }
+
+
+_ANSWERS = {ACCESS_REVIEW: _may, RULES_REVIEW: _everything, SUBJECT_REVIEW: _whoami}
 
 
 def _read(kind: Kind, content_type: str, body: bytes) -> Document:
@@ -76,9 +98,10 @@ def _read(kind: Kind, content_type: str, body: bytes) -> Document:
 
 
 def _from_protobuf(kind: Kind, message: bytes) -> Document:
-    spec = protobuf.fields(message).get(_SPEC, b"")
-    if kind == RULES_REVIEW:
-        return dict(protobuf.texts(spec, {1: "namespace"}))
+    return _SPECS[kind](protobuf.fields(message).get(_SPEC, b""))
+
+
+def _attributes(spec: bytes) -> Document:
     parts = protobuf.fields(spec)
     found: Document = {}
     if _RESOURCE in parts:
@@ -86,6 +109,14 @@ def _from_protobuf(kind: Kind, message: bytes) -> Document:
     if _PATH in parts:
         found["nonResourceAttributes"] = protobuf.texts(parts[_PATH], _PATH_NAMES)
     return found
+
+
+_SPECS: dict[Kind, Callable[[bytes], Document]] = {
+    ACCESS_REVIEW: _attributes,
+    RULES_REVIEW: lambda spec: dict(protobuf.texts(spec, {1: "namespace"})),
+    SUBJECT_REVIEW: lambda spec: {},
+}
+"""A review's spec from Kubernetes protobuf."""
 
 
 def _converted(asked: Document, kind: Any) -> Any:

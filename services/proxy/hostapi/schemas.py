@@ -40,11 +40,16 @@ _META_FIELDS = {
 }
 
 
-def name_of(kind: Kind) -> str:
-    """The name of a kind's schema, as Kubernetes names them: `dev.skerry.v1alpha1.Cluster`."""
+def name_of(kind: Kind, shape: type[meta.Struct] | None = None) -> str:
+    """The name of a kind's schema, as Kubernetes names them: `dev.skerry.v1alpha1.Cluster`; or of what its actions take."""
+    name = _named(kind, shape)
     if kind.group in ("", "events.k8s.io", "authorization.k8s.io", "authentication.k8s.io"):
-        return f"io.k8s.api.{kind.group.partition('.')[0] or 'core'}.{kind.version}.{kind.kind}"
-    return ".".join((*reversed(kind.group.split(".")), kind.version, kind.kind))
+        return f"io.k8s.api.{kind.group.partition('.')[0] or 'core'}.{kind.version}.{name}"
+    return ".".join((*reversed(kind.group.split(".")), kind.version, name))
+
+
+def _named(kind: Kind, shape: type[meta.Struct] | None) -> str:
+    return kind.kind if shape is None else shape.__name__
 
 
 def ref(name: str) -> Json:
@@ -52,18 +57,21 @@ def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def gvk(kind: Kind) -> Json:
-    """Group, version and kind."""
-    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
+def gvk(kind: Kind, shape: type[meta.Struct] | None = None) -> Json:
+    """Group, version and kind, of objects or of what an action takes."""
+    return {"group": kind.group, "version": kind.version, "kind": _named(kind, shape)}
 
 
 def components(kinds: Iterable[Kind]) -> Json:
     """Every schema that the documents of `kinds` refer to."""
-    found = _metadata()
+    kinds, found = tuple(kinds), _metadata()
     for kind in kinds:
         found[name_of(kind)] = _object(kind)
         if "list" in kind.verbs:
             found[f"{name_of(kind)}List"] = _list(kind)
+    for kind in kinds:
+        for shape in (each for action in kind.actions for each in (action.request, action.answer) if each):
+            found.setdefault(name_of(kind, shape), {**_plain(shape), _GVK: [gvk(kind, shape)]})
     return found
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from skerry.api.kinds import Kind
+from skerry.api.kinds import Kind, at
 from skerry.errors import BadRequest
 from skerry.storage import Item
 
@@ -292,12 +292,10 @@ def _reader(field: str, kind: Kind) -> Callable[[Item], str]:
         return known
     if field not in kind.selectable:
         raise BadRequest(f"field label not supported: {field[:100]}")
-    path = field.split(".")
+    field_of = at(field)
 
     def read(item: Item) -> str:
-        value: Any = item.document()
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
+        value = field_of(item.document())
         return "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
     return read

@@ -1,4 +1,4 @@
-"""Where the objects of a kind come from: a cache, or a view of another kind in a cache.
+"""Where the objects of a kind come from: the cache of a bucket, or a view of another kind in one.
 
 Namespaces are Workspaces seen differently, and events.k8s.io Events are core Events: neither is stored twice, and both
 keep the revisions of what they are made from, so that lists, watches and snapshots just work.
@@ -6,18 +6,14 @@ keep the revisions of what they are made from, so that lists, watches and snapsh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from services.proxy.hostapi.builtin import default_namespace, event_v1, namespace_of
-from skerry.api.builtin import EVENT, EVENT_V1, NAMESPACE, REVIEWS
-from skerry.api.kinds import Kind
+from skerry.api.kinds import Document, Kind, ViewOf
 from skerry.informer import Cache, Watch
 from skerry.informer.kindstore import Items
 from skerry.storage import Item
-
-Convert = Callable[[Item], Item]
-WORKSPACE = "Workspace"
+from skerry.storage.documents import item as make_item
 
 
 class Source(Protocol):
@@ -34,15 +30,12 @@ class Source(Protocol):
 
 
 class Derived:
-    """Objects made from those of the kind `base`, and `extra` ones that are always there. Names stay the same."""
+    """Objects of a view, made from those of its base in `cache`, and those that it always has. Names stay the same."""
 
-    def __init__(
-        self, cache: Cache, base: Kind, convert: Convert, extra: Callable[[], Iterable[Item]] = lambda: ()
-    ) -> None:
+    def __init__(self, cache: Cache, view: ViewOf) -> None:
         self._cache = cache
-        self._base = base
-        self._convert = convert
-        self._extra = extra
+        self._base = view.kind
+        self._view = view
         self.current = cache.current
         self.reached = cache.reached
 
@@ -53,7 +46,7 @@ class Derived:
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> Item | None:
         """The object, or None."""
-        for item in self._extra():
+        for item in self._always():
             if (item.namespace, item.name) == (namespace, name):
                 return item
         found = self._cache.get(self._base, name, namespace)
@@ -67,31 +60,39 @@ class Derived:
         """As they were at `revision`. Gone."""
         return self._shown(self._cache.snapshot(self._base, revision, namespace))
 
-    def _shown(self, items: Iterable[Item]) -> Items:
-        extra = list(self._extra())
-        taken = {(item.namespace, item.name) for item in extra}
-        made = [self._convert(item) for item in items if (item.namespace, item.name) not in taken]
-        return sorted([*extra, *made], key=lambda item: (item.namespace, item.name))
-
     def watch(self, kind: Kind, since: int | None = None) -> Watch:
         """Changes after revision `since`. Gone."""
         return self._cache.watch(self._base, since, self._convert)
 
+    def _convert(self, item: Item) -> Item:
+        return make_item(self._view.convert(item.document()), item.revision)
 
-def sources(cache: Cache, kinds: Iterable[Kind], events: Cache | None) -> dict[Kind, Source | None]:
+    def _always(self) -> Items:
+        """As old as can be: no change of theirs is ever told."""
+        return [make_item(document, 1) for document in self._view.always(self._find)]
+
+    def _find(self, kind: Kind, name: str) -> Document | None:
+        found = self._cache.get(kind, name)
+        return None if found is None else found.document()
+
+    def _shown(self, items: Iterable[Item]) -> Items:
+        always = self._always()
+        taken = {(item.namespace, item.name) for item in always}
+        made = [self._convert(item) for item in items if (item.namespace, item.name) not in taken]
+        return sorted([*always, *made], key=lambda item: (item.namespace, item.name))
+
+
+def sources(caches: Mapping[str, Cache], kinds: Iterable[Kind]) -> dict[Kind, Source | None]:
     """Every kind that is served, and where its objects come from; None for what is asked and never stored.
 
-    Events are served if there is a cache of them.
+    `caches` are by bucket; what lies in another is not served, nor are views of it.
     """
-    kinds = tuple(kinds)
-    found: dict[Kind, Source | None] = dict.fromkeys(kinds, cache)
-    workspace = next((kind for kind in kinds if kind.kind == WORKSPACE), None)
-    found[NAMESPACE] = _namespaces(cache, workspace)
-    if events is not None:
-        found[EVENT] = events
-        found[EVENT_V1] = Derived(events, EVENT, event_v1)
-    return found | dict.fromkeys(REVIEWS)
+    return {kind: source for kind in kinds for source in _source(kind, caches)}
 
 
-def _namespaces(cache: Cache, workspace: Kind | None) -> Source:
-    return Derived(cache, workspace or NAMESPACE, namespace_of, lambda: (default_namespace(cache),))
+def _source(kind: Kind, caches: Mapping[str, Cache]) -> Iterable[Source | None]:
+    bucket = kind.view_of.kind.bucket if kind.view_of else kind.bucket
+    if not bucket:
+        yield None
+    elif bucket in caches:
+        yield Derived(caches[bucket], kind.view_of) if kind.view_of else caches[bucket]

@@ -148,7 +148,7 @@ class Table(View):
         return {"cells": cells, "object": self._object(item, document)}
 
     def _cell(self, column: Column, document: dict[str, Any], live: Mapping[str, object]) -> Any:
-        value = live.get(column.live) if column.live else column.cell(document)
+        value = live.get(column.live) if column.live else column.read(document)
         if column.type == "date":
             return _age(value, self._now())
         return NONE if value is None or value == "" else value

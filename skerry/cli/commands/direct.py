@@ -228,11 +228,10 @@ class _Joining:
             await account.forget_tokens(upstream, made.secret)
 
     def _send(self, method: str, kubeconfig: str, take_over: bool) -> None:
-        from skerry.api.connection import SUBRESOURCE
         from skerry.api.v1alpha1 import API_VERSION
         from skerry.cli.api import path_of
 
-        path = f"{path_of('clusters', self._name)}/{SUBRESOURCE}"
+        path = f"{path_of('clusters', self._name)}/connection"
         body: dict[str, Any] = {
             "apiVersion": API_VERSION,
             "kind": "ClusterConnection",

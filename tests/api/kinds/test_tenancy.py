@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.tenancy.events import of_any, of_grant
+from skerry.api.kinds.tenancy import describe, describe_grant
 
 Document = dict[str, Any]
 UNENFORCED = {"type": "Enforced", "status": "False", "reason": "NotEnforcedYet", "message": "stored, without effect"}
@@ -16,7 +16,7 @@ def an(generation: int = 1, condition: Document | None = None, **metadata: Any) 
 
 
 def reasons(old: Document, new: Document) -> list[str]:
-    return [news.reason for news in of_any(old, new)]
+    return [each.reason for each in describe(old, new)]
 
 
 def test_beginning_change_and_end_are_told() -> None:
@@ -28,13 +28,13 @@ def test_beginning_change_and_end_are_told() -> None:
 
 def test_what_waits_for_finalizers_says_for_which() -> None:
     held = an(finalizers=["x.dev/f"], deletionTimestamp="2026-01-01T00:00:00Z")
-    assert [news.message for news in of_any(an(), held)] == ["deletion was asked for and waits for x.dev/f"]
+    assert [each.message for each in describe(an(), held)] == ["deletion was asked for and waits for x.dev/f"]
     assert reasons(held, held) == []
 
 
 def test_a_grant_without_effect_is_a_warning_once() -> None:
-    told = list(of_grant({}, an(condition=UNENFORCED)))
-    assert [(news.reason, news.warning) for news in told] == [("Created", False), ("NotEnforcedYet", True)]
-    assert [news.reason for news in of_grant(an(condition=UNENFORCED), an(2, UNENFORCED))] == ["Changed"]
+    told = list(describe_grant({}, an(condition=UNENFORCED)))
+    assert [(each.reason, each.warning) for each in told] == [("Created", False), ("NotEnforcedYet", True)]
+    assert [each.reason for each in describe_grant(an(condition=UNENFORCED), an(2, UNENFORCED))] == ["Changed"]
     enforced = UNENFORCED | {"status": "True"}
-    assert [news.reason for news in of_grant(an(condition=UNENFORCED), an(condition=enforced))] == ["Enforced"]
+    assert [each.reason for each in describe_grant(an(condition=UNENFORCED), an(condition=enforced))] == ["Enforced"]

@@ -1,0 +1,71 @@
+"""One declaration per kind: all that is known of it, so that whatever serves kinds can serve it.
+
+A new kind is a Struct in `v1alpha1`, a declaration in the module of the service that owns it, and that service's rules.
+Discovery, OpenAPI, who may do what, forwarding to the owner, rights on the bus, Events, `skerry <command>` and
+docs/kinds.md follow from the declaration; no other module asks which kind it has before it.
+"""
+
+from __future__ import annotations
+
+from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, READ, Access
+from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
+from skerry.api.kinds.columns import Column
+from skerry.api.kinds.kind import (
+    EVENTS,
+    EVERY_VERB,
+    RESOURCES,
+    Action,
+    Describe,
+    Kind,
+    Listing,
+    Occurrence,
+    ViewOf,
+)
+from skerry.api.kinds.kubernetes import (
+    ACCESS_REVIEW,
+    DEFAULT,
+    EVENT,
+    EVENT_V1,
+    NAMESPACE,
+    RULES_REVIEW,
+    SUBJECT_REVIEW,
+)
+from skerry.api.kinds.paths import Document, at
+from skerry.api.kinds.registry import CLUSTER, JOIN_TOKEN
+from skerry.api.kinds.tenancy import ACCESS_GRANT, CREDENTIAL, WORKSPACE
+
+__all__ = [
+    "ACCESS_GRANT",
+    "ACCESS_REVIEW",
+    "BUILT_IN",
+    "CLUSTER",
+    "CLUSTER_ADMIN",
+    "CREDENTIAL",
+    "DEFAULT",
+    "EVENT",
+    "EVENTS",
+    "EVENT_V1",
+    "EVERYBODY",
+    "EVERY_VERB",
+    "JOIN_TOKEN",
+    "KINDS",
+    "NAMESPACE",
+    "READ",
+    "RESOURCES",
+    "RULES_REVIEW",
+    "SERVED",
+    "SUBJECT_REVIEW",
+    "WORKSPACE",
+    "Access",
+    "Action",
+    "Column",
+    "Describe",
+    "Document",
+    "Kind",
+    "Listing",
+    "Occurrence",
+    "ViewOf",
+    "at",
+    "catalog",
+    "owned_by",
+]

@@ -1,0 +1,27 @@
+"""Who may do what on the host, as data: kinds and their actions name the groups that they let in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VIEW, EDIT, ADMIN, CLUSTER_ADMIN = (f"skerry:{role}" for role in ("view", "edit", "admin", "cluster-admin"))
+BUILT_IN = (VIEW, EDIT, ADMIN, CLUSTER_ADMIN)
+"""Groups that hold on all members, and whose ClusterRoleBindings every joined member has; the weakest first."""
+EVERYBODY = ("system:authenticated",)
+"""The group that every caller is in, as Kubernetes names it."""
+
+READ = ("get", "list", "watch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Verbs that a kind allows to members of any of these groups. CLUSTER_ADMIN may do everything, unsaid."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+READ_BY_ROLES = (Access(verbs=READ, groups=BUILT_IN),)
+"""Whoever holds a role on members reads it."""
+CREATED_BY_EVERYBODY = (Access(verbs=("create",), groups=EVERYBODY),)
+"""Questions about oneself."""

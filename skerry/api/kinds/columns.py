@@ -1,0 +1,96 @@
+"""Columns of `kubectl get`, and what their cells are made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from skerry.api.kinds.paths import Document, at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column, as in meta/v1 TableColumnDefinition.
+
+    Its cells are what lies at `path` in a document (`spec.role`; None where it is absent), or what `cell` makes of that.
+    Cells that only a proxy knows (LAST HEARTBEAT, RTT) name a `live` value instead: they never move a resourceVersion or
+    cause a watch event.
+    """
+
+    name: str
+    path: str = ""
+    cell: Callable[[Any], Any] | None = None
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+    live: str = ""
+    read: Callable[[Document], Any] = field(init=False, repr=False, compare=False)
+    """The cell of a document."""
+
+    def __post_init__(self) -> None:
+        value, cell = at(self.path), self.cell
+        object.__setattr__(self, "read", value if cell is None else lambda document: cell(value(document)))
+
+
+NAME = Column(name="Name", path="metadata.name", format="name", description="Name of the object.")
+AGE = Column(name="Age", path="metadata.creationTimestamp", type="date", description="Time since creation.")
+
+
+def count(values: Collection[Any] | None) -> int:
+    """How many there are."""
+    return len(values or ())
+
+
+def joined(values: Collection[str] | None) -> str:
+    """All of them."""
+    return ",".join(values or ())
+
+
+def condition(name: str) -> Callable[[list[Document] | None], str]:
+    """From conditions: the status of one of them."""
+    return lambda conditions: next(
+        (str(each.get("status", "Unknown")) for each in conditions or () if each.get("type") == name), "Unknown"
+    )
+
+
+def why_not(name: str) -> Callable[[list[Document] | None], str]:
+    """From conditions: why one of them is not True; empty if it is, or is not there."""
+
+    def cell(conditions: list[Document] | None) -> str:
+        for each in conditions or ():
+            if each.get("type") == name and each.get("status") != "True":
+                return str(each.get("message") or each.get("reason", ""))
+        return ""
+
+    return cell
+
+
+def about(reference: Document | None) -> str:
+    """From an ObjectReference: kind and name."""
+    named = reference or {}
+    return f"{str(named.get('kind', '')).lower()}/{named.get('name', '')}"
+
+
+def clusters(selection: Document | None) -> str:
+    """From a ClusterSelection: names, or the selector as kubectl writes selectors; `*` is every cluster."""
+    if not selection or "selector" not in selection:
+        return joined((selection or {}).get("names"))
+    selector = selection["selector"] or {}
+    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for each in selector.get("matchExpressions") or ():
+        values = joined(each.get("values"))
+        terms.append(f"{each.get('key')} {each.get('operator')} {values}".strip())
+    return joined(terms) or "*"
+
+
+def subjects(listed: list[Document] | None) -> str:
+    """From Subjects: kind and name of each."""
+    return joined([f"{each.get('kind')}:{each.get('name')}" for each in listed or ()])
+
+
+def role(spec: Document | None) -> str:
+    """From the spec of a grant: its role, or the groups instead of it."""
+    given = spec or {}
+    return str(given.get("role") or joined(given.get("groups")))

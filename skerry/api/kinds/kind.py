@@ -1,0 +1,147 @@
+"""What a kind's declaration says. One that cannot be served is a ValueError where it stands, naming the kind. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from skerry.api.kinds.access import Access
+from skerry.api.kinds.columns import Column
+from skerry.api.kinds.paths import Document, has
+from skerry.api.meta import Struct
+
+RESOURCES, EVENTS = "resources", "events"
+"""Buckets that objects lie in."""
+EVERY_VERB = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+ACTION_VERBS = ("create", "update")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """What is asked below an object without being a part of it: POST (create) or PUT (update) of
+    `<plural>/<name>/<subresource>`, answered by the owner of the kind.
+    """
+
+    subresource: str
+    verb: str
+    request: type[Struct] | None = None
+    """The body."""
+    answer: type[Struct] | None = None
+    groups: tuple[str, ...] = ()
+    """Who may besides host administrators; what the kind's `access` says does not count here."""
+    timeout_s: float = 10.0
+    """How long a proxy waits for the owner's answer."""
+    description: str = ""
+
+    def problems(self) -> Iterator[str]:
+        """What keeps it from being served."""
+        if self.verb not in ACTION_VERBS:
+            yield f"verb {self.verb} is none of {', '.join(ACTION_VERBS)}"
+        for name, shape in (("request", self.request), ("answer", self.answer)):
+            if not (isinstance(shape, type) and issubclass(shape, Struct)):
+                yield f"{self.verb} has no type for its {name}"
+
+
+Find = Callable[["Kind", str], Document | None]
+"""A cluster-scoped object by kind and name, as it is stored."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ViewOf:
+    """How objects of another kind are shown as objects of this one, under the same names and revisions. Pure."""
+
+    kind: Kind
+    convert: Callable[[Document], Document]
+    """From the stored document."""
+    always: Callable[[Find], Iterable[Document]] = lambda find: ()
+    """Objects that are there whatever is stored, and hide those of the same name."""
+
+
+class Occurrence(NamedTuple):
+    """Something that happened to an object: what an Event says of it."""
+
+    reason: str
+    """One CamelCase word."""
+    message: str
+    """For people."""
+    warning: bool = False
+
+
+Describe = Callable[[Document, Document], Iterator[Occurrence]]
+"""What a stored change means, from an object before and after it; an empty document is none. Pure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """`skerry <command>`: the table of a kind."""
+
+    command: str
+    help: str
+    empty: str
+    """Said when there are none; `{skerry}` is the program as it was called."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kind:
+    """A kind of the host API. It is declared once, so identity is equality."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = False
+    owner: str
+    """The service that takes writes and answers actions."""
+    type: type[Struct]
+    verbs: tuple[str, ...]
+    columns: tuple[Column, ...] = ()
+    selectable: tuple[str, ...] = ()
+    """Fields that fieldSelector takes besides metadata.name and metadata.namespace: paths such as `spec.role`."""
+    categories: tuple[str, ...] = ("skerry",)
+    access: tuple[Access, ...] = ()
+    """Who may do what, besides host administrators."""
+    actions: tuple[Action, ...] = ()
+    bucket: str = RESOURCES
+    """Where its objects lie; empty for a view, and for questions, which are answered and never stored."""
+    view_of: ViewOf | None = None
+    events: Describe | None = None
+    listing: Listing | None = None
+    labelled: bool = False
+    """Whether names are DNS labels of at most 63 characters, because they stand where dots may not: in a subject, or as
+    the name of a namespace. Other names are DNS subdomains.
+    """
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise ValueError(f"kind {self.kind}: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        yield from (f"there is no verb {verb}" for verb in self.verbs if verb not in EVERY_VERB)
+        if self.view_of and self.bucket:
+            yield f"it is a view of {self.view_of.kind.kind}, so it lies in no bucket of its own"
+        for column in self.columns:
+            if not column.live and not has(self.type, column.path):
+                yield f"column {column.name}: {self.type.__name__} has no field {column.path!r}"
+        for path in self.selectable:
+            if not has(self.type, path):
+                yield f"selectable field {path}: {self.type.__name__} has no such field"
+        seen = {("status", verb) for verb in ACTION_VERBS}
+        for action in self.actions:
+            yield from (f"action {action.subresource}: {problem}" for problem in action.problems())
+            if (action.subresource, action.verb) in seen:
+                yield f"action {action.subresource}: {action.verb} is declared twice, or is that of status"
+            seen.add((action.subresource, action.verb))
+
+    def action(self, subresource: str, verb: str) -> Action | None:
+        """The action that a request with this verb to this subresource is, if it is one."""
+        if not subresource:
+            return None
+        return next((each for each in self.actions if each.subresource == subresource and each.verb == verb), None)
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or `v1` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version

@@ -1,0 +1,171 @@
+"""Kubernetes' own kinds that the host serves, so that clients find what they expect on any cluster.
+
+None of them lies in the bucket of resources: Namespaces are Workspaces seen differently, Events have a bucket of their own
+and are shown in two groups, and the self reviews are answered by the proxy that was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from skerry.api import corev1
+from skerry.api.kinds.access import CREATED_BY_EVERYBODY, READ, READ_BY_ROLES
+from skerry.api.kinds.columns import AGE, Column, about
+from skerry.api.kinds.kind import EVENTS, Find, Kind, ViewOf
+from skerry.api.kinds.paths import Document
+from skerry.api.kinds.registry import CLUSTER
+from skerry.api.kinds.tenancy import WORKSPACE
+from skerry.api.meta import Struct
+
+PROXY = "proxy"
+"""Owner of what a proxy answers by itself."""
+DEFAULT = "default"
+"""The namespace that is always there; Events of cluster-scoped objects are in it."""
+
+
+def namespace_of(workspace: Document) -> Document:
+    """The Namespace of a Workspace: its name, uid and age."""
+    metadata = workspace["metadata"]
+    return _namespace(metadata["name"], metadata, "Terminating" if "deletionTimestamp" in metadata else "Active")
+
+
+def default_namespace(find: Find) -> Iterable[Document]:
+    """The Namespace `default`, as old as the host itself."""
+    host = find(CLUSTER, "host") or {}
+    return (_namespace(DEFAULT, host.get("metadata", {}), "Active"),)
+
+
+def _namespace(name: str, like: Document, phase: str) -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": name,
+            "uid": like.get("uid", ""),
+            "creationTimestamp": like.get("creationTimestamp"),
+            "labels": {"kubernetes.io/metadata.name": name},
+        },
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": phase},
+    }
+
+
+def event_v1(event: Document) -> Document:
+    """A core/v1 Event as events.k8s.io/v1 has it (k8s.io/kubernetes/pkg/apis/events/v1/conversion.go)."""
+    document = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": event["metadata"],
+        "eventTime": event.get("eventTime"),
+        "reportingController": event.get("reportingComponent", ""),
+        "reportingInstance": event.get("reportingInstance", ""),
+        "action": event.get("action", ""),
+        "reason": event.get("reason", ""),
+        "regarding": event.get("involvedObject", {}),
+        "note": event.get("message", ""),
+        "type": event.get("type", ""),
+        "deprecatedSource": event.get("source", {}),
+        "deprecatedFirstTimestamp": event.get("firstTimestamp"),
+        "deprecatedLastTimestamp": event.get("lastTimestamp"),
+        "deprecatedCount": event.get("count", 1),
+    }
+    return {**document, "series": event["series"]} if "series" in event else document
+
+
+NAMESPACE = Kind(
+    group="",
+    version="v1",
+    kind="Namespace",
+    plural="namespaces",
+    singular="namespace",
+    short_names=("ns",),
+    owner="tenancy",
+    type=corev1.Namespace,
+    verbs=READ,
+    access=READ_BY_ROLES,
+    bucket="",
+    view_of=ViewOf(kind=WORKSPACE, convert=namespace_of, always=default_namespace),
+    columns=(
+        Column(name="Name", path="metadata.name", format="name", description="Name of the namespace."),
+        Column(name="Status", path="status.phase", description="The status of the namespace."),
+        AGE,
+    ),
+    selectable=("status.phase",),
+    categories=(),
+)
+
+_EVENT_COLUMNS = (
+    Column(name="Last Seen", path="lastTimestamp", type="date", description="When it happened last."),
+    Column(name="Type", path="type", description="Normal or Warning."),
+    Column(name="Reason", path="reason", description="Why, in one word."),
+    Column(name="Object", path="involvedObject", cell=about, description="The object that this event is about."),
+    Column(name="Source", path="source.component", description="Who tells it.", priority=1),
+    Column(name="Message", path="message", description="What happened."),
+    Column(name="First Seen", path="firstTimestamp", type="date", description="When it happened first.", priority=1),
+    Column(name="Count", path="count", type="integer", description="How often it happened.", priority=1),
+    Column(name="Name", path="metadata.name", format="name", description="Name of the event.", priority=1),
+)
+_REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+
+EVENT = Kind(
+    group="",
+    version="v1",
+    kind="Event",
+    plural="events",
+    singular="event",
+    short_names=("ev",),
+    namespaced=True,
+    owner="registry",
+    type=corev1.Event,
+    verbs=READ,
+    access=READ_BY_ROLES,
+    bucket=EVENTS,
+    columns=_EVENT_COLUMNS,
+    selectable=(*(f"involvedObject.{name}" for name in _REFERENCE), "reason", "type", "reportingComponent"),
+    categories=(),
+)
+EVENT_V1 = Kind(
+    group="events.k8s.io",
+    version="v1",
+    kind="Event",
+    plural="events",
+    singular="event",
+    namespaced=True,
+    owner="registry",
+    type=corev1.EventV1,
+    verbs=READ,
+    access=READ_BY_ROLES,
+    bucket="",
+    view_of=ViewOf(kind=EVENT, convert=event_v1),
+    columns=(
+        Column(name="Last Seen", path="deprecatedLastTimestamp", type="date", description="When it was last."),
+        *_EVENT_COLUMNS[1:3],
+        Column(name="Object", path="regarding", cell=about, description="The object that this event is about."),
+        Column(name="Message", path="note", description="What happened."),
+    ),
+    selectable=(*(f"regarding.{name}" for name in _REFERENCE), "reason", "type", "reportingController"),
+    categories=(),
+)
+
+
+def _review(group: str, kind: str, shape: type[Struct]) -> Kind:
+    return Kind(
+        group=group,
+        version="v1",
+        kind=kind,
+        plural=f"{kind.lower()}s",
+        singular=kind.lower(),
+        owner=PROXY,
+        type=shape,
+        verbs=("create",),
+        access=CREATED_BY_EVERYBODY,
+        bucket="",
+        categories=(),
+    )
+
+
+ACCESS_REVIEW = _review("authorization.k8s.io", "SelfSubjectAccessReview", corev1.SelfSubjectAccessReview)
+RULES_REVIEW = _review("authorization.k8s.io", "SelfSubjectRulesReview", corev1.SelfSubjectRulesReview)
+SUBJECT_REVIEW = _review("authentication.k8s.io", "SelfSubjectReview", corev1.SelfSubjectReview)
+
+KINDS = (NAMESPACE, EVENT, EVENT_V1, ACCESS_REVIEW, RULES_REVIEW, SUBJECT_REVIEW)

@@ -1,0 +1,174 @@
+"""Kinds of the registry: clusters and how they join."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skerry.api import v1alpha1
+from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
+from skerry.api.connection import ClusterConnection
+from skerry.api.kinds.access import READ_BY_ROLES
+from skerry.api.kinds.columns import AGE, NAME, Column, condition, why_not
+from skerry.api.kinds.kind import Action, Kind, Listing, Occurrence
+from skerry.api.kinds.paths import Document, at
+
+_ROLE, _MODE = at("spec.role"), at("spec.connection.mode")
+
+
+def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
+    """What became of a Cluster."""
+    if not new:
+        yield Occurrence("Removed", "removed from the host; its credentials are revoked")
+        return
+    if not old:
+        yield _arrival(new)
+        old = {"metadata": {}}
+    elif _is_leaving(new) and not _is_leaving(old):
+        yield Occurrence("Removing", "removal was asked for: its credentials are revoked and its requests cut")
+    yield from _credentials(old, new)
+    yield from _rights(old, new)
+    before, after = condition_of(old, "Ready"), condition_of(new, "Ready")
+    if after.status == "True" and before.status != "True":
+        yield Occurrence("Ready", after.message or "requests reach it")
+    elif after.status != "True" and before.status == "True":
+        yield Occurrence(
+            "NotReady", f"{after.reason}: {after.message}" if after.message else after.reason, warning=True
+        )
+
+
+def _arrival(new: Document) -> Occurrence:
+    if _ROLE(new) != "member":
+        return Occurrence("HostClaimed", "this is the host itself")
+    mode = _MODE(new) or ""
+    how = "joined through its agent" if mode == "agent" else f"joined; the host reaches it by {mode}"
+    return Occurrence("Joined", how)
+
+
+def _is_leaving(document: Document) -> bool:
+    return "deletionTimestamp" in document["metadata"]
+
+
+def _credentials(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Of a direct member: replaced, about to end (its text changes 30, 7 and 1 day before), ended, refused."""
+    if 0 < _revision(old) < _revision(new):
+        yield Occurrence("CredentialsReplaced", "the host was given another credential for it")
+    before, after = (condition_of(document, "CredentialsValid") for document in (old, new))
+    if after.reason in _CREDENTIALS and after != before:
+        yield Occurrence(_CREDENTIALS[after.reason], after.message, warning=True)
+
+
+def _revision(document: Document) -> int:
+    return int(_REVISION(document) or 0)
+
+
+_REVISION = at("status.credentials.revision")
+_CREDENTIALS = {
+    "ExpiresSoon": "CredentialsExpireSoon",
+    "Expired": "CredentialsExpired",
+    "Refused": "CredentialsRefused",
+}
+
+
+def _rights(old: Document, new: Document) -> Iterator[Occurrence]:
+    """What was taken away on a member: repaired, or missing with the commands that mend it."""
+    before, after = (condition_of(document, RIGHTS_COMPLETE) for document in (old, new))
+    if after.reason in _RIGHTS and after != before:
+        yield Occurrence(_RIGHTS[after.reason], after.message, warning=True)
+
+
+_RIGHTS = {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"}
+
+
+def describe_join_token(old: Document, new: Document) -> Iterator[Occurrence]:
+    """The use of a JoinToken."""
+    if _USED(new) and not _USED(old) and old:
+        yield Occurrence("Used", f"cluster {new.get('spec', {}).get('clusterName', '')} joined with it")
+
+
+_USED = at("status.used")
+
+
+def _connect(verb: str, description: str) -> Action:
+    return Action(
+        subresource="connection",
+        verb=verb,
+        request=ClusterConnection,
+        answer=v1alpha1.Cluster,
+        description=description,
+    )
+
+
+CLUSTER = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Cluster",
+    labelled=True,
+    plural="clusters",
+    singular="cluster",
+    short_names=("cl",),
+    owner="registry",
+    type=v1alpha1.Cluster,
+    verbs=("delete", "get", "list", "patch", "update", "watch"),
+    access=READ_BY_ROLES,
+    actions=(
+        _connect("create", "Join a direct member: the host reaches its API server with this kubeconfig."),
+        _connect("update", "Give the host another credential for a direct member."),
+    ),
+    events=describe_cluster,
+    columns=(
+        NAME,
+        Column(name="Role", path="spec.role", description="host or member."),
+        Column(name="Connection", path="spec.connection.mode", description="agent, direct or none."),
+        Column(
+            name="Ready",
+            path="status.conditions",
+            cell=condition("Ready"),
+            description="Whether requests reach it now.",
+        ),
+        Column(name="Version", path="status.kubernetesVersion", description="Kubernetes version."),
+        Column(name="Nodes", path="status.nodes", type="integer", description="Number of nodes."),
+        Column(name="RTT", live="rtt", description="Round trip of the last heartbeat."),
+        Column(name="Last Heartbeat", live="heartbeat", description="Time since the last heartbeat."),
+        AGE,
+        Column(name="UID", path="status.uid", priority=1, description="UID of kube-system."),
+        Column(
+            name="Message",
+            path="status.conditions",
+            cell=why_not("Ready"),
+            priority=1,
+            description="Why it is not ready.",
+        ),
+    ),
+    listing=Listing(
+        command="clusters",
+        help="List clusters: the same table as kubectl get clusters.\n\nExample: skerry clusters -o wide",
+        empty="No clusters. Join one: {skerry} token create NAME",
+    ),
+)
+JOIN_TOKEN = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="JoinToken",
+    labelled=True,
+    plural="jointokens",
+    singular="jointoken",
+    short_names=("jt",),
+    owner="registry",
+    type=v1alpha1.JoinToken,
+    verbs=("create", "delete", "get", "list", "watch"),
+    events=describe_join_token,
+    columns=(
+        NAME,
+        Column(name="Cluster", path="spec.clusterName", description="The name that it joins."),
+        Column(name="Used", path="status.used", type="boolean", description="A token works once."),
+        Column(name="Expires", path="status.expires", description="After this it is refused."),
+        AGE,
+    ),
+    listing=Listing(
+        command="tokens",
+        help="List join tokens, without their secrets.\n\nExample: skerry tokens -w",
+        empty="No join tokens. Make one: {skerry} token create NAME",
+    ),
+)
+
+KINDS = (CLUSTER, JOIN_TOKEN)

@@ -1,0 +1,130 @@
+"""Kinds of tenancy: people, what belongs to them, and where they may go.
+
+Nothing is told of Credentials: their names are digests of secrets, which mean nothing to people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skerry.api import v1alpha1
+from skerry.api.conditions import condition_of
+from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, count, joined, role, subjects, why_not
+from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
+from skerry.api.kinds.paths import Document
+
+
+def describe(old: Document, new: Document) -> Iterator[Occurrence]:
+    """The beginning of an object, changes of what is wanted, and its end."""
+    if not new:
+        yield Occurrence("Deleted", "deleted")
+    elif not old:
+        yield Occurrence("Created", "created")
+    elif "deletionTimestamp" in new["metadata"] and "deletionTimestamp" not in old["metadata"]:
+        waits = ", ".join(new["metadata"].get("finalizers") or ())
+        yield Occurrence("Deleting", f"deletion was asked for and waits for {waits}")
+    elif _generation(new) > _generation(old):
+        yield Occurrence("Changed", "what is wanted was changed")
+
+
+def _generation(document: Document) -> int:
+    return int(document["metadata"].get("generation") or 0)
+
+
+def describe_grant(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Besides: whether the grant has an effect."""
+    yield from describe(old, new)
+    before, after = condition_of(old, "Enforced"), condition_of(new, "Enforced")
+    if after == before or after == condition_of({}, "Enforced"):
+        return
+    enforced = after.status == "True"
+    yield Occurrence("Enforced" if enforced else after.reason or "NotEnforced", after.message, warning=not enforced)
+
+
+CREDENTIAL = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Credential",
+    plural="credentials",
+    singular="credential",
+    owner="tenancy",
+    type=v1alpha1.Credential,
+    verbs=("create", "delete", "get", "list", "watch"),
+    columns=(
+        NAME,
+        Column(name="User", path="spec.user", description="Whom it speaks for."),
+        Column(name="Groups", path="spec.groups", cell=joined, description="Their groups."),
+        Column(name="Expires", path="status.expires", description="After this it is refused."),
+        AGE,
+    ),
+    listing=Listing(
+        command="credentials",
+        help="List credentials, without their secrets.\n\nExample: skerry credentials -o json",
+        empty="No credentials. Make one: {skerry} credential create USER",
+    ),
+)
+WORKSPACE = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Workspace",
+    labelled=True,
+    plural="workspaces",
+    singular="workspace",
+    short_names=("ws",),
+    owner="tenancy",
+    type=v1alpha1.Workspace,
+    verbs=EVERY_VERB,
+    events=describe,
+    columns=(
+        NAME,
+        Column(name="Display Name", path="spec.displayName", description="Its name for people."),
+        Column(name="Members", path="spec.members", cell=count, type="integer", description="How many belong to it."),
+        Column(name="Clusters", path="spec.clusters", cell=clusters, description="Clusters that it may use."),
+        AGE,
+    ),
+    listing=Listing(
+        command="workspaces",
+        help="List workspaces. They are made with kubectl apply.\n\nExample: skerry workspaces -o yaml",
+        empty="No workspaces. Make one: kubectl apply -f workspace.yaml",
+    ),
+)
+ACCESS_GRANT = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="AccessGrant",
+    plural="accessgrants",
+    singular="accessgrant",
+    short_names=("grant",),
+    owner="tenancy",
+    type=v1alpha1.AccessGrant,
+    verbs=EVERY_VERB,
+    events=describe_grant,
+    columns=(
+        NAME,
+        Column(name="Subjects", path="spec.subjects", cell=subjects, description="Whom it is for."),
+        Column(name="Role", path="spec", cell=role, description="What they may do."),
+        Column(name="Clusters", path="spec.clusters", cell=clusters, description="Where it holds."),
+        Column(
+            name="Enforced",
+            path="status.conditions",
+            cell=condition("Enforced"),
+            description="Whether it has an effect.",
+        ),
+        Column(name="Expires", path="spec.expires", description="After this it holds no more."),
+        AGE,
+        Column(
+            name="Message",
+            path="status.conditions",
+            cell=why_not("Enforced"),
+            priority=1,
+            description="Why it has no effect.",
+        ),
+    ),
+    listing=Listing(
+        command="grants",
+        help="List access grants: who may do what on which clusters.\n\nExample: skerry grants -o wide",
+        empty="No access grants. Make one: kubectl apply -f grant.yaml",
+    ),
+)
+
+KINDS = (CREDENTIAL, WORKSPACE, ACCESS_GRANT)

@@ -1,0 +1,40 @@
+"""Events that follow from stored changes: a kind's declaration says what a change means to people, this records it.
+
+Nothing else has to remember to tell: a change that is stored is told, one that is not stored did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from skerry.api.kinds import Describe, Kind
+from skerry.controller.recorder import Recorder
+from skerry.informer import Cache
+from skerry.informer.ring import Change
+from skerry.storage.documents import Document, Item
+
+
+def record_events(cache: Cache, recorder: Recorder, kinds: Iterable[Kind]) -> Callable[[], None]:
+    """Tell what happens to objects of `kinds` from now on: call it when the cache is filled. Returns how to stop."""
+    stops = [cache.on_change(kind, _teller(recorder, kind.events)) for kind in kinds if kind.events]
+
+    def stop() -> None:
+        for each in stops:
+            each()
+
+    return stop
+
+
+def _teller(recorder: Recorder, describe: Describe) -> Callable[[Change], None]:
+    def tell(change: Change) -> None:
+        old, new = _document(change.old), _document(change.new)
+        about = new or _document(change.final) or old
+        for occurrence in describe(old, new):
+            say = recorder.warning if occurrence.warning else recorder.normal
+            say(about, occurrence.reason, occurrence.message)
+
+    return tell
+
+
+def _document(item: Item | None) -> Document:
+    return {} if item is None else item.document()

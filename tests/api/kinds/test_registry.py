@@ -1,0 +1,48 @@
+"""What people are told about Clusters and join tokens: from documents before and after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skerry.api.kinds import Occurrence
+from skerry.api.kinds.registry import describe_cluster, describe_join_token
+
+Document = dict[str, Any]
+
+
+def member(ready: str, reason: str = "", message: str = "", **metadata: Any) -> Document:
+    condition = {"type": "Ready", "status": ready, "reason": reason, "message": message}
+    spec = {"role": "member", "connection": {"mode": "agent"}}
+    return {"metadata": {"name": "m1", **metadata}, "spec": spec, "status": {"conditions": [condition]}}
+
+
+def reasons(old: Document, new: Document) -> list[str]:
+    return [each.reason for each in describe_cluster(old, new)]
+
+
+def test_a_new_member_has_joined() -> None:
+    assert reasons({}, member("Unknown", "Joined")) == ["Joined"]
+    assert reasons({}, member("True")) == ["Joined", "Ready"]
+
+
+def test_readiness_is_told_when_it_changes() -> None:
+    assert reasons(member("Unknown"), member("True")) == ["Ready"]
+    assert reasons(member("True"), member("True", message="another")) == []
+    lost = list(describe_cluster(member("True"), member("False", "AgentSilent", "no heartbeat for 40 s")))
+    assert lost == [Occurrence("NotReady", "AgentSilent: no heartbeat for 40 s", warning=True)]
+    assert reasons(member("False"), member("Unknown")) == []
+
+
+def test_removal_is_told_when_it_begins_and_ends() -> None:
+    leaving = member("True", deletionTimestamp="2026-01-01T00:00:00Z")
+    assert reasons(member("True"), leaving) == ["Removing"]
+    assert reasons(leaving, leaving) == []
+    assert reasons(leaving, {}) == ["Removed"]
+
+
+def test_a_join_token_tells_its_use() -> None:
+    new: Document = {"spec": {"clusterName": "m1"}, "status": {"used": True}}
+    unused: Document = {"spec": {"clusterName": "m1"}, "status": {"used": False}}
+    assert [each.message for each in describe_join_token(unused, new)] == ["cluster m1 joined with it"]
+    assert list(describe_join_token(new, new)) == []
+    assert list(describe_join_token(new, {})) == []
