@@ -232,6 +232,11 @@ def desired_owner(owner: str) -> str:
     return endpoint("registry", f"desired.{token(owner)}")
 
 
+def desired_complete(owner: str) -> str:
+    """An owner says that everything it wants on a member is there."""
+    return endpoint("registry", f"desired.{token(owner)}.complete")
+
+
 def desired_keys(owner: str) -> str:
     """Which entries an owner has on a member."""
     return endpoint("registry", f"desired.{token(owner)}.keys")

@@ -124,6 +124,18 @@ class KeysRequest(Message, frozen=True, kw_only=True):
     member: str
 
 
+class CompleteRequest(Message, frozen=True, kw_only=True):
+    """An owner says that everything that it wants on a member is there."""
+
+    member: str
+
+
+class CompleteAnswer(Message, frozen=True, kw_only=True):
+    """The revision that says so."""
+
+    revision: int
+
+
 class Key(Message, frozen=True, kw_only=True):
     """One of them. `digest` is that of object and options, so that an owner need not ask for what it wrote."""
 

@@ -78,15 +78,24 @@ class Bucket:
 
     async def get(self, key: str) -> Entry | None:
         """The latest entry, asked from the stream's leader; None if there is none or it is deleted."""
-        entry = await self._last(key)
+        entry = await self.last(key)
         return entry if entry is not None and entry.value is not None else None
+
+    async def last(self, key: str) -> Entry | None:
+        """The latest entry, or what is left of one that was deleted (`value` None); None if there is neither."""
+        body = json.dumps({"last_by_subj": f"$KV.{self.name}.{_valid(key)}"}).encode()
+        try:
+            answer = await api(await self._link.connection(TIMEOUT_S), f"STREAM.MSG.GET.{self._stream}", body)
+        except NoMessage:
+            return None
+        return _stored(key, answer["message"])
 
     async def create(self, key: str, value: bytes) -> int:
         """Revision of the new entry. AlreadyExists if the key lives; a tombstone is no obstacle."""
         try:
             return await self._put(key, value, 0)
         except Conflict:
-            last = await self._last(key)
+            last = await self.last(key)
         if last is not None and last.value is not None:
             raise AlreadyExists(f"{key} exists in bucket {self.name}")
         try:
@@ -144,14 +153,6 @@ class Bucket:
         Entries come once each and in order of revision. Use it with `async with`, or end it with `stop()`.
         """
         return Watch(self._link, self.name, prefix, include_history=include_history)
-
-    async def _last(self, key: str) -> Entry | None:
-        body = json.dumps({"last_by_subj": f"$KV.{self.name}.{_valid(key)}"}).encode()
-        try:
-            answer = await api(await self._link.connection(TIMEOUT_S), f"STREAM.MSG.GET.{self._stream}", body)
-        except NoMessage:
-            return None
-        return _stored(key, answer["message"])
 
     async def _put(self, key: str, value: bytes, revision: int, headers: dict[str, str] | None = None) -> int:
         subject = f"$KV.{self.name}.{_valid(key)}"

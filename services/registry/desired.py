@@ -1,0 +1,397 @@
+"""The registry's side of desired state: the gate through which owners write, and what members ask and report.
+
+It alone writes the bucket and signs. Nothing of it is held in memory: what a member should have, and what changed since,
+is asked of the stream in one question, so a quiet fleet costs nothing and any replica answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from skerry import subjects
+from skerry.api.decode import decoded
+from skerry.api.desired import (
+    BATCH,
+    BATCH_BYTES,
+    ENTRIES,
+    ENTRIES_BYTES,
+    ENTRY_BYTES,
+    MESSAGE,
+    PAGE,
+    PAGE_BYTES,
+    PROBLEMS,
+    REASONS,
+    Batch,
+    BatchAnswer,
+    Item,
+    Key,
+    KeysAnswer,
+    KeysRequest,
+    Problem,
+    Report,
+    Result,
+    State,
+    SyncAnswer,
+    SyncEntry,
+    SyncRequest,
+)
+from skerry.bus import Bucket, BucketConfig, Bus, Entry
+from skerry.desired import owners
+from skerry.desired.entry import Entry as Wanted
+from skerry.desired.entry import Sign, Verify, opened, signed
+from skerry.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    StatusError,
+    TooManyRequests,
+)
+
+log = logging.getLogger("skerry.registry")
+
+MARKER_S = 30 * 86400
+"""A withdrawal can be read for so long; who was away for longer is told everything."""
+REPUBLISH = (f"$KV.{subjects.DESIRED}.*.>", "down.{{wildcard(1)}}.desired.>")
+RATE = 200
+"""Changes that an owner may make on one member in a second."""
+ATTEMPTS = 4
+COUNTED = 1024
+"""Members whose entries are counted in memory, the last ones written to."""
+
+Find = Callable[[str], "str | None"]
+"""The UID of the Cluster of that name; None if there is none, or it is leaving."""
+
+
+class _Room:
+    """How full one member is, up to a revision."""
+
+    __slots__ = ("bytes", "revision", "sizes", "written")
+
+    def __init__(self) -> None:
+        self.revision = self.bytes = 0
+        self.sizes: dict[str, int] = {}
+        self.written: dict[str, tuple[int, int]] = {}
+        """Owner -> a second, and its changes in it."""
+
+    def note(self, key: str, size: int) -> None:
+        """An entry has this size now; 0 for one that is gone."""
+        self.bytes += size - self.sizes.pop(key, 0)
+        if size:
+            self.sizes[key] = size
+
+    def check(self, key: str, size: int, member: str) -> None:
+        """TooManyRequests if an entry does not fit."""
+        if key not in self.sizes and len(self.sizes) >= ENTRIES:
+            raise TooManyRequests(f"{member} has {ENTRIES} entries, which is the limit: withdraw some first")
+        if self.bytes - self.sizes.get(key, 0) + size > ENTRIES_BYTES:
+            raise TooManyRequests(
+                f"the entries of {member} have {ENTRIES_BYTES} bytes, which is the limit: withdraw some"
+            )
+
+    def count(self, owner: str, second: int, member: str) -> None:
+        """TooManyRequests for an owner that changes without end."""
+        before, changes = self.written.get(owner, (second, 0))
+        changes = changes + 1 if before == second else 1
+        self.written[owner] = second, changes
+        if changes > RATE:
+            raise TooManyRequests(
+                f"{owner} changed {RATE} entries of {member} within a second: send the latest of each", retry_after_s=1
+            )
+
+
+class Desired:
+    """See the module. Methods raise StatusError."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        statuses: Bucket,
+        epoch: str,
+        find: Find,
+        sign: Sign,
+        verify: Verify,
+        now: Callable[[], float],
+    ) -> None:
+        """`epoch` names the bucket, `now` is in seconds of any clock."""
+        self._bucket, self._statuses, self.epoch = bucket, statuses, epoch
+        self._find, self._sign, self._verify, self._now = find, sign, verify, now
+        self._rooms: OrderedDict[str, _Room] = OrderedDict()
+        self._reports: dict[str, Report] = {}
+
+    @classmethod
+    async def open(
+        cls, bus: Bus, replicas: int, find: Find, sign: Sign, verify: Verify, now: Callable[[], float]
+    ) -> Desired:
+        """With the buckets, made if they do not exist."""
+        config = BucketConfig(replicas=replicas, republish=REPUBLISH, description="desired state of members")
+        bucket = await bus.bucket(subjects.DESIRED, create=config)
+        statuses = await bus.bucket(subjects.DESIRED_STATUS, create=BucketConfig(replicas=replicas))
+        epoch = str((await bucket.info()).get("created") or "")
+        if not epoch:
+            raise ServiceUnavailable("JetStream does not say when the bucket of desired state was made")
+        return cls(bucket, statuses, epoch, find, sign, verify, now)
+
+    # Owners
+
+    async def batch(self, owner: str, batch: Batch) -> BatchAnswer:
+        """An owner's changes; each item has a result of its own. BadRequest for a batch that is too large."""
+        if len(batch.items) > BATCH:
+            raise BadRequest(f"a batch has at most {BATCH} items, this one has {len(batch.items)}: send several")
+        size = sum(0 if isinstance(each.object, msgspec.UnsetType) else len(each.object) for each in batch.items)
+        if size > BATCH_BYTES:
+            raise RequestEntityTooLarge(f"a batch has at most {BATCH_BYTES} bytes of objects: send several")
+        rooms: dict[str, _Room] = {}
+        results = []
+        for item in batch.items:
+            try:
+                if item.member not in rooms:
+                    rooms[item.member] = await self._room(item.member)
+                room = rooms[item.member]
+                results.append(
+                    await (self._withdraw(owner, item, room) if item.withdraw else self._put(owner, item, room))
+                )
+            except StatusError as error:
+                result = Result(key=item.key[:512], code=error.code, reason=error.reason, message=error.message[:1024])
+                results.append(result)
+        return BatchAnswer(epoch=self.epoch, results=tuple(results))
+
+    async def keys(self, owner: str, request: KeysRequest) -> KeysAnswer:
+        """What an owner has on a member."""
+        prefix = f"{subjects.member(request.member)}.{subjects.token(owner)}.>"
+        return KeysAnswer(
+            epoch=self.epoch,
+            keys=tuple(
+                [
+                    Key(key=entry.key, revision=entry.revision, digest=wanted.digest)
+                    async for entry in self._all(prefix, 0)
+                    if (wanted := self._opened(entry)) is not None
+                ]
+            ),
+        )
+
+    async def complete(self, owner: str, member: str) -> int:
+        """An owner says that everything it wants on a member is there; the revision of that."""
+        cluster = self._cluster(member)
+        key = subjects.complete_key(member, owner)
+        return await self._store(key, owner, cluster, b"{}", Item(member=member), await self._room(member))
+
+    async def _put(self, owner: str, item: Item, room: _Room) -> Result:
+        cluster = self._cluster(item.member)
+        document = _document(item)
+        if problem := owners.refusal(owner, document):
+            raise Forbidden(problem)
+        if item.options.fence is not None:
+            raise BadRequest("fenced entries come with quotas: this registry does not take them yet")
+        namespace, name = owners.name_of(document)
+        kind = str(document["kind"]).lower()
+        key = str(subjects.DesiredKey(item.member, owner, owners.group_of(document), kind, namespace, name))
+        _check_after(item, key)
+        body = msgspec.json.encode(document, order="sorted")
+        if len(body) > ENTRY_BYTES:
+            raise RequestEntityTooLarge(f"{kind} {name} has {len(body)} bytes: at most {ENTRY_BYTES} can be wanted")
+        return Result(key=key, revision=await self._store(key, owner, cluster, body, item, room))
+
+    async def _withdraw(self, owner: str, item: Item, room: _Room) -> Result:
+        try:
+            parts = subjects.desired_key(item.key)
+        except ValueError as error:
+            raise BadRequest(f"{item.key[:200]!r} is not a key of desired state") from error
+        if (parts.owner, parts.member) != (owner, item.member):
+            raise Forbidden(f"{item.key} is not {owner}'s on {item.member}: an owner withdraws what is its own")
+        for _ in range(ATTEMPTS):
+            current = await self._bucket.last(item.key)
+            if current is None or current.value is None:
+                return Result(key=item.key, revision=0 if current is None else current.revision)
+            room.count(owner, int(self._now()), item.member)
+            try:
+                revision = await self._bucket.purge(item.key, current.revision, marker_s=MARKER_S)
+            except Conflict:
+                continue
+            room.note(item.key, 0)
+            return Result(key=item.key, revision=revision)
+        raise Conflict(f"{item.key} is being changed by somebody else: ask again")
+
+    async def _store(self, key: str, owner: str, cluster: str, body: bytes, item: Item, room: _Room) -> int:
+        """The revision under which it stands; what is the same already is not written."""
+        for _ in range(ATTEMPTS):
+            current = await self._bucket.last(key)
+            wanted = Wanted(
+                cluster=cluster,
+                owner=owner,
+                epoch=self.epoch,
+                previous=0 if current is None else current.revision,
+                object=msgspec.Raw(body),
+                options=item.options,
+                because=item.because[:REASONS],
+                more=max(0, len(item.because) - REASONS),
+            )
+            if current is not None and current.value is not None and self._same(current, wanted):
+                return current.revision
+            text = signed(key, wanted, self._sign)
+            room.count(owner, int(self._now()), item.member)
+            room.check(key, len(text), item.member)
+            try:
+                revision = await self._bucket.update(key, text, 0 if current is None else current.revision)
+            except Conflict:
+                continue
+            room.note(key, len(text))
+            return revision
+        raise Conflict(f"{key} is being changed by somebody else: ask again")
+
+    def _same(self, current: Entry, wanted: Wanted) -> bool:
+        stored = self._opened(current)
+        return stored is not None and msgspec.structs.replace(wanted, previous=stored.previous) == stored
+
+    def _opened(self, entry: Entry) -> Wanted | None:
+        """None for what this registry would not sign today, such as what an earlier root signed."""
+        try:
+            return opened(entry.key, entry.value or b"", self._verify)
+        except StatusError:
+            return None
+
+    def _cluster(self, member: str) -> str:
+        uid = self._find(subjects.member(member))
+        if uid is None:
+            raise NotFound(f"cluster {member} does not exist, or is leaving", kind="clusters", name=member)
+        return uid
+
+    async def _room(self, member: str) -> _Room:
+        """How full a member is, with what other replicas wrote meanwhile."""
+        room = self._rooms.setdefault(subjects.member(member), _Room())
+        self._rooms.move_to_end(member)
+        if len(self._rooms) > COUNTED:
+            self._rooms.popitem(last=False)
+        async for entry in self._all(subjects.desired_of(member), room.revision):
+            room.note(entry.key, len(entry.value or b""))
+            room.revision = entry.revision
+        return room
+
+    # Members
+
+    async def sync(self, member: str, request: SyncRequest) -> SyncAnswer:
+        """What a member should have: all of it, or what changed since a revision of this bucket."""
+        known = request.epoch == self.epoch and request.after > 0
+        after = request.after if known else 0
+        page = await self._bucket.changes(
+            subjects.desired_of(member), after, limit=max(1, min(request.limit, PAGE)), max_bytes=PAGE_BYTES
+        )
+        entries = tuple(
+            SyncEntry(key=each.key, revision=each.revision, entry=None if each.value is None else each.value.decode())
+            for each in page.entries
+        )
+        last = entries[-1].revision if entries else after
+        return SyncAnswer(
+            epoch=self.epoch,
+            cluster=self._find(member) or "",
+            full=not known,
+            entries=entries,
+            next=last if page.more else None,
+            last=last,
+        )
+
+    async def report(self, member: str, report: Report) -> None:
+        """What a member says about itself: checked, bounded, and stored if it is news. BadRequest if it is nonsense."""
+        checked = _checked(member, report)
+        if self._reports.get(member) == checked:
+            return
+        text = msgspec.json.encode(checked)
+        for _ in range(ATTEMPTS):
+            current = await self._statuses.last(member)
+            if current is not None and current.value == text:
+                break
+            try:
+                await self._statuses.update(member, text, 0 if current is None else current.revision)
+            except Conflict:
+                continue
+            break
+        self._reports[member] = checked
+
+    async def forget(self, member: str) -> None:
+        """Everything of a member goes, before its name is free."""
+        async for entry in self._all(subjects.desired_of(member), 0):
+            if entry.value is not None:
+                await self._purged(self._bucket, entry)
+        status = await self._statuses.last(member)
+        if status is not None and status.value is not None:
+            await self._purged(self._statuses, status)
+        self._rooms.pop(member, None)
+        self._reports.pop(member, None)
+
+    async def _purged(self, bucket: Bucket, entry: Entry) -> None:
+        current: Entry | None = entry
+        while current is not None and current.value is not None:
+            try:
+                await bucket.purge(current.key, current.revision)
+            except Conflict:
+                current = await bucket.last(current.key)
+            else:
+                return
+
+    async def _all(self, prefix: str, after: int) -> AsyncIterator[Entry]:
+        """Every entry under a prefix that changed after a revision, deletions too."""
+        more = True
+        while more:
+            page = await self._bucket.changes(prefix, after)
+            for entry in page.entries:
+                yield entry
+            after, more = (page.entries[-1].revision if page.entries else after), page.more
+
+
+def _document(item: Item) -> Mapping[str, Any]:
+    if isinstance(item.object, msgspec.UnsetType):
+        raise BadRequest("an item without `withdraw` has an object")
+    try:
+        document = decoded(item.object)
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the object cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise BadRequest("the object is not a JSON object")
+    return document
+
+
+def _check_after(item: Item, key: str) -> None:
+    for first in item.options.after:
+        try:
+            parts = subjects.desired_key(first)
+        except ValueError as error:
+            raise BadRequest(f"after: {first[:200]!r} is not a key of desired state") from error
+        if parts.member != item.member or first == key:
+            raise BadRequest(f"after: {first} is not another entry of {item.member}")
+
+
+def _checked(member: str, report: Report) -> Report:
+    """A member decides what it says, not how much, nor about whom."""
+    if len(report.epoch) > 64 or report.applied < 0 or report.more < 0:
+        raise BadRequest("a report has an epoch of at most 64 characters, and no negative numbers")
+    counts = {
+        owner: {state: number for state, number in states.items() if state in set(State) and 0 <= number <= ENTRIES}
+        for owner, states in report.counts.items()
+        if owner in owners.OWNERS
+    }
+    problems = tuple(problem for each in report.problems[:PROBLEMS] if (problem := _problem(member, each)) is not None)
+    return Report(
+        epoch=report.epoch,
+        applied=report.applied,
+        counts=counts,
+        problems=problems,
+        more=min(report.more, ENTRIES),
+    )
+
+
+def _problem(member: str, problem: Problem) -> Problem | None:
+    try:
+        parts = subjects.desired_key(problem.key)
+    except ValueError:
+        return None
+    if parts.member != member:
+        return None
+    message = "".join(each if each.isprintable() else " " for each in problem.message)[:MESSAGE]
+    return msgspec.structs.replace(problem, message=message)
