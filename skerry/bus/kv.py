@@ -111,9 +111,9 @@ class Bucket:
         """Leave a marker that goes by itself after MARKER_S; its revision. Conflict as for update."""
         return await self._put(key, b"", revision, {_OPERATION: "DEL", _LIFE: f"{MARKER_S}s"})
 
-    async def purge(self, key: str, revision: int, *, marker_s: int = MARKER_S) -> int:
-        """Like delete, and forget the key's history; the marker stays for `marker_s` seconds."""
-        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _LIFE: f"{marker_s}s"}
+    async def purge(self, key: str, revision: int, *, marker_s: int = 0) -> int:
+        """Like delete, and forget the key's history; the marker stays for `marker_s` seconds, MARKER_S if unsaid."""
+        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _LIFE: f"{marker_s or MARKER_S}s"}
         return await self._put(key, b"", revision, headers)
 
     async def changes(self, prefix: str, after: int, *, limit: int = 500, max_bytes: int = 256 << 10) -> Changes:

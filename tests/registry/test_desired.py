@@ -215,7 +215,7 @@ async def test_a_member_has_limits(made: Gate, monkeypatch: pytest.MonkeyPatch) 
     assert "m1 has 3 entries, which is the limit" in results[3][1]
     assert await made.apply(item(document=space("n1", labels={"a": "b"}))) == [(0, "")]
     monkeypatch.setattr(gate, "ENTRIES", ENTRIES)
-    monkeypatch.setattr(gate, "ENTRIES_BYTES", 1500)
+    monkeypatch.setattr(gate, "ENTRIES_BYTES", 1200)
     assert (await made.apply(item(document=space("n9"))))[0][0] == 429
 
 
