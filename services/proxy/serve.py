@@ -1,4 +1,4 @@
-"""The proxy service put together: what every process that carries the front door runs.
+"""The proxy service put together: what every process that carries the front door runs (ADR 20: why it is no `Service`).
 
 Readiness has four parts, each with its reason: the bus, the cache of resources, the pair of data-plane connections and
 the record that lets members trust this process. At the end: not ready, stop taking, drain, finish within the grace.
@@ -7,6 +7,7 @@ the record that lets members trust this process. At the end: not ready, stop tak
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import time
@@ -39,7 +40,7 @@ from skerry.identity.creds import Credentials, load
 from skerry.informer import Cache
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless
-from skerry.settings import SettingsError
+from skerry.settings import SettingsError, load_or_help
 from skerry.telemetry import Registry
 
 log = logging.getLogger("skerry.proxy")
@@ -262,8 +263,10 @@ def _server_limits(settings: ProxySettings) -> ServerLimits:
     )
 
 
-async def serve(settings: ProxySettings, runtime: Runtime) -> None:
-    """Run one proxy until the runtime's stop event. Raises SettingsError and what listening raises."""
+async def main(runtime: Runtime) -> None:
+    """Be a process that runs one proxy until the stop event. Raises SettingsError and what listening raises."""
+    settings = load_or_help(ProxySettings, runtime.name)
+    gc.freeze()
     try:
         addresses(settings.listen)
     except ValueError as error:

@@ -11,25 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import msgspec
 
 from services.registry import clusters, direct
+from services.registry.clock import Clock, wall_and_mono
 from services.registry.direct import Found
-from services.registry.handlers import wall_and_mono
-from services.registry.model import Now
 from services.registry.store import Registry
 from skerry import subjects
-from skerry.admission import Actions
 from skerry.admission.writes import invalid
 from skerry.api.connection import ClusterConnection, ClusterConnectionSpec
-from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import ConnectAnswer, ConnectRequest, WriteRequest
-from skerry.bus import Message
 from skerry.errors import AlreadyExists, BadGateway, BadRequest, Conflict, NotFound, Unauthorized
 from skerry.identity import nkey
 from skerry.identity.assertion import check_record
@@ -46,29 +41,14 @@ EXAMINE_S = 8.0
 """All calls of one write together: the front door waits 10 s for its answer."""
 
 _encode = msgspec.json.Encoder().encode
-T = TypeVar("T")
-
-
-def _decode(data: bytes, kind: type[T]) -> T:
-    try:
-        return decoded(data, kind)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"this is not a {kind.__name__}: {error}") from error
 
 
 class Connections:
     """Answers writes of connections, and proxies that ask for them. `changed` is told which member to look at."""
 
-    def __init__(
-        self, registry: Registry, changed: Callable[[str], None], clock: Callable[[], Now] = wall_and_mono
-    ) -> None:
+    def __init__(self, registry: Registry, changed: Callable[[str], None], clock: Clock = wall_and_mono) -> None:
         self._registry, self._changed, self._clock = registry, changed, clock
         self._writing = asyncio.Lock()
-
-    def endpoints(self) -> dict[str, Callable[[Message], Awaitable[bytes]]]:
-        """What one replica of the registry answers for all."""
-        actions = Actions(CLUSTER, {("connection", "create"): self.join, ("connection", "update"): self.rotate})
-        return {**actions.endpoints(), subjects.CONNECTIONS: self.tell}
 
     # Joining
 
@@ -177,18 +157,17 @@ class Connections:
 
     # Proxies
 
-    async def tell(self, message: Message) -> bytes:
+    async def tell(self, request: ConnectRequest, member: str) -> ConnectAnswer:
         """`direct.<m>.connect`: the connection, sealed to a proxy's certified key. Only proxies can ask."""
-        ask = _decode(message.data, ConnectRequest)
         root = self._registry.authority.assertion_root.public
-        record = check_record(root, ask.record, self._clock().wall)
-        name = subjects.member(subjects.member_of(message.subject))
+        record = check_record(root, request.record, self._clock().wall)
+        name = subjects.member(member)
         cluster = await self._direct(name)
         found = await self._registry.secrets.connection(cluster["metadata"]["uid"])
         if found is None:
             raise NotFound(f"the credential for cluster {name!r} is gone: it is being removed")
         log.info("a proxy was told a connection", extra={"cluster": name, "proxy": record.proxy})
-        return _encode(ConnectAnswer(sealed=nkey.seal(record.key, _encode(found))))
+        return ConnectAnswer(sealed=nkey.seal(record.key, _encode(found)))
 
 
 def _taken(name: str) -> AlreadyExists:

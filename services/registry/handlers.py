@@ -1,24 +1,19 @@
-"""What the registry answers on the bus: decode, apply the rules, store, reply."""
+"""What the registry answers and hears on the bus: apply the rules, store, reply."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import TypeVar
+from collections.abc import Callable
 
 import msgspec
 
 from services.registry import clusters, joining
+from services.registry.clock import Clock, wall_and_mono
 from services.registry.model import JOINED, Now, Presence
 from services.registry.secrets import MemberSecret
 from services.registry.store import Registry
 from skerry import heartbeats, subjects
-from skerry.admission import Admitted, Rules
-from skerry.admission.prepare import invalid_object
-from skerry.api import messages
 from skerry.api.decode import decoded
 from skerry.api.messages import (
     CertifyAnswer,
@@ -28,12 +23,10 @@ from skerry.api.messages import (
     JoinRequest,
     RenewAnswer,
     RenewRequest,
-    Token,
-    WriteRequest,
 )
 from skerry.bus import Message
-from skerry.errors import AlreadyExists, BadRequest, Forbidden, StatusError
-from skerry.identity import jointoken, nkey
+from skerry.errors import AlreadyExists, BadRequest
+from skerry.identity import nkey
 from skerry.identity.assertion import make_record
 from skerry.storage import Item
 from skerry.storage.documents import Document
@@ -42,23 +35,7 @@ log = logging.getLogger("skerry.registry")
 
 RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
-AFTERLIFE_S = 300
-"""A bearer can still ask for so long after its token has ended, to be told so in words and not by a cut connection."""
-
 _encode = msgspec.json.Encoder().encode
-T = TypeVar("T")
-
-
-def wall_and_mono() -> Now:
-    """The process's clocks."""
-    return Now(time.monotonic(), time.time())
-
-
-def _decode(data: bytes, kind: type[T]) -> T:
-    try:
-        return decoded(data, kind)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"this is not a {kind.__name__}: {error}") from error
 
 
 class Handlers:
@@ -66,23 +43,23 @@ class Handlers:
 
     def __init__(
         self, registry: Registry, presence: Presence, changed: Callable[[set[str]], None],
-        flooded: Callable[[str], None], clock: Callable[[], Now] = wall_and_mono,
+        flooded: Callable[[str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
     ) -> None:  # fmt: skip
         self._registry = registry
         self._presence = presence
         self._changed = changed
         self._flooded = flooded
+        self._listen = listen
         self._clock = clock
         self._joining = asyncio.Lock()
 
     # Joining
 
-    async def join(self, message: Message) -> bytes:
+    async def join(self, request: JoinRequest, jti: str) -> JoinAnswer:
         """`join.<jti>`: one agent joins one member. The answer repeats for the same key."""
-        request = _decode(message.data, JoinRequest)
         joining.check_request(request)
         async with self._joining:
-            return _encode(await self._join(request, *joining.parse_jti(message.subject.partition(".")[2])))
+            return await self._join(request, *joining.parse_jti(jti))
 
     async def _join(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
         registry, now = self._registry, self._clock()
@@ -143,10 +120,9 @@ class Handlers:
             kept = MemberSecret(cluster=cluster.uid, account=account.public, seed=account.seed.decode())
         return msgspec.structs.replace(kept, agents={request.nkey: now, **kept.agents})
 
-    async def renew(self, message: Message) -> bytes:
+    async def renew(self, request: RenewRequest, member: str) -> RenewAnswer:
         """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof alone."""
-        request = _decode(message.data, RenewRequest)
-        name = subjects.member(subjects.member_of(message.subject))
+        name = subjects.member(member)
         now = self._clock().wall
         joining.check_renewal(request, name, now)
         registry = self._registry
@@ -156,17 +132,15 @@ class Handlers:
             evicted = await registry.secrets.evicted(request.nkey) is not None
             raise joining.not_renewable(name, registry.settings.host_name, evicted=evicted)
         account = registry.account(name, secret)
-        return _encode(
-            RenewAnswer(
-                user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
-                host_time=now,
-            )
+        return RenewAnswer(
+            user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s), host_time=now
         )
 
     # Presence
 
     async def heartbeat(self, message: Message) -> None:
         """`up.<m>.hb`: every registry replica hears every beat; the answer tells the agent the host's time."""
+        self._listen()
         now = self._clock()
         name = subjects.member_of(message.subject)
         if not self._presence.admits(name, now):
@@ -191,28 +165,25 @@ class Handlers:
         """`$SYS.ACCOUNT.*.CONNECT`."""
         event = _event(message.data)
         if event is not None:
+            self._listen()
             self._changed(self._presence.connected(event.client.name_tag, event.key, event.client.user))
 
     def disconnected(self, message: Message) -> None:
         """`$SYS.ACCOUNT.*.DISCONNECT`."""
         event = _event(message.data)
         if event is not None:
-            self._presence.disconnected(event.client.name_tag, event.key, self._clock())
+            self._listen()
+            self._changed(self._presence.disconnected(event.client.name_tag, event.key, self._clock()))
 
     # Proxies
 
-    async def certify(self, message: Message) -> bytes:
+    async def certify(self, request: CertifyRequest) -> CertifyAnswer:
         """A record by which agents trust a proxy's key. Only services of HOST can ask."""
-        request = _decode(message.data, CertifyRequest)
         if nkey.kind_of(request.key) is None:
             raise BadRequest("the proxy's key is not an nkey")
         expires = int(self._clock().wall) + RECORD_S
         root = self._registry.authority.assertion_root
-        return _encode(CertifyAnswer(record=make_record(root, request.proxy, request.key, expires), expires=expires))
-
-    def endpoints(self) -> dict[str, Callable[[Message], Awaitable[bytes]]]:
-        """What one replica of the registry answers for all."""
-        return {subjects.JOINS: self.join, subjects.RENEWALS: self.renew, subjects.CERTIFY: self.certify}
+        return CertifyAnswer(record=make_record(root, request.proxy, request.key, expires), expires=expires)
 
 
 class _Client(msgspec.Struct, frozen=True):
@@ -244,59 +215,3 @@ def _event(data: bytes) -> _Event | None:
     except msgspec.DecodeError:
         log.warning("a connection event cannot be read")
         return None
-
-
-class TokenRules(Rules):
-    """Writes of JoinTokens: the secret is made here, shown in the answer to create, and forgotten."""
-
-    def __init__(self, registry: Registry, clock: Callable[[], Now] = wall_and_mono) -> None:
-        self._registry = registry
-        self._clock = clock
-
-    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
-        """A bearer of the account JOIN that may publish `join.<jti>` only, and the JoinToken that stands for it."""
-        now = self._clock().wall
-        admitted = joining.admit_token(document, datetime.fromtimestamp(now, UTC))
-        settings = self._registry.settings
-        token = Token(
-            format=messages.FORMAT,
-            host=settings.host_name,
-            host_uid=settings.host_uid,
-            name=admitted.cluster,
-            jti=admitted.jti,
-            jwt=self._registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1) + AFTERLIFE_S),
-            servers=settings.bus_public,
-            ca=self._registry.ca_pem,
-            expires=admitted.expires,
-        )
-        return Admitted(admitted.document, {"token": jointoken.encode(token)})
-
-
-class ClusterRules(Rules):
-    """Writes of Clusters: the host stays, a member is evicted."""
-
-    def __init__(self, evict: Callable[[str], Awaitable[None]]) -> None:
-        self._evict = evict
-
-    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
-        """Labels, annotations, provider, region and paused are the administrators'; Invalid for what joining decided."""
-        broken = clusters.change_problems(current, document)
-        if broken:
-            raise invalid_object(document, broken)
-        return Admitted(document)
-
-    async def before_delete(self, current: Item, request: WriteRequest) -> None:
-        """Forbidden for the host."""
-        if not clusters.is_member(current.document()):
-            raise Forbidden(
-                f"cluster {current.name!r} is the host itself and cannot be deleted: to end it, use skerry down",
-                kind="clusters",
-                name=current.name,
-            )
-
-    async def after_delete(self, current: Item, request: WriteRequest) -> None:
-        """Evict the member now; if that fails the object stays, marked, and the controller tries again."""
-        try:
-            await self._evict(current.name)
-        except StatusError as error:
-            log.warning("the removal is not finished", extra={"cluster": current.name, "error": error.message})

@@ -80,20 +80,21 @@ class Presence:
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
         self.admission = Admission()
-        self._suspects: set[str] = set()
 
     # Members come and go
 
-    def know(self, name: str, object_uid: str, uid: str, now: Now, *, fresh: bool = False) -> None:
-        """Start to look at a member; `fresh` if it joined just now, so that all its connections will be seen."""
-        if name not in self.members or self.members[name].object != object_uid:
-            self.members[name] = Member(object=object_uid, uid=uid, since=now, counted=fresh)
+    def know(self, name: str, object_uid: str, uid: str, now: Now, *, fresh: bool = False) -> bool:
+        """Start to look at a member; `fresh` if it joined just now, so that all its connections will be seen. Whether it was
+        unknown."""
+        if name in self.members and self.members[name].object == object_uid:
+            return False
+        self.members[name] = Member(object=object_uid, uid=uid, since=now, counted=fresh)
+        return True
 
     def forget(self, name: str, object_uid: str) -> None:
         """The member was removed; news of an earlier one of that name come late and change nothing."""
         if name in self.members and self.members[name].object == object_uid:
             del self.members[name]
-            self._suspects.discard(name)
             self.admission.forget(name)
 
     # Events
@@ -109,7 +110,6 @@ class Presence:
             del member.agents[oldest]
         if member.suspect is not None and now.mono - member.suspect.mono > 1.0:
             member.suspect, member.counted = None, False
-            self._suspects.discard(name)
             before = None
         member.agents[beat.agent] = Agent(beat, now.mono, now.wall, beat.leaving)
         fresh = before is not None and before.heard >= member.since.mono and now.mono - before.heard < LOST_S
@@ -135,31 +135,26 @@ class Presence:
         if member.suspect is None:
             return set()
         member.suspect = None
-        self._suspects.discard(name)
         return {name}
 
-    def disconnected(self, name: str, connection: str, now: Now) -> None:
-        """A connection of a member ended; the verdict follows by `tick`, unless it comes back."""
+    def disconnected(self, name: str, connection: str, now: Now) -> set[str]:
+        """A connection of a member ended; the verdict follows when it is `due`, unless it comes back."""
         member = self.members.get(name)
         if member is None:
-            return
+            return set()
         member.connections.pop(connection, None)
-        if not member.connections and member.suspect is None:
-            member.suspect = now
-            self._suspects.add(name)
+        if member.connections or member.suspect is not None:
+            return set()
+        member.suspect = now
+        return {name}
 
     def listen(self, now: Now) -> None:
         """From now on this process hears, at its start or after a break: what it knew of connections is void, and so is
         silence until now.
         """
-        self._suspects.clear()
         for member in self.members.values():
             member.connections.clear()
             member.counted, member.suspect, member.since = False, None, now
-
-    def tick(self) -> set[str]:
-        """Members whose verdict may change within milliseconds; all others are looked at by a slower round."""
-        return set(self._suspects)
 
     def judge(self, name: str, stored: Standing, now: Now) -> Standing:
         """How a member stands; as it is `stored` if nothing is known of it."""
@@ -208,6 +203,15 @@ def judge(member: Member, stored: Standing, now: Now) -> Standing:
     if verdict is None:
         return _without_live(member, stored, now)
     return Standing(verdict, 0 if verdict.reason == WRONG else len(live))
+
+
+def due(member: Member, now: Now) -> float | None:
+    """In how many seconds the verdict on a member may become another one by time alone; None: not before something happens."""
+    moments = [member.since.mono, *(agent.heard for agent in member.agents.values() if not agent.left)]
+    ends = [moment + LOST_S - now.mono for moment in moments]
+    if member.suspect is not None:
+        ends.append(member.suspect.mono + _patience(member) - now.mono)
+    return min((left for left in ends if left > 0), default=None)
 
 
 def _knows_all(member: Member, stored: Standing, now: Now) -> bool:

@@ -1,5 +1,8 @@
 """The prober: looks at every direct member every 10 s, with the credential that requests use, as nobody else.
 
+Only the replica that has the registry's lease does: two hosts' networks may see a member differently, and would take turns
+in saying so.
+
 One look is two calls: is it ready, and is it still the cluster that joined. Each minute it is also looked at whether what
 joining made is still there (skerry/member/standing.py). A failure is tried once more after 2 s before
 it is believed. That it answered is told to the proxies at once (the cells RTT and LAST HEARTBEAT), and written only when
@@ -11,22 +14,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 import skerry
 from services.registry import clusters, direct
+from services.registry.clock import Clock, wall_and_mono
 from services.registry.direct import Outcome, State
-from services.registry.handlers import wall_and_mono
-from services.registry.model import Now, at
+from services.registry.model import at
+from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
-from skerry.bus import Bus
+from skerry.controller.controller import After
 from skerry.errors import NotFound, SkerryError, StatusError, Unauthorized
 from skerry.informer import Change
 from skerry.member import probe
@@ -35,6 +39,7 @@ from skerry.member.identity import Expected, RightsMissing, Unproved, WrongClust
 from skerry.member.side import HOST
 from skerry.member.standing import Standing
 from skerry.member.upstream import Upstream
+from skerry.service import Context
 from skerry.storage import Item
 
 log = logging.getLogger("skerry.registry")
@@ -44,8 +49,8 @@ AGAIN_S = 2.0
 LOOK_S = 8.0
 STAND_S = 20.0
 """For the look at rights and bindings: seven calls, once a minute."""
-TICK_S = 0.5
 SIDE_BY_SIDE = 64
+"""Looks wait for API servers of others, so there are more at once than writes of statuses."""
 FACTS_EVERY = 30
 """Version and nodes are asked at the first and every 30th good look: 5 minutes."""
 PROBER = "prober"
@@ -61,8 +66,6 @@ class Watched:
     revision: int = 0
     upstream: Upstream | None = None
     expires: float | None = None
-    due: float = 0.0
-    """Loop time of the next look."""
     standing: Standing | None = None
     look_due: float = 0.0
     """Loop time of the next look at its rights and bindings."""
@@ -71,25 +74,30 @@ class Watched:
     """What the last such look found, and what one of them repaired."""
     failed: int = 0
     looks: int = 0
-    busy: bool = False
 
 
 class Prober:
-    """Looks at direct members; `run` until it is cancelled."""
+    """Looks at direct members."""
 
-    def __init__(self, registry: Registry, bus: Bus, clock: Callable[[], Now] = wall_and_mono) -> None:
-        self._registry, self._bus, self._clock = registry, bus, clock
+    def __init__(
+        self, context: Context[RegistrySettings, Any], registry: Registry, clock: Clock = wall_and_mono
+    ) -> None:
+        self._registry, self._bus, self._clock = registry, context.bus, clock
+        self._store = context.store(CLUSTER, leader=True)
         self._present: dict[str, tuple[str, int]] = {}
         """uid and revision of the direct members that there are."""
         self._watched: dict[str, Watched] = {}
-        self._wake = asyncio.Event()
-        self._room = asyncio.Semaphore(SIDE_BY_SIDE)
+        self.controller = context.controller(
+            "prober", self.reconcile, workers=SIDE_BY_SIDE, leader=True, finishes=False
+        )
+        context.closing.push_async_callback(self._close)
+        context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
+        for item in registry.members():
+            self._seen(Change(item.revision, None, item))
 
     def changed(self, name: str) -> None:
         """Look at this member at once."""
-        if name in self._watched:
-            self._watched[name].due = 0.0
-        self._wake.set()
+        self.controller.add(name)
 
     def _seen(self, change: Change) -> None:
         """Called inline by the cache: an object is read once per change, and never again to find out what it is."""
@@ -97,69 +105,36 @@ class Prober:
         if item is None:
             return
         name, revision = item.name, 0 if change.new is None else _watchable(change.new)
+        before = self._present.get(name)
         if change.new is None or not revision:
             self._present.pop(name, None)
-        elif self._present.get(name) != (change.new.uid, revision):
+        else:
             self._present[name] = (change.new.uid, revision)
-            self.changed(name)
+        if self._present.get(name) != before:
+            self.controller.add(name)
 
-    async def run(self) -> None:
-        """Look, for ever."""
-        stop = self._registry.cache.on_change(CLUSTER, self._seen)
-        for item in self._registry.members():
-            self._seen(Change(item.revision, None, item))
-        try:
-            async with asyncio.TaskGroup() as looks:
-                while True:
-                    self._wake.clear()
-                    await self._follow()
-                    for name, watched in self._due():
-                        watched.busy = True
-                        looks.create_task(self._guarded(name, watched), name=f"look at {name}")
-                    await self._pause()
-        finally:
-            stop()
-            for watched in self._watched.values():
-                await _closed(watched)
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(TICK_S):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    async def _follow(self) -> None:
-        """Watch exactly the direct members that there are."""
-        gone = [name for name, each in self._watched.items() if self._present.get(name, ("", 0))[0] != each.uid]
-        for name in gone:
+    async def reconcile(self, name: str) -> After | None:
+        """One look, and when the next is due; None for what is no direct member any more."""
+        uid = self._present.get(name, ("", 0))[0]
+        watched = self._watched.get(name)
+        if watched is not None and watched.uid != uid:
             await _closed(self._watched.pop(name))
-        for name, (uid, _) in self._present.items():
-            if name not in self._watched:
-                self._watched[name] = Watched(uid)
-
-    def _due(self) -> list[tuple[str, Watched]]:
-        now = asyncio.get_running_loop().time()
-        return [(name, each) for name, each in self._watched.items() if not each.busy and each.due <= now]
-
-    async def _guarded(self, name: str, watched: Watched) -> None:
-        """One look whose failure is nobody else's."""
+        item = self._registry.cache.get(CLUSTER, name)
+        if item is None or item.uid != uid:
+            return None
         started = asyncio.get_running_loop().time()
-        watched.due = started + EVERY_S
-        try:
-            async with self._room:
-                await self._look(name, watched)
-        except StatusError as error:
-            log.warning("a direct member could not be looked at", extra={"cluster": name, "error": error.message})
-        except Exception:
-            log.exception("a direct member could not be looked at", extra={"cluster": name})
-        finally:
-            watched.busy = False
+        again_s = await self._look(name, self._watched.setdefault(name, Watched(uid)))
+        return After(max(again_s - (asyncio.get_running_loop().time() - started), 0.0))
 
-    async def _look(self, name: str, watched: Watched) -> None:
+    async def _close(self) -> None:
+        for watched in self._watched.values():
+            await _closed(watched)
+
+    async def _look(self, name: str, watched: Watched) -> float:
+        """Look at a member; seconds from the look's beginning to the next one's."""
         item = self._registry.cache.get(CLUSTER, name)
         if item is None or item.uid != watched.uid or not await self._ready_to_look(item, watched):
-            return
+            return EVERY_S
         outcome = await self._asked(item, watched)
         if outcome.state is State.READY:
             watched.failed = 0
@@ -168,9 +143,9 @@ class Prober:
         else:
             watched.failed += 1
             if watched.failed == 1:
-                watched.due = asyncio.get_running_loop().time() + AGAIN_S
-                return
+                return AGAIN_S
         await self._write(name, item, watched, outcome)
+        return EVERY_S
 
     async def _ready_to_look(self, item: Item, watched: Watched) -> bool:
         """Whether there is a way: made at first, and anew when the Cluster counts another credential."""
@@ -251,7 +226,7 @@ class Prober:
         if direct.observed(before, outcome, watched.expires, now) == before:
             return
         try:
-            stored = await self._registry.clusters.modify(
+            stored = await self._store.modify(
                 name,
                 lambda document: (
                     direct.observed(document, outcome, watched.expires, now)

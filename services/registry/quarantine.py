@@ -8,16 +8,16 @@ Level-triggered: what should be is compared with what is stored, so a lost messa
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from services.registry import clusters
-from services.registry.handlers import wall_and_mono
+from services.registry.clock import Clock, wall_and_mono
 from services.registry.model import Now
+from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.api.conditions import Verdict
@@ -25,7 +25,9 @@ from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport
 from skerry.bus import Message
-from skerry.errors import NotFound, StatusError
+from skerry.controller.controller import After
+from skerry.errors import NotFound
+from skerry.service import Context
 from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
@@ -33,7 +35,6 @@ log = logging.getLogger("skerry.registry")
 CONDITION = "Quarantined"
 HOLD_S = 60.0
 """After the last report."""
-TICK_S = 1.0
 TUNNEL = Verdict(
     "True",
     "TunnelFlood",
@@ -50,21 +51,23 @@ LIFTED = Verdict("False", "Lifted", "nothing was reported for a minute")
 
 
 class Quarantine:
-    """Who is quarantined, and until when. `keep` writes it down, for ever."""
+    """Who is quarantined, and until when."""
 
-    def __init__(self, registry: Registry, clock: Callable[[], Now] = wall_and_mono, *, hold_s: float = HOLD_S) -> None:
-        self._registry = registry
-        self._clock = clock
-        self._hold_s = hold_s
+    def __init__(
+        self,
+        context: Context[RegistrySettings, Any],
+        registry: Registry,
+        clock: Clock = wall_and_mono,
+        *,
+        hold_s: float = HOLD_S,
+    ) -> None:
+        self._registry, self._clock, self._hold_s = registry, clock, hold_s
         self._until: dict[str, tuple[float, Verdict]] = {}
-        self._work = asyncio.Event()
-
-    def start(self) -> None:
-        """What another process imposed, and may not live to lift."""
-        for item in self._registry.members():
+        self.controller = context.controller("quarantine", self.reconcile)
+        for item in registry.members():
             stored = _stored(item.document())
             if stored is not None and stored.status == "True":
-                self._impose(item.name, stored)
+                self._impose(item.name, stored)  # another process did, and may not live to lift it
 
     def reported(self, message: Message) -> None:
         """`quarantine.<m>`: a proxy was flooded by a member."""
@@ -78,24 +81,12 @@ class Quarantine:
         item = self._registry.cache.get(CLUSTER, name)
         if item is not None and clusters.is_member(item.document()):
             self._until[name] = (self._clock().mono + self._hold_s, verdict)
-            self._work.set()
+            self.controller.add(name)
 
-    async def keep(self) -> None:
-        """Impose at once, lift in time; until cancelled."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
-                    await self._work.wait()
-            self._work.clear()
-            for name in sorted(self._until):
-                try:
-                    await self._settle(name)
-                except StatusError as error:
-                    log.warning("a quarantine could not be written", extra={"cluster": name, "error": error.message})
-                except Exception:
-                    log.exception("a quarantine could not be written", extra={"cluster": name})
-
-    async def _settle(self, name: str) -> None:
+    async def reconcile(self, name: str) -> After | None:
+        """Write what should be, and come again when it is to be lifted."""
+        if name not in self._until:
+            return None
         now = self._clock()
         until, verdict = self._until[name]
         over = until <= now.mono
@@ -105,8 +96,11 @@ class Quarantine:
             with contextlib.suppress(NotFound):
                 await self._registry.clusters.modify(name, lambda document: _with(document, wanted, now))
             log.warning("quarantine", extra={"cluster": name, "reason": wanted.reason})
-        if over and self._until.get(name, (0.0, verdict))[0] == until:
+        if not over:
+            return After(until - now.mono)
+        if self._until[name][0] == until:
             del self._until[name]
+        return None
 
 
 def _reported(data: bytes) -> Verdict:

@@ -1,124 +1,175 @@
-"""The registry as one coroutine, for its own process or for the controller-manager."""
+"""The service registry: clusters, join tokens, presence."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-import skerry
+import msgspec
+
 from services.registry import secrets
+from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
-from services.registry.controller import Controller
-from services.registry.handlers import ClusterRules, Handlers, TokenRules, wall_and_mono
-from services.registry.model import Now, Presence
+from services.registry.controllers import Statuses, restore_accounts, tokens
+from services.registry.handlers import Handlers
+from services.registry.model import Presence
 from services.registry.prober import Prober
 from services.registry.quarantine import Quarantine
+from services.registry.rules import ClusterRules, TokenRules
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
-from skerry.admission import Writes
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN, KINDS, owned_by
-from skerry.bus import BucketConfig, Bus
-from skerry.controller.events import record_events
-from skerry.controller.garbage import Garbage
-from skerry.controller.recorder import Recorder
+from skerry.api.connection import ClusterConnection
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.api.messages import (
+    CertifyAnswer,
+    CertifyRequest,
+    ConnectAnswer,
+    ConnectRequest,
+    JoinAnswer,
+    JoinRequest,
+    RenewAnswer,
+    RenewRequest,
+    WriteRequest,
+)
+from skerry.bus import BucketConfig, Bus, Message
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
-from skerry.informer import Cache
-from skerry.runtime import endless, look
-from skerry.storage import Store, events_bucket
-
-SERVICE = "registry"
+from skerry.service import Context, Service
+from skerry.storage.documents import Document
 
 
-async def run(
-    bus: Bus,
-    system: Bus,
-    settings: RegistrySettings,
-    authority: Authority,
-    ca_pem: str,
-    ready: Callable[[str], None],
-    stop: asyncio.Event,
-    clock: Callable[[], Now] = wall_and_mono,
-) -> None:
-    """Serve until `stop`. `system` is a connection in the account SYS; `ready(reason)` is told why it is not ready, and
-    `""` when it is. Conflict if the bus has another host; any StatusError if it cannot start.
-    """
-    ready("waiting for the bus")
-    await bus.ready()
-    config = BucketConfig(replicas=settings.replicas)
-    bucket = await bus.bucket(subjects.RESOURCES, create=config)
-    registry = Registry(
-        settings=settings,
-        authority=authority,
-        ca_pem=ca_pem,
-        clusters=Store(bucket, CLUSTER),
-        tokens=Store(bucket, JOIN_TOKEN),
-        cache=Cache(KINDS),
-        secrets=secrets.Secrets(
-            await bus.bucket(secrets.BUCKET, create=config),
-            secrets.load_key(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
-        ),
-        resolver=Resolver(system),
-    )
-    await registry.claim_host(clock())
-    async with asyncio.TaskGroup() as tasks:
-        feeding = tasks.create_task(endless(partial(registry.cache.feed, bucket), "the registry's cache"))
-        ready("reading the store")
-        await registry.cache.filled.wait()
-        recorder = Recorder(await events_bucket(bus, settings.replicas), SERVICE)
-        record_events(registry.cache, recorder, owned_by(SERVICE))
-        telling = tasks.create_task(endless(recorder.run, "the registry's recorder"))
-        await _serve(bus, registry, recorder, ready, stop, clock)
-        for task in (feeding, telling):
-            task.cancel()
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the registry is made of."""
+
+    clock: Clock
+    registry: Registry
+    statuses: Statuses
+    quarantine: Quarantine
+    prober: Prober
+    handlers: Handlers
+    connections: Connections
 
 
-async def _serve(
-    bus: Bus,
-    registry: Registry,
-    recorder: Recorder,
-    ready: Callable[[str], None],
-    stop: asyncio.Event,
-    clock: Callable[[], Now],
-) -> None:
-    presence = Presence()
-    controller = Controller(registry, presence, bus, clock)
-    quarantine = Quarantine(registry, clock)
-    handlers = Handlers(registry, presence, controller.changed, quarantine.heartbeats, clock)
-    prober = Prober(registry, bus, clock)
-    connections = Connections(registry, prober.changed)
-    controller.start()
-    quarantine.start()
-    await controller.restore_accounts()
-    cluster_rules, token_rules = ClusterRules(controller.evict), TokenRules(registry)
-    endpoints = {
-        **handlers.endpoints(),
-        **connections.endpoints(),
-        **Writes(registry.clusters, cluster_rules).endpoints(),
-        **Writes(registry.tokens, token_rules).endpoints(),
-    }
-    owned = {registry.clusters: cluster_rules, registry.tokens: token_rules}
-    garbage = Garbage(registry.cache, owned, recorder)
-    served = [
-        bus.subscribe(subjects.HEARTBEATS, handlers.heartbeat),
-        bus.subscribe(subjects.CONNECTS, handlers.connected),
-        bus.subscribe(subjects.DISCONNECTS, handlers.disconnected),
-        bus.subscribe(subjects.QUARANTINES, quarantine.reported),
-        bus.serve(SERVICE, skerry.__version__, endpoints, description="clusters, join tokens, presence"),
-    ]
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            works = (controller.write, controller.watch, controller.tidy, prober.run, quarantine.keep, garbage.run)
-            working = [tasks.create_task(endless(work, f"the registry's {work.__qualname__}")) for work in works]
-            await bus.ready()
-            working.append(tasks.create_task(look(lambda: controller.problem, ready)))
-            await stop.wait()
-            working.pop().cancel()
-            ready("stopping")
-            for task in working:
-                task.cancel()
-    finally:
-        for registration in served:
-            registration.stop()
+Ours = Context[RegistrySettings, Parts]
+
+
+@asynccontextmanager
+async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[Parts]:
+    """Be the one host of this store, and know what it knows. Conflict if it has another host; any StatusError."""
+    settings, config = context.settings, BucketConfig(replicas=context.replicas)
+    authority = Authority.load(settings.keys_dir)
+    reaching = msgspec.structs.replace(context.bus_settings, name=f"{context.bus_settings.name}/resolver")
+    async with Bus(reaching, authority.system_credentials) as system:
+        registry = Registry(
+            settings=settings,
+            authority=authority,
+            ca_pem=context.bus_settings.ca_pem,
+            clusters=context.store(CLUSTER),
+            tokens=context.store(JOIN_TOKEN),
+            cache=context.informer,
+            secrets=secrets.Secrets(
+                await context.bus.bucket(secrets.BUCKET, create=config),
+                secrets.load_key(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
+            ),
+            resolver=Resolver(system),
+        )
+        await registry.claim_host(clock())
+        await restore_accounts(registry)
+        presence = Presence()
+        statuses = Statuses(context, registry, presence, clock)
+        quarantine = Quarantine(context, registry, clock)
+        prober = Prober(context, registry, clock)
+        yield Parts(
+            clock=clock,
+            registry=registry,
+            statuses=statuses,
+            quarantine=quarantine,
+            prober=prober,
+            handlers=Handlers(registry, presence, statuses.changed, quarantine.heartbeats, statuses.listen, clock),
+            connections=Connections(registry, prober.changed, clock),
+        )
+
+
+async def join(context: Ours, request: JoinRequest, jti: str) -> JoinAnswer:
+    """An agent joins its member."""
+    return await context.state.handlers.join(request, jti)
+
+
+async def renew(context: Ours, request: RenewRequest, member: str) -> RenewAnswer:
+    """An agent renews its credential."""
+    return await context.state.handlers.renew(request, member)
+
+
+async def certify(context: Ours, request: CertifyRequest) -> CertifyAnswer:
+    """A proxy has its key certified."""
+    return await context.state.handlers.certify(request)
+
+
+async def tell(context: Ours, request: ConnectRequest, member: str) -> ConnectAnswer:
+    """A proxy asks how to reach a direct member."""
+    return await context.state.connections.tell(request, member)
+
+
+async def connect(context: Ours, request: WriteRequest, body: ClusterConnection) -> Document:
+    """A direct member joins."""
+    return await context.state.connections.join(request, body)
+
+
+async def rotate(context: Ours, request: WriteRequest, body: ClusterConnection) -> Document:
+    """A direct member gets another credential."""
+    return await context.state.connections.rotate(request, body)
+
+
+async def heartbeat(context: Ours, message: Message) -> None:
+    """An agent lives."""
+    await context.state.handlers.heartbeat(message)
+
+
+def connected(context: Ours, message: Message) -> None:
+    """A connection to the bus began."""
+    context.state.handlers.connected(message)
+
+
+def disconnected(context: Ours, message: Message) -> None:
+    """A connection to the bus ended."""
+    context.state.handlers.disconnected(message)
+
+
+def flooded(context: Ours, message: Message) -> None:
+    """A proxy was flooded by a member."""
+    context.state.quarantine.reported(message)
+
+
+SERVICE: Service[RegistrySettings, Parts] = Service(
+    name="registry",
+    description="clusters, join tokens, presence",
+    settings=RegistrySettings,
+    state=opened,
+    rules={
+        CLUSTER: lambda context: ClusterRules(context.state.statuses.evict),
+        JOIN_TOKEN: lambda context: TokenRules(context.state.registry),
+    },
+    controllers=(
+        lambda context: context.state.statuses.controller,
+        lambda context: context.state.statuses.ticker,
+        lambda context: context.state.quarantine.controller,
+        lambda context: context.state.prober.controller,
+        tokens,
+    ),
+    endpoints={
+        subjects.JOINS: join,
+        subjects.RENEWALS: renew,
+        subjects.CERTIFY: certify,
+        subjects.CONNECTIONS: tell,
+    },
+    actions={(CLUSTER, "connection", "create"): connect, (CLUSTER, "connection", "update"): rotate},
+    hears={
+        subjects.HEARTBEATS: heartbeat,
+        subjects.CONNECTS: connected,
+        subjects.DISCONNECTS: disconnected,
+        subjects.QUARANTINES: flooded,
+    },
+)

@@ -11,7 +11,7 @@ from skerry.settings import Settings, about
 
 
 class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the registry needs besides the bus."""
+    """What the registry needs besides what every process does."""
 
     keys_dir: Annotated[Path, about("Keys of the federation (authority.json and *.nk); the root key is not needed.")]
     host_uid: Annotated[str, about("UID of the host: of its kube-system namespace, or made at its first start.")]
@@ -25,4 +25,3 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     look_s: Annotated[
         float, about("Seconds between looks at what joining made and verified on direct members: rights, bindings.")
     ] = LOOK_S
-    replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1

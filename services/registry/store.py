@@ -12,7 +12,7 @@ from skerry.api.kinds import CLUSTER
 from skerry.errors import AlreadyExists, Conflict
 from skerry.identity.federation import Authority, MemberAccount
 from skerry.identity.resolver import Resolver
-from skerry.informer import Cache
+from skerry.informer import View
 from skerry.storage import Item, Store
 from skerry.storage.documents import Document
 
@@ -30,7 +30,7 @@ class Registry:
     """Authority of the bus's certificate: goes into join tokens."""
     clusters: Store
     tokens: Store
-    cache: Cache
+    cache: View
     secrets: Secrets
     resolver: Resolver
 

@@ -9,9 +9,8 @@ from skerry.settings import Settings, about
 
 
 class TenancySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What tenancy needs besides the bus."""
+    """What tenancy needs besides what every process does."""
 
     admin_token_file: Annotated[
         Path | None, about("Bearer token of the host's own administrator, made by the CLI; read anew when it changes.")
     ] = None
-    replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1

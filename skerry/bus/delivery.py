@@ -11,6 +11,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -154,7 +155,9 @@ class Subscription:
 
 
 def _is_async(handler: Handler) -> bool:
-    function: Any = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
-    while hasattr(function, "func"):
+    function: Any = handler
+    while isinstance(function, partial):
         function = function.func
+    if not inspect.isroutine(function):
+        function = getattr(function, "__call__", function)  # noqa: B004
     return inspect.iscoroutinefunction(function)

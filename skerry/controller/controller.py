@@ -91,15 +91,18 @@ class Controller(Generic[K]):
         *,
         workers: int = 1,
         leader: Leadership | None = None,
+        finishes: bool = True,
         timers: Timers | None = None,
         chance: Chance = random.uniform,
     ) -> None:
-        """`name` is `<service>/<what>`, for people. `timers` defaults to the running loop."""
+        """`name` is `<service>/<what>`, for people. Without `finishes` a reconcile that runs at the end is not waited for: it
+        only looks, and the next process looks anew. `timers` defaults to the running loop."""
         self.name = name
         self.counts = Counts()
         self._reconcile = reconcile
         self._workers = workers
         self._leader = leader
+        self._finishes = finishes
         self._timers = timers or asyncio.get_running_loop()
         self._chance = chance
         self._queue: Queue[K] = Queue()
@@ -173,10 +176,10 @@ class Controller(Generic[K]):
                 await self._leader.changed()
 
     async def drain(self) -> None:
-        """Take no more keys; return when those that run are finished."""
+        """Take no more keys; return when those that run are finished, as far as that is waited for."""
         self._draining = True
         self._arrived.set()
-        while self._queue.running:
+        while self._finishes and self._queue.running:
             self._finished.clear()
             await self._finished.wait()
 

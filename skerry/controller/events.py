@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 
 from skerry.api.kinds import Describe, Kind
 from skerry.controller.recorder import Recorder
-from skerry.informer import Cache
+from skerry.informer import View
 from skerry.informer.ring import Change
 from skerry.storage.documents import Document, Item
 
 
-def record_events(cache: Cache, recorder: Recorder, kinds: Iterable[Kind]) -> Callable[[], None]:
+def record_events(cache: View, recorder: Recorder, kinds: Iterable[Kind]) -> Callable[[], None]:
     """Tell what happens to objects of `kinds` from now on: call it when the cache is filled. Returns how to stop."""
-    stops = [cache.on_change(kind, _teller(recorder, kind.events)) for kind in kinds if kind.events]
+    stops = [cache.add_event_handler(kind, _teller(recorder, kind.events)) for kind in kinds if kind.events]
 
     def stop() -> None:
         for each in stops:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from skerry.controller.controller import After, Reconcile
-from skerry.informer import Cache
+from skerry.informer import View
 from skerry.storage.documents import seconds, utc_now
 from skerry.storage.store import Store
 
@@ -21,7 +21,7 @@ MORE_S = 0.2
 """When there were more than one call purges."""
 
 
-def sweeper(cache: Cache, stores: Iterable[Store], clock: Callable[[], datetime] = utc_now) -> Reconcile[str]:
+def sweeper(cache: View, stores: Iterable[Store], clock: Callable[[], datetime] = utc_now) -> Reconcile[str]:
     """A reconcile whose keys are plurals of kinds: for ever, once it was asked."""
     by_plural = {store.kind.plural: store for store in stores}
 
@@ -31,7 +31,7 @@ def sweeper(cache: Cache, stores: Iterable[Store], clock: Callable[[], datetime]
     return reconcile
 
 
-async def sweep(store: Store, cache: Cache, now: datetime) -> int:
+async def sweep(store: Store, cache: View, now: datetime) -> int:
     """Purge the deleted objects of the store's kind that are older than KEEP_S; how many there were.
 
     What an earlier purge left for ever is among them, and gets an end that way.

@@ -35,7 +35,7 @@ from skerry.controller.sweep import sweeper
 from skerry.controller.timers import Timers
 from skerry.errors import SkerryError, StatusError
 from skerry.identity import creds
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.runtime import Exit, Runtime, endless
 from skerry.service.endpoints import schemas
 from skerry.service.metrics import Figures, figures
@@ -111,7 +111,8 @@ class Process:
         """`bus_settings` are those of `connected`, for services that need another user there."""
         self.bus, self.bus_settings, self.replicas = connected, bus_settings, replicas
         self.timers = timers or asyncio.get_running_loop()
-        self.informer = Cache(dict.fromkeys((*KINDS, *(kind for each, _ in services for kind in each.rules))))
+        read = (kind for service, _ in services for kind in (*service.rules, *service.needs))
+        self.informer = Informer(dict.fromkeys(read), reduced=KINDS)
         self.bucket: bus.Bucket | None = None
         """Of all objects, when it is open."""
         self._no_store = ""
@@ -235,7 +236,7 @@ class Part:
             bus=process.bus,
             bus_settings=process.bus_settings,
             bucket=process.bucket,
-            informer=process.informer,
+            informer=process.informer.view(self.name, (*self._service.rules, *self._service.needs)),
             recorder=Recorder(events, self.name),
             lease=Lease(leaders, self.name, secrets.token_hex(8), timers=process.timers),
             timers=process.timers,
@@ -252,7 +253,8 @@ class Part:
         for store in stores:
             sweeping.add(store.kind.plural)
         self.controllers = (*(make(context) for make in service.controllers), sweeping)
-        garbage = Garbage(context.informer, stores, context.recorder)
+        # owners can be of any kind, also of one that the service does not read
+        garbage = Garbage(self._process.informer, stores, context.recorder)
         context.closing.callback(garbage.stop)
         context.closing.callback(record_events(context.informer, context.recorder, service.rules))
         works: list[Callable[[], Awaitable[object]]] = [context.recorder.run, garbage.run]
@@ -283,8 +285,8 @@ class Part:
         service = self._service
         endpoints: dict[str, bus.Endpoint] = {each.subject: each.bound(context) for each in service.typed}
         metadata: dict[str, bus.Metadata] = {each.subject: each.schemas for each in service.typed}
-        for each in writes:
-            answered = each.endpoints()
+        asked = [each.endpoints() for each in writes] + [each.endpoints() for each in service.acts(context)]
+        for answered in asked:
             endpoints |= answered
             metadata |= dict.fromkeys(answered, partial(schemas, WriteRequest, WriteAnswer))
         served = context.bus.serve(

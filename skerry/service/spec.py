@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from skerry.admission import Rules
+from skerry.admission import Actions, Rules
 from skerry.api.kinds import Kind
+from skerry.api.messages import WriteRequest
 from skerry.bus import Bucket, Bus, Message
 from skerry.bus import Settings as BusSettings
 from skerry.controller.controller import Controller, Reconcile
 from skerry.controller.lease import Lease
 from skerry.controller.recorder import Recorder
 from skerry.controller.timers import Timers
-from skerry.informer import Cache, Change
+from skerry.informer import Change, View
 from skerry.service.endpoints import Typed
 from skerry.settings import Settings
 from skerry.storage import Item, Store
+from skerry.storage.documents import Document
 
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")
@@ -45,7 +48,8 @@ class Context(Generic[S, T]):
     """How the process reaches the bus, for a service that needs another user there."""
     bucket: Bucket
     """Of all objects."""
-    informer: Cache
+    informer: View
+    """Of the kinds that it owns or needs."""
     recorder: Recorder
     lease: Lease
     """Of this service; nobody asks for it unless a controller or a store is made with `leader`."""
@@ -65,9 +69,9 @@ class Context(Generic[S, T]):
         return Store(self.bucket, kind, guard=self.lease.check if leader else None)
 
     def controller(
-        self, name: str, reconcile: Reconcile[K], *, workers: int = 1, leader: bool = False
+        self, name: str, reconcile: Reconcile[K], *, workers: int = 1, leader: bool = False, finishes: bool = True
     ) -> Controller[K]:
-        """The controller `<service>/<name>`; with `leader` it works only where the service's lease is."""
+        """The controller `<service>/<name>`; with `leader` it works only where the service's lease is. For the rest see there."""
         if leader:
             self.leads = True
         return Controller(
@@ -75,6 +79,7 @@ class Context(Generic[S, T]):
             reconcile,
             workers=workers,
             leader=self.lease if leader else None,
+            finishes=finishes,
             timers=self.timers,
         )
 
@@ -91,11 +96,14 @@ class Context(Generic[S, T]):
         for item in self.informer.list(kind):
             for key in keys(item):
                 controller.add(key)
-        self.closing.callback(self.informer.on_change(kind, changed))
+        self.closing.callback(self.informer.add_event_handler(kind, changed))
         return controller
 
 
 Heard = Callable[[Context[S, T], Message], Awaitable[None] | None]
+
+
+Act = Callable[[Context[S, T], WriteRequest, Any], Awaitable[Document]]
 
 
 @asynccontextmanager
@@ -117,6 +125,8 @@ class Service(Generic[S, T]):
     endpoints: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
     """Requests that one replica answers: `async def (context, request, *tokens) -> answer` with their types. A name is asked
     on `<service>.<name>`; what has a dot is a whole subject, whose wildcards are the tokens."""
+    actions: Mapping[tuple[Kind, str, str], Act[S, T]] = field(default_factory=dict)
+    """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare."""
     hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
     """Subjects that every replica hears."""
     needs: tuple[Kind, ...] = ()
@@ -129,5 +139,23 @@ class Service(Generic[S, T]):
         foreign = [kind.kind for kind in self.rules if kind.owner != self.name]
         if foreign:
             raise ValueError(f"service {self.name} has rules for {', '.join(foreign)}, which another service owns")
+        self.acts(None)
         typed = tuple(Typed.of(self.name, name, handler) for name, handler in self.endpoints.items())
         object.__setattr__(self, "typed", typed)
+
+    def acts(self, context: Any) -> list[Actions]:
+        """The endpoints of its kinds' actions. ValueError for one that is not declared, or that nobody answers."""
+        foreign = [f"{verb} of {each}" for kind, each, verb in self.actions if kind not in self.rules]
+        if foreign:
+            raise ValueError(f"service {self.name} answers {', '.join(foreign)} of a kind that it has no rules for")
+        return [
+            Actions(
+                kind,
+                {
+                    (subresource, verb): partial(handler, context)
+                    for (owner, subresource, verb), handler in self.actions.items()
+                    if owner is kind
+                },
+            )
+            for kind in self.rules
+        ]

@@ -29,6 +29,7 @@ from skerry.informer import Cache
 from skerry.storage import Store, events_bucket
 from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost
+from tests.fixtures.service import serving
 
 DEADLINE_S = 15.0
 ADMIN = Caller(user="admin", groups=("skerry:cluster-admin",))
@@ -166,20 +167,13 @@ class Lines:
 @pytest.fixture
 async def world(nats_host: NatsHost) -> AsyncIterator[World]:
     """A running host API."""
-    stop, ready = asyncio.Event(), asyncio.Event()
-
-    def told(reason: str) -> None:
-        if not reason:
-            ready.set()
-
     async with (
         nats_host.bus("proxy") as bus,
         nats_host.bus("registry") as registry,
-        nats_host.bus("tenancy") as owner,
+        serving(nats_host, (tenancy.SERVICE, TenancySettings())),
         asyncio.TaskGroup() as tasks,
     ):
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
-        tasks.create_task(tenancy.run(owner, TenancySettings(), told, stop))
         cache, events = Cache(KINDS), Cache((EVENT,))
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
         recorder = Recorder(await events_bucket(registry), "registry")
@@ -201,7 +195,6 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         await server.start("127.0.0.1", 0)
         found.port = server.addresses[0][1]
         async with asyncio.timeout(DEADLINE_S):
-            await ready.wait()
             await cache.filled.wait()
             await events.filled.wait()
         try:
@@ -211,6 +204,5 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
                 with contextlib.suppress(NotFound):
                     await clusters.delete(item.name)
             await server.close(0)
-            stop.set()
             for task in (feeding, *more):
                 task.cancel()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import dataclasses
+import functools
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 
 from services.registry import service
-from services.registry.handlers import wall_and_mono
-from services.registry.model import Now
+from services.registry.clock import Clock, wall_and_mono
 from services.registry.settings import RegistrySettings
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS, Kind
@@ -32,12 +33,15 @@ from skerry.api.messages import (
     WriteRequest,
 )
 from skerry.bus import Bus, Connection, NoResponders
+from skerry.controller.timers import Timers
 from skerry.identity import jointoken, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair
 from skerry.identity.nkey import Kind as KeyKind
 from skerry.informer import Cache
+from skerry.service import Process
 from tests.fixtures.nats import NatsHost
+from tests.fixtures.service import process, serving
 
 Document = dict[str, Any]
 DEADLINE_S = 10.0
@@ -47,43 +51,34 @@ HOST_UID = "11111111-0000-0000-0000-000000000001"
 
 
 class Running:
-    """One registry process's worth: its bus, its connection in SYS, its coroutine."""
+    """One registry process's worth."""
 
     def __init__(
-        self, host: NatsHost, uid: str = HOST_UID, name: str = "isle", *, clock: Callable[[], Now] = wall_and_mono
+        self,
+        host: NatsHost,
+        uid: str = HOST_UID,
+        name: str = "isle",
+        *,
+        clock: Clock = wall_and_mono,
+        timers: Timers | None = None,
     ) -> None:
-        self._host = host
-        self._clock = clock
+        self._host, self._timers = host, timers
+        self._service = dataclasses.replace(service.SERVICE, state=functools.partial(service.opened, clock=clock))
         self._settings = RegistrySettings(
             keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers), look_s=LOOK_S
         )
-        self._stop = asyncio.Event()
-        self.ready = asyncio.Event()
-
-    def _told(self, reason: str) -> None:
-        if not reason:
-            self.ready.set()
-
-    async def serve(self) -> None:
-        """Until stopped."""
-        host = self._host
-        system = Bus(host.settings("system"), host.system)
-        async with host.bus("registry") as bus, system:
-            await service.run(
-                bus, system, self._settings, host.authority, host.ca_pem, self._told, self._stop, self._clock
-            )
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[Process]:
         """Serving inside, ready from the start."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.serve())
-            async with asyncio.timeout(DEADLINE_S):
-                await self.ready.wait()
-            try:
-                yield
-            finally:
-                self._stop.set()
+        async with serving(self._host, (self._service, self._settings), timers=self._timers) as process:
+            yield process
+
+    @contextlib.asynccontextmanager
+    async def started(self) -> AsyncIterator[Process]:
+        """Started inside, ready or not."""
+        async with process(self._host, (self._service, self._settings), timers=self._timers) as one:
+            yield one
 
 
 class Client:

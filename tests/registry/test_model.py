@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.registry import clusters, model
-from services.registry.model import JOINED, LOST_S, Now, Presence, Standing
+from services.registry.model import JOINED, LOST_S, SUSPECT_S, Now, Presence, Standing
 from skerry import heartbeats
 from skerry.api.conditions import Verdict
 from skerry.api.messages import Heartbeat
@@ -94,19 +94,33 @@ def test_the_last_connections_end_counts_after_two_and_a_half_seconds(presence: 
     presence.heartbeat("m1", beat(), at(1))
     presence.disconnected("m1", "s/1", at(2))
     assert verdict(presence, 20).status == "True"
-    presence.disconnected("m1", "s/2", at(20))
+    assert presence.disconnected("m1", "s/2", at(20)) == {"m1"}
+    assert model.due(presence.members["m1"], at(20)) == pytest.approx(SUSPECT_S)
     assert verdict(presence, 22.4).status == "True"
     assert verdict(presence, 22.6).reason == "AgentDisconnected"
-    assert presence.tick() == {"m1"}
 
 
 def test_a_reconnect_in_time_is_no_outage(presence: Presence) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(), at(1))
     presence.disconnected("m1", "s/1", at(2))
-    presence.connected("m1", "s/2", "UA")
+    assert presence.connected("m1", "s/2", "UA") == {"m1"}
     assert verdict(presence, 10).status == "True"
-    assert presence.tick() == set()
+
+
+def test_time_alone_changes_a_verdict_only_when_it_is_due(presence: Presence) -> None:
+    member = presence.members["m1"]
+    presence.heartbeat("m1", beat(), at(1))
+    presence.heartbeat("m1", beat(agent="UB"), at(11))
+    assert model.due(member, at(12)) == pytest.approx(LOST_S - 12)  # since it is listened to
+    assert model.due(member, at(LOST_S)) == pytest.approx(1)
+    assert model.due(member, at(LOST_S + 1)) == pytest.approx(10)
+    assert model.due(member, at(LOST_S + 11)) is None
+
+
+def test_who_said_goodbye_is_waited_for_by_nobody(presence: Presence) -> None:
+    presence.heartbeat("m1", beat(leaving=True), at(1))
+    assert model.due(presence.members["m1"], at(LOST_S)) is None
 
 
 def test_connections_that_nobody_saw_begin_give_more_patience() -> None:

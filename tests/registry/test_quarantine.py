@@ -8,21 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.registry.clusters import condition
-from services.registry.model import Now
-from services.registry.quarantine import CONDITION, HOLD_S, TUNNEL, Quarantine
-from skerry import bus, subjects
+from services.registry.quarantine import CONDITION, HOLD_S
+from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport, Heartbeat
 from skerry.heartbeats import FLOOD_BEATS
 from skerry.identity.creds import Credentials
-from skerry.informer import Cache
-from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
-from tests.registry.conftest import DEADLINE_S, Agent, Client
+from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
+from tests.registry.test_restarts import Clock
 
 pytestmark = pytest.mark.integration
-NOW = Now(0.0, 1_700_000_000.0)
 
 
 async def joined(host: NatsHost, client: Client, name: str) -> Credentials:
@@ -89,36 +85,19 @@ async def test_a_member_cannot_ask_for_the_quarantine_of_another(nats_host: Nats
     assert CONDITION not in {each["type"] for each in conditions}
 
 
-class Kept:
-    """The two parts of the registry's adapters that a quarantine uses, on a real bucket."""
+async def test_it_lifts_itself_also_when_the_process_that_imposed_it_is_gone(fresh_nats_host: NatsHost) -> None:
+    host, clock = fresh_nats_host, Clock()
+    async with Running(host).running(), client_of(host) as client:
+        await joined(host, client, "left")
+        await client.bus.publish(subjects.quarantine("left"), b"")
+        await quarantined(client, "left")
+    async with Running(host, clock=clock, timers=clock).running() as process, client_of(host) as client:
 
-    def __init__(self, bucket: Any, cache: Cache) -> None:
-        self.clusters, self.cache = Store(bucket, CLUSTER), cache
+        def conditions() -> set[tuple[str, str]]:
+            item = process.informer.get(CLUSTER, "left")
+            assert item is not None
+            return {(each["status"], each["reason"]) for each in item.document()["status"]["conditions"]}
 
-    def members(self) -> list[Any]:
-        """All Clusters."""
-        return self.cache.list(CLUSTER)
-
-
-async def test_it_lifts_itself_also_when_the_process_that_imposed_it_is_gone(nats_host: NatsHost) -> None:
-    now = NOW
-    async with nats_host.bus("registry") as connected, asyncio.TaskGroup() as tasks:
-        bucket = await connected.bucket(subjects.RESOURCES, create=bus.BucketConfig())
-        kept: Any = Kept(bucket, Cache((CLUSTER,)))
-        feeding = tasks.create_task(kept.cache.feed(bucket))
-        status = {"conditions": [condition(CONDITION, TUNNEL, NOW)]}
-        spec = {"role": "member", "connection": {"mode": "agent"}}
-        await kept.clusters.create({"metadata": {"name": "left"}, "spec": spec, "status": status})
-        await eventually(lambda: kept.cache.get(CLUSTER, "left") is not None)
-        again = Quarantine(kept, lambda: now)
-        again.start()
-        keeping = tasks.create_task(again.keep())
-        now = Now(HOLD_S + 1, NOW.wall + 61)
-
-        def lifted() -> bool:
-            (found,) = kept.cache.get(CLUSTER, "left").document()["status"]["conditions"]
-            return bool((found["status"], found["reason"]) == ("False", "Lifted"))
-
-        await eventually(lifted)
-        keeping.cancel()
-        feeding.cancel()
+        assert ("True", "TunnelFlood") in conditions()
+        clock.ahead = HOLD_S + 1
+        await eventually(lambda: ("False", "Lifted") in conditions())

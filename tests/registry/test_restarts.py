@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from services.registry.handlers import wall_and_mono
+from services.registry.clock import wall_and_mono
 from services.registry.model import BEAT_S, LOST_S, Now
 from skerry import heartbeats, subjects
 from skerry.bus import Connection
@@ -22,14 +22,64 @@ from tests.registry.test_events import events_of, said
 pytestmark = pytest.mark.integration
 
 
-class Clock:
-    """The process's clocks, and what a test adds to both."""
+class Appointment:
+    """One call, on the loop until it comes."""
 
-    ahead = 0.0
+    def __init__(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.when, self._callback, self._args = when, callback, args
+        self._handle: asyncio.TimerHandle | None = None
+        self.done = False
+
+    def arm(self, ahead: float) -> None:
+        """Wait on the loop's own clock, which is so far behind."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = asyncio.get_running_loop().call_at(self.when - ahead, self._call)
+
+    def _call(self) -> None:
+        self.done = True
+        self._callback(*self._args)
+
+    def cancel(self) -> None:
+        """Call it off."""
+        self.done = True
+        if self._handle is not None:
+            self._handle.cancel()
+
+
+class Clock:
+    """The process's clocks and timers, and what a test adds to all of them."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._appointments: list[Appointment] = []
 
     def __call__(self) -> Now:
         now = wall_and_mono()
         return Now(now.mono + self.ahead, now.wall + self.ahead)
+
+    @property
+    def ahead(self) -> float:
+        """In seconds."""
+        return self._ahead
+
+    @ahead.setter
+    def ahead(self, seconds: float) -> None:
+        self._ahead = seconds
+        self._appointments = [each for each in self._appointments if not each.done]
+        for each in self._appointments:
+            each.arm(seconds)
+
+    def time(self) -> float:
+        """Of timers."""
+        return asyncio.get_running_loop().time() + self._ahead
+
+    def call_at(self, when: float, callback: Callable[..., Any], *args: Any) -> Appointment:
+        """Call when it is that late."""
+        made = Appointment(when, callback, args)
+        made.arm(self._ahead)
+        self._appointments.append(made)
+        return made
 
     async def hurry(self) -> None:
         """Run far too fast, until cancelled."""
@@ -118,7 +168,7 @@ async def test_members_that_go_on_beating_do_not_notice_a_restart(fresh_nats_hos
         await all_settled(shore, client)
         before = await members(client, *names)
     clock = Clock()
-    async with Running(host, clock=clock).running(), client_of(host) as client:
+    async with Running(host, clock=clock, timers=clock).running(), client_of(host) as client:
         assert await members(client, *names) == before
         for first_heard in (0, 2, 1):
             await shore.beat(first_heard)
@@ -142,7 +192,7 @@ async def test_a_member_that_died_during_a_restart_is_lost_in_time(fresh_nats_ho
     dead.abort("killed")
     await dead.closed()
     clock = Clock()
-    async with Running(host, clock=clock).running(), client_of(host) as client:
+    async with Running(host, clock=clock, timers=clock).running(), client_of(host) as client:
         await all_settled(shore, client)
         await client.ready("dead", "True")
         for _ in range(int(LOST_S / BEAT_S)):
@@ -163,7 +213,7 @@ async def test_a_member_that_was_away_is_not_back_because_the_registry_lost_its_
     fresh_nats_host: NatsHost, shore: Shore
 ) -> None:
     host, clock = fresh_nats_host, Clock()
-    async with Running(host, clock=clock).running(), client_of(host) as client:
+    async with Running(host, clock=clock, timers=clock).running(), client_of(host) as client:
         await shore.join(client, "gone")
         shore.agents[0][1].abort("killed")
         await client.ready("gone", "False")
@@ -185,7 +235,7 @@ async def test_a_registry_that_stood_still_does_not_take_its_own_silence_for_tha
     """Stopped, asleep or starved: nobody could be heard meanwhile."""
     monkeypatch.setattr(heartbeats, "STILL_S", 0.5)
     clock = Clock()
-    async with Running(fresh_nats_host, clock=clock).running(), client_of(fresh_nats_host) as client:
+    async with Running(fresh_nats_host, clock=clock, timers=clock).running(), client_of(fresh_nats_host) as client:
         await shore.join(client, "one")
         clock.ahead = 10 * LOST_S
         time.sleep(1.0)

@@ -16,7 +16,7 @@ from skerry.api.kinds import CLUSTER
 from skerry.bus import Message
 from skerry.controller import controller as controllers
 from skerry.errors import Conflict, InternalError, ServiceUnavailable
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.service import Context, process
 from skerry.service.metrics import rendered
 from skerry.service.process import expected
@@ -205,7 +205,7 @@ async def test_an_informer_that_ends_ends_the_process(
     """A process that goes on with one that stands still serves lies."""
     ended = asyncio.Event()
 
-    class Ending(Cache):
+    class Ending(Informer):
         async def feed(self, bucket: Any) -> None:
             async with bucket.watch() as watch:
                 async for event in watch:
@@ -214,7 +214,7 @@ async def test_an_informer_that_ends_ends_the_process(
                         await ended.wait()
                         return
 
-    monkeypatch.setattr(process, "Cache", Ending)
+    monkeypatch.setattr(process, "Informer", Ending)
     async with fresh_nats_host.open_bus("test") as bus:
         one = process.Process([service("one")], bus, fresh_nats_host.settings())
         serve = asyncio.ensure_future(one.serve(asyncio.Event()))

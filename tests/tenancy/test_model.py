@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.tenancy import model
-from services.tenancy.handlers import new_token
+from services.tenancy.rules import new_token
 from skerry.api import duration
 from skerry.errors import Invalid
 

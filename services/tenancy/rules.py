@@ -24,7 +24,8 @@ def new_token() -> str:
 class CredentialRules(Rules):
     """Admission of Credentials."""
 
-    def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, context: object = None, *, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(context)
         self._clock = clock
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
@@ -48,7 +49,8 @@ class WorkspaceRules(Rules):
 class GrantRules(Rules):
     """Admission of AccessGrants."""
 
-    def __init__(self, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, context: object = None, *, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(context)
         self._clock = clock
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:

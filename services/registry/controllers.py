@@ -1,0 +1,214 @@
+"""Level-triggered work of the registry: statuses follow presence, removed members are evicted, old tokens go.
+
+Whatever triggers it, a reconcile looks at what is stored and at what is true, and makes the first like the second; what
+fails is tried again. A member is looked at when its heartbeats say something new, when its connections come and go, when
+what is stored is not what is true, and when time alone may have changed the verdict: nothing looks at all members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from services.registry import clusters
+from services.registry.clock import Clock
+from services.registry.model import Member, Presence, due
+from services.registry.secrets import Evicted
+from services.registry.settings import RegistrySettings
+from services.registry.store import Registry
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.bus import Bus
+from skerry.controller.controller import After, Controller
+from skerry.errors import NotFound
+from skerry.heartbeats import Hearing
+from skerry.informer import Change, View
+from skerry.service import Context
+from skerry.storage import Item, Store, seconds
+from skerry.storage.documents import Document
+
+log = logging.getLogger("skerry.registry")
+
+AT_ONCE = 16
+"""Members whose statuses are written at once, each by one worker."""
+TICK_S = 0.25
+"""Between two looks whether this process hears."""
+AWAY_S = 1.0
+"""While the bus is away, members are looked at again after so long: their silence is ours."""
+KEEP_TOKEN_S = 3600.0
+"""An expired join token is shown for so long."""
+AT_MOST_S = 60.0
+"""Between two looks at a join token: clocks are set, and its end is by the wall's."""
+
+
+class Statuses:
+    """Makes the stored Clusters follow what is true of members with agents, and evicts those that leave.
+
+    Every replica hears every heartbeat and comes to the same verdict, so all of them may write: compare-and-set makes the
+    second of two equal writes none. What one of them cannot know, it does not claim.
+    """
+
+    def __init__(
+        self, context: Context[RegistrySettings, Any], registry: Registry, presence: Presence, clock: Clock
+    ) -> None:
+        self._registry, self._presence, self._clock = registry, presence, clock
+        self._bus: Bus = context.bus
+        self._hearing = Hearing()
+        self._heard = asyncio.get_running_loop().time()
+        self.controller = context.controller("clusters", self.reconcile, workers=AT_ONCE)
+        self.ticker = context.controller("hearing", self._tick)
+        self.ticker.add("bus")
+        context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
+        for item in registry.members():
+            self._know(item)
+            self.controller.add(item.name)
+
+    def changed(self, names: set[str]) -> None:
+        """These members' statuses may have changed."""
+        for name in names:
+            self.controller.add(name)
+
+    def _seen(self, change: Change) -> None:
+        if change.new is not None:
+            self._know(change.new)
+        elif change.old is not None:
+            self._presence.forget(change.old.name, change.old.uid)
+
+    def _know(self, item: Item) -> None:
+        """Look at a member that is new, leaves, or does not stand as it is stored."""
+        document = item.document()
+        if clusters.is_member(document) and clusters.is_leaving(document):
+            self.controller.add(item.name)
+        elif clusters.has_agent(document):
+            now, stored = self._clock(), clusters.standing_of(document)
+            if (
+                self._presence.know(item.name, item.uid, clusters.uid_of(document), now)
+                or self._presence.judge(item.name, stored, now) != stored
+            ):
+                self.controller.add(item.name)
+
+    # Whether we hear
+
+    async def _tick(self, key: str) -> After:
+        self.listen()
+        return After(TICK_S)
+
+    def listen(self) -> None:
+        """Notice a break in our own hearing, before anything is heard or judged after it: a process that was stopped wakes up
+        with every appointment due."""
+        now = asyncio.get_running_loop().time()
+        paused_s, self._heard = now - self._heard - TICK_S, now
+        if self._hearing.begins(self._bus.epochs if self._bus.connected else 0, paused_s):
+            self._presence.listen(self._clock())
+            self.changed(set(self._presence.members))
+
+    # One member
+
+    async def reconcile(self, name: str) -> After | None:
+        """Make the stored Cluster follow what is true. StatusError."""
+        self.listen()
+        item = self._registry.cache.get(CLUSTER, name)
+        if item is None:
+            return None
+        document = item.document()
+        if clusters.is_leaving(document):
+            await self.evict(name)
+            return None
+        member = self._presence.members.get(name)
+        if member is None:
+            return None
+        if not self._bus.connected:
+            return After(AWAY_S)
+        if self._observed(document, name, member) != document:
+            await self._write(name, member)
+        left = due(member, self._clock())
+        return None if left is None else After(left)
+
+    async def _write(self, name: str, member: Member) -> None:
+        try:
+            before = clusters.ready_of((await self._registry.clusters.get(name)).document())
+            stored = await self._registry.clusters.modify(name, lambda document: self._observed(document, name, member))
+        except NotFound:
+            return
+        after = clusters.ready_of(stored.document())
+        if before.status != after.status:
+            log.info("ready" if after.status == "True" else "not ready",
+                     extra={"cluster": name, "reason": after.reason})  # fmt: skip
+
+    def _observed(self, document: Document, name: str, member: Member) -> Document:
+        if document["metadata"].get("uid") != member.object:
+            return document
+        now, stored = self._clock(), clusters.standing_of(document)
+        return clusters.observed(document, member, self._presence.judge(name, stored, now), now)
+
+    async def evict(self, name: str) -> None:
+        """Remove a member that is marked for deletion: tombstone first, then secrets, then the object. Idempotent."""
+        document = await self._registry.cluster(name)
+        if document is not None and clusters.is_leaving(document):
+            await self._evict(name, document)
+
+    async def _evict(self, name: str, document: Document) -> None:
+        """Somebody else may be doing the same, and be done: nothing here touches a later member of that name."""
+        registry, uid, object_uid = self._registry, clusters.uid_of(document), document["metadata"]["uid"]
+        while (secret := await registry.secrets.member(name)) is not None and secret.cluster == object_uid:
+            tombstone = registry.authority.tombstone(name, secret.account)
+            await registry.secrets.bury(
+                Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall), secret.agents
+            )
+            await registry.resolver.push(tombstone)
+            await registry.secrets.drop(name, secret)
+        await registry.secrets.drop_connection(object_uid)
+        claim, revision = await registry.secrets.claimed(uid)
+        again = await registry.cluster(name)
+        if again is None or again["metadata"]["uid"] != object_uid:
+            return
+        if claim is not None and claim.name == name:
+            await registry.secrets.unclaim(uid, revision)
+        self._presence.forget(name, object_uid)
+        await registry.clusters.finalize(name, object_uid, clusters.FINALIZER)
+        log.info("removed", extra={"cluster": name})
+
+
+# Join tokens
+
+
+def tokens(context: Context[RegistrySettings, Any]) -> Controller[str]:
+    """Join tokens go an hour after their time is over."""
+    reconcile = partial(expire, context.store(JOIN_TOKEN), context.informer, context.state.clock)
+    return context.follow(JOIN_TOKEN, context.controller("jointokens", reconcile))
+
+
+async def expire(store: Store, informer: View, clock: Clock, name: str) -> After | None:
+    """Delete the join token `name` if it has been over for KEEP_TOKEN_S."""
+    item = informer.get(JOIN_TOKEN, name)
+    if item is None:
+        return None
+    left = _expires(item.document()) + KEEP_TOKEN_S - clock().wall
+    if left > 0:
+        return After(min(left, AT_MOST_S))
+    try:
+        await store.delete(name, uid=item.uid)
+    except NotFound:
+        log.debug("another replica was faster", extra={"token": name})
+    return None
+
+
+def _expires(document: Document) -> float:
+    try:
+        return seconds(document["status"]["expires"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+# Servers that forgot
+
+
+async def restore_accounts(registry: Registry) -> None:
+    """Push the accounts that the bus does not know (a new server, an emptied directory). StatusError."""
+    known = set(await registry.resolver.accounts())
+    for item in registry.members():
+        secret = await registry.secrets.member(item.name)
+        if secret is not None and secret.account not in known and secret.cluster == item.uid:
+            await registry.resolver.push(registry.account(item.name, secret).jwt)
+            log.warning("the bus had forgotten an account", extra={"cluster": item.name})
