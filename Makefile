@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+KINDS  := $(BIN)/python -m skerry.api.kinds.reference
 
 .DEFAULT_GOAL := help
 .PHONY: help install fmt check shape unit test soak bench up down clean clean-cache
@@ -21,14 +22,16 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[demo]"
 	@touch $@
 
-fmt: $(STAMP) ## format the code
+fmt: $(STAMP) ## format the code, write docs/kinds.md
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet . || true
+	@$(KINDS) > docs/kinds.md
 
-check: $(STAMP) ## formatter, linter, types, import layers: seconds
+check: $(STAMP) ## formatter, linter, types, docs/kinds.md, import layers: seconds
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make fmt"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(KINDS) | diff docs/kinds.md - || { echo "docs/kinds.md does not say what skerry/api/kinds declares: run make fmt"; exit 1; }
 	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n +1
 
 shape: ## the structure of the code in numbers

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skerry.cli import output, state
+from skerry.api.kinds import CLUSTER, CREDENTIAL, JOIN_TOKEN, Kind
+from skerry.cli import listing, output, state
 from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import out, program, progress, say, seconds
 from skerry.errors import NotFound
@@ -64,20 +66,6 @@ def cluster_names(incomplete: str) -> list[str]:
     return [name for name in found if name.startswith(incomplete)]
 
 
-def _listing(api: Api, plural: str, singular: str, style: str, empty: str) -> None:
-    from skerry.cli.api import TABLE, path_of
-
-    output.check_format(style)
-    if style in ("", "wide"):
-        output.table(api.get(path_of(plural), accept=TABLE), wide=style == "wide", empty=empty)
-        return
-    answer = api.get(path_of(plural))
-    if style == "name":
-        output.names(answer.get("items", []), singular)
-    else:
-        output.document(answer, style)
-
-
 # token
 
 
@@ -99,8 +87,8 @@ def token_create(
     if style not in ("", "json", "yaml"):
         raise Failure(f"-o {style}: use json or yaml", USAGE)
     seconds(ttl)
-    body = _object("JoinToken", f"{name[:50]}-{secrets.token_hex(3)}", clusterName=name, ttl=ttl, replica=replica)
-    answer = connect(kubeconfig, context).post(path_of("jointokens"), body)
+    body = _object(JOIN_TOKEN, f"{name[:50]}-{secrets.token_hex(3)}", clusterName=name, ttl=ttl, replica=replica)
+    answer = connect(kubeconfig, context).post(path_of(JOIN_TOKEN.plural), body)
     text = str(answer.get("status", {}).get("token", ""))
     if not text:
         raise Failure(f"the host made join token {answer['metadata']['name']} and did not show it: make another one")
@@ -113,8 +101,9 @@ def token_create(
     out(text)
 
 
-def _object(kind: str, name: str, **spec: Any) -> dict[str, Any]:
-    return {"apiVersion": "skerry.dev/v1alpha1", "kind": kind, "metadata": {"name": name} if name else {}, "spec": spec}
+def _object(kind: Kind, name: str, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": name} if name else {}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec}
 
 
 def _warn_loopback(text: str) -> None:
@@ -133,7 +122,7 @@ def _warn_loopback(text: str) -> None:
 @token.command("list")
 def token_list(style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """List join tokens, without their secrets."""
-    _listing(connect(kubeconfig, context), "jointokens", "jointoken", style, "No join tokens.")
+    listing.show(partial(connect, kubeconfig, context), JOIN_TOKEN, style)
 
 
 @token.command("revoke")
@@ -145,7 +134,7 @@ def token_revoke(
     """Revoke a join token that was not used."""
     from skerry.cli.api import path_of
 
-    connect(kubeconfig, context).delete(path_of("jointokens", name))
+    connect(kubeconfig, context).delete(path_of(JOIN_TOKEN.plural, name))
     say(f"join token {name} revoked")
 
 
@@ -175,8 +164,8 @@ def credential_create(
     if style not in ("", "json", "yaml"):
         raise Failure(f"-o {style}: use json or yaml", USAGE)
     seconds(ttl)
-    body = _object("Credential", "", user=user, groups=group or [], ttl=ttl)
-    answer = connect(kubeconfig, context).post(path_of("credentials"), body)
+    body = _object(CREDENTIAL, "", user=user, groups=group or [], ttl=ttl)
+    answer = connect(kubeconfig, context).post(path_of(CREDENTIAL.plural), body)
     if style:
         output.document(answer, style)
         return
@@ -190,7 +179,7 @@ def credential_create(
 @credential.command("list")
 def credential_list(style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """List credentials, without their secrets."""
-    _listing(connect(kubeconfig, context), "credentials", "credential", style, "No credentials.")
+    listing.show(partial(connect, kubeconfig, context), CREDENTIAL, style)
 
 
 @credential.command("revoke")
@@ -202,7 +191,7 @@ def credential_revoke(
     """Revoke a credential; requests that use it are cut."""
     from skerry.cli.api import path_of
 
-    connect(kubeconfig, context).delete(path_of("credentials", name))
+    connect(kubeconfig, context).delete(path_of(CREDENTIAL.plural, name))
     say(f"credential {name} revoked")
 
 
@@ -215,8 +204,7 @@ def cluster_list(style: Style = "", kubeconfig: Kubeconfig = None, context: Cont
 
     Example: skerry clusters -o wide
     """
-    empty = f"No clusters. Join one: {program()} token create NAME"
-    _listing(connect(kubeconfig, context), "clusters", "cluster", style, empty)
+    listing.show(partial(connect, kubeconfig, context), CLUSTER, style)
 
 
 @cluster.command("remove")
@@ -232,7 +220,7 @@ def cluster_remove(
     limit = seconds(wait)
     api = connect(kubeconfig, context)
     is_direct = _mode(api, name) == "direct"
-    api.delete(path_of("clusters", name))
+    api.delete(path_of(CLUSTER.plural, name))
     deadline = time.monotonic() + limit
     with progress() as shown:
         while _exists(api, name):
@@ -251,14 +239,14 @@ def cluster_remove(
 def _mode(api: Api, name: str) -> str:
     from skerry.cli.api import path_of
 
-    return str(api.get(path_of("clusters", name)).get("spec", {}).get("connection", {}).get("mode", ""))
+    return str(api.get(path_of(CLUSTER.plural, name)).get("spec", {}).get("connection", {}).get("mode", ""))
 
 
 def _exists(api: Api, name: str) -> bool:
     from skerry.cli.api import path_of
 
     try:
-        api.get(path_of("clusters", name))
+        api.get(path_of(CLUSTER.plural, name))
     except NotFound:
         return False
     return True

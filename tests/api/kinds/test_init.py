@@ -17,8 +17,21 @@ from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.sources import sources
 from skerry.api import kinds, v1alpha1
 from skerry.api.connection import ClusterConnection
-from skerry.api.kinds import EVENTS, RESOURCES, SERVED, Access, Action, Column, Kind, catalog
+from skerry.api.kinds import (
+    EVENTS,
+    RESOURCES,
+    SERVED,
+    Access,
+    Action,
+    Column,
+    Kind,
+    Listing,
+    Occurrence,
+    catalog,
+    reference,
+)
 from skerry.api.messages import Caller
+from skerry.cli.commands import listings
 from skerry.identity import services
 from skerry.informer import Cache
 from tests import shape
@@ -42,6 +55,8 @@ BERTH = Kind(
     ),
     columns=(Column(name="Name", path="metadata.name"),),
     selectable=("spec.clusterName",),
+    events=lambda old, new: iter((Occurrence("Moored", "a ship came"),)),
+    listing=Listing(command="berths", help="List berths.", empty="No berths. Build one: {skerry} berth build"),
 )
 ALL = catalog((*SERVED, BERTH))
 
@@ -85,6 +100,14 @@ def test_it_is_read_from_its_bucket_and_written_by_its_owner() -> None:
     cache = Cache((*kinds.KINDS, BERTH))
     assert sources({RESOURCES: cache}, ALL)[BERTH] is cache
     assert services.writes_of(BERTH) == ("harbour.berths.create", "harbour.berths.tow-create")
+
+
+def test_it_is_listed_by_its_command() -> None:
+    assert listings.commands(ALL)["berths"] is BERTH
+
+
+def test_it_is_documented() -> None:
+    assert "`skerry berths`" in reference.markdown(ALL)
 
 
 def test_what_lies_in_a_bucket_that_nobody_reads_is_not_served() -> None:

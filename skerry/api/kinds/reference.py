@@ -1,0 +1,93 @@
+"""docs/kinds.md, made from the declarations: `make fmt` writes it, `make check` compares.
+
+python -m skerry.api.kinds.reference
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY
+from skerry.api.kinds.catalog import SERVED
+from skerry.api.kinds.kind import Action, Kind
+
+_HEAD = """# Kinds
+
+Made from the declarations in `skerry/api/kinds` by `make fmt`: change them, not this page. `kubectl explain` has every field.
+
+Whoever is in the group `skerry:cluster-admin` may do everything; "may" names who else. Writes and actions are answered by
+the owner of a kind, reads and watches by any proxy.
+"""
+_METHODS = {"create": "POST", "update": "PUT"}
+
+
+def markdown(kinds: Iterable[Kind]) -> str:
+    """The page."""
+    kinds = tuple(kinds)
+    return "\n".join((_HEAD, *_overview(kinds), *(line for kind in kinds for line in _section(kind))))
+
+
+def _overview(kinds: tuple[Kind, ...]) -> Iterator[str]:
+    yield "| kind | API | scope | owner | is |\n|---|---|---|---|---|"
+    for kind in kinds:
+        yield f"| {kind.kind} | `{kind.api_version}` | {_scope(kind)} | {kind.owner} | {_about(kind)} |"
+    yield ""
+
+
+def _about(kind: Kind) -> str:
+    return (kind.type.__doc__ or "").strip()
+
+
+def _scope(kind: Kind) -> str:
+    return "namespaced" if kind.namespaced else "cluster"
+
+
+def _section(kind: Kind) -> Iterator[str]:
+    yield f"## {kind.kind} ({kind.api_version})\n"
+    yield f"{_about(kind)}\n"
+    yield "| | |\n|---|---|"
+    yield from (f"| {name} | {value} |" for name, value in _facts(kind) if value)
+    if kind.actions:
+        yield "\n| action | body | answer | may | |\n|---|---|---|---|---|"
+        yield from (_action(kind, action) for action in kind.actions)
+    if kind.columns:
+        yield "\n| column | is |\n|---|---|"
+        for column in kind.columns:
+            wide = " (with `-o wide`)" if column.priority else ""
+            yield f"| {column.name.upper()} | {column.description}{wide} |"
+    yield ""
+
+
+def _facts(kind: Kind) -> Iterator[tuple[str, str]]:
+    yield "resource", ", ".join(f"`{name}`" for name in (kind.plural, *kind.short_names))
+    yield "stored", _stored(kind)
+    yield "verbs", ", ".join(kind.verbs)
+    yield "may", "; ".join(f"{_who(access.groups)}: {', '.join(access.verbs)}" for access in kind.access)
+    yield "names", "DNS labels of at most 63 characters" if kind.labelled else ""
+    yield "fieldSelector", ", ".join(f"`{path}`" for path in kind.selectable)
+    yield "Events", "what happens to its objects is told" if kind.events else ""
+    yield "listing", f"`skerry {kind.listing.command}`" if kind.listing else ""
+
+
+def _stored(kind: Kind) -> str:
+    if kind.view_of:
+        base = kind.view_of.kind
+        return f"never: it is a view of {base.kind} (`{base.api_version}`)"
+    return f"bucket `{kind.bucket}`" if kind.bucket else "never: it is a question, answered at once"
+
+
+def _who(groups: tuple[str, ...]) -> str:
+    if groups == EVERYBODY:
+        return "everybody"
+    return ", ".join(f"`{group}`" for group in groups if group != CLUSTER_ADMIN)
+
+
+def _action(kind: Kind, action: Action) -> str:
+    request, answer = (shape.__name__ if shape else "" for shape in (action.request, action.answer))
+    path = f"`{_METHODS[action.verb]} {kind.plural}/NAME/{action.subresource}`"
+    return f"| {path} | {request} | {answer} | {_who(action.groups)} | {action.description} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown(SERVED))

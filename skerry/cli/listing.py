@@ -1,0 +1,43 @@
+"""The objects of a kind on stdout, in each of the styles of a listing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from skerry.api.kinds import Kind
+from skerry.cli import output
+from skerry.cli.term import program
+from skerry.cli.watching import Host, Printer, follow, query
+
+
+def show(
+    connect: Callable[[], Host], kind: Kind, style: str, *, name: str = "", selector: str = "", watch: bool = False
+) -> None:
+    """List the objects of a kind, or show one by name; with `watch` go on until interrupted. Failure (usage) for a style."""
+    from skerry.cli.api import TABLE, path_of
+
+    output.check_format(style)
+    api, empty = connect(), _empty(kind)
+    if watch:
+        follow(
+            api,
+            path_of(kind.plural),
+            selector,
+            f"metadata.name={name}" if name else "",
+            Printer(kind.singular, style),
+            empty,
+        )
+        return
+    table = style in ("", "wide")
+    path = path_of(kind.plural, name) if name else query(path_of(kind.plural), labelSelector=selector)
+    answer = api.get(path, accept=TABLE if table else "application/json")
+    if table:
+        output.table(answer, wide=style == "wide", empty=empty)
+    elif style == "name":
+        output.names([answer] if name else answer.get("items", []), kind.singular)
+    else:
+        output.document(answer, style)
+
+
+def _empty(kind: Kind) -> str:
+    return kind.listing.empty.format(skerry=program()) if kind.listing else f"No {kind.plural}."
