@@ -125,9 +125,10 @@ def clean_response(headers: Headers, *, cookies: bool = False) -> Headers:
     `Set-Cookie` is dropped too, because a cookie of one member would be sent to the host, which serves all of them;
     unless `cookies` says that the answer is an app's, and somebody sees to it where its cookies may go (see apps.py).
     """
-    named = named_by_connection(headers)
     dropped = HOP_BY_HOP if cookies else _ANSWER_DROP
-    return [pair for pair in headers if pair[0] not in dropped and pair[0] not in named]
+    if named := named_by_connection(headers):
+        dropped |= named
+    return [pair for pair in headers if pair[0] not in dropped]
 
 
 def clean_trailers(trailers: Headers) -> Headers:

@@ -96,7 +96,7 @@ class AcceptorLane(Lane):
         if len(self.streams) >= self.settings.streams:
             self._reject(head, RejectCode.LIMIT, f"its agent has {self.settings.streams} streams open")
             return
-        if head.rest > longhead.REST_LIMIT or not self.room.has(head.rest):
+        if head.rest and (head.rest > longhead.REST_LIMIT or not self.room.has(head.rest)):
             self._reject(head, RejectCode.LIMIT, "its agent has too many large request heads at once")
             return
         core = self._core(head, frame)
@@ -132,7 +132,8 @@ class AcceptorLane(Lane):
     def _take(self, head: Open, frame: Frame, core: Core, now: float) -> None:
         request = _request(head, frame.body, end=core.in_end)
         stream = Stream(self, core, self.member, head.number, request)
-        stream.share.upto(head.rest)
+        if head.rest:
+            stream.share.upto(head.rest)
         self.join(stream, head.proxy, now)
         self.streams[head.proxy, head.number] = stream
         self.empty.clear()

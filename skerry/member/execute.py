@@ -52,28 +52,15 @@ class Executor:
         impersonation.check(claims)
         received = request.headers if received is None else received
         credential = await self._credential()
-        response = await self._taken(request, claims, rest, received, credential)
+        response = await self._send(request, claims, rest, received, credential)
         if response is None and request.end and await self._renewed(credential):
-            response = await self._taken(request, claims, rest, received, await self._credential())
+            response = await self._send(request, claims, rest, received, await self._credential())
         if response is None:
             raise BadGateway(
                 f"the API server refused {self._side.name}'s own credential ({self._upstream.proof}), not yours: "
                 f"{self._side.remedy}"
             )
         return response
-
-    async def _taken(
-        self, request: OpenRequest, claims: Claims, rest: Rest, received: Headers, credential: Credential
-    ) -> Response | None:
-        """The response; None if the API server does not take our credential."""
-        try:
-            response = await self._send(request, claims, rest, received, credential)
-        except Refused:
-            return None
-        if response.status != 401 or b"/proxy" in request.target:
-            return response
-        await response.release()
-        return None
 
     async def _credential(self) -> Credential:
         try:
@@ -90,16 +77,17 @@ class Executor:
 
     async def _send(
         self, request: OpenRequest, claims: Claims, rest: Rest, received: Headers, credential: Credential
-    ) -> Response:
+    ) -> Response | None:
+        """The response; None if the API server does not take our credential."""
         head = self._head(request, claims, received, credential)
         body: Body = None
         if head.upgrade is None:
             body = (request.body or None) if request.end else rest()
         try:
             limit_s = 0.0 if request.long_running else request.deadline_s + self._side.margin_s
-            return await self._upstream.send(credential, head, body, limit_s)
+            response = await self._upstream.send(credential, head, body, limit_s)
         except Refused:
-            raise
+            return None
         except NoRoom as e:
             raise TooManyRequests(f"{self._side.name}: {e}, its limit; nothing was executed, repeat it later") from e
         except Unreachable as e:
@@ -110,6 +98,10 @@ class Executor:
             raise GatewayTimeout(f"the member's API server did not answer in time: {e}; {_outcome(request)}") from e
         except HttpError as e:
             raise BadGateway(f"the member's API server did not answer as it must: {e}; {_outcome(request)}") from e
+        if response.status != 401 or b"/proxy" in request.target:
+            return response
+        await response.release()
+        return None
 
     def _head(self, request: OpenRequest, claims: Claims, received: Headers, credential: Credential) -> RequestHead:
         mine = impersonation.identity(claims)

@@ -154,7 +154,7 @@ class Core:
             raise ProtocolError("a response is sent once, by the acceptor")
         self._may_send(len(body))
         self.upgraded = head.status == 101
-        if self.upgraded or any(name == b"content-encoding" for name, _ in head.headers):
+        if self.upgraded or _is_encoded(head):
             self.packs = False
         piece, packed = self._piece(body)
         flags = packed | (END if end else 0)
@@ -353,3 +353,11 @@ class Core:
         self.out_seq = (self.out_seq + 1) & SEQ_MASK
         self.sent = min(self.sent + n, MAX_OFFSET)
         self.out_end = end
+
+
+def _is_encoded(head: Resp) -> bool:
+    """Whether the body is packed already."""
+    for name, _ in head.headers:  # noqa: SIM110 - a generator costs more than the whole loop
+        if name == b"content-encoding":
+            return True
+    return False
