@@ -18,7 +18,7 @@ import msgspec
 from services.proxy.access import AccessLog
 from services.proxy.authn import Authenticator
 from services.proxy.front import Front, Parts
-from services.proxy.hostapi import HostApi
+from services.proxy.hostapi import Forwarder, HostApi
 from services.proxy.members.connections import Lanes
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory
@@ -115,7 +115,13 @@ class Proxy:
             authenticator=Authenticator(self.directory.credential, time.time),
             sessions=self.sessions,
             members=members,
-            host_api=HostApi(self._cache, self._bus, SERVED, self.heartbeats.live, events=self._events),
+            host_api=HostApi(
+                self._cache,
+                Forwarder(self._bus, self._signer.request),
+                SERVED,
+                self.heartbeats.live,
+                events=self._events,
+            ),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skerry.admission.actions import Actions
+from skerry.admission.callers import Callers
 from skerry.admission.writes import Admitted, Rules, Writes
 
-__all__ = ["Actions", "Admitted", "Rules", "Writes"]
+__all__ = ["Actions", "Admitted", "Callers", "Rules", "Writes"]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from skerry import subjects
-from skerry.admission.writes import write_request
+from skerry.admission.callers import Callers
 from skerry.api.decode import decoded
 from skerry.api.kinds import Action, Document, Kind
 from skerry.api.messages import WriteRequest
@@ -38,18 +38,19 @@ class Actions:
         self._kind = kind
         self._acts = [(action, acts[key]) for key, action in declared.items()]
 
-    def endpoints(self) -> Mapping[str, Callable[[Message], Awaitable[bytes]]]:
-        """Subject -> handler."""
+    def endpoints(self, callers: Callers) -> Mapping[str, Callable[[Message], Awaitable[bytes]]]:
+        """Subject -> handler; `callers` says whose an action is."""
         kind = self._kind
-        return {
-            subjects.action(kind.owner, kind.plural, action.subresource, action.verb): _answering(action, act)
+        served = {
+            subjects.action(kind.owner, kind.plural, action.subresource, action.verb): (action, act)
             for action, act in self._acts
         }
+        return {subject: _answering(callers, subject, *each) for subject, each in served.items()}
 
 
-def _answering(action: Action, act: Act) -> Callable[[Message], Awaitable[bytes]]:
+def _answering(callers: Callers, subject: str, action: Action, act: Act) -> Callable[[Message], Awaitable[bytes]]:
     async def answer(message: Message) -> bytes:
-        request = write_request(message)
+        request = callers.read(message, subject)
         return encode_document(await act(request, _body(action, request.body)))
 
     return answer

@@ -16,16 +16,15 @@ from typing import Any, NamedTuple, ParamSpec
 import msgspec
 
 from skerry import subjects
+from skerry.admission.callers import Callers
 from skerry.admission.prepare import APPLY_PATCH, Preparation, Prepared
-from skerry.api.decode import decoder
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteAnswer, WriteOptions, WriteRequest
 from skerry.bus import Message
-from skerry.errors import AlreadyExists, BadRequest, Conflict, Invalid, cause
+from skerry.errors import AlreadyExists, Conflict, Invalid, cause
 from skerry.storage.documents import Document, Item, encode_document, utc_now
 from skerry.storage.store import Store, is_over, replaced
 
-_decode = decoder(WriteRequest)
 _encode = msgspec.json.Encoder().encode
 
 ATTEMPTS = 5
@@ -84,19 +83,20 @@ class Writes:
         self._clock = clock
         self._prepare = Preparation(store.kind)
 
-    def endpoints(self) -> Mapping[str, Callable[[Message], Awaitable[bytes]]]:
-        """Subject -> handler, for the verbs that the kind has."""
+    def endpoints(self, callers: Callers) -> Mapping[str, Callable[[Message], Awaitable[bytes]]]:
+        """Subject -> handler, for the verbs that the kind has; `callers` says whose a write is."""
         handlers: dict[str, Handler] = {
             "create": self._create,
             "update": self._update,
             "patch": self._patch,
             "delete": self._delete,
         }
-        return {
-            subjects.write(self.kind.owner, self.kind.plural, verb): _answering(handler)
+        served = {
+            subjects.write(self.kind.owner, self.kind.plural, verb): handler
             for verb, handler in handlers.items()
             if verb in self.kind.verbs
         }
+        return {subject: _answering(callers, subject, handler) for subject, handler in served.items()}
 
     # Create
 
@@ -241,19 +241,11 @@ def _without_finalizers(document: Document) -> Document:
     return {**document, "metadata": {k: v for k, v in document["metadata"].items() if k != "finalizers"}}
 
 
-def _answering(handler: Handler) -> Callable[[Message], Awaitable[bytes]]:
+def _answering(callers: Callers, subject: str, handler: Handler) -> Callable[[Message], Awaitable[bytes]]:
     async def answer(message: Message) -> bytes:
-        return _encode(await handler(write_request(message)))
+        return _encode(await handler(callers.read(message, subject)))
 
     return answer
-
-
-def write_request(message: Message) -> WriteRequest:
-    """What a proxy sent. BadRequest."""
-    try:
-        return _decode(message.data)
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"this is not a write request: {error}") from error
 
 
 def invalid(kind: Kind, name: str, field: str, message: str, value: Any = msgspec.UNSET) -> Invalid:

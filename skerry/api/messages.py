@@ -152,20 +152,26 @@ class WriteOptions(Message, frozen=True, kw_only=True):
     """Precondition."""
 
 
-class WriteRequest(Message, frozen=True, kw_only=True):
+class Write(Message, frozen=True, kw_only=True):
     """A write of the host API on its way to the owning service. The reply is a WriteAnswer, or a Status.
 
-    `content_type` tells patches apart; apply arrives as JSON too. A patch's body is the patch.
+    `content_type` tells patches apart; apply arrives as JSON too. A patch's body is the patch. Whose write it is stands in the
+    signature beside it, in the header SIGNATURE: see RequestClaims.
     """
 
     request_id: str
-    caller: Caller
     namespace: str = ""
     name: str = ""
     subresource: str = ""
     content_type: str = "application/json"
     body: msgspec.Raw = msgspec.Raw(b"null")
     options: WriteOptions = WriteOptions()
+
+
+class WriteRequest(Write, frozen=True, kw_only=True):
+    """A write and whose it is. It never travels: who has one verified the signature, or is a service that writes itself."""
+
+    caller: Caller
 
 
 class WriteAnswer(Message, frozen=True, kw_only=True):
@@ -219,6 +225,21 @@ class Claims(Message, frozen=True, kw_only=True, array_like=True):
     proxy: str
     iat: int
     exp: int
+
+
+HOST = "host"
+"""The audience of what proxies sign for services of the host; no member can have this name."""
+SIGNATURE = "Skerry-Signature"
+"""Header of a Write: an assertion of RequestClaims, base64."""
+
+
+class RequestClaims(Claims, frozen=True, kw_only=True, array_like=True):
+    """What a proxy vouches for towards the service that owns a kind: `member` is HOST, `user` has no prefix."""
+
+    nonce: bytes
+    """Random: an assertion is good for one request."""
+    digest: bytes
+    """Of the request that it is good for: `skerry.identity.requests.digest`."""
 
 
 JSON = dict[str, Any]

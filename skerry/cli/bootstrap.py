@@ -78,7 +78,7 @@ def prepare(host: Path, options: Options) -> Plan:
     renew_certificate(host, found, layout)
     renew_credentials(host, authority)
     renew_admin(host, options.name, layout.api)
-    plan = _plan(host, options, layout, found.uid, binary)
+    plan = _plan(host, options, layout, found.uid, authority, binary)
     if binary is not None:
         _write_nats_conf(host, authority, layout)
     write_json(host / "plan.json", plan)
@@ -224,7 +224,7 @@ def bus_ca(host: Path, options: Options) -> Path:
     return Path(options.nats_keys) / "ca.crt" if options.nats_keys else host / "pki" / "ca.crt"
 
 
-def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path | None) -> Plan:
+def _plan(host: Path, options: Options, layout: Layout, uid: str, authority: Authority, binary: Path | None) -> Plan:
     local = options.nats or f"tls://{layout.bus_local}"
     public = options.nats.split(",") if options.nats else layout.bus_public
     common = {
@@ -238,6 +238,7 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, binary: Path |
     registry = {
         "SKERRY_BUS_CREDENTIALS_FILE": str(host / "creds" / "controller-manager.creds"),
         "SKERRY_KEYS_DIR": str(keys_of(host, options)),
+        "SKERRY_TRUST_ROOT": authority.assertion_root.public,
         "SKERRY_BUS_PUBLIC": ",".join(public),
         "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),

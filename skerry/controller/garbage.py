@@ -38,7 +38,6 @@ BATCH = 50
 _REFERS = b'"ownerReferences"'
 _DELETED = b'"deletionTimestamp"'
 _OURS = frozenset((ORPHAN, FOREGROUND))
-_CALLER = Caller(user="skerry:garbage-collector")
 
 
 class Place(NamedTuple):
@@ -53,7 +52,8 @@ class Place(NamedTuple):
 class Garbage:
     """Collects the dependents of the kinds in `stores`; `cache` holds the kinds that owners can have.
 
-    A service's `Rules.before_delete` is asked as for any other delete: what may not be deleted stays.
+    A service's `Rules.before_delete` is asked as for any other delete: what may not be deleted stays. The caller is the
+    service itself, by a name that no user can have.
     """
 
     def __init__(
@@ -250,7 +250,8 @@ class Garbage:
 
     async def _collect(self, place: Place, item: Item, *, foreground: bool) -> None:
         store, rules = self._rules[place.group, place.kind]
-        request = WriteRequest(request_id="", caller=_CALLER, namespace=place.namespace, name=place.name)
+        caller = Caller(user=f"skerry:{store.kind.owner}")
+        request = WriteRequest(request_id="", caller=caller, namespace=place.namespace, name=place.name)
         await rules.before_delete(item, request)
         policy = "Foreground" if foreground else ""
         after = await store.delete(place.name, place.namespace, uid=item.uid, policy=policy)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import TypeVar
 
 import msgspec
 
@@ -39,7 +40,9 @@ class _Signed(msgspec.Struct, frozen=True, array_like=True):
     record_signature: bytes
 
 
-class _Assertion(msgspec.Struct, frozen=True, array_like=True):
+class Assertion(msgspec.Struct, frozen=True, array_like=True):
+    """The bytes of an assertion: a record with the root's signature, claims with that of the record's key."""
+
     record: bytes
     record_signature: bytes
     claims: bytes
@@ -47,6 +50,7 @@ class _Assertion(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
+C = TypeVar("C", bound=Claims)
 
 
 def make_record(root_key: KeyPair, proxy: str, proxy_public: str, exp: int) -> str:
@@ -73,7 +77,7 @@ class Signer:
     """One proxy process's side: `record` as the registry answered it. Not expired: the caller renews the record."""
 
     def __init__(self, proxy: str, key: KeyPair, record: str) -> None:
-        self._proxy = proxy
+        self.proxy = proxy
         self._key = key
         self._record = msgspec.msgpack.decode(base64.urlsafe_b64decode(record), type=_Signed)
         self.expires = msgspec.msgpack.decode(self._record.record, type=Record).exp
@@ -87,15 +91,21 @@ class Signer:
             return cached[1]
         if len(self._cache) >= CACHE_ENTRIES:
             self._cache.clear()
-        exp = min(int(now) + LIFETIME_S, self.expires)
-        claims = Claims(member=member, user=user, groups=groups, extra=extra, proxy=self._proxy, iat=int(now), exp=exp)
-        data = self._sign(claims)
+        iat, exp = self.life(now)
+        data = self.sign(
+            Claims(member=member, user=user, groups=groups, extra=extra, proxy=self.proxy, iat=iat, exp=exp)
+        )
         self._cache[key] = (exp, data)
         return data
 
-    def _sign(self, claims: Claims) -> bytes:
+    def life(self, now: float) -> tuple[int, int]:
+        """`iat` and `exp` of what is signed now: a minute, or as long as the record lasts."""
+        return int(now), min(int(now) + LIFETIME_S, self.expires)
+
+    def sign(self, claims: Claims) -> bytes:
+        """An assertion of these claims."""
         body = _encode(claims)
-        return _encode(_Assertion(self._record.record, self._record.record_signature, body, self._key.sign(body)))
+        return _encode(Assertion(self._record.record, self._record.record_signature, body, self._key.sign(body)))
 
 
 class Verifier:
@@ -123,27 +133,30 @@ class Verifier:
         return found[1]
 
     def _check(self, data: bytes, now: float) -> tuple[int, Claims]:
-        assertion, record, claims = _parts(data)
+        assertion, record, claims = opened(data, Claims)
         if not nkey.verify(self._root, assertion.record, assertion.record_signature):
             raise Unauthorized("the assertion was made by a host that this agent did not join")
         if not nkey.verify(record.key, assertion.claims, assertion.claims_signature):
             raise Unauthorized(f"the assertion was not signed by proxy {record.proxy}")
-        self._rules(record, claims, now)
-        return min(claims.exp, record.exp), claims
-
-    def _rules(self, record: Record, claims: Claims, now: float) -> None:
         if claims.proxy != record.proxy:
             raise Unauthorized("the assertion names another proxy than its key")
         if claims.member != self._member:
             raise Forbidden(f"the assertion is for another cluster than {self._member}")
-        if claims.exp - claims.iat > LIFETIME_S or claims.iat > now + CLOCK_SKEW_S:
+        if not timely(claims, now):
             raise Unauthorized("the assertion's times are not acceptable: check the clocks of host and member")
+        return min(claims.exp, record.exp), claims
 
 
-def _parts(data: bytes) -> tuple[_Assertion, Record, Claims]:
+def opened(data: bytes, kind: type[C]) -> tuple[Assertion, Record, C]:
+    """The parts of an assertion with claims of this kind; nothing is verified. Unauthorized if it is garbled."""
     try:
-        assertion = msgspec.msgpack.decode(data, type=_Assertion)
+        assertion = msgspec.msgpack.decode(data, type=Assertion)
         record = msgspec.msgpack.decode(assertion.record, type=Record)
-        return assertion, record, msgspec.msgpack.decode(assertion.claims, type=Claims)
+        return assertion, record, msgspec.msgpack.decode(assertion.claims, type=kind)
     except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError) as e:
         raise Unauthorized("the assertion is garbled") from e
+
+
+def timely(claims: Claims, now: float) -> bool:
+    """Whether the claims live no longer than they may, and were not made in a future that no clock explains."""
+    return claims.exp - claims.iat <= LIFETIME_S and claims.iat <= now + CLOCK_SKEW_S

@@ -14,6 +14,7 @@ import msgspec
 
 from skerry import subjects
 from skerry.api.decode import decoded
+from skerry.api.messages import WriteRequest
 from skerry.bus import Message
 from skerry.errors import BadRequest
 
@@ -41,6 +42,8 @@ class Typed:
         if parameters[1] not in hints or "return" not in hints:
             what = "answer" if parameters[1] in hints else "request"
             raise TypeError(f"service {service}: the {what} of {name} has no type")
+        if hints[parameters[1]] is WriteRequest:
+            raise TypeError(f"service {service}: {name} takes a write, whose caller only rules and actions are sure of")
         return cls(subject=subject, request=hints[parameters[1]], answer=hints["return"], handler=handler)
 
     def bound(self, context: object) -> Callable[[Message], Awaitable[bytes]]:

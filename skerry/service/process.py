@@ -22,9 +22,9 @@ from typing import Any, NoReturn
 
 import skerry
 from skerry import bus, runtime, subjects
-from skerry.admission import Writes
+from skerry.admission import Actions, Callers, Writes
 from skerry.api.kinds import KINDS
-from skerry.api.messages import WriteAnswer, WriteRequest
+from skerry.api.messages import Write, WriteAnswer
 from skerry.backoff import Backoff
 from skerry.controller.controller import Controller
 from skerry.controller.events import record_events
@@ -70,7 +70,7 @@ async def _main(services: Sequence[Some], life: Runtime) -> None:
     how = _bus_settings(settings, life.name)
     async with bus.Bus(how, lambda: creds.load(settings.bus_credentials_file)) as connected:
         parts = [(each, part_of(settings, each.settings)) for each in services]
-        process = Process(parts, connected, how, replicas=settings.replicas)
+        process = Process(parts, connected, how, trust_root=settings.trust_root, replicas=settings.replicas)
         life.spawn(_tell(process, life), name="readiness")
         await process.serve(life.stop)
 
@@ -105,11 +105,14 @@ class Process:
         connected: bus.Bus,
         bus_settings: bus.Settings,
         *,
+        trust_root: str,
         replicas: int = 1,
         timers: Timers | None = None,
     ) -> None:
-        """`bus_settings` are those of `connected`, for services that need another user there."""
+        """`bus_settings` are those of `connected`, for services that need another user there; `trust_root` is the public key
+        that certifies proxies."""
         self.bus, self.bus_settings, self.replicas = connected, bus_settings, replicas
+        self.callers = Callers(trust_root)
         self.timers = timers or asyncio.get_running_loop()
         read = (kind for service, _ in services for kind in (*service.rules, *service.needs))
         self.informer = Informer(dict.fromkeys(read), reduced=KINDS)
@@ -285,10 +288,11 @@ class Part:
         service = self._service
         endpoints: dict[str, bus.Endpoint] = {each.subject: each.bound(context) for each in service.typed}
         metadata: dict[str, bus.Metadata] = {each.subject: each.schemas for each in service.typed}
-        asked = [each.endpoints() for each in writes] + [each.endpoints() for each in service.acts(context)]
-        for answered in asked:
+        asked: list[Writes | Actions] = [*writes, *service.acts(context)]
+        for owned in asked:
+            answered = owned.endpoints(self._process.callers)
             endpoints |= answered
-            metadata |= dict.fromkeys(answered, partial(schemas, WriteRequest, WriteAnswer))
+            metadata |= dict.fromkeys(answered, partial(schemas, Write, WriteAnswer))
         served = context.bus.serve(
             self.name,
             skerry.__version__,

@@ -23,6 +23,7 @@ class ProcessSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     bus_servers: Annotated[list[str], about("Addresses of the bus, tls://host:port, the preferred first.")]
     bus_ca_file: Annotated[Path, about("Authority that signed the bus's certificate; nothing else is trusted.")]
     bus_credentials_file: Annotated[Path, about("The process's user of the bus; read anew at each connect.")]
+    trust_root: Annotated[str, about("Public key that certifies proxies: what they signed is believed.")]
     replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1
 
 

@@ -2,56 +2,67 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from skerry.admission import Actions
+from skerry.admission import Actions, Callers
 from skerry.api.connection import ClusterConnection
 from skerry.api.kinds import CLUSTER, Document
-from skerry.api.messages import Caller, WriteRequest
+from skerry.api.messages import SIGNATURE, Caller, Write, WriteRequest
 from skerry.bus import Message
-from skerry.errors import BadRequest
+from skerry.bus.headers import encode_headers
+from skerry.errors import BadRequest, Unauthorized
+from skerry.identity import nkey, requests
+from skerry.identity.assertion import Signer, make_record
+from skerry.identity.nkey import Kind
 
+ROOT, KEY = nkey.create(Kind.ACCOUNT), nkey.create(Kind.USER)
+PROXY = Signer("P1", KEY, make_record(ROOT, "P1", KEY.public, int(time.time()) + 3600))
 CREATE, UPDATE = ("connection", "create"), ("connection", "update")
 
 
 async def answered(request: WriteRequest, body: ClusterConnection) -> Document:
-    return {"name": request.name, "kubeconfig": body.spec.kubeconfig}
+    return {"name": request.name, "user": request.caller.user, "kubeconfig": body.spec.kubeconfig}
 
 
 def endpoint(verb: str) -> Callable[[Message], Awaitable[bytes]]:
-    return Actions(CLUSTER, {CREATE: answered, UPDATE: answered}).endpoints()[f"registry.clusters.connection-{verb}"]
+    return Actions(CLUSTER, {CREATE: answered, UPDATE: answered}).endpoints(Callers(ROOT.public))[subject(verb)]
 
 
-def sent(data: bytes) -> Message:
+def subject(verb: str) -> str:
+    return f"registry.clusters.connection-{verb}"
+
+
+def sent(data: bytes, verb: str = "create") -> Message:
+    signature = requests.sign(PROXY, Caller(user="admin"), subject(verb), data, time.time())
     connection: Any = None
-    return Message(connection, "registry.clusters.connection-create", "", data, None)
+    return Message(connection, subject(verb), "", data, encode_headers({SIGNATURE: signature}))
 
 
-def message(body: Any) -> Message:
-    request = WriteRequest(
-        request_id="r",
-        caller=Caller(user="admin"),
-        name="m1",
-        subresource="connection",
-        body=msgspec.Raw(msgspec.json.encode(body)),
-    )
-    return sent(msgspec.json.encode(request))
+def message(body: Any, verb: str = "create") -> Message:
+    raw = msgspec.Raw(msgspec.json.encode(body))
+    return sent(msgspec.json.encode(Write(request_id="r", name="m1", subresource="connection", body=raw)), verb)
 
 
 @pytest.mark.parametrize("verb", ["create", "update"])
 async def test_a_handler_meets_what_the_action_declares(verb: str) -> None:
-    answer = await endpoint(verb)(message({"spec": {"kubeconfig": "k", "newer": 1}}))
-    assert msgspec.json.decode(answer) == {"name": "m1", "kubeconfig": "k"}
+    answer = await endpoint(verb)(message({"spec": {"kubeconfig": "k", "newer": 1}}, verb))
+    assert msgspec.json.decode(answer) == {"name": "m1", "user": "admin", "kubeconfig": "k"}
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"spec": {}}, {"spec": {"kubeconfig": 1}}])
 async def test_another_body_is_refused_by_its_name(body: Any) -> None:
     with pytest.raises(BadRequest, match="this is not a ClusterConnection: "):
         await endpoint("create")(message(body))
+
+
+async def test_what_was_signed_for_another_verb_is_refused() -> None:
+    with pytest.raises(Unauthorized, match="of another request"):
+        await endpoint("create")(message({"spec": {"kubeconfig": "k"}}, "update"))
 
 
 async def test_what_is_no_request_is_refused() -> None:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from services.proxy.hostapi import HostApi
+from services.proxy.hostapi import Forwarder, HostApi
 from skerry import subjects
-from skerry.admission import Rules, Writes
+from skerry.admission import Callers, Rules, Writes
 from skerry.api.kinds import ACCESS_GRANT, KINDS, SERVED, WORKSPACE, Kind
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
@@ -74,13 +74,16 @@ async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Cache, 
     ):
         bucket = await owner.bucket(subjects.RESOURCES, create=BucketConfig())
         stores = [Store(bucket, kind) for kind in COMPARED]
+        callers = Callers(nats_host.trust_root)
         endpoints = {
-            subject: handler for store in stores for subject, handler in Writes(store, Rules()).endpoints().items()
+            subject: handler
+            for store in stores
+            for subject, handler in Writes(store, Rules()).endpoints(callers).items()
         }
         service = owner.serve("tenancy", "0", endpoints)
         cache = Cache(KINDS)
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
-        api = HostApi(cache, bus, SERVED)
+        api = HostApi(cache, Forwarder(bus, nats_host.sign), SERVED)
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):

@@ -47,9 +47,11 @@ class Hesitating(Rules):
 
     def __init__(self) -> None:
         self.refused = asyncio.Event()
+        self.caller = ""
 
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
         """Not yet."""
+        self.caller = request.caller.user
         if not self.refused.is_set():
             self.refused.set()
             raise Forbidden("not yet")
@@ -300,6 +302,7 @@ async def test_what_stayed_is_tried_again_however_much_changes_meanwhile(world: 
     running = asyncio.create_task(garbage.run())
     async with asyncio.timeout(15):
         await rules.refused.wait()
+        assert rules.caller == "skerry:tenancy"
         while await world.left(dependent) is not None:
             await world.grants.modify(other.name, changed)
     running.cancel()

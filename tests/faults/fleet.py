@@ -297,6 +297,7 @@ class Fleet:
             self._bus_settings("controller-manager")
             | {
                 "SKERRY_KEYS_DIR": str(self.nats.keys_dir),
+                "SKERRY_TRUST_ROOT": self.nats.trust_root,
                 "SKERRY_HOST_UID": HOST_UID,
                 "SKERRY_BUS_PUBLIC": ",".join(self.nats.servers),
                 "SKERRY_ADMIN_TOKEN_FILE": str(token),

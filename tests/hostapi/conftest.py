@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from services.proxy.front import JSON, VERSION
-from services.proxy.hostapi import Attributes, HostApi, Rule
+from services.proxy.hostapi import Attributes, Forwarder, HostApi, Rule
 from services.tenancy import service as tenancy
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
@@ -180,7 +180,9 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         more = (tasks.create_task(recorder.run()), tasks.create_task(events.feed(await bus.bucket(subjects.EVENTS))))
         found = World(cache, clusters)
         found.recorder = recorder
-        api = HostApi(cache, bus, SERVED, lambda name: found.live.get(name, {}), events=events)
+        api = HostApi(
+            cache, Forwarder(bus, nats_host.sign), SERVED, lambda name: found.live.get(name, {}), events=events
+        )
 
         async def handle(exchange: Exchange) -> None:
             if exchange.head.target == b"/version":

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.proxy.hostapi import HostApi
+from services.proxy.hostapi import Forwarder, HostApi
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS, SERVED
 from skerry.http import ClientGone, Exchange, Server
@@ -28,7 +28,7 @@ async def other(world: World, nats_host: NatsHost) -> AsyncIterator[World]:
         cache = Cache(KINDS)
         feeding = asyncio.ensure_future(cache.feed(await bus.bucket(subjects.RESOURCES)))
         found = World(cache, world.clusters)
-        api = HostApi(cache, bus, SERVED)
+        api = HostApi(cache, Forwarder(bus, nats_host.sign), SERVED)
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):

@@ -80,7 +80,7 @@ def test_a_key_without_a_record_of_its_own_does_not_serve() -> None:
 def test_a_proxy_cannot_vouch_for_longer_than_a_minute() -> None:
     claims = Claims(member="m1", user="u", groups=(), extra={}, proxy="p1", iat=int(NOW), exp=int(NOW) + 61)
     with pytest.raises(Unauthorized, match="times"):
-        verifier().verify(signer()._sign(claims), NOW)
+        verifier().verify(signer().sign(claims), NOW)
 
 
 def test_an_assertion_from_the_future_is_refused() -> None:

@@ -21,6 +21,7 @@ from services.registry.settings import RegistrySettings
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS, Kind
 from skerry.api.messages import (
+    SIGNATURE,
     Caller,
     Heartbeat,
     JoinAnswer,
@@ -28,9 +29,9 @@ from skerry.api.messages import (
     RenewAnswer,
     RenewRequest,
     Token,
+    Write,
     WriteAnswer,
     WriteOptions,
-    WriteRequest,
 )
 from skerry.bus import Bus, Connection, NoResponders
 from skerry.controller.timers import Timers
@@ -84,24 +85,29 @@ class Running:
 class Client:
     """What the front door would do: writes over the bus, reads from a cache."""
 
-    def __init__(self, bus: Bus, cache: Cache) -> None:
+    def __init__(self, host: NatsHost, bus: Bus, cache: Cache) -> None:
+        self._host = host
         self.bus = bus
         self.cache = cache
+
+    async def ask(self, subject: str, write: Write) -> bytes:
+        """The owner's answer to a signed write of the administrator."""
+        payload = msgspec.json.encode(write)
+        signature = self._host.sign(Caller(user="admin"), subject, payload)
+        return (await self.bus.request(subject, payload, timeout_s=DEADLINE_S, headers={SIGNATURE: signature})).data
 
     async def write(self, kind: Kind, verb: str, name: str = "", document: Document | None = None) -> Document:
         """Create or delete as the host API does."""
         if document is not None:
             document = {"apiVersion": kind.api_version, "kind": kind.kind, **document}
-        request = WriteRequest(
+        write = Write(
             request_id=uuid.uuid4().hex,
-            caller=Caller(user="admin"),
             name=name,
             body=msgspec.Raw(msgspec.json.encode(document)),
             options=WriteOptions(),
         )
-        subject = subjects.write(kind.owner, kind.plural, verb)
-        reply = await self.bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
-        found: Document = msgspec.json.decode(msgspec.json.decode(reply.data, type=WriteAnswer).object)
+        answer = await self.ask(subjects.write(kind.owner, kind.plural, verb), write)
+        found: Document = msgspec.json.decode(msgspec.json.decode(answer, type=WriteAnswer).object)
         return found
 
     async def token(self, cluster: str, **spec: object) -> str:
@@ -207,7 +213,7 @@ async def client_of(host: NatsHost) -> AsyncIterator[Client]:
         feeding = tasks.create_task(cache.feed(bucket))
         async with asyncio.timeout(DEADLINE_S):
             await cache.filled.wait()
-        yield Client(bus, cache)
+        yield Client(host, bus, cache)
         feeding.cancel()
 
 

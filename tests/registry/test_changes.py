@@ -10,10 +10,10 @@ import pytest
 
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
-from skerry.api.messages import Caller, WriteAnswer, WriteOptions, WriteRequest
+from skerry.api.messages import Write, WriteAnswer, WriteOptions
 from skerry.errors import Forbidden, Invalid, NotFound
 from tests.fixtures.nats import NatsHost
-from tests.registry.conftest import DEADLINE_S, Agent, Client
+from tests.registry.conftest import Agent, Client
 
 pytestmark = pytest.mark.integration
 
@@ -22,17 +22,15 @@ MERGE = "application/merge-patch+json"
 
 async def patched(client: Client, name: str, patch: Any, media: str = MERGE) -> dict[str, Any]:
     """The Cluster after a patch."""
-    request = WriteRequest(
+    write = Write(
         request_id=uuid.uuid4().hex,
-        caller=Caller(user="admin"),
         name=name,
         content_type=media,
         body=msgspec.Raw(msgspec.json.encode(patch)),
         options=WriteOptions(field_manager="test"),
     )
-    subject = subjects.write(CLUSTER.owner, CLUSTER.plural, "patch")
-    reply = await client.bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.decode(reply.data, type=WriteAnswer).object)
+    answer = await client.ask(subjects.write(CLUSTER.owner, CLUSTER.plural, "patch"), write)
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.decode(answer, type=WriteAnswer).object)
     return found
 
 

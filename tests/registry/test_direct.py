@@ -17,14 +17,15 @@ from services.registry import prober
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import (
+    SIGNATURE,
     Caller,
     CertifyAnswer,
     CertifyRequest,
     ConnectAnswer,
     ConnectRequest,
     Heartbeat,
+    Write,
     WriteOptions,
-    WriteRequest,
 )
 from skerry.errors import (
     AlreadyExists,
@@ -70,17 +71,15 @@ def given(api: ApiServer) -> str:
 
 async def connect(client: Client, verb: str, name: str, text: str, *, dry_run: bool = False, **spec: Any) -> Document:
     """What the front door does with a POST (create) or PUT (update) of clusters/<name>/connection."""
-    request = WriteRequest(
+    write = Write(
         request_id=uuid.uuid4().hex,
-        caller=Caller(user="admin"),
         name=name,
         subresource="connection",
         body=msgspec.Raw(msgspec.json.encode({"spec": {"kubeconfig": text, **spec}})),
         options=WriteOptions(dry_run=dry_run),
     )
-    subject = subjects.write("registry", "clusters", f"connection-{verb}")
-    reply = await client.bus.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
-    found: Document = msgspec.json.decode(reply.data)
+    answer = await client.ask(subjects.action("registry", "clusters", "connection", verb), write)
+    found: Document = msgspec.json.decode(answer)
     return found
 
 
@@ -109,6 +108,33 @@ async def condition(client: Client, name: str, kind: str, reason: str) -> Docume
                     return dict(found)
             watch.take()
             await watch.wait(0.2)
+
+
+# Whose it is
+
+
+async def test_an_action_is_believed_as_a_write_is_when_a_proxy_signed_it_for_this_once(
+    nats_host: NatsHost, client: Client, api: ApiServer
+) -> None:
+    """Unsigned, signed for another verb or another name, and a second time: 401, and nothing happens."""
+    body = msgspec.Raw(msgspec.json.encode({"spec": {"kubeconfig": given(api)}}))
+    write = Write(request_id=uuid.uuid4().hex, name="signed", subresource="connection", body=body)
+    create, update = (subjects.action("registry", "clusters", "connection", verb) for verb in ("create", "update"))
+    payload, other = (msgspec.json.encode(msgspec.structs.replace(write, name=name)) for name in ("signed", "other"))
+    signature = nats_host.sign(Caller(user="admin"), create, payload)
+    for subject, data, headers in (
+        (create, payload, {}),
+        (create, payload, {SIGNATURE: nats_host.sign(Caller(user="admin"), update, payload)}),
+        (update, payload, {SIGNATURE: signature}),
+        (create, other, {SIGNATURE: signature}),
+    ):
+        with pytest.raises(Unauthorized):
+            await client.bus.request(subject, data, timeout_s=DEADLINE_S, headers=headers)
+    assert await client.cluster("signed") is None
+    assert api.bindings == {}
+    await client.bus.request(create, payload, timeout_s=DEADLINE_S, headers={SIGNATURE: signature})
+    with pytest.raises(Unauthorized, match="used before"):
+        await client.bus.request(create, payload, timeout_s=DEADLINE_S, headers={SIGNATURE: signature})
 
 
 # Joining

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from skerry.api.messages import WriteAnswer, WriteRequest
+from skerry.api.messages import Write, WriteAnswer, WriteRequest
 from skerry.bus import Message
 from skerry.errors import BadRequest
 from skerry.service.endpoints import Typed, schemas
@@ -74,12 +74,20 @@ def test_a_missing_type_is_named() -> None:
         Typed.of("quota", "explain", deaf)
 
 
+def test_a_write_is_no_endpoint_of_its_own_because_its_caller_would_be_believed() -> None:
+    async def forged(context: str, request: WriteRequest) -> Answered:
+        return Answered(request.caller.user)
+
+    with pytest.raises(TypeError, match="service quota: join takes a write, whose caller only rules and actions"):
+        Typed.of("quota", "join", forged)
+
+
 def test_a_wildcard_without_an_argument_is_named() -> None:
     with pytest.raises(TypeError, match=r"service quota: join\.\* takes \(context, request, token\)"):
         Typed.of("quota", "join.*", explain)
 
 
 def test_every_type_on_the_bus_has_a_schema_also_where_json_is_raw_inside() -> None:
-    texts = schemas(WriteRequest, WriteAnswer)
+    texts = schemas(Write, WriteAnswer)
     assert "requestId" in texts["request"] or "request_id" in texts["request"]
     assert msgspec.json.decode(texts["answer"])["$ref"].endswith("WriteAnswer")

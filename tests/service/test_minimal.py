@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.proxy.hostapi import HostApi, Rule
+from services.proxy.hostapi import Forwarder, HostApi, Rule
 from skerry import subjects
 from skerry.api.kinds import SERVED, Kind
 from skerry.api.messages import Caller
@@ -46,6 +46,7 @@ def environment(host: NatsHost, directory: Path, **more: str) -> dict[str, str]:
         "SKERRY_BUS_SERVERS": ",".join(host.servers),
         "SKERRY_BUS_CA_FILE": str(directory / "ca.crt"),
         "SKERRY_BUS_CREDENTIALS_FILE": str(directory / "harbour.creds"),
+        "SKERRY_TRUST_ROOT": host.trust_root,
         "SKERRY_STRICT": "1",
         **more,
     }
@@ -58,7 +59,7 @@ async def front(host: NatsHost, kinds: tuple[Kind, ...]) -> AsyncIterator[int]:
         cache = Cache(kinds)
         await eventually_there(bus)
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
-        api = HostApi(cache, bus, kinds, lambda name: {})
+        api = HostApi(cache, Forwarder(bus, host.sign), kinds, lambda name: {})
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):

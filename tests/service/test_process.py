@@ -129,7 +129,7 @@ async def test_what_runs_is_finished_at_the_end_and_nothing_new_is_begun(nats_ho
 
     stop = asyncio.Event()
     async with nats_host.open_bus("test") as bus, asyncio.TaskGroup() as tasks:
-        one = process.Process([service("slow", one_key("slow", slow))], bus, nats_host.settings())
+        one = process.Process([service("slow", one_key("slow", slow))], bus, nats_host.settings(), trust_root="A")
         tasks.create_task(one.serve(stop))
         await asyncio.wait_for(begun.wait(), 10)
         one.parts[0].controllers[0].add("another")
@@ -216,7 +216,7 @@ async def test_an_informer_that_ends_ends_the_process(
 
     monkeypatch.setattr(process, "Informer", Ending)
     async with fresh_nats_host.open_bus("test") as bus:
-        one = process.Process([service("one")], bus, fresh_nats_host.settings())
+        one = process.Process([service("one")], bus, fresh_nats_host.settings(), trust_root="A")
         serve = asyncio.ensure_future(one.serve(asyncio.Event()))
         await eventually(lambda: not one.problem)
         ended.set()

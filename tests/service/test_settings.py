@@ -14,6 +14,7 @@ BUS = {
     "SKERRY_BUS_SERVERS": "tls://a:1,tls://b:1",
     "SKERRY_BUS_CA_FILE": "/ca",
     "SKERRY_BUS_CREDENTIALS_FILE": "/creds",
+    "SKERRY_TRUST_ROOT": "A",
 }
 
 
@@ -43,7 +44,7 @@ def test_the_table_has_a_row_for_each_with_its_default_and_description() -> None
     assert "SKERRY_TIDE_FILE" in text
     assert "(required)" in text
     assert "How strong." in text
-    assert len(text.splitlines()) == 7
+    assert len(text.splitlines()) == 8
 
 
 def test_what_one_service_requires_is_required() -> None:

@@ -1,6 +1,6 @@
 """The host API: Kubernetes' conventions over any declared kind.
 
-    api = HostApi(cache, bus, SERVED, live)
+    api = HostApi(cache, Forwarder(bus, sign), SERVED, live)
     await api.handle(exchange, caller, authorize)
 
 Reads and watches come from the cache, writes go to the owning service over the bus. No handler knows a kind by name:
@@ -11,5 +11,6 @@ from __future__ import annotations
 
 from services.proxy.hostapi.api import HostApi
 from services.proxy.hostapi.attributes import Attributes, Authorize, Live, Rule
+from services.proxy.hostapi.forward import Forwarder
 
-__all__ = ["Attributes", "Authorize", "HostApi", "Live", "Rule"]
+__all__ = ["Attributes", "Authorize", "Forwarder", "HostApi", "Live", "Rule"]

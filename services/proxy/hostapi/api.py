@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from services.proxy.hostapi import forward, reads, reviews, watch, writes, wswatch, yamltext
+from services.proxy.hostapi import reads, reviews, watch, writes, wswatch, yamltext
 from services.proxy.hostapi.attributes import Authorize, Live, Rule
 from services.proxy.hostapi.discovery import Discovery, Document
 from services.proxy.hostapi.duration import check_timeout
+from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, in_yaml, negotiate
 from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
@@ -18,7 +19,6 @@ from services.proxy.hostapi.sources import Source, sources
 from services.proxy.hostapi.table import View, reshaped, view
 from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
 from skerry.api.messages import Caller
-from skerry.bus import Bus
 from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
 from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
@@ -59,7 +59,7 @@ class HostApi:
     def __init__(
         self,
         cache: Cache,
-        bus: Bus,
+        forwarder: Forwarder,
         kinds: Iterable[Kind],
         live: Live = lambda name: {},
         now: Callable[[], datetime] = utc_now,
@@ -67,7 +67,7 @@ class HostApi:
     ) -> None:
         caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
         self._sources = sources(caches, kinds)
-        self._bus = bus
+        self._forwarder = forwarder
         self._live = live
         self._now = now
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}
@@ -210,7 +210,7 @@ class HostApi:
 
     async def _act(self, exchange: Exchange, target: Target, action: Action, caller: Caller, query: Query) -> int:
         body, media = await _body(exchange), _content_type(exchange)
-        answer = await forward.act(self._bus, target, action, caller, query, media, body)
+        answer = await self._forwarder.act(target, action, caller, query, media, body)
         return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
     async def _write(
@@ -219,7 +219,7 @@ class HostApi:
         shown = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")
         content = writes.Content(await _body(exchange), _content_type(exchange), agent)
-        reply = await writes.answer(self._bus, source, target, caller, query, verb, content)
+        reply = await writes.answer(self._forwarder, source, target, caller, query, verb, content)
         return await _answer(exchange, reply.status, reshaped(shown, reply.body), reply.headers())
 
 

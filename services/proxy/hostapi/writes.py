@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.proxy.hostapi import forward, reads, writeoptions, yamltext
+from services.proxy.hostapi import reads, writeoptions, yamltext
+from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.request import Query, Target, known
 from services.proxy.hostapi.sources import Source
 from services.proxy.hostapi.table import Plain
 from skerry.api.decode import decoded, decoder
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
-from skerry.bus import Bus
 from skerry.errors import Forbidden, NotFound, UnsupportedMediaType
 from skerry.httpwire.head import Headers
 
@@ -66,18 +66,18 @@ def _header_text(text: str) -> str:
 
 
 async def answer(
-    bus: Bus, source: Source, target: Target, caller: Caller, query: Query, verb: str, content: Content
+    forwarder: Forwarder, source: Source, target: Target, caller: Caller, query: Query, verb: str, content: Content
 ) -> Reply:
     """The answer to a create, update, patch, delete or deletecollection. Any StatusError."""
     if verb == "delete":
         given = writeoptions.given(query, await _options_body(content))
-        reply = await _delete(bus, target, caller, writeoptions.of_delete(given))
+        reply = await _delete(forwarder, target, caller, writeoptions.of_delete(given))
         return reply._replace(status=202) if reply.held and given.orphan_dependents is False else reply
     if verb == "deletecollection":
-        return await _delete_all(bus, source, target, caller, query, content)
+        return await _delete_all(forwarder, source, target, caller, query, content)
     if verb == "patch":
-        return await _patch(bus, target, caller, query, content)
-    return await _whole(bus, target, caller, query, verb, content)
+        return await _patch(forwarder, target, caller, query, content)
+    return await _whole(forwarder, target, caller, query, verb, content)
 
 
 def is_status(target: Target) -> bool:
@@ -103,7 +103,9 @@ def _reply(found: WriteAnswer) -> Reply:
     return Reply(201 if found.created else 200, bytes(found.object), found.warnings)
 
 
-async def _whole(bus: Bus, target: Target, caller: Caller, query: Query, verb: str, content: Content) -> Reply:
+async def _whole(
+    forwarder: Forwarder, target: Target, caller: Caller, query: Query, verb: str, content: Content
+) -> Reply:
     """A create, whose format is looked at before its options, or an update, where it is the other way round."""
     if verb == "create":
         body = await json_body(content)
@@ -111,22 +113,22 @@ async def _whole(bus: Bus, target: Target, caller: Caller, query: Query, verb: s
     else:
         options = writeoptions.of_write("UpdateOptions", query, content.agent)
         body = await json_body(content)
-    return _reply(_decode(await forward.ask(bus, target, caller, verb, body, options)))
+    return _reply(_decode(await forwarder.ask(target, caller, verb, body, options)))
 
 
-async def _patch(bus: Bus, target: Target, caller: Caller, query: Query, content: Content) -> Reply:
+async def _patch(forwarder: Forwarder, target: Target, caller: Caller, query: Query, content: Content) -> Reply:
     accepted = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
     if content.type not in accepted:
         raise _unknown_format(accepted)
     applies = content.type == APPLY_PATCH
     options = writeoptions.of_write("PatchOptions", query, content.agent, applies=applies)
     body = await yamltext.read(content.body) if applies else content.body
-    return _reply(_decode(await forward.ask(bus, target, caller, "patch", body, options, content.type)))
+    return _reply(_decode(await forwarder.ask(target, caller, "patch", body, options, content.type)))
 
 
-async def _delete(bus: Bus, target: Target, caller: Caller, options: WriteOptions) -> Reply:
+async def _delete(forwarder: Forwarder, target: Target, caller: Caller, options: WriteOptions) -> Reply:
     """A Status with the name and uid of what is gone; the object itself while finalizers hold it."""
-    found = _decode(await forward.ask(bus, target, caller, "delete", b"null", options))
+    found = _decode(await forwarder.ask(target, caller, "delete", b"null", options))
     if not found.gone:
         return _reply(found)._replace(held=True)
     kind, metadata = known(target), decoded(found.object)["metadata"]
@@ -136,7 +138,7 @@ async def _delete(bus: Bus, target: Target, caller: Caller, options: WriteOption
 
 
 async def _delete_all(
-    bus: Bus, source: Source, target: Target, caller: Caller, query: Query, content: Content
+    forwarder: Forwarder, source: Source, target: Target, caller: Caller, query: Query, content: Content
 ) -> Reply:
     """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine."""
     kind = known(target)
@@ -144,7 +146,7 @@ async def _delete_all(
     options = writeoptions.of_delete(writeoptions.given(query, await _options_body(content)))
     for item in found.items:
         try:
-            await _delete(bus, target._replace(name=item.name, namespace=item.namespace), caller, options)
+            await _delete(forwarder, target._replace(name=item.name, namespace=item.namespace), caller, options)
         except NotFound:
             continue
     return Reply(200, Plain(kind).many(found.items, found.revision, found.more))

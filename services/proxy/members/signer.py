@@ -18,9 +18,9 @@ import msgspec
 from services.proxy.authorize import Allowed
 from skerry import subjects
 from skerry.api.decode import decoder
-from skerry.api.messages import CertifyAnswer, CertifyRequest
+from skerry.api.messages import Caller, CertifyAnswer, CertifyRequest
 from skerry.errors import ServiceUnavailable, StatusError
-from skerry.identity import nkey
+from skerry.identity import nkey, requests
 from skerry.identity.assertion import Signer
 
 log = logging.getLogger("skerry.proxy")
@@ -64,9 +64,18 @@ class AssertionSigner:
 
     def assertion(self, member: str, allowed: Allowed) -> bytes:
         """The signed statement of an identity for `member`. ServiceUnavailable while there is no valid record."""
+        return self._certified_signer().assertion(
+            member, allowed.user, allowed.groups, dict(allowed.extra), self._now()
+        )
+
+    def request(self, caller: Caller, subject: str, payload: bytes) -> str:
+        """The signature of one write request to a service of the host. ServiceUnavailable as above."""
+        return requests.sign(self._certified_signer(), caller, subject, payload, self._now())
+
+    def _certified_signer(self) -> Signer:
         if self._signer is None or not self.ready:
             raise ServiceUnavailable(f"this proxy cannot vouch for anybody: {self.reason}; nothing was sent")
-        return self._signer.assertion(member, allowed.user, allowed.groups, dict(allowed.extra), self._now())
+        return self._signer
 
     @property
     def record(self) -> str:

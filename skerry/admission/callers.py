@@ -1,0 +1,53 @@
+"""Whose write it is: the first thing that an owner looks at, before it reads a byte of what is asked."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from skerry.api.decode import decoder
+from skerry.api.messages import SIGNATURE, Write, WriteRequest
+from skerry.bus import Message
+from skerry.errors import BadRequest, Unauthorized
+from skerry.identity.requests import RequestVerifier
+
+log = logging.getLogger("skerry.admission")
+
+QUIET_S = 60.0
+"""The same refusal is logged once in so long: whoever can send one can send many."""
+
+_decode = decoder(Write)
+
+
+class Callers:
+    """Reads the write requests of a process. `trust_root` is the public key that certifies proxies; `clock` is Unix time."""
+
+    def __init__(self, trust_root: str, clock: Callable[[], float] = time.time) -> None:
+        self._verifier = RequestVerifier(trust_root)
+        self._clock = clock
+        self._quiet: dict[str, float] = {}
+
+    def read(self, message: Message, subject: str) -> WriteRequest:
+        """The request of a message that came to the endpoint `subject`, and whose it is.
+
+        Unauthorized if no proxy of this host signed it (skerry/identity/requests.py), BadRequest if it is no request.
+        """
+        try:
+            caller = self._verifier.verify(message.headers.get(SIGNATURE, ""), subject, message.data, self._clock())
+        except Unauthorized as error:
+            self._refused(subject, error.message)
+            raise
+        try:
+            write = _decode(message.data)
+        except msgspec.DecodeError as error:
+            raise BadRequest(f"this is not a write request: {error}") from error
+        return WriteRequest(**{name: getattr(write, name) for name in write.__struct_fields__}, caller=caller)
+
+    def _refused(self, subject: str, reason: str) -> None:
+        now = self._clock()
+        if self._quiet.get(reason, 0.0) <= now:
+            self._quiet[reason] = now + QUIET_S
+            log.warning("a request was refused", extra={"subject": subject, "reason": reason})
