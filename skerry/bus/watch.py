@@ -3,6 +3,10 @@
 A watch is an ephemeral, ordered push consumer with flow control and 5 s idle heartbeats; a gap, a silence or a new
 connection makes a new consumer from the next sequence. (nats-py's own KV watch took 19 s to resume after a restart.)
 When changes may have been missed for good, the reader is told to start over (`Resync`).
+
+A bucket keeps the last entry of each key, so a consumer that is behind is never given one that was written over meanwhile;
+what replaced it comes later. Until it has come, what was given shows a state that never was, the newer write of one key
+beside the older one of another. So entries behind such a gap are held until the server has nothing more, and come together.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -50,6 +54,8 @@ class Entry(msgspec.Struct, frozen=True):
     value: bytes | None
     revision: int
     created: float
+    gap: int = 0
+    """From this revision on something was not seen, because it was written over; with this entry all is known again."""
 
 
 class Filled(msgspec.Struct, frozen=True):
@@ -77,6 +83,10 @@ class Watch:
         self._filter = f"$KV.{bucket}.{prefix}"
         self._history = include_history
         self._events: deque[Event] = deque()
+        self._held: dict[str, Entry] = {}
+        """What came behind a gap, by key."""
+        self._gap = 0
+        self._filling = True
         self._wake = asyncio.Event()
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
@@ -150,7 +160,7 @@ class Watch:
         """One consumer, until it breaks."""
         stream = await api(connection, f"STREAM.INFO.{self._stream}")
         self._resync_if_needed(stream)
-        consumer = _Consumer(connection, self._stream, self._on_message, self._on_heard)
+        consumer = _Consumer(connection, self._stream, self._on_message, self._on_heard, self._on_idle)
         try:
             await consumer.create(self._config(), stream["state"]["last_seq"], self._on_filled)
             await consumer.broken
@@ -168,8 +178,10 @@ class Watch:
             reason = f"nothing was heard for {max(self._away_s, self.age_s):.0f} s"
         if reason:
             self.revision = 0
+            self._held, self._gap = {}, 0
             self._emit(Resync(reason))
         self._since = created
+        self._filling = not self.revision
 
     def _config(self) -> dict[str, Any]:
         policy: dict[str, Any] = {"deliver_policy": "all" if self._history else "last_per_subject"}
@@ -182,13 +194,33 @@ class Watch:
         self._away_s = max(self._away_s, self.age_s)
         self._heard, self._heard_wall = time.monotonic(), time.time()
 
-    def _on_message(self, message: Message, sequence: int, created: float) -> None:
-        if sequence > self.revision:
-            self.revision = sequence
-            self._emit(_delivered(message, message.subject[self._strip :], sequence, created))
+    def _on_message(self, message: Message, position: _Position) -> None:
+        before, sequence = self.revision, position.sequence
+        if sequence <= before:
+            return
+        self.revision = sequence
+        entry = _delivered(message, message.subject[self._strip :], sequence, position.created)
+        if not self._held and (self._filling or sequence == before + 1):
+            self._emit(entry)
+            return
+        self._gap = self._gap or before + 1
+        self._held.pop(entry.key, None)
+        self._held[entry.key] = entry
+        if not position.pending:
+            self._on_idle()
+
+    def _on_idle(self) -> None:
+        """The server has nothing more: what was held is a state that was."""
+        if self._held:
+            *entries, last = self._held.values()
+            for entry in (*entries, msgspec.structs.replace(last, gap=self._gap)):
+                self._emit(entry)
+            self._held, self._gap = {}, 0
 
     def _on_filled(self, revision: int) -> None:
         self._on_heard()
+        self._on_idle()
+        self._filling = False
         self._away_s = 0.0
         self.revision = max(self.revision, revision)
         self._emit(Filled(self.revision))
@@ -201,14 +233,16 @@ class _Consumer:
         self,
         connection: Connection,
         stream: str,
-        on_message: Callable[[Message, int, float], None],
+        on_message: Callable[[Message, _Position], None],
         on_heard: Callable[[], None],
+        on_idle: Callable[[], None],
     ) -> None:
         self.broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection = connection
         self._stream = stream
         self._on_message = on_message
         self._on_heard = on_heard
+        self._on_idle = on_idle
         self._on_filled: Callable[[int], None] | None = None
         self._fill_until = 0
         self._next = 1
@@ -247,14 +281,14 @@ class _Consumer:
             return
         if self.broken.done():
             return
-        sequence, consumer_sequence, created, pending = _position(message.reply)
-        if consumer_sequence != self._next:
+        position = _position(message.reply)
+        if position.consumer_sequence != self._next:
             self._break("a message was lost")
             return
         self._next += 1
-        self._on_message(message, sequence, created)
-        if pending == 0:
-            self._fill_until = max(self._fill_until, sequence)
+        self._on_message(message, position)
+        if position.pending == 0:
+            self._fill_until = max(self._fill_until, position.sequence)
             self._filled()
 
     def _control(self, message: Message) -> None:
@@ -268,8 +302,9 @@ class _Consumer:
         delivered = headers.get("Nats-Last-Consumer")
         if delivered is not None and int(delivered) != self._next - 1:
             self._break("the last message was lost")
-        elif not answer_to:
-            self._filled()  # the server has nothing more for us: what it still counted as pending went by itself
+        elif not answer_to:  # the server has nothing more for us: what it still counted as pending went by itself
+            self._on_idle()
+            self._filled()
 
     def _answer(self, subject: str) -> None:
         try:
@@ -316,9 +351,18 @@ def _delivered(message: Message, key: str, sequence: int, created: float) -> Ent
     return Entry(key, None if deleted else message.data, sequence, created)
 
 
-def _position(reply: str) -> tuple[int, int, float, int]:
-    """(stream sequence, consumer sequence, seconds since the epoch, pending) of an ack subject, old or new form."""
+class _Position(NamedTuple):
+    """Where a message is: in the stream, among those of its consumer, in seconds since the epoch; how many follow."""
+
+    sequence: int
+    consumer_sequence: int
+    created: float
+    pending: int
+
+
+def _position(reply: str) -> _Position:
+    """What an ack subject says, in its old or new form."""
     parts = reply.split(".")
     offset = 2 if len(parts) == 9 else 4
     sequence, consumer_sequence, nanoseconds, pending = (int(p) for p in parts[offset + 3 : offset + 7])
-    return sequence, consumer_sequence, nanoseconds // 1000 / 1e6, pending
+    return _Position(sequence, consumer_sequence, nanoseconds // 1000 / 1e6, pending)

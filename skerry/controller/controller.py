@@ -207,7 +207,6 @@ class Controller(Generic[K]):
             finally:
                 self._queue.done(key)
                 self._finished.set()
-            await asyncio.sleep(0)  # reconciles that wait for nothing let others run in between
 
     async def _next(self) -> K | None:
         """The next key; None when the controller is to end."""

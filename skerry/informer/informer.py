@@ -92,6 +92,8 @@ class Informer(View):
         if isinstance(event, Entry):
             if self._staged is None:
                 self._apply(event)
+                if event.gap:
+                    self._progress.skip(event.gap, event.revision)
             else:
                 self._staged[event.key] = self._read(event) or event if event.revision > self.revision else event
         elif isinstance(event, Filled):

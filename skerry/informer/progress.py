@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Protocol
 
 from skerry.errors import GatewayTimeout, ServiceUnavailable
 
 CURRENT_S = 3.0
 """How long a consistent read waits for the informer (as the API server does for ResourceVersionTooLarge)."""
+GAPS = 256
+"""So many are remembered; before the end of one that is forgotten nothing is known for sure."""
 
 
 class Leader(Protocol):
@@ -28,6 +31,18 @@ class Progress:
         self.leader: Leader | None = None
         self._waiting: set[asyncio.Future[None]] = set()
         self._asking: asyncio.Future[int] | None = None
+        self._gaps: deque[tuple[int, int]] = deque(maxlen=GAPS)
+        self._known_from = 0
+
+    def skip(self, since: int, until: int) -> None:
+        """From revision `since` to before `until` something was written over before it was seen."""
+        if len(self._gaps) == GAPS:
+            self._known_from = self._gaps[0][1]
+        self._gaps.append((since, until))
+
+    def knows(self, revision: int) -> bool:
+        """Whether everything that was stored up to `revision` was seen, also what was written over later."""
+        return revision >= self._known_from and not any(since <= revision < until for since, until in self._gaps)
 
     def move(self, revision: int) -> None:
         """Everything up to `revision` is there."""
@@ -38,7 +53,8 @@ class Progress:
 
     def restart(self) -> None:
         """The bucket is another one, with lower revisions."""
-        self.revision = 0
+        self.revision = self._known_from = 0
+        self._gaps.clear()
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, set()

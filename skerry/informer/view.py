@@ -9,7 +9,7 @@ from skerry.api.kinds import Kind
 from skerry.informer.index import IndexFunction
 from skerry.informer.kindstore import EventHandler, Items, KindStore, Tombstone
 from skerry.informer.progress import CURRENT_S, Progress
-from skerry.informer.ring import Convert, Watch
+from skerry.informer.ring import Convert, Watch, too_old
 from skerry.storage.documents import Item
 
 
@@ -52,8 +52,11 @@ class View:
     def snapshot(self, kind: Kind, revision: int, namespace: str = "") -> Items:
         """The objects of a kind as they were at `revision`, which has been reached: what came later is undone.
 
-        Gone if the ring does not reach back so far. Costs nothing but the changes since, and keeps nothing.
+        Gone if the ring does not reach back so far, or not all was seen of what was there then. Costs nothing but the
+        changes since, and keeps nothing.
         """
+        if not self._progress.knows(revision):
+            raise too_old(revision, self.revision)
         return self._store(kind).snapshot(revision, namespace)
 
     def index(self, kind: Kind, name: str, function: IndexFunction) -> None:
@@ -70,11 +73,15 @@ class View:
     # Changes
 
     def watch(self, kind: Kind, since: int | None = None, convert: Convert | None = None) -> Watch:
-        """Changes of a kind after revision `since` (default: from now). Gone if that is before the horizon.
+        """Changes of a kind after revision `since` (default: from now). Gone if that is before the horizon, or not all was
+        seen of what was there then: an object could be ADDED that the client knows.
 
         With `convert` the objects are shown as it makes them, for a second view of the same objects.
         """
-        return Watch(self._store(kind).ring, self.revision if since is None else since, convert)
+        store = self._store(kind)
+        if since is not None and not self._progress.knows(since):
+            raise too_old(since, self.revision)
+        return Watch(store.ring, self.revision if since is None else since, convert)
 
     def add_event_handler(self, kind: Kind, handler: EventHandler) -> Callable[[], None]:
         """Call `handler(change)` inline for every change of a kind, the first fill included; returns how to stop.

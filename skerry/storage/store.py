@@ -182,10 +182,11 @@ class Store:
         """
 
         def without(document: Document) -> Document | None:
-            if document["metadata"].get("uid") != uid:
+            metadata = document["metadata"]
+            held = metadata.get("finalizers") or []
+            if metadata.get("uid") != uid or (finalizer not in held and "deletionTimestamp" not in metadata):
                 return None
-            left = [f for f in document["metadata"].get("finalizers", []) if f != finalizer]
-            return {**document, "metadata": {**document["metadata"], "finalizers": left}}
+            return {**document, "metadata": {**metadata, "finalizers": [each for each in held if each != finalizer]}}
 
         with contextlib.suppress(NotFound):
             await self.modify(name, without, namespace)

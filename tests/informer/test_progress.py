@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from skerry.errors import GatewayTimeout, ServiceUnavailable
+from skerry.informer import progress as progress_module
+from skerry.informer.progress import Progress
 from tests.informer.entries import entry, filled
 
 
@@ -54,3 +56,28 @@ async def test_a_consistent_read_says_when_it_cannot_be() -> None:
     leader.answers.put_nowait(99)
     with pytest.raises(GatewayTimeout):
         await cache.current(0.05)
+
+
+def test_revisions_of_which_something_was_not_seen_are_not_known() -> None:
+    progress = Progress()
+    progress.skip(4, 6)
+    progress.skip(9, 10)
+    assert [progress.knows(revision) for revision in range(3, 11)] == [
+        True,
+        False,
+        False,
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_before_the_end_of_a_gap_that_is_forgotten_nothing_is_known() -> None:
+    progress = Progress()
+    for number in range(progress_module.GAPS + 1):
+        progress.skip(10 * number + 5, 10 * number + 7)
+    assert [progress.knows(revision) for revision in (4, 6, 7, 14, 15, 17)] == [False, False, True, True, False, True]
+    progress.restart()
+    assert progress.knows(4)

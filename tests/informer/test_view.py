@@ -8,9 +8,10 @@ import pytest
 
 from skerry.api.kinds import CLUSTER, CREDENTIAL, KINDS, WORKSPACE, Kind
 from skerry.bus import Entry, Filled
+from skerry.errors import Gone
 from skerry.informer import Informer, NotNeeded, View
 from skerry.storage.documents import seal
-from tests.informer.entries import entry
+from tests.informer.entries import entry, filled
 
 READS: list[Callable[[View, Kind], object]] = [
     lambda view, kind: view.get(kind, "a"),
@@ -66,3 +67,16 @@ def test_a_reduced_kind_knows_who_its_objects_are_and_to_whom_they_belong() -> N
     whole = informer.get(CLUSTER, "c")
     assert whole is not None
     assert "spec" in whole.document()
+
+
+def test_a_revision_that_was_not_wholly_seen_is_gone() -> None:
+    informer = filled(entry("a", 5), entry("b", 6))
+    overwriting = entry("a", 9)
+    informer.take(Entry(overwriting.key, overwriting.value, 9, 0.0, 7))
+    assert [item.revision for item in informer.snapshot(CLUSTER, 6)] == [5, 6]
+    assert [item.revision for item in informer.snapshot(CLUSTER, 9)] == [9, 6]
+    for revision in (7, 8):
+        with pytest.raises(Gone, match=f"too old resource version: {revision}"):
+            informer.snapshot(CLUSTER, revision)
+        with pytest.raises(Gone, match=f"too old resource version: {revision}"):
+            informer.watch(CLUSTER, revision)
