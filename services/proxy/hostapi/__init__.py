@@ -4,7 +4,7 @@
     await api.handle(exchange, caller, authorize)
 
 Reads and watches come from the cache, writes go to the owning service over the bus. No handler knows a kind by name:
-what differs between kinds is in their declarations (skerry/api/kinds) and in the rules of their owners.
+what differs between kinds is in their declarations (skerry/api/kinds.py) and in the rules of their owners.
 """
 
 from __future__ import annotations
