@@ -222,7 +222,7 @@ def _exit_code(error: BaseException, name: str) -> int:
         return 130
     if isinstance(error, SkerryError):
         sys.stderr.write(f"{name}: {redact(str(error))}\n")
-        return error.code if isinstance(error, Exit) else 2 if isinstance(error, SettingsError) else 1
+        return error.code if isinstance(error, Exit | SettingsError) else 1
     log.critical("ended by a bug", exc_info=error)
     return 1
 

@@ -35,6 +35,15 @@ T = TypeVar("T", bound=Settings)
 class SettingsError(SkerryError):
     """The environment does not make valid settings; the message names the variable and what is allowed."""
 
+    code = 2
+    """Exit code of the process: usage."""
+
+
+class SecretError(SettingsError):
+    """The settings are right, the file that one of them names is not."""
+
+    code = 1
+
 
 def about(description: str, *, secret: bool = False) -> Meta:
     """Description of a setting; `secret` hides its value when settings are logged."""
@@ -89,14 +98,14 @@ def redacted(settings: Settings) -> dict[str, str]:
 
 
 def read_secret(path: Path) -> str:
-    """The text of a secret's file without surrounding white space. SettingsError if it cannot be read or is empty."""
+    """The text of a secret's file without surrounding white space. SecretError if it cannot be read or is empty."""
     try:
         text = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError(f"cannot read the secret in {path}: {reason}") from error
+        raise SecretError(f"cannot read the secret in {path}: {reason}") from error
     if not text:
-        raise SettingsError(f"the secret in {path} is empty")
+        raise SecretError(f"the secret in {path} is empty")
     return text
 
 

@@ -166,6 +166,6 @@ async def test_settings_that_cannot_work_are_one_line(
     )
     async with asyncio.timeout(DEADLINE_S):
         _, stderr = await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert text in stderr.decode()
     assert "Traceback" not in stderr.decode()

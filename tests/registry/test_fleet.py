@@ -1,0 +1,93 @@
+"""Registries of many members, and beside each other: what is as it was stored is not written again, by nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from services.registry import clusters
+from skerry import subjects
+from skerry.api.conditions import Verdict
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import JoinRequest
+from skerry.bus import BucketConfig
+from skerry.service import Process
+from skerry.storage import Store
+from tests.fixtures.nats import NatsHost, eventually
+from tests.member.apiserver import ApiServer
+from tests.registry.conftest import Agent, Running, client_of
+from tests.registry.test_direct import connect, given
+from tests.registry.test_model import T0
+from tests.registry.test_restarts import Clock
+
+pytestmark = pytest.mark.integration
+MEMBERS = 300
+
+
+def figure(process: Process, controller: str, name: str) -> int:
+    """Of one controller now."""
+    return int(next((getattr(each, name) for each in process.metrics() if each.controller == controller), 0))
+
+
+async def stored(host: NatsHost, count: int) -> None:
+    """So many members with agents, ready, as an earlier registry left them."""
+    ready = Verdict("True", "AgentConnected", "its agent is connected and its API server answers")
+    async with host.bus("registry") as bus:
+        store = Store(await bus.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
+        requests = [
+            JoinRequest(nkey="U", name=f"m-{each}", cluster_uid=f"u-{each}", kubernetes_version="", agent_version="")
+            for each in range(count)
+        ]
+        await asyncio.gather(*(store.create(clusters.member(request, ready, T0)) for request in requests))
+
+
+async def test_a_registry_that_starts_looks_at_all_members_and_writes_none(fresh_nats_host: NatsHost) -> None:
+    await stored(fresh_nats_host, MEMBERS)
+    async with Running(fresh_nats_host).running():
+        pass  # the host's own Cluster is there
+    async with Running(fresh_nats_host).running() as process:
+        before = process.informer.revision
+        await eventually(lambda: figure(process, "registry/clusters", "reconciles") >= MEMBERS)
+        await process.informer.current()
+        assert process.informer.revision == before
+
+
+async def test_two_registries_beside_each_other_agree_and_one_of_them_probes(
+    fresh_nats_host: NatsHost, tmp_path: Path
+) -> None:
+    host, clock = fresh_nats_host, Clock()
+    async with (
+        ApiServer(tmp_path / "api", uid="direct-uid", token="the-hosts-token") as api,
+        Running(host, clock=clock, timers=clock).running() as one,
+        Running(host, clock=clock, timers=clock).running() as other,
+        client_of(host) as client,
+    ):
+        both = (one, other)
+
+        def looks() -> int:
+            return sum(figure(each, "registry/prober", "reconciles") for each in both)
+
+        await connect(client, "create", "near", given(api))
+        agent = Agent(host, "far")
+        answer = await agent.join(await client.token("far"))
+        async with host.connection(agent.credentials(answer)) as connection:
+
+            async def looked(times: int) -> None:
+                """Let time pass, with a heartbeat each second, until direct members were looked at so many times."""
+                end = looks() + times
+                while looks() < end:
+                    clock.ahead += 1.0
+                    await agent.beat(connection)
+
+            await agent.beat(connection)
+            await client.ready("far", "True")
+            await client.ready("near", "True")
+            await looked(4)
+            await one.informer.current()
+            before = one.informer.revision
+            await looked(8)
+            await one.informer.current()
+        assert one.informer.revision == before
+        assert sorted(figure(each, "registry/prober", "reconciles") > 0 for each in both) == [False, True]
