@@ -11,6 +11,7 @@ import gc
 import logging
 import secrets
 import time
+from collections import deque
 from functools import partial
 
 import msgspec
@@ -21,7 +22,7 @@ from services.proxy.front import Front, Parts
 from services.proxy.hostapi import Forwarder, HostApi
 from services.proxy.members.connections import Lanes
 from services.proxy.members.direct import Direct
-from services.proxy.members.directory import Directory
+from services.proxy.members.directory import Directory, Member
 from services.proxy.members.heartbeats import HeartbeatTable
 from services.proxy.members.requests import Members
 from services.proxy.members.signer import AssertionSigner
@@ -37,7 +38,7 @@ from skerry.heartbeats import Hearing
 from skerry.http import Server, ServerLimits
 from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials, load
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless
 from skerry.settings import SettingsError, load_or_help
@@ -49,6 +50,8 @@ STARTING_S, WATCHING_S = 0.05, 1.0
 """How often readiness is looked at, before and after the first time."""
 REVIEW_S = 1.0
 """Sessions are reviewed at every change of credentials or members, and so often for those that expire."""
+LEFT_S = 60.0
+"""For so long after a member went nothing is kept of it, whatever a request that had begun before does."""
 RETRY_S = 0.2
 """Between looks for the bucket of resources, which the registry makes at its first start."""
 EVENTS_RETRY_S = 1.0
@@ -63,9 +66,11 @@ class Proxy:
         self._bus = connected
         self.id = "P" + secrets.token_hex(8)
         self._changed = asyncio.Event()
-        self._cache = Cache(KINDS)
-        self._events = Cache((EVENT,))
-        self.directory = Directory(self._cache, self._changed.set)
+        self._cache = Informer(KINDS)
+        self._events = Informer((EVENT,))
+        self._left: deque[tuple[float, Member]] = deque()
+        """Members that went, and when: a request that had begun could bring back what is kept of them."""
+        self.directory = Directory(self._cache, self._changed.set, self._leaves)
         self.sessions = Sessions(settings, time.time)
         self.heartbeats = HeartbeatTable(
             lambda name: bool(self.directory.uid(name)),
@@ -221,10 +226,22 @@ class Proxy:
             if not self._cache.filled.is_set():
                 continue
             cut = self.sessions.review(lambda name: self.directory.credential(name) is not None, self.directory.uid)
-            self.heartbeats.forget_unknown()
-            self._direct.forget(self.directory.direct_uids())
+            self._forget(loop.time())
             if cut:
                 log.info("requests were cut", extra={"count": cut})
+
+    def _leaves(self, member: Member) -> None:
+        self._left.append((asyncio.get_running_loop().time(), member))
+
+    def _forget(self, now: float) -> None:
+        """Drop what is kept of members that went; for a while again and again."""
+        for _, member in self._left:
+            if not self.directory.uid(member.name):
+                self.heartbeats.forget(member.name)
+            if not self.directory.has(member):
+                self._direct.forget(member.uid)
+        while self._left and self._left[0][0] + LEFT_S < now:
+            self._left.popleft()
 
     def _flooding(self, member: str, of: str) -> None:
         self._floods.put_nowait((member, msgspec.json.encode(FloodReport(of=of))))

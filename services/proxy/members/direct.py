@@ -154,14 +154,13 @@ class Direct:
             raise ServiceUnavailable(f"cluster {member.name} was removed or has just joined anew; nothing was sent")
         return connection
 
-    def forget(self, uids: frozenset[str]) -> None:
-        """Drop the ways to Clusters that are not among `uids` any more."""
-        for uid in [uid for uid in self._asking if uid not in uids]:
-            del self._asking[uid]
-            self._failed.pop(uid, None)
-            endpoint = self._endpoints.pop(uid, None)
-            if endpoint is not None:
-                endpoint.retire()
+    def forget(self, uid: str) -> None:
+        """Drop the way to a Cluster that is no direct member any more."""
+        self._asking.pop(uid, None)
+        self._failed.pop(uid, None)
+        endpoint = self._endpoints.pop(uid, None)
+        if endpoint is not None:
+            endpoint.retire()
 
     def _close(self, endpoint: Endpoint) -> None:
         task = asyncio.get_running_loop().create_task(endpoint.upstream.close())
@@ -170,7 +169,8 @@ class Direct:
 
     async def close(self) -> None:
         """Close all connections."""
-        self.forget(frozenset())
+        for uid in list(self._asking):
+            self.forget(uid)
         await asyncio.gather(*self._closing)
 
 

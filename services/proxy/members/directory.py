@@ -17,7 +17,7 @@ from skerry.api import v1alpha1
 from skerry.api.decode import decoder
 from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.api.messages import Caller
-from skerry.informer import Cache, Change
+from skerry.informer import Change, Informer
 from skerry.storage import seconds
 
 log = logging.getLogger("skerry.proxy")
@@ -51,15 +51,20 @@ class Member(NamedTuple):
 
 
 class Directory:
-    """Credentials and members by name. `changed` is called after each change of either."""
+    """Credentials and members by name. `changed` is called after each change of either, `left` when a member went: its
+    Cluster was removed, or is another one or another way to it now.
+    """
 
-    def __init__(self, cache: Cache, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, cache: Informer, changed: Callable[[], None], left: Callable[[Member], None] = lambda member: None
+    ) -> None:
         self._cache = cache
         self._changed = changed
+        self._left = left
         self._credentials: dict[str, Credential] = {}
         self._members: dict[str, Member] = {}
-        cache.on_change(CREDENTIAL, lambda change: self._take(change, self._credentials, credential_of))
-        cache.on_change(CLUSTER, lambda change: self._take(change, self._members, member_of))
+        cache.add_event_handler(CREDENTIAL, lambda change: self._take(change, self._credentials, credential_of))
+        cache.add_event_handler(CLUSTER, self._take_member)
 
     def credential(self, name: str) -> Credential | None:
         """The Credential of that name, expired or not."""
@@ -68,10 +73,6 @@ class Directory:
     def member(self, name: str) -> Member | None:
         """The Cluster of that name, as this process knows it."""
         return self._members.get(name)
-
-    def direct_uids(self) -> frozenset[str]:
-        """The uids of the Cluster objects of direct members."""
-        return frozenset(member.uid for member in self._members.values() if member.connection == "direct")
 
     def uid(self, name: str) -> str:
         """The uid of a Cluster object; empty if there is none."""
@@ -83,6 +84,18 @@ class Directory:
         if name not in self._members:
             await self._cache.current()
         return self._members.get(name)
+
+    def _take_member(self, change: Change) -> None:
+        item = change.old or change.new
+        before = None if item is None else self._members.get(item.name)
+        self._take(change, self._members, member_of)
+        if before is not None and not self.has(before):
+            self._left(before)
+
+    def has(self, member: Member) -> bool:
+        """Whether it is there still: the same Cluster, reached in the same way."""
+        now = self._members.get(member.name)
+        return now is not None and (now.uid, now.connection) == (member.uid, member.connection)
 
     def _take(self, change: Change, table: dict[str, Any], read: Callable[[bytes], Any]) -> None:
         item = change.new or change.old

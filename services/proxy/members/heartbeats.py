@@ -66,12 +66,10 @@ class HeartbeatTable:
         if len(agents) > MAX_AGENTS:
             del agents[min(agents, key=lambda agent: agents[agent].heard)]
 
-    def forget_unknown(self) -> None:
-        """Drop members that were removed."""
-        for member in self._admission.members:
-            if not self._known(member):
-                self._beats.pop(member, None)
-                self._admission.forget(member)
+    def forget(self, member: str) -> None:
+        """The member was removed."""
+        self._beats.pop(member, None)
+        self._admission.forget(member)
 
     def forget_all(self) -> None:
         """This process was cut off or stood still: what it heard before says nothing of how long members are silent."""

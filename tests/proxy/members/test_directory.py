@@ -1,0 +1,73 @@
+"""What the proxy looks up on every request, and what it is told of members that go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.proxy.members.directory import Directory, Member
+from skerry.api.kinds import KINDS
+from skerry.bus import Entry, Filled
+from skerry.informer import Informer
+from tests.informer.entries import entry, purged
+
+
+class World:
+    """A directory, and what it told."""
+
+    def __init__(self) -> None:
+        self.informer = Informer(KINDS)
+        self.changes = 0
+        self.left: list[Member] = []
+        self.directory = Directory(self.informer, self._changed, self.left.append)
+        self.informer.take(entry("m1", 1, uid="one"))
+        self.informer.take(entry("m2", 2, spec=direct(), uid="two"))
+        self.informer.take(Filled(2))
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def direct() -> dict[str, Any]:
+    """The spec of a direct member."""
+    return {"role": "member", "connection": {"mode": "direct"}}
+
+
+def test_a_member_is_known_by_name_uid_and_way(world: World) -> None:
+    assert (world.directory.uid("m1"), world.directory.uid("m2"), world.directory.uid("m3")) == ("one", "two", "")
+    member = world.directory.member("m2")
+    assert member is not None
+    assert member.connection == "direct"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        entry("m2", 5, spec=direct(), uid="two", deleted=True),
+        purged("m2", 5),
+        entry("m2", 6, spec=direct(), uid="another"),
+        entry("m2", 5, uid="two"),
+    ],
+    ids=("deleted", "purged", "made anew", "by an agent now"),
+)
+def test_who_goes_is_told_once(world: World, event: Entry) -> None:
+    world.informer.take(event)
+    world.informer.take(entry("m1", 9, uid="one"))
+    assert [(each.name, each.uid, each.connection) for each in world.left] == [("m2", "two", "direct")]
+    assert not world.directory.has(world.left[0])
+
+
+def test_who_only_changes_does_not_go(world: World) -> None:
+    ready = {"type": "Ready", "status": "False", "reason": "x", "message": "", "lastTransitionTime": "t"}
+    world.informer.take(entry("m2", 5, spec=direct(), uid="two", status={"conditions": [ready]}))
+    member = world.directory.member("m2")
+    assert member is not None
+    assert member.reason == "x"
+    assert world.left == []
+    assert world.changes == 3
