@@ -20,8 +20,7 @@ from skerry.identity.jwt import Permissions, Replies, Subjects
 from skerry.identity.services import BUCKETS, SERVICES, Bucket, Service
 
 _MICRO = ("PING", "INFO", "STATS")
-ARCHIVED = tuple(bucket.name for bucket in BUCKETS if bucket.archived)
-"""Buckets that backup and restore deal with."""
+_ARCHIVED = (*services.CONTENTS, *services.REVISIONS)
 
 
 def service(name: str, public: str) -> Permissions:
@@ -48,9 +47,9 @@ def observer(public: str) -> Permissions:
 
 def archivist(public: str, *, restoring: bool) -> Permissions:
     """For backup: reads every bucket. For restore, which runs while all services are down: makes them anew."""
-    publish = {subject for bucket in ARCHIVED for subject in _read(bucket)}
+    publish = {subject for bucket in _ARCHIVED for subject in _read(bucket)}
     if restoring:
-        for bucket in ARCHIVED:
+        for bucket in _ARCHIVED:
             publish |= {f"$KV.{bucket}.>", f"$JS.API.STREAM.CREATE.KV_{bucket}", f"$JS.API.STREAM.DELETE.KV_{bucket}"}
     return Permissions(pub=Subjects(allow=tuple(sorted(publish))), sub=Subjects(allow=(f"{inbox(public)}.>",)))
 

@@ -8,6 +8,7 @@ refused by the server. Endpoints are full subjects; those for writes of kinds fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from skerry import subjects
 from skerry.api.kinds import KINDS, Kind, owned_by
@@ -43,8 +44,8 @@ class Bucket:
     """Services that make it and write it; of `resources` each only the keys of its own kinds."""
     readers: tuple[str, ...] = ()
     """Services that read it besides."""
-    archived: bool
-    """Whether backup and restore deal with it."""
+    archived: Literal["contents", "revision", ""]
+    """What a backup has of it. The revision alone: a restored bucket then begins above it, and is empty."""
 
 
 SERVICES = (
@@ -67,12 +68,15 @@ SERVICES = (
 )
 _OWNERS = tuple(sorted({kind.owner for kind in KINDS}))
 BUCKETS = (
-    Bucket(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived=True),
-    Bucket(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived=True),
-    Bucket(name=subjects.LEADERS, writers=_OWNERS, archived=False),
-    Bucket(name="secrets", writers=("registry",), archived=True),
-    Bucket(name="registry", writers=("registry",), archived=False),
+    Bucket(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived="contents"),
+    Bucket(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived="revision"),
+    Bucket(name=subjects.LEADERS, writers=_OWNERS, archived=""),
+    Bucket(name="secrets", writers=("registry",), archived="contents"),
+    Bucket(name="registry", writers=("registry",), archived=""),
 )
+CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
+REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")
+"""Buckets of a backup."""
 _BY_NAME = {service.name: service for service in SERVICES}
 
 

@@ -18,13 +18,11 @@ import msgspec
 from skerry import __version__, subjects
 from skerry.bus import Bucket, BucketConfig, Bus, Entry, Filled, Resync
 from skerry.errors import BadRequest, Conflict, NotFound, ServiceUnavailable
+from skerry.identity.services import CONTENTS, REVISIONS
 from skerry.storage.buckets import KEPT_S
 from skerry.storage.documents import rfc3339, seconds
 
 FORMAT = 1
-SECRETS = "secrets"
-KEPT = (SECRETS, subjects.RESOURCES)
-"""Buckets whose content is kept; of Events, which are forgotten after an hour anyway, the revision is."""
 WRITES_PER_SECOND = 10_000
 """More than one bucket can take, with an fsync each."""
 MARGIN = 100_000
@@ -110,25 +108,30 @@ def decode(data: bytes) -> Archive:
 
 
 async def take(bus: Bus, host: str, account: str, now: datetime) -> Archive:
-    """The store as it is now. Secrets and resources belong together: a cut between two writes of secrets is found.
+    """The store as it is now: what the service table says. Resources and what services keep beside them belong together: a
+    cut between two writes of the latter is found.
 
     ServiceUnavailable if there is none; StatusError of the bus.
     """
-    secrets, resources = [await bus.bucket(name) for name in KEPT]
+    beside = [await bus.bucket(name) for name in CONTENTS if name != subjects.RESOURCES]
+    resources = await bus.bucket(subjects.RESOURCES)
     for _ in range(ATTEMPTS):
-        before = await _contents(secrets)
-        kept = [before, await _contents(resources)]
-        if await secrets.last_revision() == before[0].revision:
+        before = [await _contents(bucket) for bucket in beside]
+        kept = [*before, await _contents(resources)]
+        if [await bucket.last_revision() for bucket in beside] == [each.revision for each, _ in before]:
             break
     else:
         raise ServiceUnavailable("members join or leave all the time, so no whole backup could be taken: try again")
-    header = [description for description, _ in kept]
-    try:
-        header.append(await _described(await bus.bucket(subjects.EVENTS), 0))
-    except NotFound:
-        header.append(Kept(name=subjects.EVENTS, revision=1, entries=0))
+    header = [description for description, _ in kept] + [await _revision(bus, name) for name in REVISIONS]
     lines = [line for _, lines in kept for line in lines]
     return Archive(header=Header(host=host, account=account, taken=rfc3339(now), buckets=header), lines=lines)
+
+
+async def _revision(bus: Bus, name: str) -> Kept:
+    try:
+        return await _described(await bus.bucket(name), 0)
+    except NotFound:
+        return Kept(name=name, revision=1, entries=0)
 
 
 async def _contents(bucket: Bucket) -> tuple[Kept, list[Line]]:

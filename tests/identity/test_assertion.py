@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -35,6 +37,19 @@ def test_the_agent_reads_what_the_proxy_vouched_for() -> None:
     claims = verifier().verify(signed(), NOW)
     assert (claims.user, claims.groups, claims.extra) == ("skerry:alice", GROUPS, {"k": ("v",)})
     assert claims.exp - claims.iat == 60
+
+
+def test_agents_of_before_read_what_is_signed_today() -> None:
+    """Recorded at version 0.1.0, before requests to services were signed: same keys, same claims, same bytes."""
+    root, key = nkey.KeyPair(Kind.ACCOUNT, bytes(range(32))), nkey.KeyPair(Kind.USER, bytes(range(32, 64)))
+    proxy = Signer("P1", key, make_record(root, "P1", key.public, int(NOW) + 3600))
+    today = proxy.assertion("m1", "skerry:alice", GROUPS, {"k": ("v",)}, NOW)
+    assert today == base64.b64decode(
+        "lMRDk6JQMdk4VUFVMlpPWEJJRzZNVjRGU0ZZTkpKVTJOQlBEVE1IU1NOVUY3NEVXSVM2S0xaRVpDU1pXNVBNUk3Oa0ngEMRAGHkoHPZtuswEno9f"
+        "aGGmAtf3sJH9HlL5c/gmRGBdKMDIC6GJJo7sdfOekPvz+pdUfkb6/eDM4JsKIO5nF5e3C8Qxl6JtMaxza2Vycnk6YWxpY2WRq3NrZXJyeTp2aWV3"
+        "gaFrkaF2olAxzmtJ0gDOa0nSPMRAkBwiITJYgHPkXXTMxenEfEoMbOFBXiXiopFAU6SHhkaKbFskKv0ftHnF628Tq6aQjWGeVCj1w0Rwj3SHL2Zt"
+        "DQ=="
+    )
 
 
 def test_an_assertion_is_small() -> None:
