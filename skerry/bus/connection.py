@@ -300,15 +300,13 @@ class Connection:
         finally:
             self.abort("drained")
 
-    def _remove(self, sid: int) -> None:
-        self._leave(sid)
-        self._forget(sid)
-
-    def _leave(self, sid: int) -> None:
+    def leave(self, sid: int) -> None:
+        """For a subscription: the server is told that nothing more is wanted."""
         if sid in self._subscriptions and not self.lost.done():
             self._wire.write(f"UNSUB {sid}\r\n".encode())
 
-    def _forget(self, sid: int) -> None:
+    def forget(self, sid: int) -> None:
+        """For a subscription: what still comes is dropped."""
         self._subscriptions.pop(sid, None)
 
     def _received(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:

@@ -12,15 +12,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from skerry.bus.headers import STATUS, decode_headers
 from skerry.errors import ServiceUnavailable
-
-if TYPE_CHECKING:
-    from skerry.bus.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +26,21 @@ class ConnectionLost(ServiceUnavailable):
     """503: there is no connection to the bus; nothing was sent."""
 
 
+class Origin(Protocol):
+    """What messages and subscriptions need of the connection that they are of."""
+
+    async def publish(self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None) -> None: ...
+    async def flush(self) -> None: ...
+    def leave(self, sid: int) -> None: ...
+    def forget(self, sid: int) -> None: ...
+
+
 class Message:
     """One message. The headers are parsed when they are asked for."""
 
     __slots__ = ("_connection", "_headers", "data", "reply", "subject")
 
-    def __init__(self, connection: Connection, subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
+    def __init__(self, connection: Origin, subject: str, reply: str, data: bytes, headers: bytes | None) -> None:
         self._connection = connection
         self._headers = headers
         self.subject = subject
@@ -73,7 +79,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Subscription:
     """Interest in one subject on one connection."""
 
-    def __init__(self, connection: Connection, sid: int, subject: str, handler: Handler, limits: Limits) -> None:
+    def __init__(self, connection: Origin, sid: int, subject: str, handler: Handler, limits: Limits) -> None:
         self.subject = subject
         self.dropped = 0
         self._connection = connection
@@ -89,16 +95,17 @@ class Subscription:
     def unsubscribe(self) -> None:
         """Stop now: waiting messages are dropped, handlers that run go on. Never raises."""
         self._waiting.clear()
-        self._connection._remove(self._sid)
+        self._connection.leave(self._sid)
+        self._connection.forget(self._sid)
 
     async def drain(self) -> None:
         """Leave, behind a barrier (UNSUB reaches the server before we wait), then wait for the handlers."""
-        self._connection._leave(self._sid)
+        self._connection.leave(self._sid)
         try:
             await self._connection.flush()
         except ServiceUnavailable:
             log.debug("the connection was lost while %s drained", self.subject)
-        self._connection._forget(self._sid)
+        self._connection.forget(self._sid)
         await self._idle.wait()
 
     @property

@@ -12,12 +12,12 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
+from skerry.http.buffer import ReadBuffer
 from skerry.http.errors import Cut, NoAnswer, NoRoom, ProtocolError, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
 from skerry.http.tlslink import TlsLink
 from skerry.http.upstream import UpstreamConnection
-from skerry.http.wire import ReadBuffer
 from skerry.httpwire.chunks import LAST_CHUNK, encode_chunk
 from skerry.httpwire.head import MalformedHead, RequestHead
 from skerry.httpwire.headwriter import encode_request

@@ -8,35 +8,46 @@ it pipelines meanwhile waits, and beyond a limit reading pauses.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
-from skerry.errors import BadRequest, InternalError, ServiceUnavailable, StatusError
+from skerry.errors import BadRequest, ServiceUnavailable, StatusError
+from skerry.http.body import Body
+from skerry.http.buffer import ReadBuffer
 from skerry.http.errors import ClientGone
-from skerry.http.exchange import Exchange
-from skerry.http.limits import STALL_S
+from skerry.http.exchange import Exchange, Handler
+from skerry.http.guard import guarded
+from skerry.http.limits import STALL_S, ServerLimits
 from skerry.http.raw import Raw
 from skerry.http.wire import Inbox, Wire
 from skerry.httpwire.answer import error_answer
-from skerry.httpwire.chunks import ChunkDecoder, ChunkError
+from skerry.httpwire.chunks import ChunkError
 from skerry.httpwire.head import HEAD_LIMIT
 from skerry.httpwire.headreader import RequestHeads, broken_early, too_large
 from skerry.httpwire.headwriter import encode_response
-from skerry.httpwire.room import FREE, FREE_LINES, Share, cost
+from skerry.httpwire.room import FREE, FREE_LINES, Room, Share, cost
 
-if TYPE_CHECKING:
-    from skerry.http.server import Server
 
-log = logging.getLogger(__name__)
+class Owner(Protocol):
+    """What a connection needs of the server that accepted it."""
 
-Handler = Callable[[Exchange], Awaitable[None]]
+    handler: Handler
+    limits: ServerLimits
+    room: Room
+    buffer: ReadBuffer
+    closing: bool
+
+    def adopt(self, connection: ServerConnection, serve: Coroutine[Any, Any, None]) -> None: ...
+    def pays(self, connection: ServerConnection, share: Share, size: int, *, coming: bool = False) -> bool: ...
+    def paid(self, connection: ServerConnection) -> None: ...
+    def is_ours(self, authority: bytes, connection: ServerConnection) -> bool: ...
+    def forget(self, connection: ServerConnection) -> None: ...
 
 
 class ServerConnection(Wire):
     """The protocol of one accepted connection."""
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: Owner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server.buffer, loop)
         self._server = server
         self._limits = server.limits
@@ -46,14 +57,13 @@ class ServerConnection(Wire):
         self.heads = RequestHeads()
         self._current: Exchange | None = None
         self._inbox: Inbox | None = None  # takes what arrives: a body, or a raw stream
-        self._left = 0  # bytes of a body with Content-Length that are still to come
-        self._decoder: ChunkDecoder | None = None
+        self._body: Body | None = None  # while it is on its way
         self.refused: StatusError | None = None
         self._next: asyncio.Future[None] | None = None
         self._discard = False
         self._dropped = 0
         self._seen = 0  # body bytes at the last sweep
-        self._stalled = False
+        self.stalled = False
         self._expired = False  # idle for too long
         self._ending = False
         self.client_left = False
@@ -75,10 +85,8 @@ class ServerConnection(Wire):
             self._dropped += len(data)
             if self._dropped > self._limits.drain:
                 self.hold()
-        elif self._left:
-            self._counted(data)
-        elif self._decoder is not None:
-            self._decode(data)
+        elif self._body is not None:
+            self._fill(self._body, data)
         elif self._inbox is not None and self._current is not None and self._current.raw is not None:
             self._inbox.push(data)
         else:
@@ -112,39 +120,20 @@ class ServerConnection(Wire):
             self._current.notice_gone()
         self._ring()
 
-    # -- bodies --
-
-    def _counted(self, data: bytes) -> None:
-        inbox = self._inbox
-        assert inbox is not None  # noqa: S101
-        if len(data) <= self._left:
-            self._left -= len(data)
-            inbox.push(data)
-        else:
-            inbox.push(data[: self._left])
-            data = data[self._left :]
-            self._left = 0
-            self._hoard(data)
-        if not self._left:
-            inbox.end()
-
-    def _decode(self, data: bytes) -> None:
-        inbox, decoder = self._inbox, self._decoder
-        assert inbox is not None  # noqa: S101
-        assert decoder is not None  # noqa: S101
+    def _fill(self, body: Body, data: bytes) -> None:
+        """Bytes while a body is on its way; what follows it is hoarded."""
         try:
-            inbox.push(decoder.feed(data))
+            rest = body.feed(data)
         except ChunkError as error:
-            self._decoder = None
+            self._body = None
             self._discard = True
             self.refused = BadRequest(f"the request's chunked body is malformed: {error}")
-            inbox.fail(ClientGone(self.refused.message))
+            body.inbox.fail(ClientGone(self.refused.message))
             return
-        if decoder.done:
-            self._decoder = None
-            inbox.end()
-            if decoder.rest:
-                self._hoard(decoder.rest)
+        if body.whole:
+            self._body = None
+            if rest:
+                self._hoard(rest)
 
     # -- heads --
 
@@ -222,10 +211,8 @@ class ServerConnection(Wire):
         self._inbox = inbox = Inbox(self)
         self._current = Exchange(self, head, inbox)
         self.busy_until = 0.0
-        if head.chunked:
-            self._decoder = ChunkDecoder()
-        elif head.content_length:
-            self._left = head.content_length
+        if head.chunked or head.content_length:
+            self._body = Body(inbox, head.content_length)
         else:
             inbox.end()
         self._ring()
@@ -255,7 +242,7 @@ class ServerConnection(Wire):
         if exchange is None:
             await self._answer_refused()
             return False
-        await self._handle(exchange)
+        await guarded(self._server.handler, exchange, self)
         if exchange.raw is not None:
             await self._leave_raw(exchange.raw)
             return False
@@ -269,41 +256,6 @@ class ServerConnection(Wire):
             self._next = self.loop.create_future()
             await self._next
         return not self.closed
-
-    async def _handle(self, exchange: Exchange) -> None:
-        """Runs the handler under a guard: whatever happens there ends this exchange only."""
-        try:
-            await self._server.handler(exchange)
-            if not exchange.started and not exchange.finished:
-                await self._unanswered(exchange)
-        except (ClientGone, ConnectionError):
-            await self._unanswered(exchange)
-        except StatusError as error:
-            await self._error(exchange, error)
-        except Exception:
-            log.exception("a handler failed", extra={"method": exchange.head.method.decode("ascii")})
-            await self._error(exchange, InternalError("an internal error occurred; the log of the host says more"))
-        if exchange.started and not exchange.finished:
-            exchange.abort()
-
-    async def _unanswered(self, exchange: Exchange) -> None:
-        """The handler gave up: because the body was rubbish (400), the client left (nothing), or by a bug (500)."""
-        if self.refused is not None:
-            await self._error(exchange, self.refused)
-        elif self.client_left or exchange.started or self._stalled:
-            exchange.abort()
-        else:
-            log.error("a handler did not answer", extra={"method": exchange.head.method.decode("ascii")})
-            await self._error(exchange, InternalError("the request was not answered; the log of the host says more"))
-
-    async def _error(self, exchange: Exchange, error: StatusError) -> None:
-        if exchange.started:
-            exchange.abort()
-            return
-        try:
-            await exchange.respond_error(error)
-        except (ClientGone, ConnectionError):
-            self.abort()
 
     def closes_after(self, exchange: Exchange) -> bool:
         """Whether the connection ends after this answer, and the answer has to say so."""
@@ -340,7 +292,7 @@ class ServerConnection(Wire):
         """After an early answer: drops what the client still sends, for a while, so that it sees the answer."""
         if self._inbox is not None:
             self._inbox.detach()
-        self._inbox, self._left, self._decoder = None, 0, None
+        self._inbox = self._body = None
         await self._end()
 
     async def _end(self) -> None:
@@ -406,7 +358,7 @@ class ServerConnection(Wire):
             self._seen = inbox.total
             self.busy_until = now + self._limits.body_s
         elif now > self.busy_until:
-            self._stalled = True
+            self.stalled = True
             inbox.fail(ClientGone(f"the client sent nothing of its body for {self._limits.body_s:.0f} s"))
 
     def close_idle(self) -> None:

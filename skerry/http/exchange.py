@@ -7,8 +7,8 @@ it leaves unfinished is cut, never ended (rule 4). A failure before the answer's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from skerry.errors import RequestEntityTooLarge, StatusError
 from skerry.http.errors import ClientGone
@@ -17,14 +17,35 @@ from skerry.http.wire import Inbox
 from skerry.httpwire.answer import error_answer
 from skerry.httpwire.chunks import encode_chunk, last_chunk
 from skerry.httpwire.head import BODILESS, Headers, RequestHead, ResponseHead
+from skerry.httpwire.headreader import RequestHeads
 from skerry.httpwire.headwriter import encode_response
-
-if TYPE_CHECKING:
-    from skerry.http.connection import ServerConnection
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JOIN_LIMIT = 64 * 1024
 """A body up to this size is copied behind its head: one buffer, one TLS record train, one system call."""
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection it is on."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    tls: bool
+    server_name: str
+    heads: RequestHeads
+    refused: StatusError | None
+    """What is wrong with the bytes that came, head or body."""
+    client_left: bool
+    stalled: bool
+    """The client sent nothing of its body for too long."""
+    closed: bool
+
+    @property
+    def writable(self) -> bool: ...
+    async def drained(self) -> None: ...
+    def abort(self) -> None: ...
+    def become_raw(self, protocol: bytes) -> Raw: ...
+    def closes_after(self, exchange: Exchange) -> bool: ...
 
 
 class Exchange:
@@ -35,7 +56,7 @@ class Exchange:
         "lasting", "raw", "started",
     )  # fmt: skip
 
-    def __init__(self, connection: ServerConnection, head: RequestHead, inbox: Inbox) -> None:
+    def __init__(self, connection: Connection, head: RequestHead, inbox: Inbox) -> None:
         self._connection = connection
         self._inbox = inbox
         self._expects = head.expect_continue
@@ -262,6 +283,10 @@ class Exchange:
         await self._connection.drained()
         if self._connection.closed:
             raise ClientGone("the client has left")
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+"""Answers a request, or raises the StatusError that does."""
 
 
 def too_large(limit: int) -> StatusError:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from skerry.http.raw import Raw
 from skerry.http.wire import Inbox
 from skerry.httpwire.head import Headers, ResponseHead
 
-if TYPE_CHECKING:
-    from skerry.http.raw import Raw
-    from skerry.http.upstream import UpstreamConnection
+
+class Connection(Protocol):
+    """What an answer needs of the connection it comes on."""
+
+    def abort(self) -> None: ...
 
 
 class Response:
@@ -19,9 +22,9 @@ class Response:
     __slots__ = ("_connection", "_inbox", "head", "length", "pump", "raw", "trailers")
 
     def __init__(
-        self, connection: UpstreamConnection, head: ResponseHead, length: int | None, inbox: Inbox, raw: Raw | None
+        self, connection: Connection, head: ResponseHead, length: int | None, inbox: Inbox, raw: Raw | None
     ) -> None:
-        self._connection: UpstreamConnection | None = connection
+        self._connection: Connection | None = connection
         self._inbox = inbox
         self.head = head
         self.length = length

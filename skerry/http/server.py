@@ -9,11 +9,13 @@ import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from skerry.http.connection import Handler, ServerConnection
+from skerry.http.buffer import ReadBuffer
+from skerry.http.connection import ServerConnection
+from skerry.http.exchange import Handler
 from skerry.http.limits import ServerLimits
 from skerry.http.serverlink import ByName, ServerLink
 from skerry.http.tlslink import TlsLink
-from skerry.http.wire import ReadBuffer, tune
+from skerry.http.wire import tune
 from skerry.httpwire.room import Room, Share
 
 log = logging.getLogger(__name__)

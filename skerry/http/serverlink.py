@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from skerry.http.buffer import ReadBuffer
+from skerry.http.layered import Reader
 from skerry.http.tlslink import Settled, TlsLink
 from skerry.httpwire.clienthello import ClientHello
-
-if TYPE_CHECKING:
-    from skerry.http.wire import ReadBuffer, Wire
 
 ByName = Callable[[str], "ssl.SSLContext | None"]
 """The context for a client that asks for this name, lower case, "" for none; None: the usual one."""
@@ -21,7 +19,7 @@ class ServerLink(TlsLink):
 
     def __init__(
         self,
-        wire: Wire,
+        wire: Reader,
         context: ssl.SSLContext,
         buffer: ReadBuffer,
         settled: Settled,

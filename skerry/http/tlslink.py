@@ -19,12 +19,11 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from skerry.http.buffer import ReadBuffer
+from skerry.http.layered import Layered, Reader
 from skerry.http.limits import STALL_S, TLS_READ, TLS_WRITE, WRITE_HIGH
-
-if TYPE_CHECKING:
-    from skerry.http.wire import ReadBuffer, Wire
 
 Settled = Callable[["TlsLink", Exception | None], None]
 
@@ -32,7 +31,7 @@ _RECORD = 16 * 1024
 _SALVAGE_LIMIT = 16 * 1024 * 1024  # more than a kernel buffers
 
 
-class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
+class TlsLink(Layered):
     """One TLS connection. The wire sees `connection_made` when the handshake is complete.
 
     `settled` is called once, when the handshake is over, with None or with the reason it failed: an ssl.SSLError (after
@@ -42,7 +41,7 @@ class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
 
     def __init__(
         self,
-        wire: Wire,
+        wire: Reader,
         context: ssl.SSLContext,
         buffer: ReadBuffer,
         settled: Settled,
@@ -63,21 +62,15 @@ class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
         self._ssl = context.wrap_bio(
             self._incoming, self._outgoing, server_side=not self._client, server_hostname=server_hostname
         )
-        self._raw: asyncio.Transport = cast("asyncio.Transport", None)
-        self._timer: asyncio.TimerHandle | None = None
         self._shaking = True
         self._established = False  # the wire knows us
         self._backlog: deque[memoryview] = deque()  # not encrypted yet: the plain transport is full
-        self._queued = 0
         self._raw_full = False
         self._wire_full = False
-        self._reading = True
         self._heard_end = False  # close_notify, or the end of TCP
-        self._raw_ended = False
         self._ends = False  # our close_notify is due behind the backlog, or sent
         self._notified = False  # our close_notify is sent
         self._fin = False
-        self._closing = False
         self._failure: ssl.SSLError | None = None
 
     # -- the plain transport's side --
@@ -181,11 +174,6 @@ class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
     def _late(self) -> None:
         self._settle(TimeoutError(f"the TLS handshake took longer than {self._handshake_s} s"))
         self._raw.abort()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     # -- reading --
 
@@ -356,10 +344,6 @@ class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
                 self._ssl.unwrap()
             self._flush()
 
-    def _raw_eof(self) -> None:
-        with suppress(OSError, RuntimeError):
-            self._raw.write_eof()
-
     def close(self) -> None:
         """Sends what was written and a close_notify, then closes; cut if the peer takes nothing for STALL_S."""
         if self._closing:
@@ -401,41 +385,11 @@ class TlsLink(asyncio.BufferedProtocol, asyncio.Transport):
 
     # -- the rest of a transport --
 
-    def is_closing(self) -> bool:
-        """Whether nothing more can be sent or received."""
-        return self._closing or self._raw.is_closing()
-
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`ssl_object`, and what the plain transport knows."""
-        return self._ssl if name == "ssl_object" else self._raw.get_extra_info(name, default)
-
-    def pause_reading(self) -> None:
-        """Stops reading: bytes wait in the kernel."""
-        if self._reading:
-            self._reading = False
-            if not self._raw_ended and not self._raw.is_closing():
-                self._raw.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Reads again."""
-        if not self._reading:
-            self._reading = True
-            if not self._raw_ended and not self._raw.is_closing():
-                self._raw.resume_reading()
-
-    def is_reading(self) -> bool:
-        """Whether the wire takes bytes."""
-        return self._reading
+        return self._ssl if name == "ssl_object" else super().get_extra_info(name, default)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Of the plain transport: what is beyond waits unencrypted, and the wire is paused."""
-        self._raw.set_write_buffer_limits(high=high, low=low)
+        super().set_write_buffer_limits(high=high, low=low)
         self._tell_wire()
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes not handed to the kernel yet, encrypted or not."""
-        return self._queued + self._raw.get_write_buffer_size()
-
-    def can_write_eof(self) -> bool:
-        """True: TLS directions end one by one."""
-        return True

@@ -11,10 +11,11 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+from skerry.http.buffer import ReadBuffer
 from skerry.http.errors import Cut, HttpError, ProtocolError
 from skerry.http.raw import Raw
 from skerry.http.response import Response
-from skerry.http.wire import Inbox, ReadBuffer, Wire, tune
+from skerry.http.wire import Inbox, Wire, tune
 from skerry.httpwire.chunks import ChunkDecoder, ChunkError
 from skerry.httpwire.head import BODILESS, HEAD_LIMIT, MalformedHead, ParsedResponse
 from skerry.httpwire.headreader import parse_response

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import socket
-import ssl
 import struct
 import sys
 import termios
@@ -20,7 +19,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
-from skerry.http.limits import INBOX_HIGH, NOTSENT_LOWAT, READ_SIZE, STALL_S, WRITE_HIGH
+from skerry.http.buffer import ReadBuffer
+from skerry.http.limits import INBOX_HIGH, NOTSENT_LOWAT, STALL_S, WRITE_HIGH
 from skerry.http.tlslink import TlsLink
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -32,17 +32,6 @@ def tune(sock: socket.socket) -> None:
     with suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT, NOTSENT_LOWAT)
-
-
-class ReadBuffer:
-    """The buffers that all connections of one loop share: used within one callback, and empty after it."""
-
-    __slots__ = ("incoming", "outgoing", "view")
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(READ_SIZE))
-        self.incoming = ssl.MemoryBIO()
-        self.outgoing = ssl.MemoryBIO()
 
 
 class Wire(asyncio.BufferedProtocol):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from skerry.http.client import Admit, Client
-from skerry.http.connection import Handler
+from skerry.http.exchange import Handler
 from skerry.http.limits import ClientLimits, ServerLimits
 from skerry.http.server import Server
 from skerry.http.tls import client_context, server_context
