@@ -2,6 +2,7 @@
 
     python -m tests.shape            this checkout
     python -m tests.shape ../other   another one
+    python -m tests.shape --check    what is beyond the limits alone (`make check`): it must be nothing
 
 Lines are those of the file; a function's are those of its body without its docstring. Cyclomatic complexity is McCabe's:
 one, and one for each branch, loop, handler, condition, comprehension's `if` and match case. A circle is a set of modules
@@ -20,9 +21,9 @@ from typing import NamedTuple
 
 ROOTS = ("skerry", "services")
 LONG = 400
-"""Lines above which a module is listed."""
+"""Lines that a module may have."""
 COMPLEX = 15
-"""McCabe above which a function is listed."""
+"""McCabe that a function may have."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp)
@@ -176,8 +177,7 @@ def report(root: Path) -> Iterator[str]:
     yield f"modules     {len(sizes)}, {source} lines; median {median(sizes):.0f}, p90 {percentile(sizes, 0.9)}, max {max(sizes)}"
     yield f"functions   {len(every)}; lines median {median(bodies):.0f}, p95 {percentile(bodies, 0.95)}, max {max(bodies)}"
     yield f"McCabe      p95 {percentile(branches, 0.95)}, max {max(branches)}"
-    rings = circles(found)
-    yield f"circles     {len(rings)}" + "".join(f"\n            {' <-> '.join(ring)}" for ring in rings)
+    yield f"circles     {len(circles(found))}"
     types = {name for module in found for node in module.tree.body if (name := _type_name(node))}
     twice = defined_twice(found)
     yield f"types       {len(types)}; defined twice or more: {len(twice)}"
@@ -187,13 +187,30 @@ def report(root: Path) -> Iterator[str]:
     yield f"docstrings  {100 * with_docstring / public:.0f} % of {public} public names"
     yield f"comments    {100 * sum(module.comments for module in found) / source:.1f} per 100 lines"
     yield f"tests       {sum(module.lines for module in tests) / source:.2f} lines per line of source"
+    yield from faults(found)
+
+
+def faults(found: list[Module]) -> Iterator[str]:
+    """What is beyond the limits, a line each."""
+    for ring in circles(found):
+        yield f"circle      {' <-> '.join(ring)}"
     for module in found:
         if module.lines > LONG:
-            yield f"long        {module.name}: {module.lines} lines"
+            yield f"long        {module.name}: {module.lines} lines, at most {LONG}"
         for function in functions(module.tree):
             if complexity(function) > COMPLEX:
-                yield f"complex     {module.name}.{function.name}: McCabe {complexity(function)}"
+                yield f"complex     {module.name}.{function.name}: McCabe {complexity(function)}, at most {COMPLEX}"
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the report, or with --check the faults alone; 1 if there are any then."""
+    check = arguments[:1] == ["--check"]
+    root = Path(next(iter(arguments[check:]), "."))
+    lines = list(faults(modules(root, ROOTS)) if check else report(root))
+    if lines:
+        print("\n".join(lines))
+    return int(check and bool(lines))
 
 
 if __name__ == "__main__":
-    print("\n".join(report(Path(sys.argv[1] if len(sys.argv) > 1 else "."))))
+    raise SystemExit(main(sys.argv[1:]))

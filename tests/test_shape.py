@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from tests import shape
 
 
@@ -52,3 +54,25 @@ def test_a_type_that_two_modules_define_is_found(tmp_path: Path) -> None:
 def test_public_names_without_a_docstring_are_counted(tmp_path: Path) -> None:
     found = tree(tmp_path, a='class A:\n    """A."""\n    def b(self): ...\n    def _c(self): ...\n')
     assert shape.documented(found) == (1, 2)
+
+
+def test_what_is_beyond_a_limit_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    branches = "".join(f"    if a == {n}: pass\n" for n in range(shape.COMPLEX))
+    tree(
+        tmp_path,
+        a="import skerry.b\n",
+        b="import skerry.a\n",
+        c="a = 1\n" * (shape.LONG + 1),
+        d=f"def f(a):\n{branches}",
+    )
+    (tmp_path / "services").mkdir()
+    assert shape.main(["--check", str(tmp_path)]) == 1
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["circle", "skerry.a"],
+        ["long", "skerry.c:"],
+        ["complex", "skerry.d.f:"],
+    ]
+
+
+def test_the_code_is_within_the_limits() -> None:
+    assert list(shape.faults(shape.modules(Path(__file__).parent.parent, shape.ROOTS))) == []

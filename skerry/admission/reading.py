@@ -69,11 +69,7 @@ def with_metadata(document: Document) -> Document:
     if not isinstance(given, dict):
         return document
     found = {key: value for key, value in given.items() if value is not None or key not in METADATA.fields}
-    for key in ("labels", "annotations"):
-        if isinstance(found.get(key), dict):
-            found[key] = {name: "" if value is None else value for name, value in found[key].items()}
-    if isinstance(found.get("finalizers"), list):
-        found["finalizers"] = ["" if each is None else each for each in found["finalizers"]]
+    _empty_texts(found)
     for key, names, fields in (("ownerReferences", _OWNER, OWNER_FIELDS), ("managedFields", {}, MANAGER_FIELDS)):
         if isinstance(found.get(key), list):
             found[key] = [_filled(each, names, fields) for each in found[key]]
@@ -81,6 +77,14 @@ def with_metadata(document: Document) -> Document:
         if key in found:
             found[key] = whole(found[key])
     return {**document, "metadata": found}
+
+
+def _empty_texts(metadata: Document) -> None:
+    for key in ("labels", "annotations"):
+        if isinstance(metadata.get(key), dict):
+            metadata[key] = {name: "" if value is None else value for name, value in metadata[key].items()}
+    if isinstance(metadata.get("finalizers"), list):
+        metadata["finalizers"] = ["" if each is None else each for each in metadata["finalizers"]]
 
 
 INTEGERS = ("generation", "deletionGracePeriodSeconds")

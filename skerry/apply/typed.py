@@ -260,7 +260,7 @@ def _merge_lists(actual: List, live: list[Any], applied: list[Any]) -> list[Any]
     """Items of both, in the order of `applied`; those of `live` alone stay behind what they were behind."""
     old, new = _by_element(actual, live), {element(actual, item): item for item in applied}
     left, right = [element(actual, item) for item in live], list(new)
-    shared = iter([key for key in right if key in old])
+    shared = filter(old.__contains__, right)
     expected = next(shared, None)
     out: list[Any] = []
     merged: set[str] = set()
@@ -270,6 +270,10 @@ def _merge_lists(actual: List, live: list[Any], applied: list[Any]) -> list[Any]
         out.append(merge(actual.element, found[0] if len(found) == 1 else ABSENT, new[key]))
         merged.add(key)
 
+    def waits(key: str) -> bool:
+        """What both have comes where `applied` has it."""
+        return key in new and expected is not None and expected != key
+
     at_left = at_right = 0
     while at_left < len(left) or at_right < len(right):
         if at_left < len(left) and at_right < len(right):
@@ -278,7 +282,7 @@ def _merge_lists(actual: List, live: list[Any], applied: list[Any]) -> list[Any]
                 take(key)
                 at_left, at_right, expected = at_left + 1, at_right + 1, next(shared, None)
                 continue
-            if key in new and expected is not None and expected != key:
+            if waits(key):
                 at_left += 1
                 continue
         if at_left < len(left):

@@ -149,10 +149,14 @@ def context(paths: list[Path], chosen: str) -> Context:
         if cluster is None or not cluster.get("server"):
             raise Failure(f"context {name} in {path} names no cluster with a server")
         return Context(name, cluster, user or {}, path)
+    raise _no_context(configs, name)
+
+
+def _no_context(configs: list[tuple[Path, Config]], name: str) -> Failure:
     known = [str(entry.get("name")) for _, config in configs for entry in config.get("contexts") or []]
     where = ", ".join(str(path) for path, _ in configs)
     what = f"has no context {name!r}" if name else "has no current context"
-    raise Failure(f"{where} {what}; it has: {', '.join(known) or 'none'}. Choose one with --context NAME")
+    return Failure(f"{where} {what}; it has: {', '.join(known) or 'none'}. Choose one with --context NAME")
 
 
 def _across(configs: list[tuple[Path, Config]], section: str, name: str) -> Config | None:

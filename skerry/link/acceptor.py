@@ -36,7 +36,7 @@ BUDGET = 32 << 20
 _log = logging.getLogger(__name__)
 
 
-class AcceptorLane(Lane):
+class AcceptorLane(Lane[Stream]):
     """One connection of the agent. Numbers are the proxies', so a proxy and a number name a stream."""
 
     def __init__(

@@ -16,15 +16,15 @@ from contextlib import suppress
 from skerry import subjects
 from skerry.errors import RequestHeaderFieldsTooLarge, ServiceUnavailable, StatusError, TooManyRequests
 from skerry.httpwire.room import Room
+from skerry.link.call import Call, Verdict, open_head, opening
 from skerry.link.lane import Interest, Lane, Wire
 from skerry.link.pair import Pair
 from skerry.link.settings import LinkSettings
-from skerry.link.stream import Stream, Verdict
-from skerry.relay import AgentAway, OpenRequest, OutcomeUnknown, ResetCode, StreamReset
-from skerry.tunnel import longhead
+from skerry.link.stream import Stream
+from skerry.relay import AgentAway, OpenRequest, ResetCode, StreamReset
 from skerry.tunnel.agents import Agents
 from skerry.tunnel.codes import RejectCode, TooLarge
-from skerry.tunnel.frames import Frame, Open, Type
+from skerry.tunnel.frames import Frame, Type, reset
 from skerry.tunnel.peer import Peer, Standing
 from skerry.tunnel.stream import Core
 from skerry.tunnel.window import Budget, Window
@@ -50,7 +50,7 @@ class _Member:
         self.unacked: dict[str, int] = {}
 
 
-class DialerLane(Lane):
+class DialerLane(Lane[Call]):
     """One connection of the proxy. Stream numbers are its own, so a member and a number name a stream."""
 
     def __init__(
@@ -64,24 +64,24 @@ class DialerLane(Lane):
 
     # -- opening --------------------------------------------------------------------------------------------------
 
-    async def open(self, member: str, request: OpenRequest) -> Stream:
+    async def open(self, member: str, request: OpenRequest) -> Call:
         """See Dialer.open."""
         await self._listen(member)
         avoid: frozenset[str] = frozenset()
         repeated = False
         for _ in range(_ATTEMPTS):
-            stream, agent, verdict = await self._attempt(member, request, avoid)
+            call, agent, verdict = await self._attempt(member, request, avoid)
             if verdict is Verdict.TAKEN:
-                return await self._followed(stream)
+                return await self._followed(call)
             again = verdict is Verdict.UNHEARD if agent else False
             if not again and not repeated:
-                again = repeated = _repeatable(verdict, request, stream)
+                again = repeated = call.repeatable(verdict)
             if not again:
-                raise _failure(verdict, member, request, stream)
-            avoid |= {agent or stream.peer} - {""}
+                raise call.failure(verdict)
+            avoid |= {agent or call.peer} - {""}
         raise AgentAway(member, "none of its known agents answers")
 
-    async def _attempt(self, member: str, request: OpenRequest, avoid: frozenset[str]) -> tuple[Stream, str, Verdict]:
+    async def _attempt(self, member: str, request: OpenRequest, avoid: frozenset[str]) -> tuple[Call, str, Verdict]:
         state = self._members.get(member)
         if self.down:
             raise _no_bus(self.down)
@@ -92,19 +92,19 @@ class DialerLane(Lane):
         inline = len(request.body)
         if inline > self.inline or state.unacked.get(agent, 0) + inline > UNACKED:
             inline = 0
-        stream = self._send_open(member, state, agent, request, inline)
+        call = self._send_open(member, state, agent, request, inline)
         state.unacked[agent] = state.unacked.get(agent, 0) + inline
         verdict = Verdict.BROKEN
         try:
-            verdict = await stream.verdict(self.settings.ack_s)
+            verdict = await call.verdict(self.settings.ack_s)
         finally:
             state.unacked[agent] -= inline
             if verdict is not Verdict.TAKEN:
-                stream.close()
-        _learn(state.agents, stream, agent, verdict, self.loop.time())
-        return stream, agent, verdict
+                call.close()
+        _learn(state.agents, call, agent, verdict, self.loop.time())
+        return call, agent, verdict
 
-    def _send_open(self, member: str, state: _Member, agent: str, request: OpenRequest, inline: int) -> Stream:
+    def _send_open(self, member: str, state: _Member, agent: str, request: OpenRequest, inline: int) -> Call:
         peer = self.peers.get((member, agent))
         window = Window(self.budget, bulk=self.kind == subjects.BULK)
         if not window.open(rate=peer.rate if peer else None):
@@ -115,43 +115,43 @@ class DialerLane(Lane):
         self._numbers += 1
         number = f"{self._numbers:x}"
         try:
-            frame, follows = _opening(core, _head(self.id, number, self.kind, request, window.granted), request, inline)
+            head = open_head(self.id, number, self.kind, request, window.granted)
+            frame, follows = opening(core, head, request, inline)
         except TooLarge as e:
             window.close()
             raise RequestHeaderFieldsTooLarge(f"the request's head is too large for the tunnel: {e}") from e
-        stream = Stream(self, core, member, number, request)
-        stream.follows = follows
-        self.streams[member, number] = stream
+        call = Call(self, core, member, number, request, follows=follows)
+        self.streams[member, number] = call
         self.empty.clear()
         state.streams += 1
         if agent:
-            self.join(stream, agent, self.loop.time())
-        subject = stream.subject or subjects.open_any(member, self.kind)
+            self.join(call, agent, self.loop.time())
+        subject = call.subject or subjects.open_any(member, self.kind)
         self.publish(subject, frame, subjects.to_proxy(member, self.id, "-", number))
-        return stream
+        return call
 
-    async def _followed(self, stream: Stream) -> Stream:
-        """Sends what could not travel with the OPEN, now that the agent took the stream. `response` tells a reset."""
-        follows, stream.follows = stream.follows, ()
+    async def _followed(self, call: Call) -> Call:
+        """Sends what could not travel with the OPEN, now that the agent took the call. `response` tells a reset."""
+        follows, call.follows = call.follows, ()
         if not follows:
-            return stream
-        if len(follows) > 1 and not stream.core.long:
-            stream.close()
+            return call
+        if len(follows) > 1 and not call.core.long:
+            call.close()
             raise RequestHeaderFieldsTooLarge(
-                f"the request head is larger than 64 KiB, which the agent of cluster {stream.member} does not take: it is of "
+                f"the request head is larger than 64 KiB, which the agent of cluster {call.member} does not take: it is of "
                 "an older version; nothing was executed"
             )
         try:
             with suppress(StreamReset):
                 for piece in follows:
                     if piece:
-                        await stream.send(piece)
-                if stream.request.end:
-                    await stream.send_end()
+                        await call.send(piece)
+                if call.request.end:
+                    await call.send_end()
         except BaseException:
-            stream.close()
+            call.close()
             raise
-        return stream
+        return call
 
     async def _listen(self, member: str) -> None:
         now = self.loop.time()
@@ -195,7 +195,7 @@ class DialerLane(Lane):
         """`up.<m>.s.<us>.-.at-<agent>`: a killed agent is known in a second, not after three missed PINGs."""
         return subjects.to_proxy(member, self.id, "-", _AT + remote)
 
-    def claim(self, stream: Stream, sender: str, now: float) -> bool:
+    def claim(self, stream: Call, sender: str, now: float) -> bool:
         """The first to answer an OPEN on the queue subject has it."""
         return not stream.peer and self.join(stream, sender, now)
 
@@ -205,7 +205,7 @@ class DialerLane(Lane):
         self.stray(member, size, excusable=issued)
         late = frame.type is Type.ACK or frame.type is Type.RESP
         if late and issued and not self._ends(frame):
-            self.publish(self.address(member, sender, number), self.reset_frame(ResetCode.CANCEL, "too late"))
+            self.publish(self.address(member, sender, number), reset(ResetCode.CANCEL, "too late"))
 
     @staticmethod
     def _ends(frame: Frame) -> bool:
@@ -311,7 +311,7 @@ class Dialer(Pair[DialerLane]):
         ]
         super().__init__(lanes[0], lanes[1], settings)
 
-    async def open(self, member: str, request: OpenRequest) -> Stream:
+    async def open(self, member: str, request: OpenRequest) -> Call:
         """A stream that an agent of `member` took (ACK or RESP).
 
         Raises AgentAway (nothing was executed), OutcomeUnknown (a mutation without ACK), TooManyRequests (a limit,
@@ -346,46 +346,16 @@ class Dialer(Pair[DialerLane]):
             self._asks_quarantine(member)
 
 
-def _head(proxy: str, number: str, kind: str, request: OpenRequest, window: int) -> Open:
-    return Open(
-        proxy=proxy,
-        number=number,
-        id=request.id,
-        assertion=request.assertion,
-        method=request.method,
-        target=request.target,
-        headers=tuple(request.headers),
-        bulk=kind == subjects.BULK,
-        long_running=request.long_running,
-        deadline_ms=int(request.deadline_s * 1000),
-        window=window,
-        traceparent=request.traceparent,
-        packed=True,
-        long=True,
-    )
-
-
-def _opening(core: Core, head: Open, request: OpenRequest, inline: int) -> tuple[bytes, tuple[bytes, ...]]:
-    """The OPEN, with `inline` bytes of its body (none or all of it), and what follows it. Raises TooLarge."""
-    body = request.body if inline else b""
-    whole = len(body) == len(request.body)
-    try:
-        return core.open(head, body, end=request.end and whole), () if whole else (request.body,)
-    except TooLarge:
-        head, rest = longhead.split_open(head, whole=request.end)
-        return core.open(head, b"", end=False), (rest, request.body)
-
-
-def _learn(agents: Agents, stream: Stream, agent: str, verdict: Verdict, now: float) -> None:
+def _learn(agents: Agents, call: Call, agent: str, verdict: Verdict, now: float) -> None:
     """What the fate of an OPEN says about the agent."""
     if verdict is Verdict.TAKEN:
-        agents.heard(stream.peer, now)
+        agents.heard(call.peer, now)
     elif verdict is Verdict.SILENT:
         agents.silent(agent, now)
     elif verdict is not Verdict.REFUSED:
         agents.drop(agent)
-    elif stream.refusal is not None and stream.refusal.code is RejectCode.GOAWAY:
-        agents.leaving(stream.peer)
+    elif call.refusal is not None and call.refusal.code is RejectCode.GOAWAY:
+        agents.leaving(call.peer)
 
 
 def _issued(number: str, last: int) -> bool:
@@ -393,24 +363,6 @@ def _issued(number: str, last: int) -> bool:
         return 0 < int(number, 16) <= last
     except ValueError:
         return False
-
-
-def _repeatable(verdict: Verdict, request: OpenRequest, stream: Stream) -> bool:
-    """Whether another agent may be asked after the first attempt."""
-    if verdict is Verdict.REFUSED:
-        return stream.refusal is not None and stream.refusal.safe
-    return request.repeatable and verdict in (Verdict.SILENT, Verdict.BROKEN)
-
-
-def _failure(verdict: Verdict, member: str, request: OpenRequest, stream: Stream) -> StatusError:
-    if verdict is Verdict.UNHEARD:
-        return AgentAway(member)
-    if verdict is Verdict.REFUSED and stream.refusal is not None:
-        if stream.refusal.code is RejectCode.LIMIT:
-            return TooManyRequests(f"cluster {member}: {stream.refusal.message}")
-        return AgentAway(member, stream.refusal.message or "its agent is leaving")
-    why = "its agent did not answer in time" if verdict is Verdict.SILENT else "the connection to its agent broke"
-    return AgentAway(member, why) if request.repeatable else OutcomeUnknown(member, why)
 
 
 def _no_bus(reason: str) -> StatusError:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from skerry import subjects
 from skerry.errors import BadRequest, ServiceUnavailable, StatusError
@@ -31,6 +31,8 @@ _BEHIND = 256 << 10
 _CHUNK = {subjects.INTERACTIVE: 32 << 10, subjects.BULK: 128 << 10}
 _MIN_PAYLOAD = 128 << 10
 _FORGET_S = 10.0
+
+S = TypeVar("S", bound=Stream)
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Wire(Protocol):
     def abort(self, reason: str = "closed") -> None: ...
 
 
-class Lane(ABC):
+class Lane(ABC, Generic[S]):
     """One connection and everything on it."""
 
     def __init__(self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, room: Room) -> None:
@@ -89,7 +91,7 @@ class Lane(ABC):
         most = wire.max_payload - frames.HEADER_SIZE - frames.MAX_HEAD
         self.inline = min(INLINE, most)
         self.chunk = min(_CHUNK[kind], most)
-        self.streams: dict[tuple[str, str], Stream] = {}
+        self.streams: dict[tuple[str, str], S] = {}
         self.peers: dict[tuple[str, str], Peer] = {}
         self.turns: Turns[Stream] = Turns()
         self.empty = asyncio.Event()
@@ -130,11 +132,6 @@ class Lane(ABC):
         """`stream` has a message to publish, when it is its turn."""
         self.turns.add(stream)
         self._turn.set()
-
-    @staticmethod
-    def reset_frame(code: ResetCode, message: str) -> bytes:
-        """A RESET."""
-        return frames.reset(code, message)
 
     def release(self, stream: Stream) -> None:
         """`stream` is over: nothing is delivered to it any more."""
@@ -192,7 +189,7 @@ class Lane(ABC):
             stream.lost(self.down)
         self._turn.set()
 
-    def reset_all(self, code: ResetCode, message: str, which: Iterable[Stream] | None = None) -> int:
+    def reset_all(self, code: ResetCode, message: str, which: Iterable[S] | None = None) -> int:
         """RESET the streams in `which` (default: all); returns how many."""
         chosen = list(self.streams.values() if which is None else which)
         for stream in chosen:
@@ -263,7 +260,7 @@ class Lane(ABC):
                 if stream is not None:
                     stream.on_event(event)
 
-    def join(self, stream: Stream, remote: str, now: float) -> bool:
+    def join(self, stream: S, remote: str, now: float) -> bool:
         """`stream` is with the connection `remote` from now on. False if that is not a connection's id."""
         peer = self.peers.get((stream.member, remote))
         if peer is None:
@@ -292,7 +289,7 @@ class Lane(ABC):
         """Where the server says that nobody listens at `remote`; empty if it shall not."""
 
     @abstractmethod
-    def claim(self, stream: Stream, sender: str, now: float) -> bool:
+    def claim(self, stream: S, sender: str, now: float) -> bool:
         """Whether `sender`, which is not the known other end of `stream`, may become it."""
 
     @abstractmethod

@@ -17,7 +17,7 @@ from skerry.link.settings import LinkSettings
 from skerry.relay import ResetCode
 from skerry.tunnel.peer import stretch
 
-L = TypeVar("L", bound=Lane)
+L = TypeVar("L", bound=Lane[Any])
 
 _log = logging.getLogger(__name__)
 

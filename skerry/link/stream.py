@@ -7,36 +7,39 @@ publish at once is published by whoever brings the credit (the reader) or the ro
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
-from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import Protocol, Self
 
-from skerry.errors import StatusError
-from skerry.httpwire.room import Share, cost
-from skerry.relay import AgentAway, Answer, AnswerComplete, Headers, OpenRequest, OutcomeUnknown, ResetCode, StreamReset
-from skerry.tunnel import longhead
-from skerry.tunnel.codes import ProtocolError, TooLarge
+from skerry.httpwire.room import Room, Share
+from skerry.relay import AnswerComplete, Headers, OpenRequest, ResetCode, StreamReset
+from skerry.tunnel import frames, longhead
+from skerry.tunnel.codes import TooLarge
 from skerry.tunnel.frames import Frame, Resp, Trail
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
-
-if TYPE_CHECKING:
-    from skerry.link.lane import Lane
+from skerry.tunnel.turns import Turns
 
 _WORTHWHILE = 16 << 10
 """Credit below this is not used for a piece of something larger (silly windows); receivers always grant more."""
 
 
-class Verdict(Enum):
-    """What became of an OPEN."""
+class Sender(Protocol):
+    """What a stream needs of the connection that it is on."""
 
-    TAKEN = auto()
-    REFUSED = auto()
-    UNHEARD = auto()
-    """No responders: nobody got it."""
-    SILENT = auto()
-    """No ACK in time."""
-    BROKEN = auto()
+    loop: asyncio.AbstractEventLoop
+    room: Room
+    turns: Turns[Stream]
+    inline: int
+    """Most bytes of a body within a head's message."""
+    chunk: int
+    """Most bytes of one DATA."""
+
+    @property
+    def behind(self) -> bool: ...
+    def publish(self, subject: str, frame: bytes) -> None: ...
+    async def writable(self) -> None: ...
+    def wait_turn(self, stream: Stream) -> None: ...
+    def release(self, stream: Stream) -> None: ...
+    def misbehaved(self, stream: Stream) -> None: ...
 
 
 class Stream:
@@ -45,7 +48,7 @@ class Stream:
     Every user ends with `close()` (or `with stream:`), whatever happened.
     """
 
-    def __init__(self, lane: Lane, core: Core, member: str, number: str, request: OpenRequest) -> None:
+    def __init__(self, lane: Sender, core: Core, member: str, number: str, request: OpenRequest) -> None:
         self.request = request
         self.member = member
         self.number = number
@@ -59,17 +62,11 @@ class Stream:
         self.when_broken: Callable[[StreamReset], None] | None = None
         """Called when the stream breaks, for who may then be waiting for something else."""
         self._lane = lane
-        self._deadline = lane.loop.time() + request.deadline_s
         self._chunks: list[bytes] = []
         self.trailers: Headers = []
         """What came behind the answer's body, once `receive` has told its end."""
-        self._answer: Answer | None = None
-        self._begun: Resp | None = None  # the head of an answer whose rest is still to come
         self.share = Share(lane.room)
         """Of what large heads may take."""
-        self.follows: tuple[bytes, ...] = ()
-        """What is sent when the OPEN was taken: the rest of its head, its body."""
-        self._unheard = self._late = False
         self._error: StreamReset | None = None
         self._out: memoryview | None = None
         self._reader: asyncio.Future[None] | None = None
@@ -77,99 +74,6 @@ class Stream:
         self._over: asyncio.Event | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
         self._released = False
-
-    # -- proxy side -----------------------------------------------------------------------------------------------
-
-    async def verdict(self, ack_s: float) -> Verdict:
-        """What became of the OPEN within `ack_s` seconds.
-
-        The timer says itself that it fired: uvloop's clock may then still be a rounding error before its time.
-        """
-        self._late = False
-        timer = self._lane.loop.call_later(ack_s, self._too_late)
-        try:
-            while True:
-                if self.core.taken:
-                    return Verdict.TAKEN
-                if self.refusal is not None:
-                    return Verdict.REFUSED
-                if self._error is not None:
-                    return Verdict.BROKEN
-                if self._unheard:
-                    return Verdict.UNHEARD
-                if self._late:
-                    return Verdict.SILENT
-                await self._wait()
-        finally:
-            timer.cancel()
-
-    async def response(self) -> Answer:
-        """Proxy side: the head. Its inline body counts as taken.
-
-        Raises OutcomeUnknown (deadline; or broken before the head of a mutation), AgentAway (broken before the head
-        of a repeatable request), StreamReset (LIMIT, UPSTREAM, REVOKED, GOAWAY, CANCEL before the head).
-        """
-        if self._answer is None and self._error is None:
-            await self._until_answered()
-        if self._answer is not None:
-            return self._answer
-        error = self._error or StreamReset(ResetCode.CANCEL, "the stream is over", local=True)
-        raise self._before_head(error) from error
-
-    async def _until_answered(self) -> None:
-        try:
-            async with asyncio.timeout_at(None if self.request.long_running else self._deadline):
-                while self._answer is None and self._error is None:
-                    if self._begun is None:
-                        await self._wait()
-                    else:
-                        await self._assemble(self._begun)
-        except TimeoutError as e:
-            self.reset(ResetCode.CANCEL, "no answer in time")
-            why = f"no answer within {self.request.deadline_s:.0f} s"
-            raise OutcomeUnknown(self.member, why, mutation=not self.request.repeatable) from e
-
-    async def _assemble(self, begun: Resp) -> None:
-        """The head of an answer whose rest is the beginning of its body."""
-        if begun.rest > longhead.REST_LIMIT or not self.share.upto(begun.rest):
-            self.fail(ResetCode.LIMIT, "the answer's head is a large one, and there are too many of them at once")
-            return
-        with contextlib.suppress(StreamReset):
-            rest, body = await self.beginning(begun.rest)
-            try:
-                head = longhead.join_resp(begun, rest)
-            except ProtocolError as e:
-                self.fail(ResetCode.UPSTREAM, str(e))
-                return
-            if not self.share.upto(cost(begun.rest, len(head.headers))):
-                self.fail(ResetCode.LIMIT, "the answer's head has too many lines")
-                return
-            self._answer = _answer(head, body, end=self.core.in_end and not self._chunks)
-
-    async def beginning(self, size: int) -> tuple[bytes, bytes]:
-        """The first `size` bytes that come, and what came with the last of them. Raises StreamReset."""
-        got = bytearray()
-        while len(got) < size:
-            data = await self.receive()
-            if not data:
-                raise self.fail(ResetCode.UPSTREAM, "the stream ended within its head")
-            got += data
-            self.consumed(len(data))
-        return bytes(got[:size]), bytes(got[size:])
-
-    def fail(self, code: ResetCode, message: str) -> StreamReset:
-        """Give the stream up, also one whose other end has finished; the error is for who reads it."""
-        self.reset(code, message)
-        if self._error is None:
-            self._break(StreamReset(code, message, local=True))
-        assert self._error is not None  # noqa: S101
-        return self._error
-
-    def _before_head(self, error: StreamReset) -> StatusError | StreamReset:
-        if error.code not in (ResetCode.PEER_LOST, ResetCode.GAP):
-            return error
-        why = f"the connection to its agent broke before the answer ({error.message or error.code})"
-        return AgentAway(self.member, why) if self.request.repeatable else OutcomeUnknown(self.member, why)
 
     # -- agent side -----------------------------------------------------------------------------------------------
 
@@ -249,6 +153,17 @@ class Stream:
         if not self.core.finished:
             self._publish(self.core.end(Trail(trailers=tuple(trailers)) if trailers else None))
 
+    async def beginning(self, size: int) -> tuple[bytes, bytes]:
+        """The first `size` bytes that come, and what came with the last of them. Raises StreamReset."""
+        got = bytearray()
+        while len(got) < size:
+            data = await self.receive()
+            if not data:
+                raise self.fail(ResetCode.UPSTREAM, "the stream ended within its head")
+            got += data
+            self.consumed(len(data))
+        return bytes(got[:size]), bytes(got[size:])
+
     async def receive(self) -> bytes:
         """The next bytes; b"" at the true end (exact total). Raises StreamReset. Call `consumed` when they are gone."""
         while not self._chunks:
@@ -282,6 +197,14 @@ class Stream:
             self._lane.publish(self.subject, frame)
         self._break(StreamReset(code, message, local=True))
 
+    def fail(self, code: ResetCode, message: str) -> StreamReset:
+        """Give the stream up, also one whose other end has finished; the error is for who reads it."""
+        self.reset(code, message)
+        if self._error is None:
+            self._break(StreamReset(code, message, local=True))
+        assert self._error is not None  # noqa: S101
+        return self._error
+
     def close(self) -> None:
         """Free everything; an unfinished stream is reset with CANCEL. Idempotent."""
         self.reset(ResetCode.CANCEL)
@@ -303,7 +226,7 @@ class Stream:
             await self._over.wait()
         return self._error
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -327,12 +250,7 @@ class Stream:
                 self._pump()
                 return
             case Answered(head, body, end):
-                if head.rest:
-                    self._begun = head
-                    self._chunks.append(body)
-                else:
-                    self._answer = _answer(head, body, end=end)
-                    self.consumed(len(body))
+                self.on_answered(head, body, end)
                 self._pump()
             case Refused():
                 self.refusal = event
@@ -347,14 +265,8 @@ class Stream:
         self._settle()
         self._wake()
 
-    def _too_late(self) -> None:
-        self._late = True
-        self._wake()
-
-    def unheard(self) -> None:
-        """The server says that nobody listens where the OPEN was sent."""
-        self._unheard = True
-        self._wake()
+    def on_answered(self, head: Resp, body: bytes, end: bool) -> None:
+        """The head of an answer. Only who opened a stream is answered: see `Call`."""
 
     def turn(self) -> None:
         """The lane has room for one message of this stream."""
@@ -373,7 +285,7 @@ class Stream:
 
     def _on_broken(self, code: ResetCode, message: str, *, tell: bool, stray: bool) -> None:
         if tell and self.subject:
-            self._lane.publish(self.subject, self._lane.reset_frame(code, message))
+            self._lane.publish(self.subject, frames.reset(code, message))
         self._break(StreamReset(code, message, local=tell))
         self._cancel_task()
         if stray:
@@ -457,9 +369,3 @@ class Stream:
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
-
-
-def _answer(head: Resp, body: bytes, *, end: bool) -> Answer:
-    return Answer(
-        status=head.status, reason=head.reason, headers=list(head.headers), length=head.length, body=body, end=end
-    )

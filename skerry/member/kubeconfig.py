@@ -252,15 +252,7 @@ def _target(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, 
         )
     _refuse_old_ways(user, origin)
     scheme, host, port, prefix = _server(str(cluster.get("server") or ""), origin)
-    tls = Tls(
-        ca=_material(cluster, "certificate-authority", files, origin),
-        insecure=bool(cluster.get("insecure-skip-tls-verify")),
-        server_name=str(cluster.get("tls-server-name") or ""),
-        certificate=_material(user, "client-certificate", files, origin),
-        key=_material(user, "client-key", files, origin),
-    )
-    if bool(tls.certificate) != bool(tls.key):
-        raise KubeconfigError(f"{origin} has a client certificate without its key, or a key without its certificate")
+    tls = _tls(cluster, user, files, origin)
     exec_spec = _exec(user["exec"], files, origin) if isinstance(user.get("exec"), dict) else None
     token_file = str(user.get("tokenFile") or "")
     if token_file and files is None:
@@ -279,6 +271,19 @@ def _target(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, 
     if not (target.token or target.token_file or exec_spec or tls.certificate):
         raise KubeconfigError(f"{origin} has no credential: a token, tokenFile, client certificate or exec is needed")
     return target
+
+
+def _tls(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, origin: str) -> Tls:
+    tls = Tls(
+        ca=_material(cluster, "certificate-authority", files, origin),
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        certificate=_material(user, "client-certificate", files, origin),
+        key=_material(user, "client-key", files, origin),
+    )
+    if bool(tls.certificate) != bool(tls.key):
+        raise KubeconfigError(f"{origin} has a client certificate without its key, or a key without its certificate")
+    return tls
 
 
 def _refuse_old_ways(user: dict[str, Any], origin: str) -> None:
@@ -327,25 +332,28 @@ def _names_a_file(key: str, origin: str) -> KubeconfigError:
     )
 
 
+def _environment(spec: dict[str, Any]) -> dict[str, str]:
+    pairs = [e for e in spec.get("env") or [] if isinstance(e, dict)]
+    return {str(e.get("name")): str(e.get("value") or "") for e in pairs}
+
+
 def _exec(spec: dict[str, Any], files: Files | None, origin: str) -> ExecSpec:
-    command = str(spec.get("command") or "")
+    command, version = str(spec.get("command") or ""), str(spec.get("apiVersion") or "")
     if files is None:
         raise KubeconfigError(
             f"{origin} runs an exec plugin ({command!r}), which only works where it is installed: "
             "use skerry cluster join --direct --create-service-account there"
         )
-    version = str(spec.get("apiVersion") or "")
     if version not in {"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"}:
         raise KubeconfigError(f"{origin}: exec plugin {command!r} speaks {version!r}; v1 and v1beta1 are understood")
     if not command:
         raise KubeconfigError(f"{origin}: its exec plugin names no command")
     if spec.get("interactiveMode") == "Always":
         raise KubeconfigError(f"{origin}: exec plugin {command!r} needs a terminal, and there is none")
-    pairs = [e for e in spec.get("env") or [] if isinstance(e, dict)]
     return ExecSpec(
         command=str(files.path(command)) if os.sep in command else command,
         args=tuple(str(a) for a in spec.get("args") or []),
-        env={str(e.get("name")): str(e.get("value") or "") for e in pairs},
+        env=_environment(spec),
         api_version=version,
         provide_cluster_info=bool(spec.get("provideClusterInfo")),
         install_hint=" ".join(str(spec.get("installHint") or "").split())[:300],

@@ -20,7 +20,7 @@ from skerry.http.exchange import Exchange
 from skerry.httpwire.head import Headers, ResponseHead, first
 from skerry.identity.assertion import Signer, Verifier, make_record
 from skerry.identity.nkey import Kind, create
-from skerry.link import Acceptor, Dialer, Stream
+from skerry.link import Acceptor, Call, Dialer, Stream
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.upstream import Upstream
@@ -45,7 +45,7 @@ class Tunnel:
         """An assertion, valid now."""
         return self.signer.assertion(member or self.member, user, groups, {}, time.time())
 
-    async def open(self, method: str, target: str, headers: Headers | None = None, **more: Any) -> Stream:
+    async def open(self, method: str, target: str, headers: Headers | None = None, **more: Any) -> Call:
         """A stream."""
         more.setdefault("assertion", self.assertion)
         request = OpenRequest(
