@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -204,11 +205,19 @@ def _expires(document: Document) -> float:
 # Servers that forgot
 
 
-async def restore_accounts(registry: Registry) -> None:
-    """Push the accounts that the bus does not know (a new server, an emptied directory). StatusError."""
-    known = set(await registry.resolver.accounts())
-    for item in registry.members():
-        secret = await registry.secrets.member(item.name)
-        if secret is not None and secret.account not in known and secret.cluster == item.uid:
-            await registry.resolver.push(registry.account(item.name, secret).jwt)
-            log.warning("the bus had forgotten an account", extra={"cluster": item.name})
+class Accounts:
+    """Pushes the accounts that the bus did not know when this process began (a new server, an emptied directory)."""
+
+    def __init__(self, context: Context[RegistrySettings, Any], registry: Registry, known: Collection[str]) -> None:
+        self._registry, self._known = registry, known
+        self.controller = context.controller("accounts", self.reconcile, workers=AT_ONCE)
+        for item in registry.members():
+            self.controller.add(item.name)
+
+    async def reconcile(self, name: str) -> None:
+        """Look at one member that was there at the start. StatusError."""
+        registry, item = self._registry, self._registry.cache.get(CLUSTER, name)
+        secret = await registry.secrets.member(name)
+        if item is not None and secret is not None and secret.account not in self._known and secret.cluster == item.uid:
+            await registry.resolver.push(registry.account(name, secret).jwt)
+            log.warning("the bus had forgotten an account", extra={"cluster": name})

@@ -11,7 +11,7 @@ import msgspec
 from services.registry import secrets
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
-from services.registry.controllers import Statuses, restore_accounts, tokens
+from services.registry.controllers import Accounts, Statuses, tokens
 from services.registry.handlers import Handlers
 from services.registry.model import Presence
 from services.registry.prober import Prober
@@ -46,6 +46,7 @@ class Parts:
 
     clock: Clock
     registry: Registry
+    accounts: Accounts
     statuses: Statuses
     quarantine: Quarantine
     prober: Prober
@@ -77,7 +78,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             resolver=Resolver(system),
         )
         await registry.claim_host(clock())
-        await restore_accounts(registry)
+        accounts = Accounts(context, registry, set(await registry.resolver.accounts()))
         presence = Presence()
         statuses = Statuses(context, registry, presence, clock)
         quarantine = Quarantine(context, registry, clock)
@@ -85,6 +86,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         yield Parts(
             clock=clock,
             registry=registry,
+            accounts=accounts,
             statuses=statuses,
             quarantine=quarantine,
             prober=prober,
@@ -153,6 +155,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         JOIN_TOKEN: lambda context: TokenRules(context.state.registry),
     },
     controllers=(
+        lambda context: context.state.accounts.controller,
         lambda context: context.state.statuses.controller,
         lambda context: context.state.statuses.ticker,
         lambda context: context.state.quarantine.controller,

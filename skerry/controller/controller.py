@@ -207,6 +207,7 @@ class Controller(Generic[K]):
             finally:
                 self._queue.done(key)
                 self._finished.set()
+            await asyncio.sleep(0)  # ten thousand reconciles that wait for nothing would stop the loop for a second
 
     async def _next(self) -> K | None:
         """The next key; None when the controller is to end."""
