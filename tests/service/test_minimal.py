@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -15,9 +16,10 @@ import pytest
 
 from services.proxy.hostapi import Forwarder, HostApi, Rule
 from skerry import subjects
-from skerry.api.kinds import SERVED, Kind
+from skerry.api.kinds import SERVED, Kind, owned_by
 from skerry.api.messages import Caller
 from skerry.http import ClientGone, Exchange, Server
+from skerry.identity import permissions, services
 from skerry.informer import Cache
 from tests.fixtures.kubectl import kubectl
 from tests.fixtures.nats import NatsHost
@@ -50,6 +52,20 @@ def environment(host: NatsHost, directory: Path, **more: str) -> dict[str, str]:
         "SKERRY_STRICT": "1",
         **more,
     }
+
+
+def listed(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
+    """Have the kind and its owner in the tables: a row, and its name among those that write buckets."""
+    row = services.Service(name=kind.owner, workload=kind.owner, endpoints=(f"{kind.owner}.count",))
+    shared = (subjects.RESOURCES, subjects.EVENTS, subjects.LEADERS)
+    buckets = tuple(
+        dataclasses.replace(each, writers=(*each.writers, kind.owner)) if each.name in shared else each
+        for each in services.BUCKETS
+    )
+    monkeypatch.setitem(services._BY_NAME, kind.owner, row)
+    monkeypatch.setattr(permissions, "BUCKETS", buckets)
+    for module in (services, permissions):
+        monkeypatch.setattr(module, "owned_by", lambda name: (kind,) if name == kind.owner else owned_by(name))
 
 
 @contextlib.asynccontextmanager
@@ -95,6 +111,8 @@ async def test_kubectl_uses_it(nats_host: NatsHost, tmp_path: Path, monkeypatch:
 
     berth = import_module("harbour.berth").BERTH
     env = environment(nats_host, tmp_path, SKERRY_HARBOUR_WORD="full", SKERRY_LOG_FORMAT="human")
+    listed(monkeypatch, berth)
+    nats_host.service("harbour").save(tmp_path / "harbour.creds")  # what the tables give, and nothing more
     log = tmp_path / "harbour.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
