@@ -4,9 +4,10 @@ Only proxies may publish where agents take requests; a bucket's keys are written
 `secrets` is read by the registry alone; an endpoint is asked by who is listed as asking it and heard by who answers it.
 JetStream is asked through its own subjects, so reading a bucket needs the right to make consumers on it.
 
-The limit: the *reply subject of a publish is never checked* by nats-server, so a service that turned hostile could have
-an answer of JetStream land on a subject that it may not publish to. Services of one host trust each other that far;
-members do not share an account with anybody, and that is what isolates them.
+The limit: the *reply subject of a publish is never checked* by nats-server, so a service that turned hostile could
+have an answer of JetStream, or what it stored itself, land on a subject that it may not publish to. That is why
+writes are signed (`requests`, docs/adr/0024), and what else services of one host trust each other with; members do
+not share an account with anybody, and that is what isolates them.
 """
 
 from __future__ import annotations
