@@ -3,41 +3,42 @@
 As in Kubernetes: `Background` deletes dependents after the owner, `Foreground` before it (the owner waits under a
 finalizer), `Orphan` takes the reference off them. Owners can be of any kind of this API, dependents are the kinds of
 one service, because a bucket's keys are written by the service that owns their kind; both sides see each other's
-progress in the cache alone. Level-triggered: what fails is tried again in the next round.
+progress in the informer alone.
 
-A change is looked at when it comes, with what it concerns alone; a round looks at everything, with room for others to
-run in between. An object that was deleted and waits for nothing (a host of before could be cut between the last
-finalizer and the object) goes as well.
+A key is an object's place. It is looked at when it changes, when an owner of it does, and when what it waits for does; all
+are once at the start. What stays although it should go is looked at again after a while. Nothing looks at everything: who
+refers to whom is an index. An object that was deleted and waits for nothing (a host of before could be cut between the
+last finalizer and the object) goes as well.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from skerry.admission.writes import Rules
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteRequest
+from skerry.controller.controller import After, Controller, Reconcile
 from skerry.controller.recorder import Recorder
-from skerry.errors import Conflict, Forbidden, NotFound, StatusError
-from skerry.informer import Cache
-from skerry.informer.ring import Change
+from skerry.errors import Conflict, Forbidden, NotFound
+from skerry.informer import Change, View
 from skerry.storage.documents import Document, Item
 from skerry.storage.store import FOREGROUND, ORPHAN, Store
 
 log = logging.getLogger("skerry.controller")
 
-ROUND_S = 30.0
-"""Between two looks at everything, however many changes come meanwhile; those are looked at when they come."""
-BATCH = 50
-"""Objects that are looked at before others may run."""
+AT_ONCE = 16
+"""Objects that are looked at together: they share the question how far the store is."""
+AGAIN_S = 30.0
+"""Until another look at what could not go."""
 _REFERS = b'"ownerReferences"'
 _DELETED = b'"deletionTimestamp"'
 _OURS = frozenset((ORPHAN, FOREGROUND))
+OWNER, WAITING = "owner", "waiting"
+"""Indexes: by the uids of owners; by its own uid what is deleted and waits for nothing but a collector."""
 
 
 class Place(NamedTuple):
@@ -48,33 +49,39 @@ class Place(NamedTuple):
     namespace: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}{'/' * bool(self.namespace)}{self.name}"
+
 
 class Garbage:
-    """Collects the dependents of the kinds in `stores`; `cache` holds the kinds that owners can have.
+    """Collects the dependents of the kinds in `stores`; `informer` holds the kinds that owners can have.
 
     A service's `Rules.before_delete` is asked as for any other delete: what may not be deleted stays. The caller is the
-    service itself, by a name that no user can have.
+    service itself, by a name that no user can have. `controller` makes the controller of a reconcile.
     """
 
     def __init__(
-        self, cache: Cache, stores: Mapping[Store, Rules], recorder: Recorder, *, round_s: float = ROUND_S
+        self,
+        informer: View,
+        stores: Mapping[Store, Rules],
+        recorder: Recorder,
+        controller: Callable[[Reconcile[Place]], Controller[Place]],
+        *,
+        again_s: float = AGAIN_S,
     ) -> None:
-        self._cache = cache
-        self._round_s = round_s
+        self._informer = informer
+        self._again_s = again_s
         self._rules = {(store.kind.group, store.kind.kind): (store, rules) for store, rules in stores.items()}
         self._recorder = recorder
-        self._kinds = {(kind.group, kind.kind): kind for kind in cache.kinds}
-        self._owners: dict[Place, list[Document]] = {}
-        """What each dependent refers to."""
-        self._dependents: defaultdict[str, set[Place]] = defaultdict(set)
-        """By the uid of the owner."""
-        self._waiting: dict[str, Place] = {}
-        """Deleted objects that wait for nothing but this collector, by uid."""
-        self._changed: set[Place] = set()
-        self._work = asyncio.Event()
-        self._stops = [cache.on_change(kind, self._listener(kind)) for kind in cache.kinds]
-        for kind in cache.kinds:
-            for item in cache.list(kind):
+        self._kinds = {(kind.group, kind.kind): kind for kind in informer.kinds}
+        self.controller = controller(self.reconcile)
+        self._stops = [informer.add_event_handler(kind, self._handler(kind)) for kind in informer.kinds]
+        for kind in informer.kinds:
+            informer.index(kind, OWNER, owner_uids)
+            informer.index(kind, WAITING, waiting_uid)
+        for group, name in self._rules:
+            kind = self._kinds[group, name]
+            for item in informer.list(kind):
                 self._note(kind, Change(item.revision, None, item))
 
     def stop(self) -> None:
@@ -82,136 +89,96 @@ class Garbage:
         for each in self._stops:
             each()
 
-    def _listener(self, kind: Kind) -> Callable[[Change], None]:
-        return lambda change: self._note(kind, change)
-
-    # What refers to what
-
-    def _note(self, kind: Kind, change: Change) -> None:
-        """Keep the index, and what the change can give to do."""
-        found = change.new or change.old
-        if found is None:
-            return
-        place = Place(kind.group, kind.kind, found.namespace, found.name)
-        before = self._forget(place, found.uid)
-        if change.new is not None:
-            self._index(place, change.new)
-        after = self._owners.get(place, [])
-        concerned: set[Place] = set()
-        if after != before:
-            linked = _uids(before) | _uids(after)
-            concerned |= {self._waiting[uid] for uid in linked & self._waiting.keys()}
-        if change.new is None or _DELETED in change.new.body:
-            concerned |= self._dependents.get(found.uid, set())
-        if change.new is not None and (after != before or found.uid in self._waiting):
-            concerned.add(place)
-        if change.new is not None and after != before:
-            self._tell_of_unresolvable(place, change.new)
-        self._look_at(concerned)
-
-    def _forget(self, place: Place, uid: str) -> list[Document]:
-        """Take an object out of the index; the references that it had."""
-        self._waiting.pop(uid, None)
-        owners = self._owners.pop(place, [])
-        for each in _uids(owners):
-            self._dependents[each].discard(place)
-            if not self._dependents[each]:
-                del self._dependents[each]
-        return owners
-
-    def _index(self, place: Place, item: Item) -> None:
-        metadata = item.document()["metadata"] if _REFERS in item.body or _DELETED in item.body else {}
-        owners = metadata.get("ownerReferences") or []
-        if owners:
-            self._owners[place] = owners
-            for uid in _uids(owners):
-                self._dependents[uid].add(place)
-        finalizers = set(metadata.get("finalizers") or ())
-        if "deletionTimestamp" in metadata and (finalizers & _OURS or not finalizers):
-            self._waiting[item.uid] = place
-
-    def _look_at(self, places: set[Place]) -> None:
-        ours = {place for place in places if (place.group, place.kind) in self._rules}
-        if ours:
-            self._changed |= ours
-            self._work.set()
-
     # When to look
 
-    async def run(self) -> None:
-        """Collect until cancelled."""
-        loop = asyncio.get_running_loop()
-        round_at = loop.time()
-        while True:
-            self._work.clear()
-            due = loop.time() >= round_at
-            if due:
-                round_at = loop.time() + self._round_s
-            try:
-                await (self.round() if due else self.turn())
-            except StatusError as error:
-                log.warning("garbage collection could not finish its round", extra={"error": error.message})
-            except Exception:
-                log.exception("garbage collection could not finish its round")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(round_at):
-                    await self._work.wait()
+    def _handler(self, kind: Kind) -> Callable[[Change], None]:
+        return lambda change: self._note(kind, change)
 
-    async def round(self) -> int:
-        """Look at every dependent and at everything that waits for dependents; how many those are. StatusError."""
-        self._changed |= {place for place in self._owners if (place.group, place.kind) in self._rules}
-        self._changed |= {place for place in self._waiting.values() if (place.group, place.kind) in self._rules}
-        return await self.turn()
+    def _note(self, kind: Kind, change: Change) -> None:
+        """Have looked at what the change concerns. Most concern nobody: they are told by two searches in bytes."""
+        old, new = change.old, change.new
+        item = new or old
+        if item is None:
+            return
+        before, after = owners_of(old), owners_of(new)
+        going = new is None or _DELETED in new.body
+        if not (before or after or going):
+            return
+        if after != before:
+            for uid in _uids(before) | _uids(after):
+                self._add(self._with(WAITING, uid))
+        if going:
+            self._add(self._with(OWNER, item.uid))
+        if new is not None and (after != before or waiting_uid(new)):
+            place = _place(kind, new)
+            self._add((place,))
+            if after != before:
+                self._tell_of_unresolvable(place, new, after)
 
-    async def turn(self) -> int:
-        """Look at what the changes since the last time concern; how much that is. StatusError."""
-        if not self._changed:
-            return 0
-        places, self._changed = self._changed, set()
-        try:
-            await self._cache.current()
-            await self._look(places)
-        except StatusError:
-            self._changed |= places
-            raise
-        return len(places)
+    def _with(self, index: str, uid: str) -> Iterator[Place]:
+        for kind in self._kinds.values():
+            for item in self._informer.lookup(kind, index, uid):
+                yield _place(kind, item)
 
-    async def _look(self, places: Collection[Place]) -> None:
-        for number, place in enumerate(places, 1):
-            item = self._cache.get(self._kinds[place.group, place.kind], place.name, place.namespace)
-            if item is not None and place in self._owners:
-                await self._dependent(place, item)
-            if item is not None and item.uid in self._waiting:
-                await self._owner(place, item)
-            if number % BATCH == 0:
-                await asyncio.sleep(0)
+    def _add(self, places: Iterable[Place]) -> None:
+        for place in places:
+            if (place.group, place.kind) in self._rules:
+                self.controller.add(place)
+
+    # Looking
+
+    async def reconcile(self, place: Place) -> After | None:
+        """Collect the object at `place` if its owners are gone, and end its own waiting if it need not wait. StatusError."""
+        item = self._get(place)
+        if item is None or not (waiting_uid(item) or self._ownerless(place, item)):
+            return None
+        await self._informer.current()
+        item = self._get(place)
+        if item is None:
+            return None
+        stays = await self._dependent(place, item)
+        if waiting_uid(item):
+            await self._owner(place, item)
+            stays = True
+        return After(self._again_s) if stays else None
+
+    def _get(self, place: Place) -> Item | None:
+        return self._informer.get(self._kinds[place.group, place.kind], place.name, place.namespace)
 
     # A dependent
 
-    async def _dependent(self, place: Place, item: Item) -> None:
-        owners = self._owners[place]
+    def _ownerless(self, place: Place, item: Item) -> bool:
+        """Whether any of its owners is not there as it should be."""
+        return any(self._state(place, owner) != "solid" for owner in owners_of(item))
+
+    async def _dependent(self, place: Place, item: Item) -> bool:
+        """Whether it stays although it should go."""
+        owners = owners_of(item)
         if any(self._unresolvable(place, owner) for owner in owners):
-            return
+            return False
         states = [self._state(place, owner) for owner in owners]
         gone = [owner["uid"] for owner, state in zip(owners, states, strict=True) if state != "solid"]
         try:
             if "orphaning" in states or (gone and "solid" in states):
                 await self._unlink(place, item.uid, gone)
             elif gone:
-                await self._collect(place, item, foreground="waiting" in states and item.uid in self._dependents)
+                depended_on = any(self._with(OWNER, item.uid))
+                await self._collect(place, item, foreground="waiting" in states and depended_on)
         except (NotFound, Conflict, Forbidden) as error:
             log.debug("a dependent stays for now", extra={"object": place.name, "error": error.message})
+            return True
+        return False
 
     def _unresolvable(self, place: Place, owner: Document) -> bool:
         """Whether a cluster-scoped object names a namespaced owner: nobody can say in which namespace to look."""
         kind = self._kind_of(owner)
         return kind is not None and kind.namespaced and not place.namespace
 
-    def _tell_of_unresolvable(self, place: Place, item: Item) -> None:
+    def _tell_of_unresolvable(self, place: Place, item: Item, owners: list[Document]) -> None:
         """The Event that kube-controller-manager tells then, in its words; once, by the owner of the kind."""
         if (place.group, place.kind) not in self._rules:
             return
-        for owner in self._owners.get(place, []):
+        for owner in owners:
             if self._unresolvable(place, owner):
                 named = f"{owner.get('apiVersion')}/{owner.get('kind')}, namespace: , name: {owner.get('name')}"
                 text = f'ownerRef [{named}, uid: {owner.get("uid")}] does not exist in namespace ""'
@@ -227,7 +194,7 @@ class Garbage:
         kind = self._kind_of(owner)
         if kind is None:
             return "solid"
-        found = self._cache.get(kind, str(owner.get("name", "")), place.namespace if kind.namespaced else "")
+        found = self._informer.get(kind, str(owner.get("name", "")), place.namespace if kind.namespaced else "")
         if found is None or found.uid != owner.get("uid"):
             return "gone"
         metadata = found.document()["metadata"] if _DELETED in found.body else {}
@@ -264,8 +231,8 @@ class Garbage:
     async def _owner(self, place: Place, item: Item) -> None:
         store, _ = self._rules[place.group, place.kind]
         finalizers = item.document()["metadata"].get("finalizers") or ()
-        links = [owner for each in self._dependents.get(item.uid, ()) for owner in self._owners[each]]
-        links = [owner for owner in links if owner.get("uid") == item.uid]
+        dependents = (each for kind in self._kinds.values() for each in self._informer.lookup(kind, OWNER, item.uid))
+        links = [owner for each in dependents for owner in owners_of(each) if owner.get("uid") == item.uid]
         if not finalizers:
             with contextlib.suppress(NotFound, Conflict):
                 await store.delete(place.name, place.namespace, uid=item.uid)
@@ -275,5 +242,30 @@ class Garbage:
             await store.finalize(place.name, item.uid, FOREGROUND, place.namespace)
 
 
+def owners_of(item: Item | None) -> list[Document]:
+    """The references of an object to its owners."""
+    if item is None or _REFERS not in item.body:
+        return []
+    return item.document()["metadata"].get("ownerReferences") or []
+
+
+def owner_uids(item: Item) -> Iterable[str]:
+    """The index OWNER."""
+    return _uids(owners_of(item))
+
+
+def waiting_uid(item: Item) -> tuple[str, ...]:
+    """The index WAITING."""
+    if _DELETED not in item.body:
+        return ()
+    metadata = item.document()["metadata"]
+    finalizers = set(metadata.get("finalizers") or ())
+    return (item.uid,) if "deletionTimestamp" in metadata and (finalizers & _OURS or not finalizers) else ()
+
+
 def _uids(owners: list[Document]) -> set[str]:
     return {str(owner.get("uid")) for owner in owners}
+
+
+def _place(kind: Kind, item: Item) -> Place:
+    return Place(kind.group, kind.kind, item.namespace, item.name)

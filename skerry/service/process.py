@@ -28,7 +28,7 @@ from skerry.api.messages import Write, WriteAnswer
 from skerry.backoff import Backoff
 from skerry.controller.controller import Controller
 from skerry.controller.events import record_events
-from skerry.controller.garbage import Garbage
+from skerry.controller.garbage import AT_ONCE, Garbage
 from skerry.controller.lease import Lease
 from skerry.controller.recorder import Recorder
 from skerry.controller.sweep import sweeper
@@ -255,12 +255,13 @@ class Part:
         sweeping = context.controller("sweep", sweeper(context.informer, stores))
         for store in stores:
             sweeping.add(store.kind.plural)
-        self.controllers = (*(make(context) for make in service.controllers), sweeping)
         # owners can be of any kind, also of one that the service does not read
-        garbage = Garbage(self._process.informer, stores, context.recorder)
+        collecting = partial(context.controller, "garbage", workers=AT_ONCE)
+        garbage = Garbage(self._process.informer, stores, context.recorder, collecting)
+        self.controllers = (*(make(context) for make in service.controllers), sweeping, garbage.controller)
         context.closing.callback(garbage.stop)
         context.closing.callback(record_events(context.informer, context.recorder, service.rules))
-        works: list[Callable[[], Awaitable[object]]] = [context.recorder.run, garbage.run]
+        works: list[Callable[[], Awaitable[object]]] = [context.recorder.run]
         works += [context.lease.run] if context.leads else []
         self.serving = True
         async with asyncio.TaskGroup() as group:

@@ -13,18 +13,19 @@ from typing import Any
 import pytest
 
 from skerry.admission import Rules
-from skerry.api.kinds import ACCESS_GRANT, EVENT, KINDS, WORKSPACE, Kind
+from skerry.api.kinds import ACCESS_GRANT, EVENT, KINDS, WORKSPACE
 from skerry.api.messages import WriteRequest
 from skerry.bus import Bucket, BucketConfig
-from skerry.controller.garbage import BATCH, Garbage
+from skerry.controller.controller import Controller, Reconcile
+from skerry.controller.garbage import AT_ONCE, Garbage, Place
 from skerry.controller.recorder import Recorder
 from skerry.errors import Forbidden, NotFound
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.storage import Item, Store, events_bucket
 from skerry.storage.documents import seal
 from skerry.subjects import RESOURCES
 from tests.fixtures.bucket import feeding
-from tests.fixtures.nats import NatsHost
+from tests.fixtures.nats import NatsHost, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -57,29 +58,30 @@ class Hesitating(Rules):
             raise Forbidden("not yet")
 
 
-class Counting(Cache):
-    """A cache that knows how often it is asked in a row, while nobody else can run."""
+def controller(reconcile: Reconcile[Place]) -> Controller[Place]:
+    """A controller of the test's own."""
+    return Controller("tenancy/garbage", reconcile, workers=AT_ONCE)
 
-    in_a_row = 0
-    longest = 0
 
-    def get(self, kind: Kind, name: str, namespace: str = "") -> Item | None:
-        self.in_a_row += 1
-        self.longest = max(self.longest, self.in_a_row)
-        return super().get(kind, name, namespace)
+async def idle(garbage: Garbage) -> int:
+    """Let it work until it has nothing to do; how much it was."""
+    before, running = garbage.controller.counts.reconciles, asyncio.create_task(garbage.controller.run())
+    await eventually(lambda: not garbage.controller.depth and not garbage.controller._queue.running)
+    running.cancel()
+    return garbage.controller.counts.reconciles - before
 
 
 class World:
     """Workspaces that own grants."""
 
-    def __init__(self, bucket: Bucket, cache: Counting, events: Bucket) -> None:
+    def __init__(self, bucket: Bucket, cache: Informer, events: Bucket) -> None:
         self.bucket = bucket
         self.cache = cache
         self.events = events
         self.recorder = recorder = Recorder(events, "tenancy")
         self.workspaces = Store(bucket, WORKSPACE)
         self.grants = Store(bucket, ACCESS_GRANT)
-        self.garbage = Garbage(cache, {self.workspaces: Rules(), self.grants: Rules()}, recorder)
+        self.garbage = Garbage(cache, {self.workspaces: Rules(), self.grants: Rules()}, recorder, controller)
 
     async def owner(self) -> Item:
         """A Workspace."""
@@ -94,10 +96,10 @@ class World:
         metadata = {"name": f"g-{uuid.uuid4().hex[:8]}", "ownerReferences": references}
         return await self.grants.create({"metadata": metadata, "spec": {}})
 
-    async def round(self) -> None:
-        """One round, on what is stored now."""
+    async def collected(self) -> int:
+        """Collect what is to be collected of what is stored now; how many objects were looked at."""
         await self.cache.current()
-        await self.garbage.round()
+        return await idle(self.garbage)
 
     async def left(self, item: Item) -> Document | None:
         """A grant as it is stored now."""
@@ -109,7 +111,7 @@ class World:
 async def world(nats_host: NatsHost) -> AsyncIterator[World]:
     async with nats_host.bus("tenancy") as bus:
         bucket = await bus.bucket(RESOURCES, create=BucketConfig())
-        cache = Counting(KINDS)
+        cache = Informer(KINDS)
         async with feeding(cache, bucket):
             found = World(bucket, cache, await events_bucket(bus))
             yield found
@@ -122,10 +124,10 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
 async def test_a_dependent_goes_after_its_owner(world: World) -> None:
     owner = await world.owner()
     dependent = await world.dependent(owner)
-    await world.round()
+    await world.collected()
     assert await world.left(dependent) is not None
     await world.workspaces.delete(owner.name)
-    await world.round()
+    await world.collected()
     assert await world.left(dependent) is None
 
 
@@ -134,7 +136,7 @@ async def test_another_object_of_the_owners_name_is_no_owner(world: World) -> No
     dependent = await world.dependent(owner)
     await world.workspaces.delete(owner.name)
     await world.workspaces.create({"metadata": {"name": owner.name}, "spec": {}})
-    await world.round()
+    await world.collected()
     assert await world.left(dependent) is None
 
 
@@ -142,7 +144,7 @@ async def test_one_owner_of_two_is_enough(world: World) -> None:
     first, second = await world.owner(), await world.owner()
     dependent = await world.dependent(first, second)
     await world.workspaces.delete(first.name)
-    await world.round()
+    await world.collected()
     left = await world.left(dependent)
     assert left is not None
     assert [each["uid"] for each in left["metadata"]["ownerReferences"]] == [second.uid]
@@ -151,7 +153,7 @@ async def test_one_owner_of_two_is_enough(world: World) -> None:
 async def test_an_owner_of_an_unknown_kind_is_left_alone(world: World) -> None:
     reference = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1-2"}
     made = await world.grants.create({"metadata": {"name": "of-a-node", "ownerReferences": [reference]}, "spec": {}})
-    await world.round()
+    await world.collected()
     assert await world.left(made) is not None
 
 
@@ -159,9 +161,9 @@ async def test_foreground_deletion_waits_for_what_blocks(world: World) -> None:
     owner = await world.owner()
     dependent = await world.dependent(owner, blockOwnerDeletion=True)
     assert not (await world.workspaces.delete(owner.name, policy="Foreground")).deleted
-    await world.round()
+    await world.collected()
     assert await world.left(dependent) is None
-    await world.round()
+    await world.collected()
     assert await world.workspaces.find(owner.name) is None
 
 
@@ -169,8 +171,8 @@ async def test_orphans_lose_the_reference_and_stay(world: World) -> None:
     owner = await world.owner()
     dependent = await world.dependent(owner)
     await world.workspaces.delete(owner.name, policy="Orphan")
-    await world.round()
-    await world.round()
+    await world.collected()
+    await world.collected()
     left = await world.left(dependent)
     assert left is not None
     assert "ownerReferences" not in left["metadata"]
@@ -178,19 +180,19 @@ async def test_orphans_lose_the_reference_and_stay(world: World) -> None:
 
 
 async def test_what_may_not_be_deleted_is_not_collected(world: World) -> None:
-    world.garbage = Garbage(world.cache, {world.grants: Sparing()}, world.recorder)
+    world.garbage = Garbage(world.cache, {world.grants: Sparing()}, world.recorder, controller)
     owner = await world.owner()
     dependent = await world.dependent(owner)
     await world.workspaces.delete(owner.name)
-    await world.round()
+    await world.collected()
     assert await world.left(dependent) is not None
 
 
 async def test_a_cluster_scoped_dependent_of_a_namespaced_owner_is_kept_and_told_of(world: World) -> None:
     owner = {"apiVersion": GRANT.api_version, "kind": GRANT.kind, "name": "of-red", "uid": "1-2"}
     gone = {"apiVersion": WORKSPACE.api_version, "kind": "Workspace", "name": "gone", "uid": "1-3"}
-    async with feeding(Cache((WORKSPACE, GRANT)), world.bucket) as cache:
-        garbage = Garbage(cache, {world.workspaces: Rules()}, world.recorder)
+    async with feeding(Informer((WORKSPACE, GRANT)), world.bucket) as cache:
+        garbage = Garbage(cache, {world.workspaces: Rules()}, world.recorder, controller)
         dependents = [
             await world.workspaces.create(
                 {"metadata": {"name": f"dependent-{n}", "ownerReferences": owners}, "spec": {}}
@@ -198,7 +200,7 @@ async def test_a_cluster_scoped_dependent_of_a_namespaced_owner_is_kept_and_told
             for n, owners in enumerate(([owner], [gone, owner]))
         ]
         await cache.current()
-        await garbage.round()
+        await idle(garbage)
     for dependent in dependents:
         assert (await world.workspaces.get(dependent.name)).revision == dependent.revision
     told = [event for event in await events_of(world) if event["involvedObject"]["name"] == "dependent-0"]
@@ -213,21 +215,21 @@ async def events_of(world: World) -> list[Document]:
     async with asyncio.timeout(10):
         await world.recorder.flushed()
     telling.cancel()
-    async with feeding(Cache((EVENT,)), world.events) as cache:
+    async with feeding(Informer((EVENT,)), world.events) as cache:
         return [item.document() for item in cache.list(EVENT)]
 
 
 async def test_the_owner_of_a_namespaced_dependent_is_in_its_namespace(world: World) -> None:
     grants = Store(world.bucket, GRANT)
-    async with feeding(Cache((WORKSPACE, GRANT)), world.bucket) as cache:
-        garbage = Garbage(cache, {grants: Rules()}, world.recorder)
+    async with feeding(Informer((WORKSPACE, GRANT)), world.bucket) as cache:
+        garbage = Garbage(cache, {grants: Rules()}, world.recorder, controller)
         owner = await grants.create({"metadata": {"name": "owner", "namespace": "red"}, "spec": {}})
         reference = {"apiVersion": GRANT.api_version, "kind": GRANT.kind, "name": owner.name, "uid": owner.uid}
         for namespace in ("red", "blue"):
             metadata = {"name": "dependent", "namespace": namespace, "ownerReferences": [reference]}
             await grants.create({"metadata": metadata, "spec": {}})
         await cache.current()
-        await garbage.round()
+        await idle(garbage)
     assert await grants.find("dependent", "red") is not None
     assert await grants.find("dependent", "blue") is None
     for name in ("dependent", "owner"):
@@ -243,8 +245,8 @@ async def test_what_got_stuck_without_finalizers_goes(world: World) -> None:
     del document["metadata"]["finalizers"]
     await world.bucket.update(world.workspaces.key("stuck"), seal(document, writes=("w",)), stuck.revision)
     await world.cache.current()
-    world.garbage = Garbage(world.cache, {world.workspaces: Rules()}, world.recorder)
-    await world.round()
+    world.garbage = Garbage(world.cache, {world.workspaces: Rules()}, world.recorder, controller)
+    await world.collected()
     assert await world.workspaces.find("stuck") is None
     assert (await world.workspaces.get("waits")).revision == waiting.revision
     await world.workspaces.finalize("waits", waiting.uid, "x.dev/f")
@@ -255,38 +257,50 @@ async def test_a_change_is_looked_at_with_what_it_concerns_alone(world: World) -
     for owner in owners:
         await world.dependent(owner)
         await world.dependent(owner)
-    await world.round()
-    assert await world.garbage.turn() == 0
+    assert await world.collected() == 6
+    assert await world.collected() == 0
     await world.workspaces.modify(owners[1].name, lambda found: {**found, "spec": {"displayName": "x"}})
-    await world.cache.current()
-    assert await world.garbage.turn() == 0
+    assert await world.collected() == 0
     await world.workspaces.delete(owners[1].name)
-    await world.cache.current()
-    assert await world.garbage.turn() == 2
-    await world.cache.current()
-    assert await world.garbage.round() == 4
+    assert await world.collected() == 2
+    assert await world.collected() == 0
 
 
-async def test_a_long_round_lets_others_run(world: World) -> None:
+async def test_a_restart_looks_at_all_that_refer_once(world: World) -> None:
     owner = await world.owner()
-    for _ in range(4 * BATCH):
+    dependents = [await world.dependent(owner) for _ in range(3)]
+    await world.collected()
+    await world.workspaces.delete(owner.name)
+    await world.cache.current()
+    world.garbage.stop()
+    world.garbage = Garbage(world.cache, {world.workspaces: Rules(), world.grants: Rules()}, world.recorder, controller)
+    assert await world.collected() == 3
+    assert [await world.left(each) for each in dependents] == [None] * 3
+
+
+async def test_many_that_have_nothing_to_do_let_others_run(world: World) -> None:
+    owner = await world.owner()
+    for _ in range(200):
         await world.dependent(owner)
     await world.cache.current()
+    counts, longest = world.garbage.controller.counts, 0
 
     async def others() -> None:
+        nonlocal longest
         while True:
-            world.cache.in_a_row = 0
+            before = counts.reconciles
             await asyncio.sleep(0)
+            longest = max(longest, counts.reconciles - before)
 
     running = asyncio.create_task(others())
-    await world.garbage.round()
+    assert await idle(world.garbage) == 200
     running.cancel()
-    assert BATCH <= world.cache.longest <= 3 * BATCH
+    assert 1 <= longest <= 2 * AT_ONCE
 
 
 async def test_what_stayed_is_tried_again_however_much_changes_meanwhile(world: World) -> None:
     rules = Hesitating()
-    garbage = Garbage(world.cache, {world.grants: rules}, world.recorder, round_s=0.3)
+    garbage = Garbage(world.cache, {world.grants: rules}, world.recorder, controller, again_s=0.3)
     owner, busy = await world.owner(), await world.owner()
     dependent = await world.dependent(owner)
     other = await world.dependent(busy)
@@ -299,7 +313,7 @@ async def test_what_stayed_is_tried_again_however_much_changes_meanwhile(world: 
         references = [{**reference, "blockOwnerDeletion": next(blocks)}]
         return {**found, "metadata": {**found["metadata"], "ownerReferences": references}}
 
-    running = asyncio.create_task(garbage.run())
+    running = asyncio.create_task(garbage.controller.run())
     async with asyncio.timeout(15):
         await rules.refused.wait()
         assert rules.caller == "skerry:tenancy"

@@ -144,7 +144,11 @@ async def test_kubectl_uses_it(nats_host: NatsHost, tmp_path: Path, monkeypatch:
             (counting,) = (each for each in info["endpoints"] if each["subject"] == "harbour.count")
             assert "How many berths there are." in counting["metadata"]["answer"]
             stats = msgspec.json.decode((await bus.request("$SRV.STATS.harbour")).data)
-            assert {each["controller"] for each in stats["data"]} == {"harbour/moorings", "harbour/sweep"}
+            assert {each["controller"] for each in stats["data"]} == {
+                "harbour/moorings",
+                "harbour/sweep",
+                "harbour/garbage",
+            }
             code, out_text, err = await client("delete", "berth", "north")
             assert out_text.startswith('berth.skerry.dev "north" deleted')
         process.terminate()
