@@ -6,7 +6,6 @@ a line of `mirrors.txt`: the module, and the test that would fail if it were wro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,12 +18,11 @@ SMALL = 60
 """Lines up to which a module is tested with those that use it."""
 
 
-def modules() -> Iterator[Path]:
+@cache
+def modules() -> tuple[Path, ...]:
     """What needs tests of its own, from the root of the checkout."""
-    for top in shape.ROOTS:
-        for path in sorted((ROOT / top).rglob("*.py")):
-            if len(path.read_text().splitlines()) > SMALL:
-                yield path.relative_to(ROOT)
+    every = (path for top in shape.ROOTS for path in sorted((ROOT / top).rglob("*.py")))
+    return tuple(path.relative_to(ROOT) for path in every if len(path.read_text().splitlines()) > SMALL)
 
 
 def mirror(module: Path) -> Path | None:
@@ -35,6 +33,7 @@ def mirror(module: Path) -> Path | None:
     return next((place for place in (*places, alone) if (ROOT / place).exists()), None)
 
 
+@cache
 def listed() -> dict[Path, Path]:
     """Module -> test, as `mirrors.txt` says."""
     lines = [
@@ -65,7 +64,7 @@ def reached(test: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", list(modules()), ids=str)
+@pytest.mark.parametrize("module", modules(), ids=str)
 def test_a_module_is_tested_where_its_name_says_or_where_the_list_does(module: Path) -> None:
     found, other = mirror(module), listed().get(module)
     assert found or other, f"{module} has no test module: write it, or say in tests/mirrors.txt where it is tested"
@@ -75,7 +74,7 @@ def test_a_module_is_tested_where_its_name_says_or_where_the_list_does(module: P
 @pytest.mark.parametrize("module", list(listed()), ids=str)
 def test_a_line_of_the_list_says_what_is_so(module: Path) -> None:
     test = listed()[module]
-    assert module in set(modules()), f"{module} is gone, or has at most {SMALL} lines: its line is stale"
+    assert module in modules(), f"{module} is gone, or has at most {SMALL} lines: its line is stale"
     assert (ROOT / test).exists(), f"{test} is gone: where is {module} tested now?"
     name = ".".join(module.with_suffix("").parts)
     started = module.stem == "__main__" or module.is_relative_to("skerry/cli")  # as another process, as users do

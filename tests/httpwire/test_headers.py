@@ -6,7 +6,14 @@ import pytest
 
 from skerry.errors import ServiceUnavailable, TooManyRequests, Unauthorized
 from skerry.httpwire.answer import error_answer, warning
-from skerry.httpwire.headers import bearer_from_protocols, clean_request, clean_response, is_guarded
+from skerry.httpwire.headers import (
+    announced,
+    bearer_from_protocols,
+    clean_request,
+    clean_response,
+    clean_trailers,
+    is_guarded,
+)
 from skerry.httpwire.headwriter import valid_headers
 
 
@@ -93,3 +100,27 @@ def test_any_message_makes_a_valid_header(message: str) -> None:
     value = warning(message)
     assert valid_headers([(b"warning", value)])
     assert len(value) < 8192
+
+
+@pytest.mark.parametrize(
+    ("te", "kept"), [(b"trailers", True), (b"gzip, Trailers", True), (b"gzip", False), (b"", False)]
+)
+def test_of_te_only_the_wish_for_trailers_travels(te: bytes, kept: bool) -> None:
+    assert clean_request([(b"te", te)]) == ([(b"te", b"trailers")] if kept else [])
+
+
+def test_trailers_that_steer_or_name_somebody_do_not_travel() -> None:
+    good = [(b"grpc-status", b"0"), (b"x-checksum", b"a")]
+    bad = [(b"content-length", b"5"), (b"content_length", b"5"), (b"if-match", b"a"), (b"x-remote-user", b"root")]
+    assert clean_trailers([*good, *bad]) == good
+
+
+@pytest.mark.parametrize("trailers", [[(b"x-a", b"b")] * 10_000, [(b"x-a", b"b" * 1_000_000)]])
+def test_more_trailers_than_anybody_needs_are_none(trailers: list[tuple[bytes, bytes]]) -> None:
+    assert clean_trailers(trailers) == []
+
+
+def test_trailers_are_announced_by_the_names_that_may_travel() -> None:
+    assert announced([(b"trailer", b"X-A, Content-Length"), (b"trailer", b"x-b,")]) == [(b"trailer", b"X-A, x-b")]
+    assert announced([(b"trailer", b"Host, If-Match")]) == []
+    assert announced([(b"server", b"x-a")]) == []

@@ -26,3 +26,25 @@ def test_only_the_registry_answers_it_and_tells_that_a_member_answered(service: 
 def test_a_member_may_do_neither() -> None:
     granted = permissions.member("m1", KEY)
     assert not {subjects.CONNECTIONS, subjects.PROBES} & {*granted.pub.allow, *granted.sub.allow}
+
+
+def test_a_backup_reads_what_is_archived_and_writes_nothing() -> None:
+    granted = permissions.archivist(KEY, restoring=False)
+    assert not [subject for subject in granted.pub.allow if subject.startswith(("$KV.", "$JS.API.STREAM.CREATE"))]
+    assert not [subject for subject in granted.pub.allow if subject.startswith("$JS.API.STREAM.DELETE")]
+    assert granted.sub.allow == (f"{permissions.inbox(KEY)}.>",)
+
+
+def test_a_restore_makes_the_archived_buckets_anew_and_no_others() -> None:
+    more = {*permissions.archivist(KEY, restoring=True).pub.allow} - {
+        *permissions.archivist(KEY, restoring=False).pub.allow
+    }
+    assert more == {
+        subject
+        for bucket in permissions.ARCHIVED
+        for subject in (
+            f"$KV.{bucket}.>",
+            f"$JS.API.STREAM.CREATE.KV_{bucket}",
+            f"$JS.API.STREAM.DELETE.KV_{bucket}",
+        )
+    }
