@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from skerry import subjects
-from skerry.identity import nkey, permissions
+from skerry.identity import nkey, permissions, services
+from skerry.identity.creds import inbox
 from skerry.identity.nkey import Kind
 
 KEY = nkey.create(Kind.USER).public
@@ -32,7 +33,7 @@ def test_a_backup_reads_what_is_archived_and_writes_nothing() -> None:
     granted = permissions.archivist(KEY, restoring=False)
     assert not [subject for subject in granted.pub.allow if subject.startswith(("$KV.", "$JS.API.STREAM.CREATE"))]
     assert not [subject for subject in granted.pub.allow if subject.startswith("$JS.API.STREAM.DELETE")]
-    assert granted.sub.allow == (f"{permissions.inbox(KEY)}.>",)
+    assert granted.sub.allow == (f"{inbox(KEY)}.>",)
 
 
 def test_a_restore_makes_the_archived_buckets_anew_and_no_others() -> None:
@@ -41,7 +42,7 @@ def test_a_restore_makes_the_archived_buckets_anew_and_no_others() -> None:
     }
     assert more == {
         subject
-        for bucket in permissions.ARCHIVED
+        for bucket in (*services.CONTENTS, *services.REVISIONS)
         for subject in (
             f"$KV.{bucket}.>",
             f"$JS.API.STREAM.CREATE.KV_{bucket}",
