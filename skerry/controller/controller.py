@@ -3,7 +3,7 @@
     async def reconcile(name: str) -> After | None: ...
 
     controller = Controller("quota/leases", reconcile, workers=16)
-    informer.on_change(WORKSPACE_QUOTA, controller.by(lambda change: [change.name]))
+    informer.add_event_handler(WORKSPACE_QUOTA, controller.by(lambda change: [change.name]))
     await controller.run()
 
 As in controller-runtime: a reconcile gets a key and nothing else, looks at everything anew, and may be called at any

@@ -5,8 +5,8 @@ One `Informer` a process holds the kinds that its services name; each service re
 
 from __future__ import annotations
 
-from skerry.informer.informer import Cache, Informer
+from skerry.informer.informer import Informer
 from skerry.informer.ring import Change, Watch
 from skerry.informer.view import NotNeeded, View
 
-__all__ = ["Cache", "Change", "Informer", "NotNeeded", "View", "Watch"]
+__all__ = ["Change", "Informer", "NotNeeded", "View", "Watch"]

@@ -207,6 +207,3 @@ class Informer(View):
             for key in [key for key in store.tombstones if subjects.key(group, kind, *key) not in staged]:
                 del store.tombstones[key]
         return absent
-
-
-Cache = Informer

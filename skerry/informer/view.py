@@ -90,8 +90,6 @@ class View:
         """
         return self._store(kind).add_event_handler(handler)
 
-    on_change = add_event_handler
-
     # What is deleted
 
     def tombstones(self, kind: Kind, before: float | None = None) -> tuple[Tombstone, ...]:

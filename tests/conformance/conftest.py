@@ -18,7 +18,7 @@ from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
 from skerry.errors import StatusError
 from skerry.http import ClientGone, Exchange, Server
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.storage import Store
 from tests.conformance.crd import definition
 from tests.conformance.sides import DEADLINE_S, ApiServer, HostSide
@@ -66,7 +66,7 @@ async def lasting_host(nats_host: NatsHost) -> AsyncIterator[HostSide]:
 
 
 @contextlib.asynccontextmanager
-async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Cache, list[Store]]]:
+async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Informer, list[Store]]]:
     async with (
         nats_host.bus("proxy") as bus,
         nats_host.bus("tenancy") as owner,
@@ -81,7 +81,7 @@ async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Cache, 
             for subject, handler in Writes(store, Rules()).endpoints(callers).items()
         }
         service = owner.serve("tenancy", "0", endpoints)
-        cache = Cache(KINDS)
+        cache = Informer(KINDS)
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
         api = HostApi(cache, Forwarder(bus, nats_host.sign), SERVED)
 
@@ -102,7 +102,7 @@ async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Cache, 
             feeding.cancel()
 
 
-async def _emptied(cache: Cache, stores: list[Store]) -> None:
+async def _emptied(cache: Informer, stores: list[Store]) -> None:
     for store in stores:
         for item in cache.list(store.kind):
             with contextlib.suppress(StatusError):

@@ -13,7 +13,7 @@ from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import Bucket, BucketConfig, Bus, kv
 from skerry.controller import sweep as module
 from skerry.controller.sweep import KEEP_S, sweep
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.informer.kindstore import Tombstone
 from skerry.storage import Store, utc_now
 from tests.fixtures.bucket import cluster, feeding
@@ -70,7 +70,7 @@ async def test_nothing_is_left_of_a_swept_object_and_caches_of_before_and_after_
 ) -> None:
     monkeypatch.setattr(kv, "MARKER_S", 1)
     kept = await store.create(cluster("kept"))
-    async with feeding(Cache(KINDS), bucket) as before:
+    async with feeding(Informer(KINDS), bucket) as before:
         await store.create(cluster("gone"))
         await store.delete("gone")
         await before.current()
@@ -79,7 +79,7 @@ async def test_nothing_is_left_of_a_swept_object_and_caches_of_before_and_after_
             while await messages(bucket) > 1:
                 await asyncio.sleep(0.05)
         await before.current()
-        async with feeding(Cache(KINDS), bucket) as after:
+        async with feeding(Informer(KINDS), bucket) as after:
             for cache in (before, after):
                 assert [item.name for item in cache.list(CLUSTER)] == ["kept"]
                 assert cache.tombstones(CLUSTER) == ()
@@ -98,7 +98,7 @@ async def test_what_older_purges_left_for_ever_goes_too(
         await purge_for_ever(bus, store, f"old-{number}", (await store.delete(f"old-{number}")).revision)
     assert await messages(bucket) == 5
     monkeypatch.setattr(kv, "MARKER_S", 1)
-    async with feeding(Cache(KINDS), bucket) as cache:
+    async with feeding(Informer(KINDS), bucket) as cache:
         assert await sweep(store, cache, utc_now()) == 0
         assert await sweep(store, cache, utc_now() + LATER) == 5
         await cache.current()
@@ -112,7 +112,7 @@ async def test_what_went_by_itself_is_not_purged_again(
     monkeypatch.setattr(kv, "MARKER_S", 2)
     await store.create(cluster("gone"))
     await store.purge("gone", (await store.delete("gone")).revision)
-    async with feeding(Cache(KINDS), bucket) as cache:
+    async with feeding(Informer(KINDS), bucket) as cache:
         assert [each.name for each in cache.tombstones(CLUSTER)] == ["gone"]
         await emptied(bucket)
         assert await sweep(store, cache, utc_now() + LATER) == 1
@@ -124,7 +124,7 @@ async def test_a_tombstone_is_forgotten_only_if_it_is_still_the_one_that_was_mea
 ) -> None:
     await store.create(cluster("gone"))
     last = await store.delete("gone")
-    async with feeding(Cache(KINDS), bucket) as cache:
+    async with feeding(Informer(KINDS), bucket) as cache:
         cache.forget(CLUSTER, Tombstone("", "gone", last.revision - 1, ""))
         assert [each.revision for each in cache.tombstones(CLUSTER)] == [last.revision]
 
@@ -136,7 +136,7 @@ async def test_one_call_purges_so_many_that_nothing_waits_for_long(
     for number in range(5):
         await store.create(cluster(f"gone-{number}"))
         await store.delete(f"gone-{number}")
-    async with feeding(Cache(KINDS), bucket) as cache:
+    async with feeding(Informer(KINDS), bucket) as cache:
         done = []
         for _ in range(3):
             done.append(await sweep(store, cache, utc_now() + LATER))

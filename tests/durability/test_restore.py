@@ -23,7 +23,7 @@ from skerry.bus import BucketConfig, Bus, Settings
 from skerry.controller.recorder import Recorder
 from skerry.errors import BadRequest, Conflict
 from skerry.identity.federation import Authority
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.storage import Store, archive, events_bucket
 from skerry.storage.archive import Archive, Header, Kept, Line
 from tests.durability.front import MERGE, WORKSPACES, Front, workspace
@@ -115,7 +115,7 @@ async def test_a_cache_that_lives_through_a_restore_goes_on_in_the_new_buckets(f
         for name in ("old", "kept", "gone"):
             await store.create(cluster(name))
         await store.delete("gone")
-        async with feeding(Cache(KINDS), bucket) as cache:
+        async with feeding(Informer(KINDS), bucket) as cache:
             backup = await taken(host)
             late = await store.create(cluster("late"))
             changed = await store.update(await store.get("old"), cluster("old", status={"x": 1}))

@@ -25,7 +25,7 @@ from skerry.controller.recorder import Recorder
 from skerry.errors import Forbidden, NotFound
 from skerry.http import Client, ClientGone, Exchange, Response, Server
 from skerry.httpwire.head import RequestHead
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.storage import Store, events_bucket
 from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost
@@ -54,7 +54,7 @@ class Answer(msgspec.Struct, frozen=True):
 class World:
     """A host API, a store to write Clusters with, and clients."""
 
-    def __init__(self, cache: Cache, clusters: Store) -> None:
+    def __init__(self, cache: Informer, clusters: Store) -> None:
         self.cache = cache
         self.clusters = clusters
         self.port = 0
@@ -174,7 +174,7 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         asyncio.TaskGroup() as tasks,
     ):
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
-        cache, events = Cache(KINDS), Cache((EVENT,))
+        cache, events = Informer(KINDS), Informer((EVENT,))
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
         recorder = Recorder(await events_bucket(registry), "registry")
         more = (tasks.create_task(recorder.run()), tasks.create_task(events.feed(await bus.bucket(subjects.EVENTS))))

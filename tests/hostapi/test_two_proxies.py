@@ -12,7 +12,7 @@ from services.proxy.hostapi import Forwarder, HostApi
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS, SERVED
 from skerry.http import ClientGone, Exchange, Server
-from skerry.informer import Cache
+from skerry.informer import Informer
 from tests.fixtures.nats import NatsHost
 from tests.hostapi.conftest import ADMIN, DEADLINE_S, World
 
@@ -25,7 +25,7 @@ CLUSTERS = "/apis/skerry.dev/v1alpha1/clusters"
 async def other(world: World, nats_host: NatsHost) -> AsyncIterator[World]:
     """A second proxy; what it hears of the store comes late, and never when `heard` is cleared."""
     async with nats_host.bus("proxy") as bus:
-        cache = Cache(KINDS)
+        cache = Informer(KINDS)
         feeding = asyncio.ensure_future(cache.feed(await bus.bucket(subjects.RESOURCES)))
         found = World(cache, world.clusters)
         api = HostApi(cache, Forwarder(bus, nats_host.sign), SERVED)

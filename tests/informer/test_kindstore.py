@@ -14,7 +14,7 @@ from tests.informer.entries import entry, filled, purged
 
 def test_listeners_hear_the_fill_and_what_follows() -> None:
     cache, heard = Informer(KINDS), list[Change]()
-    stop = cache.on_change(CLUSTER, heard.append)
+    stop = cache.add_event_handler(CLUSTER, heard.append)
     cache.take(entry("a", 1))
     cache.take(Filled(1))
     cache.take(entry("a", 2))

@@ -1,6 +1,6 @@
 """Owners, the store, two proxies and their clients, in any order of events that hypothesis can think of.
 
-Real are `Store`, `Bucket`, `Watch` and `Cache`; the server is the one of tests/fixtures/jetstream.py, which holds every
+Real are `Store`, `Bucket`, `Watch` and `Informer`; the server is the one of tests/fixtures/jetstream.py, which holds every
 request until a rule says what becomes of it. So a write can be cut, crash, be repeated or be done late at each await; a
 proxy hears of a write at any time, is cut off, and finds another bucket when it is back. What may be stored and seen then
 is said by truth.py alone.
@@ -30,7 +30,7 @@ from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, Gone, NotFound, ServiceUnavailable
-from skerry.informer import Cache, Watch
+from skerry.informer import Informer, Watch
 from skerry.storage import Item, Store
 from skerry.storage.documents import KEPT_WRITE_IDS, Document, unseal
 from tests.fixtures.jetstream import PREFIX, Fate, Line, Server, Stored, Stream
@@ -71,7 +71,7 @@ class Write:
         return self.label
 
 
-class Proxy(Cache):
+class Proxy(Informer):
     """A proxy's cache, and which bucket it shows."""
 
     def __init__(self, world: World) -> None:

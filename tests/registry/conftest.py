@@ -39,7 +39,7 @@ from skerry.identity import jointoken, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair
 from skerry.identity.nkey import Kind as KeyKind
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.service import Process
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import process, serving
@@ -85,7 +85,7 @@ class Running:
 class Client:
     """What the front door would do: writes over the bus, reads from a cache."""
 
-    def __init__(self, host: NatsHost, bus: Bus, cache: Cache) -> None:
+    def __init__(self, host: NatsHost, bus: Bus, cache: Informer) -> None:
         self._host = host
         self.bus = bus
         self.cache = cache
@@ -209,7 +209,7 @@ async def client_of(host: NatsHost) -> AsyncIterator[Client]:
     """A client with a proxy's permissions."""
     async with host.bus("proxy") as bus, asyncio.TaskGroup() as tasks:
         bucket = await bus.bucket(subjects.RESOURCES)
-        cache = Cache(KINDS)
+        cache = Informer(KINDS)
         feeding = tasks.create_task(cache.feed(bucket))
         async with asyncio.timeout(DEADLINE_S):
             await cache.filled.wait()

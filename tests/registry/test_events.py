@@ -10,7 +10,7 @@ import pytest
 
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, EVENT
-from skerry.informer import Cache
+from skerry.informer import Informer
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import DEADLINE_S, Agent, Client
 
@@ -34,16 +34,16 @@ async def test_a_members_history_is_stored(nats_host: NatsHost, client: Client) 
         assert ("Used", "told") in {(reason, name.partition("-")[0]) for reason, name in said(events)}
 
 
-def said(events: Cache) -> set[tuple[str, str]]:
+def said(events: Informer) -> set[tuple[str, str]]:
     """(reason, name of the object) of every Event."""
     documents = [item.document() for item in events.list(EVENT)]
     return {(document["reason"], document["involvedObject"]["name"]) for document in documents}
 
 
 @contextlib.asynccontextmanager
-async def events_of(client: Client) -> AsyncIterator[Cache]:
+async def events_of(client: Client) -> AsyncIterator[Informer]:
     """What a proxy sees of the Events."""
-    cache = Cache((EVENT,))
+    cache = Informer((EVENT,))
     async with asyncio.TaskGroup() as tasks:
         feeding = tasks.create_task(cache.feed(await client.bus.bucket(subjects.EVENTS)))
         async with asyncio.timeout(DEADLINE_S):

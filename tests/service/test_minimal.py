@@ -20,7 +20,7 @@ from skerry.api.kinds import SERVED, Kind, owned_by
 from skerry.api.messages import Caller
 from skerry.http import ClientGone, Exchange, Server
 from skerry.identity import permissions, services
-from skerry.informer import Cache
+from skerry.informer import Informer
 from tests.fixtures.kubectl import kubectl
 from tests.fixtures.nats import NatsHost
 from tests.service.minimal import FILES
@@ -72,7 +72,7 @@ def listed(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
 async def front(host: NatsHost, kinds: tuple[Kind, ...]) -> AsyncIterator[int]:
     """The port of a host API that serves these kinds."""
     async with host.open_bus("proxy") as bus, asyncio.TaskGroup() as tasks:
-        cache = Cache(kinds)
+        cache = Informer(kinds)
         await eventually_there(bus)
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
         api = HostApi(cache, Forwarder(bus, host.sign), kinds, lambda name: {})

@@ -15,7 +15,7 @@ import pytest
 
 from skerry import subjects
 from skerry.bus import BucketConfig
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.storage import Store
 from tests.fixtures.bucket import feeding
 from tests.fixtures.nats import NatsHost, eventually
@@ -116,8 +116,10 @@ async def test_a_leader_that_was_stopped_for_longer_than_its_lease_writes_nothin
 
     async with nats_host.open_bus("test") as bus, started(env) as first:
         bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig())
-        async with feeding(Cache((kind,)), bucket) as cache:
-            cache.on_change(kind, lambda change: writers.append(str(change.new and _writer(change.new.document()))))
+        async with feeding(Informer((kind,)), bucket) as cache:
+            cache.add_event_handler(
+                kind, lambda change: writers.append(str(change.new and _writer(change.new.document())))
+            )
             await Store(bucket, kind).create({"metadata": {"name": "north"}, "spec": {}})
             await eventually(lambda: last() == str(first.pid), 20)
             async with started(env) as second:

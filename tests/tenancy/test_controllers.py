@@ -19,7 +19,7 @@ from skerry import subjects
 from skerry.api.kinds import CREDENTIAL
 from skerry.bus import BucketConfig
 from skerry.controller.controller import After
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.storage import Store
 from tests.fixtures.nats import NatsHost
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 class World:
     """What the controllers work with, and a clock that is told the time."""
 
-    def __init__(self, store: Store, cache: Cache, file: Path) -> None:
+    def __init__(self, store: Store, cache: Informer, file: Path) -> None:
         self.store, self.cache, self.file = store, cache, file
         self.now = datetime.now(UTC)
         self.administrator = Administrator(store, file, lambda: self.now)
@@ -60,7 +60,7 @@ class World:
 async def world(nats_host: NatsHost, tmp_path: Path) -> AsyncIterator[World]:
     async with nats_host.bus("tenancy") as bus, asyncio.TaskGroup() as tasks:
         bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig())
-        cache = Cache((CREDENTIAL,))
+        cache = Informer((CREDENTIAL,))
         task = tasks.create_task(cache.feed(bucket))
         await asyncio.wait_for(cache.filled.wait(), 10)
         store = Store(bucket, CREDENTIAL)

@@ -23,7 +23,7 @@ from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEnti
 from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 from skerry.httpwire.websocket import accepted, offered
-from skerry.informer import Cache
+from skerry.informer import Informer
 from skerry.storage import utc_now
 from skerry.storage.documents import LIMIT_BYTES
 
@@ -58,12 +58,12 @@ class HostApi:
 
     def __init__(
         self,
-        cache: Cache,
+        cache: Informer,
         forwarder: Forwarder,
         kinds: Iterable[Kind],
         live: Live = lambda name: {},
         now: Callable[[], datetime] = utc_now,
-        events: Cache | None = None,
+        events: Informer | None = None,
     ) -> None:
         caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
         self._sources = sources(caches, kinds)

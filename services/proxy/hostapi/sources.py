@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from skerry.api.kinds import Document, Kind, ViewOf
-from skerry.informer import Cache, Watch
+from skerry.informer import Informer, Watch
 from skerry.informer.kindstore import Items
 from skerry.storage import Item
 from skerry.storage.documents import item as make_item
 
 
 class Source(Protocol):
-    """What reads and watches ask; `Cache` is one."""
+    """What reads and watches ask; `Informer` is one."""
 
     @property
     def revision(self) -> int: ...
@@ -32,7 +32,7 @@ class Source(Protocol):
 class Derived:
     """Objects of a view, made from those of its base in `cache`, and those that it always has. Names stay the same."""
 
-    def __init__(self, cache: Cache, view: ViewOf) -> None:
+    def __init__(self, cache: Informer, view: ViewOf) -> None:
         self._cache = cache
         self._base = view.kind
         self._view = view
@@ -82,7 +82,7 @@ class Derived:
         return sorted([*always, *made], key=lambda item: (item.namespace, item.name))
 
 
-def sources(caches: Mapping[str, Cache], kinds: Iterable[Kind]) -> dict[Kind, Source | None]:
+def sources(caches: Mapping[str, Informer], kinds: Iterable[Kind]) -> dict[Kind, Source | None]:
     """Every kind that is served, and where its objects come from; None for what is asked and never stored.
 
     `caches` are by bucket; what lies in another is not served, nor are views of it.
@@ -90,7 +90,7 @@ def sources(caches: Mapping[str, Cache], kinds: Iterable[Kind]) -> dict[Kind, So
     return {kind: source for kind in kinds for source in _source(kind, caches)}
 
 
-def _source(kind: Kind, caches: Mapping[str, Cache]) -> Iterable[Source | None]:
+def _source(kind: Kind, caches: Mapping[str, Informer]) -> Iterable[Source | None]:
     bucket = kind.view_of.kind.bucket if kind.view_of else kind.bucket
     if not bucket:
         yield None

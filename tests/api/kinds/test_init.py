@@ -33,7 +33,7 @@ from skerry.api.kinds import (
 from skerry.api.messages import Caller
 from skerry.cli.commands import listings
 from skerry.identity import services
-from skerry.informer import Cache
+from skerry.informer import Informer
 from tests import shape
 
 ROOT = Path(__file__).parents[3]
@@ -97,7 +97,7 @@ def test_who_may_is_what_it_says() -> None:
 
 
 def test_it_is_read_from_its_bucket_and_written_by_its_owner() -> None:
-    cache = Cache((*kinds.KINDS, BERTH))
+    cache = Informer((*kinds.KINDS, BERTH))
     assert sources({RESOURCES: cache}, ALL)[BERTH] is cache
     assert services.writes_of(BERTH) == ("harbour.berths.create", "harbour.berths.tow-create")
 
@@ -111,7 +111,7 @@ def test_it_is_documented() -> None:
 
 
 def test_what_lies_in_a_bucket_that_nobody_reads_is_not_served() -> None:
-    cache = Cache(kinds.KINDS)
+    cache = Informer(kinds.KINDS)
     assert set(SERVED) - set(sources({RESOURCES: cache}, SERVED)) == {kinds.EVENT, kinds.EVENT_V1}
     assert set(sources({RESOURCES: cache, EVENTS: cache}, SERVED)) == set(SERVED)
 
