@@ -23,7 +23,7 @@ from skerry.tunnel import frames, longhead
 from skerry.tunnel.codes import ProtocolError, RejectCode
 from skerry.tunnel.frames import END, Frame, Open, Type
 from skerry.tunnel.peer import Peer
-from skerry.tunnel.seen import Seen
+from skerry.tunnel.replay import ReplayWindow
 from skerry.tunnel.stream import Core
 from skerry.tunnel.window import Budget, Window
 
@@ -49,7 +49,7 @@ class AcceptorLane(Lane[Stream]):
         self._awake = 0.0
         self.tasks: set[asyncio.Task[None]] = set()
         self._handler = handler
-        self._seen = Seen()
+        self._seen = ReplayWindow()
         self._queue: Interest | None = None
 
     async def start(self) -> None:

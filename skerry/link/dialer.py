@@ -25,7 +25,7 @@ from skerry.relay import AgentAway, OpenRequest, ResetCode, StreamReset
 from skerry.tunnel.agents import Agents
 from skerry.tunnel.codes import RejectCode, TooLarge
 from skerry.tunnel.frames import Frame, Type, reset
-from skerry.tunnel.peer import Peer, Standing
+from skerry.tunnel.peer import AbuseCounter, Peer
 from skerry.tunnel.stream import Core
 from skerry.tunnel.window import Budget, Window
 
@@ -38,13 +38,13 @@ _log = logging.getLogger(__name__)
 
 
 class _Member:
-    """A member in use on one lane: our interest in its frames, its agents and its standing."""
+    """A member in use on one lane: our interest in its frames, its agents and what of its frames belonged to nothing."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: LinkSettings) -> None:
         now = loop.time()
         self.ready: asyncio.Future[Interest] = loop.create_future()
         self.agents = Agents(settings.heard_s)
-        self.standing = Standing(settings.flood, now)
+        self.abuse = AbuseCounter(settings.flood, now)
         self.streams = 0
         self.used = now
         self.unacked: dict[str, int] = {}
@@ -246,7 +246,7 @@ class DialerLane(Lane[Call]):
         state = self._members.get(stream.member)
         if state is not None:
             window = stream.core.window
-            state.standing.ended(window.granted - window.received)
+            state.abuse.ended(window.granted - window.received)
             state.streams -= 1
             state.used = self.loop.time()
 
@@ -254,7 +254,7 @@ class DialerLane(Lane[Call]):
         """Counted per member; a flood cuts the member off, alone."""
         self.strays += 1
         state = self._members.get(member)
-        if state is not None and state.standing.stray(size, self.loop.time(), excusable=excusable):
+        if state is not None and state.abuse.stray(size, self.loop.time(), excusable=excusable):
             self._on_flood(member)
 
     # -- members --------------------------------------------------------------------------------------------------

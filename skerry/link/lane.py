@@ -23,8 +23,8 @@ from skerry.tunnel import frames
 from skerry.tunnel.codes import ProtocolError
 from skerry.tunnel.frames import Frame, Type
 from skerry.tunnel.peer import Outcome, Peer, answer_sync
+from skerry.tunnel.roundrobin import DeficitRoundRobin
 from skerry.tunnel.stream import INLINE
-from skerry.tunnel.turns import Turns
 from skerry.tunnel.window import Budget
 
 _BEHIND = 256 << 10
@@ -93,7 +93,7 @@ class Lane(ABC, Generic[S]):
         self.chunk = min(_CHUNK[kind], most)
         self.streams: dict[tuple[str, str], S] = {}
         self.peers: dict[tuple[str, str], Peer] = {}
-        self.turns: Turns[Stream] = Turns()
+        self.turns: DeficitRoundRobin[Stream] = DeficitRoundRobin()
         self.empty = asyncio.Event()
         self.empty.set()
         self.strays = 0

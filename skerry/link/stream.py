@@ -15,8 +15,8 @@ from skerry.relay import AnswerComplete, Headers, OpenRequest, ResetCode, Stream
 from skerry.tunnel import frames, longhead
 from skerry.tunnel.codes import TooLarge
 from skerry.tunnel.frames import Frame, Resp, Trail
+from skerry.tunnel.roundrobin import DeficitRoundRobin
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
-from skerry.tunnel.turns import Turns
 
 _WORTHWHILE = 16 << 10
 """Credit below this is not used for a piece of something larger (silly windows); receivers always grant more."""
@@ -27,7 +27,7 @@ class Sender(Protocol):
 
     loop: asyncio.AbstractEventLoop
     room: Room
-    turns: Turns[Stream]
+    turns: DeficitRoundRobin[Stream]
     inline: int
     """Most bytes of a body within a head's message."""
     chunk: int

@@ -6,7 +6,7 @@ gives the other up. SYNC every two seconds repairs what the bus lost without a t
 a stream that the receiver does not know is RESET, and credit is repeated in each one's own SYNC (a CREDIT frame per stream
 in answer would be 500 a second for 1,000 idle watches). Both stretch so that a process sends at most 300 a second, however
 many peers it has.
-A Member's Standing decides when frames that belong to nothing are no longer an accident.
+A member's AbuseCounter decides when frames that belong to nothing are no longer an accident.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Peer:
         return self._control > _CONTROL_PER_S
 
 
-class Standing:
+class AbuseCounter:
     """How many frames of one member belonged to nothing.
 
     A stream that ends leaves an allowance for what was on its way: the credit that was out, and a few repeats. What is

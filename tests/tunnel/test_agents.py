@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skerry.tunnel.agents import Agents
-from skerry.tunnel.seen import REMEMBER_S, Seen
-from skerry.tunnel.turns import Turns
+from skerry.tunnel.replay import REMEMBER_S, ReplayWindow
+from skerry.tunnel.roundrobin import DeficitRoundRobin
 
 
 def test_nobody_known_means_the_queue() -> None:
@@ -83,20 +83,20 @@ def test_a_leaving_agent_stays_unknown() -> None:
 
 
 def test_a_stream_is_opened_once_per_proxy() -> None:
-    seen = Seen()
+    seen = ReplayWindow()
     assert [seen.first("p", "1f", 0.0), seen.first("p", "20", 1.0), seen.first("q", "1f", 1.0)] == [True] * 3
     assert not seen.first("p", "1f", 2.0)
 
 
 def test_numbers_are_forgotten_after_five_minutes() -> None:
-    seen = Seen()
+    seen = ReplayWindow()
     seen.first("p", "1", 0.0)
     assert not seen.first("p", "1", REMEMBER_S - 1)
     assert seen.first("p", "1", 3 * REMEMBER_S)
 
 
 def test_everybody_who_waits_gets_one_turn_a_round() -> None:
-    turns: Turns[str] = Turns()
+    turns: DeficitRoundRobin[str] = DeficitRoundRobin()
     for who in ("a", "b", "a", "c"):
         turns.add(who)
     turns.remove("c")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from skerry.relay import ResetCode
 from skerry.tunnel import frames
 from skerry.tunnel.frames import SYNC_ENTRIES, Frame, Sent, Sync, Type, decode, encode
-from skerry.tunnel.peer import Outcome, Peer, Standing, answer_sync, stretch
+from skerry.tunnel.peer import AbuseCounter, Outcome, Peer, answer_sync, stretch
 from skerry.tunnel.stream import Broken, Core, Writable
 from skerry.tunnel.window import Budget, Window
 from tests.tunnel.pair import opening
@@ -170,22 +170,22 @@ def test_a_stalled_reader_is_found_by_the_tick() -> None:
 
 
 def test_late_frames_are_excused_within_what_streams_left() -> None:
-    standing = Standing(3, 0.0)
-    standing.ended(10_000)
-    floods = [standing.stray(5_000, 0.0) for _ in range(8)]
+    abuse = AbuseCounter(3, 0.0)
+    abuse.ended(10_000)
+    floods = [abuse.stray(5_000, 0.0) for _ in range(8)]
     assert floods == [False] * 6 + [True, True]
-    assert standing.strays == 5
+    assert abuse.strays == 5
 
 
 def test_what_cannot_be_late_is_always_counted() -> None:
-    standing = Standing(2, 0.0)
-    standing.ended(1 << 30)
-    assert [standing.stray(1, 0.0, excusable=False) for _ in range(3)] == [False, False, True]
+    abuse = AbuseCounter(2, 0.0)
+    abuse.ended(1 << 30)
+    assert [abuse.stray(1, 0.0, excusable=False) for _ in range(3)] == [False, False, True]
 
 
 def test_the_count_halves_in_a_minute() -> None:
-    standing = Standing(10, 0.0)
+    abuse = AbuseCounter(10, 0.0)
     for _ in range(8):
-        standing.stray(1, 1.0, excusable=False)
-    standing.stray(1, 70.0, excusable=False)
-    assert standing.strays == 5
+        abuse.stray(1, 1.0, excusable=False)
+    abuse.stray(1, 70.0, excusable=False)
+    assert abuse.strays == 5

@@ -10,7 +10,7 @@ REMEMBER_S = 300.0
 _BITS = 10
 
 
-class Seen:
+class ReplayWindow:
     """The numbers of all proxy connections."""
 
     def __init__(self) -> None:

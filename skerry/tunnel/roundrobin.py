@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 
 
-class Turns(Generic[K]):
+class DeficitRoundRobin(Generic[K]):
     """A round of those that wait; each gets one quantum per turn."""
 
     def __init__(self) -> None:
