@@ -14,6 +14,7 @@ import time
 from services.agent import checks
 from services.agent import membership as members
 from services.agent.controller import Controller
+from services.agent.desired import Desired
 from services.agent.handlers import Relay
 from services.agent.health import Health
 from services.agent.membership import JoinRefused, Removed
@@ -189,8 +190,9 @@ async def _member(life: Life, settings: Settings, store: Store, membership: Memb
     health = Health(upstream, standing, membership.cluster_uid, settings.look_s)
     verifier = Verifier(membership.assertion_root, membership.member)
     relay = Relay(upstream, verifier, settings.ceiling, clock)
+    desired = Desired(membership, upstream, settings.ceiling, lambda: clock.host(time.monotonic()))
     life.ready(False, f"connecting to host {membership.host}")
-    controller = Controller(settings, store, membership, health, clock, relay.handle, life.ready)
+    controller = Controller(settings, store, membership, health, desired, clock, relay.handle, life.ready)
     await controller.run(life.runtime.stop)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from skerry.api.v1alpha1 import Ceiling
+from skerry.desired.owners import Reference
 from skerry.httpwire.requestinfo import EXEC_LIKE
 
 READS = frozenset({"get", "list", "watch"})
@@ -74,10 +75,25 @@ def refusal(ceiling: Ceiling, info: Attributes, *, upgrade: bool = False) -> str
             "nodes/proxy is never reached through Skerry: it would run code in every pod of the node; use logs, exec or "
             "port-forward on the pod, or kubectl top"
         )
-    if ceiling == Ceiling() or is_self_review(info):
+    if not (ceiling.read_only or ceiling.no_exec or ceiling.namespaces) or is_self_review(info):
         return ""
     reaches_in = _reaches_in(info, upgrade)
     return _read_only(ceiling, info, reaches_in) or _no_exec(ceiling, info, reaches_in) or _namespaces(ceiling, info)
+
+
+def entry_refusal(ceiling: Ceiling, owner: str, which: Reference) -> str:
+    """Why the host may not keep an object in place here, naming the ceiling; empty if it may.
+
+    Cluster-wide RBAC passes a ceiling of namespaces: it gives rights to groups whose requests the same ceiling binds.
+    """
+    access = owner == "tenancy" and which.api_version.startswith("rbac.authorization.k8s.io/")
+    if ceiling.desired == "None" or (ceiling.desired == "Access" and not access):
+        allowed = "nothing" if ceiling.desired == "None" else "RBAC of tenants only"
+        return f"{which.kind} is refused by this member's ceiling: the host may keep {allowed} here (--ceiling-desired)"
+    namespace = which.name if which.kind == "Namespace" else which.namespace
+    if ceiling.namespaces and namespace not in ceiling.namespaces and (namespace or not access):
+        return f"{which} is refused by this member's ceiling: only --namespaces {', '.join(ceiling.namespaces)}"
+    return ""
 
 
 def _is_node_proxy(info: Attributes) -> bool:

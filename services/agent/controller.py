@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from services.agent import membership as members
+from services.agent.desired import Desired
 from services.agent.health import Health
 from services.agent.membership import Removed
 from services.agent.model import HostClock, Watchdog, backoff_s, renewal_due
@@ -80,12 +81,14 @@ class Controller:
         store: Store,
         membership: Membership,
         health: Health,
+        desired: Desired,
         clock: HostClock,
         handler: Handler,
         ready: Ready,
     ) -> None:
         self._settings, self._store, self._membership = settings, store, membership
-        self._health, self._clock, self._handler, self._ready = health, clock, handler, ready
+        self._health, self._desired = health, desired
+        self._clock, self._handler, self._ready = clock, handler, ready
         self._budget, self._room = Budget(BUDGET), Room()
         self._agent = store.key().public
         self._boot = f"{random.getrandbits(48):012x}"
@@ -106,6 +109,7 @@ class Controller:
                     self._beats,
                     self._renewals,
                     partial(self._health.keep, self._settings.heartbeat_s),
+                    self._desired.run,
                 )
                 tasks = [group.create_task(self._keep(group), name="keep")]
                 tasks += [group.create_task(endless(each, "a task of the agent")) for each in work]
@@ -136,6 +140,7 @@ class Controller:
                 self._epochs.append(epoch)
                 life = group.create_task(self._live(epoch), name="epoch")
                 self._clock.forget()
+                group.create_task(self._follow(epoch), name="desired state")
                 self._paired.set()
                 if old is not None:
                     group.create_task(self._retire(*old), name="retire")
@@ -148,6 +153,12 @@ class Controller:
                 await old[0].close()
         if not self._ending.is_set():
             raise InternalError("the supervisor of the agent's connections ended by itself")
+
+    async def _follow(self, epoch: Epoch) -> None:
+        try:
+            await self._desired.attach(epoch.interactive)
+        except StatusError as e:
+            log.info("desired state cannot be followed on this connection", extra={"reason": e.message})
 
     def _pairs(self) -> ConnectionPairs:
         return ConnectionPairs(self._connections("interactive"), self._connections("bulk"))
@@ -255,6 +266,7 @@ class Controller:
         self._watchdog.echoed()
         self._clock.learn(sent, received, answer.host_time)
         self._rtt_ms = round((received - sent) * 1000, 3)
+        self._desired.directed(answer.desired)
         if not self._ending.is_set():
             self._ready(True, f"cluster {self._membership.member} of host {self._membership.host}")
 
@@ -286,6 +298,7 @@ class Controller:
             rtt_ms=self._rtt_ms,
             expires=self._expires,
             leaving=leaving,
+            desired=self._desired.progress,
         )
 
     # Credentials

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from skerry.api.v1alpha1 import Ceiling
 from skerry.member.standing import LOOK_S
@@ -22,6 +22,13 @@ class Settings(Base, frozen=True, kw_only=True):
     read_only: Annotated[bool, about("Ceiling: only get, list and watch leave this agent.")] = False
     no_exec: Annotated[bool, about("Ceiling: no exec, attach, port-forward or proxy.")] = False
     namespaces: Annotated[tuple[str, ...], about("Ceiling: the only namespaces that requests may name.")] = ()
+    ceiling_desired: Annotated[
+        Literal["", "All", "Access", "None"],
+        about(
+            "Ceiling: what the host may keep in place here: All, Access (RBAC of tenants) or None. "
+            "Default: All, with read_only Access."
+        ),
+    ] = ""
     heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = (
         10.0
     )
@@ -40,4 +47,7 @@ class Settings(Base, frozen=True, kw_only=True):
     @property
     def ceiling(self) -> Ceiling:
         """What the member's administrator allows at most."""
-        return Ceiling(read_only=self.read_only, no_exec=self.no_exec, namespaces=list(self.namespaces))
+        desired = self.ceiling_desired or ("Access" if self.read_only else "All")
+        return Ceiling(
+            read_only=self.read_only, no_exec=self.no_exec, namespaces=list(self.namespaces), desired=desired
+        )

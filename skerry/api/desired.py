@@ -201,18 +201,3 @@ class Report(Message, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     more: int = 0
     """Problems that did not fit."""
-
-
-class Progress(Message, frozen=True, kw_only=True):
-    """Part of a heartbeat: how far the agent is."""
-
-    epoch: str
-    applied: int
-
-
-class Direction(Message, frozen=True, kw_only=True):
-    """Part of a heartbeat's answer: the member's last revision, and whether this agent is the one that applies."""
-
-    epoch: str
-    last: int
-    lead: bool

@@ -87,6 +87,21 @@ class RenewAnswer(Message, frozen=True, kw_only=True):
     host_time: float
 
 
+class Progress(Message, frozen=True, kw_only=True):
+    """Part of a heartbeat: how far the agent is."""
+
+    epoch: str
+    applied: int
+
+
+class Direction(Message, frozen=True, kw_only=True):
+    """Part of a heartbeat's answer: the member's last revision, and whether this agent is the one that applies."""
+
+    epoch: str
+    last: int
+    lead: bool
+
+
 class Heartbeat(Message, frozen=True, kw_only=True):
     """Sent every 10 s by each agent as a request on `up.<m>.hb`."""
 
@@ -113,12 +128,15 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """When the agent's user JWT ends."""
     leaving: bool = False
     """The last heartbeat before a clean stop."""
+    desired: Progress | None = None
+    """How far the agent is with what the member should have; None of an agent that does not apply it, or not yet."""
 
 
 class HeartbeatAnswer(Message, frozen=True, kw_only=True):
-    """Lets the agent know the host's clock."""
+    """Lets the agent know the host's clock, and whether it should ask what the member should have."""
 
     host_time: float
+    desired: Direction | None = None
 
 
 class FloodReport(Message, frozen=True, kw_only=True):

@@ -28,6 +28,15 @@ class Ceiling(Struct, frozen=True, kw_only=True):
     read_only: Annotated[bool, described("Only get, list and watch leave the agent.")] = False
     no_exec: Annotated[bool, described("exec, attach, port-forward and proxy are refused by the agent.")] = False
     namespaces: Annotated[list[str], described("If not empty: the only namespaces that requests may name.")] = []
+    desired: Annotated[
+        str,
+        one_of(
+            "What the host may keep in place on the member: All, Access (RBAC of its tenants), or None.",
+            "All",
+            "Access",
+            "None",
+        ),
+    ] = "All"
 
 
 class Connection(Struct, frozen=True, kw_only=True, omit_defaults=False):

@@ -26,7 +26,8 @@ from skerry.desired.drift import Drift
 from skerry.desired.entry import Verify
 from skerry.desired.feed import Feed, Source
 from skerry.desired.model import DesiredState, Known, in_order
-from skerry.desired.objects import Missing, Objects, Placed, Reference, Unsettled, reference
+from skerry.desired.objects import Missing, Objects, Placed, Unsettled
+from skerry.desired.owners import Reference, reference
 from skerry.errors import StatusError
 from skerry.subjects import DesiredKey
 
@@ -91,7 +92,9 @@ class Applier:
         return self.state.epoch, self.state.applied
 
     def told(self, epoch: str, last: int, *, lead: bool) -> None:
-        """What the host answers to a heartbeat."""
+        """What the host answers to a heartbeat: its bucket's epoch, the last revision in it for this member, and whether
+        this applier is the one that applies.
+        """
         if epoch != self.state.epoch or last > self.state.synced:
             self.feed.ask()
         if lead and not self.lead:
@@ -120,6 +123,10 @@ class Applier:
         await sleep(self._timers, REPORT_S)
         self._changed.clear()
         return self.state.report()
+
+    def report_again(self) -> None:
+        """The last report was not heard: another one, as soon as there may be one."""
+        self._changed.set()
 
     async def withdraw_all(self, orphan: bool = False) -> list[str]:
         """Everything of ours goes, by an order of the host. Keys that could not be withdrawn."""

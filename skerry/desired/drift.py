@@ -56,6 +56,7 @@ class Drift:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        self._wanted = dict.fromkeys(self._wanted, False)
         async with asyncio.TaskGroup() as group:
             while True:
                 for what, watched in list(self._wanted.items()):

@@ -71,16 +71,18 @@ class Feed:
 
     async def run(self) -> None:
         """Sync whenever that was asked for, until cancelled."""
-        pause = FIRST_S
+        pause, told = FIRST_S, ""
         while True:
             await self._asked.wait()
             self._asked.clear()
             try:
                 await self._sync()
-                pause = FIRST_S
+                pause, told = FIRST_S, ""
                 await sleep(self._timers, BETWEEN_S)
             except StatusError as error:
-                log.info("what this member should have cannot be asked for", extra={"reason": error.message})
+                if error.message != told:
+                    told = error.message
+                    log.info("what this member should have cannot be asked for", extra={"reason": told})
                 self._asked.set()
                 await sleep(self._timers, pause)
                 pause = min(2 * pause, LONGEST_S)

@@ -6,7 +6,6 @@ Of what is there only the metadata is read: labels say whose an object is, manag
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -15,7 +14,7 @@ import msgspec
 from skerry.api.decode import decoded
 from skerry.api.desired import Options, State
 from skerry.api.meta import ObjectMeta, Status, Struct
-from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, WITHDRAW
+from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, WITHDRAW, Reference, reference
 from skerry.errors import ServiceUnavailable
 from skerry.member.upstream import Answer, Upstream
 
@@ -46,19 +45,6 @@ class Missing(Unsettled):
         super().__init__(State.WAITING, message)
         self.kind, self.name = kind, name
         """`Namespace` and its name, or `CustomResourceDefinition` and the API's `group/version`."""
-
-
-class Reference(NamedTuple):
-    """Which object."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        where = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind} {where}{self.name}"
 
 
 class Served(NamedTuple):
@@ -93,14 +79,6 @@ class _Resources(Struct, frozen=True, kw_only=True):
 
 class _Partial(Struct, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
-
-
-def reference(document: Mapping[str, Any]) -> Reference:
-    """Of an object that has passed its owner's row."""
-    metadata = document["metadata"]
-    return Reference(
-        str(document["apiVersion"]), str(document["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"])
-    )
 
 
 def placed(metadata: ObjectMeta, manager: str) -> Placed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Document = Mapping[str, Any]
 
@@ -23,6 +23,19 @@ SETTINGS = ("skerry.dev", "AgentSettings")
 _ROLES = ("view", "edit", "admin", "cluster-admin", "skerry:namespaces")
 _NAMESPACES_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}
 _SYSTEM = ("default", "skerry-system")
+
+
+class Reference(NamedTuple):
+    """Which object."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +62,14 @@ def name_of(document: Document) -> tuple[str, str]:
     metadata = document.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+def reference(document: Mapping[str, Any]) -> Reference:
+    """Of an object that has passed its owner's row."""
+    metadata = document["metadata"]
+    return Reference(
+        str(document["apiVersion"]), str(document["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"])
+    )
 
 
 def refusal(owner: str, document: Document) -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from skerry.api.desired import State
 from skerry.desired.applier import Applier
-from skerry.desired.objects import Objects, Reference
-from skerry.desired.owners import HOST_LABEL, OWNER_LABEL
+from skerry.desired.objects import Objects
+from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, Reference
 from skerry.member.credentials import source
 from skerry.member.kubeconfig import load
 from skerry.member.upstream import Upstream

@@ -1,0 +1,123 @@
+"""Desired state in an agent: its applier lives as long as the process, and follows the pair of connections of the moment.
+
+Live changes come on the interactive connection; each new pair is subscribed first and then synced. What became of the
+entries is reported on change, at most once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from services.agent import ceiling as ceilings
+from services.agent.store import Membership
+from skerry import bus, subjects
+from skerry.api.decode import decoded
+from skerry.api.desired import SyncAnswer, SyncRequest
+from skerry.api.messages import Direction, Progress
+from skerry.api.v1alpha1 import Ceiling
+from skerry.desired.applier import Applier
+from skerry.desired.objects import Objects
+from skerry.errors import BadGateway, ServiceUnavailable, StatusError
+from skerry.identity import nkey
+from skerry.member.upstream import Upstream
+from skerry.runtime import endless
+
+log = logging.getLogger("skerry.agent")
+
+SYNC_S, REPORT_S = 10.0, 5.0
+"""How long an answer is waited for."""
+_encode = msgspec.json.Encoder().encode
+
+
+class Registry:
+    """The registry, over the connection of the moment."""
+
+    def __init__(self, member: str) -> None:
+        self._member = member
+        self.connection: bus.Connection | None = None
+
+    async def sync(self, request: SyncRequest) -> SyncAnswer:
+        """What the member should have. ServiceUnavailable without a connection, or by a host that has no such channel."""
+        data = await self._asked(subjects.desired_sync(self._member), _encode(request), SYNC_S)
+        try:
+            return decoded(data, SyncAnswer)
+        except msgspec.DecodeError as error:
+            raise BadGateway(f"the host's answer about desired state cannot be read: {error}") from error
+
+    async def report(self, data: bytes) -> None:
+        """Say what became of it. StatusError if that was not heard."""
+        await self._asked(subjects.desired_report(self._member), data, REPORT_S)
+
+    async def _asked(self, subject: str, data: bytes, timeout_s: float) -> bytes:
+        connection = self.connection
+        if connection is None or connection.lost.done():
+            raise ServiceUnavailable("the agent is not connected to its host")
+        return (await connection.request(subject, data, timeout_s=timeout_s)).data
+
+
+class Desired:
+    """Of one membership. Tasks must run what `tasks` names."""
+
+    def __init__(
+        self, membership: Membership, upstream: Upstream, ceiling: Ceiling, clock: Callable[[], float]
+    ) -> None:
+        """`clock` is the host's time."""
+        self._member = membership.member
+        self._registry = Registry(membership.member)
+        root = membership.assertion_root
+        self.applier = Applier(
+            membership.member,
+            Objects(upstream, membership.host_uid),
+            self._registry,
+            lambda data, signature: nkey.verify(root, data, signature),
+            guard=partial(ceilings.entry_refusal, ceiling),
+            clock=clock,
+        )
+        self.applier.lead = False
+
+    async def run(self) -> None:
+        """Apply and report until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(endless(self.applier.run, "the applier of desired state"))
+            group.create_task(endless(self._reports, "reports of desired state"))
+
+    async def attach(self, connection: bus.Connection) -> None:
+        """Follow a new pair: hear first, then ask what was missed. StatusError if it is lost already."""
+        await connection.subscribe(subjects.desired_down(self._member), self._heard)
+        self._registry.connection = connection
+        self.applier.feed.ask()
+
+    @property
+    def progress(self) -> Progress | None:
+        """For a heartbeat; None before the first sync."""
+        epoch, applied = self.applier.progress()
+        return Progress(epoch=epoch, applied=applied) if epoch else None
+
+    def directed(self, direction: Direction | None) -> None:
+        """What a heartbeat was answered; None by a host that has no such channel."""
+        if direction is not None:
+            self.applier.told(direction.epoch, direction.last, lead=direction.lead)
+
+    def _heard(self, message: bus.Message) -> None:
+        key = message.subject.removeprefix("down.").replace(".desired.", ".", 1)
+        revision = message.headers.get("Nats-Sequence", "")
+        if not revision.isdigit():
+            return
+        operation = message.headers.get("KV-Operation", "")
+        self.applier.feed.heard(key, int(revision), None if operation in ("DEL", "PURGE") else message.data)
+
+    async def _reports(self) -> None:
+        while True:
+            report = await self.applier.report()
+            if not report.epoch or not self.applier.lead:
+                continue
+            try:
+                await self._registry.report(_encode(report))
+            except StatusError as error:
+                log.debug("a report of desired state was not heard", extra={"reason": error.message})
+                self.applier.report_again()
