@@ -41,6 +41,7 @@ class Agent:
     read_only: bool = False
     no_exec: bool = False
     namespaces: str = ""
+    desired: str = ""
 
     @property
     def joined(self) -> bool:
@@ -65,6 +66,7 @@ class Agent:
             "SKERRY_READ_ONLY": str(int(self.read_only)),
             "SKERRY_NO_EXEC": str(int(self.no_exec)),
             "SKERRY_NAMESPACES": self.namespaces,
+            "SKERRY_CEILING_DESIRED": self.desired,
         }
         return {**kept, **passed, **{name: value for name, value in own.items() if value}}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,14 @@ TOKEN_LIMIT = 64 << 10
 IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 agent = typer.Typer(invoke_without_command=True)
+
+
+class Desired(StrEnum):
+    """What a host may keep in place on a member."""
+
+    ALL = "All"
+    ACCESS = "Access"
+    NONE = "None"
 
 
 @agent.callback()
@@ -39,6 +48,10 @@ def run(
     read_only: Annotated[bool, typer.Option("--read-only", help="Let only get, list and watch through.")] = False,
     no_exec: Annotated[bool, typer.Option("--no-exec", help="No exec, attach, port-forward and proxy.")] = False,
     namespaces: Annotated[str, typer.Option(metavar="A,B", help="Only these namespaces.")] = "",
+    ceiling_desired: Annotated[
+        Desired | None,
+        typer.Option(help="What the host may keep in place here. Default: All; with --read-only, Access."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the agent stays.")] = False,
     wait: Annotated[
         str, typer.Option(metavar="DURATION", help="With --detach: how long to wait until it is ready.")
@@ -55,7 +68,16 @@ def run(
     source = token_file or os.environ.get("SKERRY_TOKEN_FILE", "")
     token = _token(source)
     root = state.directory(state_dir)
-    told = _agent(root, _name(root, name, token), _kubeconfig(kubeconfig), context_name, read_only, no_exec, namespaces)
+    told = agents.Agent(
+        directory=root / "agents" / (name := _name(root, name, token)),
+        name=name,
+        kubeconfig=_kubeconfig(kubeconfig),
+        context=context_name,
+        read_only=read_only,
+        no_exec=no_exec,
+        namespaces=",".join(part.strip() for part in namespaces.split(",") if part.strip()),
+        desired="" if ceiling_desired is None else ceiling_desired.value,
+    )
     file = "" if source in ("", "-") else str(Path(source).expanduser().absolute())
     if print_unit:
         out(_unit(told, root, file).rstrip())
@@ -125,26 +147,13 @@ def _kubeconfig(chosen: Path | None) -> str:
     raise Failure(f"there is no kubeconfig for the cluster at {where}: give one with --kubeconfig FILE", MISSING)
 
 
-def _agent(
-    root: Path, name: str, kubeconfig: str, context: str, read_only: bool, no_exec: bool, namespaces: str
-) -> agents.Agent:
-    return agents.Agent(
-        directory=root / "agents" / name,
-        name=name,
-        kubeconfig=kubeconfig,
-        context=context,
-        read_only=read_only,
-        no_exec=no_exec,
-        namespaces=",".join(part.strip() for part in namespaces.split(",") if part.strip()),
-    )
-
-
 def _unit(told: agents.Agent, root: Path, token_file: str) -> str:
     options = ["--name", told.name, "--state", str(root)]
     pairs = {"--token-file": token_file, "--kubeconfig": told.kubeconfig, "--context": told.context}
     options += [part for option, value in pairs.items() if value for part in (option, value)]
     options += ["--read-only"] * told.read_only + ["--no-exec"] * told.no_exec
     options += ["--namespaces", told.namespaces] if told.namespaces else []
+    options += ["--ceiling-desired", told.desired] if told.desired else []
     command = " ".join(_unit_word(word) for word in [_executable(), "agent", *options])
     return (
         f"[Unit]\nDescription=Skerry agent of cluster {told.name}\nWants=network-online.target\n"
