@@ -227,6 +227,12 @@ def desired_report(name: str) -> str:
     return f"up.{member(name)}.svc.desired-status"
 
 
+DESIRED_SYNCS = "up.*.svc.desired"
+DESIRED_REPORTS = "up.*.svc.desired-status"
+DESIRED_CHANGES = "down.*.desired.>"
+"""Each stored change of DESIRED, published again by the server."""
+
+
 def desired_owner(owner: str) -> str:
     """An owner's batches to the registry."""
     return endpoint("registry", f"desired.{token(owner)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -51,9 +51,16 @@ class Statuses:
     """
 
     def __init__(
-        self, context: Context[RegistrySettings, Any], registry: Registry, presence: Presence, clock: Clock
+        self,
+        context: Context[RegistrySettings, Any],
+        registry: Registry,
+        presence: Presence,
+        forget: Callable[[str], Awaitable[None]],
+        clock: Clock,
     ) -> None:
+        """`forget(name)` ends what is kept for a member elsewhere, before its name is free."""
         self._registry, self._presence, self._clock = registry, presence, clock
+        self._forget = forget
         self._bus: Bus = context.bus
         self._hearing = Hearing()
         self._heard = asyncio.get_running_loop().time()
@@ -167,6 +174,7 @@ class Statuses:
         if claim is not None and claim.name == name:
             await registry.secrets.unclaim(uid, revision)
         self._presence.forget(name, object_uid)
+        await self._forget(name)
         await registry.clusters.finalize(name, object_uid, clusters.FINALIZER)
         log.info("removed", extra={"cluster": name})
 

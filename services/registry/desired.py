@@ -276,6 +276,10 @@ class Desired:
 
     # Members
 
+    async def last_revision(self, member: str) -> int:
+        """Of the last change for a member; 0 if there was none."""
+        return await self._bucket.last_of(subjects.desired_of(member))
+
     async def sync(self, member: str, request: SyncRequest) -> SyncAnswer:
         """What a member should have: all of it, or what changed since a revision of this bucket."""
         known = request.epoch == self.epoch and request.after > 0

@@ -18,6 +18,7 @@ from skerry.api.decode import decoded
 from skerry.api.messages import (
     CertifyAnswer,
     CertifyRequest,
+    Direction,
     HeartbeatAnswer,
     JoinAnswer,
     JoinRequest,
@@ -44,13 +45,16 @@ class Handlers:
     def __init__(
         self, registry: Registry, presence: Presence, changed: Callable[[set[str]], None],
         flooded: Callable[[str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
+        direct: Callable[[str, str], Direction | None] = lambda name, agent: None,
     ) -> None:  # fmt: skip
+        """`direct(member, agent)` says what an agent should know about desired state."""
         self._registry = registry
         self._presence = presence
         self._changed = changed
         self._flooded = flooded
         self._listen = listen
         self._clock = clock
+        self._direct = direct
         self._joining = asyncio.Lock()
 
     # Joining
@@ -142,24 +146,27 @@ class Handlers:
         """`up.<m>.hb`: every registry replica hears every beat; the answer tells the agent the host's time."""
         self._listen()
         now = self._clock()
-        name = subjects.member_of(message.subject)
+        name, direction = subjects.member_of(message.subject), None
         if not self._presence.admits(name, now):
             if self._presence.floods(name, now):
                 self._flooded(name)
-        elif not self._beat(name, message, now):
-            return
+        else:
+            agent = self._beat(name, message, now)
+            if agent is None:
+                return
+            direction = self._direct(name, agent)
         if message.reply:
-            await message.respond(_encode(HeartbeatAnswer(host_time=now.wall)))
+            await message.respond(_encode(HeartbeatAnswer(host_time=now.wall, desired=direction)))
 
-    def _beat(self, name: str, message: Message, now: Now) -> bool:
-        """Take what a heartbeat says; False if it cannot be read."""
+    def _beat(self, name: str, message: Message, now: Now) -> str | None:
+        """Take what a heartbeat says: whose it is; None if it cannot be read."""
         try:
             beat = heartbeats.read(message.data)
         except heartbeats.Unreadable as error:
             log.warning("a heartbeat cannot be read", extra={"subject": message.subject, "why": str(error)})
-            return False
+            return None
         self._changed(self._presence.heartbeat(name, beat, now))
-        return True
+        return beat.agent
 
     def connected(self, message: Message) -> None:
         """`$SYS.ACCOUNT.*.CONNECT`."""

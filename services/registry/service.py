@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from services.registry import secrets
+from services.registry import clusters, secrets
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
 from services.registry.controllers import Accounts, Statuses, tokens
+from services.registry.desired import Desired
+from services.registry.directing import Directions
 from services.registry.handlers import Handlers
 from services.registry.model import Presence
 from services.registry.prober import Prober
@@ -21,6 +24,18 @@ from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.api.connection import ClusterConnection
+from skerry.api.desired import (
+    Batch,
+    BatchAnswer,
+    CompleteAnswer,
+    CompleteRequest,
+    Heard,
+    KeysAnswer,
+    KeysRequest,
+    Report,
+    SyncAnswer,
+    SyncRequest,
+)
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.messages import (
     CertifyAnswer,
@@ -34,8 +49,10 @@ from skerry.api.messages import (
     WriteRequest,
 )
 from skerry.bus import BucketConfig, Bus, Message
+from skerry.identity import nkey
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
+from skerry.identity.services import DESIRED_OWNERS
 from skerry.service import Context, Service
 from skerry.storage.documents import Document
 
@@ -52,6 +69,8 @@ class Parts:
     prober: Prober
     handlers: Handlers
     connections: Connections
+    desired: Desired
+    directions: Directions
 
 
 Ours = Context[RegistrySettings, Parts]
@@ -80,7 +99,9 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         await registry.claim_host(clock())
         accounts = Accounts(context, registry, set(await registry.resolver.accounts()))
         presence = Presence()
-        statuses = Statuses(context, registry, presence, clock)
+        desired = await _desired(context, registry, authority)
+        directions = Directions(context, desired, presence, clock)
+        statuses = Statuses(context, registry, presence, desired.forget, clock)
         quarantine = Quarantine(context, registry, clock)
         prober = Prober(context, registry, clock)
         yield Parts(
@@ -90,9 +111,30 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             statuses=statuses,
             quarantine=quarantine,
             prober=prober,
-            handlers=Handlers(registry, presence, statuses.changed, quarantine.heartbeats, statuses.listen, clock),
+            handlers=Handlers(
+                registry, presence, statuses.changed, quarantine.heartbeats, statuses.listen, clock, directions.of
+            ),
             connections=Connections(registry, prober.changed, clock),
+            desired=desired,
+            directions=directions,
         )
+
+
+async def _desired(context: Ours, registry: Registry, authority: Authority) -> Desired:
+    root = authority.assertion_root
+
+    def find(name: str) -> str | None:
+        item = registry.cache.get(CLUSTER, name)
+        return None if item is None or clusters.is_leaving(item.document()) else item.uid
+
+    return await Desired.open(
+        context.bus,
+        context.replicas,
+        find,
+        root.sign,
+        lambda data, signature: nkey.verify(root.public, data, signature),
+        context.timers.time,
+    )
 
 
 async def join(context: Ours, request: JoinRequest, jti: str) -> JoinAnswer:
@@ -123,6 +165,41 @@ async def connect(context: Ours, request: WriteRequest, body: ClusterConnection)
 async def rotate(context: Ours, request: WriteRequest, body: ClusterConnection) -> Document:
     """A direct member gets another credential."""
     return await context.state.connections.rotate(request, body)
+
+
+async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:
+    """A member asks what it should have."""
+    return await context.state.desired.sync(member, request)
+
+
+async def report_desired(context: Ours, request: Report, member: str) -> Heard:
+    """A member says what became of it."""
+    await context.state.desired.report(member, request)
+    return Heard()
+
+
+def _owner_endpoints(owner: str) -> dict[str, Callable[..., Awaitable[Any]]]:
+    """What an owner of desired state may ask, on subjects that nobody else may use."""
+
+    async def batch(context: Ours, request: Batch) -> BatchAnswer:
+        return await context.state.desired.batch(owner, request)
+
+    async def keys(context: Ours, request: KeysRequest) -> KeysAnswer:
+        return await context.state.desired.keys(owner, request)
+
+    async def complete(context: Ours, request: CompleteRequest) -> CompleteAnswer:
+        return CompleteAnswer(revision=await context.state.desired.complete(owner, request.member))
+
+    return {
+        subjects.desired_owner(owner): batch,
+        subjects.desired_keys(owner): keys,
+        subjects.desired_complete(owner): complete,
+    }
+
+
+def desired_changed(context: Ours, message: Message) -> None:
+    """The bucket of desired state changed."""
+    context.state.directions.heard(message)
 
 
 async def heartbeat(context: Ours, message: Message) -> None:
@@ -160,6 +237,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.statuses.ticker,
         lambda context: context.state.quarantine.controller,
         lambda context: context.state.prober.controller,
+        lambda context: context.state.directions.controller,
         tokens,
     ),
     endpoints={
@@ -167,6 +245,9 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.RENEWALS: renew,
         subjects.CERTIFY: certify,
         subjects.CONNECTIONS: tell,
+        subjects.DESIRED_SYNCS: sync_desired,
+        subjects.DESIRED_REPORTS: report_desired,
+        **{subject: handler for owner in DESIRED_OWNERS for subject, handler in _owner_endpoints(owner).items()},
     },
     actions={(CLUSTER, "connection", "create"): connect, (CLUSTER, "connection", "update"): rotate},
     hears={
@@ -174,5 +255,6 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.CONNECTS: connected,
         subjects.DISCONNECTS: disconnected,
         subjects.QUARANTINES: flooded,
+        subjects.DESIRED_CHANGES: desired_changed,
     },
 )

@@ -136,6 +136,10 @@ class CompleteAnswer(Message, frozen=True, kw_only=True):
     revision: int
 
 
+class Heard(Message, frozen=True, kw_only=True):
+    """A report was heard."""
+
+
 class Key(Message, frozen=True, kw_only=True):
     """One of them. `digest` is that of object and options, so that an owner need not ask for what it wrote."""
 

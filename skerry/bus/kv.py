@@ -116,6 +116,15 @@ class Bucket:
         headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _LIFE: f"{marker_s or MARKER_S}s"}
         return await self._put(key, b"", revision, headers)
 
+    async def last_of(self, prefix: str) -> int:
+        """Revision of the last change of any key under `prefix` (`a.>`), deletions too; 0 if there is none."""
+        body = json.dumps({"last_by_subj": f"$KV.{self.name}.{prefix}"}).encode()
+        try:
+            answer = await api(await self._link.connection(TIMEOUT_S), f"STREAM.MSG.GET.{self._stream}", body)
+        except NoMessage:
+            return 0
+        return int(answer["message"]["seq"])
+
     async def changes(self, prefix: str, after: int, *, limit: int = 500, max_bytes: int = 256 << 10) -> Changes:
         """What changed under `prefix` after a revision: at most `limit` entries, or as many as `max_bytes` take (one at
         least). Answered by any replica, without a consumer. With history 1 each key comes once.

@@ -48,15 +48,37 @@ class Bucket:
     """What a backup has of it. The revision alone: a restored bucket then begins above it, and is empty."""
 
 
+DESIRED_OWNERS = ("tenancy",)
+"""Services besides the registry that want things on members (skerry/desired/owners.py says what each may want)."""
+
+
+def _desired(owner: str) -> tuple[str, ...]:
+    return subjects.desired_owner(owner), subjects.desired_keys(owner), subjects.desired_complete(owner)
+
+
 SERVICES = (
     Service(
         name="registry",
         workload=CONTROLLER_MANAGER,
-        endpoints=(subjects.JOINS, subjects.RENEWALS, subjects.CERTIFY, subjects.CONNECTIONS),
-        hears=(subjects.HEARTBEATS, subjects.CONNECTS, subjects.DISCONNECTS, subjects.QUARANTINES),
+        endpoints=(
+            subjects.JOINS,
+            subjects.RENEWALS,
+            subjects.CERTIFY,
+            subjects.CONNECTIONS,
+            subjects.DESIRED_SYNCS,
+            subjects.DESIRED_REPORTS,
+            *(subject for owner in DESIRED_OWNERS for subject in _desired(owner)),
+        ),
+        hears=(
+            subjects.HEARTBEATS,
+            subjects.CONNECTS,
+            subjects.DISCONNECTS,
+            subjects.QUARANTINES,
+            subjects.DESIRED_CHANGES,
+        ),
         tells=(subjects.PROBES,),
     ),
-    Service(name="tenancy", workload=CONTROLLER_MANAGER),
+    Service(name="tenancy", workload=CONTROLLER_MANAGER, calls=_desired("tenancy")),
     Service(
         name="proxy",
         workload=TOWER,
@@ -73,6 +95,8 @@ BUCKETS = (
     Bucket(name=subjects.LEADERS, writers=_OWNERS, archived=""),
     Bucket(name="secrets", writers=("registry",), archived="contents"),
     Bucket(name="registry", writers=("registry",), archived=""),
+    Bucket(name=subjects.DESIRED, writers=("registry",), archived=""),
+    Bucket(name=subjects.DESIRED_STATUS, writers=("registry",), readers=DESIRED_OWNERS, archived=""),
 )
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
 REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")

@@ -1,0 +1,67 @@
+"""What a heartbeat's answer says about desired state: how far the bucket is for the member, and which of its agents applies.
+
+The last revision is heard as it is stored, and asked for once in a while; nothing is held but a number per member that has
+agents. Of several agents that were heard lately the one with the smallest key leads: every replica says the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from services.registry.clock import Clock
+from services.registry.desired import Desired
+from services.registry.model import Presence, alive
+from services.registry.settings import RegistrySettings
+from skerry import subjects
+from skerry.api.messages import Direction
+from skerry.bus import Message
+from skerry.errors import StatusError
+from skerry.service import Context
+
+log = logging.getLogger("skerry.registry")
+
+SURE_S = 300.0
+"""What was heard may have been missed: after so long the bucket is asked again."""
+
+
+class Directions:
+    """See the module."""
+
+    def __init__(
+        self, context: Context[RegistrySettings, Any], desired: Desired, presence: Presence, clock: Clock
+    ) -> None:
+        self._desired, self._presence, self._clock = desired, presence, clock
+        self._last: dict[str, tuple[int, float]] = {}
+        """Member -> the last revision, and when the bucket was asked."""
+        self.controller = context.controller("desired", self._look, workers=4)
+
+    def heard(self, message: Message) -> None:
+        """A change of the bucket was published again."""
+        name = subjects.member_of(message.subject)
+        revision = message.headers.get("Nats-Sequence", "")
+        if name in self._last and revision.isdigit():
+            last, asked = self._last[name]
+            self._last[name] = max(last, int(revision)), asked
+
+    def of(self, name: str, agent: str) -> Direction:
+        """For one agent of a member. `last` is 0 as long as it is not known."""
+        now = self._clock()
+        last, asked = self._last.get(name, (0, float("-inf")))
+        if now.mono - asked > SURE_S:
+            self.controller.add(name)
+        member = self._presence.members.get(name)
+        agents = [each.beat.agent for each in alive(member, now)] if member is not None else []
+        return Direction(epoch=self._desired.epoch, last=last, lead=agent == min(agents, default=agent))
+
+    async def _look(self, name: str) -> None:
+        if name not in self._presence.members:
+            self._last.pop(name, None)
+            return
+        asked = self._clock().mono
+        try:
+            revision = await self._desired.last_revision(name)
+        except StatusError as error:
+            log.debug("the last revision of a member is not known", extra={"cluster": name, "reason": error.message})
+            return
+        self._last[name] = max(revision, self._last.get(name, (0, 0.0))[0]), asked
