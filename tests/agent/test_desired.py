@@ -1,0 +1,153 @@
+"""An agent's side of desired state on a real bus: what it hears, asks, believes and says. (Applying: tests/desired.)"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.agent.desired import Desired
+from services.agent.store import Membership
+from skerry import subjects
+from skerry.api.decode import decoded
+from skerry.api.desired import Report, State, SyncRequest
+from skerry.api.messages import Direction
+from skerry.api.v1alpha1 import Ceiling
+from skerry.bus import Bus, Connection, Message
+from skerry.errors import ServiceUnavailable
+from skerry.member.upstream import Upstream
+from tests.desired.bucket import HOST, Bucket
+from tests.fixtures.nats import NatsHost, eventually
+
+pytestmark = pytest.mark.integration
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "default"}}
+"""What no owner may want: it is refused without an API server."""
+
+
+class Registry:
+    """The host's side: a bucket, answers to syncs, and the reports that came."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus, self.bucket = bus, Bucket()
+        self.reports: list[Report] = []
+
+    async def start(self) -> None:
+        """Answer member m1."""
+        endpoints = {subjects.desired_sync("m1"): self._sync, subjects.desired_report("m1"): self._report}
+        self.bus.serve("registry", "0", endpoints, description="")
+        await self.bus.ready()
+
+    async def _sync(self, message: Message) -> bytes:
+        return msgspec.json.encode(await self.bucket.sync(decoded(message.data, SyncRequest)))
+
+    async def _report(self, message: Message) -> bytes:
+        self.reports.append(decoded(message.data, Report))
+        return b"{}"
+
+    async def publish(self, key: str) -> None:
+        """A stored change, as the server publishes it again."""
+        revision, data = self.bucket.entries[key]
+        member, _, rest = key.partition(".")
+        headers = {"Nats-Sequence": str(revision), **({} if data else {"KV-Operation": "PURGE"})}
+        await self.bus.publish(f"down.{member}.desired.{rest}", data or b"", headers=headers)
+
+
+@pytest.fixture
+async def registry(nats_host: NatsHost) -> AsyncIterator[Registry]:
+    async with nats_host.open_bus("registry") as bus:
+        made = Registry(bus)
+        await made.start()
+        yield made
+
+
+@pytest.fixture
+async def connection(nats_host: NatsHost) -> AsyncIterator[Connection]:
+    """Of an agent of m1."""
+    _, credentials = await nats_host.member("m1")
+    async with nats_host.connection(credentials) as made:
+        yield made
+
+
+@pytest.fixture
+async def desired(registry: Registry, upstream: Upstream) -> AsyncIterator[Desired]:
+    """An agent's side that runs and leads, without a connection."""
+    membership: Any = Membership(
+        member="m1",
+        host="h",
+        host_uid=HOST,
+        servers=[],
+        ca="",
+        assertion_root=registry.bucket.root.public,
+        cluster_uid="u",
+    )
+    made = Desired(membership, upstream, Ceiling(), lambda: 1000.0)
+    made.directed(Direction(epoch="", last=0, lead=True))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(made.run())
+        yield made
+        task.cancel()
+
+
+async def test_what_it_should_have_is_asked_for_on_each_new_connection(
+    desired: Desired, registry: Registry, connection: Connection
+) -> None:
+    key = registry.bucket.put("tenancy", SECRET)
+    assert desired.progress is None
+    await desired.attach(connection)
+    await eventually(lambda: key in desired.applier.state.entries)
+    await eventually(lambda: desired.progress is not None and desired.progress.applied == registry.bucket.last)
+
+
+async def test_a_change_is_heard_live_and_what_became_of_it_is_said(
+    desired: Desired, registry: Registry, connection: Connection
+) -> None:
+    await desired.attach(connection)
+    await eventually(lambda: desired.progress is not None)
+    key = registry.bucket.put("tenancy", SECRET)
+    await registry.publish(key)
+    await eventually(lambda: bool(registry.reports) and bool(registry.reports[-1].problems))
+    (problem,) = registry.reports[-1].problems
+    assert (problem.key, problem.state) == (key, State.REFUSED)
+    assert registry.reports[-1].counts == {"tenancy": {"Refused": 1}}
+
+
+async def test_who_does_not_lead_follows_and_neither_applies_nor_reports(
+    desired: Desired, registry: Registry, connection: Connection
+) -> None:
+    desired.directed(Direction(epoch="", last=0, lead=False))
+    key = registry.bucket.put("tenancy", SECRET)
+    await desired.attach(connection)
+    await eventually(lambda: key in desired.applier.state.entries)
+    assert desired.applier.state.entries[key].state is State.PENDING
+    desired.directed(Direction(epoch="e1", last=registry.bucket.last, lead=True))
+    await eventually(lambda: bool(registry.reports))
+
+
+async def test_a_heartbeats_answer_that_is_ahead_makes_it_ask(
+    desired: Desired, registry: Registry, connection: Connection
+) -> None:
+    await desired.attach(connection)
+    await eventually(lambda: desired.progress is not None)
+    key = registry.bucket.put("tenancy", SECRET)
+    desired.directed(Direction(epoch="e1", last=registry.bucket.last, lead=True))
+    await eventually(lambda: key in desired.applier.state.entries)
+
+
+async def test_an_older_host_that_answers_no_sync_changes_nothing(desired: Desired, nats_host: NatsHost) -> None:
+    _, credentials = await nats_host.member("m2")
+    desired._member = desired._registry._member = "m2"
+    async with nats_host.connection(credentials) as connection:
+        await desired.attach(connection)
+        desired.directed(None)
+        with pytest.raises(ServiceUnavailable):
+            await desired._registry.sync(SyncRequest())
+    assert desired.progress is None
+
+
+async def test_without_a_connection_it_waits(desired: Desired) -> None:
+    with pytest.raises(ServiceUnavailable, match="not connected"):
+        await desired._registry.sync(SyncRequest())
