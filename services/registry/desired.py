@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from services.registry.reports import checked
 from skerry import subjects
 from skerry.api.decode import decoded
 from skerry.api.desired import (
@@ -21,10 +22,8 @@ from skerry.api.desired import (
     ENTRIES,
     ENTRIES_BYTES,
     ENTRY_BYTES,
-    MESSAGE,
     PAGE,
     PAGE_BYTES,
-    PROBLEMS,
     REASONS,
     Batch,
     BatchAnswer,
@@ -32,10 +31,8 @@ from skerry.api.desired import (
     Key,
     KeysAnswer,
     KeysRequest,
-    Problem,
     Report,
     Result,
-    State,
     SyncAnswer,
     SyncEntry,
     SyncRequest,
@@ -303,10 +300,10 @@ class Desired:
 
     async def report(self, member: str, report: Report) -> None:
         """What a member says about itself: checked, bounded, and stored if it is news. BadRequest if it is nonsense."""
-        checked = _checked(member, report)
-        if self._reports.get(member) == checked:
+        report = checked(member, report)
+        if self._reports.get(member) == report:
             return
-        text = msgspec.json.encode(checked)
+        text = msgspec.json.encode(report)
         for _ in range(ATTEMPTS):
             current = await self._statuses.last(member)
             if current is not None and current.value == text:
@@ -316,7 +313,7 @@ class Desired:
             except Conflict:
                 continue
             break
-        self._reports[member] = checked
+        self._reports[member] = report
 
     async def forget(self, member: str) -> None:
         """Everything of a member goes, before its name is free."""
@@ -369,33 +366,3 @@ def _check_after(item: Item, key: str) -> None:
             raise BadRequest(f"after: {first[:200]!r} is not a key of desired state") from error
         if parts.member != item.member or first == key:
             raise BadRequest(f"after: {first} is not another entry of {item.member}")
-
-
-def _checked(member: str, report: Report) -> Report:
-    """A member decides what it says, not how much, nor about whom."""
-    if len(report.epoch) > 64 or report.applied < 0 or report.more < 0:
-        raise BadRequest("a report has an epoch of at most 64 characters, and no negative numbers")
-    counts = {
-        owner: {state: number for state, number in states.items() if state in set(State) and 0 <= number <= ENTRIES}
-        for owner, states in report.counts.items()
-        if owner in owners.OWNERS
-    }
-    problems = tuple(problem for each in report.problems[:PROBLEMS] if (problem := _problem(member, each)) is not None)
-    return Report(
-        epoch=report.epoch,
-        applied=report.applied,
-        counts=counts,
-        problems=problems,
-        more=min(report.more, ENTRIES),
-    )
-
-
-def _problem(member: str, problem: Problem) -> Problem | None:
-    try:
-        parts = subjects.desired_key(problem.key)
-    except ValueError:
-        return None
-    if parts.member != member:
-        return None
-    message = "".join(each if each.isprintable() else " " for each in problem.message)[:MESSAGE]
-    return msgspec.structs.replace(problem, message=message)
