@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from typing import Any
 
 import pytest
 
 from skerry import subjects
-from skerry.errors import ServiceUnavailable
+from skerry.errors import GatewayTimeout, ServiceUnavailable
 from skerry.link import LinkSettings, Stream
 from skerry.relay import AgentAway, OutcomeUnknown, ResetCode, StreamReset
 from tests.fixtures.nats import NatsHost
@@ -29,6 +31,17 @@ async def mute(ends: Ends, opened: list[bytes]) -> None:
     await wire.subscribe(
         subjects.open_any("m1", "i"), lambda message: opened.append(message.data), queue=subjects.AGENTS
     )
+
+
+async def gone(wire: Any, *agents: str) -> None:
+    """Wait until the server knows that these connections of an agent of m1 are over: an OPEN to one that it does not know of
+    yet would rightly be of unknown outcome."""
+    for agent in agents:
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(GatewayTimeout):
+                    if (await wire.ask(subjects.to_agent("m1", agent, "x", "-"), timeout_s=0.1)).no_responders:
+                        break
 
 
 async def test_nobody_there_is_told_at_once_and_nothing_was_executed(ends: Ends) -> None:
@@ -66,6 +79,7 @@ async def test_after_an_agent_died_the_next_request_goes_to_another(ends: Ends) 
     await ends.acceptor()
     for lane in first.lanes:
         lane.wire.abort()
+    await gone(dialer.lanes[0].wire, *(lane.id for lane in first.lanes))
     with await dialer.open("m1", post(b"x")) as stream:
         assert (await stream.response()).body == b"x"
 
