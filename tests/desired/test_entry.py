@@ -13,6 +13,7 @@ from skerry.api.desired import ENTRY_BYTES, Because, Options
 from skerry.desired.entry import Entry, digest_of, opened, signed
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity import nkey
+from skerry.identity.assertion import check_record
 
 ROOT, OTHER = nkey.create(nkey.Kind.ACCOUNT), nkey.create(nkey.Kind.ACCOUNT)
 KEY = "m1.tenancy._.namespace._.shop"
@@ -122,3 +123,18 @@ def test_the_digest_is_that_of_object_and_options_alone() -> None:
 def test_an_object_that_is_none_is_an_error() -> None:
     with pytest.raises(ValueError, match="not a JSON object"):
         entry(object=msgspec.Raw(b"[]")).document()
+
+
+def test_what_is_signed_here_can_never_be_read_as_the_certificate_of_a_proxy() -> None:
+    """One root signs both."""
+    signatures: list[tuple[bytes, bytes]] = []
+
+    def sign(data: bytes) -> bytes:
+        signatures.append((data, ROOT.sign(data)))
+        return signatures[-1][1]
+
+    signed(KEY, entry(), sign)
+    ((data, signature),) = signatures
+    record = base64.urlsafe_b64encode(msgspec.msgpack.encode([data, signature])).decode()
+    with pytest.raises(Unauthorized):
+        check_record(ROOT.public, record, 0.0)
