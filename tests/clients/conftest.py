@@ -15,8 +15,10 @@ from tests.clients import tools
 from tests.clients.rig import Rig, rigged
 from tests.clients.shore import Client, Shore
 from tests.e2e.federation import Host, eventually
+from tests.fixtures.kube import lent
 from tests.kube import packages
 from tests.kube.member import Member
+from tests.kube.pool import Pool
 from tests.kube.provider import Provider
 
 _OBTAINED = pytest.StashKey[Mapping[str, Path] | str]()
@@ -62,6 +64,20 @@ def programs(request: pytest.FixtureRequest) -> Mapping[str, Path]:
     if os.environ.get("SKERRY_TEST_KUBE_REQUIRED") == "1":
         pytest.fail(f"SKERRY_TEST_KUBE_REQUIRED=1, but: {found}", pytrace=False)
     pytest.skip(found)
+
+
+@pytest.fixture(scope="package")
+def member_one(clusters: Pool, request: pytest.FixtureRequest) -> Iterator[Member]:
+    """Lent to all tests of this package at once."""
+    with lent(clusters, "member_one", request) as member:
+        yield member
+
+
+@pytest.fixture(scope="package")
+def member_two(clusters: Pool, request: pytest.FixtureRequest) -> Iterator[Member]:
+    """As `member_one`."""
+    with lent(clusters, "member_two", request) as member:
+        yield member
 
 
 class Harbour:

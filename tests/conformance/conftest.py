@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -30,24 +29,18 @@ _JSON = {"content-type": "application/json"}
 _CALLER = Caller(user="admin", groups=("skerry:cluster-admin",))
 
 
-@functools.cache
-def _with_kinds(member: Member) -> ApiServer:
-    """The API server with the CustomResourceDefinitions of the compared kinds; loaded once."""
-    server = ApiServer(member)
+@pytest.fixture(scope="module")
+def apiserver(plain_cluster: Member) -> ApiServer:
+    """The oracle: an API server with the CustomResourceDefinitions of the compared kinds."""
+    server = ApiServer(plain_cluster)
     for kind in COMPARED:
         body = msgspec.json.encode(definition(kind))
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         made = server.ask_now("POST", path, body, _JSON)
         assert made.status in (201, 409), made
     names = ",".join(f"crd/{kind.plural}.{kind.group}" for kind in COMPARED).split(",")
-    member.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    plain_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     return server
-
-
-@pytest.fixture
-def apiserver(plain_cluster: Member) -> ApiServer:
-    """The oracle."""
-    return _with_kinds(plain_cluster)
 
 
 @pytest.fixture

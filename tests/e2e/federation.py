@@ -9,11 +9,13 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -176,12 +178,42 @@ class Host:
         self.wait_ready(name, agent)
         return agent
 
+    def get(self, path: str) -> dict[str, Any] | None:
+        """A GET of the host API as its administrator, without a process of its own: for what is asked again and again.
+        None while there is no such object, or no host.
+        """
+        connection = HTTPSConnection(self.listen, context=self._tls(), timeout=10)
+        try:
+            token = (self.state / "host" / "admin.token").read_text().strip()
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, HTTPException):
+            return None
+        finally:
+            connection.close()
+        found: dict[str, Any] | None = json.loads(body) if response.status == 200 else None
+        return found
+
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.state / "host" / "pki" / "ca.crt"))
+
+    def cluster(self, name: str) -> dict[str, Any]:
+        """The Cluster; empty while there is none."""
+        return self.get(f"/apis/skerry.dev/v1alpha1/clusters/{name}") or {}
+
+    def serves(self, name: str) -> bool:
+        """Whether a request of the administrator reaches the member."""
+        return self.get(f"/clusters/{name}/api/v1/namespaces") is not None
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """The host's own by name, as its supervisor knows them: pid, ready."""
+        run = json.loads((self.state / "host" / "run.json").read_text())
+        return {each["name"]: each for each in run["processes"]}
+
     def ready(self, name: str) -> bool:
         """Whether the host shows the cluster as Ready."""
-        done = self.kubectl_run(None, "get", "cluster", name, "-o", "json")
-        if done.returncode != 0:
-            return False
-        conditions = json.loads(done.stdout).get("status", {}).get("conditions", [])
+        conditions = self.cluster(name).get("status", {}).get("conditions", [])
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
     def wait_ready(self, name: str, agent: Agent | None = None, deadline_s: float = 30.0) -> None:
@@ -203,17 +235,23 @@ class Host:
         path.write_text(json.dumps(document))
         return path
 
-    def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig with a context for each member that has joined by now."""
+    def kubeconfig(self, member: str | None = None) -> Path:
+        """The administrator's kubeconfig with a context for each member that has joined by now; for one that it had
+        already, the one that there is.
+        """
         path = self.directory / "members.kubeconfig"
-        self.ok("kubeconfig", "--output", str(path))
+        if member is None or not path.exists() or f'"{self._context(member)}"' not in path.read_text():
+            self.ok("kubeconfig", "--output", str(path))
         return path
+
+    @staticmethod
+    def _context(member: str | None) -> str:
+        return "skerry" if member is None else f"skerry-{member}"
 
     def kubectl_command(self, member: str | None, *arguments: str, kubeconfig: Path | None = None) -> list[str]:
         """kubectl through the host: against `member`, or against the host API itself (None)."""
-        context = "skerry" if member is None else f"skerry-{member}"
-        file = kubeconfig or (self.admin if member is None else self.kubeconfig())
-        chosen = [] if member is None and kubeconfig is None else ["--context", context]
+        file = kubeconfig or (self.admin if member is None else self.kubeconfig(member))
+        chosen = [] if member is None and kubeconfig is None else ["--context", self._context(member)]
         return [str(binaries.kubectl(prefer_wheel=True)), "--kubeconfig", str(file), *chosen, *arguments]
 
     def kubectl_run(

@@ -18,16 +18,16 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
 
 def _pid(host: Host, name: str) -> int:
-    return next(int(each["pid"]) for each in host.status()["processes"] if each["name"] == name)
+    return int(host.processes()[name]["pid"])
 
 
 def _healthy(host: Host) -> bool:
-    return bool(host.status()["ready"])
+    return all(each["ready"] for each in host.processes().values())
 
 
 def serves(host: Host, name: str) -> None:
     """Wait until requests reach the member: its agent has found the host again. What is stored of it says so before."""
-    eventually(lambda: host.kubectl_run(name, "get", "namespaces").returncode == 0, f"kubectl reaches {name}", 30)
+    eventually(lambda: host.serves(name), f"requests reach {name}", 30)
 
 
 def test_a_member_whose_agent_stopped_is_a_503_at_once_that_says_since_when(

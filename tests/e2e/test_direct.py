@@ -251,7 +251,7 @@ def test_an_exec_plugin_is_run_once_here_and_an_account_takes_its_place(
     second = plain_cluster.kubectl("get", "secrets", "-n", "skerry-system", "-o", "name")
     assert len(second.split()) == 1
     assert first != second
-    eventually(lambda: host.kubectl_run("plugged", "get", "configmaps").returncode == 0, "the new token works", 10)
+    eventually(lambda: host.serves("plugged"), "the new token works", 10)
 
 
 def test_another_host_takes_a_cluster_over_only_when_told_to(
@@ -300,13 +300,13 @@ def test_a_credential_is_rotated_and_another_clusters_is_refused(
     old = kubeconfig(plain_cluster, tmp_path / "old", user={"token": token_of(plain_cluster, "old-one")})
     assert _join(host, "turning", old).returncode == 0
     host.kubectl("turning", "get", "namespaces")
-    other = kube.plain(tmp_path, "another")
-    said = _refused(host, "cluster", "set", "turning", "--kubeconfig", str(other.kubeconfig))
+    with kube.plain(tmp_path, "another") as other:
+        said = _refused(host, "cluster", "set", "turning", "--kubeconfig", str(other.kubeconfig))
     assert other.uid in said
     new = kubeconfig(plain_cluster, tmp_path / "new", user={"token": token_of(plain_cluster, "new-one")})
     host.ok("cluster", "set", "turning", "--kubeconfig", str(new))
     plain_cluster.kubectl("delete", "serviceaccount", "old-one")
-    eventually(lambda: host.kubectl_run("turning", "get", "namespaces").returncode == 0, "the new credential", 15)
+    eventually(lambda: host.serves("turning"), "the new credential", 15)
     document = json.loads(host.kubectl(None, "get", "cluster", "turning", "-o", "json"))
     assert document["status"]["credentials"]["revision"] == 2
     plain_cluster.kubectl("delete", "serviceaccount", "new-one")
@@ -374,5 +374,5 @@ def test_a_host_that_restarts_still_reaches_it(
     assert _join(host, "lasting", plain_cluster.kubeconfig).returncode == 0
     host.ok("down")
     host.up()
-    eventually(lambda: host.kubectl_run("lasting", "get", "namespaces").returncode == 0, "kubectl works again", 30)
+    eventually(lambda: host.serves("lasting"), "kubectl works again", 30)
     host.wait_ready("lasting")

@@ -50,8 +50,8 @@ def join(host: Host, mode: str, member: Member, file: Path) -> Agent | None:
 
 def condition(host: Host, kind: str) -> dict[str, str]:
     """Of m1; empty if there is none."""
-    document = json.loads(host.kubectl(None, "get", "cluster", "m1", "-o", "json"))
-    return next((each for each in document["status"]["conditions"] if each["type"] == kind), {})
+    conditions = host.cluster("m1").get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == kind), {})
 
 
 def wait_for(host: Host, kind: str, reason: str) -> str:
@@ -60,20 +60,15 @@ def wait_for(host: Host, kind: str, reason: str) -> str:
     return condition(host, kind)["message"]
 
 
-def served(host: Host) -> bool:
-    """Whether the administrator reads through the host."""
-    return host.kubectl_run("m1", "get", "namespaces").returncode == 0
-
-
 @pytest.mark.parametrize("mode", ["agent", "direct"])
 def test_a_binding_that_was_deleted_is_there_again_within_a_minute_and_told(
     host: Host, plain_cluster: Member, mode: str
 ) -> None:
     join(host, mode, plain_cluster, plain_cluster.kubeconfig)
-    assert served(host)
+    assert host.serves("m1")
     plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
     assert f"ClusterRoleBinding {ADMINISTRATORS}" in wait_for(host, "RightsComplete", "Repaired")
-    eventually(lambda: served(host), "the administrator reads again")
+    eventually(lambda: host.serves("m1"), "the administrator reads again")
     eventually(lambda: "RightsRepaired" in host.kubectl(None, "get", "events", "-A"), "an Event")
 
 
@@ -87,7 +82,7 @@ def test_what_our_account_may_not_repair_is_named_with_the_command_that_does(hos
     assert command.startswith(f"create clusterrolebinding {ADMINISTRATORS}")
     plain_cluster.kubectl(*command.split())
     wait_for(host, "Ready", "Connected")
-    assert served(host)
+    assert host.serves("m1")
 
 
 def test_an_account_that_may_no_longer_impersonate_is_named(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
@@ -111,28 +106,29 @@ def test_a_token_that_is_renewed_in_the_kubeconfig_is_used_without_a_restart(
     file = kubeconfig(plain_cluster, tmp_path / "config", user={"token": token_of(plain_cluster, accounts[0])})
     try:
         agent = join(host, "agent", plain_cluster, file)
-        assert served(host)
+        assert host.serves("m1")
         kubeconfig(plain_cluster, file, user={"token": token_of(plain_cluster, accounts[1])})
         plain_cluster.kubectl("delete", "serviceaccount", accounts[0])
-        eventually(lambda: served(host) and "were read again" in (agent.said() if agent else ""), "the new token", 90)
+        eventually(
+            lambda: host.serves("m1") and "were read again" in (agent.said() if agent else ""), "the new token", 90
+        )
     finally:
         plain_cluster.kubectl("delete", "serviceaccount", *accounts, "--ignore-not-found")
         plain_cluster.kubectl("delete", "clusterrolebinding", *accounts)
 
 
-@pytest.fixture
-def twin(kube: Provider, plain_cluster: Member, tmp_path: Path) -> Member:
+@pytest.fixture(scope="module")
+def twin(kube: Provider, plain_cluster: Member, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
     """Another cluster with the same authority, certificates and tokens: what a rebuilt one is."""
     if not isinstance(kube, OwnClusters):
         pytest.skip("the clusters were not made here")
-    place = tmp_path / "twin"
-    place.mkdir(mode=0o700)
+    place = tmp_path_factory.mktemp("twin")
     shutil.copytree(plain_cluster.kubeconfig.parent / "pki", place / "pki")
     saved = json.loads((plain_cluster.kubeconfig.parent / "cluster.json").read_text())
     (place / "cluster.json").write_text(json.dumps({**saved, "ports": {}}))
-    found = kube.plain(place)
-    assert found.uid != plain_cluster.uid
-    return found
+    with kube.plain(place) as found:
+        assert found.uid != plain_cluster.uid
+        yield found
 
 
 @pytest.mark.parametrize("mode", ["agent", "direct"])

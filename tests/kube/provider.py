@@ -12,8 +12,8 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,10 +41,14 @@ class Provider(Protocol):
     def description(self) -> str: ...
 
     def members(self, names: Iterable[str]) -> dict[str, Member]:
-        """Clusters with a node, isolated where the provider can do that; started at the same time, kept till close."""
+        """Clusters with a node, isolated where the provider can do that; started at the same time, kept till `stop`."""
         ...
 
-    def plain(self, directory: Path, name: str = "plain") -> Member:
+    def stop(self, name: str) -> None:
+        """Take one of these away again."""
+        ...
+
+    def plain(self, directory: Path, name: str = "plain") -> AbstractContextManager[Member]:
         """A cluster that the host can connect to, without a node."""
         ...
 
@@ -101,8 +105,11 @@ class GivenClusters:
         directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="skerry-kube-")))
         return {name: self._member(context, directory) for name, context in zip(wanted, self._contexts, strict=False)}
 
-    def plain(self, directory: Path, name: str = "plain") -> Member:
-        return self._member(self._contexts[0], directory)
+    def stop(self, name: str) -> None:
+        """They are not ours to stop."""
+
+    def plain(self, directory: Path, name: str = "plain") -> AbstractContextManager[Member]:
+        return nullcontext(self._member(self._contexts[0], directory))
 
     def close(self) -> None:
         self._stack.close()
@@ -143,8 +150,7 @@ class OwnClusters:
         except LocalKubeError as error:
             raise Unavailable(str(error)) from error
         self._no_node = self._why_no_node(say, environ)
-        self._stack = ExitStack()
-        self._slot: slot.Slot | None = None
+        self._opened: dict[str, ExitStack] = {}
         self._started: dict[str, _Starting] = {}
         self._ready: dict[str, Member] = {}
 
@@ -171,15 +177,24 @@ class OwnClusters:
                 self._ready[name] = self._started[name].finish()
         return {name: self._ready[name] for name in wanted}
 
-    def plain(self, directory: Path, name: str = "plain") -> Member:
+    def stop(self, name: str) -> None:
+        """Stop its processes; the cleaning of its slot takes what they left."""
+        self._started.pop(name, None)
+        self._ready.pop(name, None)
+        if opened := self._opened.pop(name, None):
+            opened.close()
+
+    @contextmanager
+    def plain(self, directory: Path, name: str = "plain") -> Iterator[Member]:
         prepared = cluster.prepare(directory, name=name, executables=self._executables)
-        running = self._stack.enter_context(Running(prepared.specs))
-        prepared.wait_ready(running, _READY_S)
-        return _as_member(prepared, prepared.uid() or "")
+        with Running(prepared.specs) as running:
+            prepared.wait_ready(running, _READY_S)
+            yield _as_member(prepared, prepared.uid() or "")
 
     def close(self) -> None:
-        """Stop everything; the slot's cleaning takes what the processes left."""
-        self._stack.close()
+        """Stop all members."""
+        for name in list(self._opened):
+            self.stop(name)
 
     def _why_no_node(self, say: Say, environ: Mapping[str, str]) -> str | None:
         """Gets what a node needs; the reason why there can be none, or None."""
@@ -193,10 +208,10 @@ class OwnClusters:
         return None
 
     def _spawn(self, name: str) -> _Starting:
-        if self._slot is None:
-            self._slot = self._stack.enter_context(slot.hold())
-        namespace = netns.create(self._slot, len(self._started), name)
-        directory = self._slot.directory / name
+        opened = self._opened[name] = ExitStack()
+        own = opened.enter_context(slot.hold())
+        namespace = netns.create(own, 0, name)
+        directory = own.directory / name
         prepared = cluster.prepare(
             directory,
             name=name,
@@ -208,7 +223,7 @@ class OwnClusters:
         )
         node = Node(_node_name(name), directory, namespace, prepared, self._executables)
         containerd = node.prepare()
-        running = self._stack.enter_context(Running([*prepared.specs, containerd], enter=namespace.entered))
+        running = opened.enter_context(Running([*prepared.specs, containerd], enter=namespace.entered))
         return _Starting(prepared, namespace, node, containerd, running)
 
 

@@ -1,0 +1,67 @@
+"""Modules that use clusters run in as many processes as there is memory for, and everything runs once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.suites import MIB_EACH, lanes
+
+_MODULE = """
+import os
+from pathlib import Path
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_it(number, request):
+    with Path(request.config.rootpath, "ran").open("a") as file:
+        file.write(f"{os.environ['PYTEST_XDIST_WORKER']} {request.node.nodeid}\\n")
+"""
+
+
+def run(root: Path, allowed: int, *directories: str) -> list[tuple[str, str]]:
+    """(process, test) of each run; two modules in each directory, three processes."""
+    (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = '--import-mode=importlib'\n")
+    (root / "conftest.py").write_text('pytest_plugins = ["tests.fixtures.suites"]\n')
+    for directory in directories:
+        (root / directory).mkdir(parents=True)
+        for number in range(2):
+            (root / directory / f"test_{number}.py").write_text(_MODULE)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        "3",
+        "--no-loadscope-reorder",
+        *directories,
+    ]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "SKERRY_TEST_LANES": str(allowed)}
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split(" ", 1) for line in (root / "ran").read_text().splitlines()]
+    return [(process, test) for process, test in lines]
+
+
+def test_one_lane_has_all_clusters_and_the_others_the_rest(tmp_path: Path) -> None:
+    ran = run(tmp_path, 1, "tests/e2e", "tests/clients", "tests/bus")
+    assert len(ran) == len({test for _, test in ran}) == 24
+    assert len({process for process, test in ran if "bus" not in test}) == 1
+
+
+def test_where_only_clusters_are_wanted_the_other_processes_end(tmp_path: Path) -> None:
+    ran = run(tmp_path, 2, "tests/e2e", "tests/kube", "tests/conformance")
+    assert len(ran) == 24
+    assert len({process for process, _ in ran}) == 2
+
+
+@pytest.mark.parametrize(("mib", "expected"), [(500, 1), (MIB_EACH * 2 + 1, 2), (MIB_EACH * 9, 9)])
+def test_lanes_follow_the_memory(mib: int, expected: int) -> None:
+    assert lanes(mib, {}) == expected
+    assert lanes(mib, {"SKERRY_TEST_LANES": "3"}) == 3
