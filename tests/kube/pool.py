@@ -106,15 +106,18 @@ def _removed(member: Member, before: Contents, *, until: float) -> bool:
         try:
             while True:
                 now = janitor.contents()
-                if not before.objects.keys() <= now.objects.keys():
+                if missing := before.objects.keys() - now.objects.keys():
+                    print(f"cluster {member.name} lacks {', '.join(sorted(missing))}")
                     return False
                 if not now.left(before) and not now.marks():
                     return True
                 janitor.remove(now, before)
                 if time.monotonic() > until:
+                    print(f"cluster {member.name} still has {', '.join([*now.left(before), *now.marks()])}")
                     return False
                 time.sleep(_POLL_S)
         finally:
             janitor.close()
-    except (OSError, HTTPException, RuntimeError):
+    except (OSError, HTTPException, RuntimeError) as error:
+        print(f"cluster {member.name} cannot be cleaned: {error}")
         return False
