@@ -56,6 +56,8 @@ class Entry(msgspec.Struct, frozen=True):
     created: float
     gap: int = 0
     """From this revision on something was not seen, because it was written over; with this entry all is known again."""
+    more: bool = False
+    """Others of the same state follow at once: who stops between them has one that never was."""
 
 
 class Filled(msgspec.Struct, frozen=True):
@@ -213,8 +215,9 @@ class Watch:
         """The server has nothing more: what was held is a state that was."""
         if self._held:
             *entries, last = self._held.values()
-            for entry in (*entries, msgspec.structs.replace(last, gap=self._gap)):
-                self._emit(entry)
+            for entry in entries:
+                self._emit(msgspec.structs.replace(entry, more=True))
+            self._emit(msgspec.structs.replace(last, gap=self._gap))
             self._held, self._gap = {}, 0
 
     def _on_filled(self, revision: int) -> None:

@@ -81,7 +81,8 @@ class Informer(View):
             async for event in watch:
                 self.take(event)
                 taken += 1
-                if taken % BATCH == 0:
+                if taken >= BATCH and not (isinstance(event, Entry) and event.more):
+                    taken = 0
                     await asyncio.sleep(0)
 
     def take(self, event: Entry | Filled | Resync) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
 import pytest
 
 from skerry.api.kinds import CLUSTER, KINDS
@@ -106,3 +112,44 @@ def test_unreadable_entries_and_foreign_kinds_only_move_the_revision() -> None:
     cache.take(Entry("skerry=2Edev.workspace._.w", b"{}", 4, 0.0))
     assert names(cache) == ["a"]
     assert cache.revision == 4
+
+
+class Script:
+    """A bucket whose watch tells what a test wrote down, and then nothing."""
+
+    def __init__(self, *events: Entry | Filled) -> None:
+        self._events = events
+
+    async def last_revision(self) -> int:
+        """Of the last entry."""
+        return max(event.revision for event in self._events)
+
+    @contextlib.asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[Entry | Filled]]:
+        """As Bucket.watch."""
+        yield self._told()
+
+    async def _told(self) -> AsyncIterator[Entry | Filled]:
+        for event in self._events:
+            yield event
+        await asyncio.Event().wait()
+
+
+async def test_others_run_while_many_changes_are_taken_and_never_between_those_of_one_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was held behind a gap is one state: half of it is one that never was."""
+    monkeypatch.setattr(informer_module, "BATCH", 4)
+    single = [entry(f"a{number}", 2 + number) for number in range(10)]
+    held = [msgspec.structs.replace(entry(f"b{number}", 20 + number), more=number < 9) for number in range(10)]
+    cache = Informer(KINDS)
+    seen: set[int] = set()
+    script: Any = Script(Filled(1), *single, *held)
+    async with asyncio.TaskGroup() as group:
+        feeding = group.create_task(cache.feed(script))
+        while len(names(cache)) < 20:
+            await asyncio.sleep(0)
+            seen.add(len(names(cache)))
+        feeding.cancel()
+    assert {length for length in seen if length > 10} == {20}
+    assert len(seen) > 2
