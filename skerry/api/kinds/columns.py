@@ -50,9 +50,14 @@ def joined(values: Collection[str] | None) -> str:
 
 def condition(name: str) -> Callable[[list[Document] | None], str]:
     """From conditions: the status of one of them."""
-    return lambda conditions: next(
-        (str(each.get("status", "Unknown")) for each in conditions or () if each.get("type") == name), "Unknown"
-    )
+
+    def cell(conditions: list[Document] | None) -> str:
+        for each in conditions or ():
+            if each.get("type") == name:
+                return str(each.get("status", "Unknown"))
+        return "Unknown"
+
+    return cell
 
 
 def why_not(name: str) -> Callable[[list[Document] | None], str]:

@@ -15,12 +15,24 @@ Document = dict[str, Any]
 def at(path: str) -> Callable[[Document], Any]:
     """What reads the value at `path` of a document; None where it is absent."""
     names = path.split(".")
+    if len(names) == 2:
+        return _within(*names)
 
     def read(document: Document) -> Any:
         value: Any = document
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
         return value
+
+    return read
+
+
+def _within(outer: str, inner: str) -> Callable[[Document], Any]:
+    """`at` for two names, which nearly all paths have: a list of thousands of rows reads each of them."""
+
+    def read(document: Document) -> Any:
+        value = document.get(outer)
+        return value.get(inner) if isinstance(value, dict) else None
 
     return read
 
