@@ -46,8 +46,6 @@ GRACE_S = 30.0
 HANG_S = 5.0
 """After the grace, how long cancelled tasks may take before the process ends without them."""
 PARENT_POLL_S = 1.0
-LOOK_S = 0.5
-"""Between two looks at readiness."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -118,13 +116,6 @@ async def endless(work: Callable[[], Awaitable[object]], name: str) -> NoReturn:
     and would go on without what returns."""
     await work()
     raise InternalError(f"{name} ended by itself")
-
-
-async def look(problem: Callable[[], str], ready: Callable[[str], None]) -> NoReturn:
-    """Tell, until cancelled, why something is not ready (`""`: it is): what is true is looked at, not remembered."""
-    while True:
-        ready(problem())
-        await asyncio.sleep(LOOK_S)
 
 
 Main = Callable[[Runtime], Awaitable[None]]

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from skerry import runtime
 from skerry.errors import InternalError
-from skerry.runtime import endless, look, redact
+from skerry.runtime import endless, redact
 
 DEADLINE_S = 20.0
 HEAD = """
@@ -189,15 +188,3 @@ async def test_a_task_that_has_no_end_and_ends_fails_its_group() -> None:
     with pytest.raises(ExceptionGroup) as failure:
         await serve()
     assert failure.group_contains(InternalError, match="the cache ended by itself")
-
-
-async def test_readiness_is_what_is_true_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "LOOK_S", 0.001)
-    problems, said = iter(["", "the store is away", ""]), list[str]()
-    looking = asyncio.ensure_future(look(lambda: next(problems, "over"), said.append))
-    async with asyncio.timeout(5):
-        while said[-1:] != ["over"]:
-            await asyncio.sleep(0.001)
-    looking.cancel()
-    await asyncio.wait([looking])
-    assert said[:3] == ["", "the store is away", ""]
