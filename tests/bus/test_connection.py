@@ -441,6 +441,7 @@ async def test_draining_a_subscription_loses_no_request_that_was_taken(proxy: Co
 
     subscription = await registry.subscribe("registry.drain", slow, concurrency=2)
     answers = [asyncio.ensure_future(proxy.request("registry.drain", b"x", timeout_s=5)) for _ in range(10)]
+    await asyncio.sleep(0)  # the tasks send when they first run: a flush before it would be a barrier behind nothing
     await proxy.flush()
     draining = asyncio.ensure_future(subscription.drain())
     await registry.flush()
