@@ -14,8 +14,8 @@ from functools import partial
 from skerry import subjects
 from skerry.errors import StatusError
 from skerry.httpwire.room import Room
-from skerry.link.lane import Incoming, Interest, Lane, Wire
-from skerry.link.pair import Pair
+from skerry.link.connection import BusConnection, Incoming, Interest, LinkConnection
+from skerry.link.pair import ConnectionPair
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream
 from skerry.relay import OpenRequest, ResetCode, StreamReset
@@ -36,13 +36,20 @@ BUDGET = 32 << 20
 _log = logging.getLogger(__name__)
 
 
-class AcceptorLane(Lane[Stream]):
+class AcceptorConnection(LinkConnection[Stream]):
     """One connection of the agent. Numbers are the proxies', so a proxy and a number name a stream."""
 
     def __init__(
-        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, room: Room, member: str, handler: Handler
+        self,
+        bus: BusConnection,
+        kind: str,
+        settings: LinkSettings,
+        budget: Budget,
+        room: Room,
+        member: str,
+        handler: Handler,
     ) -> None:
-        super().__init__(wire, kind, settings, budget, room)
+        super().__init__(bus, kind, settings, budget, room)
         self.member = member
         self.leaving = False
         self._ticked = float("inf")
@@ -54,8 +61,8 @@ class AcceptorLane(Lane[Stream]):
 
     async def start(self) -> None:
         """The own inbox first, then the queue group: an OPEN may be followed by frames at once."""
-        await self.wire.subscribe(subjects.agent_inbox(self.member, self.id), self.on_message)
-        self._queue = await self.wire.subscribe(
+        await self.bus.subscribe(subjects.agent_inbox(self.member, self.id), self.on_message)
+        self._queue = await self.bus.subscribe(
             subjects.open_any(self.member, self.kind), self.on_open, queue=subjects.AGENTS
         )
 
@@ -182,7 +189,7 @@ class AcceptorLane(Lane[Stream]):
     def _reject(self, head: Open, code: RejectCode, message: str) -> None:
         self.publish(self.address(self.member, head.proxy, head.number), frames.reject(code, message))
 
-    # -- what Lane asks -------------------------------------------------------------------------------------------
+    # -- what LinkConnection asks ---------------------------------------------------------------------------------
 
     def key(self, member: str, remote: str, number: str) -> tuple[str, str]:
         """A proxy and a number."""
@@ -222,8 +229,8 @@ class AcceptorLane(Lane[Stream]):
         self.strays += 1
 
 
-class Acceptor(Pair[AcceptorLane]):
-    """Takes streams for one member over one pair of connections (one epoch).
+class Acceptor(ConnectionPair[AcceptorConnection]):
+    """Takes streams for one member over one pair of connections.
 
     `handler(stream)` runs as one task per stream under a guard: an exception RESETs that stream only (UPSTREAM,
     logged), its return closes the stream. When the other side resets or is lost, the task is cancelled: clean up
@@ -232,8 +239,8 @@ class Acceptor(Pair[AcceptorLane]):
 
     def __init__(
         self,
-        interactive: Wire,
-        bulk: Wire,
+        interactive: BusConnection,
+        bulk: BusConnection,
         member: str,
         handler: Handler,
         settings: LinkSettings | None = None,
@@ -244,19 +251,19 @@ class Acceptor(Pair[AcceptorLane]):
         settings = settings or LinkSettings(budget=BUDGET)
         budget = budget or Budget(settings.budget)
         room = room or Room()
-        lanes = [
-            AcceptorLane(wire, kind, settings, budget, room, member, handler)
-            for wire, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
+        connections = [
+            AcceptorConnection(bus, kind, settings, budget, room, member, handler)
+            for bus, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
         ]
-        super().__init__(lanes[0], lanes[1], settings)
+        super().__init__(connections[0], connections[1], settings)
         self._started = False
 
     async def start(self) -> None:
         """Subscribe; returns when the server knows. Idempotent; `run` does it too."""
         if not self._started:
             self._started = True
-            for lane in self.lanes:
-                await lane.start()
+            for connection in self.connections:
+                await connection.start()
 
     async def run(self) -> str:
         """`start`, timers and writers; returns the reason when a connection is lost, after all streams were reset."""
@@ -268,7 +275,7 @@ class Acceptor(Pair[AcceptorLane]):
                 return e.message
             return await super().run()
         finally:
-            tasks = [task for lane in self.lanes for task in lane.tasks]
+            tasks = [task for connection in self.connections for task in connection.tasks]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -276,8 +283,8 @@ class Acceptor(Pair[AcceptorLane]):
     async def drain(self, grace_s: float) -> None:
         """DRAIN to the proxies, leave the queue group, finish within the grace, RESET(GOAWAY) the rest."""
         self.draining = True
-        for lane in self.lanes:
-            await lane.leave()
+        for connection in self.connections:
+            await connection.leave()
         await self.finish(grace_s)
 
 

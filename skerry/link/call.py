@@ -65,7 +65,7 @@ class Call(Stream):
 
     def __init__(
         self,
-        lane: Sender,
+        connection: Sender,
         core: Core,
         member: str,
         number: str,
@@ -74,9 +74,9 @@ class Call(Stream):
         follows: tuple[bytes, ...] = (),
     ) -> None:
         """`follows` is sent when the OPEN was taken: the rest of its head, its body."""
-        super().__init__(lane, core, member, number, request)
+        super().__init__(connection, core, member, number, request)
         self.follows = follows
-        self._deadline = lane.loop.time() + request.deadline_s
+        self._deadline = connection.loop.time() + request.deadline_s
         self._answer: Answer | None = None
         self._begun: Resp | None = None  # the head of an answer whose rest is still to come
         self._unheard = self._late = False
@@ -87,7 +87,7 @@ class Call(Stream):
         The timer says itself that it fired: uvloop's clock may then still be a rounding error before its time.
         """
         self._late = False
-        timer = self._lane.loop.call_later(ack_s, self._too_late)
+        timer = self._connection.loop.call_later(ack_s, self._too_late)
         try:
             while True:
                 if self.core.taken:

@@ -17,8 +17,8 @@ from skerry import subjects
 from skerry.errors import RequestHeaderFieldsTooLarge, ServiceUnavailable, StatusError, TooManyRequests
 from skerry.httpwire.room import Room
 from skerry.link.call import Call, Verdict, open_head, opening
-from skerry.link.lane import Interest, Lane, Wire
-from skerry.link.pair import Pair
+from skerry.link.connection import BusConnection, Interest, LinkConnection
+from skerry.link.pair import ConnectionPair
 from skerry.link.settings import LinkSettings
 from skerry.link.stream import Stream
 from skerry.relay import AgentAway, OpenRequest, ResetCode, StreamReset
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Member:
-    """A member in use on one lane: our interest in its frames, its agents and what of its frames belonged to nothing."""
+    """A member in use on one connection: our interest in its frames, its agents and what of its frames belonged to nothing."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: LinkSettings) -> None:
         now = loop.time()
@@ -50,13 +50,19 @@ class _Member:
         self.unacked: dict[str, int] = {}
 
 
-class DialerLane(Lane[Call]):
+class DialerConnection(LinkConnection[Call]):
     """One connection of the proxy. Stream numbers are its own, so a member and a number name a stream."""
 
     def __init__(
-        self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, room: Room, on_flood: Callable[[str], None]
+        self,
+        bus: BusConnection,
+        kind: str,
+        settings: LinkSettings,
+        budget: Budget,
+        room: Room,
+        on_flood: Callable[[str], None],
     ) -> None:
-        super().__init__(wire, kind, settings, budget, room)
+        super().__init__(bus, kind, settings, budget, room)
         self._members: dict[str, _Member] = {}
         self._cut: dict[str, float] = {}
         self._on_flood = on_flood
@@ -168,7 +174,7 @@ class DialerLane(Lane[Call]):
 
     async def _subscribe(self, member: str, state: _Member) -> None:
         try:
-            interest = await self.wire.subscribe(subjects.proxy_inbox(member, self.id), self.on_message)
+            interest = await self.bus.subscribe(subjects.proxy_inbox(member, self.id), self.on_message)
         except BaseException as e:
             self._members.pop(member, None)
             error = _no_bus(self.down or "it is being lost")
@@ -181,7 +187,7 @@ class DialerLane(Lane[Call]):
         if self._members.get(member) is not state:
             interest.unsubscribe()
 
-    # -- what Lane asks -------------------------------------------------------------------------------------------
+    # -- what LinkConnection asks ---------------------------------------------------------------------------------
 
     def key(self, member: str, remote: str, number: str) -> tuple[str, str]:
         """A member and a number."""
@@ -282,8 +288,8 @@ class DialerLane(Lane[Call]):
             state.ready.result().unsubscribe()
 
 
-class Dialer(Pair[DialerLane]):
-    """Opens streams to members over one pair of connections (one epoch).
+class Dialer(ConnectionPair[DialerConnection]):
+    """Opens streams to members over one pair of connections.
 
     When either connection is lost, `await dialer.run()` returns the reason; every stream was RESET(PEER_LOST) at once
     and both connections are aborted: the caller makes new ones and a new Dialer. `on_flood(member)` asks for
@@ -293,8 +299,8 @@ class Dialer(Pair[DialerLane]):
 
     def __init__(
         self,
-        interactive: Wire,
-        bulk: Wire,
+        interactive: BusConnection,
+        bulk: BusConnection,
         settings: LinkSettings | None = None,
         *,
         on_flood: Callable[[str], None] | None = None,
@@ -305,11 +311,11 @@ class Dialer(Pair[DialerLane]):
         budget = budget or Budget(settings.budget)
         room = room or Room()
         self._asks_quarantine = on_flood
-        lanes = [
-            DialerLane(wire, kind, settings, budget, room, self._flooded)
-            for wire, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
+        connections = [
+            DialerConnection(bus, kind, settings, budget, room, self._flooded)
+            for bus, kind in ((interactive, subjects.INTERACTIVE), (bulk, subjects.BULK))
         ]
-        super().__init__(lanes[0], lanes[1], settings)
+        super().__init__(connections[0], connections[1], settings)
 
     async def open(self, member: str, request: OpenRequest) -> Call:
         """A stream that an agent of `member` took (ACK or RESP).
@@ -318,20 +324,20 @@ class Dialer(Pair[DialerLane]):
         which one), ServiceUnavailable (draining, or the connection is lost: nothing was sent), BadRequest (not a
         member's name), RequestHeaderFieldsTooLarge.
         """
-        lane = self.lanes[0 if request.class_ == "interactive" else 1]
+        connection = self.connections[0 if request.class_ == "interactive" else 1]
         if self.draining:
             raise ServiceUnavailable("this proxy is leaving; nothing was sent: repeat the request")
-        if lane.down:
-            raise _no_bus(lane.down)
-        if len(lane.streams) >= self.settings.streams:
+        if connection.down:
+            raise _no_bus(connection.down)
+        if len(connection.streams) >= self.settings.streams:
             raise TooManyRequests(
                 f"this proxy has {self.settings.streams} {request.class_} streams open: try again later"
             )
-        return await lane.open(member, request)
+        return await connection.open(member, request)
 
     def reset_member(self, member: str, code: ResetCode, message: str = "") -> int:
         """RESET all streams of a member (removed, revoked); returns how many."""
-        return sum(lane.reset_member(member, code, message) for lane in self.lanes)
+        return sum(connection.reset_member(member, code, message) for connection in self.connections)
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new streams, let the live ones finish within the grace, RESET(GOAWAY) the rest."""
@@ -339,8 +345,8 @@ class Dialer(Pair[DialerLane]):
         await self.finish(grace_s)
 
     def _flooded(self, member: str) -> None:
-        for lane in self.lanes:
-            lane.cut(member)
+        for connection in self.connections:
+            connection.cut(member)
         _log.warning("member cut off: it floods the tunnel", extra={"member": member})
         if self._asks_quarantine is not None:
             self._asks_quarantine(member)

@@ -1,7 +1,7 @@
 """One stream as the relays see it: the shell around `skerry.tunnel.stream.Core`.
 
 No task and no queue per message: frames are delivered inline by the connection's reader, and what `send` could not
-publish at once is published by whoever brings the credit (the reader) or the room (the lane's writer).
+publish at once is published by whoever brings the credit (the reader) or the room (the connection's writer).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Stream:
     Every user ends with `close()` (or `with stream:`), whatever happened.
     """
 
-    def __init__(self, lane: Sender, core: Core, member: str, number: str, request: OpenRequest) -> None:
+    def __init__(self, connection: Sender, core: Core, member: str, number: str, request: OpenRequest) -> None:
         self.request = request
         self.member = member
         self.number = number
@@ -61,11 +61,11 @@ class Stream:
         self.task: asyncio.Task[None] | None = None
         self.when_broken: Callable[[StreamReset], None] | None = None
         """Called when the stream breaks, for who may then be waiting for something else."""
-        self._lane = lane
+        self._connection = connection
         self._chunks: list[bytes] = []
         self.trailers: Headers = []
         """What came behind the answer's body, once `receive` has told its end."""
-        self.share = Share(lane.room)
+        self.share = Share(connection.room)
         """Of what large heads may take."""
         self._error: StreamReset | None = None
         self._out: memoryview | None = None
@@ -90,20 +90,20 @@ class Stream:
         """Agent side: the head, once. A small answer with `end=True` is one message; the rest of a larger one
         follows under credit. After `end` a rest of the request body is discarded. Raises StreamReset; a head that
         is too large for the other end (more than 64 KiB for one of before) resets the stream with UPSTREAM."""
-        if self._lane.behind:
-            await self._lane.writable()
+        if self._connection.behind:
+            await self._connection.writable()
         self._check()
         head = Resp(status=status, reason=reason, headers=tuple(headers), length=length)
         try:
             try:
-                n = min(len(body), self.core.room, self._lane.inline)
+                n = min(len(body), self.core.room, self._connection.inline)
                 frame = self.core.respond(head, body[:n], end=end and n == len(body))
             except TooLarge:
                 if not self.core.long:
                     raise
                 head, rest = longhead.split_resp(head)
                 body = rest + body
-                n = min(len(body), self.core.room, self._lane.inline)
+                n = min(len(body), self.core.room, self._connection.inline)
                 frame = self.core.respond(head, body[:n], end=end and n == len(body))
         except TooLarge as e:
             self.reset(ResetCode.UPSTREAM, f"the response's head is too large: {e}")
@@ -123,7 +123,7 @@ class Stream:
 
     def ack_later(self, delay_s: float) -> None:
         """ACK when there is no answer after `delay_s`."""
-        self._ack_timer = self._lane.loop.call_later(delay_s, self.ack)
+        self._ack_timer = self._connection.loop.call_later(delay_s, self.ack)
 
     # -- both -----------------------------------------------------------------------------------------------------
 
@@ -137,13 +137,13 @@ class Stream:
         self._pump()
         if self._out is None:
             return
-        self._writer = self._lane.loop.create_future()
+        self._writer = self._connection.loop.create_future()
         try:
             await self._writer
             cut = self._out is not None
         finally:
             self._writer = self._out = None
-            self._lane.turns.remove(self)
+            self._connection.turns.remove(self)
         self._check(complete=cut)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
@@ -184,7 +184,7 @@ class Stream:
         """The local socket took `n` received bytes: gives credit back. Without it the other side stops."""
         if self._error is not None:
             return
-        frame = self.core.consumed(n, self._lane.loop.time())
+        frame = self.core.consumed(n, self._connection.loop.time())
         if frame is not None:
             self._publish(frame)
 
@@ -194,7 +194,7 @@ class Stream:
         if frame is None:
             return
         if self.subject:
-            self._lane.publish(self.subject, frame)
+            self._connection.publish(self.subject, frame)
         self._break(StreamReset(code, message, local=True))
 
     def fail(self, code: ResetCode, message: str) -> StreamReset:
@@ -232,7 +232,7 @@ class Stream:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    # -- called by the lane ---------------------------------------------------------------------------------------
+    # -- called by the connection ---------------------------------------------------------------------------------
 
     def receive_frame(self, frame: Frame, now: float) -> None:
         """One frame of this stream."""
@@ -269,10 +269,10 @@ class Stream:
         """The head of an answer. Only who opened a stream is answered: see `Call`."""
 
     def turn(self) -> None:
-        """The lane has room for one message of this stream."""
+        """The connection has room for one message of this stream."""
         self._emit()
         if self._can_emit():
-            self._lane.wait_turn(self)
+            self._connection.wait_turn(self)
 
     def lost(self, reason: str) -> None:
         """Our own connection is lost: nobody can be told."""
@@ -285,18 +285,18 @@ class Stream:
 
     def _on_broken(self, code: ResetCode, message: str, *, tell: bool, stray: bool) -> None:
         if tell and self.subject:
-            self._lane.publish(self.subject, frames.reset(code, message))
+            self._connection.publish(self.subject, frames.reset(code, message))
         self._break(StreamReset(code, message, local=tell))
         self._cancel_task()
         if stray:
-            self._lane.misbehaved(self)
+            self._connection.misbehaved(self)
 
     def _cancel_task(self) -> None:
         if self.task is not None:
             self.task.cancel()
 
     def _publish(self, frame: bytes) -> None:
-        self._lane.publish(self.subject, frame)
+        self._connection.publish(self.subject, frame)
         self._settle()
 
     def _settle(self) -> None:
@@ -316,7 +316,7 @@ class Stream:
             return
         self._released = True
         self._cancel_ack()
-        self._lane.release(self)
+        self._connection.release(self)
         if self._over is not None:
             self._over.set()
         self._sent()
@@ -334,8 +334,8 @@ class Stream:
 
     def _pump(self) -> None:
         while self._can_emit():
-            if self._lane.behind:
-                self._lane.wait_turn(self)
+            if self._connection.behind:
+                self._connection.wait_turn(self)
                 return
             self._emit()
 
@@ -347,10 +347,10 @@ class Stream:
         """Publish one message of what is left; the sender wakes when nothing is."""
         if self._out is None or not self._can_emit():
             return
-        n = min(len(self._out), self.core.room, self._lane.chunk)
+        n = min(len(self._out), self.core.room, self._connection.chunk)
         rest = self._out[n:]
         if n:
-            self._lane.publish(self.subject, self.core.data(self._out[:n], flush=not rest))
+            self._connection.publish(self.subject, self.core.data(self._out[:n], flush=not rest))
         self._out = rest or None
         if self._out is None:
             self._sent()
@@ -360,7 +360,7 @@ class Stream:
             self._writer.set_result(None)
 
     async def _wait(self) -> None:
-        self._reader = self._lane.loop.create_future()
+        self._reader = self._connection.loop.create_future()
         try:
             await self._reader
         finally:

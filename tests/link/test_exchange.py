@@ -47,8 +47,8 @@ class Recorder:
 async def test_a_small_exchange_is_two_messages(ends: Ends) -> None:
     seen: list[str] = []
     acceptor, dialer = await ends.acceptor(), await ends.dialer()
-    for lane in (*acceptor.lanes, *dialer.lanes):
-        lane.wire = Recorder(lane.wire, seen)
+    for connection in (*acceptor.connections, *dialer.connections):
+        connection.bus = Recorder(connection.bus, seen)
     for _ in range(2):
         with await dialer.open("m1", post(b"small")) as stream:
             await stream.response()
@@ -73,7 +73,7 @@ async def test_an_answer_travels_packed_and_arrives_as_it_was(ends: Ends) -> Non
         await stream.send_end()
 
     acceptor, dialer = await ends.acceptor(listing), await ends.dialer()
-    weigher = acceptor.lanes[1].wire = Weigher(acceptor.lanes[1].wire, [])
+    weigher = acceptor.connections[1].bus = Weigher(acceptor.connections[1].bus, [])
     with await dialer.open("m1", get(class_="bulk")) as stream:
         answer = await stream.response()
         assert answer.body + await read_all(stream) == BODY[:100_000] + BODY
@@ -202,8 +202,8 @@ async def test_a_reader_may_stall_for_long_only_while_there_is_budget(ends: Ends
         await first.response()
         with await dialer.open("m1", get()) as second:
             await second.response()
-            for lane in dialer.lanes:
-                lane.tick(asyncio.get_running_loop().time() + 100.0, 1.0)
+            for connection in dialer.connections:
+                connection.tick(asyncio.get_running_loop().time() + 100.0, 1.0)
             assert not first.finished
             with await dialer.open("m1", get()) as third:
                 first.when_broken = broken.append
@@ -264,7 +264,7 @@ async def test_a_client_that_leaves_cancels_the_handler(ends: Ends) -> None:
         await cancelled.wait()
         while acceptor.live:
             await asyncio.sleep(0.01)
-    assert acceptor.lanes[0].budget.used == 0
+    assert acceptor.connections[0].budget.used == 0
 
 
 async def test_the_deadline_of_the_head_is_kept(ends: Ends) -> None:
@@ -307,4 +307,4 @@ async def test_a_head_that_does_not_fit_is_a_431(ends: Ends) -> None:
     dialer = await ends.dialer()
     with pytest.raises(RequestHeaderFieldsTooLarge):
         await dialer.open("m1", get(b"/" + b"x" * 1_200_000))
-    assert dialer.lanes[0].budget.used == 0
+    assert dialer.connections[0].budget.used == 0

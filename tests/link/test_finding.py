@@ -77,9 +77,9 @@ async def test_after_an_agent_died_the_next_request_goes_to_another(ends: Ends) 
     with await dialer.open("m1", get()) as stream:
         await stream.response()
     await ends.acceptor()
-    for lane in first.lanes:
-        lane.wire.abort()
-    await gone(dialer.lanes[0].wire, *(lane.id for lane in first.lanes))
+    for connection in first.connections:
+        connection.bus.abort()
+    await gone(dialer.connections[0].bus, *(connection.id for connection in first.connections))
     with await dialer.open("m1", post(b"x")) as stream:
         assert (await stream.response()).body == b"x"
 
@@ -89,8 +89,8 @@ async def test_streams_of_a_killed_agent_are_reset_within_three_seconds(ends: En
     dialer = await ends.dialer()
     with await dialer.open("m1", get(long_running=True)) as stream:
         await stream.response()
-        for lane in acceptor.lanes:
-            lane.wire.abort()
+        for connection in acceptor.connections:
+            connection.bus.abort()
         async with asyncio.timeout(3):
             with pytest.raises(StreamReset, match="PEER_LOST"):
                 await stream.receive()
@@ -101,7 +101,7 @@ async def test_streams_of_a_lost_proxy_connection_are_reset_at_once_on_our_side(
     dialer = await ends.dialer()
     with await dialer.open("m1", get(long_running=True)) as stream:
         await stream.response()
-        dialer.lanes[0].wire.abort("cut")
+        dialer.connections[0].bus.abort("cut")
         async with asyncio.timeout(1):
             with pytest.raises(StreamReset, match="PEER_LOST: cut"):
                 await stream.receive()
@@ -118,7 +118,7 @@ async def test_a_mutation_whose_tunnel_breaks_before_the_head_is_outcome_unknown
     await ends.acceptor(stuck)
     dialer = await ends.dialer()
     with await dialer.open("m1", post()) as stream:
-        dialer.lanes[0].wire.abort("cut")
+        dialer.connections[0].bus.abort("cut")
         with pytest.raises(OutcomeUnknown, match="outcome unknown"):
             await stream.response()
 
@@ -138,7 +138,7 @@ async def test_a_leaving_agent_finishes_what_it_has_and_takes_nothing_new(ends: 
         await stream.response()
         draining = asyncio.create_task(acceptor.drain(5.0))
         async with asyncio.timeout(2):
-            while not all(lane.leaving for lane in acceptor.lanes):
+            while not all(connection.leaving for connection in acceptor.connections):
                 await asyncio.sleep(0.01)
         with pytest.raises(AgentAway):
             await dialer.open("m1", post())
@@ -208,7 +208,7 @@ async def test_an_open_that_arrives_twice_is_executed_once(ends: Ends) -> None:
     dialer = await ends.dialer()
     with await dialer.open("m1", post()) as stream:
         await stream.response()
-    dialer.lanes[0].wire.publish_now(subjects.open_any("m1", "i"), opened[0])
+    dialer.connections[0].bus.publish_now(subjects.open_any("m1", "i"), opened[0])
     with await dialer.open("m1", post()) as stream:
         await stream.response()
     assert len(opened) >= 2
@@ -223,9 +223,9 @@ async def test_a_flooding_member_is_cut_off_alone(nats_host: NatsHost) -> None:
         dialer = await noisy.dialer(on_flood=flooded.append)
         with await dialer.open("noisy", get()) as stream:
             await stream.response()
-        wire, lane = agent.lanes[0].wire, dialer.lanes[0]
+        wire, connection = agent.connections[0].bus, dialer.connections[0]
         for n in range(2000):
-            wire.publish_now(subjects.to_proxy("noisy", lane.id, "evil", f"{n + 100:x}"), b"rubbish")
+            wire.publish_now(subjects.to_proxy("noisy", connection.id, "evil", f"{n + 100:x}"), b"rubbish")
         async with asyncio.timeout(5):
             while not flooded:
                 await asyncio.sleep(0.01)

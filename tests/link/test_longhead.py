@@ -42,7 +42,7 @@ async def test_heads_of_1_mib_go_both_ways_with_their_bodies(ends: Ends, class_:
     assert answer.headers == [(b"target", TARGET), (b"whole", b"1"), *HEADERS]
     assert (answer.status, answer.reason, answer.length, answer.body + rest) == (200, b"Fine", len(body), body)
     for pair in (dialer, acceptor):
-        assert [lane.room.used for lane in pair.lanes] == [0, 0]
+        assert [connection.room.used for connection in pair.connections] == [0, 0]
 
 
 async def test_an_upgrade_with_a_long_head_goes_on_raw(ends: Ends) -> None:
@@ -110,8 +110,8 @@ async def test_an_answer_to_a_proxy_of_before_is_a_reset_that_says_why(ends: End
 
 async def test_an_agent_without_room_refuses_before_it_reads(ends: Ends) -> None:
     acceptor = await ends.acceptor(echo)
-    for lane in acceptor.lanes:
-        lane.room.total = 100_000
+    for connection in acceptor.connections:
+        connection.room.total = 100_000
     dialer = await ends.dialer()
     with pytest.raises(TooManyRequests, match="too many large request heads"):
         await dialer.open("m1", get(TARGET))
@@ -130,7 +130,7 @@ async def test_a_proxy_without_room_resets_the_answer_and_goes_on(ends: Ends) ->
     assert caught.value.code is ResetCode.LIMIT
     with await dialer.open("m1", get()) as stream:
         assert (await stream.response()).status == 200
-    assert dialer.lanes[0].room.used == 0
+    assert dialer.connections[0].room.used == 0
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ async def test_a_rest_that_cannot_be_read_breaks_its_stream_alone(
             await stream.response()
         with await dialer.open("m1", get(b"/good")) as stream:
             assert (await stream.response()).status == 200
-    assert dialer.lanes[0].room.used == 0
+    assert dialer.connections[0].room.used == 0

@@ -1,8 +1,8 @@
-"""A lane: one connection of one class in one epoch, with its streams, peers, turns and timers.
+"""One connection of a class (interactive or bulk) with its streams, peers, round robin and timers; it is never repaired.
 
-The proxy's and the agent's lanes differ in how they address frames and in what they do with frames of unknown streams.
-One writer task per lane publishes what had to wait; everything else is published inline, and leaves in one write per
-loop turn.
+The proxy's and the agent's connections differ in how they address frames and in what they do with frames of unknown
+streams. One writer task per connection publishes what had to wait; everything else is published inline, and leaves in one
+write per loop turn.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Incoming(Protocol):
-    """What a lane needs of `skerry.bus.Message`."""
+    """The part of `skerry.bus.Message` that a connection uses."""
 
     @property
     def subject(self) -> str: ...
@@ -49,14 +49,14 @@ class Incoming(Protocol):
 
 
 class Interest(Protocol):
-    """What a lane needs of `skerry.bus.Subscription`."""
+    """The part of `skerry.bus.Subscription` that a connection uses."""
 
     def unsubscribe(self) -> None: ...
     async def drain(self) -> None: ...
 
 
-class Wire(Protocol):
-    """What a lane needs of `skerry.bus.Connection`."""
+class BusConnection(Protocol):
+    """The part of `skerry.bus.Connection` that streams need."""
 
     @property
     def id(self) -> str: ...
@@ -73,22 +73,22 @@ class Wire(Protocol):
     def abort(self, reason: str = "closed") -> None: ...
 
 
-class Lane(ABC, Generic[S]):
-    """One connection and everything on it."""
+class LinkConnection(ABC, Generic[S]):
+    """A connection to the bus and everything on it."""
 
-    def __init__(self, wire: Wire, kind: str, settings: LinkSettings, budget: Budget, room: Room) -> None:
-        if wire.max_payload < _MIN_PAYLOAD:
+    def __init__(self, bus: BusConnection, kind: str, settings: LinkSettings, budget: Budget, room: Room) -> None:
+        if bus.max_payload < _MIN_PAYLOAD:
             raise BadRequest(
-                f"the bus allows messages of {wire.max_payload} bytes; set its max_payload to {_MIN_PAYLOAD} or more"
+                f"the bus allows messages of {bus.max_payload} bytes; set its max_payload to {_MIN_PAYLOAD} or more"
             )
-        self.wire = wire
+        self.bus = bus
         self.kind = kind
-        self.id = wire.id + kind
+        self.id = bus.id + kind
         self.settings = settings
         self.budget = budget
         self.room = room
         self.loop = asyncio.get_running_loop()
-        most = wire.max_payload - frames.HEADER_SIZE - frames.MAX_HEAD
+        most = bus.max_payload - frames.HEADER_SIZE - frames.MAX_HEAD
         self.inline = min(INLINE, most)
         self.chunk = min(_CHUNK[kind], most)
         self.streams: dict[tuple[str, str], S] = {}
@@ -101,21 +101,21 @@ class Lane(ABC, Generic[S]):
         self._turn = asyncio.Event()
         self.down = ""
         """Why the connection is gone; empty while it is there."""
-        wire.lost.add_done_callback(self._on_lost)
+        bus.lost.add_done_callback(self._on_lost)
 
     # -- for streams ----------------------------------------------------------------------------------------------
 
     @property
     def behind(self) -> bool:
         """Whether the connection has enough to do: then messages are published in turn."""
-        return bool(self.turns) or self.wire.pending_bytes > _BEHIND
+        return bool(self.turns) or self.bus.pending_bytes > _BEHIND
 
     def publish(self, subject: str, frame: bytes, reply: str = "") -> None:
         """Publish now. A lost connection breaks its streams by itself: what is published then goes nowhere."""
         if self.down:
             return
         try:
-            self.wire.publish_now(subject, frame, reply)
+            self.bus.publish_now(subject, frame, reply)
         except ServiceUnavailable as e:
             self.fail(e.message)
         except StatusError:
@@ -124,7 +124,7 @@ class Lane(ABC, Generic[S]):
     async def writable(self) -> None:
         """Wait until the connection is no longer behind. Raises StreamReset when it is lost."""
         try:
-            await self.wire.writable()
+            await self.bus.writable()
         except StatusError as e:
             raise StreamReset(ResetCode.PEER_LOST, e.message, local=True) from e
 
@@ -156,7 +156,7 @@ class Lane(ABC, Generic[S]):
             self._turn.clear()
             while (stream := self.turns.next()) is not None:
                 try:
-                    await self.wire.writable()
+                    await self.bus.writable()
                 except StatusError as e:
                     self.fail(e.message)
                     return

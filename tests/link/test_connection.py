@@ -1,4 +1,4 @@
-"""What a lane does when the connection is behind, when frames come late, and when members are not in use."""
+"""A connection that is behind, and what it does when frames come late, and when members are not in use."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ async def test_a_frame_lost_within_an_answer_is_a_gap_and_never_an_end(ends: End
 async def test_an_answer_that_comes_too_late_is_told_to_stop(ends: Ends) -> None:
     dialer = await ends.dialer()
     got = await agent_that(ends, dialer, [])
-    lane = dialer.lanes[0]
+    connection = dialer.connections[0]
     with pytest.raises(ServiceUnavailable):
         await asyncio.wait_for(dialer.open("m1", get()), 5)
     late = ends.connections[-2]
-    late.publish_now(subjects.to_proxy("m1", lane.id, "hand", "1"), encode(Type.RESP, head=answering()))
+    late.publish_now(subjects.to_proxy("m1", connection.id, "hand", "1"), encode(Type.RESP, head=answering()))
     await until(lambda: [decode(frame).type for frame in got] == [Type.RESET])
 
 
@@ -86,7 +86,7 @@ async def test_a_stranger_learns_that_its_streams_are_unknown(ends: Ends) -> Non
         await stream.response()
     got = await agent_that(ends, dialer, [])
     sync = encode(Type.SYNC, head=Sync(streams=(Sent(number="9", seq=1, offset=0, credit=0),)))
-    ends.connections[-2].publish_now(subjects.to_proxy("m1", dialer.lanes[0].id, "hand", "-"), sync)
+    ends.connections[-2].publish_now(subjects.to_proxy("m1", dialer.connections[0].id, "hand", "-"), sync)
     await until(lambda: [decode(frame).type for frame in got] == [Type.RESET])
 
 
@@ -95,7 +95,7 @@ async def test_a_refusal_that_is_safe_is_repeated_elsewhere_whatever_the_method(
     await agent_that(ends, dialer, [frames.reject(RejectCode.GOAWAY, "leaving")])
     with pytest.raises(ServiceUnavailable, match="leaving"):
         await dialer.open("m1", post())
-    assert dialer.lanes[0]._numbers == 2
+    assert dialer.connections[0]._numbers == 2
 
 
 async def test_a_member_out_of_use_is_left_and_found_again(ends: Ends) -> None:
@@ -104,7 +104,7 @@ async def test_a_member_out_of_use_is_left_and_found_again(ends: Ends) -> None:
     for _ in range(2):
         with await dialer.open("m1", get()) as stream:
             await stream.response()
-        await until(lambda: not dialer.lanes[0]._members)
+        await until(lambda: not dialer.connections[0]._members)
 
 
 async def test_concurrent_first_requests_share_one_interest(ends: Ends) -> None:
@@ -116,7 +116,7 @@ async def test_concurrent_first_requests_share_one_interest(ends: Ends) -> None:
             return (await stream.response()).status
 
     assert await asyncio.gather(*(one() for _ in range(20))) == [200] * 20
-    assert len(dialer.lanes[0]._members) == 1
+    assert len(dialer.connections[0]._members) == 1
 
 
 async def test_a_name_that_is_no_member_is_refused(ends: Ends) -> None:
@@ -127,7 +127,7 @@ async def test_a_name_that_is_no_member_is_refused(ends: Ends) -> None:
 
 async def test_a_lost_bus_before_the_first_request_is_a_503(ends: Ends) -> None:
     dialer = await ends.dialer()
-    dialer.lanes[0].wire.abort("cut")
+    dialer.connections[0].bus.abort("cut")
     with pytest.raises(ServiceUnavailable, match="nothing was sent"):
         await dialer.open("m1", get())
 
@@ -139,17 +139,17 @@ async def test_a_request_that_is_cancelled_while_it_opens_leaves_nothing(ends: E
     await until(lambda: dialer.live == 1)
     opening.cancel()
     await asyncio.wait([opening])
-    assert (dialer.live, dialer.lanes[0].budget.used) == (0, 0)
+    assert (dialer.live, dialer.connections[0].budget.used) == (0, 0)
 
 
 async def test_rubbish_and_foreign_frames_harm_an_agent_not_at_all(ends: Ends) -> None:
     acceptor = await ends.acceptor()
     dialer = await ends.dialer()
-    wire, lane = dialer.lanes[0].wire, acceptor.lanes[0]
-    for subject in (subjects.open_any("m1", "i"), subjects.to_agent("m1", lane.id, "px", "1")):
+    wire, connection = dialer.connections[0].bus, acceptor.connections[0]
+    for subject in (subjects.open_any("m1", "i"), subjects.to_agent("m1", connection.id, "px", "1")):
         wire.publish_now(subject, b"rubbish")
         wire.publish_now(subject, encode(Type.DATA, body=b"x"))
-    wire.publish_now(subjects.to_agent("m1", lane.id, "px", "-"), encode(Type.PING))
+    wire.publish_now(subjects.to_agent("m1", connection.id, "px", "-"), encode(Type.PING))
     with await dialer.open("m1", get()) as stream:
         assert (await stream.response()).status == 200
-    assert lane.strays == 5
+    assert connection.strays == 5
