@@ -125,10 +125,10 @@ class Hearing:
     """
 
     def __init__(self) -> None:
-        self._epoch = 0
+        self._generation = 0
 
-    def begins(self, epoch: int, paused_s: float) -> bool:
-        """Whether it begins to hear, at the start or after a break. `epoch`: which connection it has, 0 for none."""
-        begins = epoch != 0 and (epoch != self._epoch or paused_s > STILL_S)
-        self._epoch = epoch
+    def begins(self, generation: int, paused_s: float) -> bool:
+        """Whether it begins to hear, at the start or after a break. `generation`: which connection it has, 0 for none."""
+        begins = generation != 0 and (generation != self._generation or paused_s > STILL_S)
+        self._generation = generation
         return begins

@@ -1,6 +1,6 @@
 """Staying connected, for ever: a pair of bus connections with an Acceptor, heartbeats, and new credentials in time.
 
-One epoch is a pair (interactive, bulk); losing either drops both, and a new pair with new ids is made. Renewed
+One generation is a pair (interactive, bulk); losing either drops both, and a new pair with new ids is made. Renewed
 credentials make a new pair for new streams while the old one keeps its streams until they end. A bus that swallows three
 heartbeats in a row is given up even if TCP seems fine. What fails is tried again, for ever: a file that cannot be read, a
 host that does not know this agent (its store may not be restored yet). The only ways out are the stop event and the
@@ -53,8 +53,8 @@ Ready = Callable[[bool, str], None]
 """Told whether streams are taken, and why not."""
 
 
-class Epoch:
-    """A pair of connections and what accepts streams on it."""
+class Generation:
+    """One generation of connections: a pair, and what accepts streams on it. Renewed credentials make a new one."""
 
     def __init__(self, interactive: bus.Connection, bulk: bus.Connection, acceptor: Acceptor) -> None:
         self.interactive, self.bulk, self.acceptor = interactive, bulk, acceptor
@@ -97,7 +97,7 @@ class Controller:
         self._paired = asyncio.Event()
         self._asked = asyncio.Event()
         self._renewed = asyncio.Event()
-        self._epochs: list[Epoch] = []
+        self._generations: list[Generation] = []
         self._expires = 0
         self._rtt_ms: float | None = None
 
@@ -124,29 +124,29 @@ class Controller:
             self._cut("the agent ends")
 
     def _cut(self, why: str) -> None:
-        for epoch in self._epochs:
-            epoch.abort(why)
+        for generation in self._generations:
+            generation.abort(why)
 
     # Connections
 
     async def _keep(self, group: asyncio.TaskGroup) -> None:
         pairs = self._pairs()
-        old: tuple[ConnectionPairs, Epoch] | None = None
+        old: tuple[ConnectionPairs, Generation] | None = None
         try:
             while (pair := await pairs.next()) is not None:
-                epoch = self._made(*pair)
-                if epoch is None:
+                generation = self._made(*pair)
+                if generation is None:
                     continue
-                self._epochs.append(epoch)
-                life = group.create_task(self._live(epoch), name="epoch")
+                self._generations.append(generation)
+                life = group.create_task(self._live(generation), name="generation")
                 self._clock.forget()
-                group.create_task(self._follow(epoch), name="desired state")
+                group.create_task(self._follow(generation), name="desired state")
                 self._paired.set()
                 if old is not None:
                     group.create_task(self._retire(*old), name="retire")
                     old = None
                 if await self._outlived(life):
-                    old, pairs = (pairs, epoch), self._pairs()
+                    old, pairs = (pairs, generation), self._pairs()
         finally:
             await pairs.close()
             if old is not None:
@@ -154,16 +154,16 @@ class Controller:
         if not self._ending.is_set():
             raise InternalError("the supervisor of the agent's connections ended by itself")
 
-    async def _follow(self, epoch: Epoch) -> None:
+    async def _follow(self, generation: Generation) -> None:
         try:
-            await self._desired.attach(epoch.interactive)
+            await self._desired.attach(generation.interactive)
         except StatusError as e:
             log.info("desired state cannot be followed on this connection", extra={"reason": e.message})
 
     def _pairs(self) -> ConnectionPairs:
         return ConnectionPairs(self._connections("interactive"), self._connections("bulk"))
 
-    def _made(self, interactive: bus.Connection, bulk: bus.Connection) -> Epoch | None:
+    def _made(self, interactive: bus.Connection, bulk: bus.Connection) -> Generation | None:
         """None if this bus cannot carry streams: a failed attempt like any other."""
         try:
             acceptor = Acceptor(
@@ -172,7 +172,7 @@ class Controller:
         except StatusError as e:
             self._failed(e)
             return None
-        return Epoch(interactive, bulk, acceptor)
+        return Generation(interactive, bulk, acceptor)
 
     def _connections(self, class_: str) -> AsyncGenerator[bus.Connection]:
         settings = members.bus_settings(
@@ -192,25 +192,25 @@ class Controller:
 
     def _failed(self, error: StatusError) -> None:
         log.warning("the bus cannot be used", extra={"reason": error.message})
-        if not self._epochs:
+        if not self._generations:
             self._ready(False, error.message)
         if isinstance(error, Unauthorized):
             self._asked.set()
 
-    async def _live(self, epoch: Epoch) -> None:
+    async def _live(self, generation: Generation) -> None:
         try:
-            reason = await epoch.live()
+            reason = await generation.live()
             log.warning("the connection to the host is over", extra={"reason": reason})
         except Exception:
             log.exception("the connection to the host failed")
             reason = "an internal error; the agent's log has it"
         finally:
-            self._epochs.remove(epoch)
-        if not self._epochs and not self._ending.is_set():
+            self._generations.remove(generation)
+        if not self._generations and not self._ending.is_set():
             self._ready(False, reason)
 
     async def _outlived(self, life: asyncio.Task[None]) -> bool:
-        """Until the epoch is lost (False) or renewed credentials should replace it (True)."""
+        """Until the generation is lost (False) or renewed credentials should replace it (True)."""
         renewed = asyncio.ensure_future(self._renewed.wait())
         try:
             await asyncio.wait((life, renewed), return_when=asyncio.FIRST_COMPLETED)
@@ -218,9 +218,9 @@ class Controller:
         finally:
             renewed.cancel()
 
-    async def _retire(self, pairs: ConnectionPairs, epoch: Epoch) -> None:
+    async def _retire(self, pairs: ConnectionPairs, generation: Generation) -> None:
         try:
-            await epoch.acceptor.drain(self._settings.session_cap_s)
+            await generation.acceptor.drain(self._settings.session_cap_s)
         finally:
             await pairs.close()
 
@@ -228,12 +228,12 @@ class Controller:
         """Say so first, let running streams end within the grace, then cut."""
         self._ending.set()
         self._ready(False, "stopping")
-        epochs = list(self._epochs)
-        if epochs:
-            await self._beat(epochs[-1], leaving=True, echo_s=LEAVE_S)
+        generations = list(self._generations)
+        if generations:
+            await self._beat(generations[-1], leaving=True, echo_s=LEAVE_S)
         async with asyncio.TaskGroup() as group:
-            for epoch in epochs:
-                group.create_task(epoch.acceptor.drain(self._settings.grace_s))
+            for generation in generations:
+                group.create_task(generation.acceptor.drain(self._settings.grace_s))
 
     # Heartbeats
 
@@ -243,24 +243,24 @@ class Controller:
                 await self._health.known.wait()
         while True:
             self._paired.clear()
-            if self._epochs:
-                await self._beat(self._epochs[-1])
+            if self._generations:
+                await self._beat(self._generations[-1])
             try:
                 async with asyncio.timeout(self._settings.heartbeat_s):
                     await self._paired.wait()
             except TimeoutError:
                 continue
 
-    async def _beat(self, epoch: Epoch, *, leaving: bool = False, echo_s: float = 0.0) -> None:
+    async def _beat(self, generation: Generation, *, leaving: bool = False, echo_s: float = 0.0) -> None:
         sent = time.monotonic()
         subject = subjects.heartbeat(self._membership.member)
         try:
-            reply = await epoch.interactive.request(
+            reply = await generation.interactive.request(
                 subject, _encode(self._heartbeat(leaving)), timeout_s=echo_s or self._settings.echo_s
             )
             answer = decoded(reply.data, HeartbeatAnswer)
         except (StatusError, msgspec.DecodeError) as e:
-            self._unanswered(e, epoch, leaving)
+            self._unanswered(e, generation, leaving)
             return
         received = time.monotonic()
         self._watchdog.echoed()
@@ -270,7 +270,7 @@ class Controller:
         if not self._ending.is_set():
             self._ready(True, f"cluster {self._membership.member} of host {self._membership.host}")
 
-    def _unanswered(self, error: Exception, epoch: Epoch, leaving: bool) -> None:
+    def _unanswered(self, error: Exception, generation: Generation, leaving: bool) -> None:
         if leaving or isinstance(error, bus.ConnectionLost):
             return
         if not isinstance(error, GatewayTimeout):
@@ -279,7 +279,7 @@ class Controller:
             return
         if self._watchdog.silent():
             log.warning("nothing comes back from the host: making new connections")
-            epoch.abort("no answer to several heartbeats")
+            generation.abort("no answer to several heartbeats")
 
     def _heartbeat(self, leaving: bool) -> Heartbeat:
         health = self._health

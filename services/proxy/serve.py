@@ -20,7 +20,7 @@ from services.proxy.access import AccessLog
 from services.proxy.authn import Authenticator
 from services.proxy.front import Front, Parts
 from services.proxy.hostapi import Forwarder, HostApi
-from services.proxy.members.connections import Lanes
+from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, Member
 from services.proxy.members.heartbeats import HeartbeatTable
@@ -81,7 +81,7 @@ class Proxy:
         self._hearing = Hearing()
         self._signer = AssertionSigner(connected, self.id, time.time)
         room = Room(settings.head_bytes)
-        self._lanes = Lanes(
+        self._dialers = DialerSupervisor(
             bus_settings,
             lambda: source(settings),
             drain_s=settings.session_s,
@@ -90,7 +90,7 @@ class Proxy:
             room=room,
         )
         self._direct = Direct(connected, self._signer, connections=settings.upstream_connections, room=room)
-        self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)), lambda: float(self._lanes.granted))
+        self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)), lambda: float(self._dialers.granted))
         self._access = AccessLog()
         self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._no_store = ""
@@ -111,7 +111,7 @@ class Proxy:
             sessions=self.sessions,
             heartbeats=self.heartbeats,
             signer=self._signer,
-            lanes=self._lanes,
+            dialers=self._dialers,
             direct=self._direct,
             metrics=self._metrics,
         )
@@ -146,8 +146,8 @@ class Proxy:
             return f"bus: {self._bus.reason}"
         if not self._cache.filled.is_set():
             return self._no_store or "the resources are not read yet"
-        if not self._lanes.ready:
-            return self._lanes.reason
+        if not self._dialers.ready:
+            return self._dialers.reason
         return "" if self._signer.ready else self._signer.reason
 
     async def serve(self, runtime: Runtime) -> None:
@@ -163,7 +163,7 @@ class Proxy:
                 group.create_task(endless(self._feed, "the front door's resources")),
                 group.create_task(endless(self._feed_events, "the front door's events")),
                 group.create_task(endless(self._signer.keep, "the front door's certificate")),
-                group.create_task(self._lanes.keep(), name="lanes"),
+                group.create_task(self._dialers.keep(), name="dialers"),
                 group.create_task(endless(self._review, "the front door's review")),
                 group.create_task(endless(self._report, "the front door's quarantines")),
                 group.create_task(endless(partial(self._tell, runtime), "the front door's readiness")),
@@ -221,7 +221,9 @@ class Proxy:
             except TimeoutError:
                 pass
             self._changed.clear()
-            if self._hearing.begins(self._bus.epochs if self._bus.connected else 0, loop.time() - before - REVIEW_S):
+            if self._hearing.begins(
+                self._bus.generation if self._bus.connected else 0, loop.time() - before - REVIEW_S
+            ):
                 self.heartbeats.forget_all()
             if not self._cache.filled.is_set():
                 continue
@@ -259,7 +261,7 @@ class Proxy:
         runtime.not_ready("stopping")
         self.sessions.drain()
         grace_s = self._settings.grace_s
-        await asyncio.gather(self._server.close(grace_s), self._lanes.drain(grace_s))
+        await asyncio.gather(self._server.close(grace_s), self._dialers.drain(grace_s))
 
 
 def source(settings: ProxySettings) -> Credentials:

@@ -1,4 +1,4 @@
-"""One NATS connection in one epoch: it never reconnects, and losing it is a fact that everybody learns at once.
+"""One NATS connection: it never reconnects, and losing it is a fact that everybody learns at once.
 
 The data plane uses it directly, everything else through `Bus`. A plain handler runs inline for each message, in order;
 an `async def` handler runs in tasks, bounded. Publishing on a lost connection raises; nothing is kept for later (a
@@ -71,7 +71,7 @@ class NoResponders(ServiceUnavailable):
 
 
 class Connection:
-    """One client in one epoch.
+    """One client for as long as it is connected.
 
     `lost`: a future whose result is the reason. Wait with `asyncio.wait`, `closed()` or a callback: awaiting it bare
     hands a cancellation of the waiter on to it, and that cuts the connection.

@@ -158,7 +158,8 @@ class Bus:
         self._owner: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
         self.reason = "not connected yet"
-        self.epochs = 0
+        self.generation = 0
+        """How many connections it has had; 0 before the first."""
 
     async def __aenter__(self) -> Bus:
         self._owner = asyncio.current_task()
@@ -297,7 +298,7 @@ class Bus:
             registration._open(connection)
         self._finishing = [c for c in self._finishing if c.busy] + [connection]
         self._connection = connection
-        self.epochs += 1
+        self.generation += 1
         self.reason = ""
         self._up.set()
 

@@ -30,7 +30,7 @@ FORMAT = 1
 SERVICE_TTL_S = 24 * 3600
 AGENT_TTL_S = 30 * 24 * 3600
 MEMBER_CONNECTIONS = 16
-"""Replicas x classes x epochs; half-open ghosts count too."""
+"""Replicas x classes x generations; half-open ghosts count too."""
 MEMBER_SUBSCRIPTIONS = 32
 """Per connection: an agent needs four."""
 JOIN_CONNECTIONS = 4096

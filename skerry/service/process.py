@@ -163,11 +163,11 @@ class Process:
 
     async def _retry(self) -> None:
         """What failed while the bus was away is tried again as soon as it is back, not when its pause is over."""
-        epochs = self.bus.epochs
+        generation = self.bus.generation
         while True:
             await asyncio.sleep(RECONNECTED_S)
-            if self.bus.epochs != epochs and self.bus.connected:
-                epochs = self.bus.epochs
+            if self.bus.generation != generation and self.bus.connected:
+                generation = self.bus.generation
                 for part in self.parts:
                     for controller in part.controllers:
                         controller.retry()

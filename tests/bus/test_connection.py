@@ -1,4 +1,4 @@
-"""One connection in one epoch, against a real server that is killed, stopped, and that revokes credentials."""
+"""One connection, against a real server that is killed, stopped, and that revokes credentials."""
 
 from __future__ import annotations
 

@@ -196,6 +196,6 @@ async def test_a_service_is_back_after_a_restart(fresh_nats_host: NatsHost) -> N
         registry.serve("registry", "0.1.0", ENDPOINTS)
         await registry.ready()
         fresh_nats_host.restart()
-        await eventually(lambda: registry.epochs == 2 and registry.connected and proxy.connected)
+        await eventually(lambda: registry.generation == 2 and registry.connected and proxy.connected)
         await registry.ready()
         assert (await proxy.request("registry.hello", b"again")).data == b"hello again"

@@ -60,7 +60,7 @@ async def test_trap_3_everything_declared_returns_after_a_restart(fresh_nats_hos
         for _ in range(3):
             fresh_nats_host.restart()
             assert await answers(proxy, "registry.echo") < 5
-        assert registry.epochs == 4
+        assert registry.generation == 4
 
 
 async def test_a_long_outage_is_survived(fresh_nats_host: NatsHost) -> None:
@@ -109,7 +109,7 @@ async def test_trap_2_new_credentials_are_read_for_each_connection(nats_host: Na
     async with Bus(nats_host.settings(), source) as bus:
         bus.subscribe("registry.renewed", echo)
         await bus.ready()
-        await eventually(lambda: bus.epochs == 2)
+        await eventually(lambda: bus.generation == 2)
         assert (await bus.request("registry.renewed", b"x")).data == b"x"
 
 
@@ -217,7 +217,7 @@ async def test_a_handler_outlives_the_connection_and_what_waited_behind_it_does_
         await eventually(lambda: started)
         await registry.ready()
         fresh_nats_host.restart()
-        await eventually(lambda: registry.epochs == 2)
+        await eventually(lambda: registry.generation == 2)
         release.set()
         await eventually(lambda: finished)
         await registry.ready()
@@ -240,7 +240,7 @@ async def test_leaving_stops_handlers_of_earlier_connections_too(fresh_nats_host
         await registry.publish("registry.stuck", b"")
         await started.wait()
         fresh_nats_host.restart()
-        await eventually(lambda: registry.epochs == 2)
+        await eventually(lambda: registry.generation == 2)
         assert not cancelled.is_set()
     async with asyncio.timeout(1):
         await cancelled.wait()

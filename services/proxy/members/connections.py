@@ -1,7 +1,7 @@
 """The data plane's connections: always one pair (interactive, bulk) that takes new requests.
 
-A lost pair is never repaired: its streams are reset at once and a new pair is made, with new ids (data-plane.md,
-"Connections and epochs"). Before the bus user's credential ends a new pair is made for new requests while the old one
+A lost pair is never repaired: its streams are reset at once and a new pair is made, with new ids (LINK-1 in
+docs/data-plane.md). Before the bus user's credential ends a new pair is made for new requests while the old one
 keeps its streams until they end: moving a stream between connections would reorder its frames.
 """
 
@@ -30,8 +30,9 @@ RENEW_CHECK_S = 60.0
 """How often the credential's file is looked at: whoever renews it does so long before the old one ends."""
 
 
-class Lanes:
-    """Makes and keeps the pair. `keep` runs for ever; `dialer()` gives the way for a new request."""
+class DialerSupervisor:
+    """Makes a Dialer over a pair of connections, and the next one when that is lost. `keep` runs for ever; `dialer()` is for a
+    new request."""
 
     def __init__(
         self, settings: bus.Settings, source: Source, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S,
@@ -79,7 +80,7 @@ class Lanes:
                         continue
                     life = self._offer(dialer, group)
                     if previous is not None:
-                        group.create_task(self._retire(*previous), name="lanes retiring")
+                        group.create_task(self._retire(*previous), name="dialers retiring")
                         previous = None
                     if await self._outlived(life):
                         previous, pairs = (pairs, dialer, life), self._pairs()
@@ -113,7 +114,7 @@ class Lanes:
             return None
 
     def _offer(self, dialer: Dialer, group: asyncio.TaskGroup) -> asyncio.Task[None]:
-        life = group.create_task(self._live(dialer), name="lanes")
+        life = group.create_task(self._live(dialer), name="dialers")
         self._dialer, self.reason = dialer, ""
         return life
 

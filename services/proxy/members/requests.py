@@ -13,7 +13,7 @@ from typing import NamedTuple
 from services.proxy.access import Record
 from services.proxy.authn import Credential
 from services.proxy.authorize import Allowed, Denied, MemberRequest, decide
-from services.proxy.members.connections import Lanes
+from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, Member
 from services.proxy.members.headers import Asking, app_headers, back
@@ -52,7 +52,7 @@ class Members:
         sessions: Sessions,
         heartbeats: HeartbeatTable,
         signer: AssertionSigner,
-        lanes: Lanes,
+        dialers: DialerSupervisor,
         direct: Direct,
         metrics: Metrics,
     ) -> None:
@@ -61,7 +61,7 @@ class Members:
         self._sessions = sessions
         self._heartbeats = heartbeats
         self._signer = signer
-        self._lanes = lanes
+        self._dialers = dialers
         self._direct = direct
         self._metrics = metrics
 
@@ -95,7 +95,7 @@ class Members:
         """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
         if member.connection == "direct":
             return b"", await self._direct.transport(member, allowed)
-        return self._signer.assertion(member.name, allowed), self._lanes.dialer()
+        return self._signer.assertion(member.name, allowed), self._dialers.dialer()
 
     async def _find(self, name: str) -> Member:
         member = await self._directory.find(name)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.proxy.members.connections import Lanes
+from services.proxy.members.connections import DialerSupervisor
 from skerry import bus
 from skerry.errors import BadRequest, ServiceUnavailable
 from skerry.identity.creds import Credentials
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.integration
 
 
 @contextlib.asynccontextmanager
-async def kept(nats: NatsHost, source: list[Credentials]) -> AsyncIterator[Lanes]:
-    """Lanes that use the first credential of `source`, and look often whether it is another one."""
-    pair = Lanes(nats.settings("proxy"), lambda: source[0], drain_s=0.1, renew_check_s=0.01)
+async def kept(nats: NatsHost, source: list[Credentials]) -> AsyncIterator[DialerSupervisor]:
+    """DialerSupervisor that use the first credential of `source`, and look often whether it is another one."""
+    pair = DialerSupervisor(nats.settings("proxy"), lambda: source[0], drain_s=0.1, renew_check_s=0.01)
     task = asyncio.create_task(pair.keep())
     try:
         await eventually(lambda: pair.ready)
@@ -33,7 +33,7 @@ async def kept(nats: NatsHost, source: list[Credentials]) -> AsyncIterator[Lanes
 
 def test_without_a_pair_nothing_is_sent_and_the_reason_is_told() -> None:
     async def run() -> None:
-        pair = Lanes(bus.Settings(servers=("tls://127.0.0.1:1",)), lambda: Credentials("", b""), drain_s=1.0)
+        pair = DialerSupervisor(bus.Settings(servers=("tls://127.0.0.1:1",)), lambda: Credentials("", b""), drain_s=1.0)
         with pytest.raises(ServiceUnavailable, match="not connected to the bus yet; nothing was sent"):
             pair.dialer()
 
@@ -75,7 +75,7 @@ async def test_a_credential_that_cannot_be_read_for_a_moment_ends_nothing(
             raise each
         return source[0]
 
-    pair = Lanes(fresh_nats_host.settings("proxy"), read, drain_s=0.1, renew_check_s=0.01)
+    pair = DialerSupervisor(fresh_nats_host.settings("proxy"), read, drain_s=0.1, renew_check_s=0.01)
     task = asyncio.create_task(pair.keep())
     try:
         await eventually(lambda: pair.ready)
@@ -96,7 +96,7 @@ async def test_a_bus_that_cannot_carry_streams_is_asked_again(fresh_nats_host: N
     host.stop()
     host.edit = lambda text: re.sub(r"max_payload[:=]? *\S+", "max_payload: 65536", text)
     host.start()
-    pair = Lanes(host.settings("proxy"), lambda: host.service("proxy"), drain_s=0.1, renew_check_s=0.01)
+    pair = DialerSupervisor(host.settings("proxy"), lambda: host.service("proxy"), drain_s=0.1, renew_check_s=0.01)
     task = asyncio.create_task(pair.keep())
     try:
         await eventually(lambda: "max_payload" in pair.reason)
