@@ -16,6 +16,7 @@ from rich.table import Table
 from bench.federation import say
 from skerry.admission import Rules
 from skerry.api.kinds import CLUSTER, KINDS
+from skerry.api.meta import Document
 from skerry.bus import Entry, Filled
 from skerry.controller.controller import Controller
 from skerry.controller.events import record_events
@@ -23,7 +24,7 @@ from skerry.controller.garbage import Garbage
 from skerry.controller.recorder import Recorder
 from skerry.informer import Informer
 from skerry.storage import Store
-from skerry.storage.documents import Document, seal
+from skerry.storage.documents import seal
 
 CLUSTERS, CHANGED = 10_000, 2_000
 WRITES = ("b2f1c7a0d9e84f63",) * 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from services.registry.model import Member, Now, Standing, alive, at, rights
@@ -11,9 +9,8 @@ from skerry.admission.conform import Problem, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict, condition_of
 from skerry.api.messages import Heartbeat, JoinRequest
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import Ceiling
-
-Document = dict[str, Any]
 
 HOST = "host"
 """Name of the one Cluster with the role host."""

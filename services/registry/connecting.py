@@ -25,6 +25,7 @@ from skerry.admission.writes import invalid
 from skerry.api.connection import ClusterConnection, ClusterConnectionSpec
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import ConnectAnswer, ConnectRequest, WriteRequest
+from skerry.api.meta import Document
 from skerry.errors import AlreadyExists, BadGateway, BadRequest, Conflict, NotFound, Unauthorized
 from skerry.identity import nkey
 from skerry.identity.assertion import check_record
@@ -33,7 +34,6 @@ from skerry.member.credentials import CredentialError, source
 from skerry.member.kubeconfig import KubeconfigError, Target
 from skerry.member.side import HOST
 from skerry.member.upstream import Upstream
-from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 

@@ -20,6 +20,7 @@ from services.registry.secrets import Evicted
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.api.meta import Document
 from skerry.bus import Bus
 from skerry.controller.controller import After, Controller
 from skerry.errors import NotFound
@@ -27,7 +28,6 @@ from skerry.heartbeats import Hearing
 from skerry.informer import Change, View
 from skerry.service import Context
 from skerry.storage import Item, Store, seconds
-from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 
@@ -107,7 +107,7 @@ class Statuses:
         with every appointment due."""
         now = asyncio.get_running_loop().time()
         paused_s, self._heard = now - self._heard - TICK_S, now
-        if self._hearing.begins(self._bus.epochs if self._bus.connected else 0, paused_s):
+        if self._hearing.begins(self._bus.generation if self._bus.connected else 0, paused_s):
             self._presence.listen(self._clock())
             self.changed(set(self._presence.members))
 

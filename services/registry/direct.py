@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,9 +15,8 @@ from services.registry import clusters
 from services.registry.model import Now, at, rights
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
+from skerry.api.meta import Document
 from skerry.member.kubeconfig import Target
-
-Document = dict[str, Any]
 
 MODE = "direct"
 DAY_S = 86400

@@ -25,12 +25,12 @@ from skerry.api.messages import (
     RenewAnswer,
     RenewRequest,
 )
+from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.errors import AlreadyExists, BadRequest
 from skerry.identity import nkey
 from skerry.identity.assertion import make_record
 from skerry.storage import Item
-from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 

@@ -10,7 +10,7 @@ import base64
 import binascii
 import uuid
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ from skerry.admission.writes import invalid
 from skerry.api import duration
 from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import FORMAT, JoinRequest, RenewRequest
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import JoinToken
 from skerry.errors import (
     BadRequest,
@@ -34,8 +35,6 @@ from skerry.errors import (
 )
 from skerry.identity import nkey
 from skerry.storage import rfc3339, seconds
-
-Document = dict[str, Any]
 
 LONGEST_S = 24 * 3600
 SKEW_S = 600.0

@@ -24,11 +24,11 @@ from skerry.api.conditions import Verdict
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport
+from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.controller.controller import After
 from skerry.errors import NotFound
 from skerry.service import Context
-from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 

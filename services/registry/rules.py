@@ -13,10 +13,10 @@ from skerry.admission import Admitted, Rules
 from skerry.admission.prepare import invalid_object
 from skerry.api import messages
 from skerry.api.messages import Token, WriteRequest
+from skerry.api.meta import Document
 from skerry.errors import Forbidden, StatusError
 from skerry.identity import jointoken
 from skerry.storage import Item
-from skerry.storage.documents import Document
 
 log = logging.getLogger("skerry.registry")
 

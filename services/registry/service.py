@@ -48,13 +48,13 @@ from skerry.api.messages import (
     RenewRequest,
     WriteRequest,
 )
+from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus, Message
 from skerry.identity import nkey
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
 from skerry.identity.services import DESIRED_OWNERS
 from skerry.service import Context, Service
-from skerry.storage.documents import Document
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from services.registry.model import Now
 from services.registry.secrets import MemberSecret, Secrets
 from services.registry.settings import RegistrySettings
 from skerry.api.kinds import CLUSTER
+from skerry.api.meta import Document
 from skerry.errors import AlreadyExists, Conflict
 from skerry.identity.federation import Authority, MemberAccount
 from skerry.identity.resolver import Resolver
 from skerry.informer import View
 from skerry.storage import Item, Store
-from skerry.storage.documents import Document
 
 HALF_MADE_S = 30.0
 """A join that was interrupted keeps its physical cluster for its own name for so long."""

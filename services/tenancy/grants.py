@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from services.tenancy import people
 from skerry.admission.conform import Problem, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
+from skerry.api.meta import Document
 from skerry.storage import rfc3339, seconds
 from skerry.subjects import is_name
-
-Document = dict[str, Any]
 
 NOT_YET = "AccessGrants are stored but not enforced yet: this grant gives nobody anything"
 """Condition and Warning; goes when decide() reads grants."""

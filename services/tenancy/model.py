@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
 from skerry.admission.writes import invalid
 from skerry.api import duration
 from skerry.api.kinds import CREDENTIAL
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import Credential
 from skerry.errors import Invalid
 from skerry.storage import rfc3339, seconds
-
-Document = dict[str, Any]
 
 PREFIX = "skerry_"
 SECRET_CHARACTERS = 43

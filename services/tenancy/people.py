@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from skerry.admission import metadata
 from skerry.admission.conform import Problem, forbidden, invalid_value, required
+from skerry.api.meta import Document
 from skerry.subjects import is_name
-
-Document = dict[str, Any]
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+/#-]{0,127}\Z")
 NAME_RULE = (

@@ -12,8 +12,8 @@ from datetime import datetime
 from services.tenancy import grants, model, workspaces
 from skerry.admission import Admitted, Rules
 from skerry.api.messages import WriteRequest
+from skerry.api.meta import Document
 from skerry.storage import utc_now
-from skerry.storage.documents import Document
 
 
 def new_token() -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from services.tenancy import people
 from skerry.admission.conform import Problem, forbidden, invalid_value
 from skerry.admission.prepare import invalid_object
+from skerry.api.meta import Document
 from skerry.subjects import is_name
-
-Document = dict[str, Any]
 
 RESERVED = ("default", "kube-", "skerry-")
 """Names, and beginnings of names, of namespaces that are nobody's workspace."""

@@ -14,8 +14,9 @@ import msgspec
 from skerry import subjects
 from skerry.admission.callers import Callers
 from skerry.api.decode import decoded
-from skerry.api.kinds import Action, Document, Kind
+from skerry.api.kinds import Action, Kind
 from skerry.api.messages import WriteRequest
+from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.errors import BadRequest
 from skerry.storage.documents import encode_document

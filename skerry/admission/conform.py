@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from skerry.api.meta import Document
 from skerry.api.structural import LIST_KEYS, LIST_TYPE, PRESERVE, Schema
-
-Document = dict[str, Any]
 
 
 class Problem(NamedTuple):

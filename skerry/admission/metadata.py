@@ -11,10 +11,9 @@ import msgspec
 
 from skerry.admission.conform import Problem, forbidden, invalid_value, required
 from skerry.admission.reading import INTEGERS, MANAGER_FIELDS, OWNER_FIELDS
+from skerry.api.meta import Document
 from skerry.api.structural import LABEL_NAME
 from skerry.apply.schema import METADATA
-
-Document = dict[str, Any]
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"

@@ -16,13 +16,12 @@ from skerry.admission.conform import Problem
 from skerry.admission.reading import DEEPEST, read_json, repeated, too_deep, with_metadata
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteRequest
-from skerry.api.meta import ObjectMeta
+from skerry.api.meta import Document, ObjectMeta
 from skerry.api.structural import structural
 from skerry.apply import FieldManager, Unreadable
 from skerry.apply.managed import timeless
 from skerry.apply.typed import same
 from skerry.errors import BadRequest, Conflict, Invalid, StatusError, cause
-from skerry.storage.documents import Document
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -10,10 +10,9 @@ import msgspec
 
 from skerry.admission.conform import whole
 from skerry.api.decode import decoded
+from skerry.api.meta import Document
 from skerry.apply.schema import METADATA
 from skerry.errors import BadRequest
-
-Document = dict[str, Any]
 
 DEEPEST = 64
 """Levels of a document; no kind has a third of them."""

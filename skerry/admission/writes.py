@@ -20,9 +20,10 @@ from skerry.admission.callers import Callers
 from skerry.admission.prepare import APPLY_PATCH, Preparation, Prepared
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteAnswer, WriteOptions, WriteRequest
+from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.errors import AlreadyExists, Conflict, Invalid, cause
-from skerry.storage.documents import Document, Item, encode_document, utc_now
+from skerry.storage.documents import Item, encode_document, utc_now
 from skerry.storage.store import Store, is_over, replaced
 
 _encode = msgspec.json.Encoder().encode

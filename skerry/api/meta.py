@@ -11,6 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+Document = dict[str, Any]
+"""An object as JSON has it: what is stored, sent and patched. Structs are views of it."""
+
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Base of all nested Kubernetes shapes: camelCase on the wire, absent when default."""

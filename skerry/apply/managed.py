@@ -14,12 +14,11 @@ import msgspec
 
 from skerry.api.decode import decoded
 from skerry.api.kinds import Kind
+from skerry.api.meta import Document
 from skerry.apply import fieldset, typed
 from skerry.apply.fieldset import FieldSet, Path
 from skerry.apply.schema import type_of
 from skerry.errors import Conflict, cause
-
-Document = dict[str, Any]
 
 MOST_UPDATERS = 10
 _STRIPPED: FieldSet = frozenset(

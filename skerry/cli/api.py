@@ -15,11 +15,11 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 from skerry.cli.failure import Failure
 from skerry.cli.kubeconfig import Context
@@ -31,7 +31,6 @@ TIMEOUT_S = 30.0
 QUIET_S = 150.0
 """A watch sends bookmarks every minute: one that is silent for longer is dead."""
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-Document = dict[str, Any]
 
 
 class Api:

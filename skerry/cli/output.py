@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from skerry.api.meta import Document
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import out
 
-Document = dict[str, Any]
 FORMATS = ("", "wide", "json", "yaml", "name")
 _COLOURS = {"True": "32", "False": "31", "Unknown": "33"}
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode
 
+from skerry.api.meta import Document
 from skerry.cli import output
 from skerry.cli.term import out
 
 RETRY_S = 1.0
 GONE = 410
-Document = dict[str, Any]
 
 
 class Host(Protocol):

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from skerry.api.kinds import Describe, Kind
+from skerry.api.meta import Document
 from skerry.controller.recorder import Recorder
 from skerry.informer import View
 from skerry.informer.ring import Change
-from skerry.storage.documents import Document, Item
+from skerry.storage.documents import Item
 
 
 def record_events(cache: View, recorder: Recorder, kinds: Iterable[Kind]) -> Callable[[], None]:

@@ -21,11 +21,12 @@ from typing import NamedTuple
 from skerry.admission.writes import Rules
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteRequest
+from skerry.api.meta import Document
 from skerry.controller.controller import After, Controller, Reconcile
 from skerry.controller.recorder import Recorder
 from skerry.errors import Conflict, Forbidden, NotFound
 from skerry.informer import Change, View
-from skerry.storage.documents import Document, Item
+from skerry.storage.documents import Item
 from skerry.storage.store import FOREGROUND, ORPHAN, Store
 
 log = logging.getLogger("skerry.controller")

@@ -16,9 +16,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from skerry.api.kinds import EVENT
+from skerry.api.meta import Document
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, StatusError
-from skerry.storage.documents import Document, rfc3339, utc_now
+from skerry.storage.documents import rfc3339, utc_now
 from skerry.storage.store import Store
 
 log = logging.getLogger("skerry.events")

@@ -13,7 +13,7 @@ import msgspec
 
 from skerry.api.decode import decoded
 from skerry.api.desired import Options, State
-from skerry.api.meta import ObjectMeta, Status, Struct
+from skerry.api.meta import Document, ObjectMeta, Status, Struct
 from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, WITHDRAW, Reference, reference
 from skerry.errors import ServiceUnavailable
 from skerry.member.upstream import Answer, Upstream
@@ -24,8 +24,6 @@ METADATA = b"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _encode = msgspec.json.Encoder().encode
-
-Document = dict[str, Any]
 
 
 class Unsettled(Exception):

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-Document = Mapping[str, Any]
-
 RBAC = "rbac.authorization.k8s.io"
 PREFIX = "skerry:"
 OWNER_LABEL, HOST_LABEL = "skerry.dev/owner", "skerry.dev/host"
@@ -43,7 +41,7 @@ class Owner:
     """One row."""
 
     name: str
-    kinds: Mapping[tuple[str, str], Callable[[Document], str]]
+    kinds: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], str]]
     """(group, kind) -> why an object may not be wanted; empty if it may."""
 
     @property
@@ -52,12 +50,12 @@ class Owner:
         return f"skerry-{self.name}"
 
 
-def group_of(document: Document) -> str:
+def group_of(document: Mapping[str, Any]) -> str:
     """The API group of an object; empty for the core group."""
     return str(document.get("apiVersion") or "").rpartition("/")[0]
 
 
-def name_of(document: Document) -> tuple[str, str]:
+def name_of(document: Mapping[str, Any]) -> tuple[str, str]:
     """Namespace and name of an object; empty if they are missing."""
     metadata = document.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
@@ -72,7 +70,7 @@ def reference(document: Mapping[str, Any]) -> Reference:
     )
 
 
-def refusal(owner: str, document: Document) -> str:
+def refusal(owner: str, document: Mapping[str, Any]) -> str:
     """Why this owner may not want this object, for people; empty if it may."""
     row = OWNERS.get(owner)
     if row is None:
@@ -90,7 +88,7 @@ def refusal(owner: str, document: Document) -> str:
     return _plain(metadata) or judge(document)
 
 
-def _plain(metadata: Document) -> str:
+def _plain(metadata: Mapping[str, Any]) -> str:
     """What no owner may say of an object: things that would act by themselves, or stand for another's labels."""
     for field in ("ownerReferences", "finalizers", "managedFields", "generateName", "uid", "resourceVersion"):
         if metadata.get(field):
@@ -110,18 +108,18 @@ def _plain(metadata: Document) -> str:
     return ""
 
 
-def _any(document: Document) -> str:
+def _any(document: Mapping[str, Any]) -> str:
     return ""
 
 
-def _namespace(document: Document) -> str:
+def _namespace(document: Mapping[str, Any]) -> str:
     _, name = name_of(document)
     if name in _SYSTEM or name.startswith("kube-"):
         return f"namespace {name} is the cluster's own"
     return ""
 
 
-def _binding(document: Document) -> str:
+def _binding(document: Mapping[str, Any]) -> str:
     namespace, name = name_of(document)
     if document["kind"] == "RoleBinding" and not namespace:
         return "a RoleBinding needs metadata.namespace"
@@ -139,7 +137,7 @@ def _binding(document: Document) -> str:
     return ""
 
 
-def _role(document: Document) -> str:
+def _role(document: Mapping[str, Any]) -> str:
     if name_of(document)[1] != "skerry:namespaces":
         return "skerry:namespaces is the one ClusterRole of ours"
     rules = document.get("rules")

@@ -15,10 +15,11 @@ import asyncio
 import binascii
 import secrets
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from skerry.api.meta import Document
 from skerry.errors import BadGateway
 from skerry.member.bindings import LABELS, MERGE, ROLES
 from skerry.member.upstream import Answer, Upstream
@@ -33,8 +34,6 @@ _RBAC = "rbac.authorization.k8s.io"
 _SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 _ACCOUNTS = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
 _encode = msgspec.json.Encoder().encode
-
-Document = dict[str, Any]
 
 
 class Made(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from skerry.admission import Actions, Rules
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteRequest
+from skerry.api.meta import Document
 from skerry.bus import Bucket, Bus, Message
 from skerry.bus import Settings as BusSettings
 from skerry.controller.controller import Controller, Reconcile
@@ -25,7 +26,6 @@ from skerry.informer import Change, View
 from skerry.service.endpoints import Typed
 from skerry.settings import Settings
 from skerry.storage import Item, Store
-from skerry.storage.documents import Document
 
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T")

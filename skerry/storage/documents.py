@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 
 from skerry.api.decode import decoded
+from skerry.api.meta import Document
 from skerry.errors import BadRequest, RequestEntityTooLarge
-
-Document = dict[str, Any]
 
 LIMIT_BYTES = 1_500_000
 """An object may have this many bytes; with its envelope it must fit the bus's 2 MiB."""

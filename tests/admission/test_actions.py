@@ -11,8 +11,9 @@ import pytest
 
 from skerry.admission import Actions, Callers
 from skerry.api.connection import ClusterConnection
-from skerry.api.kinds import CLUSTER, Document
+from skerry.api.kinds import CLUSTER
 from skerry.api.messages import SIGNATURE, Caller, Write, WriteRequest
+from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.bus.headers import encode_headers
 from skerry.errors import BadRequest, Unauthorized

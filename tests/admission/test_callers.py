@@ -17,13 +17,13 @@ from skerry import subjects
 from skerry.admission import Admitted, Callers, Rules, Writes
 from skerry.api.kinds import CREDENTIAL, WORKSPACE, Kind
 from skerry.api.messages import SIGNATURE, Caller, CertifyRequest, Write, WriteOptions, WriteRequest
+from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus, Message
 from skerry.errors import BadRequest, Forbidden, Unauthorized
 from skerry.identity import nkey, requests
 from skerry.identity.assertion import Signer, make_record
 from skerry.identity.nkey import Kind as KeyKind
 from skerry.storage import Store
-from skerry.storage.documents import Document
 from tests.fixtures.nats import NatsHost
 
 ADMIN = Caller(user="admin", groups=("skerry:cluster-admin",))

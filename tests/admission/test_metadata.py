@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from skerry.admission import metadata
 from skerry.admission.conform import Problem
+from skerry.api.meta import Document
 
-Document = dict[str, Any]
 OWNER: Document = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
 
 

@@ -16,9 +16,9 @@ from skerry.admission.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Prepa
 from skerry.admission.reading import DEEPEST
 from skerry.api.kinds import WORKSPACE
 from skerry.api.messages import Caller, WriteOptions, WriteRequest
+from skerry.api.meta import Document
 from skerry.errors import BadRequest, Invalid, StatusError
 
-Document = dict[str, Any]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIVE: Document = {
     "apiVersion": WORKSPACE.api_version,

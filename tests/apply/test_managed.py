@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from skerry.api.kinds import WORKSPACE
+from skerry.api.meta import Document
 from skerry.apply import Conflicts, FieldManager, Unreadable
 from skerry.apply.managed import MOST_UPDATERS
 
-Document = dict[str, Any]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 

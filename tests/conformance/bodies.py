@@ -16,10 +16,10 @@ import msgspec
 import yaml
 from hypothesis import strategies as st
 
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 from tests.conformance.choices import pick, some, upto
 
-Document = dict[str, Any]
 Path = tuple[str | int, ...]
 
 

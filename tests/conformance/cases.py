@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 
-Document = dict[str, Any]
 Body = Document | list[Any] | bytes | None | Callable[[Document], Any]
 
 JSON = "application/json"

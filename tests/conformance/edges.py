@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 from tests.conformance.cases import (
     APPLY,
@@ -23,7 +24,6 @@ from tests.conformance.cases import (
     WORKSPACES,
     Body,
     Case,
-    Document,
     Step,
     apply,
     create,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 from skerry.http import Client
 from skerry.httpwire.head import RequestHead
@@ -22,7 +23,6 @@ from tests.conformance.bodies import AL, OWNER
 from tests.conformance.requests import PATCHES, ROOT, Request
 from tests.conformance.sides import AGENT, DEADLINE_S, Answer
 
-Document = dict[str, Any]
 Words = Mapping[str, str]
 """NAME, UID, VERSION and TOKEN of one side."""
 

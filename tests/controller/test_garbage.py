@@ -15,6 +15,7 @@ import pytest
 from skerry.admission import Rules
 from skerry.api.kinds import ACCESS_GRANT, EVENT, KINDS, WORKSPACE
 from skerry.api.messages import WriteRequest
+from skerry.api.meta import Document
 from skerry.bus import Bucket, BucketConfig
 from skerry.controller.controller import Controller, Reconcile
 from skerry.controller.garbage import AT_ONCE, Garbage, Place
@@ -31,8 +32,6 @@ pytestmark = pytest.mark.integration
 
 GRANT = replace(ACCESS_GRANT, namespaced=True)
 """A namespaced kind, with a key that tenancy may write."""
-
-Document = dict[str, Any]
 
 
 class Sparing(Rules):

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
+from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 from skerry.errors import SkerryError
 from skerry.http import Client, ClientLimits, Unreachable
 from skerry.httpwire.head import RequestHead
 from tests.e2e.federation import Host
 
-Document = dict[str, Any]
 WORKSPACES = f"/apis/{API_VERSION}/workspaces"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"

@@ -10,8 +10,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
+from skerry.api.meta import Document
 from skerry.errors import SkerryError
-from tests.durability.front import WORKSPACES, Document, Front, Refused, Silence, Unsent
+from tests.durability.front import WORKSPACES, Front, Refused, Silence, Unsent
 
 RETRY_S = 0.1
 DEADLINE_S = 60.0

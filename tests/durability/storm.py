@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
-from tests.durability.front import APPLY, MERGE, WORKSPACES, Document, Front, Refused, Silence, Unsent, workspace
+from skerry.api.meta import Document
+from tests.durability.front import APPLY, MERGE, WORKSPACES, Front, Refused, Silence, Unsent, workspace
 
 PADDING = 2000
 ABSENT = "absent"

@@ -17,6 +17,7 @@ from services.registry.model import Agent, Member, Now, Standing
 from skerry.api.conditions import Verdict
 from skerry.api.kinds import CLUSTER, WORKSPACE
 from skerry.api.messages import Heartbeat
+from skerry.api.meta import Document
 from skerry.storage import Store
 from skerry.storage.documents import Item
 from tests.durability.front import APPLY, JSON_PATCH, MERGE, WORKSPACES
@@ -26,7 +27,6 @@ from tests.hostapi.conftest import World, world
 __all__ = ["world"]
 pytestmark = pytest.mark.integration
 
-Document = dict[str, Any]
 Write = Callable[[World, Document], Awaitable[object]]
 TARGET = f"{WORKSPACES}/newer"
 

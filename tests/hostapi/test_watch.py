@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from services.proxy.hostapi import watch
+from skerry.api.meta import Document
 from tests.hostapi.conftest import World
 
 pytestmark = pytest.mark.integration
 
 CLUSTERS = "/apis/skerry.dev/v1alpha1/clusters"
-Document = dict[str, Any]
 TABLE = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
 
 

@@ -28,11 +28,12 @@ from hypothesis.stateful import (
 
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
+from skerry.api.meta import Document
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, Gone, NotFound, ServiceUnavailable
 from skerry.informer import Informer, Watch
 from skerry.storage import Item, Store
-from skerry.storage.documents import KEPT_WRITE_IDS, Document, unseal
+from skerry.storage.documents import KEPT_WRITE_IDS, unseal
 from tests.fixtures.jetstream import PREFIX, Fate, Line, Server, Stored, Stream
 from tests.informer.stillness import StillLoop
 from tests.informer.truth import Commit, Epoch, State, Told

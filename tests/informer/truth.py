@@ -6,11 +6,12 @@ revision. A commit that no write may make is an error at once, whoever made it.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-Document = dict[str, Any]
+from skerry.api.meta import Document
+
 State = dict[str, int]
 """Name -> revision of each object that is there."""
 

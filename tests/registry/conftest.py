@@ -33,6 +33,7 @@ from skerry.api.messages import (
     WriteAnswer,
     WriteOptions,
 )
+from skerry.api.meta import Document
 from skerry.bus import Bus, Connection, NoResponders
 from skerry.controller.timers import Timers
 from skerry.identity import jointoken, nkey
@@ -44,7 +45,6 @@ from skerry.service import Process
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import process, serving
 
-Document = dict[str, Any]
 DEADLINE_S = 10.0
 LOOK_S = 1.0
 """Between looks at rights: each look of the prober is one at rights too."""

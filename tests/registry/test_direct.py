@@ -27,6 +27,7 @@ from skerry.api.messages import (
     Write,
     WriteOptions,
 )
+from skerry.api.meta import Document
 from skerry.errors import (
     AlreadyExists,
     BadGateway,
@@ -45,7 +46,7 @@ from skerry.member.identity import KUBE_SYSTEM
 from skerry.member.kubeconfig import Connection, flattened
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import BINDINGS, ApiServer
-from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Document, Running, client_of
+from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Running, client_of
 
 pytestmark = pytest.mark.integration
 

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from skerry.api.kinds import CLUSTER
+from skerry.api.meta import Document
 from skerry.bus import Bucket, Entry
 from skerry.errors import (
     AlreadyExists,
@@ -17,7 +18,7 @@ from skerry.errors import (
     ServiceUnavailable,
 )
 from skerry.storage import Item, Store
-from skerry.storage.documents import Document, seal
+from skerry.storage.documents import seal
 from tests.fixtures.bucket import cluster
 
 pytestmark = pytest.mark.integration

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from services.tenancy import grants, workspaces
+from skerry.api.meta import Document
 from skerry.errors import Invalid
 
-Document = dict[str, Any]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ALICE = {"kind": "User", "name": "alice"}
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from services.proxy.hostapi import reads, reviews, watch, writes, wswatch, yamltext
 from services.proxy.hostapi.attributes import Authorize, Live, Rule
-from services.proxy.hostapi.discovery import Discovery, Document
+from services.proxy.hostapi.discovery import Discovery, DiscoveryDocument
 from services.proxy.hostapi.duration import check_timeout
 from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, in_yaml, negotiate
@@ -155,7 +155,7 @@ class HostApi:
         await exchange.respond(200, headers, document.body)
         return 200
 
-    def _document(self, exchange: Exchange, parts: tuple[str, ...]) -> Document | None:
+    def _document(self, exchange: Exchange, parts: tuple[str, ...]) -> DiscoveryDocument | None:
         if parts[0] == "openapi":
             return self._openapi.find(parts[1:], _accept(exchange))
         wanted = negotiate(_accept(exchange), GROUPS if len(parts) == 1 else frozenset())

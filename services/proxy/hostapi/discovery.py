@@ -21,7 +21,7 @@ VERSIONS = ("v2", "v2beta1")
 _ADDRESSES: list[Any] = []
 
 
-class Document(NamedTuple):
+class DiscoveryDocument(NamedTuple):
     """A document, its media type and its ETag."""
 
     body: bytes
@@ -29,9 +29,9 @@ class Document(NamedTuple):
     media: bytes = b"application/json"
 
 
-def tagged(body: bytes, media: bytes = b"application/json") -> Document:
+def tagged(body: bytes, media: bytes = b"application/json") -> DiscoveryDocument:
     """A document with the ETag of its content."""
-    return Document(body, f'"{hashlib.sha256(body).hexdigest().upper()}"', media)
+    return DiscoveryDocument(body, f'"{hashlib.sha256(body).hexdigest().upper()}"', media)
 
 
 class Discovery:
@@ -45,11 +45,11 @@ class Discovery:
         self._versions = dict(sorted(grouped.items()))
         self._documents = dict(self._made())
 
-    def find(self, parts: tuple[str, ...], wanted: Media) -> Document | None:
+    def find(self, parts: tuple[str, ...], wanted: Media) -> DiscoveryDocument | None:
         """The document at `/api…` or `/apis…`, in the form that was negotiated; None if there is no such path."""
         return self._documents.get((parts, wanted)) or self._documents.get((parts, PLAIN))
 
-    def _made(self) -> Iterable[tuple[tuple[tuple[str, ...], Media], Document]]:
+    def _made(self) -> Iterable[tuple[tuple[tuple[str, ...], Media], DiscoveryDocument]]:
         core = [version for group, version in self._versions if not group]
         groups = [(group, version) for group, version in self._versions if group]
         versions = {"kind": "APIVersions", "versions": core, "serverAddressByClientCIDRs": _ADDRESSES}
@@ -67,7 +67,7 @@ class Discovery:
             path = ("apis", group, version) if group else ("api", version)
             yield (path, PLAIN), _document(_resources(kinds))
 
-    def _aggregated(self, media: Media, versions: list[tuple[str, str]]) -> Document:
+    def _aggregated(self, media: Media, versions: list[tuple[str, str]]) -> DiscoveryDocument:
         value = {
             "kind": media.as_,
             "apiVersion": f"{media.group}/{media.version}",
@@ -86,7 +86,7 @@ class Discovery:
         }
 
 
-def _document(value: dict[str, Any]) -> Document:
+def _document(value: dict[str, Any]) -> DiscoveryDocument:
     return tagged(msgspec.json.encode(value))
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 import msgspec
 
 from services.proxy.hostapi import gnostic, schemas
-from services.proxy.hostapi.discovery import Document, tagged
+from services.proxy.hostapi.discovery import DiscoveryDocument, tagged
 from services.proxy.hostapi.schemas import Json
 from skerry.api.kinds import Action, Kind
 from skerry.errors import NotAcceptable
@@ -56,7 +56,7 @@ class OpenApi:
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._kinds = tuple(kinds)
 
-    def find(self, parts: tuple[str, ...], accept: str = "") -> Document | None:
+    def find(self, parts: tuple[str, ...], accept: str = "") -> DiscoveryDocument | None:
         """The document at `/openapi/` + parts; None if there is none. NotAcceptable."""
         if parts == ("v2",):
             return self._v2(accept)
@@ -70,12 +70,12 @@ class OpenApi:
         return f"/openapi/{'/'.join(parts)}?hash={_hash(document.body)}"
 
     @cached_property
-    def _index(self) -> Document:
+    def _index(self) -> DiscoveryDocument:
         paths = {path: {"serverRelativeURL": self.location(("v3", path))} for path in self._documents}
         return tagged(msgspec.json.encode({"paths": paths}))
 
     @cached_property
-    def _documents(self) -> dict[str, Document]:
+    def _documents(self) -> dict[str, DiscoveryDocument]:
         versions = sorted({(kind.group, kind.version) for kind in self._kinds})
         return {_path(*version): tagged(msgspec.json.encode(self._document(*version))) for version in versions}
 
@@ -88,7 +88,7 @@ class OpenApi:
             "components": {"schemas": schemas.components(kinds)},
         }
 
-    def _v2(self, accept: str) -> Document:
+    def _v2(self, accept: str) -> DiscoveryDocument:
         for clause in accept.split(",") if accept.strip() else _JSON[:1]:
             media = clause.partition(";")[0].strip().lower()
             if media in (PROTOBUF_V2, _PROTOBUF_V2_ASKED):
@@ -103,11 +103,11 @@ class OpenApi:
         return schemas.version_2({"swagger": "2.0", "info": _INFO, "paths": paths}, schemas.components(self._kinds))
 
     @cached_property
-    def _v2_json(self) -> Document:
+    def _v2_json(self) -> DiscoveryDocument:
         return tagged(msgspec.json.encode(self._swagger))
 
     @cached_property
-    def _v2_protobuf(self) -> Document:
+    def _v2_protobuf(self) -> DiscoveryDocument:
         return tagged(gnostic.document(self._swagger), PROTOBUF_V2.encode())
 
 

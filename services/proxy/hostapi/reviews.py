@@ -26,6 +26,7 @@ from skerry.api.corev1 import (
 )
 from skerry.api.kinds import ACCESS_REVIEW, EVERYBODY, RULES_REVIEW, SUBJECT_REVIEW, Kind
 from skerry.api.messages import Caller
+from skerry.api.meta import Document
 from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
 from skerry.storage import rfc3339, utc_now
 
@@ -35,7 +36,6 @@ _RESOURCE_NAMES = {1: "namespace", 2: "verb", 3: "group", 4: "version", 5: "reso
 _PATH_NAMES = {1: "path", 2: "verb"}
 _JSON = ("", "application/json")
 
-Document = dict[str, Any]
 Rules = Callable[[], tuple[Rule, ...]]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from skerry.api.kinds import Document, Kind, ViewOf
+from skerry.api.kinds import Kind, ViewOf
+from skerry.api.meta import Document
 from skerry.informer import Informer, Watch
 from skerry.informer.kindstore import Items
 from skerry.storage import Item

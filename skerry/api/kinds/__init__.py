@@ -30,9 +30,10 @@ from skerry.api.kinds.kubernetes import (
     RULES_REVIEW,
     SUBJECT_REVIEW,
 )
-from skerry.api.kinds.paths import Document, at
+from skerry.api.kinds.paths import at
 from skerry.api.kinds.registry import CLUSTER, JOIN_TOKEN
 from skerry.api.kinds.tenancy import ACCESS_GRANT, CREDENTIAL, WORKSPACE
+from skerry.api.meta import Document
 
 __all__ = [
     "ACCESS_GRANT",

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from skerry.api.kinds.paths import Document, at
+from skerry.api.kinds.paths import at
+from skerry.api.meta import Document
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from skerry.api.kinds.access import Access
 from skerry.api.kinds.columns import Column
-from skerry.api.kinds.paths import Document, has
-from skerry.api.meta import Struct
+from skerry.api.kinds.paths import has
+from skerry.api.meta import Document, Struct
 
 RESOURCES, EVENTS = "resources", "events"
 """Buckets that objects lie in."""

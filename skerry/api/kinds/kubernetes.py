@@ -12,10 +12,9 @@ from skerry.api import corev1
 from skerry.api.kinds.access import CREATED_BY_EVERYBODY, READ, READ_BY_ROLES
 from skerry.api.kinds.columns import AGE, Column, about
 from skerry.api.kinds.kind import EVENTS, Find, Kind, ViewOf
-from skerry.api.kinds.paths import Document
 from skerry.api.kinds.registry import CLUSTER
 from skerry.api.kinds.tenancy import WORKSPACE
-from skerry.api.meta import Struct
+from skerry.api.meta import Document, Struct
 
 PROXY = "proxy"
 """Owner of what a proxy answers by itself."""

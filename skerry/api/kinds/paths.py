@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-Document = dict[str, Any]
+from skerry.api.meta import Document
 
 
 def at(path: str) -> Callable[[Document], Any]:

@@ -10,7 +10,8 @@ from skerry.api.connection import ClusterConnection
 from skerry.api.kinds.access import READ_BY_ROLES
 from skerry.api.kinds.columns import AGE, NAME, Column, condition, why_not
 from skerry.api.kinds.kind import Action, Kind, Listing, Occurrence
-from skerry.api.kinds.paths import Document, at
+from skerry.api.kinds.paths import at
+from skerry.api.meta import Document
 
 _ROLE, _MODE = at("spec.role"), at("spec.connection.mode")
 

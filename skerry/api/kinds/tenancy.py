@@ -11,7 +11,7 @@ from skerry.api import v1alpha1
 from skerry.api.conditions import condition_of
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, count, joined, role, subjects, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
-from skerry.api.kinds.paths import Document
+from skerry.api.meta import Document
 
 
 def describe(old: Document, new: Document) -> Iterator[Occurrence]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from skerry.api.kinds import Occurrence
 from skerry.api.kinds.registry import describe_cluster, describe_join_token
-
-Document = dict[str, Any]
+from skerry.api.meta import Document
 
 
 def member(ready: str, reason: str = "", message: str = "", **metadata: Any) -> Document:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from skerry.api.kinds.tenancy import describe, describe_grant
+from skerry.api.meta import Document
 
-Document = dict[str, Any]
 UNENFORCED = {"type": "Enforced", "status": "False", "reason": "NotEnforcedYet", "message": "stored, without effect"}
 
 
