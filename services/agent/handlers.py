@@ -38,7 +38,7 @@ from skerry.relay import AnswerComplete, OpenRequest, ResetCode
 log = logging.getLogger("skerry.agent")
 
 LINGER_S = 6.0
-"""After the API server ended an upgraded session, how long the client's side may take to end its own (the proxy: 3 s)."""
+"""After the API server ended an upgraded session, how long it is still sent what the client says (the proxy: 3 s)."""
 PIECE, PIECE_S = 64 * 1024, 0.005
 """What is waited for of an answer that is no event stream, and how long: the API server writes a list object by object,
 and a message of 2 KiB costs as much as one of 64.
@@ -154,7 +154,9 @@ async def _streamed(stream: Stream) -> AsyncIterator[bytes]:
 
 
 async def _both_ways(stream: Stream, raw: Raw) -> None:
-    """Raw bytes until both directions have ended, or LINGER_S after the API server ended its own."""
+    """Raw bytes until both directions have ended. The API server ends its own first, mostly, and the other side says when it
+    has no more use for the stream: a reset from here would take from its client what that has not read yet.
+    """
     down = asyncio.ensure_future(_to_client(stream, raw))
     up = asyncio.ensure_future(_to_upstream(stream, raw))
     try:
@@ -163,8 +165,9 @@ async def _both_ways(stream: Stream, raw: Raw) -> None:
             task.result()
         if down in done:
             await asyncio.wait((up,), timeout=LINGER_S)
-            if up.done():
-                up.result()
+            if not up.done():
+                await raw.write_eof()
+            await up
         else:
             await down
     finally:

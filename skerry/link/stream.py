@@ -68,6 +68,7 @@ class Stream:
         self.share = Share(connection.room)
         """Of what large heads may take."""
         self._error: StreamReset | None = None
+        self._whole = False  # it broke behind the other side's end: what that said is whole, and its reader gets it
         self._out: memoryview | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -165,16 +166,19 @@ class Stream:
         return bytes(got[:size]), bytes(got[size:])
 
     async def receive(self) -> bytes:
-        """The next bytes; b"" at the true end (exact total). Raises StreamReset. Call `consumed` when they are gone."""
+        """The next bytes; b"" at the true end (exact total). Raises StreamReset. Call `consumed` when they are gone.
+
+        A reader that is slow gets everything up to an end that came, also when the stream broke behind it.
+        """
         while not self._chunks:
-            if self._error is not None:
+            if self._error is not None and not self._whole:
                 raise self._error
             if self.core.in_end:
                 return b""
             if self.core.finished:
                 raise StreamReset(ResetCode.CANCEL, "the stream is over", local=True)
             await self._wait()
-        if self._error is not None:
+        if self._error is not None and not self._whole:
             raise self._error
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
@@ -191,9 +195,9 @@ class Stream:
     def reset(self, code: ResetCode, message: str = "") -> None:
         """Abort both directions, and tell the other side. No-op on a finished stream."""
         frame = self.core.abort(code, message)
-        if frame is None:
+        if frame is None and not self._whole:
             return
-        if self.subject:
+        if frame is not None and self.subject:
             self._connection.publish(self.subject, frame)
         self._break(StreamReset(code, message, local=True))
 
@@ -278,7 +282,7 @@ class Stream:
         """Our own connection is lost: nobody can be told."""
         if not self.core.finished:
             self.core.lose(reason)
-            self._break(StreamReset(ResetCode.PEER_LOST, reason, local=True))
+            self._break(StreamReset(ResetCode.PEER_LOST, reason, local=True), whole=self.core.in_end)
             self._cancel_task()
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -286,7 +290,7 @@ class Stream:
     def _on_broken(self, code: ResetCode, message: str, *, tell: bool, stray: bool) -> None:
         if tell and self.subject:
             self._connection.publish(self.subject, frames.reset(code, message))
-        self._break(StreamReset(code, message, local=tell))
+        self._break(StreamReset(code, message, local=tell), whole=self.core.in_end)
         self._cancel_task()
         if stray:
             self._connection.misbehaved(self)
@@ -303,12 +307,13 @@ class Stream:
         if self.core.finished:
             self._release()
 
-    def _break(self, error: StreamReset) -> None:
-        self._error = error
-        self._chunks.clear()
+    def _break(self, error: StreamReset, *, whole: bool = False) -> None:
+        self._error, self._whole = error, whole
+        if not whole:
+            self._chunks.clear()
         self._release()
         self._wake()
-        if self.when_broken is not None:
+        if self.when_broken is not None and not whole:
             self.when_broken(error)
 
     def _release(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.agent import handlers
 from services.agent.handlers import Relay
 from services.agent.model import HostClock
 from skerry.api.v1alpha1 import Ceiling
@@ -418,6 +419,32 @@ async def test_a_session_is_raw_in_both_directions(member: Tunnel, api: ApiServe
             await stream.send_end()
             assert await rest(stream) == b""
     assert got == data
+
+
+async def test_a_session_that_the_api_server_ended_is_ended_by_who_reads_it(
+    member: Tunnel, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kubectl exec … | less`: what its reader has not taken yet was lost when the agent gave the stream up first."""
+    monkeypatch.setattr(handlers, "LINGER_S", 0.05)
+    data = bytes(range(256)) * 200
+
+    async def farewell(exchange: Exchange) -> None:
+        raw = await exchange.upgrade(ResponseHead(status=101, headers=[(b"upgrade", b"SPDY/3.1")]))
+        await raw.write(data)
+        await raw.write_eof()
+
+    api.routes["/api/v1/namespaces/a/pods/p/exec"] = farewell
+    upgrade = [(b"connection", b"Upgrade"), (b"upgrade", b"SPDY/3.1")]
+    async with asyncio.timeout(DEADLINE_S):
+        target = "/api/v1/namespaces/a/pods/p/exec"
+        with await member.open("POST", target, upgrade, end=False, class_="bulk", long_running=True) as stream:
+            assert (await stream.response()).status == 101
+            with pytest.raises(TimeoutError):  # the reader pauses, and nobody ends the stream meanwhile
+                await asyncio.wait_for(stream.gone(), 1.0)
+            await stream.send(b"nobody hears it any more")
+            assert await rest(stream) == data
+            await stream.send_end()
+            assert await stream.gone() is None
 
 
 async def test_a_refused_upgrade_is_an_ordinary_answer(member: Tunnel, api: ApiServer) -> None:

@@ -16,7 +16,7 @@ from typing import IO
 
 import pytest
 
-from tests.clients.shore import Client
+from tests.clients.shore import Client, Started
 from tests.e2e.federation import eventually, free_port
 from tests.kube import pods
 
@@ -27,6 +27,7 @@ REPEATS = 50
 _PIECE = 1 << 20
 _PAUSE_EVERY = 8 << 20
 _PAUSE_S = 0.05
+PAGER_S = 15.0
 
 # The pod's own reader pauses too. busybox nc serves one connection after the other; a program may not have arguments.
 SLOWLY = "(for i in 1 2 3 4; do dd bs=1M count=4 iflag=fullblock 2>/dev/null; sleep 0.2; done; cat)"
@@ -66,15 +67,17 @@ def streaming(request: pytest.FixtureRequest, one_kubectl: Client) -> Client:
     return one_kubectl.having(KUBECTL_REMOTE_COMMAND_WEBSOCKETS=websocket, KUBECTL_PORT_FORWARD_WEBSOCKETS=websocket)
 
 
-def _slow_digest(read: Callable[[int], bytes]) -> tuple[int, str]:
-    """Length and SHA-256 of all that comes, read with pauses."""
-    digest, length, pause = hashlib.sha256(), 0, _PAUSE_EVERY
+def _slow_digest(
+    read: Callable[[int], bytes], *, first: int = _PAUSE_EVERY, pause_s: float = _PAUSE_S
+) -> tuple[int, str]:
+    """Length and SHA-256 of all that comes, read with a pause after `first` bytes, and each 8 MB behind them."""
+    digest, length, pause = hashlib.sha256(), 0, first
     while piece := read(_PIECE):
         digest.update(piece)
         length += len(piece)
         if length > pause:
             pause += _PAUSE_EVERY
-            select.select([], [], [], _PAUSE_S)
+            select.select([], [], [], pause_s)
     return length, digest.hexdigest()
 
 
@@ -86,8 +89,15 @@ def _out_of(stream: IO[bytes] | None) -> IO[bytes]:
 def exec_down(client: Client, theirs: str, ours: bytes) -> None:
     """exec's output to a slow reader."""
     with client.start("exec", "hold", "--", "cat", "/tmp/big") as running:
-        assert _slow_digest(_out_of(running.process.stdout).read) == (SIZE, theirs)
-        assert running.process.wait(30) == 0
+        length, digest = _slow_digest(_out_of(running.process.stdout).read)
+        assert _said(running) == (0, b"")
+        assert (length, digest) == (SIZE, theirs)
+
+
+def _said(running: Started) -> tuple[int, bytes]:
+    """Exit code and what stands on stderr, behind the end of stdout."""
+    code = running.process.wait(30)
+    return code, _out_of(running.process.stderr).read()
 
 
 def exec_up(client: Client, theirs: str, ours: bytes) -> None:
@@ -130,6 +140,17 @@ Form = Callable[[Client, str, bytes], None]
 @pytest.mark.parametrize("form", FORMS)
 def test_100_mb_are_byte_exact(streaming: Client, sent_by_pod: str, sent_by_us: bytes, form: Form) -> None:
     form(streaming, sent_by_pod, sent_by_us)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("before", [1_000_000, 6_000_000, 12_000_000])
+def test_a_reader_that_pauses_shortly_before_the_end_gets_it(streaming: Client, sent_by_pod: str, before: int) -> None:
+    """A pager: the command has ended long ago, and what is left waits in windows and buffers all along the way."""
+    with streaming.start("exec", "hold", "--", "cat", "/tmp/big") as running:
+        read = _out_of(running.process.stdout).read
+        length, digest = _slow_digest(read, first=SIZE - before, pause_s=PAGER_S)
+        assert _said(running) == (0, b"")
+        assert (length, digest) == (SIZE, sent_by_pod)
 
 
 @pytest.mark.soak

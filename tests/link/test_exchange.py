@@ -139,6 +139,55 @@ async def test_after_101_both_directions_are_raw_and_end_on_their_own(ends: Ends
         assert await stream.gone() is None
 
 
+async def said_and_left(stream: Stream) -> None:
+    """A session whose member said something, ended its direction, and left without waiting for the client's end."""
+    await stream.respond(101, [(b"upgrade", b"x")])
+    await stream.send(b"first")
+    await stream.send(b"last")
+    await stream.send_end()
+
+
+async def test_a_slow_reader_gets_all_that_was_said_before_an_end_behind_which_the_stream_broke(ends: Ends) -> None:
+    await ends.acceptor(said_and_left)
+    dialer = await ends.dialer()
+    with await dialer.open("m1", get(end=False, long_running=True)) as stream:
+        assert (await stream.response()).status == 101
+        assert await stream.gone() is not None
+        assert await read_all(stream) == b"firstlast"
+        with pytest.raises(StreamReset):
+            await stream.send(b"too late")
+
+
+async def test_a_slow_reader_gets_it_also_when_its_own_connection_is_lost(ends: Ends) -> None:
+    waits = asyncio.Event()
+
+    async def waiting(stream: Stream) -> None:
+        await said_and_left(stream)
+        await waits.wait()
+
+    await ends.acceptor(waiting)
+    dialer = await ends.dialer()
+    with await dialer.open("m1", get(end=False, long_running=True)) as stream:
+        assert (await stream.response()).status == 101
+        async with asyncio.timeout(10):
+            while not stream.core.in_end:
+                await asyncio.sleep(0.01)
+        for connection in ends.connections:
+            connection.abort("lost by the test")
+        assert await stream.gone() is not None
+        assert await read_all(stream) == b"firstlast"
+
+
+async def test_what_we_reset_ourselves_is_not_read_to_its_end(ends: Ends) -> None:
+    await ends.acceptor(said_and_left)
+    dialer = await ends.dialer()
+    with await dialer.open("m1", get(end=False, long_running=True)) as stream:
+        assert (await stream.response()).status == 101
+        stream.reset(ResetCode.REVOKED, "no more")
+        with pytest.raises(StreamReset, match="no more"):
+            await stream.receive()
+
+
 async def test_an_answer_before_the_end_of_the_request_stops_the_request(ends: Ends) -> None:
     async def impatient(stream: Stream) -> None:
         await stream.respond(413, [], body=b"too much", end=True)

@@ -6,17 +6,20 @@ import asyncio
 import base64
 import contextlib
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from services.agent import handlers
 from skerry.http import Cut, Exchange, HttpError, Response
 from skerry.httpwire.head import ResponseHead
 from skerry.httpwire.websocket import Message, Receiver, asking, check_accepted
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.conftest import World, settings_for, world
+from tests.proxy.member import pattern
 
 pytestmark = pytest.mark.integration
 WATCH = b"/clusters/m1/api/v1/watch/pods"
@@ -134,6 +137,44 @@ async def test_a_session_that_takes_nothing_is_cut_with_its_stream(host: World) 
     host.agent.kill()
     await eventually(lambda: len(host.proxy.sessions) == 0, 10)
     writer.close()
+
+
+async def test_a_session_that_was_said_whole_is_read_whole_by_a_client_that_pauses(
+    host: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its agent may even be gone meanwhile: what it said, and its end, are here."""
+    monkeypatch.setattr(handlers, "LINGER_S", 0.05)
+    data = pattern(700_000)
+    said = asyncio.Event()
+
+    async def talks(exchange: Exchange) -> None:
+        raw = await exchange.upgrade(ResponseHead(status=101, headers=[]))
+        await raw.write(data)
+        await raw.write_eof()
+        assert await raw.read() == b""  # the agent has sent all of it on
+        said.set()
+
+    host.recorder.routes[b"/api/v1/namespaces/d/pods/talks/exec"] = talks
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await loop.sock_connect(client, host.address)
+        await loop.sock_sendall(
+            client,
+            b"GET /clusters/m1/api/v1/namespaces/d/pods/talks/exec HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n"
+            b"Upgrade: spdy\r\nAuthorization: Bearer %b\r\n\r\n" % host.admin,
+        )
+        got = b""
+        while not said.is_set():  # all but the last window
+            got += await loop.sock_recv(client, 4096)
+            await asyncio.sleep(0.001)
+        await stalled(host)
+        host.agent.kill()
+        async with asyncio.timeout(30):
+            while piece := await loop.sock_recv(client, 65536):
+                got += piece
+    assert got.partition(b"\r\n\r\n")[2] == data
 
 
 async def stalled(host: World) -> None:

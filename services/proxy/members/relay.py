@@ -270,7 +270,8 @@ class Relay:
             _noticed(up, down)
 
     async def _raw_up(self, call: Call, raw: Raw) -> None:
-        with contextlib.suppress(AnswerComplete):
+        """A stream that breaks is told by the other direction, which may have been heard whole before it broke."""
+        with contextlib.suppress(StreamReset):
             while data := await raw.read():
                 await call.send(data)
                 self._metrics.sent.value += len(data)
