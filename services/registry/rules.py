@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from services.registry import clusters, joining
+from services.registry import clusters, holds, joining
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.store import Registry
 from skerry.admission import Admitted, Rules
@@ -54,13 +54,17 @@ class TokenRules(Rules):
 class ClusterRules(Rules):
     """Writes of Clusters: the host stays, a member is evicted."""
 
-    def __init__(self, evict: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, evict: Callable[[str], Awaitable[None]], clock: Clock = wall_and_mono) -> None:
         super().__init__()
-        self._evict = evict
+        self._evict, self._clock = evict, clock
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
-        """Labels, annotations, provider, region and paused are the administrators'; Invalid for what joining decided."""
+        """Labels, annotations, provider, region and how it is held back are the administrators'; Invalid for what joining
+        decided, and for a hold that cannot be.
+        """
+        document = holds.tidied(current, document)
         broken = clusters.change_problems(current, document)
+        broken += holds.problems(current, document, self._clock().wall)
         if broken:
             raise invalid_object(document, broken)
         return Admitted(document)

@@ -19,6 +19,7 @@ from services.registry.handlers import Handlers
 from services.registry.model import Presence
 from services.registry.prober import Prober
 from services.registry.quarantine import Quarantine
+from services.registry.releasing import releases
 from services.registry.rules import ClusterRules, TokenRules
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
@@ -228,7 +229,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
     settings=RegistrySettings,
     state=opened,
     rules={
-        CLUSTER: lambda context: ClusterRules(context.state.statuses.evict),
+        CLUSTER: lambda context: ClusterRules(context.state.statuses.evict, context.state.clock),
         JOIN_TOKEN: lambda context: TokenRules(context.state.registry),
     },
     controllers=(
@@ -239,6 +240,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.prober.controller,
         lambda context: context.state.directions.controller,
         tokens,
+        releases,
     ),
     endpoints={
         subjects.JOINS: join,

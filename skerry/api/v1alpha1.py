@@ -53,6 +53,15 @@ class Connection(Struct, frozen=True, kw_only=True, omit_defaults=False):
     ]
 
 
+class Hold(Struct, frozen=True, kw_only=True):
+    """Until when something is held back, and why."""
+
+    until: Annotated[
+        str | UnsetType, described("The host ends it at this time (RFC 3339); without one it does not end.")
+    ] = UNSET
+    reason: Annotated[str, described("For people.")] = ""
+
+
 class ClusterSpec(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What is wanted of a cluster."""
 
@@ -60,7 +69,14 @@ class ClusterSpec(Struct, frozen=True, kw_only=True, omit_defaults=False):
     connection: Annotated[Connection, described("How the host reaches the cluster.")]
     provider: Annotated[str | UnsetType, described("Who runs it, for people and selectors, for example eks.")] = UNSET
     region: Annotated[str | UnsetType, described("Where it runs, for people and selectors.")] = UNSET
-    paused: Annotated[bool | UnsetType, described("Nothing is reconciled on it while this is true.")] = UNSET
+    paused: Annotated[
+        bool | UnsetType, described("While this is true nothing of the host's is applied on it or withdrawn from it.")
+    ] = UNSET
+    pause: Annotated[Hold | UnsetType, described("Of paused: until when, and why.")] = UNSET
+    unschedulable: Annotated[
+        bool | UnsetType, described("While this is true nothing new is placed on it; what is there stays.")
+    ] = UNSET
+    cordon: Annotated[Hold | UnsetType, described("Of unschedulable: until when, and why.")] = UNSET
 
 
 class AgentStatus(Struct, frozen=True, kw_only=True):

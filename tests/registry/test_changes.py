@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -84,3 +86,42 @@ async def test_the_host_outlives_an_owner_that_somebody_gave_it(client: Client) 
         await client.write(CLUSTER, "delete", "host")
     found = await patched(client, "host", {"metadata": {"ownerReferences": None}})
     assert "deletionTimestamp" not in found["metadata"]
+
+
+def soon(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def test_a_pause_in_the_past_is_refused_with_the_rule(nats_host: NatsHost, client: Client) -> None:
+    await Agent(nats_host, "late").join(await client.token("late"))
+    with pytest.raises(Invalid, match=r"spec.pause.until: .*must be in the future by the host's clock"):
+        await patched(client, "late", {"spec": {"paused": True, "pause": {"until": soon(-60)}}})
+
+
+async def test_the_host_is_not_paused(client: Client) -> None:
+    with pytest.raises(Invalid, match="this is the host itself, and only members can be paused"):
+        await patched(client, "host", {"spec": {"paused": True}})
+
+
+async def test_a_pause_ends_in_time_and_a_cordon_without_an_end_stays(nats_host: NatsHost, client: Client) -> None:
+    """The fields that nobody owns any more are in no managedFields, so that the next may apply them without a conflict."""
+    await Agent(nats_host, "brief").join(await client.token("brief"))
+    spec = {"paused": True, "pause": {"until": soon(3), "reason": "an upgrade"}, "unschedulable": True}
+    document = {"apiVersion": CLUSTER.api_version, "kind": "Cluster", "metadata": {"name": "brief"}, "spec": spec}
+    held = await patched(client, "brief", document, "application/apply-patch+yaml")
+    assert held["spec"]["pause"]["reason"] == "an upgrade"
+
+    async with asyncio.timeout(60):
+        while "paused" in (after := await client.cluster("brief") or held)["spec"]:
+            await asyncio.sleep(0.05)
+    assert after["spec"] == {"role": "member", "connection": {"mode": "agent"}, "unschedulable": True}
+    assert after["metadata"]["generation"] == held["metadata"]["generation"] + 1
+    owned = set().union(*(each["fieldsV1"].get("f:spec", {}) for each in after["metadata"]["managedFields"]))
+    assert owned == {".", "f:connection", "f:role", "f:unschedulable"}
+
+
+async def test_a_pause_that_is_taken_back_takes_its_end_with_it(nats_host: NatsHost, client: Client) -> None:
+    await Agent(nats_host, "undone").join(await client.token("undone"))
+    await patched(client, "undone", {"spec": {"paused": True, "pause": {"until": soon(3600)}}})
+    after = await patched(client, "undone", {"spec": {"paused": None}})
+    assert after["spec"] == {"role": "member", "connection": {"mode": "agent"}}

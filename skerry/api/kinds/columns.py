@@ -6,15 +6,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from skerry.api.kinds.paths import at
-from skerry.api.meta import Document
+from skerry.api.kinds.paths import at, has
+from skerry.api.meta import Document, Struct
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """One column, as in meta/v1 TableColumnDefinition.
 
-    Its cells are what lies at `path` in a document (`spec.role`; None where it is absent), or what `cell` makes of that.
+    Its cells are what lies at `path` in a document (`spec.role`; None where it is absent), or what `cell` makes of that;
+    without a path, of the whole document.
     Cells that only a proxy knows (LAST HEARTBEAT, RTT) name a `live` value instead: they never move a resourceVersion or
     cause a watch event.
     """
@@ -33,6 +34,11 @@ class Column:
     def __post_init__(self) -> None:
         value, cell = at(self.path), self.cell
         object.__setattr__(self, "read", value if cell is None else lambda document: cell(value(document)))
+
+
+def fits(column: Column, shape: type[Struct]) -> bool:
+    """Whether documents of a Struct have what a column shows."""
+    return bool(column.live or (column.cell and not column.path)) or has(shape, column.path)
 
 
 NAME = Column(name="Name", path="metadata.name", format="name", description="Name of the object.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from skerry.api.kinds.access import Access
-from skerry.api.kinds.columns import Column
+from skerry.api.kinds.columns import Column, fits
 from skerry.api.kinds.paths import has
 from skerry.api.meta import Document, Struct
 
@@ -123,7 +123,7 @@ class Kind:
         if self.view_of and self.bucket:
             yield f"it is a view of {self.view_of.kind.kind}, so it lies in no bucket of its own"
         for column in self.columns:
-            if not column.live and not has(self.type, column.path):
+            if not fits(column, self.type):
                 yield f"column {column.name}: {self.type.__name__} has no field {column.path!r}"
         for path in self.selectable:
             if not has(self.type, path):

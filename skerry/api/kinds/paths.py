@@ -13,7 +13,9 @@ from skerry.api.meta import Document
 
 
 def at(path: str) -> Callable[[Document], Any]:
-    """What reads the value at `path` of a document; None where it is absent."""
+    """What reads the value at `path` of a document; None where it is absent. An empty path is the document."""
+    if not path:
+        return lambda document: document
     names = path.split(".")
     if len(names) == 2:
         return _within(*names)

@@ -8,7 +8,8 @@ from skerry.api import v1alpha1
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.connection import ClusterConnection
 from skerry.api.kinds.access import READ_BY_ROLES
-from skerry.api.kinds.columns import AGE, NAME, Column, condition, why_not
+from skerry.api.kinds.columns import AGE, NAME, Column, why_not
+from skerry.api.kinds.fleet import readiness, until_and_why
 from skerry.api.kinds.kind import Action, Kind, Listing, Occurrence
 from skerry.api.kinds.paths import at
 from skerry.api.meta import Document
@@ -28,6 +29,7 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
         yield Occurrence("Removing", "removal was asked for: its credentials are revoked and its requests cut")
     yield from _credentials(old, new)
     yield from _rights(old, new)
+    yield from _holds(old, new)
     before, after = condition_of(old, "Ready"), condition_of(new, "Ready")
     if after.status == "True" and before.status != "True":
         yield Occurrence("Ready", after.message or "requests reach it")
@@ -77,6 +79,32 @@ def _rights(old: Document, new: Document) -> Iterator[Occurrence]:
         yield Occurrence(_RIGHTS[after.reason], after.message, warning=True)
 
 
+def _holds(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Paused, cordoned, and the end of both."""
+    for flag, detail, begun, ended in _HOLDS:
+        was, is_ = (document.get("spec", {}).get(flag) is True for document in (old, new))
+        if is_ and not was:
+            yield Occurrence(begun[0], begun[1] + until_and_why(new.get("spec", {}).get(detail)))
+        elif was and not is_:
+            yield Occurrence(*ended)
+
+
+_HOLDS = (
+    (
+        "paused",
+        "pause",
+        ("Paused", "nothing of the host's is applied on it or withdrawn from it"),
+        ("Resumed", "what the host wants on it is applied and withdrawn again"),
+    ),
+    (
+        "unschedulable",
+        "cordon",
+        ("Cordoned", "nothing new is placed on it"),
+        ("Uncordoned", "new things may be placed on it again"),
+    ),
+)
+
+
 _RIGHTS = {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"}
 
 
@@ -122,9 +150,8 @@ CLUSTER = Kind(
         Column(name="Connection", path="spec.connection.mode", description="agent, direct or none."),
         Column(
             name="Ready",
-            path="status.conditions",
-            cell=condition("Ready"),
-            description="Whether requests reach it now.",
+            cell=readiness,
+            description="Whether requests reach it now; and whether it is paused, or takes nothing new.",
         ),
         Column(name="Version", path="status.kubernetesVersion", description="Kubernetes version."),
         Column(name="Nodes", path="status.nodes", type="integer", description="Number of nodes."),

@@ -84,6 +84,10 @@ def test_what_the_struct_has_may_be_shown_and_selected(path: str) -> None:
     declared(columns=(Column(name="It", path=path),), selectable=(path,))
 
 
+def test_a_cell_without_a_path_is_made_of_the_whole_document() -> None:
+    declared(columns=(Column(name="All", cell=str),))
+
+
 def test_what_only_a_proxy_knows_needs_no_field() -> None:
     declared(columns=(Column(name="Depth", live="depth"),))
 
