@@ -55,7 +55,7 @@ class PodSpec(_Struct, frozen=True, kw_only=True):
     resources: Resources | None = None
 
 
-class Condition(_Struct, frozen=True, kw_only=True):
+class _PodCondition(_Struct, frozen=True, kw_only=True):
     """core/v1 PodCondition."""
 
     type: str = ""
@@ -74,7 +74,7 @@ class PodStatus(_Struct, frozen=True, kw_only=True):
     """core/v1 PodStatus."""
 
     phase: str | None = None
-    conditions: list[Condition] | None = None
+    conditions: list[_PodCondition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
 

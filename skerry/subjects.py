@@ -98,7 +98,7 @@ def proxy_inbox(name: str, proxy: str) -> str:
     return f"up.{member(name)}.s.{token(proxy)}.>"
 
 
-class Frame(NamedTuple):
+class FrameSubject(NamedTuple):
     """The parts of a frame's subject: the member, the receiving and the sending connection, the stream."""
 
     member: str
@@ -107,12 +107,12 @@ class Frame(NamedTuple):
     sid: str
 
 
-def parse_frame(subject: str) -> Frame | None:
+def parse_frame(subject: str) -> FrameSubject | None:
     """The parts of a `down.<m>.a.…` or `up.<m>.s.…` subject; None if it is not one."""
     parts = subject.split(".")
     if len(parts) != 6 or (parts[0], parts[2]) not in {("down", "a"), ("up", "s")}:
         return None
-    return Frame(parts[1], parts[3], parts[4], parts[5])
+    return FrameSubject(parts[1], parts[3], parts[4], parts[5])
 
 
 def join(jti: str) -> str:

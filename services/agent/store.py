@@ -145,7 +145,7 @@ class Store:
             pass
         except BadRequest as e:
             raise StateError(f"{path} is damaged: remove {self.directory} and join again with a new token") from e
-        pair = nkey.create(nkey.Kind.USER)
+        pair = nkey.create(nkey.KeyType.USER)
         write_private(path, pair.seed + b"\n")
         return pair
 

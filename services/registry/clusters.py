@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from services.registry.model import Member, Now, Standing, alive, at, rights
-from skerry.admission.conform import Problem, forbidden, invalid_value
+from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict, condition_of
 from skerry.api.messages import Heartbeat, JoinRequest
@@ -60,7 +60,7 @@ def condition(kind: str, verdict: Verdict, now: Now) -> Document:
     }
 
 
-def change_problems(current: Document, document: Document) -> list[Problem]:
+def change_problems(current: Document, document: Document) -> list[FieldError]:
     """What nobody may change in a Cluster that has joined: how it joined, and what holds it until it is evicted."""
     spec, before = document.get("spec", {}), current.get("spec", {})
     found = [

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from services.registry import clusters
-from skerry.admission.conform import Problem, forbidden, invalid_value
+from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.api.meta import Document
 from skerry.storage import seconds
 
@@ -40,7 +40,7 @@ def tidied(current: Document, document: Document) -> Document:
     return {**document, "spec": {key: spec[key] for key in spec if key not in over}} if over else document
 
 
-def problems(current: Document, document: Document, now: float) -> Iterator[Problem]:
+def problems(current: Document, document: Document, now: float) -> Iterator[FieldError]:
     """What is wrong with how `document` is held back. What was so before is not looked at again."""
     spec, before = document.get("spec", {}), current.get("spec", {})
     for hold in HOLDS:
@@ -48,7 +48,7 @@ def problems(current: Document, document: Document, now: float) -> Iterator[Prob
             yield from _problems(hold, current, spec, now)
 
 
-def _problems(hold: Hold, current: Document, spec: Document, now: float) -> Iterator[Problem]:
+def _problems(hold: Hold, current: Document, spec: Document, now: float) -> Iterator[FieldError]:
     flag, detail, word = hold
     if spec.get(flag) is not True:
         if detail in spec:
@@ -61,7 +61,7 @@ def _problems(hold: Hold, current: Document, spec: Document, now: float) -> Iter
     yield from _detail_problems(f"spec.{detail}", spec.get(detail) or {}, now)
 
 
-def _detail_problems(path: str, detail: Document, now: float) -> Iterator[Problem]:
+def _detail_problems(path: str, detail: Document, now: float) -> Iterator[FieldError]:
     until, reason = detail.get("until"), detail.get("reason") or ""
     if until is not None:
         try:

@@ -106,7 +106,7 @@ def check_request(request: JoinRequest) -> None:
             "or use an agent of its version"
         )
     subjects.member(request.name)
-    if nkey.kind_of(request.nkey) is not nkey.Kind.USER:
+    if nkey.kind_of(request.nkey) is not nkey.KeyType.USER:
         raise BadRequest("the agent's key is not the public half of a user's nkey: start it with a new state directory")
     if not 1 <= len(request.cluster_uid) <= 128:
         raise BadRequest("the agent did not tell the UID of the cluster's kube-system namespace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.tenancy import people
-from skerry.admission.conform import Problem, forbidden, invalid_value, required
+from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
 from skerry.api.meta import Document
 from skerry.storage import rfc3339, seconds
@@ -51,12 +51,12 @@ def _check(document: Document, now: datetime | None) -> None:
         raise invalid_object(document, found)
 
 
-def _subjects(subjects: list[Document]) -> list[Problem]:
+def _subjects(subjects: list[Document]) -> list[FieldError]:
     if not subjects:
         return [required("spec.subjects", "name at least one User, Group or ServiceAccount")]
     if len(subjects) > MAX_SUBJECTS:
         return [
-            Problem(
+            FieldError(
                 "spec.subjects",
                 f"Too many: {len(subjects)}: must have at most {MAX_SUBJECTS} items",
                 "FieldValueTooMany",
@@ -69,7 +69,7 @@ def _subjects(subjects: list[Document]) -> list[Problem]:
     ]
 
 
-def _role(spec: Document) -> list[Problem]:
+def _role(spec: Document) -> list[FieldError]:
     groups = spec.get("groups", [])
     if "role" in spec and groups:
         return [forbidden("spec.groups", "may not be set beside role: use one of role and groups")]
@@ -82,10 +82,10 @@ def _role(spec: Document) -> list[Problem]:
     ]
 
 
-def _namespaces(names: list[str]) -> list[Problem]:
+def _namespaces(names: list[str]) -> list[FieldError]:
     if len(names) > MAX_NAMESPACES:
         text = f"Too many: {len(names)}: must have at most {MAX_NAMESPACES} items"
-        return [Problem("spec.namespaces", text, "FieldValueTooMany")]
+        return [FieldError("spec.namespaces", text, "FieldValueTooMany")]
     return [
         invalid_value(f"spec.namespaces[{index}]", name, people.LABEL_RULE)
         for index, name in enumerate(names)
@@ -93,7 +93,7 @@ def _namespaces(names: list[str]) -> list[Problem]:
     ]
 
 
-def _expires(text: str | None, now: datetime | None) -> list[Problem]:
+def _expires(text: str | None, now: datetime | None) -> list[FieldError]:
     if text is None:
         return []
     try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from skerry.admission import metadata
-from skerry.admission.conform import Problem, forbidden, invalid_value, required
+from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.api.meta import Document
 from skerry.subjects import is_name
 
@@ -25,7 +25,7 @@ def is_plain(name: str) -> bool:
     return _PLAIN.match(name) is not None
 
 
-def subject_problems(subject: Document, path: str) -> Iterator[Problem]:
+def subject_problems(subject: Document, path: str) -> Iterator[FieldError]:
     """What is wrong with `{kind, name}`."""
     name = subject["name"]
     if subject["kind"] != "ServiceAccount":
@@ -37,7 +37,7 @@ def subject_problems(subject: Document, path: str) -> Iterator[Problem]:
         yield invalid_value(f"{path}.name", name, ACCOUNT_RULE)
 
 
-def selection_problems(selection: Document, path: str) -> Iterator[Problem]:
+def selection_problems(selection: Document, path: str) -> Iterator[FieldError]:
     """What is wrong with `{names}` or `{selector}`: exactly one of them."""
     names = selection.get("names", [])
     if names and "selector" in selection:
@@ -46,7 +46,7 @@ def selection_problems(selection: Document, path: str) -> Iterator[Problem]:
         yield required(path, "use exactly one of names and selector; selector: {} is every cluster")
     if len(names) > MAX_CLUSTERS:
         text = f"Too many: {len(names)}: must have at most {MAX_CLUSTERS} items"
-        yield Problem(f"{path}.names", text, "FieldValueTooMany")
+        yield FieldError(f"{path}.names", text, "FieldValueTooMany")
         return
     for index, name in enumerate(names):
         if not is_name(name):
@@ -54,7 +54,7 @@ def selection_problems(selection: Document, path: str) -> Iterator[Problem]:
     yield from _selector_problems(selection.get("selector") or {}, f"{path}.selector")
 
 
-def _selector_problems(selector: Document, path: str) -> Iterator[Problem]:
+def _selector_problems(selector: Document, path: str) -> Iterator[FieldError]:
     for key, value in sorted(selector.get("matchLabels", {}).items()):
         yield from metadata.label_problems(f"{path}.matchLabels", key, value)
     for index, requirement in enumerate(selector.get("matchExpressions", [])):

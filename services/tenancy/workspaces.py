@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.tenancy import people
-from skerry.admission.conform import Problem, forbidden, invalid_value
+from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.prepare import invalid_object
 from skerry.api.meta import Document
 from skerry.subjects import is_name
@@ -29,7 +29,7 @@ def admit(document: Document) -> Document:
     return document
 
 
-def _name(name: str) -> list[Problem]:
+def _name(name: str) -> list[FieldError]:
     if name and not is_name(name):
         return [invalid_value("metadata.name", name, f"{people.LABEL_RULE}, because it is also a namespace")]
     if name == RESERVED[0] or name.startswith(RESERVED[1:]):
@@ -41,17 +41,19 @@ def _name(name: str) -> list[Problem]:
     return []
 
 
-def _display(name: str) -> list[Problem]:
+def _display(name: str) -> list[FieldError]:
     if len(name) > MAX_DISPLAY:
         return [
-            Problem("spec.displayName", f"Too long: may not be more than {MAX_DISPLAY} characters", "FieldValueTooLong")
+            FieldError(
+                "spec.displayName", f"Too long: may not be more than {MAX_DISPLAY} characters", "FieldValueTooLong"
+            )
         ]
     if not name.isprintable():
         return [invalid_value("spec.displayName", name, "use printable characters")]
     return []
 
 
-def _members(members: list[Document]) -> list[Problem]:
+def _members(members: list[Document]) -> list[FieldError]:
     return _too_many(members, "spec.members") or [
         problem
         for index, member in enumerate(members)
@@ -59,7 +61,7 @@ def _members(members: list[Document]) -> list[Problem]:
     ]
 
 
-def _namespaces(namespaces: list[Document]) -> list[Problem]:
+def _namespaces(namespaces: list[Document]) -> list[FieldError]:
     return _too_many(namespaces, "spec.namespaces") or [
         invalid_value(f"spec.namespaces[{index}].{key}", each[key], people.LABEL_RULE)
         for index, each in enumerate(namespaces)
@@ -68,7 +70,7 @@ def _namespaces(namespaces: list[Document]) -> list[Problem]:
     ]
 
 
-def _too_many(items: list[Document], field: str) -> list[Problem]:
+def _too_many(items: list[Document], field: str) -> list[FieldError]:
     if len(items) <= MAX_ITEMS:
         return []
-    return [Problem(field, f"Too many: {len(items)}: must have at most {MAX_ITEMS} items", "FieldValueTooMany")]
+    return [FieldError(field, f"Too many: {len(items)}: must have at most {MAX_ITEMS} items", "FieldValueTooMany")]

@@ -15,7 +15,7 @@ from skerry.api.meta import Document
 from skerry.api.structural import LIST_KEYS, LIST_TYPE, PRESERVE, Schema
 
 
-class Problem(NamedTuple):
+class FieldError(NamedTuple):
     """One broken rule: a metav1 CauseType, and its message as field.Error words it."""
 
     field: str
@@ -23,26 +23,26 @@ class Problem(NamedTuple):
     reason: str = "FieldValueInvalid"
 
 
-def invalid_value(field: str, value: Any, why: str) -> Problem:
+def invalid_value(field: str, value: Any, why: str) -> FieldError:
     """`Invalid value: <value>: <why>`."""
-    return Problem(field, f"Invalid value: {msgspec.json.encode(value).decode()}: {why}")
+    return FieldError(field, f"Invalid value: {msgspec.json.encode(value).decode()}: {why}")
 
 
-def required(field: str, why: str = "") -> Problem:
+def required(field: str, why: str = "") -> FieldError:
     """`Required value`, and why."""
-    return Problem(field, f"Required value: {why}" if why else "Required value", "FieldValueRequired")
+    return FieldError(field, f"Required value: {why}" if why else "Required value", "FieldValueRequired")
 
 
-def forbidden(field: str, why: str) -> Problem:
+def forbidden(field: str, why: str) -> FieldError:
     """`Forbidden: <why>`."""
-    return Problem(field, f"Forbidden: {why}", "FieldValueForbidden")
+    return FieldError(field, f"Forbidden: {why}", "FieldValueForbidden")
 
 
-def unsupported(field: str, value: Any, allowed: tuple[str, ...]) -> Problem:
+def unsupported(field: str, value: Any, allowed: tuple[str, ...]) -> FieldError:
     """`Unsupported value`, with the allowed set."""
     named = ", ".join(f'"{each}"' for each in allowed)
     shown = msgspec.json.encode(value).decode()
-    return Problem(field, f"Unsupported value: {shown}: supported values: {named}", "FieldValueNotSupported")
+    return FieldError(field, f"Unsupported value: {shown}: supported values: {named}", "FieldValueNotSupported")
 
 
 # Unknown fields
@@ -148,21 +148,21 @@ def defaulted(schema: Schema, value: Any) -> Any:
 # Checks
 
 
-def problems(schema: Schema, document: Document) -> list[Problem]:
+def problems(schema: Schema, document: Document) -> list[FieldError]:
     """What is wrong with a document, types and values first, then repetitions; metadata is not looked at."""
     top = {key: each for key, each in document.items() if key in schema["properties"] and key != "metadata"}
     found = sorted(_problems(schema, top, ""), key=lambda problem: problem.field)
     return found + list(_repetitions(schema, top, ""))
 
 
-def _problems(schema: Schema, value: Any, path: str) -> Iterator[Problem]:
+def _problems(schema: Schema, value: Any, path: str) -> Iterator[FieldError]:
     wanted = schema.get("type")
     if schema.get(PRESERVE) or (value is None and schema.get("nullable")):
         return
     if wanted is not None and not _is(wanted, value):
         found = _type_name(value)
         text = f'Invalid value: "{found}": {path} in body must be of type {wanted}: "{found}"'
-        yield Problem(path, text, "FieldValueTypeInvalid")
+        yield FieldError(path, text, "FieldValueTypeInvalid")
     elif isinstance(value, dict):
         yield from _object_problems(schema, value, path)
     elif isinstance(value, list):
@@ -172,7 +172,7 @@ def _problems(schema: Schema, value: Any, path: str) -> Iterator[Problem]:
         yield unsupported(path, value, tuple(schema["enum"]))
 
 
-def _object_problems(schema: Schema, value: Document, path: str) -> Iterator[Problem]:
+def _object_problems(schema: Schema, value: Document, path: str) -> Iterator[FieldError]:
     prefix = f"{path}." if path else ""
     for key in schema.get("required", ()):
         if key not in value:
@@ -197,7 +197,7 @@ def _type_name(value: Any) -> str:
     return names[type(value)]
 
 
-def _repetitions(schema: Schema, value: Any, path: str) -> Iterator[Problem]:
+def _repetitions(schema: Schema, value: Any, path: str) -> Iterator[FieldError]:
     """Items of sets and of lists with keys that are there twice."""
     prefix = f"{path}." if path else ""
     if isinstance(value, dict):
@@ -211,7 +211,7 @@ def _repetitions(schema: Schema, value: Any, path: str) -> Iterator[Problem]:
             yield from _repetitions(schema.get("items", {}), item, f"{path}[{index}]")
 
 
-def _repeated(schema: Schema, items: list[Any], path: str) -> Iterator[Problem]:
+def _repeated(schema: Schema, items: list[Any], path: str) -> Iterator[FieldError]:
     relation, seen = schema.get(LIST_TYPE), set()
     if relation not in ("set", "map"):
         return
@@ -223,5 +223,5 @@ def _repeated(schema: Schema, items: list[Any], path: str) -> Iterator[Problem]:
         shown = {key: item.get(key) for key in schema[LIST_KEYS]} if relation == "map" else item
         text = msgspec.json.encode(shown, order="sorted").decode()
         if text in seen:
-            yield Problem(f"{path}[{index}]", f"Duplicate value: {text}", "FieldValueDuplicate")
+            yield FieldError(f"{path}[{index}]", f"Duplicate value: {text}", "FieldValueDuplicate")
         seen.add(text)

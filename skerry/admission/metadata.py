@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from skerry.admission.conform import Problem, forbidden, invalid_value, required
+from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.reading import INTEGERS, MANAGER_FIELDS, OWNER_FIELDS
 from skerry.api.meta import Document
 from skerry.api.structural import LABEL_NAME
@@ -111,7 +111,7 @@ def _is_time(value: Any) -> bool:
     return True
 
 
-def name_problems(name: str, field: str = "metadata.name") -> Iterator[Problem]:
+def name_problems(name: str, field: str = "metadata.name") -> Iterator[FieldError]:
     """A name as most kinds have it: an RFC 1123 subdomain."""
     if len(name) > 253:
         yield invalid_value(field, name, "must be no more than 253 characters")
@@ -119,24 +119,24 @@ def name_problems(name: str, field: str = "metadata.name") -> Iterator[Problem]:
         yield invalid_value(field, name, SUBDOMAIN_RULE)
 
 
-def label_name_problems(name: str) -> Iterator[Problem]:
+def label_name_problems(name: str) -> Iterator[FieldError]:
     """A name that is a DNS label, worded as a schema's limits are."""
     field, limit, pattern = "metadata.name", LABEL_NAME["maxLength"], LABEL_NAME["pattern"]
     if len(name) > limit:
-        yield Problem(field, f"Too long: may not be more than {limit} bytes", "FieldValueTooLong")
+        yield FieldError(field, f"Too long: may not be more than {limit} bytes", "FieldValueTooLong")
     if re.fullmatch(pattern, name) is None:
         yield invalid_value(field, name, f"{field} in body should match '{pattern}'")
 
 
-def generated_problems(metadata: Document) -> list[Problem]:
+def generated_problems(metadata: Document) -> list[FieldError]:
     """What is wrong with the beginning of a name, of which only a create makes one."""
     generated = metadata.get("generateName", "")
     return list(name_problems(generated.removesuffix("-") or "-", "metadata.generateName")) if generated else []
 
 
-def problems(metadata: Document) -> list[Problem]:
+def problems(metadata: Document) -> list[FieldError]:
     """What is wrong with the metadata of an object but for finalizers and names, which have checks of their own."""
-    found: list[Problem] = []
+    found: list[FieldError] = []
     for key, value in sorted((metadata.get("labels") or {}).items()):
         found += label_problems("metadata.labels", key, value)
     annotations = metadata.get("annotations") or {}
@@ -144,17 +144,17 @@ def problems(metadata: Document) -> list[Problem]:
         found += _key_problems("metadata.annotations", key.lower())
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_BYTES:
         text = f"Too long: may not be more than {_ANNOTATIONS_BYTES} bytes"
-        found.append(Problem("metadata.annotations", text, "FieldValueTooLong"))
+        found.append(FieldError("metadata.annotations", text, "FieldValueTooLong"))
     return [*found, *_owner_problems(metadata.get("ownerReferences") or [])]
 
 
-def finalizer_problems(metadata: Document) -> list[Problem]:
+def finalizer_problems(metadata: Document) -> list[FieldError]:
     """What is wrong with finalizers: the API server looks at them once, where it looks at the rest three times."""
     finalizers = metadata.get("finalizers") or []
     return [problem for each in finalizers for problem in _key_problems("metadata.finalizers", each)]
 
 
-def all_problems(metadata: Document) -> list[Problem]:
+def all_problems(metadata: Document) -> list[FieldError]:
     """What is wrong with the metadata of a new object."""
     return generated_problems(metadata) + problems(metadata) + finalizer_problems(metadata)
 
@@ -169,7 +169,7 @@ def warnings(metadata: Document) -> list[str]:
     ]
 
 
-def _key_problems(field: str, key: str) -> Iterator[Problem]:
+def _key_problems(field: str, key: str) -> Iterator[FieldError]:
     """A qualified name: an optional DNS prefix and a name of at most 63 characters."""
     prefix, slash, name = key.rpartition("/")
     if slash and "/" in prefix:
@@ -187,20 +187,20 @@ def _key_problems(field: str, key: str) -> Iterator[Problem]:
         yield invalid_value(field, key, _QUALIFIED_RULE)
 
 
-def label_problems(field: str, key: str, value: str) -> Iterator[Problem]:
+def label_problems(field: str, key: str, value: str) -> Iterator[FieldError]:
     """What is wrong with one label."""
     yield from _key_problems(field, key)
     yield from _value_problems(field, value)
 
 
-def _value_problems(field: str, value: str) -> Iterator[Problem]:
+def _value_problems(field: str, value: str) -> Iterator[FieldError]:
     if len(value) > 63:
         yield invalid_value(field, value, "must be no more than 63 bytes")
     if re.fullmatch(_LABEL_VALUE, value) is None:
         yield invalid_value(field, value, _VALUE_RULE)
 
 
-def _owner_problems(owners: list[Document]) -> Iterator[Problem]:
+def _owner_problems(owners: list[Document]) -> Iterator[FieldError]:
     controllers = [owner for owner in owners if owner.get("controller")]
     for owner in owners:
         if not owner.get("apiVersion"):
@@ -217,7 +217,7 @@ def _owner_problems(owners: list[Document]) -> Iterator[Problem]:
         yield invalid_value("metadata.ownerReferences", shown, why)
 
 
-def change_problems(old: Document, new: Document) -> list[Problem]:
+def change_problems(old: Document, new: Document) -> list[FieldError]:
     """What an update may not change."""
     found = [
         invalid_value(f"metadata.{key}", new.get(key, ""), IMMUTABLE)
@@ -238,6 +238,6 @@ def change_problems(old: Document, new: Document) -> list[Problem]:
     return found
 
 
-def unnamed() -> Problem:
+def unnamed() -> FieldError:
     """An object without a name."""
     return required("metadata.name", "name or generateName is required")

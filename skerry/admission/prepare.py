@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from skerry.admission import conform, metadata, patches
-from skerry.admission.conform import Problem
+from skerry.admission.conform import FieldError
 from skerry.admission.reading import DEEPEST, read_json, repeated, too_deep, with_metadata
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document, ObjectMeta
 from skerry.api.structural import structural
-from skerry.apply import FieldManager, Unreadable
+from skerry.apply import FieldManager, TypeMismatch
 from skerry.apply.managed import timeless
 from skerry.apply.typed import same
 from skerry.errors import BadRequest, Conflict, Invalid, StatusError, cause
@@ -168,7 +168,7 @@ class Preparation:
         try:
             manager.check({**plain, **{key: patch[key] for key in ("status",) if patch.get(key) is not None}})
             merged = manager.applied(live, plain, force=request.options.force)
-        except Unreadable as error:
+        except TypeMismatch as error:
             where = f"{request.namespace}/{request.name}; {self.kind.api_version}, Kind={self.kind.kind}"
             raise BadRequest(f"failed to create typed patch object ({where}): {error}") from error
         made = self._applied_to(merged, plain, live, request) if live else self._applied_anew(merged, request)
@@ -336,10 +336,10 @@ class Preparation:
     def _manager(self, request: WriteRequest, now: datetime) -> FieldManager:
         return FieldManager(self.kind, request.options.field_manager, now, request.subresource)
 
-    def _check(self, document: Document, found: list[Problem]) -> None:
+    def _check(self, document: Document, found: list[FieldError]) -> None:
         self._raise(document, found + conform.problems(self._schema, document))
 
-    def _raise(self, document: Document, found: list[Problem]) -> None:
+    def _raise(self, document: Document, found: list[FieldError]) -> None:
         if found:
             raise invalid_object(document, found)
 
@@ -380,7 +380,7 @@ def _essence(document: Document) -> Document:
     return {**document, "metadata": {**found, "managedFields": timeless(found.get("managedFields"))}}
 
 
-def invalid_object(document: Document, found: list[Problem]) -> Invalid:
+def invalid_object(document: Document, found: list[FieldError]) -> Invalid:
     """422 as the API server words it; a message that comes twice is said once."""
     group, kind = str(document.get("apiVersion", "")).rpartition("/")[0], str(document.get("kind", ""))
     name = str((document.get("metadata") or {}).get("name", ""))

@@ -70,7 +70,7 @@ class Rules:
         """An object was marked for deletion and waits for its finalizers: the place to finish at once what can be."""
 
 
-Handler = Callable[[WriteRequest], Awaitable[WriteAnswer]]
+WriteHandler = Callable[[WriteRequest], Awaitable[WriteAnswer]]
 Change = Callable[[WriteRequest, Document, datetime], Prepared]
 
 
@@ -86,7 +86,7 @@ class Writes:
 
     def endpoints(self, callers: Callers) -> Mapping[str, Callable[[Message], Awaitable[bytes]]]:
         """Subject -> handler, for the verbs that the kind has; `callers` says whose a write is."""
-        handlers: dict[str, Handler] = {
+        handlers: dict[str, WriteHandler] = {
             "create": self._create,
             "update": self._update,
             "patch": self._patch,
@@ -242,7 +242,7 @@ def _without_finalizers(document: Document) -> Document:
     return {**document, "metadata": {k: v for k, v in document["metadata"].items() if k != "finalizers"}}
 
 
-def _answering(callers: Callers, subject: str, handler: Handler) -> Callable[[Message], Awaitable[bytes]]:
+def _answering(callers: Callers, subject: str, handler: WriteHandler) -> Callable[[Message], Awaitable[bytes]]:
     async def answer(message: Message) -> bytes:
         return _encode(await handler(callers.read(message, subject)))
 

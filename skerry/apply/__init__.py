@@ -9,6 +9,6 @@ of structurally described kinds needs them. Its oracle is a real API server: see
 
 from __future__ import annotations
 
-from skerry.apply.managed import Conflicts, FieldManager, Unreadable
+from skerry.apply.managed import Conflicts, FieldManager, TypeMismatch
 
-__all__ = ["Conflicts", "FieldManager", "Unreadable"]
+__all__ = ["Conflicts", "FieldManager", "TypeMismatch"]

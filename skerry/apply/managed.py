@@ -59,7 +59,7 @@ class Manager(NamedTuple):
         return f"{shown} using {self.version}" if self.operation == "Update" else shown
 
 
-class Entry(NamedTuple):
+class ManagedFieldsEntry(NamedTuple):
     """What one manager owns, and since when it is so."""
 
     version: str
@@ -67,7 +67,7 @@ class Entry(NamedTuple):
     time: str = ""
 
 
-Managed = Mapping[Manager, Entry]
+Managed = Mapping[Manager, ManagedFieldsEntry]
 
 
 class Conflicts(Conflict):
@@ -93,7 +93,7 @@ def _message(found: tuple[tuple[Manager, Path], ...]) -> str:
     return f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
 
 
-class Unreadable(ValueError):
+class TypeMismatch(ValueError):
     """What is applied is not of the kind's type; the text names the fields."""
 
 
@@ -101,14 +101,14 @@ def decode(entries: Any) -> Managed:
     """managedFields as written in a document. ValueError if they cannot be read."""
     if not isinstance(entries, list):
         raise ValueError("managedFields is not a list")  # noqa: TRY004 - one error for everything that is unreadable
-    found: dict[Manager, Entry] = {}
+    found: dict[Manager, ManagedFieldsEntry] = {}
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("operation") not in ("Apply", "Update"):
             raise ValueError("managedFields has an entry without an operation")
         version = str(entry.get("apiVersion", ""))
         key = _manager(str(entry.get("manager", "")), entry["operation"], version, str(entry.get("subresource", "")))
         fields = fieldset.decode(entry.get("fieldsV1") or {})
-        found[key] = Entry(version, fields, str(entry.get("time") or ""))
+        found[key] = ManagedFieldsEntry(version, fields, str(entry.get("time") or ""))
     return found
 
 
@@ -126,7 +126,7 @@ def _order(manager: Manager, managed: Managed) -> tuple[str, str, str, str, str]
     return manager.operation, entry.time, manager.name, entry.version, manager.subresource
 
 
-def _entry(manager: Manager, entry: Entry) -> Document:
+def _entry(manager: Manager, entry: ManagedFieldsEntry) -> Document:
     document: Document = {
         "manager": manager.name,
         "operation": manager.operation,
@@ -191,14 +191,16 @@ class FieldManager:
         taken = changed - compared.removed - _STRIPPED
         if taken:
             own = left[me].fields if me in left else frozenset()
-            left[me] = Entry(self._kind.api_version, own | taken, self._now)
+            left[me] = ManagedFieldsEntry(self._kind.api_version, own | taken, self._now)
         return left
 
     def check(self, patch: Document) -> None:
         """Unreadable unless `patch` is of the kind's type."""
         problems = list(typed.problems(self._type, patch))
         if problems:
-            raise Unreadable(problems[0] if len(problems) == 1 else "errors:\n" + "\n".join(f"  {p}" for p in problems))
+            raise TypeMismatch(
+                problems[0] if len(problems) == 1 else "errors:\n" + "\n".join(f"  {p}" for p in problems)
+            )
 
     def applied(self, live: Document, patch: Document, *, force: bool) -> Document:
         """`live` ({} if there is none) with `patch`, which was checked, applied, and its managedFields. Conflicts."""
@@ -233,7 +235,10 @@ class FieldManager:
         merged = typed.merge(self._type, live, patch)
         last = managed[me].fields if me in managed else frozenset()
         mine = typed.fields_of(self._type, patch)
-        now = {**managed, me: Entry(self._kind.api_version, mine, managed[me].time if me in managed else "")}
+        now = {
+            **managed,
+            me: ManagedFieldsEntry(self._kind.api_version, mine, managed[me].time if me in managed else ""),
+        }
         merged = self._pruned(merged, now, last)
         compared = typed.compare(self._type, live, merged)
         changed = compared.added | compared.modified
@@ -281,9 +286,9 @@ class FieldManager:
         return {**merged, "metadata": {**merged["metadata"], "annotations": {**annotations, LAST_APPLIED: text}}}
 
 
-def _less(managed: Managed, fields: FieldSet, spared: tuple[Manager, ...]) -> dict[Manager, Entry]:
+def _less(managed: Managed, fields: FieldSet, spared: tuple[Manager, ...]) -> dict[Manager, ManagedFieldsEntry]:
     """`managed` without `fields`, and without those who own nothing then; `spared` keep theirs."""
-    left: dict[Manager, Entry] = {}
+    left: dict[Manager, ManagedFieldsEntry] = {}
     for manager, entry in managed.items():
         own = entry.fields if manager in spared else entry.fields - fields
         if own or manager in spared:
@@ -320,5 +325,5 @@ def _capped(managed: Managed, version: str) -> Managed:
     fields = frozenset[Path]().union(*(managed[m].fields for m in oldest))
     bucket = Manager("ancient-changes", "Update", version)
     return {m: e for m, e in managed.items() if m not in oldest} | {
-        bucket: Entry(version, fields, managed[oldest[-1]].time)
+        bucket: ManagedFieldsEntry(version, fields, managed[oldest[-1]].time)
     }

@@ -1,12 +1,12 @@
 """The bus: the only package that imports nats. What it offers is here; how it works is in its modules."""
 
 from skerry.bus.connection import Connection, Credentials, NoResponders, Settings
-from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
+from skerry.bus.delivery import ConnectionLost, Message, MessageHandler, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig
-from skerry.bus.services import Endpoint, Metadata
-from skerry.bus.supervisor import Bus, ConnectionPairs, Registration, Source, connections
-from skerry.bus.watch import Entry, Event, Filled, Resync, Watch
+from skerry.bus.services import EndpointHandler, Metadata
+from skerry.bus.supervisor import Bus, ConnectionPairs, CredentialsSource, Registration, connections
+from skerry.bus.watch import Entry, Filled, Resync, Watch, WatchEvent
 
 __all__ = [
     "Bucket",
@@ -16,20 +16,20 @@ __all__ = [
     "ConnectionLost",
     "ConnectionPairs",
     "Credentials",
-    "Endpoint",
+    "CredentialsSource",
+    "EndpointHandler",
     "Entry",
-    "Event",
     "Filled",
-    "Handler",
     "Message",
+    "MessageHandler",
     "Metadata",
     "NoResponders",
     "Registration",
     "Resync",
     "Settings",
-    "Source",
     "Subscription",
     "Watch",
+    "WatchEvent",
     "connect",
     "connections",
 ]

@@ -47,7 +47,7 @@ class _Info(msgspec.Struct):
     max_payload: int = 0
 
 
-class Wire(Client):
+class NatsClient(Client):
     """One attempt, one connection. `lost` is set once, by `lose`."""
 
     def __init__(self, on_message: OnMessage, on_denied: Callable[[str], None]) -> None:
@@ -229,7 +229,7 @@ class _Stream(TcpTransport):
 class _Reader(asyncio.BufferedProtocol):
     """Between the transport and the parser."""
 
-    def __init__(self, wire: Wire, parser: Parser) -> None:
+    def __init__(self, wire: NatsClient, parser: Parser) -> None:
         self._wire = wire
         self._parser = parser
 

@@ -17,8 +17,8 @@ from typing import Protocol
 import msgspec
 
 from skerry import errors
-from skerry.bus.client import Wire
-from skerry.bus.delivery import ConnectionLost, Handler, Limits, Message, Subscription
+from skerry.bus.client import NatsClient
+from skerry.bus.delivery import ConnectionLost, HandlerLimits, Message, MessageHandler, Subscription
 from skerry.bus.headers import DESCRIPTION, STATUS, encode_headers
 from skerry.errors import BadRequest, Forbidden, GatewayTimeout, RequestEntityTooLarge, ServiceUnavailable
 
@@ -83,7 +83,7 @@ class Connection:
         self.denied = 0
         self.strays = 0
         """Messages that were dropped: a member may name any bytes as a subject, and the server passes them on."""
-        self._wire = Wire(self._received, self._on_denied)
+        self._wire = NatsClient(self._received, self._on_denied)
         self.lost = self._wire.lost
         self._subscriptions: dict[int, Subscription] = {}
         self._sids = itertools.count(1)
@@ -226,20 +226,20 @@ class Connection:
     # Subscriptions.
 
     def subscribe_now(
-        self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
+        self, subject: str, handler: MessageHandler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
     ) -> Subscription:
         """`subscribe` without the barrier."""
         if self.lost.done():
             raise self._gone()
         _check_subject(subject)
         sid = next(self._sids)
-        subscription = Subscription(self, sid, subject, handler, Limits(concurrency, backlog))
+        subscription = Subscription(self, sid, subject, handler, HandlerLimits(concurrency, backlog))
         self._subscriptions[sid] = subscription
         self._wire.write(f"SUB {subject} {queue} {sid}\r\n".encode())
         return subscription
 
     async def subscribe(
-        self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
+        self, subject: str, handler: MessageHandler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
     ) -> Subscription:
         """Interest in `subject`; returns behind the barrier: the server knows it.
 

@@ -66,10 +66,10 @@ class Message:
         return f"Message({self.subject}, {len(self.data)} bytes)"
 
 
-Handler = Callable[[Message], Awaitable[None] | None]
+MessageHandler = Callable[[Message], Awaitable[None] | None]
 
 
-class Limits(msgspec.Struct, frozen=True):
+class HandlerLimits(msgspec.Struct, frozen=True):
     """Of an `async def` handler: how many run at once, how many messages wait."""
 
     concurrency: int
@@ -79,7 +79,9 @@ class Limits(msgspec.Struct, frozen=True):
 class Subscription:
     """Interest in one subject on one connection."""
 
-    def __init__(self, connection: Origin, sid: int, subject: str, handler: Handler, limits: Limits) -> None:
+    def __init__(
+        self, connection: Origin, sid: int, subject: str, handler: MessageHandler, limits: HandlerLimits
+    ) -> None:
         self.subject = subject
         self.dropped = 0
         self._connection = connection
@@ -161,7 +163,7 @@ class Subscription:
             self._idle.set()
 
 
-def _is_async(handler: Handler) -> bool:
+def _is_async(handler: MessageHandler) -> bool:
     function: Any = handler
     while isinstance(function, partial):
         function = function.func

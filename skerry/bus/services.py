@@ -17,13 +17,13 @@ from typing import Any
 import msgspec
 
 from skerry.bus.connection import SERVICE_ERROR, SERVICE_ERROR_CODE
-from skerry.bus.delivery import ConnectionLost, Handler, Message
+from skerry.bus.delivery import ConnectionLost, Message, MessageHandler
 from skerry.bus.headers import one_line
 from skerry.errors import InternalError, RequestEntityTooLarge, StatusError
 
 log = logging.getLogger(__name__)
 
-Endpoint = Callable[[Message], Awaitable[bytes]]
+EndpointHandler = Callable[[Message], Awaitable[bytes]]
 """Answers one request; a StatusError that it raises reaches the caller."""
 
 VERBS = ("PING", "INFO", "STATS")
@@ -43,14 +43,14 @@ class _Stats(msgspec.Struct):
     processing_time: int = 0
 
 
-class Service:
+class MicroService:
     """One running instance of a service."""
 
     def __init__(
         self,
         name: str,
         version: str,
-        endpoints: Mapping[str, Endpoint],
+        endpoints: Mapping[str, EndpointHandler],
         description: str,
         metadata: Mapping[str, Metadata] | None = None,
         data: Callable[[], object] | None = None,
@@ -65,13 +65,13 @@ class Service:
         self._stats = {subject: _Stats(subject) for subject in endpoints}
         self._started = datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
 
-    def subscriptions(self) -> list[tuple[str, str, Handler]]:
+    def subscriptions(self) -> list[tuple[str, str, MessageHandler]]:
         """(subject, queue group, handler) of everything that the service listens to."""
-        served: list[tuple[str, str, Handler]] = [(s, self.name, self._handler(s)) for s in self._endpoints]
+        served: list[tuple[str, str, MessageHandler]] = [(s, self.name, self._handler(s)) for s in self._endpoints]
         tails = ("", f".{self.name}", f".{self.name}.{self.id}")
         return served + [(f"$SRV.{verb}{tail}", "", self._discovery(verb)) for verb in VERBS for tail in tails]
 
-    def _handler(self, subject: str) -> Handler:
+    def _handler(self, subject: str) -> MessageHandler:
         endpoint, stats = self._endpoints[subject], self._stats[subject]
 
         async def handle(message: Message) -> None:
@@ -103,7 +103,7 @@ class Service:
         except RequestEntityTooLarge:
             await message.respond(shortened(error), headers)
 
-    def _discovery(self, verb: str) -> Handler:
+    def _discovery(self, verb: str) -> MessageHandler:
         async def handle(message: Message) -> None:
             await message.respond(msgspec.json.encode(self.describe(verb)))
 

@@ -20,10 +20,10 @@ import msgspec
 
 from skerry.backoff import Backoff
 from skerry.bus.connection import Connection, Credentials, Settings
-from skerry.bus.delivery import ConnectionLost, Handler, Message, Subscription
+from skerry.bus.delivery import ConnectionLost, Message, MessageHandler, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
-from skerry.bus.services import Endpoint, Metadata, Service
+from skerry.bus.services import EndpointHandler, Metadata, MicroService
 from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
 log = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 STABLE_S = 10.0
 """A connection that lived this long ends the backoff."""
 
-Source = Callable[[], Credentials | Awaitable[Credentials]]
+CredentialsSource = Callable[[], Credentials | Awaitable[Credentials]]
 """Gives the credentials for the next connection, for example by reading the file again. What it raises is a failure of
 that attempt."""
 
 
 async def connections(
     settings: Settings,
-    source: Source,
+    source: CredentialsSource,
     *,
     stop: asyncio.Event,
     failed: Callable[[StatusError], None] | None = None,
@@ -67,7 +67,7 @@ async def connections(
         await _pause(stop, backoff.next())
 
 
-async def _attempt(settings: Settings, source: Source) -> Connection:
+async def _attempt(settings: Settings, source: CredentialsSource) -> Connection:
     try:
         found = source()
         credentials = await found if inspect.isawaitable(found) else found
@@ -113,7 +113,7 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 class _Declared(msgspec.Struct, frozen=True):
     subject: str
     queue: str
-    handler: Handler
+    handler: MessageHandler
     concurrency: int
     backlog: int
 
@@ -146,7 +146,7 @@ class Bus:
     It is entered without waiting for a connection: what needs one waits (`request`, `bucket`) or raises (`publish`).
     """
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings, source: CredentialsSource) -> None:
         self._settings = settings
         self._source = source
         self._registrations: set[Registration] = set()
@@ -236,7 +236,7 @@ class Bus:
         return await connection.request(subject, payload, timeout_s=left, headers=headers)
 
     def subscribe(
-        self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
+        self, subject: str, handler: MessageHandler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
     ) -> Registration:
         """Declare a subscription: it is created now if connected, and again on every new connection.
 
@@ -248,7 +248,7 @@ class Bus:
         self,
         service: str,
         version: str,
-        endpoints: Mapping[str, Endpoint],
+        endpoints: Mapping[str, EndpointHandler],
         *,
         description: str = "",
         metadata: Mapping[str, Metadata] | None = None,
@@ -258,7 +258,7 @@ class Bus:
 
         `metadata` (by subject) is what `nats micro info` shows of an endpoint, `data` what `nats micro stats` shows of all.
         """
-        served = Service(service, version, endpoints, description, metadata, data).subscriptions()
+        served = MicroService(service, version, endpoints, description, metadata, data).subscriptions()
         return self._declare([_Declared(subject, queue, handler, 64, 4096) for subject, queue, handler in served])
 
     async def bucket(self, name: str, *, create: BucketConfig | None = None) -> Bucket:

@@ -72,7 +72,7 @@ class Resync(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = Entry | Filled | Resync
+WatchEvent = Entry | Filled | Resync
 
 
 class Watch:
@@ -84,7 +84,7 @@ class Watch:
         self._strip = len(f"$KV.{bucket}.")
         self._filter = f"$KV.{bucket}.{prefix}"
         self._history = include_history
-        self._events: deque[Event] = deque()
+        self._events: deque[WatchEvent] = deque()
         self._held: dict[str, Entry] = {}
         """What came behind a gap, by key."""
         self._gap = 0
@@ -114,11 +114,11 @@ class Watch:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[WatchEvent]:
         self._start()
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> WatchEvent:
         while not self._events:
             if self._stopped:
                 raise StopAsyncIteration
@@ -141,7 +141,7 @@ class Watch:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"watch {self._stream}")
             self._task.add_done_callback(lambda _: self._wake.set())
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: WatchEvent) -> None:
         self._events.append(event)
         self._wake.set()
 

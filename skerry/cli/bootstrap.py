@@ -134,7 +134,7 @@ def renew_certificate(host: Path, found: state.StateFile, layout: Layout) -> Non
     issue(host / "pki", ca, (*layout.names, server_name("*", found.uid)))
 
 
-def authority_of(pki: Path, name: str) -> x509.Pair:
+def authority_of(pki: Path, name: str) -> x509.X509KeyPair:
     """The certificate authority in `pki`, made at first use."""
     pki.mkdir(mode=0o700, exist_ok=True)
     existing = _pair(pki, "ca")
@@ -145,21 +145,21 @@ def authority_of(pki: Path, name: str) -> x509.Pair:
     return ca
 
 
-def issue(pki: Path, ca: x509.Pair, names: tuple[str, ...]) -> None:
+def issue(pki: Path, ca: x509.X509KeyPair, names: tuple[str, ...]) -> None:
     """The server certificate for `names`: issued again, under the same authority, when it lacks one or ages."""
     server = _pair(pki, "server")
     if server is None or x509.must_reissue(ca, server, names):
         _save(pki, "server", x509.issue_server(ca, names))
 
 
-def _pair(pki: Path, name: str) -> x509.Pair | None:
+def _pair(pki: Path, name: str) -> x509.X509KeyPair | None:
     certificate, key = pki / f"{name}.crt", pki / f"{name}.key"
     if not certificate.exists() or not key.exists():
         return None
-    return x509.Pair(certificate=certificate.read_bytes(), key=key.read_bytes())
+    return x509.X509KeyPair(certificate=certificate.read_bytes(), key=key.read_bytes())
 
 
-def _save(pki: Path, name: str, pair: x509.Pair) -> None:
+def _save(pki: Path, name: str, pair: x509.X509KeyPair) -> None:
     write_private(pki / f"{name}.key", pair.key)
     write_private(pki / f"{name}.crt", pair.certificate)
 

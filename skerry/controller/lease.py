@@ -36,7 +36,7 @@ HELD_S = 4.0
 """A holder believes in a confirmed write for so long, from before it was sent."""
 
 
-class Entry(Protocol):
+class LeaseEntry(Protocol):
     """An entry of the bucket."""
 
     @property
@@ -50,7 +50,7 @@ class Entry(Protocol):
         ...
 
 
-class Bucket(Protocol):
+class LeaseBucket(Protocol):
     """What a lease needs of a bucket; `skerry.bus.Bucket` is one. Every method raises StatusError."""
 
     async def get(self, key: str) -> Any:
@@ -70,7 +70,7 @@ class Bucket(Protocol):
         ...
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class LeaderElectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The entry: for people with `nats kv get`, and for a holder who has to know its own write again."""
 
     holder: str
@@ -86,7 +86,7 @@ class Lease:
 
     def __init__(
         self,
-        bucket: Bucket,
+        bucket: LeaseBucket,
         key: str,
         holder: str,
         *,
@@ -99,7 +99,7 @@ class Lease:
         """Who had it when we looked last, for people."""
         self._bucket = bucket
         self._holder = holder
-        self._value = msgspec.json.encode(Record(holder=holder))
+        self._value = msgspec.json.encode(LeaderElectionRecord(holder=holder))
         self._clock = clock
         self._timers = timers or asyncio.get_running_loop()
         self._until = float("-inf")
@@ -222,6 +222,6 @@ class Lease:
 
 def _holder(value: bytes) -> str:
     try:
-        return msgspec.json.decode(value, type=Record).holder
+        return msgspec.json.decode(value, type=LeaderElectionRecord).holder
     except msgspec.DecodeError:
         return "somebody who writes no record"

@@ -4,8 +4,8 @@ Written here and not taken from a library because kubectl needs `Upgrade: SPDY/3
 (the data plane's rule 1). The rules are in `skerry.httpwire`; these modules move bytes and own sockets.
 """
 
-from skerry.http.client import Body, Client
-from skerry.http.errors import ClientGone, Cut, HttpError, NoAnswer, ProtocolError, Unreachable
+from skerry.http.client import Client, RequestBody
+from skerry.http.errors import ClientGone, Cut, HttpError, NoAnswer, Unreachable, UpstreamProtocolError
 from skerry.http.exchange import Exchange
 from skerry.http.limits import ClientLimits, ServerLimits
 from skerry.http.raw import Raw
@@ -13,7 +13,6 @@ from skerry.http.response import Response
 from skerry.http.server import Server
 
 __all__ = [
-    "Body",
     "Client",
     "ClientGone",
     "ClientLimits",
@@ -21,10 +20,11 @@ __all__ = [
     "Exchange",
     "HttpError",
     "NoAnswer",
-    "ProtocolError",
     "Raw",
+    "RequestBody",
     "Response",
     "Server",
     "ServerLimits",
     "Unreachable",
+    "UpstreamProtocolError",
 ]

@@ -6,7 +6,7 @@ from skerry.http.wire import Inbox
 from skerry.httpwire.chunks import ChunkDecoder
 
 
-class Body:
+class BodyReader:
     """Takes what arrives behind a head until the body is whole."""
 
     __slots__ = ("_decoder", "_left", "inbox")

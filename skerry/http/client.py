@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 from skerry.http.buffer import ReadBuffer
-from skerry.http.errors import Cut, NoAnswer, NoRoom, ProtocolError, Unreachable
+from skerry.http.errors import Cut, NoAnswer, NoRoom, Unreachable, UpstreamProtocolError
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
 from skerry.http.tlslink import TlsLink
@@ -26,7 +26,7 @@ from skerry.httpwire.room import Room
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _JOIN_LIMIT = 64 * 1024
 
-Body = bytes | AsyncIterator[bytes] | None
+RequestBody = bytes | AsyncIterator[bytes] | None
 Ask = Callable[[RequestHead], Awaitable[Response]]
 """Sends one request without a body on the connection that is to be admitted."""
 Admit = Callable[[Ask], Awaitable[None]]
@@ -76,7 +76,9 @@ class Client:
 
     # -- requests --
 
-    async def request(self, head: RequestHead, body: Body = None, *, head_timeout_s: float | None = None) -> Response:
+    async def request(
+        self, head: RequestHead, body: RequestBody = None, *, head_timeout_s: float | None = None
+    ) -> Response:
         """Sends a request and returns when the head of its answer is there (informational ones are skipped).
 
         Host and framing headers are made here: `head.headers` needs none. `head.upgrade` asks for an upgrade; its
@@ -96,7 +98,7 @@ class Client:
                 raise
         return await self._exchange(await self._connect(), head, raw, streamed, head_timeout_s)
 
-    def _encode(self, head: RequestHead, body: Body) -> tuple[bytes, AsyncIterator[bytes] | None]:
+    def _encode(self, head: RequestHead, body: RequestBody) -> tuple[bytes, AsyncIterator[bytes] | None]:
         streamed = None if body is None or isinstance(body, bytes) else body
         length = head.content_length if streamed is not None else None
         if isinstance(body, bytes) and (body or head.method in (b"POST", b"PUT", b"PATCH")):
@@ -114,7 +116,7 @@ class Client:
                 upgrade=head.upgrade,
             )
         except MalformedHead as error:
-            raise ProtocolError(str(error)) from error
+            raise UpstreamProtocolError(str(error)) from error
         return (raw + body if isinstance(body, bytes) else raw), streamed
 
     async def _exchange(

@@ -12,10 +12,10 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from skerry.errors import BadRequest, ServiceUnavailable, StatusError
-from skerry.http.body import Body
+from skerry.http.body import BodyReader
 from skerry.http.buffer import ReadBuffer
 from skerry.http.errors import ClientGone
-from skerry.http.exchange import Exchange, Handler
+from skerry.http.exchange import Exchange, RequestHandler
 from skerry.http.guard import guarded
 from skerry.http.limits import STALL_S, ServerLimits
 from skerry.http.raw import Raw
@@ -31,7 +31,7 @@ from skerry.httpwire.room import FREE, FREE_LINES, Room, Share, cost
 class Owner(Protocol):
     """What a connection needs of the server that accepted it."""
 
-    handler: Handler
+    handler: RequestHandler
     limits: ServerLimits
     room: Room
     buffer: ReadBuffer
@@ -57,7 +57,7 @@ class ServerConnection(Wire):
         self.heads = RequestHeads()
         self._current: Exchange | None = None
         self._inbox: Inbox | None = None  # takes what arrives: a body, or a raw stream
-        self._body: Body | None = None  # while it is on its way
+        self._body: BodyReader | None = None  # while it is on its way
         self.refused: StatusError | None = None
         self._next: asyncio.Future[None] | None = None
         self._discard = False
@@ -120,7 +120,7 @@ class ServerConnection(Wire):
             self._current.notice_gone()
         self._ring()
 
-    def _fill(self, body: Body, data: bytes) -> None:
+    def _fill(self, body: BodyReader, data: bytes) -> None:
         """Bytes while a body is on its way; what follows it is hoarded."""
         try:
             rest = body.feed(data)
@@ -212,7 +212,7 @@ class ServerConnection(Wire):
         self._current = Exchange(self, head, inbox)
         self.busy_until = 0.0
         if head.chunked or head.content_length:
-            self._body = Body(inbox, head.content_length)
+            self._body = BodyReader(inbox, head.content_length)
         else:
             inbox.end()
         self._ring()

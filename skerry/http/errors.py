@@ -17,7 +17,7 @@ class ClientGone(HttpError):
     """The client of a server connection left, was cut off, or sent rubbish: nobody reads the answer."""
 
 
-class ProtocolError(HttpError):
+class UpstreamProtocolError(HttpError):
     """The upstream server answered something that HTTP/1.1 or the rules of the data plane do not allow (a 502)."""
 
 

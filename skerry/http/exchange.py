@@ -25,7 +25,7 @@ _JOIN_LIMIT = 64 * 1024
 """A body up to this size is copied behind its head: one buffer, one TLS record train, one system call."""
 
 
-class Connection(Protocol):
+class ExchangeConnection(Protocol):
     """What an exchange needs of the connection it is on."""
 
     loop: asyncio.AbstractEventLoop
@@ -56,7 +56,7 @@ class Exchange:
         "lasting", "raw", "started",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, head: RequestHead, inbox: Inbox) -> None:
+    def __init__(self, connection: ExchangeConnection, head: RequestHead, inbox: Inbox) -> None:
         self._connection = connection
         self._inbox = inbox
         self._expects = head.expect_continue
@@ -285,7 +285,7 @@ class Exchange:
             raise ClientGone("the client has left")
 
 
-Handler = Callable[[Exchange], Awaitable[None]]
+RequestHandler = Callable[[Exchange], Awaitable[None]]
 """Answers a request, or raises the StatusError that does."""
 
 

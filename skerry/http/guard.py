@@ -6,12 +6,12 @@ import logging
 
 from skerry.errors import InternalError, StatusError
 from skerry.http.errors import ClientGone
-from skerry.http.exchange import Connection, Exchange, Handler
+from skerry.http.exchange import Exchange, ExchangeConnection, RequestHandler
 
 log = logging.getLogger(__name__)
 
 
-async def guarded(handler: Handler, exchange: Exchange, connection: Connection) -> None:
+async def guarded(handler: RequestHandler, exchange: Exchange, connection: ExchangeConnection) -> None:
     """Run `handler`; afterwards the exchange is answered, upgraded or cut."""
     try:
         await handler(exchange)
@@ -28,7 +28,7 @@ async def guarded(handler: Handler, exchange: Exchange, connection: Connection) 
         exchange.abort()
 
 
-async def _unanswered(exchange: Exchange, connection: Connection) -> None:
+async def _unanswered(exchange: Exchange, connection: ExchangeConnection) -> None:
     """The handler gave up: because the body was rubbish (400), the client left (nothing), or by a bug (500)."""
     if connection.refused is not None:
         await _error(exchange, connection.refused)

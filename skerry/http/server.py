@@ -11,7 +11,7 @@ from typing import Any
 
 from skerry.http.buffer import ReadBuffer
 from skerry.http.connection import ServerConnection
-from skerry.http.exchange import Handler
+from skerry.http.exchange import RequestHandler
 from skerry.http.limits import ServerLimits
 from skerry.http.serverlink import ByName, ServerLink
 from skerry.http.tlslink import TlsLink
@@ -20,7 +20,7 @@ from skerry.httpwire.room import Room, Share
 
 log = logging.getLogger(__name__)
 
-Ours = Callable[[str, str, str], bool]
+IsOurs = Callable[[str, str, str], bool]
 """Whether a host name or address (lower case) is ours, on a connection that asked for a name in TLS (or "") at an address."""
 
 _SWEEP_S = 1.0
@@ -33,13 +33,13 @@ class Server:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: RequestHandler,
         ssl_context: ssl.SSLContext | None = None,
         limits: ServerLimits | None = None,
         *,
         by_name: ByName | None = None,
         room: Room | None = None,
-        ours: Ours | None = None,
+        ours: IsOurs | None = None,
     ) -> None:
         """`by_name` may choose another TLS context for the name that a client asks for; `room` is the process's for large
         heads, its own by default; `ours` decides which absolute targets are taken, by default none.

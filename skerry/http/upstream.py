@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 
 from skerry.http.buffer import ReadBuffer
-from skerry.http.errors import Cut, HttpError, ProtocolError
+from skerry.http.errors import Cut, HttpError, UpstreamProtocolError
 from skerry.http.raw import Raw
 from skerry.http.response import Response
 from skerry.http.wire import Inbox, Wire, tune
@@ -138,7 +138,7 @@ class UpstreamConnection(Wire):
             self._inbox.fail(error)
 
     def _break(self, why: str) -> None:
-        self._fail(ProtocolError(f"the upstream server broke the protocol: {why}"))
+        self._fail(UpstreamProtocolError(f"the upstream server broke the protocol: {why}"))
         self.abort()
 
     # -- heads --

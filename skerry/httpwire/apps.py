@@ -37,20 +37,20 @@ def app_base(target: bytes) -> bytes:
     return match[0] if match else b""
 
 
-class Place(NamedTuple):
+class AppPlace(NamedTuple):
     """Where a client sees an app: `prefix` (`/clusters/<name>`, or nothing) and `base`, the app's path at its member."""
 
     prefix: bytes
     base: bytes
 
     @classmethod
-    def of(cls, prefix: bytes, raw: bytes) -> Place:
+    def of(cls, prefix: bytes, raw: bytes) -> AppPlace:
         """From the raw base. One that an API server could not know (odd characters) is no place of an app."""
         base = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), raw)
         return cls(prefix, base if _PLAIN.fullmatch(base) else b"")
 
 
-def location(value: bytes, place: Place) -> bytes:
+def location(value: bytes, place: AppPlace) -> bytes:
     """A `Location` below `place.base` as a path of the member, whatever address of the member is in front of it; the
     client does not know that address. Others as they are.
     """
@@ -67,7 +67,7 @@ def cookies_sent(headers: Headers) -> bytes:
     return b"; ".join(pair for pair in pairs if pair and not _OURS.match(pair.lstrip(b"= \t")))
 
 
-def cookie_set(value: bytes, place: Place) -> bytes | None:
+def cookie_set(value: bytes, place: AppPlace) -> bytes | None:
     """A `Set-Cookie` of an app as its client may take it; None if it may not.
 
     It has no Domain, so it is the front door's only. Where there is a prefix, its Path is below the app's base. One
@@ -88,7 +88,7 @@ def cookie_set(value: bytes, place: Place) -> bytes | None:
     return b";".join(kept)
 
 
-def _below(path: bytes, place: Place) -> bytes:
+def _below(path: bytes, place: AppPlace) -> bytes:
     inside = path == place.base or path.startswith(place.base + b"/")
     return place.prefix + (path if inside else place.base + path)
 
@@ -105,7 +105,7 @@ class LinkRewriter:
 
     __slots__ = ("_base", "_held", "_link", "_longest", "_to")
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: AppPlace) -> None:
         self._base = place.base
         self._to = place.prefix + place.base
         self._link = re.compile(b"(?<=[%b])" % re.escape(_DELIMITERS) + _ORIGIN + re.escape(place.base) + _ENDS)

@@ -70,7 +70,7 @@ class Close(NamedTuple):
     reason: str
 
 
-Event = Message | Ping | Pong | Close
+WebSocketEvent = Message | Ping | Pong | Close
 
 
 class WebSocketError(ValueError):
@@ -198,9 +198,9 @@ class Receiver:
         self.closed = False
         """A Close was received."""
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[WebSocketEvent]:
         """What is complete with these bytes, in order. Raises WebSocketError; events before the fault are lost."""
-        events: list[Event] = []
+        events: list[WebSocketEvent] = []
         self._buffer += data
         while not self.closed and (found := self._frame()) is not None:
             event = self._control(*found) if found[0].opcode >= Opcode.CLOSE else self._data(*found)

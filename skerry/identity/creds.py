@@ -21,7 +21,7 @@ class Credentials:
         self.seed = seed
 
     @cached_property
-    def claims(self) -> jwt.Claims:
+    def claims(self) -> jwt.NatsClaims:
         """What the JWT says, not verified."""
         return jwt.decode(self.jwt)
 

@@ -23,8 +23,8 @@ from skerry.errors import BadRequest, Conflict
 from skerry.identity import jwt, nkey, permissions
 from skerry.identity.creds import Credentials
 from skerry.identity.files import write_private
-from skerry.identity.jwt import Export, Import, Limits, Permissions, Subjects
-from skerry.identity.nkey import KeyPair, Kind
+from skerry.identity.jwt import AccountLimits, Export, Import, Permissions, Subjects
+from skerry.identity.nkey import KeyPair, KeyType
 
 FORMAT = 1
 SERVICE_TTL_S = 24 * 3600
@@ -77,9 +77,9 @@ class Authority:
     @staticmethod
     def create(name: str = "skerry") -> Authority:
         """A new federation. The seeds of the accounts themselves are thrown away: signing keys do their work."""
-        root = nkey.create(Kind.OPERATOR)
-        keys = {key: nkey.create(Kind.OPERATOR if key == "signing" else Kind.ACCOUNT) for key in _KEYS}
-        sys, host, join = (nkey.create(Kind.ACCOUNT).public for _ in range(3))
+        root = nkey.create(KeyType.OPERATOR)
+        keys = {key: nkey.create(KeyType.OPERATOR if key == "signing" else KeyType.ACCOUNT) for key in _KEYS}
+        sys, host, join = (nkey.create(KeyType.ACCOUNT).public for _ in range(3))
         operator = {
             "signing_keys": [keys["signing"].public],
             "system_account": sys,
@@ -144,7 +144,7 @@ class Authority:
             _service("renew", subjects.RENEWALS),
         ]
         imports = [self._import("sys", self.public.sys, self.public.host, s, "stream") for s in _PRESENCE]
-        limits = Limits(mem_storage=-1, disk_storage=-1, streams=-1, consumer=-1)
+        limits = AccountLimits(mem_storage=-1, disk_storage=-1, streams=-1, consumer=-1)
         return self._account(
             self.public.host,
             "HOST",
@@ -161,7 +161,7 @@ class Authority:
             self._import("host", self.public.host, self.public.join, subject, "service")
             for subject in (subjects.JOINS, subjects.RENEWALS)
         ]
-        limits = Limits(conn=JOIN_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, exports=0, disallow_bearer=False)
+        limits = AccountLimits(conn=JOIN_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, exports=0, disallow_bearer=False)
         return self._account(
             self.public.join, "JOIN", signing=[self._keys["join"].public], imports=imports, limits=limits
         )
@@ -177,13 +177,13 @@ class Authority:
         BadRequest if `name` is not a DNS label: a `*` would make the imports a wildcard over other members.
         """
         subjects.member(name)
-        signing = nkey.create(Kind.ACCOUNT) if known is None else nkey.from_seed(known.seed)
-        public = nkey.create(Kind.ACCOUNT).public if known is None else known.public
+        signing = nkey.create(KeyType.ACCOUNT) if known is None else nkey.from_seed(known.seed)
+        public = nkey.create(KeyType.ACCOUNT).public if known is None else known.public
         imports = [
             self._import("host", self.public.host, public, subjects.up(name), "service"),
             self._import("host", self.public.host, public, subjects.down(name), "stream"),
         ]
-        limits = Limits(
+        limits = AccountLimits(
             conn=MEMBER_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False
         )
         text = self._account(public, name, signing=[signing.public], imports=imports, limits=limits, revoked=revoked)
@@ -199,7 +199,7 @@ class Authority:
 
         Keep it pushed: with CLAIMS.DELETE a server that was down brings the account back.
         """
-        limits = Limits(conn=0, subs=0, imports=0, exports=0, wildcards=False)
+        limits = AccountLimits(conn=0, subs=0, imports=0, exports=0, wildcards=False)
         return self._account(public, name, limits=limits, revoked={"*": int(time.time())})
 
     def deletion(self, publics: list[str]) -> str:
@@ -212,7 +212,7 @@ class Authority:
 
     def join_bearer(self, jti: str, ttl_s: int) -> str:
         """Bearer JWT of a join token: may publish `join.<jti>` once the server lets it in, and hear the answer."""
-        public = nkey.create(Kind.USER).public
+        public = nkey.create(KeyType.USER).public
         allowed = permissions.single(subjects.join(jti), public)
         return _user(self._keys["join"], self.public.join, public, f"join {jti}", allowed, ttl_s, bearer=True)
 
@@ -228,12 +228,12 @@ class Authority:
 
     def service_credentials(self, service: str, ttl_s: int = SERVICE_TTL_S) -> Credentials:
         """Credentials of a service with a new key."""
-        key = nkey.create(Kind.USER)
+        key = nkey.create(KeyType.USER)
         return Credentials(self.service_user(service, key.public, ttl_s), key.seed)
 
     def observer_credentials(self, ttl_s: int = SERVICE_TTL_S) -> Credentials:
         """Credentials for people with the nats tool: they see services, streams and events and change nothing."""
-        key = nkey.create(Kind.USER)
+        key = nkey.create(KeyType.USER)
         allowed = permissions.observer(key.public)
         return Credentials(
             _user(self._keys["host"], self.public.host, key.public, "observer", allowed, ttl_s), key.seed
@@ -241,14 +241,14 @@ class Authority:
 
     def archivist_credentials(self, *, restoring: bool, ttl_s: int = 3600) -> Credentials:
         """Credentials of one backup or one restore, for the command that runs on the host's machine."""
-        key = nkey.create(Kind.USER)
+        key = nkey.create(KeyType.USER)
         allowed = permissions.archivist(key.public, restoring=restoring)
         name = "restore" if restoring else "backup"
         return Credentials(_user(self._keys["host"], self.public.host, key.public, name, allowed, ttl_s), key.seed)
 
     def system_credentials(self, ttl_s: int = SERVICE_TTL_S) -> Credentials:
         """Credentials in SYS with a new key; the scope of the signing key gives the permissions."""
-        key = nkey.create(Kind.USER)
+        key = nkey.create(KeyType.USER)
         user = {"issuer_account": self.public.sys, "type": "user", "version": jwt.VERSION}
         return Credentials(
             jwt.encode(self._keys["sys"], key.public, "resolver", user, expires=_expiry(ttl_s)), key.seed
@@ -262,10 +262,10 @@ class Authority:
         signing: list[Any] | None = None,
         exports: list[Export] | None = None,
         imports: list[Import] | None = None,
-        limits: Limits | None = None,
+        limits: AccountLimits | None = None,
         revoked: dict[str, int] | None = None,
     ) -> str:
-        nats: dict[str, Any] = {"limits": limits or Limits(), "type": "account", "version": jwt.VERSION}
+        nats: dict[str, Any] = {"limits": limits or AccountLimits(), "type": "account", "version": jwt.VERSION}
         parts = {"signing_keys": signing, "exports": exports, "imports": imports, "revocations": revoked}
         nats.update({key: value for key, value in parts.items() if value})
         return jwt.encode(self._keys["signing"], public, name, nats)
@@ -317,7 +317,7 @@ def _expiry(ttl_s: int) -> int:
 
 
 def _user_key(public: str) -> str:
-    if nkey.kind_of(public) is not Kind.USER:
+    if nkey.kind_of(public) is not KeyType.USER:
         raise BadRequest(f"{public[:60]!r} is not the public key of a user: it must be an nkey that starts with U")
     return public
 

@@ -68,7 +68,7 @@ class Import(_Struct, frozen=True, kw_only=True):
     type: str
 
 
-class Limits(_Struct, frozen=True, kw_only=True, omit_defaults=False):
+class AccountLimits(_Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Account limits; -1 = none. JetStream is off when both storages are 0."""
 
     subs: int = -1
@@ -86,7 +86,7 @@ class Limits(_Struct, frozen=True, kw_only=True, omit_defaults=False):
     consumer: int = 0
 
 
-class Claims(_Struct, frozen=True, kw_only=True):
+class NatsClaims(_Struct, frozen=True, kw_only=True):
     """The envelope of any NATS JWT; `nats` holds the part that depends on the type. Times in seconds."""
 
     jti: str = ""
@@ -100,24 +100,24 @@ class Claims(_Struct, frozen=True, kw_only=True):
 
 def encode(signer: KeyPair, subject: str, name: str, nats: dict[str, Any], *, expires: int = 0) -> str:
     """A JWT about `subject`, signed by `signer`, `expires` in seconds since the epoch (0 = never)."""
-    claims = Claims(iat=int(time.time()), iss=signer.public, name=name, sub=subject, exp=expires, nats=nats)
+    claims = NatsClaims(iat=int(time.time()), iss=signer.public, name=name, sub=subject, exp=expires, nats=nats)
     claims = msgspec.structs.replace(claims, jti=_digest(msgspec.json.encode(claims)))
     signed = f"{_HEADER}.{_b64(msgspec.json.encode(claims))}"
     return f"{signed}.{_b64(signer.sign(signed.encode()))}"
 
 
-def decode(text: str) -> Claims:
+def decode(text: str) -> NatsClaims:
     """The claims of a JWT, *not* verified. BadRequest if it is not one."""
     parts = text.strip().split(".")
     try:
         if len(parts) != 3:
             raise ValueError("a JWT has three parts")
-        return msgspec.json.decode(_unb64(parts[1]), type=Claims)
+        return msgspec.json.decode(_unb64(parts[1]), type=NatsClaims)
     except (ValueError, msgspec.DecodeError, binascii.Error) as e:
         raise BadRequest("not a NATS JWT: the credentials are damaged; get new ones") from e
 
 
-def verify(text: str, issuers: frozenset[str], now: float | None = None) -> Claims:
+def verify(text: str, issuers: frozenset[str], now: float | None = None) -> NatsClaims:
     """The claims of a JWT that one of `issuers` signed and that has not ended. Unauthorized otherwise."""
     claims = decode(text)
     signed, _, signature = text.strip().rpartition(".")

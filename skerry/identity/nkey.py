@@ -16,7 +16,7 @@ from nacl.signing import SigningKey, VerifyKey
 from skerry.errors import BadRequest
 
 
-class Kind(IntEnum):
+class KeyType(IntEnum):
     """What a key is for: the prefix byte, which becomes the first letter of the public key."""
 
     OPERATOR = 14 << 3
@@ -25,7 +25,7 @@ class Kind(IntEnum):
 
 
 _SEED = 18 << 3
-_KINDS = {kind.value: kind for kind in Kind}
+_KINDS = {kind.value: kind for kind in KeyType}
 
 
 class KeyPair:
@@ -33,7 +33,7 @@ class KeyPair:
 
     __slots__ = ("_key", "kind", "public", "seed")
 
-    def __init__(self, kind: Kind, raw: bytes) -> None:
+    def __init__(self, kind: KeyType, raw: bytes) -> None:
         self._key = SigningKey(raw)
         self.kind = kind
         self.public = _encode(bytes([kind]) + bytes(self._key.verify_key))
@@ -57,7 +57,7 @@ class KeyPair:
         return f"KeyPair({self.public})"
 
 
-def create(kind: Kind) -> KeyPair:
+def create(kind: KeyType) -> KeyPair:
     """A new random key."""
     return KeyPair(kind, bytes(SigningKey.generate()))
 
@@ -100,7 +100,7 @@ def seal(public: str, data: bytes) -> bytes:
         raise BadRequest("nothing can be sealed to this key") from e
 
 
-def kind_of(public: str) -> Kind | None:
+def kind_of(public: str) -> KeyType | None:
     """The kind of a public key, None if `public` is not one (checksum included)."""
     try:
         raw = _decode(public.encode("ascii", "replace"), "the key")
@@ -114,7 +114,7 @@ def raw_public(public: str) -> bytes | None:
     return None if kind_of(public) is None else _decode(public.encode(), "the key")[1:]
 
 
-def _seed_prefix(kind: Kind) -> bytes:
+def _seed_prefix(kind: KeyType) -> bytes:
     return bytes([_SEED | kind >> 5, (kind & 31) << 3])
 
 

@@ -24,7 +24,7 @@ _BACKDATE = datetime.timedelta(minutes=5)
 """Members' clocks may be a little behind."""
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class X509KeyPair(msgspec.Struct, frozen=True, kw_only=True):
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
@@ -34,7 +34,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         return "Pair(…)"
 
 
-def create_ca(name: str) -> Pair:
+def create_ca(name: str) -> X509KeyPair:
     """A new authority for the host `name`."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} host CA"[:64])])
@@ -45,7 +45,7 @@ def create_ca(name: str) -> Pair:
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def issue_server(ca: Pair, addresses: tuple[str, ...]) -> Pair:
+def issue_server(ca: X509KeyPair, addresses: tuple[str, ...]) -> X509KeyPair:
     """A server certificate for `addresses` (DNS names and IP addresses, without ports) under `ca`.
 
     BadRequest if an address is neither, or there is none.
@@ -65,7 +65,9 @@ def issue_server(ca: Pair, addresses: tuple[str, ...]) -> Pair:
     return _pair(builder.sign(authority_key, hashes.SHA256()), key)
 
 
-def must_reissue(ca: Pair, server: Pair, addresses: tuple[str, ...], now: datetime.datetime | None = None) -> bool:
+def must_reissue(
+    ca: X509KeyPair, server: X509KeyPair, addresses: tuple[str, ...], now: datetime.datetime | None = None
+) -> bool:
     """Whether `server` lacks one of `addresses`, is not signed by `ca`, has less than a third of its life left, or is two
     halves: a key that was replaced and a certificate that was not yet."""
     certificate = x509.load_pem_x509_certificate(server.certificate)
@@ -83,7 +85,7 @@ def must_reissue(ca: Pair, server: Pair, addresses: tuple[str, ...], now: dateti
     return certificate.not_valid_after_utc - now < SERVER_LIFE / 3
 
 
-def expires(pair: Pair) -> datetime.datetime:
+def expires(pair: X509KeyPair) -> datetime.datetime:
     """When the certificate ends, UTC."""
     return x509.load_pem_x509_certificate(pair.certificate).not_valid_after_utc
 
@@ -121,18 +123,18 @@ def _name(address: str) -> x509.GeneralName:
         raise BadRequest(f"{address!r} is neither a host name nor an IP address") from e
 
 
-def _load(ca: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _load(ca: X509KeyPair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = serialization.load_pem_private_key(ca.key, None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise BadRequest("the host's CA key is not an ECDSA key: restore it from a backup")
     return x509.load_pem_x509_certificate(ca.certificate), key
 
 
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> X509KeyPair:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return Pair(certificate=certificate.public_bytes(serialization.Encoding.PEM), key=private)
+    return X509KeyPair(certificate=certificate.public_bytes(serialization.Encoding.PEM), key=private)
 
 
 def not_after(pem: bytes) -> float | None:

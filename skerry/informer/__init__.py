@@ -6,7 +6,7 @@ One `Informer` a process holds the kinds that its services name; each service re
 from __future__ import annotations
 
 from skerry.informer.informer import Informer
-from skerry.informer.ring import Change, Watch
+from skerry.informer.ring import Change, RingCursor
 from skerry.informer.view import NotNeeded, View
 
-__all__ = ["Change", "Informer", "NotNeeded", "View", "Watch"]
+__all__ = ["Change", "Informer", "NotNeeded", "RingCursor", "View"]

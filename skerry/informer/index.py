@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from skerry.storage.documents import Item
 
-Key = tuple[str, str]
+ObjectKey = tuple[str, str]
 """Namespace and name."""
 IndexFunction = Callable[[Item], Iterable[str]]
 """The values of an object; of the object alone, whatever the time: it is called once per change."""
@@ -17,12 +17,12 @@ class Index:
 
     def __init__(self, function: IndexFunction) -> None:
         self.function = function
-        self._values: dict[Key, frozenset[str]] = {}
+        self._values: dict[ObjectKey, frozenset[str]] = {}
         """Of the keys that have any."""
-        self._keys: dict[str, dict[Key, None]] = {}
+        self._keys: dict[str, dict[ObjectKey, None]] = {}
         """In the order in which they came."""
 
-    def put(self, key: Key, item: Item) -> None:
+    def put(self, key: ObjectKey, item: Item) -> None:
         """The object at `key` is now `item`."""
         values = frozenset(self.function(item))
         before = self._values.get(key, _NONE)
@@ -36,15 +36,15 @@ class Index:
         else:
             del self._values[key]
 
-    def pop(self, key: Key) -> None:
+    def pop(self, key: ObjectKey) -> None:
         """There is no object at `key` any more."""
         self._drop(key, self._values.pop(key, _NONE))
 
-    def keys(self, value: str) -> Iterable[Key]:
+    def keys(self, value: str) -> Iterable[ObjectKey]:
         """Whose objects have `value`."""
         return self._keys.get(value, ())
 
-    def _drop(self, key: Key, values: Iterable[str]) -> None:
+    def _drop(self, key: ObjectKey, values: Iterable[str]) -> None:
         for value in values:
             keys = self._keys[value]
             del keys[key]

@@ -23,9 +23,9 @@ import msgspec
 from skerry import subjects
 from skerry.api.kinds import Kind
 from skerry.bus import Bucket, Entry, Filled, Resync
-from skerry.informer.index import Key
+from skerry.informer.index import ObjectKey
 from skerry.informer.kindstore import KindStore, Tombstone
-from skerry.informer.progress import Progress
+from skerry.informer.progress import RevisionProgress
 from skerry.informer.ring import Change
 from skerry.informer.view import View
 from skerry.storage.documents import Item, item, reduced, rfc3339, unseal
@@ -44,7 +44,7 @@ class _Read(NamedTuple):
     """An entry, read: where it belongs, and the object; None of what a purge left."""
 
     store: KindStore
-    key: Key
+    key: ObjectKey
     revision: int
     created: float
     item: Item | None
@@ -62,7 +62,7 @@ class Informer(View):
         whole = {(kind.group, kind.kind): KindStore(kind, ring) for kind in kinds}
         parts = {(kind.group, kind.kind): KindStore(kind, ring, reduced=True) for kind in reduced}
         stores = parts | whole
-        super().__init__(name, stores.values(), Progress())
+        super().__init__(name, stores.values(), RevisionProgress())
         self._staged: dict[str, Entry | _Read] | None = {}
 
     def view(self, name: str, kinds: Iterable[Kind]) -> View:
@@ -141,7 +141,7 @@ class Informer(View):
         store.put(key, new)
         store.tell(Change(revision, old, new))
 
-    def _replaced(self, store: KindStore, key: Key, revision: int) -> None:
+    def _replaced(self, store: KindStore, key: ObjectKey, revision: int) -> None:
         """Another object has the name, and the deletion in between was not seen: the bucket keeps the last entry only.
 
         The deletion needs a revision of its own, or a watch that ends between it and the creation resumes after both. The
@@ -152,7 +152,7 @@ class Informer(View):
         if not free:
             store.ring.reset(revision, expire=True)
 
-    def _remove(self, store: KindStore, key: Key, revision: int, final: Item | None) -> None:
+    def _remove(self, store: KindStore, key: ObjectKey, revision: int, final: Item | None) -> None:
         if final is None:
             store.tombstones.pop(key, None)
         else:

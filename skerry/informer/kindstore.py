@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from skerry.api.kinds import Kind
-from skerry.informer.index import Index, IndexFunction, Key
+from skerry.informer.index import Index, IndexFunction, ObjectKey
 from skerry.informer.ring import Change, Ring, too_old
 from skerry.storage.documents import Item, seconds
 
@@ -37,19 +37,19 @@ class KindStore:
     def __init__(self, kind: Kind, ring: int, *, reduced: bool = False) -> None:
         self.kind = kind
         self.reduced = reduced
-        self.items: dict[Key, Item] = {}
-        self.tombstones: dict[Key, Tombstone] = {}
+        self.items: dict[ObjectKey, Item] = {}
+        self.tombstones: dict[ObjectKey, Tombstone] = {}
         self.ring = Ring(ring)
-        self._order: list[Key] | None = None
+        self._order: list[ObjectKey] | None = None
         """Sorted keys, when somebody has listed; kept then, because sorting ten thousand costs a page ten times over."""
-        self._ages: list[tuple[float, int, Key]] = []
+        self._ages: list[tuple[float, int, ObjectKey]] = []
         """A heap of (seconds since the epoch, revision, key) that may hold tombstones which are not there any more."""
         self._indexes: dict[str, Index] = {}
         self._handlers: tuple[EventHandler, ...] = ()
 
     # Objects
 
-    def put(self, key: Key, new: Item) -> None:
+    def put(self, key: ObjectKey, new: Item) -> None:
         """Place an object."""
         if self._order is not None and key not in self.items:
             insort(self._order, key)
@@ -57,7 +57,7 @@ class KindStore:
         for index in self._indexes.values():
             index.put(key, new)
 
-    def pop(self, key: Key) -> Item | None:
+    def pop(self, key: ObjectKey) -> Item | None:
         """Take an object away."""
         old = self.items.pop(key, None)
         if old is not None:
@@ -123,7 +123,7 @@ class KindStore:
 
     def buried_before(self, moment: float) -> tuple[Tombstone, ...]:
         """Tombstones from before `moment` (seconds since the epoch), the oldest first: costs as much as there are of them."""
-        old: list[tuple[float, int, Key]] = []
+        old: list[tuple[float, int, ObjectKey]] = []
         while self._ages and self._ages[0][0] <= moment:
             age = heapq.heappop(self._ages)
             tombstone = self.tombstones.get(age[2])
@@ -157,7 +157,7 @@ class KindStore:
                 log.exception("an event handler failed", extra={"kind": self.kind.kind, "revision": change.revision})
 
 
-def _undo(items: dict[Key, Item], change: Change) -> None:
+def _undo(items: dict[ObjectKey, Item], change: Change) -> None:
     after = change.new
     if after is not None:
         items.pop((after.namespace, after.name), None)

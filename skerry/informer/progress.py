@@ -22,7 +22,7 @@ class Leader(Protocol):
         ...
 
 
-class Progress:
+class RevisionProgress:
     """The revision that an informer has reached. One of a process's informer, shared by all its views."""
 
     def __init__(self) -> None:

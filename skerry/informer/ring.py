@@ -102,7 +102,7 @@ class Ring:
         return self._changes[bisect_right(self._revisions, revision) :]
 
 
-class Watch:
+class RingCursor:
     """A position in a ring. Iterate it for changes; it ends by raising Gone, or when its task is cancelled.
 
     A watcher that is slower than the ring is long gets 410: memory per watcher is one integer.

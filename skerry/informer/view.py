@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from skerry.api.kinds import Kind
 from skerry.informer.index import IndexFunction
 from skerry.informer.kindstore import EventHandler, Items, KindStore, Tombstone
-from skerry.informer.progress import CURRENT_S, Progress
-from skerry.informer.ring import Convert, Watch, too_old
+from skerry.informer.progress import CURRENT_S, RevisionProgress
+from skerry.informer.ring import Convert, RingCursor, too_old
 from skerry.storage.documents import Item
 
 
@@ -20,7 +20,7 @@ class NotNeeded(LookupError):
 class View:
     """Some kinds of an informer, for the reader called `name`. Reading another kind raises NotNeeded."""
 
-    def __init__(self, name: str, stores: Iterable[KindStore], progress: Progress) -> None:
+    def __init__(self, name: str, stores: Iterable[KindStore], progress: RevisionProgress) -> None:
         self.name = name
         self._stores = {(store.kind.group, store.kind.kind.lower()): store for store in stores}
         self._progress = progress
@@ -72,7 +72,7 @@ class View:
 
     # Changes
 
-    def watch(self, kind: Kind, since: int | None = None, convert: Convert | None = None) -> Watch:
+    def watch(self, kind: Kind, since: int | None = None, convert: Convert | None = None) -> RingCursor:
         """Changes of a kind after revision `since` (default: from now). Gone if that is before the horizon, or not all was
         seen of what was there then: an object could be ADDED that the client knows.
 
@@ -81,7 +81,7 @@ class View:
         store = self._store(kind)
         if since is not None and not self._progress.knows(since):
             raise too_old(since, self.revision)
-        return Watch(store.ring, self.revision if since is None else since, convert)
+        return RingCursor(store.ring, self.revision if since is None else since, convert)
 
     def add_event_handler(self, kind: Kind, handler: EventHandler) -> Callable[[], None]:
         """Call `handler(change)` inline for every change of a kind, the first fill included; returns how to stop.

@@ -27,7 +27,7 @@ from skerry.tunnel.replay import ReplayWindow
 from skerry.tunnel.stream import Core
 from skerry.tunnel.window import Budget, Window
 
-Handler = Callable[[Stream], Awaitable[None]]
+StreamHandler = Callable[[Stream], Awaitable[None]]
 _WAKING_S = 0.1
 """So long after a stop OPENs are refused: they waited in sockets meanwhile."""
 BUDGET = 32 << 20
@@ -47,7 +47,7 @@ class AcceptorConnection(LinkConnection[Stream]):
         budget: Budget,
         room: Room,
         member: str,
-        handler: Handler,
+        handler: StreamHandler,
     ) -> None:
         super().__init__(bus, kind, settings, budget, room)
         self.member = member
@@ -242,7 +242,7 @@ class Acceptor(ConnectionPair[AcceptorConnection]):
         interactive: BusConnection,
         bulk: BusConnection,
         member: str,
-        handler: Handler,
+        handler: StreamHandler,
         settings: LinkSettings | None = None,
         *,
         budget: Budget | None = None,

@@ -16,7 +16,7 @@ from skerry.tunnel import frames, longhead
 from skerry.tunnel.codes import TooLarge
 from skerry.tunnel.frames import Frame, Resp, Trail
 from skerry.tunnel.roundrobin import DeficitRoundRobin
-from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
+from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Refused, StreamEvent, Writable
 
 _WORTHWHILE = 16 << 10
 """Credit below this is not used for a piece of something larger (silly windows); receivers always grant more."""
@@ -244,7 +244,7 @@ class Stream:
         if event is not None:
             self.on_event(event)
 
-    def on_event(self, event: Event) -> None:
+    def on_event(self, event: StreamEvent) -> None:
         """One event of the core."""
         match event:
             case Data(body):

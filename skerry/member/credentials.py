@@ -44,7 +44,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
         return "Credential(...)"
 
 
-class Source(Protocol):
+class CredentialSource(Protocol):
     """Where the credential comes from."""
 
     async def get(self) -> Credential:
@@ -54,7 +54,7 @@ class Source(Protocol):
         """A newer credential than `refused`, or None when there is none. Raises CredentialError."""
 
 
-def source(target: Target, clock: Callable[[], float] = time.monotonic) -> Source:
+def source(target: Target, clock: Callable[[], float] = time.monotonic) -> CredentialSource:
     """The source that a kubeconfig names, in client-go's order: exec, token file, token, certificate alone."""
     if target.exec is not None:
         return Plugin(target.exec, target)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 
 from skerry.api.messages import Claims
 from skerry.errors import BadGateway, GatewayTimeout, TooManyRequests
-from skerry.http.client import Body
+from skerry.http.client import RequestBody
 from skerry.http.errors import HttpError, NoAnswer, NoRoom, Unreachable
 from skerry.http.response import Response
 from skerry.httpwire.apps import app_base
@@ -80,7 +80,7 @@ class Executor:
     ) -> Response | None:
         """The response; None if the API server does not take our credential."""
         head = self._head(request, claims, received, credential)
-        body: Body = None
+        body: RequestBody = None
         if head.upgrade is None:
             body = (request.body or None) if request.end else rest()
         try:

@@ -16,14 +16,14 @@ import msgspec
 
 from skerry.api.decode import decoded
 from skerry.errors import BadGateway, StatusError, Unauthorized, from_body
-from skerry.http.client import Ask, Body, Client
+from skerry.http.client import Ask, Client, RequestBody
 from skerry.http.errors import Cut, HttpError, NoRoom, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.room import Room
 from skerry.member import identity, tls
-from skerry.member.credentials import Credential, Source, source
+from skerry.member.credentials import Credential, CredentialSource, source
 from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
 from skerry.member.kubeconfig import Target
 from skerry.member.rotation import Rotation
@@ -85,7 +85,7 @@ class Upstream:
     def __init__(
         self,
         target: Target,
-        source: Source,
+        source: CredentialSource,
         *,
         connections: int = 512,
         side: Side = AGENT,
@@ -154,7 +154,9 @@ class Upstream:
         self._source = source(self._target)
         return True
 
-    async def send(self, credential: Credential, head: RequestHead, body: Body, head_timeout_s: float) -> Response:
+    async def send(
+        self, credential: Credential, head: RequestHead, body: RequestBody, head_timeout_s: float
+    ) -> Response:
         """One request; `head` already carries `credential.authorization`.
 
         Raises the errors of Client.request, Refused, and WrongCluster, Unproved or RightsMissing: nothing was executed.

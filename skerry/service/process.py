@@ -287,7 +287,7 @@ class Part:
     def _registered(self, context: Context[Any, Any], writes: Sequence[Writes]) -> list[bus.Registration]:
         """What the service answers and hears, from now on."""
         service = self._service
-        endpoints: dict[str, bus.Endpoint] = {each.subject: each.bound(context) for each in service.typed}
+        endpoints: dict[str, bus.EndpointHandler] = {each.subject: each.bound(context) for each in service.typed}
         metadata: dict[str, bus.Metadata] = {each.subject: each.schemas for each in service.typed}
         asked: list[Writes | Actions] = [*writes, *service.acts(context)]
         for owned in asked:

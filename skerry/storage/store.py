@@ -25,7 +25,7 @@ ATTEMPTS = 3
 """A write whose outcome is unknown is repeated this often in all."""
 
 
-Change = Callable[[Document], Document | None]
+UpdateFunction = Callable[[Document], Document | None]
 """Takes the current document (its own copy) and returns the wanted one; None leaves the object as it is."""
 
 
@@ -110,7 +110,7 @@ class Store:
         key = self.key(before.name, before.namespace)
         return await self._put(key, new, before.revision, (write_id, *before.writes), deleted=over)
 
-    async def modify(self, name: str, change: Change, namespace: str = "") -> Item:
+    async def modify(self, name: str, change: UpdateFunction, namespace: str = "") -> Item:
         """Read, change, write, and again if somebody else was faster. NotFound."""
         while True:
             before = await self.get(name, namespace)

@@ -56,7 +56,7 @@ class Type(IntEnum):
     DRAIN = 11
 
 
-Token = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
+SubjectToken = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
 Number = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,16}\Z")]
 Size = Annotated[int, Meta(ge=0, le=MAX_OFFSET)]
 Pairs = tuple[tuple[bytes, bytes], ...]
@@ -69,7 +69,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Open(Head, frozen=True, kw_only=True):
     """Asks for a stream. `number` names it on the connection `proxy`; `id` is the request's Audit-ID."""
 
-    proxy: Token
+    proxy: SubjectToken
     number: Number
     id: Annotated[str, Meta(max_length=128)]
     assertion: bytes

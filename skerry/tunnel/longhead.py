@@ -19,7 +19,7 @@ from skerry.tunnel.frames import Head, Open, Resp
 REST_LIMIT = (1 << 20) + (64 << 10)
 """Bytes of a rest: a head of the largest size, and what is added to it on its way."""
 LINES_LIMIT = 4096 + 64
-Lines = Annotated[tuple[tuple[bytes, bytes], ...], Meta(max_length=LINES_LIMIT)]
+HeaderLines = Annotated[tuple[tuple[bytes, bytes], ...], Meta(max_length=LINES_LIMIT)]
 
 
 class OpenRest(Head, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class OpenRest(Head, frozen=True, kw_only=True):
 
     assertion: bytes
     target: bytes
-    headers: Lines
+    headers: HeaderLines
     whole: bool
 
 
@@ -35,7 +35,7 @@ class RespRest(Head, frozen=True, kw_only=True):
     """What is missing in a RESP."""
 
     reason: bytes
-    headers: Lines
+    headers: HeaderLines
 
 
 _encode = msgspec.msgpack.Encoder().encode

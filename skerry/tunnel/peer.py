@@ -16,7 +16,7 @@ from typing import NamedTuple
 from skerry.relay import ResetCode
 from skerry.tunnel import frames
 from skerry.tunnel.frames import SYNC_ENTRIES, Frame, Sync, Type
-from skerry.tunnel.stream import Core, Event
+from skerry.tunnel.stream import Core, StreamEvent
 from skerry.tunnel.window import PeerRate
 
 PING_S = 2 / 3
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     """
 
     number: str
-    event: Event | None = None
+    event: StreamEvent | None = None
     frame: bytes | None = None
 
 

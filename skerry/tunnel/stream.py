@@ -92,7 +92,7 @@ class Broken(NamedTuple):
     stray: bool = False
 
 
-Event = Accepted | Refused | Answered | Data | Ended | Writable | Broken
+StreamEvent = Accepted | Refused | Answered | Data | Ended | Writable | Broken
 
 
 class Core:
@@ -218,7 +218,7 @@ class Core:
 
     # -- receiving ------------------------------------------------------------------------------------------------
 
-    def receive(self, frame: Frame, now: float) -> Event | None:
+    def receive(self, frame: Frame, now: float) -> StreamEvent | None:
         """The event of one frame of this stream, if it is one."""
         if self.finished:
             return None
@@ -238,7 +238,7 @@ class Core:
             return Broken(head.code, head.message, tell=False)
         return self._misbehaved(f"{kind.name} inside a stream")
 
-    def synced(self, other: Sent) -> Event | None:
+    def synced(self, other: Sent) -> StreamEvent | None:
         """What the other end says about itself; it was sent after all that it counts."""
         if self.finished:
             return None
@@ -256,7 +256,7 @@ class Core:
         """The other process is lost."""
         return self._break(ResetCode.PEER_LOST, message)
 
-    def _sequenced(self, frame: Frame, now: float) -> Event | None:
+    def _sequenced(self, frame: Frame, now: float) -> StreamEvent | None:
         if not frame.flags & PACKED:
             return self._delivered(frame, len(frame.body), now)
         if not (self.packs and self.initiator):
@@ -266,7 +266,7 @@ class Core:
         except ProtocolError as e:
             return self._misbehaved(str(e))
 
-    def _delivered(self, frame: Frame, n: int, now: float) -> Event | None:
+    def _delivered(self, frame: Frame, n: int, now: float) -> StreamEvent | None:
         """A frame of `n` plain bytes, in its turn. Raises ProtocolError when a packed piece is not what it said."""
         kind = frame.type
         if self.in_end or (kind is Type.RESP) != (self.initiator and not self.answered):
@@ -296,7 +296,7 @@ class Core:
         self._raise_credit(frame.offset)
         return Answered(head, body, self.in_end)
 
-    def _acknowledged(self, frame: Frame) -> Event | None:
+    def _acknowledged(self, frame: Frame) -> StreamEvent | None:
         refusal: Reject | None = frame.head
         if self.taken or (refusal is not None and refusal.code is RejectCode.DUPLICATE):
             return self._idled()
@@ -308,7 +308,7 @@ class Core:
         self._raise_credit(frame.offset)
         return Accepted()
 
-    def _credited(self, offset: int) -> Event | None:
+    def _credited(self, offset: int) -> StreamEvent | None:
         before = self.credit
         writable = self._raise_credit(offset)
         if self.credit - before >= LEAST_CREDIT:

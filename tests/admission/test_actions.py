@@ -19,9 +19,9 @@ from skerry.bus.headers import encode_headers
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity import nkey, requests
 from skerry.identity.assertion import Signer, make_record
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 
-ROOT, KEY = nkey.create(Kind.ACCOUNT), nkey.create(Kind.USER)
+ROOT, KEY = nkey.create(KeyType.ACCOUNT), nkey.create(KeyType.USER)
 PROXY = Signer("P1", KEY, make_record(ROOT, "P1", KEY.public, int(time.time()) + 3600))
 CREATE, UPDATE = ("connection", "create"), ("connection", "update")
 

@@ -22,7 +22,7 @@ from skerry.bus import BucketConfig, Bus, Message
 from skerry.errors import BadRequest, Forbidden, Unauthorized
 from skerry.identity import nkey, requests
 from skerry.identity.assertion import Signer, make_record
-from skerry.identity.nkey import Kind as KeyKind
+from skerry.identity.nkey import KeyType
 from skerry.storage import Store
 from tests.fixtures.nats import NatsHost
 
@@ -123,8 +123,8 @@ async def test_an_unsigned_write_is_refused(world: World) -> None:
 
 
 async def test_what_another_host_or_an_uncertified_key_signed_is_refused(world: World) -> None:
-    payload, key = create(a_name()), nkey.create(KeyKind.USER)
-    for root in (nkey.create(KeyKind.ACCOUNT), key):
+    payload, key = create(a_name()), nkey.create(KeyType.USER)
+    for root in (nkey.create(KeyType.ACCOUNT), key):
         foreign = Signer("P1", key, make_record(root, "P1", key.public, int(time.time()) + 3600))
         signature = requests.sign(foreign, ADMIN, CREATE, payload, time.time())
         await refused(world, "did not certify", CREATE, payload, signature)
@@ -206,7 +206,7 @@ async def test_a_proxy_that_repeats_a_request_signs_it_anew_and_has_one_write(wo
 
 async def test_refusals_are_logged_once_a_minute_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
     now = time.time()
-    callers = Callers(nkey.create(KeyKind.ACCOUNT).public, lambda: now)
+    callers = Callers(nkey.create(KeyType.ACCOUNT).public, lambda: now)
     caplog.set_level(logging.WARNING)
 
     def reasons() -> list[str]:
@@ -240,7 +240,7 @@ def test_what_is_signed_and_no_write_is_a_bad_request(nats_host: NatsHost, data:
 
 @pytest.mark.parametrize("service", ["tenancy", "registry"])
 async def test_no_service_may_have_a_key_certified(nats_host: NatsHost, service: str) -> None:
-    ask = msgspec.json.encode(CertifyRequest(proxy="P1", key=nkey.create(KeyKind.USER).public))
+    ask = msgspec.json.encode(CertifyRequest(proxy="P1", key=nkey.create(KeyType.USER).public))
     async with nats_host.connection(nats_host.service(service)) as connection:
         with pytest.raises(Forbidden):
             await connection.request(subjects.CERTIFY, ask, timeout_s=2)
@@ -256,7 +256,7 @@ async def test_no_service_may_ask_for_a_write(world: World, service: str) -> Non
 
 async def test_a_proxys_user_alone_does_not_make_an_administrator(world: World) -> None:
     """Its bus credential may publish writes; without a certified key each of them is refused."""
-    name, thief = a_name(), nkey.create(KeyKind.USER)
+    name, thief = a_name(), nkey.create(KeyType.USER)
     payload = create(name, CREDENTIAL)
     subject = subjects.write("tenancy", "credentials", "create")
     own = Signer("P1", thief, make_record(thief, "P1", thief.public, int(time.time()) + 3600))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from skerry.admission import metadata
-from skerry.admission.conform import Problem
+from skerry.admission.conform import FieldError
 from skerry.api.meta import Document
 
 OWNER: Document = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
 
 
-def fields(found: list[Problem]) -> list[str]:
+def fields(found: list[FieldError]) -> list[str]:
     return [problem.field for problem in found]
 
 
-def said(found: list[Problem]) -> str:
+def said(found: list[FieldError]) -> str:
     return "\n".join(problem.message for problem in found)
 
 

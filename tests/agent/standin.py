@@ -25,7 +25,7 @@ from skerry.identity import jointoken
 from skerry.identity.assertion import Signer, make_record
 from skerry.identity.creds import Credentials
 from skerry.identity.federation import MemberAccount
-from skerry.identity.nkey import Kind, create
+from skerry.identity.nkey import KeyType, create
 from tests.fixtures.nats import NatsHost
 
 
@@ -47,7 +47,7 @@ class Host:
         self.user_ttl_s = 3600
         self.skew_s = 0.0
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
-        self._key = create(Kind.USER)
+        self._key = create(KeyType.USER)
 
     async def __aenter__(self) -> Host:
         await self.bus.__aenter__()

@@ -20,7 +20,7 @@ from skerry.http.exchange import Exchange
 from skerry.httpwire.head import ResponseHead
 from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
-from skerry.identity.nkey import Kind, create
+from skerry.identity.nkey import KeyType, create
 from skerry.link import Dialer
 from skerry.localkube.certificates import Authority
 from skerry.member.identity import KUBE_SYSTEM
@@ -491,7 +491,7 @@ async def test_a_client_certificate_that_is_renewed_in_place_is_used_and_open_st
 
 
 async def test_a_lost_answer_to_a_join_is_asked_for_again(host: Host) -> None:
-    token, key = jointoken.decode(host.token("lost-a")), create(Kind.USER)
+    token, key = jointoken.decode(host.token("lost-a")), create(KeyType.USER)
     request = JoinRequest(nkey=key.public, name="lost-a", cluster_uid="u", kubernetes_version="v1", agent_version="0")
     host.silent = True
     async with host.nats.connection(Credentials(token.jwt)) as connection:

@@ -20,7 +20,7 @@ from skerry.api.v1alpha1 import Ceiling
 from skerry.http.exchange import Exchange
 from skerry.httpwire.head import Headers, ResponseHead, first
 from skerry.identity.assertion import Signer, Verifier, make_record
-from skerry.identity.nkey import Kind, create
+from skerry.identity.nkey import KeyType, create
 from skerry.link import Acceptor, Call, Dialer, Stream
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
@@ -80,7 +80,7 @@ def message(body: bytes) -> str:
 async def tunnel(nats: NatsHost, upstream: Upstream, ceiling: Ceiling, name: str) -> AsyncIterator[Tunnel]:
     """Both ends."""
     account, agent = await nats.member(name)
-    root, key = nats.authority.assertion_root, create(Kind.USER)
+    root, key = nats.authority.assertion_root, create(KeyType.USER)
     signer = Signer("p", key, make_record(root, "p", key.public, int(time.time()) + 3600))
     clock = HostClock(time.time() - time.monotonic())
     relay = Relay(upstream, Verifier(root.public, name), ceiling, clock)

@@ -26,7 +26,7 @@ MEMBERSHIP = Membership(
 
 
 def user(seed: bytes) -> Credentials:
-    account = nkey.create(nkey.Kind.ACCOUNT)
+    account = nkey.create(nkey.KeyType.ACCOUNT)
     return Credentials(encode(account, nkey.from_seed(seed).public, "m1", {"type": "user"}), seed)
 
 

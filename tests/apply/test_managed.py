@@ -9,7 +9,7 @@ import pytest
 
 from skerry.api.kinds import WORKSPACE
 from skerry.api.meta import Document
-from skerry.apply import Conflicts, FieldManager, Unreadable
+from skerry.apply import Conflicts, FieldManager, TypeMismatch
 from skerry.apply.managed import MOST_UPDATERS
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -94,5 +94,5 @@ def test_many_updaters_become_one() -> None:
 
 
 def test_what_is_of_another_type_is_unreadable() -> None:
-    with pytest.raises(Unreadable, match="field not declared"):
+    with pytest.raises(TypeMismatch, match="field not declared"):
         manager("me").check(workspace(zz=1))

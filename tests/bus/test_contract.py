@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from skerry.bus import Bucket, BucketConfig, Entry, Filled
-from skerry.bus.watch import Event, Watch
+from skerry.bus.watch import Watch, WatchEvent
 from skerry.errors import AlreadyExists, Conflict
 from tests.fixtures.jetstream import Line, Server
 from tests.fixtures.nats import NatsHost
@@ -41,9 +41,9 @@ def key() -> str:
     return f"skerry=2Edev.cluster._.{uuid.uuid4().hex}"
 
 
-async def events(watch: Watch, deliver: Deliver, enough: Callable[[list[Event]], bool]) -> list[Event]:
+async def events(watch: Watch, deliver: Deliver, enough: Callable[[list[WatchEvent]], bool]) -> list[WatchEvent]:
     """Events until there are enough."""
-    found: list[Event] = []
+    found: list[WatchEvent] = []
     async with asyncio.timeout(10):
         while not enough(found):
             reading = asyncio.ensure_future(anext(watch))
@@ -54,7 +54,7 @@ async def events(watch: Watch, deliver: Deliver, enough: Callable[[list[Event]],
     return found
 
 
-def last_is(kind: type[Event]) -> Callable[[list[Event]], bool]:
+def last_is(kind: type[WatchEvent]) -> Callable[[list[WatchEvent]], bool]:
     return lambda found: bool(found) and isinstance(found[-1], kind)
 
 

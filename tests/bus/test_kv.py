@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from skerry.bus import Bucket, BucketConfig, Bus, Connection, Entry, Event, Filled, Resync, Watch
+from skerry.bus import Bucket, BucketConfig, Bus, Connection, Entry, Filled, Resync, Watch, WatchEvent
 from skerry.bus import kv as kv_module
 from skerry.bus import watch as watch_module
 from skerry.bus.jetstream import NoStream, api
@@ -53,7 +53,7 @@ class Reader:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self.events: list[Event] = []
+        self.events: list[WatchEvent] = []
         self.state: dict[str, bytes] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

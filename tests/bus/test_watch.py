@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from skerry.bus import Bucket, Entry, Filled, Resync
-from skerry.bus.watch import Event, Watch
+from skerry.bus.watch import Watch, WatchEvent
 from tests.fixtures.jetstream import Line, Server, Stream
 
 
@@ -34,7 +34,7 @@ class Side:
         for _ in range(most):
             self.line.consumer.deliver()
 
-    async def told(self, count: int) -> list[Event]:
+    async def told(self, count: int) -> list[WatchEvent]:
         """The next events."""
         async with asyncio.timeout(5):
             return [await anext(self.watch) for _ in range(count)]
@@ -71,7 +71,7 @@ async def side() -> Side:
     return found
 
 
-def keys(events: list[Event]) -> list[tuple[str, int, int]]:
+def keys(events: list[WatchEvent]) -> list[tuple[str, int, int]]:
     return [(event.key, event.revision, event.gap) for event in events if isinstance(event, Entry)]
 
 

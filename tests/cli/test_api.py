@@ -57,12 +57,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def authority() -> x509.Pair:
+def authority() -> x509.X509KeyPair:
     return x509.create_ca("test")
 
 
 @pytest.fixture(scope="module")
-def server(authority: x509.Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(authority: x509.X509KeyPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("pki")
     pair = x509.issue_server(authority, ("127.0.0.1", server_name("*", UID)))
     (directory / "crt").write_bytes(pair.certificate)
@@ -85,7 +85,7 @@ def _api(server: str, ca: bytes, tmp_path: Path, prefix: str = "skerry") -> Api:
 
 
 @pytest.fixture
-def api(server: str, authority: x509.Pair, tmp_path: Path) -> Api:
+def api(server: str, authority: x509.X509KeyPair, tmp_path: Path) -> Api:
     return _api(server, authority.certificate, tmp_path)
 
 
@@ -128,7 +128,7 @@ def test_members_have_names_where_the_hosts_certificate_has_them(api: Api) -> No
     "what", ["another authority", "no such name", "a path before it", "an unknown uid", "nobody there"]
 )
 def test_members_have_no_names_where_something_else_ends_tls(
-    server: str, authority: x509.Pair, tmp_path: Path, what: str
+    server: str, authority: x509.X509KeyPair, tmp_path: Path, what: str
 ) -> None:
     ca = x509.create_ca("other").certificate if what == "another authority" else authority.certificate
     address = {"a path before it": f"{server}/skerry", "nobody there": "https://127.0.0.1:1"}.get(what, server)
@@ -137,7 +137,7 @@ def test_members_have_no_names_where_something_else_ends_tls(
     assert named_by(_api(address, ca, tmp_path), found) == ""
 
 
-def test_a_name_in_tls_of_ones_own_is_asked_for(server: str, authority: x509.Pair, tmp_path: Path) -> None:
+def test_a_name_in_tls_of_ones_own_is_asked_for(server: str, authority: x509.X509KeyPair, tmp_path: Path) -> None:
     """The host is reached under an address that its certificate does not have."""
     document = kubeconfig.build(
         "skerry", [], server=server.replace("127.0.0.1", "localhost"), ca=authority.certificate, token="t"

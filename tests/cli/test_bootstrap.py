@@ -16,7 +16,7 @@ from skerry.cli.layout import Layout, endpoint
 from skerry.cli.plan import Options, Plan
 from skerry.identity import creds
 from skerry.identity.federation import Authority
-from skerry.identity.x509 import Pair, issue_server
+from skerry.identity.x509 import X509KeyPair, issue_server
 
 LOOPBACK = Options(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
 
@@ -115,7 +115,7 @@ def test_the_certificate_has_the_names_of_all_members_and_the_front_door_knows_w
 def test_a_host_from_before_members_had_names_gets_them_under_the_same_authority(host: Path, how: str) -> None:
     plan = bootstrap.prepare(host, _free())
     pki = host / "pki"
-    old = Pair(certificate=(pki / "ca.crt").read_bytes(), key=(pki / "ca.key").read_bytes())
+    old = X509KeyPair(certificate=(pki / "ca.crt").read_bytes(), key=(pki / "ca.key").read_bytes())
     server = issue_server(old, Layout.of(plan.options).names)
     (pki / "server.crt").write_bytes(server.certificate)
     (pki / "server.key").write_bytes(server.key)

@@ -28,7 +28,7 @@ class Bucket:
     """Entries of one member. `away` makes syncs fail; live changes reach `appliers` unless `silent`."""
 
     def __init__(self) -> None:
-        self.root = nkey.create(nkey.Kind.ACCOUNT)
+        self.root = nkey.create(nkey.KeyType.ACCOUNT)
         self.epoch, self.last = "e1", 0
         self.entries: dict[str, tuple[int, bytes | None]] = {}
         self.appliers: list[Applier] = []

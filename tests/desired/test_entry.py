@@ -15,7 +15,7 @@ from skerry.errors import BadRequest, Unauthorized
 from skerry.identity import nkey
 from skerry.identity.assertion import check_record
 
-ROOT, OTHER = nkey.create(nkey.Kind.ACCOUNT), nkey.create(nkey.Kind.ACCOUNT)
+ROOT, OTHER = nkey.create(nkey.KeyType.ACCOUNT), nkey.create(nkey.KeyType.ACCOUNT)
 KEY = "m1.tenancy._.namespace._.shop"
 
 

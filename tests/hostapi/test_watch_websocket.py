@@ -14,11 +14,11 @@ from skerry.http import Client, Cut, Response
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.websocket import (
     Close,
-    Event,
     Message,
     Opcode,
     Pong,
     Receiver,
+    WebSocketEvent,
     asking,
     check_accepted,
     close,
@@ -39,9 +39,9 @@ class Socket:
         assert response.raw is not None
         self.raw, self.protocol = response.raw, protocol
         self._receiver = Receiver(from_client=False, limit=1 << 20)
-        self._events: list[Event] = []
+        self._events: list[WebSocketEvent] = []
 
-    async def next(self) -> Event | None:
+    async def next(self) -> WebSocketEvent | None:
         """The next event; None at a clean end of the connection. Raises Cut."""
         async with asyncio.timeout(DEADLINE_S):
             while not self._events:

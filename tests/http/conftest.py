@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from skerry.http.client import Admit, Client
-from skerry.http.exchange import Handler
+from skerry.http.exchange import RequestHandler
 from skerry.http.limits import ClientLimits, ServerLimits
 from skerry.http.server import Server
 from skerry.http.tls import client_context, server_context
@@ -79,7 +79,7 @@ class Lab:
         self.encrypted = encrypted
         self._stack = stack
 
-    async def server(self, handler: Handler, **limits: Any) -> Server:
+    async def server(self, handler: RequestHandler, **limits: Any) -> Server:
         server = Server(handler, self.tls.server() if self.encrypted else None, ServerLimits(**limits))
         await server.start("127.0.0.1", 0)
         self._stack.push_async_callback(server.close)

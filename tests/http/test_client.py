@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from skerry.http.client import Ask, Client
-from skerry.http.errors import Cut, HttpError, NoAnswer, ProtocolError, Unreachable
+from skerry.http.errors import Cut, HttpError, NoAnswer, Unreachable, UpstreamProtocolError
 from skerry.http.exchange import Exchange
 from skerry.http.response import Response
 from skerry.http.tls import client_context
@@ -305,7 +305,7 @@ async def test_a_hostile_answer_is_a_protocol_error_and_the_next_request_works(
         await peer.rest()
 
     client = plain.client((await plain.upstream(talk)).port)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(UpstreamProtocolError):
         await _read(await client.request(GET))
     after = RequestHead(method=b"GET", target=b"/after", headers=[])
     assert await (await client.request(after)).body(10) == b"ok"
@@ -433,7 +433,7 @@ async def test_informational_answers_are_skipped(plain: Lab) -> None:
 async def test_a_header_that_would_smuggle_a_line_is_not_sent(plain: Lab) -> None:
     server = await plain.server(_echo)
     client = plain.client(server.addresses[0][1])
-    with pytest.raises(ProtocolError):
+    with pytest.raises(UpstreamProtocolError):
         await client.request(RequestHead(method=b"GET", target=b"/", headers=[(b"a", b"b\r\nc: d")]))
     assert server.connections == 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.http.errors import ProtocolError
+from skerry.http.errors import UpstreamProtocolError
 from skerry.http.exchange import Exchange
 from skerry.http.server import Server
 from skerry.httpwire.head import HEAD_LIMIT, RequestHead, ResponseHead
@@ -158,7 +158,7 @@ async def test_an_answers_large_head_is_paid_for_too(plain: Lab) -> None:
     assert (await client.request(request)).status == 200
     assert client.room.used == 0
     client.room.total = LARGE // 2
-    with pytest.raises(ProtocolError, match="too many of them"):
+    with pytest.raises(UpstreamProtocolError, match="too many of them"):
         await client.request(request)
     async with asyncio.timeout(DEADLINE_S):
         while client.room.used:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from skerry.http.errors import ClientGone, Cut, ProtocolError
+from skerry.http.errors import ClientGone, Cut, UpstreamProtocolError
 from skerry.http.exchange import Exchange
 from skerry.http.raw import Raw
 from skerry.httpwire.head import RequestHead, ResponseHead
@@ -163,7 +163,7 @@ async def test_only_the_right_101_switches(plain: Lab, answer: bytes) -> None:
         await peer.rest()
 
     upstream = await plain.upstream(talk)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(UpstreamProtocolError):
         await plain.client(upstream.port).request(UPGRADE)
 
 
@@ -190,7 +190,7 @@ async def test_a_101_that_nobody_asked_for_is_refused(plain: Lab) -> None:
         await peer.rest()
 
     upstream = await plain.upstream(talk)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(UpstreamProtocolError):
         await plain.client(upstream.port).request(RequestHead(method=b"GET", target=b"/", headers=[]))
 
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skerry.httpwire.apps import LinkRewriter, Place, app_base, cookie_set, cookies_sent, location
+from skerry.httpwire.apps import AppPlace, LinkRewriter, app_base, cookie_set, cookies_sent, location
 
 BASE = b"/api/v1/namespaces/d/services/web:80/proxy"
 PREFIX = b"/clusters/m1"
-PLACE = Place(PREFIX, BASE)
-AT_ROOT = Place(b"", BASE)
+PLACE = AppPlace(PREFIX, BASE)
+AT_ROOT = AppPlace(b"", BASE)
 
 
-def rewritten(*pieces: bytes, place: Place = PLACE) -> bytes:
+def rewritten(*pieces: bytes, place: AppPlace = PLACE) -> bytes:
     rewriter = LinkRewriter(place)
     return b"".join(map(rewriter.feed, pieces)) + rewriter.end()
 
@@ -41,8 +41,10 @@ def test_what_names_an_app(target: bytes, base: bytes) -> None:
 
 
 def test_an_escaped_base_is_compared_as_the_api_server_writes_it() -> None:
-    assert Place.of(PREFIX, b"/api/v1/namespaces/d/services/http%3Aweb%3a80/proxy").base.endswith(b"/http:web:80/proxy")
-    assert Place.of(PREFIX, b"/api/v1/namespaces/d/services/a%22b/proxy").base == b""
+    assert AppPlace.of(PREFIX, b"/api/v1/namespaces/d/services/http%3Aweb%3a80/proxy").base.endswith(
+        b"/http:web:80/proxy"
+    )
+    assert AppPlace.of(PREFIX, b"/api/v1/namespaces/d/services/a%22b/proxy").base == b""
 
 
 # Links

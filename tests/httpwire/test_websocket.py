@@ -16,13 +16,13 @@ from skerry.httpwire.websocket import (
     PROTOCOL_ERROR,
     TOO_BIG,
     Close,
-    Event,
     Message,
     Opcode,
     Ping,
     Pong,
     Receiver,
     WebSocketError,
+    WebSocketEvent,
     accept_key,
     accepted,
     asking,
@@ -55,16 +55,16 @@ def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(places)]
 
 
-def _received(pieces: list[bytes], *, from_client: bool, limit: int = LIMIT) -> list[Event]:
+def _received(pieces: list[bytes], *, from_client: bool, limit: int = LIMIT) -> list[WebSocketEvent]:
     receiver = Receiver(from_client=from_client, limit=limit)
     return [event for piece in pieces for event in receiver.feed(piece)]
 
 
 def _framed(
-    message: Message, parts: list[bytes], between: list[Event], mask: bytes | None
-) -> tuple[bytes, list[Event]]:
+    message: Message, parts: list[bytes], between: list[WebSocketEvent], mask: bytes | None
+) -> tuple[bytes, list[WebSocketEvent]]:
     """A message in fragments, with control frames between them; its bytes and what a receiver must tell."""
-    raw, told = b"", list[Event]()
+    raw, told = b"", list[WebSocketEvent]()
     for number, part in enumerate(parts):
         kind = Opcode.CONTINUATION if number else Opcode.TEXT if message.text else Opcode.BINARY
         raw += frame(kind, part, mask, last=number == len(parts) - 1)
@@ -83,9 +83,9 @@ def _framed(
     st.lists(st.integers(0, 1 << 20), max_size=12),
 )
 def test_messages_arrive_however_they_were_fragmented_and_cut(
-    sent: list[tuple[Message, list[int], list[Event]]], mask: bytes | None, cuts: list[int]
+    sent: list[tuple[Message, list[int], list[WebSocketEvent]]], mask: bytes | None, cuts: list[int]
 ) -> None:
-    raw, told = b"", list[Event]()
+    raw, told = b"", list[WebSocketEvent]()
     for message, fragments, between in sent:
         more, expected = _framed(message, _cut(message.data, fragments), between, mask)
         raw, told = raw + more, told + expected

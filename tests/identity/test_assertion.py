@@ -13,10 +13,10 @@ from skerry.api.messages import Claims
 from skerry.errors import Forbidden, StatusError, Unauthorized
 from skerry.identity import assertion, nkey
 from skerry.identity.assertion import Signer, Verifier, check_record, make_record
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 
-ROOT = nkey.create(Kind.ACCOUNT)
-PROXY = nkey.create(Kind.USER)
+ROOT = nkey.create(KeyType.ACCOUNT)
+PROXY = nkey.create(KeyType.USER)
 NOW = 1_800_000_000.0
 GROUPS = ("skerry:view",)
 
@@ -41,7 +41,7 @@ def test_the_agent_reads_what_the_proxy_vouched_for() -> None:
 
 def test_agents_of_before_read_what_is_signed_today() -> None:
     """Recorded at version 0.1.0, before requests to services were signed: same keys, same claims, same bytes."""
-    root, key = nkey.KeyPair(Kind.ACCOUNT, bytes(range(32))), nkey.KeyPair(Kind.USER, bytes(range(32, 64)))
+    root, key = nkey.KeyPair(KeyType.ACCOUNT, bytes(range(32))), nkey.KeyPair(KeyType.USER, bytes(range(32, 64)))
     proxy = Signer("P1", key, make_record(root, "P1", key.public, int(NOW) + 3600))
     today = proxy.assertion("m1", "skerry:alice", GROUPS, {"k": ("v",)}, NOW)
     assert today == base64.b64decode(
@@ -77,7 +77,7 @@ def test_another_member_is_forbidden() -> None:
 
 def test_another_hosts_root_is_refused() -> None:
     with pytest.raises(Unauthorized, match="did not join"):
-        Verifier(nkey.create(Kind.ACCOUNT).public, "m1").verify(signed(), NOW)
+        Verifier(nkey.create(KeyType.ACCOUNT).public, "m1").verify(signed(), NOW)
 
 
 def test_a_record_for_another_proxy_does_not_serve() -> None:
@@ -87,7 +87,7 @@ def test_a_record_for_another_proxy_does_not_serve() -> None:
 
 
 def test_a_key_without_a_record_of_its_own_does_not_serve() -> None:
-    thief = Signer("p1", nkey.create(Kind.USER), make_record(ROOT, "p1", PROXY.public, int(NOW) + 60))
+    thief = Signer("p1", nkey.create(KeyType.USER), make_record(ROOT, "p1", PROXY.public, int(NOW) + 60))
     with pytest.raises(Unauthorized, match="not signed by proxy p1"):
         verifier().verify(thief.assertion("m1", "u", (), {}, NOW), NOW)
 
@@ -148,7 +148,7 @@ def test_a_record_is_believed_while_it_lasts_and_was_signed_by_the_root() -> Non
     with pytest.raises(Unauthorized, match="ended"):
         check_record(ROOT.public, record, NOW + 60)
     with pytest.raises(Unauthorized, match="not signed"):
-        check_record(nkey.create(Kind.ACCOUNT).public, record, NOW)
+        check_record(nkey.create(KeyType.ACCOUNT).public, record, NOW)
 
 
 @given(st.text(max_size=200))

@@ -11,10 +11,10 @@ import pytest
 from skerry.errors import BadRequest, Conflict
 from skerry.identity import jwt, nkey
 from skerry.identity.federation import Authority
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 
 AUTHORITY = Authority.create("h")
-AGENT = nkey.create(Kind.USER).public
+AGENT = nkey.create(KeyType.USER).public
 
 
 @pytest.mark.parametrize("name", ["*", ">", "m.*", "a.b", "", "A", "-a", "a" * 64, "m 1", "m\r\n1"])
@@ -30,7 +30,7 @@ def test_a_token_id_that_is_not_one_subject_token_is_refused(jti: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "public", ["", "x", nkey.create(Kind.ACCOUNT).public, AGENT[:-1]], ids=["empty", "x", "account", "cut"]
+    "public", ["", "x", nkey.create(KeyType.ACCOUNT).public, AGENT[:-1]], ids=["empty", "x", "account", "cut"]
 )
 def test_only_a_user_key_becomes_a_user(public: str) -> None:
     with pytest.raises(BadRequest, match="public key of a user"):

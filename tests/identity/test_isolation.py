@@ -15,7 +15,7 @@ from skerry.errors import Forbidden, GatewayTimeout, ServiceUnavailable, StatusE
 from skerry.identity import jwt, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.federation import Authority, MemberAccount
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 from skerry.identity.resolver import Resolver
 from tests.fixtures.nats import NatsHost, eventually
 
@@ -60,7 +60,7 @@ async def mallory(nats_host: NatsHost) -> AsyncIterator[Connection]:
 
 def wide(account: MemberAccount) -> Credentials:
     """A user of a member's account without any permission of its own, as its stolen account seed could make one."""
-    key, signer = nkey.create(Kind.USER), nkey.from_seed(account.seed)
+    key, signer = nkey.create(KeyType.USER), nkey.from_seed(account.seed)
     nats = {"issuer_account": account.public, "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}
     return Credentials(jwt.encode(signer, key.public, "wide", nats), key.seed)
 
@@ -196,7 +196,7 @@ async def test_a_member_cannot_hold_more_than_its_connections(nats_host: NatsHos
 async def test_the_stolen_account_of_one_member_cannot_mint_into_another(nats_host: NatsHost) -> None:
     thief, _ = await nats_host.member("thief")
     victim, _ = await nats_host.member("robbed")
-    key = nkey.create(Kind.USER)
+    key = nkey.create(KeyType.USER)
     nats = {"issuer_account": victim.public, "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}
     forged = Credentials(jwt.encode(nkey.from_seed(thief.seed), key.public, "forged", nats), key.seed)
     with pytest.raises(Unauthorized):
@@ -275,7 +275,7 @@ async def test_a_renewal_credential_publishes_its_own_renewal_only(nats_host: Na
 
     registry.subscribe("renew.*", answer)
     await registry.ready()
-    key = nkey.create(Kind.USER)
+    key = nkey.create(KeyType.USER)
     credentials = Credentials(nats_host.authority.renewal_user("m1", key.public), key.seed)
     async with nats_host.connection(credentials) as agent:
         assert (await agent.request("renew.m1", timeout_s=2)).data == b"renew.m1"
@@ -291,7 +291,7 @@ async def test_a_key_without_its_seed_does_not_connect(nats_host: NatsHost) -> N
         async with nats_host.connection(Credentials(agent.jwt)):
             pass
     with pytest.raises(Unauthorized):
-        async with nats_host.connection(Credentials(agent.jwt, nkey.create(Kind.USER).seed)):
+        async with nats_host.connection(Credentials(agent.jwt, nkey.create(KeyType.USER).seed)):
             pass
 
 
@@ -458,7 +458,7 @@ async def test_a_refused_account_is_an_error(nats_host: NatsHost) -> None:
 
 async def test_an_account_of_another_operator_opens_nothing(nats_host: NatsHost) -> None:
     foreign = Authority.create("other")
-    account, key = foreign.member_account("m1"), nkey.create(Kind.USER)
+    account, key = foreign.member_account("m1"), nkey.create(KeyType.USER)
     await nats_host.push(account.jwt)
     with pytest.raises(Unauthorized):
         async with nats_host.connection(Credentials(foreign.member_user(account, key.public), key.seed)):

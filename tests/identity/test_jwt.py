@@ -8,9 +8,9 @@ import pytest
 
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity import jwt, nkey
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 
-SIGNER = nkey.create(Kind.ACCOUNT)
+SIGNER = nkey.create(KeyType.ACCOUNT)
 TRUSTED = frozenset({SIGNER.public})
 
 
@@ -27,7 +27,7 @@ def test_claims_come_back_as_they_were_signed() -> None:
 
 def test_another_issuer_is_refused() -> None:
     with pytest.raises(Unauthorized, match="not signed by a key that is trusted"):
-        jwt.verify(minted(), frozenset({nkey.create(Kind.ACCOUNT).public}))
+        jwt.verify(minted(), frozenset({nkey.create(KeyType.ACCOUNT).public}))
 
 
 def test_a_changed_body_is_refused() -> None:

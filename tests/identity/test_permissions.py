@@ -7,9 +7,9 @@ import pytest
 from skerry import subjects
 from skerry.identity import nkey, permissions, services
 from skerry.identity.creds import inbox
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 
-KEY = nkey.create(Kind.USER).public
+KEY = nkey.create(KeyType.USER).public
 
 
 @pytest.mark.parametrize(("service", "may"), [("proxy", True), ("registry", False), ("tenancy", False)])

@@ -14,11 +14,11 @@ from skerry.api.messages import HOST, Caller, Claims, RequestClaims
 from skerry.errors import Forbidden, Unauthorized
 from skerry.identity import assertion, nkey, requests
 from skerry.identity.assertion import Signer, Verifier, make_record
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 from skerry.identity.requests import ReplayWindow, RequestVerifier, digest, sign
 
-ROOT = nkey.create(Kind.ACCOUNT)
-KEY = nkey.create(Kind.USER)
+ROOT = nkey.create(KeyType.ACCOUNT)
+KEY = nkey.create(KeyType.USER)
 NOW = 1_800_000_000.0
 ALICE = Caller(user="alice", groups=("skerry:view", "shop"))
 SUBJECT, PAYLOAD = "tenancy.workspaces.delete", b'{"requestId":"1","name":"shop"}'
@@ -128,11 +128,11 @@ def test_another_hosts_proxy_is_refused_also_beside_a_known_one() -> None:
     verifier = owner()
     verifier.verify(signed(), SUBJECT, PAYLOAD, NOW)
     with pytest.raises(Unauthorized, match="did not certify"):
-        verifier.verify(signed(proxy(root=nkey.create(Kind.ACCOUNT))), SUBJECT, PAYLOAD, NOW)
+        verifier.verify(signed(proxy(root=nkey.create(KeyType.ACCOUNT))), SUBJECT, PAYLOAD, NOW)
 
 
 def test_anothers_record_does_not_serve() -> None:
-    thief = proxy(key=nkey.create(Kind.USER), certified=KEY.public)
+    thief = proxy(key=nkey.create(KeyType.USER), certified=KEY.public)
     refused(signed(thief), "not signed by the proxy")
 
 

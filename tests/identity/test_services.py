@@ -11,7 +11,7 @@ import pytest
 from skerry.bus import BucketConfig, Connection, NoResponders
 from skerry.errors import Forbidden, GatewayTimeout
 from skerry.identity import nkey, permissions, services
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 from skerry.identity.services import BUCKETS, SERVICES, Service
 from tests.fixtures.nats import NatsHost
 
@@ -27,7 +27,7 @@ def exact(subject: str) -> str:
 
 def rights() -> Iterator[str]:
     """What each service may do, a line each."""
-    key = nkey.create(Kind.USER).public
+    key = nkey.create(KeyType.USER).public
     for name in NAMES:
         granted = permissions.service(name, key)
         for way, subjects in (("publish", granted.pub.allow), ("subscribe", granted.sub.allow)):
@@ -52,7 +52,7 @@ def test_every_call_is_answered_by_one_service() -> None:
 
 
 def test_the_credential_of_every_workload_fits_the_line_that_carries_it() -> None:
-    key = nkey.create(Kind.USER).public
+    key = nkey.create(KeyType.USER).public
     for workload in {service.workload for service in SERVICES}:
         assert len(msgspec.json.encode(permissions.service(workload, key))) * 4 / 3 < 24 * 1024
 

@@ -11,13 +11,13 @@ import pytest
 
 from skerry.errors import BadRequest
 from skerry.identity import x509
-from skerry.identity.x509 import Pair
+from skerry.identity.x509 import X509KeyPair
 
 CA = x509.create_ca("h")
 ADDRESSES = ("127.0.0.1", "localhost", "host.example.com", "::1")
 
 
-def handshake(server: Pair, name: str, directory: Path, ca: Pair = CA) -> None:
+def handshake(server: X509KeyPair, name: str, directory: Path, ca: X509KeyPair = CA) -> None:
     (directory / "s.crt").write_bytes(server.certificate)
     (directory / "s.key").write_bytes(server.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

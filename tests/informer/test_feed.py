@@ -12,7 +12,7 @@ from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import Gone
 from skerry.informer import Informer
-from skerry.informer.ring import Watch
+from skerry.informer.ring import RingCursor
 from skerry.storage import Store
 from tests.fixtures.bucket import cluster, feeding
 from tests.fixtures.nats import NatsHost, eventually
@@ -20,7 +20,7 @@ from tests.fixtures.nats import NatsHost, eventually
 pytestmark = pytest.mark.integration
 
 
-async def next_names(watch: Watch, count: int) -> list[str]:
+async def next_names(watch: RingCursor, count: int) -> list[str]:
     found: list[str] = []
     async with asyncio.timeout(10):
         while len(found) < count:

@@ -8,7 +8,7 @@ import pytest
 
 from skerry.errors import GatewayTimeout, ServiceUnavailable
 from skerry.informer import progress as progress_module
-from skerry.informer.progress import Progress
+from skerry.informer.progress import RevisionProgress
 from tests.informer.entries import entry, filled
 
 
@@ -59,7 +59,7 @@ async def test_a_consistent_read_says_when_it_cannot_be() -> None:
 
 
 def test_revisions_of_which_something_was_not_seen_are_not_known() -> None:
-    progress = Progress()
+    progress = RevisionProgress()
     progress.skip(4, 6)
     progress.skip(9, 10)
     assert [progress.knows(revision) for revision in range(3, 11)] == [
@@ -75,7 +75,7 @@ def test_revisions_of_which_something_was_not_seen_are_not_known() -> None:
 
 
 def test_before_the_end_of_a_gap_that_is_forgotten_nothing_is_known() -> None:
-    progress = Progress()
+    progress = RevisionProgress()
     for number in range(progress_module.GAPS + 1):
         progress.skip(10 * number + 5, 10 * number + 7)
     assert [progress.knows(revision) for revision in (4, 6, 7, 14, 15, 17)] == [False, False, True, True, False, True]

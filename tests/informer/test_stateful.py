@@ -1,6 +1,6 @@
 """Owners, the store, two proxies and their clients, in any order of events that hypothesis can think of.
 
-Real are `Store`, `Bucket`, `Watch` and `Informer`; the server is the one of tests/fixtures/jetstream.py, which holds every
+Real are `Store`, `Bucket`, `RingCursor` and `Informer`; the server is the one of tests/fixtures/jetstream.py, which holds every
 request until a rule says what becomes of it. So a write can be cut, crash, be repeated or be done late at each await; a
 proxy hears of a write at any time, is cut off, and finds another bucket when it is back. What may be stored and seen then
 is said by truth.py alone.
@@ -31,7 +31,7 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, Gone, NotFound, ServiceUnavailable
-from skerry.informer import Informer, Watch
+from skerry.informer import Informer, RingCursor
 from skerry.storage import Item, Store
 from skerry.storage.documents import KEPT_WRITE_IDS, unseal
 from tests.fixtures.jetstream import PREFIX, Fate, Line, Server, Stored, Stream
@@ -98,7 +98,7 @@ class Reader:
     def __init__(self) -> None:
         self.told: Told | None = None
         self.proxy: Proxy
-        self.watch: Watch
+        self.watch: RingCursor
 
 
 class World(RuleBasedStateMachine):

@@ -38,8 +38,7 @@ from skerry.bus import Bus, Connection, NoResponders
 from skerry.controller.timers import Timers
 from skerry.identity import jointoken, nkey
 from skerry.identity.creds import Credentials
-from skerry.identity.nkey import KeyPair
-from skerry.identity.nkey import Kind as KeyKind
+from skerry.identity.nkey import KeyPair, KeyType
 from skerry.informer import Informer
 from skerry.service import Process
 from tests.fixtures.nats import NatsHost
@@ -141,7 +140,7 @@ class Agent:
     def __init__(self, host: NatsHost, name: str, cluster_uid: str = "", key: KeyPair | None = None) -> None:
         self._host = host
         self.name = name
-        self.key = key or nkey.create(KeyKind.USER)
+        self.key = key or nkey.create(KeyType.USER)
         self.cluster_uid = cluster_uid or str(uuid.uuid4())
 
     async def join(self, token_text: str, **changes: Any) -> JoinAnswer:

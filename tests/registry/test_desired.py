@@ -39,7 +39,7 @@ from tests.fixtures.nats import NatsHost
 
 pytestmark = pytest.mark.integration
 
-ROOT = nkey.create(nkey.Kind.ACCOUNT)
+ROOT = nkey.create(nkey.KeyType.ACCOUNT)
 CLUSTERS = {"m1": "uid-1", "m2": "uid-2"}
 _encode = msgspec.json.encode
 
@@ -255,7 +255,7 @@ async def test_what_it_is_because_of_is_bounded(made: Gate) -> None:
 
 async def test_another_root_signs_everything_anew(made: Gate) -> None:
     first = await made.put(space())
-    root = nkey.create(nkey.Kind.ACCOUNT)
+    root = nkey.create(nkey.KeyType.ACCOUNT)
     made.desired._sign = root.sign
     made.desired._verify = lambda data, signature: nkey.verify(root.public, data, signature)
     assert (await made.put(space())).revision > first.revision

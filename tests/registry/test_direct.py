@@ -40,7 +40,7 @@ from skerry.errors import (
 )
 from skerry.identity import nkey
 from skerry.identity.assertion import make_record
-from skerry.identity.nkey import KeyPair, Kind
+from skerry.identity.nkey import KeyPair, KeyType
 from skerry.member import kubeconfig
 from skerry.member.identity import KUBE_SYSTEM
 from skerry.member.kubeconfig import Connection, flattened
@@ -86,7 +86,7 @@ async def connect(client: Client, verb: str, name: str, text: str, *, dry_run: b
 
 async def certified(client: Client, proxy: str = "P1") -> tuple[KeyPair, str]:
     """A proxy's key and its record."""
-    key = nkey.create(Kind.USER)
+    key = nkey.create(KeyType.USER)
     ask = CertifyRequest(proxy=proxy, key=key.public)
     reply = await client.bus.request(subjects.CERTIFY, msgspec.json.encode(ask), timeout_s=DEADLINE_S)
     return key, msgspec.json.decode(reply.data, type=CertifyAnswer).record
@@ -278,13 +278,13 @@ async def test_a_certified_proxy_is_told_and_nobody_else_can_read_it(client: Cli
     assert (found.cluster, found.revision) == (made["metadata"]["uid"], 1)
     assert (found.target.token, found.target.port) == (api.token, api.port)
     with pytest.raises(BadRequest, match="another key"):
-        nkey.create(Kind.USER).unseal(sealed)
+        nkey.create(KeyType.USER).unseal(sealed)
 
 
 async def test_a_record_that_the_registry_did_not_sign_is_told_nothing(client: Client, api: ApiServer) -> None:
     await connect(client, "create", "kept", given(api))
-    key = nkey.create(Kind.USER)
-    forged = make_record(nkey.create(Kind.ACCOUNT), "P1", key.public, int(time.time()) + 60)
+    key = nkey.create(KeyType.USER)
+    forged = make_record(nkey.create(KeyType.ACCOUNT), "P1", key.public, int(time.time()) + 60)
     for record in (forged, "rubbish", ""):
         with pytest.raises(Unauthorized):
             await told(client, "kept", record)

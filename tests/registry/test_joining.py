@@ -11,7 +11,7 @@ from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.messages import JoinAnswer
 from skerry.errors import BadRequest, Conflict, Forbidden, Gone, ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity import nkey
-from skerry.identity.nkey import Kind as KeyKind
+from skerry.identity.nkey import KeyType
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import HOST_UID, Agent, Client
 
@@ -151,7 +151,7 @@ async def test_renewal_signed_by_another_key_is_refused(nats_host: NatsHost, cli
     agent = Agent(nats_host, "forged")
     answer = await agent.join(await client.token("forged"))
     with pytest.raises(Unauthorized, match="not signed by the key"):
-        await agent.renew(answer, key=nkey.create(KeyKind.USER))
+        await agent.renew(answer, key=nkey.create(KeyType.USER))
 
 
 async def test_renewal_from_another_time_is_refused_naming_both(nats_host: NatsHost, client: Client) -> None:

@@ -24,7 +24,7 @@ from skerry.api.messages import Write, WriteAnswer
 from skerry.identity import nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.federation import MemberAccount
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 from skerry.storage import archive
 from skerry.storage.documents import utc_now
 from tests.fixtures.nats import NatsHost
@@ -75,7 +75,7 @@ async def test_its_members_come_back_to_their_own_accounts(upgraded: Client, fre
     assert kept is not None
     [_] = kept.agents
     account = MemberAccount(name="far", public=kept.account, seed=kept.seed.encode(), jwt="")
-    agent = Agent(host, "far", key=nkey.create(Kind.USER))
+    agent = Agent(host, "far", key=nkey.create(KeyType.USER))
     credentials = Credentials(host.authority.member_user(account, agent.key.public), agent.key.seed)
     async with host.connection(credentials, "far") as connection:
         await agent.beat_until_answered(connection)

@@ -12,10 +12,10 @@ from services.registry.model import JOINED, Now
 from skerry.api.messages import JoinRequest
 from skerry.errors import BadRequest, Conflict, Forbidden, Unauthorized
 from skerry.identity import nkey
-from skerry.identity.nkey import Kind
+from skerry.identity.nkey import KeyType
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-KEY = nkey.create(Kind.USER).public
+KEY = nkey.create(KeyType.USER).public
 
 
 def request(**changes: Any) -> JoinRequest:

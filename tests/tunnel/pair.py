@@ -9,7 +9,7 @@ from skerry.relay import ResetCode
 from skerry.tunnel import frames
 from skerry.tunnel.frames import END, Frame, Open, Resp, Type, decode
 from skerry.tunnel.peer import Outcome, Peer, answer_sync
-from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused
+from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Refused, StreamEvent
 from skerry.tunnel.window import Budget, Window
 
 Side = Literal["proxy", "agent"]
@@ -155,7 +155,7 @@ class Process:
             if event is not None:
                 self._event(number, event)
 
-    def _event(self, number: str, event: Event) -> None:
+    def _event(self, number: str, event: StreamEvent) -> None:
         made = self.ends[number]
         match event:
             case Data(body):

@@ -12,7 +12,7 @@ from skerry.relay import ResetCode
 from skerry.tunnel import packing
 from skerry.tunnel.codes import ProtocolError
 from skerry.tunnel.frames import PACKED, Resp, Type, decode, encode
-from skerry.tunnel.stream import Answered, Broken, Core, Data, Event
+from skerry.tunnel.stream import Answered, Broken, Core, Data, StreamEvent
 from skerry.tunnel.window import Budget, PeerRate, Window
 from tests.tunnel.pair import answering, opening
 
@@ -38,11 +38,11 @@ def answers(*, packed: bool = True) -> Core:
     return core
 
 
-def got(core: Core, frame: bytes) -> Event | None:
+def got(core: Core, frame: bytes) -> StreamEvent | None:
     return core.receive(decode(frame), 0.0)
 
 
-def stray(event: Event | None) -> bool:
+def stray(event: StreamEvent | None) -> bool:
     return isinstance(event, Broken) and event.stray and event.code is ResetCode.LIMIT
 
 

@@ -9,7 +9,7 @@ from skerry.relay import ResetCode
 from skerry.tunnel import frames
 from skerry.tunnel.codes import ProtocolError, RejectCode
 from skerry.tunnel.frames import END, PACKED, Frame, Sent, Type, decode, encode
-from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Event, Refused, Writable
+from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Refused, StreamEvent, Writable
 from skerry.tunnel.window import MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window
 from tests.tunnel.pair import answering, opening
 
@@ -36,7 +36,7 @@ def acceptor() -> Core:
     return core
 
 
-def got(core: Core, data: bytes, now: float = 0.0) -> Event | None:
+def got(core: Core, data: bytes, now: float = 0.0) -> StreamEvent | None:
     return core.receive(decode(data), now)
 
 
@@ -48,7 +48,7 @@ def data(seq: int, offset: int, body: bytes = b"x") -> bytes:
     return encode(Type.DATA, seq=seq, offset=offset, body=body)
 
 
-def broken(event: Event | None) -> tuple[ResetCode, bool, bool]:
+def broken(event: StreamEvent | None) -> tuple[ResetCode, bool, bool]:
     assert isinstance(event, Broken)
     return event.code, event.tell, event.stray
 

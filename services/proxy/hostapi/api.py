@@ -15,7 +15,7 @@ from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, in_yaml, negotiate
 from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
-from services.proxy.hostapi.sources import Source, sources
+from services.proxy.hostapi.sources import ObjectSource, sources
 from services.proxy.hostapi.table import View, reshaped, view
 from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
 from skerry.api.messages import Caller
@@ -167,7 +167,7 @@ class HostApi:
         wanted = negotiate(_accept(exchange), TABLE | partial).media
         return view(kind, wanted, query.text("includeObject") or "Metadata", self._live, self._now)
 
-    async def _read(self, exchange: Exchange, target: Target, source: Source, query: Query) -> bytes:
+    async def _read(self, exchange: Exchange, target: Target, source: ObjectSource, query: Query) -> bytes:
         kind = known(target)
         shown = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
@@ -175,7 +175,7 @@ class HostApi:
         return await reads.listed(source, kind, target.namespace, query, shown)
 
     async def _watch(
-        self, exchange: Exchange, target: Target, source: Source, query: Query, still_allowed: Callable[[], None]
+        self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, still_allowed: Callable[[], None]
     ) -> int:
         kind = known(target)
         shown = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
@@ -214,7 +214,7 @@ class HostApi:
         return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
     async def _write(
-        self, exchange: Exchange, target: Target, source: Source, caller: Caller, query: Query, verb: str
+        self, exchange: Exchange, target: Target, source: ObjectSource, caller: Caller, query: Query, verb: str
     ) -> int:
         shown = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from services.proxy.hostapi import selectors
 from services.proxy.hostapi.options import Continue, Inconsistent, Options, options, revision_of, token
 from services.proxy.hostapi.request import Query
-from services.proxy.hostapi.sources import Source
+from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import View
 from skerry.api.kinds import Kind
 from skerry.errors import GatewayTimeout, Gone, NotFound, cause
@@ -27,7 +27,7 @@ class _State(NamedTuple):
     consistent: bool = True
 
 
-async def fresh(source: Source, wanted: int | None) -> None:
+async def fresh(source: ObjectSource, wanted: int | None) -> None:
     """Wait until the source may answer: None means current, 0 anything, N at least N.
 
     GatewayTimeout with the cause ResourceVersionTooLarge for a revision that does not come.
@@ -38,7 +38,7 @@ async def fresh(source: Source, wanted: int | None) -> None:
         await reached(source, wanted)
 
 
-async def reached(source: Source, revision: int) -> None:
+async def reached(source: ObjectSource, revision: int) -> None:
     """Wait until the source is at `revision`; the API server's error if that takes too long."""
     try:
         async with asyncio.timeout(TOO_LARGE_S):
@@ -58,7 +58,7 @@ def selector(query: Query, kind: Kind) -> selectors.Match:
     )
 
 
-async def get(source: Source, kind: Kind, namespace: str, name: str, query: Query, view: View) -> bytes:
+async def get(source: ObjectSource, kind: Kind, namespace: str, name: str, query: Query, view: View) -> bytes:
     """One object. NotFound."""
     await fresh(source, revision_of(query))
     item = source.get(kind, name, namespace)
@@ -75,13 +75,13 @@ class Page(NamedTuple):
     more: str = ""
 
 
-async def listed(source: Source, kind: Kind, namespace: str, query: Query, view: View) -> bytes:
+async def listed(source: ObjectSource, kind: Kind, namespace: str, query: Query, view: View) -> bytes:
     """The objects that match, or a page of them, as of one revision."""
     part = await page(source, kind, namespace, query)
     return view.many(part.items, part.revision, part.more)
 
 
-async def page(source: Source, kind: Kind, namespace: str, query: Query) -> Page:
+async def page(source: ObjectSource, kind: Kind, namespace: str, query: Query) -> Page:
     """What the ListOptions of `query` ask for. BadRequest, Invalid, Gone, GatewayTimeout.
 
     Pages are of one snapshot, which the ring of changes gives back on any replica that saw those changes; where it
@@ -102,7 +102,7 @@ async def page(source: Source, kind: Kind, namespace: str, query: Query) -> Page
     return Page(matching, max(state.revision, 1), more)
 
 
-async def _state(source: Source, kind: Kind, namespace: str, wanted: Options) -> _State:
+async def _state(source: ObjectSource, kind: Kind, namespace: str, wanted: Options) -> _State:
     going_on = wanted.continue_
     if going_on is not None and going_on.revision is not None:
         return await _as_before(source, kind, namespace, going_on.revision, going_on.start)
@@ -112,7 +112,7 @@ async def _state(source: Source, kind: Kind, namespace: str, wanted: Options) ->
     return _State(source.list(kind, namespace), source.revision, going_on is None)
 
 
-async def _as_before(source: Source, kind: Kind, namespace: str, revision: int, start: tuple[str, str]) -> _State:
+async def _as_before(source: ObjectSource, kind: Kind, namespace: str, revision: int, start: tuple[str, str]) -> _State:
     await reached(source, revision)
     try:
         return _State(source.snapshot(kind, revision, namespace), revision)
@@ -120,7 +120,7 @@ async def _as_before(source: Source, kind: Kind, namespace: str, revision: int, 
         raise Inconsistent(start) from error
 
 
-async def _exact(source: Source, kind: Kind, namespace: str, revision: int) -> _State:
+async def _exact(source: ObjectSource, kind: Kind, namespace: str, revision: int) -> _State:
     await reached(source, revision)
     try:
         return _State(source.snapshot(kind, revision, namespace), revision)

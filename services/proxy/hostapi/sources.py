@@ -11,13 +11,13 @@ from typing import Protocol
 
 from skerry.api.kinds import Kind, ViewOf
 from skerry.api.meta import Document
-from skerry.informer import Informer, Watch
+from skerry.informer import Informer, RingCursor
 from skerry.informer.kindstore import Items
 from skerry.storage import Item
 from skerry.storage.documents import item as make_item
 
 
-class Source(Protocol):
+class ObjectSource(Protocol):
     """What reads and watches ask; `Informer` is one."""
 
     @property
@@ -25,7 +25,7 @@ class Source(Protocol):
     def get(self, kind: Kind, name: str, namespace: str = "") -> Item | None: ...
     def list(self, kind: Kind, namespace: str = "") -> Items: ...
     def snapshot(self, kind: Kind, revision: int, namespace: str = "") -> Items: ...
-    def watch(self, kind: Kind, since: int | None = None) -> Watch: ...
+    def watch(self, kind: Kind, since: int | None = None) -> RingCursor: ...
     async def current(self) -> int: ...
     async def reached(self, revision: int) -> None: ...
 
@@ -61,7 +61,7 @@ class Derived:
         """As they were at `revision`. Gone."""
         return self._shown(self._cache.snapshot(self._base, revision, namespace))
 
-    def watch(self, kind: Kind, since: int | None = None) -> Watch:
+    def watch(self, kind: Kind, since: int | None = None) -> RingCursor:
         """Changes after revision `since`. Gone."""
         return self._cache.watch(self._base, since, self._convert)
 
@@ -83,7 +83,7 @@ class Derived:
         return sorted([*always, *made], key=lambda item: (item.namespace, item.name))
 
 
-def sources(caches: Mapping[str, Informer], kinds: Iterable[Kind]) -> dict[Kind, Source | None]:
+def sources(caches: Mapping[str, Informer], kinds: Iterable[Kind]) -> dict[Kind, ObjectSource | None]:
     """Every kind that is served, and where its objects come from; None for what is asked and never stored.
 
     `caches` are by bucket; what lies in another is not served, nor are views of it.
@@ -91,7 +91,7 @@ def sources(caches: Mapping[str, Informer], kinds: Iterable[Kind]) -> dict[Kind,
     return {kind: source for kind in kinds for source in _source(kind, caches)}
 
 
-def _source(kind: Kind, caches: Mapping[str, Informer]) -> Iterable[Source | None]:
+def _source(kind: Kind, caches: Mapping[str, Informer]) -> Iterable[ObjectSource | None]:
     bucket = kind.view_of.kind.bucket if kind.view_of else kind.bucket
     if not bucket:
         yield None

@@ -16,11 +16,11 @@ from services.proxy.hostapi.options import check_watch, integer, revision_of
 from services.proxy.hostapi.reads import fresh, selector
 from services.proxy.hostapi.request import Query
 from services.proxy.hostapi.selectors import Match, both
-from services.proxy.hostapi.sources import Source
+from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import View
 from skerry.api.kinds import Kind
 from skerry.errors import Gone, StatusError
-from skerry.informer import Change, Watch
+from skerry.informer import Change, RingCursor
 from skerry.storage import Item, decode_document
 from skerry.storage.documents import item as make_item
 
@@ -57,8 +57,8 @@ class Lines:
 class Plan(NamedTuple):
     """What a watch does: events for `initial` first, then what `watch` tells."""
 
-    source: Source
-    watch: Watch
+    source: ObjectSource
+    watch: RingCursor
     initial: list[Item]
     match: Match
     bookmarks: bool
@@ -66,7 +66,7 @@ class Plan(NamedTuple):
     timeout_s: float
 
 
-async def plan(source: Source, kind: Kind, namespace: str, query: Query) -> Plan:
+async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query) -> Plan:
     """Decide where the watch starts. BadRequest, Invalid; Gone if that is too far in the past."""
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
     integer(query, "limit")

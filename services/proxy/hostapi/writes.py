@@ -13,7 +13,7 @@ import msgspec
 from services.proxy.hostapi import reads, writeoptions, yamltext
 from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.request import Query, Target, known
-from services.proxy.hostapi.sources import Source
+from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Plain
 from skerry.api.decode import decoded, decoder
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
@@ -66,7 +66,13 @@ def _header_text(text: str) -> str:
 
 
 async def answer(
-    forwarder: Forwarder, source: Source, target: Target, caller: Caller, query: Query, verb: str, content: Content
+    forwarder: Forwarder,
+    source: ObjectSource,
+    target: Target,
+    caller: Caller,
+    query: Query,
+    verb: str,
+    content: Content,
 ) -> Reply:
     """The answer to a create, update, patch, delete or deletecollection. Any StatusError."""
     if verb == "delete":
@@ -138,7 +144,7 @@ async def _delete(forwarder: Forwarder, target: Target, caller: Caller, options:
 
 
 async def _delete_all(
-    forwarder: Forwarder, source: Source, target: Target, caller: Caller, query: Query, content: Content
+    forwarder: Forwarder, source: ObjectSource, target: Target, caller: Caller, query: Query, content: Content
 ) -> Reply:
     """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine."""
     kind = known(target)

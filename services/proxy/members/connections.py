@@ -23,7 +23,7 @@ from skerry.tunnel.window import Budget
 
 log = logging.getLogger("skerry.proxy")
 
-Source = Callable[[], Credentials]
+CredentialsReader = Callable[[], Credentials]
 BULK_PING_S = 30.0
 """Bulk connections may be busy for long: 30 s x 2, against 5 s x 2 on interactive ones."""
 RENEW_CHECK_S = 60.0
@@ -35,7 +35,7 @@ class DialerSupervisor:
     new request."""
 
     def __init__(
-        self, settings: bus.Settings, source: Source, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S,
+        self, settings: bus.Settings, source: CredentialsReader, *, drain_s: float, renew_check_s: float = RENEW_CHECK_S,
         on_flood: Callable[[str], None] | None = None, link: LinkSettings | None = None, room: Room | None = None,
     ) -> None:  # fmt: skip
         self._room = room or Room()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from skerry.httpwire.apps import LinkRewriter, Place, app_base, cookie_set, cookies_sent, location
+from skerry.httpwire.apps import AppPlace, LinkRewriter, app_base, cookie_set, cookies_sent, location
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead, first
 from skerry.httpwire.headers import clean_request, clean_response, named_by_connection
 from skerry.httpwire.target import relocate
@@ -62,7 +62,7 @@ class Back(NamedTuple):
 
     prefix: bytes = b""
     """What the client has in front of the member's paths: nothing, or `/clusters/<name>`."""
-    app: Place | None = None
+    app: AppPlace | None = None
     """The app behind the member's API server that was asked, if it was one."""
     cookies: bool = False
     """The client may have the app's cookies."""
@@ -76,7 +76,7 @@ def back(asking: Asking, target: bytes, prefix: bytes) -> Back:
     base = app_base(target)
     if not base:
         return Back(prefix) if prefix else _AT_ROOT
-    return Back(prefix, Place.of(prefix, base), asking.bearer)
+    return Back(prefix, AppPlace.of(prefix, base), asking.bearer)
 
 
 def app_headers(asking: Asking, prefix: bytes) -> Headers:
@@ -107,7 +107,7 @@ def _location(value: bytes, back: Back) -> bytes:
     return relocate(inside, back.prefix) if back.prefix else inside
 
 
-def _with_cookies(headers: Headers, app: Place) -> Headers:
+def _with_cookies(headers: Headers, app: AppPlace) -> Headers:
     kept: Headers = []
     for name, value in headers:
         if name != b"set-cookie":

@@ -50,7 +50,7 @@ class AssertionSigner:
         self._bus = bus
         self._proxy = proxy
         self._now = now
-        self._key = nkey.create(nkey.Kind.USER)
+        self._key = nkey.create(nkey.KeyType.USER)
         self._signer: Signer | None = None
         self._record = ""
         self._expires = 0.0

@@ -33,7 +33,7 @@ class Registry:
             raise self.failures.pop(0)
         asked = msgspec.json.decode(payload, type=CertifyRequest)
         expires = int(time.time()) + 3600
-        record = make_record(nkey.create(nkey.Kind.ACCOUNT), asked.proxy, asked.key, expires)
+        record = make_record(nkey.create(nkey.KeyType.ACCOUNT), asked.proxy, asked.key, expires)
         return Answered(msgspec.json.encode(CertifyAnswer(record=record, expires=expires)))
 
 
