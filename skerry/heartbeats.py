@@ -12,6 +12,7 @@ import msgspec
 
 from skerry.api.decode import decoder
 from skerry.api.messages import Heartbeat
+from skerry.api.v1alpha1 import Ceiling
 
 PER_S = 10.0
 """Heartbeats of one member beyond this rate (with a burst of as many) are counted and ignored."""
@@ -50,7 +51,18 @@ def read(data: bytes) -> Heartbeat:
     cleaned = {
         field: clean(text, longest) for field, longest in _LENGTHS.items() if (text := getattr(beat, field)) is not None
     }
-    return msgspec.structs.replace(beat, **cleaned)
+    return msgspec.structs.replace(beat, ceiling=ceiling(beat.ceiling), rtt_ms=_finite(beat.rtt_ms), **cleaned)
+
+
+def ceiling(told: Ceiling) -> Ceiling:
+    """A member's own limits as they may be kept."""
+    namespaces = [clean(name, 63) for name in told.namespaces[:100]]
+    return msgspec.structs.replace(told, namespaces=namespaces, desired=clean(told.desired, 16))
+
+
+def _finite(rtt_ms: float | None) -> float | None:
+    """A round trip that a person can believe; a hostile figure is left out."""
+    return rtt_ms if rtt_ms is not None and 0 <= rtt_ms < 1e6 else None
 
 
 def clean(text: str, longest: int) -> str:

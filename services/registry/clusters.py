@@ -41,9 +41,9 @@ def member(request: JoinRequest, verdict: Verdict, now: Now) -> Document:
         "spec": {"role": "member", "connection": {"mode": "agent"}},
         "status": {
             "conditions": [condition("Joined", joined, now), condition("Ready", verdict, now)],
-            "kubernetesVersion": request.kubernetes_version[:64],
+            "kubernetesVersion": request.kubernetes_version,
             "uid": request.cluster_uid,
-            "agent": {"version": request.agent_version[:64], "replicas": 0},
+            "agent": {"version": request.agent_version, "replicas": 0},
             "ceiling": _builtins(request.ceiling),
         },
     }
@@ -142,8 +142,7 @@ def _facts(beat: Heartbeat) -> Document:
 
 
 def _builtins(ceiling: Ceiling) -> Document:
-    bounded = msgspec.structs.replace(ceiling, namespaces=[name[:63] for name in ceiling.namespaces[:100]])
-    found: Document = msgspec.to_builtins(bounded)
+    found: Document = msgspec.to_builtins(ceiling)
     return found
 
 

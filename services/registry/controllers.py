@@ -19,6 +19,7 @@ from services.registry.model import Member, Presence, due
 from services.registry.secrets import Evicted
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
+from services.registry.writer import StatusWriter
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.meta import Document
 from skerry.bus import Bus
@@ -46,8 +47,8 @@ AT_MOST_S = 60.0
 class Statuses:
     """Makes the stored Clusters follow what is true of members with agents, and evicts those that leave.
 
-    Every replica hears every heartbeat and comes to the same verdict, so all of them may write: compare-and-set makes the
-    second of two equal writes none. What one of them cannot know, it does not claim.
+    Every replica hears every heartbeat, the one that leads writes: its successor has heard as much, and goes on. What one of
+    them cannot know, it does not claim.
     """
 
     def __init__(
@@ -55,16 +56,17 @@ class Statuses:
         context: Context[RegistrySettings, Any],
         registry: Registry,
         presence: Presence,
+        writer: StatusWriter,
         forget: Callable[[str], Awaitable[None]],
         clock: Clock,
     ) -> None:
         """`forget(name)` ends what is kept for a member elsewhere, before its name is free."""
-        self._registry, self._presence, self._clock = registry, presence, clock
+        self._registry, self._presence, self._writer, self._clock = registry, presence, writer, clock
         self._forget = forget
         self._bus: Bus = context.bus
         self._hearing = Hearing()
         self._heard = asyncio.get_running_loop().time()
-        self.controller = context.controller("clusters", self.reconcile, workers=AT_ONCE)
+        self.controller = context.controller("clusters", self.reconcile, workers=AT_ONCE, leader=True)
         self.ticker = context.controller("hearing", self._tick)
         self.ticker.add("bus")
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
@@ -128,25 +130,12 @@ class Statuses:
             return None
         if not self._bus.connected:
             return After(AWAY_S)
-        if self._observed(document, name, member) != document:
-            await self._write(name, member)
-        left = due(member, self._clock())
-        return None if left is None else After(left)
+        again_s = await self._writer.write(name, member.object, partial(self._observed, name, member))
+        moments = [each for each in (again_s, due(member, self._clock())) if each is not None]
+        return After(min(moments)) if moments else None
 
-    async def _write(self, name: str, member: Member) -> None:
-        try:
-            before = clusters.ready_of((await self._registry.clusters.get(name)).document())
-            stored = await self._registry.clusters.modify(name, lambda document: self._observed(document, name, member))
-        except NotFound:
-            return
-        after = clusters.ready_of(stored.document())
-        if before.status != after.status:
-            log.info("ready" if after.status == "True" else "not ready",
-                     extra={"cluster": name, "reason": after.reason})  # fmt: skip
-
-    def _observed(self, document: Document, name: str, member: Member) -> Document:
-        if document["metadata"].get("uid") != member.object:
-            return document
+    def _observed(self, name: str, member: Member, document: Document) -> Document:
+        self.listen()
         now, stored = self._clock(), clusters.standing_of(document)
         return clusters.observed(document, member, self._presence.judge(name, stored, now), now)
 

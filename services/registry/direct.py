@@ -12,13 +12,16 @@ from typing import NamedTuple
 import msgspec
 
 from services.registry import clusters
-from services.registry.model import Now, at, rights
+from services.registry.model import TEXT_LIMIT, Now, at, rights
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
 from skerry.api.meta import Document
+from skerry.heartbeats import clean
 from skerry.member.kubeconfig import Target
 
 MODE = "direct"
+VERSION = 64
+"""Characters of a version."""
 DAY_S = 86400
 _YEAR_3000 = 32_503_680_000
 WARN_DAYS = (1, 7, 30)
@@ -72,7 +75,7 @@ def member(name: str, object_uid: str, found: Found, expires: float | None, now:
         "spec": {"role": "member", "connection": {"mode": MODE}},
         "status": {
             "conditions": [clusters.condition("Joined", JOINED, now)],
-            "kubernetesVersion": found.version,
+            "kubernetesVersion": clean(found.version, VERSION),
             "uid": found.uid,
         },
     }
@@ -93,15 +96,21 @@ def revision_of(document: Document) -> int:
 
 
 def observed(document: Document, outcome: Outcome, expires: float | None, now: Now) -> Document:
-    """`document` with the status that follows from a look at it; facts of the past stay."""
+    """`document` with the status that follows from a look at it; facts of the past stay. Its API server is no more trusted
+    than a heartbeat is: texts are cut and print."""
+    outcome = outcome._replace(
+        message=clean(outcome.message, TEXT_LIMIT),
+        missing=clean(outcome.missing, TEXT_LIMIT),
+        repaired=clean(outcome.repaired, TEXT_LIMIT),
+    )
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
     for kind, verdict in _verdicts(outcome, expires, now):
         conditions = clusters.with_condition(conditions, clusters.condition(kind, verdict, now))
     status["conditions"] = conditions
     if outcome.version:
-        status["kubernetesVersion"] = outcome.version
-    if outcome.nodes is not None:
+        status["kubernetesVersion"] = clean(outcome.version, VERSION)
+    if outcome.nodes is not None and 0 <= outcome.nodes < 1_000_000:
         status["nodes"] = outcome.nodes
     return {**document, "status": status}
 

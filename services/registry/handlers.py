@@ -36,6 +36,8 @@ log = logging.getLogger("skerry.registry")
 
 RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
+SAY_S = 60.0
+"""Between two lines in the log about heartbeats that cannot be read."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,12 +58,16 @@ class Handlers:
         self._clock = clock
         self._direct = direct
         self._joining = asyncio.Lock()
+        self.rubbish = 0
+        """Heartbeats that could not be read."""
+        self._said = float("-inf")
 
     # Joining
 
     async def join(self, request: JoinRequest, jti: str) -> JoinAnswer:
         """`join.<jti>`: one agent joins one member. The answer repeats for the same key."""
         joining.check_request(request)
+        request = joining.cleaned(request)
         async with self._joining:
             return await self._join(request, *joining.parse_jti(jti))
 
@@ -163,7 +169,11 @@ class Handlers:
         try:
             beat = heartbeats.read(message.data)
         except heartbeats.Unreadable as error:
-            log.warning("a heartbeat cannot be read", extra={"subject": message.subject, "why": str(error)})
+            self.rubbish += 1
+            if now.mono - self._said >= SAY_S:
+                self._said = now.mono
+                log.warning("heartbeats cannot be read",
+                            extra={"subject": message.subject, "why": str(error)[:200], "in all": self.rubbish})  # fmt: skip
             return None
         self._changed(self._presence.heartbeat(name, beat, now))
         return beat.agent

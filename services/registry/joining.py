@@ -16,7 +16,7 @@ import msgspec
 
 from services.registry import clusters
 from services.registry.model import at
-from skerry import subjects
+from skerry import heartbeats, subjects
 from skerry.admission.writes import invalid
 from skerry.api import duration
 from skerry.api.kinds import JOIN_TOKEN
@@ -108,8 +108,18 @@ def check_request(request: JoinRequest) -> None:
     subjects.member(request.name)
     if nkey.kind_of(request.nkey) is not nkey.KeyType.USER:
         raise BadRequest("the agent's key is not the public half of a user's nkey: start it with a new state directory")
-    if not 1 <= len(request.cluster_uid) <= 128:
+    if not 1 <= len(request.cluster_uid) <= 128 or not request.cluster_uid.isprintable():
         raise BadRequest("the agent did not tell the UID of the cluster's kube-system namespace")
+
+
+def cleaned(request: JoinRequest) -> JoinRequest:
+    """What of a request that was checked may be kept: its texts are cut and print."""
+    return msgspec.structs.replace(
+        request,
+        kubernetes_version=heartbeats.clean(request.kubernetes_version, 64),
+        agent_version=heartbeats.clean(request.agent_version, 64),
+        ceiling=heartbeats.ceiling(request.ceiling),
+    )
 
 
 def check_token(token: Document | None, uid: str, request: JoinRequest, now: float) -> None:

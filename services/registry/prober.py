@@ -26,12 +26,13 @@ from services.registry.direct import Outcome, State
 from services.registry.model import at
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
+from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
 from skerry.controller.controller import After
-from skerry.errors import NotFound, SkerryError, StatusError, Unauthorized
+from skerry.errors import SkerryError, StatusError, Unauthorized
 from skerry.informer import Change
 from skerry.member import probe
 from skerry.member.credentials import source
@@ -80,10 +81,13 @@ class Prober:
     """Looks at direct members."""
 
     def __init__(
-        self, context: Context[RegistrySettings, Any], registry: Registry, clock: Clock = wall_and_mono
+        self,
+        context: Context[RegistrySettings, Any],
+        registry: Registry,
+        writer: StatusWriter,
+        clock: Clock = wall_and_mono,
     ) -> None:
-        self._registry, self._bus, self._clock = registry, context.bus, clock
-        self._store = context.store(CLUSTER, leader=True)
+        self._registry, self._bus, self._writer, self._clock = registry, context.bus, writer, clock
         self._present: dict[str, tuple[str, int]] = {}
         """uid and revision of the direct members that there are."""
         self._watched: dict[str, Watched] = {}
@@ -144,8 +148,11 @@ class Prober:
             watched.failed += 1
             if watched.failed == 1:
                 return AGAIN_S
-        await self._write(name, item, watched, outcome)
-        return EVERY_S
+        now = self._clock()
+        again_s = await self._writer.write(
+            name, watched.uid, lambda document: direct.observed(document, outcome, watched.expires, now)
+        )
+        return EVERY_S if again_s is None else min(again_s, EVERY_S)
 
     async def _ready_to_look(self, item: Item, watched: Watched) -> bool:
         """Whether there is a way: made at first, and anew when the Cluster counts another credential."""
@@ -219,29 +226,6 @@ class Prober:
             rtt_ms=outcome.rtt_ms,
         )  # fmt: skip
         await self._bus.publish(subjects.probe(name), msgspec.json.encode(beat))
-
-    async def _write(self, name: str, item: Item, watched: Watched, outcome: Outcome) -> None:
-        """Store what changed, if anything; the log says when a member or its credential changes its state."""
-        now, before = self._clock(), item.document()
-        if direct.observed(before, outcome, watched.expires, now) == before:
-            return
-        try:
-            stored = await self._store.modify(
-                name,
-                lambda document: (
-                    direct.observed(document, outcome, watched.expires, now)
-                    if document["metadata"]["uid"] == watched.uid
-                    else None
-                ),
-            )
-        except NotFound:
-            return
-        for kind in ("Ready", "CredentialsValid"):
-            old, new = condition_of(before, kind), condition_of(stored.document(), kind)
-            if (old.status, old.reason) != (new.status, new.reason):
-                level = logging.INFO if new.status == "True" and new.reason != "ExpiresSoon" else logging.WARNING
-                log.log(level, "condition", extra={"cluster": name, "condition": kind, "is": new.status,
-                                                   "reason": new.reason, "why": new.message})  # fmt: skip
 
 
 async def _outcome(upstream: Upstream, looks: int) -> Outcome:

@@ -8,7 +8,6 @@ Level-triggered: what should be is compared with what is stored, so a lost messa
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import Any
 
@@ -19,6 +18,7 @@ from services.registry.clock import Clock, wall_and_mono
 from services.registry.model import Now
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
+from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.conditions import Verdict
 from skerry.api.decode import decoded
@@ -27,7 +27,6 @@ from skerry.api.messages import FloodReport
 from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.controller.controller import After
-from skerry.errors import NotFound
 from skerry.service import Context
 
 log = logging.getLogger("skerry.registry")
@@ -57,13 +56,14 @@ class Quarantine:
         self,
         context: Context[RegistrySettings, Any],
         registry: Registry,
+        writer: StatusWriter,
         clock: Clock = wall_and_mono,
         *,
         hold_s: float = HOLD_S,
     ) -> None:
-        self._registry, self._clock, self._hold_s = registry, clock, hold_s
+        self._registry, self._writer, self._clock, self._hold_s = registry, writer, clock, hold_s
         self._until: dict[str, tuple[float, Verdict]] = {}
-        self.controller = context.controller("quarantine", self.reconcile)
+        self.controller = context.controller("quarantine", self.reconcile, leader=True)
         for item in registry.members():
             stored = _stored(item.document())
             if stored is not None and stored.status == "True":
@@ -90,12 +90,12 @@ class Quarantine:
         now = self._clock()
         until, verdict = self._until[name]
         over = until <= now.mono
-        wanted = LIFTED if over else verdict
         item = self._registry.cache.get(CLUSTER, name)
-        if item is not None and _stored(item.document()) != wanted:
-            with contextlib.suppress(NotFound):
-                await self._registry.clusters.modify(name, lambda document: _with(document, wanted, now))
-            log.warning("quarantine", extra={"cluster": name, "reason": wanted.reason})
+        if item is not None:
+            wanted = LIFTED if over else verdict
+            again_s = await self._writer.write(name, item.uid, lambda document: _with(document, wanted, now))
+            if again_s is not None:
+                return After(again_s)
         if not over:
             return After(until - now.mono)
         if self._until[name][0] == until:
@@ -119,10 +119,10 @@ def _stored(document: Document) -> Verdict | None:
     return None
 
 
-def _with(document: Document, wanted: Verdict, now: Now) -> Document | None:
-    """`document` with the condition; None if it has it already (another replica was faster)."""
-    if _stored(document) == wanted:
-        return None
+def _with(document: Document, wanted: Verdict, now: Now) -> Document:
+    """`document` with the condition; what was never imposed is not lifted."""
+    if wanted == LIFTED and _stored(document) is None:
+        return document
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
     status["conditions"] = clusters.with_condition(conditions, clusters.condition(CONDITION, wanted, now))

@@ -23,6 +23,7 @@ from services.registry.releasing import releases
 from services.registry.rules import ClusterRules, TokenRules
 from services.registry.settings import RegistrySettings
 from services.registry.store import Registry
+from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.connection import ClusterConnection
 from skerry.api.desired import (
@@ -102,9 +103,10 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         presence = Presence()
         desired = await _desired(context, registry, authority)
         directions = Directions(context, desired, presence, clock)
-        statuses = Statuses(context, registry, presence, desired.forget, clock)
-        quarantine = Quarantine(context, registry, clock)
-        prober = Prober(context, registry, clock)
+        writer = StatusWriter(context, clock)
+        statuses = Statuses(context, registry, presence, writer, desired.forget, clock)
+        quarantine = Quarantine(context, registry, writer, clock)
+        prober = Prober(context, registry, writer, clock)
         yield Parts(
             clock=clock,
             registry=registry,

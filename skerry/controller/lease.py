@@ -29,7 +29,10 @@ from skerry.errors import Conflict, ServiceUnavailable, StatusError
 log = logging.getLogger("skerry.controller")
 
 RENEW_S = 2.0
-"""Between two writes of the holder, and between two looks of the others."""
+"""Between two writes of the holder."""
+LOOK_S = 0.4
+"""Between two looks of the others while a write of the holder is due: how late they may learn of one. With TAKE_S it is how
+long nobody leads after a holder's death: less than 5 s."""
 TAKE_S = 4.5
 """An entry whose revision stands still for so long is anybody's."""
 HELD_S = 4.0
@@ -137,9 +140,18 @@ class Lease:
                     log.debug("the lease could not be looked at", extra={"lease": self.key, "error": error.message})
                 except Exception:
                     log.exception("a look at the lease failed by a bug", extra={"lease": self.key})
-                await sleep(self._timers, RENEW_S)
+                await sleep(self._timers, self._pause())
         finally:
             self._lose("")
+
+    def _pause(self) -> float:
+        """Until the next look. After a write of somebody else's the next one is due RENEW_S later, and is to be seen at once:
+        from then on it is counted for how long it stands still."""
+        if self._revision:
+            return RENEW_S
+        now = self._clock()
+        stood_s = now - self._seen[1]
+        return RENEW_S - LOOK_S if self.leader and stood_s == 0 else LOOK_S
 
     async def release(self) -> None:
         """Give it up if it is ours. After `run` has ended; errors are of no interest: it runs out by itself."""

@@ -62,7 +62,7 @@ class HeartbeatTable:
             self.rubbish += 1
             return
         agents = self._beats.setdefault(member, {})
-        agents[beat.agent] = Beat(now, self._wall(), _finite(beat.rtt_ms), beat.leaving)
+        agents[beat.agent] = Beat(now, self._wall(), beat.rtt_ms, beat.leaving)
         if len(agents) > MAX_AGENTS:
             del agents[min(agents, key=lambda agent: agents[agent].heard)]
 
@@ -98,8 +98,3 @@ class HeartbeatTable:
 def rfc3339(unix_s: float) -> str:
     """Unix seconds as Kubernetes writes times."""
     return datetime.datetime.fromtimestamp(unix_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _finite(rtt_ms: float | None) -> float | None:
-    """A round trip that a person can believe; a hostile figure is left out."""
-    return rtt_ms if rtt_ms is not None and 0 <= rtt_ms < 1e6 else None

@@ -1,0 +1,103 @@
+"""How often a member's status is written, whatever the member says and however often. Pure.
+
+At most one write a second, with everything that is due then. A text whose reason stayed is refreshed at most every half a
+minute, and not at all for another time, port or id in it: what it says stays true, and who reads wants a state, no log.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from skerry.api.meta import Document
+
+WRITE_S = 1.0
+"""Between two writes of one member's status."""
+TEXT_S = 30.0
+"""Between two texts of a condition whose status and reason stayed."""
+
+_PASSING = re.compile(
+    r"""
+      \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b   # UUIDs
+    | \b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b                   # other ids
+    | \b0x[0-9a-f]+\b
+    | \b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?   # RFC 3339
+    | \b\d+(?:[.:,]\d+)*(?:ns|us|µs|ms|s|m|h)?\b        # times, durations, ports
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class Plan(NamedTuple):
+    """What to do about a difference between what is stored and what is observed."""
+
+    document: Document | None
+    """What to store now; None for nothing."""
+    again_s: float | None = None
+    """In how many seconds something more may be written."""
+
+
+class Pace:
+    """When each member's status was written last. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+
+    def plan(self, name: str, stored: Document, observed: Document, now: float) -> Plan:
+        """What of `observed` is to be written now."""
+        wanted = _with_texts_of(stored, observed, only_passing=True)
+        if wanted == stored:
+            return Plan(None)
+        text_s = self._told.get(name, float("-inf")) + TEXT_S - now
+        chosen = wanted if text_s <= 0 else _with_texts_of(stored, observed, only_passing=False)
+        if chosen == stored:
+            return Plan(None, text_s)
+        write_s = self._written.get(name, float("-inf")) + WRITE_S - now
+        if write_s > 0:
+            return Plan(None, write_s)
+        return Plan(chosen, None if chosen == wanted else text_s)
+
+    def written(self, name: str, before: Document, after: Document, now: float) -> None:
+        """`before` was replaced by `after`."""
+        self._written[name] = now
+        if _texts(before) != _texts(after):
+            self._told[name] = now
+
+    def forget(self, name: str) -> None:
+        """The member was removed."""
+        self._written.pop(name, None)
+        self._told.pop(name, None)
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts differ by times, ports and ids alone."""
+    return one == other or _PASSING.sub("#", one) == _PASSING.sub("#", other)
+
+
+def _conditions(document: Document) -> list[Document]:
+    found: list[Document] = document.get("status", {}).get("conditions") or []
+    return found
+
+
+def _texts(document: Document) -> dict[str, str]:
+    return {str(each.get("type")): str(each.get("message")) for each in _conditions(document)}
+
+
+def _with_texts_of(stored: Document, observed: Document, *, only_passing: bool) -> Document:
+    """`observed` with the stored text of each condition whose status and reason stayed; with `only_passing` of those whose
+    text says the same but for times, ports and ids."""
+    before = {each.get("type"): each for each in _conditions(stored)}
+
+    def kept(new: Document) -> Document:
+        old = before.get(new.get("type"))
+        if old is None or any(old.get(field) != new.get(field) for field in ("status", "reason")):
+            return new
+        if only_passing and not same_words(str(old.get("message")), str(new.get("message"))):
+            return new
+        return {**new, "message": old.get("message")}
+
+    conditions = [kept(each) for each in _conditions(observed)]
+    if not conditions:
+        return observed
+    return {**observed, "status": {**observed["status"], "conditions": conditions}}

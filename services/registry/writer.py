@@ -1,0 +1,89 @@
+"""Status writes of Clusters: by the replica that leads, at a bounded pace, and only where something differs.
+
+Every replica hears everything and would write the same, but one that was cut off, or hears less, would write against the
+others: so whoever derives a status from what it hears or sees stores it through here. The lease is looked at right in front
+of each write (skerry/controller/lease.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from services.registry.clock import Clock
+from services.registry.pace import Pace
+from services.registry.settings import RegistrySettings
+from skerry.api.conditions import condition_of
+from skerry.api.kinds import CLUSTER
+from skerry.api.meta import Document
+from skerry.errors import NotFound
+from skerry.informer import Change
+from skerry.service import Context
+
+log = logging.getLogger("skerry.registry")
+
+LOGGED = ("Ready", "CredentialsValid", "Quarantined", "Flapping")
+"""Conditions whose changes are lines in the log."""
+
+Observe = Callable[[Document], Document]
+"""Takes a stored Cluster, returns it with the status that is true now."""
+
+
+class StatusWriter:
+    """Makes stored statuses follow what is observed."""
+
+    def __init__(self, context: Context[RegistrySettings, Any], clock: Clock) -> None:
+        self._clock, self._pace = clock, Pace()
+        self._cache = context.informer
+        self._store = context.store(CLUSTER, leader=True)
+        context.closing.callback(context.informer.add_event_handler(CLUSTER, self._gone))
+
+    def _gone(self, change: Change) -> None:
+        if change.new is None and change.old is not None:
+            self._pace.forget(change.old.name)
+
+    async def write(self, name: str, uid: str, observe: Observe) -> float | None:
+        """Store what `observe` makes of the Cluster with that uid, as far as its time has come. In how many seconds to call
+        again for the rest, None if there is none. StatusError: also where another replica leads."""
+        item = self._cache.get(CLUSTER, name)
+        if item is None or item.uid != uid:
+            return None
+        document = item.document()
+        plan = self._pace.plan(name, document, observe(document), self._clock().mono)
+        return plan.again_s if plan.document is None else await self._modify(name, uid, observe)
+
+    async def _modify(self, name: str, uid: str, observe: Observe) -> float | None:
+        """By what is stored, which the cache may not have yet."""
+        again_s: float | None = None
+        before: Document = {}
+
+        def change(document: Document) -> Document | None:
+            nonlocal again_s, before
+            if document["metadata"]["uid"] != uid:
+                again_s = None
+                return None
+            before = document
+            planned, again_s = self._pace.plan(name, document, observe(document), self._clock().mono)
+            return planned
+
+        try:
+            after = (await self._store.modify(name, change)).document()
+        except NotFound:
+            return None
+        if before and after.get("status") != before.get("status"):
+            self._pace.written(name, before, after, self._clock().mono)
+            _log(name, before, after)
+        return again_s
+
+
+def _log(name: str, before: Document, after: Document) -> None:
+    for kind in LOGGED:
+        old, new = condition_of(before, kind), condition_of(after, kind)
+        if (old.status, old.reason) != (new.status, new.reason):
+            good = new.status == ("False" if kind in ("Quarantined", "Flapping") else "True")
+            log.log(
+                logging.INFO if good and new.reason != "ExpiresSoon" else logging.WARNING,
+                "condition",
+                extra={"cluster": name, "condition": kind, "is": new.status, "reason": new.reason, "why": new.message},
+            )

@@ -1,0 +1,92 @@
+"""What of an observed status is written, and when: tables, no bus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.pace import TEXT_S, WRITE_S, Pace, same_words
+
+
+def cluster(message: str = "", status: str = "True", reason: str = "R", **facts: Any) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": status, "reason": reason, "message": message}
+    return {"metadata": {}, "status": {"conditions": [condition], **facts}}
+
+
+def written(pace: Pace, before: dict[str, Any], after: dict[str, Any], now: float) -> None:
+    assert pace.plan("m1", before, after, now).document == after
+    pace.written("m1", before, after, now)
+
+
+def test_what_is_as_it_is_stored_is_not_written() -> None:
+    assert Pace().plan("m1", cluster(), cluster(), 0.0) == (None, None)
+    assert Pace().plan("m1", {"metadata": {}, "status": {}}, {"metadata": {}, "status": {}}, 0.0) == (None, None)
+
+
+def test_a_member_is_written_once_a_second() -> None:
+    pace = Pace()
+    written(pace, cluster(nodes=1), cluster(nodes=2), 100.0)
+    assert pace.plan("m1", cluster(nodes=2), cluster(status="False"), 100.25) == (None, WRITE_S - 0.25)
+    written(pace, cluster(nodes=2), cluster(status="False"), 101.0)
+    assert pace.plan("m2", cluster(nodes=1), cluster(nodes=2), 101.0).document is not None
+
+
+def test_a_text_whose_reason_stayed_waits() -> None:
+    pace = Pace()
+    written(pace, cluster("one"), cluster("two"), 100.0)
+    assert pace.plan("m1", cluster("two"), cluster("three"), 110.0) == (None, TEXT_S - 10.0)
+    written(pace, cluster("two"), cluster("three"), 130.0)
+
+
+def test_a_text_comes_with_its_reason_at_once() -> None:
+    pace = Pace()
+    written(pace, cluster("one"), cluster("two"), 100.0)
+    written(pace, cluster("two"), cluster("three", reason="Q"), 102.0)
+
+
+def test_other_facts_do_not_wait_for_a_text_and_do_not_take_it_with_them() -> None:
+    pace = Pace()
+    written(pace, cluster("one"), cluster("two"), 100.0)
+    document, again_s = pace.plan("m1", cluster("two"), cluster("three", nodes=2), 110.0)
+    assert (document, again_s) == (cluster("two", nodes=2), TEXT_S - 10.0)
+
+
+def test_a_text_that_says_the_same_is_never_written() -> None:
+    pace = Pace()
+    before, after = cluster("refused at 10:00:01 from port 40001"), cluster("refused at 10:00:31 from port 40377")
+    assert pace.plan("m1", before, after, 0.0) == (None, None)
+    assert pace.plan(
+        "m1", before, cluster(after["status"]["conditions"][0]["message"], nodes=1), 0.0
+    ).document == cluster(before["status"]["conditions"][0]["message"], nodes=1)
+
+
+def test_who_was_removed_is_forgotten() -> None:
+    pace = Pace()
+    written(pace, cluster(nodes=1), cluster(nodes=2), 100.0)
+    pace.forget("m1")
+    written(pace, cluster(nodes=1), cluster(nodes=2), 100.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("etcd failed", "etcd failed", True),
+        ("etcd failed", "ping failed", False),
+        ("dial 10.0.0.1:6443: i/o timeout", "dial 10.0.0.1:40123: i/o timeout", True),
+        ("request 5f2b0c3e-1111-2222-3333-444455556666", "request 0f2b0c3e-1111-2222-3333-44445555666a", True),
+        ("at 2026-01-01T00:00:00Z", "at 2026-01-01T00:00:59.123Z", True),
+        ("after 1.5s", "after 12ms", True),
+        ("trace 4bf92f3577b34da6", "trace 00f067aa0ba902b7", True),
+        ("deadbeef", "deadline", False),
+    ],
+)
+def test_times_ports_and_ids_are_no_news(one: str, other: str, same: bool) -> None:
+    assert same_words(one, other) is same
+
+
+@given(st.text())
+def test_every_text_says_what_it_says(text: str) -> None:
+    assert same_words(text, text)
