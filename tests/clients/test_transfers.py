@@ -143,9 +143,12 @@ def test_100_mb_are_byte_exact(streaming: Client, sent_by_pod: str, sent_by_us: 
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("before", [1_000_000, 6_000_000, 12_000_000])
+@pytest.mark.parametrize("before", [1_000_000, 6_000_000])
 def test_a_reader_that_pauses_shortly_before_the_end_gets_it(streaming: Client, sent_by_pod: str, before: int) -> None:
-    """A pager: the command has ended long ago, and what is left waits in windows and buffers all along the way."""
+    """A pager: the command has ended, and what is left waits in windows and buffers on this side of the API server.
+
+    With more left the API server itself cuts sessions of paused readers, also without a host in between.
+    """
     with streaming.start("exec", "hold", "--", "cat", "/tmp/big") as running:
         read = _out_of(running.process.stdout).read
         length, digest = _slow_digest(read, first=SIZE - before, pause_s=PAGER_S)
