@@ -6,6 +6,9 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 KINDS  := $(BIN)/python -m skerry.api.kinds.reference
 
+# Images of Python often set it. Then each of the thousand processes that the suites start compiles all its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install fmt check shape unit test soak bench up down clean clean-cache
 
@@ -46,7 +49,7 @@ unit: $(STAMP) ## fast tests: no server, no network, with coverage; of pure modu
 
 test: check ## every tier once: unit, integration, kube, node
 	@$(BIN)/python -m tests.prepare
-	@$(PYTEST) -m "not soak" -n auto --dist loadscope --no-loadscope-reorder --reruns 1 --durations=40
+	@$(PYTEST) -m "not soak" -n auto --dist loadscope --no-loadscope-reorder --reruns 1 --durations=25
 
 soak: $(STAMP) ## repetitions and churn: long
 	@$(PYTEST) -m soak --timeout=3600

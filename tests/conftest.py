@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.reruns",
     "tests.fixtures.children",
     "tests.fixtures.suites",
+    "tests.fixtures.slowest",
 ]

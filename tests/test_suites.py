@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.suites import MIB_EACH, lanes
+from tests.fixtures.suites import MIB_EACH, lanes, processes
 
 _MODULE = """
 import os
@@ -63,5 +63,11 @@ def test_where_only_clusters_are_wanted_the_other_processes_end(tmp_path: Path) 
 
 @pytest.mark.parametrize(("mib", "expected"), [(500, 1), (MIB_EACH * 2 + 1, 2), (MIB_EACH * 9, 9)])
 def test_lanes_follow_the_memory(mib: int, expected: int) -> None:
-    assert lanes(mib, {}) == expected
-    assert lanes(mib, {"SKERRY_TEST_LANES": "3"}) == 3
+    assert lanes(mib, 16, {}) == expected
+    assert lanes(mib, 16, {"SKERRY_TEST_LANES": "3"}) == 3
+
+
+@pytest.mark.parametrize(("cores", "lent", "started"), [(1, 1, 2), (2, 2, 3), (4, 4, 6)])
+def test_there_are_more_processes_than_cores_and_no_more_with_clusters(cores: int, lent: int, started: int) -> None:
+    assert lanes(MIB_EACH * 9, cores, {}) == lent
+    assert processes(cores) == started

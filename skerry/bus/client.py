@@ -26,10 +26,9 @@ from typing import Any
 from urllib.parse import ParseResult
 
 import msgspec
-from nats import errors as nats_errors
-from nats.aio.client import DEFAULT_BUFFER_SIZE, Client
-from nats.aio.transport import TcpTransport
 
+from skerry.bus.library import DEFAULT_BUFFER_SIZE, Client, TcpTransport
+from skerry.bus.library import errors as nats_errors
 from skerry.bus.parser import OnMessage, Parser
 from skerry.errors import ServiceUnavailable
 

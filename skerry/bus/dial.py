@@ -10,10 +10,9 @@ from asyncio import CancelledError, current_task, timeout
 from base64 import b64encode
 from typing import cast
 
-from nats import errors as nats_errors
-
 from skerry import errors
 from skerry.bus.connection import MAX_UNSENT_BYTES, Connection, Credentials, Settings
+from skerry.bus.library import errors as nats_errors
 from skerry.errors import ServiceUnavailable, Unauthorized
 
 log = logging.getLogger(__name__)

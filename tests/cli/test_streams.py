@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from skerry.cli.__main__ import main
+
 SKERRY = [sys.executable, "-m", "skerry.cli"]
 DEADLINE_S = 60.0
 
@@ -56,11 +58,14 @@ def test_without_a_command_the_help_is_shown_and_the_code_is_2(
 
 
 @pytest.mark.parametrize("style", [("-o", "json"), ("-ojson",), ("-o=json",), ("--output", "json"), ("--output=json",)])
-def test_an_error_is_a_status_however_json_was_asked_for(env: dict[str, str], style: tuple[str, ...]) -> None:
+def test_an_error_is_a_status_however_json_was_asked_for(
+    env: dict[str, str], style: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("SKERRY_STATE", "KUBECONFIG"):
+        monkeypatch.setenv(name, env[name])
     for words in (style, ("token", *style), ("clusters", *style)):
-        done = _run(env, *words)
-        assert done.returncode in (1, 2)
-        assert json.loads(done.stderr)["kind"] == "Status"
+        assert main(list(words)) in (1, 2)
+        assert json.loads(capsys.readouterr().err)["kind"] == "Status"
 
 
 @pytest.mark.parametrize("word", [b"", b"\xff", "…".encode(), b"-", b"--", b"-o", b"x" * 100_000])

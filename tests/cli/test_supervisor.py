@@ -17,6 +17,7 @@ from skerry.cli.bootstrap import leashed
 from skerry.cli.plan import Plan, Process, RunStatus, is_locked, lock, read_status, write_json
 
 DEADLINE_S = 20.0
+POLL_S = 0.005
 NOTIFY = (
     "import os, signal, socket, sys, time\n"
     "def say(t): socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(t.encode(), os.environ['NOTIFY_SOCKET'])\n"
@@ -59,6 +60,7 @@ class Supervised:
             found = read_status(self.directory)
             if found is not None and reached(found):
                 return found
+            time.sleep(POLL_S)
         raise AssertionError(f"never reached: {read_status(self.directory)}")
 
     def traced(self) -> list[str]:
@@ -89,6 +91,7 @@ def _eventually(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, what
+        time.sleep(POLL_S)
 
 
 def test_processes_start_in_order_and_stop_in_the_opposite_one(supervised: Supervised) -> None:

@@ -156,13 +156,13 @@ def test_warm_discovery_asks_again_and_gets_no_body(kubectl: Client, tmp_path: P
 def test_a_list_in_chunks_is_whole(kubectl: Client) -> None:
     many = [
         config_map(f"many-{number:03}") | {"metadata": {"name": f"many-{number:03}", "labels": {"set": "many"}}}
-        for number in range(120)
+        for number in range(60)
     ]
     kubectl.ok("create", "-f", "-", stdin=manifest(*many))
     for size in ("7", "50", "0"):
         names = kubectl.ok("get", "configmaps", "-l", "set=many", "-o", "name", f"--chunk-size={size}").split()
-        assert names == [f"configmap/many-{number:03}" for number in range(120)]
-    assert len(kubectl.ok("get", "configmaps", "-l", "set=many", "--chunk-size=7", "--no-headers").splitlines()) == 120
+        assert names == [f"configmap/many-{number:03}" for number in range(60)]
+    assert len(kubectl.ok("get", "configmaps", "-l", "set=many", "--chunk-size=7", "--no-headers").splitlines()) == 60
     kubectl.ok("delete", "configmaps", "-l", "set=many", "--wait=false")
 
 

@@ -1,8 +1,8 @@
 """The clusters of one process of the run: lent to one module of tests after another, each time clean.
 
 Each cluster is started when it is asked for the first time, and stopped when no test that follows wants one: an idle
-control plane takes 4 % of a core. What was left on it is deleted when it is given back; where that does not end in time, or
-where something is missing that was there when it started, it is stopped and made anew. All of a cluster dies with the
+control plane takes 4 % of a core. What was left on it is deleted when it is given back; where that is too much or does
+not end in time, or where something is missing that was there when it started, it is stopped and made anew. All of a cluster dies with the
 process that started it (see `skerry.localkube.process`), so a worker that crashes leaves nothing; how many workers have
 clusters is decided where modules are dealt out (`tests/fixtures/suites.py`).
 """
@@ -21,6 +21,8 @@ from tests.kube.member import Member
 from tests.kube.provider import Provider
 
 PLAIN = "plain"
+MANY = 500
+"""Objects beyond which a new cluster costs less than their deletion, one request each."""
 _CLEAN_S = 45.0
 _POLL_S = 0.2
 
@@ -109,11 +111,15 @@ def _removed(member: Member, before: Contents, *, until: float) -> bool:
                 if missing := before.objects.keys() - now.objects.keys():
                     print(f"cluster {member.name} lacks {', '.join(sorted(missing))}")
                     return False
-                if not now.left(before) and not now.marks():
+                left = now.left(before)
+                if not left and not now.marks():
                     return True
+                if len(left) > MANY:
+                    print(f"cluster {member.name} has {len(left)} objects too many: another is started in its place")
+                    return False
                 janitor.remove(now, before)
                 if time.monotonic() > until:
-                    print(f"cluster {member.name} still has {', '.join([*now.left(before), *now.marks()])}")
+                    print(f"cluster {member.name} still has {', '.join([*left, *now.marks()])}")
                     return False
                 time.sleep(_POLL_S)
         finally:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kube import pool as lending
 from tests.kube.member import Member
 from tests.kube.pool import PLAIN, Pool
 from tests.kube.provider import OwnClusters
@@ -76,6 +77,19 @@ def test_where_something_is_missing_a_new_cluster_is_lent(pool: Pool) -> None:
     with pool.lease(PLAIN) as second:
         assert second.uid != first.uid
         assert second.kubectl("get", "clusterrole", "view", "--output=name")
+
+
+def test_where_more_is_left_than_a_new_cluster_costs_a_new_one_is_lent(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lending, "MANY", 3)
+    maps = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"left-{each}"}} for each in range(4)]
+    for count, same in ((3, True), (4, False)):
+        with pool.lease(PLAIN) as first:
+            first.apply(*maps[:count])
+        with pool.lease(PLAIN) as second:
+            assert (second.uid == first.uid) is same
+            assert b"left" not in second.kubectl("get", "configmap", "--output=name")
 
 
 def test_one_that_does_not_answer_is_replaced(pool: Pool) -> None:
