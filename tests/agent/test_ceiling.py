@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.agent import protobuf
-from services.agent.ceiling import is_self_review, refusal
+from services.agent.ceiling import entry_refusal, is_self_review, refusal
 from services.agent.reviews import intersect, question
 from skerry.api.v1alpha1 import Ceiling
+from skerry.desired.owners import Reference
 from skerry.errors import BadRequest
 from skerry.httpwire import requestinfo
 from skerry.httpwire.target import parse_target
@@ -108,6 +109,42 @@ def test_an_upgrade_that_is_no_watch_or_log_reaches_into_something(ceiling: Ceil
 @pytest.mark.parametrize(("ceiling", "method", "target", "says"), REFUSED)
 def test_is_refused_naming_the_ceiling(ceiling: Ceiling, method: str, target: str, says: str) -> None:
     assert says in refusal(ceiling, resolve(method, target))
+
+
+ROLE = Reference(api_version="rbac.authorization.k8s.io/v1", kind="ClusterRole", namespace="", name="r")
+BINDING = Reference(api_version="rbac.authorization.k8s.io/v1", kind="RoleBinding", namespace="c", name="b")
+SPACE = Reference(api_version="v1", kind="Namespace", namespace="", name="a")
+MAP = Reference(api_version="v1", kind="ConfigMap", namespace="a", name="m")
+ELSEWHERE = Reference(api_version="v1", kind="Namespace", namespace="", name="c")
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "owner", "which", "says"),
+    [
+        (Ceiling(desired="All"), "registry", MAP, ""),
+        (Ceiling(desired="None"), "tenancy", ROLE, "the host may keep nothing here (--ceiling-desired)"),
+        (Ceiling(desired="Access"), "tenancy", ROLE, ""),
+        (
+            Ceiling(desired="Access"),
+            "tenancy",
+            MAP,
+            "ConfigMap is refused by this member's ceiling: the host may keep RBAC",
+        ),
+        (Ceiling(desired="Access"), "registry", ROLE, "the host may keep RBAC of tenants only here"),
+        (Ceiling(desired="All", namespaces=["a", "b"]), "registry", MAP, ""),
+        (Ceiling(desired="All", namespaces=["a", "b"]), "registry", SPACE, ""),
+        (Ceiling(desired="All", namespaces=["a", "b"]), "tenancy", ROLE, ""),
+        (Ceiling(desired="All", namespaces=["a", "b"]), "registry", ROLE, "only --namespaces a, b"),
+        (Ceiling(desired="All", namespaces=["a", "b"]), "tenancy", BINDING, "only --namespaces a, b"),
+        (Ceiling(desired="All", namespaces=["a", "b"]), "registry", ELSEWHERE, "only --namespaces a, b"),
+    ],
+)
+def test_what_the_host_may_keep_in_place_is_as_the_ceiling_says(
+    ceiling: Ceiling, owner: str, which: Reference, says: str
+) -> None:
+    found = entry_refusal(ceiling, owner, which)
+    assert says in found
+    assert bool(found) is bool(says)
 
 
 def test_a_self_review_is_told_from_others_of_that_name() -> None:
