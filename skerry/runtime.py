@@ -36,6 +36,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
+from skerry.api.names import TOKEN_PREFIX
 from skerry.errors import InternalError, SkerryError
 from skerry.settings import SettingsError
 
@@ -273,7 +274,7 @@ async def _watch_parent(environ: MutableMapping[str, str], runtime: Runtime) -> 
 # Logging
 
 _SECRETS = re.compile(
-    r"skerry_[A-Za-z0-9_-]{43}|skerry-join-[A-Za-z0-9_=-]+|\bS[UAONCX][A-Z2-7]{56}\b"
+    TOKEN_PREFIX + r"[A-Za-z0-9_-]{43}|skerry-join-[A-Za-z0-9_=-]+|\bS[UAONCX][A-Z2-7]{56}\b"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|(?i:bearer\s+)[A-Za-z0-9._~+/=-]{8,}"
     r"|(?i:base64url\.bearer\.authorization\.k8s\.io\.)[A-Za-z0-9_-]+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END|\Z)"

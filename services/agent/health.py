@@ -11,8 +11,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
+from skerry.api.times import rfc3339
 from skerry.errors import StatusError
 from skerry.member import probe
 from skerry.member.credentials import CredentialError
@@ -100,7 +100,7 @@ class Health:
         self._looked = self._clock()
         self._told(look.missing)
         if look.repaired:
-            at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            at = rfc3339(time.time())
             self.repaired = f"{look.repaired} was missing or changed, and was made right at {at}"
             log.warning("something was taken away on this cluster and is repaired", extra={"what": look.repaired})
 

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from skerry.api.messages import Caller
+from skerry.api.names import TOKEN_PREFIX
 from skerry.errors import Unauthorized
 from skerry.httpwire.head import RequestHead
 from skerry.httpwire.headers import bearer_from_protocols
 
-_PREFIX = b"skerry_"
+_PREFIX = TOKEN_PREFIX.encode()
 _LENGTH = len(_PREFIX) + 43
 
 

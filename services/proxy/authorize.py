@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeAlias
 from services.proxy.routes import open_to_all
 from skerry.api.kinds import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, SERVED, Kind
 from skerry.api.messages import Caller
+from skerry.api.names import PREFIX
 from skerry.errors import Forbidden, StatusError
 
-USER_PREFIX = "skerry:"
 """Members see the host's users and groups under this prefix only; the agent checks it again."""
 EXTRA_USER = "skerry.dev/user"
 """The one extra key that leaves the host: RBAC names it as `userextras/skerry.dev/user`."""
@@ -148,12 +148,12 @@ def _decide_member(caller: Caller, request: MemberRequest) -> Decision:
             "port-forward on the pod instead, kubectl top for usage, and for the kubelet's own metrics a collector that "
             "runs on the member"
         )
-    return Allowed(USER_PREFIX + caller.user, groups, ((EXTRA_USER, (caller.user,)),))
+    return Allowed(PREFIX + caller.user, groups, ((EXTRA_USER, (caller.user,)),))
 
 
 def _decide_host(caller: Caller, request: HostRequest) -> Decision:
     if not request.resource or CLUSTER_ADMIN in caller.groups or _in_one_of(caller, _ACCESS.groups(request)):
-        return Allowed(USER_PREFIX + caller.user, held(caller))
+        return Allowed(PREFIX + caller.user, held(caller))
     need = tuple(dict.fromkeys((*_ACCESS.groups(request), CLUSTER_ADMIN)))
     return Denied(_host_forbidden(caller, request, need))
 

@@ -22,13 +22,14 @@ from services.registry.store import Registry
 from services.registry.writer import StatusWriter
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.meta import Document
+from skerry.api.times import seconds
 from skerry.bus import Bus
 from skerry.controller.controller import After, Controller
 from skerry.errors import NotFound
 from skerry.heartbeats import Hearing
 from skerry.informer import Change, View
 from skerry.service import Context
-from skerry.storage import Item, Store, seconds
+from skerry.storage import Item, Store
 
 log = logging.getLogger("skerry.registry")
 

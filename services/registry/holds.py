@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from services.registry import clusters
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.api.meta import Document
-from skerry.storage import seconds
+from skerry.api.times import seconds
 
 LONGEST_REASON = 256
 

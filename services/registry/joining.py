@@ -22,6 +22,7 @@ from skerry.api import duration
 from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import FORMAT, JoinRequest, RenewRequest
 from skerry.api.meta import Document
+from skerry.api.times import rfc3339, seconds
 from skerry.api.v1alpha1 import JoinToken
 from skerry.errors import (
     BadRequest,
@@ -34,7 +35,6 @@ from skerry.errors import (
     Unauthorized,
 )
 from skerry.identity import nkey
-from skerry.storage import rfc3339, seconds
 
 LONGEST_S = 24 * 3600
 SKEW_S = 600.0

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from skerry.api.conditions import REPAIRED, RIGHTS_MISSING, Verdict
 from skerry.api.messages import Heartbeat
+from skerry.api.times import rfc3339
 from skerry.heartbeats import Admission
 
 BEAT_S = 10.0
@@ -283,7 +283,7 @@ def _last_left(agents: Iterable[Agent]) -> Verdict | None:
 
 def at(wall: float) -> str:
     """RFC 3339 in UTC, whole seconds."""
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(wall)
 
 
 JOINED = Verdict("Unknown", "AgentJoined", "joined; waiting for the first heartbeat of its agent")

@@ -8,7 +8,7 @@ from services.tenancy import people
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
 from skerry.api.meta import Document
-from skerry.storage import rfc3339, seconds
+from skerry.api.times import rfc3339, seconds
 from skerry.subjects import is_name
 
 NOT_YET = "AccessGrants are stored but not enforced yet: this grant gives nobody anything"

@@ -15,23 +15,22 @@ import msgspec
 from skerry.admission.writes import invalid
 from skerry.api import duration
 from skerry.api.kinds import CREDENTIAL
+from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN
 from skerry.api.meta import Document
+from skerry.api.names import TOKEN_PREFIX
+from skerry.api.times import rfc3339, seconds
 from skerry.api.v1alpha1 import Credential
 from skerry.errors import Invalid
-from skerry.storage import rfc3339, seconds
 
-PREFIX = "skerry_"
 SECRET_CHARACTERS = 43
 """256 bits in base64url."""
 LONGEST_S = 30 * 86400
 DEFAULT_TTL = "8h"
-ROLES = ("skerry:view", "skerry:edit", "skerry:admin", "skerry:cluster-admin")
-"""Groups with a meaning of their own; they hold on all members."""
 ADMIN = "admin"
 MAX_GROUPS = 64
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}\Z")
-_TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{{SECRET_CHARACTERS}}}\Z")
+_TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{{SECRET_CHARACTERS}}}\Z")
 _ALLOWED_USER = "letters, digits and . _ @ + -, at most 128 characters, without a prefix such as skerry: or system:"
 
 
@@ -72,8 +71,8 @@ def _groups(groups: list[str]) -> list[str]:
     if len(groups) > MAX_GROUPS:
         raise _invalid("spec.groups", f"at most {MAX_GROUPS} groups", len(groups))
     for index, group in enumerate(groups):
-        if group not in ROLES and _PLAIN.match(group) is None:
-            raise _invalid(f"spec.groups[{index}]", f"use one of {', '.join(ROLES)}, or a plain group name", group)
+        if group not in BUILT_IN and _PLAIN.match(group) is None:
+            raise _invalid(f"spec.groups[{index}]", f"use one of {', '.join(BUILT_IN)}, or a plain group name", group)
     return list(dict.fromkeys(groups))
 
 
@@ -94,7 +93,7 @@ def reveal(stored: Document, token: str) -> Document:
 
 def administrator(token: str, made: datetime) -> Document:
     """The Credential of the host's own administrator, whose token was made at `made` on the host's machine."""
-    spec = {"user": ADMIN, "groups": ["skerry:cluster-admin"], "ttl": "30d"}
+    spec = {"user": ADMIN, "groups": [CLUSTER_ADMIN], "ttl": "30d"}
     return admit({"metadata": {}, "spec": spec}, token, made)
 
 

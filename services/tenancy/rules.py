@@ -13,12 +13,13 @@ from services.tenancy import grants, model, workspaces
 from skerry.admission import Admitted, Rules
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
+from skerry.api.names import TOKEN_PREFIX
 from skerry.storage import utc_now
 
 
 def new_token() -> str:
     """A bearer token: `skerry_` and 43 base64url characters."""
-    return model.PREFIX + secrets.token_urlsafe(32)
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
 class CredentialRules(Rules):

@@ -7,7 +7,7 @@ the cap on the number of updaters, `before-first-apply`, and kubectl's last-appl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from skerry.api.decode import decoded
 from skerry.api.kinds import Kind
 from skerry.api.meta import Document
+from skerry.api.times import rfc3339
 from skerry.apply import fieldset, typed
 from skerry.apply.fieldset import FieldSet, Path
 from skerry.apply.schema import type_of
@@ -157,7 +158,7 @@ class FieldManager:
         self._type = type_of(kind.type)
         self._kind = kind
         self._name = name or "unknown"
-        self._now = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._now = rfc3339(now)
         self._subresource = subresource
 
     def updated(self, live: Document, new: Document) -> Document:

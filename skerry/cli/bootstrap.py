@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from skerry import __version__
+from skerry.api.names import TOKEN_PREFIX
 from skerry.cli import kubeconfig, state
 from skerry.cli.failure import MISSING, Failure
 from skerry.cli.layout import Layout, check_ports
@@ -198,7 +199,7 @@ def renew_admin(host: Path, name: str, api: str) -> bool:
     path = host / "admin.token"
     made = not path.exists() or time.time() - path.stat().st_mtime > ADMIN_LIFE_S * 2 / 3
     if made:
-        write_private(path, f"skerry_{secrets.token_urlsafe(32)}\n".encode())
+        write_private(path, f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}\n".encode())
     config = kubeconfig.build(
         name, [], server=api, ca=(host / "pki" / "ca.crt").read_bytes(), token=path.read_text().strip()
     )

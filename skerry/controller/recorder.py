@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 from skerry.api.kinds import EVENT
 from skerry.api.meta import Document
+from skerry.api.times import rfc3339
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, StatusError
-from skerry.storage.documents import rfc3339, utc_now
+from skerry.storage.documents import utc_now
 from skerry.storage.store import Store
 
 log = logging.getLogger("skerry.events")

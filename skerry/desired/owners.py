@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from skerry.api.names import PREFIX
+
 RBAC = "rbac.authorization.k8s.io"
-PREFIX = "skerry:"
 OWNER_LABEL, HOST_LABEL = "skerry.dev/owner", "skerry.dev/host"
 """On every object that is applied: the owner's name, and the UID of the host."""
 WITHDRAW = "skerry.dev/withdraw"

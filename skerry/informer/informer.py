@@ -22,13 +22,14 @@ import msgspec
 
 from skerry import subjects
 from skerry.api.kinds import Kind
+from skerry.api.times import rfc3339
 from skerry.bus import Bucket, Entry, Filled, Resync
 from skerry.informer.index import ObjectKey
 from skerry.informer.kindstore import KindStore, Tombstone
 from skerry.informer.progress import RevisionProgress
 from skerry.informer.ring import Change
 from skerry.informer.view import View
-from skerry.storage.documents import Item, item, reduced, rfc3339, unseal
+from skerry.storage.documents import Item, item, reduced, unseal
 
 log = logging.getLogger("skerry.informer")
 

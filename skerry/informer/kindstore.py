@@ -11,9 +11,10 @@ from collections.abc import Callable
 import msgspec
 
 from skerry.api.kinds import Kind
+from skerry.api.times import seconds
 from skerry.informer.index import Index, IndexFunction, ObjectKey
 from skerry.informer.ring import Change, Ring, too_old
-from skerry.storage.documents import Item, seconds
+from skerry.storage.documents import Item
 
 log = logging.getLogger("skerry.informer")
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from skerry.api.names import PREFIX
 from skerry.errors import BadGateway
 from skerry.member.identity import KUBE_SYSTEM, RightsMissing
 from skerry.member.upstream import Answer, Upstream
@@ -40,7 +41,7 @@ def binding(role: str) -> bytes:
         {
             "apiVersion": f"{_GROUP}/v1",
             "kind": "ClusterRoleBinding",
-            "metadata": {"name": f"skerry:{role}", "labels": LABELS},
+            "metadata": {"name": PREFIX + role, "labels": LABELS},
             "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
             "subjects": _subjects(role),
         }
@@ -48,7 +49,7 @@ def binding(role: str) -> bytes:
 
 
 def _subjects(role: str) -> list[dict[str, str]]:
-    return [{"apiGroup": _GROUP, "kind": "Group", "name": f"skerry:{role}"}]
+    return [{"apiGroup": _GROUP, "kind": "Group", "name": PREFIX + role}]
 
 
 async def ensure(upstream: Upstream) -> tuple[str, ...]:
@@ -64,7 +65,7 @@ async def ensure(upstream: Upstream) -> tuple[str, ...]:
         if isinstance(found, _Lacking):
             lacking.append(found)
         elif found:
-            repaired.append(f"skerry:{role}")
+            repaired.append(PREFIX + role)
     if lacking:
         raise RightsMissing(
             f"ClusterRoleBinding {', '.join(each.name for each in lacking)} cannot be made on this cluster by "
@@ -83,7 +84,7 @@ class _Lacking(NamedTuple):
 
 async def _ensured(upstream: Upstream, role: str) -> bool | _Lacking:
     """Whether it had to be made or repaired."""
-    name = f"skerry:{role}"
+    name = PREFIX + role
     found = await upstream.call("GET", path_of_bindings(name))
     if found.status == 200:
         return await _righted(upstream, role, found.document())
@@ -97,13 +98,13 @@ async def _righted(upstream: Upstream, role: str, document: dict[str, Any]) -> b
     """Of one that exists. What it is bound to cannot be changed, and whoever made it so meant something by it."""
     reference = document.get("roleRef") or {}
     if reference.get("name") != role or reference.get("kind") != "ClusterRole":
-        why = f"skerry:{role} exists and is bound to {reference.get('name')!r}"
-        return _Lacking(f"skerry:{role}", why, _by_hand(role, there=True))
+        why = f"{PREFIX}{role} exists and is bound to {reference.get('name')!r}"
+        return _Lacking(PREFIX + role, why, _by_hand(role, there=True))
     serves = document.get("subjects") == _subjects(role)
     if serves and _is_labelled(document):
         return False
     patch = {"metadata": {"labels": LABELS}, "subjects": _subjects(role)}
-    made = await upstream.call("PATCH", path_of_bindings(f"skerry:{role}"), body=_encode(patch), content_type=MERGE)
+    made = await upstream.call("PATCH", path_of_bindings(PREFIX + role), body=_encode(patch), content_type=MERGE)
     outcome = _outcome(role, made, there=True)
     return False if serves else outcome
 
@@ -113,12 +114,12 @@ def _outcome(role: str, made: Answer, *, there: bool) -> bool | _Lacking:
         return True
     if made.status in {401, 409, 429} or made.status >= 500:
         raise BadGateway(f"ClusterRoleBinding skerry:{role} cannot be made now: {made.message()}")
-    return _Lacking(f"skerry:{role}", made.message(), _by_hand(role, there=there))
+    return _Lacking(PREFIX + role, made.message(), _by_hand(role, there=there))
 
 
 def _by_hand(role: str, *, there: bool) -> str:
     """The command that makes it what it must be."""
-    name = f"skerry:{role}"
+    name = PREFIX + role
     create = f"kubectl create clusterrolebinding {name} --clusterrole={role} --group={name}"
     return f"kubectl delete clusterrolebinding {name} && {create}" if there else create
 

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from skerry.api.messages import Claims
+from skerry.api.names import PREFIX
 from skerry.errors import Forbidden
 from skerry.httpwire.head import Headers, first
 from skerry.httpwire.headers import clean_request
 
-PREFIX = "skerry:"
 EXTRA = "skerry.dev/user"
 """The one extra key that travels: the host's own name of the user."""
 EXTRA_HEADER = b"impersonate-extra-skerry.dev%2fuser"
 MAX_GROUPS = 64
-_NAME = re.compile(r"skerry:[^\x00-\x1f\x7f]{1,250}\Z")
+_NAME = re.compile(rf"{PREFIX}[^\x00-\x1f\x7f]{{1,250}}\Z")
 _FORWARDED = re.compile(rb"[0-9A-Fa-f.:, \[\]]{2,256}\Z")
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 

@@ -12,9 +12,9 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
+from skerry.api.times import rfc3339
 from skerry.member import tls
 from skerry.member.credentials import REREAD_S, Credential
 from skerry.member.kubeconfig import KubeconfigError, Target
@@ -55,7 +55,7 @@ class Rotation:
     @property
     def told(self) -> str:
         """For messages: which files, when they were last read, and what is wrong with what they hold since."""
-        at = datetime.fromtimestamp(self._read, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = rfc3339(self._read)
         problem = f"; what they hold now cannot be used: {self._problem}" if self._problem else ""
         return f"{', '.join(self.target.files)}, last read at {at}{problem}"
 

@@ -7,7 +7,7 @@ erase fields that it does not know. Reading is the informer's, rules are admissi
 from __future__ import annotations
 
 from skerry.storage.buckets import events_bucket
-from skerry.storage.documents import Item, decode_document, encode_document, rfc3339, seconds, utc_now
+from skerry.storage.documents import Item, decode_document, encode_document, utc_now
 from skerry.storage.store import Store
 
 __all__ = [
@@ -16,7 +16,5 @@ __all__ = [
     "decode_document",
     "encode_document",
     "events_bucket",
-    "rfc3339",
-    "seconds",
     "utc_now",
 ]

@@ -16,11 +16,11 @@ from datetime import datetime
 import msgspec
 
 from skerry import __version__, subjects
+from skerry.api.times import rfc3339, seconds
 from skerry.bus import Bucket, BucketConfig, Bus, Entry, Filled, Resync
 from skerry.errors import BadRequest, Conflict, NotFound, ServiceUnavailable
 from skerry.identity.services import CONTENTS, REVISIONS
 from skerry.storage.buckets import KEPT_S
-from skerry.storage.documents import rfc3339, seconds
 
 FORMAT = 1
 WRITES_PER_SECOND = 10_000

@@ -153,13 +153,3 @@ def encode_document(document: Document) -> bytes:
 def utc_now() -> datetime:
     """Now, aware, in UTC."""
     return datetime.now(UTC)
-
-
-def rfc3339(moment: datetime) -> str:
-    """As Kubernetes writes metav1.Time: UTC, whole seconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds(text: str) -> float:
-    """Seconds since the epoch of an RFC 3339 time. ValueError if it is not one."""
-    return datetime.fromisoformat(text).timestamp()

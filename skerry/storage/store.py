@@ -17,9 +17,10 @@ from datetime import datetime
 from skerry import subjects
 from skerry.api.kinds import Kind
 from skerry.api.meta import Document
+from skerry.api.times import rfc3339
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, NotFound, ServiceUnavailable, StatusError
-from skerry.storage.documents import Item, item, rfc3339, seal, unseal, utc_now
+from skerry.storage.documents import Item, item, seal, unseal, utc_now
 
 ATTEMPTS = 3
 """A write whose outcome is unknown is repeated this often in all."""

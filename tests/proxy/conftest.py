@@ -22,12 +22,13 @@ from services.proxy.settings import ProxySettings
 from skerry import bus, subjects
 from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.api.messages import CertifyAnswer, CertifyRequest
+from skerry.api.times import rfc3339
 from skerry.http import Client
 from skerry.http.tls import client_context
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.identity.assertion import make_record
 from skerry.runtime import Runtime
-from skerry.storage import Store, rfc3339, utc_now
+from skerry.storage import Store, utc_now
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.member import Agent, Recorder
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry.api.times import rfc3339, seconds
 from skerry.errors import BadRequest, RequestEntityTooLarge
 from skerry.storage import documents
-from skerry.storage.documents import LIMIT_BYTES, decode_document, encode_document, item, rfc3339, seal, seconds, unseal
+from skerry.storage.documents import LIMIT_BYTES, decode_document, encode_document, item, seal, unseal
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8),

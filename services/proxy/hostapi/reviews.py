@@ -27,8 +27,9 @@ from skerry.api.corev1 import (
 from skerry.api.kinds import ACCESS_REVIEW, EVERYBODY, RULES_REVIEW, SUBJECT_REVIEW, Kind
 from skerry.api.messages import Caller
 from skerry.api.meta import Document
+from skerry.api.times import rfc3339
 from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
-from skerry.storage import rfc3339, utc_now
+from skerry.storage import utc_now
 
 _SPEC = 2
 _RESOURCE, _PATH = 1, 2

@@ -17,8 +17,8 @@ from skerry.api import v1alpha1
 from skerry.api.decode import decoder
 from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.api.messages import Caller
+from skerry.api.times import seconds
 from skerry.informer import Change, Informer
-from skerry.storage import seconds
 
 log = logging.getLogger("skerry.proxy")
 

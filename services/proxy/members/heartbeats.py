@@ -7,11 +7,11 @@ the registry admits too; a flood is counted and told.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from typing import NamedTuple
 
 from skerry import heartbeats, subjects
+from skerry.api.times import rfc3339
 
 MAX_AGENTS = 16
 """Agents remembered per member: its account allows no more connections."""
@@ -93,8 +93,3 @@ class HeartbeatTable:
         """When the member was heard last, RFC 3339; empty if this process has not heard it."""
         beat = self.last(member)
         return "" if beat is None else rfc3339(beat.wall)
-
-
-def rfc3339(unix_s: float) -> str:
-    """Unix seconds as Kubernetes writes times."""
-    return datetime.datetime.fromtimestamp(unix_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

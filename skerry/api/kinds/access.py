@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VIEW, EDIT, ADMIN, CLUSTER_ADMIN = (f"skerry:{role}" for role in ("view", "edit", "admin", "cluster-admin"))
+from skerry.api.names import PREFIX
+
+VIEW, EDIT, ADMIN, CLUSTER_ADMIN = (PREFIX + role for role in ("view", "edit", "admin", "cluster-admin"))
 BUILT_IN = (VIEW, EDIT, ADMIN, CLUSTER_ADMIN)
 """Groups that hold on all members, and whose ClusterRoleBindings every joined member has; the weakest first."""
 EVERYBODY = ("system:authenticated",)

@@ -118,9 +118,9 @@ def _held(host: Path) -> Iterator[None]:
 
 
 def _restore(host: Path, found: Archive, file: Path) -> None:
+    from skerry.api.times import rfc3339
     from skerry.cli import bootstrap
     from skerry.storage import archive, utc_now
-    from skerry.storage.documents import rfc3339
 
     plan = bootstrap.prepare(host, _options(host))
     external = bool(plan.options.nats)
