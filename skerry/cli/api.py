@@ -57,6 +57,10 @@ class Api:
         """PUT a document."""
         return self._request("PUT", path, body, "application/json")
 
+    def patch(self, path: str, body: Document) -> Document:
+        """PATCH with a merge patch (RFC 7386)."""
+        return self._request("PATCH", path, body, "application/json", "application/merge-patch+json")
+
     def delete(self, path: str) -> Document:
         """DELETE."""
         return self._request("DELETE", path, None, "application/json")
@@ -104,11 +108,13 @@ class Api:
     def _connection(self) -> http.client.HTTPSConnection:
         return _Connection(self.context, self._url.hostname or "", self._url.port or 443, self._timeout_s)
 
-    def _request(self, method: str, path: str, body: Document | None, accept: str) -> Document:
+    def _request(
+        self, method: str, path: str, body: Document | None, accept: str, content_type: str = "application/json"
+    ) -> Document:
         headers = self._headers(accept)
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = content_type
         status, answer = self._exchange(method, self._url.path + path, data, headers)
         if status >= 400:
             raise _error(status, answer, self.context)

@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from skerry.cli.commands import agent, archive, clients, direct, host, info, listings, up
+from skerry.cli.commands import agent, archive, clients, direct, holding, host, info, listings, up
 from skerry.cli.failure import USAGE, Failure
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app.add_typer(clients.token, name="token")
 app.add_typer(clients.credential, name="credential")
 clients.cluster.command("join")(direct.join)
 clients.cluster.command("set")(direct.set_)
+for held in (holding.pause, holding.resume, holding.cordon, holding.uncordon):
+    clients.cluster.command(held.__name__)(held)
 app.add_typer(clients.cluster, name="cluster")
 listings.register(app)
 app.command("kubeconfig")(clients.kubeconfig)

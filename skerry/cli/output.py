@@ -65,7 +65,9 @@ def columns(head_: list[str], body: list[list[str]], *, widths: Sequence[int] = 
 
 
 def _coloured(padded: str, cell: str, row: int) -> str:
-    code = _COLOURS.get(cell) if row and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    code = (
+        _COLOURS.get(cell.partition(",")[0]) if row and sys.stdout.isatty() and not os.environ.get("NO_COLOR") else None
+    )
     return f"\x1b[{code}m{padded}\x1b[0m" if code else padded
 
 

@@ -52,6 +52,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_PATCH(self) -> None:
+        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.dumps({"type": self.headers["Content-Type"], "path": self.path, "sent": sent}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
         """Silence."""
 
@@ -91,6 +99,11 @@ def api(server: str, authority: x509.X509KeyPair, tmp_path: Path) -> Api:
 
 def test_the_token_is_sent(api: Api) -> None:
     assert api.get("/echo") == {"authorization": "Bearer secret", "path": "/echo"}
+
+
+def test_a_patch_is_a_merge_patch(api: Api) -> None:
+    body = {"spec": {"paused": None}}
+    assert api.patch("/x", body) == {"type": "application/merge-patch+json", "path": "/x", "sent": body}
 
 
 def test_an_error_of_the_host_is_itself(api: Api) -> None:
