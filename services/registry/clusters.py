@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.registry.model import Member, Now, Standing, alive, at, rights
+from services.registry.model import Member, Now, Standing, alive, at, reachable, rights
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict, condition_of
@@ -40,7 +40,11 @@ def member(request: JoinRequest, verdict: Verdict, now: Now) -> Document:
         "metadata": {"name": request.name, "finalizers": [FINALIZER]},
         "spec": {"role": "member", "connection": {"mode": "agent"}},
         "status": {
-            "conditions": [condition("Joined", joined, now), condition("Ready", verdict, now)],
+            "conditions": [
+                condition("Joined", joined, now),
+                condition("Ready", verdict, now),
+                condition("Reachable", reachable(verdict), now),
+            ],
             "kubernetesVersion": request.kubernetes_version,
             "uid": request.cluster_uid,
             "agent": {"version": request.agent_version, "replicas": 0},
@@ -114,7 +118,8 @@ def observed(document: Document, member: Member, standing: Standing, now: Now) -
     that a newer registry put there. Facts are taken when all agents were heard: some do not speak for all.
     """
     status = dict(document.get("status", {}))
-    status["conditions"] = with_condition(status.get("conditions", []), condition("Ready", standing.ready, now))
+    for kind, verdict in (("Ready", standing.ready), ("Reachable", reachable(standing.ready))):
+        status["conditions"] = with_condition(status.get("conditions", []), condition(kind, verdict, now))
     status["agent"] = {**status.get("agent", {}), "replicas": standing.replicas}
     live = alive(member, now)
     if live and len(live) == standing.replicas:

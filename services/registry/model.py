@@ -54,6 +54,8 @@ class Agent:
     heard: float
     wall: float
     left: bool = False
+    first: float = 0.0
+    """When this process of it was heard for the first time."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,8 @@ class Member:
     """UID of the physical cluster, from joining; a heartbeat with another one is not believed."""
     since: Now
     """Since when this process hears it without a break."""
-    agents: dict[str, Agent] = field(default_factory=dict)
+    agents: dict[tuple[str, str], Agent] = field(default_factory=dict)
+    """By nkey and the epoch of the process."""
     connections: dict[str, str] = field(default_factory=dict)
     """Connection -> agent's nkey."""
     counted: bool = False
@@ -104,14 +107,16 @@ class Presence:
         member = self.members.get(name)
         if member is None:
             return set()
-        before = member.agents.get(beat.agent)
+        key = (beat.agent, beat.epoch)
+        before = member.agents.get(key)
         if before is None and len(member.agents) >= MAX_AGENTS:
             oldest = min(member.agents, key=lambda agent: member.agents[agent].heard)
             del member.agents[oldest]
         if member.suspect is not None and now.mono - member.suspect.mono > 1.0:
             member.suspect, member.counted = None, False
             before = None
-        member.agents[beat.agent] = Agent(beat, now.mono, now.wall, beat.leaving)
+        first = now.mono if before is None else before.first
+        member.agents[key] = Agent(beat, now.mono, now.wall, beat.leaving, first)
         fresh = before is not None and before.heard >= member.since.mono and now.mono - before.heard < LOST_S
         if before is not None and fresh and _same(before.beat, beat):
             return set()
@@ -175,8 +180,17 @@ def _facts(beat: Heartbeat) -> tuple[object, ...]:
 
 
 def heard(member: Member) -> list[Agent]:
-    """Agents that were heard since this process hears without a break."""
-    return [agent for agent in member.agents.values() if agent.heard >= member.since.mono]
+    """Agents that were heard since this process hears without a break. An earlier process of the same key counts only if it
+    was heard after the later one had begun: a restart is no second agent, a copy of an agent's state is one."""
+    latest: dict[str, float] = {}
+    for agent in member.agents.values():
+        latest[agent.beat.agent] = max(agent.first, latest.get(agent.beat.agent, agent.first))
+    return [
+        agent
+        for agent in member.agents.values()
+        if agent.heard >= member.since.mono
+        and (agent.first == (began := latest[agent.beat.agent]) or agent.heard > began)
+    ]
 
 
 def alive(member: Member, now: Now) -> list[Agent]:
@@ -284,6 +298,13 @@ def _last_left(agents: Iterable[Agent]) -> Verdict | None:
 def at(wall: float) -> str:
     """RFC 3339 in UTC, whole seconds."""
     return rfc3339(wall)
+
+
+def reachable(ready: Verdict) -> Verdict:
+    """The condition Reachable of a member with agents, by its condition Ready: whether an agent is there, whatever it says."""
+    if ready.status == "Unknown" or ready.reason in ("AgentStopped", "AgentDisconnected", "HeartbeatLost"):
+        return ready
+    return Verdict("True", "AgentConnected", "its agent is connected")
 
 
 JOINED = Verdict("Unknown", "AgentJoined", "joined; waiting for the first heartbeat of its agent")

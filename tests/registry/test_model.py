@@ -272,6 +272,30 @@ def test_an_own_outage_brings_nobody_back(presence: Presence, ending: str) -> No
     assert standing(presence, 101, before) == Standing(READY, 1)
 
 
+def test_a_restarted_agent_is_one_and_a_copy_of_its_state_is_a_second(presence: Presence) -> None:
+    presence.heartbeat("m1", beat(epoch="1"), at(0))
+    presence.heartbeat("m1", beat(epoch="2"), at(5))
+    assert standing(presence, 5, Standing(READY, 1)) == Standing(READY, 1)
+    presence.heartbeat("m1", beat(epoch="1"), at(10))
+    assert standing(presence, 10, Standing(READY, 1)) == Standing(READY, 2)
+
+
+@pytest.mark.parametrize(
+    ("ready", "status", "reason"),
+    [
+        (JOINED, "Unknown", "AgentJoined"),
+        (READY, "True", "AgentConnected"),
+        (AWAY, "False", "HeartbeatLost"),
+        (Verdict("False", "APIServerUnreachable", "refused"), "True", "AgentConnected"),
+        (Verdict("False", "AgentStopped", "stopped"), "False", "AgentStopped"),
+    ],
+)
+def test_a_member_is_reachable_when_an_agent_is_there_whatever_it_says(
+    ready: Verdict, status: str, reason: str
+) -> None:
+    assert model.reachable(ready)[:2] == (status, reason)
+
+
 def test_an_agent_that_is_lost_beside_another_is_no_longer_counted(presence: Presence) -> None:
     for seconds in (0, 10, 20, 30, 40):
         presence.heartbeat("m1", beat(agent="UA"), at(seconds))
@@ -328,7 +352,7 @@ def test_the_transition_time_moves_with_the_status_alone(presence: Presence) -> 
     first = observed(presence, 1, document())
     presence.heartbeat("m1", beat(healthy=False, message="two"), at(11))
     second = observed(presence, 11, first)
-    [one], [two] = first["status"]["conditions"], second["status"]["conditions"]
+    one, two = first["status"]["conditions"][0], second["status"]["conditions"][0]
     assert one["message"] != two["message"]
     assert one["lastTransitionTime"] == two["lastTransitionTime"]
 
@@ -356,16 +380,19 @@ def test_what_a_member_says_of_itself_is_bounded(presence: Presence) -> None:
 def test_a_condition_keeps_its_place_among_others(presence: Presence) -> None:
     """Or a beat of a member that was quarantined once would be a write."""
     presence.heartbeat("m1", beat(), at(1))
-    others = [{"type": "Joined", "status": "True"}, {"type": "Ready"}, {"type": "Quarantined", "status": "False"}]
+    others = [{"type": "Joined", "status": "True"}, {"type": "Ready"}, {"type": "Reachable"}, {"type": "Quarantined"}]
     found = observed(presence, 1, document(conditions=others))
-    assert [each["type"] for each in found["status"]["conditions"]] == ["Joined", "Ready", "Quarantined"]
+    assert [each["type"] for each in found["status"]["conditions"]] == ["Joined", "Ready", "Reachable", "Quarantined"]
     assert observed(presence, 2, found) == found
 
 
 def test_facts_wait_until_all_agents_were_heard() -> None:
     presence = restarted()
     before = document(agent={"version": "2", "replicas": 2}, nodes=7)
-    before["status"]["conditions"] = [clusters.condition("Ready", READY, T0)]
+    before["status"]["conditions"] = [
+        clusters.condition("Ready", READY, T0),
+        clusters.condition("Reachable", model.reachable(READY), T0),
+    ]
     presence.heartbeat("m1", beat(agent="UA", version="1", nodes=3), at(5))
     assert observed(presence, 6, before) == before
     presence.heartbeat("m1", beat(agent="UB", version="2", nodes=3), at(7))

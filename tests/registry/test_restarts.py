@@ -163,7 +163,7 @@ async def test_members_that_go_on_beating_do_not_notice_a_restart(fresh_nats_hos
         await replicas(client, "two", 2)
         await client.bus.publish(subjects.quarantine("one"), b"")
         async with asyncio.timeout(DEADLINE_S):
-            while len(((await client.cluster("one")) or {})["status"]["conditions"]) < 3:
+            while len(((await client.cluster("one")) or {})["status"]["conditions"]) < 4:
                 await asyncio.sleep(0.02)
         await all_settled(shore, client)
         before = await members(client, *names)
