@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skerry import subjects
-from skerry.api.kinds import KINDS, Kind, owned_by
+from skerry.api.kinds import KINDS, Kind
 
 CONTROLLER_MANAGER, TOWER = "controller-manager", "tower"
 
@@ -24,7 +24,7 @@ class Service:
     workload: str
     """The process that it runs in on an ordinary host, whose one credential is the union of its services'."""
     endpoints: tuple[str, ...] = ()
-    """Requests that one of its replicas answers, besides the writes of its kinds."""
+    """Requests that one of its replicas answers, besides writes and actions of kinds."""
     calls: tuple[str, ...] = ()
     """Endpoints of other services that it asks."""
     hears: tuple[str, ...] = ()
@@ -111,22 +111,24 @@ def services_of(name: str) -> tuple[Service, ...]:
     return tuple(service for service in SERVICES if service.workload == name)
 
 
-def writes_of(kind: Kind) -> tuple[str, ...]:
-    """The endpoints on which the owner of a kind takes writes and actions."""
+def endpoints_of(kind: Kind) -> tuple[tuple[str, str], ...]:
+    """(service, endpoint): where the owner of a kind takes writes, and who answers its actions."""
     verbs = [verb for verb in ("create", "update", "patch", "delete") if verb in kind.verbs]
+    asked = [(kind.answers(each), each) for each in kind.actions]
     return (
-        *(subjects.write(kind.owner, kind.plural, verb) for verb in verbs),
-        *(subjects.action(kind.owner, kind.plural, each.subresource, each.verb) for each in kind.actions),
+        *((kind.owner, subjects.write(kind.owner, kind.plural, verb)) for verb in verbs),
+        *((name, subjects.action(name, kind.plural, each.subresource, each.verb)) for name, each in asked),
     )
 
 
 def answered_by(service: Service) -> tuple[str, ...]:
     """Every endpoint that a service answers."""
-    return (*service.endpoints, *(subject for kind in owned_by(service.name) for subject in writes_of(kind)))
+    of_kinds = (each for kind in KINDS for each in endpoints_of(kind))
+    return (*service.endpoints, *(subject for name, subject in of_kinds if name == service.name))
 
 
 def asked_by(service: Service) -> tuple[str, ...]:
     """Every endpoint that a service calls."""
     if not service.forwards_writes:
         return service.calls
-    return (*service.calls, *(subject for kind in KINDS for subject in writes_of(kind)))
+    return (*service.calls, *(subject for kind in KINDS for _, subject in endpoints_of(kind)))

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from skerry.admission import Actions, Rules
-from skerry.api.kinds import Kind
+from skerry.api.kinds import KINDS, Kind
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.bus import Bucket, Bus, Message
@@ -126,7 +126,8 @@ class Service(Generic[S, T]):
     """Requests that one replica answers: `async def (context, request, *tokens) -> answer` with their types. A name is asked
     on `<service>.<name>`; what has a dot is a whole subject, whose wildcards are the tokens."""
     actions: Mapping[tuple[Kind, str, str], Act[S, T]] = field(default_factory=dict)
-    """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare."""
+    """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare, and each
+    of other kinds that says this service."""
     hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
     """Subjects that every replica hears."""
     needs: tuple[Kind, ...] = ()
@@ -144,12 +145,18 @@ class Service(Generic[S, T]):
         object.__setattr__(self, "typed", typed)
 
     def acts(self, context: Any) -> list[Actions]:
-        """The endpoints of its kinds' actions. ValueError for one that is not declared, or that nobody answers."""
-        foreign = [f"{verb} of {each}" for kind, each, verb in self.actions if kind not in self.rules]
+        """The endpoints of the actions that it answers. ValueError for one that it has to and does not, or may not."""
+        foreign = [
+            f"{verb} of {each}"
+            for kind, each, verb in self.actions
+            if kind.owner == self.name and kind not in self.rules
+        ]
         if foreign:
             raise ValueError(f"service {self.name} answers {', '.join(foreign)} of a kind that it has no rules for")
+        lent = (kind for kind in KINDS if any(action.service == self.name for action in kind.actions))
         return [
             Actions(
+                self.name,
                 kind,
                 {
                     (subresource, verb): partial(handler, context)
@@ -157,5 +164,5 @@ class Service(Generic[S, T]):
                     if owner is kind
                 },
             )
-            for kind in self.rules
+            for kind in dict.fromkeys((*self.rules, *lent, *(kind for kind, _, _ in self.actions)))
         ]

@@ -31,7 +31,9 @@ async def answered(request: WriteRequest, body: ClusterConnection) -> Document:
 
 
 def endpoint(verb: str) -> Callable[[Message], Awaitable[bytes]]:
-    return Actions(CLUSTER, {CREATE: answered, UPDATE: answered}).endpoints(Callers(ROOT.public))[subject(verb)]
+    return Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered}).endpoints(Callers(ROOT.public))[
+        subject(verb)
+    ]
 
 
 def subject(verb: str) -> str:
@@ -52,7 +54,8 @@ def message(body: Any, verb: str = "create") -> Message:
 @pytest.mark.parametrize("verb", ["create", "update"])
 async def test_a_handler_meets_what_the_action_declares(verb: str) -> None:
     answer = await endpoint(verb)(message({"spec": {"kubeconfig": "k", "newer": 1}}, verb))
-    assert msgspec.json.decode(answer) == {"name": "m1", "user": "admin", "kubeconfig": "k"}
+    named = {"apiVersion": "skerry.dev/v1alpha1", "kind": "Cluster"}
+    assert msgspec.json.decode(answer) == named | {"name": "m1", "user": "admin", "kubeconfig": "k"}
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"spec": {}}, {"spec": {"kubeconfig": 1}}])
@@ -72,7 +75,7 @@ async def test_what_is_no_request_is_refused() -> None:
 
 
 def test_every_declared_action_is_answered_and_no_other() -> None:
-    with pytest.raises(ValueError, match="kind Cluster: update of connection is answered by nobody"):
-        Actions(CLUSTER, {CREATE: answered})
+    with pytest.raises(ValueError, match="kind Cluster: update of connection is declared, and registry has no handler"):
+        Actions("registry", CLUSTER, {CREATE: answered})
     with pytest.raises(ValueError, match="kind Cluster: create of desired is not declared"):
-        Actions(CLUSTER, {CREATE: answered, UPDATE: answered, ("desired", "create"): answered})
+        Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered, ("desired", "create"): answered})

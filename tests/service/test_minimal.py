@@ -16,7 +16,7 @@ import pytest
 
 from services.proxy.hostapi import Forwarder, HostApi, Rule
 from skerry import subjects
-from skerry.api.kinds import SERVED, Kind, owned_by
+from skerry.api.kinds import KINDS, SERVED, Kind, owned_by
 from skerry.api.messages import Caller
 from skerry.http import ClientGone, Exchange, Server
 from skerry.identity import permissions, services
@@ -64,8 +64,8 @@ def listed(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
     )
     monkeypatch.setitem(services._BY_NAME, kind.owner, row)
     monkeypatch.setattr(permissions, "BUCKETS", buckets)
-    for module in (services, permissions):
-        monkeypatch.setattr(module, "owned_by", lambda name: (kind,) if name == kind.owner else owned_by(name))
+    monkeypatch.setattr(services, "KINDS", (*KINDS, kind))
+    monkeypatch.setattr(permissions, "owned_by", lambda name: (kind,) if name == kind.owner else owned_by(name))
 
 
 @contextlib.asynccontextmanager

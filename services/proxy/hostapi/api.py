@@ -209,8 +209,8 @@ class HostApi:
     # Writes
 
     async def _act(self, exchange: Exchange, target: Target, action: Action, caller: Caller, query: Query) -> int:
-        body, media = await _body(exchange), _content_type(exchange)
-        answer = await self._forwarder.act(target, action, caller, query, media, body)
+        body = b"" if action.streaming or action.verb == "get" else await _body(exchange)
+        answer = await self._forwarder.act(target, action, caller, query, _content_type(exchange), body)
         return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
     async def _write(

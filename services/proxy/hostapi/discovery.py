@@ -124,13 +124,14 @@ def has_status(kind: Kind) -> bool:
 
 
 def _subresources(kind: Kind) -> Iterable[tuple[str, str, list[str]]]:
-    """(name, what is sent there, verbs)."""
+    """(name, what is sent or read there, verbs)."""
     if has_status(kind):
         yield "status", kind.kind, list(STATUS_VERBS)
     for name in dict.fromkeys(action.subresource for action in kind.actions):
         actions = [action for action in kind.actions if action.subresource == name]
-        sent = next(action.request.__name__ for action in actions if action.request)
-        yield name, sent, sorted(action.verb for action in actions)
+        shapes = [action.request if action.takes_body else action.answer for action in actions]
+        shape = next((each.__name__ for each in shapes if each), kind.kind)
+        yield name, shape, sorted(action.verb for action in actions)
 
 
 def _resource(kind: Kind) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Writes: signed, handed to the service that owns the kind, over the bus, and its answer handed back."""
+"""Writes and actions: signed, handed over the bus to the service that answers them, and its answer handed back."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from skerry.api.decode import decoded
 from skerry.api.kinds import Action, Kind
 from skerry.api.messages import SIGNATURE, Caller, Write, WriteOptions
 from skerry.bus import Bus, ConnectionLost, NoResponders
-from skerry.errors import BadRequest, GatewayTimeout, ServiceUnavailable, UnsupportedMediaType
+from skerry.errors import BadRequest, GatewayTimeout, MethodNotAllowed, ServiceUnavailable, UnsupportedMediaType
 
 TIMEOUT_S = 10.0
 """For a write of an object; an action says its own."""
+JSON = "application/json"
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Forwarder:
-    """Asks owners. `sign(caller, subject, payload)` makes the signature that they verify; it may raise ServiceUnavailable."""
+    """Asks services. `sign(caller, subject, payload)` makes the signature that they verify; it may raise ServiceUnavailable."""
 
     def __init__(self, bus: Bus, sign: Callable[[Caller, str, bytes], str]) -> None:
         self._bus, self._sign = bus, sign
@@ -31,15 +32,23 @@ class Forwarder:
     async def act(
         self, target: Target, action: Action, caller: Caller, query: Query, content_type: str, body: bytes
     ) -> bytes:
-        """The owner's answer to an action."""
-        if content_type.partition(";")[0].strip().lower() not in ("", "application/json"):
-            raise UnsupportedMediaType(
-                f"the body of the request was in an unknown format - accepted media types include: application/json "
-                f"(got {content_type[:80]!r})"
+        """The answer to an action, of whoever gives it. `body` counts where the action takes one, and for a delete."""
+        if action.streaming:
+            raise MethodNotAllowed(
+                f"{_kind(target).plural}/{action.subresource} is streamed, which this host cannot do yet: "
+                f"there is nothing to try again until the host is a newer version"
             )
-        named = writeoptions.of_write("CreateOptions" if action.verb == "create" else "UpdateOptions", query, "")
-        verb = f"{action.subresource}-{action.verb}"
-        return await self.ask(target, caller, verb, body, named, timeout_s=action.timeout_s)
+        if action.verb == "get":
+            sent, options = _parameters(action, query), WriteOptions()
+        elif action.verb == "delete":
+            sent, options = b"null", writeoptions.of_delete(writeoptions.given(query, body))
+        else:
+            _check_json(content_type)
+            sent = body
+            options = writeoptions.of_write("CreateOptions" if action.verb == "create" else "UpdateOptions", query, "")
+        kind, write = _kind(target), _write(target, sent, options)
+        service, verb = kind.answers(action), f"{action.subresource}-{action.verb}"
+        return await self._send(kind, service, verb, write, caller, action.timeout_s, reads=action.verb == "get")
 
     async def ask(
         self,
@@ -48,34 +57,73 @@ class Forwarder:
         verb: str,
         body: bytes,
         options: WriteOptions,
-        content_type: str = "application/json",
-        timeout_s: float = TIMEOUT_S,
+        content_type: str = JSON,
     ) -> bytes:
-        """The owner's answer to one write request. ServiceUnavailable if it is away, GatewayTimeout if it is silent."""
-        kind = _kind(target)
-        write = Write(
-            request_id=uuid.uuid4().hex,
-            namespace=target.namespace,
-            name=target.name,
-            subresource=target.subresource,
-            content_type=content_type,
-            body=_raw(body),
-            options=options,
-        )
-        subject, payload = subjects.write(kind.owner, kind.plural, verb), _encode(write)
+        """The owner's answer to one write of an object. ServiceUnavailable if it is away, GatewayTimeout if it is silent."""
+        kind, write = _kind(target), _write(target, body, options, content_type)
+        return await self._send(kind, kind.owner, verb, write, caller, TIMEOUT_S)
+
+    async def _send(
+        self,
+        kind: Kind,
+        service: str,
+        verb: str,
+        write: Write,
+        caller: Caller,
+        timeout_s: float,
+        *,
+        reads: bool = False,
+    ) -> bytes:
+        subject, payload = subjects.write(service, kind.plural, verb), _encode(write)
         headers = {SIGNATURE: self._sign(caller, subject, payload)}
         try:
             return bytes((await self._bus.request(subject, payload, timeout_s=timeout_s, headers=headers)).data)
         except (NoResponders, ConnectionLost) as error:
+            role = f"owns {kind.plural}" if service == kind.owner else f"answers {kind.plural}/{write.subresource}"
+            unchanged = "" if reads else "nothing was changed, "
             raise ServiceUnavailable(
-                f"the service {kind.owner}, which owns {kind.plural}, is away: nothing was changed, try again in a moment"
+                f"the service {service}, which {role}, is away: {unchanged}try again in a moment"
             ) from error
         except GatewayTimeout as error:
-            what = f"{kind.singular} {target.name!r}" if target.name else f"the {kind.singular}"
+            silent = f"the service {service} did not answer within {timeout_s:.0f} s"
+            if reads:
+                raise GatewayTimeout(f"{silent}: try again in a moment") from error
+            what = f"{kind.singular} {write.name!r}" if write.name else f"the {kind.singular}"
             raise GatewayTimeout(
-                f"the service {kind.owner} did not answer within {timeout_s:.0f} s, so whether the {verb} of {what} "
-                f"happened is unknown: look with get before you repeat it"
+                f"{silent}, so whether the {verb} of {what} happened is unknown: look with get before you repeat it"
             ) from error
+
+
+def _write(target: Target, body: bytes, options: WriteOptions, content_type: str = JSON) -> Write:
+    return Write(
+        request_id=uuid.uuid4().hex,
+        namespace=target.namespace,
+        name=target.name,
+        subresource=target.subresource,
+        content_type=content_type,
+        body=_raw(body),
+        options=options,
+    )
+
+
+def _check_json(content_type: str) -> None:
+    if content_type.partition(";")[0].strip().lower() not in ("", JSON):
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format - accepted media types include: {JSON} "
+            f"(got {content_type[:80]!r})"
+        )
+
+
+def _parameters(action: Action, query: Query) -> bytes:
+    """The parameters that a get declares, as JSON; others are not looked at, as Kubernetes does. BadRequest."""
+    shape = action.request
+    if shape is None:
+        return b"null"
+    given = {name: value for name in shape.__struct_encode_fields__ if (value := query.find(name)) is not None}
+    try:
+        return _encode(msgspec.convert(given, shape, strict=False))
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"the query of {action.subresource} is wrong: {error}") from error
 
 
 def _raw(body: bytes) -> msgspec.Raw:

@@ -16,7 +16,9 @@ import msgspec
 from services.proxy.hostapi import gnostic, schemas
 from services.proxy.hostapi.discovery import DiscoveryDocument, tagged
 from services.proxy.hostapi.schemas import Json
-from skerry.api.kinds import Action, Kind
+from skerry.api.kinds import METHODS, Action, Kind
+from skerry.api.meta import Struct
+from skerry.api.structural import structural
 from skerry.errors import NotAcceptable
 
 PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -157,7 +159,7 @@ def _collection(kind: Kind, root: str, parameters: list[Json]) -> Json:
     return {root: whole, f"{root}/{{name}}": one, **below}
 
 
-_METHODS = {"create": "post", "update": "put"}
+_METHODS = {verb: method.lower() for verb, method in METHODS.items()}
 _CODES = {"create": "201"}
 
 
@@ -180,16 +182,45 @@ def _id(kind: Kind, verb: str, suffix: str) -> str:
 
 
 def _act(kind: Kind, action: Action) -> Json:
-    request, answer = (schemas.ref(schemas.name_of(kind, shape)) for shape in (action.request, action.answer))
-    return {
+    operation: Json = {
         "operationId": _id(kind, action.verb, action.subresource.capitalize()),
         "description": action.description,
-        "parameters": [_in_query(name) for name in _WRITE],
-        "responses": _answers(action.verb, answer),
+        "parameters": _parameters(action),
+        "responses": _answers(action.verb, _content(kind, action.answer)),
         "x-kubernetes-action": _METHODS[action.verb],
-        "x-kubernetes-group-version-kind": schemas.gvk(kind, action.request),
-        "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
+        "x-kubernetes-group-version-kind": schemas.gvk(kind, action.request if action.takes_body else action.answer),
     }
+    if action.takes_body:
+        operation["requestBody"] = {"required": True, "content": _content(kind, action.request)}
+    elif action.verb == "delete":
+        operation["requestBody"] = _body(kind, "delete")
+    return operation
+
+
+def _content(kind: Kind, shape: type[Struct] | None) -> Json:
+    """A body or an answer of an action: what has no type is a stream of bytes."""
+    if shape is None:
+        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {"application/json": {"schema": schemas.ref(schemas.name_of(kind, shape))}}
+
+
+def _parameters(action: Action) -> list[Json]:
+    if action.verb != "get":
+        return [_in_query(name) for name in (_DELETE if action.verb == "delete" else _WRITE)]
+    if action.request is None:
+        return []
+    described = structural(action.request)
+    fields = [(name, described["properties"][name]) for name in action.request.__struct_encode_fields__]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "description": field.get("description", ""),
+            "required": name in described.get("required", ()),
+            "schema": {"type": field["type"], "uniqueItems": True},
+        }
+        for name, field in fields
+    ]
 
 
 _DESCRIPTIONS = {
@@ -211,11 +242,10 @@ def _responses(kind: Kind, verb: str) -> Json:
         "delete": schemas.STATUS,
         "deletecollection": schemas.STATUS,
     }.get(verb, schemas.name_of(kind))
-    return _answers(verb, schemas.ref(shape))
+    return _answers(verb, {"application/json": {"schema": schemas.ref(shape)}})
 
 
-def _answers(verb: str, schema: Json) -> Json:
-    content = {"application/json": {"schema": schema}}
+def _answers(verb: str, content: Json) -> Json:
     return {
         _CODES.get(verb, "200"): {"description": "OK", "content": content},
         "401": {"description": "Unauthorized"},

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from skerry.api import meta
-from skerry.api.kinds import Kind
+from skerry.api.kinds import Action, Kind
 from skerry.api.structural import structural
 
 Json = dict[str, Any]
@@ -70,9 +70,14 @@ def components(kinds: Iterable[Kind]) -> Json:
         if "list" in kind.verbs:
             found[f"{name_of(kind)}List"] = _list(kind)
     for kind in kinds:
-        for shape in (each for action in kind.actions for each in (action.request, action.answer) if each):
+        for shape in (each for action in kind.actions for each in _shapes(action) if each):
             found.setdefault(name_of(kind, shape), {**_plain(shape), _GVK: [gvk(kind, shape)]})
     return found
+
+
+def _shapes(action: Action) -> tuple[type[meta.Struct] | None, ...]:
+    """What is sent and answered as a document; parameters of a query are none."""
+    return (action.request if action.takes_body else None, action.answer)
 
 
 def _object(kind: Kind) -> Json:
@@ -169,7 +174,13 @@ def _operation_2(operation: Json) -> Json:
         schema = _schema_2(next(iter(body["content"].values()))["schema"])
         parameters.append({"name": "body", "in": "body", "required": body.get("required", False), "schema": schema})
     responses = {code: _response_2(value) for code, value in operation["responses"].items()}
-    return {**kept, "produces": ["application/json"], "parameters": parameters, "responses": responses}
+    produced = {media: None for value in operation["responses"].values() for media in value.get("content", ())}
+    return {
+        **kept,
+        "produces": list(produced) or ["application/json"],
+        "parameters": parameters,
+        "responses": responses,
+    }
 
 
 def _parameter_2(parameter: Json) -> Json:
@@ -180,7 +191,8 @@ def _parameter_2(parameter: Json) -> Json:
 def _response_2(response: Json) -> Json:
     if "content" not in response:
         return response
-    schema = _schema_2(response["content"]["application/json"]["schema"])
+    (content,) = response["content"].values()
+    schema = _schema_2(content["schema"])
     return {"description": response["description"], "schema": schema}
 
 

@@ -8,13 +8,13 @@ docs/kinds.md follow from the declaration; no other module asks which kind it ha
 from __future__ import annotations
 
 from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, READ, Access
+from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
 from skerry.api.kinds.columns import Column
 from skerry.api.kinds.kind import (
     EVENTS,
     EVERY_VERB,
     RESOURCES,
-    Action,
     Describe,
     Kind,
     Listing,
@@ -50,6 +50,7 @@ __all__ = [
     "EVERY_VERB",
     "JOIN_TOKEN",
     "KINDS",
+    "METHODS",
     "NAMESPACE",
     "READ",
     "RESOURCES",

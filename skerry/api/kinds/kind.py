@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from skerry.api.kinds.access import Access
+from skerry.api.kinds.action import ACTION_VERBS, Action
 from skerry.api.kinds.columns import Column, fits
 from skerry.api.kinds.paths import has
 from skerry.api.meta import Document, Struct
@@ -14,34 +15,6 @@ from skerry.api.meta import Document, Struct
 RESOURCES, EVENTS = "resources", "events"
 """Buckets that objects lie in."""
 EVERY_VERB = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-ACTION_VERBS = ("create", "update")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Action:
-    """What is asked below an object without being a part of it: POST (create) or PUT (update) of
-    `<plural>/<name>/<subresource>`, answered by the owner of the kind.
-    """
-
-    subresource: str
-    verb: str
-    request: type[Struct] | None = None
-    """The body."""
-    answer: type[Struct] | None = None
-    groups: tuple[str, ...] = ()
-    """Who may besides host administrators; what the kind's `access` says does not count here."""
-    timeout_s: float = 10.0
-    """How long a proxy waits for the owner's answer."""
-    description: str = ""
-
-    def problems(self) -> Iterator[str]:
-        """What keeps it from being served."""
-        if self.verb not in ACTION_VERBS:
-            yield f"verb {self.verb} is none of {', '.join(ACTION_VERBS)}"
-        for name, shape in (("request", self.request), ("answer", self.answer)):
-            if not (isinstance(shape, type) and issubclass(shape, Struct)):
-                yield f"{self.verb} has no type for its {name}"
-
 
 Find = Callable[["Kind", str], Document | None]
 """A cluster-scoped object by kind and name, as it is stored."""
@@ -94,7 +67,7 @@ class Kind:
     short_names: tuple[str, ...] = ()
     namespaced: bool = False
     owner: str
-    """The service that takes writes and answers actions."""
+    """The service that takes writes, and answers actions that do not say another."""
     type: type[Struct]
     verbs: tuple[str, ...]
     columns: tuple[Column, ...] = ()
@@ -140,6 +113,10 @@ class Kind:
         if not subresource:
             return None
         return next((each for each in self.actions if each.subresource == subresource and each.verb == verb), None)
+
+    def answers(self, action: Action) -> str:
+        """The service that answers one of its actions."""
+        return action.service or self.owner
 
     @property
     def api_version(self) -> str:

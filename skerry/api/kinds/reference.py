@@ -9,17 +9,18 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY
+from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.catalog import SERVED
-from skerry.api.kinds.kind import Action, Kind
+from skerry.api.kinds.kind import Kind
+from skerry.api.meta import Struct
 
 _HEAD = """# Kinds
 
 Made from the declarations in `skerry/api/kinds` by `make fmt`: change them, not this page. `kubectl explain` has every field.
 
 Whoever is in the group `skerry:cluster-admin` may do everything; "may" names who else. Writes and actions are answered by
-the owner of a kind, reads and watches by any proxy.
+the owner of a kind, if an action does not say another service; reads and watches by any proxy.
 """
-_METHODS = {"create": "POST", "update": "PUT"}
 
 
 def markdown(kinds: Iterable[Kind]) -> str:
@@ -49,7 +50,7 @@ def _section(kind: Kind) -> Iterator[str]:
     yield "| | |\n|---|---|"
     yield from (f"| {name} | {value} |" for name, value in _facts(kind) if value)
     if kind.actions:
-        yield "\n| action | body | answer | may | |\n|---|---|---|---|---|"
+        yield "\n| action | body, or query | answer | may | |\n|---|---|---|---|---|"
         yield from (_action(kind, action) for action in kind.actions)
     if kind.columns:
         yield "\n| column | is |\n|---|---|"
@@ -84,9 +85,15 @@ def _who(groups: tuple[str, ...]) -> str:
 
 
 def _action(kind: Kind, action: Action) -> str:
-    request, answer = (shape.__name__ if shape else "" for shape in (action.request, action.answer))
-    path = f"`{_METHODS[action.verb]} {kind.plural}/NAME/{action.subresource}`"
-    return f"| {path} | {request} | {answer} | {_who(action.groups)} | {action.description} |"
+    sent = _shape(action.request, streamed=action.streaming and action.takes_body)
+    answer = _shape(action.answer, streamed=action.streaming and not action.takes_body)
+    path = f"`{METHODS[action.verb]} {kind.plural}/NAME/{action.subresource}`"
+    by = f" Answered by {action.service}." if action.service else ""
+    return f"| {path} | {sent} | {answer} | {_who(action.groups)} | {action.description}{by} |"
+
+
+def _shape(shape: type[Struct] | None, *, streamed: bool) -> str:
+    return "bytes" if streamed else shape.__name__ if shape else ""
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from skerry.api import v1alpha1
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.connection import ClusterConnection
 from skerry.api.kinds.access import READ_BY_ROLES
+from skerry.api.kinds.action import Action
 from skerry.api.kinds.columns import AGE, NAME, Column, why_not
 from skerry.api.kinds.fleet import readiness, until_and_why
-from skerry.api.kinds.kind import Action, Kind, Listing, Occurrence
+from skerry.api.kinds.kind import Kind, Listing, Occurrence
 from skerry.api.kinds.paths import at
 from skerry.api.meta import Document
 

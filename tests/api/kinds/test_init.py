@@ -99,7 +99,10 @@ def test_who_may_is_what_it_says() -> None:
 def test_it_is_read_from_its_bucket_and_written_by_its_owner() -> None:
     cache = Informer((*kinds.KINDS, BERTH))
     assert sources({RESOURCES: cache}, ALL)[BERTH] is cache
-    assert services.writes_of(BERTH) == ("harbour.berths.create", "harbour.berths.tow-create")
+    assert services.endpoints_of(BERTH) == (
+        ("harbour", "harbour.berths.create"),
+        ("harbour", "harbour.berths.tow-create"),
+    )
 
 
 def test_it_is_listed_by_its_command() -> None:

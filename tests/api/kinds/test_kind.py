@@ -60,9 +60,7 @@ def action(**more: Any) -> Action:
         ({"columns": (Column(name="Nothing"),)}, "column Nothing: Berth has no field ''"),
         ({"selectable": ("status.phase",)}, "selectable field status.phase: Berth has no such field"),
         ({"actions": (action(request=None),)}, "action tow: create has no type for its request"),
-        ({"actions": (action(answer=None),)}, "action tow: create has no type for its answer"),
-        ({"actions": (action(request=dict),)}, "action tow: create has no type for its request"),
-        ({"actions": (action(verb="watch"),)}, "action tow: verb watch is none of create, update"),
+        ({"actions": (action(verb="watch"),)}, "action tow: verb watch is none of get, create, update, delete"),
         ({"actions": (action(), action())}, "action tow: create is declared twice"),
         ({"actions": (action(subresource="status", verb="update"),)}, "action status: update is declared twice, or is"),
         (
@@ -90,6 +88,10 @@ def test_a_cell_without_a_path_is_made_of_the_whole_document() -> None:
 
 def test_what_only_a_proxy_knows_needs_no_field() -> None:
     declared(columns=(Column(name="Depth", live="depth"),))
+
+
+def test_an_action_is_answered_by_the_owner_unless_it_says_another() -> None:
+    assert [declared().answers(action(service=name)) for name in ("", "registry")] == ["harbour", "registry"]
 
 
 def test_an_action_is_found_by_subresource_and_verb() -> None:
