@@ -88,7 +88,7 @@ class Desired:
 
     async def attach(self, connection: bus.Connection) -> None:
         """Follow a new pair: hear first, then ask what was missed. StatusError if it is lost already."""
-        await connection.subscribe(subjects.desired_down(self._member), self._heard)
+        await connection.subscribe(subjects.desired_down(self._member), self.applier.feed.republished)
         self._registry.connection = connection
         self.applier.feed.ask()
 
@@ -102,14 +102,6 @@ class Desired:
         """What a heartbeat was answered; None by a host that has no such channel."""
         if direction is not None:
             self.applier.told(direction.epoch, direction.last, lead=direction.lead)
-
-    def _heard(self, message: bus.Message) -> None:
-        key = message.subject.removeprefix("down.").replace(".desired.", ".", 1)
-        revision = message.headers.get("Nats-Sequence", "")
-        if not revision.isdigit():
-            return
-        operation = message.headers.get("KV-Operation", "")
-        self.applier.feed.heard(key, int(revision), None if operation in ("DEL", "PURGE") else message.data)
 
     async def _reports(self) -> None:
         while True:

@@ -299,10 +299,12 @@ class Desired:
         )
 
     async def report(self, member: str, report: Report) -> None:
-        """What a member says about itself: checked, bounded, and stored if it is news. BadRequest if it is nonsense."""
+        """What a member says about itself: checked, bounded, and stored if it is news. BadRequest if it is nonsense,
+        NotFound of one that leaves: nothing of it stays."""
         report = checked(member, report)
         if self._reports.get(member) == report:
             return
+        self._cluster(member)
         text = msgspec.json.encode(report)
         for _ in range(ATTEMPTS):
             current = await self._statuses.last(member)

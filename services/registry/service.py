@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from services.registry import clusters, secrets
+from services.registry.appliers import Appliers
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
 from services.registry.controllers import Accounts, Statuses, tokens
@@ -52,6 +53,7 @@ from skerry.api.messages import (
 )
 from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus, Message
+from skerry.desired.entry import Verify
 from skerry.identity import nkey
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
@@ -73,6 +75,7 @@ class Parts:
     connections: Connections
     desired: Desired
     directions: Directions
+    appliers: Appliers
 
 
 Ours = Context[RegistrySettings, Parts]
@@ -120,12 +123,11 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             connections=Connections(registry, prober.changed, clock),
             desired=desired,
             directions=directions,
+            appliers=Appliers(context, registry, desired, _verify(authority), clock),
         )
 
 
 async def _desired(context: Ours, registry: Registry, authority: Authority) -> Desired:
-    root = authority.assertion_root
-
     def find(name: str) -> str | None:
         item = registry.cache.get(CLUSTER, name)
         return None if item is None or clusters.is_leaving(item.document()) else item.uid
@@ -134,10 +136,15 @@ async def _desired(context: Ours, registry: Registry, authority: Authority) -> D
         context.bus,
         context.replicas,
         find,
-        root.sign,
-        lambda data, signature: nkey.verify(root.public, data, signature),
+        authority.assertion_root.sign,
+        _verify(authority),
         context.timers.time,
     )
+
+
+def _verify(authority: Authority) -> Verify:
+    root = authority.assertion_root.public
+    return lambda data, signature: nkey.verify(root, data, signature)
 
 
 async def join(context: Ours, request: JoinRequest, jti: str) -> JoinAnswer:
@@ -203,6 +210,7 @@ def _owner_endpoints(owner: str) -> dict[str, Callable[..., Awaitable[Any]]]:
 def desired_changed(context: Ours, message: Message) -> None:
     """The bucket of desired state changed."""
     context.state.directions.heard(message)
+    context.state.appliers.heard(message)
 
 
 async def heartbeat(context: Ours, message: Message) -> None:
@@ -241,9 +249,11 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.quarantine.controller,
         lambda context: context.state.prober.controller,
         lambda context: context.state.directions.controller,
+        lambda context: context.state.appliers.controller,
         tokens,
         releases,
     ),
+    tasks=(lambda context: context.state.appliers.run,),
     endpoints={
         subjects.JOINS: join,
         subjects.RENEWALS: renew,

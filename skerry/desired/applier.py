@@ -24,7 +24,7 @@ from skerry.controller.timers import Timers, sleep
 from skerry.desired import owners
 from skerry.desired.drift import Drift
 from skerry.desired.entry import Verify
-from skerry.desired.feed import Feed, Source
+from skerry.desired.feed import Feed, Held, Source
 from skerry.desired.model import DesiredState, Known, in_order
 from skerry.desired.objects import Missing, Objects, Placed, Unsettled
 from skerry.desired.owners import Reference, reference
@@ -64,8 +64,10 @@ class Applier:
         guard: Guard = lambda owner, which: "",
         clock: Callable[[], float] = time.time,
         timers: Timers | None = None,
+        workers: int = WORKERS,
+        held: Held | None = None,
     ) -> None:
-        """`name` is the member's."""
+        """`name` is the member's; `held` is room that it shares with others."""
         self.state = DesiredState()
         self.paused = False
         self.lead = True
@@ -73,8 +75,8 @@ class Applier:
         self._objects, self._guard = objects, guard
         self._clock = clock
         self._timers = timers or asyncio.get_running_loop()
-        self.feed = Feed(self.state, source, verify, self._fresh, clock=clock, timers=self._timers)
-        self._controller: Controller[str] = Controller("desired", self._reconcile, workers=WORKERS, timers=timers)
+        self.feed = Feed(self.state, source, verify, self._fresh, clock=clock, timers=self._timers, held=held)
+        self._controller: Controller[str] = Controller("desired", self._reconcile, workers=workers, timers=timers)
         self._references: dict[str, Reference] = {}
         self._placed: dict[str, Placed] = {}
         self._pauses: dict[str, float] = {}
@@ -112,10 +114,13 @@ class Applier:
 
     async def run(self) -> None:
         """Apply until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.feed.run(), name="desired sync")
-            group.create_task(self._controller.run(), name="desired applier")
-            group.create_task(self._drift.run(), name="desired drift")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.feed.run(), name="desired sync")
+                group.create_task(self._controller.run(), name="desired applier")
+                group.create_task(self._drift.run(), name="desired drift")
+        finally:
+            self.feed.close()
 
     async def report(self) -> Report:
         """The next report: when something changed, and a second after the last one at the earliest."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from skerry.api.desired import SyncAnswer, SyncEntry, SyncRequest
+from skerry.bus import Message
 from skerry.controller.timers import Timers, sleep
 from skerry.desired.entry import Entry, Verify, opened
 from skerry.desired.model import Change, DesiredState
@@ -26,7 +27,19 @@ FIRST_S, LONGEST_S = 1.0, 60.0
 BETWEEN_S = 0.25
 """Between two syncs."""
 HELD_BYTES = 4 << 20
-"""Of entries that are not in place yet; what is beyond is asked for again when its turn comes."""
+"""Of entries that are not in place yet."""
+
+
+class Held:
+    """Room for entries that are not in place yet, of one applier or of all of a process. What finds none is asked for again
+    when its turn comes.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int = HELD_BYTES) -> None:
+        """`size` is in bytes."""
+        self.left = size
 
 
 class Source(Protocol):
@@ -49,14 +62,23 @@ class Feed:
         *,
         clock: Callable[[], float],
         timers: Timers,
+        held: Held | None = None,
     ) -> None:
         self._state, self._source, self._verify, self._fresh = state, source, verify, fresh
         self._clock, self._timers = clock, timers
         self._cluster = ""
         self._entries: dict[str, Entry] = {}
-        self._held = 0
+        self._held = held or Held()
         self._asked = asyncio.Event()
         self._asked.set()
+
+    def republished(self, message: Message) -> None:
+        """A stored change, as the server publishes it again on `down.<m>.desired.…`."""
+        key = message.subject.removeprefix("down.").replace(".desired.", ".", 1)
+        revision = message.headers.get("Nats-Sequence", "")
+        if revision.isdigit():
+            gone = message.headers.get("KV-Operation", "") in ("DEL", "PURGE")
+            self.heard(key, int(revision), None if gone else message.data)
 
     def heard(self, key: str, revision: int, data: bytes | None) -> None:
         """A change came live. `data` is None for a withdrawal."""
@@ -104,7 +126,12 @@ class Feed:
         """The entry is in place: it need not be held any more."""
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._held -= len(entry.object)
+            self._held.left += len(entry.object)
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        for key in list(self._entries):
+            self.drop(key)
 
     async def _sync(self) -> None:
         """Everything that changed since the last one."""
@@ -147,9 +174,9 @@ class Feed:
             return False
         self.drop(key)
         size = len(entry.object)
-        if self._held + size <= HELD_BYTES:
+        if size <= self._held.left:
             self._entries[key] = entry
-            self._held += size
+            self._held.left -= size
         return True
 
     def _believed(self, key: str, data: bytes) -> Entry | None:

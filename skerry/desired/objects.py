@@ -6,6 +6,8 @@ Of what is there only the metadata is read: labels say whose an object is, manag
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -97,10 +99,20 @@ def owner_of(metadata: ObjectMeta) -> tuple[str, str]:
 class Objects:
     """One member's API server, on behalf of one host. Every method raises StatusError if it does not answer."""
 
-    def __init__(self, upstream: Upstream, host: str) -> None:
-        """`host` is the host's UID, the value of HOST_LABEL."""
+    def __init__(
+        self,
+        upstream: Upstream,
+        host: str,
+        *,
+        check: Callable[[], None] = lambda: None,
+        slots: AbstractAsyncContextManager[Any] | None = None,
+    ) -> None:
+        """`host` is the host's UID, the value of HOST_LABEL. `check` raises a StatusError where nothing may be written any
+        more: it is asked in front of each write. In `slots` calls wait, where many members' share them.
+        """
         self.upstream = upstream
         self.host = host
+        self._check, self._slots = check, slots or nullcontext()
         self._served: dict[str, dict[str, Served]] = {}
 
     def forget_kinds(self) -> None:
@@ -274,7 +286,10 @@ class Objects:
         return f"{served.collection(quote(which.namespace, safe=''))}/{quote(which.name, safe='')}"
 
     async def _call(self, method: str, path: str, **more: Any) -> Answer:
-        answer = await self.upstream.call(method, path, **more)
+        async with self._slots:
+            if method != "GET":
+                self._check()
+            answer = await self.upstream.call(method, path, **more)
         if answer.status in (401, 429) or answer.status >= 502:
             raise ServiceUnavailable(f"the API server of this member: {answer.message()}", retry_after_s=1)
         return answer

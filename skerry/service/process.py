@@ -262,6 +262,7 @@ class Part:
         context.closing.callback(garbage.stop)
         context.closing.callback(record_events(context.informer, context.recorder, service.rules))
         works: list[Callable[[], Awaitable[object]]] = [context.recorder.run]
+        works += [make(context) for make in service.tasks]
         works += [context.lease.run] if context.leads else []
         self.serving = True
         async with asyncio.TaskGroup() as group:

@@ -122,6 +122,8 @@ class Service(Generic[S, T]):
     rules: Mapping[Kind, Callable[[Context[S, T]], Rules]] = field(default_factory=dict)
     """Admission by kind: the kinds that it owns."""
     controllers: tuple[Callable[[Context[S, T]], Controller[Any]], ...] = ()
+    tasks: tuple[Callable[[Context[S, T]], Callable[[], Awaitable[object]]], ...] = ()
+    """What runs for as long as the service does, and ends only with it."""
     endpoints: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
     """Requests that one replica answers: `async def (context, request, *tokens) -> answer` with their types. A name is asked
     on `<service>.<name>`; what has a dot is a whole subject, whose wildcards are the tokens."""

@@ -203,6 +203,20 @@ class Agent:
         return msgspec.json.decode(reply.data, type=RenewAnswer)
 
 
+async def connect(client: Client, verb: str, name: str, text: str, *, dry_run: bool = False, **spec: Any) -> Document:
+    """What the front door does with a POST (create) or PUT (update) of clusters/<name>/connection."""
+    write = Write(
+        request_id=uuid.uuid4().hex,
+        name=name,
+        subresource="connection",
+        body=msgspec.Raw(msgspec.json.encode({"spec": {"kubeconfig": text, **spec}})),
+        options=WriteOptions(dry_run=dry_run),
+    )
+    answer = await client.ask(subjects.action("registry", "clusters", "connection", verb), write)
+    found: Document = msgspec.json.decode(answer)
+    return found
+
+
 @contextlib.asynccontextmanager
 async def client_of(host: NatsHost) -> AsyncIterator[Client]:
     """A client with a proxy's permissions."""

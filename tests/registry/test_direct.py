@@ -25,7 +25,6 @@ from skerry.api.messages import (
     ConnectRequest,
     Heartbeat,
     Write,
-    WriteOptions,
 )
 from skerry.api.meta import Document
 from skerry.errors import (
@@ -46,7 +45,7 @@ from skerry.member.identity import KUBE_SYSTEM
 from skerry.member.kubeconfig import Connection, flattened
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import BINDINGS, ApiServer
-from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Running, client_of
+from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Running, client_of, connect
 
 pytestmark = pytest.mark.integration
 
@@ -68,20 +67,6 @@ async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
 def given(api: ApiServer) -> str:
     """Its kubeconfig as the command line sends it."""
     return flattened(kubeconfig.load(str(api.kubeconfig())))
-
-
-async def connect(client: Client, verb: str, name: str, text: str, *, dry_run: bool = False, **spec: Any) -> Document:
-    """What the front door does with a POST (create) or PUT (update) of clusters/<name>/connection."""
-    write = Write(
-        request_id=uuid.uuid4().hex,
-        name=name,
-        subresource="connection",
-        body=msgspec.Raw(msgspec.json.encode({"spec": {"kubeconfig": text, **spec}})),
-        options=WriteOptions(dry_run=dry_run),
-    )
-    answer = await client.ask(subjects.action("registry", "clusters", "connection", verb), write)
-    found: Document = msgspec.json.decode(answer)
-    return found
 
 
 async def certified(client: Client, proxy: str = "P1") -> tuple[KeyPair, str]:
