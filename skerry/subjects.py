@@ -207,6 +207,11 @@ def complete_key(name: str, owner: str) -> str:
     return str(DesiredKey(name, owner, "", COMPLETE, "", "_"))
 
 
+def is_complete(key: str) -> bool:
+    """Whether a key of DESIRED is one of these."""
+    return key.endswith(f"._.{COMPLETE}._._")
+
+
 def desired_of(name: str) -> str:
     """Everything in DESIRED for one member, as a prefix for watches."""
     return f"{member(name)}.>"

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from services.registry import clusters, direct
 from services.registry.clock import Clock
 from services.registry.desired import Desired
+from services.registry.directing import Directions
 from services.registry.store import Registry
 from skerry import subjects
 from skerry.api.conditions import condition_of
@@ -89,9 +90,16 @@ class Appliers:
     """See the module. A task must run `run`."""
 
     def __init__(
-        self, context: Context[Any, Any], registry: Registry, desired: Desired, verify: Verify, clock: Clock
+        self,
+        context: Context[Any, Any],
+        registry: Registry,
+        desired: Desired,
+        directions: Directions,
+        verify: Verify,
+        clock: Clock,
     ) -> None:
-        self._registry, self._desired, self._verify, self._clock = registry, desired, verify, clock
+        self._registry, self._desired, self._directions = registry, desired, directions
+        self._verify, self._clock = verify, clock
         self._bus, self._timers = context.bus, context.timers
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
         self._held = Held(HELD_BYTES)
@@ -221,7 +229,7 @@ class Appliers:
         while True:
             await sleep(self._timers, SURE_S * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             try:
-                last = await self._desired.last_revision(name)
+                last = await self._directions.last(name)
             except StatusError as error:
                 log.debug("the last revision is not known", extra={"cluster": name, "reason": error.message})
             else:

@@ -118,7 +118,9 @@ class Desired:
         now: Callable[[], float],
     ) -> None:
         """`epoch` names the bucket, `now` is in seconds of any clock."""
-        self._bucket, self._statuses, self.epoch = bucket, statuses, epoch
+        self._bucket, self.epoch = bucket, epoch
+        self.reports = statuses
+        """What members said last, by their names."""
         self._find, self._sign, self._verify, self._now = find, sign, verify, now
         self._rooms: OrderedDict[str, _Room] = OrderedDict()
         self._reports: dict[str, Report] = {}
@@ -273,6 +275,15 @@ class Desired:
 
     # Members
 
+    def exists(self, member: str) -> bool:
+        """Whether there is a Cluster of that name which is not leaving."""
+        return self._find(member) is not None
+
+    async def entries(self, member: str) -> int:
+        """How many entries a member has."""
+        room = await self._room(member)
+        return sum(not subjects.is_complete(key) for key in room.sizes)
+
     async def last_revision(self, member: str) -> int:
         """Of the last change for a member; 0 if there was none."""
         return await self._bucket.last_of(subjects.desired_of(member))
@@ -307,11 +318,11 @@ class Desired:
         self._cluster(member)
         text = msgspec.json.encode(report)
         for _ in range(ATTEMPTS):
-            current = await self._statuses.last(member)
+            current = await self.reports.last(member)
             if current is not None and current.value == text:
                 break
             try:
-                await self._statuses.update(member, text, 0 if current is None else current.revision)
+                await self.reports.update(member, text, 0 if current is None else current.revision)
             except Conflict:
                 continue
             break
@@ -322,9 +333,9 @@ class Desired:
         async for entry in self._all(subjects.desired_of(member), 0):
             if entry.value is not None:
                 await self._purged(self._bucket, entry)
-        status = await self._statuses.last(member)
+        status = await self.reports.last(member)
         if status is not None and status.value is not None:
-            await self._purged(self._statuses, status)
+            await self._purged(self.reports, status)
         self._rooms.pop(member, None)
         self._reports.pop(member, None)
 

@@ -54,14 +54,20 @@ class Directions:
         agents = [each.beat.agent for each in alive(member, now)] if member is not None else []
         return Direction(epoch=self._desired.epoch, last=last, lead=agent == min(agents, default=agent))
 
-    async def _look(self, name: str) -> None:
-        if name not in self._presence.members:
-            self._last.pop(name, None)
-            return
+    async def last(self, name: str) -> int:
+        """The last revision for a member; 0 for one that does not exist. StatusError."""
         asked = self._clock().mono
-        try:
+        if not self._desired.exists(name):
+            self._last.pop(name, None)
+            return 0
+        known = self._last.get(name)
+        if known is None or asked - known[1] > SURE_S:
             revision = await self._desired.last_revision(name)
+            self._last[name] = max(revision, self._last.get(name, (0, 0.0))[0]), asked
+        return self._last[name][0]
+
+    async def _look(self, name: str) -> None:
+        try:
+            await self.last(name)
         except StatusError as error:
             log.debug("the last revision of a member is not known", extra={"cluster": name, "reason": error.message})
-            return
-        self._last[name] = max(revision, self._last.get(name, (0, 0.0))[0]), asked

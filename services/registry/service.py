@@ -19,6 +19,7 @@ from services.registry.directing import Directions
 from services.registry.handlers import Handlers
 from services.registry.model import Presence
 from services.registry.prober import Prober
+from services.registry.progress import MemberProgress
 from services.registry.quarantine import Quarantine
 from services.registry.releasing import releases
 from services.registry.rules import ClusterRules, TokenRules
@@ -76,6 +77,7 @@ class Parts:
     desired: Desired
     directions: Directions
     appliers: Appliers
+    progress: MemberProgress
 
 
 Ours = Context[RegistrySettings, Parts]
@@ -106,10 +108,12 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         presence = Presence()
         desired = await _desired(context, registry, authority)
         directions = Directions(context, desired, presence, clock)
-        writer = StatusWriter(context, clock)
+        progress = MemberProgress(context, desired, directions, presence, clock)
+        writer = StatusWriter(context, clock, progress.observed)
         statuses = Statuses(context, registry, presence, writer, desired.forget, clock)
         quarantine = Quarantine(context, registry, writer, clock)
         prober = Prober(context, registry, writer, clock)
+        progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
         yield Parts(
             clock=clock,
             registry=registry,
@@ -123,7 +127,8 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             connections=Connections(registry, prober.changed, clock),
             desired=desired,
             directions=directions,
-            appliers=Appliers(context, registry, desired, _verify(authority), clock),
+            appliers=Appliers(context, registry, desired, directions, _verify(authority), clock),
+            progress=progress,
         )
 
 
@@ -211,6 +216,7 @@ def desired_changed(context: Ours, message: Message) -> None:
     """The bucket of desired state changed."""
     context.state.directions.heard(message)
     context.state.appliers.heard(message)
+    context.state.progress.heard(message)
 
 
 async def heartbeat(context: Ours, message: Message) -> None:
@@ -250,10 +256,11 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.prober.controller,
         lambda context: context.state.directions.controller,
         lambda context: context.state.appliers.controller,
+        lambda context: context.state.progress.controller,
         tokens,
         releases,
     ),
-    tasks=(lambda context: context.state.appliers.run,),
+    tasks=(lambda context: context.state.appliers.run, lambda context: context.state.progress.run),
     endpoints={
         subjects.JOINS: join,
         subjects.RENEWALS: renew,

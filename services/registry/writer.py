@@ -33,8 +33,11 @@ Observe = Callable[[Document], Document]
 class StatusWriter:
     """Makes stored statuses follow what is observed."""
 
-    def __init__(self, context: Context[RegistrySettings, Any], clock: Clock) -> None:
-        self._clock, self._pace = clock, Pace()
+    def __init__(
+        self, context: Context[RegistrySettings, Any], clock: Clock, progressed: Observe = lambda document: document
+    ) -> None:
+        """`progressed` says in each Cluster how far it is with what it should have."""
+        self._clock, self._pace, self._progressed = clock, Pace(), progressed
         self._cache = context.informer
         self._store = context.store(CLUSTER, leader=True)
         context.closing.callback(context.informer.add_event_handler(CLUSTER, self._gone))
@@ -50,7 +53,7 @@ class StatusWriter:
         if item is None or item.uid != uid:
             return None
         document = item.document()
-        plan = self._pace.plan(name, document, observe(document), self._clock().mono)
+        plan = self._pace.plan(name, document, self._progressed(observe(document)), self._clock().mono)
         return plan.again_s if plan.document is None else await self._modify(name, uid, observe)
 
     async def _modify(self, name: str, uid: str, observe: Observe) -> float | None:
@@ -64,7 +67,8 @@ class StatusWriter:
                 again_s = None
                 return None
             before = document
-            planned, again_s = self._pace.plan(name, document, observe(document), self._clock().mono)
+            seen = self._progressed(observe(document))
+            planned, again_s = self._pace.plan(name, document, seen, self._clock().mono)
             return planned
 
         try:

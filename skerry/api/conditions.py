@@ -8,6 +8,8 @@ RIGHTS_COMPLETE = "RightsComplete"
 """Condition: whether what joining made and verified on the member is still there."""
 RIGHTS_MISSING = "RightsMissing"
 """Reason of the conditions Ready and RightsComplete when something that serving needs was taken away on the member."""
+DESIRED_APPLIED = "DesiredApplied"
+"""Condition: whether what the host's services want on the member is in place there."""
 REPAIRED = "Repaired"
 """Reason of RightsComplete when it was taken away and is there again."""
 

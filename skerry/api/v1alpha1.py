@@ -93,6 +93,16 @@ class CredentialsStatus(Struct, frozen=True, kw_only=True):
     revision: Annotated[int, described("Of a direct member: counts the credentials that the host was given.")] = 0
 
 
+class DesiredStatus(Struct, frozen=True, kw_only=True):
+    """What the host's services want on a member, in figures."""
+
+    entries: Annotated[int, described("Objects that are wanted there.")] = 0
+    applied: Annotated[int, described("Of these in place, as the member said last.")] = 0
+    problems: Annotated[
+        int, described("Of these not in place though they were tried: skerry desired NAME says why.")
+    ] = 0
+
+
 class ClusterStatus(Struct, frozen=True, kw_only=True):
     """What is observed of a cluster."""
 
@@ -105,6 +115,9 @@ class ClusterStatus(Struct, frozen=True, kw_only=True):
     credentials: Annotated[CredentialsStatus | UnsetType, described("The life of the connection's credentials.")] = (
         UNSET
     )
+    desired: Annotated[
+        DesiredStatus | UnsetType, described("What the host's services want on it, and what became of it.")
+    ] = UNSET
 
 
 class Cluster(Struct, frozen=True, kw_only=True, omit_defaults=False):

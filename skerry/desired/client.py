@@ -93,7 +93,7 @@ class DesiredClient:
         """Have exactly these there: what is new or differs is sent, what is not among them is withdrawn, and then it is
         said that this is all. Results of what was sent.
         """
-        there = {each.key: each.digest for each in (await self.keys(member)).keys if not each.key.endswith(_COMPLETE)}
+        there = {each.key: each.digest for each in (await self.keys(member)).keys if not subjects.is_complete(each.key)}
         items = []
         for want in wants:
             key = self.key(member, want.document)
@@ -123,9 +123,6 @@ class DesiredClient:
             and not report.more
             and all(each.key != key for each in report.problems)
         )
-
-
-_COMPLETE = f"._.{subjects.COMPLETE}._._"
 
 
 def _item(member: str, want: Want) -> Item:

@@ -26,6 +26,10 @@ class Bucket:
         self.asked: list[str] = []
         self.away = False
 
+    def exists(self, member: str) -> bool:
+        """Whether it is a member: of any name."""
+        return True
+
     async def last_revision(self, member: str) -> int:
         """As the registry's part answers."""
         self.asked.append(member)

@@ -17,8 +17,8 @@ from skerry.service import Process
 from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.member.apiserver import ApiServer
-from tests.registry.conftest import Agent, Running, client_of
-from tests.registry.test_direct import connect, given
+from tests.registry.conftest import Agent, Running, client_of, connect
+from tests.registry.test_direct import given
 from tests.registry.test_model import T0
 from tests.registry.test_restarts import Clock
 

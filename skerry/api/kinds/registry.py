@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skerry.api import v1alpha1
-from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
+from skerry.api.conditions import DESIRED_APPLIED, REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.connection import ClusterConnection
 from skerry.api.kinds.access import READ_BY_ROLES
 from skerry.api.kinds.action import Action
@@ -31,6 +31,7 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
     yield from _credentials(old, new)
     yield from _rights(old, new)
     yield from _holds(old, new)
+    yield from _desired(old, new)
     before, after = condition_of(old, "Ready"), condition_of(new, "Ready")
     if after.status == "True" and before.status != "True":
         yield Occurrence("Ready", after.message or "requests reach it")
@@ -104,6 +105,15 @@ _HOLDS = (
         ("Uncordoned", "new things may be placed on it again"),
     ),
 )
+
+
+def _desired(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Whether what is wanted on a member is in place: no longer, or again."""
+    before, after = (condition_of(document, DESIRED_APPLIED) for document in (old, new))
+    if after.reason == "Problems" and after != before:
+        yield Occurrence("DesiredProblems", after.message, warning=True)
+    elif after.status == "True" and before.reason == "Problems":
+        yield Occurrence("DesiredApplied", after.message)
 
 
 _RIGHTS = {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"}
