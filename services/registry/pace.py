@@ -18,14 +18,16 @@ TEXT_S = 30.0
 
 _PASSING = re.compile(
     r"""
-      \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b   # UUIDs
-    | \b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b                   # other ids
+      \b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?   # RFC 3339
+    | \b\d\d?:\d\d(?::\d\d(?:\.\d+)?)?\b               # a time of day
+    | \b(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+\b        # durations, as Go writes them too
+    | (?::|\bport\ )\d{1,5}\b                           # ports
+    | \b(?:request|trace)(?:[ -]?id)?[ :=]+"?(?=\S*\d)[\w-]{8,}   # ids of requests
     | \b0x[0-9a-f]+\b
-    | \b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?   # RFC 3339
-    | \b\d+(?:[.:,]\d+)*(?:ns|us|µs|ms|s|m|h)?\b        # times, durations, ports
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+"""What passes in a text. Other numbers, addresses and UIDs are facts: how many checks failed, which cluster it is."""
 
 
 class Plan(NamedTuple):

@@ -80,6 +80,11 @@ def test_who_was_removed_is_forgotten() -> None:
         ("at 2026-01-01T00:00:00Z", "at 2026-01-01T00:00:59.123Z", True),
         ("after 1.5s", "after 12ms", True),
         ("trace 4bf92f3577b34da6", "trace 00f067aa0ba902b7", True),
+        ("audit request-id=0123456789 failed", "audit request-id=0123456780 failed", True),
+        ("at 10:00:01", "at 9:15", True),
+        ("dial 10.0.0.1:6443: refused", "dial 10.0.0.2:6443: refused", False),
+        ("3 checks failed", "5 checks failed", False),
+        ("now 5f2b0c3e-1111-2222-3333-444455556666", "now 0f2b0c3e-1111-2222-3333-44445555666a", False),
         ("deadbeef", "deadline", False),
     ],
 )
