@@ -80,6 +80,10 @@ class Connections:
         except AlreadyExists as error:
             await registry.secrets.drop_connection(object_uid)
             raise _taken(name) from error
+        owner = await registry.confirmed(stored, uid, self._clock())
+        if owner != name:
+            await registry.secrets.drop_connection(object_uid)
+            self._check_owner(name, uid, owner)
         log.info("joined", extra={"cluster": name, "connection": direct.MODE, "server": target.url})
         self._changed(name)
         return stored.document()

@@ -121,6 +121,8 @@ class Handlers:
         except AlreadyExists:
             made = await registry.clusters.get(request.name)
             joining.check_cluster(request, made.document(), frozenset(), replica=False)
+        else:
+            joining.check_uid(request, await registry.confirmed(made, request.cluster_uid, self._clock()))
         self._presence.know(request.name, made.uid, request.cluster_uid, now, fresh=True)
         return made
 

@@ -122,6 +122,19 @@ class Secrets:
                 continue
             return Claim(name=name, at=now)
 
+    async def confirm(self, cluster_uid: str, name: str, now: float) -> Claim:
+        """Claim a physical cluster anew for the name that has a Cluster by now; the claim that holds, which is another one if
+        ours became void and somebody else's came first. It is written again: whoever is about to void it then fails."""
+        while True:
+            before, revision = await self.claimed(cluster_uid)
+            if before is not None and before.name != name:
+                return before
+            try:
+                await self._write(_uid_key(cluster_uid), Claim(name=name, at=now), revision)
+            except (Conflict, AlreadyExists):
+                continue
+            return Claim(name=name, at=now)
+
     async def claimed(self, cluster_uid: str) -> tuple[Claim | None, int]:
         """The claim on a physical cluster and its revision."""
         return await self._read(_uid_key(cluster_uid), Claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from services.registry import clusters
@@ -10,7 +11,7 @@ from services.registry.secrets import MemberSecret, Secrets
 from services.registry.settings import RegistrySettings
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
-from skerry.errors import AlreadyExists, Conflict
+from skerry.errors import AlreadyExists, Conflict, NotFound
 from skerry.identity.federation import Authority, MemberAccount
 from skerry.identity.resolver import Resolver
 from skerry.informer import View
@@ -51,6 +52,16 @@ class Registry:
         if claim.at + HALF_MADE_S < now.wall and await self.cluster(claim.name) is None:
             await self.secrets.unclaim(cluster_uid, revision)
             return ""
+        return claim.name
+
+    async def confirmed(self, made: Item, cluster_uid: str, now: Now) -> str:
+        """Who has this physical cluster now that `made` was created for it. A join that stalled for longer than claims keep
+        had its claim voided, and another may hold it: then `made` is taken back."""
+        claim = await self.secrets.confirm(cluster_uid, made.name, now.wall)
+        if claim.name != made.name:
+            with contextlib.suppress(NotFound, Conflict):
+                await self.clusters.delete(made.name, uid=made.uid)
+            await self.clusters.finalize(made.name, made.uid, clusters.FINALIZER)
         return claim.name
 
     def account(self, name: str, secret: MemberSecret) -> MemberAccount:
