@@ -81,7 +81,6 @@ def observed(document: Document, known: Known | None, now: Now) -> Document:
 
 
 def _verdict(document: Document, known: Known) -> Verdict:
-    name = str(document["metadata"].get("name") or "")
     if known.channel is False:
         return Verdict(
             "Unknown", "NotSupported", "its agent is too old to keep anything in place there: update the agent"
@@ -91,13 +90,11 @@ def _verdict(document: Document, known: Known) -> Verdict:
     if known.behind and clusters.ready_of(document).status != "True":
         return Verdict("False", "Behind", "what changed since it was reached last is applied when it is back")
     if known.behind:
-        return Verdict("False", "Applying", f"what changed is being applied: skerry desired {name} -w")
+        return Verdict("False", "Applying", "what changed is being applied")
     problems = sorted((-n, state) for state, n in _problems(known))
     if problems:
         told = ", ".join(f"{-n} {state}" for n, state in problems)
-        return Verdict(
-            "False", "Problems", f"entries are not in place: {told}; skerry desired {name} --problems says why"
-        )
+        return Verdict("False", "Problems", f"entries are not in place: {told}")
     return Verdict("True", "Applied", "all that the host's services want on it is in place")
 
 

@@ -18,6 +18,7 @@ from services.registry.desired import Desired
 from services.registry.directing import Directions
 from services.registry.handlers import Handlers
 from services.registry.model import Presence
+from services.registry.pausing import pauses
 from services.registry.prober import Prober
 from services.registry.progress import MemberProgress
 from services.registry.quarantine import Quarantine
@@ -259,6 +260,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.progress.controller,
         tokens,
         releases,
+        pauses,
     ),
     tasks=(lambda context: context.state.appliers.run, lambda context: context.state.progress.run),
     endpoints={

@@ -171,8 +171,10 @@ class Applier:
 
     async def _reconcile(self, key: str) -> After | None:
         known = self.state.entries.get(key)
-        if known is None or not self.lead or not self.state.turn(key) or (self.paused and not _is_settings(known)):
+        if known is None or not self.lead:
             return None
+        if not _is_settings(known) and (self.paused or not self.state.turn(key)):
+            return None  # settings wait for nobody: what waits may wait for the end of a pause
         revision = known.revision
         try:
             await (self._apply(key) if known.wanted else self._withdraw(key))

@@ -332,6 +332,12 @@ async def test_while_paused_nothing_moves_and_afterwards_everything_does(cluster
     assert not await cluster.there(f"/api/v1/namespaces/{cluster.namespace}")
     cluster.bucket.put("registry", {**settings, "spec": {"paused": False}})
     await cluster.settled(space, State.APPLIED)
+    cluster.bucket.put("registry", {**settings, "spec": {"paused": True}})
+    await cluster.until(lambda: cluster.applier.paused)
+    binding = cluster.bucket.put("tenancy", cluster.binding("skerry:late"))
+    await cluster.until(lambda: binding in cluster.applier.state.entries)
+    cluster.bucket.withdraw(pause)
+    await cluster.settled(binding, State.APPLIED)
 
 
 async def test_what_comes_after_another_waits_for_it(cluster: Cluster) -> None:

@@ -64,7 +64,7 @@ def test_what_it_says(document: dict[str, Any], state: Known, verdict: Any, figu
 def test_problems_are_named_by_state_the_most_first_without_what_a_member_says() -> None:
     after = applied.observed(cluster(), known(report(Failed=1, Conflict=2)), NOW)
     said = condition_of(after, DESIRED_APPLIED).message
-    assert said == "entries are not in place: 2 Conflict, 1 Failed; skerry desired m1 --problems says why"
+    assert said == "entries are not in place: 2 Conflict, 1 Failed"
 
 
 def test_figures_stay_while_something_is_applied() -> None:

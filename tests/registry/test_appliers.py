@@ -27,6 +27,7 @@ from tests.fixtures.nats import NatsHost
 from tests.kube.member import Member
 from tests.member.apiserver import ApiServer
 from tests.registry.conftest import HOST_UID, Client, Running, client_of, connect
+from tests.registry.test_changes import patched
 
 pytestmark = pytest.mark.kube
 RBAC = "rbac.authorization.k8s.io"
@@ -136,6 +137,24 @@ async def test_what_an_owner_wants_is_there_is_put_right_and_is_taken_away(near:
     await until(near.there)
     await near.desired.settle(NAME, near.wants[1:])
     await until(near.gone)
+
+
+async def test_while_its_cluster_is_paused_nothing_is_applied_and_afterwards_all_is(near: Near) -> None:
+    async def paused(flag: bool) -> None:
+        await patched(near.client, NAME, {"spec": {"paused": flag or None}})
+
+    await paused(True)
+    await until(lambda: _reports(near, "registry", "Applied"))
+    await near.desired.settle(NAME, near.wants)
+    await until(lambda: _reports(near, "tenancy", "Pending"))
+    assert not await near.there()
+    await paused(False)
+    await until(near.there)
+
+
+async def _reports(near: Near, owner: str, state: str) -> bool:
+    report = await near.desired.status(NAME)
+    return report is not None and bool(report.counts.get(owner, {}).get(state))
 
 
 async def test_what_is_not_in_place_is_told_as_by_an_agent(near: Near) -> None:
