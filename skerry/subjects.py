@@ -7,6 +7,7 @@ so builders refuse what is not a label. Subjects are seen from the account HOST;
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from skerry.errors import BadRequest
@@ -271,12 +272,18 @@ def _escape(part: str) -> str:
 def parse_key(value: str) -> tuple[str, str, str, str]:
     """(group, lower-case kind, namespace, name) of a KV key made by `key`. ValueError if it is not one."""
     group, kind, namespace, name = value.split(".")
-    return _or_none(group), _unescape(kind), _or_none(namespace), _unescape(name)
+    return _group(group), _unescape(kind), _or_none(namespace), _unescape(name)
 
 
 def _or_none(part: str) -> str:
     return "" if part == "_" else _unescape(part)
 
 
+_group = lru_cache(maxsize=64)(_or_none)
+"""There are few groups, and each has a dot: an informer asks it of every change."""
+
+
 def _unescape(part: str) -> str:
+    if "=" not in part:
+        return part
     return re.sub(r"(?:=[0-9A-F]{2})+", lambda m: bytes.fromhex(m[0].replace("=", "")).decode(), part)

@@ -72,7 +72,7 @@ class Statuses:
         self.ticker.add("bus")
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
         for item in registry.members():
-            self._know(item)
+            self._know(item, item.document())
             self.controller.add(item.name)
 
     def changed(self, names: set[str]) -> None:
@@ -82,13 +82,12 @@ class Statuses:
 
     def _seen(self, change: Change) -> None:
         if change.new is not None:
-            self._know(change.new)
+            self._know(change.new, change.after())
         elif change.old is not None:
             self._presence.forget(change.old.name, change.old.uid)
 
-    def _know(self, item: Item) -> None:
+    def _know(self, item: Item, document: Document) -> None:
         """Look at a member that is new, leaves, or does not stand as it is stored."""
-        document = item.document()
         if clusters.is_member(document) and clusters.is_leaving(document):
             self.controller.add(item.name)
         elif clusters.has_agent(document):

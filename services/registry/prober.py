@@ -31,6 +31,7 @@ from skerry import subjects
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
+from skerry.api.meta import Document
 from skerry.controller.controller import After
 from skerry.errors import SkerryError, StatusError, Unauthorized
 from skerry.informer import Change
@@ -104,11 +105,11 @@ class Prober:
         self.controller.add(name)
 
     def _seen(self, change: Change) -> None:
-        """Called inline by the cache: an object is read once per change, and never again to find out what it is."""
+        """Called inline by the cache: an object is read once per change, by whoever asks first what it is."""
         item = change.new or change.old
         if item is None:
             return
-        name, revision = item.name, 0 if change.new is None else _watchable(change.new)
+        name, revision = item.name, 0 if change.new is None else _watchable(change.after())
         before = self._present.get(name)
         if change.new is None or not revision:
             self._present.pop(name, None)
@@ -242,9 +243,8 @@ async def _outcome(upstream: Upstream, looks: int) -> Outcome:
     return Outcome(State.READY, version=facts.version, nodes=facts.nodes, rtt_ms=rtt_ms)
 
 
-def _watchable(item: Item) -> int:
+def _watchable(document: Document) -> int:
     """The number of the credential of a direct member that is not leaving; 0 for any other Cluster."""
-    document = item.document()
     return direct.revision_of(document) if direct.is_direct(document) and not clusters.is_leaving(document) else 0
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from skerry.api.meta import Document
 
 RIGHTS_COMPLETE = "RightsComplete"
 """Condition: whether what joining made and verified on the member is still there."""
@@ -22,11 +25,41 @@ class Verdict(NamedTuple):
     message: str
 
 
-def condition_of(document: dict[str, Any], name: str) -> Verdict:
+NO_VERDICT = Verdict("Unknown", "", "")
+"""Of a condition that is not there."""
+
+
+def condition_of(document: Document, name: str) -> Verdict:
     """A stored condition; Unknown, without a reason, if there is none."""
-    for found in document.get("status", {}).get("conditions") or ():
+    for found in _conditions(document):
         if found.get("type") == name:
-            return Verdict(
-                str(found.get("status", "Unknown")), str(found.get("reason", "")), str(found.get("message", ""))
-            )
-    return Verdict("Unknown", "", "")
+            return _verdict(found)
+    return NO_VERDICT
+
+
+def changed_conditions(old: Document, new: Document) -> dict[str, tuple[Verdict, Verdict]]:
+    """The conditions that are not in `new` as in `old`, by type: as they were, as they are."""
+    before, after = _conditions(old), _conditions(new)
+    if before == after:
+        return {}
+    first, second = _by_type(before), _by_type(after)
+    return {
+        name: (_verdict(first.get(name)), _verdict(second.get(name)))
+        for name in first | second
+        if first.get(name) != second.get(name)
+    }
+
+
+def _conditions(document: Document) -> Sequence[Document]:
+    return document.get("status", {}).get("conditions") or ()
+
+
+def _by_type(conditions: Sequence[Document]) -> dict[str, Document]:
+    """Of two of a type the first counts."""
+    return {str(found.get("type")): found for found in reversed(conditions)}
+
+
+def _verdict(found: Document | None) -> Verdict:
+    if found is None:
+        return NO_VERDICT
+    return Verdict(str(found.get("status", "Unknown")), str(found.get("reason", "")), str(found.get("message", "")))

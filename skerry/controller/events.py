@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from skerry.api.kinds import Describe, Kind
-from skerry.api.meta import Document
 from skerry.controller.recorder import Recorder
 from skerry.informer import View
 from skerry.informer.ring import Change
-from skerry.storage.documents import Item
 
 
 def record_events(cache: View, recorder: Recorder, kinds: Iterable[Kind]) -> Callable[[], None]:
@@ -28,14 +26,10 @@ def record_events(cache: View, recorder: Recorder, kinds: Iterable[Kind]) -> Cal
 
 def _teller(recorder: Recorder, describe: Describe) -> Callable[[Change], None]:
     def tell(change: Change) -> None:
-        old, new = _document(change.old), _document(change.new)
-        about = new or _document(change.final) or old
+        old, new = change.before(), change.after()
         for occurrence in describe(old, new):
+            about = new or (old if change.final is None else change.final.document())
             say = recorder.warning if occurrence.warning else recorder.normal
             say(about, occurrence.reason, occurrence.message)
 
     return tell
-
-
-def _document(item: Item | None) -> Document:
-    return {} if item is None else item.document()

@@ -96,15 +96,13 @@ class Garbage:
         return lambda change: self._note(kind, change)
 
     def _note(self, kind: Kind, change: Change) -> None:
-        """Have looked at what the change concerns. Most concern nobody: they are told by two searches in bytes."""
+        """Have looked at what the change concerns. Most are of objects that nothing is tied to, and concern nobody."""
         old, new = change.old, change.new
         item = new or old
-        if item is None:
+        if item is None or not (new is None or new.tied or (old is not None and old.tied)):
             return
         before, after = owners_of(old), owners_of(new)
         going = new is None or _DELETED in new.body
-        if not (before or after or going):
-            return
         if after != before:
             for uid in _uids(before) | _uids(after):
                 self._add(self._with(WAITING, uid))
@@ -245,7 +243,7 @@ class Garbage:
 
 def owners_of(item: Item | None) -> list[Document]:
     """The references of an object to its owners."""
-    if item is None or _REFERS not in item.body:
+    if item is None or not item.tied or _REFERS not in item.body:
         return []
     return item.document()["metadata"].get("ownerReferences") or []
 
@@ -257,7 +255,7 @@ def owner_uids(item: Item) -> Iterable[str]:
 
 def waiting_uid(item: Item) -> tuple[str, ...]:
     """The index WAITING."""
-    if _DELETED not in item.body:
+    if not item.tied or _DELETED not in item.body:
         return ()
     metadata = item.document()["metadata"]
     finalizers = set(metadata.get("finalizers") or ())

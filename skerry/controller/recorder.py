@@ -34,10 +34,25 @@ DEFAULT_NAMESPACE = "default"
 """Where Events of cluster-scoped objects are."""
 
 
-class _Told(NamedTuple):
-    """An Event that waits, and how often it happened meanwhile."""
+class _Words(NamedTuple):
+    """What makes two Events the same one."""
 
-    document: Document
+    uid: str
+    namespace: str
+    name: str
+    type: str
+    reason: str
+    message: str
+
+
+class _Told(NamedTuple):
+    """What else is known of an Event that waits: its document is made when it is stored, however often it was told."""
+
+    kind: str
+    api_version: str
+    resource_version: str
+    """Of the object, when it was told last."""
+    at: datetime
     times: int
 
 
@@ -51,7 +66,7 @@ class Recorder:
         self._component = component
         self._instance = instance or component
         self._clock = clock
-        self._waiting: OrderedDict[str, _Told] = OrderedDict()
+        self._waiting: OrderedDict[_Words, _Told] = OrderedDict()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,23 +80,29 @@ class Recorder:
         self._tell(about, "Warning", reason, message)
 
     def _tell(self, about: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
-        document = self._document(about, kind, reason, message[:LONGEST])
-        name = document["metadata"]["name"]
-        before = self._waiting.pop(name, None)
-        self._waiting[name] = _Told(document, 1 if before is None else before.times + 1)
+        """Note it, quickly: whoever tells may hold up everything."""
+        metadata = about.get("metadata", {})
+        uid, namespace, name = (str(metadata.get(key, "")) for key in ("uid", "namespace", "name"))
+        words = _Words(uid, namespace, name, kind, reason, message[:LONGEST])
+        before = self._waiting.pop(words, None)
+        self._waiting[words] = _Told(
+            str(about.get("kind", "")),
+            str(about.get("apiVersion", "")),
+            str(metadata.get("resourceVersion", "")),
+            self._clock(),
+            1 if before is None else before.times + 1,
+        )
         while len(self._waiting) > WAITING:
             self._waiting.popitem(last=False)
         self._idle.clear()
         self._arrived.set()
 
-    def _document(self, about: Mapping[str, Any], kind: str, reason: str, message: str) -> Document:
-        metadata = about.get("metadata", {})
-        name, namespace, uid = (str(metadata.get(key, "")) for key in ("name", "namespace", "uid"))
-        reference = {"kind": about.get("kind", ""), "namespace": namespace, "name": name, "uid": uid,
-                     "apiVersion": about.get("apiVersion", ""),
-                     "resourceVersion": metadata.get("resourceVersion", "")}  # fmt: skip
+    def _document(self, words: _Words, told: _Told) -> Document:
+        uid, namespace, name, kind, reason, message = words
+        reference = {"kind": told.kind, "namespace": namespace, "name": name, "uid": uid,
+                     "apiVersion": told.api_version, "resourceVersion": told.resource_version}  # fmt: skip
         said = hashlib.sha256("\0".join((self._component, uid, name, kind, reason, message)).encode()).hexdigest()[:16]
-        now = rfc3339(self._clock())
+        now = rfc3339(told.at)
         return {
             "metadata": {"name": f"{name}.{said}", "namespace": namespace or DEFAULT_NAMESPACE},
             "involvedObject": {key: value for key, value in reference.items() if value},
@@ -90,7 +111,7 @@ class Recorder:
             "source": {"component": self._component},
             "firstTimestamp": now,
             "lastTimestamp": now,
-            "count": 1,
+            "count": told.times,
             "type": kind,
             "eventTime": None,
             "reportingComponent": self._component,
@@ -103,18 +124,19 @@ class Recorder:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                name, told = self._waiting.popitem(last=False)
-                await self._stored(name, told)
+                words, told = self._waiting.popitem(last=False)
+                await self._stored(self._document(words, told))
             self._idle.set()
 
     async def flushed(self) -> None:
         """Wait until nothing waits."""
         await self._idle.wait()
 
-    async def _stored(self, name: str, told: _Told) -> None:
+    async def _stored(self, event: Document) -> None:
+        name = event["metadata"]["name"]
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._store_one(name, told)
+                await self._store_one(name, event)
             except StatusError as error:
                 if attempt == ATTEMPTS:
                     log.warning("an event was not stored", extra={"event": name, "error": error.message})
@@ -126,26 +148,26 @@ class Recorder:
             else:
                 return
 
-    async def _store_one(self, name: str, told: _Told) -> None:
-        namespace = told.document["metadata"]["namespace"]
+    async def _store_one(self, name: str, event: Document) -> None:
+        namespace = event["metadata"]["namespace"]
         if await self._store.find(name, namespace) is None:
             try:
-                await self._store.create({**told.document, "count": told.times})
+                await self._store.create(event)
             except AlreadyExists:
                 log.debug("another replica told the same event", extra={"event": name})
             else:
                 return
-        await self._store.modify(name, lambda found: _again(found, told), namespace)
+        await self._store.modify(name, lambda found: _again(found, event), namespace)
 
 
-def _again(found: Document, told: _Told) -> Document | None:
+def _again(found: Document, event: Document) -> Document | None:
     """The Event after it happened once more; None if another replica has told this very change of the object."""
-    if _revision(told.document) and _revision(told.document) <= _revision(found):
+    if _revision(event) and _revision(event) <= _revision(found):
         return None
-    last = told.document["lastTimestamp"]
-    count = int(found.get("count") or 1) + told.times
+    last = event["lastTimestamp"]
+    count = int(found.get("count") or 1) + event["count"]
     series = {"count": count, "lastObservedTime": last.replace("Z", ".000000Z")}
-    about = told.document["involvedObject"]
+    about = event["involvedObject"]
     return {**found, "involvedObject": about, "count": count, "lastTimestamp": last, "series": series}
 
 

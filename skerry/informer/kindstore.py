@@ -13,7 +13,7 @@ import msgspec
 from skerry.api.kinds import Kind
 from skerry.api.times import seconds
 from skerry.informer.index import Index, IndexFunction, ObjectKey
-from skerry.informer.ring import Change, Ring, too_old
+from skerry.informer.ring import Change, Heard, Ring, too_old
 from skerry.storage.documents import Item
 
 log = logging.getLogger("skerry.informer")
@@ -151,9 +151,10 @@ class KindStore:
     def tell(self, change: Change) -> None:
         """Record a change and call the handlers: one that raises is a bug of its own, and nobody else's."""
         self.ring.append(change)
+        heard = Heard(*change)
         for handler in self._handlers:
             try:
-                handler(change)
+                handler(heard)
             except Exception:
                 log.exception("an event handler failed", extra={"kind": self.kind.kind, "revision": change.revision})
 

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
+from skerry.api.meta import Document
 from skerry.errors import Gone
 from skerry.storage.documents import Item
 
@@ -28,10 +29,38 @@ class Change(NamedTuple):
     new: Item | None
     final: Item | None = None
 
+    def before(self) -> Document:
+        """The object before the change; empty if there was none. Not to be changed: see Heard."""
+        return {} if self.old is None else self.old.document()
+
+    def after(self) -> Document:
+        """The object after the change; empty if there is none any more. Not to be changed: see Heard."""
+        return {} if self.new is None else self.new.document()
+
     def shown(self, convert: Convert) -> Change:
         """The same change of a second view of the object."""
         old, new, final = (None if item is None else convert(item) for item in (self.old, self.new, self.final))
         return Change(self.revision, old, new, final)
+
+
+class Heard(Change):
+    """A change as those hear of it that are told inline, one after the other: what one has decoded, the next one reads. The
+    ring keeps Changes without documents, which would be ten times their bytes.
+    """
+
+    def before(self) -> Document:
+        """The object before the change, decoded once."""
+        known: Document | None = self.__dict__.get("_before")
+        if known is None:
+            known = self.__dict__["_before"] = super().before()
+        return known
+
+    def after(self) -> Document:
+        """The object after the change, decoded once."""
+        known: Document | None = self.__dict__.get("_after")
+        if known is None:
+            known = self.__dict__["_after"] = super().after()
+        return known
 
 
 Convert = Callable[[Item], Item]

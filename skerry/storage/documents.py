@@ -9,6 +9,7 @@ decoded documents would cost the garbage collector 100 ms pauses.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -45,9 +46,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     uid: str
     revision: int
     labels: dict[str, str]
+    """Shared with other objects: not to be changed."""
     body: bytes
     writes: tuple[str, ...] = ()
     deleted: bool = False
+    tied: bool = False
+    """It has owners, or waits for its deletion: what garbage collection asks of every change of every object."""
 
     def document(self) -> Document:
         """A new decoded document, free to be changed."""
@@ -67,6 +71,7 @@ def item(document: Document, revision: int, *, writes: tuple[str, ...] = (), del
         body=_encode(document),
         writes=writes,
         deleted=deleted,
+        tied="ownerReferences" in metadata or "deletionTimestamp" in metadata,
     )
 
 
@@ -84,17 +89,24 @@ def seal(document: Document, *, writes: tuple[str, ...], deleted: bool = False) 
     return _encode(Envelope(writes=writes[:KEPT_WRITE_IDS], deleted=deleted, object=msgspec.Raw(raw)))
 
 
-class _Metadata(msgspec.Struct):
+class _Metadata(msgspec.Struct, gc=False):
     """What the index of an Item needs of an object's metadata."""
 
     name: str = ""
     namespace: str = ""
     uid: str = ""
-    labels: dict[str, str] = {}
+    labels: msgspec.Raw = msgspec.Raw(b"{}")
+    owner_references: msgspec.Raw = msgspec.field(name="ownerReferences", default=msgspec.Raw())
+    deletion_timestamp: msgspec.Raw = msgspec.field(name="deletionTimestamp", default=msgspec.Raw())
 
 
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _metadata = msgspec.json.Decoder(_Metadata).decode
+_labels = msgspec.json.Decoder(dict[str, str]).decode
+_same_labels = lru_cache(maxsize=1024)(_labels)
+SHARED_BYTES = 256
+"""Labels up to this size are one dictionary for all objects that have the same: each of its own would be a seventh of what a
+Cluster takes in memory. Longer ones are rarely the same, and a thousand of them are not kept for that."""
 
 
 def unseal(value: bytes, revision: int, *, with_writes: bool = True) -> Item:
@@ -110,6 +122,8 @@ def unseal(value: bytes, revision: int, *, with_writes: bool = True) -> Item:
     try:
         raw = bytes(parts["metadata"])
         index = _metadata(raw)
+        labels = bytes(index.labels)
+        shown = _same_labels(labels) if len(labels) <= SHARED_BYTES else _labels(labels)
     except (KeyError, msgspec.ValidationError):
         return item(_decode(envelope.object), revision, writes=writes, deleted=envelope.deleted)
     between = b"" if len(raw) <= 2 else b","
@@ -119,10 +133,11 @@ def unseal(value: bytes, revision: int, *, with_writes: bool = True) -> Item:
         name=index.name,
         uid=index.uid,
         revision=revision,
-        labels=index.labels,
+        labels=shown,
         body=_encode(parts),
         writes=writes,
         deleted=envelope.deleted,
+        tied=bool(bytes(index.owner_references) or bytes(index.deletion_timestamp)),
     )
 
 

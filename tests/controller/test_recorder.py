@@ -11,7 +11,9 @@ import pytest
 from skerry.api.kinds import EVENT
 from skerry.bus import Bucket
 from skerry.controller.recorder import LONGEST, WAITING, Recorder
-from skerry.storage import Store, events_bucket
+from skerry.informer import Informer
+from skerry.storage import events_bucket
+from tests.fixtures.bucket import feeding
 from tests.fixtures.nats import NatsHost
 
 pytestmark = pytest.mark.integration
@@ -34,14 +36,24 @@ async def events(nats_host: NatsHost) -> AsyncIterator[Bucket]:
         yield await events_bucket(bus)
 
 
+async def told(events: Bucket, name: str, reason: str) -> dict[str, Any]:
+    """The one stored Event about `name` with that reason."""
+    cache = Informer([EVENT])
+    async with feeding(cache, events):
+        documents = [item.document() for item in cache.list(EVENT)]
+    (found,) = [each for each in documents if (each["involvedObject"]["name"], each["reason"]) == (name, reason)]
+    return found
+
+
 async def stored(events: Bucket, recorder: Recorder, name: str, namespace: str = "default") -> dict[str, Any]:
     """The one Event about `name`, once everything is stored."""
     running = asyncio.ensure_future(recorder.run())
     async with asyncio.timeout(10):
         await recorder.flushed()
     running.cancel()
-    key = recorder._document(about(name, namespace=namespace), "Normal", "Ready", "it is ready")["metadata"]["name"]
-    return (await Store(events, EVENT).get(key, namespace)).document()
+    found = await told(events, name, "Ready")
+    assert found["metadata"]["namespace"] == namespace
+    return found
 
 
 async def test_an_event_says_what_happened_to_which_object(events: Bucket) -> None:
@@ -78,8 +90,7 @@ async def test_another_message_is_another_event(events: Bucket) -> None:
     recorder.normal(about("d"), "Ready", "it is ready")
     recorder.warning(about("d"), "NotReady", "x" * 5000)
     assert (await stored(events, recorder, "d"))["count"] == 1
-    other = recorder._document(about("d"), "Warning", "NotReady", "x" * LONGEST)["metadata"]["name"]
-    assert len((await Store(events, EVENT).get(other, "default")).document()["message"]) == LONGEST
+    assert len((await told(events, "d", "NotReady"))["message"]) == LONGEST
 
 
 async def test_a_flood_drops_the_oldest(events: Bucket) -> None:

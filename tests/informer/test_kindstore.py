@@ -89,3 +89,26 @@ def test_a_list_of_a_namespace_is_a_part_of_the_list() -> None:
     assert [item.name for item in cache.list(CLUSTER, "red")] == ["a", "b"]
     cache.take(Entry("skerry=2Edev.cluster.red.a", None, 9, 0.0))
     assert [item.name for item in cache.list(CLUSTER, "red")] == ["b"]
+
+
+def test_handlers_share_what_one_of_them_has_decoded_and_the_ring_keeps_none_of_it() -> None:
+    cache, documents = filled(entry("a", 1)), list[tuple[object, object]]()
+    for _ in range(2):
+        cache.add_event_handler(CLUSTER, lambda change: documents.append((change.before(), change.after())))
+    watch = cache.watch(CLUSTER)
+    cache.take(entry("a", 2))
+    (before, after), again = documents
+    assert again[0] is before
+    assert again[1] is after
+    (kept,) = watch.take()
+    assert (kept.before(), kept.after()) == (before, after)
+    assert kept.after() is not after
+
+
+def test_what_is_not_there_is_an_empty_document() -> None:
+    cache, heard = filled(), list[Change]()
+    cache.add_event_handler(CLUSTER, heard.append)
+    cache.take(entry("a", 1))
+    cache.take(purged("a", 2))
+    assert [bool(change.before()) for change in heard] == [False, True]
+    assert [bool(change.after()) for change in heard] == [True, False]

@@ -92,3 +92,23 @@ def test_an_object_is_read_as_if_all_of_it_were_decoded(
     whole = item(decode_document(encode_document(document)), 7, writes=("w",))
     assert unseal(value, 7) == whole
     assert unseal(value, 7, with_writes=False) == msgspec.structs.replace(whole, writes=())
+
+
+def test_objects_with_the_same_labels_share_them_unless_they_are_long() -> None:
+    def labels(of: str, value: str) -> dict[str, str]:
+        return unseal(seal({"metadata": {"name": of, "labels": {"k": value}}}, writes=()), 1).labels
+
+    assert labels("a", "v") is labels("b", "v")
+    assert labels("a", "v") != labels("a", "w")
+    long = "v" * documents.SHARED_BYTES
+    assert labels("a", long) == labels("b", long) == {"k": long}
+    assert labels("a", long) is not labels("b", long)
+
+
+@pytest.mark.parametrize("key", ["ownerReferences", "deletionTimestamp"])
+def test_an_object_with_owners_or_on_its_way_out_is_tied(key: str) -> None:
+    free: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {"metadata": {key: "x"}}}
+    tied: dict[str, Any] = {"metadata": {"name": "a", key: "x"}}
+    for document, expected in ((free, False), (tied, True)):
+        assert unseal(seal(document, writes=()), 1).tied is expected
+        assert item(decode_document(encode_document(document)), 1).tied is expected

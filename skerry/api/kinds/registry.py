@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from skerry.api import v1alpha1
-from skerry.api.conditions import DESIRED_APPLIED, REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
+from skerry.api.conditions import (
+    DESIRED_APPLIED,
+    NO_VERDICT,
+    REPAIRED,
+    RIGHTS_COMPLETE,
+    RIGHTS_MISSING,
+    Verdict,
+    changed_conditions,
+)
 from skerry.api.connection import ClusterConnection
 from skerry.api.kinds.access import READ_BY_ROLES
 from skerry.api.kinds.action import Action
@@ -28,11 +36,13 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
         old = {"metadata": {}}
     elif _is_leaving(new) and not _is_leaving(old):
         yield Occurrence("Removing", "removal was asked for: its credentials are revoked and its requests cut")
-    yield from _credentials(old, new)
-    yield from _rights(old, new)
+    if 0 < _revision(old) < _revision(new):
+        yield Occurrence("CredentialsReplaced", "the host was given another credential for it")
+    changed = changed_conditions(old, new)
+    yield from _troubles(changed)
     yield from _holds(old, new)
-    yield from _desired(old, new)
-    before, after = condition_of(old, "Ready"), condition_of(new, "Ready")
+    yield from _desired(changed)
+    before, after = changed.get("Ready", (NO_VERDICT, NO_VERDICT))
     if after.status == "True" and before.status != "True":
         yield Occurrence("Ready", after.message or "requests reach it")
     elif after.status != "True" and before.status == "True":
@@ -53,13 +63,11 @@ def _is_leaving(document: Document) -> bool:
     return "deletionTimestamp" in document["metadata"]
 
 
-def _credentials(old: Document, new: Document) -> Iterator[Occurrence]:
-    """Of a direct member: replaced, about to end (its text changes 30, 7 and 1 day before), ended, refused."""
-    if 0 < _revision(old) < _revision(new):
-        yield Occurrence("CredentialsReplaced", "the host was given another credential for it")
-    before, after = (condition_of(document, "CredentialsValid") for document in (old, new))
-    if after.reason in _CREDENTIALS and after != before:
-        yield Occurrence(_CREDENTIALS[after.reason], after.message, warning=True)
+def _troubles(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
+    for kind, reasons in _TROUBLES.items():
+        before, after = changed.get(kind, (NO_VERDICT, NO_VERDICT))
+        if after.reason in reasons and after != before:
+            yield Occurrence(reasons[after.reason], after.message, warning=True)
 
 
 def _revision(document: Document) -> int:
@@ -67,18 +75,18 @@ def _revision(document: Document) -> int:
 
 
 _REVISION = at("status.credentials.revision")
-_CREDENTIALS = {
-    "ExpiresSoon": "CredentialsExpireSoon",
-    "Expired": "CredentialsExpired",
-    "Refused": "CredentialsRefused",
+_TROUBLES = {
+    "CredentialsValid": {
+        "ExpiresSoon": "CredentialsExpireSoon",
+        "Expired": "CredentialsExpired",
+        "Refused": "CredentialsRefused",
+    },
+    RIGHTS_COMPLETE: {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"},
 }
-
-
-def _rights(old: Document, new: Document) -> Iterator[Occurrence]:
-    """What was taken away on a member: repaired, or missing with the commands that mend it."""
-    before, after = (condition_of(document, RIGHTS_COMPLETE) for document in (old, new))
-    if after.reason in _RIGHTS and after != before:
-        yield Occurrence(_RIGHTS[after.reason], after.message, warning=True)
+"""Reasons of conditions that people are told of, whatever the status. Of a direct member: its credential is about to end (the
+text changes 30, 7 and 1 day before), has ended, is refused. What was taken away on a member: repaired, or missing with the
+commands that mend it.
+"""
 
 
 def _holds(old: Document, new: Document) -> Iterator[Occurrence]:
@@ -107,16 +115,13 @@ _HOLDS = (
 )
 
 
-def _desired(old: Document, new: Document) -> Iterator[Occurrence]:
+def _desired(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
     """Whether what is wanted on a member is in place: no longer, or again."""
-    before, after = (condition_of(document, DESIRED_APPLIED) for document in (old, new))
+    before, after = changed.get(DESIRED_APPLIED, (NO_VERDICT, NO_VERDICT))
     if after.reason == "Problems" and after != before:
         yield Occurrence("DesiredProblems", after.message, warning=True)
     elif after.status == "True" and before.reason == "Problems":
         yield Occurrence("DesiredApplied", after.message)
-
-
-_RIGHTS = {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"}
 
 
 def describe_join_token(old: Document, new: Document) -> Iterator[Occurrence]:
