@@ -87,9 +87,11 @@ class Presence:
     # Members come and go
 
     def know(self, name: str, object_uid: str, uid: str, now: Now, *, fresh: bool = False) -> bool:
-        """Start to look at a member; `fresh` if it joined just now, so that all its connections will be seen. Whether it was
-        unknown."""
-        if name in self.members and self.members[name].object == object_uid:
+        """Start to look at a member; `fresh` if it joined just now and has no credential yet, so that all its connections
+        will be seen. Whether it was unknown."""
+        known = self.members.get(name)
+        if known is not None and known.object == object_uid:
+            known.counted = known.counted or fresh
             return False
         self.members[name] = Member(object=object_uid, uid=uid, since=now, counted=fresh)
         return True

@@ -132,6 +132,17 @@ def test_connections_that_nobody_saw_begin_give_more_patience() -> None:
     assert verdict(presence, 20).status == "True"
 
 
+def test_a_member_whose_change_came_before_its_joining_ended_is_counted_all_the_same() -> None:
+    """Its Cluster is in the informer as soon as it is stored; its credential is given out later."""
+    presence = Presence()
+    assert presence.know("m1", "o1", UID, T0)
+    assert not presence.know("m1", "o1", UID, T0, fresh=True)
+    presence.connected("m1", "c1", "UA")
+    presence.heartbeat("m1", beat(), T0)
+    presence.disconnected("m1", "c1", at(1))
+    assert verdict(presence, 1 + SUSPECT_S, READY).reason == "AgentDisconnected"
+
+
 def test_a_stopped_agent_is_told_from_a_lost_one(presence: Presence) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(), at(1))
