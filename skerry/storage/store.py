@@ -20,7 +20,7 @@ from skerry.api.meta import Document
 from skerry.api.times import rfc3339
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, Conflict, GatewayTimeout, NotFound, ServiceUnavailable, StatusError
-from skerry.storage.documents import Item, item, seal, unseal, utc_now
+from skerry.storage.documents import KEPT_WRITE_IDS, Item, item, seal, unseal, utc_now
 
 ATTEMPTS = 3
 """A write whose outcome is unknown is repeated this often in all."""
@@ -218,7 +218,7 @@ class Store:
             try:
                 stored = await self._write(key, value, revision)
             except (Conflict, AlreadyExists) as error:
-                return await self._own(key, writes[0], error)
+                return await self._own(key, writes, error, unsure=attempt > 1)
             except (ServiceUnavailable, GatewayTimeout) as error:
                 if attempt == ATTEMPTS:
                     raise self._unknown(error) from error
@@ -229,11 +229,18 @@ class Store:
     def _write(self, key: str, value: bytes, revision: int) -> Awaitable[int]:
         return self._bucket.update(key, value, revision) if revision else self._bucket.create(key, value)
 
-    async def _own(self, key: str, write_id: str, error: StatusError) -> Item:
-        """What is stored, if it carries our write id: the conflict was with ourselves."""
-        found = await self._read(key)
-        if found is not None and write_id in found.writes:
-            return found
+    async def _own(self, key: str, writes: tuple[str, ...], error: StatusError, *, unsure: bool) -> Item:
+        """What is stored, if it carries our write id: the conflict was with ourselves.
+
+        `unsure`: an earlier attempt was not answered. Where neither ours nor the write before it is remembered any more, it
+        may have been done: GatewayTimeout, since who takes it for a Conflict does it twice.
+        """
+        stored = await self._read(key)
+        known = () if stored is None else stored.writes
+        if stored is not None and writes[0] in known:
+            return stored
+        if unsure and len(known) >= KEPT_WRITE_IDS and not set(writes[1:2]) & set(known):
+            raise self._unknown(error)
         raise self.conflict(key) from error
 
     def check(self, before: Item, uid: str) -> None:

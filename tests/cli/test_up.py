@@ -376,9 +376,13 @@ def test_older_state_is_migrated_after_a_copy_and_is_the_same_host(host: Host) -
 
 
 def test_a_start_that_takes_too_long_is_exit_5_with_the_tail_of_a_log_and_goes_on(host: Host) -> None:
-    done = host.up("--wait", "0.3s")
-    assert done.returncode == 5
-    assert "not ready after 0.3 s" in done.stderr
+    for wait_s in (0.3, 0.6, 1.2):  # on a busy machine nothing has logged anything after so short a time
+        done = host.up("--wait", f"{wait_s}s")
+        assert done.returncode == 5
+        assert f"not ready after {wait_s} s" in done.stderr
+        if "--- " in done.stderr:
+            break
+        host.ok("down")
     assert done.stderr.splitlines()[1].startswith("--- ")
     assert ".log" in done.stderr.splitlines()[1]
     _eventually(lambda: bool(host.status()["ready"]), "it does not go on")

@@ -90,10 +90,14 @@ def _front(
 def test_it_is_ready_at_once_and_shows_how_it_is_reached(host: Host) -> None:
     row = next(line for line in host.ok("clusters").splitlines() if line.startswith("near"))
     assert row.split()[1:4] == ["member", "direct", "True"]
+    applied = "DesiredApplied"
+    eventually(
+        lambda: _conditions(host, "near").get(applied, {}).get("status") == "True", "nothing is left to apply", 30
+    )
     conditions = _conditions(host, "near")
     assert {kind: each["status"] for kind, each in conditions.items()} == {
         "Joined": "True", "Reachable": "True", "Ready": "True", "CredentialsValid": "True",
-        "RightsComplete": "True",
+        "RightsComplete": "True", applied: "True",
     }  # fmt: skip
     document = json.loads(host.kubectl(None, "get", "cluster", "near", "-o", "json"))
     eventually(lambda: "ms" in host.ok("clusters"), "the prober's round trip in the table", 15)

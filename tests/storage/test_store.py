@@ -18,7 +18,7 @@ from skerry.errors import (
     ServiceUnavailable,
 )
 from skerry.storage import Item, Store
-from skerry.storage.documents import seal
+from skerry.storage.documents import KEPT_WRITE_IDS, seal
 from tests.fixtures.bucket import cluster
 
 pytestmark = pytest.mark.integration
@@ -174,6 +174,38 @@ async def test_a_lost_acknowledgement_is_no_conflict_with_oneself(bucket: Bucket
     second = await store.update(first, cluster(first.name, status={"uid": "u"}))
     assert second.revision > first.revision
     assert second.document()["status"] == {"uid": "u"}
+
+
+@pytest.mark.parametrize("others", [0, KEPT_WRITE_IDS - 1, KEPT_WRITE_IDS, KEPT_WRITE_IDS + 5])
+async def test_a_write_that_cannot_be_told_from_others_any_more_is_not_done_twice(bucket: Bucket, others: int) -> None:
+    """Its answer is lost, others write, then it is repeated: with an increment, a second time would be one too many."""
+
+    class Busy(Forgetful):
+        def _lose(self, revision: int) -> int:
+            try:
+                return super()._lose(revision)
+            except GatewayTimeout:
+                waiting.append(revision)
+                raise
+
+        async def update(self, key: str, value: bytes, revision: int) -> int:
+            for _ in range(others if waiting else 0):
+                waiting.clear()
+                await Store(bucket, CLUSTER).modify(first.name, counted)
+            return await super().update(key, value, revision)
+
+    def counted(document: Document) -> Document:
+        return {**document, "status": {"nodes": (document.get("status") or {}).get("nodes", 0) + 1}}
+
+    waiting: list[int] = []
+    first = await Store(bucket, CLUSTER).create(cluster(name()))
+    ours = Store(Busy(bucket, losses=1), CLUSTER)  # type: ignore[arg-type]
+    if others <= KEPT_WRITE_IDS - 1:
+        await ours.modify(first.name, counted)
+    else:
+        with pytest.raises(GatewayTimeout, match="may or may not have happened"):
+            await ours.modify(first.name, counted)
+    assert (await ours.get(first.name)).document()["status"]["nodes"] == others + 1
 
 
 async def test_a_write_of_somebody_else_meanwhile_is_a_conflict(bucket: Bucket) -> None:
