@@ -93,8 +93,8 @@ def _verdict(document: Document, known: Known) -> Verdict:
         return Verdict("False", "Applying", "what changed is being applied")
     problems = sorted((-n, state) for state, n in _problems(known))
     if problems:
-        told = ", ".join(f"{-n} {state}" for n, state in problems)
-        return Verdict("False", "Problems", f"entries are not in place: {told}")
+        states = ", ".join(f"{-n} {state}" for n, state in problems)
+        return Verdict("False", "Problems", f"entries are not in place: {states}")
     return Verdict("True", "Applied", "all that the host's services want on it is in place")
 
 
@@ -105,8 +105,8 @@ def _problems(known: Known) -> list[tuple[str, int]]:
 
 def _figures(stored: Document, known: Known) -> Document:
     if known.behind or known.report is None:
-        kept = {key: int(stored.get(key) or 0) for key in ("applied", "problems")}
-        return {**stored, "entries": known.entries, **kept}
+        unchanged = {key: int(stored.get(key) or 0) for key in ("applied", "problems")}
+        return {**stored, "entries": known.entries, **unchanged}
     entries = {state: n for state, n in known.report.states if state != State.WITHDRAWN}
     problems = sum(n for _, n in _problems(known))
     return {

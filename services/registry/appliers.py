@@ -128,14 +128,14 @@ class Appliers:
         item = change.new or change.old
         if item is None:
             return
-        wanted = None if change.new is None else _wanted(change.new)
-        if self._present.get(item.name) == wanted:
+        member = None if change.new is None else _wanted(change.new)
+        if self._present.get(item.name) == member:
             return
-        if wanted is None:
+        if member is None:
             del self._present[item.name]
             self._end(item.name)
         else:
-            self._present[item.name] = wanted
+            self._present[item.name] = member
         self.controller.add(item.name)
 
     # Life

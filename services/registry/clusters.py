@@ -147,8 +147,8 @@ def _facts(beat: Heartbeat) -> Document:
 
 
 def _builtins(ceiling: Ceiling) -> Document:
-    found: Document = msgspec.to_builtins(ceiling)
-    return found
+    document: Document = msgspec.to_builtins(ceiling)
+    return document
 
 
 def with_condition(conditions: list[Document], new: Document) -> list[Document]:

@@ -48,17 +48,17 @@ class Pace:
 
     def plan(self, name: str, stored: Document, observed: Document, now: float) -> Plan:
         """What of `observed` is to be written now."""
-        wanted = _with_texts_of(stored, observed, only_passing=True)
-        if wanted == stored:
+        news = _with_texts_of(stored, observed, only_passing=True)
+        if news == stored:
             return Plan(None)
         text_s = self._told.get(name, float("-inf")) + TEXT_S - now
-        chosen = wanted if text_s <= 0 else _with_texts_of(stored, observed, only_passing=False)
+        chosen = news if text_s <= 0 else _with_texts_of(stored, observed, only_passing=False)
         if chosen == stored:
             return Plan(None, text_s)
         write_s = self._written.get(name, float("-inf")) + WRITE_S - now
         if write_s > 0:
             return Plan(None, write_s)
-        return Plan(chosen, None if chosen == wanted else text_s)
+        return Plan(chosen, None if chosen == news else text_s)
 
     def written(self, name: str, before: Document, after: Document, now: float) -> None:
         """`before` was replaced by `after`."""
@@ -78,8 +78,8 @@ def same_words(one: str, other: str) -> bool:
 
 
 def _conditions(document: Document) -> list[Document]:
-    found: list[Document] = document.get("status", {}).get("conditions") or []
-    return found
+    conditions: list[Document] = document.get("status", {}).get("conditions") or []
+    return conditions
 
 
 def _texts(document: Document) -> dict[str, str]:

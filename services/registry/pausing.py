@@ -55,8 +55,8 @@ async def tell(desired: Desired, informer: View, settled: dict[str, tuple[str, i
     paused = document["spec"].get("paused") is True
     key = str(subjects.DesiredKey(name, OWNER, owners.SETTINGS[0], owners.SETTINGS[1].lower(), "", "agent"))
     raw = msgspec.Raw(msgspec.json.encode(PAUSED))
-    wanted = Item(member=name, object=raw) if paused else Item(member=name, key=key, withdraw=True)
-    (result,) = (await desired.batch(OWNER, Batch(request_id="", items=(wanted,)))).results
+    change = Item(member=name, object=raw) if paused else Item(member=name, key=key, withdraw=True)
+    (result,) = (await desired.batch(OWNER, Batch(request_id="", items=(change,)))).results
     if result.code:
         raise Conflict(f"cluster {name} could not be told whether it is paused: {result.message}")
     settled[name] = now

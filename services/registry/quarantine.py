@@ -92,8 +92,8 @@ class Quarantine:
         over = until <= now.mono
         item = self._registry.cache.get(CLUSTER, name)
         if item is not None:
-            wanted = LIFTED if over else verdict
-            again_s = await self._writer.write(name, item.uid, lambda document: _with(document, wanted, now))
+            condition = LIFTED if over else verdict
+            again_s = await self._writer.write(name, item.uid, lambda document: _with(document, condition, now))
             if again_s is not None:
                 return After(again_s)
         if not over:

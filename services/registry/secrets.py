@@ -112,22 +112,18 @@ class Secrets:
 
     async def claim(self, cluster_uid: str, name: str, now: float) -> Claim:
         """Claim a physical cluster for a name; the claim that holds, which is another one if ours came late."""
-        while True:
-            before, revision = await self.claimed(cluster_uid)
-            if before is not None:
-                return before
-            try:
-                await self._write(_uid_key(cluster_uid), Claim(name=name, at=now), revision)
-            except (Conflict, AlreadyExists):
-                continue
-            return Claim(name=name, at=now)
+        return await self._claim(cluster_uid, name, now, lambda holder: True)
 
     async def confirm(self, cluster_uid: str, name: str, now: float) -> Claim:
         """Claim a physical cluster anew for the name that has a Cluster by now; the claim that holds, which is another one if
         ours became void and somebody else's came first. It is written again: whoever is about to void it then fails."""
+        return await self._claim(cluster_uid, name, now, lambda holder: holder != name)
+
+    async def _claim(self, cluster_uid: str, name: str, now: float, stands: Callable[[str], bool]) -> Claim:
+        """Write a claim, unless there is one that `stands`, by the name that holds it."""
         while True:
             before, revision = await self.claimed(cluster_uid)
-            if before is not None and before.name != name:
+            if before is not None and stands(before.name):
                 return before
             try:
                 await self._write(_uid_key(cluster_uid), Claim(name=name, at=now), revision)

@@ -23,7 +23,7 @@ from skerry.service import Context
 
 log = logging.getLogger("skerry.registry")
 
-LOGGED = ("Ready", "CredentialsValid", "Quarantined", "Flapping")
+LOGGED = ("Ready", "CredentialsValid", "Quarantined")
 """Conditions whose changes are lines in the log."""
 
 Observe = Callable[[Document], Document]
@@ -85,7 +85,7 @@ def _log(name: str, before: Document, after: Document) -> None:
     for kind in LOGGED:
         old, new = condition_of(before, kind), condition_of(after, kind)
         if (old.status, old.reason) != (new.status, new.reason):
-            good = new.status == ("False" if kind in ("Quarantined", "Flapping") else "True")
+            good = new.status == ("False" if kind == "Quarantined" else "True")
             log.log(
                 logging.INFO if good and new.reason != "ExpiresSoon" else logging.WARNING,
                 "condition",

@@ -136,16 +136,16 @@ def generated_problems(metadata: Document) -> list[FieldError]:
 
 def problems(metadata: Document) -> list[FieldError]:
     """What is wrong with the metadata of an object but for finalizers and names, which have checks of their own."""
-    found: list[FieldError] = []
+    errors: list[FieldError] = []
     for key, value in sorted((metadata.get("labels") or {}).items()):
-        found += label_problems("metadata.labels", key, value)
+        errors += label_problems("metadata.labels", key, value)
     annotations = metadata.get("annotations") or {}
     for key in sorted(annotations):
-        found += _key_problems("metadata.annotations", key.lower())
+        errors += _key_problems("metadata.annotations", key.lower())
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_BYTES:
         text = f"Too long: may not be more than {_ANNOTATIONS_BYTES} bytes"
-        found.append(FieldError("metadata.annotations", text, "FieldValueTooLong"))
-    return [*found, *_owner_problems(metadata.get("ownerReferences") or [])]
+        errors.append(FieldError("metadata.annotations", text, "FieldValueTooLong"))
+    return [*errors, *_owner_problems(metadata.get("ownerReferences") or [])]
 
 
 def finalizer_problems(metadata: Document) -> list[FieldError]:

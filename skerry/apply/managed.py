@@ -102,15 +102,15 @@ def decode(entries: Any) -> Managed:
     """managedFields as written in a document. ValueError if they cannot be read."""
     if not isinstance(entries, list):
         raise ValueError("managedFields is not a list")  # noqa: TRY004 - one error for everything that is unreadable
-    found: dict[Manager, ManagedFieldsEntry] = {}
+    managed: dict[Manager, ManagedFieldsEntry] = {}
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("operation") not in ("Apply", "Update"):
             raise ValueError("managedFields has an entry without an operation")
         version = str(entry.get("apiVersion", ""))
         key = _manager(str(entry.get("manager", "")), entry["operation"], version, str(entry.get("subresource", "")))
         fields = fieldset.decode(entry.get("fieldsV1") or {})
-        found[key] = ManagedFieldsEntry(version, fields, str(entry.get("time") or ""))
-    return found
+        managed[key] = ManagedFieldsEntry(version, fields, str(entry.get("time") or ""))
+    return managed
 
 
 def _manager(name: str, operation: str, version: str, subresource: str) -> Manager:

@@ -114,10 +114,10 @@ def services_of(name: str) -> tuple[Service, ...]:
 def endpoints_of(kind: Kind) -> tuple[tuple[str, str], ...]:
     """(service, endpoint): where the owner of a kind takes writes, and who answers its actions."""
     verbs = [verb for verb in ("create", "update", "patch", "delete") if verb in kind.verbs]
-    asked = [(kind.answers(each), each) for each in kind.actions]
+    actions = [(kind.answers(each), each) for each in kind.actions]
     return (
         *((kind.owner, subjects.write(kind.owner, kind.plural, verb)) for verb in verbs),
-        *((name, subjects.action(name, kind.plural, each.subresource, each.verb)) for name, each in asked),
+        *((name, subjects.action(name, kind.plural, each.subresource, each.verb)) for name, each in actions),
     )
 
 

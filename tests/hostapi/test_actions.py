@@ -87,7 +87,7 @@ async def tow(context: Any, request: WriteRequest, body: ClusterConnection | Non
 
 async def declare(context: Any, request: WriteRequest, body: None) -> Document:
     if request.name == "slow":
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
     return {"kind": "Manifest", "apiVersion": "customs/v1", "body": body}
 
 

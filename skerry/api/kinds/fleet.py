@@ -20,6 +20,6 @@ def readiness(document: Document) -> str:
 
 def until_and_why(hold: Any) -> str:
     """From a Hold, for the end of a sentence: ` until 2026-01-01T00:00:00Z: an upgrade`; empty if it says nothing."""
-    found = hold if isinstance(hold, dict) else {}
-    until, reason = found.get("until"), found.get("reason")
+    fields = hold if isinstance(hold, dict) else {}
+    until, reason = fields.get("until"), fields.get("reason")
     return (f" until {until}" if until else "") + (f": {reason}" if reason else "")
