@@ -34,6 +34,8 @@ _FORMAT = 1
 
 # Below the range that Linux and macOS give to outgoing connections: between choosing and listening nobody takes it.
 _PORTS = range(20000, 32000)
+_reserved: dict[int, socket.socket] = {}
+_random = random.SystemRandom()  # libraries of tests seed the ordinary one: all would choose the same ports
 
 
 @dataclass(frozen=True)
@@ -158,14 +160,31 @@ def prepare(
 
 
 def free_ports(address: str = LOOPBACK) -> Ports:
-    """Ports that nobody listens on now, outside the range of outgoing connections."""
-    found: list[int] = []
-    candidates = random.sample(_PORTS, len(_PORTS))  # nosec: not a secret
-    while len(found) < 3:
+    """Ports that nobody listens on now, outside the range of outgoing connections, reserved by this process."""
+    chosen: list[int] = []
+    candidates = _random.sample(_PORTS, len(_PORTS))
+    while len(chosen) < 3:
         port = candidates.pop()
-        if _is_free(LOOPBACK, port) and _is_free(address, port):
-            found.append(port)
-    return Ports(*found)
+        if port not in _reserved and _reserve(port, address):
+            chosen.append(port)
+    return Ports(*chosen)
+
+
+def _reserve(port: int, address: str) -> bool:
+    """Keep other processes that use this module off a port that nobody listens on, until this process ends.
+
+    Some seconds pass until the API server that gets it listens, and others choose meanwhile. The reservation is an abstract
+    Unix socket of the port's name: it belongs to a network namespace, as ports do, and the kernel takes it back.
+    """
+    if port not in _reserved:
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0skerry-localkube-{port}")
+        except OSError:
+            reservation.close()
+            return False
+        _reserved[port] = reservation
+    return _is_free(LOOPBACK, port) and _is_free(address, port)
 
 
 def _is_free(address: str, port: int) -> bool:
@@ -179,7 +198,7 @@ def _is_free(address: str, port: int) -> bool:
 
 
 def _still_free(ports: Mapping[str, int], address: str) -> Ports | None:
-    if not ports or not all(_is_free(address, port) for port in ports.values()):
+    if not ports or not all(_reserve(port, address) for port in ports.values()):
         return None
     return Ports(**ports)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,22 @@ def test_another_address_gets_new_certificates(tmp_path: Path) -> None:
     moved = cluster.prepare(tmp_path, name="reef", executables=_EXECUTABLES, address="192.0.2.7", ports=ports)
     assert moved.ca.read_bytes() != before
     assert moved.url == "https://192.0.2.7:6443"
+
+
+def test_a_port_that_another_process_chose_is_left_to_it_although_nobody_listens_yet(tmp_path: Path) -> None:
+    """Two demos that start at the same moment took the same port now and then: one served the other's clients."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom skerry.localkube import cluster\n"
+        f"executables = {{name: Path('/bin') / name for name in {tuple(_EXECUTABLES)!r}}}\n"
+        "print(cluster.prepare(Path(sys.argv[1]), name='reef', executables=executables).url, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        theirs = other.stdout.readline().strip()
+        assert _prepare(tmp_path).url != theirs
+        other.communicate()
 
 
 def test_free_ports_differ_and_are_outside_the_range_of_outgoing_connections() -> None:

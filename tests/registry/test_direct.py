@@ -84,14 +84,14 @@ async def told(client: Client, name: str, record: str) -> bytes:
     return msgspec.json.decode(reply.data, type=ConnectAnswer).sealed
 
 
-async def condition(client: Client, name: str, kind: str, reason: str) -> Document:
-    """Wait until a condition has this reason."""
+async def condition(client: Client, name: str, kind: str, reason: str, part: str = "") -> Document:
+    """Wait until a condition has this reason, and `part` in its message: a look may have been under way."""
     async with asyncio.timeout(30):
         watch = client.cache.watch(CLUSTER)
         while True:
-            for found in ((await client.cluster(name)) or {}).get("status", {}).get("conditions", []):
-                if (found["type"], found["reason"]) == (kind, reason):
-                    return dict(found)
+            for each in ((await client.cluster(name)) or {}).get("status", {}).get("conditions", []):
+                if (each["type"], each["reason"]) == (kind, reason) and part in each["message"]:
+                    return dict(each)
             watch.take()
             await watch.wait(0.2)
 
@@ -400,13 +400,12 @@ async def test_rights_that_were_taken_away_are_named_until_they_are_back(client:
     await connect(client, "create", "narrowed", given(api))
     del api.bindings["skerry:edit"]
     api.refuse[BINDINGS] = Forbidden("RBAC says no")
-    found = await condition(client, "narrowed", "Ready", "RightsMissing")
-    assert "kubectl create clusterrolebinding skerry:edit --clusterrole=edit --group=skerry:edit" in found["message"]
+    command = "kubectl create clusterrolebinding skerry:edit --clusterrole=edit --group=skerry:edit"
+    await condition(client, "narrowed", "Ready", "RightsMissing", command)
     api.refuse.clear()
     await condition(client, "narrowed", "Ready", "Connected")
     api.refuse[KUBE_SYSTEM] = Forbidden("RBAC says no")
-    found = await condition(client, "narrowed", "Ready", "RightsMissing")
-    assert "allow this host's account `get`" in found["message"]
+    await condition(client, "narrowed", "Ready", "RightsMissing", "allow this host's account `get`")
 
 
 async def test_a_credential_that_is_no_longer_taken_is_named(client: Client, api: ApiServer) -> None:
