@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from skerry.cli.failure import Failure
 from skerry.cli.kubeconfig import SECTIONS, Config, host_of, is_members, member, read, text
-from skerry.cli.plan import write_private
+from skerry.identity.files import write_private
 
 LOCK_WAIT_S = 5.0
 Configs = dict[Path, Config]
@@ -177,7 +177,6 @@ def _strip(config: Config, gone: Ours) -> bool:
 def _write(path: Path, config: Config) -> None:
     target = path.resolve()
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(target, _as_before(target, config).encode(), mode)
 
 

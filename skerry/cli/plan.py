@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+
+from skerry.identity.files import write_private
 
 FORMAT = 1
 """Version of plan.json and run.json."""
@@ -88,21 +89,8 @@ class RunStatus(msgspec.Struct, kw_only=True):
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as JSON, atomically and 0600."""
-    write_private(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")
-
-
-def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write `data` under a temporary name in the same directory, then rename: a reader sees the old or the new."""
-    number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write `value` as JSON, atomically and 0600. What a machine that fails forgets, the next `up` writes again."""
+    write_private(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n", durable=False)
 
 
 def read_plan(directory: Path) -> Plan | None:

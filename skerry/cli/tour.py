@@ -11,8 +11,8 @@ from pathlib import Path
 from skerry.cli import kubeconfig
 from skerry.cli.api import Api, clusters, named_by, path_of
 from skerry.cli.failure import TIMED_OUT, Failure
-from skerry.cli.plan import write_private
 from skerry.cli.term import out, program
+from skerry.identity.files import write_private
 
 KUBECTL_S = 30.0
 VIEWER = "vera"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from skerry.identity.files import write_private
 
 _LIFETIME = datetime.timedelta(days=365)
 _CLOCK_SKEW = datetime.timedelta(hours=1)
@@ -85,7 +86,7 @@ class Authority:
     def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        write_secret(pair.key, _private_pem(key))
+        write_private(pair.key, _private_pem(key), durable=False)
         return pair
 
 
@@ -93,21 +94,11 @@ def signing_key(directory: Path, name: str) -> tuple[Path, Path]:
     """A key pair that signs service account tokens: (private, public) PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     private, public = directory / f"{name}.key", directory / f"{name}.pub"
-    write_secret(private, _private_pem(key))
+    write_private(private, _private_pem(key), durable=False)
     public.write_bytes(
         key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     return private, public
-
-
-def write_secret(path: Path, content: bytes) -> None:
-    """Write a file that was never readable by anybody else: created 0600, replaced by rename."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(content)
-    aside.rename(path)
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from skerry.identity.files import write_private
 from skerry.localkube import binaries, kubeconfig, probe
-from skerry.localkube.certificates import Authority, Pair, signing_key, write_secret
+from skerry.localkube.certificates import Authority, Pair, signing_key
 from skerry.localkube.process import ProcessSpec, Running
 
 LOOPBACK = "127.0.0.1"
@@ -147,7 +148,7 @@ def prepare(
     url = f"https://{address}:{chosen.api}"
     _write_kubeconfigs(directory, name, url)
     saved = _Saved(_FORMAT, name, [address], saved.token, asdict(chosen))
-    write_secret(directory / "cluster.json", json.dumps(asdict(saved)).encode())
+    write_private(directory / "cluster.json", json.dumps(asdict(saved)).encode(), durable=False)
     return LocalCluster(
         name=name,
         directory=directory,
@@ -232,7 +233,8 @@ def _issue(directory: Path, name: str, address: str, node: str | None, token: st
     storage = Authority(etcd, f"{name}-etcd")
     storage.server("server", ["localhost", LOOPBACK])
     storage.client("client", "kube-apiserver", [])
-    write_secret(pki / "tokens.csv", f'{token},{name}-admin,{name}-admin,"{_ADMINISTRATORS}"\n'.encode())
+    tokens = f'{token},{name}-admin,{name}-admin,"{_ADMINISTRATORS}"\n'
+    write_private(pki / "tokens.csv", tokens.encode(), durable=False)
 
 
 def _write_kubeconfigs(directory: Path, name: str, url: str) -> None:

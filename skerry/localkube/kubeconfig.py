@@ -9,7 +9,8 @@ import base64
 import json
 from pathlib import Path
 
-from skerry.localkube.certificates import Pair, write_secret
+from skerry.identity.files import write_private
+from skerry.localkube.certificates import Pair
 
 
 def write(path: Path, *, name: str, url: str, ca: Path, client: Pair) -> None:
@@ -30,7 +31,7 @@ def write(path: Path, *, name: str, url: str, ca: Path, client: Pair) -> None:
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
-    write_secret(path, json.dumps(document, indent=1).encode())
+    write_private(path, json.dumps(document, indent=1).encode(), durable=False)
 
 
 def _inline(path: Path) -> str:

@@ -40,14 +40,6 @@ def test_a_lock_that_was_never_made_is_free_and_stays_unmade(tmp_path: Path) -> 
     assert not (tmp_path / "lock").exists()
 
 
-def test_private_files_are_replaced_whole(tmp_path: Path) -> None:
-    plan.write_private(tmp_path / "f", b"one")
-    plan.write_private(tmp_path / "f", b"two")
-    assert (tmp_path / "f").read_bytes() == b"two"
-    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["f"]
-
-
 def test_a_plan_survives_the_file(tmp_path: Path) -> None:
     written = plan.Plan(processes=[plan.Process(name="p", argv=["a"], ready="notify")])
     plan.write_json(tmp_path / "plan.json", written)

@@ -302,7 +302,7 @@ def kubeconfig(
         changed = merging.merge(config, current, files.files())
         say(f"merged {len(config['contexts'])} contexts into {', '.join(map(str, changed))}")
     elif output_file:
-        from skerry.cli.plan import write_private
+        from skerry.identity.files import write_private
 
         write_private(output_file.expanduser(), files.text(config).encode())
         say(f"wrote {output_file}")
