@@ -12,6 +12,7 @@ import msgspec
 
 from skerry.api.decode import decoder
 from skerry.api.messages import Heartbeat
+from skerry.api.text import clean
 from skerry.api.v1alpha1 import Ceiling
 
 PER_S = 10.0
@@ -63,12 +64,6 @@ def ceiling(told: Ceiling) -> Ceiling:
 def _finite(rtt_ms: float | None) -> float | None:
     """A round trip that a person can believe; a hostile figure is left out."""
     return rtt_ms if rtt_ms is not None and 0 <= rtt_ms < 1e6 else None
-
-
-def clean(text: str, longest: int) -> str:
-    """`text` in one line of at most `longest` characters, each of which prints."""
-    text = text[:longest]
-    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from services.registry.model import TEXT_LIMIT, Now, at, rights
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
 from skerry.api.meta import Document
-from skerry.heartbeats import clean
+from skerry.api.text import clean
 from skerry.member.kubeconfig import Target
 
 MODE = "direct"

@@ -22,6 +22,7 @@ from skerry.api import duration
 from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import FORMAT, JoinRequest, RenewRequest
 from skerry.api.meta import Document
+from skerry.api.text import clean
 from skerry.api.times import rfc3339, seconds
 from skerry.api.v1alpha1 import JoinToken
 from skerry.errors import (
@@ -116,8 +117,8 @@ def cleaned(request: JoinRequest) -> JoinRequest:
     """What of a request that was checked may be kept: its texts are cut and print."""
     return msgspec.structs.replace(
         request,
-        kubernetes_version=heartbeats.clean(request.kubernetes_version, 64),
-        agent_version=heartbeats.clean(request.agent_version, 64),
+        kubernetes_version=clean(request.kubernetes_version, 64),
+        agent_version=clean(request.agent_version, 64),
         ceiling=heartbeats.ceiling(request.ceiling),
     )
 

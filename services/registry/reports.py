@@ -6,6 +6,7 @@ import msgspec
 
 from skerry import subjects
 from skerry.api.desired import ENTRIES, MESSAGE, PROBLEMS, Problem, Report, State
+from skerry.api.text import clean
 from skerry.desired import owners
 from skerry.errors import BadRequest
 
@@ -36,5 +37,4 @@ def _problem(member: str, problem: Problem) -> Problem | None:
         return None
     if parts.member != member:
         return None
-    message = "".join(each if each.isprintable() else " " for each in problem.message)[:MESSAGE]
-    return msgspec.structs.replace(problem, message=message)
+    return msgspec.structs.replace(problem, message=clean(problem.message, MESSAGE))

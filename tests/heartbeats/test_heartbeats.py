@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from skerry.api.messages import Heartbeat
 from skerry.heartbeats import (
@@ -20,7 +18,6 @@ from skerry.heartbeats import (
     Admission,
     Hearing,
     Unreadable,
-    clean,
     read,
 )
 
@@ -60,13 +57,6 @@ def test_texts_are_cut_and_print() -> None:
     found = read(beat(version="\x1b[31m" + "9" * 99, message="a\r\nb\u202ec", epoch="e" * 999, cluster_uid="\0"))
     assert (found.version[:5], len(found.version)) == (" [31m", 64)
     assert (found.message, len(found.epoch), found.cluster_uid) == ("a  b c", 128, " ")
-
-
-@given(st.text(), st.integers(0, 50))
-def test_clean_text_is_one_line_that_prints(text: str, longest: int) -> None:
-    found = clean(text, longest)
-    assert found.isprintable()
-    assert len(found) == min(len(text), longest)
 
 
 def test_a_burst_is_admitted_and_then_a_rate() -> None:
