@@ -10,9 +10,9 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from skerry.api.validation import is_label
 from skerry.errors import BadRequest
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 RESOURCES = "resources"
@@ -35,14 +35,9 @@ BULK = "b"
 """Classes of data-plane connections: the last letter of a connection id."""
 
 
-def is_name(name: str) -> bool:
-    """Whether `name` is a DNS label of at most 63 characters (RFC 1123), as a cluster's name must be."""
-    return _LABEL.match(name) is not None
-
-
 def member(name: str) -> str:
     """`name` if it may be a member's subject token; BadRequest otherwise."""
-    if not is_name(name):
+    if not is_label(name):
         raise BadRequest(f"cluster name {name!r} is not a DNS label: use a-z, 0-9 and -, at most 63 characters")
     return name
 
@@ -198,7 +193,7 @@ def desired_key(text: str) -> DesiredKey:
     """The parts of a key of DESIRED. ValueError if it is not one, or not as `str` writes it."""
     name, owner, rest = text.split(".", 2)
     found = DesiredKey(name, owner, *parse_key(rest))
-    if not is_name(name) or _TOKEN.match(owner) is None or str(found) != text:
+    if not is_label(name) or _TOKEN.match(owner) is None or str(found) != text:
         raise ValueError(f"{text[:80]!r} is not a key of desired state")
     return found
 

@@ -25,6 +25,7 @@ from skerry.api.meta import Document
 from skerry.api.text import clean
 from skerry.api.times import rfc3339, seconds
 from skerry.api.v1alpha1 import JoinToken
+from skerry.api.validation import is_label
 from skerry.errors import (
     BadRequest,
     Conflict,
@@ -57,7 +58,7 @@ class NewToken(NamedTuple):
 def admit_token(document: Document, now: datetime) -> NewToken:
     """The JoinToken to store: validated, defaulted, with its uid and expiry. Invalid names the field."""
     spec = msgspec.convert(document, JoinToken).spec
-    if not subjects.is_name(spec.cluster_name):
+    if not is_label(spec.cluster_name):
         raise _invalid("spec.clusterName", "use a DNS label: a-z, 0-9 and -, at most 63 characters", spec.cluster_name)
     if spec.cluster_name == clusters.HOST:
         raise _invalid("spec.clusterName", "this name belongs to the host itself", spec.cluster_name)
@@ -65,7 +66,7 @@ def admit_token(document: Document, now: datetime) -> NewToken:
     uid = uuid.uuid4()
     metadata = {**document["metadata"], "uid": str(uid)}
     metadata.setdefault("name", f"{spec.cluster_name[:50]}-{uid.hex[:8]}")
-    if not subjects.is_name(metadata["name"]):
+    if not is_label(metadata["name"]):
         raise _invalid("metadata.name", "use a DNS label: a-z, 0-9 and -, at most 63 characters", metadata["name"])
     stored = {
         **document,
@@ -93,7 +94,7 @@ def _invalid(field: str, message: str, value: object) -> Invalid:
 def parse_jti(jti: str) -> tuple[str, str]:
     """(name, uid in hexadecimal) of the token object that a jti stands for; empty strings for rubbish."""
     name, _, uid = jti.rpartition("_")
-    return (name, uid) if subjects.is_name(name) else ("", "")
+    return (name, uid) if is_label(name) else ("", "")
 
 
 # Joining

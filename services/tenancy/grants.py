@@ -9,7 +9,7 @@ from skerry.admission.conform import FieldError, forbidden, invalid_value, requi
 from skerry.admission.prepare import invalid_object
 from skerry.api.meta import Document
 from skerry.api.times import rfc3339, seconds
-from skerry.subjects import is_name
+from skerry.api.validation import is_label
 
 NOT_YET = "AccessGrants are stored but not enforced yet: this grant gives nobody anything"
 """Condition and Warning; goes when decide() reads grants."""
@@ -89,7 +89,7 @@ def _namespaces(names: list[str]) -> list[FieldError]:
     return [
         invalid_value(f"spec.namespaces[{index}]", name, people.LABEL_RULE)
         for index, name in enumerate(names)
-        if not is_name(name)
+        if not is_label(name)
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from skerry.admission import metadata
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.api.meta import Document
-from skerry.subjects import is_name
+from skerry.api.validation import is_label
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+/#-]{0,127}\Z")
 NAME_RULE = (
@@ -33,7 +33,7 @@ def subject_problems(subject: Document, path: str) -> Iterator[FieldError]:
             yield invalid_value(f"{path}.name", name, NAME_RULE)
         return
     namespace, _, account = name.partition(":")
-    if not is_name(namespace) or any(metadata.name_problems(account)):
+    if not is_label(namespace) or any(metadata.name_problems(account)):
         yield invalid_value(f"{path}.name", name, ACCOUNT_RULE)
 
 
@@ -49,7 +49,7 @@ def selection_problems(selection: Document, path: str) -> Iterator[FieldError]:
         yield FieldError(f"{path}.names", text, "FieldValueTooMany")
         return
     for index, name in enumerate(names):
-        if not is_name(name):
+        if not is_label(name):
             yield invalid_value(f"{path}.names[{index}]", name, LABEL_RULE)
     yield from _selector_problems(selection.get("selector") or {}, f"{path}.selector")
 

@@ -6,7 +6,7 @@ from services.tenancy import people
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.prepare import invalid_object
 from skerry.api.meta import Document
-from skerry.subjects import is_name
+from skerry.api.validation import is_label
 
 RESERVED = ("default", "kube-", "skerry-")
 """Names, and beginnings of names, of namespaces that are nobody's workspace."""
@@ -30,7 +30,7 @@ def admit(document: Document) -> Document:
 
 
 def _name(name: str) -> list[FieldError]:
-    if name and not is_name(name):
+    if name and not is_label(name):
         return [invalid_value("metadata.name", name, f"{people.LABEL_RULE}, because it is also a namespace")]
     if name == RESERVED[0] or name.startswith(RESERVED[1:]):
         return [
@@ -66,7 +66,7 @@ def _namespaces(namespaces: list[Document]) -> list[FieldError]:
         invalid_value(f"spec.namespaces[{index}].{key}", each[key], people.LABEL_RULE)
         for index, each in enumerate(namespaces)
         for key in ("cluster", "name")
-        if not is_name(each[key])
+        if not is_label(each[key])
     ]
 
 

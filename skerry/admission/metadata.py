@@ -13,24 +13,19 @@ from skerry.admission.conform import FieldError, forbidden, invalid_value, requi
 from skerry.admission.reading import INTEGERS, MANAGER_FIELDS, OWNER_FIELDS
 from skerry.api.meta import Document
 from skerry.api.structural import LABEL_NAME
+from skerry.api.validation import (
+    LONGEST_LABEL,
+    LONGEST_SUBDOMAIN,
+    QUALIFIED_RULE,
+    SUBDOMAIN,
+    SUBDOMAIN_RULE,
+    VALUE_RULE,
+    is_label_value,
+    is_qualified,
+    is_subdomain,
+)
 from skerry.apply.schema import METADATA
 
-_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-_LABEL_VALUE = rf"({_QUALIFIED})?"
-SUBDOMAIN_RULE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
-)
-_QUALIFIED_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED}')"
-)
-_VALUE_RULE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    f"end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    f"'{_LABEL_VALUE}')"
-)
 _ANNOTATIONS_BYTES = 256 * 1024
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 IMMUTABLE = "field is immutable"
@@ -113,9 +108,9 @@ def _is_time(value: Any) -> bool:
 
 def name_problems(name: str, field: str = "metadata.name") -> Iterator[FieldError]:
     """A name as most kinds have it: an RFC 1123 subdomain."""
-    if len(name) > 253:
-        yield invalid_value(field, name, "must be no more than 253 characters")
-    if re.fullmatch(_SUBDOMAIN, name) is None:
+    if len(name) > LONGEST_SUBDOMAIN:
+        yield invalid_value(field, name, f"must be no more than {LONGEST_SUBDOMAIN} characters")
+    if re.fullmatch(SUBDOMAIN, name) is None:
         yield invalid_value(field, name, SUBDOMAIN_RULE)
 
 
@@ -173,18 +168,18 @@ def _key_problems(field: str, key: str) -> Iterator[FieldError]:
     """A qualified name: an optional DNS prefix and a name of at most 63 characters."""
     prefix, slash, name = key.rpartition("/")
     if slash and "/" in prefix:
-        yield invalid_value(field, key, f"a qualified name {_QUALIFIED_RULE.removeprefix('name part ')}")
+        yield invalid_value(field, key, f"a qualified name {QUALIFIED_RULE.removeprefix('name part ')}")
         return
     if slash and not prefix:
         yield invalid_value(field, key, "prefix part must be non-empty")
-    elif slash and (len(prefix) > 253 or re.fullmatch(_SUBDOMAIN, prefix) is None):
+    elif slash and not is_subdomain(prefix):
         yield invalid_value(field, key, f"prefix part {SUBDOMAIN_RULE}")
     if not name:
         yield invalid_value(field, key, "name part must be non-empty")
-    elif len(name) > 63:
-        yield invalid_value(field, key, "name part must be no more than 63 bytes")
-    if re.fullmatch(_QUALIFIED, name) is None:
-        yield invalid_value(field, key, _QUALIFIED_RULE)
+    elif len(name) > LONGEST_LABEL:
+        yield invalid_value(field, key, f"name part must be no more than {LONGEST_LABEL} bytes")
+    if not is_qualified(name):
+        yield invalid_value(field, key, QUALIFIED_RULE)
 
 
 def label_problems(field: str, key: str, value: str) -> Iterator[FieldError]:
@@ -194,10 +189,10 @@ def label_problems(field: str, key: str, value: str) -> Iterator[FieldError]:
 
 
 def _value_problems(field: str, value: str) -> Iterator[FieldError]:
-    if len(value) > 63:
-        yield invalid_value(field, value, "must be no more than 63 bytes")
-    if re.fullmatch(_LABEL_VALUE, value) is None:
-        yield invalid_value(field, value, _VALUE_RULE)
+    if len(value) > LONGEST_LABEL:
+        yield invalid_value(field, value, f"must be no more than {LONGEST_LABEL} bytes")
+    if not is_label_value(value):
+        yield invalid_value(field, value, VALUE_RULE)
 
 
 def _owner_problems(owners: list[Document]) -> Iterator[FieldError]:

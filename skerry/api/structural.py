@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from skerry.api.validation import LABEL, LONGEST_LABEL
+
 Schema = dict[str, Any]
 
 LIST_TYPE = "x-kubernetes-list-type"
@@ -49,7 +51,7 @@ def structural(kind: type[msgspec.Struct]) -> Schema:
     return {**schema, "required": required} if required else schema
 
 
-LABEL_NAME: Schema = {"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+LABEL_NAME: Schema = {"type": "string", "maxLength": LONGEST_LABEL, "pattern": f"^{LABEL}$"}
 """The schema of `metadata.name` where names are DNS labels."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from skerry.api.text import clean
 from skerry.errors import BadRequest
 
 STATUS = "Status"
@@ -47,4 +48,4 @@ def decode_headers(block: bytes) -> dict[str, str]:
 
 def one_line(text: str) -> str:
     """`text` as a header value: control characters become spaces, at most 512 characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:512]
+    return " ".join(clean(text, len(text)).split())[:512]

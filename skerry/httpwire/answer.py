@@ -5,17 +5,20 @@ On discovery, the first call of most commands, kubectl drops the text of a Statu
 
 from __future__ import annotations
 
+from skerry.api.text import clean
 from skerry.errors import StatusError
 from skerry.httpwire.head import Headers
 
 _WARNING_LIMIT = 1024
 
 
-def warning(message: str) -> bytes:
-    """The value of a Warning header (RFC 7234, 5.5) for `message`: one line of printable text, quoted."""
-    line = "".join(char if char.isprintable() else " " for char in message)[:_WARNING_LIMIT]
-    quoted = line.replace("\\", "\\\\").replace('"', '\\"')
-    return b'299 skerry "%b"' % quoted.encode("utf-8", "replace")
+def warning(message: str, agent: bytes = b"skerry") -> bytes:
+    """The value of a Warning header (RFC 7234, 5.5) for `message`: one line of printable text, quoted.
+
+    `agent` says who warns; an API server, whose answers the host API gives, calls itself `-`.
+    """
+    quoted = clean(message, _WARNING_LIMIT).replace("\\", "\\\\").replace('"', '\\"')
+    return b'299 %b "%b"' % (agent, quoted.encode("utf-8", "replace"))
 
 
 def error_answer(error: StatusError) -> tuple[int, Headers, bytes]:

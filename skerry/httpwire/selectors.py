@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 
+from skerry.api.validation import LONGEST_LABEL, LONGEST_SUBDOMAIN, QUALIFIED, SUBDOMAIN
+
 _TERM = re.compile(r"(.*?)(!=|==|=)(.*)", re.DOTALL)
 _UNESCAPED = re.compile(r"(?:[^\\,=]|\\[\\,=])*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
-_NAME = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)"
-_PREFIX = r"(?:(?=[^/]{1,253}/)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*/)"
+_NAME = rf"(?:(?![-A-Za-z0-9_.]{{{LONGEST_LABEL + 1}}}){QUALIFIED})"
+_PREFIX = rf"(?:(?=[^/]{{1,{LONGEST_SUBDOMAIN}}}/){SUBDOMAIN}/)"
 _KEY = rf"{_PREFIX}?{_NAME}"
 _VALUE = rf"(?:{_NAME})?"
 _W = r"[ \t\r\n]*"

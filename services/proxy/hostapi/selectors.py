@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from skerry.api.kinds import Kind, at
+from skerry.api.validation import LONGEST_LABEL, QUALIFIED_RULE, VALUE_RULE, is_label_value, is_qualified, is_subdomain
 from skerry.errors import BadRequest
 from skerry.storage import Item
 
@@ -23,21 +24,6 @@ _TOKEN = re.compile(r"[ \t\r\n]*(?:(?P<word>[^ \t\r\n=!(),<>]+)|(?P<symbol>==|!=
 _WORD, _SYMBOL, _END = "word", "symbol", "end"
 _BINARY = ("in", "notin", "=", "==", "!=", ">", "<")
 _BINARY_TOLD = "in, notin, =, ==, !=, gt, lt"
-
-_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
-_PREFIX = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
-_LONGEST_NAME, _LONGEST_PREFIX = 63, 253
-_VALUE_RULE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
-_NAME_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-
 
 MOST_REQUIREMENTS = 256
 """Of one selector, each of which every object is asked about; one requirement may have as many values as a head can hold."""
@@ -159,21 +145,23 @@ def _unreadable(text: str) -> BadRequest:
 def _check_key(key: str) -> None:
     prefix, slash, name = key.rpartition("/")
     wrong = ""
-    if slash and (len(prefix) > _LONGEST_PREFIX or _PREFIX.match(prefix) is None):
+    if slash and not is_subdomain(prefix):
         wrong = "prefix part must be a DNS subdomain, such as example.com"
-    elif len(name) > _LONGEST_NAME:
-        wrong = f"name part must be no more than {_LONGEST_NAME} bytes"
-    elif _NAME.match(name) is None:
-        wrong = _NAME_RULE
+    elif len(name) > LONGEST_LABEL:
+        wrong = f"name part must be no more than {LONGEST_LABEL} bytes"
+    elif not is_qualified(name):
+        wrong = QUALIFIED_RULE
     if wrong:
         raise _unreadable(f"key: Invalid value: {_json(key)}: {wrong}")
 
 
 def _check_value(key: str, index: int, value: str) -> None:
-    if len(value) > _LONGEST_NAME:
-        raise _unreadable(f"values[{index}][{key}]: Invalid value: {_json(value)}: must be no more than 63 bytes")
-    if value and _NAME.match(value) is None:
-        raise _unreadable(f"values[{index}][{key}]: Invalid value: {_json(value)}: {_VALUE_RULE}")
+    if len(value) > LONGEST_LABEL:
+        raise _unreadable(
+            f"values[{index}][{key}]: Invalid value: {_json(value)}: must be no more than {LONGEST_LABEL} bytes"
+        )
+    if not is_label_value(value):
+        raise _unreadable(f"values[{index}][{key}]: Invalid value: {_json(value)}: {VALUE_RULE}")
 
 
 def _json(text: str) -> str:

@@ -18,6 +18,7 @@ from services.proxy.hostapi.table import Plain
 from skerry.api.decode import decoded, decoder
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
 from skerry.errors import Forbidden, NotFound, UnsupportedMediaType
+from skerry.httpwire.answer import warning
 from skerry.httpwire.head import Headers
 
 JSON = "application/json"
@@ -57,12 +58,7 @@ class Reply(NamedTuple):
 
     def headers(self) -> Headers:
         """One Warning header per warning, as RFC 7234 and the API server write them."""
-        return [(b"warning", f"299 - {_header_text(text)}".encode()) for text in self.warnings]
-
-
-def _header_text(text: str) -> str:
-    quoted = "".join(character if character.isprintable() else " " for character in text[:1024])
-    return '"' + quoted.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return [(b"warning", warning(text, b"-")) for text in self.warnings]
 
 
 async def answer(

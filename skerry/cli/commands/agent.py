@@ -106,10 +106,10 @@ def _token(source: str) -> str:
 
 def _name(root: Path, name: str, token: str) -> str:
     """The cluster's name: the token's, which --name must equal; without a token the only agent of this machine."""
+    from skerry.api.validation import is_label
     from skerry.identity import jointoken
-    from skerry.subjects import is_name
 
-    if name and not is_name(name):
+    if name and not is_label(name):
         raise Failure(f"--name {name!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
     if name and (root / "agents" / name / "agent.json").exists():
         return name
@@ -117,7 +117,7 @@ def _name(root: Path, name: str, token: str) -> str:
         found = jointoken.decode(token).name
         if name and name != found:
             raise Failure(f"the token is for cluster {found!r}, not {name!r}: leave --name out, or make another token")
-        if not is_name(found):
+        if not is_label(found):
             raise Failure("the token names no valid cluster: make another one")
         return found
     known = [path.parent.name for path in sorted((root / "agents").glob("*/agent.json"))]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from skerry.api.kinds import CLUSTER
+from skerry.api.times import rfc3339
 from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import program, say, seconds
@@ -92,4 +92,4 @@ def _until(for_: str) -> str | None:
     duration_s = seconds(for_)
     if not 1 <= duration_s <= LONGEST_S:
         raise Failure(f"--for {for_}: must be at least 1s and at most {LONGEST_S // 3600}h", USAGE)
-    return datetime.fromtimestamp(time.time() + duration_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rfc3339(time.time() + duration_s)

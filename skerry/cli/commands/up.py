@@ -97,9 +97,9 @@ def _follow(root: Path, pid: int, *, demo: bool) -> NoReturn:
 
 
 def _options(name: str, addresses: list[str], listen: str, bus: str, nats: str, nats_keys: Path | None) -> Options:
-    from skerry.subjects import is_name
+    from skerry.api.validation import is_label
 
-    if not is_name(name):
+    if not is_label(name):
         raise Failure(f"--name {name!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
     keys = str(nats_keys.expanduser().absolute()) if nats_keys else ""
     return Options(name=name, addresses=addresses, listen=listen, bus=bus, nats=nats, nats_keys=keys)
