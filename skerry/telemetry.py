@@ -172,7 +172,7 @@ class Histogram(_Metric):
 M = TypeVar("M", bound=_Metric)
 
 
-class Registry:
+class MetricsRegistry:
     """The metrics of one process; made by its composition root and handed down."""
 
     def __init__(self) -> None:

@@ -32,8 +32,8 @@ from skerry.member import checks as of_member
 from skerry.member.credentials import CredentialError
 from skerry.member.identity import Expected
 from skerry.member.kubeconfig import KubeconfigError
+from skerry.member.membership import MembershipCheck
 from skerry.member.rotation import Rotation
-from skerry.member.standing import Standing
 from skerry.member.upstream import Upstream
 from skerry.runtime import Exit, Runtime, run
 from skerry.settings import load_or_help, read_secret, redacted
@@ -186,8 +186,8 @@ def _report(check: str, found: str) -> None:
 async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:
     clock = HostClock(time.time() - time.monotonic())
     upstream.expect(Expected(membership.cluster_uid, membership.member))
-    standing = Standing(upstream, membership.host, membership.host_uid)
-    health = Health(upstream, standing, membership.cluster_uid, settings.look_s)
+    check = MembershipCheck(upstream, membership.host, membership.host_uid)
+    health = Health(upstream, check, membership.cluster_uid, settings.look_s)
     verifier = Verifier(membership.assertion_root, membership.member)
     relay = Relay(upstream, verifier, settings.ceiling, clock)
     desired = Desired(membership, upstream, settings.ceiling, lambda: clock.host(time.monotonic()))

@@ -34,7 +34,7 @@ SYNC_S, REPORT_S = 10.0, 5.0
 _encode = msgspec.json.Encoder().encode
 
 
-class Registry:
+class RegistryClient:
     """The registry, over the connection of the moment."""
 
     def __init__(self, member: str) -> None:
@@ -68,7 +68,7 @@ class Desired:
     ) -> None:
         """`clock` is the host's time."""
         self._member = membership.member
-        self._registry = Registry(membership.member)
+        self._registry = RegistryClient(membership.member)
         root = membership.assertion_root
         self.applier = Applier(
             membership.member,

@@ -18,7 +18,7 @@ from skerry.member import probe
 from skerry.member.credentials import CredentialError
 from skerry.member.identity import RightsMissing, WrongCluster
 from skerry.member.kubeconfig import KubeconfigError
-from skerry.member.standing import Standing
+from skerry.member.membership import MembershipCheck
 from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.agent")
@@ -34,12 +34,12 @@ class Health:
     def __init__(
         self,
         upstream: Upstream,
-        standing: Standing,
+        membership: MembershipCheck,
         uid: str,
         look_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._upstream, self._standing, self._joined = upstream, standing, uid
+        self._upstream, self._membership, self._joined = upstream, membership, uid
         self._look_s, self._clock = look_s, clock
         self._looked = float("-inf")
         self._checks = 0
@@ -96,7 +96,7 @@ class Health:
         return ""
 
     async def _look(self) -> None:
-        look = await self._standing.look()
+        look = await self._membership.look()
         self._looked = self._clock()
         self._told(look.missing)
         if look.repaired:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from skerry.api.v1alpha1 import Ceiling
-from skerry.member.standing import LOOK_S
+from skerry.member.membership import LOOK_S
 from skerry.settings import Settings as Base
 from skerry.settings import about
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skerry.telemetry import Distribution, Registry, Value
+from skerry.telemetry import Distribution, MetricsRegistry, Value
 
 CODES = tuple(
     str(code) for code in (101, 200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429)
@@ -23,7 +23,7 @@ RESETS = ("CANCEL", "PEER_LOST", "GAP", "LIMIT", "UPSTREAM", "GOAWAY", "REVOKED"
 class Metrics:
     """All series that the proxy moves."""
 
-    def __init__(self, registry: Registry, live: Callable[[], float], granted: Callable[[], float]) -> None:
+    def __init__(self, registry: MetricsRegistry, live: Callable[[], float], granted: Callable[[], float]) -> None:
         self.registry = registry
         self._requests = registry.counter(
             "skerry_proxy_requests_total",

@@ -42,7 +42,7 @@ from skerry.informer import Informer
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless
 from skerry.settings import SettingsError, load_or_help
-from skerry.telemetry import Registry
+from skerry.telemetry import MetricsRegistry
 
 log = logging.getLogger("skerry.proxy")
 
@@ -90,7 +90,9 @@ class Proxy:
             room=room,
         )
         self._direct = Direct(connected, self._signer, connections=settings.upstream_connections, room=room)
-        self._metrics = Metrics(Registry(), lambda: float(len(self.sessions)), lambda: float(self._dialers.granted))
+        self._metrics = Metrics(
+            MetricsRegistry(), lambda: float(len(self.sessions)), lambda: float(self._dialers.granted)
+        )
         self._access = AccessLog()
         self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._no_store = ""

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from services.registry import clusters
-from services.registry.model import Member, Now, alive
+from services.registry.model import MemberAgents, Now, alive
 from skerry.api.conditions import DESIRED_APPLIED, Verdict, condition_of
 from skerry.api.desired import SETTLED, Report, State
 from skerry.api.meta import Document
@@ -55,7 +55,7 @@ class Known(NamedTuple):
         return self.report is None or self.report.epoch != self.epoch or self.report.applied < self.last
 
 
-def channel(member: Member, mute_since: float | None, now: Now) -> tuple[bool | None, float | None]:
+def channel(member: MemberAgents, mute_since: float | None, now: Now) -> tuple[bool | None, float | None]:
     """Whether a member's agents know desired state, and since when none of them says anything of it."""
     live = alive(member, now)
     if any(agent.beat.desired is not None for agent in live):

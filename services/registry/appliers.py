@@ -20,7 +20,7 @@ from services.registry import clusters, direct
 from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.directing import Directions
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from skerry import subjects
 from skerry.api.conditions import condition_of
 from skerry.api.desired import SyncAnswer, SyncRequest
@@ -37,7 +37,7 @@ from skerry.errors import StatusError
 from skerry.informer import Change
 from skerry.member.credentials import source
 from skerry.member.identity import Expected
-from skerry.member.side import HOST
+from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from skerry.service import Context
 from skerry.storage import Item
@@ -92,7 +92,7 @@ class Appliers:
     def __init__(
         self,
         context: Context[Any, Any],
-        registry: Registry,
+        registry: RegistryStore,
         desired: Desired,
         directions: Directions,
         verify: Verify,
@@ -169,7 +169,7 @@ class Appliers:
         if self._present.get(name) == wanted and self._lease.held:
             expected = Expected(clusters.uid_of(item.document()), name)
             target = connection.target
-            upstream = Upstream(target, source(target), connections=CONNECTIONS, side=HOST, expected=expected)
+            upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
             self._start(name, wanted, upstream, self._group)
         return None
 

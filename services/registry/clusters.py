@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.registry.model import Member, Now, Standing, alive, at, reachable, rights
+from services.registry.model import MemberAgents, Now, PresenceStatus, alive, at, reachable, rights
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict, condition_of
@@ -108,21 +108,21 @@ def ready_of(document: Document) -> Verdict:
     return condition_of(document, "Ready")
 
 
-def standing_of(document: Document) -> Standing:
+def presence_of(document: Document) -> PresenceStatus:
     """How a member stands, as it is stored."""
-    return Standing(ready_of(document), int(document.get("status", {}).get("agent", {}).get("replicas", 0)))
+    return PresenceStatus(ready_of(document), int(document.get("status", {}).get("agent", {}).get("replicas", 0)))
 
 
-def observed(document: Document, member: Member, standing: Standing, now: Now) -> Document:
+def observed(document: Document, member: MemberAgents, presence: PresenceStatus, now: Now) -> Document:
     """`document` with the status that follows from presence and the heartbeats; facts of the past stay, and so do fields
     that a newer registry put there. Facts are taken when all agents were heard: some do not speak for all.
     """
     status = dict(document.get("status", {}))
-    for kind, verdict in (("Ready", standing.ready), ("Reachable", reachable(standing.ready))):
+    for kind, verdict in (("Ready", presence.ready), ("Reachable", reachable(presence.ready))):
         status["conditions"] = with_condition(status.get("conditions", []), condition(kind, verdict, now))
-    status["agent"] = {**status.get("agent", {}), "replicas": standing.replicas}
+    status["agent"] = {**status.get("agent", {}), "replicas": presence.replicas}
     live = alive(member, now)
-    if live and len(live) == standing.replicas:
+    if live and len(live) == presence.replicas:
         beat = live[0].beat
         if beat.missing is not None:
             found = condition(RIGHTS_COMPLETE, rights(beat.missing, beat.repaired), now)

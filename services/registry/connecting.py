@@ -19,7 +19,7 @@ import msgspec
 from services.registry import clusters, direct
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.direct import Found
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from skerry import subjects
 from skerry.admission.writes import invalid
 from skerry.api.connection import ClusterConnection, ClusterConnectionSpec
@@ -32,7 +32,7 @@ from skerry.identity.assertion import check_record
 from skerry.member import bindings, checks, kubeconfig
 from skerry.member.credentials import CredentialError, source
 from skerry.member.kubeconfig import KubeconfigError, Target
-from skerry.member.side import HOST
+from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.registry")
@@ -46,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 class Connections:
     """Answers writes of connections, and proxies that ask for them. `changed` is told which member to look at."""
 
-    def __init__(self, registry: Registry, changed: Callable[[str], None], clock: Clock = wall_and_mono) -> None:
+    def __init__(self, registry: RegistryStore, changed: Callable[[str], None], clock: Clock = wall_and_mono) -> None:
         self._registry, self._changed, self._clock = registry, changed, clock
         self._writing = asyncio.Lock()
 
@@ -187,7 +187,7 @@ def _taken(name: str) -> AlreadyExists:
 @asynccontextmanager
 async def _upstream(target: Target) -> AsyncIterator[Upstream]:
     try:
-        upstream = Upstream(target, source(target), side=HOST, connections=4)
+        upstream = Upstream(target, source(target), role=HOST, connections=4)
     except CredentialError as error:
         raise BadRequest(str(error)) from error
     try:

@@ -15,10 +15,10 @@ from typing import Any
 
 from services.registry import clusters
 from services.registry.clock import Clock
-from services.registry.model import Member, Presence, due
+from services.registry.model import MemberAgents, PresenceTable, due
 from services.registry.secrets import Evicted
 from services.registry.settings import RegistrySettings
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.meta import Document
@@ -55,8 +55,8 @@ class Statuses:
     def __init__(
         self,
         context: Context[RegistrySettings, Any],
-        registry: Registry,
-        presence: Presence,
+        registry: RegistryStore,
+        presence: PresenceTable,
         writer: StatusWriter,
         forget: Callable[[str], Awaitable[None]],
         clock: Clock,
@@ -91,7 +91,7 @@ class Statuses:
         if clusters.is_member(document) and clusters.is_leaving(document):
             self.controller.add(item.name)
         elif clusters.has_agent(document):
-            now, stored = self._clock(), clusters.standing_of(document)
+            now, stored = self._clock(), clusters.presence_of(document)
             if (
                 self._presence.know(item.name, item.uid, clusters.uid_of(document), now)
                 or self._presence.judge(item.name, stored, now) != stored
@@ -134,9 +134,9 @@ class Statuses:
         moments = [each for each in (again_s, due(member, self._clock())) if each is not None]
         return After(min(moments)) if moments else None
 
-    def _observed(self, name: str, member: Member, document: Document) -> Document:
+    def _observed(self, name: str, member: MemberAgents, document: Document) -> Document:
         self.listen()
-        now, stored = self._clock(), clusters.standing_of(document)
+        now, stored = self._clock(), clusters.presence_of(document)
         return clusters.observed(document, member, self._presence.judge(name, stored, now), now)
 
     async def evict(self, name: str) -> None:
@@ -205,7 +205,9 @@ def _expires(document: Document) -> float:
 class Accounts:
     """Pushes the accounts that the bus did not know when this process began (a new server, an emptied directory)."""
 
-    def __init__(self, context: Context[RegistrySettings, Any], registry: Registry, known: Collection[str]) -> None:
+    def __init__(
+        self, context: Context[RegistrySettings, Any], registry: RegistryStore, known: Collection[str]
+    ) -> None:
         self._registry, self._known = registry, known
         self.controller = context.controller("accounts", self.reconcile, workers=AT_ONCE)
         for item in registry.members():

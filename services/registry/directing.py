@@ -11,7 +11,7 @@ from typing import Any
 
 from services.registry.clock import Clock
 from services.registry.desired import Desired
-from services.registry.model import Presence, alive
+from services.registry.model import PresenceTable, alive
 from services.registry.settings import RegistrySettings
 from skerry import subjects
 from skerry.api.messages import Direction
@@ -29,7 +29,7 @@ class Directions:
     """See the module."""
 
     def __init__(
-        self, context: Context[RegistrySettings, Any], desired: Desired, presence: Presence, clock: Clock
+        self, context: Context[RegistrySettings, Any], desired: Desired, presence: PresenceTable, clock: Clock
     ) -> None:
         self._desired, self._presence, self._clock = desired, presence, clock
         self._last: dict[str, tuple[int, float]] = {}

@@ -10,9 +10,9 @@ import msgspec
 
 from services.registry import clusters, joining
 from services.registry.clock import Clock, wall_and_mono
-from services.registry.model import JOINED, Now, Presence
+from services.registry.model import JOINED, Now, PresenceTable
 from services.registry.secrets import MemberSecret
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from skerry import heartbeats, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import (
@@ -45,7 +45,7 @@ class Handlers:
     """Joining, renewal, heartbeats, connection events, and certificates of proxies."""
 
     def __init__(
-        self, registry: Registry, presence: Presence, changed: Callable[[set[str]], None],
+        self, registry: RegistryStore, presence: PresenceTable, changed: Callable[[set[str]], None],
         flooded: Callable[[str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
         direct: Callable[[str, str], Direction | None] = lambda name, agent: None,
     ) -> None:  # fmt: skip

@@ -38,7 +38,7 @@ class Now(NamedTuple):
     wall: float
 
 
-class Standing(NamedTuple):
+class PresenceStatus(NamedTuple):
     """What a Cluster's status says of a member's presence, or should."""
 
     ready: Verdict
@@ -59,7 +59,7 @@ class Agent:
 
 
 @dataclass(slots=True)
-class Member:
+class MemberAgents:
     """What is known of a member's agents."""
 
     object: str
@@ -77,11 +77,11 @@ class Member:
     suspect: Now | None = None
 
 
-class Presence:
+class PresenceTable:
     """All members. Methods return the names whose verdict or facts may have changed."""
 
     def __init__(self) -> None:
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, MemberAgents] = {}
         self.admission = Admission()
 
     # Members come and go
@@ -93,7 +93,7 @@ class Presence:
         if known is not None and known.object == object_uid:
             known.counted = known.counted or fresh
             return False
-        self.members[name] = Member(object=object_uid, uid=uid, since=now, counted=fresh)
+        self.members[name] = MemberAgents(object=object_uid, uid=uid, since=now, counted=fresh)
         return True
 
     def forget(self, name: str, object_uid: str) -> None:
@@ -163,7 +163,7 @@ class Presence:
             member.connections.clear()
             member.counted, member.suspect, member.since = False, None, now
 
-    def judge(self, name: str, stored: Standing, now: Now) -> Standing:
+    def judge(self, name: str, stored: PresenceStatus, now: Now) -> PresenceStatus:
         """How a member stands; as it is `stored` if nothing is known of it."""
         member = self.members.get(name)
         return stored if member is None else judge(member, stored, now)
@@ -181,7 +181,7 @@ def _facts(beat: Heartbeat) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def heard(member: Member) -> list[Agent]:
+def heard(member: MemberAgents) -> list[Agent]:
     """Agents that were heard since this process hears without a break. An earlier process of the same key counts only if it
     was heard after the later one had begun: a restart is no second agent, a copy of an agent's state is one."""
     latest: dict[str, float] = {}
@@ -195,13 +195,13 @@ def heard(member: Member) -> list[Agent]:
     ]
 
 
-def alive(member: Member, now: Now) -> list[Agent]:
+def alive(member: MemberAgents, now: Now) -> list[Agent]:
     """Of these, those that were heard within LOST_S and did not say goodbye, the one heard last first."""
     found = [agent for agent in heard(member) if not agent.left and now.mono - agent.heard < LOST_S]
     return sorted(found, key=lambda agent: -agent.heard)
 
 
-def judge(member: Member, stored: Standing, now: Now) -> Standing:
+def judge(member: MemberAgents, stored: PresenceStatus, now: Now) -> PresenceStatus:
     """Whether a member can be reached. The message holds no running figure: an unchanged state is an unchanged text.
 
     What some of its agents say proves what works at once, and what does not only when all of them were heard.
@@ -209,19 +209,19 @@ def judge(member: Member, stored: Standing, now: Now) -> Standing:
     if member.suspect is not None and now.mono - member.suspect.mono >= _patience(member):
         left = _last_left(member.agents.values())
         ended = f"its agent's last connection ended at {at(member.suspect.wall)}"
-        return Standing(left or Verdict("False", "AgentDisconnected", ended), 0)
+        return PresenceStatus(left or Verdict("False", "AgentDisconnected", ended), 0)
     live = alive(member, now)
     verdict = _of_live(member, live) if live else None
     if not _knows_all(member, stored, now):
         if verdict is None or verdict.status != "True":
             return stored
-        return Standing(verdict, max(stored.replicas, len(live)))
+        return PresenceStatus(verdict, max(stored.replicas, len(live)))
     if verdict is None:
         return _without_live(member, stored, now)
-    return Standing(verdict, 0 if verdict.reason == WRONG else len(live))
+    return PresenceStatus(verdict, 0 if verdict.reason == WRONG else len(live))
 
 
-def due(member: Member, now: Now) -> float | None:
+def due(member: MemberAgents, now: Now) -> float | None:
     """In how many seconds the verdict on a member may become another one by time alone; None: not before something happens."""
     moments = [member.since.mono, *(agent.heard for agent in member.agents.values() if not agent.left)]
     ends = [moment + LOST_S - now.mono for moment in moments]
@@ -230,30 +230,30 @@ def due(member: Member, now: Now) -> float | None:
     return min((left for left in ends if left > 0), default=None)
 
 
-def _knows_all(member: Member, stored: Standing, now: Now) -> bool:
+def _knows_all(member: MemberAgents, stored: PresenceStatus, now: Now) -> bool:
     """Whether no agent of the member can be there that this process has not heard."""
     return member.counted or _listened(member, now) or len(heard(member)) >= max(stored.replicas, 1)
 
 
-def _listened(member: Member, now: Now) -> bool:
+def _listened(member: MemberAgents, now: Now) -> bool:
     return now.mono - member.since.mono >= LOST_S
 
 
-def _without_live(member: Member, stored: Standing, now: Now) -> Standing:
+def _without_live(member: MemberAgents, stored: PresenceStatus, now: Now) -> PresenceStatus:
     left = _last_left(member.agents.values())
     if left is not None and heard(member):
-        return Standing(left, 0)
+        return PresenceStatus(left, 0)
     if not _listened(member, now) or (stored.ready.status == "False" and not heard(member)):
         return stored
     wall = max((agent.wall for agent in member.agents.values()), default=member.since.wall)
-    return Standing(Verdict("False", "HeartbeatLost", f"no heartbeat of its agent since {at(wall)}"), 0)
+    return PresenceStatus(Verdict("False", "HeartbeatLost", f"no heartbeat of its agent since {at(wall)}"), 0)
 
 
-def _patience(member: Member) -> float:
+def _patience(member: MemberAgents) -> float:
     return SUSPECT_S if member.counted else UNCOUNTED_SUSPECT_S
 
 
-def _of_live(member: Member, live: list[Agent]) -> Verdict:
+def _of_live(member: MemberAgents, live: list[Agent]) -> Verdict:
     right = [agent for agent in live if agent.beat.cluster_uid in ("", member.uid)]
     if not right:
         beat = live[0].beat

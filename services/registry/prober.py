@@ -4,7 +4,7 @@ Only the replica that has the registry's lease does: two hosts' networks may see
 in saying so.
 
 One look is two calls: is it ready, and is it still the cluster that joined. Each minute it is also looked at whether what
-joining made is still there (skerry/member/standing.py). A failure is tried once more after 2 s before
+joining made is still there (skerry/member/membership.py). A failure is tried once more after 2 s before
 it is believed. That it answered is told to the proxies at once (the cells RTT and LAST HEARTBEAT), and written only when
 a condition changes. A member's trouble is its own: looks run side by side, each with its own deadline.
 """
@@ -25,7 +25,7 @@ from services.registry.clock import Clock, wall_and_mono
 from services.registry.direct import Outcome, State
 from services.registry.model import at
 from services.registry.settings import RegistrySettings
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
@@ -38,8 +38,8 @@ from skerry.informer import Change
 from skerry.member import probe
 from skerry.member.credentials import source
 from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
-from skerry.member.side import HOST
-from skerry.member.standing import Standing
+from skerry.member.membership import MembershipCheck
+from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from skerry.service import Context
 from skerry.storage import Item
@@ -68,7 +68,7 @@ class Watched:
     revision: int = 0
     upstream: Upstream | None = None
     expires: float | None = None
-    standing: Standing | None = None
+    membership: MembershipCheck | None = None
     look_due: float = 0.0
     """Loop time of the next look at its rights and bindings."""
     missing: str = ""
@@ -84,7 +84,7 @@ class Prober:
     def __init__(
         self,
         context: Context[RegistrySettings, Any],
-        registry: Registry,
+        registry: RegistryStore,
         writer: StatusWriter,
         clock: Clock = wall_and_mono,
     ) -> None:
@@ -166,10 +166,10 @@ class Prober:
         await _closed(watched)
         target = connection.target
         expected = Expected(clusters.uid_of(item.document()), item.name)
-        upstream = Upstream(target, source(target), connections=4, side=HOST, expected=expected)
+        upstream = Upstream(target, source(target), connections=4, role=HOST, expected=expected)
         settings = self._registry.settings
         watched.upstream = upstream
-        watched.standing, watched.look_due = Standing(upstream, settings.host_name, settings.host_uid), 0.0
+        watched.membership, watched.look_due = MembershipCheck(upstream, settings.host_name, settings.host_uid), 0.0
         stored = condition_of(item.document(), RIGHTS_COMPLETE)
         watched.missing = stored.message if stored.reason == RIGHTS_MISSING else ""
         watched.repaired = stored.message if stored.reason == REPAIRED else ""
@@ -205,11 +205,11 @@ class Prober:
     async def _stand(self, name: str, watched: Watched) -> None:
         """Each minute, of a member that answers: is what joining made still there? Slow calls are no outage."""
         now = asyncio.get_running_loop().time()
-        if watched.standing is None or now < watched.look_due:
+        if watched.membership is None or now < watched.look_due:
             return
         try:
             async with asyncio.timeout(STAND_S):
-                found = await watched.standing.look()
+                found = await watched.membership.look()
         except TimeoutError:
             log.warning("rights on a direct member could not be looked at", extra={"cluster": name})
             return

@@ -19,7 +19,7 @@ from services.registry.applied import Known, Reported
 from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.directing import Directions
-from services.registry.model import Presence
+from services.registry.model import PresenceTable
 from skerry import subjects
 from skerry.api.decode import decoded
 from skerry.api.desired import Report
@@ -49,7 +49,7 @@ class MemberProgress:
         context: Context[Any, Any],
         desired: Desired,
         directions: Directions,
-        presence: Presence,
+        presence: PresenceTable,
         clock: Clock,
     ) -> None:
         self._informer, self._timers = context.informer, context.timers

@@ -17,7 +17,7 @@ from services.registry import clusters
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.model import Now
 from services.registry.settings import RegistrySettings
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.conditions import Verdict
@@ -55,7 +55,7 @@ class Quarantine:
     def __init__(
         self,
         context: Context[RegistrySettings, Any],
-        registry: Registry,
+        registry: RegistryStore,
         writer: StatusWriter,
         clock: Clock = wall_and_mono,
         *,

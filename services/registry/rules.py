@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.registry import clusters, holds, joining
 from services.registry.clock import Clock, wall_and_mono
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from skerry.admission import Admitted, Rules
 from skerry.admission.prepare import invalid_object
 from skerry.api import messages
@@ -27,7 +27,7 @@ AFTERLIFE_S = 300
 class TokenRules(Rules):
     """Writes of JoinTokens: the secret is made here, shown in the answer to create, and forgotten."""
 
-    def __init__(self, registry: Registry, clock: Clock = wall_and_mono) -> None:
+    def __init__(self, registry: RegistryStore, clock: Clock = wall_and_mono) -> None:
         super().__init__()
         self._registry = registry
         self._clock = clock

@@ -17,7 +17,7 @@ from services.registry.controllers import Accounts, Statuses, tokens
 from services.registry.desired import Desired
 from services.registry.directing import Directions
 from services.registry.handlers import Handlers
-from services.registry.model import Presence
+from services.registry.model import PresenceTable
 from services.registry.pausing import pauses
 from services.registry.prober import Prober
 from services.registry.progress import MemberProgress
@@ -25,7 +25,7 @@ from services.registry.quarantine import Quarantine
 from services.registry.releasing import releases
 from services.registry.rules import ClusterRules, TokenRules
 from services.registry.settings import RegistrySettings
-from services.registry.store import Registry
+from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.connection import ClusterConnection
@@ -68,7 +68,7 @@ class Parts:
     """What the registry is made of."""
 
     clock: Clock
-    registry: Registry
+    registry: RegistryStore
     accounts: Accounts
     statuses: Statuses
     quarantine: Quarantine
@@ -91,7 +91,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
     authority = Authority.load(settings.keys_dir)
     reaching = msgspec.structs.replace(context.bus_settings, name=f"{context.bus_settings.name}/resolver")
     async with Bus(reaching, authority.system_credentials) as system:
-        registry = Registry(
+        registry = RegistryStore(
             settings=settings,
             authority=authority,
             ca_pem=context.bus_settings.ca_pem,
@@ -106,7 +106,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         )
         await registry.claim_host(clock())
         accounts = Accounts(context, registry, set(await registry.resolver.accounts()))
-        presence = Presence()
+        presence = PresenceTable()
         desired = await _desired(context, registry, authority)
         directions = Directions(context, desired, presence, clock)
         progress = MemberProgress(context, desired, directions, presence, clock)
@@ -133,7 +133,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         )
 
 
-async def _desired(context: Ours, registry: Registry, authority: Authority) -> Desired:
+async def _desired(context: Ours, registry: RegistryStore, authority: Authority) -> Desired:
     def find(name: str) -> str | None:
         item = registry.cache.get(CLUSTER, name)
         return None if item is None or clusters.is_leaving(item.document()) else item.uid

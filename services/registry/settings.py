@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from skerry.identity.federation import AGENT_TTL_S
-from skerry.member.standing import LOOK_S
+from skerry.member.membership import LOOK_S
 from skerry.settings import Settings, about
 
 

@@ -22,7 +22,7 @@ HALF_MADE_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registry:
+class RegistryStore:
     """The registry's adapters, made once by the composition root."""
 
     settings: RegistrySettings

@@ -17,7 +17,7 @@ from skerry.desired.owners import HOST_LABEL, OWNERS
 from skerry.errors import StatusError
 from skerry.http.errors import HttpError
 from skerry.member.credentials import CredentialError
-from skerry.member.watch import MetadataWatch, Seen
+from skerry.member.watch import MetadataEvent, MetadataWatch
 
 log = logging.getLogger("skerry.desired")
 
@@ -91,7 +91,7 @@ class Drift:
         served = await self._objects.served(which.api_version, which.kind)
         return served.collection(), f"{HOST_LABEL}={self._objects.host}"
 
-    def _seen(self, group: str, kind: str, seen: Seen) -> None:
+    def _seen(self, group: str, kind: str, seen: MetadataEvent) -> None:
         metadata = seen.metadata
         if group == "?":
             if not seen.gone:

@@ -61,7 +61,7 @@ class RequestVerifier:
     def __init__(self, root: str) -> None:
         self._root = root
         self._records: set[tuple[bytes, bytes]] = set()
-        self._used = ReplayWindow()
+        self._used = NonceCache()
 
     def verify(self, signature: str, subject: str, payload: bytes, now: float) -> Caller:
         """Who asks. Unauthorized if it is not signed by a proxy of this host, for this request, now, for the first time."""
@@ -89,7 +89,7 @@ class RequestVerifier:
             raise Unauthorized("the request was not signed by the proxy that it names")
 
 
-class ReplayWindow:
+class NonceCache:
     """Nonces that were used, for as long as an assertion can live at most: in two halves, of which the older is dropped."""
 
     def __init__(self, life_s: float = LIFETIME_S + CLOCK_SKEW_S) -> None:

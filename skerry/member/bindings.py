@@ -69,7 +69,7 @@ async def ensure(upstream: Upstream) -> tuple[str, ...]:
     if lacking:
         raise RightsMissing(
             f"ClusterRoleBinding {', '.join(each.name for each in lacking)} cannot be made on this cluster by "
-            f"{upstream.side.name}'s account ({lacking[0].why}): {' && '.join(each.command for each in lacking)}"
+            f"{upstream.role.name}'s account ({lacking[0].why}): {' && '.join(each.command for each in lacking)}"
         )
     return tuple(repaired)
 

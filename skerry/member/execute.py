@@ -39,7 +39,7 @@ class Executor:
     """Executes requests on one API server."""
 
     def __init__(self, upstream: Upstream) -> None:
-        self._upstream, self._side = upstream, upstream.side
+        self._upstream, self._role = upstream, upstream.role
 
     async def execute(
         self, request: OpenRequest, claims: Claims, rest: Rest, received: Headers | None = None
@@ -57,8 +57,8 @@ class Executor:
             response = await self._send(request, claims, rest, received, await self._credential())
         if response is None:
             raise BadGateway(
-                f"the API server refused {self._side.name}'s own credential ({self._upstream.proof}), not yours: "
-                f"{self._side.remedy}"
+                f"the API server refused {self._role.name}'s own credential ({self._upstream.proof}), not yours: "
+                f"{self._role.remedy}"
             )
         return response
 
@@ -66,7 +66,7 @@ class Executor:
         try:
             return await self._upstream.credential()
         except CredentialError as e:
-            raise BadGateway(f"{self._side.name} cannot prove itself to the API server: {e}") from e
+            raise BadGateway(f"{self._role.name} cannot prove itself to the API server: {e}") from e
 
     async def _renewed(self, credential: Credential) -> bool:
         try:
@@ -84,15 +84,15 @@ class Executor:
         if head.upgrade is None:
             body = (request.body or None) if request.end else rest()
         try:
-            limit_s = 0.0 if request.long_running else request.deadline_s + self._side.margin_s
+            limit_s = 0.0 if request.long_running else request.deadline_s + self._role.margin_s
             response = await self._upstream.send(credential, head, body, limit_s)
         except Refused:
             return None
         except NoRoom as e:
-            raise TooManyRequests(f"{self._side.name}: {e}, its limit; nothing was executed, repeat it later") from e
+            raise TooManyRequests(f"{self._role.name}: {e}, its limit; nothing was executed, repeat it later") from e
         except Unreachable as e:
             raise BadGateway(
-                f"the member's API server cannot be reached by {self._side.name}: {e}; nothing was executed"
+                f"the member's API server cannot be reached by {self._role.name}: {e}; nothing was executed"
             ) from e
         except NoAnswer as e:
             raise GatewayTimeout(f"the member's API server did not answer in time: {e}; {_outcome(request)}") from e

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from skerry.errors import BadGateway, ServiceUnavailable
-from skerry.member.side import AGENT, Side
+from skerry.member.role import AGENT, ClientRole
 
 KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 
@@ -40,10 +40,10 @@ class RightsMissing(BadGateway):
     """Our account lacks a right, or the cluster an object, that serving needs; the message says how to give it back."""
 
 
-def other(expected: Expected, found: str, url: str, side: Side) -> WrongCluster:
+def other(expected: Expected, found: str, url: str, role: ClientRole) -> WrongCluster:
     """What a caller is told, and the condition Ready."""
     name = expected.name
-    if side == AGENT:
+    if role == AGENT:
         remedy = (
             "point the agent's kubeconfig at the cluster that joined; or if this one takes its place, on the host: skerry "
             f"cluster remove {name}, and join it with a new token"

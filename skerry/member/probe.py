@@ -36,7 +36,7 @@ async def unready(upstream: Upstream) -> str:
     """
     answer = await upstream.call("GET", "/readyz")
     if answer.status == 401:
-        raise Unauthorized(f"{upstream.url} refuses {upstream.side.name}'s own credential ({upstream.proof})")
+        raise Unauthorized(f"{upstream.url} refuses {upstream.role.name}'s own credential ({upstream.proof})")
     if answer.status in {403, 404}:
         answer = await upstream.call("GET", "/version")
     return "" if answer.status == 200 else f"{upstream.url} is not ready: {answer.message()}"

@@ -26,8 +26,8 @@ from skerry.member import identity, tls
 from skerry.member.credentials import Credential, CredentialSource, source
 from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
 from skerry.member.kubeconfig import Target
+from skerry.member.role import AGENT, ClientRole
 from skerry.member.rotation import Rotation
-from skerry.member.side import AGENT, Side
 
 CALL_S = 10.0
 DRAIN_S = 8 * 3600.0
@@ -76,7 +76,7 @@ class Refused(HttpError):
 
 
 class Upstream:
-    """Sends requests to one API server, with one credential and nobody else's. `side` is who does so, for messages.
+    """Sends requests to one API server, with one credential and nobody else's. `role` is who does so, for messages.
 
     With a `rotation` target and credential follow the files that they were read from. `room` is the process's for large
     heads; its own by default.
@@ -88,12 +88,12 @@ class Upstream:
         source: CredentialSource,
         *,
         connections: int = 512,
-        side: Side = AGENT,
+        role: ClientRole = AGENT,
         room: Room | None = None,
         rotation: Rotation | None = None,
         expected: Expected | None = None,
     ) -> None:
-        self.side = side
+        self.role = role
         self._room = room or Room()
         self._target, self._source, self._connections = target, source, connections
         self._rotation = rotation
@@ -247,12 +247,12 @@ class Upstream:
         if answer.status == 403:
             raise RightsMissing(
                 f"{self.url}: namespace kube-system cannot be read ({answer.message()}), which says which cluster it is: "
-                f"allow {self.side.name}'s account `get` on it"
+                f"allow {self.role.name}'s account `get` on it"
             )
         found = str(answer.metadata().get("uid") or "")
         if answer.status != 200 or not found:
             raise Unproved(f"{self.url} does not say which cluster it is ({answer.message()}): nothing was sent to it")
-        self._wrong = None if found == expected.uid else identity.other(expected, found, self.url, self.side)
+        self._wrong = None if found == expected.uid else identity.other(expected, found, self.url, self.role)
         if self._wrong is not None:
             self._wrong_until = asyncio.get_running_loop().time() + WRONG_S
             self._cut()
@@ -320,7 +320,7 @@ class Upstream:
         return await self.send(credential, self._head(credential, "GET", path, headers), None, head_s)
 
     def _head(self, credential: Credential, method: str, path: str, headers: Headers) -> RequestHead:
-        sent = [(b"accept", b"application/json"), (b"user-agent", self.side.user_agent), *headers]
+        sent = [(b"accept", b"application/json"), (b"user-agent", self.role.user_agent), *headers]
         if credential.authorization:
             sent.append((b"authorization", credential.authorization))
         return RequestHead(method=method.encode(), target=self.target(path.encode()), headers=sent)

@@ -28,7 +28,7 @@ _LIST = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _ONE = b"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
-class Seen(NamedTuple):
+class MetadataEvent(NamedTuple):
     """One object as it is now; `gone` if it is not there any more."""
 
     metadata: ObjectMeta
@@ -61,7 +61,7 @@ class MetadataWatch:
         self._version = ""
         """Where the next watch goes on; empty: with a list."""
 
-    async def run(self) -> AsyncGenerator[Seen]:
+    async def run(self) -> AsyncGenerator[MetadataEvent]:
         """What changes, beginning with all that is there at the first time. It ends when the API server ends it.
 
         Any error of the API server: Forbidden, NotFound (no such resource); BadGateway, CredentialError.
@@ -72,7 +72,7 @@ class MetadataWatch:
         async for seen in self._watched():
             yield seen
 
-    async def _listed(self) -> AsyncGenerator[Seen]:
+    async def _listed(self) -> AsyncGenerator[MetadataEvent]:
         there: dict[tuple[str, str], ObjectMeta] = {}
         after, version = "", ""
         while True:
@@ -90,11 +90,11 @@ class MetadataWatch:
         before, self._known, self._version = self._known, there, version
         for name, metadata in before.items():
             if name not in there:
-                yield Seen(metadata, gone=True)
+                yield MetadataEvent(metadata, gone=True)
         for metadata in there.values():
-            yield Seen(metadata)
+            yield MetadataEvent(metadata)
 
-    async def _watched(self) -> AsyncGenerator[Seen]:
+    async def _watched(self) -> AsyncGenerator[MetadataEvent]:
         query = {
             "watch": "1",
             "allowWatchBookmarks": "true",
@@ -109,7 +109,7 @@ class MetadataWatch:
         except Gone:
             self._version = ""
 
-    async def _events(self, lines: AsyncIterator[bytes]) -> AsyncGenerator[Seen]:
+    async def _events(self, lines: AsyncIterator[bytes]) -> AsyncGenerator[MetadataEvent]:
         async for line in lines:
             event = self._read(line)
             if event is None:
@@ -122,7 +122,7 @@ class MetadataWatch:
                 self._known.pop(name, None)
             else:
                 self._known[name] = metadata
-            yield Seen(metadata, gone=event.type == "DELETED")
+            yield MetadataEvent(metadata, gone=event.type == "DELETED")
 
     def _read(self, line: bytes) -> _Event | None:
         """None after an ERROR: of any kind, since a list tells everything anew."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from skerry.controller.controller import Controller
-from skerry.telemetry import Registry
+from skerry.telemetry import MetricsRegistry
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ def figures(controllers: Iterable[Controller[Any]]) -> list[Figures]:
 def rendered(found: Iterable[Figures]) -> bytes:
     """The same as Prometheus text."""
     rows = list(found)
-    registry = Registry()
+    registry = MetricsRegistry()
     labels = {"controller": [row.controller for row in rows]}
     depth = registry.gauge("skerry_controller_queue_depth", "Keys that wait for a worker.", labels)
     oldest = registry.gauge("skerry_controller_oldest_seconds", "How long the key in front has waited.", labels)

@@ -6,7 +6,7 @@ import pytest
 
 from services.agent.health import Health
 from skerry.member.identity import KUBE_SYSTEM, Expected
-from skerry.member.standing import Standing
+from skerry.member.membership import MembershipCheck
 from skerry.member.upstream import Upstream
 from tests.member.apiserver import BINDINGS, ApiServer
 from tests.member.test_credentials import Clock
@@ -20,7 +20,7 @@ class Looked:
     def __init__(self, api: ApiServer, upstream: Upstream) -> None:
         self.api, self.clock = api, Clock()
         upstream.expect(Expected("uid-1", "m1"))
-        self.health = Health(upstream, Standing(upstream, "host", "host-uid"), "uid-1", 60.0, self.clock)
+        self.health = Health(upstream, MembershipCheck(upstream, "host", "host-uid"), "uid-1", 60.0, self.clock)
 
     async def after(self, seconds: float) -> set[str]:
         """One check, so many seconds after the one before: the paths that it asked for."""

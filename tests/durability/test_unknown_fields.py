@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from services.registry import clusters, direct
-from services.registry.model import Agent, Member, Now, Standing
+from services.registry.model import Agent, MemberAgents, Now, PresenceStatus
 from skerry.api.conditions import Verdict
 from skerry.api.kinds import CLUSTER, WORKSPACE
 from skerry.api.messages import Heartbeat
@@ -184,8 +184,8 @@ def future_of(found: Document) -> list[Any]:
 def test_the_registrys_observations_keep_it() -> None:
     now = Now(100.0, 1e9)
     beat = Heartbeat(agent="A", epoch="e", version="1", nodes=3, kubernetes_version="v1.37.0", expires=2_000_000_000)
-    member = Member("o", "u", now, agents={("A", beat.epoch): Agent(beat, 100.0, 1e9)})
-    found = clusters.observed(from_the_future(), member, Standing(Verdict("True", "Ready", "fine"), 1), now)
+    member = MemberAgents("o", "u", now, agents={("A", beat.epoch): Agent(beat, 100.0, 1e9)})
+    found = clusters.observed(from_the_future(), member, PresenceStatus(Verdict("True", "Ready", "fine"), 1), now)
     assert (found["status"]["nodes"], found["status"]["conditions"][0]["status"]) == (3, "True")
     assert future_of(found) == [1] * 5
 

@@ -15,7 +15,7 @@ from skerry.errors import Forbidden, Unauthorized
 from skerry.identity import assertion, nkey, requests
 from skerry.identity.assertion import Signer, Verifier, make_record
 from skerry.identity.nkey import KeyType
-from skerry.identity.requests import ReplayWindow, RequestVerifier, digest, sign
+from skerry.identity.requests import NonceCache, RequestVerifier, digest, sign
 
 ROOT = nkey.create(KeyType.ACCOUNT)
 KEY = nkey.create(KeyType.USER)
@@ -186,19 +186,19 @@ def test_verified_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestReplayWindow:
     def test_a_nonce_is_remembered_for_the_whole_life_whenever_it_came(self) -> None:
         for start in range(100):
-            window = ReplayWindow(90.0)
+            window = NonceCache(90.0)
             window.first(b"other", NOW)
             assert window.first(b"n", NOW + start)
             assert not window.first(b"n", NOW + start + 89.9)
 
     def test_it_forgets_what_has_ended(self) -> None:
-        window = ReplayWindow(90.0)
+        window = NonceCache(90.0)
         for at in range(1000):
             assert window.first(b"%d" % at, NOW + at)
         assert len(window) <= 181
 
     def test_a_clock_that_is_set_back_makes_it_forget_nothing_and_not_grow_for_ever(self) -> None:
-        window = ReplayWindow(90.0)
+        window = NonceCache(90.0)
         window.first(b"n", NOW)
         assert not window.first(b"n", NOW - 3600)
         for at in range(1000):

@@ -14,7 +14,7 @@ from skerry.httpwire.head import RequestHead, ResponseHead
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.identity import KUBE_SYSTEM, Expected, RightsMissing, Unproved, WrongCluster
-from skerry.member.side import HOST
+from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from tests.member.apiserver import JSON, ApiServer
 
@@ -145,7 +145,7 @@ async def test_a_token_that_rotated_meanwhile_is_read_before_it_is_asked_again(a
     path = tmp_path / "token"
     path.write_text(api.token)
     target = kubeconfig.load(str(api.kubeconfig(tokenFile=str(path))))
-    upstream = Upstream(target, source(target), side=HOST, expected=Expected("uid-1", "m1"))
+    upstream = Upstream(target, source(target), role=HOST, expected=Expected("uid-1", "m1"))
     await upstream.call("GET", "/version")
     api.token = "another"
     path.write_text("another")

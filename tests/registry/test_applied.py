@@ -9,7 +9,7 @@ import pytest
 
 from services.registry import applied
 from services.registry.applied import Known, Reported
-from services.registry.model import Agent, Member, Now
+from services.registry.model import Agent, MemberAgents, Now
 from skerry.api.conditions import DESIRED_APPLIED, condition_of
 from skerry.api.desired import Report
 from skerry.api.messages import Heartbeat, Progress
@@ -79,9 +79,9 @@ def test_what_is_not_known_is_not_said(state: Known | None) -> None:
     assert applied.observed(document, state, NOW) is document
 
 
-def beats(*desired: Progress | None) -> Member:
+def beats(*desired: Progress | None) -> MemberAgents:
     """A member whose agents were heard just now."""
-    member = Member(object="o", uid="u", since=Now(0.0, 0.0))
+    member = MemberAgents(object="o", uid="u", since=Now(0.0, 0.0))
     for number, progress in enumerate(desired):
         beat = Heartbeat(agent=f"U{number}", epoch="1", version="1", desired=progress)
         member.agents[beat.agent, beat.epoch] = Agent(beat, NOW.mono, NOW.wall)

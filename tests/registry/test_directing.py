@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.registry.directing import SURE_S, Directions
-from services.registry.model import LOST_S, Now, Presence
+from services.registry.model import LOST_S, Now, PresenceTable
 from skerry.api.messages import Heartbeat
 from skerry.controller.controller import Controller
 from skerry.errors import ServiceUnavailable
@@ -42,7 +42,7 @@ class Directed:
     """Directions of a registry with member m1, and a clock that a test moves."""
 
     def __init__(self) -> None:
-        self.bucket, self.presence, self.seconds = Bucket(), Presence(), 0.0
+        self.bucket, self.presence, self.seconds = Bucket(), PresenceTable(), 0.0
         self.presence.know("m1", "o1", "u1", self.now(), fresh=True)
         context: Any = SimpleNamespace(controller=lambda name, look, workers: Controller(name, look, workers=workers))
         self.directions = Directions(context, self.bucket, self.presence, self.now)  # type: ignore[arg-type]

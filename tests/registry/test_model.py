@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.registry import clusters, model
-from services.registry.model import JOINED, LOST_S, SUSPECT_S, Now, Presence, Standing
+from services.registry.model import JOINED, LOST_S, SUSPECT_S, Now, PresenceStatus, PresenceTable
 from skerry import heartbeats
 from skerry.api.conditions import Verdict
 from skerry.api.messages import Heartbeat
@@ -27,8 +27,8 @@ def beat(**changes: Any) -> Heartbeat:
 
 
 @pytest.fixture
-def presence() -> Presence:
-    found = Presence()
+def presence() -> PresenceTable:
+    found = PresenceTable()
     found.know("m1", "o1", UID, T0, fresh=True)
     return found
 
@@ -37,32 +37,32 @@ READY = Verdict("True", "AgentConnected", "its agent is connected and its API se
 AWAY = Verdict("False", "HeartbeatLost", "no heartbeat of its agent since 2026-01-01T00:00:00Z")
 
 
-def standing(presence: Presence, seconds: float, stored: Standing) -> Standing:
+def standing(presence: PresenceTable, seconds: float, stored: PresenceStatus) -> PresenceStatus:
     return presence.judge("m1", stored, at(seconds))
 
 
-def verdict(presence: Presence, seconds: float, stored: Verdict = JOINED) -> Verdict:
-    return standing(presence, seconds, Standing(stored, 0)).ready
+def verdict(presence: PresenceTable, seconds: float, stored: Verdict = JOINED) -> Verdict:
+    return standing(presence, seconds, PresenceStatus(stored, 0)).ready
 
 
-def restarted(*, heard: float = 0.0) -> Presence:
+def restarted(*, heard: float = 0.0) -> PresenceTable:
     """A process that began to hear at `heard`, and knew nothing before."""
-    found = Presence()
+    found = PresenceTable()
     found.know("m1", "o1", UID, T0)
     found.listen(at(heard))
     return found
 
 
-def test_a_joined_member_waits_for_its_first_heartbeat(presence: Presence) -> None:
+def test_a_joined_member_waits_for_its_first_heartbeat(presence: PresenceTable) -> None:
     assert verdict(presence, 1) == JOINED
 
 
-def test_a_heartbeat_makes_it_ready(presence: Presence) -> None:
+def test_a_heartbeat_makes_it_ready(presence: PresenceTable) -> None:
     assert presence.heartbeat("m1", beat(), at(1)) == {"m1"}
     assert verdict(presence, 1).status == "True"
 
 
-def test_an_unchanged_heartbeat_changes_nothing(presence: Presence) -> None:
+def test_an_unchanged_heartbeat_changes_nothing(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(), at(1))
     assert presence.heartbeat("m1", beat(rtt_ms=3.0), at(11)) == set()
 
@@ -71,24 +71,24 @@ def test_an_unchanged_heartbeat_changes_nothing(presence: Presence) -> None:
     "change",
     [{"version": "0.2.0"}, {"nodes": 5}, {"healthy": False}, {"expires": 7}, {"missing": "x"}, {"repaired": "x"}],
 )
-def test_a_changed_fact_is_a_change(presence: Presence, change: dict[str, Any]) -> None:
+def test_a_changed_fact_is_a_change(presence: PresenceTable, change: dict[str, Any]) -> None:
     presence.heartbeat("m1", beat(), at(1))
     assert presence.heartbeat("m1", beat(**change), at(11)) == {"m1"}
 
 
 @pytest.mark.parametrize(("silence", "status"), [(34.9, "True"), (35.1, "False")])
-def test_35_seconds_of_silence_are_the_limit(presence: Presence, silence: float, status: str) -> None:
+def test_35_seconds_of_silence_are_the_limit(presence: PresenceTable, silence: float, status: str) -> None:
     presence.heartbeat("m1", beat(), at(0))
     assert verdict(presence, silence).status == status
 
 
-def test_silence_says_since_when(presence: Presence) -> None:
+def test_silence_says_since_when(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(), at(0))
     assert verdict(presence, 40) == verdict(presence, 400)
     assert model.at(T0.wall) in verdict(presence, 40).message
 
 
-def test_the_last_connections_end_counts_after_two_and_a_half_seconds(presence: Presence) -> None:
+def test_the_last_connections_end_counts_after_two_and_a_half_seconds(presence: PresenceTable) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.connected("m1", "s/2", "UA")
     presence.heartbeat("m1", beat(), at(1))
@@ -100,7 +100,7 @@ def test_the_last_connections_end_counts_after_two_and_a_half_seconds(presence: 
     assert verdict(presence, 22.6).reason == "AgentDisconnected"
 
 
-def test_a_reconnect_in_time_is_no_outage(presence: Presence) -> None:
+def test_a_reconnect_in_time_is_no_outage(presence: PresenceTable) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(), at(1))
     presence.disconnected("m1", "s/1", at(2))
@@ -108,7 +108,7 @@ def test_a_reconnect_in_time_is_no_outage(presence: Presence) -> None:
     assert verdict(presence, 10).status == "True"
 
 
-def test_time_alone_changes_a_verdict_only_when_it_is_due(presence: Presence) -> None:
+def test_time_alone_changes_a_verdict_only_when_it_is_due(presence: PresenceTable) -> None:
     member = presence.members["m1"]
     presence.heartbeat("m1", beat(), at(1))
     presence.heartbeat("m1", beat(agent="UB"), at(11))
@@ -118,7 +118,7 @@ def test_time_alone_changes_a_verdict_only_when_it_is_due(presence: Presence) ->
     assert model.due(member, at(LOST_S + 11)) is None
 
 
-def test_who_said_goodbye_is_waited_for_by_nobody(presence: Presence) -> None:
+def test_who_said_goodbye_is_waited_for_by_nobody(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(leaving=True), at(1))
     assert model.due(presence.members["m1"], at(LOST_S)) is None
 
@@ -134,7 +134,7 @@ def test_connections_that_nobody_saw_begin_give_more_patience() -> None:
 
 def test_a_member_whose_change_came_before_its_joining_ended_is_counted_all_the_same() -> None:
     """Its Cluster is in the informer as soon as it is stored; its credential is given out later."""
-    presence = Presence()
+    presence = PresenceTable()
     assert presence.know("m1", "o1", UID, T0)
     assert not presence.know("m1", "o1", UID, T0, fresh=True)
     presence.connected("m1", "c1", "UA")
@@ -143,7 +143,7 @@ def test_a_member_whose_change_came_before_its_joining_ended_is_counted_all_the_
     assert verdict(presence, 1 + SUSPECT_S, READY).reason == "AgentDisconnected"
 
 
-def test_a_stopped_agent_is_told_from_a_lost_one(presence: Presence) -> None:
+def test_a_stopped_agent_is_told_from_a_lost_one(presence: PresenceTable) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(), at(1))
     presence.heartbeat("m1", beat(leaving=True), at(2))
@@ -152,37 +152,37 @@ def test_a_stopped_agent_is_told_from_a_lost_one(presence: Presence) -> None:
     assert verdict(presence, 100).reason == "AgentStopped"
 
 
-def test_one_of_two_agents_may_stop(presence: Presence) -> None:
+def test_one_of_two_agents_may_stop(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(agent="UA"), at(1))
     presence.heartbeat("m1", beat(agent="UB"), at(1))
     presence.heartbeat("m1", beat(agent="UA", leaving=True), at(2))
     assert verdict(presence, 3).status == "True"
 
 
-def test_an_api_server_that_does_not_answer_is_not_ready_with_its_reason(presence: Presence) -> None:
+def test_an_api_server_that_does_not_answer_is_not_ready_with_its_reason(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(healthy=False, message="connection refused"), at(1))
     assert verdict(presence, 1).reason == "APIServerUnreachable"
     assert "connection refused" in verdict(presence, 1).message
 
 
-def test_an_agent_of_another_cluster_is_not_believed(presence: Presence) -> None:
+def test_an_agent_of_another_cluster_is_not_believed(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(cluster_uid="u2"), at(1))
     assert verdict(presence, 1).reason == "WrongCluster"
 
 
-def test_another_cluster_is_told_in_the_agents_own_words(presence: Presence) -> None:
+def test_another_cluster_is_told_in_the_agents_own_words(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(cluster_uid="u2", healthy=False, message="u2 is another cluster"), at(1))
     assert verdict(presence, 1) == Verdict("False", "WrongCluster", "u2 is another cluster")
 
 
-def test_missing_rights_are_not_ready_and_say_how_to_give_them_back(presence: Presence) -> None:
+def test_missing_rights_are_not_ready_and_say_how_to_give_them_back(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(missing="kubectl create clusterrolebinding"), at(1))
     assert verdict(presence, 1) == Verdict("False", "RightsMissing", "kubectl create clusterrolebinding")
     presence.heartbeat("m1", beat(missing=""), at(2))
     assert verdict(presence, 2).status == "True"
 
 
-def test_one_agent_that_lacks_nothing_is_enough(presence: Presence) -> None:
+def test_one_agent_that_lacks_nothing_is_enough(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(agent="UA", missing="a right"), at(1))
     presence.heartbeat("m1", beat(agent="UB", missing=""), at(1))
     assert verdict(presence, 1).status == "True"
@@ -192,7 +192,7 @@ def test_one_agent_that_lacks_nothing_is_enough(presence: Presence) -> None:
     ("message", "reason"), [("a right", "RightsMissing"), ("connection refused", "APIServerUnreachable")]
 )
 def test_an_agent_that_cannot_even_ask_says_whether_a_right_is_why(
-    presence: Presence, message: str, reason: str
+    presence: PresenceTable, message: str, reason: str
 ) -> None:
     presence.heartbeat("m1", beat(healthy=False, missing="a right", message=message), at(1))
     assert verdict(presence, 1).reason == reason
@@ -208,26 +208,26 @@ def test_an_agent_that_cannot_even_ask_says_whether_a_right_is_why(
     ],
 )
 def test_what_a_look_at_rights_found_is_a_condition_and_an_agent_that_does_not_look_has_none(
-    presence: Presence, told: dict[str, Any], status: str, reason: str
+    presence: PresenceTable, told: dict[str, Any], status: str, reason: str
 ) -> None:
     presence.heartbeat("m1", beat(**told), at(1))
     document = clusters.observed(
-        {"metadata": {}}, presence.members["m1"], standing(presence, 1, Standing(JOINED, 0)), at(1)
+        {"metadata": {}}, presence.members["m1"], standing(presence, 1, PresenceStatus(JOINED, 0)), at(1)
     )
     found = {each["type"]: each for each in document["status"]["conditions"]}.get("RightsComplete", {})
     assert (found.get("status", ""), found.get("reason", "")) == (status, reason)
 
 
-@pytest.mark.parametrize("stored", [Standing(READY, 2), Standing(AWAY, 0), Standing(JOINED, 0)])
-def test_after_a_restart_what_is_stored_stands_until_something_is_heard(stored: Standing) -> None:
+@pytest.mark.parametrize("stored", [PresenceStatus(READY, 2), PresenceStatus(AWAY, 0), PresenceStatus(JOINED, 0)])
+def test_after_a_restart_what_is_stored_stands_until_something_is_heard(stored: PresenceStatus) -> None:
     assert standing(restarted(), 30, stored) == stored
 
 
 def test_a_member_that_is_silent_after_a_restart_is_lost_when_it_could_be_heard_for_long_enough() -> None:
     presence = restarted(heard=100)
-    assert standing(presence, 100 + LOST_S - 1, Standing(READY, 1)) == Standing(READY, 1)
-    assert standing(presence, 100 + LOST_S, Standing(READY, 1)).ready.reason == "HeartbeatLost"
-    assert standing(presence, 100 + LOST_S, Standing(READY, 1)).replicas == 0
+    assert standing(presence, 100 + LOST_S - 1, PresenceStatus(READY, 1)) == PresenceStatus(READY, 1)
+    assert standing(presence, 100 + LOST_S, PresenceStatus(READY, 1)).ready.reason == "HeartbeatLost"
+    assert standing(presence, 100 + LOST_S, PresenceStatus(READY, 1)).replicas == 0
 
 
 def test_after_a_restart_a_member_that_was_away_stays_away_since_then() -> None:
@@ -237,20 +237,20 @@ def test_after_a_restart_a_member_that_was_away_stays_away_since_then() -> None:
 def test_after_a_restart_one_beat_of_two_agents_does_not_lose_the_other() -> None:
     presence = restarted()
     presence.heartbeat("m1", beat(agent="UA"), at(5))
-    assert standing(presence, 6, Standing(READY, 2)) == Standing(READY, 2)
+    assert standing(presence, 6, PresenceStatus(READY, 2)) == PresenceStatus(READY, 2)
     presence.heartbeat("m1", beat(agent="UA"), at(15))
     presence.heartbeat("m1", beat(agent="UA"), at(25))
-    assert standing(presence, LOST_S, Standing(READY, 2)) == Standing(READY, 1)
+    assert standing(presence, LOST_S, PresenceStatus(READY, 2)) == PresenceStatus(READY, 1)
 
 
 @pytest.mark.parametrize("news", [{"healthy": False}, {"leaving": True}, {"cluster_uid": "another"}])
 def test_after_a_restart_one_of_two_agents_does_not_speak_for_both(news: dict[str, Any]) -> None:
     presence = restarted()
     presence.heartbeat("m1", beat(agent="UA", **news), at(5))
-    assert standing(presence, 6, Standing(READY, 2)) == Standing(READY, 2)
-    assert standing(presence, 6, Standing(READY, 1)).ready.status == "False"
+    assert standing(presence, 6, PresenceStatus(READY, 2)) == PresenceStatus(READY, 2)
+    assert standing(presence, 6, PresenceStatus(READY, 1)).ready.status == "False"
     presence.heartbeat("m1", beat(agent="UB"), at(8))
-    assert standing(presence, 9, Standing(READY, 2)).ready == READY
+    assert standing(presence, 9, PresenceStatus(READY, 2)).ready == READY
 
 
 def test_after_a_restart_a_disconnect_is_believed_after_the_longer_patience() -> None:
@@ -260,7 +260,7 @@ def test_after_a_restart_a_disconnect_is_believed_after_the_longer_patience() ->
     assert verdict(presence, 15, READY).reason == "AgentDisconnected"
 
 
-def test_an_own_outage_proves_nothing(presence: Presence) -> None:
+def test_an_own_outage_proves_nothing(presence: PresenceTable) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(), at(0))
     presence.listen(at(60))
@@ -270,25 +270,25 @@ def test_an_own_outage_proves_nothing(presence: Presence) -> None:
 
 
 @pytest.mark.parametrize("ending", ["silent", "disconnected", "stopped"])
-def test_an_own_outage_brings_nobody_back(presence: Presence, ending: str) -> None:
+def test_an_own_outage_brings_nobody_back(presence: PresenceTable, ending: str) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(leaving=ending == "stopped"), at(0))
     if ending == "disconnected":
         presence.disconnected("m1", "s/1", at(1))
-    before = standing(presence, 40, Standing(READY, 1))
+    before = standing(presence, 40, PresenceStatus(READY, 1))
     assert before.ready.status == "False"
     presence.listen(at(41))
     assert standing(presence, 42, before) == standing(presence, 100, before) == before
     assert presence.heartbeat("m1", beat(), at(101)) == {"m1"}
-    assert standing(presence, 101, before) == Standing(READY, 1)
+    assert standing(presence, 101, before) == PresenceStatus(READY, 1)
 
 
-def test_a_restarted_agent_is_one_and_a_copy_of_its_state_is_a_second(presence: Presence) -> None:
+def test_a_restarted_agent_is_one_and_a_copy_of_its_state_is_a_second(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(epoch="1"), at(0))
     presence.heartbeat("m1", beat(epoch="2"), at(5))
-    assert standing(presence, 5, Standing(READY, 1)) == Standing(READY, 1)
+    assert standing(presence, 5, PresenceStatus(READY, 1)) == PresenceStatus(READY, 1)
     presence.heartbeat("m1", beat(epoch="1"), at(10))
-    assert standing(presence, 10, Standing(READY, 1)) == Standing(READY, 2)
+    assert standing(presence, 10, PresenceStatus(READY, 1)) == PresenceStatus(READY, 2)
 
 
 @pytest.mark.parametrize(
@@ -307,14 +307,14 @@ def test_a_member_is_reachable_when_an_agent_is_there_whatever_it_says(
     assert model.reachable(ready)[:2] == (status, reason)
 
 
-def test_an_agent_that_is_lost_beside_another_is_no_longer_counted(presence: Presence) -> None:
+def test_an_agent_that_is_lost_beside_another_is_no_longer_counted(presence: PresenceTable) -> None:
     for seconds in (0, 10, 20, 30, 40):
         presence.heartbeat("m1", beat(agent="UA"), at(seconds))
     presence.heartbeat("m1", beat(agent="UB"), at(0))
-    assert standing(presence, 40, Standing(READY, 2)) == Standing(READY, 1)
+    assert standing(presence, 40, PresenceStatus(READY, 2)) == PresenceStatus(READY, 1)
 
 
-def test_only_members_take_part_in_the_admission_of_heartbeats(presence: Presence) -> None:
+def test_only_members_take_part_in_the_admission_of_heartbeats(presence: PresenceTable) -> None:
     assert [presence.admits("m1", at(1)) for _ in range(100)].count(True) == heartbeats.PER_S
     assert not presence.admits("nobody", at(1))
     assert presence.admission.ignored("m1") == 90
@@ -323,25 +323,25 @@ def test_only_members_take_part_in_the_admission_of_heartbeats(presence: Presenc
     assert presence.admission.ignored("m1") == 0
 
 
-def test_agents_per_member_are_bounded(presence: Presence) -> None:
+def test_agents_per_member_are_bounded(presence: PresenceTable) -> None:
     for number in range(500):
         presence.heartbeat("m1", beat(agent=f"U{number}"), at(number))
     assert len(presence.members["m1"].agents) == model.MAX_AGENTS
 
 
-def test_late_news_of_an_earlier_member_do_not_touch_its_successor(presence: Presence) -> None:
+def test_late_news_of_an_earlier_member_do_not_touch_its_successor(presence: PresenceTable) -> None:
     presence.know("m1", "o2", UID, at(1))
     presence.forget("m1", "o1")
     assert presence.members["m1"].object == "o2"
 
 
-def test_an_end_beyond_all_calendars_is_no_end(presence: Presence) -> None:
+def test_an_end_beyond_all_calendars_is_no_end(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(expires=10**18), at(1))
     found = observed(presence, 1, document())
     assert "credentials" not in found["status"]
 
 
-def test_unknown_members_leave_no_trace(presence: Presence) -> None:
+def test_unknown_members_leave_no_trace(presence: PresenceTable) -> None:
     assert presence.heartbeat("nobody", beat(), at(1)) == set()
     assert presence.connected("nobody", "s/1", "UA") == set()
     presence.disconnected("nobody", "s/1", at(1))
@@ -352,13 +352,13 @@ def document(**status: Any) -> dict[str, Any]:
     return {"metadata": {"name": "m1"}, "spec": {"role": "member"}, "status": status}
 
 
-def observed(presence: Presence, seconds: float, before: dict[str, Any]) -> dict[str, Any]:
+def observed(presence: PresenceTable, seconds: float, before: dict[str, Any]) -> dict[str, Any]:
     """`before` with the status that is true then."""
-    found = standing(presence, seconds, clusters.standing_of(before))
+    found = standing(presence, seconds, clusters.presence_of(before))
     return clusters.observed(before, presence.members["m1"], found, at(seconds))
 
 
-def test_the_transition_time_moves_with_the_status_alone(presence: Presence) -> None:
+def test_the_transition_time_moves_with_the_status_alone(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(healthy=False, message="one"), at(1))
     first = observed(presence, 1, document())
     presence.heartbeat("m1", beat(healthy=False, message="two"), at(11))
@@ -368,7 +368,7 @@ def test_the_transition_time_moves_with_the_status_alone(presence: Presence) -> 
     assert one["lastTransitionTime"] == two["lastTransitionTime"]
 
 
-def test_facts_outlive_the_agent(presence: Presence) -> None:
+def test_facts_outlive_the_agent(presence: PresenceTable) -> None:
     presence.heartbeat("m1", beat(nodes=3, kubernetes_version="v1.36.3"), at(1))
     up = observed(presence, 1, document())
     down = observed(presence, 100, up)
@@ -377,7 +377,7 @@ def test_facts_outlive_the_agent(presence: Presence) -> None:
     assert down["status"]["agent"] == {"replicas": 0, "version": "0.1.0"}
 
 
-def test_what_a_member_says_of_itself_is_bounded(presence: Presence) -> None:
+def test_what_a_member_says_of_itself_is_bounded(presence: PresenceTable) -> None:
     said = beat(kubernetes_version="v" * 999, nodes=-5, message="x\n" * 999, healthy=False, version="\x1b[31m")
     presence.heartbeat("m1", heartbeats.read(msgspec.json.encode(said)), at(1))
     found = observed(presence, 1, document())["status"]
@@ -388,7 +388,7 @@ def test_what_a_member_says_of_itself_is_bounded(presence: Presence) -> None:
     assert found["conditions"][0]["message"].isprintable()
 
 
-def test_a_condition_keeps_its_place_among_others(presence: Presence) -> None:
+def test_a_condition_keeps_its_place_among_others(presence: PresenceTable) -> None:
     """Or a beat of a member that was quarantined once would be a write."""
     presence.heartbeat("m1", beat(), at(1))
     others = [{"type": "Joined", "status": "True"}, {"type": "Ready"}, {"type": "Reachable"}, {"type": "Quarantined"}]

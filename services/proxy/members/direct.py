@@ -29,7 +29,7 @@ from skerry.member.credentials import source
 from skerry.member.execute import Executor, begun
 from skerry.member.identity import Expected
 from skerry.member.kubeconfig import Connection
-from skerry.member.side import HOST
+from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from skerry.relay import Answer, Headers, OpenRequest, ResetCode, StreamReset
 
@@ -131,7 +131,7 @@ class Direct:
         target = connection.target
         expected = Expected(member.cluster, member.name) if member.cluster else None
         upstream = Upstream(
-            target, source(target), connections=self._connections, side=HOST, room=self._room, expected=expected
+            target, source(target), connections=self._connections, role=HOST, room=self._room, expected=expected
         )
         self._endpoints[connection.cluster] = made = Endpoint(connection, upstream, self._close)
         if old is not None:

@@ -256,10 +256,10 @@ def _given(target: Target, made: Made | None) -> str:
 async def _reached(target: Target) -> AsyncIterator[Upstream]:
     """The member's API server, for the time of a `with`."""
     from skerry.member.credentials import source
-    from skerry.member.side import ADMIN
+    from skerry.member.role import ADMIN
     from skerry.member.upstream import Upstream
 
-    upstream = Upstream(target, source(target), side=ADMIN, connections=4)
+    upstream = Upstream(target, source(target), role=ADMIN, connections=4)
     try:
         yield upstream
     finally:

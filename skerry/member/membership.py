@@ -21,7 +21,7 @@ LOOK_S = 60.0
 """Between two looks, unless a setting says otherwise."""
 
 
-class Found(NamedTuple):
+class Findings(NamedTuple):
     """What a look found. Both are for people, and empty if all is as it was."""
 
     missing: str = ""
@@ -30,7 +30,7 @@ class Found(NamedTuple):
     """What was not right, and is again."""
 
 
-class Standing:
+class MembershipCheck:
     """Looks at one cluster on behalf of one host."""
 
     def __init__(self, upstream: Upstream, host: str, host_uid: str) -> None:
@@ -38,16 +38,16 @@ class Standing:
         self._foreign = ""
         self._markable = True
 
-    async def look(self) -> Found:
+    async def look(self) -> Findings:
         """One look. WrongCluster, Unproved, Unauthorized, BadGateway (nothing can be said), CredentialError."""
         try:
             metadata = await self._upstream.identify()
             await checks.impersonation_of(self._upstream)
             repaired = [f"ClusterRoleBinding {name}" for name in await bindings.ensure(self._upstream)]
         except RightsMissing as error:
-            return Found(missing=error.message)
+            return Findings(missing=error.message)
         await self._mark(metadata)
-        return Found(repaired=", ".join(repaired))
+        return Findings(repaired=", ".join(repaired))
 
     async def _mark(self, metadata: dict[str, Any]) -> None:
         """Make the mark if there is none. Another host's is left alone: who took a cluster over has it."""
