@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+MUTMUT := $(VENV)/.mutants
 PYTEST := $(BIN)/python -m pytest
 KINDS  := $(BIN)/python -m skerry.api.kinds.reference
 
@@ -10,7 +11,7 @@ KINDS  := $(BIN)/python -m skerry.api.kinds.reference
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check shape unit test soak bench up down clean clean-cache
+.PHONY: help install fmt check shape unit test soak mutants bench up down clean clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +54,13 @@ test: check ## every tier once: unit, integration, kube, node
 
 soak: $(STAMP) ## repetitions and churn: long
 	@$(PYTEST) -m soak --timeout=3600
+
+$(MUTMUT): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutants
+	@touch $@
+
+mutants: $(MUTMUT) ## do the tests notice when a module decides otherwise: long, or MODULE=identity/requests alone
+	@$(BIN)/python -m tests.mutants $(AGAIN:%=--again) $(MODULE)
 
 bench: $(STAMP) ## benchmarks, as ratios measured side by side
 	@$(BIN)/python -m bench
