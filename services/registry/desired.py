@@ -14,13 +14,12 @@ from typing import Any
 import msgspec
 
 from services.registry.reports import checked
+from services.registry.usage import Usage
 from skerry import subjects
 from skerry.api.decode import decoded
 from skerry.api.desired import (
     BATCH,
     BATCH_BYTES,
-    ENTRIES,
-    ENTRIES_BYTES,
     ENTRY_BYTES,
     PAGE,
     PAGE_BYTES,
@@ -38,6 +37,7 @@ from skerry.api.desired import (
     SyncRequest,
 )
 from skerry.bus import Bucket, BucketConfig, Bus, Entry
+from skerry.bus.kv import Changes
 from skerry.desired import owners
 from skerry.desired.entry import Entry as Wanted
 from skerry.desired.entry import Sign, Verify, opened, signed
@@ -49,7 +49,6 @@ from skerry.errors import (
     RequestEntityTooLarge,
     ServiceUnavailable,
     StatusError,
-    TooManyRequests,
 )
 
 log = logging.getLogger("skerry.registry")
@@ -57,51 +56,12 @@ log = logging.getLogger("skerry.registry")
 MARKER_S = 30 * 86400
 """A withdrawal can be read for so long; who was away for longer is told everything."""
 REPUBLISH = (f"$KV.{subjects.DESIRED}.*.>", "down.{{wildcard(1)}}.desired.>")
-RATE = 200
-"""Changes that an owner may make on one member in a second."""
 ATTEMPTS = 4
 COUNTED = 1024
 """Members whose entries are counted in memory, the last ones written to."""
 
 Find = Callable[[str], "str | None"]
 """The UID of the Cluster of that name; None if there is none, or it is leaving."""
-
-
-class _Room:
-    """How full one member is, up to a revision."""
-
-    __slots__ = ("bytes", "revision", "sizes", "written")
-
-    def __init__(self) -> None:
-        self.revision = self.bytes = 0
-        self.sizes: dict[str, int] = {}
-        self.written: dict[str, tuple[int, int]] = {}
-        """Owner -> a second, and its changes in it."""
-
-    def note(self, key: str, size: int) -> None:
-        """An entry has this size now; 0 for one that is gone."""
-        self.bytes += size - self.sizes.pop(key, 0)
-        if size:
-            self.sizes[key] = size
-
-    def check(self, key: str, size: int, member: str) -> None:
-        """TooManyRequests if an entry does not fit."""
-        if key not in self.sizes and len(self.sizes) >= ENTRIES:
-            raise TooManyRequests(f"{member} has {ENTRIES} entries, which is the limit: withdraw some first")
-        if self.bytes - self.sizes.get(key, 0) + size > ENTRIES_BYTES:
-            raise TooManyRequests(
-                f"the entries of {member} have {ENTRIES_BYTES} bytes, which is the limit: withdraw some"
-            )
-
-    def count(self, owner: str, second: int, member: str) -> None:
-        """TooManyRequests for an owner that changes without end."""
-        before, changes = self.written.get(owner, (second, 0))
-        changes = changes + 1 if before == second else 1
-        self.written[owner] = second, changes
-        if changes > RATE:
-            raise TooManyRequests(
-                f"{owner} changed {RATE} entries of {member} within a second: send the latest of each", retry_after_s=1
-            )
 
 
 class Desired:
@@ -122,7 +82,7 @@ class Desired:
         self.reports = statuses
         """What members said last, by their names."""
         self._find, self._sign, self._verify, self._now = find, sign, verify, now
-        self._rooms: OrderedDict[str, _Room] = OrderedDict()
+        self._usages: OrderedDict[str, Usage] = OrderedDict()
         self._reports: dict[str, Report] = {}
 
     @classmethod
@@ -147,15 +107,15 @@ class Desired:
         size = sum(0 if isinstance(each.object, msgspec.UnsetType) else len(each.object) for each in batch.items)
         if size > BATCH_BYTES:
             raise RequestEntityTooLarge(f"a batch has at most {BATCH_BYTES} bytes of objects: send several")
-        rooms: dict[str, _Room] = {}
+        usages: dict[str, Usage] = {}
         results = []
         for item in batch.items:
             try:
-                if item.member not in rooms:
-                    rooms[item.member] = await self._room(item.member)
-                room = rooms[item.member]
+                if item.member not in usages:
+                    usages[item.member] = await self._usage(item.member)
+                usage = usages[item.member]
                 results.append(
-                    await (self._withdraw(owner, item, room) if item.withdraw else self._put(owner, item, room))
+                    await (self._withdraw(owner, item, usage) if item.withdraw else self._put(owner, item, usage))
                 )
             except StatusError as error:
                 result = Result(key=item.key[:512], code=error.code, reason=error.reason, message=error.message[:1024])
@@ -171,7 +131,7 @@ class Desired:
                 [
                     Key(key=entry.key, revision=entry.revision, digest=wanted.digest)
                     async for entry in self._all(prefix, 0)
-                    if (wanted := self._opened(entry)) is not None
+                    if (wanted := self.opened(entry)) is not None
                 ]
             ),
         )
@@ -180,9 +140,9 @@ class Desired:
         """An owner says that everything it wants on a member is there; the revision of that."""
         cluster = self._cluster(member)
         key = subjects.complete_key(member, owner)
-        return await self._store(key, owner, cluster, b"{}", Item(member=member), await self._room(member))
+        return await self._store(key, owner, cluster, b"{}", Item(member=member), await self._usage(member))
 
-    async def _put(self, owner: str, item: Item, room: _Room) -> Result:
+    async def _put(self, owner: str, item: Item, usage: Usage) -> Result:
         cluster = self._cluster(item.member)
         document = _document(item)
         if problem := owners.refusal(owner, document):
@@ -196,9 +156,9 @@ class Desired:
         body = msgspec.json.encode(document, order="sorted")
         if len(body) > ENTRY_BYTES:
             raise RequestEntityTooLarge(f"{kind} {name} has {len(body)} bytes: at most {ENTRY_BYTES} can be wanted")
-        return Result(key=key, revision=await self._store(key, owner, cluster, body, item, room))
+        return Result(key=key, revision=await self._store(key, owner, cluster, body, item, usage))
 
-    async def _withdraw(self, owner: str, item: Item, room: _Room) -> Result:
+    async def _withdraw(self, owner: str, item: Item, usage: Usage) -> Result:
         try:
             parts = subjects.desired_key(item.key)
         except ValueError as error:
@@ -209,16 +169,16 @@ class Desired:
             current = await self._bucket.last(item.key)
             if current is None or current.value is None:
                 return Result(key=item.key, revision=0 if current is None else current.revision)
-            room.count(owner, int(self._now()), item.member)
+            usage.count(owner, int(self._now()), item.member)
             try:
                 revision = await self._bucket.purge(item.key, current.revision, marker_s=MARKER_S)
             except Conflict:
                 continue
-            room.note(item.key, 0)
+            usage.note(item.key, 0)
             return Result(key=item.key, revision=revision)
         raise Conflict(f"{item.key} is being changed by somebody else: ask again")
 
-    async def _store(self, key: str, owner: str, cluster: str, body: bytes, item: Item, room: _Room) -> int:
+    async def _store(self, key: str, owner: str, cluster: str, body: bytes, item: Item, usage: Usage) -> int:
         """The revision under which it stands; what is the same already is not written."""
         for _ in range(ATTEMPTS):
             current = await self._bucket.last(key)
@@ -235,22 +195,24 @@ class Desired:
             if current is not None and current.value is not None and self._same(current, wanted):
                 return current.revision
             text = signed(key, wanted, self._sign)
-            room.count(owner, int(self._now()), item.member)
-            room.check(key, len(text), item.member)
+            usage.count(owner, int(self._now()), item.member)
+            usage.check(key, len(text), item.member)
             try:
                 revision = await self._bucket.update(key, text, 0 if current is None else current.revision)
             except Conflict:
                 continue
-            room.note(key, len(text))
+            usage.note(key, len(text))
             return revision
         raise Conflict(f"{key} is being changed by somebody else: ask again")
 
     def _same(self, current: Entry, wanted: Wanted) -> bool:
-        stored = self._opened(current)
+        stored = self.opened(current)
         return stored is not None and msgspec.structs.replace(wanted, previous=stored.previous) == stored
 
-    def _opened(self, entry: Entry) -> Wanted | None:
-        """None for what this registry would not sign today, such as what an earlier root signed."""
+    def opened(self, entry: Entry) -> Wanted | None:
+        """What an entry of the bucket holds; None for what this registry would not sign today, such as what an earlier root
+        signed.
+        """
         try:
             return opened(entry.key, entry.value or b"", self._verify)
         except StatusError:
@@ -262,16 +224,16 @@ class Desired:
             raise NotFound(f"cluster {member} does not exist, or is leaving", kind="clusters", name=member)
         return uid
 
-    async def _room(self, member: str) -> _Room:
+    async def _usage(self, member: str) -> Usage:
         """How full a member is, with what other replicas wrote meanwhile."""
-        room = self._rooms.setdefault(subjects.member(member), _Room())
-        self._rooms.move_to_end(member)
-        if len(self._rooms) > COUNTED:
-            self._rooms.popitem(last=False)
-        async for entry in self._all(subjects.desired_of(member), room.revision):
-            room.note(entry.key, len(entry.value or b""))
-            room.revision = entry.revision
-        return room
+        usage = self._usages.setdefault(subjects.member(member), Usage())
+        self._usages.move_to_end(member)
+        if len(self._usages) > COUNTED:
+            self._usages.popitem(last=False)
+        async for entry in self._all(subjects.desired_of(member), usage.revision):
+            usage.note(entry.key, len(entry.value or b""))
+            usage.revision = entry.revision
+        return usage
 
     # Members
 
@@ -281,8 +243,13 @@ class Desired:
 
     async def entries(self, member: str) -> int:
         """How many entries a member has."""
-        room = await self._room(member)
-        return sum(not subjects.is_complete(key) for key in room.sizes)
+        usage = await self._usage(member)
+        return sum(not subjects.is_complete(key) for key in usage.sizes)
+
+    async def page(self, member: str, owner: str, after: int, limit: int) -> Changes:
+        """Entries of a member as they lie in the bucket, of one owner if it is named, behind a revision."""
+        prefix = f"{subjects.member(member)}.{subjects.token(owner)}.>" if owner else subjects.desired_of(member)
+        return await self._bucket.changes(prefix, after, limit=limit, max_bytes=PAGE_BYTES)
 
     async def last_revision(self, member: str) -> int:
         """Of the last change for a member; 0 if there was none."""
@@ -336,7 +303,7 @@ class Desired:
         status = await self.reports.last(member)
         if status is not None and status.value is not None:
             await self._purged(self.reports, status)
-        self._rooms.pop(member, None)
+        self._usages.pop(member, None)
         self._reports.pop(member, None)
 
     async def _purged(self, bucket: Bucket, entry: Entry) -> None:

@@ -16,6 +16,7 @@ from services.registry.connecting import Connections
 from services.registry.controllers import Accounts, Statuses, tokens
 from services.registry.desired import Desired
 from services.registry.directing import Directions
+from services.registry.entries import Entries
 from services.registry.handlers import Handlers
 from services.registry.model import PresenceTable
 from services.registry.pausing import pauses
@@ -41,6 +42,7 @@ from skerry.api.desired import (
     SyncAnswer,
     SyncRequest,
 )
+from skerry.api.desiredlist import DesiredQuery
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.messages import (
     CertifyAnswer,
@@ -183,6 +185,11 @@ async def rotate(context: Ours, request: WriteRequest, body: ClusterConnection) 
     return await context.state.connections.rotate(request, body)
 
 
+async def list_desired(context: Ours, request: WriteRequest, body: DesiredQuery) -> Document:
+    """Somebody asks what a member should have, and what became of it."""
+    return await Entries(context.state.desired, context.state.registry.cluster).answer(request, body)
+
+
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:
     """A member asks what it should have."""
     return await context.state.desired.sync(member, request)
@@ -272,7 +279,11 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.DESIRED_REPORTS: report_desired,
         **{subject: handler for owner in DESIRED_OWNERS for subject, handler in _owner_endpoints(owner).items()},
     },
-    actions={(CLUSTER, "connection", "create"): connect, (CLUSTER, "connection", "update"): rotate},
+    actions={
+        (CLUSTER, "connection", "create"): connect,
+        (CLUSTER, "connection", "update"): rotate,
+        (CLUSTER, "desired", "get"): list_desired,
+    },
     hears={
         subjects.HEARTBEATS: heartbeat,
         subjects.CONNECTS: connected,

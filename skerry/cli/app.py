@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from skerry.cli.commands import agent, archive, clients, direct, holding, host, info, listings, up
+from skerry.cli.commands import agent, archive, clients, desired, direct, holding, host, info, listings, up
 from skerry.cli.failure import USAGE, Failure
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ for held in (holding.pause, holding.resume, holding.cordon, holding.uncordon):
     clients.cluster.command(held.__name__)(held)
 app.add_typer(clients.cluster, name="cluster")
 listings.register(app)
+app.add_typer(desired.desired, name="desired")
 app.command("kubeconfig")(clients.kubeconfig)
 app.add_typer(agent.agent, name="agent")
 app.command("version")(info.version)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import pytest
 
-from services.registry import desired as gate
+from services.registry import usage
 from services.registry.desired import Desired
 from skerry import subjects
-from skerry.api.decode import decoded
 from skerry.api.desired import (
     BATCH,
     ENTRIES,
@@ -20,96 +18,30 @@ from skerry.api.desired import (
     PROBLEMS,
     Batch,
     Because,
-    CompleteAnswer,
-    CompleteRequest,
     Item,
-    KeysRequest,
     Options,
     Problem,
     Report,
     State,
     SyncRequest,
 )
-from skerry.bus import Bus, Message
-from skerry.desired.client import DesiredClient, Want
+from skerry.bus import Message
+from skerry.desired.client import Want
 from skerry.desired.entry import opened
 from skerry.errors import BadRequest, NotFound, RequestEntityTooLarge, StatusError
 from skerry.identity import nkey
 from tests.fixtures.nats import NatsHost
+from tests.registry.gate import CLUSTERS, ROOT, Gate, item, opened_gate, space, verify
 
 pytestmark = pytest.mark.integration
 
-ROOT = nkey.create(nkey.KeyType.ACCOUNT)
-CLUSTERS = {"m1": "uid-1", "m2": "uid-2"}
 _encode = msgspec.json.encode
-
-
-def verify(data: bytes, signature: bytes) -> bool:
-    """By the root."""
-    return nkey.verify(ROOT.public, data, signature)
-
-
-def space(name: str = "shop", **metadata: Any) -> dict[str, Any]:
-    """A Namespace."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **metadata}}
-
-
-def item(member: str = "m1", document: Any = None, **more: Any) -> Item:
-    """A put."""
-    return Item(member=member, object=msgspec.Raw(_encode(space() if document is None else document)), **more)
-
-
-class Gate:
-    """The registry's part, served as the registry serves it, and a clock that stands still."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.bus = bus
-        self.now = 100.0
-        self.desired: Desired
-
-    async def start(self) -> None:
-        """Open the buckets and serve the owner `tenancy`."""
-        self.desired = await Desired.open(self.bus, 1, CLUSTERS.get, ROOT.sign, verify, lambda: self.now)
-        self.statuses = await self.bus.bucket(subjects.DESIRED_STATUS)
-        endpoints = {
-            subjects.desired_owner("tenancy"): self._batch,
-            subjects.desired_keys("tenancy"): self._keys,
-            subjects.desired_complete("tenancy"): self._complete,
-        }
-        self.bus.serve("registry", "0", endpoints, description="")
-        await self.bus.ready()
-        self.client = DesiredClient(self.bus, self.statuses, "tenancy")
-
-    async def _batch(self, message: Message) -> bytes:
-        return _encode(await self.desired.batch("tenancy", decoded(message.data, Batch)))
-
-    async def _keys(self, message: Message) -> bytes:
-        return _encode(await self.desired.keys("tenancy", decoded(message.data, KeysRequest)))
-
-    async def _complete(self, message: Message) -> bytes:
-        request = decoded(message.data, CompleteRequest)
-        return _encode(CompleteAnswer(revision=await self.desired.complete("tenancy", request.member)))
-
-    async def apply(self, *items: Item) -> list[tuple[int, str]]:
-        """(code, message) of each item."""
-        answer = await self.desired.batch("tenancy", Batch(request_id="r", items=items))
-        return [(each.code, each.message) for each in answer.results]
-
-    async def put(self, document: dict[str, Any], **options: Any) -> Any:
-        """One put that is taken."""
-        result = await self.client.put("m1", Want(document, Options(**options)))
-        assert result.code == 0, result.message
-        return result
 
 
 @pytest.fixture
 async def made(nats_host: NatsHost) -> AsyncIterator[Gate]:
-    async with nats_host.open_bus("registry") as bus:
-        made = Gate(bus)
-        await made.start()
+    async with opened_gate(nats_host) as made:
         yield made
-        for name in (subjects.DESIRED, subjects.DESIRED_STATUS):
-            await (await bus.bucket(name)).destroy()
 
 
 async def test_an_entry_is_signed_for_its_member_and_what_is_equal_is_not_written_again(made: Gate) -> None:
@@ -209,18 +141,18 @@ async def test_a_batch_has_limits(made: Gate) -> None:
 
 
 async def test_a_member_has_limits(made: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "ENTRIES", 3)
+    monkeypatch.setattr(usage, "ENTRIES", 3)
     results = await made.apply(*(item(document=space(f"n{number}")) for number in range(5)))
     assert [code for code, _ in results] == [0, 0, 0, 429, 429]
     assert "m1 has 3 entries, which is the limit" in results[3][1]
     assert await made.apply(item(document=space("n1", labels={"a": "b"}))) == [(0, "")]
-    monkeypatch.setattr(gate, "ENTRIES", ENTRIES)
-    monkeypatch.setattr(gate, "ENTRIES_BYTES", 1200)
+    monkeypatch.setattr(usage, "ENTRIES", ENTRIES)
+    monkeypatch.setattr(usage, "ENTRIES_BYTES", 1200)
     assert (await made.apply(item(document=space("n9"))))[0][0] == 429
 
 
 async def test_the_limit_counts_what_another_replica_wrote(made: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "ENTRIES", 2)
+    monkeypatch.setattr(usage, "ENTRIES", 2)
     other = await Desired.open(made.bus, 1, CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
     assert await made.apply(item(document=space("a"))) == [(0, "")]
     answer = await other.batch("tenancy", Batch(request_id="r", items=(item(document=space("b")),)))
@@ -229,7 +161,7 @@ async def test_the_limit_counts_what_another_replica_wrote(made: Gate, monkeypat
 
 
 async def test_an_owner_that_changes_without_end_is_told_to_wait(made: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "RATE", 2)
+    monkeypatch.setattr(usage, "RATE", 2)
     changes = [item(document=space("a", labels={"n": str(number)})) for number in range(4)]
     assert [code for code, _ in await made.apply(*changes)] == [0, 0, 429, 429]
     made.now += 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from skerry.api.kinds.access import Access
+from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY, Access
 from skerry.api.kinds.action import ACTION_VERBS, Action
 from skerry.api.kinds.columns import Column, fits
 from skerry.api.kinds.paths import has
@@ -107,6 +107,13 @@ class Kind:
             if (action.subresource, action.verb) in seen:
                 yield f"action {action.subresource}: {action.verb} is declared twice, or is that of status"
             seen.add((action.subresource, action.verb))
+
+    def allows(self, verb: str, groups: Collection[str]) -> bool:
+        """Whether who is in these groups may do something with its objects."""
+        return CLUSTER_ADMIN in groups or any(
+            verb in access.verbs and (access.groups == EVERYBODY or any(each in groups for each in access.groups))
+            for access in self.access
+        )
 
     def action(self, subresource: str, verb: str) -> Action | None:
         """The action that a request with this verb to this subresource is, if it is one."""

@@ -15,7 +15,8 @@ from skerry.api.conditions import (
     changed_conditions,
 )
 from skerry.api.connection import ClusterConnection
-from skerry.api.kinds.access import READ_BY_ROLES
+from skerry.api.desiredlist import DesiredEntryList, DesiredQuery
+from skerry.api.kinds.access import BUILT_IN, READ_BY_ROLES
 from skerry.api.kinds.action import Action
 from skerry.api.kinds.columns import AGE, NAME, Column, why_not
 from skerry.api.kinds.fleet import readiness, until_and_why
@@ -158,6 +159,15 @@ CLUSTER = Kind(
     actions=(
         _connect("create", "Join a direct member: the host reaches its API server with this kubeconfig."),
         _connect("update", "Give the host another credential for a direct member."),
+        Action(
+            subresource="desired",
+            verb="get",
+            request=DesiredQuery,
+            answer=DesiredEntryList,
+            groups=BUILT_IN,
+            description="What the host's services want on a member, entry by entry, and what became of it. Host "
+            "administrators see all of it, others what is there because of objects that they may see.",
+        ),
     ),
     events=describe_cluster,
     columns=(
