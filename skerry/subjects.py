@@ -69,6 +69,21 @@ def member_of(subject: str) -> str:
     return subject.split(".", 2)[1]
 
 
+_OF_MEMBERS = ("up", "join", "renew")
+_WITH_NAMES = (*_OF_MEMBERS, "direct", "down", "probe", "quarantine")
+
+
+def from_members(subject: str) -> bool:
+    """Whether members, or who wants to become one, may publish there: what comes with it is theirs to choose."""
+    return subject.partition(".")[0] in _OF_MEMBERS
+
+
+def template(subject: str) -> str:
+    """`subject` with `*` in place of a member's name or a token's id: one of few, whatever the number of members."""
+    first, *rest = subject.split(".", 2)
+    return ".".join((first, "*", *rest[1:])) if first in _WITH_NAMES and rest else subject
+
+
 def open_any(name: str, kind: str) -> str:
     """OPEN of a stream when no agent is known: queue group AGENTS; `kind` is INTERACTIVE or BULK."""
     return f"down.{member(name)}.open.{kind}"

@@ -78,6 +78,33 @@ def test_what_is_no_frame_is_none(subject: str) -> None:
     assert subjects.parse_frame(subject) is None
 
 
+@pytest.mark.parametrize(
+    ("subject", "template"),
+    [
+        (subjects.connection("m1"), subjects.CONNECTIONS),
+        (subjects.join("jti"), subjects.JOINS),
+        (subjects.renew("m1"), subjects.RENEWALS),
+        (subjects.desired_sync("m1"), subjects.DESIRED_SYNCS),
+        (subjects.quarantine("m1"), subjects.QUARANTINES),
+        (subjects.heartbeat("m1"), subjects.HEARTBEATS),
+        (subjects.JOINS, subjects.JOINS),
+        (subjects.CERTIFY, subjects.CERTIFY),
+        (subjects.write("tenancy", "credentials", "create"), "tenancy.credentials.create"),
+        ("up", "up"),
+        ("", ""),
+    ],
+)
+def test_a_template_names_no_member(subject: str, template: str) -> None:
+    assert subjects.template(subject) == template
+
+
+def test_what_members_may_publish_is_known_by_its_subject() -> None:
+    """What a user in a member's account or in JOIN may publish, and nothing that services call each other by."""
+    theirs = (subjects.JOINS, subjects.RENEWALS, subjects.DESIRED_SYNCS, subjects.DESIRED_REPORTS, subjects.HEARTBEATS)
+    ours = (subjects.CERTIFY, subjects.CONNECTIONS, subjects.PROBES, subjects.QUARANTINES, "upper.a", "joins.b")
+    assert [subjects.from_members(each) for each in (*theirs, *ours)] == [True] * 5 + [False] * 6
+
+
 PARTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 

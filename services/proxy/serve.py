@@ -43,6 +43,7 @@ from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless
 from skerry.settings import SettingsError, load_or_help
 from skerry.telemetry import MetricsRegistry
+from skerry.tracing import Tracer
 
 log = logging.getLogger("skerry.proxy")
 
@@ -299,5 +300,6 @@ async def main(runtime: Runtime) -> None:
     except ValueError as error:
         raise SettingsError(str(error)) from error
     how = bus_settings(settings, runtime.name)
-    async with bus.Bus(how, lambda: source(settings)) as connected:
+    tracer = Tracer() if settings.tracing else None
+    async with bus.Bus(how, lambda: source(settings), tracer) as connected:
         await Proxy(settings, connected, how).serve(runtime)

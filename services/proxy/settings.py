@@ -12,6 +12,7 @@ from typing import Annotated
 
 from skerry.httpwire.room import TOTAL
 from skerry.settings import Settings, about
+from skerry.tracing import TRACING
 
 
 class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +52,7 @@ class ProxySettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     members_key_file: Annotated[Path | None, about("Its private key.")] = None
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
     host_uid: Annotated[str, about("UID of this host; members are `<name>.clusters.<UID>` in TLS.")] = ""
+    tracing: Annotated[bool, about(TRACING)] = False
 
 
 def addresses(listen: Iterable[str]) -> list[tuple[str, int]]:

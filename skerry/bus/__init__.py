@@ -6,12 +6,14 @@ from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig
 from skerry.bus.services import EndpointHandler, Metadata
 from skerry.bus.supervisor import Bus, ConnectionPairs, CredentialsSource, Registration, connections
+from skerry.bus.tracer import BusTracer
 from skerry.bus.watch import Entry, Filled, Resync, Watch, WatchEvent
 
 __all__ = [
     "Bucket",
     "BucketConfig",
     "Bus",
+    "BusTracer",
     "Connection",
     "ConnectionLost",
     "ConnectionPairs",

@@ -19,6 +19,7 @@ import msgspec
 from skerry.bus.connection import SERVICE_ERROR, SERVICE_ERROR_CODE
 from skerry.bus.delivery import ConnectionLost, Message, MessageHandler
 from skerry.bus.headers import one_line
+from skerry.bus.tracer import BusTracer, served
 from skerry.errors import InternalError, RequestEntityTooLarge, StatusError
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,10 @@ class MicroService:
         description: str,
         metadata: Mapping[str, Metadata] | None = None,
         data: Callable[[], object] | None = None,
+        tracer: BusTracer | None = None,
     ) -> None:
         self.name = name
+        self._tracer = tracer
         self._metadata = metadata or {}
         self._data = data
         self.id = secrets.token_hex(11)
@@ -73,6 +76,8 @@ class MicroService:
 
     def _handler(self, subject: str) -> MessageHandler:
         endpoint, stats = self._endpoints[subject], self._stats[subject]
+        if self._tracer is not None:
+            endpoint = served(self._tracer, subject, endpoint)
 
         async def handle(message: Message) -> None:
             started = time.perf_counter_ns()

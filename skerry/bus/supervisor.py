@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from skerry.bus.delivery import ConnectionLost, Message, MessageHandler, Subscri
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
 from skerry.bus.services import EndpointHandler, Metadata, MicroService
+from skerry.bus.tracer import BusTracer
 from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
 log = logging.getLogger(__name__)
@@ -146,9 +147,10 @@ class Bus:
     It is entered without waiting for a connection: what needs one waits (`request`, `bucket`) or raises (`publish`).
     """
 
-    def __init__(self, settings: Settings, source: CredentialsSource) -> None:
+    def __init__(self, settings: Settings, source: CredentialsSource, tracer: BusTracer | None = None) -> None:
         self._settings = settings
         self._source = source
+        self._tracer = tracer
         self._registrations: set[Registration] = set()
         self._connection: Connection | None = None
         self._finishing: list[Connection] = []
@@ -226,10 +228,21 @@ class Bus:
             raise ConnectionLost(f"the bus is not connected: {self.reason}")
         await cast(Connection, self._connection).publish(subject, payload, headers=headers)
 
-    async def request(
+    def request(
         self, subject: str, payload: bytes = b"", *, timeout_s: float = 5.0, headers: dict[str, str] | None = None
-    ) -> Message:
+    ) -> Coroutine[Any, Any, Message]:
         """As Connection.request; while disconnected it waits up to `timeout_s`, then ConnectionLost (not sent)."""
+        if self._tracer is None:
+            return self._request(subject, payload, timeout_s, headers)
+        return self._traced(self._tracer, subject, payload, timeout_s, headers)
+
+    async def _traced(
+        self, tracer: BusTracer, subject: str, payload: bytes, timeout_s: float, headers: dict[str, str] | None
+    ) -> Message:
+        with tracer.requesting(subject, headers) as carrying:
+            return await self._request(subject, payload, timeout_s, carrying)
+
+    async def _request(self, subject: str, payload: bytes, timeout_s: float, headers: dict[str, str] | None) -> Message:
         deadline = time.monotonic() + timeout_s
         connection = await self.connection(timeout_s)
         left = max(deadline - time.monotonic(), 0.001)
@@ -258,7 +271,7 @@ class Bus:
 
         `metadata` (by subject) is what `nats micro info` shows of an endpoint, `data` what `nats micro stats` shows of all.
         """
-        served = MicroService(service, version, endpoints, description, metadata, data).subscriptions()
+        served = MicroService(service, version, endpoints, description, metadata, data, self._tracer).subscriptions()
         return self._declare([_Declared(subject, queue, handler, 64, 4096) for subject, queue, handler in served])
 
     async def bucket(self, name: str, *, create: BucketConfig | None = None) -> Bucket:

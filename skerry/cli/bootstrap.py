@@ -235,6 +235,7 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, authority: Aut
         "SKERRY_HOST_UID": uid,
         "SKERRY_STRICT": "1",
         **log_settings(),
+        **_tuned(("SKERRY_TRACING",)),
     }
     registry = {
         "SKERRY_BUS_CREDENTIALS_FILE": str(host / "creds" / "controller-manager.creds"),

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from contextlib import AbstractContextManager
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from skerry.backoff import Backoff, Chance
@@ -59,6 +60,14 @@ class Leadership(Protocol):
         ...
 
 
+class ReconcileTracer(Protocol):
+    """Spans of reconciles: `skerry.tracing` opens them."""
+
+    def reconciling(self, controller: str, key: str) -> AbstractContextManager[object]:
+        """A span around one reconcile. What is raised inside ends it as failed, and goes on."""
+        ...
+
+
 class Counts:
     """What a controller has done, for metrics: they are read when somebody scrapes."""
 
@@ -94,12 +103,13 @@ class Controller(Generic[K]):
         finishes: bool = True,
         timers: Timers | None = None,
         chance: Chance = random.uniform,
+        tracer: ReconcileTracer | None = None,
     ) -> None:
         """`name` is `<service>/<what>`, for people. Without `finishes` a reconcile that runs at the end is not waited for: it
         only looks, and the next process looks anew. `timers` defaults to the running loop."""
         self.name = name
         self.counts = Counts()
-        self._reconcile = reconcile
+        self._reconcile = reconcile if tracer is None else _traced(tracer, name, reconcile)
         self._workers = workers
         self._leader = leader
         self._finishes = finishes
@@ -259,6 +269,14 @@ class Controller(Generic[K]):
         pause = failure.backoff.next()
         asked = error.details.retry_after_seconds if isinstance(error, StatusError) else 0
         self.add_after(key, float(asked) if asked else pause)
+
+
+def _traced(tracer: ReconcileTracer, controller: str, reconcile: Reconcile[K]) -> Reconcile[K]:
+    async def traced(key: K) -> After | None:
+        with tracer.reconciling(controller, str(key)):
+            return await reconcile(key)
+
+    return traced
 
 
 async def _lost(leader: Leadership) -> None:

@@ -26,7 +26,7 @@ from skerry.admission import Actions, Callers, Writes
 from skerry.api.kinds import KINDS
 from skerry.api.messages import Write, WriteAnswer
 from skerry.backoff import Backoff
-from skerry.controller.controller import Controller
+from skerry.controller.controller import Controller, ReconcileTracer
 from skerry.controller.events import record_events
 from skerry.controller.garbage import AT_ONCE, Garbage
 from skerry.controller.lease import Lease
@@ -43,6 +43,7 @@ from skerry.service.settings import ProcessSettings, composed, part_of
 from skerry.service.spec import Context, Service
 from skerry.settings import Settings, load_or_help, redacted
 from skerry.storage import events_bucket
+from skerry.tracing import Tracer
 
 log = logging.getLogger("skerry.service")
 
@@ -68,9 +69,12 @@ async def _main(services: Sequence[Some], life: Runtime) -> None:
     settings = load_or_help(composed({each.name: each.settings for each in services}), life.name)
     log.info("starting", extra={"settings": redacted(settings)})
     how = _bus_settings(settings, life.name)
-    async with bus.Bus(how, lambda: creds.load(settings.bus_credentials_file)) as connected:
+    tracer = Tracer() if settings.tracing else None
+    async with bus.Bus(how, lambda: creds.load(settings.bus_credentials_file), tracer) as connected:
         parts = [(each, part_of(settings, each.settings)) for each in services]
-        process = Process(parts, connected, how, trust_root=settings.trust_root, replicas=settings.replicas)
+        process = Process(
+            parts, connected, how, trust_root=settings.trust_root, replicas=settings.replicas, tracer=tracer
+        )
         life.spawn(_tell(process, life), name="readiness")
         await process.serve(life.stop)
 
@@ -108,12 +112,14 @@ class Process:
         trust_root: str,
         replicas: int = 1,
         timers: Timers | None = None,
+        tracer: ReconcileTracer | None = None,
     ) -> None:
         """`bus_settings` are those of `connected`, for services that need another user there; `trust_root` is the public key
-        that certifies proxies."""
+        that certifies proxies; `tracer` is that of `connected`."""
         self.bus, self.bus_settings, self.replicas = connected, bus_settings, replicas
         self.callers = Callers(trust_root)
         self.timers = timers or asyncio.get_running_loop()
+        self.tracer = tracer
         read = (kind for service, _ in services for kind in (*service.rules, *service.needs))
         self.informer = Informer(dict.fromkeys(read), reduced=KINDS)
         self.bucket: bus.Bucket | None = None
@@ -244,6 +250,7 @@ class Part:
             lease=Lease(leaders, self.name, secrets.token_hex(8), timers=process.timers),
             timers=process.timers,
             replicas=process.replicas,
+            tracer=process.tracer,
             closing=closing,
         )
         context.state = await closing.enter_async_context(self._service.state(context))

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import NODEFAULT
 
 from skerry.settings import Settings, SettingsError, about, variable
+from skerry.tracing import TRACING
 
 PROCESS = "the process"
 """Who declares the settings of `ProcessSettings`, for people."""
@@ -25,6 +26,7 @@ class ProcessSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     bus_credentials_file: Annotated[Path, about("The process's user of the bus; read anew at each connect.")]
     trust_root: Annotated[str, about("Public key that certifies proxies: what they signed is believed.")]
     replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1
+    tracing: Annotated[bool, about(TRACING)] = False
 
 
 def composed(parts: Mapping[str, type[Settings]]) -> type[ProcessSettings]:

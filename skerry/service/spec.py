@@ -18,7 +18,7 @@ from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.bus import Bucket, Bus, Message
 from skerry.bus import Settings as BusSettings
-from skerry.controller.controller import Controller, Reconcile
+from skerry.controller.controller import Controller, Reconcile, ReconcileTracer
 from skerry.controller.lease import Lease
 from skerry.controller.recorder import Recorder
 from skerry.controller.timers import Timers
@@ -56,6 +56,8 @@ class Context(Generic[S, T]):
     timers: Timers
     replicas: int
     """Copies of what is stored."""
+    tracer: ReconcileTracer | None
+    """Of what controllers do; None while tracing is off."""
     closing: AsyncExitStack
     """What is undone when the service ends."""
     state: T = field(init=False)
@@ -81,6 +83,7 @@ class Context(Generic[S, T]):
             leader=self.lease if leader else None,
             finishes=finishes,
             timers=self.timers,
+            tracer=self.tracer,
         )
 
     def follow(

@@ -128,6 +128,16 @@ def test_a_host_from_before_members_had_names_gets_them_under_the_same_authority
     assert (pki / "ca.crt").read_bytes() == old.certificate
 
 
+@pytest.mark.parametrize("said", [{}, {"SKERRY_TRACING": "1"}])
+def test_tracing_is_of_both_processes_and_of_none_unless_it_is_asked_for(
+    host: Path, said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    envs = [process.env for process in bootstrap.prepare(host, _free()).processes]
+    assert [env.get("SKERRY_TRACING") for env in envs] == [None, *[said.get("SKERRY_TRACING")] * 2]
+
+
 def test_external_nats_needs_keys_that_exist(host: Path, tmp_path: Path) -> None:
     options = _free(nats="tls://n:4222", nats_keys=str(tmp_path / "none"))
     with pytest.raises(Failure, match="nats-config --nats-keys"):

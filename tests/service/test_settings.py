@@ -44,7 +44,7 @@ def test_the_table_has_a_row_for_each_with_its_default_and_description() -> None
     assert "SKERRY_TIDE_FILE" in text
     assert "(required)" in text
     assert "How strong." in text
-    assert len(text.splitlines()) == 8
+    assert len(text.splitlines()) == 9
 
 
 def test_what_one_service_requires_is_required() -> None:

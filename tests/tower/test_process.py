@@ -155,6 +155,7 @@ async def test_a_replaced_certificate_is_served_without_a_restart(fresh_nats_hos
         ({"SKERRY_MEMBERS_CERT_FILE": "/nonexistent"}, "SKERRY_MEMBERS_KEY_FILE belong together"),
         ({"SKERRY_TLS_CERT_FILE": "/nonexistent"}, "cannot use the certificate"),
         ({"SKERRY_BUS_CA_FILE": "/nonexistent"}, "cannot read the bus's authority"),
+        ({"SKERRY_TRACING": "1", "OTEL_PYTHON_TRACER_PROVIDER": "nonsense"}, "OTEL_PYTHON_TRACER_PROVIDER names"),
     ],
 )
 async def test_settings_that_cannot_work_are_one_line(
