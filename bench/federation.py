@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.localkube import binaries, cluster
-from skerry.localkube.process import Running
+from skerry.localkube.process import RunningCluster
 
 SKERRY = Path(sys.executable).with_name("skerry")
 CONTEXT = "skerry-m1"
@@ -72,7 +72,7 @@ def member(directory: Path) -> Iterator[tuple[cluster.LocalCluster, Mapping[str,
     """One real API server without a node, and its process ids."""
     executables = binaries.obtain(("etcd", "kube-apiserver"), progress=say)
     prepared = cluster.prepare(directory, name="m1", executables=executables)
-    running = Running(prepared.specs)
+    running = RunningCluster(prepared.specs)
     running.start()
     try:
         prepared.wait_ready(running, 60)

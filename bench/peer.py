@@ -23,8 +23,8 @@ from pathlib import Path
 from bench.compare import Way
 from bench.federation import free_port, say
 from skerry.localkube import binaries
-from skerry.localkube.certificates import Authority
-from skerry.localkube.process import ProcessSpec, Running
+from skerry.localkube.certificates import CertificateAuthority
+from skerry.localkube.process import ProcessSpec, RunningCluster
 
 SOURCE = Path(__file__).with_name("gopeer")
 READY_S = 15.0
@@ -70,7 +70,7 @@ def running(program: Path, place: Place, name: str, *, idle: int) -> Iterator[Wa
     directory = place.directory / name.replace(" ", "-")
     directory.mkdir()
     port, token, agent_token = free_port(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    authority = Authority(directory, "gopeer")
+    authority = CertificateAuthority(directory, "gopeer")
     pair = authority.server("front", [place.address])
     front = f"{place.address}:{port}"
     environment = {"GOPEER_TOKEN": token, "GOPEER_AGENT_TOKEN": agent_token}
@@ -83,7 +83,7 @@ def running(program: Path, place: Place, name: str, *, idle: int) -> Iterator[Wa
     server = ("--server", front, "--ca", str(authority.pair.certificate))
     agent = (*place.prefix, str(program), "agent", *server, *upstream)
     kubeconfig = _kubeconfig(directory / "kubeconfig", front, authority.pair.certificate, token)
-    processes = Running([])
+    processes = RunningCluster([])
     try:
         for part, command in (("gopeer-serve", serve), ("gopeer-agent", agent)):
             spec = ProcessSpec(name=part, argv=command, log=directory / f"{part}.log", env=environment)

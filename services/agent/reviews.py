@@ -27,7 +27,7 @@ LIMIT = 1 << 20
 """Largest review that is read."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ReviewAttributes(msgspec.Struct, frozen=True, kw_only=True):
     """A SelfSubjectAccessReview's question, as `ceiling.refusal` wants it."""
 
     verb: str = ""
@@ -64,7 +64,7 @@ def _read(request: OpenRequest) -> dict[str, Any]:
     raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON or protobuf, not {shown}")
 
 
-def question(document: dict[str, Any]) -> Asked | None:
+def question(document: dict[str, Any]) -> ReviewAttributes | None:
     """What a SelfSubjectAccessReview asks; None if it asks nothing that can be judged here.
 
     `*` as verb, resource or group asks for everything: under a ceiling that is never allowed in full.
@@ -73,7 +73,7 @@ def question(document: dict[str, Any]) -> Asked | None:
     spec = spec if isinstance(spec, dict) else {}
     resource, plain = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if isinstance(resource, dict):
-        return Asked(
+        return ReviewAttributes(
             verb=str(resource.get("verb") or "*"),
             group=str(resource.get("group") or ""),
             namespace=str(resource.get("namespace") or ""),
@@ -82,7 +82,7 @@ def question(document: dict[str, Any]) -> Asked | None:
         )
     if isinstance(plain, dict):
         path = str(plain.get("path") or "")
-        return Asked(verb=str(plain.get("verb") or "").lower(), is_resource=False, path=path)
+        return ReviewAttributes(verb=str(plain.get("verb") or "").lower(), is_resource=False, path=path)
     return None
 
 

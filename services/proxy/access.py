@@ -29,7 +29,7 @@ _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 """What our secrets start with: a client that puts one into a path is not helped by our log."""
 
 
-class Record:
+class AccessRecord:
     """What the access log says of one request."""
 
     __slots__ = ("class_", "code", "member", "started", "stream", "user")
@@ -46,7 +46,7 @@ class Record:
         """The Audit-ID: it joins this line with the agent's log and the member's audit log."""
 
 
-class Sink(NamedTuple):
+class LogSink(NamedTuple):
     """Where the process logs to, and in which shape."""
 
     stream: IO[str]
@@ -63,7 +63,7 @@ class AccessLog:
         self._enabled = log.isEnabledFor(logging.INFO)
         self._sink = _sink()
 
-    def add(self, record: Record, method: bytes, target: bytes, seconds: float) -> None:
+    def add(self, record: AccessRecord, method: bytes, target: bytes, seconds: float) -> None:
         """One finished request."""
         if not self._enabled:
             return
@@ -115,11 +115,11 @@ class AccessLog:
             self._enabled = False
 
 
-def _sink() -> Sink | None:
+def _sink() -> LogSink | None:
     """The stream of the process's own handler; None where somebody else handles logs (tests)."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and isinstance(handler.formatter, JsonFormatter | HumanFormatter):
-            return Sink(handler.stream, isinstance(handler.formatter, JsonFormatter))
+            return LogSink(handler.stream, isinstance(handler.formatter, JsonFormatter))
     return None
 
 

@@ -23,7 +23,7 @@ _PREFIX = TOKEN_PREFIX.encode()
 _LENGTH = len(_PREFIX) + 43
 
 
-class Credential(NamedTuple):
+class CachedCredential(NamedTuple):
     """What the cache knows of a bearer token."""
 
     name: str
@@ -33,7 +33,7 @@ class Credential(NamedTuple):
     """Unix seconds."""
 
 
-Lookup = Callable[[str], Credential | None]
+Lookup = Callable[[str], CachedCredential | None]
 """From a Credential's name to it; None if there is none (any more)."""
 
 
@@ -53,7 +53,7 @@ class Authenticator:
         self._lookup = lookup
         self._now = now
 
-    def known(self, name: str) -> Credential:
+    def known(self, name: str) -> CachedCredential:
         """The Credential of this name, if it is there and has not expired; Unauthorized with the reason and the
         next step otherwise."""
         credential = self._lookup(name)

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.proxy.access import AccessLog, Record
-from services.proxy.authn import Authenticator, Credential, Unknown, named
+from services.proxy.access import AccessLog, AccessRecord
+from services.proxy.authn import Authenticator, CachedCredential, Unknown, named
 from services.proxy.authorize import Denied, HostRequest, decide, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
-from services.proxy.members.headers import Asking, impersonates
-from services.proxy.members.relay import Cut
+from services.proxy.members.headers import CallerHeaders, impersonates
+from services.proxy.members.relay import ResponseCut
 from services.proxy.members.requests import Members
 from services.proxy.metrics import CUT, GONE, Metrics
 from services.proxy.routes import listed, path_of, route_of
@@ -48,7 +48,7 @@ VERSION = msgspec.json.encode(
 """version.Info: kubectl warns when it cannot tell a Kubernetes minor."""
 
 
-class Parts(NamedTuple):
+class FrontParts(NamedTuple):
     """What the front door is made of; the composition root fills it in."""
 
     host_uid: str
@@ -67,7 +67,7 @@ class Parts(NamedTuple):
 class Front:
     """Answers exchanges: `Server(front.handle, …)`."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: FrontParts) -> None:
         self._parts = parts
         self._handlers: dict[str, Callable[[Exchange], Awaitable[str]]] = {
             "health": self._health,
@@ -79,12 +79,12 @@ class Front:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one exchange completely. Never raises, except when cancelled."""
-        record = Record()
+        record = AccessRecord()
         try:
             await self._route(exchange, record)
         except ClientGone:
             record.code = GONE
-        except Cut as error:
+        except ResponseCut as error:
             record.code = CUT
             log.warning("a response was cut", extra={"stream": record.stream, "reason": str(error)})
         except StatusError as error:
@@ -95,7 +95,7 @@ class Front:
         finally:
             self._log(exchange, record)
 
-    async def _refuse(self, exchange: Exchange, record: Record, error: StatusError) -> None:
+    async def _refuse(self, exchange: Exchange, record: AccessRecord, error: StatusError) -> None:
         if exchange.started:
             record.code = CUT
             exchange.abort()
@@ -106,12 +106,12 @@ class Front:
         except ClientGone:
             record.code = GONE
 
-    def _log(self, exchange: Exchange, record: Record) -> None:
+    def _log(self, exchange: Exchange, record: AccessRecord) -> None:
         seconds = time.perf_counter() - record.started
         self._parts.metrics.request(record.code, record.class_, seconds)
         self._parts.access.add(record, exchange.head.method, exchange.head.target, seconds)
 
-    async def _route(self, exchange: Exchange, record: Record) -> None:
+    async def _route(self, exchange: Exchange, record: AccessRecord) -> None:
         target = exchange.head.target
         route = route_of(exchange.server_name, self._parts.host_uid, target)
         if route is not None:
@@ -130,16 +130,16 @@ class Front:
                 return
         record.code = await self._handlers[row.handler](exchange)
 
-    async def _caller(self, exchange: Exchange, record: Record) -> tuple[Credential, Asking]:
+    async def _caller(self, exchange: Exchange, record: AccessRecord) -> tuple[CachedCredential, CallerHeaders]:
         """Who calls, and what their headers ask for. Unauthorized."""
         asking = exchange.kept
-        if not isinstance(asking, Asking):
-            asking = exchange.kept = Asking(exchange.head, exchange.peer[0], named(exchange.head))
+        if not isinstance(asking, CallerHeaders):
+            asking = exchange.kept = CallerHeaders(exchange.head, exchange.peer[0], named(exchange.head))
         credential = await self._authenticated(asking.credential)
         record.user = credential.caller.user
         return credential, asking
 
-    async def _authenticated(self, name: str) -> Credential:
+    async def _authenticated(self, name: str) -> CachedCredential:
         """Who calls. A token is called unknown only by a process that has caught up: one that has just started, or lags,
         would else tell clients to throw good credentials away.
         """
@@ -176,7 +176,7 @@ class Front:
 
     # The host's own API
 
-    async def _host(self, exchange: Exchange, record: Record, credential: Credential) -> None:
+    async def _host(self, exchange: Exchange, record: AccessRecord, credential: CachedCredential) -> None:
         asks = impersonates(exchange.head.headers)
 
         def authorize(asked: Attributes) -> None:
@@ -201,7 +201,7 @@ class Front:
             self._parts.sessions.leave(session)
 
 
-def _rules(credential: Credential) -> tuple[Rule, ...]:
+def _rules(credential: CachedCredential) -> tuple[Rule, ...]:
     return tuple(Rule(*rule) for rule in rules(credential.caller))
 
 

@@ -18,11 +18,11 @@ import msgspec
 
 from services.proxy.access import AccessLog
 from services.proxy.authn import Authenticator
-from services.proxy.front import Front, Parts
+from services.proxy.front import Front, FrontParts
 from services.proxy.hostapi import Forwarder, HostApi
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
-from services.proxy.members.directory import Directory, Member
+from services.proxy.members.directory import Directory, MemberRoute
 from services.proxy.members.heartbeats import HeartbeatTable
 from services.proxy.members.requests import Members
 from services.proxy.members.signer import AssertionSigner
@@ -69,7 +69,7 @@ class Proxy:
         self._changed = asyncio.Event()
         self._cache = Informer(KINDS)
         self._events = Informer((EVENT,))
-        self._left: deque[tuple[float, Member]] = deque()
+        self._left: deque[tuple[float, MemberRoute]] = deque()
         """Members that went, and when: a request that had begun could bring back what is kept of them."""
         self.directory = Directory(self._cache, self._changed.set, self._leaves)
         self.sessions = Sessions(settings, time.time)
@@ -107,7 +107,7 @@ class Proxy:
             ours=self._certificates.ours,
         )
 
-    def _parts(self) -> Parts:
+    def _parts(self) -> FrontParts:
         members = Members(
             limits=self._settings,
             directory=self.directory,
@@ -118,7 +118,7 @@ class Proxy:
             direct=self._direct,
             metrics=self._metrics,
         )
-        return Parts(
+        return FrontParts(
             host_uid=self._settings.host_uid,
             authenticator=Authenticator(self.directory.credential, time.time),
             sessions=self.sessions,
@@ -235,7 +235,7 @@ class Proxy:
             if cut:
                 log.info("requests were cut", extra={"count": cut})
 
-    def _leaves(self, member: Member) -> None:
+    def _leaves(self, member: MemberRoute) -> None:
         self._left.append((asyncio.get_running_loop().time(), member))
 
     def _forget(self, now: float) -> None:

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from skerry.errors import Forbidden, ServiceUnavailable, StatusError, TooManyRequests, Unauthorized
 
-Cut = Callable[[StatusError], None]
+CutSession = Callable[[StatusError], None]
 
 
-class Limits(Protocol):
+class SessionLimits(Protocol):
     """The numbers that are enforced here: see services/proxy/settings.py."""
 
     @property
@@ -43,7 +43,7 @@ class Session:
         self.endless = False
         """A watch: it never ends by itself, so a grace would only delay its resumption elsewhere."""
         self.was_cut: StatusError | None = None
-        self.cut: Cut | None = None
+        self.cut: CutSession | None = None
 
     def end(self, error: StatusError) -> None:
         """Cut this session because of `error`; the first reason stays."""
@@ -56,7 +56,7 @@ class Session:
 class Sessions:
     """The table of live requests. `now` is Unix time in seconds."""
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+    def __init__(self, limits: SessionLimits, now: Callable[[], float]) -> None:
         self._limits = limits
         self._now = now
         self._live: set[Session] = set()

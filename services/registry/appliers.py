@@ -67,7 +67,7 @@ class Wanted(NamedTuple):
     """Of the credential."""
 
 
-class Running:
+class RunningApplier:
     """One applier of this process."""
 
     def __init__(self, wanted: Wanted, applier: Applier) -> None:
@@ -104,7 +104,7 @@ class Appliers:
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
         self._held = Held(HELD_BYTES)
         self._present: dict[str, Wanted] = {}
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningApplier] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._group: asyncio.TaskGroup | None = None
         self.controller = context.controller("appliers", self.reconcile, workers=4, leader=True, finishes=False)
@@ -185,7 +185,7 @@ class Appliers:
             workers=WORKERS,
             held=self._held,
         )
-        running = self._running[name] = Running(wanted, applier)
+        running = self._running[name] = RunningApplier(wanted, applier)
         running.task = group.create_task(self._live(name, running, upstream), name=f"applier of {name}")
 
     def _end(self, name: str) -> None:
@@ -193,7 +193,7 @@ class Appliers:
         if running is not None and running.task is not None:
             running.task.cancel()
 
-    async def _live(self, name: str, running: Running, upstream: Upstream) -> None:
+    async def _live(self, name: str, running: RunningApplier, upstream: Upstream) -> None:
         """One applier, until it is ended. If it fails, by what its member answers or by a bug, no other one does."""
         started = self._timers.time()
         try:

@@ -18,7 +18,7 @@ from skerry.api.times import seconds
 LONGEST_REASON = 256
 
 
-class Hold(NamedTuple):
+class HoldFields(NamedTuple):
     """Which field holds a cluster back, and which one says until when."""
 
     flag: str
@@ -26,7 +26,7 @@ class Hold(NamedTuple):
     word: str
 
 
-HOLDS = (Hold("paused", "pause", "paused"), Hold("unschedulable", "cordon", "cordoned"))
+HOLDS = (HoldFields("paused", "pause", "paused"), HoldFields("unschedulable", "cordon", "cordoned"))
 
 
 def tidied(current: Document, document: Document) -> Document:
@@ -48,7 +48,7 @@ def problems(current: Document, document: Document, now: float) -> Iterator[Fiel
             yield from _problems(hold, current, spec, now)
 
 
-def _problems(hold: Hold, current: Document, spec: Document, now: float) -> Iterator[FieldError]:
+def _problems(hold: HoldFields, current: Document, spec: Document, now: float) -> Iterator[FieldError]:
     flag, detail, word = hold
     if spec.get(flag) is not True:
         if detail in spec:
@@ -100,7 +100,7 @@ def ended(document: Document, now: float) -> Document:
     return {**document, "spec": {key: value for key, value in document["spec"].items() if key not in gone}}
 
 
-def _end(hold: Hold, document: Document) -> float | None:
+def _end(hold: HoldFields, document: Document) -> float | None:
     spec = document.get("spec", {})
     detail = spec.get(hold.detail)
     if spec.get(hold.flag) is not True or not isinstance(detail, dict) or "until" not in detail:

@@ -22,7 +22,7 @@ from nacl.utils import random
 from skerry.bus import Bucket
 from skerry.errors import AlreadyExists, Conflict, InternalError, NotFound
 from skerry.identity.files import write_private
-from skerry.member.kubeconfig import Connection, Target
+from skerry.member.kubeconfig import DirectConnection, Target
 
 BUCKET = "secrets"
 
@@ -141,16 +141,16 @@ class Secrets:
 
     # Connections of direct members, by the uid of their Cluster objects
 
-    async def connection(self, object_uid: str) -> Connection | None:
+    async def connection(self, object_uid: str) -> DirectConnection | None:
         """How a direct member is reached, or None."""
-        return (await self._read(_connection_key(object_uid), Connection))[0]
+        return (await self._read(_connection_key(object_uid), DirectConnection))[0]
 
-    async def keep_connection(self, object_uid: str, target: Target) -> Connection:
+    async def keep_connection(self, object_uid: str, target: Target) -> DirectConnection:
         """Store how a direct member is reached, as one more revision; the answer has its number."""
         while True:
-            before, revision = await self._read(_connection_key(object_uid), Connection)
+            before, revision = await self._read(_connection_key(object_uid), DirectConnection)
             number = 1 if before is None else before.revision + 1
-            after = Connection(cluster=object_uid, revision=number, target=target)
+            after = DirectConnection(cluster=object_uid, revision=number, target=target)
             try:
                 await self._write(_connection_key(object_uid), after, revision)
             except (Conflict, AlreadyExists):
@@ -159,7 +159,7 @@ class Secrets:
 
     async def drop_connection(self, object_uid: str) -> None:
         """Destroy how a direct member is reached. Idempotent."""
-        kept, revision = await self._read(_connection_key(object_uid), Connection)
+        kept, revision = await self._read(_connection_key(object_uid), DirectConnection)
         if kept is not None:
             await self._purge(_connection_key(object_uid), revision)
 

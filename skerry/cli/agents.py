@@ -23,7 +23,7 @@ from typing import NoReturn
 from skerry.cli import launch
 from skerry.cli.failure import FAILED, TIMED_OUT, Failure
 from skerry.cli.plan import is_locked
-from skerry.cli.term import Progress, program
+from skerry.cli.term import ProgressLine, program
 
 POLL_S = 0.04
 _PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_LOOK_S", "SKERRY_UPSTREAM_CONNECTIONS")
@@ -31,7 +31,7 @@ _PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_LOOK_S", "SKERRY_
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agent:
+class LocalAgent:
     """What an agent is told. `directory` is `<state>/agents/<name>`."""
 
     directory: Path
@@ -95,7 +95,7 @@ def hidden(token: str) -> Iterator[tuple[str, tuple[int, ...]]]:
         Path(path).unlink(missing_ok=True)
 
 
-def foreground(agent: Agent, token: str, token_file: str) -> int:  # noqa: RET503 - _become does not return
+def foreground(agent: LocalAgent, token: str, token_file: str) -> int:  # noqa: RET503 - _become does not return
     """Become the agent (or, where the token needs a file with a name, wait for it). Returns its exit code."""
     with hidden("" if token_file else token) as (path, numbers):
         env = agent.environment(token_file or path)
@@ -117,7 +117,9 @@ def _wait_for(env: dict[str, str]) -> int:
         return child.wait()
 
 
-def detached(agent: Agent, token: str, token_file: str, limit_s: float, shown: Progress, *, bound: bool = False) -> int:
+def detached(
+    agent: LocalAgent, token: str, token_file: str, limit_s: float, shown: ProgressLine, *, bound: bool = False
+) -> int:
     """Start the agent in the background and return its pid when it is ready. `bound`: it ends with this process.
 
     Failure 1 with the end of its log if it ends before, 5 when the time is over (it goes on trying).
@@ -160,7 +162,7 @@ def _ready_socket() -> Iterator[tuple[str, socket.socket]]:
 
 
 def _wait_ready(
-    agent: Agent, child: subprocess.Popen[bytes], receiver: socket.socket, limit_s: float, shown: Progress
+    agent: LocalAgent, child: subprocess.Popen[bytes], receiver: socket.socket, limit_s: float, shown: ProgressLine
 ) -> None:
     deadline, reason = time.monotonic() + limit_s, "starting"
     while True:
@@ -182,7 +184,7 @@ def _wait_ready(
         shown.show(f"agent {agent.name}: {reason}")
 
 
-def _ended(agent: Agent) -> Failure:
+def _ended(agent: LocalAgent) -> Failure:
     log = agent.directory / "agent.log"
     text = launch.tail(log, launch.TAIL_LINES)
     if not agent.joined:
@@ -194,6 +196,6 @@ def _ended(agent: Agent) -> Failure:
     return Failure(f"agent {agent.name} could not start: {last.removeprefix('agent: ')}", FAILED, tail=text)
 
 
-def stop(agent: Agent, limit_s: float, shown: Progress) -> bool:
+def stop(agent: LocalAgent, limit_s: float, shown: ProgressLine) -> bool:
     """Stop the agent that holds the lock of `agent.directory`; returns whether one ran."""
     return launch.stop(agent.lock, limit_s, lambda: shown.show(f"stopping agent {agent.name}"))

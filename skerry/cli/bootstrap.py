@@ -30,7 +30,7 @@ from skerry.api.names import TOKEN_PREFIX
 from skerry.cli import kubeconfig, state
 from skerry.cli.failure import MISSING, Failure
 from skerry.cli.layout import Layout, check_ports
-from skerry.cli.plan import Options, Plan, Process, write_json
+from skerry.cli.plan import ChildProcess, Plan, UpOptions, write_json
 from skerry.cli.term import say
 from skerry.errors import StatusError
 from skerry.httpwire.names import server_name
@@ -66,7 +66,7 @@ TUNABLE = {
 """Numbers of the services that are passed on from the environment of `up`; everything else of it stays outside."""
 
 
-def prepare(host: Path, options: Options) -> Plan:
+def prepare(host: Path, options: UpOptions) -> Plan:
     """Make or refresh everything in `host` and return what to run. The caller holds the lock.
 
     Raises Failure: unwritable, newer format, port in use, nats-server missing.
@@ -93,7 +93,7 @@ def _server_binary() -> Path:
         raise Failure(error.message, MISSING) from error
 
 
-def _state(host: Path, options: Options) -> state.StateFile:
+def _state(host: Path, options: UpOptions) -> state.StateFile:
     found = state.read(host)
     if found is None:
         state.check_migrated(host)
@@ -109,12 +109,12 @@ def _state(host: Path, options: Options) -> state.StateFile:
     return found
 
 
-def keys_of(host: Path, options: Options) -> Path:
+def keys_of(host: Path, options: UpOptions) -> Path:
     """Where the NATS authority lies: our own, or that of an external server."""
     return Path(options.nats_keys) if options.nats_keys else host / "keys"
 
 
-def _authority(host: Path, options: Options) -> Authority:
+def _authority(host: Path, options: UpOptions) -> Authority:
     directory = keys_of(host, options)
     if (directory / "authority.json").exists():
         return Authority.load(directory)
@@ -220,12 +220,12 @@ def _write_nats_conf(host: Path, authority: Authority, layout: Layout) -> None:
     write_private(host / "nats" / "nats.conf", natsconf.render(conf, authority).encode())
 
 
-def bus_ca(host: Path, options: Options) -> Path:
+def bus_ca(host: Path, options: UpOptions) -> Path:
     """The authority that signed the bus's certificate."""
     return Path(options.nats_keys) / "ca.crt" if options.nats_keys else host / "pki" / "ca.crt"
 
 
-def _plan(host: Path, options: Options, layout: Layout, uid: str, authority: Authority, binary: Path | None) -> Plan:
+def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: Authority, binary: Path | None) -> Plan:
     local = options.nats or f"tls://{layout.bus_local}"
     public = options.nats.split(",") if options.nats else layout.bus_public
     common = {
@@ -255,14 +255,14 @@ def _plan(host: Path, options: Options, layout: Layout, uid: str, authority: Aut
     }
     grace_s = float(os.environ.get("SKERRY_GRACE_S", GRACE_S))
     processes = [
-        Process(name="controller-manager", argv=_python("services.controller_manager"), env=common | registry, ready="notify"),
-        Process(name="tower", argv=_python("services.tower"), env=common | tower, ready="notify", stop_s=grace_s + 10.0),
+        ChildProcess(name="controller-manager", argv=_python("services.controller_manager"), env=common | registry, ready="notify"),
+        ChildProcess(name="tower", argv=_python("services.tower"), env=common | tower, ready="notify", stop_s=grace_s + 10.0),
     ]  # fmt: skip
     if binary is not None:
         argv = leashed([str(binary), "-c", str(host / "nats" / "nats.conf")])
         processes.insert(
             0,
-            Process(
+            ChildProcess(
                 name="nats-server", argv=argv, env=_collector(), ready="file", address=str(host / "nats" / "*.ports")
             ),
         )

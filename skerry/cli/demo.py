@@ -20,8 +20,8 @@ from skerry import __version__
 from skerry.cli import agents, kubeconfig, launch, state, tour
 from skerry.cli.api import Api, path_of
 from skerry.cli.failure import MISSING, TIMED_OUT, Failure
-from skerry.cli.plan import Locked, Plan, Process, is_locked, lock, write_json, write_pid
-from skerry.cli.term import Progress, program, progress, say
+from skerry.cli.plan import ChildProcess, Locked, Plan, is_locked, lock, write_json, write_pid
+from skerry.cli.term import ProgressLine, program, progress, say
 from skerry.errors import SkerryError
 
 MEMBERS = ["m1", "m2"]
@@ -33,7 +33,7 @@ API_SERVER_STOP_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class DemoMember:
     """A cluster that will join: its name, and how its agent reaches it."""
 
     name: str
@@ -61,7 +61,7 @@ def run(root: Path, limit_s: float, *, bound: bool) -> None:
 # Where members come from
 
 
-def _given() -> list[Member]:
+def _given() -> list[DemoMember]:
     """Contexts of SKERRY_DEMO_KUBECONFIG, two at most."""
     named = os.environ.get("SKERRY_DEMO_KUBECONFIG", "")
     if not named:
@@ -70,10 +70,10 @@ def _given() -> list[Member]:
     contexts = [str(entry["name"]) for entry in kubeconfig.read(path).get("contexts") or []]
     if not contexts:
         raise Failure(f"SKERRY_DEMO_KUBECONFIG ({path}) has no contexts", MISSING)
-    return [Member(name=n, kubeconfig=path, context=c) for n, c in zip(MEMBERS, contexts, strict=False)]
+    return [DemoMember(name=n, kubeconfig=path, context=c) for n, c in zip(MEMBERS, contexts, strict=False)]
 
 
-def _local(directory: Path, shown: Progress, *, bound: bool) -> list[Member]:
+def _local(directory: Path, shown: ProgressLine, *, bound: bool) -> list[DemoMember]:
     from skerry.localkube import binaries
 
     plan = binaries.plan(("etcd", *binaries.CONTROL_PLANE))
@@ -95,13 +95,15 @@ def _local(directory: Path, shown: Progress, *, bound: bool) -> list[Member]:
     return _control_planes(directory, found, shown, bound=bound)
 
 
-def _control_planes(directory: Path, executables: Mapping[str, Path], shown: Progress, *, bound: bool) -> list[Member]:
+def _control_planes(
+    directory: Path, executables: Mapping[str, Path], shown: ProgressLine, *, bound: bool
+) -> list[DemoMember]:
     from skerry.localkube import cluster
 
     try:
         lock_number = lock(directory / "lock")
     except Locked:
-        return [Member(name=name, kubeconfig=directory / name / "kubeconfig") for name in MEMBERS]
+        return [DemoMember(name=name, kubeconfig=directory / name / "kubeconfig") for name in MEMBERS]
     write_pid(lock_number)
     prepared = [cluster.prepare(directory / name, name=name, executables=executables) for name in MEMBERS]
     processes = [_process(spec.name, spec.argv, spec.env, spec.stop_grace_s) for c in prepared for spec in c.specs]
@@ -120,16 +122,16 @@ def _control_planes(directory: Path, executables: Mapping[str, Path], shown: Pro
                 )
             shown.show(f"demo member {one.name}: {reason}")
             time.sleep(POLL_S)
-    return [Member(name=one.name, kubeconfig=one.kubeconfig) for one in prepared]
+    return [DemoMember(name=one.name, kubeconfig=one.kubeconfig) for one in prepared]
 
 
-def _process(name: str, argv: tuple[str, ...], env: Mapping[str, str], stop_s: float) -> Process:
+def _process(name: str, argv: tuple[str, ...], env: Mapping[str, str], stop_s: float) -> ChildProcess:
     from skerry.cli.bootstrap import leashed
 
-    return Process(name=name, argv=leashed(list(argv)), env=dict(env), stop_s=min(stop_s, API_SERVER_STOP_S))
+    return ChildProcess(name=name, argv=leashed(list(argv)), env=dict(env), stop_s=min(stop_s, API_SERVER_STOP_S))
 
 
-def _containers(directory: Path, shown: Progress) -> list[Member]:
+def _containers(directory: Path, shown: ProgressLine) -> list[DemoMember]:
     """Clusters of kind or k3d, if one of them is installed and Docker runs."""
     tool = next((tool for tool in ("kind", "k3d") if shutil.which(tool)), "")
     if not tool or not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
@@ -142,7 +144,7 @@ def _containers(directory: Path, shown: Progress) -> list[Member]:
         if not target.exists():
             _create_container(tool, f"skerry-demo-{name}", target)
             (directory / name / "tool").write_text(tool)
-        members.append(Member(name=name, kubeconfig=target))
+        members.append(DemoMember(name=name, kubeconfig=target))
     return members
 
 
@@ -163,8 +165,8 @@ def _create_container(tool: str, name: str, target: Path) -> None:
 # Joining
 
 
-def _join(root: Path, api: Api, member: Member, limit_s: float, shown: Progress, *, bound: bool) -> None:
-    agent = agents.Agent(
+def _join(root: Path, api: Api, member: DemoMember, limit_s: float, shown: ProgressLine, *, bound: bool) -> None:
+    agent = agents.LocalAgent(
         directory=root / "agents" / member.name,
         name=member.name,
         kubeconfig=str(member.kubeconfig),
@@ -187,7 +189,7 @@ def _token(api: Api, name: str) -> str:
     return str(api.post(path_of("jointokens"), body)["status"]["token"])
 
 
-def _wait_ready(api: Api, names: list[str], limit_s: float, shown: Progress) -> None:
+def _wait_ready(api: Api, names: list[str], limit_s: float, shown: ProgressLine) -> None:
     deadline = time.monotonic() + limit_s
     while waiting := [name for name in names if not _is_ready(api, name)]:
         if time.monotonic() > deadline:
@@ -215,7 +217,7 @@ def stop(root: Path) -> None:
         for name in MEMBERS:
             directory = root / "agents" / name
             if directory.exists():
-                agents.stop(agents.Agent(directory=directory, name=name), STOP_S, shown)
+                agents.stop(agents.LocalAgent(directory=directory, name=name), STOP_S, shown)
         launch.stop(root / "demo" / "lock", STOP_S, lambda: shown.show("stopping the demo members"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from skerry.bus import Settings, connect
 from skerry.cli import bootstrap, layout
 from skerry.cli.failure import Failure
-from skerry.cli.plan import Options
+from skerry.cli.plan import UpOptions
 from skerry.errors import ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity import natsconf
 from skerry.identity.federation import Authority
@@ -38,14 +38,14 @@ def configuration(directory: Path, addresses: list[str], bus: str, *, make: bool
     return natsconf.render(conf, authority)
 
 
-def check(options: Options) -> None:
+def check(options: UpOptions) -> None:
     """Raises Failure naming what the external server lacks."""
     missing = asyncio.run(_missing(options))
     if missing:
         raise Failure(f"{options.nats} cannot carry a host; it lacks {'; '.join(missing)}. See: skerry nats-config")
 
 
-async def _missing(options: Options) -> list[str]:
+async def _missing(options: UpOptions) -> list[str]:
     directory = Path(options.nats_keys)
     authority = Authority.load(directory)
     settings = Settings(

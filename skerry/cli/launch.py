@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skerry.cli.failure import FAILED, TIMED_OUT, Failure
 from skerry.cli.plan import RunStatus, is_locked, locked_by, read_status
-from skerry.cli.term import Progress, program
+from skerry.cli.term import ProgressLine, program
 
 POLL_S = 0.04
 STOP_S = 75.0
@@ -47,7 +47,7 @@ def start(directory: Path, lock_number: int, *, detach: bool) -> subprocess.Pope
 
 
 def wait_ready(
-    directory: Path, supervisor: subprocess.Popen[bytes] | None, limit_s: float, shown: Progress, what: str
+    directory: Path, supervisor: subprocess.Popen[bytes] | None, limit_s: float, shown: ProgressLine, what: str
 ) -> RunStatus:
     """Return when everything is ready. Failure 1 if the start failed, 5 when the time is over, with a log's tail."""
     deadline = time.monotonic() + limit_s

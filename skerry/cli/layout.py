@@ -7,13 +7,13 @@ import socket
 from dataclasses import dataclass
 
 from skerry.cli.failure import USAGE, Failure
-from skerry.cli.plan import Options
+from skerry.cli.plan import UpOptions
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class ListenAddress:
     """A listening address from the command line."""
 
     host: str
@@ -28,13 +28,13 @@ class Endpoint:
         return self.host in ("0.0.0.0", "::")
 
 
-def endpoint(text: str, option: str) -> Endpoint:
+def endpoint(text: str, option: str) -> ListenAddress:
     """`host:port` as an Endpoint; port 0 becomes a free one. Failure (usage) if it cannot be read."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
         raise Failure(f"{option} {text!r}: use host:port, for example 127.0.0.1:8443", USAGE)
     bare = host.strip("[]") or "0.0.0.0"
-    return Endpoint(host=bare, port=int(port) or _free_port(bare))
+    return ListenAddress(host=bare, port=int(port) or _free_port(bare))
 
 
 def _free_port(host: str) -> int:
@@ -47,18 +47,20 @@ def _free_port(host: str) -> int:
 class Layout:
     """Where things listen and how they are called from outside."""
 
-    listen: Endpoint
-    bus: Endpoint
+    listen: ListenAddress
+    bus: ListenAddress
     addresses: tuple[str, ...]
 
     @staticmethod
-    def of(options: Options) -> Layout:
+    def of(options: UpOptions) -> Layout:
         """From the options: with --address both endpoints listen on all interfaces."""
         listen, bus = endpoint(options.listen, "--listen"), endpoint(options.bus, "--bus")
         addresses = tuple(_checked(address) for address in options.addresses)
         if addresses:
             everywhere = "::" if any(":" in address for address in addresses) else "0.0.0.0"
-            listen, bus = (Endpoint(host=everywhere, port=e.port) if _is_loopback(e.host) else e for e in (listen, bus))
+            listen, bus = (
+                ListenAddress(host=everywhere, port=e.port) if _is_loopback(e.host) else e for e in (listen, bus)
+            )
         return Layout(listen=listen, bus=bus, addresses=addresses)
 
     @property
@@ -70,21 +72,21 @@ class Layout:
     @property
     def api(self) -> str:
         """Base URL of the front door, as kubeconfigs name it."""
-        return f"https://{Endpoint(host=self._outside(self.listen), port=self.listen.port)}"
+        return f"https://{ListenAddress(host=self._outside(self.listen), port=self.listen.port)}"
 
     @property
     def bus_public(self) -> list[str]:
         """Bus addresses that go into tokens."""
         hosts = self.addresses or (self._outside(self.bus),)
-        return [f"tls://{Endpoint(host=host, port=self.bus.port)}" for host in hosts]
+        return [f"tls://{ListenAddress(host=host, port=self.bus.port)}" for host in hosts]
 
     @property
     def bus_local(self) -> str:
         """Bus address for the host's own processes, host:port."""
         host = self.bus.host if not self.bus.is_wildcard else "127.0.0.1"
-        return str(Endpoint(host=host, port=self.bus.port))
+        return str(ListenAddress(host=host, port=self.bus.port))
 
-    def _outside(self, where: Endpoint) -> str:
+    def _outside(self, where: ListenAddress) -> str:
         if self.addresses:
             return self.addresses[0]
         return "127.0.0.1" if where.is_wildcard else where.host

@@ -29,7 +29,7 @@ LOCK_WAIT_S = 5.0
 Configs = dict[Path, Config]
 
 
-class Ours(NamedTuple):
+class OurEntries(NamedTuple):
     """Names of the entries that belong to one host, across all files."""
 
     clusters: set[str]
@@ -76,12 +76,12 @@ def _refuse_others(ours: Config, configs: Configs) -> None:
         )
 
 
-def _replaceable(ours: Config, configs: Configs) -> Ours:
+def _replaceable(ours: Config, configs: Configs) -> OurEntries:
     """Entries that are the same as ours but for their content; contexts that lead nowhere too."""
     mine = _belonging(configs, _mark(ours["clusters"][0]["cluster"]))
     clusters, contexts = _first(configs, "clusters"), _first(configs, "contexts")
     wanted = {entry["name"]: member(entry["cluster"]) for entry in ours["clusters"]}
-    return Ours(
+    return OurEntries(
         {name for name in mine.clusters if member(clusters[name]) == wanted.get(name)},
         {
             name
@@ -92,13 +92,13 @@ def _replaceable(ours: Config, configs: Configs) -> Ours:
     )
 
 
-def _belonging(configs: Configs, mark: bytes) -> Ours:
+def _belonging(configs: Configs, mark: bytes) -> OurEntries:
     """What belongs to the host with this mark: clusters that carry it, contexts of those, users of these."""
     clusters = _first(configs, "clusters")
     contexts = _first(configs, "contexts")
     own = {name for name, cluster in clusters.items() if _mark(cluster) == mark}
     in_use = {name for name, context in contexts.items() if context.get("cluster") in own}
-    return Ours(own, in_use, {str(contexts[name].get("user")) for name in in_use})
+    return OurEntries(own, in_use, {str(contexts[name].get("user")) for name in in_use})
 
 
 def _first(configs: Configs, section: str) -> dict[str, Config]:
@@ -157,7 +157,7 @@ def remove_ours(ca: bytes, paths: list[Path]) -> list[Path]:
     return changed
 
 
-def _strip(config: Config, gone: Ours) -> bool:
+def _strip(config: Config, gone: OurEntries) -> bool:
     """Take these entries out; whether there were any."""
     found = False
     for section in SECTIONS:

@@ -20,7 +20,7 @@ FORMAT = 1
 """Version of plan.json and run.json."""
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True):
+class ChildProcess(msgspec.Struct, frozen=True, kw_only=True):
     """One child process.
 
     `ready`: "notify" (sd_notify datagrams), "file" (a file that matches the pattern `address` appears), or "" (at once).
@@ -34,7 +34,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     stop_s: float = 10.0
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `up` was asked for: a second `up` compares it."""
 
     name: str = "skerry"
@@ -52,8 +52,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     api: str = ""
     bus: str = ""
-    options: Options = Options()
-    processes: list[Process] = []
+    options: UpOptions = UpOptions()
+    processes: list[ChildProcess] = []
     renew: list[str] = []
     renew_every_s: float = 1800.0
 
@@ -79,7 +79,7 @@ class RunStatus(msgspec.Struct, kw_only=True):
     message: str = ""
     api: str = ""
     bus: str = ""
-    options: Options = Options()
+    options: UpOptions = UpOptions()
     processes: list[ProcessStatus] = []
 
     @property

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from skerry.cli.plan import Plan, Process, ProcessStatus, RunStatus, read_plan, write_json, write_pid
+from skerry.cli.plan import ChildProcess, Plan, ProcessStatus, RunStatus, read_plan, write_json, write_pid
 
 POLL_S = 0.03
 """Pause between looks for a file that is not there yet."""
@@ -45,7 +45,7 @@ class StartFailed(Exception):
 class Child:
     """One process of the plan: started, watched, restarted, stopped."""
 
-    def __init__(self, spec: Process, directory: Path, sockets: Path, changed: Callable[[], None]) -> None:
+    def __init__(self, spec: ChildProcess, directory: Path, sockets: Path, changed: Callable[[], None]) -> None:
         self.spec = spec
         self.log = directory / "logs" / f"{spec.name}.log"
         self.status = ProcessStatus(name=spec.name, log=str(self.log))

@@ -62,7 +62,7 @@ def out(text: str) -> None:
     sys.stdout.flush()
 
 
-class Progress:
+class ProgressLine:
     """One line on stderr that is rewritten on a terminal; elsewhere each new text is a line of its own."""
 
     def __init__(self) -> None:
@@ -95,9 +95,9 @@ def _one_line(text: str) -> str:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Progress]:
+def progress() -> Iterator[ProgressLine]:
     """A Progress that is cleared at the end."""
-    shown = Progress()
+    shown = ProgressLine()
     try:
         yield shown
     finally:

@@ -18,7 +18,7 @@ from skerry.api.desired import Options, State
 from skerry.api.meta import Document, ObjectMeta, Status, Struct
 from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, WITHDRAW, Reference, reference
 from skerry.errors import ServiceUnavailable
-from skerry.member.upstream import Answer, Upstream
+from skerry.member.upstream import Upstream, WholeAnswer
 
 APPLY = b"application/apply-patch+yaml"
 JSON_PATCH = b"application/json-patch+json"
@@ -192,7 +192,7 @@ class Objects:
             raise Unsettled(State.FOREIGN, f"{which} is wanted by {theirs[:63] or 'nobody'} already")
         return True
 
-    def _refused(self, answer: Answer, which: Reference, there: ObjectMeta | None) -> Unsettled:
+    def _refused(self, answer: WholeAnswer, which: Reference, there: ObjectMeta | None) -> Unsettled:
         problem = _unsettled(answer, "patch", str(which))
         if answer.status == 404 and which.namespace:
             return Missing("Namespace", which.namespace, f"namespace {which.namespace} does not exist on this cluster")
@@ -285,7 +285,7 @@ class Objects:
             raise Unsettled(State.FAILED, f"{which}: {which.kind} {need}", again_s=None)
         return f"{served.collection(quote(which.namespace, safe=''))}/{quote(which.name, safe='')}"
 
-    async def _call(self, method: str, path: str, **more: Any) -> Answer:
+    async def _call(self, method: str, path: str, **more: Any) -> WholeAnswer:
         async with self._slots:
             if method != "GET":
                 self._check()
@@ -295,14 +295,14 @@ class Objects:
         return answer
 
 
-def _metadata(answer: Answer) -> ObjectMeta:
+def _metadata(answer: WholeAnswer) -> ObjectMeta:
     try:
         return decoded(answer.body, _Partial).metadata
     except msgspec.DecodeError as error:
         raise Unsettled(State.FAILED, "the API server's answer cannot be read") from error
 
 
-def _unsettled(answer: Answer, verb: str, what: str) -> Unsettled:
+def _unsettled(answer: WholeAnswer, verb: str, what: str) -> Unsettled:
     """What an error of the API server means for an entry."""
     try:
         status = decoded(answer.body, Status)

@@ -27,7 +27,7 @@ _BAD_RAW = re.compile(rb"//|/\.{1,2}(?:/|\Z)|\\")
 _CLUSTER = re.compile(rb"/clusters/([^/?]*)([^?]*)(.*)", re.DOTALL)
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class RequestTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A checked target. `raw` is what is forwarded; `path` is decoded, without query; `query` is raw, without `?`."""
 
     raw: bytes
@@ -81,7 +81,7 @@ def unquote_bytes(raw: bytes) -> bytes:
     return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), raw)
 
 
-def parse_target(raw: bytes) -> Target:
+def parse_target(raw: bytes) -> RequestTarget:
     """Checks a raw target (origin form) and decodes its path. Raises BadRequest, or RequestHeaderFieldsTooLarge for too
     long a path; the message names the rule.
 
@@ -102,8 +102,8 @@ def parse_target(raw: bytes) -> Target:
         if strict is not path:
             unquote_bytes(path)
             text = unquote(strict) + unquote_bytes(path[len(strict) :]).decode("utf-8", "replace")
-            return Target(raw=raw, path=text, query=query)
-    return Target(raw=raw, path=unquote(path), query=query)
+            return RequestTarget(raw=raw, path=text, query=query)
+    return RequestTarget(raw=raw, path=unquote(path), query=query)
 
 
 def _check_encoded(strict: bytes) -> None:

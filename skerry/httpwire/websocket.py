@@ -44,7 +44,7 @@ class Opcode(IntEnum):
 _OPCODES = frozenset(Opcode)
 
 
-class Message(NamedTuple):
+class WebSocketMessage(NamedTuple):
     """A whole message; `data` of a text message is valid UTF-8."""
 
     data: bytes
@@ -70,7 +70,7 @@ class Close(NamedTuple):
     reason: str
 
 
-WebSocketEvent = Message | Ping | Pong | Close
+WebSocketEvent = WebSocketMessage | Ping | Pong | Close
 
 
 class WebSocketError(ValueError):
@@ -232,13 +232,13 @@ class Receiver:
         if len(self._message) + head.size > self._limit:
             raise WebSocketError(TOO_BIG, f"a message is larger than {self._limit} bytes")
 
-    def _data(self, head: _FrameHead, payload: bytes) -> Message | None:
+    def _data(self, head: _FrameHead, payload: bytes) -> WebSocketMessage | None:
         if self._opcode is None:
             self._opcode = head.opcode
         self._message += payload
         if not head.last:
             return None
-        whole = Message(bytes(self._message), self._opcode is Opcode.TEXT)
+        whole = WebSocketMessage(bytes(self._message), self._opcode is Opcode.TEXT)
         self._message.clear()
         self._opcode = None
         if whole.text:

@@ -27,7 +27,7 @@ CACHE_ENTRIES = 4096
 Extra = dict[str, tuple[str, ...]]
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class SigningCertificate(msgspec.Struct, frozen=True, array_like=True):
     """That `key` (public nkey) speaks for the process `proxy` until `exp`."""
 
     proxy: str
@@ -55,15 +55,15 @@ C = TypeVar("C", bound=Claims)
 
 def make_record(root_key: KeyPair, proxy: str, proxy_public: str, exp: int) -> str:
     """The record of a proxy's key, signed by the assertion root: text for `CertifyAnswer.record`."""
-    record = _encode(Record(proxy, proxy_public, exp))
+    record = _encode(SigningCertificate(proxy, proxy_public, exp))
     return base64.urlsafe_b64encode(_encode(_Signed(record, root_key.sign(record)))).decode()
 
 
-def check_record(root: str, record: str, now: float) -> Record:
+def check_record(root: str, record: str, now: float) -> SigningCertificate:
     """The record of a proxy's key as `make_record` wrote it. Unauthorized if `root` did not sign it, or it has ended."""
     try:
         signed = msgspec.msgpack.decode(base64.urlsafe_b64decode(record), type=_Signed)
-        found = msgspec.msgpack.decode(signed.record, type=Record)
+        found = msgspec.msgpack.decode(signed.record, type=SigningCertificate)
     except (msgspec.DecodeError, ValueError) as e:
         raise Unauthorized("the proxy's record is garbled") from e
     if not nkey.verify(root, signed.record, signed.record_signature):
@@ -80,7 +80,7 @@ class Signer:
         self.proxy = proxy
         self._key = key
         self._record = msgspec.msgpack.decode(base64.urlsafe_b64decode(record), type=_Signed)
-        self.expires = msgspec.msgpack.decode(self._record.record, type=Record).exp
+        self.expires = msgspec.msgpack.decode(self._record.record, type=SigningCertificate).exp
         self._cache: dict[object, tuple[int, bytes]] = {}
 
     def assertion(self, member: str, user: str, groups: tuple[str, ...], extra: Extra, now: float) -> bytes:
@@ -147,11 +147,11 @@ class Verifier:
         return min(claims.exp, record.exp), claims
 
 
-def opened(data: bytes, kind: type[C]) -> tuple[Assertion, Record, C]:
+def opened(data: bytes, kind: type[C]) -> tuple[Assertion, SigningCertificate, C]:
     """The parts of an assertion with claims of this kind; nothing is verified. Unauthorized if it is garbled."""
     try:
         assertion = msgspec.msgpack.decode(data, type=Assertion)
-        record = msgspec.msgpack.decode(assertion.record, type=Record)
+        record = msgspec.msgpack.decode(assertion.record, type=SigningCertificate)
         return assertion, record, msgspec.msgpack.decode(assertion.claims, type=kind)
     except (msgspec.DecodeError, binascii.Error, UnicodeDecodeError) as e:
         raise Unauthorized("the assertion is garbled") from e

@@ -20,7 +20,7 @@ import secrets
 from skerry.api.messages import HOST, Caller, RequestClaims
 from skerry.errors import Unauthorized
 from skerry.identity import nkey
-from skerry.identity.assertion import CLOCK_SKEW_S, LIFETIME_S, Assertion, Record, Signer, opened, timely
+from skerry.identity.assertion import CLOCK_SKEW_S, LIFETIME_S, Assertion, Signer, SigningCertificate, opened, timely
 
 RECORDS = 1024
 """Verified records that are remembered: one per proxy and day."""
@@ -77,7 +77,7 @@ class RequestVerifier:
             raise Unauthorized("the signature of the request was used before")
         return Caller(user=claims.user, groups=claims.groups)
 
-    def _check_signatures(self, assertion: Assertion, record: Record) -> None:
+    def _check_signatures(self, assertion: Assertion, record: SigningCertificate) -> None:
         certificate = (assertion.record, assertion.record_signature)
         if certificate not in self._records:
             if not nkey.verify(self._root, *certificate):
@@ -113,7 +113,7 @@ class NonceCache:
         return True
 
 
-def _read(signature: str) -> tuple[Assertion, Record, RequestClaims]:
+def _read(signature: str) -> tuple[Assertion, SigningCertificate, RequestClaims]:
     if not signature:
         raise Unauthorized("the request is not signed by a proxy")
     try:

@@ -48,7 +48,7 @@ def opening(core: Core, head: Open, request: OpenRequest, inline: int) -> tuple[
         return core.open(head, b"", end=False), (rest, request.body)
 
 
-class Verdict(Enum):
+class OpenVerdict(Enum):
     """What became of an OPEN."""
 
     TAKEN = auto()
@@ -81,7 +81,7 @@ class Call(Stream):
         self._begun: Resp | None = None  # the head of an answer whose rest is still to come
         self._unheard = self._late = False
 
-    async def verdict(self, ack_s: float) -> Verdict:
+    async def verdict(self, ack_s: float) -> OpenVerdict:
         """What became of the OPEN within `ack_s` seconds.
 
         The timer says itself that it fired: uvloop's clock may then still be a rounding error before its time.
@@ -91,15 +91,15 @@ class Call(Stream):
         try:
             while True:
                 if self.core.taken:
-                    return Verdict.TAKEN
+                    return OpenVerdict.TAKEN
                 if self.refusal is not None:
-                    return Verdict.REFUSED
+                    return OpenVerdict.REFUSED
                 if self._error is not None:
-                    return Verdict.BROKEN
+                    return OpenVerdict.BROKEN
                 if self._unheard:
-                    return Verdict.UNHEARD
+                    return OpenVerdict.UNHEARD
                 if self._late:
-                    return Verdict.SILENT
+                    return OpenVerdict.SILENT
                 await self._wait()
         finally:
             timer.cancel()
@@ -171,22 +171,24 @@ class Call(Stream):
         self._unheard = True
         self._wake()
 
-    def repeatable(self, verdict: Verdict) -> bool:
+    def repeatable(self, verdict: OpenVerdict) -> bool:
         """Whether another agent may be asked after this first attempt."""
-        if verdict is Verdict.REFUSED:
+        if verdict is OpenVerdict.REFUSED:
             return self.refusal is not None and self.refusal.safe
-        return self.request.repeatable and verdict in (Verdict.SILENT, Verdict.BROKEN)
+        return self.request.repeatable and verdict in (OpenVerdict.SILENT, OpenVerdict.BROKEN)
 
-    def failure(self, verdict: Verdict) -> StatusError:
+    def failure(self, verdict: OpenVerdict) -> StatusError:
         """The error of an OPEN that was not taken."""
         member = self.member
-        if verdict is Verdict.UNHEARD:
+        if verdict is OpenVerdict.UNHEARD:
             return AgentAway(member)
-        if verdict is Verdict.REFUSED and self.refusal is not None:
+        if verdict is OpenVerdict.REFUSED and self.refusal is not None:
             if self.refusal.code is RejectCode.LIMIT:
                 return TooManyRequests(f"cluster {member}: {self.refusal.message}")
             return AgentAway(member, self.refusal.message or "its agent is leaving")
-        why = "its agent did not answer in time" if verdict is Verdict.SILENT else "the connection to its agent broke"
+        why = (
+            "its agent did not answer in time" if verdict is OpenVerdict.SILENT else "the connection to its agent broke"
+        )
         return AgentAway(member, why) if self.request.repeatable else OutcomeUnknown(member, why)
 
 

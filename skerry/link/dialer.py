@@ -16,7 +16,7 @@ from contextlib import suppress
 from skerry import subjects
 from skerry.errors import RequestHeaderFieldsTooLarge, ServiceUnavailable, StatusError, TooManyRequests
 from skerry.httpwire.room import Room
-from skerry.link.call import Call, Verdict, open_head, opening
+from skerry.link.call import Call, OpenVerdict, open_head, opening
 from skerry.link.connection import BusConnection, Interest, LinkConnection
 from skerry.link.pair import ConnectionPair
 from skerry.link.settings import LinkSettings
@@ -77,9 +77,9 @@ class DialerConnection(LinkConnection[Call]):
         repeated = False
         for _ in range(_ATTEMPTS):
             call, agent, verdict = await self._attempt(member, request, avoid)
-            if verdict is Verdict.TAKEN:
+            if verdict is OpenVerdict.TAKEN:
                 return await self._followed(call)
-            again = verdict is Verdict.UNHEARD if agent else False
+            again = verdict is OpenVerdict.UNHEARD if agent else False
             if not again and not repeated:
                 again = repeated = call.repeatable(verdict)
             if not again:
@@ -87,7 +87,7 @@ class DialerConnection(LinkConnection[Call]):
             avoid |= {agent or call.peer} - {""}
         raise AgentAway(member, "none of its known agents answers")
 
-    async def _attempt(self, member: str, request: OpenRequest, avoid: frozenset[str]) -> tuple[Call, str, Verdict]:
+    async def _attempt(self, member: str, request: OpenRequest, avoid: frozenset[str]) -> tuple[Call, str, OpenVerdict]:
         state = self._members.get(member)
         if self.down:
             raise _no_bus(self.down)
@@ -100,12 +100,12 @@ class DialerConnection(LinkConnection[Call]):
             inline = 0
         call = self._send_open(member, state, agent, request, inline)
         state.unacked[agent] = state.unacked.get(agent, 0) + inline
-        verdict = Verdict.BROKEN
+        verdict = OpenVerdict.BROKEN
         try:
             verdict = await call.verdict(self.settings.ack_s)
         finally:
             state.unacked[agent] -= inline
-            if verdict is not Verdict.TAKEN:
+            if verdict is not OpenVerdict.TAKEN:
                 call.close()
         _learn(state.agents, call, agent, verdict, self.loop.time())
         return call, agent, verdict
@@ -352,13 +352,13 @@ class Dialer(ConnectionPair[DialerConnection]):
             self._asks_quarantine(member)
 
 
-def _learn(agents: Agents, call: Call, agent: str, verdict: Verdict, now: float) -> None:
+def _learn(agents: Agents, call: Call, agent: str, verdict: OpenVerdict, now: float) -> None:
     """What the fate of an OPEN says about the agent."""
-    if verdict is Verdict.TAKEN:
+    if verdict is OpenVerdict.TAKEN:
         agents.heard(call.peer, now)
-    elif verdict is Verdict.SILENT:
+    elif verdict is OpenVerdict.SILENT:
         agents.silent(agent, now)
-    elif verdict is not Verdict.REFUSED:
+    elif verdict is not OpenVerdict.REFUSED:
         agents.drop(agent)
     elif call.refusal is not None and call.refusal.code is RejectCode.GOAWAY:
         agents.leaving(call.peer)

@@ -34,7 +34,7 @@ _INSTALL_WHEEL = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class StartPlan:
     """What starting a cluster would use and cost, known before anything slow begins.
 
     `found` maps a name to its path; `to_build` is what the Go toolchain would build; `missing` what cannot be had.
@@ -97,7 +97,7 @@ def kubectl(*, prefer_wheel: bool = False, environ: Mapping[str, str] = os.envir
     return found
 
 
-def plan(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> Plan:
+def plan(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> StartPlan:
     """What each of `names` would come from. Reads the disk only; use it to say the minutes before they pass."""
     found: dict[str, Path] = {}
     to_build: list[str] = []
@@ -110,7 +110,7 @@ def plan(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> Plan:
             to_build.append(name)
         else:
             missing[name] = _INSTALL_WHEEL.get(name, _INSTALL_GO)
-    return Plan(found=found, to_build=tuple(to_build), missing=missing)
+    return StartPlan(found=found, to_build=tuple(to_build), missing=missing)
 
 
 def obtain(

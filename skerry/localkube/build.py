@@ -28,7 +28,7 @@ _MINUTES_MORE = 1
 _SAY_EVERY_S = 15.0
 _PACKAGE_LINE = re.compile(r"^[\w.\-]+(/[\w.\-~]+)*$")
 
-Progress = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 def expected_minutes(names: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def build(
     names: Sequence[str],
     *,
     version: str,
-    progress: Progress,
+    progress: OnProgress,
     environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Build the commands `names` of `k8s.io/kubernetes` into the directory `target`; those that are there are kept.
@@ -60,7 +60,7 @@ def build(
 
 
 @contextmanager
-def _one_builder(lock: Path, progress: Progress) -> Iterator[None]:
+def _one_builder(lock: Path, progress: OnProgress) -> Iterator[None]:
     """Hold the lock file; the kernel drops it when the holder dies, so that it cannot go stale."""
     with lock.open("a") as handle:
         try:
@@ -72,7 +72,7 @@ def _one_builder(lock: Path, progress: Progress) -> Iterator[None]:
 
 
 def _build(
-    module: Path, target: Path, names: Sequence[str], version: str, progress: Progress, environ: Mapping[str, str]
+    module: Path, target: Path, names: Sequence[str], version: str, progress: OnProgress, environ: Mapping[str, str]
 ) -> None:
     """One run of the compiler for all: what they share is compiled once, while both cores have something to do."""
     started = time.monotonic()
@@ -118,7 +118,7 @@ def _command(names: Sequence[str], version: str, output: Path) -> list[str]:
     return [*nice, "go", "build", *flags, "-o", f"{output}/", *packages]
 
 
-def _follow(process: subprocess.Popen[str], what: str, progress: Progress, started: float) -> list[str]:
+def _follow(process: subprocess.Popen[str], what: str, progress: OnProgress, started: float) -> list[str]:
     """Read the compiler's output to its end: `-v` prints a package per line, everything else is kept as the tail."""
     packages = 0
     tail: deque[str] = deque(maxlen=8)

@@ -24,14 +24,14 @@ _CLOCK_SKEW = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Pair:
+class KeyPair:
     """A certificate and its key, as PEM files; the key file is readable by its owner only."""
 
     certificate: Path
     key: Path
 
 
-class Authority:
+class CertificateAuthority:
     """Signs what a cluster needs, into `directory` as `<name>.crt` and `<name>.key`."""
 
     def __init__(self, directory: Path, name: str) -> None:
@@ -46,12 +46,12 @@ class Authority:
         )
         self.pair = self._write("ca", certificate, self._key)
 
-    def server(self, name: str, hosts: Sequence[str]) -> Pair:
+    def server(self, name: str, hosts: Sequence[str]) -> KeyPair:
         """A serving certificate for `hosts`, names or addresses."""
         alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         return self._leaf(name, _name(name, ()), ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
 
-    def client(self, name: str, user: str, groups: Sequence[str]) -> Pair:
+    def client(self, name: str, user: str, groups: Sequence[str]) -> KeyPair:
         """A client certificate: Kubernetes reads the user from CN and the groups from O."""
         return self._leaf(name, _name(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
@@ -61,7 +61,7 @@ class Authority:
         subject: x509.Name,
         usage: x509.ObjectIdentifier,
         alternatives: x509.SubjectAlternativeName | None,
-    ) -> Pair:
+    ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(subject, key.public_key()).add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         if alternatives is not None:
@@ -83,8 +83,8 @@ class Authority:
             .add_extension(authority, critical=False)
         )
 
-    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
-        pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
+    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
+        pair = KeyPair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         write_private(pair.key, _private_pem(key), durable=False)
         return pair

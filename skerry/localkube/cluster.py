@@ -22,8 +22,8 @@ from typing import Any
 
 from skerry.identity.files import write_private
 from skerry.localkube import binaries, kubeconfig, probe
-from skerry.localkube.certificates import Authority, Pair, signing_key
-from skerry.localkube.process import ProcessSpec, Running
+from skerry.localkube.certificates import CertificateAuthority, KeyPair, signing_key
+from skerry.localkube.process import ProcessSpec, RunningCluster
 
 LOOPBACK = "127.0.0.1"
 SERVICE_RANGE = "10.0.0.0/24"
@@ -100,7 +100,7 @@ class LocalCluster:
                 return f"ClusterRole {role} has not got its rules yet"
         return None
 
-    def wait_ready(self, running: Running, deadline_s: float) -> None:
+    def wait_ready(self, running: RunningCluster, deadline_s: float) -> None:
         """Return when the cluster can be used; raises NotReadyInTime with the log's tail."""
         running.wait_until(self.why_not_ready, self.api_server, time.monotonic() + deadline_s)
 
@@ -220,7 +220,7 @@ def _issue(directory: Path, name: str, address: str, node: str | None, token: st
     pki, etcd = directory / "pki", directory / "pki" / "etcd"
     for each in (pki, etcd):
         each.mkdir(mode=0o700, exist_ok=True)
-    authority = Authority(pki, name)
+    authority = CertificateAuthority(pki, name)
     own_names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     authority.server("apiserver", [*own_names, LOOPBACK, _SERVICE_ADDRESS, address])
     authority.client("admin", "kubernetes-admin", [_ADMINISTRATORS])
@@ -230,7 +230,7 @@ def _issue(directory: Path, name: str, address: str, node: str | None, token: st
         authority.client("apiserver-kubelet-client", "kube-apiserver-kubelet-client", [_ADMINISTRATORS])
         authority.client("kubelet", f"system:node:{node}", ["system:nodes"])
         authority.server("kubelet-server", [node, address])
-    storage = Authority(etcd, f"{name}-etcd")
+    storage = CertificateAuthority(etcd, f"{name}-etcd")
     storage.server("server", ["localhost", LOOPBACK])
     storage.client("client", "kube-apiserver", [])
     tokens = f'{token},{name}-admin,{name}-admin,"{_ADMINISTRATORS}"\n'
@@ -246,7 +246,7 @@ def _write_kubeconfigs(directory: Path, name: str, url: str) -> None:
         "kubelet": "kubelet.kubeconfig",
     }
     for certificate, file in files.items():
-        pair = Pair(pki / f"{certificate}.crt", pki / f"{certificate}.key")
+        pair = KeyPair(pki / f"{certificate}.crt", pki / f"{certificate}.key")
         if pair.key.exists():
             kubeconfig.write(directory / file, name=name, url=url, ca=pki / "ca.crt", client=pair)
 

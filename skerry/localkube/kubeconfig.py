@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 
 from skerry.identity.files import write_private
-from skerry.localkube.certificates import Pair
+from skerry.localkube.certificates import KeyPair
 
 
-def write(path: Path, *, name: str, url: str, ca: Path, client: Pair) -> None:
+def write(path: Path, *, name: str, url: str, ca: Path, client: KeyPair) -> None:
     """Write `path` (0600) with one context `name`, which is the current one."""
     document = {
         "apiVersion": "v1",

@@ -1,6 +1,6 @@
 """Run the processes of a local cluster and leave none behind.
 
-What a cluster consists of is data (`ProcessSpec`), so that `skerry up --demo` can give it to its own supervisor; `Running`
+What a cluster consists of is data (`ProcessSpec`), so that `skerry up --demo` can give it to its own supervisor; `RunningCluster`
 is the plain way to run the same data, for tests and tools. Each process gets a session of its own (Ctrl-C in the terminal
 must not reach etcd before the API server) and, on Linux, PR_SET_PDEATHSIG, so that even `kill -9` of the parent leaves
 no orphan. That signal is tied to the *thread* that forks: start from a thread that lives as long as the cluster.
@@ -74,7 +74,7 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-class Running:
+class RunningCluster:
     """The processes of one cluster, started and stopped together; a context manager.
 
     `enter` is entered around readiness checks: tests give the network namespace in which the cluster listens.
@@ -86,7 +86,7 @@ class Running:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: Counter[str] = Counter()
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> RunningCluster:
         self.start()
         return self
 

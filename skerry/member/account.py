@@ -22,7 +22,7 @@ import msgspec
 from skerry.api.meta import Document
 from skerry.errors import BadGateway
 from skerry.member.bindings import LABELS, MERGE, ROLES
-from skerry.member.upstream import Answer, Upstream
+from skerry.member.upstream import Upstream, WholeAnswer
 
 NAMESPACE = "skerry-system"
 NAME = "skerry-direct"
@@ -98,7 +98,7 @@ async def _apply(upstream: Upstream, path: str, document: Document, patch: Docum
         raise _cannot(document["kind"], name, answer)
 
 
-def _cannot(kind: str, name: str, answer: Answer) -> BadGateway:
+def _cannot(kind: str, name: str, answer: WholeAnswer) -> BadGateway:
     return BadGateway(f"{kind} {name} cannot be made on this cluster: {answer.message()}")
 
 

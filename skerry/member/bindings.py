@@ -15,7 +15,7 @@ import msgspec
 from skerry.api.names import PREFIX
 from skerry.errors import BadGateway
 from skerry.member.identity import KUBE_SYSTEM, RightsMissing
-from skerry.member.upstream import Answer, Upstream
+from skerry.member.upstream import Upstream, WholeAnswer
 
 log = logging.getLogger("skerry.member")
 
@@ -109,7 +109,7 @@ async def _righted(upstream: Upstream, role: str, document: dict[str, Any]) -> b
     return False if serves else outcome
 
 
-def _outcome(role: str, made: Answer, *, there: bool) -> bool | _Lacking:
+def _outcome(role: str, made: WholeAnswer, *, there: bool) -> bool | _Lacking:
     if made.status in {200, 201}:
         return True
     if made.status in {401, 409, 429} or made.status >= 500:

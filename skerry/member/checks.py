@@ -15,11 +15,11 @@ from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION, ROLES,
 from skerry.member.credentials import CredentialError
 from skerry.member.identity import KUBE_SYSTEM, RightsMissing
 from skerry.member.kubeconfig import KubeconfigError
-from skerry.member.upstream import Answer, Upstream
+from skerry.member.upstream import Upstream, WholeAnswer
 
 T = TypeVar("T")
 
-Report = Callable[[str, str], None]
+OnPassed = Callable[[str, str], None]
 """Called with the name of a check that passed and what it found."""
 
 
@@ -31,14 +31,14 @@ class CheckFailed(SkerryError):
         self.check = check
 
 
-class Cluster:
+class ClusterFacts:
     """What the checks found out about the cluster."""
 
     def __init__(self, uid: str, version: str) -> None:
         self.uid, self.version = uid, version
 
 
-async def member(upstream: Upstream, host_uid: str, report: Report, *, take_over: bool = False) -> Cluster:
+async def member(upstream: Upstream, host_uid: str, report: OnPassed, *, take_over: bool = False) -> ClusterFacts:
     """All checks of a cluster that is to join the host `host_uid` with this credential; they change nothing.
 
     `take_over`: that it is marked as another host's is no reason to refuse it. Raises CheckFailed.
@@ -47,10 +47,10 @@ async def member(upstream: Upstream, host_uid: str, report: Report, *, take_over
     uid = await step("identity", report, identity_of(upstream, "" if take_over else host_uid))
     await step("impersonation", report, impersonation_of(upstream))
     await step("bindings", report, _bindings(upstream))
-    return Cluster(uid, version)
+    return ClusterFacts(uid, version)
 
 
-async def step(check: str, report: Report, work: Awaitable[T]) -> T:
+async def step(check: str, report: OnPassed, work: Awaitable[T]) -> T:
     """One check by its name. Raises CheckFailed for what the cluster or the credential does."""
     try:
         found = await work
@@ -122,7 +122,7 @@ async def _bindings(upstream: Upstream) -> str:
     return "may be made"
 
 
-def _allowed(role: str, answer: Answer, upstream: Upstream) -> None:
+def _allowed(role: str, answer: WholeAnswer, upstream: Upstream) -> None:
     if answer.status not in {200, 201, 409}:
         raise BadGateway(
             f"the credential of {upstream.origin} may not bind ClusterRole {role} ({answer.message()}): "

@@ -33,7 +33,7 @@ class CredentialError(SkerryError):
     """Nobody can be proved to the API server with this; the message says why and what to do, without any secret."""
 
 
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
+class ClientCredential(msgspec.Struct, frozen=True, kw_only=True):
     """What proves who asks: an Authorization value, a client certificate (PEM), or both. Never printed."""
 
     authorization: bytes = b""
@@ -47,10 +47,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialSource(Protocol):
     """Where the credential comes from."""
 
-    async def get(self) -> Credential:
+    async def get(self) -> ClientCredential:
         """The current credential. Raises CredentialError."""
 
-    async def renew(self, refused: Credential) -> Credential | None:
+    async def renew(self, refused: ClientCredential) -> ClientCredential | None:
         """A newer credential than `refused`, or None when there is none. Raises CredentialError."""
 
 
@@ -61,7 +61,7 @@ def source(target: Target, clock: Callable[[], float] = time.monotonic) -> Crede
     if target.token_file:
         return TokenFile(Path(target.token_file), target.tls.certificate, target.tls.key, clock)
     return Fixed(
-        Credential(authorization=_bearer(target.token), certificate=target.tls.certificate, key=target.tls.key)
+        ClientCredential(authorization=_bearer(target.token), certificate=target.tls.certificate, key=target.tls.key)
     )
 
 
@@ -76,14 +76,14 @@ def _bearer(token: str) -> bytes:
 class Fixed:
     """A token or certificate that never changes."""
 
-    def __init__(self, credential: Credential) -> None:
+    def __init__(self, credential: ClientCredential) -> None:
         self._credential = credential
 
-    async def get(self) -> Credential:
+    async def get(self) -> ClientCredential:
         """The one credential."""
         return self._credential
 
-    async def renew(self, refused: Credential) -> Credential | None:
+    async def renew(self, refused: ClientCredential) -> ClientCredential | None:
         """Nothing newer, ever."""
         return None
 
@@ -94,15 +94,15 @@ class TokenFile:
     def __init__(self, path: Path, certificate: bytes, key: bytes, clock: Callable[[], float]) -> None:
         self._path, self._certificate, self._key, self._clock = path, certificate, key, clock
         self._read_at = float("-inf")
-        self._credential = Credential()
+        self._credential = ClientCredential()
 
-    async def get(self) -> Credential:
+    async def get(self) -> ClientCredential:
         """The token, at most a minute old; a file that holds none keeps the last good one, as client-go does."""
         if self._clock() - self._read_at >= REREAD_S:
             self._read_again()
         return self._credential
 
-    async def renew(self, refused: Credential) -> Credential | None:
+    async def renew(self, refused: ClientCredential) -> ClientCredential | None:
         """What the file holds now, if it is another token."""
         self._read_again()
         return None if self._credential == refused else self._credential
@@ -115,7 +115,7 @@ class TokenFile:
             if self._credential.authorization:
                 return
             raise
-        self._credential = Credential(authorization=bearer, certificate=self._certificate, key=self._key)
+        self._credential = ClientCredential(authorization=bearer, certificate=self._certificate, key=self._key)
 
     def _read(self) -> bytes:
         try:
@@ -150,25 +150,25 @@ class Plugin:
     def __init__(self, spec: ExecSpec, target: Target, now: Callable[[], float] = time.time) -> None:
         self._spec, self._target, self._now = spec, target, now
         self._lock = asyncio.Lock()
-        self._credential: Credential | None = None
+        self._credential: ClientCredential | None = None
         self._expires = float("inf")
         self._failed_at = float("-inf")
         self._failure = ""
 
-    async def get(self) -> Credential:
+    async def get(self) -> ClientCredential:
         """The kept credential, or a run of the plugin when it has expired."""
         kept = self._kept()
         return kept if kept is not None else await self._locked_run(None)
 
-    async def renew(self, refused: Credential) -> Credential | None:
+    async def renew(self, refused: ClientCredential) -> ClientCredential | None:
         """Runs the plugin, unless another request did so since `refused` was given out."""
         renewed = await self._locked_run(refused)
         return None if renewed == refused else renewed
 
-    def _kept(self) -> Credential | None:
+    def _kept(self) -> ClientCredential | None:
         return self._credential if self._now() < self._expires else None
 
-    async def _locked_run(self, refused: Credential | None) -> Credential:
+    async def _locked_run(self, refused: ClientCredential | None) -> ClientCredential:
         async with self._lock:
             kept = self._kept()
             if kept is not None and kept != refused:
@@ -182,7 +182,7 @@ class Plugin:
                 raise
             return self._credential
 
-    async def _run(self) -> tuple[Credential, float]:
+    async def _run(self) -> tuple[ClientCredential, float]:
         name = self._spec.command
         try:
             process = await asyncio.create_subprocess_exec(
@@ -234,7 +234,7 @@ class Plugin:
         return msgspec.json.encode(document).decode()
 
 
-def _credential(output: bytes, name: str) -> tuple[Credential, float]:
+def _credential(output: bytes, name: str) -> tuple[ClientCredential, float]:
     try:
         answer = decoded(output, ExecCredential)
     except msgspec.DecodeError as e:
@@ -244,7 +244,7 @@ def _credential(output: bytes, name: str) -> tuple[Credential, float]:
         raise CredentialError(f"exec plugin {name!r} printed no ExecCredential with a status")
     if not status.token and not (status.client_certificate_data and status.client_key_data):
         raise CredentialError(f"exec plugin {name!r} printed neither a token nor a client certificate with its key")
-    credential = Credential(
+    credential = ClientCredential(
         authorization=_bearer(status.token),
         certificate=status.client_certificate_data.encode(),
         key=status.client_key_data.encode(),

@@ -20,8 +20,8 @@ from skerry.httpwire.apps import app_base
 from skerry.httpwire.head import BODILESS, Headers, RequestHead, first
 from skerry.httpwire.headers import announced, clean_response
 from skerry.member import impersonation
-from skerry.member.credentials import Credential, CredentialError
-from skerry.member.upstream import Refused, Upstream
+from skerry.member.credentials import ClientCredential, CredentialError
+from skerry.member.upstream import CredentialRefused, Upstream
 from skerry.relay import Answer, OpenRequest
 
 log = logging.getLogger("skerry.member")
@@ -62,13 +62,13 @@ class Executor:
             )
         return response
 
-    async def _credential(self) -> Credential:
+    async def _credential(self) -> ClientCredential:
         try:
             return await self._upstream.credential()
         except CredentialError as e:
             raise BadGateway(f"{self._role.name} cannot prove itself to the API server: {e}") from e
 
-    async def _renewed(self, credential: Credential) -> bool:
+    async def _renewed(self, credential: ClientCredential) -> bool:
         try:
             return await self._upstream.renew(credential)
         except CredentialError as e:
@@ -76,7 +76,7 @@ class Executor:
             return False
 
     async def _send(
-        self, request: OpenRequest, claims: Claims, rest: Rest, received: Headers, credential: Credential
+        self, request: OpenRequest, claims: Claims, rest: Rest, received: Headers, credential: ClientCredential
     ) -> Response | None:
         """The response; None if the API server does not take our credential."""
         head = self._head(request, claims, received, credential)
@@ -86,7 +86,7 @@ class Executor:
         try:
             limit_s = 0.0 if request.long_running else request.deadline_s + self._role.margin_s
             response = await self._upstream.send(credential, head, body, limit_s)
-        except Refused:
+        except CredentialRefused:
             return None
         except NoRoom as e:
             raise TooManyRequests(f"{self._role.name}: {e}, its limit; nothing was executed, repeat it later") from e
@@ -103,7 +103,9 @@ class Executor:
         await response.release()
         return None
 
-    def _head(self, request: OpenRequest, claims: Claims, received: Headers, credential: Credential) -> RequestHead:
+    def _head(
+        self, request: OpenRequest, claims: Claims, received: Headers, credential: ClientCredential
+    ) -> RequestHead:
         mine = impersonation.identity(claims)
         headers = impersonation.headers(
             received, mine, credential.authorization, request.id, cookies=bool(app_base(request.target))

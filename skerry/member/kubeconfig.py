@@ -87,7 +87,7 @@ class Target(Struct, frozen=True, kw_only=True):
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
 
-class Connection(Struct, frozen=True, kw_only=True):
+class DirectConnection(Struct, frozen=True, kw_only=True):
     """How the host reaches a direct member: stored encrypted, and sent sealed to proxies."""
 
     cluster: str

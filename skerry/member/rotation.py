@@ -16,7 +16,7 @@ from pathlib import Path
 
 from skerry.api.times import rfc3339
 from skerry.member import tls
-from skerry.member.credentials import REREAD_S, Credential
+from skerry.member.credentials import REREAD_S, ClientCredential
 from skerry.member.kubeconfig import KubeconfigError, Target
 
 log = logging.getLogger("skerry.member")
@@ -68,7 +68,7 @@ class Rotation:
         self._marks = marks
         try:
             found = self._load(self._context)
-            tls.context(found.tls, Credential(certificate=found.tls.certificate, key=found.tls.key))
+            tls.context(found.tls, ClientCredential(certificate=found.tls.certificate, key=found.tls.key))
         except KubeconfigError as error:
             self._failed(str(error))
             return False

@@ -12,11 +12,11 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from skerry.member.credentials import Credential
+from skerry.member.credentials import ClientCredential
 from skerry.member.kubeconfig import KubeconfigError, Tls
 
 
-def context(tls: Tls, credential: Credential) -> ssl.SSLContext:
+def context(tls: Tls, credential: ClientCredential) -> ssl.SSLContext:
     """A client context that trusts `tls.ca` (or the system) and shows the credential's certificate if it has one.
 
     Raises KubeconfigError when a certificate or key cannot be read; an encrypted key counts as such.
@@ -44,7 +44,7 @@ def _trust(made: ssl.SSLContext, ca: bytes) -> None:
         raise KubeconfigError("the API server's certificate authority is not a PEM certificate") from e
 
 
-def _show(made: ssl.SSLContext, credential: Credential) -> None:
+def _show(made: ssl.SSLContext, credential: ClientCredential) -> None:
     with tempfile.TemporaryDirectory(prefix="skerry-") as directory:
         file = Path(directory) / "client.pem"
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -23,7 +23,7 @@ from skerry.http.response import Response
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.room import Room
 from skerry.member import identity, tls
-from skerry.member.credentials import Credential, CredentialSource, source
+from skerry.member.credentials import ClientCredential, CredentialSource, source
 from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
 from skerry.member.kubeconfig import Target
 from skerry.member.role import AGENT, ClientRole
@@ -38,7 +38,7 @@ CALL_LIMIT = 4 << 20
 """Largest answer that a call of one's own reads."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class WholeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The whole answer to a call of one's own."""
 
     status: int
@@ -71,7 +71,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return found if found.code == self.status else BadGateway(f"the API server answered: {self.message()}")
 
 
-class Refused(HttpError):
+class CredentialRefused(HttpError):
     """A new connection was not admitted: the API server does not take the credential. Nothing was executed."""
 
 
@@ -131,13 +131,13 @@ class Upstream:
         """The same, with the files that it was read from."""
         return self.origin if self._rotation is None else f"{self.origin}: {self._rotation.told}"
 
-    async def credential(self) -> Credential:
+    async def credential(self) -> ClientCredential:
         """The credential now. Raises CredentialError."""
         if self._rotation is not None and self._rotation.due:
             self._reread()
         return await self._source.get()
 
-    async def renew(self, refused: Credential) -> bool:
+    async def renew(self, refused: ClientCredential) -> bool:
         """After a 401: whether there is a newer credential than `refused`. Raises CredentialError.
 
         Who does not know our credential may be somebody else: what is pooled is not used before it was asked again.
@@ -155,7 +155,7 @@ class Upstream:
         return True
 
     async def send(
-        self, credential: Credential, head: RequestHead, body: RequestBody, head_timeout_s: float
+        self, credential: ClientCredential, head: RequestHead, body: RequestBody, head_timeout_s: float
     ) -> Response:
         """One request; `head` already carries `credential.authorization`.
 
@@ -182,7 +182,7 @@ class Upstream:
         """A request target below the server's path prefix."""
         return self._target.prefix.encode() + path
 
-    def _pool(self, credential: Credential) -> Client:
+    def _pool(self, credential: ClientCredential) -> Client:
         pooled = self._pooled
         if self._client is None or pooled is None or credential.certificate != pooled[1]:
             old, self._client = self._client, self._made(credential)
@@ -193,7 +193,7 @@ class Upstream:
                 task.add_done_callback(self._closing.discard)
         return self._client
 
-    def _made(self, credential: Credential) -> Client:
+    def _made(self, credential: ClientCredential) -> Client:
         target = self._target
         context: ssl.SSLContext | None = tls.context(target.tls, credential) if target.scheme == "https" else None
         limits = ClientLimits(connections=self._connections)
@@ -215,20 +215,20 @@ class Upstream:
             why = str(error) or f"no answer within {CALL_S:.0f} s"
             raise Unreachable(f"{self.url} does not say which cluster it is: {why}") from error
         if answer.status == 401:
-            raise Refused(f"{self.url} does not take the credential of {self.proof}")
+            raise CredentialRefused(f"{self.url} does not take the credential of {self.proof}")
         self._judge(self._expected, answer)
 
-    async def _identified(self, ask: Ask) -> Answer:
+    async def _identified(self, ask: Ask) -> WholeAnswer:
         credential = await self._source.get()
         answer = await self._asked(ask, credential)
         if answer.status != 401 or await self._source.renew(credential) is None:
             return answer
         return await self._asked(ask, await self._source.get())
 
-    async def _asked(self, ask: Ask, credential: Credential) -> Answer:
+    async def _asked(self, ask: Ask, credential: ClientCredential) -> WholeAnswer:
         head = self._head(credential, "GET", identity.KUBE_SYSTEM, [])
         response = await ask(head)
-        return Answer(status=response.status, body=await response.body(CALL_LIMIT))
+        return WholeAnswer(status=response.status, body=await response.body(CALL_LIMIT))
 
     async def identify(self) -> dict[str, Any]:
         """metadata of namespace kube-system, which tells which cluster it is now; asked on a connection as requests are.
@@ -242,7 +242,7 @@ class Upstream:
             self._judge(self._expected, answer)
         return answer.metadata()
 
-    def _judge(self, expected: Expected, answer: Answer) -> None:
+    def _judge(self, expected: Expected, answer: WholeAnswer) -> None:
         """By an answer about kube-system. Another cluster's connections are cut, with what is on them."""
         if answer.status == 403:
             raise RightsMissing(
@@ -275,7 +275,7 @@ class Upstream:
         body: bytes = b"",
         content_type: bytes = b"application/json",
         headers: Headers | None = None,
-    ) -> Answer:
+    ) -> WholeAnswer:
         """A call of one's own, read whole; a refused credential is renewed once.
 
         Raises BadGateway (unreachable, slow, cut), CredentialError, WrongCluster, Unproved or RightsMissing.
@@ -296,7 +296,7 @@ class Upstream:
             response = await self._opened(path, headers, head_s)
             try:
                 if response.status != 200:
-                    answer = Answer(status=response.status, body=await response.body(CALL_LIMIT))
+                    answer = WholeAnswer(status=response.status, body=await response.body(CALL_LIMIT))
                     raise answer.error()
                 rest = b""
                 while data := await response.read():
@@ -319,23 +319,25 @@ class Upstream:
         credential = await self.credential()
         return await self.send(credential, self._head(credential, "GET", path, headers), None, head_s)
 
-    def _head(self, credential: Credential, method: str, path: str, headers: Headers) -> RequestHead:
+    def _head(self, credential: ClientCredential, method: str, path: str, headers: Headers) -> RequestHead:
         sent = [(b"accept", b"application/json"), (b"user-agent", self.role.user_agent), *headers]
         if credential.authorization:
             sent.append((b"authorization", credential.authorization))
         return RequestHead(method=method.encode(), target=self.target(path.encode()), headers=sent)
 
-    async def _called(self, credential: Credential, method: str, path: str, body: bytes, headers: Headers) -> Answer:
+    async def _called(
+        self, credential: ClientCredential, method: str, path: str, body: bytes, headers: Headers
+    ) -> WholeAnswer:
         head = self._head(credential, method, path, headers)
         try:
             async with asyncio.timeout(CALL_S):
                 response = await self.send(credential, head, body or None, CALL_S)
                 try:
-                    return Answer(status=response.status, body=await response.body(CALL_LIMIT))
+                    return WholeAnswer(status=response.status, body=await response.body(CALL_LIMIT))
                 finally:
                     await response.release()
-        except Refused:
-            return Answer(status=401, body=b"")
+        except CredentialRefused:
+            return WholeAnswer(status=401, body=b"")
         except Unreachable as e:
             raise BadGateway(f"the API server {self.url}: {e}: check that it runs, and the kubeconfig") from e
         except (HttpError, TimeoutError, ValueError) as e:

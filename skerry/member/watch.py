@@ -16,7 +16,7 @@ import msgspec
 from skerry.api.decode import decoded, decoder
 from skerry.api.meta import ListMeta, ObjectMeta, Struct
 from skerry.errors import BadGateway, Gone
-from skerry.member.upstream import Answer, Upstream
+from skerry.member.upstream import Upstream, WholeAnswer
 
 PAGE = 500
 HEAD_S = 30.0
@@ -143,7 +143,7 @@ class MetadataWatch:
         return f"{self._path}?{urlencode(query)}"
 
 
-def _page(answer: Answer, path: str) -> _List:
+def _page(answer: WholeAnswer, path: str) -> _List:
     if answer.status != 200:
         raise answer.error()
     try:

@@ -53,7 +53,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     buckets: list[Kept]
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ArchiveLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry: `value` as JSON where it is JSON, else `data` in base64."""
 
     bucket: str
@@ -75,7 +75,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     """A backup in memory."""
 
     header: Header
-    lines: list[Line]
+    lines: list[ArchiveLine]
 
 
 _encode = msgspec.json.Encoder().encode
@@ -97,7 +97,7 @@ def decode(data: bytes) -> Archive:
         if msgspec.json.decode(found.get("format", b"0"), type=int) > FORMAT:
             raise Conflict(f"this backup has a newer format than {FORMAT}, which this skerry knows: upgrade it")
         header = msgspec.json.decode(first, type=Header)
-        lines = [msgspec.json.decode(line, type=Line) for line in rest]
+        lines = [msgspec.json.decode(line, type=ArchiveLine) for line in rest]
     except msgspec.DecodeError as error:
         raise BadRequest(f"this is not a backup, or not all of one: {error}") from error
     if hashlib.sha256(body + b"\n").hexdigest() != end.sha256:
@@ -134,7 +134,7 @@ async def _revision(bus: Bus, name: str) -> Kept:
         return Kept(name=name, revision=1, entries=0)
 
 
-async def _contents(bucket: Bucket) -> tuple[Kept, list[Line]]:
+async def _contents(bucket: Bucket) -> tuple[Kept, list[ArchiveLine]]:
     """Everything of a bucket as of one revision."""
     found: dict[str, Entry] = {}
     revision = 0
@@ -159,14 +159,14 @@ async def _described(bucket: Bucket, entries: int) -> Kept:
     return Kept(name=bucket.name, revision=int(info["state"]["last_seq"]), entries=entries, replicas=replicas)
 
 
-def _line(bucket: str, key: str, value: bytes) -> Line:
+def _line(bucket: str, key: str, value: bytes) -> ArchiveLine:
     try:
         msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Line(bucket=bucket, key=key, data=value)
+        return ArchiveLine(bucket=bucket, key=key, data=value)
     if b"\n" in value:
-        return Line(bucket=bucket, key=key, data=value)
-    return Line(bucket=bucket, key=key, value=msgspec.Raw(value))
+        return ArchiveLine(bucket=bucket, key=key, data=value)
+    return ArchiveLine(bucket=bucket, key=key, value=msgspec.Raw(value))
 
 
 def first_revision(kept: Kept, last: int, taken: str, now: datetime) -> int:
@@ -196,7 +196,7 @@ async def restore(bus: Bus, archive: Archive, now: datetime, progress: Callable[
     return done
 
 
-def _of(archive: Archive, bucket: str) -> Iterator[Line]:
+def _of(archive: Archive, bucket: str) -> Iterator[ArchiveLine]:
     return (line for line in archive.lines if line.bucket == bucket)
 
 

@@ -22,7 +22,7 @@ from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyType, create
 from skerry.link import Dialer
-from skerry.localkube.certificates import Authority
+from skerry.localkube.certificates import CertificateAuthority
 from skerry.member.identity import KUBE_SYSTEM
 from skerry.relay import OpenRequest
 from tests.agent.standin import Host
@@ -462,7 +462,7 @@ async def test_a_client_certificate_that_is_renewed_in_place_is_used_and_open_st
         await exchange.write(b"two")
         await exchange.finish()
 
-    moved, authority = asyncio.Event(), Authority(tmp_path, "clients")
+    moved, authority = asyncio.Event(), CertificateAuthority(tmp_path, "clients")
     pair = authority.client("agent", "agent", ())
     api.routes["/watch"] = watch
     api.trust(authority.pair.certificate.read_bytes())

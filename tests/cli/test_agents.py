@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from skerry.cli.agents import Agent, detached, hidden, stop
+from skerry.cli.agents import LocalAgent, detached, hidden, stop
 from skerry.cli.failure import FAILED, Failure
-from skerry.cli.term import Progress
+from skerry.cli.term import ProgressLine
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Agent:
-    return Agent(directory=tmp_path / "agents" / "m1", name="m1", kubeconfig=str(tmp_path / "none"), read_only=True)
+def agent(tmp_path: Path) -> LocalAgent:
+    return LocalAgent(
+        directory=tmp_path / "agents" / "m1", name="m1", kubeconfig=str(tmp_path / "none"), read_only=True
+    )
 
 
-def test_an_agent_is_told_everything_and_nothing_foreign(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_is_told_everything_and_nothing_foreign(agent: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKERRY_STATE", "/x")
     monkeypatch.setenv("SKERRY_LOG_LEVEL", "debug")
     env = agent.environment("/t")
@@ -56,14 +58,14 @@ def test_no_token_is_no_path() -> None:
 
 
 @pytest.mark.integration
-def test_an_agent_that_ends_at_once_is_a_failure_with_its_last_words_and_leaves_nothing(agent: Agent) -> None:
+def test_an_agent_that_ends_at_once_is_a_failure_with_its_last_words_and_leaves_nothing(agent: LocalAgent) -> None:
     with pytest.raises(Failure) as caught:
-        detached(agent, "skerry-join-x", "", 20, Progress())
+        detached(agent, "skerry-join-x", "", 20, ProgressLine())
     assert caught.value.code == FAILED
     assert caught.value.message.startswith("agent m1 could not start: ")
     assert str(agent.kubeconfig) in caught.value.message
     assert not agent.directory.exists()
 
 
-def test_stopping_what_does_not_run_is_no_error(agent: Agent) -> None:
-    assert stop(agent, 1, Progress()) is False
+def test_stopping_what_does_not_run_is_no_error(agent: LocalAgent) -> None:
+    assert stop(agent, 1, ProgressLine()) is False

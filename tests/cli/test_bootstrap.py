@@ -13,12 +13,12 @@ from cryptography import x509
 from skerry.cli import bootstrap, renew, state
 from skerry.cli.failure import Failure
 from skerry.cli.layout import Layout, endpoint
-from skerry.cli.plan import Options, Plan
+from skerry.cli.plan import Plan, UpOptions
 from skerry.identity import creds
 from skerry.identity.federation import Authority
 from skerry.identity.x509 import X509KeyPair, issue_server
 
-LOOPBACK = Options(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
+LOOPBACK = UpOptions(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def host(tmp_path: Path) -> Path:
     return path
 
 
-def _free(**fields: object) -> Options:
+def _free(**fields: object) -> UpOptions:
     listen, bus = (str(endpoint("127.0.0.1:0", "x")) for _ in range(2))
-    return Options(listen=listen, bus=bus, **fields)  # type: ignore[arg-type]
+    return UpOptions(listen=listen, bus=bus, **fields)  # type: ignore[arg-type]
 
 
 def test_a_first_start_makes_everything(host: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from skerry.cli import external
 from skerry.cli.failure import Failure
 from skerry.cli.layout import endpoint
-from skerry.cli.plan import Options
+from skerry.cli.plan import UpOptions
 from skerry.identity import natsconf
 from tests.cli.test_up import DEADLINE_S, Host
 
@@ -60,7 +60,7 @@ def test_a_server_that_trusts_another_operator_is_refused(tmp_path: Path, bus: s
     external.configuration(ours, [], bus, make=True)
     (ours / "ca.crt").write_bytes((others / "ca.crt").read_bytes())
     with _server(tmp_path, configuration), pytest.raises(Failure, match="does not trust the operator"):
-        external.check(Options(nats=f"tls://{bus}", nats_keys=str(ours)))
+        external.check(UpOptions(nats=f"tls://{bus}", nats_keys=str(ours)))
 
 
 def test_a_server_without_the_full_resolver_is_refused_naming_it(tmp_path: Path, bus: str) -> None:
@@ -69,14 +69,14 @@ def test_a_server_without_the_full_resolver_is_refused_naming_it(tmp_path: Path,
     start = text.index("resolver {")
     without = text[:start] + "resolver: MEMORY\n" + text[text.index("}", start) + 1 :]
     with _server(tmp_path, without), pytest.raises(Failure, match="the full resolver"):
-        external.check(Options(nats=f"tls://{bus}", nats_keys=str(keys)))
+        external.check(UpOptions(nats=f"tls://{bus}", nats_keys=str(keys)))
 
 
 def test_a_server_that_syncs_late_is_refused_naming_the_setting(tmp_path: Path, bus: str) -> None:
     keys = tmp_path / "keys"
     text = external.configuration(keys, [], bus, make=True).replace("sync_interval: always", 'sync_interval: "2m"')
     with _server(tmp_path, text), pytest.raises(Failure, match="sync_interval: always"):
-        external.check(Options(nats=f"tls://{bus}", nats_keys=str(keys)))
+        external.check(UpOptions(nats=f"tls://{bus}", nats_keys=str(keys)))
 
 
 def test_a_server_whose_lines_are_too_short_is_refused_naming_the_setting(tmp_path: Path, bus: str) -> None:
@@ -84,13 +84,13 @@ def test_a_server_whose_lines_are_too_short_is_refused_naming_the_setting(tmp_pa
     text = external.configuration(keys, [], bus, make=True)
     text = text.replace(f"max_control_line: {natsconf.MAX_CONTROL_LINE}", "max_control_line: 4096")
     with _server(tmp_path, text), pytest.raises(Failure, match=f"max_control_line: {natsconf.MAX_CONTROL_LINE}"):
-        external.check(Options(nats=f"tls://{bus}", nats_keys=str(keys)))
+        external.check(UpOptions(nats=f"tls://{bus}", nats_keys=str(keys)))
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path, bus: str) -> None:
     external.configuration(tmp_path / "keys", [], bus, make=True)
     with pytest.raises(Failure, match=f"tls://{bus} cannot be reached"):
-        external.check(Options(nats=f"tls://{bus}", nats_keys=str(tmp_path / "keys")))
+        external.check(UpOptions(nats=f"tls://{bus}", nats_keys=str(tmp_path / "keys")))
 
 
 def test_without_keys_nothing_is_printed(tmp_path: Path) -> None:

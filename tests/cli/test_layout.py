@@ -6,9 +6,9 @@ import pytest
 
 from skerry.cli.failure import Failure
 from skerry.cli.layout import Layout
-from skerry.cli.plan import Options
+from skerry.cli.plan import UpOptions
 
-LOOPBACK = Options(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
+LOOPBACK = UpOptions(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
 
 
 def test_without_an_address_all_is_loopback() -> None:
@@ -19,7 +19,7 @@ def test_without_an_address_all_is_loopback() -> None:
 
 
 def test_with_addresses_all_interfaces_listen_and_the_first_is_preferred() -> None:
-    layout = Layout.of(Options(addresses=["host.example", "10.0.0.1"]))
+    layout = Layout.of(UpOptions(addresses=["host.example", "10.0.0.1"]))
     assert (str(layout.listen), str(layout.bus)) == ("0.0.0.0:8443", "0.0.0.0:4222")
     assert layout.api == "https://host.example:8443"
     assert layout.bus_public == ["tls://host.example:4222", "tls://10.0.0.1:4222"]
@@ -28,7 +28,7 @@ def test_with_addresses_all_interfaces_listen_and_the_first_is_preferred() -> No
 
 
 def test_an_ipv6_address_is_bracketed_and_opens_both_families() -> None:
-    layout = Layout.of(Options(addresses=["2001:db8::1"]))
+    layout = Layout.of(UpOptions(addresses=["2001:db8::1"]))
     assert layout.api == "https://[2001:db8::1]:8443"
     assert str(layout.listen) == "[::]:8443"
 
@@ -36,4 +36,4 @@ def test_an_ipv6_address_is_bracketed_and_opens_both_families() -> None:
 @pytest.mark.parametrize("address", ["", "a b", "host:80", "http://x", "a,b"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(Failure, match="--address"):
-        Layout.of(Options(addresses=[address]))
+        Layout.of(UpOptions(addresses=[address]))

@@ -41,7 +41,7 @@ def test_a_lock_that_was_never_made_is_free_and_stays_unmade(tmp_path: Path) -> 
 
 
 def test_a_plan_survives_the_file(tmp_path: Path) -> None:
-    written = plan.Plan(processes=[plan.Process(name="p", argv=["a"], ready="notify")])
+    written = plan.Plan(processes=[plan.ChildProcess(name="p", argv=["a"], ready="notify")])
     plan.write_json(tmp_path / "plan.json", written)
     assert plan.read_plan(tmp_path) == written
 

@@ -12,7 +12,7 @@ from skerry.cli import bootstrap, restoring, state
 from skerry.cli.commands import host as host_commands
 from skerry.cli.commands import up
 from skerry.cli.failure import Failure
-from skerry.cli.plan import Options
+from skerry.cli.plan import UpOptions
 from skerry.cli.state import Restoring, StateFile
 from skerry.errors import ServiceUnavailable
 from skerry.identity import x509
@@ -97,7 +97,7 @@ def test_what_was_cut_off_is_refused_naming_both_ways_out(host: Path) -> None:
 def test_what_was_cut_off_is_not_started(host: Path) -> None:
     cut_off(host)
     with pytest.raises(Failure, match="did not come to its end"):
-        up._prepared(host, Options())
+        up._prepared(host, UpOptions())
     assert mark(host) is not None
 
 
@@ -165,7 +165,7 @@ def test_a_start_keeps_the_mark_when_the_version_changes(host: Path) -> None:
     state.write(
         host, StateFile(format=1, version="0.0.9", uid="u", restoring=Restoring(file="f", began="b", copied=True))
     )
-    assert bootstrap._state(host, Options()).restoring is not None
+    assert bootstrap._state(host, UpOptions()).restoring is not None
     assert mark(host) is not None
 
 
@@ -173,7 +173,7 @@ def test_a_migration_that_was_cut_while_it_put_its_copy_back_is_no_first_start(t
     (tmp_path / "host").mkdir()
     (tmp_path / "host.format-0").mkdir()
     with pytest.raises(Failure, match=r"mv .*host\.format-0 .*host"):
-        bootstrap._state(tmp_path / "host", Options())
+        bootstrap._state(tmp_path / "host", UpOptions())
 
 
 def test_a_key_without_its_certificate_is_issued_again(tmp_path: Path) -> None:

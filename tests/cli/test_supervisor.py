@@ -14,7 +14,7 @@ import pytest
 
 from skerry.cli import launch
 from skerry.cli.bootstrap import leashed
-from skerry.cli.plan import Plan, Process, RunStatus, is_locked, lock, read_status, write_json
+from skerry.cli.plan import ChildProcess, Plan, RunStatus, is_locked, lock, read_status, write_json
 
 DEADLINE_S = 20.0
 POLL_S = 0.005
@@ -33,7 +33,7 @@ class Supervised:
         self.trace = directory / "trace"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def program(self, name: str, body: str = "", *, ready: str = "notify") -> Process:
+    def program(self, name: str, body: str = "", *, ready: str = "notify") -> ChildProcess:
         """A program that says that it is ready, then waits for SIGTERM; traces its start and end."""
         code = (
             NOTIFY
@@ -43,9 +43,11 @@ class Supervised:
             + (body or "say('READY=1\\nSTATUS=fine')\n")
             + "while True: signal.pause()\n"
         )
-        return Process(name=name, argv=leashed([sys.executable, "-c", code]), ready=ready, stop_s=5)
+        return ChildProcess(name=name, argv=leashed([sys.executable, "-c", code]), ready=ready, stop_s=5)
 
-    def start(self, *processes: Process, detach: bool = True, renew: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def start(
+        self, *processes: ChildProcess, detach: bool = True, renew: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         plan = Plan(processes=list(processes), renew=list(renew), renew_every_s=0.05)
         write_json(self.directory / "plan.json", plan)
         number = lock(self.directory / "lock")
@@ -114,7 +116,9 @@ def test_readiness_can_be_a_file(supervised: Supervised) -> None:
     target = supervised.directory / "a.ports"
     target.write_text("stale")
     process = supervised.program("a", f"open({str(target)!r}, 'w').close()\n", ready="file")
-    supervised.start(Process(name="a", argv=process.argv, ready="file", address=str(supervised.directory / "*.ports")))
+    supervised.start(
+        ChildProcess(name="a", argv=process.argv, ready="file", address=str(supervised.directory / "*.ports"))
+    )
     supervised.status(lambda s: s.ready)
     assert target.read_text() == ""
 
@@ -139,13 +143,13 @@ def test_a_process_that_never_gets_ready_fails_the_start_and_all_is_stopped(supe
 
 
 def test_a_program_that_does_not_exist_is_named(supervised: Supervised) -> None:
-    supervised.start(Process(name="a", argv=["/nowhere/program"]))
+    supervised.start(ChildProcess(name="a", argv=["/nowhere/program"]))
     assert "/nowhere/program" in supervised.status(lambda s: s.phase == "failed").message
 
 
 def test_one_that_ignores_sigterm_is_killed(supervised: Supervised) -> None:
     stubborn = supervised.program("a", "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay('READY=1')\n")
-    supervised.start(Process(name="a", argv=stubborn.argv, ready="notify", stop_s=0.2))
+    supervised.start(ChildProcess(name="a", argv=stubborn.argv, ready="notify", stop_s=0.2))
     pid = supervised.status(lambda s: s.ready).processes[0].pid
     assert supervised.end() == 0
     assert _gone(pid)
@@ -165,29 +169,29 @@ def test_children_get_no_foreign_settings(supervised: Supervised, monkeypatch: p
     monkeypatch.setenv("SKERRY_STATE", "/elsewhere")
     body = "say('READY=1\\nSTATUS=' + ','.join(k for k in os.environ if k.startswith('SKERRY_')))\n"
     process = supervised.program("a", body)
-    supervised.start(Process(name="a", argv=process.argv, env={"SKERRY_OWN": "1"}, ready="notify"))
+    supervised.start(ChildProcess(name="a", argv=process.argv, env={"SKERRY_OWN": "1"}, ready="notify"))
     assert supervised.status(lambda s: s.ready).processes[0].reason == "SKERRY_OWN"
 
 
 def test_the_end_of_the_log_is_shown_when_a_start_fails(supervised: Supervised) -> None:
     from skerry.cli.failure import Failure
-    from skerry.cli.term import Progress
+    from skerry.cli.term import ProgressLine
 
     process = supervised.start(supervised.program("a", "print('cause', flush=True); sys.exit(3)\n"))
     with pytest.raises(Failure) as caught:
-        launch.wait_ready(supervised.directory, process, DEADLINE_S, Progress(), "the host")
+        launch.wait_ready(supervised.directory, process, DEADLINE_S, ProgressLine(), "the host")
     assert caught.value.message == "the host could not start: a ended with exit code 3: cause"
     assert caught.value.tail.splitlines()[-1] == "cause"
 
 
 def test_a_start_that_takes_too_long_is_a_timeout(supervised: Supervised) -> None:
     from skerry.cli.failure import TIMED_OUT, Failure
-    from skerry.cli.term import Progress
+    from skerry.cli.term import ProgressLine
 
     process = supervised.start(supervised.program("a", "say('STATUS=waiting for godot')\n"))
     supervised.status(lambda s: s.processes[0].reason == "waiting for godot")
     with pytest.raises(Failure, match=r"not ready after 0\.1 s \(a waiting for godot\)") as caught:
-        launch.wait_ready(supervised.directory, process, 0.1, Progress(), "the host")
+        launch.wait_ready(supervised.directory, process, 0.1, ProgressLine(), "the host")
     assert caught.value.code == TIMED_OUT
 
 
@@ -202,7 +206,7 @@ def test_a_process_that_cannot_be_run_for_a_moment_does_not_end_the_others(super
     body = NOTIFY + "say('READY=1\\nSTATUS=fine')\nwhile True: signal.pause()\n"
     program, away = script(supervised.directory / "program", body), supervised.directory / "away"
     other = supervised.program("other")
-    supervised.start(other, Process(name="moved", argv=[str(program)], ready="notify", stop_s=5))
+    supervised.start(other, ChildProcess(name="moved", argv=[str(program)], ready="notify", stop_s=5))
     before = supervised.status(lambda s: s.ready).processes
     program.rename(away)
     os.kill(before[1].pid, signal.SIGKILL)

@@ -414,12 +414,12 @@ def test_a_new_address_reissues_the_certificate_under_the_same_authority(host: H
 def test_without_nats_server_the_prerequisite_is_named_with_exit_4(host: Host, tmp_path: Path) -> None:
     from skerry.cli import bootstrap
     from skerry.cli.failure import MISSING, Failure
-    from skerry.cli.plan import Options
+    from skerry.cli.plan import UpOptions
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         patch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
         with pytest.raises(Failure, match="nats-server") as caught:
-            bootstrap.prepare(tmp_path, Options(listen=host.listen, bus=host.bus))
+            bootstrap.prepare(tmp_path, UpOptions(listen=host.listen, bus=host.bus))
     assert caught.value.code == MISSING
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skerry.localkube import binaries, cluster
-from skerry.localkube.process import Running
+from skerry.localkube.process import RunningCluster
 from tests.clients.shore import Shore
 from tests.e2e.federation import Host, eventually
 from tests.kube.member import Member
@@ -98,7 +98,7 @@ def rigged(directory: Path, host: Host, etcd: Path) -> Iterator[Rig]:
     specs = [
         replace(spec, argv=(*spec.argv, _GATE)) if spec is prepared.api_server else spec for spec in prepared.specs
     ]
-    with Running(specs) as running:
+    with RunningCluster(specs) as running:
         prepared.wait_ready(running, READY_S)
         member = Member(name="rig", kubeconfig=prepared.kubeconfig, url=prepared.url, uid=prepared.uid() or "")
         with host:

@@ -25,7 +25,7 @@ from skerry.errors import BadRequest, Conflict
 from skerry.identity.federation import Authority
 from skerry.informer import Informer
 from skerry.storage import Store, archive, events_bucket
-from skerry.storage.archive import Archive, Header, Kept, Line
+from skerry.storage.archive import Archive, ArchiveLine, Header, Kept
 from tests.durability.front import MERGE, WORKSPACES, Front, workspace
 from tests.durability.informer import informing, revisions
 from tests.e2e.federation import Host
@@ -39,8 +39,8 @@ def sample() -> Archive:
     """Two entries, one of which is JSON."""
     kept = [Kept(name="secrets", revision=7, entries=1), Kept(name="resources", revision=9, entries=1)]
     lines = [
-        Line(bucket="secrets", key="member.a", data=b"\x00\xff"),
-        Line(bucket="resources", key="g.k._.a", value=msgspec.Raw(b'{"a": 1}')),
+        ArchiveLine(bucket="secrets", key="member.a", data=b"\x00\xff"),
+        ArchiveLine(bucket="resources", key="g.k._.a", value=msgspec.Raw(b'{"a": 1}')),
     ]
     header = Header(host="h", account="A", taken="2030-01-01T00:00:00Z", buckets=kept)
     return Archive(header=header, lines=lines)

@@ -14,11 +14,11 @@ from skerry.http import Client, Cut, Response
 from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.websocket import (
     Close,
-    Message,
     Opcode,
     Pong,
     Receiver,
     WebSocketEvent,
+    WebSocketMessage,
     asking,
     check_accepted,
     close,
@@ -54,7 +54,7 @@ class Socket:
     async def told(self) -> tuple[str, str]:
         """(type, name) of the next message."""
         event = await self.next()
-        assert isinstance(event, Message)
+        assert isinstance(event, WebSocketMessage)
         assert event.text
         shown = msgspec.json.decode(event.data)
         return shown["type"], shown["object"].get("metadata", {}).get("name", "")
@@ -110,7 +110,7 @@ async def test_what_is_forgotten_is_an_error_message_and_a_normal_close(world: W
     await world.made("b")
     async with connected(world, f"{CLUSTERS}?watch=1&resourceVersion=1") as socket:
         event = await socket.next()
-        assert isinstance(event, Message)
+        assert isinstance(event, WebSocketMessage)
         shown = msgspec.json.decode(event.data)
         assert (shown["type"], shown["object"]["code"], shown["object"]["reason"]) == ("ERROR", 410, "Expired")
         assert await socket.next() == Close(1000, "")

@@ -15,7 +15,7 @@ from skerry import bus, subjects
 from skerry.api.messages import ConnectAnswer, ConnectRequest
 from skerry.identity.assertion import check_record
 from skerry.identity.nkey import seal
-from skerry.member.kubeconfig import Connection, Target
+from skerry.member.kubeconfig import DirectConnection, Target
 from tests.fixtures.nats import NatsHost, eventually
 from tests.http.peers import Peer, Upstream
 from tests.proxy.conftest import World, settings_for, world
@@ -63,7 +63,7 @@ async def sea_of(nats: NatsHost, **settings: Any) -> AsyncIterator[Sea]:
             key = check_record(nats.authority.assertion_root.public, ask.record, time.time()).key
             host, port = addresses[name]
             target = Target(scheme="http", host=host, port=port, token=TOKEN.decode())
-            connection = Connection(cluster=made.proxy.directory.uid(name), revision=1, target=target)
+            connection = DirectConnection(cluster=made.proxy.directory.uid(name), revision=1, target=target)
             await message.respond(msgspec.json.encode(ConnectAnswer(sealed=seal(key, msgspec.json.encode(connection)))))
 
         registry.subscribe(subjects.CONNECTIONS, tell)

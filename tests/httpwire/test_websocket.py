@@ -16,13 +16,13 @@ from skerry.httpwire.websocket import (
     PROTOCOL_ERROR,
     TOO_BIG,
     Close,
-    Message,
     Opcode,
     Ping,
     Pong,
     Receiver,
     WebSocketError,
     WebSocketEvent,
+    WebSocketMessage,
     accept_key,
     accepted,
     asking,
@@ -44,9 +44,9 @@ controls = st.one_of(
     st.binary(max_size=125).map(Pong),
 )
 messages = st.one_of(
-    st.text(max_size=300).map(lambda text: Message(text.encode(), text=True)),
-    st.binary(max_size=300).map(lambda data: Message(data, text=False)),
-    st.integers(min_value=65_530, max_value=65_550).map(lambda size: Message(b"x" * size, text=False)),
+    st.text(max_size=300).map(lambda text: WebSocketMessage(text.encode(), text=True)),
+    st.binary(max_size=300).map(lambda data: WebSocketMessage(data, text=False)),
+    st.integers(min_value=65_530, max_value=65_550).map(lambda size: WebSocketMessage(b"x" * size, text=False)),
 )
 
 
@@ -61,7 +61,7 @@ def _received(pieces: list[bytes], *, from_client: bool, limit: int = LIMIT) -> 
 
 
 def _framed(
-    message: Message, parts: list[bytes], between: list[WebSocketEvent], mask: bytes | None
+    message: WebSocketMessage, parts: list[bytes], between: list[WebSocketEvent], mask: bytes | None
 ) -> tuple[bytes, list[WebSocketEvent]]:
     """A message in fragments, with control frames between them; its bytes and what a receiver must tell."""
     raw, told = b"", list[WebSocketEvent]()
@@ -83,7 +83,7 @@ def _framed(
     st.lists(st.integers(0, 1 << 20), max_size=12),
 )
 def test_messages_arrive_however_they_were_fragmented_and_cut(
-    sent: list[tuple[Message, list[int], list[WebSocketEvent]]], mask: bytes | None, cuts: list[int]
+    sent: list[tuple[WebSocketMessage, list[int], list[WebSocketEvent]]], mask: bytes | None, cuts: list[int]
 ) -> None:
     raw, told = b"", list[WebSocketEvent]()
     for message, fragments, between in sent:
@@ -96,7 +96,7 @@ def test_messages_arrive_however_they_were_fragmented_and_cut(
 def test_a_byte_at_a_time_is_the_same() -> None:
     raw = frame(Opcode.TEXT, b"x" * 200, MASK) + frame(Opcode.PING, b"?", MASK)
     pieces = [raw[at : at + 1] for at in range(len(raw))]
-    assert _received(pieces, from_client=True) == [Message(b"x" * 200, text=True), Ping(b"?")]
+    assert _received(pieces, from_client=True) == [WebSocketMessage(b"x" * 200, text=True), Ping(b"?")]
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=6), st.booleans())

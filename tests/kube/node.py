@@ -20,7 +20,7 @@ from typing import Any
 
 from skerry.localkube import binaries
 from skerry.localkube.cluster import LocalCluster
-from skerry.localkube.process import ProcessSpec, Running
+from skerry.localkube.process import ProcessSpec, RunningCluster
 from tests.kube import images, packages
 from tests.kube.netns import Namespace
 
@@ -68,7 +68,7 @@ class Node:
             log=self._directory / "containerd.log",
         )
 
-    def start_kubelet(self, running: Running, containerd: ProcessSpec, deadline_s: float) -> ProcessSpec:
+    def start_kubelet(self, running: RunningCluster, containerd: ProcessSpec, deadline_s: float) -> ProcessSpec:
         """Wait for containerd, give it the images, start the kubelet, which registers the node by itself."""
         running.wait_until(lambda: self._ctr("version"), containerd, time.monotonic() + deadline_s)
         if refused := self._ctr("images", "import", str(self._directory / "images.tar")):

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from skerry.localkube import binaries, cluster
 from skerry.localkube.errors import LocalKubeError
-from skerry.localkube.process import ProcessSpec, Running
+from skerry.localkube.process import ProcessSpec, RunningCluster
 from tests.kube import netns, packages, slot
 from tests.kube.member import Member
 from tests.kube.node import Node, assigning_policy
@@ -187,7 +187,7 @@ class OwnClusters:
     @contextmanager
     def plain(self, directory: Path, name: str = "plain") -> Iterator[Member]:
         prepared = cluster.prepare(directory, name=name, executables=self._executables)
-        with Running(prepared.specs) as running:
+        with RunningCluster(prepared.specs) as running:
             prepared.wait_ready(running, _READY_S)
             yield _as_member(prepared, prepared.uid() or "")
 
@@ -223,7 +223,7 @@ class OwnClusters:
         )
         node = Node(_node_name(name), directory, namespace, prepared, self._executables)
         containerd = node.prepare()
-        running = opened.enter_context(Running([*prepared.specs, containerd], enter=namespace.entered))
+        running = opened.enter_context(RunningCluster([*prepared.specs, containerd], enter=namespace.entered))
         return _Starting(prepared, namespace, node, containerd, running)
 
 
@@ -235,7 +235,7 @@ class _Starting:
     namespace: netns.Namespace
     node: Node
     containerd: ProcessSpec
-    running: Running
+    running: RunningCluster
 
     def finish(self) -> Member:
         """Wait for the control plane, start the kubelet, wait for the node. Raises NotReadyInTime."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from skerry.localkube.errors import NotReadyInTime
-from skerry.localkube.process import ProcessSpec, Running, tail, tied_to_parent
+from skerry.localkube.process import ProcessSpec, RunningCluster, tail, tied_to_parent
 
 _PARENT = """
 import subprocess, sys
@@ -33,7 +33,7 @@ def test_stop_ends_every_process_and_last_started_first(tmp_path: Path) -> None:
     ends = tmp_path / "ends"
     script = "trap 'echo {} >> {}; exit 0' TERM; echo up; while :; do sleep 0.05; done"
     specs = [_spec(tmp_path, name, script.format(name, ends)) for name in ("first", "second")]
-    with Running(specs) as running:
+    with RunningCluster(specs) as running:
         pids = running.pids
         _eventually(lambda: all(spec.log.read_text() == "up\n" for spec in specs))
     assert ends.read_text().split() == ["second", "first"]
@@ -42,7 +42,7 @@ def test_stop_ends_every_process_and_last_started_first(tmp_path: Path) -> None:
 
 def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
     spec = _spec(tmp_path, "deaf", "trap '' TERM; echo up; while :; do sleep 0.05; done", stop_grace_s=0.2)
-    with Running([spec]) as running:
+    with RunningCluster([spec]) as running:
         pid = running.pids["deaf"]
         _eventually(lambda: spec.log.read_text() == "up\n")
     assert not _lives(pid)
@@ -51,7 +51,7 @@ def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path
 def test_an_early_end_is_an_error_that_carries_the_log(tmp_path: Path) -> None:
     spec = _spec(tmp_path, "broken", "echo port is taken >&2; exit 3")
     with (
-        Running([spec]) as running,
+        RunningCluster([spec]) as running,
         pytest.raises(NotReadyInTime, match=r"broken ended with code 3.*\n.*port is taken"),
     ):
         running.wait_until(lambda: "never", spec, time.monotonic() + 20)
@@ -59,14 +59,14 @@ def test_an_early_end_is_an_error_that_carries_the_log(tmp_path: Path) -> None:
 
 def test_a_deadline_is_an_error_that_carries_the_reason(tmp_path: Path) -> None:
     spec = _spec(tmp_path, "slow", "sleep 1000")
-    with Running([spec]) as running, pytest.raises(NotReadyInTime, match=r"not ready in time \(no answer\)"):
+    with RunningCluster([spec]) as running, pytest.raises(NotReadyInTime, match=r"not ready in time \(no answer\)"):
         running.wait_until(lambda: "no answer", spec, time.monotonic())
 
 
 def test_a_process_that_cannot_be_spawned_stops_what_was_started(tmp_path: Path) -> None:
     good = _spec(tmp_path, "good", "sleep 1000")
     bad = ProcessSpec(name="bad", argv=("/does/not/exist",), log=tmp_path / "missing" / "bad.log")
-    running = Running([good, bad])
+    running = RunningCluster([good, bad])
     with pytest.raises(FileNotFoundError):
         running.start()
     assert running.pids == {}

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from skerry.member.credentials import Credential, CredentialError, Fixed, Plugin, TokenFile, source
+from skerry.member.credentials import ClientCredential, CredentialError, Fixed, Plugin, TokenFile, source
 from skerry.member.kubeconfig import ExecSpec, Target
 
 NOW = 1_800_000_000.0
@@ -183,4 +183,4 @@ def test_the_source_follows_the_kubeconfig() -> None:
 
 
 def test_a_credential_does_not_print_itself() -> None:
-    assert "secret" not in repr(Credential(authorization=b"Bearer secret", key=b"secret"))
+    assert "secret" not in repr(ClientCredential(authorization=b"Bearer secret", key=b"secret"))

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from skerry.identity import x509
-from skerry.localkube.certificates import Authority
+from skerry.localkube.certificates import CertificateAuthority
 from skerry.member import kubeconfig
 from skerry.member.kubeconfig import KubeconfigError, in_cluster
 from skerry.member.rotation import Rotation
@@ -26,7 +26,7 @@ class Disk:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.authority = Authority(directory, "first")
+        self.authority = CertificateAuthority(directory, "first")
         self.renew()
         self.ca = directory / "ca.crt"
         self.write(user={"client-certificate": "agent.crt", "client-key": "agent.key"})

@@ -11,7 +11,7 @@ import pytest
 from skerry.errors import BadGateway
 from skerry.identity import x509
 from skerry.member import kubeconfig, tls
-from skerry.member.credentials import Credential, source
+from skerry.member.credentials import ClientCredential, source
 from skerry.member.kubeconfig import KubeconfigError, Target, Tls
 from skerry.member.upstream import Upstream
 from tests.member.apiserver import ApiServer
@@ -59,23 +59,23 @@ async def test_a_path_prefix_goes_before_every_target(api: ApiServer) -> None:
 class Rotating:
     """A source whose certificate the test changes."""
 
-    def __init__(self, credential: Credential) -> None:
+    def __init__(self, credential: ClientCredential) -> None:
         self.credential = credential
 
-    async def get(self) -> Credential:
+    async def get(self) -> ClientCredential:
         """The certificate now."""
         return self.credential
 
-    async def renew(self, refused: Credential) -> Credential | None:
+    async def renew(self, refused: ClientCredential) -> ClientCredential | None:
         """Nothing."""
         return None
 
 
 async def test_a_new_client_certificate_makes_a_new_pool(api: ApiServer) -> None:
-    def certificate() -> Credential:
+    def certificate() -> ClientCredential:
         pair = x509.issue_server(api.ca, ("agent",))
         bearer = b"Bearer " + api.token.encode()
-        return Credential(authorization=bearer, certificate=pair.certificate, key=pair.key)
+        return ClientCredential(authorization=bearer, certificate=pair.certificate, key=pair.key)
 
     rotating = Rotating(certificate())
     upstream = Upstream(target(api), rotating)
@@ -92,15 +92,15 @@ def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused() -> No
     ca = x509.create_ca("x")
     one, two = x509.issue_server(ca, ("a",)), x509.issue_server(ca, ("b",))
     with pytest.raises(KubeconfigError, match="belong together"):
-        tls.context(Tls(), Credential(certificate=one.certificate, key=two.key))
+        tls.context(Tls(), ClientCredential(certificate=one.certificate, key=two.key))
 
 
 def test_an_authority_that_is_no_certificate_is_refused() -> None:
     with pytest.raises(KubeconfigError, match="not a PEM certificate"):
-        tls.context(Tls(ca=b"nonsense"), Credential())
+        tls.context(Tls(ca=b"nonsense"), ClientCredential())
 
 
 def test_a_context_is_strict_by_default() -> None:
-    made = tls.context(Tls(), Credential())
+    made = tls.context(Tls(), ClientCredential())
     assert made.check_hostname
     assert made.verify_mode is ssl.CERT_REQUIRED

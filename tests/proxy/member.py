@@ -18,7 +18,7 @@ from skerry.http import ClientGone, Exchange, Server
 from skerry.httpwire.head import RequestHead, ResponseHead
 from skerry.identity.assertion import Verifier
 from skerry.link import Acceptor
-from skerry.member.credentials import Credential, Fixed
+from skerry.member.credentials import ClientCredential, Fixed
 from skerry.member.kubeconfig import Target
 from skerry.member.upstream import Upstream
 
@@ -166,7 +166,7 @@ class Agent:
     def __init__(self, member: str, root: str, upstream: tuple[str, int]) -> None:
         self.member = member
         target = Target(scheme="http", host=upstream[0], port=upstream[1])
-        self.upstream = Upstream(target, Fixed(Credential(authorization=b"Bearer " + TOKEN)))
+        self.upstream = Upstream(target, Fixed(ClientCredential(authorization=b"Bearer " + TOKEN)))
         clock = HostClock(time.time() - time.monotonic())
         self._relay = Relay(self.upstream, Verifier(root, member), Ceiling(), clock)
         self._pair: tuple[bus.Connection, bus.Connection] | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.proxy.access import AccessLog, Record, shown
+from services.proxy.access import AccessLog, AccessRecord, shown
 from skerry.runtime import HumanFormatter, JsonFormatter
 
 
@@ -29,7 +29,7 @@ def stream() -> Iterator[io.StringIO]:
 
 def line(stream: io.StringIO, formatter: logging.Formatter, user: str = "alice") -> str:
     next(h for h in logging.getLogger().handlers if getattr(h, "stream", None) is stream).setFormatter(formatter)
-    record = Record()
+    record = AccessRecord()
     record.user, record.code, record.stream = user, "200", "s1"
 
     async def write() -> None:
@@ -93,9 +93,9 @@ async def test_a_disk_that_was_full_for_a_moment_does_not_end_the_log(stream: io
     handler.setFormatter(JsonFormatter())
     handler.stream = full
     access = AccessLog()
-    access.add(Record(), b"GET", b"/lost", 0.0)
+    access.add(AccessRecord(), b"GET", b"/lost", 0.0)
     access.flush()
     full.freed = True
-    access.add(Record(), b"GET", b"/seen", 0.0)
+    access.add(AccessRecord(), b"GET", b"/seen", 0.0)
     access.flush()
     assert '"/seen"' in full.getvalue()

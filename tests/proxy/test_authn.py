@@ -7,20 +7,20 @@ import hashlib
 
 import pytest
 
-from services.proxy.authn import Authenticator, Credential, name_of, named
+from services.proxy.authn import Authenticator, CachedCredential, name_of, named
 from skerry.api.messages import Caller
 from skerry.errors import Unauthorized
 from skerry.httpwire.head import Headers, RequestHead
 
 TOKEN = b"skerry_" + b"a" * 43
-ALICE = Credential(name_of(TOKEN), Caller(user="alice"), expires=1000.0)
+ALICE = CachedCredential(name_of(TOKEN), Caller(user="alice"), expires=1000.0)
 
 
-def authenticate(*values: bytes, now: float = 0.0) -> Credential:
+def authenticate(*values: bytes, now: float = 0.0) -> CachedCredential:
     return known([(b"authorization", value) for value in values], now=now)
 
 
-def known(headers: Headers, *, upgrade: bytes | None = None, now: float = 0.0) -> Credential:
+def known(headers: Headers, *, upgrade: bytes | None = None, now: float = 0.0) -> CachedCredential:
     head = RequestHead(method=b"GET", target=b"/api", headers=headers, upgrade=upgrade)
     return Authenticator({ALICE.name: ALICE}.get, lambda: now).known(named(head))
 
@@ -29,7 +29,7 @@ def protocol(token: bytes = TOKEN) -> bytes:
     return b"base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(token).rstrip(b"=")
 
 
-def offering(*values: bytes, upgrade: bytes | None = b"websocket", more: Headers | None = None) -> Credential:
+def offering(*values: bytes, upgrade: bytes | None = b"websocket", more: Headers | None = None) -> CachedCredential:
     return known([(b"sec-websocket-protocol", value) for value in values] + (more or []), upgrade=upgrade)
 
 

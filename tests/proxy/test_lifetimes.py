@@ -16,7 +16,7 @@ import pytest
 from services.agent import handlers
 from skerry.http import Cut, Exchange, HttpError, Response
 from skerry.httpwire.head import ResponseHead
-from skerry.httpwire.websocket import Message, Receiver, asking, check_accepted
+from skerry.httpwire.websocket import Receiver, WebSocketMessage, asking, check_accepted
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.conftest import World, settings_for, world
 from tests.proxy.member import pattern
@@ -223,7 +223,7 @@ async def test_a_watch_over_websocket_that_is_cut_says_no_goodbye(host: World) -
     assert response.raw is not None
     receiver = Receiver(from_client=False, limit=1 << 20)
     [first] = receiver.feed(await response.raw.read())
-    assert isinstance(first, Message)
+    assert isinstance(first, WebSocketMessage)
     await host.revoke(token)
     with pytest.raises(Cut):
         await asyncio.wait_for(response.raw.read(), 3)

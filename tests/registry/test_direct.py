@@ -42,7 +42,7 @@ from skerry.identity.assertion import make_record
 from skerry.identity.nkey import KeyPair, KeyType
 from skerry.member import kubeconfig
 from skerry.member.identity import KUBE_SYSTEM
-from skerry.member.kubeconfig import Connection, flattened
+from skerry.member.kubeconfig import DirectConnection, flattened
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import BINDINGS, ApiServer
 from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Running, client_of, connect
@@ -259,7 +259,7 @@ async def test_a_certified_proxy_is_told_and_nobody_else_can_read_it(client: Cli
     key, record = await certified(client)
     sealed = await told(client, "told", record)
     assert api.token.encode() not in sealed
-    found = msgspec.json.decode(key.unseal(sealed), type=Connection)
+    found = msgspec.json.decode(key.unseal(sealed), type=DirectConnection)
     assert (found.cluster, found.revision) == (made["metadata"]["uid"], 1)
     assert (found.target.token, found.target.port) == (api.token, api.port)
     with pytest.raises(BadRequest, match="another key"):
@@ -295,7 +295,7 @@ async def test_another_credential_counts_and_another_cluster_is_refused(
     after = await connect(client, "update", "turning", given(api))
     assert after["status"]["credentials"]["revision"] == 2
     key, record = await certified(client)
-    found = msgspec.json.decode(key.unseal(await told(client, "turning", record)), type=Connection)
+    found = msgspec.json.decode(key.unseal(await told(client, "turning", record)), type=DirectConnection)
     assert (found.revision, found.target.token) == (2, "the-next-token")
     async with cluster(tmp_path / "other") as other:
         with pytest.raises(Conflict, match="another cluster"):

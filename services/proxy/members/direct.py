@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from services.proxy.authorize import Allowed
-from services.proxy.members.directory import Member
+from services.proxy.members.directory import MemberRoute
 from services.proxy.members.signer import Requests
 from skerry import subjects
 from skerry.api.decode import decoder
@@ -28,7 +28,7 @@ from skerry.httpwire.room import Room
 from skerry.member.credentials import source
 from skerry.member.execute import Executor, begun
 from skerry.member.identity import Expected
-from skerry.member.kubeconfig import Connection
+from skerry.member.kubeconfig import DirectConnection
 from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from skerry.relay import Answer, Headers, OpenRequest, ResetCode, StreamReset
@@ -41,7 +41,7 @@ AGAIN_S = 1.0
 """After a failure it is not asked again before this."""
 WRONG_CLUSTER = "WrongCluster"
 """Reason of the condition Ready when another cluster answers at a member's address: nothing may be sent there."""
-_connection = decoder(Connection)
+_connection = decoder(DirectConnection)
 _answer = decoder(ConnectAnswer)
 
 
@@ -53,10 +53,10 @@ class Keyholder(Protocol):
     def unseal(self, data: bytes) -> bytes: ...
 
 
-class Endpoint:
+class ApiEndpoint:
     """One API server with one credential. Retired when there is a newer one: it ends with its last request."""
 
-    def __init__(self, connection: Connection, upstream: Upstream, ended: Callable[[Endpoint], None]) -> None:
+    def __init__(self, connection: DirectConnection, upstream: Upstream, ended: Callable[[ApiEndpoint], None]) -> None:
         self.connection, self.upstream = connection, upstream
         self.executor = Executor(upstream)
         self.carried = 0
@@ -84,12 +84,12 @@ class Direct:
     def __init__(self, bus: Requests, keyholder: Keyholder, *, connections: int, room: Room) -> None:
         self._room = room
         self._bus, self._keyholder, self._connections = bus, keyholder, connections
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints: dict[str, ApiEndpoint] = {}
         self._asking: dict[str, asyncio.Lock] = {}
         self._failed: dict[str, tuple[float, StatusError]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def transport(self, member: Member, allowed: Allowed) -> DirectTransport:
+    async def transport(self, member: MemberRoute, allowed: Allowed) -> DirectTransport:
         """The way for one request as `allowed` says. ServiceUnavailable: nothing was sent."""
         if member.reason == WRONG_CLUSTER:
             raise ServiceUnavailable(f"cluster {member.name}: {member.message}; nothing was sent")
@@ -98,7 +98,7 @@ class Direct:
             endpoint = await self._current(member)
         return DirectTransport(endpoint, _claims(member.name, allowed))
 
-    async def _current(self, member: Member) -> Endpoint:
+    async def _current(self, member: MemberRoute) -> ApiEndpoint:
         """The newest endpoint, asked for once however many requests wait. One that is known beats none."""
         async with self._asking.setdefault(member.uid, asyncio.Lock()):
             endpoint = self._endpoints.get(member.uid)
@@ -112,7 +112,7 @@ class Direct:
                 return endpoint
             return self._replaced(member, endpoint, connection)
 
-    async def _asked(self, member: Member, timeout_s: float) -> Connection:
+    async def _asked(self, member: MemberRoute, timeout_s: float) -> DirectConnection:
         """The registry's answer; what went wrong a moment ago is not tried again for every request that waits."""
         now = asyncio.get_running_loop().time
         failed = self._failed.get(member.uid)
@@ -127,18 +127,18 @@ class Direct:
         self._failed.pop(member.uid, None)
         return connection
 
-    def _replaced(self, member: Member, old: Endpoint | None, connection: Connection) -> Endpoint:
+    def _replaced(self, member: MemberRoute, old: ApiEndpoint | None, connection: DirectConnection) -> ApiEndpoint:
         target = connection.target
         expected = Expected(member.cluster, member.name) if member.cluster else None
         upstream = Upstream(
             target, source(target), connections=self._connections, role=HOST, room=self._room, expected=expected
         )
-        self._endpoints[connection.cluster] = made = Endpoint(connection, upstream, self._close)
+        self._endpoints[connection.cluster] = made = ApiEndpoint(connection, upstream, self._close)
         if old is not None:
             old.retire()
         return made
 
-    async def _ask(self, member: Member, timeout_s: float) -> Connection:
+    async def _ask(self, member: MemberRoute, timeout_s: float) -> DirectConnection:
         ask = ConnectRequest(record=self._keyholder.record)
         try:
             reply = await self._bus.request(
@@ -162,7 +162,7 @@ class Direct:
         if endpoint is not None:
             endpoint.retire()
 
-    def _close(self, endpoint: Endpoint) -> None:
+    def _close(self, endpoint: ApiEndpoint) -> None:
         task = asyncio.get_running_loop().create_task(endpoint.upstream.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -184,7 +184,7 @@ def _claims(member: str, allowed: Allowed) -> Claims:
 class DirectTransport:
     """Opens requests of one identity to one direct member."""
 
-    def __init__(self, endpoint: Endpoint, claims: Claims) -> None:
+    def __init__(self, endpoint: ApiEndpoint, claims: Claims) -> None:
         self._endpoint, self._claims = endpoint, claims
 
     async def open(self, member: str, request: OpenRequest) -> DirectCall:
@@ -199,7 +199,7 @@ class DirectCall:
     and from the client only after the API server's did.
     """
 
-    def __init__(self, endpoint: Endpoint, claims: Claims, request: OpenRequest) -> None:
+    def __init__(self, endpoint: ApiEndpoint, claims: Claims, request: OpenRequest) -> None:
         self.request = request
         self.trailers: Headers = []
         self.when_broken: Callable[[StreamReset], None] | None = None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.proxy.authn import Credential
+from services.proxy.authn import CachedCredential
 from skerry.api import v1alpha1
 from skerry.api.decode import decoder
 from skerry.api.kinds import CLUSTER, CREDENTIAL
@@ -28,7 +28,7 @@ QUARANTINED = ("Quarantined", "True")
 """The condition that the registry sets on members that flood, and its status."""
 
 
-class Member(NamedTuple):
+class MemberRoute(NamedTuple):
     """What routing needs to know of a Cluster."""
 
     name: str
@@ -56,21 +56,21 @@ class Directory:
     """
 
     def __init__(
-        self, cache: Informer, changed: Callable[[], None], left: Callable[[Member], None] = lambda member: None
+        self, cache: Informer, changed: Callable[[], None], left: Callable[[MemberRoute], None] = lambda member: None
     ) -> None:
         self._cache = cache
         self._changed = changed
         self._left = left
-        self._credentials: dict[str, Credential] = {}
-        self._members: dict[str, Member] = {}
+        self._credentials: dict[str, CachedCredential] = {}
+        self._members: dict[str, MemberRoute] = {}
         cache.add_event_handler(CREDENTIAL, lambda change: self._take(change, self._credentials, credential_of))
         cache.add_event_handler(CLUSTER, self._take_member)
 
-    def credential(self, name: str) -> Credential | None:
+    def credential(self, name: str) -> CachedCredential | None:
         """The Credential of that name, expired or not."""
         return self._credentials.get(name)
 
-    def member(self, name: str) -> Member | None:
+    def member(self, name: str) -> MemberRoute | None:
         """The Cluster of that name, as this process knows it."""
         return self._members.get(name)
 
@@ -79,7 +79,7 @@ class Directory:
         member = self._members.get(name)
         return "" if member is None else member.uid
 
-    async def find(self, name: str) -> Member | None:
+    async def find(self, name: str) -> MemberRoute | None:
         """Like `member`, but an absence is believed only of a cache that is current: a member may just have joined."""
         if name not in self._members:
             await self._cache.current()
@@ -92,7 +92,7 @@ class Directory:
         if before is not None and not self.has(before):
             self._left(before)
 
-    def has(self, member: Member) -> bool:
+    def has(self, member: MemberRoute) -> bool:
         """Whether it is there still: the same Cluster, reached in the same way."""
         now = self._members.get(member.name)
         return now is not None and (now.uid, now.connection) == (member.uid, member.connection)
@@ -110,20 +110,20 @@ class Directory:
         self._changed()
 
 
-def credential_of(body: bytes) -> Credential:
+def credential_of(body: bytes) -> CachedCredential:
     """The Credential in a stored document. ValueError (or msgspec's) if it cannot be read."""
     document = _credential(body)
     expires = seconds(document.status.expires) if document.status.expires else 0.0
     caller = Caller(user=document.spec.user, groups=tuple(document.spec.groups))
-    return Credential(document.metadata.name, caller, expires)
+    return CachedCredential(document.metadata.name, caller, expires)
 
 
-def member_of(body: bytes) -> Member:
+def member_of(body: bytes) -> MemberRoute:
     """The Member in a stored Cluster document. msgspec.DecodeError if it cannot be read."""
     document = _cluster(body)
     ready = next((c for c in document.status.conditions if c.type == "Ready"), None)
     away = ready is not None and ready.status != "True"
-    return Member(
+    return MemberRoute(
         document.metadata.name,
         document.metadata.uid,
         document.spec.connection.mode,

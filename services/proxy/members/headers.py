@@ -27,7 +27,7 @@ def _has_cookies(headers: Headers) -> bool:
     return first(headers, b"cookie") is not None and b"cookie" not in named_by_connection(headers)
 
 
-class Asking:
+class CallerHeaders:
     """What a head says about who asks, whatever it asks for. Clients repeat it, so it is worked out once per connection.
 
     A credential is named here, not trusted: whether it holds is looked up for every request.
@@ -71,7 +71,7 @@ class Back(NamedTuple):
 _AT_ROOT = Back()
 
 
-def back(asking: Asking, target: bytes, prefix: bytes) -> Back:
+def back(asking: CallerHeaders, target: bytes, prefix: bytes) -> Back:
     """For the answer to a request for a member's `target`, raw."""
     base = app_base(target)
     if not base:
@@ -79,7 +79,7 @@ def back(asking: Asking, target: bytes, prefix: bytes) -> Back:
     return Back(prefix, AppPlace.of(prefix, base), asking.bearer)
 
 
-def app_headers(asking: Asking, prefix: bytes) -> Headers:
+def app_headers(asking: CallerHeaders, prefix: bytes) -> Headers:
     """The header pairs of an OPEN for an app: as any other's, and the cookies of a client that uses a bearer token.
 
     Where its links have to be rewritten, its answer must be readable.

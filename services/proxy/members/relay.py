@@ -46,7 +46,7 @@ GOODBYE_S = 1.0
 """How long a client may take to hear why its session broke."""
 
 
-class Cut(Exception):
+class ResponseCut(Exception):
     """The answer was begun and could not be finished; the client's connection was aborted."""
 
 
@@ -229,13 +229,13 @@ class Relay:
         except ClientGone:
             if self._session.was_cut is None:
                 raise
-            raise Cut(self._session.was_cut.message) from None
+            raise ResponseCut(self._session.was_cut.message) from None
         except StreamReset as reset:
             await self._break(raw, self._session.was_cut or status_of(reset, self._session.member, b"POST"))
-            raise Cut(str(reset)) from reset
+            raise ResponseCut(str(reset)) from reset
         except TimeoutError as error:
             await self._break(raw, GatewayTimeout("the session reached its longest life"))
-            raise Cut("the session reached its longest life") from error
+            raise ResponseCut("the session reached its longest life") from error
         return 101
 
     async def _break(self, raw: Raw, error: StatusError) -> None:
@@ -307,7 +307,7 @@ class Relay:
             return ClientGone("the client left")
         if self._exchange.started:
             self._exchange.abort()
-            return Cut(str(reset))
+            return ResponseCut(str(reset))
         if self._refused is not None:
             return self._refused
         if self._session.was_cut is not None:

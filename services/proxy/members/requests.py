@@ -10,13 +10,13 @@ import os
 from functools import lru_cache
 from typing import NamedTuple
 
-from services.proxy.access import Record
-from services.proxy.authn import Credential
+from services.proxy.access import AccessRecord
+from services.proxy.authn import CachedCredential
 from services.proxy.authorize import Allowed, Denied, MemberRequest, decide
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
-from services.proxy.members.directory import Directory, Member
-from services.proxy.members.headers import Asking, app_headers, back
+from services.proxy.members.directory import Directory, MemberRoute
+from services.proxy.members.headers import CallerHeaders, app_headers, back
 from services.proxy.members.heartbeats import HeartbeatTable
 from services.proxy.members.relay import Relay
 from services.proxy.members.signer import AssertionSigner
@@ -31,7 +31,7 @@ from skerry.http import Exchange
 from skerry.httpwire.head import Headers
 from skerry.httpwire.query import parse_query
 from skerry.httpwire.requestinfo import RequestClass, RequestInfo, classify, resolve
-from skerry.httpwire.target import Target, parse_target
+from skerry.httpwire.target import RequestTarget, parse_target
 from skerry.relay import AgentAway, OpenRequest
 
 HEAD_S, SLACK_S = 60, 10.0
@@ -66,7 +66,12 @@ class Members:
         self._metrics = metrics
 
     async def handle(
-        self, exchange: Exchange, record: Record, credential: Credential, asking: Asking, route: Route
+        self,
+        exchange: Exchange,
+        record: AccessRecord,
+        credential: CachedCredential,
+        asking: CallerHeaders,
+        route: Route,
     ) -> None:
         """Answer one exchange. Raises StatusError, Cut, ClientGone."""
         asked = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
@@ -83,7 +88,7 @@ class Members:
             assertion, transport = await self._transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)
-            request = _request(asked, asking, Content(headers, assertion, body, end))
+            request = _request(asked, asking, RequestContent(headers, assertion, body, end))
             record.class_, record.stream = request.class_, request.id
             record.code = str(await relay.carry(transport, request, returning))
         except AgentAway as error:
@@ -91,13 +96,13 @@ class Members:
         finally:
             self._sessions.leave(session)
 
-    async def _transport(self, member: Member, allowed: Allowed) -> tuple[bytes, Transport]:
+    async def _transport(self, member: MemberRoute, allowed: Allowed) -> tuple[bytes, Transport]:
         """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
         if member.connection == "direct":
             return b"", await self._direct.transport(member, allowed)
         return self._signer.assertion(member.name, allowed), self._dialers.dialer()
 
-    async def _find(self, name: str) -> Member:
+    async def _find(self, name: str) -> MemberRoute:
         member = await self._directory.find(name)
         if member is None:
             raise _not_found(
@@ -118,7 +123,7 @@ class Members:
             )
         return member
 
-    def _away(self, member: Member) -> StatusError:
+    def _away(self, member: MemberRoute) -> StatusError:
         """503 that says since when; without Retry-After, which would make client-go repeat any verb."""
         since = self._heartbeats.since(member.name) or member.away_since
         return ServiceUnavailable(
@@ -131,7 +136,7 @@ class Members:
         )
 
 
-class Content(NamedTuple):
+class RequestContent(NamedTuple):
     """What travels beside method and target: header pairs, who vouches, and the inline part of the body."""
 
     headers: Headers
@@ -140,26 +145,26 @@ class Content(NamedTuple):
     end: bool
 
 
-class Asked(NamedTuple):
+class ClassifiedRequest(NamedTuple):
     """What a method and a target mean: pure, so that those which come again and again are read once."""
 
     method: bytes
-    target: Target
+    target: RequestTarget
     info: RequestInfo
     class_: RequestClass
     deadline_s: float
 
 
-def _read(method: bytes, rest: bytes) -> Asked:
+def _read(method: bytes, rest: bytes) -> ClassifiedRequest:
     target = parse_target(rest)
     info = resolve(method, target.path, target.query)
-    return Asked(method, target, info, classify(info, target.query), deadline_s(target.query))
+    return ClassifiedRequest(method, target, info, classify(info, target.query), deadline_s(target.query))
 
 
 _asked = lru_cache(maxsize=1024)(_read)
 
 
-def _decided(asking: Asking, credential: Credential, name: str, info: RequestInfo) -> Allowed:
+def _decided(asking: CallerHeaders, credential: CachedCredential, name: str, info: RequestInfo) -> Allowed:
     request = MemberRequest(name, info.verb, info.resource, info.subresource, asking.impersonates)
     decision = decide(credential.caller, request)
     if isinstance(decision, Denied):
@@ -171,7 +176,7 @@ def _not_found(name: str, message: str) -> NotFound:
     return NotFound(message, kind="clusters", group="skerry.dev", name=name)
 
 
-def _request(asked: Asked, asking: Asking, content: Content) -> OpenRequest:
+def _request(asked: ClassifiedRequest, asking: CallerHeaders, content: RequestContent) -> OpenRequest:
     return OpenRequest(
         id=audit_id(),
         assertion=content.assertion,

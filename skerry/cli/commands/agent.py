@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from skerry.cli import agents, state
-from skerry.cli.commands.host import State
+from skerry.cli.commands.host import StateDir
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.term import out, program, progress, say, seconds
 from skerry.errors import StatusError
@@ -23,7 +23,7 @@ IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 agent = typer.Typer(invoke_without_command=True)
 
 
-class Desired(StrEnum):
+class DesiredCeiling(StrEnum):
     """What a host may keep in place on a member."""
 
     ALL = "All"
@@ -44,12 +44,12 @@ def run(
         typer.Option(metavar="FILE", help="Kubeconfig of the cluster. Default: KUBECONFIG, ~/.kube/config."),
     ] = None,
     context_name: Annotated[str, typer.Option("--context", metavar="NAME", help="Context in it.")] = "",
-    state_dir: State = None,
+    state_dir: StateDir = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Let only get, list and watch through.")] = False,
     no_exec: Annotated[bool, typer.Option("--no-exec", help="No exec, attach, port-forward and proxy.")] = False,
     namespaces: Annotated[str, typer.Option(metavar="A,B", help="Only these namespaces.")] = "",
     ceiling_desired: Annotated[
-        Desired | None,
+        DesiredCeiling | None,
         typer.Option(help="What the host may keep in place here. Default: All; with --read-only, Access."),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the agent stays.")] = False,
@@ -68,7 +68,7 @@ def run(
     source = token_file or os.environ.get("SKERRY_TOKEN_FILE", "")
     token = _token(source)
     root = state.directory(state_dir)
-    told = agents.Agent(
+    told = agents.LocalAgent(
         directory=root / "agents" / (name := _name(root, name, token)),
         name=name,
         kubeconfig=_kubeconfig(kubeconfig),
@@ -147,7 +147,7 @@ def _kubeconfig(chosen: Path | None) -> str:
     raise Failure(f"there is no kubeconfig for the cluster at {where}: give one with --kubeconfig FILE", MISSING)
 
 
-def _unit(told: agents.Agent, root: Path, token_file: str) -> str:
+def _unit(told: agents.LocalAgent, root: Path, token_file: str) -> str:
     options = ["--name", told.name, "--state", str(root)]
     pairs = {"--token-file": token_file, "--kubeconfig": told.kubeconfig, "--context": told.context}
     options += [part for option, value in pairs.items() if value for part in (option, value)]
@@ -179,7 +179,7 @@ def _unit_word(word: str) -> str:
 @agent.command("stop")
 def stop(
     name: Annotated[str, typer.Argument(help="Name of the cluster.")],
-    state_dir: State = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Stop a detached agent; it keeps its identity. Start it again with: skerry agent --name NAME --detach"""
     root = state.directory(state_dir)
@@ -188,7 +188,7 @@ def stop(
         raise Failure(f"there is no agent {name!r} in {root / 'agents'}", FAILED)
     try:
         with progress() as shown:
-            ran = agents.stop(agents.Agent(directory=directory, name=name), STOP_S, shown)
+            ran = agents.stop(agents.LocalAgent(directory=directory, name=name), STOP_S, shown)
     except StatusError as error:
         raise Failure(error.message) from error
     say(f"agent {name} has stopped" if ran else f"agent {name} was not running")

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from skerry.cli import restoring, state
-from skerry.cli.commands.host import State
+from skerry.cli.commands.host import StateDir
 from skerry.cli.failure import NOT_RUNNING, USAGE, Failure
 from skerry.cli.layout import Layout, endpoint
-from skerry.cli.plan import Locked, Options, Plan, is_locked, lock, read_plan, write_pid
+from skerry.cli.plan import Locked, Plan, UpOptions, is_locked, lock, read_plan, write_pid
 from skerry.cli.term import out, program, progress, say
 from skerry.identity.files import write_private
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; replaced if it exists.")],
-    state_dir: State = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Write every resource and every (encrypted) secret of the running host to FILE.
 
@@ -72,7 +72,7 @@ def restore(
     undo: Annotated[
         bool, typer.Option("--undo", help="Instead: what was there before a restore that was cut off.")
     ] = False,
-    state_dir: State = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Put FILE in the place of all resources and secrets. The host must be down.
 
@@ -138,14 +138,14 @@ def _restore(host: Path, found: Archive, file: Path) -> None:
             _with_bus(host, plan, _authority(host, plan.options), True, work)
 
 
-def _options(host: Path) -> Options:
+def _options(host: Path) -> UpOptions:
     """As the host was started last; on a machine where it never was, ports that are free."""
     last = read_plan(host)
     if last is not None:
         return last.options
     name = (state.read(host) or state.StateFile(format=state.FORMAT, version="")).name
     listen, bus = (str(endpoint("127.0.0.1:0", option)) for option in ("--listen", "--bus"))
-    return Options(name=name, listen=listen, bus=bus)
+    return UpOptions(name=name, listen=listen, bus=bus)
 
 
 def _check_same(host: Path, found: Archive) -> None:
@@ -157,7 +157,7 @@ def _check_same(host: Path, found: Archive) -> None:
         raise Failure(
             f"{host} has no keys of a host: put the host's keys/, pki/ and state.json back there first, the backup has none"
         )
-    account = _authority(host, last.options if last is not None else Options()).public.host
+    account = _authority(host, last.options if last is not None else UpOptions()).public.host
     if (known.uid, account) != (found.header.host, found.header.account):
         raise Failure(
             f"this backup is of the host {found.header.host}, {host} of the host {known.uid}: its secrets cannot be read "
@@ -165,7 +165,7 @@ def _check_same(host: Path, found: Archive) -> None:
         )
 
 
-def _authority(host: Path, options: Options) -> Authority:
+def _authority(host: Path, options: UpOptions) -> Authority:
     from skerry.cli import bootstrap
     from skerry.identity.federation import Authority
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skerry.member.kubeconfig import Target
     from skerry.member.upstream import Upstream
 
-Member = Annotated[
+MemberName = Annotated[
     Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig of the member, not of the host.")
 ]
 MemberContext = Annotated[str, typer.Option("--context", metavar="NAME", help="Context in that kubeconfig.")]
@@ -46,7 +46,7 @@ HostContext = Annotated[str, typer.Option("--host-context", metavar="NAME", help
 def join(
     name: Annotated[str, typer.Argument(help="Name under which the cluster joins.")],
     direct: Annotated[bool, typer.Option("--direct", help="The host reaches the API server itself.")] = False,
-    kubeconfig: Member = None,
+    kubeconfig: MemberName = None,
     context: MemberContext = "",
     create_service_account: Account = False,
     take_over: Annotated[
@@ -74,7 +74,7 @@ def join(
 
 def set_(
     name: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
-    kubeconfig: Member = None,
+    kubeconfig: MemberName = None,
     context: MemberContext = "",
     create_service_account: Account = False,
     host_kubeconfig: HostFile = None,

@@ -16,14 +16,16 @@ from skerry.cli.plan import RunStatus, is_locked, read_status
 from skerry.cli.term import out, program, progress, say
 from skerry.errors import SkerryError
 
-State = Annotated[Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")]
+StateDir = Annotated[
+    Path | None, typer.Option("--state", metavar="DIR", help="State directory. Default: SKERRY_STATE.")
+]
 
 
 # down
 
 
 def down(
-    state_dir: State = None,
+    state_dir: StateDir = None,
     purge: Annotated[
         bool, typer.Option("--purge", help="Delete the state, and our entries in your kubeconfig.")
     ] = False,
@@ -123,7 +125,7 @@ def _purge_demo(root: Path) -> None:
 
 
 def status(
-    state_dir: State = None,
+    state_dir: StateDir = None,
     style: Annotated[str, typer.Option("-o", "--output", metavar="json", help="json: for programs.")] = "",
 ) -> None:
     """Show whether the host runs and how its processes are. Exit code 3: not running."""
@@ -194,7 +196,7 @@ def logs(
     ] = "",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
     lines: Annotated[int, typer.Option("--tail", help="Lines of each log to begin with.")] = 50,
-    state_dir: State = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Show the logs of the host's processes and of detached agents."""
     from skerry.cli.logs import show
@@ -222,7 +224,7 @@ def nats_config(
         list[str] | None, typer.Option("--address", metavar="HOST", help="Names for its certificate; repeatable.")
     ] = None,
     bus: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it listens.")] = "0.0.0.0:4222",
-    state_dir: State = None,
+    state_dir: StateDir = None,
 ) -> None:
     """Print the configuration that a nats-server of your own needs.
 

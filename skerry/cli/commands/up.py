@@ -15,10 +15,10 @@ import msgspec
 import typer
 
 from skerry.cli import follow, launch, restoring, state
-from skerry.cli.commands.host import State
+from skerry.cli.commands.host import StateDir
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure, exit_code, one_line
 from skerry.cli.layout import Layout, check_ports, endpoint
-from skerry.cli.plan import Locked, Options, lock, read_plan, read_status, write_pid
+from skerry.cli.plan import Locked, UpOptions, lock, read_plan, read_status, write_pid
 from skerry.cli.term import out, program, progress, say, seconds
 from skerry.errors import SkerryError
 
@@ -30,7 +30,7 @@ RECOVERY_S = 10.0
 
 
 def up(
-    state_dir: State = None,
+    state_dir: StateDir = None,
     name: Annotated[
         str, typer.Option(metavar="NAME", help="Name of the host; contexts in kubeconfigs start with it.")
     ] = "skerry",
@@ -96,16 +96,16 @@ def _follow(root: Path, pid: int, *, demo: bool) -> NoReturn:
     os.execv(sys.executable, [*python, "skerry.cli.follow", str(pid), *cleanup])  # noqa: S606
 
 
-def _options(name: str, addresses: list[str], listen: str, bus: str, nats: str, nats_keys: Path | None) -> Options:
+def _options(name: str, addresses: list[str], listen: str, bus: str, nats: str, nats_keys: Path | None) -> UpOptions:
     from skerry.api.validation import is_label
 
     if not is_label(name):
         raise Failure(f"--name {name!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
     keys = str(nats_keys.expanduser().absolute()) if nats_keys else ""
-    return Options(name=name, addresses=addresses, listen=listen, bus=bus, nats=nats, nats_keys=keys)
+    return UpOptions(name=name, addresses=addresses, listen=listen, bus=bus, nats=nats, nats_keys=keys)
 
 
-def _start(root: Path, host: Path, options: Options, *, detach: bool, limit: float) -> subprocess.Popen[bytes] | None:
+def _start(root: Path, host: Path, options: UpOptions, *, detach: bool, limit: float) -> subprocess.Popen[bytes] | None:
     """Bring the host up; None if it was up already."""
     os.umask(0o077)
     state.make_private(root)
@@ -136,7 +136,7 @@ def _start(root: Path, host: Path, options: Options, *, detach: bool, limit: flo
     return supervisor
 
 
-def _prepared(host: Path, options: Options) -> Plan:
+def _prepared(host: Path, options: UpOptions) -> Plan:
     from skerry.cli import bootstrap
 
     first = state.read(host) is None
@@ -158,7 +158,7 @@ def _prepared(host: Path, options: Options) -> Plan:
     return plan
 
 
-def _wait_for_the_dead(host: Path, options: Options) -> None:
+def _wait_for_the_dead(host: Path, options: UpOptions) -> None:
     """After a crash, the processes of before get a moment to end and to leave their ports."""
     before = read_status(host)
     if before is None or before.phase in ("stopped", "failed"):
@@ -174,7 +174,7 @@ def _wait_for_the_dead(host: Path, options: Options) -> None:
             return
 
 
-def _with_ports(host: Path, options: Options) -> Options:
+def _with_ports(host: Path, options: UpOptions) -> UpOptions:
     """Port 0 becomes the port of the last start if there was one, else a free one."""
     last = read_plan(host)
     chosen = {}
@@ -192,7 +192,7 @@ def _end(supervisor: subprocess.Popen[bytes]) -> None:
     supervisor.wait()
 
 
-def _already(host: Path, options: Options, limit: float) -> None:
+def _already(host: Path, options: UpOptions, limit: float) -> None:
     with progress() as shown:
         status = launch.wait_ready(host, None, limit, shown, "the host")
     different = _differences(status.options, options)
@@ -204,9 +204,9 @@ def _already(host: Path, options: Options, limit: float) -> None:
     _summary(host, status.api, status.bus, status.options, f"is running already, as process {status.pid}")
 
 
-def _differences(running: Options, asked: Options) -> list[str]:
+def _differences(running: UpOptions, asked: UpOptions) -> list[str]:
     found = []
-    for field in msgspec.structs.fields(Options):
+    for field in msgspec.structs.fields(UpOptions):
         old, new = getattr(running, field.name), getattr(asked, field.name)
         if old == new or (str(new).endswith(":0") and str(old).rpartition(":")[0] == str(new).rpartition(":")[0]):
             continue
@@ -219,7 +219,7 @@ def _shown(value: Any) -> str:
     return (", ".join(value) if isinstance(value, list) else str(value)) or "not set"
 
 
-def _summary(host: Path, api: str, bus: str, options: Options, how: str) -> None:
+def _summary(host: Path, api: str, bus: str, options: UpOptions, how: str) -> None:
     admin = host / "admin.kubeconfig"
     out(f"host {options.name} {how}")
     out(f"  api         {api}")

@@ -23,7 +23,7 @@ from skerry.httpwire.head import Headers, ResponseHead
 from skerry.identity import nkey, x509
 from skerry.identity.assertion import check_record
 from skerry.member.identity import KUBE_SYSTEM
-from skerry.member.kubeconfig import Connection, Target, Tls
+from skerry.member.kubeconfig import DirectConnection, Target, Tls
 from tests.fixtures.nats import NatsHost, eventually
 from tests.proxy.conftest import World, settings_for, world
 from tests.proxy.member import JSON, Recorder, pattern
@@ -77,7 +77,7 @@ class Near:
         if not self.uid:
             raise NotFound("there is no such cluster")
         target = Target(scheme="https", host="127.0.0.1", port=self.port, token=self.token, tls=Tls(ca=self._ca))
-        found = Connection(cluster=self.uid, revision=self.revision, target=target)
+        found = DirectConnection(cluster=self.uid, revision=self.revision, target=target)
         return msgspec.json.encode(ConnectAnswer(sealed=nkey.seal(record.key, msgspec.json.encode(found))))
 
     async def join(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.proxy.members.directory import Directory, Member
+from services.proxy.members.directory import Directory, MemberRoute
 from skerry.api.kinds import KINDS
 from skerry.bus import Entry, Filled
 from skerry.informer import Informer
@@ -19,7 +19,7 @@ class World:
     def __init__(self) -> None:
         self.informer = Informer(KINDS)
         self.changes = 0
-        self.left: list[Member] = []
+        self.left: list[MemberRoute] = []
         self.directory = Directory(self.informer, self._changed, self.left.append)
         self.informer.take(entry("m1", 1, uid="one"))
         self.informer.take(entry("m2", 2, spec=direct(), uid="two"))

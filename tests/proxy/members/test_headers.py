@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.proxy.members.headers import (
-    Asking,
     Back,
+    CallerHeaders,
     app_headers,
     back,
     impersonates,
@@ -83,8 +83,8 @@ APP = b"/api/v1/namespaces/d/services/web/proxy"
 BEARER = (b"authorization", b"Bearer skerry_secret")
 
 
-def _asking(*headers: tuple[bytes, bytes]) -> Asking:
-    return Asking(RequestHead(method=b"GET", target=b"/", headers=list(headers)), "", "name")
+def _asking(*headers: tuple[bytes, bytes]) -> CallerHeaders:
+    return CallerHeaders(RequestHead(method=b"GET", target=b"/", headers=list(headers)), "", "name")
 
 
 def test_an_app_gets_its_cookies_from_a_client_with_a_token_and_is_asked_for_what_can_be_read() -> None:
