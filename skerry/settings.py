@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -125,6 +126,8 @@ def _bare(annotation: Any) -> Any:
 
 def _parse(name: str, annotation: Any, text: str) -> Any:
     kind = _bare(annotation)
+    if isinstance(kind, UnionType):  # `bool | None`: a setting that can also be left unsaid
+        kind = _bare(next(each for each in get_args(kind) if each is not NoneType))
     if get_origin(kind) in (list, tuple, set, frozenset):
         return [part.strip() for part in text.split(",") if part.strip()]
     if kind is bool:

@@ -20,9 +20,10 @@ from services.agent.health import Health
 from services.agent.membership import JoinRefused, Removed
 from services.agent.model import HostClock
 from services.agent.settings import Settings
-from services.agent.store import Membership, Store
+from services.agent.store import Membership, StateError, Store
 from skerry import __version__
 from skerry.api.messages import JoinRequest, Token
+from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadRequest, StatusError
 from skerry.identity import jointoken
 from skerry.identity.assertion import Verifier
@@ -48,7 +49,7 @@ async def main(runtime: Runtime) -> None:
     log.info("starting", extra={"version": __version__, **redacted(settings)})
     store = Store(settings.agent_state)
     with store.locked():
-        await serve(runtime, settings, store)
+        await serve(runtime, settings.under(_ceiling(settings, store)), store)
 
 
 async def serve(runtime: Runtime, settings: Settings, store: Store) -> None:
@@ -67,6 +68,22 @@ async def serve(runtime: Runtime, settings: Settings, store: Store) -> None:
             await _member(life, settings, store, await join(runtime, settings, store, upstream), upstream)
     finally:
         await upstream.close()
+
+
+def _ceiling(settings: Settings, store: Store) -> Ceiling:
+    """What is said now, or what was said last where nothing is: a forgotten flag opens nothing."""
+    if not settings.says_ceiling:
+        return store.ceiling() or Ceiling()
+    ceiling = settings.ceiling
+    try:
+        kept = store.ceiling()
+    except StateError as e:
+        log.warning("what was said of the ceiling before is replaced", extra={"reason": str(e)})
+        kept = None
+    if ceiling != kept:
+        before = "not said" if kept is None else kept.text
+        log.warning("the ceiling is another one", extra={"ceiling": ceiling.text, "before": before})
+    return ceiling
 
 
 class Life:
@@ -141,6 +158,7 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
         if (over := store.membership()) is not None and over.removed:
             store.forget()
         key = store.key()
+        store.keep_ceiling(settings.ceiling)
         request = JoinRequest(
             nkey=key.public,
             name=token.name,
@@ -184,6 +202,7 @@ def _report(check: str, found: str) -> None:
 
 
 async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:
+    store.keep_ceiling(settings.ceiling)
     clock = HostClock(time.time() - time.monotonic())
     upstream.expect(Expected(membership.cluster_uid, membership.member))
     check = MembershipCheck(upstream, membership.host, membership.host_uid)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
+
 from skerry.api.v1alpha1 import Ceiling
 from skerry.member.membership import LOOK_S
 from skerry.settings import Settings as Base
-from skerry.settings import about
+from skerry.settings import SettingsError, about
 
 
 class Settings(Base, frozen=True, kw_only=True):
@@ -19,9 +21,9 @@ class Settings(Base, frozen=True, kw_only=True):
     agent_name: Annotated[str, about("Name of the cluster; must be the token's. Default: the token's.")] = ""
     kubeconfig: Annotated[str, about("Kubeconfig of the member. Default: in-cluster credentials.")] = ""
     context: Annotated[str, about("Context in the kubeconfig. Default: its current-context.")] = ""
-    read_only: Annotated[bool, about("Ceiling: only get, list and watch leave this agent.")] = False
-    no_exec: Annotated[bool, about("Ceiling: no exec, attach, port-forward or proxy.")] = False
-    namespaces: Annotated[tuple[str, ...], about("Ceiling: the only namespaces that requests may name.")] = ()
+    read_only: Annotated[bool | None, about("Ceiling: only get, list and watch leave this agent.")] = None
+    no_exec: Annotated[bool | None, about("Ceiling: no exec, attach, port-forward or proxy.")] = None
+    namespaces: Annotated[tuple[str, ...] | None, about("Ceiling: the only namespaces that requests may name.")] = None
     ceiling_desired: Annotated[
         Literal["", "All", "Access", "None"],
         about(
@@ -29,6 +31,10 @@ class Settings(Base, frozen=True, kw_only=True):
             "Default: All, with read_only Access."
         ),
     ] = ""
+    ceiling_off: Annotated[
+        bool,
+        about("No ceiling. Without this, and where no part of a ceiling is said, the last one that was said holds on."),
+    ] = False
     heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = (
         10.0
     )
@@ -45,9 +51,31 @@ class Settings(Base, frozen=True, kw_only=True):
     )
 
     @property
+    def says_ceiling(self) -> bool:
+        """Some part of a ceiling was said, or that there is none. SettingsError if both were."""
+        parts = (self.read_only, self.no_exec, self.namespaces, self.ceiling_desired or None)
+        said = any(part is not None for part in parts)
+        if said and self.ceiling_off:
+            raise SettingsError("the ceiling is said to be off, and a part of it is said too: leave out one of them")
+        return said or self.ceiling_off
+
+    @property
     def ceiling(self) -> Ceiling:
-        """What the member's administrator allows at most."""
-        desired = self.ceiling_desired or ("Access" if self.read_only else "All")
+        """What the member's administrator allows at most; parts that are not said are open."""
         return Ceiling(
-            read_only=self.read_only, no_exec=self.no_exec, namespaces=list(self.namespaces), desired=desired
+            read_only=bool(self.read_only),
+            no_exec=bool(self.no_exec),
+            namespaces=list(self.namespaces or ()),
+            desired=self.ceiling_desired or ("Access" if self.read_only else "All"),
+        )
+
+    def under(self, ceiling: Ceiling) -> Settings:
+        """These settings with that ceiling."""
+        return msgspec.structs.replace(
+            self,
+            read_only=ceiling.read_only,
+            no_exec=ceiling.no_exec,
+            namespaces=tuple(ceiling.namespaces),
+            ceiling_desired=ceiling.desired,
+            ceiling_off=False,
         )

@@ -4,8 +4,9 @@
     seed          the agent's own nkey, written before the join is asked, so that a lost answer can be asked for again
     agent.json    whom it joined, where the bus is, what it pinned; written last: without it nothing has been joined
     user.creds    user in the member's account        renewal.creds    user in JOIN, may only ask for a new user JWT
+    ceiling.json  what the member's administrator last said that the host may do at most; outlives a membership
 
-Every file is 0600 and replaced atomically. A directory without agent.json is worth nothing and is left empty.
+Every file is 0600 and replaced atomically. A directory that holds no identity is worth nothing and is left empty.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadRequest, SkerryError
 from skerry.identity import nkey
 from skerry.identity.creds import Credentials
@@ -54,6 +57,16 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Format(msgspec.Struct, frozen=True, kw_only=True):
     format: int = 0
+
+
+class _Ceiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """ceiling.json. What it does not know it must not drop in silence: it may be a limit."""
+
+    format: int = FORMAT
+    read_only: bool
+    no_exec: bool
+    namespaces: list[str]
+    desired: Literal["All", "Access", "None"]
 
 
 class Store:
@@ -126,15 +139,36 @@ class Store:
         except OSError as e:
             raise StateError(f"{path} cannot be read: {e.strerror}") from e
         try:
-            found = msgspec.json.decode(data, type=_Format).format
-            if found != FORMAT:
-                raise StateError(
-                    f"{path} has format {found}; this version of skerry reads format {FORMAT}: "
-                    + ("use a newer skerry" if found > FORMAT else "it was never written by a release")
-                )
+            _check_format(path, data)
             return msgspec.json.decode(data, type=Membership)
         except msgspec.DecodeError as e:
             raise StateError(f"{path} is damaged ({e}): remove {self.directory} and join again with a new token") from e
+
+    def ceiling(self) -> Ceiling | None:
+        """The ceiling that was said last, or None. StateError if it cannot be read: an agent must not guess that it is open."""
+        path = self.directory / "ceiling.json"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise StateError(f"{path} cannot be read: {e.strerror}") from e
+        try:
+            _check_format(path, data)
+            kept = msgspec.json.decode(data, type=_Ceiling)
+        except msgspec.DecodeError as e:
+            raise StateError(
+                f"{path} is damaged ({e}), and what this agent may let through is not known: say the whole ceiling anew "
+                "(--read-only, --no-exec, --namespaces, --ceiling-desired), or --ceiling-off"
+            ) from e
+        return Ceiling(read_only=kept.read_only, no_exec=kept.no_exec, namespaces=kept.namespaces, desired=kept.desired)
+
+    def keep_ceiling(self, ceiling: Ceiling) -> None:
+        """Keep what holds, for starts that say nothing of it. Also that nothing is forbidden: it was said once."""
+        kept = msgspec.convert(msgspec.structs.asdict(ceiling), _Ceiling)
+        path, data = self.directory / "ceiling.json", msgspec.json.format(msgspec.json.encode(kept))
+        if not path.exists() or path.read_bytes() != data:
+            write_private(path, data)
 
     def key(self) -> nkey.KeyPair:
         """The agent's own key; made and stored at the first call."""
@@ -161,6 +195,16 @@ class Store:
         write_private(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(over)))
 
     def forget(self) -> None:
-        """Drop key, credentials and membership: before a join with a new token, or after a refused one."""
+        """Drop key, credentials and membership, not the ceiling: before a join with a new token, or after a refused one."""
         for name in ("agent.json", "user.creds", "renewal.creds", "seed"):
             (self.directory / name).unlink(missing_ok=True)
+
+
+def _check_format(path: Path, data: bytes) -> None:
+    """StateError for a file of another format, naming both; DecodeError if it is not JSON."""
+    found = msgspec.json.decode(data, type=_Format).format
+    if found != FORMAT:
+        raise StateError(
+            f"{path} has format {found}; this version of skerry reads format {FORMAT}: "
+            + ("use a newer skerry" if found > FORMAT else "it was never written by a release")
+        )

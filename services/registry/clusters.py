@@ -127,8 +127,7 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
         if beat.missing is not None:
             found = condition(RIGHTS_COMPLETE, rights(beat.missing, beat.repaired), now)
             status["conditions"] = with_condition(status["conditions"], found)
-        facts = _facts(beat)
-        status |= facts | {"ceiling": {**status.get("ceiling", {}), **facts["ceiling"]}}
+        status |= _facts(beat) | {"ceiling": _with_ceiling(status.get("ceiling", {}), beat.ceiling)}
         status["agent"]["version"] = live[0].beat.version
         ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]
         if ends:
@@ -138,12 +137,18 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
 
 def _facts(beat: Heartbeat) -> Document:
     """What a heartbeat says of the cluster; texts were bounded where it came in."""
-    facts: Document = {"ceiling": _builtins(beat.ceiling)}
+    facts: Document = {}
     if beat.kubernetes_version:
         facts["kubernetesVersion"] = beat.kubernetes_version
     if beat.nodes is not None and 0 <= beat.nodes < 1_000_000:
         facts["nodes"] = beat.nodes
     return facts
+
+
+def _with_ceiling(stored: Document, ceiling: Ceiling) -> Document:
+    """`ceiling` as it is stored: limits that are taken back go, fields of a newer registry stay."""
+    known = {field.encode_name for field in msgspec.structs.fields(Ceiling)}
+    return {name: value for name, value in stored.items() if name not in known} | _builtins(ceiling)
 
 
 def _builtins(ceiling: Ceiling) -> Document:

@@ -38,6 +38,16 @@ class Ceiling(Struct, frozen=True, kw_only=True):
         ),
     ] = "All"
 
+    @property
+    def text(self) -> str:
+        """For people, for example `read-only, no exec, namespaces a b`; `open` where nothing is forbidden."""
+        parts = ["read-only"] * self.read_only + ["no exec"] * self.no_exec
+        if self.namespaces:
+            parts.append(f"namespaces {' '.join(self.namespaces)}")
+        if self.desired != ("Access" if self.read_only else "All"):
+            parts.append(f"desired {self.desired}")
+        return ", ".join(parts) or "open"
+
 
 class Connection(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """How the host reaches the cluster."""

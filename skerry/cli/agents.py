@@ -42,6 +42,7 @@ class LocalAgent:
     no_exec: bool = False
     namespaces: str = ""
     desired: str = ""
+    ceiling_off: bool = False
 
     @property
     def joined(self) -> bool:
@@ -63,9 +64,10 @@ class LocalAgent:
             "SKERRY_TOKEN_FILE": token_file,
             "SKERRY_KUBECONFIG": self.kubeconfig,
             "SKERRY_CONTEXT": self.context,
-            "SKERRY_READ_ONLY": str(int(self.read_only)),
-            "SKERRY_NO_EXEC": str(int(self.no_exec)),
+            "SKERRY_READ_ONLY": "1" * self.read_only,
+            "SKERRY_NO_EXEC": "1" * self.no_exec,
             "SKERRY_NAMESPACES": self.namespaces,
+            "SKERRY_CEILING_OFF": "1" * self.ceiling_off,
             "SKERRY_CEILING_DESIRED": self.desired,
         }
         return {**kept, **passed, **{name: value for name, value in own.items() if value}}

@@ -121,6 +121,34 @@ async def test_it_joins_reports_and_leaves_in_order(agent: Agent, host: Host, ap
     assert host.beats[-1].leaving
 
 
+async def test_a_ceiling_holds_over_starts_that_say_nothing_and_only_another_one_replaces_it(
+    agent: Agent, host: Host
+) -> None:
+    agent.token(host.token("kept-a"))
+    for said, holds in (
+        ({"SKERRY_READ_ONLY": "1"}, "read-only"),
+        ({}, "read-only"),
+        ({"SKERRY_NAMESPACES": "a,b"}, "namespaces a b"),
+        ({"SKERRY_CEILING_DESIRED": "None"}, "desired None"),
+        ({}, "desired None"),
+        ({"SKERRY_READ_ONLY": "0"}, "open"),
+        ({"SKERRY_NO_EXEC": "1"}, "no exec"),
+        ({"SKERRY_CEILING_OFF": "1"}, "open"),
+        ({}, "open"),
+    ):
+        host.beats.clear()
+        await agent.start(**said)
+        assert (await host.beat(1)).ceiling.text == holds, said
+        await agent.stop()
+    await agent.start(SKERRY_CEILING_OFF="1", SKERRY_NO_EXEC="0")
+    code, line = await agent.ended()
+    assert (code, "leave out one of them" in line) == (2, True)
+    (agent.state / "ceiling.json").write_text("{")
+    await agent.start()
+    code, line = await agent.ended()
+    assert (code, "say the whole ceiling anew" in line) == (1, True)
+
+
 async def test_no_secret_is_logged(agent: Agent, host: Host) -> None:
     token = host.token("log-a")
     agent.token(token)

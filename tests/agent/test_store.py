@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from services.agent.store import Membership, StateError, Store
+from skerry.api.v1alpha1 import Ceiling
 from skerry.identity import creds, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.jwt import encode
@@ -57,6 +58,36 @@ def test_the_key_is_stored_before_anything_else(tmp_path: Path) -> None:
         public = store.key().public
     assert store.membership() is None
     assert store.key().public == public
+
+
+def test_a_ceiling_outlives_the_membership(tmp_path: Path) -> None:
+    store = Store(tmp_path / "m1")
+    assert store.ceiling() is None
+    store.key()
+    store.keep_ceiling(Ceiling(read_only=True, namespaces=["a"], desired="Access"))
+    store.forget()
+    assert Store(tmp_path / "m1").ceiling() == Ceiling(read_only=True, namespaces=["a"], desired="Access")
+    assert stat.S_IMODE((store.directory / "ceiling.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"format":2,"ceiling":{}}', "format 2; this version of skerry reads format 1"),
+        ('{"format":1,"read_only":"yes","no_exec":false,"namespaces":[],"desired":"All"}', "--ceiling-off"),
+        ('{"format":1,"read_only":true,"no_exec":false,"namespaces":[],"desired":"Some"}', "--ceiling-off"),
+        ('{"format":1,"read_only":true}', "--ceiling-off"),
+        (
+            '{"format":1,"read_only":true,"no_exec":false,"namespaces":[],"desired":"All","no_secrets":1}',
+            "--ceiling-off",
+        ),
+        ("", "--ceiling-off"),
+    ],
+)
+def test_a_ceiling_that_cannot_be_read_is_not_taken_for_an_open_one(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "ceiling.json").write_text(content)
+    with pytest.raises(StateError, match=said):
+        Store(tmp_path).ceiling()
 
 
 def test_nothing_half_made_is_left(tmp_path: Path) -> None:

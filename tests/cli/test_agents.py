@@ -31,7 +31,6 @@ def test_an_agent_is_told_everything_and_nothing_foreign(agent: LocalAgent, monk
         "SKERRY_TOKEN_FILE": "/t",
         "SKERRY_KUBECONFIG": agent.kubeconfig,
         "SKERRY_READ_ONLY": "1",
-        "SKERRY_NO_EXEC": "0",
         "SKERRY_LOG_LEVEL": "debug",
     }
 

@@ -182,6 +182,12 @@ def test_a_unit_starts_the_agent_with_absolute_paths_and_no_secret(capsys: Captu
     assert "Type=notify" in unit
 
 
+@pytest.mark.parametrize("limit", [["--read-only"], ["--no-exec"], ["--namespaces", "a"], ["--ceiling-desired", "All"]])
+def test_no_ceiling_and_a_ceiling_at_once_is_usage(limit: list[str], capsys: Captured) -> None:
+    assert main(["agent", "--name", "m1", "--ceiling-off", *limit]) == 2
+    assert "--ceiling-off takes every limit away" in capsys.readouterr().err
+
+
 # errors
 
 

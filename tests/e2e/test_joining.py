@@ -107,8 +107,24 @@ def test_a_read_only_member_cannot_be_written_to_by_the_administrator_of_the_hos
     new_host: Callable[..., Host], plain_cluster: Member
 ) -> None:
     host = new_host()
-    host.join(plain_cluster, "sealed", "--read-only")
+    agent = host.join(plain_cluster, "sealed", "--read-only")
     host.kubectl("sealed", "get", "configmaps")
-    done = host.kubectl_run("sealed", "create", "configmap", "no")
+    _assert_is_read_only(host, "sealed")
+    for options, check in (((), _assert_is_read_only), (("--ceiling-off",), _assert_is_open)):
+        assert agent.stop() == 0
+        eventually(lambda: not host.ready("sealed"), "its end is told", 10)
+        agent = host.agent(plain_cluster, None, "--name", "sealed", *options)
+        host.wait_ready("sealed", agent)
+        check(host, "sealed")
+    told = "its own administrator set its ceiling: open (before: read-only)"
+    eventually(lambda: told in host.kubectl(None, "events", "--for", "cluster/sealed"), "the change is told", 10)
+
+
+def _assert_is_read_only(host: Host, member: str) -> None:
+    done = host.kubectl_run(member, "create", "configmap", "no")
     assert done.returncode == 1
     assert b"read-only" in done.stderr
+
+
+def _assert_is_open(host: Host, member: str) -> None:
+    host.kubectl(member, "create", "configmap", "yes")

@@ -12,6 +12,7 @@ from services.registry.model import JOINED, LOST_S, SUSPECT_S, Now, PresenceStat
 from skerry import heartbeats
 from skerry.api.conditions import Verdict
 from skerry.api.messages import Heartbeat
+from skerry.api.v1alpha1 import Ceiling
 
 UID = "u1"
 T0 = Now(1000.0, 1_800_000_000.0)
@@ -375,6 +376,14 @@ def test_facts_outlive_the_agent(presence: PresenceTable) -> None:
     assert down["status"]["nodes"] == 3
     assert down["status"]["kubernetesVersion"] == "v1.36.3"
     assert down["status"]["agent"] == {"replicas": 0, "version": "0.1.0"}
+
+
+def test_a_limit_that_is_taken_back_is_no_longer_shown_and_what_is_not_known_here_stays(
+    presence: PresenceTable,
+) -> None:
+    presence.heartbeat("m1", beat(ceiling=Ceiling(namespaces=["a"])), at(0))
+    before = document(ceiling={"readOnly": True, "desired": "Access", "future": 1})
+    assert observed(presence, 1, before)["status"]["ceiling"] == {"namespaces": ["a"], "future": 1}
 
 
 def test_what_a_member_says_of_itself_is_bounded(presence: PresenceTable) -> None:

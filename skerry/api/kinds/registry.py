@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from skerry.api import v1alpha1
 from skerry.api.conditions import (
     DESIRED_APPLIED,
@@ -42,6 +44,7 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
     changed = changed_conditions(old, new)
     yield from _troubles(changed)
     yield from _holds(old, new)
+    yield from _ceiling(old, new)
     yield from _desired(changed)
     before, after = changed.get("Ready", (NO_VERDICT, NO_VERDICT))
     if after.status == "True" and before.status != "True":
@@ -114,6 +117,18 @@ _HOLDS = (
         ("Uncordoned", "new things may be placed on it again"),
     ),
 )
+
+
+def _ceiling(old: Document, new: Document) -> Iterator[Occurrence]:
+    """What the member's own administrator changed in what the host may do there."""
+    before, after = _CEILING(old), _CEILING(new)
+    if before is not None and after is not None and before != after:
+        now, was = (msgspec.convert(ceiling, v1alpha1.Ceiling).text for ceiling in (after, before))
+        if now != was:
+            yield Occurrence("CeilingChanged", f"its own administrator set its ceiling: {now} (before: {was})")
+
+
+_CEILING = at("status.ceiling")
 
 
 def _desired(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:

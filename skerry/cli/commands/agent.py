@@ -52,6 +52,12 @@ def run(
         DesiredCeiling | None,
         typer.Option(help="What the host may keep in place here. Default: All; with --read-only, Access."),
     ] = None,
+    ceiling_off: Annotated[
+        bool,
+        typer.Option(
+            "--ceiling-off", help="No limits from here on. Those of an earlier start hold until others are given."
+        ),
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the agent stays.")] = False,
     wait: Annotated[
         str, typer.Option(metavar="DURATION", help="With --detach: how long to wait until it is ready.")
@@ -64,6 +70,8 @@ def run(
     """
     if context.invoked_subcommand is not None:
         return
+    if ceiling_off:
+        _check_no_limit(read_only, no_exec, namespaces, ceiling_desired)
     limit = seconds(wait)
     source = token_file or os.environ.get("SKERRY_TOKEN_FILE", "")
     token = _token(source)
@@ -76,7 +84,8 @@ def run(
         read_only=read_only,
         no_exec=no_exec,
         namespaces=",".join(part.strip() for part in namespaces.split(",") if part.strip()),
-        desired="" if ceiling_desired is None else ceiling_desired.value,
+        desired=ceiling_desired or "",
+        ceiling_off=ceiling_off,
     )
     file = "" if source in ("", "-") else str(Path(source).expanduser().absolute())
     if print_unit:
@@ -89,6 +98,11 @@ def run(
     with progress() as shown:
         pid = agents.detached(told, token, file, limit, shown)
     say(f"agent {told.name} is ready (process {pid}, log {told.directory / 'agent.log'})")
+
+
+def _check_no_limit(*limits: object) -> None:
+    if any(limits):
+        raise Failure("--ceiling-off takes every limit away: leave out --read-only, --no-exec and the others", USAGE)
 
 
 def _token(source: str) -> str:
@@ -154,6 +168,7 @@ def _unit(told: agents.LocalAgent, root: Path, token_file: str) -> str:
     options += ["--read-only"] * told.read_only + ["--no-exec"] * told.no_exec
     options += ["--namespaces", told.namespaces] if told.namespaces else []
     options += ["--ceiling-desired", told.desired] if told.desired else []
+    options += ["--ceiling-off"] * told.ceiling_off
     command = " ".join(_unit_word(word) for word in [_executable(), "agent", *options])
     return (
         f"[Unit]\nDescription=Skerry agent of cluster {told.name}\nWants=network-online.target\n"

@@ -39,6 +39,22 @@ def test_removal_is_told_when_it_begins_and_ends() -> None:
     assert reasons(leaving, {}) == ["Removed"]
 
 
+def test_another_ceiling_is_told_with_the_one_before() -> None:
+    def limited(**ceiling: Any) -> Document:
+        document = member("True")
+        return {**document, "status": {**document["status"], "ceiling": ceiling}}
+
+    open_, sealed = limited(), limited(readOnly=True, desired="Access", namespaces=["a", "b"])
+    (told,) = describe_cluster(open_, sealed)
+    assert told == Occurrence(
+        "CeilingChanged", "its own administrator set its ceiling: read-only, namespaces a b (before: open)"
+    )
+    assert reasons(sealed, limited(noExec=True)) == ["CeilingChanged"]
+    assert reasons(member("True"), sealed) == [], "what was not known before did not change"
+    assert reasons(open_, limited(readOnly=False, noExec=False, namespaces=[], desired="All", later=1)) == []
+    assert reasons(limited(desired="Other"), limited(desired="Other")) == []
+
+
 def test_a_join_token_tells_its_use() -> None:
     new: Document = {"spec": {"clusterName": "m1"}, "status": {"used": True}}
     unused: Document = {"spec": {"clusterName": "m1"}, "status": {"used": False}}
