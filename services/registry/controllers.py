@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -197,26 +197,3 @@ def _expires(document: Document) -> float:
         return seconds(document["status"]["expires"])
     except (KeyError, TypeError, ValueError):
         return 0.0
-
-
-# Servers that forgot
-
-
-class Accounts:
-    """Pushes the accounts that the bus did not know when this process began (a new server, an emptied directory)."""
-
-    def __init__(
-        self, context: Context[RegistrySettings, Any], registry: RegistryStore, known: Collection[str]
-    ) -> None:
-        self._registry, self._known = registry, known
-        self.controller = context.controller("accounts", self.reconcile, workers=AT_ONCE)
-        for item in registry.members():
-            self.controller.add(item.name)
-
-    async def reconcile(self, name: str) -> None:
-        """Look at one member that was there at the start. StatusError."""
-        registry, item = self._registry, self._registry.cache.get(CLUSTER, name)
-        secret = await registry.secrets.member(name)
-        if item is not None and secret is not None and secret.account not in self._known and secret.cluster == item.uid:
-            await registry.resolver.push(registry.account(name, secret).jwt)
-            log.warning("the bus had forgotten an account", extra={"cluster": name})

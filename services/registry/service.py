@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from services.registry import clusters, secrets
+from services.registry.accounts import Accounts
 from services.registry.appliers import Appliers
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
-from services.registry.controllers import Accounts, Statuses, tokens
+from services.registry.controllers import Statuses, tokens
 from services.registry.desired import Desired
 from services.registry.directing import Directions
 from services.registry.entries import Entries
@@ -107,7 +108,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             resolver=Resolver(system),
         )
         await registry.claim_host(clock())
-        accounts = Accounts(context, registry, set(await registry.resolver.accounts()))
+        accounts = Accounts(context, registry)
         presence = PresenceTable()
         desired = await _desired(context, registry, authority)
         directions = Directions(context, desired, presence, clock)

@@ -1,0 +1,92 @@
+"""Accounts of members that the bus lost: its server was replaced, its directory emptied or restored from before a join.
+
+Every few seconds the server is asked which accounts it holds, and is given what lacks: until then the member's agents are
+refused, whatever they do. Between looks nothing is read: which account a member has is known once its secret was read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from services.registry import clusters, direct
+from services.registry.settings import RegistrySettings
+from services.registry.store import RegistryStore
+from skerry.api.kinds import CLUSTER
+from skerry.controller.controller import After
+from skerry.informer import Change
+from skerry.service import Context
+
+log = logging.getLogger("skerry.registry")
+
+ROUND_S = 10.0
+"""Between two looks at what the server holds."""
+AT_ONCE = 16
+ROUND = ""
+"""The key of the look at all; the others are names of members."""
+
+
+class Accounts:
+    """Has the server hold the account of every member, in the replica that leads."""
+
+    def __init__(self, context: Context[RegistrySettings, Any], registry: RegistryStore) -> None:
+        self._registry = registry
+        self._accounts: dict[str, tuple[str, str]] = {}
+        """Member -> uid of its Cluster and public key of its account; empty where a member needs none."""
+        self._unread: set[str] = set()
+        """Members whose account is not known yet."""
+        self._held: AbstractSet[str] = frozenset()
+        self.controller = context.controller("accounts", self.reconcile, workers=AT_ONCE, leader=True)
+        context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
+        for item in registry.members():
+            self._seen(Change(item.revision, None, item))
+        self.controller.add(ROUND)
+
+    def _seen(self, change: Change) -> None:
+        """Called inline by the cache: members that come and go; a change of one that is known is nothing."""
+        item = change.new or change.old
+        if item is None or item.name == clusters.HOST:
+            return
+        name = item.name
+        if self._accounts.get(name, ("", ""))[0] == item.uid and change.new is not None:
+            return
+        self._accounts.pop(name, None)
+        (self._unread.discard if change.new is None else self._unread.add)(name)
+
+    async def reconcile(self, key: str) -> After | None:
+        """Look at all members, or at one. StatusError."""
+        if key != ROUND:
+            await self._look(key)
+            return None
+        self._held = frozenset(await self._registry.resolver.accounts())
+        for name in self._unread:
+            self.controller.add(name)
+        for name, (_, account) in self._accounts.items():
+            if account and account not in self._held:
+                self.controller.add(name)
+        return After(ROUND_S)
+
+    async def _look(self, name: str) -> None:
+        """Whoever joins or leaves just now is its handler's: the next round looks again."""
+        registry, item = self._registry, self._registry.cache.get(CLUSTER, name)
+        if item is None or clusters.is_leaving(document := item.document()):
+            return
+        account = ""
+        if not direct.is_direct(document):
+            secret = await registry.secrets.member(name)
+            if secret is None or secret.cluster != item.uid:
+                return
+            account = secret.account
+            if account not in self._held:
+                await registry.resolver.push(registry.account(name, secret).jwt)
+                log.warning("the bus did not hold an account and was given it", extra={"cluster": name})
+                await self._bury(account)
+        self._accounts[name] = (item.uid, account)
+        self._unread.discard(name)
+
+    async def _bury(self, account: str) -> None:
+        """A member that was removed while its account was pushed: its tombstone may have come before."""
+        evicted = await self._registry.secrets.evicted(account)
+        if evicted is not None:
+            await self._registry.resolver.push(evicted.jwt)

@@ -1,0 +1,138 @@
+"""The bus loses accounts: members get them back, removed members do not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from services.registry import accounts
+from skerry.api.kinds import CLUSTER
+from skerry.errors import StatusError, Unauthorized
+from skerry.identity.creds import Credentials
+from skerry.identity.resolver import Resolver
+from tests.fixtures.nats import NatsHost
+from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def client(fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    """Of a registry that looks often."""
+    monkeypatch.setattr(accounts, "ROUND_S", 0.2)
+    async with Running(fresh_nats_host).running(), client_of(fresh_nats_host) as client:
+        yield client
+
+
+async def joined(client: Client, host: NatsHost, name: str) -> Credentials:
+    """A member, and the credentials of its agent."""
+    agent = Agent(host, name)
+    return agent.credentials(await agent.join(await client.token(name)))
+
+
+async def admitted(host: NatsHost, credentials: Credentials) -> None:
+    """Wait until the server takes these credentials."""
+    async with asyncio.timeout(3 * DEADLINE_S):
+        while True:
+            with contextlib.suppress(StatusError):
+                async with host.connection(credentials):
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def refused(host: NatsHost, credentials: Credentials) -> None:
+    """Wait until the server no longer takes them."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                async with host.connection(credentials):
+                    await asyncio.sleep(0.05)
+            except Unauthorized:
+                return
+
+
+async def test_a_server_that_lost_its_accounts_is_given_those_of_members_and_of_nobody_else(
+    client: Client, fresh_nats_host: NatsHost
+) -> None:
+    """Without a restart of the registry: until it came, the members could do nothing."""
+    host = fresh_nats_host
+    stays, leaves = await joined(client, host, "stays"), await joined(client, host, "leaves")
+    await client.write(CLUSTER, "delete", "leaves")
+    async with asyncio.timeout(DEADLINE_S):
+        while await client.cluster("leaves") is not None:
+            await asyncio.sleep(0.02)
+    host.stop()
+    shutil.rmtree(host.directory / "store" / "accounts")
+    host.start()
+    await admitted(host, stays)
+    with pytest.raises(Unauthorized):
+        async with host.connection(leaves):
+            pass
+
+
+async def test_what_the_server_holds_is_not_given_to_it_again(
+    client: Client, fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for method in (Resolver.accounts, Resolver.push):
+        monkeypatch.setattr(Resolver, method.__name__, counted(method, calls))
+    for name in ("one", "two"):
+        await joined(client, fresh_nats_host, name)
+    async with asyncio.timeout(DEADLINE_S):
+        while calls.count("accounts") < 3:
+            await asyncio.sleep(0.05)
+    before = calls.count("push")
+    async with asyncio.timeout(DEADLINE_S):
+        while calls.count("accounts") < 8:
+            await asyncio.sleep(0.05)
+    assert (before >= 2, calls.count("push")) == (True, before)
+
+
+def counted(method: Callable[..., Awaitable[Any]], calls: list[str]) -> Callable[..., Awaitable[Any]]:
+    """`method`, which writes down that it was called."""
+
+    async def call(*args: Any) -> Any:
+        calls.append(method.__name__)
+        return await method(*args)
+
+    return call
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_a_member_that_was_removed_while_its_account_was_given_is_buried_again(
+    client: Client, fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch, removed: bool
+) -> None:
+    """The tombstone goes out between the look at the member and the push: the last push must be a tombstone."""
+    host = fresh_nats_host
+    credentials = await joined(client, host, "leaves")
+    push, lose = Resolver.push, Resolver.accounts
+    lost: list[str] = []
+
+    async def accounts_without_one(resolver: Resolver) -> list[str]:
+        held = await lose(resolver)
+        if not lost:
+            await asyncio.sleep(1 - time.time() % 1)  # of one second, so that the server cannot tell which came later
+        return held if lost else []
+
+    async def push_late(resolver: Resolver, account: str) -> None:
+        if not lost:
+            lost.append(account)
+            if removed:
+                await client.write(CLUSTER, "delete", "leaves")
+                async with asyncio.timeout(DEADLINE_S):
+                    while await client.cluster("leaves") is not None:
+                        await asyncio.sleep(0.02)
+        await push(resolver, account)
+
+    monkeypatch.setattr(Resolver, "push", push_late)
+    monkeypatch.setattr(Resolver, "accounts", accounts_without_one)
+    async with asyncio.timeout(DEADLINE_S):
+        while not lost:
+            await asyncio.sleep(0.02)
+    await (refused if removed else admitted)(host, credentials)
