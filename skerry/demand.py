@@ -145,9 +145,9 @@ def _containers(pod: Pod) -> Amounts:
         largest: Amounts = {}
         for container in spec.init_containers:
             if container.restart_policy == _ALWAYS:
-                asked = _effective(container, resized)
-                add(total, asked)
-                add(sidecars, asked)
+                requests = _effective(container, resized)
+                add(total, requests)
+                add(sidecars, requests)
                 moment = sidecars
             else:
                 moment = _requests(container.resources)
@@ -204,11 +204,11 @@ def _resized(status: PodStatus) -> _Resized | None:
 
 def _effective(container: Container, resized: _Resized | None) -> Amounts:
     """The largest of what is asked for, what was granted and what it has; what can never be had does not count."""
-    asked = _requests(container.resources)
+    requests = _requests(container.resources)
     status = None if resized is None else resized.containers.get(container.name)
     if resized is None or status is None or status.resources is None or _as_asked(container, status):
-        return asked
-    largest = {} if resized.infeasible else asked
+        return requests
+    largest = {} if resized.infeasible else requests
     _raise(largest, amounts(status.resources.requests))
     _raise(largest, amounts(status.allocated_resources))
     return largest
@@ -216,8 +216,13 @@ def _effective(container: Container, resized: _Resized | None) -> Amounts:
 
 def _as_asked(container: Container, status: ContainerStatus) -> bool:
     """Whether nothing was resized, which is so for nearly all of them."""
-    asked, has, granted = container.resources, status.resources, status.allocated_resources
-    return asked is not None and has is not None and asked.requests == has.requests and granted in (None, has.requests)
+    declared, has, granted = container.resources, status.resources, status.allocated_resources
+    return (
+        declared is not None
+        and has is not None
+        and declared.requests == has.requests
+        and granted in (None, has.requests)
+    )
 
 
 def _raise(total: Amounts, least: Mapping[str, int]) -> None:

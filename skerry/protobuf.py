@@ -56,7 +56,7 @@ def texts(data: bytes, names: dict[int, str]) -> dict[str, str]:
 
 def fields(data: bytes) -> Fields:
     """The length-delimited fields of a message, the last of each number; others are skipped. BadRequest."""
-    found: Fields = {}
+    values: Fields = {}
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -68,9 +68,9 @@ def fields(data: bytes) -> Fields:
         if size < 0 or at + size > len(data):
             raise BadRequest("the body is garbled protobuf")
         if kind == 2:
-            found[number] = data[at : at + size]
+            values[number] = data[at : at + size]
         at += size
-    return found
+    return values
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -207,10 +207,10 @@ class DesiredKey(NamedTuple):
 def desired_key(text: str) -> DesiredKey:
     """The parts of a key of DESIRED. ValueError if it is not one, or not as `str` writes it."""
     name, owner, rest = text.split(".", 2)
-    found = DesiredKey(name, owner, *parse_key(rest))
-    if not is_label(name) or _TOKEN.match(owner) is None or str(found) != text:
+    key = DesiredKey(name, owner, *parse_key(rest))
+    if not is_label(name) or _TOKEN.match(owner) is None or str(key) != text:
         raise ValueError(f"{text[:80]!r} is not a key of desired state")
-    return found
+    return key
 
 
 def complete_key(name: str, owner: str) -> str:

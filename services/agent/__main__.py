@@ -118,18 +118,18 @@ def _rotation(settings: Settings) -> Rotation:
 
 def _usable(settings: Settings, store: Store) -> Membership | None:
     """The stored membership, if it holds. Raises Exit for another name, or one that is over and has no new token."""
-    found = store.membership()
-    if found is None:
+    membership = store.membership()
+    if membership is None:
         return None
-    if settings.agent_name and settings.agent_name != found.member:
+    if settings.agent_name and settings.agent_name != membership.member:
         raise Exit(
-            f"{store.directory} belongs to cluster {found.member!r}, not {settings.agent_name!r}: "
+            f"{store.directory} belongs to cluster {membership.member!r}, not {settings.agent_name!r}: "
             "use another --state, or the right --name"
         )
-    if not found.removed:
-        return found
-    if _fresh_token(settings, found) is None:
-        raise Exit(found.removed)
+    if not membership.removed:
+        return membership
+    if _fresh_token(settings, membership) is None:
+        raise Exit(membership.removed)
     return None
 
 
@@ -197,8 +197,8 @@ def _token(settings: Settings) -> Token:
     return token
 
 
-def _report(check: str, found: str) -> None:
-    log.info("checked", extra={"check": check, "found": found})
+def _report(check: str, result: str) -> None:
+    log.info("checked", extra={"check": check, "found": result})
 
 
 async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:

@@ -95,10 +95,10 @@ def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, k
 
 async def renew(store: Store, membership: Membership, clock: HostClock) -> Credentials:
     """A new user JWT, stored. Raises Removed, or a StatusError (try again later)."""
-    kept = creds.load(store.renewal)
+    renewal = creds.load(store.renewal)
     key = store.key()
     settings = bus_settings(membership.servers, membership.ca, f"{key.public}/renewal/0")
-    connection = await bus.connect(settings, kept)
+    connection = await bus.connect(settings, renewal)
     try:
         reply = await connection.request(
             subjects.renew(membership.member),

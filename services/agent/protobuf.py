@@ -19,9 +19,9 @@ _SPEC, _RESOURCE_ATTRIBUTES, _PATH_ATTRIBUTES = 2, 1, 2
 def access_review(body: bytes) -> dict[str, Any]:
     """The spec of a SelfSubjectAccessReview, in the shape of its JSON. Raises BadRequest."""
     spec = protobuf.fields(protobuf.fields(protobuf.unwrapped(body)).get(_SPEC, b""))
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     if _RESOURCE_ATTRIBUTES in spec:
-        found["resourceAttributes"] = protobuf.texts(spec[_RESOURCE_ATTRIBUTES], _RESOURCE)
+        attributes["resourceAttributes"] = protobuf.texts(spec[_RESOURCE_ATTRIBUTES], _RESOURCE)
     if _PATH_ATTRIBUTES in spec:
-        found["nonResourceAttributes"] = protobuf.texts(spec[_PATH_ATTRIBUTES], _PATH)
-    return {"spec": found}
+        attributes["nonResourceAttributes"] = protobuf.texts(spec[_PATH_ATTRIBUTES], _PATH)
+    return {"spec": attributes}

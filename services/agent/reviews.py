@@ -45,8 +45,8 @@ async def access(stream: Stream, ceiling: Ceiling) -> bytes | None:
     if not request.end:
         raise RequestEntityTooLarge("the access review is too large")
     document = _read(request)
-    asked = question(document)
-    why = limits.refusal(ceiling, asked) if asked is not None else ""
+    attributes = question(document)
+    why = limits.refusal(ceiling, attributes) if attributes is not None else ""
     if not why:
         return None
     document.setdefault("apiVersion", "authorization.k8s.io/v1")
@@ -60,8 +60,8 @@ def _read(request: OpenRequest) -> dict[str, Any]:
         return _object(request.body)
     if kind == protobuf.CONTENT_TYPE:
         return protobuf.access_review(request.body)
-    shown = kind[:60].decode("ascii", "replace")
-    raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON or protobuf, not {shown}")
+    media = kind[:60].decode("ascii", "replace")
+    raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON or protobuf, not {media}")
 
 
 def question(document: dict[str, Any]) -> ReviewAttributes | None:
@@ -107,8 +107,8 @@ def intersect(document: dict[str, Any], ceiling: Ceiling) -> dict[str, Any]:
     """A SelfSubjectRulesReview whose status says what is left under `ceiling`. Marked incomplete: wildcards hide more."""
     spec, status = document.get("spec") or {}, document.get("status") or {}
     outside = bool(ceiling.namespaces) and spec.get("namespace") not in ceiling.namespaces
-    found = [] if outside else status.get("resourceRules") or []
-    left = [narrowed for rule in found if (narrowed := _narrowed(rule, ceiling))]
+    rules = [] if outside else status.get("resourceRules") or []
+    left = [narrowed for rule in rules if (narrowed := _narrowed(rule, ceiling))]
     why = "this member's ceiling applies besides"
     return {
         **document,

@@ -179,9 +179,15 @@ class Front:
     async def _host(self, exchange: Exchange, record: AccessRecord, credential: CachedCredential) -> None:
         asks = impersonates(exchange.head.headers)
 
-        def authorize(asked: Attributes) -> None:
+        def authorize(attributes: Attributes) -> None:
             request = HostRequest(
-                asked.verb, asked.group, asked.resource, asked.subresource, asked.namespace, asked.name, asks
+                attributes.verb,
+                attributes.group,
+                attributes.resource,
+                attributes.subresource,
+                attributes.namespace,
+                attributes.name,
+                asks,
             )
             decision = decide(credential.caller, request)
             if isinstance(decision, Denied):

@@ -85,8 +85,8 @@ class Certificates:
         if host in (server_name, local) or (host in LOOPBACK and local in LOOPBACK):
             return True
         wild = "*." + host.partition(".")[2]
-        shown = [each.names for each in (self._usual, self._members) if each is not None]
-        return any(host in known or wild in known for known in shown)
+        certified = [each.names for each in (self._usual, self._members) if each is not None]
+        return any(host in known or wild in known for known in certified)
 
     def reload(self) -> None:
         """Take new files for the next handshakes."""

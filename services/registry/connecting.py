@@ -60,23 +60,23 @@ class Connections:
         host_uid = "" if spec.take_over else self._registry.settings.host_uid
         expires = direct.expires_of(target)
         async with _upstream(target) as upstream:
-            found = await _examined(upstream, host_uid)
-            self._check_owner(name, found.uid, await self._registry.owner(found.uid, self._clock()))
-            made = direct.member(name, str(uuid.uuid4()), found, expires, self._clock())
+            facts = await _examined(upstream, host_uid)
+            self._check_owner(name, facts.uid, await self._registry.owner(facts.uid, self._clock()))
+            cluster = direct.member(name, str(uuid.uuid4()), facts, expires, self._clock())
             if request.options.dry_run:
-                return self._registry.clusters.stamped(made)
+                return self._registry.clusters.stamped(cluster)
             await bindings.ensure(upstream)
         async with self._writing:
-            return await self._made(name, found.uid, made, target)
+            return await self._made(name, facts.uid, cluster, target)
 
-    async def _made(self, name: str, uid: str, made: Document, target: Target) -> Document:
+    async def _made(self, name: str, uid: str, cluster: Document, target: Target) -> Document:
         """Claim, credential, object, in this order: a proxy that sees the object finds the credential."""
-        registry, object_uid = self._registry, made["metadata"]["uid"]
+        registry, object_uid = self._registry, cluster["metadata"]["uid"]
         claim = await registry.secrets.claim(uid, name, self._clock().wall)
         self._check_owner(name, uid, claim.name)
         await registry.secrets.keep_connection(object_uid, target)
         try:
-            stored = await registry.clusters.create(made)
+            stored = await registry.clusters.create(cluster)
         except AlreadyExists as error:
             await registry.secrets.drop_connection(object_uid)
             raise _taken(name) from error
@@ -111,17 +111,17 @@ class Connections:
         cluster = await self._direct(name)
         expires = direct.expires_of(target)
         async with _upstream(target) as upstream:
-            found = await _examined(upstream, "")
-            self._check_same(name, clusters.uid_of(cluster), found.uid)
+            facts = await _examined(upstream, "")
+            self._check_same(name, clusters.uid_of(cluster), facts.uid)
             if request.options.dry_run:
                 return cluster
             await bindings.ensure(upstream)
         async with self._writing:
-            kept = await self._registry.secrets.keep_connection(cluster["metadata"]["uid"], target)
+            credential = await self._registry.secrets.keep_connection(cluster["metadata"]["uid"], target)
             stored = await self._registry.clusters.modify(
-                name, lambda document: self._credited(document, cluster, kept.revision, expires)
+                name, lambda document: self._credited(document, cluster, credential.revision, expires)
             )
-        log.info("the credential was replaced", extra={"cluster": name, "revision": kept.revision})
+        log.info("the credential was replaced", extra={"cluster": name, "revision": credential.revision})
         self._changed(name)
         return stored.document()
 
@@ -131,10 +131,10 @@ class Connections:
         return direct.credited(document, revision, expires)
 
     @staticmethod
-    def _check_same(name: str, known: str, found: str) -> None:
-        if known != found:
+    def _check_same(name: str, known: str, uid: str) -> None:
+        if known != uid:
             raise Conflict(
-                f"the kubeconfig is for another cluster (kube-system UID {found}) than {name!r} ({known}): give one of the "
+                f"the kubeconfig is for another cluster (kube-system UID {uid}) than {name!r} ({known}): give one of the "
                 f"same cluster, or join the other under a name of its own"
             )
 
@@ -167,11 +167,11 @@ class Connections:
         record = check_record(root, request.record, self._clock().wall)
         name = subjects.member(member)
         cluster = await self._direct(name)
-        found = await self._registry.secrets.connection(cluster["metadata"]["uid"])
-        if found is None:
+        connection = await self._registry.secrets.connection(cluster["metadata"]["uid"])
+        if connection is None:
             raise NotFound(f"the credential for cluster {name!r} is gone: it is being removed")
         log.info("a proxy was told a connection", extra={"cluster": name, "proxy": record.proxy})
-        return ConnectAnswer(sealed=nkey.seal(record.key, _encode(found)))
+        return ConnectAnswer(sealed=nkey.seal(record.key, _encode(connection)))
 
 
 def _taken(name: str) -> AlreadyExists:

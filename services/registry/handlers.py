@@ -117,14 +117,14 @@ class Handlers:
         claim = await registry.secrets.claim(request.cluster_uid, request.name, now.wall)
         joining.check_uid(request, claim.name)
         try:
-            made = await registry.clusters.create(clusters.member(request, JOINED, now))
+            item = await registry.clusters.create(clusters.member(request, JOINED, now))
         except AlreadyExists:
-            made = await registry.clusters.get(request.name)
-            joining.check_cluster(request, made.document(), frozenset(), replica=False)
+            item = await registry.clusters.get(request.name)
+            joining.check_cluster(request, item.document(), frozenset(), replica=False)
         else:
-            joining.check_uid(request, await registry.confirmed(made, request.cluster_uid, self._clock()))
-        self._presence.know(request.name, made.uid, request.cluster_uid, now, fresh=True)
-        return made
+            joining.check_uid(request, await registry.confirmed(item, request.cluster_uid, self._clock()))
+        self._presence.know(request.name, item.uid, request.cluster_uid, now, fresh=True)
+        return item
 
     def _with_agent(self, kept: MemberSecret | None, cluster: Item, request: JoinRequest, now: float) -> MemberSecret:
         if kept is None or kept.cluster != cluster.uid:

@@ -129,17 +129,17 @@ def check_token(token: Document | None, uid: str, request: JoinRequest, now: flo
     again = f"make a new one on the host: skerry token create {request.name}"
     if token is None or token["metadata"]["uid"].replace("-", "") != uid:
         raise Unauthorized(f"this host does not know the join token: it was revoked or has expired long ago; {again}")
-    wanted, expires = token["spec"]["clusterName"], token["status"]["expires"]
-    if request.name != wanted:
+    name, expires = token["spec"]["clusterName"], token["status"]["expires"]
+    if request.name != name:
         raise Forbidden(
-            f"the join token is for a cluster named {wanted!r}, not {request.name!r}: use --name {wanted}, or {again}"
+            f"the join token is for a cluster named {name!r}, not {request.name!r}: use --name {name}, or {again}"
         )
     if seconds(expires) <= now:
-        raise Unauthorized(f"the join token for {wanted!r} expired at {expires} by the host's clock; {again}")
+        raise Unauthorized(f"the join token for {name!r} expired at {expires} by the host's clock; {again}")
     used_by = token["status"].get("usedBy", "")
     if used_by and used_by != request.nkey:
         raise Forbidden(
-            f"the join token for {wanted!r} was used already, by another agent (key {used_by}): a token works once; {again}"
+            f"the join token for {name!r} was used already, by another agent (key {used_by}): a token works once; {again}"
         )
 
 

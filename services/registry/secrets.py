@@ -106,8 +106,8 @@ class Secrets:
 
     async def drop(self, name: str, buried: MemberSecret) -> None:
         """Forget a member as it was buried; what it became since, or a later one of that name, stays. Idempotent."""
-        kept, revision = await self._read(f"member.{name}", MemberSecret)
-        if kept == buried:
+        secret, revision = await self._read(f"member.{name}", MemberSecret)
+        if secret == buried:
             await self._purge(f"member.{name}", revision)
 
     async def claim(self, cluster_uid: str, name: str, now: float) -> Claim:
@@ -159,20 +159,20 @@ class Secrets:
 
     async def drop_connection(self, object_uid: str) -> None:
         """Destroy how a direct member is reached. Idempotent."""
-        kept, revision = await self._read(_connection_key(object_uid), DirectConnection)
-        if kept is not None:
+        connection, revision = await self._read(_connection_key(object_uid), DirectConnection)
+        if connection is not None:
             await self._purge(_connection_key(object_uid), revision)
 
     async def bury(self, evicted: Evicted, agents: Iterable[str]) -> None:
         """Keep a tombstone, under the account (servers that were down get it when they are back) and under the key of
         each agent that had it (which is told so when it asks). Idempotent."""
         proof = msgspec.structs.replace(evicted, jwt="")
-        for public, kept in (*((agent, proof) for agent in agents), (evicted.account, evicted)):
+        for public, record in (*((agent, proof) for agent in agents), (evicted.account, evicted)):
             before, revision = await self._read(f"evicted.{public}", Evicted)
             if before is not None and before.account == evicted.account:
                 continue
             with contextlib.suppress(Conflict, AlreadyExists):
-                await self._write(f"evicted.{public}", kept, revision)
+                await self._write(f"evicted.{public}", record, revision)
 
     async def evicted(self, public: str) -> Evicted | None:
         """The tombstone of an account, or of the account that an agent's key was evicted with last."""

@@ -37,8 +37,8 @@ class RegistryStore:
 
     async def cluster(self, name: str) -> Document | None:
         """The stored Cluster, or None."""
-        found = await self.clusters.find(name)
-        return None if found is None else found.document()
+        item = await self.clusters.find(name)
+        return None if item is None else item.document()
 
     def members(self) -> list[Item]:
         """Clusters with the role member, as the cache has them."""
@@ -54,14 +54,14 @@ class RegistryStore:
             return ""
         return claim.name
 
-    async def confirmed(self, made: Item, cluster_uid: str, now: Now) -> str:
-        """Who has this physical cluster now that `made` was created for it. A join that stalled for longer than claims keep
-        had its claim voided, and another may hold it: then `made` is taken back."""
-        claim = await self.secrets.confirm(cluster_uid, made.name, now.wall)
-        if claim.name != made.name:
+    async def confirmed(self, cluster: Item, cluster_uid: str, now: Now) -> str:
+        """Who has this physical cluster now that `cluster` was created for it. A join that stalled for longer than claims keep
+        had its claim voided, and another may hold it: then `cluster` is taken back."""
+        claim = await self.secrets.confirm(cluster_uid, cluster.name, now.wall)
+        if claim.name != cluster.name:
             with contextlib.suppress(NotFound, Conflict):
-                await self.clusters.delete(made.name, uid=made.uid)
-            await self.clusters.finalize(made.name, made.uid, clusters.FINALIZER)
+                await self.clusters.delete(cluster.name, uid=cluster.uid)
+            await self.clusters.finalize(cluster.name, cluster.uid, clusters.FINALIZER)
         return claim.name
 
     def account(self, name: str, secret: MemberSecret) -> MemberAccount:

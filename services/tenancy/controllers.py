@@ -55,12 +55,12 @@ class Administrator:
             await self._ensure(token, datetime.fromtimestamp(stamp[0] / 1e9, UTC))
         self._seen = stamp
 
-    async def _ensure(self, token: str, made: datetime) -> None:
-        if made + timedelta(seconds=model.LONGEST_S) <= self._clock():
+    async def _ensure(self, token: str, created: datetime) -> None:
+        if created + timedelta(seconds=model.LONGEST_S) <= self._clock():
             log.warning("the administrator's token is too old; the next skerry up makes a new one")
             return
         try:
-            await self._store.create(model.administrator(token, made))
+            await self._store.create(model.administrator(token, created))
             log.info("the administrator's credential is stored", extra={"credential": model.name_of(token)})
         except AlreadyExists:
             return

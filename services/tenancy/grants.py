@@ -40,15 +40,15 @@ def change(current: Document, document: Document, now: datetime) -> Document:
 
 def _check(document: Document, now: datetime | None) -> None:
     spec = document["spec"]
-    found = [
+    errors = [
         *_subjects(spec["subjects"]),
         *people.selection_problems(spec["clusters"], "spec.clusters"),
         *_role(spec),
         *_namespaces(spec.get("namespaces", [])),
         *_expires(spec.get("expires"), now),
     ]
-    if found:
-        raise invalid_object(document, found)
+    if errors:
+        raise invalid_object(document, errors)
 
 
 def _subjects(subjects: list[Document]) -> list[FieldError]:

@@ -58,10 +58,10 @@ def admit(document: Document, token: str, now: datetime) -> Document:
         raise _invalid("spec.user", f"use {_ALLOWED_USER}", spec.user)
     groups = _groups(spec.groups)
     ttl_s = _ttl(spec.ttl)
-    kept = {key: value for key, value in metadata.items() if key in ("labels", "annotations")}
+    carried = {key: value for key, value in metadata.items() if key in ("labels", "annotations")}
     return {
         **document,
-        "metadata": {**kept, "name": name},
+        "metadata": {**carried, "name": name},
         "spec": {**document["spec"], "groups": groups, "ttl": spec.ttl},
         "status": {"expires": rfc3339(now + timedelta(seconds=ttl_s))},
     }
@@ -91,10 +91,10 @@ def reveal(stored: Document, token: str) -> Document:
     return {**stored, "status": {**stored.get("status", {}), "token": token}}
 
 
-def administrator(token: str, made: datetime) -> Document:
-    """The Credential of the host's own administrator, whose token was made at `made` on the host's machine."""
+def administrator(token: str, created: datetime) -> Document:
+    """The Credential of the host's own administrator, whose token was made at `created` on the host's machine."""
     spec = {"user": ADMIN, "groups": [CLUSTER_ADMIN], "ttl": "30d"}
-    return admit({"metadata": {}, "spec": spec}, token, made)
+    return admit({"metadata": {}, "spec": spec}, token, created)
 
 
 def expires(document: Document) -> float:

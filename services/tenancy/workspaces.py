@@ -17,15 +17,15 @@ MAX_DISPLAY = 256
 def admit(document: Document) -> Document:
     """The workspace as it may be stored, new or changed. Invalid names the fields."""
     spec = document["spec"]
-    found = [
+    errors = [
         *_name(str(document["metadata"].get("name", ""))),
         *_display(spec.get("displayName", "")),
         *_members(spec.get("members", [])),
         *(people.selection_problems(spec["clusters"], "spec.clusters") if "clusters" in spec else ()),
         *_namespaces(spec.get("namespaces", [])),
     ]
-    if found:
-        raise invalid_object(document, found)
+    if errors:
+        raise invalid_object(document, errors)
     return document
 
 

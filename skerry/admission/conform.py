@@ -41,8 +41,8 @@ def forbidden(field: str, why: str) -> FieldError:
 def unsupported(field: str, value: Any, allowed: tuple[str, ...]) -> FieldError:
     """`Unsupported value`, with the allowed set."""
     named = ", ".join(f'"{each}"' for each in allowed)
-    shown = msgspec.json.encode(value).decode()
-    return FieldError(field, f"Unsupported value: {shown}: supported values: {named}", "FieldValueNotSupported")
+    text = msgspec.json.encode(value).decode()
+    return FieldError(field, f"Unsupported value: {text}: supported values: {named}", "FieldValueNotSupported")
 
 
 # Unknown fields
@@ -76,28 +76,28 @@ def without_nulls(schema: Schema, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
-    found = {}
+    result = {}
     for key, item in value.items():
         declared = properties.get(key, rest)
         if declared is None or item is not None or declared.get("nullable") or declared.get(PRESERVE):
-            found[key] = item if declared is None else without_nulls(declared, item)
-    return found
+            result[key] = item if declared is None else without_nulls(declared, item)
+    return result
 
 
 def _pruned_object(schema: Schema, new: Document, old: Document, path: str, dropped: list[str]) -> Document:
-    found: Document = {}
+    pruned: Document = {}
     properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
     for key, value in new.items():
         where = f"{path}.{key}" if path else key
         declared = properties.get(key, rest)
         if declared is not None:
             closed = not (not path and key == "metadata")
-            found[key] = _pruned(declared, value, old.get(key), where, dropped) if closed else value
+            pruned[key] = _pruned(declared, value, old.get(key), where, dropped) if closed else value
         elif key in old:
-            found[key] = value
+            pruned[key] = value
         else:
             dropped.append(where)
-    return found
+    return pruned
 
 
 def _key(schema: Schema, item: Any, index: int) -> Any:
@@ -133,16 +133,16 @@ def defaulted(schema: Schema, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
-    found = {}
+    result = {}
     for key, item in value.items():
         declared = properties.get(key, rest) or {}
         if item is None and "default" in declared and not declared.get("nullable"):
             continue
-        found[key] = defaulted(declared, item)
+        result[key] = defaulted(declared, item)
     for key, declared in properties.items():
-        if "default" in declared and key not in found:
-            found[key] = declared["default"]
-    return found
+        if "default" in declared and key not in result:
+            result[key] = declared["default"]
+    return result
 
 
 # Checks
@@ -151,17 +151,17 @@ def defaulted(schema: Schema, value: Any) -> Any:
 def problems(schema: Schema, document: Document) -> list[FieldError]:
     """What is wrong with a document, types and values first, then repetitions; metadata is not looked at."""
     top = {key: each for key, each in document.items() if key in schema["properties"] and key != "metadata"}
-    found = sorted(_problems(schema, top, ""), key=lambda problem: problem.field)
-    return found + list(_repetitions(schema, top, ""))
+    errors = sorted(_problems(schema, top, ""), key=lambda problem: problem.field)
+    return errors + list(_repetitions(schema, top, ""))
 
 
 def _problems(schema: Schema, value: Any, path: str) -> Iterator[FieldError]:
-    wanted = schema.get("type")
+    declared_type = schema.get("type")
     if schema.get(PRESERVE) or (value is None and schema.get("nullable")):
         return
-    if wanted is not None and not _is(wanted, value):
-        found = _type_name(value)
-        text = f'Invalid value: "{found}": {path} in body must be of type {wanted}: "{found}"'
+    if declared_type is not None and not _is(declared_type, value):
+        actual_type = _type_name(value)
+        text = f'Invalid value: "{actual_type}": {path} in body must be of type {declared_type}: "{actual_type}"'
         yield FieldError(path, text, "FieldValueTypeInvalid")
     elif isinstance(value, dict):
         yield from _object_problems(schema, value, path)
@@ -184,10 +184,10 @@ def _object_problems(schema: Schema, value: Document, path: str) -> Iterator[Fie
             yield from _problems(declared, item, prefix + key)
 
 
-def _is(wanted: str, value: Any) -> bool:
-    if wanted == "number":
+def _is(declared_type: str, value: Any) -> bool:
+    if declared_type == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return _type_name(value) == wanted
+    return _type_name(value) == declared_type
 
 
 def _type_name(value: Any) -> str:
@@ -220,8 +220,8 @@ def _repeated(schema: Schema, items: list[Any], path: str) -> Iterator[FieldErro
             if item is not None:
                 yield invalid_value(f"{path}[{index}]", item, "must be an object for an array of list-type map")
             return
-        shown = {key: item.get(key) for key in schema[LIST_KEYS]} if relation == "map" else item
-        text = msgspec.json.encode(shown, order="sorted").decode()
+        repeated = {key: item.get(key) for key in schema[LIST_KEYS]} if relation == "map" else item
+        text = msgspec.json.encode(repeated, order="sorted").decode()
         if text in seen:
             yield FieldError(f"{path}[{index}]", f"Duplicate value: {text}", "FieldValueDuplicate")
         seen.add(text)

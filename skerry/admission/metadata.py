@@ -41,10 +41,10 @@ def without_twins(metadata: Document, *, patched: bool = False) -> tuple[Documen
 
     An API server finds those that a patch makes at a later step, and says so.
     """
-    kept: dict[bytes, Document] = {}
+    owners: dict[bytes, Document] = {}
     twins = set()
     for owner in metadata.get("ownerReferences") or []:
-        if kept.setdefault(msgspec.json.encode(owner, order="sorted"), owner) is not owner:
+        if owners.setdefault(msgspec.json.encode(owner, order="sorted"), owner) is not owner:
             twins.add(str(owner.get("uid", "")))
     if not twins:
         return metadata, []
@@ -54,7 +54,7 @@ def without_twins(metadata: Document, *, patched: bool = False) -> tuple[Documen
         f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may "
         f"reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
     )
-    return {**metadata, "ownerReferences": list(kept.values())}, [text]
+    return {**metadata, "ownerReferences": list(owners.values())}, [text]
 
 
 def known(metadata: Document, old: Document) -> tuple[Document, list[str]]:
@@ -62,14 +62,14 @@ def known(metadata: Document, old: Document) -> tuple[Document, list[str]]:
 
     As everywhere, what the stored `old` has already stays: a newer replica may know it.
     """
-    found, dropped = _known(metadata, METADATA.fields, old, "metadata")
+    fields, dropped = _known(metadata, METADATA.fields, old, "metadata")
     for key, names in (("ownerReferences", OWNER_FIELDS), ("managedFields", MANAGER_FIELDS)):
-        if isinstance(found.get(key), list):
-            found[key] = list(found[key])
-            for index, each in enumerate(found[key]):
-                found[key][index], more = _known(each, names, {}, f"metadata.{key}[{index}]")
+        if isinstance(fields.get(key), list):
+            fields[key] = list(fields[key])
+            for index, each in enumerate(fields[key]):
+                fields[key][index], more = _known(each, names, {}, f"metadata.{key}[{index}]")
                 dropped += more
-    return found, dropped
+    return fields, dropped
 
 
 def _known(value: Document, names: Container[str], old: Document, path: str) -> tuple[Document, list[str]]:
@@ -208,18 +208,18 @@ def _owner_problems(owners: list[Document]) -> Iterator[FieldError]:
     if len(controllers) > 1:
         first, second = (f"{each.get('kind')}/{each.get('name')}" for each in controllers[:2])
         why = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
-        shown = [{key: each[key] for key in OWNER_FIELDS if key in each} for each in owners]
-        yield invalid_value("metadata.ownerReferences", shown, why)
+        references = [{key: each[key] for key in OWNER_FIELDS if key in each} for each in owners]
+        yield invalid_value("metadata.ownerReferences", references, why)
 
 
 def change_problems(old: Document, new: Document) -> list[FieldError]:
     """What an update may not change."""
-    found = [
+    errors = [
         invalid_value(f"metadata.{key}", new.get(key, ""), IMMUTABLE)
         for key in ("name", "namespace")
         if new.get(key, "") != old.get(key, "")
     ]
-    found += [
+    errors += [
         invalid_value(f"metadata.{key}", new[key], IMMUTABLE)
         for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
         if key in new and new[key] != old.get(key)
@@ -227,10 +227,10 @@ def change_problems(old: Document, new: Document) -> list[FieldError]:
     if "deletionTimestamp" in old:
         fresh = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
         if fresh:
-            shown = ", ".join(f'"{each}"' for each in fresh)
-            why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
-            found.append(forbidden("metadata.finalizers", why))
-    return found
+            names = ", ".join(f'"{each}"' for each in fresh)
+            why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
+            errors.append(forbidden("metadata.finalizers", why))
+    return errors
 
 
 def unnamed() -> FieldError:

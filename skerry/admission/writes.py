@@ -251,8 +251,8 @@ def _answering(callers: Callers, subject: str, handler: WriteHandler) -> Callabl
 
 def invalid(kind: Kind, name: str, field: str, message: str, value: Any = msgspec.UNSET) -> Invalid:
     """422 as the API server words it, for one field."""
-    shown = "" if value is msgspec.UNSET else f"{msgspec.json.encode(value).decode()}: "
-    text = f"Invalid value: {shown}{message}"
+    prefix = "" if value is msgspec.UNSET else f"{msgspec.json.encode(value).decode()}: "
+    text = f"Invalid value: {prefix}{message}"
     return Invalid(
         f'{kind.kind}.{kind.group} "{name}" is invalid: {field}: {text}',
         kind=kind.kind,

@@ -31,9 +31,9 @@ NO_VERDICT = Verdict("Unknown", "", "")
 
 def condition_of(document: Document, name: str) -> Verdict:
     """A stored condition; Unknown, without a reason, if there is none."""
-    for found in _conditions(document):
-        if found.get("type") == name:
-            return _verdict(found)
+    for condition in _conditions(document):
+        if condition.get("type") == name:
+            return _verdict(condition)
     return NO_VERDICT
 
 
@@ -56,10 +56,12 @@ def _conditions(document: Document) -> Sequence[Document]:
 
 def _by_type(conditions: Sequence[Document]) -> dict[str, Document]:
     """Of two of a type the first counts."""
-    return {str(found.get("type")): found for found in reversed(conditions)}
+    return {str(condition.get("type")): condition for condition in reversed(conditions)}
 
 
-def _verdict(found: Document | None) -> Verdict:
-    if found is None:
+def _verdict(condition: Document | None) -> Verdict:
+    if condition is None:
         return NO_VERDICT
-    return Verdict(str(found.get("status", "Unknown")), str(found.get("reason", "")), str(found.get("message", "")))
+    return Verdict(
+        str(condition.get("status", "Unknown")), str(condition.get("reason", "")), str(condition.get("message", ""))
+    )

@@ -78,10 +78,10 @@ def _scalar(info: inspect.Type) -> Schema:
         inspect.IntType: {"type": "integer"},
         inspect.FloatType: {"type": "number"},
     }
-    found = scalars.get(type(info))
-    if found is None:
+    schema = scalars.get(type(info))
+    if schema is None:
         raise TypeError(f"{info} cannot be a field of a kind")
-    return dict(found)
+    return dict(schema)
 
 
 def _union(info: inspect.UnionType) -> Schema:

@@ -31,9 +31,9 @@ def value(item: Any) -> str:
     return f"v:{_encode(item).decode()}"
 
 
-def keys(found: dict[str, Any]) -> str:
+def keys(values: dict[str, Any]) -> str:
     """The element of an item in a list that is told apart by keys."""
-    return f"k:{_encode(found).decode()}"
+    return f"k:{_encode(values).decode()}"
 
 
 def encode(fields: Iterable[Path]) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def _text(element: str) -> str:
         return f"[{rest}]"
     if kind == "v":
         return f"[={rest}]"
-    found = decoded(rest)
-    return "[" + ",".join(f"{key}={_encode(each).decode()}" for key, each in sorted(found.items())) + "]"
+    keys = decoded(rest)
+    return "[" + ",".join(f"{key}={_encode(each).decode()}" for key, each in sorted(keys.items())) + "]"
 
 
 class Tree(NamedTuple):

@@ -54,10 +54,10 @@ class Manager(NamedTuple):
 
     def __str__(self) -> str:
         """As conflicts name it."""
-        shown = msgspec.json.encode(self.name).decode()
+        text = msgspec.json.encode(self.name).decode()
         if self.subresource:
-            shown += f' with subresource "{self.subresource}"'
-        return f"{shown} using {self.version}" if self.operation == "Update" else shown
+            text += f' with subresource "{self.subresource}"'
+        return f"{text} using {self.version}" if self.operation == "Update" else text
 
 
 class ManagedFieldsEntry(NamedTuple):
@@ -83,15 +83,15 @@ class Conflicts(Conflict):
         super().__init__(_message(self.found), causes=causes)
 
 
-def _message(found: tuple[tuple[Manager, Path], ...]) -> str:
-    if len(found) == 1:
-        manager, path = found[0]
+def _message(conflicts: tuple[tuple[Manager, Path], ...]) -> str:
+    if len(conflicts) == 1:
+        manager, path = conflicts[0]
         return f"Apply failed with 1 conflict: conflict with {manager}: {fieldset.text(path)}"
     lines = []
-    for manager in dict.fromkeys(manager for manager, _ in found):
+    for manager in dict.fromkeys(manager for manager, _ in conflicts):
         lines.append(f"conflicts with {manager}:")
-        lines += [f"- {fieldset.text(path)}" for owner, path in found if owner == manager]
-    return f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
+        lines += [f"- {fieldset.text(path)}" for owner, path in conflicts if owner == manager]
+    return f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
 
 
 class TypeMismatch(ValueError):
@@ -166,8 +166,8 @@ class FieldManager:
 
         An object without managers stays so until somebody applies to it.
         """
-        given = new.get("metadata", {}).get("managedFields")
-        managed = {} if _is_reset(given) else self._given_or_live(given, live)
+        managers = new.get("metadata", {}).get("managedFields")
+        managed = {} if _is_reset(managers) else self._given_or_live(managers, live)
         plain = _unmanaged(new)
         if live and not managed:
             return plain
@@ -175,12 +175,12 @@ class FieldManager:
         managed = self._update(_unmanaged(live), plain, managed, me)
         return _managing(plain, encode(_capped(managed, self._kind.api_version)))
 
-    def _given_or_live(self, given: Any, live: Document) -> Managed:
+    def _given_or_live(self, managers: Any, live: Document) -> Managed:
         try:
-            found = decode(given) if given and not self._subresource else {}
+            managed = decode(managers) if managers and not self._subresource else {}
         except (ValueError, msgspec.DecodeError):
-            found = {}
-        return found or _of(live)
+            managed = {}
+        return managed or _of(live)
 
     def _me(self, operation: str, name: str = "") -> Manager:
         return _manager(name or self._name, operation, self._kind.api_version, self._subresource)
@@ -244,9 +244,9 @@ class FieldManager:
         compared = typed.compare(self._type, live, merged)
         changed = compared.added | compared.modified
         if not force:
-            found = [(who, path) for who in sorted(now) if who != me for path in sorted(now[who].fields & changed)]
-            if found:
-                raise Conflicts(found)
+            conflicts = [(who, path) for who in sorted(now) if who != me for path in sorted(now[who].fields & changed)]
+            if conflicts:
+                raise Conflicts(conflicts)
         left = _less(now, changed | compared.removed, (me,))
         own = left[me].fields - _STRIPPED
         if own:
@@ -264,10 +264,10 @@ class FieldManager:
         pruned = typed.without(self._type, merged, self._named(last))
         everything = self._named(typed.fields_of(self._type, merged))
         owned = self._named(frozenset[Path]().union(*(entry.fields for entry in managed.values())))
-        kept = self._named(typed.fields_of(self._type, pruned))
-        pruned = typed.without(self._type, merged, everything - (kept | owned))
-        kept = self._named(typed.fields_of(self._type, pruned))
-        left: Document = typed.without(self._type, merged, (everything - kept) & self._named(last))
+        remaining = self._named(typed.fields_of(self._type, pruned))
+        pruned = typed.without(self._type, merged, everything - (remaining | owned))
+        remaining = self._named(typed.fields_of(self._type, pruned))
+        left: Document = typed.without(self._type, merged, (everything - remaining) & self._named(last))
         return left
 
     def _named(self, fields: FieldSet) -> FieldSet:
@@ -278,8 +278,8 @@ class FieldManager:
         annotations = merged.get("metadata", {}).get("annotations") or {}
         if self._name != "kubectl" or LAST_APPLIED not in annotations:
             return merged
-        kept = (patch.get("metadata", {}).get("annotations") or {}).items()
-        others = {k: v for k, v in kept if k != LAST_APPLIED}
+        given_annotations = (patch.get("metadata", {}).get("annotations") or {}).items()
+        others = {k: v for k, v in given_annotations if k != LAST_APPLIED}
         rest = {k: v for k, v in patch.get("metadata", {}).items() if k != "annotations"}
         metadata = {**rest, "annotations": others} if others else rest
         text = msgspec.json.encode({**patch, "metadata": metadata}, order="sorted").decode() + "\n"

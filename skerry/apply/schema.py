@@ -76,10 +76,10 @@ METADATA = Map(
 @cache
 def type_of(kind: type[msgspec.Struct]) -> Map:
     """The type of a kind's objects."""
-    found = _type(structural(kind))
-    if not isinstance(found, Map):
+    declared = _type(structural(kind))
+    if not isinstance(declared, Map):
         raise TypeError(f"{kind.__name__} is no object")
-    return Map({**found.fields, "metadata": METADATA})
+    return Map({**declared.fields, "metadata": METADATA})
 
 
 def _type(schema: Schema) -> Type:

@@ -56,7 +56,7 @@ class LocalAgent:
 
     def environment(self, token_file: str) -> dict[str, str]:
         """The whole environment: ours without other SKERRY_ settings, plus its own."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")}
         passed = {k: v for k, v in os.environ.items() if k in _PASSED_ON}
         own = {
             "SKERRY_AGENT_STATE": str(self.directory),
@@ -70,7 +70,7 @@ class LocalAgent:
             "SKERRY_CEILING_OFF": "1" * self.ceiling_off,
             "SKERRY_CEILING_DESIRED": self.desired,
         }
-        return {**kept, **passed, **{name: value for name, value in own.items() if value}}
+        return {**inherited, **passed, **{name: value for name, value in own.items() if value}}
 
 
 COMMAND = [sys.executable, "-P", "-m", "services.agent"]
@@ -120,7 +120,7 @@ def _wait_for(env: dict[str, str]) -> int:
 
 
 def detached(
-    agent: LocalAgent, token: str, token_file: str, limit_s: float, shown: ProgressLine, *, bound: bool = False
+    agent: LocalAgent, token: str, token_file: str, limit_s: float, display: ProgressLine, *, bound: bool = False
 ) -> int:
     """Start the agent in the background and return its pid when it is ready. `bound`: it ends with this process.
 
@@ -149,7 +149,7 @@ def detached(
             pass_fds=numbers,
             start_new_session=True,
         )
-        _wait_ready(agent, child, receiver, limit_s, shown)
+        _wait_ready(agent, child, receiver, limit_s, display)
         return child.pid
 
 
@@ -164,7 +164,7 @@ def _ready_socket() -> Iterator[tuple[str, socket.socket]]:
 
 
 def _wait_ready(
-    agent: LocalAgent, child: subprocess.Popen[bytes], receiver: socket.socket, limit_s: float, shown: ProgressLine
+    agent: LocalAgent, child: subprocess.Popen[bytes], receiver: socket.socket, limit_s: float, display: ProgressLine
 ) -> None:
     deadline, reason = time.monotonic() + limit_s, "starting"
     while True:
@@ -183,7 +183,7 @@ def _wait_ready(
                 TIMED_OUT,
                 tail=launch.tail(log, launch.TAIL_LINES),
             )
-        shown.show(f"agent {agent.name}: {reason}")
+        display.show(f"agent {agent.name}: {reason}")
 
 
 def _ended(agent: LocalAgent) -> Failure:
@@ -198,6 +198,6 @@ def _ended(agent: LocalAgent) -> Failure:
     return Failure(f"agent {agent.name} could not start: {last.removeprefix('agent: ')}", FAILED, tail=text)
 
 
-def stop(agent: LocalAgent, limit_s: float, shown: ProgressLine) -> bool:
+def stop(agent: LocalAgent, limit_s: float, display: ProgressLine) -> bool:
     """Stop the agent that holds the lock of `agent.directory`; returns whether one ran."""
-    return launch.stop(agent.lock, limit_s, lambda: shown.show(f"stopping agent {agent.name}"))
+    return launch.stop(agent.lock, limit_s, lambda: display.show(f"stopping agent {agent.name}"))

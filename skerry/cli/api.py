@@ -198,22 +198,24 @@ def path_of(plural: str, name: str = "") -> str:
 
 def clusters(api: Api) -> list[Document]:
     """All Cluster objects."""
-    found: list[Document] = api.get(path_of("clusters")).get("items", [])
-    return found
+    items: list[Document] = api.get(path_of("clusters")).get("items", [])
+    return items
 
 
-def members(found: list[Document]) -> list[str]:
+def members(clusters: list[Document]) -> list[str]:
     """Names of the clusters that can be reached through the host."""
     return [
         str(item["metadata"]["name"])
-        for item in found
+        for item in clusters
         if item.get("spec", {}).get("connection", {}).get("mode") != "none"
     ]
 
 
-def named_by(api: Api, found: list[Document]) -> str:
+def named_by(api: Api, clusters: list[Document]) -> str:
     """The UID of the host by which its members have names in TLS (docs/adr/0016); "" if such names do not get there: the host
     is older, or something before it ends TLS.
     """
-    uids = [str(item.get("status", {}).get("uid", "")) for item in found if item.get("spec", {}).get("role") == "host"]
+    uids = [
+        str(item.get("status", {}).get("uid", "")) for item in clusters if item.get("spec", {}).get("role") == "host"
+    ]
     return uids[0] if uids and uids[0] and api.shows(server_name("host", uids[0])) else ""

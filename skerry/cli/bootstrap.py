@@ -74,12 +74,12 @@ def prepare(host: Path, options: UpOptions) -> Plan:
     layout = Layout.of(options)
     binary = None if options.nats else _server_binary()
     check_ports(layout, own_bus=not options.nats)
-    found = _state(host, options)
+    saved = _state(host, options)
     authority = _authority(host, options)
-    renew_certificate(host, found, layout)
+    renew_certificate(host, saved, layout)
     renew_credentials(host, authority)
     renew_admin(host, options.name, layout.api)
-    plan = _plan(host, options, layout, found.uid, authority, binary)
+    plan = _plan(host, options, layout, saved.uid, authority, binary)
     if binary is not None:
         _write_nats_conf(host, authority, layout)
     write_json(host / "plan.json", plan)
@@ -94,19 +94,19 @@ def _server_binary() -> Path:
 
 
 def _state(host: Path, options: UpOptions) -> state.StateFile:
-    found = state.read(host)
-    if found is None:
+    saved = state.read(host)
+    if saved is None:
         state.check_migrated(host)
-        found = state.StateFile(format=state.FORMAT, version=__version__, name=options.name, uid=str(uuid.uuid4()))
-        state.write(host, found)
-        return found
-    found, copy = state.migrate(host, found)
+        saved = state.StateFile(format=state.FORMAT, version=__version__, name=options.name, uid=str(uuid.uuid4()))
+        state.write(host, saved)
+        return saved
+    saved, copy = state.migrate(host, saved)
     if copy is not None:
         say(f"the state was of an older format: migrated; a copy of it is in {copy}")
-    if (found.version, found.name) != (__version__, options.name):
-        found = msgspec.structs.replace(found, version=__version__, name=options.name)
-        state.write(host, found)
-    return found
+    if (saved.version, saved.name) != (__version__, options.name):
+        saved = msgspec.structs.replace(saved, version=__version__, name=options.name)
+        state.write(host, saved)
+    return saved
 
 
 def keys_of(host: Path, options: UpOptions) -> Path:
@@ -127,12 +127,12 @@ def _authority(host: Path, options: UpOptions) -> Authority:
     return authority
 
 
-def renew_certificate(host: Path, found: state.StateFile, layout: Layout) -> None:
+def renew_certificate(host: Path, saved: state.StateFile, layout: Layout) -> None:
     """The server certificate for all names of the host and, by a wildcard, of its members; hosts that were made before
     members had names get it so.
     """
-    ca = authority_of(host / "pki", found.name)
-    issue(host / "pki", ca, (*layout.names, server_name("*", found.uid)))
+    ca = authority_of(host / "pki", saved.name)
+    issue(host / "pki", ca, (*layout.names, server_name("*", saved.uid)))
 
 
 def authority_of(pki: Path, name: str) -> x509.X509KeyPair:
@@ -181,12 +181,12 @@ def renew_credentials(host: Path, authority: Authority) -> list[str]:
 
 def _serves(path: Path, service: str) -> bool:
     try:
-        found = creds.load(path)
+        credentials = creds.load(path)
     except (OSError, StatusError):
         return False
-    lives = found.expires is None or found.expires - time.time() > SERVICE_TTL_S / 3
-    return lives and _allowed(found.claims.nats) == _allowed(
-        msgspec.to_builtins(permissions.service(service, found.public))
+    lives = credentials.expires is None or credentials.expires - time.time() > SERVICE_TTL_S / 3
+    return lives and _allowed(credentials.claims.nats) == _allowed(
+        msgspec.to_builtins(permissions.service(service, credentials.public))
     )
 
 
@@ -197,14 +197,14 @@ def _allowed(rights: Mapping[str, Any]) -> list[set[str]]:
 def renew_admin(host: Path, name: str, api: str) -> bool:
     """Make the administrator's token anew after two thirds of its life, and its kubeconfig true; returns if made."""
     path = host / "admin.token"
-    made = not path.exists() or time.time() - path.stat().st_mtime > ADMIN_LIFE_S * 2 / 3
-    if made:
+    due = not path.exists() or time.time() - path.stat().st_mtime > ADMIN_LIFE_S * 2 / 3
+    if due:
         write_private(path, f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}\n".encode())
     config = kubeconfig.build(
         name, [], server=api, ca=(host / "pki" / "ca.crt").read_bytes(), token=path.read_text().strip()
     )
     write_private(host / "admin.kubeconfig", kubeconfig.text(config).encode())
-    return made
+    return due
 
 
 def _write_nats_conf(host: Path, authority: Authority, layout: Layout) -> None:

@@ -48,13 +48,13 @@ def run(root: Path, limit_s: float, *, bound: bool) -> None:
     """
     directory = root / "demo"
     state.make_private(directory)
-    with progress() as shown:
-        members = _given() or _local(directory, shown, bound=bound)
+    with progress() as display:
+        members = _given() or _local(directory, display, bound=bound)
     api = Api(kubeconfig.context([root / "host" / "admin.kubeconfig"], ""))
-    with progress() as shown:
+    with progress() as display:
         for member in members:
-            _join(root, api, member, limit_s, shown, bound=bound)
-        _wait_ready(api, [member.name for member in members], limit_s, shown)
+            _join(root, api, member, limit_s, display, bound=bound)
+        _wait_ready(api, [member.name for member in members], limit_s, display)
     tour.show(root, api, [member.name for member in members])
 
 
@@ -73,12 +73,12 @@ def _given() -> list[DemoMember]:
     return [DemoMember(name=n, kubeconfig=path, context=c) for n, c in zip(MEMBERS, contexts, strict=False)]
 
 
-def _local(directory: Path, shown: ProgressLine, *, bound: bool) -> list[DemoMember]:
+def _local(directory: Path, display: ProgressLine, *, bound: bool) -> list[DemoMember]:
     from skerry.localkube import binaries
 
     plan = binaries.plan(("etcd", *binaries.CONTROL_PLANE))
     if plan.missing or plan.to_build:
-        containers = _containers(directory, shown)
+        containers = _containers(directory, display)
         if containers:
             return containers
     if set(plan.missing) == {binaries.KUBE_CONTROLLER_MANAGER}:
@@ -90,13 +90,13 @@ def _local(directory: Path, shown: ProgressLine, *, bound: bool) -> list[DemoMem
             f"{what}. The host is up; join a cluster of your own: {program()} token create NAME",
             MISSING,
         )
-    shown.clear()
-    found = binaries.obtain((*plan.found, *plan.to_build), progress=say)
-    return _control_planes(directory, found, shown, bound=bound)
+    display.clear()
+    executables = binaries.obtain((*plan.found, *plan.to_build), progress=say)
+    return _control_planes(directory, executables, display, bound=bound)
 
 
 def _control_planes(
-    directory: Path, executables: Mapping[str, Path], shown: ProgressLine, *, bound: bool
+    directory: Path, executables: Mapping[str, Path], display: ProgressLine, *, bound: bool
 ) -> list[DemoMember]:
     from skerry.localkube import cluster
 
@@ -110,7 +110,7 @@ def _control_planes(
     write_json(directory / "plan.json", Plan(version=__version__, processes=processes))
     supervisor = launch.start(directory, lock_number, detach=not bound)
     os.close(lock_number)
-    launch.wait_ready(directory, supervisor, READY_S, shown, "the demo's control planes")
+    launch.wait_ready(directory, supervisor, READY_S, display, "the demo's control planes")
     deadline = time.monotonic() + READY_S
     for one in prepared:
         while reason := one.why_not_ready():
@@ -120,7 +120,7 @@ def _control_planes(
                 raise Failure(
                     f"demo member {one.name} is not ready after {READY_S:g} s: {reason}", TIMED_OUT, tail=text
                 )
-            shown.show(f"demo member {one.name}: {reason}")
+            display.show(f"demo member {one.name}: {reason}")
             time.sleep(POLL_S)
     return [DemoMember(name=one.name, kubeconfig=one.kubeconfig) for one in prepared]
 
@@ -131,14 +131,14 @@ def _process(name: str, argv: tuple[str, ...], env: Mapping[str, str], stop_s: f
     return ChildProcess(name=name, argv=leashed(list(argv)), env=dict(env), stop_s=min(stop_s, API_SERVER_STOP_S))
 
 
-def _containers(directory: Path, shown: ProgressLine) -> list[DemoMember]:
+def _containers(directory: Path, display: ProgressLine) -> list[DemoMember]:
     """Clusters of kind or k3d, if one of them is installed and Docker runs."""
     tool = next((tool for tool in ("kind", "k3d") if shutil.which(tool)), "")
     if not tool or not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
         return []
     members = []
     for name in MEMBERS:
-        shown.show(f"starting demo member {name} with {tool}: a minute or two")
+        display.show(f"starting demo member {name} with {tool}: a minute or two")
         target = directory / name / "kubeconfig"
         target.parent.mkdir(mode=0o700, exist_ok=True)
         if not target.exists():
@@ -165,18 +165,18 @@ def _create_container(tool: str, name: str, target: Path) -> None:
 # Joining
 
 
-def _join(root: Path, api: Api, member: DemoMember, limit_s: float, shown: ProgressLine, *, bound: bool) -> None:
+def _join(root: Path, api: Api, member: DemoMember, limit_s: float, display: ProgressLine, *, bound: bool) -> None:
     agent = agents.LocalAgent(
         directory=root / "agents" / member.name,
         name=member.name,
         kubeconfig=str(member.kubeconfig),
         context=member.context,
     )
-    shown.show(f"joining {member.name}")
+    display.show(f"joining {member.name}")
     if is_locked(agent.lock):
         return
     token = "" if agent.joined else _token(api, member.name)
-    agents.detached(agent, token, "", limit_s, shown, bound=bound)
+    agents.detached(agent, token, "", limit_s, display, bound=bound)
 
 
 def _token(api: Api, name: str) -> str:
@@ -189,14 +189,14 @@ def _token(api: Api, name: str) -> str:
     return str(api.post(path_of("jointokens"), body)["status"]["token"])
 
 
-def _wait_ready(api: Api, names: list[str], limit_s: float, shown: ProgressLine) -> None:
+def _wait_ready(api: Api, names: list[str], limit_s: float, display: ProgressLine) -> None:
     deadline = time.monotonic() + limit_s
     while waiting := [name for name in names if not _is_ready(api, name)]:
         if time.monotonic() > deadline:
             raise Failure(
                 f"not Ready after {limit_s:g} s: {', '.join(waiting)}; see {program()} clusters -o wide", TIMED_OUT
             )
-        shown.show(f"waiting for {', '.join(waiting)}")
+        display.show(f"waiting for {', '.join(waiting)}")
         time.sleep(POLL_S)
 
 
@@ -213,12 +213,12 @@ def _is_ready(api: Api, name: str) -> bool:
 
 def stop(root: Path) -> None:
     """Stop the demo's agents and control planes; all is kept."""
-    with progress() as shown:
+    with progress() as display:
         for name in MEMBERS:
             directory = root / "agents" / name
             if directory.exists():
-                agents.stop(agents.LocalAgent(directory=directory, name=name), STOP_S, shown)
-        launch.stop(root / "demo" / "lock", STOP_S, lambda: shown.show("stopping the demo members"))
+                agents.stop(agents.LocalAgent(directory=directory, name=name), STOP_S, display)
+        launch.stop(root / "demo" / "lock", STOP_S, lambda: display.show("stopping the demo members"))
 
 
 def purge(root: Path) -> None:

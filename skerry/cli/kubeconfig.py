@@ -141,11 +141,11 @@ def context(paths: list[Path], chosen: str) -> Context:
         raise Failure(f"there is no kubeconfig at {', '.join(map(str, paths))}: give one with --kubeconfig FILE")
     name = chosen or next((c["current-context"] for _, c in configs if c.get("current-context")), "")
     for path, config in configs:
-        found = named(config, "contexts", name)
-        if found is None:
+        entry = named(config, "contexts", name)
+        if entry is None:
             continue
-        cluster = _across(configs, "clusters", str(found.get("cluster", "")))
-        user = _across(configs, "users", str(found.get("user", "")))
+        cluster = _across(configs, "clusters", str(entry.get("cluster", "")))
+        user = _across(configs, "users", str(entry.get("user", "")))
         if cluster is None or not cluster.get("server"):
             raise Failure(f"context {name} in {path} names no cluster with a server")
         return Context(name, cluster, user or {}, path)
@@ -160,7 +160,7 @@ def _no_context(configs: list[tuple[Path, Config]], name: str) -> Failure:
 
 
 def _across(configs: list[tuple[Path, Config]], section: str, name: str) -> Config | None:
-    return next((found for _, config in configs if (found := named(config, section, name)) is not None), None)
+    return next((entry for _, config in configs if (entry := named(config, section, name)) is not None), None)
 
 
 def build(prefix: str, members: list[str], *, server: str, ca: bytes, token: str, uid: str = "") -> Config:

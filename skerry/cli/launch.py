@@ -47,7 +47,7 @@ def start(directory: Path, lock_number: int, *, detach: bool) -> subprocess.Pope
 
 
 def wait_ready(
-    directory: Path, supervisor: subprocess.Popen[bytes] | None, limit_s: float, shown: ProgressLine, what: str
+    directory: Path, supervisor: subprocess.Popen[bytes] | None, limit_s: float, display: ProgressLine, what: str
 ) -> RunStatus:
     """Return when everything is ready. Failure 1 if the start failed, 5 when the time is over, with a log's tail."""
     deadline = time.monotonic() + limit_s
@@ -60,7 +60,7 @@ def wait_ready(
             raise _start_failed(directory, status, what)
         if time.monotonic() > deadline:
             raise _not_in_time(directory, status, limit_s, what)
-        shown.show(f"{what}: {waiting_for(status)}")
+        display.show(f"{what}: {waiting_for(status)}")
         time.sleep(POLL_S)
 
 

@@ -115,8 +115,8 @@ def _is_ipv6(text: str) -> bool:
 
 def check_ports(layout: Layout, *, own_bus: bool) -> None:
     """Raises Failure naming the port that another program has, and the option that changes it."""
-    wanted = [("--listen", layout.listen)] + ([("--bus", layout.bus)] if own_bus else [])
-    for option, where in wanted:
+    listeners = [("--listen", layout.listen)] + ([("--bus", layout.bus)] if own_bus else [])
+    for option, where in listeners:
         family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -37,10 +37,10 @@ class Follower:
 
 def _identity(path: Path) -> tuple[int, int]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except FileNotFoundError:
         return 0, 0
-    return found.st_ino, found.st_size
+    return stat.st_ino, stat.st_size
 
 
 def show(files: dict[str, Path], lines: int, *, follow: bool) -> None:

@@ -80,9 +80,9 @@ def _replaceable(ours: Config, configs: Configs) -> OurEntries:
     """Entries that are the same as ours but for their content; contexts that lead nowhere too."""
     mine = _belonging(configs, _mark(ours["clusters"][0]["cluster"]))
     clusters, contexts = _first(configs, "clusters"), _first(configs, "contexts")
-    wanted = {entry["name"]: member(entry["cluster"]) for entry in ours["clusters"]}
+    members = {entry["name"]: member(entry["cluster"]) for entry in ours["clusters"]}
     return OurEntries(
-        {name for name in mine.clusters if member(clusters[name]) == wanted.get(name)},
+        {name for name in mine.clusters if member(clusters[name]) == members.get(name)},
         {
             name
             for name, context in contexts.items()
@@ -103,11 +103,11 @@ def _belonging(configs: Configs, mark: bytes) -> OurEntries:
 
 def _first(configs: Configs, section: str) -> dict[str, Config]:
     """The entries of a section by name; of several with one name the first counts, as for kubectl."""
-    found: dict[str, Config] = {}
+    by_name: dict[str, Config] = {}
     for config in configs.values():
         for entry in _entries(config, section):
-            found.setdefault(entry["name"], entry.get(SECTIONS[section]) or {})
-    return found
+            by_name.setdefault(entry["name"], entry.get(SECTIONS[section]) or {})
+    return by_name
 
 
 def _entries(config: Config, section: str) -> list[dict[str, Any]]:
@@ -159,19 +159,19 @@ def remove_ours(ca: bytes, paths: list[Path]) -> list[Path]:
 
 def _strip(config: Config, gone: OurEntries) -> bool:
     """Take these entries out; whether there were any."""
-    found = False
+    changed = False
     for section in SECTIONS:
         names = getattr(gone, section)
-        kept = [
+        others = [
             entry for entry in config.get(section) or [] if not (isinstance(entry, dict) and entry.get("name") in names)
         ]
-        if len(kept) != len(config.get(section) or []):
-            config[section] = kept
-            found = True
+        if len(others) != len(config.get(section) or []):
+            config[section] = others
+            changed = True
     if config.get("current-context") in gone.contexts:
         config["current-context"] = ""
-        found = True
-    return found
+        changed = True
+    return changed
 
 
 def _write(path: Path, config: Config) -> None:

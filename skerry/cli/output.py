@@ -47,21 +47,21 @@ def table(answer: Document, *, wide: bool, empty: str, widths: Sequence[int] = (
     if not rows:
         sys.stderr.write(empty + "\n")
         return []
-    shown = [i for i, column in enumerate(definitions) if wide or not column.get("priority")]
-    names = [str(definitions[i]["name"]).upper() for i in shown]
-    body = [[_cell(row["cells"][i], definitions[i]) for i in shown] for row in rows]
+    visible = [i for i, column in enumerate(definitions) if wide or not column.get("priority")]
+    names = [str(definitions[i]["name"]).upper() for i in visible]
+    body = [[_cell(row["cells"][i], definitions[i]) for i in visible] for row in rows]
     return columns(names, body, widths=widths, head=head)
 
 
 def columns(head_: list[str], body: list[list[str]], *, widths: Sequence[int] = (), head: bool = True) -> list[int]:
     """Print rows under a head, aligned, three blanks between columns; returns the widths."""
     least = [*widths, *([0] * (len(head_) - len(widths)))]
-    found = [max(least[i], *(len(row[i]) for row in [head_, *body])) for i in range(len(head_))]
+    result = [max(least[i], *(len(row[i]) for row in [head_, *body])) for i in range(len(head_))]
     for number, row in enumerate([head_, *body]):
         if number or head:
-            cells = [_coloured(cell.ljust(width), cell, number) for cell, width in zip(row, found, strict=True)]
+            cells = [_coloured(cell.ljust(width), cell, number) for cell, width in zip(row, result, strict=True)]
             out("   ".join(cells).rstrip())
-    return found
+    return result
 
 
 def _coloured(padded: str, cell: str, row: int) -> str:

@@ -21,8 +21,8 @@ def renew(host: Path, plan: Plan) -> list[str]:
     options = plan.options
     layout = Layout.of(options)
     renewed = bootstrap.renew_credentials(host, Authority.load(bootstrap.keys_of(host, options)))
-    if (found := state.read(host)) is not None:
-        bootstrap.renew_certificate(host, found, layout)
+    if (saved := state.read(host)) is not None:
+        bootstrap.renew_certificate(host, saved, layout)
     if bootstrap.renew_admin(host, options.name, layout.api):
         renewed.append("administrator")
     return renewed

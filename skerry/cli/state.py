@@ -51,9 +51,9 @@ class StateFile(msgspec.Struct, frozen=True, kw_only=True):
 Migration = Callable[[Path, StateFile], StateFile]
 
 
-def _from_0(host: Path, found: StateFile) -> StateFile:
+def _from_0(host: Path, saved: StateFile) -> StateFile:
     """Format 0, of builds before 0.1.0, may lack the host's UID."""
-    return msgspec.structs.replace(found, format=1, uid=found.uid or str(uuid.uuid4()))
+    return msgspec.structs.replace(saved, format=1, uid=saved.uid or str(uuid.uuid4()))
 
 
 MIGRATIONS: Mapping[int, Migration] = {0: _from_0}
@@ -95,16 +95,16 @@ def read(host: Path) -> StateFile | None:
     if not path.exists():
         return None
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=StateFile)
+        saved = msgspec.json.decode(path.read_bytes(), type=StateFile)
     except (OSError, msgspec.DecodeError) as error:
         raise Failure(f"{path} cannot be read ({error}); restore it, or start anew with another --state") from error
-    if found.format > FORMAT:
+    if saved.format > FORMAT:
         raise Failure(
-            f"the state in {host} has format {found.format}, written by skerry {found.version}; "
-            f"this is skerry {__version__}, which knows format {FORMAT}: install skerry {found.version} or newer",
+            f"the state in {host} has format {saved.format}, written by skerry {saved.version}; "
+            f"this is skerry {__version__}, which knows format {FORMAT}: install skerry {saved.version} or newer",
             FAILED,
         )
-    return found
+    return saved
 
 
 def write(host: Path, state: StateFile) -> None:
@@ -113,36 +113,36 @@ def write(host: Path, state: StateFile) -> None:
 
 
 def migrate(
-    host: Path, found: StateFile, migrations: Mapping[int, Migration] = MIGRATIONS
+    host: Path, saved: StateFile, migrations: Mapping[int, Migration] = MIGRATIONS
 ) -> tuple[StateFile, Path | None]:
     """Bring `host/` to FORMAT, after a copy. Returns the new state file and where the copy is (None: nothing to do).
 
     The copy has the keys too and the same modes. If a step fails the copy is put back.
     """
-    if found.format == FORMAT:
-        return found, None
-    copy = host.with_name(f"{host.name}.format-{found.format}")
+    if saved.format == FORMAT:
+        return saved, None
+    copy = host.with_name(f"{host.name}.format-{saved.format}")
     if copy.exists():
         shutil.rmtree(copy)
     shutil.copytree(host, copy, symlinks=True)
     try:
-        for number in range(found.format, FORMAT):
+        for number in range(saved.format, FORMAT):
             step = migrations.get(number)
             if step is None:
                 raise Failure(
-                    f"the state in {host} has format {number}, from skerry {found.version}, "
-                    f"and skerry {__version__} cannot read it any more: start skerry {found.version} once more, "
+                    f"the state in {host} has format {number}, from skerry {saved.version}, "
+                    f"and skerry {__version__} cannot read it any more: start skerry {saved.version} once more, "
                     f"or use another --state"
                 )
-            found = step(host, found)
-        write(host, found)
+            saved = step(host, saved)
+        write(host, saved)
     except BaseException:
         aside = host.with_name(f"{host.name}.half-migrated")
         host.rename(aside)
         copy.rename(host)
         shutil.rmtree(aside)
         raise
-    return found, copy
+    return saved, copy
 
 
 def check_migrated(host: Path) -> None:

@@ -23,8 +23,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 def program() -> str:
     """How to call us again: `skerry` if that is on PATH and is this program, else the path as invoked."""
     invoked = Path(sys.argv[0])
-    found = shutil.which("skerry")
-    if found and (invoked.name != "skerry" or not invoked.exists() or invoked.samefile(found)):
+    on_path = shutil.which("skerry")
+    if on_path and (invoked.name != "skerry" or not invoked.exists() or invoked.samefile(on_path)):
         return "skerry"
     if invoked.name != "skerry":
         beside = Path(sys.executable).with_name("skerry")
@@ -97,8 +97,8 @@ def _one_line(text: str) -> str:
 @contextlib.contextmanager
 def progress() -> Iterator[ProgressLine]:
     """A Progress that is cleared at the end."""
-    shown = ProgressLine()
+    display = ProgressLine()
     try:
-        yield shown
+        yield display
     finally:
-        shown.clear()
+        display.clear()

@@ -28,8 +28,8 @@ class Host(Protocol):
 
 def query(path: str, **parameters: str) -> str:
     """`path` with those parameters that are not empty."""
-    given = {name: value for name, value in parameters.items() if value}
-    return f"{path}?{urlencode(given)}" if given else path
+    chosen = {name: value for name, value in parameters.items() if value}
+    return f"{path}?{urlencode(chosen)}" if chosen else path
 
 
 class Printer:
@@ -56,13 +56,13 @@ class Printer:
         rows = answer.get("rows") or []
         self._widths = output.table(answer, wide=self._style == "wide", empty=empty) if rows else []
 
-    def event(self, shown: Document) -> None:
+    def event(self, document: Document) -> None:
         """One change."""
         if not self.table:
-            self.object(shown)
+            self.object(document)
             return
-        self._definitions = shown.get("columnDefinitions") or self._definitions
-        whole = {**shown, "columnDefinitions": self._definitions}
+        self._definitions = document.get("columnDefinitions") or self._definitions
+        whole = {**document, "columnDefinitions": self._definitions}
         first = not self._widths
         self._widths = output.table(
             whole, wide=self._style == "wide", empty="", widths=self._widths, head=first
@@ -95,12 +95,12 @@ def _follow(api: Host, path: str, chosen: dict[str, str], accept: str, since: st
     while True:
         target = query(path, watch="1", allowWatchBookmarks="true", resourceVersion=since, **chosen)
         for event in api.watch(target, accept=accept):
-            shown = event["object"]
+            document = event["object"]
             if event["type"] == "ERROR":
-                if shown.get("code") == GONE:
+                if document.get("code") == GONE:
                     return
                 break
-            since = str(shown["metadata"]["resourceVersion"])
+            since = str(document["metadata"]["resourceVersion"])
             if event["type"] != "BOOKMARK":
-                printer.event(shown)
+                printer.event(document)
         time.sleep(RETRY_S)

@@ -68,7 +68,7 @@ class Drift:
 
     async def _keep(self, group: str, kind: str) -> None:
         """One watch after the other. A kind that is not there, or may not be watched, is tried again with pauses."""
-        backoff, watch, told = Backoff(1.0, 300.0), None, ""
+        backoff, watch, reported = Backoff(1.0, 300.0), None, ""
         while True:
             try:
                 if watch is None:
@@ -79,9 +79,9 @@ class Drift:
                         self._seen(group, kind, seen)
                 continue
             except (StatusError, Unsettled, CredentialError, HttpError) as error:
-                if str(error) != told:
+                if str(error) != reported:
                     log.info("a watch on the member ended", extra={"kind": kind, "reason": str(error)[:300]})
-                    told = str(error)
+                    reported = str(error)
             await asyncio.sleep(backoff.next())
 
     async def _collection(self, group: str, kind: str) -> tuple[str, str]:

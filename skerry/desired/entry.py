@@ -50,10 +50,10 @@ class Entry(Message, frozen=True, kw_only=True, omit_defaults=False):
 
     def document(self) -> dict[str, Any]:
         """The object. ValueError if it is none."""
-        found = decoded(self.object)
-        if not isinstance(found, dict):
+        document = decoded(self.object)
+        if not isinstance(document, dict):
             raise ValueError("the object of an entry is not a JSON object")  # noqa: TRY004 - one error for bad content
-        return found
+        return document
 
     @property
     def digest(self) -> str:

@@ -93,18 +93,18 @@ class Feed:
 
     async def run(self) -> None:
         """Sync whenever that was asked for, until cancelled."""
-        pause, told = FIRST_S, ""
+        pause, reported = FIRST_S, ""
         while True:
             await self._asked.wait()
             self._asked.clear()
             try:
                 await self._sync()
-                pause, told = FIRST_S, ""
+                pause, reported = FIRST_S, ""
                 await sleep(self._timers, BETWEEN_S)
             except StatusError as error:
-                if error.message != told:
-                    told = error.message
-                    log.info("what this member should have cannot be asked for", extra={"reason": told})
+                if error.message != reported:
+                    reported = error.message
+                    log.info("what this member should have cannot be asked for", extra={"reason": reported})
                 self._asked.set()
                 await sleep(self._timers, pause)
                 pause = min(2 * pause, LONGEST_S)

@@ -139,10 +139,12 @@ class Objects:
         if answer.status != 200:
             raise _unsettled(answer, "get", api_version)
         try:
-            found = decoded(answer.body, _Resources)
+            served = decoded(answer.body, _Resources)
         except msgspec.DecodeError as error:
             raise Unsettled(State.FAILED, f"the API server does not say what {api_version} serves") from error
-        return {each.kind: Served(path, each.name, each.namespaced) for each in found.resources if "/" not in each.name}
+        return {
+            each.kind: Served(path, each.name, each.namespaced) for each in served.resources if "/" not in each.name
+        }
 
     async def read(self, which: Reference) -> ObjectMeta | None:
         """Its metadata; None if it is not there."""
@@ -243,12 +245,12 @@ class Objects:
         manager = OWNERS[owner].manager
         labels = {key: value for key, value in there.labels.items() if key not in (OWNER_LABEL, HOST_LABEL)}
         annotations = {key: value for key, value in there.annotations.items() if key != WITHDRAW}
-        kept = [each for each in there.managed_fields if each.get("manager") != manager]
+        managers = [each for each in there.managed_fields if each.get("manager") != manager]
         body = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": there.resource_version},
             {"op": "replace", "path": "/metadata/labels", "value": labels},
             {"op": "add", "path": "/metadata/annotations", "value": annotations},
-            {"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]},
+            {"op": "replace", "path": "/metadata/managedFields", "value": managers or [{}]},
         ]
         answer = await self._call("PATCH", path, body=_encode(body), content_type=JSON_PATCH)
         if answer.status == 422:
@@ -273,10 +275,10 @@ class Objects:
         if answer.status == 404:
             raise Missing("CustomResourceDefinition", group, f"{group} is not served by this cluster")
         version = answer.document().get("preferredVersion")
-        found = version.get("groupVersion") if isinstance(version, dict) else None
-        if answer.status != 200 or not isinstance(found, str):
+        preferred = version.get("groupVersion") if isinstance(version, dict) else None
+        if answer.status != 200 or not isinstance(preferred, str):
             raise _unsettled(answer, "get", group)
-        return found
+        return preferred
 
     async def _path(self, which: Reference) -> str:
         served = await self.served(which.api_version, which.kind)

@@ -250,14 +250,14 @@ class Client:
         self._sweeper = None  # whatever happens below, the next connection that waits starts another
         loop = asyncio.get_running_loop()
         now = loop.time()
-        kept: list[UpstreamConnection] = []
+        alive: list[UpstreamConnection] = []
         for connection in self._idle:
             if connection.closed or now - connection.idle_since > self.limits.idle_s:
                 connection.transport.close()
             else:
-                kept.append(connection)
-        self._idle = kept
-        self._sweeper = loop.call_later(self.limits.idle_s / 4, self._sweep) if kept else None
+                alive.append(connection)
+        self._idle = alive
+        self._sweeper = loop.call_later(self.limits.idle_s / 4, self._sweep) if alive else None
 
     def drop_idle(self) -> None:
         """Closes what waits in the pool: the next request makes a new connection."""

@@ -196,11 +196,11 @@ class UpstreamConnection(Wire):
 
     def _switch(self, parsed: ParsedResponse, rest: bytes) -> None:
         """101: only for what was asked."""
-        asked, got = self._upgrade, parsed.upgrade
-        if asked is None:
+        offered, got = self._upgrade, parsed.upgrade
+        if offered is None:
             self._break("it answered 101 without being asked")
             return
-        if got is None or not _offered(asked, got):
+        if got is None or not _offered(offered, got):
             self._break("it switched to a protocol that was not asked for")
             return
         inbox = Inbox(self)
@@ -288,6 +288,6 @@ class UpstreamConnection(Wire):
             self._released(self)
 
 
-def _offered(asked: bytes, got: bytes) -> bool:
-    offered = {part.strip(b" \t") for part in asked.lower().split(b",")}
+def _offered(protocols: bytes, got: bytes) -> bool:
+    offered = {part.strip(b" \t") for part in protocols.lower().split(b",")}
     return got.lower() in offered

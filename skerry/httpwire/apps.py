@@ -77,15 +77,15 @@ def cookie_set(value: bytes, place: AppPlace) -> bytes | None:
     name, equals, _ = pair.partition(b"=")
     if not equals or not name.strip(b" \t") or _OURS.match(name.strip(b" \t")):
         return None
-    kept = [pair]
+    parts = [pair]
     for attribute in attributes:
         key, _, path = (part.strip(b" \t") for part in attribute.partition(b"="))
         if key.lower() == b"path" and place.prefix:
             if path.startswith(b"/"):
-                kept.append(b" Path=" + _below(path, place))
+                parts.append(b" Path=" + _below(path, place))
         elif key.lower() != b"domain":
-            kept.append(attribute)
-    return b";".join(kept)
+            parts.append(attribute)
+    return b";".join(parts)
 
 
 def _below(path: bytes, place: AppPlace) -> bytes:

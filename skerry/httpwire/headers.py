@@ -68,22 +68,22 @@ def clean_request(headers: Headers, *, cookies: bool = False) -> Headers:
     `cookies`: the request is for an app that may have its own (see apps.py).
     """
     named = named_by_connection(headers)
-    kept: Headers = []
+    forwarded: Headers = []
     for pair in headers:
         name = pair[0]
         if b"_" in name:
             name = name.replace(b"_", b"-")
         if name in _REQUEST_DROP or name in named or name.startswith(GUARDED_PREFIXES):
             if cookies and pair[0] == b"cookie" and name not in named:
-                kept.append(pair)
+                forwarded.append(pair)
             elif pair[0] == b"te" and b"trailers" in connection_tokens(pair[1]):
-                kept.append((b"te", b"trailers"))
+                forwarded.append((b"te", b"trailers"))
             continue
         if name == b"sec-websocket-protocol" and BEARER_PROTOCOL in pair[1].lower():
-            kept += _without_bearer(pair)
+            forwarded += _without_bearer(pair)
             continue
-        kept.append(pair)
-    return kept
+        forwarded.append(pair)
+    return forwarded
 
 
 def _without_bearer(pair: tuple[bytes, bytes]) -> Headers:

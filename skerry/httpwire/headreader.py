@@ -159,15 +159,15 @@ def _request(method: bytes, target: bytes, http10: bool, fields: _Fields) -> Req
         raise BadRequest("the request must have exactly one Host header")
     if chunked and length is not None:
         raise BadRequest("the request has both Content-Length and Transfer-Encoding; send one of them")
-    wanted = upgrade if upgrade and b"upgrade" in tokens and not http10 else None
-    if wanted is not None and (chunked or length):
+    protocol = upgrade if upgrade and b"upgrade" in tokens and not http10 else None
+    if protocol is not None and (chunked or length):
         raise BadRequest("a request that asks for an upgrade must not have a body")
     return RequestHead(
         method=method,
         target=target,
         headers=fields.all,
         keep_alive=not http10 and b"close" not in tokens,
-        upgrade=wanted,
+        upgrade=protocol,
         content_length=length,
         chunked=chunked,
         expect_continue=expect and (chunked or bool(length)),

@@ -22,7 +22,7 @@ def member_of(name: str, uid: str) -> str | None:
 
     What cannot be a member's name (of another host, without or with several labels) is given as it is: nobody has it.
     """
-    found = _SHAPE.fullmatch(name)
-    if found is None:
+    match = _SHAPE.fullmatch(name)
+    if match is None:
         return None
-    return found[1] if found[1] and found[2] == uid else name
+    return match[1] if match[1] and match[2] == uid else name

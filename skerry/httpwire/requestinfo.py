@@ -173,6 +173,6 @@ def _bulk(info: RequestInfo, query: bytes) -> bool:
     if info.subresource in ("portforward", "proxy"):
         return True
     if info.subresource in ("log", "exec"):
-        wanted = "follow" if info.subresource == "log" else "tty"
-        return not flag(parse_query(query).get(wanted))
+        parameter = "follow" if info.subresource == "log" else "tty"
+        return not flag(parse_query(query).get(parameter))
     return False

@@ -28,16 +28,16 @@ _LABELS = re.compile(rf"{_W}(?:{_REQUIREMENT}{_W}(?:,{_W}{_REQUIREMENT}{_W})*)?"
 
 def exact_name(selector: str) -> str | None:
     """The name that a field selector requires (`metadata.name=x`), or None: also if the selector is invalid."""
-    found: str | None = None
+    name: str | None = None
     for term in sorted(_terms(selector)):  # as the Go parser does: the first in order wins
         if not term:
             continue
         match = _TERM.fullmatch(term)
         if match is None or _UNESCAPED.fullmatch(match[3]) is None:
             return None
-        if found is None and match[1] == "metadata.name" and match[2] != "!=":
-            found = _ESCAPE.sub(r"\1", match[3])
-    return found if found is not None and _path_segment(found) else None
+        if name is None and match[1] == "metadata.name" and match[2] != "!=":
+            name = _ESCAPE.sub(r"\1", match[3])
+    return name if name is not None and _path_segment(name) else None
 
 
 def _terms(selector: str) -> list[str]:

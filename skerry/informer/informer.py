@@ -124,13 +124,13 @@ class Informer(View):
     def _apply(self, event: Entry | _Read) -> None:
         if event.revision <= self.revision:
             return
-        found = self._read(event) if isinstance(event, Entry) else event
-        if found is not None:
-            self._place(found)
+        change = self._read(event) if isinstance(event, Entry) else event
+        if change is not None:
+            self._place(change)
         self._progress.move(event.revision)
 
-    def _place(self, found: _Read) -> None:
-        store, key, revision, _, new = found
+    def _place(self, change: _Read) -> None:
+        store, key, revision, _, new = change
         if new is None or new.deleted:
             self._remove(store, key, revision, new)
             return
@@ -182,10 +182,10 @@ class Informer(View):
 
     def _left(self, event: Entry | _Read) -> None:
         """What a purge left, as a fill shows it: older purges gave it no end. Of very many the rest waits for the next fill."""
-        found = self._read(event) if isinstance(event, Entry) and event.value is None else event
-        if isinstance(found, _Read) and found.item is None and len(found.store.tombstones) < LEFT:
-            purged = rfc3339(datetime.fromtimestamp(found.created, UTC))
-            found.store.bury(Tombstone(*found.key, found.revision, purged))
+        change = self._read(event) if isinstance(event, Entry) and event.value is None else event
+        if isinstance(change, _Read) and change.item is None and len(change.store.tombstones) < LEFT:
+            purged = rfc3339(datetime.fromtimestamp(change.created, UTC))
+            change.store.bury(Tombstone(*change.key, change.revision, purged))
 
     def _restart(self, revision: int) -> bool:
         """Whether the bucket is another one than before, with lower revisions: then everything starts over."""

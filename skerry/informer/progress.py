@@ -105,7 +105,7 @@ class RevisionProgress:
         return await self.leader.last_revision()
 
 
-def _heard(asked: asyncio.Future[int]) -> None:
+def _heard(answer: asyncio.Future[int]) -> None:
     """An error belongs to those who wait; when nobody does any more it is no news."""
-    if not asked.cancelled():
-        asked.exception()
+    if not answer.cancelled():
+        answer.exception()

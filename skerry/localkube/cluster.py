@@ -75,8 +75,8 @@ class LocalCluster:
 
     def uid(self) -> str | None:
         """The UID of namespace kube-system, by which clusters are told apart; None while it does not exist."""
-        found = probe.document(f"{self.url}/api/v1/namespaces/kube-system", self.ca, self.token)
-        return str(found["metadata"]["uid"]) if found else None
+        namespace = probe.document(f"{self.url}/api/v1/namespaces/kube-system", self.ca, self.token)
+        return str(namespace["metadata"]["uid"]) if namespace else None
 
     def why_not_ready(self) -> str | None:
         """None when the API server is ready, kube-system exists, pods can be created and the built-in roles have their
@@ -93,10 +93,10 @@ class LocalCluster:
         if probe.document(account, self.ca, self.token) is None:
             return "service account default/default does not exist yet"
         for role in AGGREGATED:
-            found = probe.document(
+            role_document = probe.document(
                 f"{self.url}/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}", self.ca, self.token
             )
-            if not _reads_pods(found):
+            if not _reads_pods(role_document):
                 return f"ClusterRole {role} has not got its rules yet"
         return None
 

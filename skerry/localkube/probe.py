@@ -47,5 +47,5 @@ def document(url: str, ca: Path, token: str) -> dict[str, Any] | None:
         status, body = get(url, ca, token)
     except (OSError, http.client.HTTPException):
         return None
-    found: dict[str, Any] | None = json.loads(body) if status == http.HTTPStatus.OK else None
-    return found
+    answer: dict[str, Any] | None = json.loads(body) if status == http.HTTPStatus.OK else None
+    return answer

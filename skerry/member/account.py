@@ -36,7 +36,7 @@ _ACCOUNTS = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
 _encode = msgspec.json.Encoder().encode
 
 
-class Made(NamedTuple):
+class AccountToken(NamedTuple):
     """A token that was made, and the Secret that it lives in (empty: in none)."""
 
     token: str
@@ -56,7 +56,7 @@ def rules() -> list[Document]:
     ]
 
 
-async def create(upstream: Upstream) -> Made:
+async def create(upstream: Upstream) -> AccountToken:
     """The namespace, the account, its role and binding, and a new token; all but the token are made once.
 
     BadGateway names what cannot be made.
@@ -102,7 +102,7 @@ def _cannot(kind: str, name: str, answer: WholeAnswer) -> BadGateway:
     return BadGateway(f"{kind} {name} cannot be made on this cluster: {answer.message()}")
 
 
-async def _token(upstream: Upstream) -> Made:
+async def _token(upstream: Upstream) -> AccountToken:
     name = f"{NAME}-{secrets.token_hex(4)}"
     secret = {
         **_object("v1", "Secret", name),
@@ -114,15 +114,15 @@ async def _token(upstream: Upstream) -> Made:
         raise _cannot("Secret", name, answer)
     deadline = time.monotonic() + FILLED_S
     while time.monotonic() < deadline:
-        found = (await upstream.call("GET", f"{_SECRETS}/{name}")).document()
-        if text := (found.get("data") or {}).get("token"):
-            return Made(binascii.a2b_base64(text).decode("ascii"), name)
+        document = (await upstream.call("GET", f"{_SECRETS}/{name}")).document()
+        if text := (document.get("data") or {}).get("token"):
+            return AccountToken(binascii.a2b_base64(text).decode("ascii"), name)
         await asyncio.sleep(POLL_S)
     await upstream.call("DELETE", f"{_SECRETS}/{name}")
     return await _requested(upstream)
 
 
-async def _requested(upstream: Upstream) -> Made:
+async def _requested(upstream: Upstream) -> AccountToken:
     """From the TokenRequest API, for as long as the cluster grants."""
     document = {
         "apiVersion": "authentication.k8s.io/v1",
@@ -133,4 +133,4 @@ async def _requested(upstream: Upstream) -> Made:
     token = str((answer.document().get("status") or {}).get("token") or "")
     if answer.status != 201 or not token:
         raise BadGateway(f"no token for service account {NAMESPACE}/{NAME} was granted: {answer.message()}")
-    return Made(token, "")
+    return AccountToken(token, "")

@@ -61,10 +61,10 @@ async def ensure(upstream: Upstream) -> tuple[str, ...]:
     repaired: list[str] = []
     lacking: list[_Lacking] = []
     for role in ROLES:
-        found = await _ensured(upstream, role)
-        if isinstance(found, _Lacking):
-            lacking.append(found)
-        elif found:
+        outcome = await _ensured(upstream, role)
+        if isinstance(outcome, _Lacking):
+            lacking.append(outcome)
+        elif outcome:
             repaired.append(PREFIX + role)
     if lacking:
         raise RightsMissing(
@@ -85,13 +85,17 @@ class _Lacking(NamedTuple):
 async def _ensured(upstream: Upstream, role: str) -> bool | _Lacking:
     """Whether it had to be made or repaired."""
     name = PREFIX + role
-    found = await upstream.call("GET", path_of_bindings(name))
-    if found.status == 200:
-        return await _righted(upstream, role, found.document())
-    made = await upstream.call("POST", path_of_bindings(), body=binding(role)) if found.status in {403, 404} else found
-    if made.status == 409:  # somebody was faster, or we may not see it
-        return found.status == 404
-    return _outcome(role, made, there=False)
+    existing = await upstream.call("GET", path_of_bindings(name))
+    if existing.status == 200:
+        return await _righted(upstream, role, existing.document())
+    answer = (
+        await upstream.call("POST", path_of_bindings(), body=binding(role))
+        if existing.status in {403, 404}
+        else existing
+    )
+    if answer.status == 409:  # somebody was faster, or we may not see it
+        return existing.status == 404
+    return _outcome(role, answer, there=False)
 
 
 async def _righted(upstream: Upstream, role: str, document: dict[str, Any]) -> bool | _Lacking:
@@ -104,17 +108,17 @@ async def _righted(upstream: Upstream, role: str, document: dict[str, Any]) -> b
     if serves and _is_labelled(document):
         return False
     patch = {"metadata": {"labels": LABELS}, "subjects": _subjects(role)}
-    made = await upstream.call("PATCH", path_of_bindings(PREFIX + role), body=_encode(patch), content_type=MERGE)
-    outcome = _outcome(role, made, there=True)
+    answer = await upstream.call("PATCH", path_of_bindings(PREFIX + role), body=_encode(patch), content_type=MERGE)
+    outcome = _outcome(role, answer, there=True)
     return False if serves else outcome
 
 
-def _outcome(role: str, made: WholeAnswer, *, there: bool) -> bool | _Lacking:
-    if made.status in {200, 201}:
+def _outcome(role: str, answer: WholeAnswer, *, there: bool) -> bool | _Lacking:
+    if answer.status in {200, 201}:
         return True
-    if made.status in {401, 409, 429} or made.status >= 500:
-        raise BadGateway(f"ClusterRoleBinding skerry:{role} cannot be made now: {made.message()}")
-    return _Lacking(PREFIX + role, made.message(), _by_hand(role, there=there))
+    if answer.status in {401, 409, 429} or answer.status >= 500:
+        raise BadGateway(f"ClusterRoleBinding skerry:{role} cannot be made now: {answer.message()}")
+    return _Lacking(PREFIX + role, answer.message(), _by_hand(role, there=there))
 
 
 def _by_hand(role: str, *, there: bool) -> str:

@@ -53,13 +53,13 @@ async def member(upstream: Upstream, host_uid: str, report: OnPassed, *, take_ov
 async def step(check: str, report: OnPassed, work: Awaitable[T]) -> T:
     """One check by its name. Raises CheckFailed for what the cluster or the credential does."""
     try:
-        found = await work
+        result = await work
     except (CredentialError, KubeconfigError) as e:
         raise CheckFailed(check, str(e)) from e
     except StatusError as e:
         raise CheckFailed(check, e.message) from e
-    report(check, str(found))
-    return found
+    report(check, str(result))
+    return result
 
 
 async def version_of(upstream: Upstream) -> str:

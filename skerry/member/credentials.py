@@ -157,8 +157,8 @@ class Plugin:
 
     async def get(self) -> ClientCredential:
         """The kept credential, or a run of the plugin when it has expired."""
-        kept = self._kept()
-        return kept if kept is not None else await self._locked_run(None)
+        credential = self._kept()
+        return credential if credential is not None else await self._locked_run(None)
 
     async def renew(self, refused: ClientCredential) -> ClientCredential | None:
         """Runs the plugin, unless another request did so since `refused` was given out."""
@@ -170,9 +170,9 @@ class Plugin:
 
     async def _locked_run(self, refused: ClientCredential | None) -> ClientCredential:
         async with self._lock:
-            kept = self._kept()
-            if kept is not None and kept != refused:
-                return kept
+            credential = self._kept()
+            if credential is not None and credential != refused:
+                return credential
             if self._now() - self._failed_at < RETRY_S:
                 raise CredentialError(self._failure)
             try:
@@ -217,8 +217,8 @@ class Plugin:
         return output
 
     def _environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_") and k != "NOTIFY_SOCKET"}
-        return {**kept, **self._spec.env, "KUBERNETES_EXEC_INFO": self._info()}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_") and k != "NOTIFY_SOCKET"}
+        return {**inherited, **self._spec.env, "KUBERNETES_EXEC_INFO": self._info()}
 
     def _info(self) -> str:
         spec: dict[str, Any] = {"interactive": False}

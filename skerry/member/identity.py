@@ -40,7 +40,7 @@ class RightsMissing(BadGateway):
     """Our account lacks a right, or the cluster an object, that serving needs; the message says how to give it back."""
 
 
-def other(expected: Expected, found: str, url: str, role: ClientRole) -> WrongCluster:
+def other(expected: Expected, uid: str, url: str, role: ClientRole) -> WrongCluster:
     """What a caller is told, and the condition Ready."""
     name = expected.name
     if role == AGENT:
@@ -54,7 +54,7 @@ def other(expected: Expected, found: str, url: str, role: ClientRole) -> WrongCl
             f"{name} --kubeconfig FILE; or if this one takes its place: skerry cluster remove {name}, and join it anew"
         )
     message = (
-        f"{url} is another cluster (kube-system UID {found[:64]}) than the one that joined as {name!r} ({expected.uid}): "
+        f"{url} is another cluster (kube-system UID {uid[:64]}) than the one that joined as {name!r} ({expected.uid}): "
         f"nothing is sent to it; {remedy}"
     )
-    return WrongCluster(message, found)
+    return WrongCluster(message, uid)

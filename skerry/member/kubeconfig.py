@@ -172,8 +172,8 @@ def _chosen(document: dict[str, Any], name: str, file: str, files: Files | None)
     entry = _find(document, "contexts", "context", name, file)
     cluster = _find(document, "clusters", "cluster", str(entry.get("cluster") or ""), file)
     user = _find(document, "users", "user", str(entry.get("user") or ""), file)
-    found = _target(cluster, user, files, f"context {name!r} of {file}")
-    return found if files is None else msgspec.structs.replace(found, context=name, files=tuple(files.named))
+    target = _target(cluster, user, files, f"context {name!r} of {file}")
+    return target if files is None else msgspec.structs.replace(target, context=name, files=tuple(files.named))
 
 
 def in_cluster(environ: Mapping[str, str], directory: Path = IN_CLUSTER) -> Target:
@@ -234,9 +234,9 @@ def _yaml(data: bytes) -> Any:
 def _find(document: dict[str, Any], plural: str, singular: str, name: str, file: str) -> dict[str, Any]:
     entries = document.get(plural) or []
     named = {str(e.get("name")): e for e in entries if isinstance(e, dict)} if isinstance(entries, list) else {}
-    found = named.get(name, {}).get(singular) if name else None
-    if isinstance(found, dict):
-        return found
+    inner = named.get(name, {}).get(singular) if name else None
+    if isinstance(inner, dict):
+        return inner
     if singular == "user" and name in named:
         return {}
     known = ", ".join(sorted(named)) or "none"

@@ -67,17 +67,17 @@ class Rotation:
             return False
         self._marks = marks
         try:
-            found = self._load(self._context)
-            tls.context(found.tls, ClientCredential(certificate=found.tls.certificate, key=found.tls.key))
+            target = self._load(self._context)
+            tls.context(target.tls, ClientCredential(certificate=target.tls.certificate, key=target.tls.key))
         except KubeconfigError as error:
             self._failed(str(error))
             return False
         self._read, self._problem = self._wall(), ""
-        before, self.target = self.target, found
-        if _watched(found) != _watched(before):
+        before, self.target = self.target, target
+        if _watched(target) != _watched(before):
             self._marks = ()
-        log.info("files of the API server's credential were read again", extra={"files": ", ".join(found.files)})
-        return found != before or _trusts_the_system(found)
+        log.info("files of the API server's credential were read again", extra={"files": ", ".join(target.files)})
+        return target != before or _trusts_the_system(target)
 
     def _failed(self, problem: str) -> None:
         if problem != self._problem:
@@ -101,7 +101,7 @@ def _marks(files: Iterable[str]) -> tuple[Mark | None, ...]:
 
 def _mark(file: str) -> Mark | None:
     try:
-        found = Path(file).stat()
+        stat = Path(file).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

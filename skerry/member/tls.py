@@ -21,37 +21,37 @@ def context(tls: Tls, credential: ClientCredential) -> ssl.SSLContext:
 
     Raises KubeconfigError when a certificate or key cannot be read; an encrypted key counts as such.
     """
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_alpn_protocols(["http/1.1"])
+    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls_context.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls_context.set_alpn_protocols(["http/1.1"])
     if tls.insecure:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
+        tls_context.check_hostname = False
+        tls_context.verify_mode = ssl.CERT_NONE
     else:
-        _trust(made, tls.ca)
+        _trust(tls_context, tls.ca)
     if credential.certificate:
-        _show(made, credential)
-    return made
+        _show(tls_context, credential)
+    return tls_context
 
 
-def _trust(made: ssl.SSLContext, ca: bytes) -> None:
+def _trust(tls_context: ssl.SSLContext, ca: bytes) -> None:
     if not ca:
-        made.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        tls_context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return
     try:
-        made.load_verify_locations(cadata=ca.decode("ascii"))
+        tls_context.load_verify_locations(cadata=ca.decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError) as e:
         raise KubeconfigError("the API server's certificate authority is not a PEM certificate") from e
 
 
-def _show(made: ssl.SSLContext, credential: ClientCredential) -> None:
+def _show(tls_context: ssl.SSLContext, credential: ClientCredential) -> None:
     with tempfile.TemporaryDirectory(prefix="skerry-") as directory:
         file = Path(directory) / "client.pem"
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as out:
             out.write(credential.certificate.rstrip() + b"\n" + credential.key)
         try:
-            made.load_cert_chain(file, password=_no_password)
+            tls_context.load_cert_chain(file, password=_no_password)
         except ssl.SSLError as e:
             raise KubeconfigError(
                 "the client certificate and its key cannot be loaded, or do not belong together"

@@ -47,15 +47,15 @@ class WholeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def document(self) -> dict[str, Any]:
         """The body as JSON object; empty if it is none."""
         try:
-            found = decoded(self.body)
+            document = decoded(self.body)
         except msgspec.DecodeError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return document if isinstance(document, dict) else {}
 
     def metadata(self) -> dict[str, Any]:
         """Of the object that the body is; empty if it is none."""
-        found = self.document().get("metadata")
-        return found if isinstance(found, dict) else {}
+        metadata = self.document().get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
 
     def message(self) -> str:
         """What a Status says, on one line; else the HTTP status."""
@@ -65,10 +65,10 @@ class WholeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def error(self) -> StatusError:
         """The error that the API server tells; BadGateway if it is none of its own."""
         try:
-            found = from_body(self.body)
+            status = from_body(self.body)
         except msgspec.DecodeError:
             return BadGateway(f"the API server answered: {self.message()}")
-        return found if found.code == self.status else BadGateway(f"the API server answered: {self.message()}")
+        return status if status.code == self.status else BadGateway(f"the API server answered: {self.message()}")
 
 
 class CredentialRefused(HttpError):
@@ -249,10 +249,10 @@ class Upstream:
                 f"{self.url}: namespace kube-system cannot be read ({answer.message()}), which says which cluster it is: "
                 f"allow {self.role.name}'s account `get` on it"
             )
-        found = str(answer.metadata().get("uid") or "")
-        if answer.status != 200 or not found:
+        uid = str(answer.metadata().get("uid") or "")
+        if answer.status != 200 or not uid:
             raise Unproved(f"{self.url} does not say which cluster it is ({answer.message()}): nothing was sent to it")
-        self._wrong = None if found == expected.uid else identity.other(expected, found, self.url, self.role)
+        self._wrong = None if uid == expected.uid else identity.other(expected, uid, self.url, self.role)
         if self._wrong is not None:
             self._wrong_until = asyncio.get_running_loop().time() + WRONG_S
             self._cut()

@@ -93,8 +93,8 @@ def decode(data: bytes) -> Archive:
     try:
         end = msgspec.json.decode(last, type=_End)
         first, *rest = body.split(b"\n")
-        found = msgspec.json.decode(first, type=dict[str, msgspec.Raw])
-        if msgspec.json.decode(found.get("format", b"0"), type=int) > FORMAT:
+        head = msgspec.json.decode(first, type=dict[str, msgspec.Raw])
+        if msgspec.json.decode(head.get("format", b"0"), type=int) > FORMAT:
             raise Conflict(f"this backup has a newer format than {FORMAT}, which this skerry knows: upgrade it")
         header = msgspec.json.decode(first, type=Header)
         lines = [msgspec.json.decode(line, type=ArchiveLine) for line in rest]
@@ -117,13 +117,13 @@ async def take(bus: Bus, host: str, account: str, now: datetime) -> Archive:
     resources = await bus.bucket(subjects.RESOURCES)
     for _ in range(ATTEMPTS):
         before = [await _contents(bucket) for bucket in beside]
-        kept = [*before, await _contents(resources)]
+        contents = [*before, await _contents(resources)]
         if [await bucket.last_revision() for bucket in beside] == [each.revision for each, _ in before]:
             break
     else:
         raise ServiceUnavailable("members join or leave all the time, so no whole backup could be taken: try again")
-    header = [description for description, _ in kept] + [await _revision(bus, name) for name in REVISIONS]
-    lines = [line for _, lines in kept for line in lines]
+    header = [description for description, _ in contents] + [await _revision(bus, name) for name in REVISIONS]
+    lines = [line for _, lines in contents for line in lines]
     return Archive(header=Header(host=host, account=account, taken=rfc3339(now), buckets=header), lines=lines)
 
 
@@ -136,18 +136,18 @@ async def _revision(bus: Bus, name: str) -> Kept:
 
 async def _contents(bucket: Bucket) -> tuple[Kept, list[ArchiveLine]]:
     """Everything of a bucket as of one revision."""
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     revision = 0
     async with bucket.watch() as watch:
         async for event in watch:
             if isinstance(event, Entry):
-                found[event.key] = event
+                entries[event.key] = event
             elif isinstance(event, Resync):
-                found.clear()
+                entries.clear()
             elif isinstance(event, Filled):
                 revision = event.revision
                 break
-    ordered = sorted(found.values(), key=lambda entry: entry.revision)
+    ordered = sorted(entries.values(), key=lambda entry: entry.revision)
     lines = [_line(bucket.name, entry.key, entry.value) for entry in ordered if entry.value is not None]
     described = await _described(bucket, len(lines))
     return msgspec.structs.replace(described, revision=revision), lines
@@ -169,13 +169,13 @@ def _line(bucket: str, key: str, value: bytes) -> ArchiveLine:
     return ArchiveLine(bucket=bucket, key=key, value=msgspec.Raw(value))
 
 
-def first_revision(kept: Kept, last: int, taken: str, now: datetime) -> int:
+def first_revision(bucket: Kept, last: int, taken: str, now: datetime) -> int:
     """Where a new bucket begins: above every revision that was ever given out under its name.
 
     `last` is the revision of the bucket that is there now, 0 if there is none.
     """
     since_s = max(0.0, now.timestamp() - seconds(taken))
-    return max(kept.revision + int(since_s * WRITES_PER_SECOND), last) + MARGIN
+    return max(bucket.revision + int(since_s * WRITES_PER_SECOND), last) + MARGIN
 
 
 async def restore(bus: Bus, archive: Archive, now: datetime, progress: Callable[[int, int], None]) -> int:
@@ -184,15 +184,17 @@ async def restore(bus: Bus, archive: Archive, now: datetime, progress: Callable[
     Repeat it if it fails half-way: it begins anew. StatusError of the bus.
     """
     done = 0
-    for kept in archive.header.buckets:
-        bucket = await _emptied(bus, kept, archive.header.taken, now)
-        for line in _of(archive, kept.name):
+    for described in archive.header.buckets:
+        bucket = await _emptied(bus, described, archive.header.taken, now)
+        for line in _of(archive, described.name):
             await bucket.create(line.key, line.content)
             done += 1
             progress(done, len(archive.lines))
-        found = int((await bucket.info())["state"]["messages"])
-        if found != kept.entries:
-            raise Conflict(f"bucket {kept.name} has {found} entries, not {kept.entries}: somebody writes to it")
+        entries = int((await bucket.info())["state"]["messages"])
+        if entries != described.entries:
+            raise Conflict(
+                f"bucket {described.name} has {entries} entries, not {described.entries}: somebody writes to it"
+            )
     return done
 
 
@@ -200,13 +202,15 @@ def _of(archive: Archive, bucket: str) -> Iterator[ArchiveLine]:
     return (line for line in archive.lines if line.bucket == bucket)
 
 
-async def _emptied(bus: Bus, kept: Kept, taken: str, now: datetime) -> Bucket:
+async def _emptied(bus: Bus, described: Kept, taken: str, now: datetime) -> Bucket:
     try:
-        before = await bus.bucket(kept.name)
+        before = await bus.bucket(described.name)
         last = await before.last_revision()
         await before.destroy()
     except NotFound:
         last = 0
-    ttl_s = KEPT_S if kept.name == subjects.EVENTS else 0
-    first = first_revision(kept, last, taken, now)
-    return await bus.bucket(kept.name, create=BucketConfig(replicas=kept.replicas, ttl_s=ttl_s, first_revision=first))
+    ttl_s = KEPT_S if described.name == subjects.EVENTS else 0
+    first = first_revision(described, last, taken, now)
+    return await bus.bucket(
+        described.name, create=BucketConfig(replicas=described.replicas, ttl_s=ttl_s, first_revision=first)
+    )

@@ -123,7 +123,7 @@ def unseal(value: bytes, revision: int, *, with_writes: bool = True) -> Item:
         raw = bytes(parts["metadata"])
         index = _metadata(raw)
         labels = bytes(index.labels)
-        shown = _same_labels(labels) if len(labels) <= SHARED_BYTES else _labels(labels)
+        label_map = _same_labels(labels) if len(labels) <= SHARED_BYTES else _labels(labels)
     except (KeyError, msgspec.ValidationError):
         return item(_decode(envelope.object), revision, writes=writes, deleted=envelope.deleted)
     between = b"" if len(raw) <= 2 else b","
@@ -133,7 +133,7 @@ def unseal(value: bytes, revision: int, *, with_writes: bool = True) -> Item:
         name=index.name,
         uid=index.uid,
         revision=revision,
-        labels=shown,
+        labels=label_map,
         body=_encode(parts),
         writes=writes,
         deleted=envelope.deleted,

@@ -58,17 +58,17 @@ class Store:
 
     async def find(self, name: str, namespace: str = "", *, write_id: str = "") -> Item | None:
         """The object as the bucket has it now, or None; the final state of one that the write `write_id` ended."""
-        found = await self._read(self.key(name, namespace))
-        if found is None or (found.deleted and not (write_id and write_id in found.writes)):
+        item = await self._read(self.key(name, namespace))
+        if item is None or (item.deleted and not (write_id and write_id in item.writes)):
             return None
-        return found
+        return item
 
     async def get(self, name: str, namespace: str = "", *, write_id: str = "") -> Item:
         """As `find`. NotFound."""
-        found = await self.find(name, namespace, write_id=write_id)
-        if found is None:
+        item = await self.find(name, namespace, write_id=write_id)
+        if item is None:
             raise self.not_found(name)
-        return found
+        return item
 
     async def create(self, document: Document, *, write_id: str = "") -> Item:
         """Store a new object: uid, creationTimestamp and generation 1 are set here. AlreadyExists.
@@ -115,11 +115,11 @@ class Store:
         """Read, change, write, and again if somebody else was faster. NotFound."""
         while True:
             before = await self.get(name, namespace)
-            wanted = change(before.document())
-            if wanted is None:
+            document = change(before.document())
+            if document is None:
                 return before
             try:
-                return await self.update(before, wanted)
+                return await self.update(before, document)
             except Conflict:
                 continue
 
@@ -339,11 +339,11 @@ ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
 def _finalizers(held: list[str], policy: str) -> list[str]:
     """Finalizers after a delete with `policy`; without one, what an earlier delete asked for stays."""
-    wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND], "Background": []}.get(policy)
-    if wanted is None:
+    of_policy = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND], "Background": []}.get(policy)
+    if of_policy is None:
         return held
-    return [each for each in held if each not in (ORPHAN, FOREGROUND) or each in wanted] + [
-        each for each in wanted if each not in held
+    return [each for each in held if each not in (ORPHAN, FOREGROUND) or each in of_policy] + [
+        each for each in of_policy if each not in held
     ]
 
 

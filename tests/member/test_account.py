@@ -106,7 +106,7 @@ async def test_without_a_controller_a_token_is_asked_for(
 ) -> None:
     monkeypatch.setattr(account, "FILLED_S", 0.3)
     objects = Objects(api, fills=False)
-    assert await account.create(upstream) == account.Made("requested", "")
+    assert await account.create(upstream) == account.AccountToken("requested", "")
     assert objects.secrets == []
 
 

@@ -133,10 +133,10 @@ class Direct:
         upstream = Upstream(
             target, source(target), connections=self._connections, role=HOST, room=self._room, expected=expected
         )
-        self._endpoints[connection.cluster] = made = ApiEndpoint(connection, upstream, self._close)
+        self._endpoints[connection.cluster] = endpoint = ApiEndpoint(connection, upstream, self._close)
         if old is not None:
             old.retire()
-        return made
+        return endpoint
 
     async def _ask(self, member: MemberRoute, timeout_s: float) -> DirectConnection:
         ask = ConnectRequest(record=self._keyholder.record)

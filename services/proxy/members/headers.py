@@ -108,13 +108,13 @@ def _location(value: bytes, back: Back) -> bytes:
 
 
 def _with_cookies(headers: Headers, app: AppPlace) -> Headers:
-    kept: Headers = []
+    allowed_headers: Headers = []
     for name, value in headers:
         if name != b"set-cookie":
-            kept.append((name, value))
+            allowed_headers.append((name, value))
         elif (allowed := cookie_set(value, app)) is not None:
-            kept.append((name, allowed))
-    return kept
+            allowed_headers.append((name, allowed))
+    return allowed_headers
 
 
 def link_rewriter(answer: Answer, back: Back) -> LinkRewriter | None:

@@ -74,21 +74,21 @@ class Members:
         route: Route,
     ) -> None:
         """Answer one exchange. Raises StatusError, Cut, ClientGone."""
-        asked = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
-        allowed = _decided(asking, credential, route.member, asked.info)
+        classified = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
+        allowed = _decided(asking, credential, route.member, classified.info)
         member = await self._find(route.member)
         session = self._sessions.enter(
             credential.caller.user, credential.name, credential.expires, member.name, member.uid
         )
-        session.endless = asked.info.verb == "watch"
+        session.endless = classified.info.verb == "watch"
         try:
-            exchange.lasting = asked.class_.long_running
+            exchange.lasting = classified.class_.long_running
             relay = Relay(exchange, session, self._limits, self._metrics)
             body, end = await relay.body()
             assertion, transport = await self._transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)
-            request = _request(asked, asking, RequestContent(headers, assertion, body, end))
+            request = _request(classified, asking, RequestContent(headers, assertion, body, end))
             record.class_, record.stream = request.class_, request.id
             record.code = str(await relay.carry(transport, request, returning))
         except AgentAway as error:
@@ -176,16 +176,16 @@ def _not_found(name: str, message: str) -> NotFound:
     return NotFound(message, kind="clusters", group="skerry.dev", name=name)
 
 
-def _request(asked: ClassifiedRequest, asking: CallerHeaders, content: RequestContent) -> OpenRequest:
+def _request(classified: ClassifiedRequest, asking: CallerHeaders, content: RequestContent) -> OpenRequest:
     return OpenRequest(
         id=audit_id(),
         assertion=content.assertion,
-        method=asked.method,
-        target=asked.target.raw,
+        method=classified.method,
+        target=classified.target.raw,
         headers=content.headers,
-        class_=asked.class_.kind,
-        long_running=asked.class_.long_running,
-        deadline_s=asked.deadline_s,
+        class_=classified.class_.kind,
+        long_running=classified.class_.long_running,
+        deadline_s=classified.deadline_s,
         body=content.body,
         end=content.end,
         traceparent=asking.traceparent,
@@ -203,11 +203,11 @@ def audit_id() -> str:
 
 def deadline_s(query: bytes) -> float:
     """How long a response head is awaited, by the request's own `timeout` (which is passed on); seconds."""
-    asked = HEAD_S
+    timeout_s = HEAD_S
     if b"timeout=" in query:
         text = parse_query(query).get("timeout", [""])[0]
         try:
-            asked = duration.parse(text) or HEAD_S
+            timeout_s = duration.parse(text) or HEAD_S
         except ValueError:
-            asked = HEAD_S
-    return min(asked, HEAD_S) + SLACK_S
+            timeout_s = HEAD_S
+    return min(timeout_s, HEAD_S) + SLACK_S

@@ -104,5 +104,5 @@ def subjects(listed: list[Document] | None) -> str:
 
 def role(spec: Document | None) -> str:
     """From the spec of a grant: its role, or the groups instead of it."""
-    given = spec or {}
-    return str(given.get("role") or joined(given.get("groups")))
+    grant = spec or {}
+    return str(grant.get("role") or joined(grant.get("groups")))

@@ -76,7 +76,7 @@ def run(
     source = token_file or os.environ.get("SKERRY_TOKEN_FILE", "")
     token = _token(source)
     root = state.directory(state_dir)
-    told = agents.LocalAgent(
+    local = agents.LocalAgent(
         directory=root / "agents" / (name := _name(root, name, token)),
         name=name,
         kubeconfig=_kubeconfig(kubeconfig),
@@ -89,15 +89,15 @@ def run(
     )
     file = "" if source in ("", "-") else str(Path(source).expanduser().absolute())
     if print_unit:
-        out(_unit(told, root, file).rstrip())
+        out(_unit(local, root, file).rstrip())
         return
-    if not told.joined and not token:
-        raise Failure(f"cluster {told.name} has not joined from here: give a token with --token-file", USAGE)
+    if not local.joined and not token:
+        raise Failure(f"cluster {local.name} has not joined from here: give a token with --token-file", USAGE)
     if not detach:
-        raise typer.Exit(agents.foreground(told, token, file))
-    with progress() as shown:
-        pid = agents.detached(told, token, file, limit, shown)
-    say(f"agent {told.name} is ready (process {pid}, log {told.directory / 'agent.log'})")
+        raise typer.Exit(agents.foreground(local, token, file))
+    with progress() as display:
+        pid = agents.detached(local, token, file, limit, display)
+    say(f"agent {local.name} is ready (process {pid}, log {local.directory / 'agent.log'})")
 
 
 def _check_no_limit(*limits: object) -> None:
@@ -128,12 +128,12 @@ def _name(root: Path, name: str, token: str) -> str:
     if name and (root / "agents" / name / "agent.json").exists():
         return name
     if token:
-        found = jointoken.decode(token).name
-        if name and name != found:
-            raise Failure(f"the token is for cluster {found!r}, not {name!r}: leave --name out, or make another token")
-        if not is_label(found):
+        named = jointoken.decode(token).name
+        if name and name != named:
+            raise Failure(f"the token is for cluster {named!r}, not {name!r}: leave --name out, or make another token")
+        if not is_label(named):
             raise Failure("the token names no valid cluster: make another one")
-        return found
+        return named
     known = [path.parent.name for path in sorted((root / "agents").glob("*/agent.json"))]
     if name or len(known) == 1:
         return name or known[0]
@@ -161,17 +161,17 @@ def _kubeconfig(chosen: Path | None) -> str:
     raise Failure(f"there is no kubeconfig for the cluster at {where}: give one with --kubeconfig FILE", MISSING)
 
 
-def _unit(told: agents.LocalAgent, root: Path, token_file: str) -> str:
-    options = ["--name", told.name, "--state", str(root)]
-    pairs = {"--token-file": token_file, "--kubeconfig": told.kubeconfig, "--context": told.context}
+def _unit(agent: agents.LocalAgent, root: Path, token_file: str) -> str:
+    options = ["--name", agent.name, "--state", str(root)]
+    pairs = {"--token-file": token_file, "--kubeconfig": agent.kubeconfig, "--context": agent.context}
     options += [part for option, value in pairs.items() if value for part in (option, value)]
-    options += ["--read-only"] * told.read_only + ["--no-exec"] * told.no_exec
-    options += ["--namespaces", told.namespaces] if told.namespaces else []
-    options += ["--ceiling-desired", told.desired] if told.desired else []
-    options += ["--ceiling-off"] * told.ceiling_off
+    options += ["--read-only"] * agent.read_only + ["--no-exec"] * agent.no_exec
+    options += ["--namespaces", agent.namespaces] if agent.namespaces else []
+    options += ["--ceiling-desired", agent.desired] if agent.desired else []
+    options += ["--ceiling-off"] * agent.ceiling_off
     command = " ".join(_unit_word(word) for word in [_executable(), "agent", *options])
     return (
-        f"[Unit]\nDescription=Skerry agent of cluster {told.name}\nWants=network-online.target\n"
+        f"[Unit]\nDescription=Skerry agent of cluster {agent.name}\nWants=network-online.target\n"
         "After=network-online.target\n\n"
         f"[Service]\nType=notify\nExecStart={command}\nRestart=on-failure\nRestartSec=5\nTimeoutStartSec=infinity\n"
         "TimeoutStopSec=45\nNoNewPrivileges=yes\nPrivateTmp=yes\n\n"
@@ -202,8 +202,8 @@ def stop(
     if "/" in name or not directory.is_dir():
         raise Failure(f"there is no agent {name!r} in {root / 'agents'}", FAILED)
     try:
-        with progress() as shown:
-            ran = agents.stop(agents.LocalAgent(directory=directory, name=name), STOP_S, shown)
+        with progress() as display:
+            ran = agents.stop(agents.LocalAgent(directory=directory, name=name), STOP_S, display)
     except StatusError as error:
         raise Failure(error.message) from error
     say(f"agent {name} has stopped" if ran else f"agent {name} was not running")

@@ -53,8 +53,8 @@ def backup(
     if plan is None or not is_locked(host / "lock"):
         raise Failure(f"the host is not running (state {host.parent}): {program()} up, then the backup", NOT_RUNNING)
     authority, uid = _authority(host, plan.options), _uid(host)
-    with progress() as shown:
-        shown.show("reading the store")
+    with progress() as display:
+        display.show("reading the store")
         taken = _with_bus(
             host, plan, authority, False, lambda bus: archive.take(bus, uid, authority.public.host, utc_now())
         )
@@ -90,13 +90,13 @@ def restore(
         out("the store is as it was before the restore")
     else:
         try:
-            found = archive.decode(file.expanduser().read_bytes())
+            saved = archive.decode(file.expanduser().read_bytes())
         except OSError as error:
             raise Failure(f"{file} cannot be read: {error.strerror}") from error
-        _check_same(host, found)
+        _check_same(host, saved)
         with _held(host):
-            _restore(host, found, file.expanduser().absolute())
-        out(f"restored {len(found.lines)} entries of {found.header.taken}")
+            _restore(host, saved, file.expanduser().absolute())
+        out(f"restored {len(saved.lines)} entries of {saved.header.taken}")
     out(f"next:\n  {program()} up")
 
 
@@ -117,24 +117,24 @@ def _held(host: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _restore(host: Path, found: Archive, file: Path) -> None:
+def _restore(host: Path, saved: Archive, file: Path) -> None:
     from skerry.api.times import rfc3339
     from skerry.cli import bootstrap
     from skerry.storage import archive, utc_now
 
     plan = bootstrap.prepare(host, _options(host))
     external = bool(plan.options.nats)
-    with progress() as shown:
+    with progress() as display:
 
         async def work(bus: Bus) -> int:
             now = utc_now()
             restoring.begin(host, file, rfc3339(now), external=external)
             return await archive.restore(
-                bus, found, now, lambda done, of: shown.show(f"restoring: {done} of {of} entries")
+                bus, saved, now, lambda done, of: display.show(f"restoring: {done} of {of} entries")
             )
 
         with restoring.kept_files(host, external=external), _only_the_bus(host, plan):
-            shown.show("restoring")
+            display.show("restoring")
             _with_bus(host, plan, _authority(host, plan.options), True, work)
 
 
@@ -148,7 +148,7 @@ def _options(host: Path) -> UpOptions:
     return UpOptions(name=name, listen=listen, bus=bus)
 
 
-def _check_same(host: Path, found: Archive) -> None:
+def _check_same(host: Path, saved: Archive) -> None:
     """Failure unless the state directory is of the host that the backup is of: its secrets need its keys."""
     last = read_plan(host)
     keys = Path(last.options.nats_keys) if last is not None and last.options.nats_keys else host / "keys"
@@ -158,9 +158,9 @@ def _check_same(host: Path, found: Archive) -> None:
             f"{host} has no keys of a host: put the host's keys/, pki/ and state.json back there first, the backup has none"
         )
     account = _authority(host, last.options if last is not None else UpOptions()).public.host
-    if (known.uid, account) != (found.header.host, found.header.account):
+    if (known.uid, account) != (saved.header.host, saved.header.account):
         raise Failure(
-            f"this backup is of the host {found.header.host}, {host} of the host {known.uid}: its secrets cannot be read "
+            f"this backup is of the host {saved.header.host}, {host} of the host {known.uid}: its secrets cannot be read "
             "with other keys; name the right state directory with --state DIR"
         )
 

@@ -60,10 +60,10 @@ def cluster_names(incomplete: str) -> list[str]:
 
     try:
         admin = state.directory(None) / "host" / "admin.kubeconfig"
-        found = members(clusters(Api(files.context([admin], ""), timeout_s=0.5)))
+        names = members(clusters(Api(files.context([admin], ""), timeout_s=0.5)))
     except SkerryError:
         return []
-    return [name for name in found if name.startswith(incomplete)]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 # token
@@ -222,13 +222,13 @@ def cluster_remove(
     is_direct = _mode(api, name) == "direct"
     api.delete(path_of(CLUSTER.plural, name))
     deadline = time.monotonic() + limit
-    with progress() as shown:
+    with progress() as display:
         while _exists(api, name):
             if time.monotonic() > deadline:
                 raise Failure(
                     f"cluster {name} is still there after {wait}: look at {program()} clusters -o wide", TIMED_OUT
                 )
-            shown.show(f"removing cluster {name}")
+            display.show(f"removing cluster {name}")
             time.sleep(POLL_S)
     say(f"cluster {name} removed")
     say("what is left on it, and the commands that remove it there:")
@@ -314,15 +314,15 @@ def _config(api: Api, names: list[str], prefix: str, *, by_path: bool) -> dict[s
     from skerry.cli import kubeconfig as files
     from skerry.cli.api import clusters, members, named_by
 
-    found = clusters(api)
-    known = members(found)
+    items = clusters(api)
+    known = members(items)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Failure(f"no cluster {', '.join(unknown)}; there is: {', '.join(known) or 'none'}")
     who = api.context
     if not who.token:
         raise Failure(f"context {who.name} has no token to put into a kubeconfig: use one made by skerry")
-    uid = "" if by_path else named_by(api, found)
+    uid = "" if by_path else named_by(api, items)
     if known and not uid and not by_path:
         say(f"members are named by path: {who.server} does not answer to their names in TLS")
     config = files.build(prefix, names or known, server=who.server, ca=who.ca, token=who.token, uid=uid)

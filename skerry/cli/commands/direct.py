@@ -21,7 +21,7 @@ from skerry.cli.term import program, say
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
-    from skerry.member.account import Made
+    from skerry.member.account import AccountToken
     from skerry.member.kubeconfig import Target
     from skerry.member.upstream import Upstream
 
@@ -133,8 +133,8 @@ def _host(api: Api) -> _Host:
     return _Host(str(document.get("status", {}).get("uid", "")), str(annotations.get("skerry.dev/host-name", "skerry")))
 
 
-def _passed(check: str, found: str) -> None:
-    say(f"ok  {check}: {found}")
+def _passed(check: str, result: str) -> None:
+    say(f"ok  {check}: {result}")
 
 
 class _Joining:
@@ -149,8 +149,8 @@ class _Joining:
         from skerry.member import bindings, checks
 
         async with _reached(target) as upstream:
-            found = await checks.member(upstream, self._host.uid, _passed, take_over=take_over)
-            self._check_free(found.uid)
+            facts = await checks.member(upstream, self._host.uid, _passed, take_over=take_over)
+            self._check_free(facts.uid)
             if dry_run:
                 say(
                     f"cluster {self._name} would join: four ClusterRoleBindings and a mark on kube-system would be made"
@@ -211,21 +211,21 @@ class _Joining:
         """Give the host the credential; what was made for it and is not taken is deleted again, or named."""
         from skerry.member import account
 
-        made = await account.create(upstream) if self._create_service_account else None
-        if made is not None:
+        account_token = await account.create(upstream) if self._create_service_account else None
+        if account_token is not None:
             _passed("service account", f"{account.NAMESPACE}/{account.NAME}")
         try:
-            self._send(method, _given(target, made), take_over)
+            self._send(method, _given(target, account_token), take_over)
         except BaseException:
-            if made is not None and made.secret:
-                await upstream.call("DELETE", f"/api/v1/namespaces/{account.NAMESPACE}/secrets/{made.secret}")
+            if account_token is not None and account_token.secret:
+                await upstream.call("DELETE", f"/api/v1/namespaces/{account.NAMESPACE}/secrets/{account_token.secret}")
             if method == "POST":
                 say("the host did not take it; what was made on the cluster can be removed with:")
                 for line in leftovers():
                     say(f"  {line}")
             raise
-        if made is not None:
-            await account.forget_tokens(upstream, made.secret)
+        if account_token is not None:
+            await account.forget_tokens(upstream, account_token.secret)
 
     def _send(self, method: str, kubeconfig: str, take_over: bool) -> None:
         from skerry.api.v1alpha1 import API_VERSION
@@ -240,16 +240,16 @@ class _Joining:
         (self._api.post if method == "POST" else self._api.put)(path, body)
 
 
-def _given(target: Target, made: Made | None) -> str:
+def _given(target: Target, account_token: AccountToken | None) -> str:
     """The kubeconfig for the host: the credential given, or the token made for it and nothing else."""
     import msgspec
 
     from skerry.member.kubeconfig import flattened
 
-    if made is None:
+    if account_token is None:
         return flattened(target)
     tls = msgspec.structs.replace(target.tls, certificate=b"", key=b"")
-    return flattened(msgspec.structs.replace(target, tls=tls, token=made.token, exec=None))
+    return flattened(msgspec.structs.replace(target, tls=tls, token=account_token.token, exec=None))
 
 
 @asynccontextmanager

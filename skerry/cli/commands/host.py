@@ -34,9 +34,9 @@ def down(
     root = state.directory(state_dir)
     host = root / "host"
     members = _members(host) if purge else []
-    with progress() as shown:
+    with progress() as display:
         _stop_demo(root)
-        ran = launch.stop(host / "lock", launch.STOP_S, lambda: shown.show(f"stopping: {_stopping(host)}"))
+        ran = launch.stop(host / "lock", launch.STOP_S, lambda: display.show(f"stopping: {_stopping(host)}"))
     say("the host has stopped" if ran else "the host was not running")
     if purge:
         _purge(root, host, members)
@@ -134,27 +134,27 @@ def status(
     root = state.directory(state_dir)
     host = root / "host"
     running = is_locked(host / "lock")
-    found = read_status(host) if running else None
-    answer = _answer(root, found)
+    running_status = read_status(host) if running else None
+    answer = _answer(root, running_status)
     if style:
         output.document(answer, style)
-    if found is None:
+    if running_status is None:
         raise Failure(f"the host is not running (state {root}): {program()} up", NOT_RUNNING)
     if not style:
-        _print_status(answer, found)
+        _print_status(answer, running_status)
 
 
-def _answer(root: Path, found: RunStatus | None) -> dict[str, Any]:
-    processes = found.processes if found is not None else []
-    shown = ("name", "pid", "ready", "reason", "log")
+def _answer(root: Path, status: RunStatus | None) -> dict[str, Any]:
+    processes = status.processes if status is not None else []
+    fields = ("name", "pid", "ready", "reason", "log")
     return {
-        "version": found.version if found is not None else __version__,
+        "version": status.version if status is not None else __version__,
         "state": str(root),
-        "api": found.api if found is not None else "",
-        "bus": found.bus if found is not None else "",
-        "ready": found is not None and found.ready,
-        "processes": [{field: getattr(process, field) for field in shown} for process in processes],
-        "clusters": _clusters(root / "host") if found is not None else {"total": 0, "ready": 0},
+        "api": status.api if status is not None else "",
+        "bus": status.bus if status is not None else "",
+        "ready": status is not None and status.ready,
+        "processes": [{field: getattr(process, field) for field in fields} for process in processes],
+        "clusters": _clusters(root / "host") if status is not None else {"total": 0, "ready": 0},
     }
 
 
@@ -176,14 +176,14 @@ def _is_ready(item: dict[str, Any]) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def _print_status(answer: dict[str, Any], found: RunStatus) -> None:
+def _print_status(answer: dict[str, Any], status: RunStatus) -> None:
     clusters = answer["clusters"]
-    state_text = "ready" if found.ready else found.phase
-    out(f"host {found.options.name} ({answer['version']}): {state_text}")
+    state_text = "ready" if status.ready else status.phase
+    out(f"host {status.options.name} ({answer['version']}): {state_text}")
     out(f"  api    {answer['api']}\n  bus    {answer['bus']}\n  state  {answer['state']}")
     if clusters["total"] is not None:
         out(f"  members: {clusters['total']}, ready: {clusters['ready']}")
-    rows = [[p.name, str(p.pid or "-"), str(p.ready), str(p.restarts), p.reason] for p in found.processes]
+    rows = [[p.name, str(p.pid or "-"), str(p.ready), str(p.restarts), p.reason] for p in status.processes]
     output.columns(["PROCESS", "PID", "READY", "RESTARTS", "REASON"], rows)
 
 
@@ -202,14 +202,14 @@ def logs(
     from skerry.cli.logs import show
 
     root = state.directory(state_dir)
-    found = {path.stem: path for path in sorted((root / "host" / "logs").glob("*.log"))}
-    found |= {f"agent-{path.parent.name}": path for path in sorted((root / "agents").glob("*/agent.log"))}
-    found |= {f"demo-{path.stem}": path for path in sorted((root / "demo" / "logs").glob("*.log"))}
-    if process and process not in found:
-        raise Failure(f"no log of {process!r} in {root}; there is: {', '.join(found) or 'none'}")
-    if not found:
+    files = {path.stem: path for path in sorted((root / "host" / "logs").glob("*.log"))}
+    files |= {f"agent-{path.parent.name}": path for path in sorted((root / "agents").glob("*/agent.log"))}
+    files |= {f"demo-{path.stem}": path for path in sorted((root / "demo" / "logs").glob("*.log"))}
+    if process and process not in files:
+        raise Failure(f"no log of {process!r} in {root}; there is: {', '.join(files) or 'none'}")
+    if not files:
         raise Failure(f"no logs in {root}: {program()} up starts a host")
-    chosen = {process: found[process]} if process else {n: p for n, p in found.items() if not n.startswith("demo-")}
+    chosen = {process: files[process]} if process else {n: p for n, p in files.items() if not n.startswith("demo-")}
     show(chosen, lines, follow=follow)
 
 

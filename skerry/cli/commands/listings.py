@@ -33,8 +33,8 @@ def names(context: typer.Context, incomplete: str) -> list[str]:
         items = Api(files.context([admin], ""), timeout_s=0.5).get(path).get("items", [])
     except SkerryError:
         return []
-    found = [str(item["metadata"]["name"]) for item in items]
-    return [name for name in found if name.startswith(incomplete)]
+    known = [str(item["metadata"]["name"]) for item in items]
+    return [name for name in known if name.startswith(incomplete)]
 
 
 def objects(

@@ -121,13 +121,13 @@ def _start(root: Path, host: Path, options: UpOptions, *, detach: bool, limit: f
         ) from error
     write_pid(lock_number)
     started = time.monotonic()
-    with progress() as shown:
-        shown.show("preparing the host")
+    with progress() as display:
+        display.show("preparing the host")
         plan = _prepared(host, options)
         supervisor = launch.start(host, lock_number, detach=detach)
         os.close(lock_number)
         try:
-            launch.wait_ready(host, supervisor, limit, shown, "the host")
+            launch.wait_ready(host, supervisor, limit, display, "the host")
         except BaseException as error:
             if not detach or not isinstance(error, Failure) or error.code == FAILED:
                 _end(supervisor)
@@ -193,8 +193,8 @@ def _end(supervisor: subprocess.Popen[bytes]) -> None:
 
 
 def _already(host: Path, options: UpOptions, limit: float) -> None:
-    with progress() as shown:
-        status = launch.wait_ready(host, None, limit, shown, "the host")
+    with progress() as display:
+        status = launch.wait_ready(host, None, limit, display, "the host")
     different = _differences(status.options, options)
     if different:
         raise Failure(
@@ -204,15 +204,15 @@ def _already(host: Path, options: UpOptions, limit: float) -> None:
     _summary(host, status.api, status.bus, status.options, f"is running already, as process {status.pid}")
 
 
-def _differences(running: UpOptions, asked: UpOptions) -> list[str]:
-    found = []
+def _differences(running: UpOptions, options: UpOptions) -> list[str]:
+    differences = []
     for field in msgspec.structs.fields(UpOptions):
-        old, new = getattr(running, field.name), getattr(asked, field.name)
+        old, new = getattr(running, field.name), getattr(options, field.name)
         if old == new or (str(new).endswith(":0") and str(old).rpartition(":")[0] == str(new).rpartition(":")[0]):
             continue
         option = {"addresses": "--address", "nats_keys": "--nats-keys"}.get(field.name, f"--{field.name}")
-        found.append(f"{option} is {_shown(old)}, asked: {_shown(new)}")
-    return found
+        differences.append(f"{option} is {_shown(old)}, asked: {_shown(new)}")
+    return differences
 
 
 def _shown(value: Any) -> str:
