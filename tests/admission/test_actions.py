@@ -23,7 +23,7 @@ from skerry.identity.nkey import KeyType
 
 ROOT, KEY = nkey.create(KeyType.ACCOUNT), nkey.create(KeyType.USER)
 PROXY = Signer("P1", KEY, make_record(ROOT, "P1", KEY.public, int(time.time()) + 3600))
-CREATE, UPDATE = ("connection", "create"), ("connection", "update")
+CREATE, UPDATE, DESIRED = ("connection", "create"), ("connection", "update"), ("desired", "get")
 
 
 async def answered(request: WriteRequest, body: ClusterConnection) -> Document:
@@ -31,9 +31,8 @@ async def answered(request: WriteRequest, body: ClusterConnection) -> Document:
 
 
 def endpoint(verb: str) -> Callable[[Message], Awaitable[bytes]]:
-    return Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered}).endpoints(Callers(ROOT.public))[
-        subject(verb)
-    ]
+    acts = Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered, DESIRED: answered})
+    return acts.endpoints(Callers(ROOT.public))[subject(verb)]
 
 
 def subject(verb: str) -> str:
