@@ -1,61 +1,85 @@
-"""Memory under load: watches that are held open, and a LIST that is far larger than any buffer."""
+"""What each service of the host keeps in memory: with no Cluster, and with 10,000 members that beat, beside the limits.
+
+A service's own part is that of a process that has it alone beyond one that has none: its code and what it holds. A process
+without one has what all of them share: the informer keeps of every object what garbage collection needs.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import fill
-from bench.compare import Case, Way, run
-from bench.federation import Federation, say
-from bench.processes import forget_peak, peak_mib, rss_mib
+import uvloop
+from rich.console import Console
+from rich.table import Table
 
-HOLD_S = 600.0
-"""Longer than any measurement; the holder is ended when it is done."""
+from bench.federation import say
+from bench.services import available
+from bench.workloads import Members, Workloads, quiet, workloads
+from services.registry.model import BEAT_S
+from skerry.identity.services import CONTROLLER_MANAGER, TOWER
 
-
-@contextmanager
-def watches(way: Way, count: int) -> Iterator[int]:
-    """`count` idle watches through `way`; how many are connected."""
-    command = (
-        *(sys.executable, "-m", "bench.watching", "--kubeconfig", str(way.kubeconfig), "--context", way.context),
-        *("--watches", str(count), "--seconds", str(HOLD_S), "--announce"),
-    )
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent)
-    try:
-        assert holder.stdout is not None
-        yield int(json.loads(holder.stdout.readline())["connected"])
-    finally:
-        holder.terminate()
-        holder.wait(10)
+CLUSTERS = 10_000
+LIMITS_MIB = {CONTROLLER_MANAGER: 512, TOWER: 256}
+"""What a workload may have (docs/architecture.md)."""
+STILL_S = BEAT_S + 2.0
+"""A process has come to rest when nothing was written for so long; every member was heard meanwhile."""
+DEADLINE_S = 300.0
+NOTHING, ALL, JOINING = "no service", "all of them", "all of them, as the members become ready"
 
 
-def measure(running: Federation, way: Way) -> dict[str, Any]:
-    """Peak of the agent under 100 watches and a LIST of 200 MB; the proxy with 1,000 idle watches. MiB."""
-    say("  memory: 100 watches and a LIST of 200 MB; 1,000 idle watches")
-    fill.namespace(running.member.kubeconfig, "bench-large", objects=200, size=1_000_000)
-    large = Case(
-        name="LIST 200 MB",
-        arguments=("--path", fill.LARGE, "--clients", "1", "--seconds", "0.5"),
-        figure="mbps",
-        unit="MB/s",
-    )
-    names = ("tower", "agent", "nats-server")
-    with watches(way, 100) as connected:
-        for name in names:
-            forget_peak(running.ours[name])
-        answer = run(large, way)
-        peaks = {name: peak_mib(running.ours[name]) for name in names}
-    before = {name: rss_mib(running.ours[name]) for name in names}
-    with watches(way, 1000) as idle:
-        held = {name: rss_mib(running.ours[name]) for name in names}
-    return {
-        "large": {"watches": connected, "megabytes": answer["megabytes"], "mbps": answer["mbps"], "peak_mib": peaks}
-        | {"failures": answer["failures"]},
-        "idle_watches": {"watches": idle, "before_mib": before, "rss_mib": held},
-    }
+def measure(rounds: int) -> dict[str, Any]:
+    """Resident and peak memory of each process in MiB. Memory does not vary as times do: one round is measured."""
+    with workloads() as bench, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure(bench))
+
+
+async def _measure(bench: Workloads) -> dict[str, Any]:
+    every = available()
+    parts = {JOINING: every, ALL: every, NOTHING: [], **{name: [name] for name in every}}
+    say("memory: without a Cluster")
+    empty = await _each(bench, Members(bench.host, 0), parts)
+    members = Members(bench.host, CLUSTERS)
+    say(f"memory: {CLUSTERS} members join")
+    await members.join(accounts=False)
+    full = await _each(bench, members, parts)
+    return {"clusters": CLUSTERS, "empty": empty, "full": full}
+
+
+async def _each(bench: Workloads, members: Members, parts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """Of each process: resident and peak, when it has come to rest. The first writes the status of every member."""
+    figures = {}
+    async with members.beating() as bus:
+        for what, names in parts.items():
+            say(f"  {CONTROLLER_MANAGER}: {what}")
+            async with bench.running(CONTROLLER_MANAGER, "bench.services", *names) as process:
+                await quiet(bus, STILL_S, DEADLINE_S)
+                figures[what] = {"rss_mib": process.memory_mib("VmRSS"), "peak_mib": process.memory_mib()}
+                if what == ALL:
+                    say(f"  {TOWER}")
+                    async with bench.running("proxy", "services.tower") as tower:
+                        await asyncio.sleep(STILL_S)
+                        figures[TOWER] = {"rss_mib": tower.memory_mib("VmRSS"), "peak_mib": tower.memory_mib()}
+    return figures
+
+
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """The table that people read."""
+    empty, full = figures["empty"], figures["full"]
+    table = Table(title="Memory of the host's workloads, MiB", title_justify="left")
+    for column in ("what", "empty", f"{figures['clusters']:,} Clusters", "peak", "limit"):
+        table.add_column(column)
+    for name in empty:
+        if name not in (NOTHING, ALL, JOINING, TOWER):
+            added = [each[name]["rss_mib"] - each[NOTHING]["rss_mib"] for each in (empty, full)]
+            table.add_row(f"{CONTROLLER_MANAGER}: {name} adds", *(f"{mib:.1f}" for mib in added), "", "")
+    for name, what, limit in (
+        (NOTHING, f"{CONTROLLER_MANAGER}, {NOTHING}", CONTROLLER_MANAGER),
+        (ALL, f"{CONTROLLER_MANAGER}, {ALL}", CONTROLLER_MANAGER),
+        (JOINING, f"{CONTROLLER_MANAGER}, {JOINING}", CONTROLLER_MANAGER),
+        (TOWER, TOWER, TOWER),
+    ):
+        sizes = (empty[name]["rss_mib"], full[name]["rss_mib"], full[name]["peak_mib"])
+        table.add_row(what, *(f"{mib:.1f}" for mib in sizes), str(LIMITS_MIB[limit]))
+    console.print(table)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import compare, fill, memory, peer, stalls
+from bench import compare, fill, peer, stalls, streams
 from bench.compare import DIRECT, GO, GO_POOLED, SKERRY, Case, megabytes, requests
 from bench.federation import Federation, federation, say
 from bench.processes import rss_mib
@@ -72,7 +72,7 @@ def measure(rounds: int) -> dict[str, Any]:
         return {
             "cases": compared,
             "rss_mib": rss,
-            "memory": memory.measure(running, sides[1]),
+            "memory": streams.measure(running, sides[1]),
             "stalls": stalls.measure(sides[1], rounds),
             "peer": "built from bench/gopeer" if program else "not measured: no Go toolchain",
         }

@@ -53,12 +53,12 @@ async def until(condition: Callable[[], Any], what: str, deadline_s: float = DEA
 class Process:
     """One process of Skerry, its log, and the signals that a test sends to it."""
 
-    def __init__(self, module: str, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, module: str, log: Path, environment: dict[str, str], *arguments: str) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")}
         self.log = log
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-m", module, *arguments],
                 env=kept | {"SKERRY_LOG_FORMAT": "json"} | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -1,0 +1,179 @@
+"""Workloads on a real nats-server of their own, and members that are nothing but their entries and heartbeats.
+
+As many members as one likes: what they cost is what the host keeps and does for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from services.registry import clusters
+from services.registry.clock import wall_and_mono
+from services.registry.model import BEAT_S, JOINED
+from services.registry.secrets import BUCKET, MemberSecret, Secrets, load_key
+from skerry import subjects
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import Heartbeat, JoinRequest
+from skerry.bus import BucketConfig, Bus
+from skerry.identity import nkey
+from skerry.identity.nkey import KeyType
+from skerry.identity.resolver import Resolver
+from skerry.storage import Store
+from tests.faults.fleet import HOST_UID, Process
+from tests.fixtures.nats import NatsHost
+
+AT_ONCE = 32
+"""Members that are made at once."""
+
+
+class Workloads:
+    """A bus, and processes on it with the settings that the supervisor would give."""
+
+    def __init__(self, host: NatsHost) -> None:
+        self.host = host
+        self._made = 0
+
+    def _environment(self, user: str) -> dict[str, str]:
+        directory = self.host.directory
+        credentials = directory / f"{user}.creds"
+        if not credentials.exists():
+            self.host.service(user).save(credentials)
+        token = directory / "admin.token"
+        token.touch(mode=0o600)
+        token.write_text("skerry_" + "x" * 43)
+        return {
+            "SKERRY_BUS_SERVERS": self.host.servers[0],
+            "SKERRY_BUS_CA_FILE": str(directory / "ca.crt"),
+            "SKERRY_BUS_CREDENTIALS_FILE": str(credentials),
+            "SKERRY_TRUST_ROOT": self.host.trust_root,
+            "SKERRY_KEYS_DIR": str(self.host.keys_dir),
+            "SKERRY_HOST_UID": HOST_UID,
+            "SKERRY_BUS_PUBLIC": ",".join(self.host.servers),
+            "SKERRY_ADMIN_TOKEN_FILE": str(token),
+            "SKERRY_LISTEN": "127.0.0.1:0",
+            "SKERRY_TLS_CERT_FILE": str(directory / "tls.crt"),
+            "SKERRY_TLS_KEY_FILE": str(directory / "tls.key"),
+        }
+
+    @contextlib.asynccontextmanager
+    async def running(self, user: str, module: str, *arguments: str) -> AsyncIterator[Process]:
+        """A process with the rights of `user`, ready; SIGTERM at the end."""
+        self._made += 1
+        log = self.host.directory / f"{user}-{self._made}.log"
+        process = Process(module, log, self._environment(user), *arguments)
+        try:
+            await process.logged("ready")
+            yield process
+            await process.stop()
+        finally:
+            process.end()
+
+
+@contextlib.contextmanager
+def workloads() -> Iterator[Workloads]:
+    """On a bus that is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="skerry-bench-") as name:
+        host = NatsHost(Path(name))
+        host.start()
+        try:
+            yield Workloads(host)
+        finally:
+            host.stop()
+
+
+class Members:
+    """Members that have joined, each with one agent that beats."""
+
+    def __init__(self, host: NatsHost, count: int) -> None:
+        self._host = host
+        self._keys = [nkey.create(KeyType.USER).public for _ in range(count)]
+        self._uids = [str(uuid.uuid4()) for _ in range(count)]
+        self.names = [f"member-{number:05}" for number in range(count)]
+
+    async def join(self, *, accounts: bool) -> None:
+        """Store what joining stores; with `accounts` their secrets too, and the server knows them."""
+        async with self._host.bus("registry") as bus, self._host.connection(self._host.system()) as system:
+            await bus.ready()
+            store = Store(await bus.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
+            key = load_key(self._host.keys_dir / "secrets.key")
+            secrets = Secrets(await bus.bucket(BUCKET, create=BucketConfig()), key)
+
+            async def one(number: int) -> None:
+                request = JoinRequest(
+                    nkey=self._keys[number], name=self.names[number], cluster_uid=self._uids[number],
+                    kubernetes_version="v1.36.3", agent_version="0.1.0",
+                )  # fmt: skip
+                made = await store.create(clusters.member(request, JOINED, wall_and_mono()))
+                if accounts:
+                    account = self._host.authority.member_account(request.name)
+                    kept = MemberSecret(
+                        cluster=made.uid, account=account.public, seed=account.seed.decode(),
+                        agents={request.nkey: time.time()},
+                    )  # fmt: skip
+                    await secrets.change(request.name, lambda _: kept)
+                    await Resolver(system).push(account.jwt)
+
+            await _each(range(len(self.names)), one)
+
+    @contextlib.asynccontextmanager
+    async def beating(self) -> AsyncIterator[Bus]:
+        """All agents beat inside, each at its own time within the ten seconds; a bus to look with."""
+        async with self._host.open_bus("members") as bus, asyncio.TaskGroup() as tasks:
+            await bus.ready()
+            beating = tasks.create_task(self._beat(bus))
+            yield bus
+            beating.cancel()
+
+    async def _beat(self, bus: Bus) -> None:
+        beats = [
+            (
+                subjects.heartbeat(name),
+                msgspec.json.encode(
+                    Heartbeat(
+                        agent=key, epoch="1", version="0.1.0", kubernetes_version="v1.36.3", cluster_uid=uid, nodes=3
+                    )
+                ),
+            )
+            for name, key, uid in zip(self.names, self._keys, self._uids, strict=True)
+        ]
+        while True:
+            started = time.monotonic()
+            for number, (subject, beat) in enumerate(beats):
+                await bus.publish(subject, beat)
+                ahead = started + BEAT_S * number / len(beats) - time.monotonic()
+                if ahead > 0.01:
+                    await asyncio.sleep(ahead)
+            await asyncio.sleep(max(0.0, started + BEAT_S - time.monotonic()))
+
+
+async def _each(numbers: Sequence[int], work: Callable[[int], Awaitable[None]]) -> None:
+    left = iter(numbers)
+
+    async def some() -> None:
+        for number in left:
+            await work(number)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(some())
+
+
+async def quiet(bus: Bus, still_s: float, deadline_s: float) -> int:
+    """The revision of the resources once nothing was written for `still_s`. TimeoutError."""
+    bucket = await bus.bucket(subjects.RESOURCES)
+    revision, since = await bucket.last_revision(), time.monotonic()
+    async with asyncio.timeout(deadline_s):
+        while time.monotonic() - since < still_s:
+            await asyncio.sleep(0.25)
+            now = await bucket.last_revision()
+            if now != revision:
+                revision, since = now, time.monotonic()
+    return revision
