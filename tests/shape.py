@@ -6,7 +6,8 @@
 
 Lines are those of the file; a function's are those of its body without its docstring. Cyclomatic complexity is McCabe's:
 one, and one for each branch, loop, handler, condition, comprehension's `if` and match case. A circle is a set of modules
-that import each other, under TYPE_CHECKING too. A name defined twice is a class or type alias in two modules or more.
+that import each other, under TYPE_CHECKING too. A name defined twice is a class or type alias in two modules or more. A binding
+is a variable that is assigned, a parameter or a caught error; a participle says how its value came, and not what it is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ LONG = 400
 """Lines that a module may have."""
 COMPLEX = 15
 """McCabe that a function may have."""
+
+PARTICIPLES = frozenset({"asked", "found", "given", "kept", "made", "shown", "told", "wanted"})
+"""Names of variables where a noun of the domain would say more."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp)
@@ -162,6 +166,23 @@ def documented(found: list[Module]) -> tuple[int, int]:
     return sum(ast.get_docstring(node) is not None for node in nodes), len(nodes)
 
 
+def bindings(tree: ast.AST) -> Iterator[str]:
+    """The name of each variable, parameter and caught error where it gets a value."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
+
+
+def participles(found: list[Module]) -> float:
+    """How many of 1,000 bindings are named by one of PARTICIPLES alone."""
+    names = [name.strip("_") for module in found for name in bindings(module.tree)]
+    return 1000 * sum(name in PARTICIPLES for name in names) / max(len(names), 1)
+
+
 def percentile(values: list[int], share: float) -> int:
     """The value below which `share` of all lie."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
@@ -185,6 +206,7 @@ def report(root: Path) -> Iterator[str]:
     yield "            " + ", ".join(f"{name} x{len(places)}" for name, places in most)
     with_docstring, public = documented(found)
     yield f"docstrings  {100 * with_docstring / public:.0f} % of {public} public names"
+    yield f"participles {participles(found):.1f} of 1,000 bindings ({', '.join(sorted(PARTICIPLES))})"
     yield f"comments    {100 * sum(module.comments for module in found) / source:.1f} per 100 lines"
     yield f"tests       {sum(module.lines for module in tests) / source:.2f} lines per line of source"
     yield from faults(found)

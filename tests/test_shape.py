@@ -56,6 +56,12 @@ def test_public_names_without_a_docstring_are_counted(tmp_path: Path) -> None:
     assert shape.documented(found) == (1, 2)
 
 
+def test_bindings_that_say_how_a_value_came_are_counted(tmp_path: Path) -> None:
+    code = "def f(asked, *, cluster):\n    found, _told = asked\n    try: pass\n    except OSError as error: found.made = 1\n"
+    assert sorted(shape.bindings(ast.parse(code))) == ["_told", "asked", "cluster", "error", "found"]
+    assert shape.participles(tree(tmp_path, a=code)) == 600
+
+
 def test_what_is_beyond_a_limit_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     branches = "".join(f"    if a == {n}: pass\n" for n in range(shape.COMPLEX))
     tree(
