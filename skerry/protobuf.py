@@ -1,10 +1,13 @@
 """The little of protobuf's wire format that Kubernetes clients insist on: two field types, written and read. Pure.
 
 kubectl posts its self reviews as Kubernetes protobuf and reads `/openapi/v2` as nothing else. A library and its generated
-code would cost more than these lines. Reference: protobuf.dev, "Encoding".
+code would cost more than these lines. Reference: protobuf.dev, "Encoding". Field numbers of reviews are those of
+k8s.io/api/authorization/v1/generated.proto, which never change.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from skerry.errors import BadRequest
 
@@ -12,6 +15,9 @@ MAGIC = b"k8s\x00"
 """Begins Kubernetes' envelope, runtime.Unknown (k8s.io/apimachinery/pkg/runtime/generated.proto)."""
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 _RAW = 2
+_SPEC, _RESOURCE_ATTRIBUTES, _PATH_ATTRIBUTES = 2, 1, 2
+_RESOURCE = {1: "namespace", 2: "verb", 3: "group", 4: "version", 5: "resource", 6: "subresource", 7: "name"}
+_PATH = {1: "path", 2: "verb"}
 
 Fields = dict[int, bytes]
 
@@ -80,3 +86,19 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at + shift + 1
     raise BadRequest("the body is garbled protobuf")
+
+
+def review_spec(body: bytes) -> bytes:
+    """The spec of a review in Kubernetes' envelope; empty for one that has none. BadRequest."""
+    return fields(unwrapped(body)).get(_SPEC, b"")
+
+
+def access_attributes(spec: bytes) -> dict[str, Any]:
+    """The spec of a SelfSubjectAccessReview in the shape of its JSON. BadRequest."""
+    parts = fields(spec)
+    attributes: dict[str, Any] = {}
+    if _RESOURCE_ATTRIBUTES in parts:
+        attributes["resourceAttributes"] = texts(parts[_RESOURCE_ATTRIBUTES], _RESOURCE)
+    if _PATH_ATTRIBUTES in parts:
+        attributes["nonResourceAttributes"] = texts(parts[_PATH_ATTRIBUTES], _PATH)
+    return attributes

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from services.agent import ceiling as limits
-from services.agent import protobuf
+from skerry import protobuf
 from skerry.api.decode import decoded
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -58,8 +58,8 @@ def _read(request: OpenRequest) -> dict[str, Any]:
     kind = (first(request.headers, b"content-type") or JSON).split(b";")[0].strip().lower()
     if kind == JSON:
         return _object(request.body)
-    if kind == protobuf.CONTENT_TYPE:
-        return protobuf.access_review(request.body)
+    if kind == protobuf.CONTENT_TYPE.encode():
+        return {"spec": protobuf.access_attributes(protobuf.review_spec(request.body))}
     media = kind[:60].decode("ascii", "replace")
     raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON or protobuf, not {media}")
 

@@ -62,6 +62,6 @@ def addresses(listen: Iterable[str]) -> list[tuple[str, int]]:
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ValueError(f"SKERRY_LISTEN is {text!r}: use host:port, for example 127.0.0.1:8443")
     return host.strip("[]") or "0.0.0.0", int(port)

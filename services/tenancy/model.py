@@ -24,7 +24,8 @@ from skerry.errors import Invalid
 
 SECRET_CHARACTERS = 43
 """256 bits in base64url."""
-LONGEST_S = 30 * 86400
+LONGEST = "30d"
+LONGEST_S = duration.parse(LONGEST)
 DEFAULT_TTL = "8h"
 ADMIN = "admin"
 MAX_GROUPS = 64
@@ -78,12 +79,9 @@ def _groups(groups: list[str]) -> list[str]:
 
 def _ttl(text: str) -> int:
     try:
-        ttl_s = duration.parse(text)
+        return duration.bounded(text, LONGEST)
     except ValueError as error:
         raise _invalid("spec.ttl", str(error), text) from error
-    if not 1 <= ttl_s <= LONGEST_S:
-        raise _invalid("spec.ttl", "must be between 1s and 30d", text)
-    return ttl_s
 
 
 def reveal(stored: Document, token: str) -> Document:
@@ -93,7 +91,7 @@ def reveal(stored: Document, token: str) -> Document:
 
 def administrator(token: str, created: datetime) -> Document:
     """The Credential of the host's own administrator, whose token was made at `created` on the host's machine."""
-    spec = {"user": ADMIN, "groups": [CLUSTER_ADMIN], "ttl": "30d"}
+    spec = {"user": ADMIN, "groups": [CLUSTER_ADMIN], "ttl": LONGEST}
     return admit({"metadata": {}, "spec": spec}, token, created)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_PART = re.compile(r"(\d{1,9})([smhd])")
+_PART = re.compile(r"([0-9]{1,9})([smhd])")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+\Z")
 
 
@@ -14,3 +14,11 @@ def parse(text: str) -> int:
     if _WHOLE.match(text) is None:
         raise ValueError("must be a duration such as 30m, 8h or 1h30m (units s, m, h, d)")
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def bounded(text: str, longest: str) -> int:
+    """Seconds in `text`, of which there is one at least, and as many as in `longest` at most. ValueError, which says so."""
+    duration_s = parse(text)
+    if not 1 <= duration_s <= parse(longest):
+        raise ValueError(f"must be between 1s and {longest}")
+    return duration_s

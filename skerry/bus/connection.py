@@ -348,7 +348,7 @@ def _service_error(answer: Message, code: str) -> errors.StatusError:
     except msgspec.DecodeError:
         text = answer.headers.get(SERVICE_ERROR, "the service failed")
         error = errors.StatusError(text)
-        error.code = int(code) if code.isdigit() and len(code) == 3 else 500
+        error.code = int(code) if code.isascii() and code.isdigit() and len(code) == 3 else 500
         return error
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from skerry.cli.failure import Failure
 from skerry.httpwire.names import member_of, server_name
+from skerry.member.kubeconfig import KubeconfigError, document
 
 Config = dict[str, Any]
 SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
@@ -96,31 +97,17 @@ def files(environ: Mapping[str, str] = os.environ) -> list[Path]:
 def read(path: Path) -> Config:
     """A kubeconfig as a document. Raises Failure if it cannot be read."""
     try:
-        return parse(path.read_text(), path)
+        return parse(path.read_bytes(), path)
     except OSError as error:
         raise Failure(f"the kubeconfig {path} cannot be read: {error.strerror}") from error
 
 
-def parse(text: str, where: Path) -> Config:
-    """JSON or YAML. yaml is imported only when needed: our own files are JSON."""
+def parse(data: bytes, where: Path) -> Config:
+    """A kubeconfig as a document, {} if it says nothing. Raises Failure."""
     try:
-        document = json.loads(text)
-    except ValueError:
-        document = _yaml(text, where)
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise Failure(f"{where} is not a kubeconfig")
-    return document
-
-
-def _yaml(text: str, where: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise Failure(f"{where} is neither JSON nor YAML: {' '.join(str(error).split())}") from error
+        return document(data, str(where))
+    except KubeconfigError as error:
+        raise Failure(str(error)) from error
 
 
 def named(config: Config, section: str, name: str) -> Config | None:

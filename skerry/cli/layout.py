@@ -29,9 +29,9 @@ class ListenAddress:
 
 
 def endpoint(text: str, option: str) -> ListenAddress:
-    """`host:port` as an Endpoint; port 0 becomes a free one. Failure (usage) if it cannot be read."""
+    """`host:port` as a ListenAddress; port 0 becomes a free one. Failure (usage) if it cannot be read."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise Failure(f"{option} {text!r}: use host:port, for example 127.0.0.1:8443", USAGE)
     bare = host.strip("[]") or "0.0.0.0"
     return ListenAddress(host=bare, port=int(port) or _free_port(bare))

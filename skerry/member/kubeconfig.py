@@ -105,9 +105,9 @@ def load(path: str, context: str = "") -> Target:
             f"(KUBECONFIG={path} kubectl config view --flatten >one.yaml) and give that"
         )
     file = Path(path).expanduser()
-    document = _parse(_read(file, "kubeconfig"), str(file))
-    name = context or str(document.get("current-context") or "")
-    return _chosen(document, name, str(file), Files(file))
+    config = document(_read(file, "kubeconfig"), str(file))
+    name = context or str(config.get("current-context") or "")
+    return _chosen(config, name, str(file), Files(file))
 
 
 def standalone(text: str, origin: str) -> Target:
@@ -115,8 +115,8 @@ def standalone(text: str, origin: str) -> Target:
 
     A file named in it would be a file of this machine, and a plugin would run here. Raises KubeconfigError.
     """
-    document = _parse(text.encode(), origin)
-    target = _chosen(document, str(document.get("current-context") or ""), origin, None)
+    config = document(text.encode(), origin)
+    target = _chosen(config, str(config.get("current-context") or ""), origin, None)
     if target.scheme != "https":
         raise KubeconfigError(f"{origin} reaches {target.url} without TLS: use the https:// address of the API server")
     return target
@@ -135,7 +135,7 @@ def flattened(target: Target) -> str:
     user: dict[str, Any] = {"token": target.token} if target.token else {}
     if tls.certificate:
         user |= {"client-certificate-data": _base64(tls.certificate), "client-key-data": _base64(tls.key)}
-    document = {
+    config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "member", "cluster": cluster}],
@@ -143,7 +143,7 @@ def flattened(target: Target) -> str:
         "contexts": [{"name": "member", "context": {"cluster": "member", "user": "member"}}],
         "current-context": "member",
     }
-    return msgspec.json.encode(document).decode()
+    return msgspec.json.encode(config).decode()
 
 
 def _base64(data: bytes) -> str:
@@ -168,10 +168,10 @@ class Files:
         return path
 
 
-def _chosen(document: dict[str, Any], name: str, file: str, files: Files | None) -> Target:
-    entry = _find(document, "contexts", "context", name, file)
-    cluster = _find(document, "clusters", "cluster", str(entry.get("cluster") or ""), file)
-    user = _find(document, "users", "user", str(entry.get("user") or ""), file)
+def _chosen(config: dict[str, Any], name: str, file: str, files: Files | None) -> Target:
+    entry = _find(config, "contexts", "context", name, file)
+    cluster = _find(config, "clusters", "cluster", str(entry.get("cluster") or ""), file)
+    user = _find(config, "users", "user", str(entry.get("user") or ""), file)
     target = _target(cluster, user, files, f"context {name!r} of {file}")
     return target if files is None else msgspec.structs.replace(target, context=name, files=tuple(files.named))
 
@@ -211,14 +211,17 @@ def _pem(path: Path, what: str) -> bytes:
     return data
 
 
-def _parse(data: bytes, file: str) -> dict[str, Any]:
+def document(data: bytes, file: str) -> dict[str, Any]:
+    """A kubeconfig, JSON or YAML, as it is written; {} if it says nothing. Raises KubeconfigError, which names it as `file`."""
     try:
-        document = decoded(data) if data.lstrip().startswith(b"{") else _yaml(data)
+        config = decoded(data) if data.lstrip().startswith(b"{") else _yaml(data)
     except (msgspec.DecodeError, ValueError) as e:
         raise KubeconfigError(f"{file} is not a kubeconfig: {str(e).splitlines()[0]}") from e
-    if not isinstance(document, dict):
+    if config is None:
+        return {}
+    if not isinstance(config, dict):
         raise KubeconfigError(f"{file} is not a kubeconfig: its top level is not a mapping")
-    return document
+    return config
 
 
 def _yaml(data: bytes) -> Any:
@@ -231,8 +234,8 @@ def _yaml(data: bytes) -> Any:
         raise ValueError(" ".join(str(e).split())) from e
 
 
-def _find(document: dict[str, Any], plural: str, singular: str, name: str, file: str) -> dict[str, Any]:
-    entries = document.get(plural) or []
+def _find(config: dict[str, Any], plural: str, singular: str, name: str, file: str) -> dict[str, Any]:
+    entries = config.get(plural) or []
     named = {str(e.get("name")): e for e in entries if isinstance(e, dict)} if isinstance(entries, list) else {}
     inner = named.get(name, {}).get(singular) if name else None
     if isinstance(inner, dict):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent import protobuf
 from services.agent.ceiling import entry_refusal, is_self_review, refusal
 from services.agent.reviews import intersect, question
+from skerry import protobuf
 from skerry.api.v1alpha1 import Ceiling
 from skerry.desired.owners import Reference
 from skerry.errors import BadRequest
@@ -182,11 +182,11 @@ def _field(number: int, value: bytes) -> bytes:
 
 
 def test_an_access_review_in_protobuf_is_read() -> None:
-    attributes = _field(1, b"a") + _field(2, b"delete") + b"\x50\x01" + _field(5, b"pods")
-    body = MAGIC + _field(1, b"") + _field(2, _field(1, b"") + _field(2, _field(1, attributes)))
-    found = protobuf.access_review(body)
-    assert found == {"spec": {"resourceAttributes": {"namespace": "a", "verb": "delete", "resource": "pods"}}}
-    asked = question(found)
+    wanted = _field(1, b"a") + _field(2, b"delete") + b"\x50\x01" + _field(5, b"pods")
+    body = MAGIC + _field(1, b"") + _field(2, _field(1, b"") + _field(2, _field(1, wanted)))
+    attributes = protobuf.access_attributes(protobuf.review_spec(body))
+    assert attributes == {"resourceAttributes": {"namespace": "a", "verb": "delete", "resource": "pods"}}
+    asked = question({"spec": attributes})
     assert asked is not None
     assert "--read-only" in refusal(READ_ONLY, asked)
 
@@ -194,7 +194,7 @@ def test_an_access_review_in_protobuf_is_read() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_review_or_refused(data: bytes) -> None:
     with contextlib.suppress(BadRequest):
-        protobuf.access_review(MAGIC + data)
+        protobuf.access_attributes(protobuf.review_spec(MAGIC + data))
 
 
 @pytest.mark.parametrize("document", [{}, {"spec": None}, {"spec": []}, {"spec": {"resourceAttributes": 1}}])

@@ -93,9 +93,16 @@ def test_files_named_in_a_kubeconfig_are_relative_to_it(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path) -> None:
-    (tmp_path / "c").write_text("a: [b")
-    with pytest.raises(Failure, match="neither JSON nor YAML"):
-        kubeconfig.read(tmp_path / "c")
+    for content in (b"a: [b", b"{", b"- a", b"\xff\x80a"):
+        (tmp_path / "c").write_bytes(content)
+        with pytest.raises(Failure, match="c is not a kubeconfig"):
+            kubeconfig.read(tmp_path / "c")
+
+
+@pytest.mark.parametrize("content", ["", " \n", "# nothing yet\n"])
+def test_a_file_that_says_nothing_is_an_empty_kubeconfig(tmp_path: Path, content: str) -> None:
+    (tmp_path / "c").write_text(content)
+    assert kubeconfig.read(tmp_path / "c") == {}
 
 
 def test_the_users_files_follow_the_variable() -> None:

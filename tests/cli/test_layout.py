@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skerry.cli.failure import Failure
-from skerry.cli.layout import Layout
+from skerry.cli.layout import Layout, endpoint
 from skerry.cli.plan import UpOptions
 
 LOOPBACK = UpOptions(listen="127.0.0.1:18443", bus="127.0.0.1:14222")
@@ -37,3 +37,9 @@ def test_an_ipv6_address_is_bracketed_and_opens_both_families() -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(Failure, match="--address"):
         Layout.of(UpOptions(addresses=[address]))
+
+
+@pytest.mark.parametrize("text", ["", "8443", "host:", "host:http", "host:70000", "host:\u00b2"])
+def test_what_is_no_place_to_listen_at_is_refused(text: str) -> None:
+    with pytest.raises(Failure, match="--listen"):
+        endpoint(text, "--listen")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.errors import BadRequest
-from skerry.protobuf import MAGIC, field, fields, message, texts, unwrapped, varint
+from skerry.protobuf import MAGIC, access_attributes, field, fields, message, review_spec, texts, unwrapped, varint
 
 
 def test_known_encodings() -> None:
@@ -35,3 +35,14 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 def test_another_envelope_is_refused() -> None:
     with pytest.raises(BadRequest, match="not Kubernetes protobuf"):
         unwrapped(b"{}")
+
+
+def test_the_spec_of_an_access_review_is_read_as_its_json() -> None:
+    resource = field(1, "a") + field(2, "delete") + field(5, "pods") + field(9, "newer")
+    spec = message(1, resource) + message(2, field(1, "/healthz") + field(2, "get"))
+    body = MAGIC + field(1, "type") + message(2, message(2, spec))
+    assert access_attributes(review_spec(body)) == {
+        "resourceAttributes": {"namespace": "a", "verb": "delete", "resource": "pods"},
+        "nonResourceAttributes": {"path": "/healthz", "verb": "get"},
+    }
+    assert access_attributes(review_spec(MAGIC)) == {}

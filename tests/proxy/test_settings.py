@@ -20,7 +20,7 @@ def test_read(text: str, pair: tuple[str, int]) -> None:
     assert addresses([text]) == [pair]
 
 
-@pytest.mark.parametrize("text", ["", "8443", "host:", "host:http", "host:70000"])
+@pytest.mark.parametrize("text", ["", "8443", "host:", "host:http", "host:70000", "host:\u00b2"])
 def test_refused(text: str) -> None:
     with pytest.raises(ValueError, match="SKERRY_LISTEN"):
         addresses([text])

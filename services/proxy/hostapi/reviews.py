@@ -1,7 +1,6 @@
 """Self reviews: what the caller may do, answered by the same `decide` that answers real requests.
 
 kubectl posts them as Kubernetes protobuf and does not fall back; answers are JSON, which every client reads.
-Field numbers are those of k8s.io/api/authorization/v1/generated.proto, which never change.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ from skerry.api.times import rfc3339
 from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
 from skerry.storage import utc_now
 
-_SPEC = 2
-_RESOURCE, _PATH = 1, 2
-_RESOURCE_NAMES = {1: "namespace", 2: "verb", 3: "group", 4: "version", 5: "resource", 6: "subresource", 7: "name"}
-_PATH_NAMES = {1: "path", 2: "verb"}
 _JSON = ("", "application/json")
 
 Rules = Callable[[], tuple[Rule, ...]]
@@ -83,7 +78,7 @@ _ANSWERS = {ACCESS_REVIEW: _may, RULES_REVIEW: _everything, SUBJECT_REVIEW: _who
 def _read(kind: Kind, content_type: str, body: bytes) -> Document:
     media = content_type.partition(";")[0].strip().lower()
     if media == protobuf.CONTENT_TYPE:
-        return {"spec": _from_protobuf(kind, protobuf.unwrapped(body))}
+        return {"spec": _SPECS[kind](protobuf.review_spec(body))}
     if media not in _JSON:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: application/json, "
@@ -98,22 +93,8 @@ def _read(kind: Kind, content_type: str, body: bytes) -> Document:
     return asked
 
 
-def _from_protobuf(kind: Kind, message: bytes) -> Document:
-    return _SPECS[kind](protobuf.fields(message).get(_SPEC, b""))
-
-
-def _attributes(spec: bytes) -> Document:
-    parts = protobuf.fields(spec)
-    found: Document = {}
-    if _RESOURCE in parts:
-        found["resourceAttributes"] = protobuf.texts(parts[_RESOURCE], _RESOURCE_NAMES)
-    if _PATH in parts:
-        found["nonResourceAttributes"] = protobuf.texts(parts[_PATH], _PATH_NAMES)
-    return found
-
-
 _SPECS: dict[Kind, Callable[[bytes], Document]] = {
-    ACCESS_REVIEW: _attributes,
+    ACCESS_REVIEW: protobuf.access_attributes,
     RULES_REVIEW: lambda spec: dict(protobuf.texts(spec, {1: "namespace"})),
     SUBJECT_REVIEW: lambda spec: {},
 }
