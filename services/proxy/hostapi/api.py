@@ -16,7 +16,7 @@ from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABL
 from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
 from services.proxy.hostapi.sources import ObjectSource, sources
-from services.proxy.hostapi.table import View, reshaped, view
+from services.proxy.hostapi.table import Representation, reshaped, view
 from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
 from skerry.api.messages import Caller
 from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
@@ -108,8 +108,8 @@ class HostApi:
         verb = _verb(exchange.head.method, target, query)
         if verb != "watch":
             check_timeout(query)
-        asked = attributes(target, verb, path)
-        authorize(asked)
+        request_attributes = attributes(target, verb, path)
+        authorize(request_attributes)
         if writes.is_status(target):
             target = writes.status_read(target, verb)
         if target.kind is None:
@@ -126,7 +126,7 @@ class HostApi:
             return await _answer(exchange, 201, answer)
         if verb == "watch":
             watching()
-            return await self._watch(exchange, target, source, query, lambda: authorize(asked))
+            return await self._watch(exchange, target, source, query, lambda: authorize(request_attributes))
         if verb in ("get", "list"):
             return await _answer(exchange, 200, await self._read(exchange, target, source, query))
         return await self._write(exchange, target, source, caller, query, verb)
@@ -158,27 +158,27 @@ class HostApi:
     def _document(self, exchange: Exchange, parts: tuple[str, ...]) -> DiscoveryDocument | None:
         if parts[0] == "openapi":
             return self._openapi.find(parts[1:], _accept(exchange))
-        wanted = negotiate(_accept(exchange), GROUPS if len(parts) == 1 else frozenset())
-        return self._discovery.find(parts, wanted.media)
+        negotiated = negotiate(_accept(exchange), GROUPS if len(parts) == 1 else frozenset())
+        return self._discovery.find(parts, negotiated.media)
 
     # Reads
 
-    def _view(self, exchange: Exchange, kind: Kind, query: Query, partial: frozenset[Media]) -> View:
-        wanted = negotiate(_accept(exchange), TABLE | partial).media
-        return view(kind, wanted, query.text("includeObject") or "Metadata", self._live, self._now)
+    def _view(self, exchange: Exchange, kind: Kind, query: Query, partial: frozenset[Media]) -> Representation:
+        media = negotiate(_accept(exchange), TABLE | partial).media
+        return view(kind, media, query.text("includeObject") or "Metadata", self._live, self._now)
 
     async def _read(self, exchange: Exchange, target: Target, source: ObjectSource, query: Query) -> bytes:
         kind = known(target)
-        shown = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
+        representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
-            return await reads.get(source, kind, target.namespace, target.name, query, shown)
-        return await reads.listed(source, kind, target.namespace, query, shown)
+            return await reads.get(source, kind, target.namespace, target.name, query, representation)
+        return await reads.listed(source, kind, target.namespace, query, representation)
 
     async def _watch(
         self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, still_allowed: Callable[[], None]
     ) -> int:
         kind = known(target)
-        shown = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
+        representation = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
         if in_yaml(_accept(exchange)):
             raise NotAcceptable(
                 "a watch is told in JSON: only the following media types are accepted: application/json"
@@ -195,7 +195,7 @@ class HostApi:
             if error is not None:
                 await sink.tell((watch.event("ERROR", error.body()),))
             else:
-                await watch.stream(plan, shown, sink, still_allowed)
+                await watch.stream(plan, representation, sink, still_allowed)
 
         if exchange.head.websocket:
             protocol = next(iter(offered(exchange.head.headers)), None)
@@ -216,11 +216,11 @@ class HostApi:
     async def _write(
         self, exchange: Exchange, target: Target, source: ObjectSource, caller: Caller, query: Query, verb: str
     ) -> int:
-        shown = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
+        representation = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")
         content = writes.Content(await _body(exchange), _content_type(exchange), agent)
         reply = await writes.answer(self._forwarder, source, target, caller, query, verb, content)
-        return await _answer(exchange, reply.status, reshaped(shown, reply.body), reply.headers())
+        return await _answer(exchange, reply.status, reshaped(representation, reply.body), reply.headers())
 
 
 _PARTIALS = {"deletecollection": PARTIAL_LIST, "delete": PARTIAL | PARTIAL_LIST}

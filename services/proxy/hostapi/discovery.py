@@ -45,9 +45,9 @@ class Discovery:
         self._versions = dict(sorted(grouped.items()))
         self._documents = dict(self._made())
 
-    def find(self, parts: tuple[str, ...], wanted: Media) -> DiscoveryDocument | None:
+    def find(self, parts: tuple[str, ...], media: Media) -> DiscoveryDocument | None:
         """The document at `/api…` or `/apis…`, in the form that was negotiated; None if there is no such path."""
-        return self._documents.get((parts, wanted)) or self._documents.get((parts, PLAIN))
+        return self._documents.get((parts, media)) or self._documents.get((parts, PLAIN))
 
     def _made(self) -> Iterable[tuple[tuple[tuple[str, ...], Media], DiscoveryDocument]]:
         core = [version for group, version in self._versions if not group]
@@ -61,8 +61,8 @@ class Discovery:
             yield (("api",), media), self._aggregated(media, [("", version) for version in core])
             yield (("apis",), media), self._aggregated(media, groups)
         for group, version in groups:
-            found = _document({"kind": "APIGroup", "apiVersion": "v1", **_group(group, version)})
-            yield (("apis", group), PLAIN), found
+            document = _document({"kind": "APIGroup", "apiVersion": "v1", **_group(group, version)})
+            yield (("apis", group), PLAIN), document
         for (group, version), kinds in self._versions.items():
             path = ("apis", group, version) if group else ("api", version)
             yield (path, PLAIN), _document(_resources(kinds))
@@ -165,5 +165,5 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
 
 
 def _names(kind: Kind) -> dict[str, list[str]]:
-    found = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
-    return {name: values for name, values in found.items() if values}
+    names = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
+    return {name: values for name, values in names.items() if values}

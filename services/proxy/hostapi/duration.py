@@ -25,7 +25,7 @@ def check_timeout(query: Query) -> None:
 
 def problem_of(text: str) -> str:
     """What is wrong with a duration; empty if nothing is."""
-    shown = msgspec.json.encode(text[:100]).decode()
+    quoted = msgspec.json.encode(text[:100]).decode()
     rest = text[1:] if text[:1] in ("-", "+") else text
     if rest == "0":
         return ""
@@ -33,14 +33,14 @@ def problem_of(text: str) -> str:
     while True:
         part = _PART.match(rest)
         if part is None or not part["number"].strip("."):
-            return f"invalid duration {shown}"
+            return f"invalid duration {quoted}"
         if not part["unit"]:
-            return f"missing unit in duration {shown}"
+            return f"missing unit in duration {quoted}"
         if part["unit"] not in _UNITS:
-            return f"unknown unit {msgspec.json.encode(part['unit'][:100]).decode()} in duration {shown}"
+            return f"unknown unit {msgspec.json.encode(part['unit'][:100]).decode()} in duration {quoted}"
         total += float(part["number"]) * _UNITS[part["unit"]]
         if total > _MOST:
-            return f"invalid duration {shown}"
+            return f"invalid duration {quoted}"
         rest = rest[part.end() :]
         if not rest:
             return ""

@@ -119,9 +119,9 @@ def _parameters(action: Action, query: Query) -> bytes:
     shape = action.request
     if shape is None:
         return b"null"
-    given = {name: value for name in shape.__struct_encode_fields__ if (value := query.find(name)) is not None}
+    parameters = {name: value for name in shape.__struct_encode_fields__ if (value := query.find(name)) is not None}
     try:
-        return _encode(msgspec.convert(given, shape, strict=False))
+        return _encode(msgspec.convert(parameters, shape, strict=False))
     except msgspec.ValidationError as error:
         raise BadRequest(f"the query of {action.subresource} is wrong: {error}") from error
 

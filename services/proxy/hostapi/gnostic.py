@@ -33,8 +33,8 @@ def _named(name: str, value: bytes) -> bytes:
 
 def _extensions(value: Json, number: int) -> bytes:
     """`x-…` members, as YAML text: JSON is that too."""
-    found = [(key, one) for key, one in value.items() if key.startswith("x-")]
-    return b"".join(message(number, _named(key, field(2, msgspec.json.encode(one)))) for key, one in found)
+    extensions = [(key, one) for key, one in value.items() if key.startswith("x-")]
+    return b"".join(message(number, _named(key, field(2, msgspec.json.encode(one)))) for key, one in extensions)
 
 
 def _path_item(item: Json) -> bytes:

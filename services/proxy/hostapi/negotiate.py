@@ -72,8 +72,8 @@ def _rank(clause: str) -> tuple[float, bool, bool]:
 
 
 def _media(parameters: list[str]) -> Media:
-    found = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
-    return Media(found.get("as", ""), found.get("g", ""), found.get("v", ""))
+    by_name = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
+    return Media(by_name.get("as", ""), by_name.get("g", ""), by_name.get("v", ""))
 
 
 TABLE = frozenset(Media("Table", META, version) for version in ("v1", "v1beta1"))

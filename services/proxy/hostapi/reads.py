@@ -10,7 +10,7 @@ from services.proxy.hostapi import selectors
 from services.proxy.hostapi.options import Continue, Inconsistent, Options, options, revision_of, token
 from services.proxy.hostapi.request import Query
 from services.proxy.hostapi.sources import ObjectSource
-from services.proxy.hostapi.table import View
+from services.proxy.hostapi.table import Representation
 from skerry.api.kinds import Kind
 from skerry.errors import GatewayTimeout, Gone, NotFound, cause
 from skerry.storage import Item
@@ -58,7 +58,7 @@ def selector(query: Query, kind: Kind) -> selectors.Match:
     )
 
 
-async def get(source: ObjectSource, kind: Kind, namespace: str, name: str, query: Query, view: View) -> bytes:
+async def get(source: ObjectSource, kind: Kind, namespace: str, name: str, query: Query, view: Representation) -> bytes:
     """One object. NotFound."""
     await fresh(source, revision_of(query))
     item = source.get(kind, name, namespace)
@@ -75,7 +75,7 @@ class Page(NamedTuple):
     more: str = ""
 
 
-async def listed(source: ObjectSource, kind: Kind, namespace: str, query: Query, view: View) -> bytes:
+async def listed(source: ObjectSource, kind: Kind, namespace: str, query: Query, view: Representation) -> bytes:
     """The objects that match, or a page of them, as of one revision."""
     part = await page(source, kind, namespace, query)
     return view.many(part.items, part.revision, part.more)

@@ -37,12 +37,12 @@ Rules = Callable[[], tuple[Rule, ...]]
 
 def answer(kind: Kind, content_type: str, body: bytes, caller: Caller, authorize: Authorize, rules: Rules) -> bytes:
     """The review with its status. BadRequest, Invalid, UnsupportedMediaType."""
-    asked = _read(kind, content_type, body)
-    answered = _ANSWERS[kind](asked, Asking(caller, authorize, rules))
-    return msgspec.json.encode({"kind": kind.kind, "apiVersion": kind.api_version, **answered})
+    review = _read(kind, content_type, body)
+    result = _ANSWERS[kind](review, ReviewCaller(caller, authorize, rules))
+    return msgspec.json.encode({"kind": kind.kind, "apiVersion": kind.api_version, **result})
 
 
-class Asking(NamedTuple):
+class ReviewCaller(NamedTuple):
     """Who asks, and what they may do."""
 
     caller: Caller
@@ -50,21 +50,21 @@ class Asking(NamedTuple):
     rules: Rules
 
 
-def _may(asked: Document, asking: Asking) -> Document:
-    review = _converted(asked, SelfSubjectAccessReview)
-    return _with_spec(asked, _access(review, asking.authorize))
+def _may(document: Document, asking: ReviewCaller) -> Document:
+    review = _converted(document, SelfSubjectAccessReview)
+    return _with_spec(document, _access(review, asking.authorize))
 
 
-def _everything(asked: Document, asking: Asking) -> Document:
-    _converted(asked, SelfSubjectRulesReview)
-    return _with_spec(asked, _rules(asking.rules()))
+def _everything(document: Document, asking: ReviewCaller) -> Document:
+    _converted(document, SelfSubjectRulesReview)
+    return _with_spec(document, _rules(asking.rules()))
 
 
-def _with_spec(asked: Document, status: msgspec.Struct) -> Document:
-    return {"metadata": {"creationTimestamp": None}, "spec": asked.get("spec", {}), "status": status}
+def _with_spec(document: Document, status: msgspec.Struct) -> Document:
+    return {"metadata": {"creationTimestamp": None}, "spec": document.get("spec", {}), "status": status}
 
 
-def _whoami(asked: Document, asking: Asking) -> Document:
+def _whoami(document: Document, asking: ReviewCaller) -> Document:
     user = UserInfo(username=asking.caller.user, groups=[*asking.caller.groups, *EVERYBODY])
     return {
         "metadata": {"creationTimestamp": rfc3339(utc_now())},
@@ -84,13 +84,13 @@ def _read(kind: Kind, content_type: str, body: bytes) -> Document:
             "the body of the request was in an unknown format - accepted media types include: application/json, "
             f"{protobuf.CONTENT_TYPE}"
         )
-    asked = without_nulls(read_json(msgspec.Raw(body or b"{}"), "the review is not a JSON object"))
-    if not isinstance(asked, dict):
+    document = without_nulls(read_json(msgspec.Raw(body or b"{}"), "the review is not a JSON object"))
+    if not isinstance(document, dict):
         raise BadRequest("the review is not a JSON object")
-    named = (asked.get("kind") or kind.kind, asked.get("apiVersion") or kind.api_version)
+    named = (document.get("kind") or kind.kind, document.get("apiVersion") or kind.api_version)
     if named != (kind.kind, kind.api_version):
         raise BadRequest(f"the object provided is unrecognized (must be of type {kind.kind})")
-    return asked
+    return document
 
 
 _SPECS: dict[Kind, Callable[[bytes], Document]] = {
@@ -101,9 +101,9 @@ _SPECS: dict[Kind, Callable[[bytes], Document]] = {
 """A review's spec from Kubernetes protobuf."""
 
 
-def _converted(asked: Document, kind: Any) -> Any:
+def _converted(document: Document, kind: Any) -> Any:
     try:
-        return msgspec.convert({"metadata": {}, "spec": {}, **asked}, kind)
+        return msgspec.convert({"metadata": {}, "spec": {}, **document}, kind)
     except msgspec.ValidationError as error:
         raise BadRequest(f"the review does not fit its kind: {error}") from error
 

@@ -64,15 +64,15 @@ def gvk(kind: Kind, shape: type[meta.Struct] | None = None) -> Json:
 
 def components(kinds: Iterable[Kind]) -> Json:
     """Every schema that the documents of `kinds` refer to."""
-    kinds, found = tuple(kinds), _metadata()
+    kinds, schemas = tuple(kinds), _metadata()
     for kind in kinds:
-        found[name_of(kind)] = _object(kind)
+        schemas[name_of(kind)] = _object(kind)
         if "list" in kind.verbs:
-            found[f"{name_of(kind)}List"] = _list(kind)
+            schemas[f"{name_of(kind)}List"] = _list(kind)
     for kind in kinds:
         for shape in (each for action in kind.actions for each in _shapes(action) if each):
-            found.setdefault(name_of(kind, shape), {**_plain(shape), _GVK: [gvk(kind, shape)]})
-    return found
+            schemas.setdefault(name_of(kind, shape), {**_plain(shape), _GVK: [gvk(kind, shape)]})
+    return schemas
 
 
 def _shapes(action: Action) -> tuple[type[meta.Struct] | None, ...]:
@@ -166,17 +166,17 @@ def _item_2(key: str, value: Any) -> Any:
 
 
 def _operation_2(operation: Json) -> Json:
-    kept = {key: value for key, value in operation.items() if key not in ("requestBody", "responses", "parameters")}
+    rest = {key: value for key, value in operation.items() if key not in ("requestBody", "responses", "parameters")}
     parameters = [_parameter_2(one) for one in operation["parameters"]]
     body = operation.get("requestBody")
     if body:
-        kept["consumes"] = list(body["content"])
+        rest["consumes"] = list(body["content"])
         schema = _schema_2(next(iter(body["content"].values()))["schema"])
         parameters.append({"name": "body", "in": "body", "required": body.get("required", False), "schema": schema})
     responses = {code: _response_2(value) for code, value in operation["responses"].items()}
     produced = {media: None for value in operation["responses"].values() for media in value.get("content", ())}
     return {
-        **kept,
+        **rest,
         "produces": list(produced) or ["application/json"],
         "parameters": parameters,
         "responses": responses,
@@ -184,8 +184,8 @@ def _operation_2(operation: Json) -> Json:
 
 
 def _parameter_2(parameter: Json) -> Json:
-    kept = {key: value for key, value in parameter.items() if key != "schema"}
-    return {**kept, **parameter["schema"]}
+    rest = {key: value for key, value in parameter.items() if key != "schema"}
+    return {**rest, **parameter["schema"]}
 
 
 def _response_2(response: Json) -> Json:
@@ -201,5 +201,5 @@ def _schema_2(value: Any) -> Any:
         return [_schema_2(one) for one in value]
     if not isinstance(value, dict):
         return value.replace("#/components/schemas/", "#/definitions/") if isinstance(value, str) else value
-    kept = {key: _schema_2(one) for key, one in value.items() if key not in ("nullable", "allOf")}
-    return {**kept, **_schema_2(value["allOf"][0])} if "allOf" in value else kept
+    rest = {key: _schema_2(one) for key, one in value.items() if key not in ("nullable", "allOf")}
+    return {**rest, **_schema_2(value["allOf"][0])} if "allOf" in value else rest

@@ -50,8 +50,8 @@ class Derived:
         for item in self._always():
             if (item.namespace, item.name) == (namespace, name):
                 return item
-        found = self._cache.get(self._base, name, namespace)
-        return None if found is None else self._convert(found)
+        base = self._cache.get(self._base, name, namespace)
+        return None if base is None else self._convert(base)
 
     def list(self, kind: Kind, namespace: str = "") -> Items:
         """All of them, in the order of namespace and name."""
@@ -73,14 +73,14 @@ class Derived:
         return [make_item(document, 1) for document in self._view.always(self._find)]
 
     def _find(self, kind: Kind, name: str) -> Document | None:
-        found = self._cache.get(kind, name)
-        return None if found is None else found.document()
+        item = self._cache.get(kind, name)
+        return None if item is None else item.document()
 
     def _shown(self, items: Iterable[Item]) -> Items:
         always = self._always()
         taken = {(item.namespace, item.name) for item in always}
-        made = [self._convert(item) for item in items if (item.namespace, item.name) not in taken]
-        return sorted([*always, *made], key=lambda item: (item.namespace, item.name))
+        converted = [self._convert(item) for item in items if (item.namespace, item.name) not in taken]
+        return sorted([*always, *converted], key=lambda item: (item.namespace, item.name))
 
 
 def sources(caches: Mapping[str, Informer], kinds: Iterable[Kind]) -> dict[Kind, ObjectSource | None]:

@@ -22,7 +22,7 @@ UNKNOWN = "<unknown>"
 Render = Callable[[Item], bytes]
 
 
-class View:
+class Representation:
     """One way to show the objects of a kind: `one` an object, `many` a list, `event` an object inside a watch."""
 
     def one(self, item: Item) -> bytes:
@@ -42,7 +42,7 @@ class View:
         raise NotImplementedError
 
 
-class Plain(View):
+class Plain(Representation):
     """The objects themselves: the stored bytes, never decoded."""
 
     def __init__(self, kind: Kind) -> None:
@@ -62,7 +62,7 @@ class Plain(View):
         return _bookmark(self._kind.kind, self._kind.api_version, revision, annotations)
 
 
-class Partial(View):
+class Partial(Representation):
     """metadata alone."""
 
     def __init__(self, version: str) -> None:
@@ -93,7 +93,7 @@ class Partial(View):
         return _bookmark("PartialObjectMetadata", self._version, revision, annotations)
 
 
-class Table(View):
+class Table(Representation):
     """meta/v1 Table. In a watch the column definitions come with the first event only, as from the API server."""
 
     def __init__(
@@ -163,13 +163,13 @@ class Table(View):
 
 def view(
     kind: Kind, media: Media, include: str, live: Callable[[str], Mapping[str, object]], now: Callable[[], datetime]
-) -> View:
+) -> Representation:
     """The view that a negotiated media type asks for. BadRequest for an `includeObject` that there is not."""
     if media in TABLE:
         if include not in _INCLUDE:
-            shown = msgspec.json.encode(include[:40]).decode()
+            quoted = msgspec.json.encode(include[:40]).decode()
             raise BadRequest(
-                f"Unable to convert to Table as requested: includeObject: Invalid value: {shown}: must be 'Metadata', "
+                f"Unable to convert to Table as requested: includeObject: Invalid value: {quoted}: must be 'Metadata', "
                 "'Object', 'None', or empty"
             )
         return Table(kind, media.version, include, live, now)
@@ -193,18 +193,18 @@ def _bookmark(kind: str, api_version: str, revision: int, annotations: Mapping[s
     return _encode({"kind": kind, "apiVersion": api_version, "metadata": metadata})
 
 
-def reshaped(shown: View, body: bytes) -> bytes:
+def reshaped(representation: Representation, body: bytes) -> bytes:
     """The answer to a write, an object, a list of them or a Status, as its client wants to see objects."""
-    if isinstance(shown, Plain):
+    if isinstance(representation, Plain):
         return body
     document = decode_document(body)
     if document["kind"] == "Status":
         return body
     if "items" not in document:
-        return shown.one(_item(document))
+        return representation.one(_item(document))
     listed = document["metadata"]
     items = [_item(each) for each in document["items"]]
-    return shown.many(items, int(listed["resourceVersion"]), listed.get("continue", ""))
+    return representation.many(items, int(listed["resourceVersion"]), listed.get("continue", ""))
 
 
 def _item(document: dict[str, Any]) -> Item:

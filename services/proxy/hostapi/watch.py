@@ -17,7 +17,7 @@ from services.proxy.hostapi.reads import fresh, selector
 from services.proxy.hostapi.request import Query
 from services.proxy.hostapi.selectors import Match, both
 from services.proxy.hostapi.sources import ObjectSource
-from services.proxy.hostapi.table import View
+from services.proxy.hostapi.table import Representation
 from skerry.api.kinds import Kind
 from skerry.errors import Gone, StatusError
 from skerry.informer import Change, RingCursor
@@ -86,7 +86,7 @@ async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query) -
     return Plan(source, watch, shown, match, bookmarks, initial and bookmarks, length_s)
 
 
-async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[], None]) -> None:
+async def stream(plan: Plan, view: Representation, sink: Sink, still_allowed: Callable[[], None]) -> None:
     """Write events until the watch's time is over; an error of the watch is its last event."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + plan.timeout_s
@@ -106,14 +106,14 @@ async def stream(plan: Plan, view: View, sink: Sink, still_allowed: Callable[[],
         await sink.tell((event("ERROR", error.body()),))
 
 
-async def _bookmark(plan: Plan, view: View, sink: Sink) -> None:
+async def _bookmark(plan: Plan, view: Representation, sink: Sink) -> None:
     """How far the watch is, so that a client which saw nothing for long can still resume."""
     if plan.bookmarks:
         plan.watch.advance(plan.source.revision)
         await sink.tell((event("BOOKMARK", view.bookmark(plan.watch.revision, {})),))
 
 
-async def _deliver(plan: Plan, view: View, sink: Sink) -> None:
+async def _deliver(plan: Plan, view: Representation, sink: Sink) -> None:
     lines = (line for change in plan.watch.take() if (line := told(change, plan.match, view)))
     await _write_all(sink, lines)
 
@@ -139,7 +139,7 @@ async def _write_all(sink: Sink, lines: Iterable[bytes]) -> None:
         await sink.tell(waiting)
 
 
-def told(change: Change, match: Match, view: View) -> bytes:
+def told(change: Change, match: Match, view: Representation) -> bytes:
     """The line that a watcher with `match` gets for a change; empty if the change is none of its business."""
     before = change.old is not None and match(change.old)
     after = change.new is not None and match(change.new)

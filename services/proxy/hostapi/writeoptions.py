@@ -21,7 +21,7 @@ VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 POLICIES = ("Foreground", "Background", "Orphan")
 _GROUP = "meta.k8s.io"
 
-Problem = tuple[str, str, str]
+OptionProblem = tuple[str, str, str]
 """Field, message, reason."""
 
 
@@ -47,17 +47,17 @@ def of_write(kind: str, query: Query, agent: str, *, applies: bool = False) -> W
     """Options of a create, update or patch; `agent` is the User-Agent, who the manager is unless named. Invalid."""
     manager, validation = query.text("fieldManager"), query.text("fieldValidation")
     dry_run = query.all("dryRun")
-    found = list(_dry_run_problems(dry_run))
+    problems = list(_dry_run_problems(dry_run))
     if applies and not manager:
-        found.append(("fieldManager", "Required value: is required for apply patch", "FieldValueRequired"))
+        problems.append(("fieldManager", "Required value: is required for apply patch", "FieldValueRequired"))
     if kind == "PatchOptions" and not applies and query.find("force") is not None:
-        found.append(("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden"))
-    found += _manager_problems(manager)
+        problems.append(("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden"))
+    problems += _manager_problems(manager)
     if validation not in VALIDATIONS:
         allowed = ", ".join(f'"{each}"' for each in VALIDATIONS)
         text = f"Unsupported value: {_quoted(validation)}: supported values: {allowed}"
-        found.append(("fieldValidation", text, "FieldValueNotSupported"))
-    _raise(kind, found)
+        problems.append(("fieldValidation", text, "FieldValueNotSupported"))
+    _raise(kind, problems)
     return WriteOptions(
         dry_run=bool(dry_run),
         field_manager=manager or _from_agent(agent),
@@ -71,21 +71,21 @@ def given(query: Query, body: bytes) -> DeleteOptions:
 
     `dryRun` in the query holds beside a body too: who asks for it does not want a deletion.
     """
-    found = _in_body(body) if body else _in_query(query)
-    found.dry_run = found.dry_run or list(query.all("dryRun"))
-    return found
+    options = _in_body(body) if body else _in_query(query)
+    options.dry_run = options.dry_run or list(query.all("dryRun"))
+    return options
 
 
-def of_delete(given: DeleteOptions) -> WriteOptions:
+def of_delete(options: DeleteOptions) -> WriteOptions:
     """Options of a delete, checked. A precondition that is there counts, an empty one as well. Invalid."""
-    policy, orphan = given.propagation_policy, given.orphan_dependents
-    dry_run = [each or "" for each in given.dry_run or ()]
+    policy, orphan = options.propagation_policy, options.orphan_dependents
+    dry_run = [each or "" for each in options.dry_run or ()]
     _raise("DeleteOptions", [*_policy_problems(policy, orphan), *_dry_run_problems(dry_run)])
-    preconditions = given.preconditions or _Preconditions()
+    preconditions = options.preconditions or _Preconditions()
     return WriteOptions(
         dry_run=bool(dry_run),
         propagation_policy=policy or {True: "Orphan", False: "Background", None: ""}[orphan],
-        grace_period_seconds=given.grace_period_seconds,
+        grace_period_seconds=options.grace_period_seconds,
         uid=preconditions.uid,
         resource_version=preconditions.resource_version,
     )
@@ -94,15 +94,15 @@ def of_delete(given: DeleteOptions) -> WriteOptions:
 def _in_body(body: bytes) -> DeleteOptions:
     """The DeleteOptions of any group and version; null is none."""
     try:
-        given: DeleteOptions = decoded(body, DeleteOptions | None) or DeleteOptions()
+        options: DeleteOptions = decoded(body, DeleteOptions | None) or DeleteOptions()
     except msgspec.DecodeError as error:
         raise BadRequest(f"the body is not DeleteOptions: {error}") from error
-    if given.kind not in (None, "", "DeleteOptions"):
-        version = given.api_version or f"{_GROUP}/v1"
+    if options.kind not in (None, "", "DeleteOptions"):
+        version = options.api_version or f"{_GROUP}/v1"
         raise BadRequest(
-            f"no kind {_quoted(given.kind)} is registered for version {_quoted(version)}: DeleteOptions is"
+            f"no kind {_quoted(options.kind)} is registered for version {_quoted(version)}: DeleteOptions is"
         )
-    return given
+    return options
 
 
 def _in_query(query: Query) -> DeleteOptions:
@@ -114,7 +114,7 @@ def _in_query(query: Query) -> DeleteOptions:
     )
 
 
-def _policy_problems(policy: str | None, orphan: bool | None) -> Iterator[Problem]:
+def _policy_problems(policy: str | None, orphan: bool | None) -> Iterator[OptionProblem]:
     if policy is None:
         return
     if orphan is not None:
@@ -126,13 +126,13 @@ def _policy_problems(policy: str | None, orphan: bool | None) -> Iterator[Proble
         yield "propagationPolicy", text, "FieldValueNotSupported"
 
 
-def _dry_run_problems(values: list[str]) -> Iterator[Problem]:
+def _dry_run_problems(values: list[str]) -> Iterator[OptionProblem]:
     if values and set(values) != {"All"}:
-        shown = msgspec.json.encode(values).decode()
-        yield "dryRun", f'Unsupported value: {shown}: supported values: "All"', "FieldValueNotSupported"
+        quoted = msgspec.json.encode(values).decode()
+        yield "dryRun", f'Unsupported value: {quoted}: supported values: "All"', "FieldValueNotSupported"
 
 
-def _manager_problems(manager: str) -> Iterator[Problem]:
+def _manager_problems(manager: str) -> Iterator[OptionProblem]:
     if len(manager.encode()) > MANAGER_BYTES:
         yield "fieldManager", f"Too long: may not be more than {MANAGER_BYTES} bytes", "FieldValueTooLong"
     for place, character in enumerate(manager):
@@ -151,10 +151,10 @@ def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def _raise(kind: str, found: list[Problem]) -> None:
-    if not found:
+def _raise(kind: str, problems: list[OptionProblem]) -> None:
+    if not problems:
         return
-    lines = [f"{field}: {message}" for field, message, _ in found]
+    lines = [f"{field}: {message}" for field, message, _ in problems]
     text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
-    causes = tuple(cause(field, message, reason) for field, message, reason in found)
+    causes = tuple(cause(field, message, reason) for field, message, reason in problems)
     raise Invalid(f'{kind}.{_GROUP} "" is invalid: {text}', kind=kind, group=_GROUP, causes=causes)

@@ -93,25 +93,25 @@ class _Loader(yaml.SafeLoader):
     bool_values: ClassVar[dict[str, bool]] = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
     def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        found: float = super().construct_yaml_float(node)
-        if not math.isfinite(found):
+        number: float = super().construct_yaml_float(node)
+        if not math.isfinite(number):
             raise yaml.YAMLError(f"{node.value[:40]} is no number in JSON")
-        return found
+        return number
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not taken: write the value out")
-        found: yaml.Node | None = super().compose_node(parent, index)
-        return found
+        composed: yaml.Node | None = super().compose_node(parent, index)
+        return composed
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [getattr(key, "value", None) for key, _ in node.value]
         if len(set(map(str, keys))) < len(keys):
             raise yaml.YAMLError("a key is there twice")
-        found = super().construct_mapping(node, deep=deep)
-        if not all(isinstance(key, str) for key in found):
+        mapping = super().construct_mapping(node, deep=deep)
+        if not all(isinstance(key, str) for key in mapping):
             raise yaml.YAMLError("keys are strings: put them in quotes")
-        return found
+        return mapping
 
 
 _Loader.yaml_implicit_resolvers = {
