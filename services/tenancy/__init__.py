@@ -1,1 +1,1 @@
-"""Who may use the host: credentials now; workspaces and grants later."""
+"""Who may use the host, and what they may do there: credentials, workspaces, grants."""

@@ -1,0 +1,42 @@
+"""Pages follow the tree: what they name is there, and what is there is explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")]
+HISTORY = {"CHANGELOG.md"}
+"""What it names was there."""
+_NAMED = re.compile(r"`((?:skerry|services|tests|docs|bench)/[\w./-]*)")
+_LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def packages() -> Iterator[str]:
+    for top in ("skerry", "services"):
+        for path in sorted((ROOT / top).iterdir()):
+            if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").exists():
+                yield f"{top}/{path.stem}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_is_there(page: Path) -> None:
+    if page.name in HISTORY:
+        return
+    text = page.read_text()
+    named = {ROOT / name.rstrip(".") for name in _NAMED.findall(text)}
+    linked = {page.parent / link for link in _LINK.findall(text)}
+    missing = {path for path in named | linked if not (path.exists() or path.with_suffix(".py").exists())}
+    assert not missing, f"{page.name} names what is not there"
+
+
+@pytest.mark.parametrize("package", list(packages()))
+def test_each_package_is_explained_in_the_page_on_architecture(package: str) -> None:
+    top, name = package.split("/")
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    line = re.compile(rf"^{name} +\w" if top == "skerry" else rf"^\| .* \| `{package}` \| \w", re.MULTILINE)
+    assert line.search(text), f"docs/architecture.md has no line about {package}"
