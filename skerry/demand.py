@@ -87,7 +87,7 @@ class Pod(_Struct, frozen=True, kw_only=True):
 
     @property
     def placed(self) -> bool:
-        """Whether it has a node and takes room there: it is not over."""
+        """True if it has a node and takes room there: it is not over."""
         return bool(self.spec.node_name) and self.status.phase not in _OVER
 
 
@@ -114,7 +114,7 @@ def add(total: Amounts, more: Mapping[str, int]) -> None:
 
 
 def of_pod(pod: Pod) -> Amounts:
-    """What one pod asks for, and one of `pods`. Missing requests are the limits, as the API server fills them in.
+    """The requests of one pod, and one of `pods`. Missing requests are the limits, as the API server fills them in.
 
     ValueError: something that is no amount.
     """
@@ -126,7 +126,7 @@ def of_pod(pod: Pod) -> Amounts:
 
 
 def placed(pods: Iterable[Pod]) -> Amounts:
-    """What all pods that take room on some node ask for. ValueError: something that is no amount."""
+    """The requests of all pods that take room on some node. ValueError: something that is no amount."""
     total: Amounts = {}
     for pod in pods:
         if pod.placed:
@@ -215,7 +215,7 @@ def _effective(container: Container, resized: _Resized | None) -> Amounts:
 
 
 def _as_asked(container: Container, status: ContainerStatus) -> bool:
-    """Whether nothing was resized, which is so for nearly all of them."""
+    """True if nothing was resized, which is so for nearly all of them."""
     declared, has, granted = container.resources, status.resources, status.allocated_resources
     return (
         declared is not None

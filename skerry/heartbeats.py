@@ -36,7 +36,7 @@ _LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid"
 
 
 class Unreadable(ValueError):
-    """What came is no heartbeat, or one that no correct agent sends."""
+    """A message is no heartbeat, or one that no correct agent sends."""
 
 
 def read(data: bytes) -> Heartbeat:

@@ -36,7 +36,7 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def repeatable(self) -> bool:
-        """Whether a second execution harms nobody: GET, HEAD and OPTIONS (RFC 9110 9.2.1) without an upgrade."""
+        """True if a second execution harms nobody: GET, HEAD and OPTIONS (RFC 9110 9.2.1) without an upgrade."""
         return self.end and self.method in (b"GET", b"HEAD", b"OPTIONS")
 
 

@@ -62,7 +62,7 @@ class Exit(SkerryError):
 
 
 class Runtime:
-    """What `main` gets: the stop event, the task group, readiness."""
+    """The means of `main`: the stop event, the task group, readiness."""
 
     def __init__(self, name: str, tasks: asyncio.TaskGroup, notify: Callable[[str], None]) -> None:
         self.name = name
@@ -75,7 +75,7 @@ class Runtime:
 
     @property
     def is_ready(self) -> bool:
-        """What was said last."""
+        """The readiness that `main` said last."""
         return self._told is not None and self._told[0]
 
     @property

@@ -74,7 +74,7 @@ _WITH_NAMES = (*_OF_MEMBERS, "direct", "down", "probe", "quarantine")
 
 
 def from_members(subject: str) -> bool:
-    """Whether members, or who wants to become one, may publish there: what comes with it is theirs to choose."""
+    """True if members, or who wants to become one, may publish there: what comes with it is theirs to choose."""
     return subject.partition(".")[0] in _OF_MEMBERS
 
 
@@ -100,12 +100,12 @@ def to_proxy(name: str, proxy: str, agent: str, sid: str) -> str:
 
 
 def agent_inbox(name: str, agent: str) -> str:
-    """What one agent connection subscribes to."""
+    """The subject that one agent connection subscribes to."""
     return f"down.{member(name)}.a.{token(agent)}.>"
 
 
 def proxy_inbox(name: str, proxy: str) -> str:
-    """What one proxy connection subscribes to, per member in use: a flooding member is cut off alone."""
+    """The subject that one proxy connection subscribes to, per member in use: a flooding member is cut off alone."""
     return f"up.{member(name)}.s.{token(proxy)}.>"
 
 
@@ -147,7 +147,7 @@ def write(service: str, plural: str, verb: str) -> str:
 
 
 def action(service: str, plural: str, subresource: str, verb: str) -> str:
-    """What is written below an object of the kind `plural` without being a part of it; to the service that owns it."""
+    """The subject of a write below an object of the kind `plural` that is no part of it; to the service that owns it."""
     return write(service, plural, f"{token(subresource)}-{token(verb)}")
 
 
@@ -219,7 +219,7 @@ def complete_key(name: str, owner: str) -> str:
 
 
 def is_complete(key: str) -> bool:
-    """Whether a key of DESIRED is one of these."""
+    """True if a key of DESIRED is one of these."""
     return key.endswith(f"._.{COMPLETE}._._")
 
 
@@ -229,7 +229,7 @@ def desired_of(name: str) -> str:
 
 
 def desired_down(name: str) -> str:
-    """What an applier on a member hears: each stored change, republished by the server."""
+    """The subject that an applier on a member hears: each stored change, republished by the server."""
     return f"down.{member(name)}.desired.>"
 
 

@@ -32,7 +32,7 @@ SELF_REVIEWS = frozenset(
 
 
 class Attributes(Protocol):
-    """What is decided on: the fields of httpwire's RequestInfo, or of a SelfSubjectAccessReview."""
+    """The attributes of a request that are decided on: the fields of httpwire's RequestInfo, or of a SelfSubjectAccessReview."""
 
     @property
     def verb(self) -> str:
@@ -64,7 +64,7 @@ class Attributes(Protocol):
 
 
 def is_self_review(info: Attributes) -> bool:
-    """Whether the request is a SelfSubject*Review: its answer is intersected with the ceiling (reviews.py)."""
+    """True if the request is a SelfSubject*Review: its answer is intersected with the ceiling (reviews.py)."""
     return info.is_resource and info.verb == "create" and (info.group, info.resource) in SELF_REVIEWS
 
 

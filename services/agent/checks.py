@@ -73,5 +73,5 @@ async def _why(host: str, port: int, error: StatusError) -> tuple[str, str]:
 
 
 def clock_is_wrong(error: BaseException | None) -> bool:
-    """Whether a certificate is not valid yet, or no more."""
+    """True if a certificate is not valid yet, or no more."""
     return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in (NOT_YET_VALID, HAS_EXPIRED)

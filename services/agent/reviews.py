@@ -65,7 +65,7 @@ def _read(request: OpenRequest) -> dict[str, Any]:
 
 
 def question(document: dict[str, Any]) -> ReviewAttributes | None:
-    """What a SelfSubjectAccessReview asks; None if it asks nothing that can be judged here.
+    """The question of a SelfSubjectAccessReview; None if it asks nothing that can be judged here.
 
     `*` as verb, resource or group asks for everything: under a ceiling that is never allowed in full.
     """

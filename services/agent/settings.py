@@ -61,7 +61,7 @@ class Settings(Base, frozen=True, kw_only=True):
 
     @property
     def ceiling(self) -> Ceiling:
-        """What the member's administrator allows at most; parts that are not said are open."""
+        """The ceiling of the member's administrator; parts that are not said are open."""
         return Ceiling(
             read_only=bool(self.read_only),
             no_exec=bool(self.no_exec),

@@ -35,7 +35,7 @@ class StateError(SkerryError):
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):
-    """What a joined agent keeps besides its credentials."""
+    """The membership of a joined agent, which it keeps besides its credentials."""
 
     format: int = FORMAT
     member: str
@@ -130,7 +130,7 @@ class Store:
             self.directory.rmdir()
 
     def membership(self) -> Membership | None:
-        """What was joined, or None. Raises StateError for a newer format or a damaged file."""
+        """The membership, or None. Raises StateError for a newer format or a damaged file."""
         path = self.directory / "agent.json"
         try:
             data = path.read_bytes()

@@ -30,7 +30,7 @@ _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 
 
 class AccessRecord:
-    """What the access log says of one request."""
+    """One request as the access log has it."""
 
     __slots__ = ("class_", "code", "member", "started", "stream", "user")
 

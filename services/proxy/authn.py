@@ -24,7 +24,7 @@ _LENGTH = len(_PREFIX) + 43
 
 
 class CachedCredential(NamedTuple):
-    """What the cache knows of a bearer token."""
+    """A bearer token as the cache knows it."""
 
     name: str
     """First 32 hexadecimal digits of the token's SHA-256."""

@@ -64,7 +64,7 @@ Decision: TypeAlias = Allowed | Denied
 
 
 class HostRule(NamedTuple):
-    """What a caller may do on the host, as RBAC writes rules: with resources of groups, or with paths. `*` is all."""
+    """A right of a caller on the host, as RBAC writes rules: with resources of groups, or with paths. `*` is all."""
 
     verbs: tuple[str, ...]
     groups: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class HostAccess:
         return self._kinds.get((request.group, request.resource, request.verb), ())
 
     def rules(self, caller: Caller) -> list[HostRule]:
-        """What is allowed to everybody, then what is allowed to the groups of this caller."""
+        """The rules for everybody, then those for the groups of this caller."""
         own = [rule for rule, groups in self._rules if groups != EVERYBODY and _in_one_of(caller, groups)]
         return [*(rule for rule, groups in self._rules if groups == EVERYBODY), *own]
 
@@ -115,7 +115,7 @@ def _in_one_of(caller: Caller, groups: tuple[str, ...]) -> bool:
 
 
 def decide(caller: Caller, request: MemberRequest | HostRequest) -> Decision:
-    """Whether `caller` may make `request`, and as whom. Total: every input has an answer, none raises."""
+    """Decide whether `caller` may make `request`, and as whom. Total: every input has an answer, none raises."""
     if caller.user.startswith(_RESERVED) or not caller.user:
         return _denied(f"user {caller.user!r} is reserved for Kubernetes itself; ask for a credential of your own")
     if request.impersonates:

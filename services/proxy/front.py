@@ -49,7 +49,7 @@ VERSION = msgspec.json.encode(
 
 
 class FrontParts(NamedTuple):
-    """What the front door is made of; the composition root fills it in."""
+    """The parts of the front door; the composition root fills them in."""
 
     host_uid: str
     authenticator: Authenticator

@@ -52,7 +52,7 @@ def path_of(path: bytes) -> Path | None:
 
 
 def open_to_all() -> tuple[str, ...]:
-    """What every caller may get, as paths of an RBAC rule for nonResourceURLs."""
+    """The paths that every caller may get, as those of an RBAC rule for nonResourceURLs."""
     own = [row for row in TABLE if row.handler not in ("index", "members")]
     return tuple(path for row in own for path in ((row.path, f"{row.path}/*") if row.subtree else (row.path,)))
 

@@ -53,7 +53,7 @@ class Certificate:
 
 
 class Certificates:
-    """What the front door shows to whom. SettingsError for what cannot be used."""
+    """The certificates of the front door, and which is for whom. SettingsError for what cannot be used."""
 
     def __init__(self, settings: ProxySettings) -> None:
         self._uid = settings.host_uid
@@ -76,7 +76,7 @@ class Certificates:
         return self._members.context
 
     def ours(self, host: str, server_name: str, local: str) -> bool:
-        """Whether the authority of an absolute target is ours: a name of a certificate, what the client asked for in TLS, or
+        """True if the authority of an absolute target is ours: a name of a certificate, what the client asked for in TLS, or
         the address that it reached. It never decides where a request goes, so the name of a member is ours only where
         the connection came for that member.
         """

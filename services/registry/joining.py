@@ -98,7 +98,7 @@ def parse_jti(jti: str) -> tuple[str, str]:
 
 
 def check_request(request: JoinRequest) -> None:
-    """Whether a request can be understood at all. BadRequest."""
+    """Check that a request can be understood at all. BadRequest."""
     if request.format > FORMAT:
         raise BadRequest(
             f"the agent speaks join format {request.format}, this host understands up to {FORMAT}: upgrade the host, "
@@ -112,7 +112,7 @@ def check_request(request: JoinRequest) -> None:
 
 
 def cleaned(request: JoinRequest) -> JoinRequest:
-    """What of a request that was checked may be kept: its texts are cut and print."""
+    """A request that was checked, as it may be kept: its texts are cut and print."""
     return msgspec.structs.replace(
         request,
         kubernetes_version=clean(request.kubernetes_version, 64),
@@ -122,7 +122,7 @@ def cleaned(request: JoinRequest) -> JoinRequest:
 
 
 def check_token(token: Document | None, uid: str, request: JoinRequest, now: float) -> None:
-    """Whether this token lets this agent join. Unauthorized, Forbidden; the message says which rule and what to do."""
+    """Check that this token lets this agent join. Unauthorized, Forbidden; the message says which rule and what to do."""
     again = f"make a new one on the host: skerry token create {request.name}"
     if token is None or token["metadata"]["uid"].replace("-", "") != uid:
         raise Unauthorized(f"this host does not know the join token: it was revoked or has expired long ago; {again}")
@@ -148,7 +148,7 @@ def bind_token(token: Document, nkey_public: str) -> Document | None:
 
 
 def check_cluster(request: JoinRequest, existing: Document | None, agents: frozenset[str], *, replica: bool) -> None:
-    """Whether the name is free for this cluster, or the agent belongs to it. Conflict, Forbidden."""
+    """Check that the name is free for this cluster, or the agent belongs to it. Conflict, Forbidden."""
     name = request.name
     if existing is None:
         if replica:
@@ -190,7 +190,7 @@ def check_uid(request: JoinRequest, owner: str) -> None:
 
 
 def check_renewal(request: RenewRequest, name: str, now: float) -> None:
-    """Whether the challenge was signed by the key, for this member, about now. BadRequest, Unauthorized."""
+    """Check that the challenge was signed by the key, for this member, about now. BadRequest, Unauthorized."""
     parts = request.challenge.split(" ")
     if len(parts) != 4 or parts[0] != name or parts[1] != request.nkey or not parts[2].isdecimal():
         raise BadRequest("the renewal's challenge is malformed: upgrade the agent")
@@ -207,7 +207,7 @@ def check_renewal(request: RenewRequest, name: str, now: float) -> None:
 
 
 def not_renewable(name: str, host: str, *, evicted: bool) -> StatusError:
-    """What an agent is told whose key is not one of a living member's.
+    """The error for an agent whose key is not one of a living member's.
 
     Gone ends it for good, so that needs the proof that its key was evicted. A key that is merely unknown may be that of a
     store which was lost and is not restored yet: 503, and the agent asks again, for ever.

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class MemberSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a member: the account that its agents live in, and which agents there are."""
+    """The secret of a member: the account that its agents live in, and which agents there are."""
 
     cluster: str
     """uid of its Cluster object: another one after it was removed and joined again."""
@@ -88,7 +88,7 @@ class Secrets:
         self._box = SecretBox(key)
 
     async def member(self, name: str) -> MemberSecret | None:
-        """What is kept of a member, or None."""
+        """The secret of a member, or None."""
         return (await self._read(f"member.{name}", MemberSecret))[0]
 
     async def change(self, name: str, change: Callable[[MemberSecret | None], MemberSecret]) -> MemberSecret:

@@ -11,7 +11,7 @@ from skerry.settings import Settings, about
 
 
 class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the registry needs besides what every process does."""
+    """The settings of the registry, besides those of every process."""
 
     keys_dir: Annotated[Path, about("Keys of the federation (authority.json and *.nk); the root key is not needed.")]
     host_uid: Annotated[str, about("UID of the host: of its kube-system namespace, or made at its first start.")]

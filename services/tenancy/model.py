@@ -36,7 +36,7 @@ _ALLOWED_USER = "letters, digits and . _ @ + -, at most 128 characters, without 
 
 
 def is_token(text: str) -> bool:
-    """Whether `text` has the form of a bearer token."""
+    """True if `text` has the form of a bearer token."""
     return _TOKEN.match(text) is not None
 
 
@@ -85,7 +85,7 @@ def _ttl(text: str) -> int:
 
 
 def reveal(stored: Document, token: str) -> Document:
-    """What the creator sees, once."""
+    """A Credential with its token, as its creator sees it, once."""
     return {**stored, "status": {**stored.get("status", {}), "token": token}}
 
 

@@ -21,12 +21,12 @@ MAX_CLUSTERS = 1000
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name` can be a user or a group: no colon, hence no reserved prefix."""
+    """True if `name` can be a user or a group: no colon, hence no reserved prefix."""
     return _PLAIN.match(name) is not None
 
 
 def subject_problems(subject: Document, path: str) -> Iterator[FieldError]:
-    """What is wrong with `{kind, name}`."""
+    """The faults of `{kind, name}`."""
     name = subject["name"]
     if subject["kind"] != "ServiceAccount":
         if not is_plain(name):
@@ -38,7 +38,7 @@ def subject_problems(subject: Document, path: str) -> Iterator[FieldError]:
 
 
 def selection_problems(selection: Document, path: str) -> Iterator[FieldError]:
-    """What is wrong with `{names}` or `{selector}`: exactly one of them."""
+    """The faults of `{names}` or `{selector}`: exactly one of them."""
     names = selection.get("names", [])
     if names and "selector" in selection:
         yield forbidden(f"{path}.selector", "may not be set beside names: use exactly one of names and selector")

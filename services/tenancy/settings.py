@@ -9,7 +9,7 @@ from skerry.settings import Settings, about
 
 
 class TenancySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What tenancy needs besides what every process does."""
+    """The settings of tenancy, besides those of every process."""
 
     admin_token_file: Annotated[
         Path | None, about("Bearer token of the host's own administrator, made by the CLI; read anew when it changes.")

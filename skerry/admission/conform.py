@@ -149,7 +149,7 @@ def defaulted(schema: Schema, value: Any) -> Any:
 
 
 def problems(schema: Schema, document: Document) -> list[FieldError]:
-    """What is wrong with a document, types and values first, then repetitions; metadata is not looked at."""
+    """The faults of a document: types and values first, then repetitions; metadata is not looked at."""
     top = {key: each for key, each in document.items() if key in schema["properties"] and key != "metadata"}
     errors = sorted(_problems(schema, top, ""), key=lambda problem: problem.field)
     return errors + list(_repetitions(schema, top, ""))

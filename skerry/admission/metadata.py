@@ -78,7 +78,7 @@ def _known(value: Document, names: Container[str], old: Document, path: str) -> 
 
 
 def oversized(metadata: Document) -> str:
-    """What is wrong with the first integer that has more than 64 bits; empty if all are well."""
+    """The fault of the first integer that has more than 64 bits, in words; empty if all are well."""
     for field in INTEGERS:
         if not -(2**63) <= metadata.get(field, 0) < 2**63:
             return f"{field}: {metadata[field]} is out of range"
@@ -86,7 +86,7 @@ def oversized(metadata: Document) -> str:
 
 
 def mistimed(metadata: Document) -> str:
-    """What is wrong with the first time that is none, as RFC 3339 has them; empty if all are."""
+    """The fault of the first time that is none, as RFC 3339 has them, in words; empty if all are."""
     managers = enumerate(metadata.get("managedFields") or [])
     times = {key: metadata.get(key) for key in ("creationTimestamp", "deletionTimestamp")}
     times |= {f"managedFields[{index}].time": each.get("time") for index, each in managers}
@@ -124,13 +124,13 @@ def label_name_problems(name: str) -> Iterator[FieldError]:
 
 
 def generated_problems(metadata: Document) -> list[FieldError]:
-    """What is wrong with the beginning of a name, of which only a create makes one."""
+    """The faults of generateName, from which only a create makes a name."""
     generated = metadata.get("generateName", "")
     return list(name_problems(generated.removesuffix("-") or "-", "metadata.generateName")) if generated else []
 
 
 def problems(metadata: Document) -> list[FieldError]:
-    """What is wrong with the metadata of an object but for finalizers and names, which have checks of their own."""
+    """The faults of an object's metadata but for finalizers and names, which have checks of their own."""
     errors: list[FieldError] = []
     for key, value in sorted((metadata.get("labels") or {}).items()):
         errors += label_problems("metadata.labels", key, value)
@@ -144,18 +144,18 @@ def problems(metadata: Document) -> list[FieldError]:
 
 
 def finalizer_problems(metadata: Document) -> list[FieldError]:
-    """What is wrong with finalizers: the API server looks at them once, where it looks at the rest three times."""
+    """The faults of finalizers: the API server looks at them once, where it looks at the rest three times."""
     finalizers = metadata.get("finalizers") or []
     return [problem for each in finalizers for problem in _key_problems("metadata.finalizers", each)]
 
 
 def all_problems(metadata: Document) -> list[FieldError]:
-    """What is wrong with the metadata of a new object."""
+    """The faults of a new object's metadata."""
     return generated_problems(metadata) + problems(metadata) + finalizer_problems(metadata)
 
 
 def warnings(metadata: Document) -> list[str]:
-    """What is allowed and unwise."""
+    """Warnings about what is allowed and unwise."""
     return [
         f'metadata.finalizers: "{each}": prefer a domain-qualified finalizer name to avoid '
         "accidental conflicts with other finalizer writers"
@@ -183,7 +183,7 @@ def _key_problems(field: str, key: str) -> Iterator[FieldError]:
 
 
 def label_problems(field: str, key: str, value: str) -> Iterator[FieldError]:
-    """What is wrong with one label."""
+    """The faults of one label."""
     yield from _key_problems(field, key)
     yield from _value_problems(field, value)
 
@@ -213,7 +213,7 @@ def _owner_problems(owners: list[Document]) -> Iterator[FieldError]:
 
 
 def change_problems(old: Document, new: Document) -> list[FieldError]:
-    """What an update may not change."""
+    """The faults of an update that changes what may not change."""
     errors = [
         invalid_value(f"metadata.{key}", new.get(key, ""), IMMUTABLE)
         for key in ("name", "namespace")

@@ -237,7 +237,7 @@ class Preparation:
         return Prepared(new, tuple(sorted(fresh)))
 
     def unchanged(self, new: Document, live: Document) -> bool:
-        """Whether `new` says what is stored already: the times of managedFields, generation and version do not count."""
+        """True if `new` says what is stored already: the times of managedFields, generation and version do not count."""
         return same(_essence(new), _essence(live))
 
     # Parts

@@ -30,7 +30,7 @@ def read_json(body: msgspec.Raw, what: str) -> Any:
 
 
 def too_deep(value: Any) -> bool:
-    """Whether the steps here, which recurse, would go too far down; found without recursion."""
+    """True if the steps here, which recurse, would go too far down; found without recursion."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(DEEPEST):
         level = [

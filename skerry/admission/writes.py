@@ -39,7 +39,7 @@ P = ParamSpec("P")
 
 
 class Admitted(NamedTuple):
-    """What a write leads to."""
+    """The result of a write that was admitted."""
 
     document: Document
     """To store: defaulted; on create with the status that the owner gives it."""
@@ -56,11 +56,11 @@ class Rules:
         """`context` is what a service's parts get (skerry/service/spec.py); these rules need nothing of it."""
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
-        """Whether and how `document` is stored, a new object. Invalid, Forbidden, Conflict."""
+        """Decide whether and how `document` is stored, a new object. Invalid, Forbidden, Conflict."""
         return Admitted(document)
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
-        """Whether and how `document` replaces `current`. Invalid, Forbidden, Conflict. Status cannot be changed here."""
+        """Decide whether and how `document` replaces `current`. Invalid, Forbidden, Conflict. Status cannot be changed here."""
         return Admitted(document)
 
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
@@ -160,7 +160,7 @@ class Writes:
                     raise
 
     async def _moved(self, before: Item | None, request: WriteRequest) -> bool:
-        """Whether a conflict came from somebody else's write: then the patch is tried again on the result."""
+        """True if a conflict came from somebody else's write: then the patch is tried again on the result."""
         now = await self._store.find(request.name, request.namespace)
         return (now and now.revision) != (before and before.revision)
 

@@ -96,7 +96,7 @@ class EventV1(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class ResourceAttributes(Struct, frozen=True, kw_only=True):
-    """What a SelfSubjectAccessReview asks about."""
+    """The request that a SelfSubjectAccessReview asks about."""
 
     namespace: Annotated[str, described("Empty for all namespaces and for cluster-scoped resources.")] = ""
     verb: Annotated[str, described("A Kubernetes verb, or * for all.")] = ""
@@ -108,7 +108,7 @@ class ResourceAttributes(Struct, frozen=True, kw_only=True):
 
 
 class NonResourceAttributes(Struct, frozen=True, kw_only=True):
-    """What a SelfSubjectAccessReview asks about a path that is no resource."""
+    """The request to a path that is no resource, which a SelfSubjectAccessReview asks about."""
 
     path: Annotated[str, described("The path of the request.")] = ""
     verb: Annotated[str, described("The HTTP verb, in lower case.")] = ""
@@ -145,7 +145,7 @@ class RulesReviewSpec(Struct, frozen=True, kw_only=True):
 
 
 class ResourceRule(Struct, frozen=True, kw_only=True):
-    """What may be done with some resources."""
+    """Verbs that are allowed on some resources."""
 
     verbs: Annotated[list[str], described("Verbs; * is all.")]
     api_groups: Annotated[list[str], described("API groups; * is all.")] = []
@@ -153,7 +153,7 @@ class ResourceRule(Struct, frozen=True, kw_only=True):
 
 
 class NonResourceRule(Struct, frozen=True, kw_only=True):
-    """What may be done with some paths."""
+    """Verbs that are allowed on some paths."""
 
     verbs: Annotated[list[str], described("HTTP verbs in lower case; * is all.")]
     non_resource_urls: Annotated[list[str], described("Paths; * at the end stands for the rest.")] = field(

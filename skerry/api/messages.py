@@ -21,7 +21,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
 
 class Token(Message, frozen=True, kw_only=True, omit_defaults=False):
-    """What a join token holds. On paper: `skerry-join-` + base64url of this as JSON."""
+    """The content of a join token. On paper: `skerry-join-` + base64url of this as JSON."""
 
     format: int = FORMAT
     host: str
@@ -54,7 +54,7 @@ class JoinRequest(Message, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class JoinAnswer(Message, frozen=True, kw_only=True, omit_defaults=False):
-    """What a joined agent keeps."""
+    """The answer to a join, which the agent keeps."""
 
     format: int = FORMAT
     member: str
@@ -193,7 +193,7 @@ class WriteRequest(Write, frozen=True, kw_only=True):
 
 
 class WriteAnswer(Message, frozen=True, kw_only=True):
-    """What a write led to."""
+    """The answer to a write."""
 
     object: msgspec.Raw
     warnings: tuple[str, ...] = ()
@@ -252,7 +252,7 @@ SIGNATURE = "Skerry-Signature"
 
 
 class RequestClaims(Claims, frozen=True, kw_only=True, array_like=True):
-    """What a proxy vouches for towards the service that owns a kind: `member` is HOST, `user` has no prefix."""
+    """Claims of a proxy towards the service that owns a kind: `member` is HOST, `user` has no prefix."""
 
     nonce: bytes
     """Random: an assertion is good for one request."""

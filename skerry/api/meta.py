@@ -66,7 +66,7 @@ class StatusCause(Struct, frozen=True, kw_only=True):
 
 
 class StatusDetails(Struct, frozen=True, kw_only=True):
-    """What the failed request was about."""
+    """The object of a request that failed, and why it did."""
 
     name: str = ""
     group: str = ""

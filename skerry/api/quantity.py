@@ -46,7 +46,7 @@ ZERO = Quantity(0)
 
 
 def quantity(value: str | int | float) -> Quantity:
-    """What a document says: a text such as `100m`, `1.5Gi` or `1e3`, or a bare number, which the API server takes too.
+    """An amount as a document has it: a text such as `100m`, `1.5Gi` or `1e3`, or a bare number, which the API server takes too.
 
     What is finer than a billionth is rounded up, away from zero. ValueError: no amount. (The API server takes a sign or an
     exponent without a number for nothing, and cuts some of what is beyond 2^63; neither is done here.)

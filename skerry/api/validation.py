@@ -38,20 +38,20 @@ _QUALIFIED, _VALUE = re.compile(QUALIFIED), re.compile(LABEL_VALUE)
 
 
 def is_label(name: str) -> bool:
-    """Whether `name` is a DNS label."""
+    """True if `name` is a DNS label."""
     return len(name) <= LONGEST_LABEL and _LABEL.fullmatch(name) is not None
 
 
 def is_subdomain(name: str) -> bool:
-    """Whether `name` is a DNS subdomain."""
+    """True if `name` is a DNS subdomain."""
     return len(name) <= LONGEST_SUBDOMAIN and _SUBDOMAIN.fullmatch(name) is not None
 
 
 def is_qualified(name: str) -> bool:
-    """Whether `name` has the characters of the name part of a label's key, however many."""
+    """True if `name` has the characters of the name part of a label's key, however many."""
     return _QUALIFIED.fullmatch(name) is not None
 
 
 def is_label_value(value: str) -> bool:
-    """Whether `value` has the characters of a label's value, however many."""
+    """True if `value` has the characters of a label's value, however many."""
     return _VALUE.fullmatch(value) is not None

@@ -61,7 +61,7 @@ class Manager(NamedTuple):
 
 
 class ManagedFieldsEntry(NamedTuple):
-    """What one manager owns, and since when it is so."""
+    """The fields that one manager owns, and since when."""
 
     version: str
     fields: FieldSet
@@ -95,7 +95,7 @@ def _message(conflicts: tuple[tuple[Manager, Path], ...]) -> str:
 
 
 class TypeMismatch(ValueError):
-    """What is applied is not of the kind's type; the text names the fields."""
+    """The applied object is not of the kind's type; the text names the fields."""
 
 
 def decode(entries: Any) -> Managed:
@@ -215,7 +215,7 @@ class FieldManager:
         return self._annotated(merged, patch)
 
     def _forgiven(self, error: Conflicts, live: Document) -> bool:
-        """Whether all conflicts are about fields that kubectl applied itself, on the client. Conflicts otherwise."""
+        """True if all conflicts are about fields that kubectl applied itself, on the client. Conflicts otherwise."""
         if self._name != "kubectl":
             raise error
         left = [(manager, path) for manager, path in error.found if path not in self._last_applied(live)]

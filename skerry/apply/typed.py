@@ -144,7 +144,7 @@ def _named(declared: Type, node: Tree, path: Path) -> Iterator[Path]:
 
 
 def compare(declared: Type, before: Any, after: Any) -> Comparison:
-    """What happened to which fields."""
+    """The fields that were added, changed and removed."""
     walk = _Compare()
     walk.visit(declared, before, after, ())
     return Comparison(frozenset(walk.added), frozenset(walk.modified), frozenset(walk.removed))
@@ -170,7 +170,7 @@ class _Compare:
                 self.removed.add(path)
 
     def _descend(self, actual: Type, before: Any, after: Any, path: Path, leaf: bool) -> bool:
-        """Whether this is a leaf."""
+        """True if this is a leaf."""
         if isinstance(actual, Map) and not actual.atomic and (_full(before, dict) or _full(after, dict)):
             self._maps(actual, _as(before, dict), _as(after, dict), path)
             return False

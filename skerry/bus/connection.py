@@ -31,7 +31,7 @@ SERVICE_ERROR_CODE = "Nats-Service-Error-Code"
 
 
 class Credentials(Protocol):
-    """What `connect` needs of `skerry.identity.creds.Credentials`."""
+    """The part of `skerry.identity.creds.Credentials` that `connect` needs."""
 
     @property
     def jwt(self) -> str:
@@ -286,7 +286,7 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether handlers are running, also after it was lost."""
+        """True if handlers are running, also after it was lost."""
         return any(subscription.busy for subscription in self._subscriptions.values())
 
     async def drain(self, timeout_s: float = 5.0) -> None:

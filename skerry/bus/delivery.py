@@ -27,7 +27,7 @@ class ConnectionLost(ServiceUnavailable):
 
 
 class Origin(Protocol):
-    """What messages and subscriptions need of the connection that they are of."""
+    """The part of a connection that its messages and subscriptions need."""
 
     async def publish(self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None) -> None: ...
     async def flush(self) -> None: ...
@@ -54,7 +54,7 @@ class Message:
 
     @property
     def no_responders(self) -> bool:
-        """Whether this is the server saying that nobody listens where the request went."""
+        """True if this is the server saying that nobody listens where the request went."""
         return self._headers is not None and not self.data and self.headers.get(STATUS) == "503"
 
     async def respond(self, data: bytes, headers: dict[str, str] | None = None) -> None:
@@ -112,7 +112,7 @@ class Subscription:
 
     @property
     def busy(self) -> bool:
-        """Whether a handler is running."""
+        """True if a handler is running."""
         return bool(self._tasks)
 
     def forget(self) -> None:

@@ -61,7 +61,7 @@ class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(NamedTuple):
-    """What a range of revisions left. Ask again after `entries[-1].revision` while there is `more`."""
+    """The entries that a range of revisions left. Ask again after `entries[-1].revision` while there is `more`."""
 
     entries: tuple[Entry, ...]
     """The last entry of each key, deletions too, in order of revision."""
@@ -126,7 +126,7 @@ class Bucket:
         return int(answer["message"]["seq"])
 
     async def changes(self, prefix: str, after: int, *, limit: int = 500, max_bytes: int = 256 << 10) -> Changes:
-        """What changed under `prefix` after a revision: at most `limit` entries, or as many as `max_bytes` take (one at
+        """The entries under `prefix` after a revision: at most `limit` entries, or as many as `max_bytes` take (one at
         least). Answered by any replica, without a consumer. With history 1 each key comes once.
         """
         connection = await self._link.connection(TIMEOUT_S)

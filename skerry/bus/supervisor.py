@@ -199,7 +199,7 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a live connection now; `reason` says why not."""
+        """True if there is a live connection now; `reason` says why not."""
         return self._up.is_set() and self._connection is not None and not self._connection.lost.done()
 
     async def connection(self, timeout_s: float) -> Connection:

@@ -41,7 +41,7 @@ _MARKER = "Nats-Marker-Reason"
 
 
 class Link(Protocol):
-    """What buckets need of `Bus`."""
+    """The part of `Bus` that buckets need."""
 
     async def connection(self, timeout_s: float) -> Connection:
         """The live connection; ConnectionLost if there is none within `timeout_s`."""

@@ -32,7 +32,7 @@ _PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_LOOK_S", "SKERRY_
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAgent:
-    """What an agent is told. `directory` is `<state>/agents/<name>`."""
+    """An agent of this machine and its options. `directory` is `<state>/agents/<name>`."""
 
     directory: Path
     name: str
@@ -46,7 +46,7 @@ class LocalAgent:
 
     @property
     def joined(self) -> bool:
-        """Whether it has an identity of its own."""
+        """True if it has an identity of its own."""
         return (self.directory / "agent.json").exists()
 
     @property

@@ -90,7 +90,7 @@ class Api:
         return headers
 
     def shows(self, name: str) -> bool:
-        """Whether who asks for `name` in TLS at the host's address is shown a certificate that this context trusts."""
+        """True if who asks for `name` in TLS at the host's address is shown a certificate that this context trusts."""
         if self._url.path:
             return False  # what takes paths off has ended TLS before the host
         tls = _tls(self.context)

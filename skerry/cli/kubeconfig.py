@@ -57,7 +57,7 @@ def member(cluster: Config) -> str:
 
 
 def is_members(name: str) -> bool:
-    """Whether a `tls-server-name` is the name of a member of some host."""
+    """True if a `tls-server-name` is the name of a member of some host."""
     return member_of(name.lower(), "") is not None
 
 

@@ -65,7 +65,7 @@ def wait_ready(
 
 
 def waiting_for(status: RunStatus | None) -> str:
-    """What is not ready yet, in a few words."""
+    """The processes that are not ready yet, in a few words."""
     if status is None:
         return "starting"
     for process in status.processes:

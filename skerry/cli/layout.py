@@ -24,7 +24,7 @@ class ListenAddress:
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether it listens on all interfaces."""
+        """True if it listens on all interfaces."""
         return self.host in ("0.0.0.0", "::")
 
 

@@ -35,7 +35,7 @@ class ChildProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `up` was asked for: a second `up` compares it."""
+    """The options of `up`, which a second `up` compares."""
 
     name: str = "skerry"
     addresses: list[str] = []
@@ -84,7 +84,7 @@ class RunStatus(msgspec.Struct, kw_only=True):
 
     @property
     def ready(self) -> bool:
-        """Whether everything serves."""
+        """True if everything serves."""
         return self.phase == "running" and all(process.ready for process in self.processes)
 
 
@@ -99,7 +99,7 @@ def read_plan(directory: Path) -> Plan | None:
 
 
 def read_status(directory: Path) -> RunStatus | None:
-    """What its supervisor said last; None if nothing. It may be dead: ask `is_locked`."""
+    """The last status of a supervisor; None if there is none. It may be dead: ask `is_locked`."""
     return _read(directory / "run.json", RunStatus)
 
 
@@ -133,7 +133,7 @@ def lock(path: Path) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock now."""
+    """True if a process holds the lock now."""
     if not path.exists():
         return False
     try:

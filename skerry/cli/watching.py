@@ -20,7 +20,7 @@ GONE = 410
 
 
 class Host(Protocol):
-    """What is needed of `skerry.cli.api.Api`."""
+    """The part of `skerry.cli.api.Api` that is needed here."""
 
     def get(self, path: str, *, accept: str = ...) -> Document: ...
     def watch(self, path: str, *, accept: str = ...) -> Iterator[Document]: ...
@@ -43,7 +43,7 @@ class Printer:
 
     @property
     def table(self) -> bool:
-        """Whether the objects are asked for as a Table."""
+        """True if the objects are asked for as a Table."""
         return self._style in ("", "wide")
 
     def listed(self, answer: Document, empty: str) -> None:

@@ -52,7 +52,7 @@ class Leadership(Protocol):
 
     @property
     def held(self) -> bool:
-        """Whether it is ours now, by our own clock."""
+        """True if it is ours now, by our own clock."""
         ...
 
     async def changed(self) -> None:
@@ -69,7 +69,7 @@ class ReconcileTracer(Protocol):
 
 
 class Counts:
-    """What a controller has done, for metrics: they are read when somebody scrapes."""
+    """Counters of a controller, for metrics: they are read when somebody scrapes."""
 
     __slots__ = ("errors", "reconciles", "requeues", "seconds")
 

@@ -147,11 +147,11 @@ class Garbage:
     # A dependent
 
     def _ownerless(self, place: Place, item: Item) -> bool:
-        """Whether any of its owners is not there as it should be."""
+        """True if any of its owners is not there as it should be."""
         return any(self._state(place, owner) != "solid" for owner in owners_of(item))
 
     async def _dependent(self, place: Place, item: Item) -> bool:
-        """Whether it stays although it should go."""
+        """True if it stays although it should go."""
         owners = owners_of(item)
         if any(self._unresolvable(place, owner) for owner in owners):
             return False
@@ -169,7 +169,7 @@ class Garbage:
         return False
 
     def _unresolvable(self, place: Place, owner: Document) -> bool:
-        """Whether a cluster-scoped object names a namespaced owner: nobody can say in which namespace to look."""
+        """True if a cluster-scoped object names a namespaced owner: nobody can say in which namespace to look."""
         kind = self._kind_of(owner)
         return kind is not None and kind.namespaced and not place.namespace
 

@@ -44,7 +44,7 @@ class LeaseEntry(Protocol):
 
     @property
     def value(self) -> bytes | None:
-        """What was written; None for a deleted entry."""
+        """The value that was written; None for a deleted entry."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class LeaseEntry(Protocol):
 
 
 class LeaseBucket(Protocol):
-    """What a lease needs of a bucket; `skerry.bus.Bucket` is one. Every method raises StatusError."""
+    """The part of a bucket that a lease needs; `skerry.bus.Bucket` has it. Every method raises StatusError."""
 
     async def get(self, key: str) -> Any:
         """The Entry, or None."""
@@ -115,7 +115,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether it is ours, at this moment and by our own clock."""
+        """True if it is ours, at this moment and by our own clock."""
         return self._clock() < self._until
 
     def check(self) -> None:

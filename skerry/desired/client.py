@@ -112,7 +112,7 @@ class DesiredClient:
         return None if entry is None or entry.value is None else decoded(entry.value, Report)
 
     async def in_place(self, member: str, key: str, revision: int) -> bool:
-        """Whether an entry is on the member as it was at a revision, or later: it was tried, and is no problem. While a
+        """True if an entry is on the member as it was at a revision, or later: it was tried, and is no problem. While a
         member has more problems than a report holds, nothing there is known to be in place.
         """
         report = await self.status(member)

@@ -157,7 +157,7 @@ class Feed:
         self._fresh(fresh)
 
     def _listed(self, each: SyncEntry) -> bool:
-        """Whether there is something to do for a key of a sync."""
+        """True if there is something to do for a key of a sync."""
         if each.entry is not None:
             entry = self._believed(each.key, each.entry.encode())
             return entry is not None and self._taken(each.key, each.revision, entry)
@@ -168,7 +168,7 @@ class Feed:
             return False
 
     def _taken(self, key: str, revision: int, entry: Entry) -> bool:
-        """Whether an entry that is believed is new; then it is held."""
+        """True if an entry that is believed is new; then it is held."""
         change = Change(key, revision, entry.digest, entry.previous, entry.options)
         if entry.epoch != self._state.epoch or not self._state.take(change, confirmed=True, now=self._clock()):
             return False

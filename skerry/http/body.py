@@ -19,7 +19,7 @@ class BodyReader:
 
     @property
     def whole(self) -> bool:
-        """Whether the last byte has come; the inbox has its end then."""
+        """True if the last byte has come; the inbox has its end then."""
         return self.inbox.ended
 
     def feed(self, data: bytes) -> bytes:

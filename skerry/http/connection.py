@@ -29,7 +29,7 @@ from skerry.httpwire.room import FREE, FREE_LINES, Room, Share, cost
 
 
 class Owner(Protocol):
-    """What a connection needs of the server that accepted it."""
+    """The part of a server that its connections need."""
 
     handler: RequestHandler
     limits: ServerLimits
@@ -258,7 +258,7 @@ class ServerConnection(Wire):
         return not self.closed
 
     def closes_after(self, exchange: Exchange) -> bool:
-        """Whether the connection ends after this answer, and the answer has to say so."""
+        """True if the connection ends after this answer, and the answer has to say so."""
         head = exchange.head
         return (
             not head.keep_alive

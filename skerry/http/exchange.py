@@ -26,7 +26,7 @@ _JOIN_LIMIT = 64 * 1024
 
 
 class ExchangeConnection(Protocol):
-    """What an exchange needs of the connection it is on."""
+    """The part of a connection that its exchanges need."""
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
@@ -84,7 +84,7 @@ class Exchange:
 
     @property
     def tls(self) -> bool:
-        """Whether the connection is encrypted."""
+        """True if the connection is encrypted."""
         return self._connection.tls
 
     @property

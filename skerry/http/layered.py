@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 
 class Reader(Protocol):
-    """What a layer needs of the Wire above it."""
+    """The part of a Wire that the layer below it needs."""
 
     loop: asyncio.AbstractEventLoop
     server_name: str
@@ -34,11 +34,11 @@ class Layered(asyncio.BufferedProtocol, asyncio.Transport):
         self._closing = False
 
     def is_closing(self) -> bool:
-        """Whether nothing more can be sent or received."""
+        """True if nothing more can be sent or received."""
         return self._closing or self._raw.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the plain transport knows."""
+        """The same of the plain transport."""
         return self._raw.get_extra_info(name, default)
 
     def pause_reading(self) -> None:
@@ -56,7 +56,7 @@ class Layered(asyncio.BufferedProtocol, asyncio.Transport):
                 self._raw.resume_reading()
 
     def is_reading(self) -> bool:
-        """Whether the wire takes bytes."""
+        """True if the wire takes bytes."""
         return self._reading
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:

@@ -30,7 +30,7 @@ PATIENCE_S = 600.0
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client may do."""
+    """Limits on what a client may do."""
 
     idle_s: float = 180.0
     """Keep-alive without a request (rule 11: at least 120 s)."""

@@ -26,7 +26,7 @@ class Raw:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is gone."""
+        """True if the connection is gone."""
         return self._wire.closed
 
     async def read(self) -> bytes:

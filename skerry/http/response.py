@@ -11,7 +11,7 @@ from skerry.httpwire.head import Headers, ResponseHead
 
 
 class Connection(Protocol):
-    """What an answer needs of the connection it comes on."""
+    """The part of a connection that an answer needs."""
 
     def abort(self) -> None: ...
 

@@ -125,7 +125,7 @@ class Server:
         task.add_done_callback(lambda _: self._done(connection))
 
     def pays(self, connection: ServerConnection, share: Share, size: int, *, coming: bool = False) -> bool:
-        """Whether a head may take `size` bytes; `coming`: it is not whole. If there is no room, the head that has been
+        """True if a head may take `size` bytes; `coming`: it is not whole. If there is no room, the head that has been
         coming for longest is given up: an honest one takes milliseconds. False if that is the asker's own.
         """
         while not share.upto(size):
@@ -140,7 +140,7 @@ class Server:
         return True
 
     def is_ours(self, authority: bytes, connection: ServerConnection) -> bool:
-        """Whether an absolute target with this authority is for us, on this connection."""
+        """True if an absolute target with this authority is for us, on this connection."""
         name = connection.transport.get_extra_info("sockname")
         local = str(name[0]) if isinstance(name, tuple) else ""
         host = authority.decode("ascii")

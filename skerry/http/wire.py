@@ -228,7 +228,7 @@ class Inbox:
 
     @property
     def waiting(self) -> bool:
-        """Whether somebody waits for bytes now."""
+        """True if somebody waits for bytes now."""
         return self._waiter is not None
 
     def push(self, data: bytes) -> None:
@@ -264,7 +264,7 @@ class Inbox:
             self.wire = None
 
     async def read(self) -> bytes:
-        """What waits, in one piece; b"" at the clean end; raises the failure."""
+        """The bytes that wait, in one piece; b"" at the clean end; raises the failure."""
         while not self._parts:
             if self._error is not None:
                 raise self._error

@@ -62,7 +62,7 @@ def location(value: bytes, place: AppPlace) -> bytes:
 
 
 def cookies_sent(headers: Headers) -> bytes:
-    """What a request's `Cookie` headers hold, without the host's own; empty if nothing is left."""
+    """The cookies of a request without the host's own; empty if nothing is left."""
     pairs = [part.strip(b" \t") for name, value in headers if name == b"cookie" for part in value.split(b";")]
     return b"; ".join(pair for pair in pairs if pair and not _OURS.match(pair.lstrip(b"= \t")))
 
@@ -120,7 +120,7 @@ class LinkRewriter:
         return self._rewritten(data, start)
 
     def end(self) -> bytes:
-        """What was held back: the document ends here."""
+        """The bytes that were held back: the document ends here."""
         data, self._held = self._held, b""
         return self._rewritten(data, len(data))
 

@@ -53,12 +53,12 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_body(self) -> bool:
-        """Whether body bytes follow the head."""
+        """True if body bytes follow the head."""
         return self.chunked or bool(self.content_length)
 
     @property
     def websocket(self) -> bool:
-        """Whether an upgrade to WebSocket is asked for."""
+        """True if an upgrade to WebSocket is asked for."""
         return self.upgrade is not None and self.upgrade.lower() == b"websocket"
 
     def get(self, name: bytes) -> bytes | None:
@@ -79,7 +79,7 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParsedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer's raw head says: the head, and how the body that follows is framed.
+    """An answer's head as it was parsed, and how the body that follows is framed.
 
     `length` None and not `chunked`: the body ends with the connection.
     """

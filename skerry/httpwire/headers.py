@@ -56,7 +56,7 @@ def named_by_connection(headers: Headers) -> set[bytes]:
 
 
 def is_guarded(name: bytes) -> bool:
-    """Whether a request header (any spelling) could be taken for one that only Skerry may set."""
+    """True if a request header (any spelling) could be taken for one that only Skerry may set."""
     plain = name.lower().replace(b"_", b"-")
     return plain in GUARDED or plain.startswith(GUARDED_PREFIXES)
 

@@ -41,7 +41,7 @@ _SPECIAL = frozenset(
 
 
 def broken_early(part: bytes | bytearray, start: int) -> bool:
-    """Whether an unfinished head can never become valid (bare CR or LF, NUL): refuse it now, not at its deadline."""
+    """True if an unfinished head can never become valid (bare CR or LF, NUL): refuse it now, not at its deadline."""
     return _EARLY.search(part, max(0, start - 1)) is not None
 
 

@@ -81,7 +81,7 @@ def _framing_lines(length: int | None, chunked: bool, upgrade: bytes | None) -> 
 
 
 def valid_headers(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether every pair could be one header line: for pairs that arrive through the tunnel."""
+    """True if every pair could be one header line: for pairs that arrive through the tunnel."""
     pairs = list(headers)
     raw = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
     return raw.count(b"\r\n") == len(pairs) and FIELDS.fullmatch(raw) is not None

@@ -33,7 +33,7 @@ _REVIEWS = frozenset(("selfsubjectaccessreviews", "selfsubjectrulesreviews", "se
 
 
 class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API server's handlers will make of a request. Empty strings where a part is absent."""
+    """A request as the API server's handlers will understand it. Empty strings where a part is absent."""
 
     is_resource: bool
     path: str
@@ -129,7 +129,7 @@ def _collection(verb: str, name: str, query: bytes, legacy: bool) -> tuple[str, 
 
 
 def _readable(values: dict[str, list[str]]) -> bool:
-    """Whether the API server can decode the ListOptions; where it cannot, it ignores the name in a selector."""
+    """True if the API server can decode the ListOptions; where it cannot, it ignores the name in a selector."""
     numbers = [values[key][0] for key in ("limit", "timeoutSeconds") if key in values]
     if not all(_INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63 for text in numbers):
         return False
@@ -137,7 +137,7 @@ def _readable(values: dict[str, list[str]]) -> bool:
 
 
 def exec_like(info: RequestInfo) -> bool:
-    """Whether a request reaches into a workload or through the API server: exec, attach, port-forward, proxy.
+    """True if a request reaches into a workload or through the API server: exec, attach, port-forward, proxy.
 
     They are ordinary GETs over WebSocket, so a verb alone never tells.
     """
@@ -145,7 +145,7 @@ def exec_like(info: RequestInfo) -> bool:
 
 
 def reads_only(info: RequestInfo) -> bool:
-    """Whether a read-only ceiling lets a request pass: get, list, watch, and questions about one's own rights."""
+    """True if a read-only ceiling lets a request pass: get, list, watch, and questions about one's own rights."""
     if exec_like(info):
         return False
     if not info.is_resource:

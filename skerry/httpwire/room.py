@@ -27,12 +27,12 @@ class Room:
         self.used = 0
 
     def has(self, size: int) -> bool:
-        """Whether `size` more bytes fit."""
+        """True if `size` more bytes fit."""
         return self.used + size <= self.total
 
 
 class Share:
-    """What one connection or stream has of a Room."""
+    """The part of a Room that one connection or stream has."""
 
     __slots__ = ("_room", "taken")
 
@@ -57,5 +57,5 @@ class Share:
 
 
 def cost(size: int, lines: int) -> int:
-    """What a head of `size` bytes with `lines` header lines takes, if it is no ordinary one."""
+    """The bytes that a head of `size` bytes with `lines` header lines takes, if it is no ordinary one."""
     return size + LINE * lines

@@ -58,5 +58,5 @@ def _path_segment(name: str) -> bool:
 
 
 def valid_labels(selector: str) -> bool:
-    """Whether a label selector can be parsed by the API server."""
+    """True if a label selector can be parsed by the API server."""
     return len(selector) <= 16 * 1024 and _LABELS.fullmatch(selector) is not None

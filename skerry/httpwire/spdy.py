@@ -17,7 +17,7 @@ _REMOTE_COMMAND = re.compile(rb"/(?:exec|attach)(?:\?|\Z)")
 
 
 def is_remote_command(upgrade: bytes, target: bytes, protocol: bytes | None) -> bool:
-    """Whether a session is one of exec or attach in SPDY whose error stream takes a Status. `protocol` is the one that the
+    """True if a session is one of exec or attach in SPDY whose error stream takes a Status. `protocol` is the one that the
     server chose in X-Stream-Protocol-Version.
     """
     spdy = upgrade.lower() == b"spdy/3.1"

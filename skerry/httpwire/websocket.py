@@ -31,7 +31,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class Opcode(IntEnum):
-    """What a frame is."""
+    """The kind of a frame (RFC 6455, 5.2)."""
 
     CONTINUATION = 0
     TEXT = 1
@@ -199,7 +199,7 @@ class Receiver:
         """A Close was received."""
 
     def feed(self, data: bytes) -> list[WebSocketEvent]:
-        """What is complete with these bytes, in order. Raises WebSocketError; events before the fault are lost."""
+        """The messages that are complete with these bytes, in order. Raises WebSocketError; events before the fault are lost."""
         events: list[WebSocketEvent] = []
         self._buffer += data
         while not self.closed and (frame := self._frame()) is not None:

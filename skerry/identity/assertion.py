@@ -158,5 +158,5 @@ def opened(data: bytes, kind: type[C]) -> tuple[Assertion, SigningCertificate, C
 
 
 def timely(claims: Claims, now: float) -> bool:
-    """Whether the claims live no longer than they may, and were not made in a future that no clock explains."""
+    """True if the claims live no longer than they may, and were not made in a future that no clock explains."""
     return claims.exp - claims.iat <= LIFETIME_S and claims.iat <= now + CLOCK_SKEW_S

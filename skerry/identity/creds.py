@@ -22,7 +22,7 @@ class Credentials:
 
     @cached_property
     def claims(self) -> jwt.NatsClaims:
-        """What the JWT says, not verified."""
+        """The claims of the JWT, not verified."""
         return jwt.decode(self.jwt)
 
     @property

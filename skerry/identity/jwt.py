@@ -40,7 +40,7 @@ class Replies(_Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Permissions(_Struct, frozen=True, kw_only=True):
-    """What a user may publish, subscribe to and answer."""
+    """The subjects that a user may publish and subscribe to, and whether it may answer."""
 
     pub: Subjects = Subjects()
     sub: Subjects = Subjects()

@@ -17,7 +17,7 @@ from skerry.errors import BadRequest
 
 
 class KeyType(IntEnum):
-    """What a key is for: the prefix byte, which becomes the first letter of the public key."""
+    """The purpose of a key: the prefix byte, which becomes the first letter of the public key."""
 
     OPERATOR = 14 << 3
     ACCOUNT = 0
@@ -44,7 +44,7 @@ class KeyPair:
         return self._key.sign(data).signature
 
     def unseal(self, data: bytes) -> bytes:
-        """What somebody sealed to this key with `seal`. BadRequest if it was for another key, or changed."""
+        """Open what somebody sealed to this key with `seal`. BadRequest if it was for another key, or changed."""
         from nacl.exceptions import CryptoError
         from nacl.public import SealedBox
 
@@ -72,7 +72,7 @@ def from_seed(seed: bytes) -> KeyPair:
 
 
 def verify(public: str, data: bytes, signature: bytes) -> bool:
-    """Whether `signature` over `data` was made by the key `public`. A malformed key verifies nothing."""
+    """True if `signature` over `data` was made by the key `public`. A malformed key verifies nothing."""
     raw = raw_public(public)
     if raw is None or len(signature) != 64:
         return False

@@ -28,7 +28,7 @@ _NONCE_BYTES = 16
 
 
 def digest(subject: str, payload: bytes) -> bytes:
-    """What a signature is bound to: 32 bytes of SHA-256 over the endpoint's subject and the message."""
+    """The digest that a signature is bound to: 32 bytes of SHA-256 over the endpoint's subject and the message."""
     sha256 = hashlib.sha256(subject.encode())
     sha256.update(b"\0")
     sha256.update(payload)
@@ -102,7 +102,7 @@ class NonceCache:
         return len(self._new) + len(self._old)
 
     def first(self, nonce: bytes, now: float) -> bool:
-        """Whether it is used for the first time."""
+        """True if it is used for the first time."""
         if not self._turn - self._life_s <= now < self._turn:
             self._old = self._new if now < self._turn + self._life_s else set()
             self._new = set()

@@ -22,7 +22,7 @@ _VARZ = "$SYS.REQ.SERVER.PING.VARZ"
 
 
 class Answer(Protocol):
-    """What is read of a reply."""
+    """The part of a reply that is read."""
 
     data: bytes
 
@@ -62,7 +62,7 @@ class Resolver:
 
 
 async def check_server(sys: Asker, *, timeout_s: float = 5.0) -> list[str]:
-    """What an external server lacks, each with the next step; empty if it can carry a host.
+    """The faults of an external server, each with the next step; empty if it can carry a host.
 
     That `sys` could connect at all shows that the server trusts our operator; a refusal of the connection
     (Unauthorized) is the caller's to report: it means that `operator` and `system_account` are not ours.

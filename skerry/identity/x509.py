@@ -68,7 +68,7 @@ def issue_server(ca: X509KeyPair, addresses: tuple[str, ...]) -> X509KeyPair:
 def must_reissue(
     ca: X509KeyPair, server: X509KeyPair, addresses: tuple[str, ...], now: datetime.datetime | None = None
 ) -> bool:
-    """Whether `server` lacks one of `addresses`, is not signed by `ca`, has less than a third of its life left, or is two
+    """True if `server` lacks one of `addresses`, is not signed by `ca`, has less than a third of its life left, or is two
     halves: a key that was replaced and a certificate that was not yet."""
     certificate = x509.load_pem_x509_certificate(server.certificate)
     if serialization.load_pem_private_key(server.key, None).public_key() != certificate.public_key():

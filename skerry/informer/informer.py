@@ -67,7 +67,7 @@ class Informer(View):
         self._staged: dict[str, Entry | _Read] | None = {}
 
     def view(self, name: str, kinds: Iterable[Kind]) -> View:
-        """What the service `name` may read: these kinds. NotNeeded for one that this process does not hold whole."""
+        """The view of the service `name`, which may read these kinds. NotNeeded for one that this process does not hold whole."""
         stores = [self._store(kind) for kind in kinds]
         for store in stores:
             if store.reduced:
@@ -188,7 +188,7 @@ class Informer(View):
             change.store.bury(Tombstone(*change.key, change.revision, purged))
 
     def _restart(self, revision: int) -> bool:
-        """Whether the bucket is another one than before, with lower revisions: then everything starts over."""
+        """True if the bucket is another one than before, with lower revisions: then everything starts over."""
         if revision >= self.revision:
             return False
         log.error("the store's revisions went back", extra={"revision": revision, "before": self.revision})

@@ -41,7 +41,7 @@ class RevisionProgress:
         self._gaps.append((since, until))
 
     def knows(self, revision: int) -> bool:
-        """Whether everything that was stored up to `revision` was seen, also what was written over later."""
+        """True if everything that was stored up to `revision` was seen, also what was written over later."""
         return revision >= self._known_from and not any(since <= revision < until for since, until in self._gaps)
 
     def move(self, revision: int) -> None:

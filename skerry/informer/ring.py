@@ -146,7 +146,7 @@ class RingCursor:
         self.revision = since
 
     def take(self) -> list[Change]:
-        """What has happened since the last call, without waiting. Gone if the ring has moved past this watch."""
+        """The changes since the last call, without waiting. Gone if the ring has moved past this watch."""
         ring = self._ring
         if ring.broken != self._broken or self._lost():
             raise too_old(self.revision, ring.horizon)

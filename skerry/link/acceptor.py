@@ -119,7 +119,7 @@ class AcceptorConnection(LinkConnection[Stream]):
         super().tick(now, factor)
 
     def _asleep(self, now: float) -> bool:
-        """Whether we stood still for so long that what comes now may have been given up by who sent it: a change that
+        """True if we stood still for so long that what comes now may have been given up by who sent it: a change that
         was answered with "outcome unknown" must not be executed when we wake.
         """
         if now - self._ticked > self.settings.ack_s:

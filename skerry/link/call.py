@@ -49,7 +49,7 @@ def opening(core: Core, head: Open, request: OpenRequest, inline: int) -> tuple[
 
 
 class OpenVerdict(Enum):
-    """What became of an OPEN."""
+    """The outcome of an OPEN."""
 
     TAKEN = auto()
     REFUSED = auto()
@@ -82,7 +82,7 @@ class Call(Stream):
         self._unheard = self._late = False
 
     async def verdict(self, ack_s: float) -> OpenVerdict:
-        """What became of the OPEN within `ack_s` seconds.
+        """The outcome of the OPEN, awaited for `ack_s` seconds.
 
         The timer says itself that it fired: uvloop's clock may then still be a rounding error before its time.
         """
@@ -172,7 +172,7 @@ class Call(Stream):
         self._wake()
 
     def repeatable(self, verdict: OpenVerdict) -> bool:
-        """Whether another agent may be asked after this first attempt."""
+        """True if another agent may be asked after this first attempt."""
         if verdict is OpenVerdict.REFUSED:
             return self.refusal is not None and self.refusal.safe
         return self.request.repeatable and verdict in (OpenVerdict.SILENT, OpenVerdict.BROKEN)

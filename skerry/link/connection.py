@@ -107,7 +107,7 @@ class LinkConnection(ABC, Generic[S]):
 
     @property
     def behind(self) -> bool:
-        """Whether the connection has enough to do: then messages are published in turn."""
+        """True if the connection has enough to do: then messages are published in turn."""
         return bool(self.turns) or self.bus.pending_bytes > _BEHIND
 
     def publish(self, subject: str, frame: bytes, reply: str = "") -> None:
@@ -278,7 +278,7 @@ class LinkConnection(ABC, Generic[S]):
 
     @abstractmethod
     def key(self, member: str, remote: str, number: str) -> tuple[str, str]:
-        """What names a stream on this connection."""
+        """The key of a stream on this connection."""
 
     @abstractmethod
     def address(self, member: str, remote: str, number: str) -> str:
@@ -290,7 +290,7 @@ class LinkConnection(ABC, Generic[S]):
 
     @abstractmethod
     def claim(self, stream: S, sender: str, now: float) -> bool:
-        """Whether `sender`, which is not the known other end of `stream`, may become it."""
+        """True if `sender`, which is not the known other end of `stream`, may become it."""
 
     @abstractmethod
     def unknown(self, member: str, sender: str, number: str, frame: Frame, size: int) -> None:

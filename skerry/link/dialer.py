@@ -247,7 +247,7 @@ class DialerConnection(LinkConnection[Call]):
             state.agents.forget(remote)
 
     def release(self, stream: Stream) -> None:
-        """What the stream leaves on its way is excused."""
+        """Forget the stream; frames of it that are on their way are excused."""
         super().release(stream)
         state = self._members.get(stream.member)
         if state is not None:

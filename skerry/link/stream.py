@@ -23,7 +23,7 @@ _WORTHWHILE = 16 << 10
 
 
 class Sender(Protocol):
-    """What a stream needs of the connection that it is on."""
+    """The part of a connection that its streams need."""
 
     loop: asyncio.AbstractEventLoop
     room: Room

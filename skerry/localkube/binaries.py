@@ -35,7 +35,7 @@ _INSTALL_WHEEL = {
 
 @dataclass(frozen=True)
 class StartPlan:
-    """What starting a cluster would use and cost, known before anything slow begins.
+    """The executables that starting a cluster would use or build, known before anything slow begins.
 
     `found` maps a name to its path; `to_build` is what the Go toolchain would build; `missing` what cannot be had.
     """
@@ -98,7 +98,7 @@ def kubectl(*, prefer_wheel: bool = False, environ: Mapping[str, str] = os.envir
 
 
 def plan(names: Iterable[str], environ: Mapping[str, str] = os.environ) -> StartPlan:
-    """What each of `names` would come from. Reads the disk only; use it to say the minutes before they pass."""
+    """Where each of `names` would come from. Reads the disk only; use it to say the minutes before they pass."""
     executables: dict[str, Path] = {}
     to_build: list[str] = []
     missing: dict[str, str] = {}

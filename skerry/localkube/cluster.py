@@ -70,7 +70,7 @@ class LocalCluster:
 
     @property
     def has_controllers(self) -> bool:
-        """Whether deployments, garbage collection and service accounts work; without it only the API is there."""
+        """True if deployments, garbage collection and service accounts work; without it only the API is there."""
         return any(spec.name.endswith(binaries.KUBE_CONTROLLER_MANAGER) for spec in self.specs)
 
     def uid(self) -> str | None:
@@ -106,7 +106,7 @@ class LocalCluster:
 
 
 def _reads_pods(role: Mapping[str, Any] | None) -> bool:
-    """Whether a ClusterRole has the rules of view, which edit and admin get last."""
+    """True if a ClusterRole has the rules of view, which edit and admin get last."""
     rules = (role or {}).get("rules") or ()
     return any("get" in rule["verbs"] and "pods" in rule.get("resources", ()) for rule in rules)
 

@@ -32,7 +32,7 @@ class CheckFailed(SkerryError):
 
 
 class ClusterFacts:
-    """What the checks found out about the cluster."""
+    """Facts about a cluster that its checks found out."""
 
     def __init__(self, uid: str, version: str) -> None:
         self.uid, self.version = uid, version
@@ -100,7 +100,7 @@ async def identity_of(upstream: Upstream, host_uid: str) -> str:
 
 
 async def impersonation_of(upstream: Upstream) -> str:
-    """Whether the credential may impersonate, asked by doing so. RightsMissing if not, BadGateway."""
+    """Check that the credential may impersonate, by doing so. RightsMissing if not, BadGateway."""
     headers = [(b"impersonate-user", b"skerry:check"), (b"impersonate-group", b"skerry:view")]
     extra = (b"impersonate-extra-skerry.dev%2fuser", b"check")
     answer = await upstream.call("GET", "/version", headers=[*headers, extra])

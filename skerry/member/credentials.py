@@ -34,7 +34,7 @@ class CredentialError(SkerryError):
 
 
 class ClientCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """What proves who asks: an Authorization value, a client certificate (PEM), or both. Never printed."""
+    """The proof of who asks: an Authorization value, a client certificate (PEM), or both. Never printed."""
 
     authorization: bytes = b""
     certificate: bytes = b""
@@ -103,7 +103,7 @@ class TokenFile:
         return self._credential
 
     async def renew(self, refused: ClientCredential) -> ClientCredential | None:
-        """What the file holds now, if it is another token."""
+        """The token in the file now, if it is another one."""
         self._read_again()
         return None if self._credential == refused else self._credential
 
@@ -137,7 +137,7 @@ class ExecStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ExecCredential(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What an exec plugin prints."""
+    """The output of an exec plugin."""
 
     api_version: str = ""
     kind: str = ""

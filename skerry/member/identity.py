@@ -41,7 +41,7 @@ class RightsMissing(BadGateway):
 
 
 def other(expected: Expected, uid: str, url: str, role: ClientRole) -> WrongCluster:
-    """What a caller is told, and the condition Ready."""
+    """The error for callers and for the condition Ready."""
     name = expected.name
     if role == AGENT:
         remedy = (

@@ -22,7 +22,7 @@ LOOK_S = 60.0
 
 
 class Findings(NamedTuple):
-    """What a look found. Both are for people, and empty if all is as it was."""
+    """The result of a look. Both are for people, and empty if all is as it was."""
 
     missing: str = ""
     """What our account may not repair, and the commands that do."""

@@ -49,7 +49,7 @@ class Rotation:
 
     @property
     def due(self) -> bool:
-        """Whether the last look is a minute old."""
+        """True if the last look is a minute old."""
         return self._clock() - self._looked >= REREAD_S
 
     @property

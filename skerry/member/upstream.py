@@ -58,7 +58,7 @@ class WholeAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return metadata if isinstance(metadata, dict) else {}
 
     def message(self) -> str:
-        """What a Status says, on one line; else the HTTP status."""
+        """The message of a Status, on one line; else the HTTP status."""
         text = str(self.document().get("message") or f"HTTP status {self.status}")
         return " ".join(text.split())[:500]
 
@@ -147,7 +147,7 @@ class Upstream:
         return self._reread() or await self._source.renew(refused) is not None
 
     def _reread(self) -> bool:
-        """Whether files changed since they were read; then target and credential are the new ones."""
+        """True if files changed since they were read; then target and credential are the new ones."""
         if self._rotation is None or not self._rotation.look():
             return False
         self._target, self._pooled = self._rotation.target, None

@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class ProcessSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a process needs, whatever runs in it."""
+    """The settings of any process of services."""
 
     bus_servers: Annotated[list[str], about("Addresses of the bus, tls://host:port, the preferred first.")]
     bus_ca_file: Annotated[Path, about("Authority that signed the bus's certificate; nothing else is trusted.")]

@@ -39,7 +39,7 @@ def named(item: Item) -> Iterable[str]:
 
 @dataclass(kw_only=True)
 class Context(Generic[S, T]):
-    """What the parts of a running service work with."""
+    """The environment of a running service's parts."""
 
     name: str
     settings: S
@@ -65,7 +65,7 @@ class Context(Generic[S, T]):
     """Whether the lease is wanted."""
 
     def store(self, kind: Kind, *, leader: bool = False) -> Store:
-        """What the service writes objects of its kind with; with `leader` only while it leads, looked at before each write."""
+        """The store in which the service writes objects of its kind; with `leader` only while it leads, looked at before each write."""
         if leader:
             self.leads = True
         return Store(self.bucket, kind, guard=self.lease.check if leader else None)

@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What one key of the bucket holds."""
+    """The value of one key of the bucket."""
 
     writes: tuple[str, ...] = ()
     deleted: bool = False

@@ -160,7 +160,7 @@ class Store:
         return await self._put(self.key(before.name, before.namespace), document, before.revision, writes, deleted=over)
 
     def marked(self, before: Item, policy: str = "") -> Document:
-        """What a delete of `before` would store now; it is gone if no finalizers are in it.
+        """The item that a delete of `before` would store now; it is gone if no finalizers are in it.
 
         An object that waits already changes only if the policy changes what it waits for.
         """
@@ -317,7 +317,7 @@ _FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", 
 
 
 def replaced(before: Item, document: Document) -> Document:
-    """What an update of `before` by `document` stores, with the resourceVersion of `before`."""
+    """The item that an update of `before` by `document` stores, with the resourceVersion of `before`."""
     old = before.document()
     new = {**document, "apiVersion": old["apiVersion"], "kind": old["kind"]}
     fixed = {key: old["metadata"][key] for key in _FIXED if key in old["metadata"]}
@@ -328,7 +328,7 @@ def replaced(before: Item, document: Document) -> Document:
 
 
 def is_over(document: Document) -> bool:
-    """Whether an object was deleted and waits for nothing: it is not to be stored as one that is there."""
+    """True if an object was deleted and waits for nothing: it is not to be stored as one that is there."""
     metadata = document["metadata"]
     return "deletionTimestamp" in metadata and not metadata.get("finalizers")
 

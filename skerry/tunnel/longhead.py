@@ -23,7 +23,7 @@ HeaderLines = Annotated[tuple[tuple[bytes, bytes], ...], Meta(max_length=LINES_L
 
 
 class OpenRest(Head, frozen=True, kw_only=True):
-    """What is missing in an OPEN. `whole`: all of the body follows at once, and then END."""
+    """The rest of an OPEN. `whole`: all of the body follows at once, and then END."""
 
     assertion: bytes
     target: bytes
@@ -32,7 +32,7 @@ class OpenRest(Head, frozen=True, kw_only=True):
 
 
 class RespRest(Head, frozen=True, kw_only=True):
-    """What is missing in a RESP."""
+    """The rest of a RESP."""
 
     reason: bytes
     headers: HeaderLines

@@ -29,7 +29,7 @@ _RESETS_PER_SYNC = 64
 
 
 class Outcome(NamedTuple):
-    """What a connection-level frame or a tick asks for: an event of a stream (`number`), or a frame to send.
+    """The consequence of a connection-level frame or a tick: an event of a stream (`number`), or a frame to send.
 
     A frame with number `-` is for the connection itself.
     """
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 def answer_sync(head: Sync, streams: dict[str, Core]) -> list[Outcome]:
-    """What a SYNC says about the streams that we know, and a RESET for those that we do not (bounded per frame)."""
+    """The outcomes of a SYNC: events of streams that we know, and a RESET for those that we do not (bounded per frame)."""
     outcomes: list[Outcome] = []
     unknown = 0
     for other in head.streams:

@@ -18,7 +18,7 @@ class ReplayWindow:
         self._next = 0.0
 
     def first(self, proxy: str, number: str, now: float) -> bool:
-        """Whether this is the first OPEN of `number` (hexadecimal) on the connection `proxy`."""
+        """True if this is the first OPEN of `number` (hexadecimal) on the connection `proxy`."""
         if now >= self._next:
             self._expire(now)
         value = int(number, 16)

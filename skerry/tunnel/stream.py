@@ -121,7 +121,7 @@ class Core:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more can happen: reset, or everything was exchanged."""
+        """True if nothing more can happen: reset, or everything was exchanged."""
         if self.reset:
             return True
         if self.upgraded:
@@ -239,7 +239,7 @@ class Core:
         return self._misbehaved(f"{kind.name} inside a stream")
 
     def synced(self, other: Sent) -> StreamEvent | None:
-        """What the other end says about itself; it was sent after all that it counts."""
+        """Compare with what the other end has sent and received; it was said after all that it counts."""
         if self.finished:
             return None
         if ahead(other.seq, self.in_seq) > 0 or other.offset > self.window.received:
@@ -247,7 +247,7 @@ class Core:
         return self._raise_credit(other.credit)
 
     def tick(self, now: float, stall_s: float) -> Broken | None:
-        """Whether the local reader has stalled for too long."""
+        """Break the stream if the local reader has stalled for too long; None if it has not."""
         if self.long_running or self.upgraded or not self.window.stalled(now, stall_s):
             return None
         return self._break(ResetCode.LIMIT, f"the reader took nothing for {stall_s:.0f} s")
@@ -356,7 +356,7 @@ class Core:
 
 
 def _is_encoded(head: Resp) -> bool:
-    """Whether the body is packed already."""
+    """True if the body is packed already."""
     for name, _ in head.headers:  # noqa: SIM110 - a generator costs more than the whole loop
         if name == b"content-encoding":
             return True

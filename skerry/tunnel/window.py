@@ -50,7 +50,7 @@ class Budget:
 
 
 class PeerRate:
-    """What one connection of the other process delivers, and how much may be on its way from it.
+    """The rate of one connection of the other process, and how much may be on its way from it.
 
     `inflight` is granted minus received, over its streams, in plain bytes. The rate counts bytes as they travel, packed or
     not: what the link does with the next stream is not known. It is the better of the last two half-seconds that
@@ -74,7 +74,7 @@ class PeerRate:
         self._bytes += n if wire is None else wire
 
     def allows(self, extra: int) -> bool:
-        """Whether `extra` more bytes may be on their way."""
+        """True if `extra` more bytes may be on their way."""
         cap = min(max(self.rate * _RATE_SECONDS, _RATE_FLOOR), _RATE_CEILING)
         return self.inflight + extra <= cap
 
@@ -155,7 +155,7 @@ class Window:
         return self.granted
 
     def stalled(self, now: float, limit: float) -> bool:
-        """Whether bytes wait here of which the local socket took nothing for `limit` seconds."""
+        """True if bytes wait here of which the local socket took nothing for `limit` seconds."""
         return self._fed is not None and now - self._fed > limit
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ _FOR_EVER = (b"cache-control", b"public, immutable, max-age=31536000")
 
 
 class Exchange(Protocol):
-    """What the host API needs of `skerry.http.Exchange`."""
+    """The part of `skerry.http.Exchange` that the host API needs."""
 
     head: RequestHead
 

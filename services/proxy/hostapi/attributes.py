@@ -21,7 +21,7 @@ class Attributes(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What the caller may do, as RBAC writes rules: with resources of groups, or with paths. `*` is all."""
+    """A right of the caller, as RBAC writes rules: with resources of groups, or with paths. `*` is all."""
 
     verbs: tuple[str, ...]
     groups: tuple[str, ...] = ()

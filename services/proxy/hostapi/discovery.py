@@ -119,7 +119,7 @@ STATUS_VERBS = ("get", "patch", "update")
 
 
 def has_status(kind: Kind) -> bool:
-    """Whether the kind has the subresource `status`: those whose spec clients change have."""
+    """True if the kind has the subresource `status`: those whose spec clients change have."""
     return "patch" in kind.verbs and "status" in kind.type.__struct_encode_fields__
 
 

@@ -24,7 +24,7 @@ def check_timeout(query: Query) -> None:
 
 
 def problem_of(text: str) -> str:
-    """What is wrong with a duration; empty if nothing is."""
+    """The fault of a duration, in words; empty if there is none."""
     quoted = msgspec.json.encode(text[:100]).decode()
     rest = text[1:] if text[:1] in ("-", "+") else text
     if rest == "0":

@@ -22,7 +22,7 @@ PLAIN = Media()
 
 
 class Wish(NamedTuple):
-    """What an answer is, and whether it is written in YAML instead of JSON."""
+    """The media type of an answer, and whether it is written in YAML instead of JSON."""
 
     media: Media = PLAIN
     yaml: bool = False
@@ -50,7 +50,7 @@ def negotiate(accept: str, offered: frozenset[Media]) -> Wish:
 
 
 def in_yaml(accept: str) -> bool:
-    """Whether what is said to this client is to be in YAML; False for whom nothing here would suit."""
+    """True if what is said to this client is to be in YAML; False for whom nothing here would suit."""
     if "yaml" not in accept:
         return False
     try:

@@ -45,7 +45,7 @@ class Options(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """Whether the list must be as of `revision`: a limit with a revision means that too."""
+        """True if the list must be as of `revision`: a limit with a revision means that too."""
         return bool(self.revision) and (self.match == EXACT or (not self.match and self.limit > 0))
 
 

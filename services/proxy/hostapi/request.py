@@ -18,7 +18,7 @@ MISSING = "the server could not find the requested resource"
 
 
 class Target(NamedTuple):
-    """What a path names. `kind` is None for discovery paths; `parts` are the path's segments."""
+    """A path, resolved. `kind` is None for discovery paths; `parts` are the path's segments."""
 
     parts: tuple[str, ...]
     kind: Kind | None = None
@@ -79,7 +79,7 @@ def parse(target: bytes) -> tuple[str, Query]:
 
 
 def locate(path: str, kinds: Mapping[tuple[str, str, str], Kind]) -> Target:
-    """What `path` names; `kinds` is by (group, version, plural). NotFound for a resource that is not served.
+    """Resolve `path`; `kinds` is by (group, version, plural). NotFound for a resource that is not served.
 
     It is decoded before it is cut, as Go does: an escaped slash is a slash.
     """

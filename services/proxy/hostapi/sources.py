@@ -18,7 +18,7 @@ from skerry.storage.documents import item as make_item
 
 
 class ObjectSource(Protocol):
-    """What reads and watches ask; `Informer` is one."""
+    """The source of reads and watches; `Informer` is one."""
 
     @property
     def revision(self) -> int: ...

@@ -83,7 +83,7 @@ async def answer(
 
 
 def is_status(target: Target) -> bool:
-    """Whether this is the status subresource of a kind that a service owns."""
+    """True if this is the status subresource of a kind that a service owns."""
     return target.kind is not None and bool(target.kind.owner) and target.subresource == "status"
 
 

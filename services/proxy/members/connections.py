@@ -54,7 +54,7 @@ class DialerSupervisor:
 
     @property
     def ready(self) -> bool:
-        """Whether new requests can be carried."""
+        """True if new requests can be carried."""
         return self._dialer is not None
 
     @property

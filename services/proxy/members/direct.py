@@ -309,7 +309,7 @@ class DirectCall:
 
 
 def _cancelled() -> bool:
-    """Whether this task itself is being cancelled."""
+    """True if this task itself is being cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -29,7 +29,7 @@ QUARANTINED = ("Quarantined", "True")
 
 
 class MemberRoute(NamedTuple):
-    """What routing needs to know of a Cluster."""
+    """The part of a Cluster that routing needs."""
 
     name: str
     uid: str
@@ -93,7 +93,7 @@ class Directory:
             self._left(before)
 
     def has(self, member: MemberRoute) -> bool:
-        """Whether it is there still: the same Cluster, reached in the same way."""
+        """True if it is there still: the same Cluster, reached in the same way."""
         now = self._members.get(member.name)
         return now is not None and (now.uid, now.connection) == (member.uid, member.connection)
 

@@ -16,7 +16,7 @@ from skerry.relay import Answer
 
 
 def impersonates(headers: Headers) -> bool:
-    """Whether the caller sent `Impersonate-*` headers, in any spelling that some server would take for them."""
+    """True if the caller sent `Impersonate-*` headers, in any spelling that some server would take for them."""
     return any(name.replace(b"_", b"-").startswith(b"impersonate") for name, _ in headers)
 
 
@@ -28,7 +28,7 @@ def _has_cookies(headers: Headers) -> bool:
 
 
 class CallerHeaders:
-    """What a head says about who asks, whatever it asks for. Clients repeat it, so it is worked out once per connection.
+    """The part of a head that says who asks, whatever it asks for. Clients repeat it, so it is worked out once per connection.
 
     A credential is named here, not trusted: whether it holds is looked up for every request.
     """
@@ -58,7 +58,7 @@ def open_headers(head: RequestHead, client: str) -> Headers:
 
 
 class Back(NamedTuple):
-    """What the links and cookies of an answer need to lead back to where they came from."""
+    """The way back: how links and cookies of an answer must be written to lead to where they came from."""
 
     prefix: bytes = b""
     """What the client has in front of the member's paths: nothing, or `/clusters/<name>`."""

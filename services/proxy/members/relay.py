@@ -65,7 +65,7 @@ class Relay:
         self._beside: set[asyncio.Task[None]] = set()
 
     async def body(self) -> tuple[bytes, bool]:
-        """What of the request body travels with OPEN, and whether that is all.
+        """The part of the request body that travels with OPEN, and whether that is all.
 
         A body of a known, small length is read whole: the request is then one message. Anything else is streamed, and so
         is one that may take for ever to come.
@@ -316,7 +316,7 @@ class Relay:
 
 
 def _leads_away(answer: Answer) -> bool:
-    """Whether an answer to an upgrade redirects out of the member: clients' dialers have followed such a one with the
+    """True if an answer to an upgrade redirects out of the member: clients' dialers have followed such a one with the
     credential that they have for this host (CVE-2020-8559).
     """
     return 300 <= answer.status < 400 and any(

@@ -137,7 +137,7 @@ class Members:
 
 
 class RequestContent(NamedTuple):
-    """What travels beside method and target: header pairs, who vouches, and the inline part of the body."""
+    """The content of a request beside method and target: header pairs, who vouches, and the inline part of the body."""
 
     headers: Headers
     assertion: bytes
@@ -146,7 +146,7 @@ class RequestContent(NamedTuple):
 
 
 class ClassifiedRequest(NamedTuple):
-    """What a method and a target mean: pure, so that those which come again and again are read once."""
+    """The meaning of a method and a target: pure, so that those which come again and again are read once."""
 
     method: bytes
     target: RequestTarget

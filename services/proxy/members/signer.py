@@ -31,7 +31,7 @@ RETRY_S = (0.2, 5.0)
 
 
 class Reply(Protocol):
-    """What a request on the bus answers."""
+    """The answer to a request on the bus."""
 
     @property
     def data(self) -> bytes: ...
@@ -59,7 +59,7 @@ class AssertionSigner:
 
     @property
     def ready(self) -> bool:
-        """Whether assertions can be made now."""
+        """True if assertions can be made now."""
         return self._signer is not None and self._expires > self._now()
 
     def assertion(self, member: str, allowed: Allowed) -> bytes:
@@ -79,13 +79,13 @@ class AssertionSigner:
 
     @property
     def record(self) -> str:
-        """What certifies this process's key. ServiceUnavailable while there is no valid record."""
+        """The signed record that certifies this process's key. ServiceUnavailable while there is no valid record."""
         if not self.ready:
             raise ServiceUnavailable(f"this proxy is not certified: {self.reason}; nothing was sent")
         return self._record
 
     def unseal(self, data: bytes) -> bytes:
-        """What was sealed to this process's key. BadRequest if it was not."""
+        """Open what was sealed to this process's key. BadRequest if it was not."""
         return self._key.unseal(data)
 
     async def keep(self) -> None:

@@ -40,11 +40,11 @@ class Action:
 
     @property
     def takes_body(self) -> bool:
-        """Whether a client sends something with it."""
+        """True if a client sends something with it."""
         return self.verb in _TAKES_BODY
 
     def problems(self) -> Iterator[str]:
-        """What keeps it from being served."""
+        """The faults that keep it from being served."""
         if self.verb not in ACTION_VERBS:
             yield f"verb {self.verb} is none of {', '.join(ACTION_VERBS)}"
             return

@@ -37,7 +37,7 @@ class Column:
 
 
 def fits(column: Column, shape: type[Struct]) -> bool:
-    """Whether documents of a Struct have what a column shows."""
+    """True if documents of a Struct have what a column shows."""
     return bool(column.live or (column.cell and not column.path)) or has(shape, column.path)
 
 

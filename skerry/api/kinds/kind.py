@@ -109,7 +109,7 @@ class Kind:
             seen.add((action.subresource, action.verb))
 
     def allows(self, verb: str, groups: Collection[str]) -> bool:
-        """Whether who is in these groups may do something with its objects."""
+        """True if who is in these groups may do something with its objects."""
         return CLUSTER_ADMIN in groups or any(
             verb in access.verbs and (access.groups == EVERYBODY or any(each in groups for each in access.groups))
             for access in self.access

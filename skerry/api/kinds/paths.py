@@ -13,7 +13,7 @@ from skerry.api.meta import Document
 
 
 def at(path: str) -> Callable[[Document], Any]:
-    """What reads the value at `path` of a document; None where it is absent. An empty path is the document."""
+    """A function that reads the value at `path` of a document; None where it is absent. An empty path is the document."""
     if not path:
         return lambda document: document
     names = path.split(".")
@@ -40,7 +40,7 @@ def _within(outer: str, inner: str) -> Callable[[Document], Any]:
 
 
 def has(shape: type[msgspec.Struct], path: str) -> bool:
-    """Whether documents of a Struct may have a value at `path`, whose names are those on the wire."""
+    """True if documents of a Struct may have a value at `path`, whose names are those on the wire."""
     name, _, rest = path.partition(".")
     if name not in shape.__struct_encode_fields__:
         return False
