@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
-SUITES = ("kernel", "tunnel", "exec", "hostapi", "informer", "memory")
+SUITES = ("kernel", "tunnel", "exec", "hostapi", "informer", "inventory", "memory")
 RESULTS = Path(__file__).with_name("results")
 
 

@@ -13,6 +13,7 @@ import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.kubeconfig import endpoint
@@ -77,12 +78,13 @@ def pods(kubeconfig: Path, objects: int = 2_000) -> None:
         _create(connection, "/api/v1/namespaces", {"metadata": {"name": "bench-pods"}})
         _create(connection, f"{below}/serviceaccounts", {"metadata": {"name": "default"}})
         for number in range(objects):
-            _create(connection, f"{below}/pods", _pod(random.Random(number), number))
+            _create(connection, f"{below}/pods", pod(random.Random(number), number))
     finally:
         connection.close()
 
 
-def _pod(chance: random.Random, number: int) -> dict[str, object]:
+def pod(chance: random.Random, number: int) -> dict[str, Any]:
+    """A Pod as a Deployment makes it."""
     revision, suffix, digest = chance.randbytes(5).hex()[:9], chance.randbytes(3).hex()[:5], chance.randbytes(32).hex()
     resources = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "500m", "memory": "512Mi"}}
     container = {

@@ -14,6 +14,7 @@ from skerry.api.decode import decoder
 from skerry.api.messages import Heartbeat
 from skerry.api.text import clean
 from skerry.api.v1alpha1 import Ceiling
+from skerry.inventory.limits import bounded
 
 PER_S = 10.0
 """Heartbeats of one member beyond this rate (with a burst of as many) are counted and ignored."""
@@ -22,8 +23,8 @@ FLOOD_BEATS = 500
 FLOOD_WINDOW_S = 60.0
 AGAIN_S = 10.0
 """A flood that goes on is said so often."""
-LARGEST = 16 * 1024
-"""Bytes of one heartbeat."""
+LARGEST = 48 * 1024
+"""Bytes of one heartbeat: what a cluster has may take 20 KB, names of resources are long."""
 LONGEST_NAME = 128
 """Bytes of an agent's name."""
 STILL_S = 5.0
@@ -52,7 +53,13 @@ def read(data: bytes) -> Heartbeat:
     cleaned = {
         field: clean(text, longest) for field, longest in _LENGTHS.items() if (text := getattr(beat, field)) is not None
     }
-    return msgspec.structs.replace(beat, ceiling=ceiling(beat.ceiling), rtt_ms=_finite(beat.rtt_ms), **cleaned)
+    return msgspec.structs.replace(
+        beat,
+        ceiling=ceiling(beat.ceiling),
+        rtt_ms=_finite(beat.rtt_ms),
+        inventory=None if beat.inventory is None else bounded(beat.inventory),
+        **cleaned,
+    )
 
 
 def ceiling(told: Ceiling) -> Ceiling:

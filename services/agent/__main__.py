@@ -211,7 +211,7 @@ async def _member(life: Life, settings: Settings, store: Store, membership: Memb
     relay = Relay(upstream, verifier, settings.ceiling, clock)
     desired = Desired(membership, upstream, settings.ceiling, lambda: clock.host(time.monotonic()))
     life.ready(False, f"connecting to host {membership.host}")
-    controller = Controller(settings, store, membership, health, desired, clock, relay.handle, life.ready)
+    controller = Controller(settings, store, membership, health, desired, upstream, clock, relay.handle, life.ready)
     await controller.run(life.runtime.stop)
 
 

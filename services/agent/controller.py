@@ -37,6 +37,8 @@ from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.link import Acceptor, Stream
 from skerry.link.acceptor import BUDGET
+from skerry.member.inventory import EVERY_S, InventoryCollector
+from skerry.member.upstream import Upstream
 from skerry.runtime import endless
 from skerry.tunnel.window import Budget
 
@@ -82,24 +84,28 @@ class Controller:
         membership: Membership,
         health: Health,
         desired: Desired,
+        upstream: Upstream,
         clock: HostClock,
         handler: Handler,
         ready: Ready,
     ) -> None:
         self._settings, self._store, self._membership = settings, store, membership
         self._health, self._desired = health, desired
+        self._inventory = InventoryCollector(upstream, self._inventory_changed)
         self._clock, self._handler, self._ready = clock, handler, ready
         self._budget, self._room = Budget(BUDGET), Room()
         self._agent = store.key().public
         self._boot = f"{random.getrandbits(48):012x}"
         self._watchdog = Watchdog()
         self._ending = asyncio.Event()
-        self._paired = asyncio.Event()
+        self._beat_now = asyncio.Event()
         self._asked = asyncio.Event()
         self._renewed = asyncio.Event()
         self._generations: list[Generation] = []
         self._expires = 0
         self._rtt_ms: float | None = None
+        self._inventory_due = 0.0
+        """Monotonic time from which a heartbeat says what the cluster has."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then leave in order. Raises Removed when the host ended the membership."""
@@ -110,6 +116,7 @@ class Controller:
                     self._renewals,
                     partial(self._health.keep, self._settings.heartbeat_s),
                     self._desired.run,
+                    self._inventory.run,
                 )
                 tasks = [group.create_task(self._keep(group), name="keep")]
                 tasks += [group.create_task(endless(each, "a task of the agent")) for each in work]
@@ -140,8 +147,9 @@ class Controller:
                 self._generations.append(generation)
                 life = group.create_task(self._live(generation), name="generation")
                 self._clock.forget()
+                self._inventory_due = 0.0
                 group.create_task(self._follow(generation), name="desired state")
-                self._paired.set()
+                self._beat_now.set()
                 if old is not None:
                     group.create_task(self._retire(*old), name="retire")
                     old = None
@@ -242,21 +250,21 @@ class Controller:
             async with asyncio.timeout(FACTS_S):
                 await self._health.known.wait()
         while True:
-            self._paired.clear()
+            self._beat_now.clear()
             if self._generations:
                 await self._beat(self._generations[-1])
             try:
                 async with asyncio.timeout(self._settings.heartbeat_s):
-                    await self._paired.wait()
+                    await self._beat_now.wait()
             except TimeoutError:
                 continue
 
     async def _beat(self, generation: Generation, *, leaving: bool = False, echo_s: float = 0.0) -> None:
         sent = time.monotonic()
-        subject = subjects.heartbeat(self._membership.member)
+        subject, heartbeat = subjects.heartbeat(self._membership.member), self._heartbeat(leaving, sent)
         try:
             reply = await generation.interactive.request(
-                subject, _encode(self._heartbeat(leaving)), timeout_s=echo_s or self._settings.echo_s
+                subject, _encode(heartbeat), timeout_s=echo_s or self._settings.echo_s
             )
             answer = decoded(reply.data, HeartbeatAnswer)
         except (StatusError, msgspec.DecodeError) as e:
@@ -267,6 +275,8 @@ class Controller:
         self._clock.learn(sent, received, answer.host_time)
         self._rtt_ms = round((received - sent) * 1000, 3)
         self._desired.directed(answer.desired)
+        if heartbeat.inventory is not None and heartbeat.inventory is self._inventory.inventory:
+            self._inventory_due = sent + EVERY_S
         if not self._ending.is_set():
             self._ready(True, f"cluster {self._membership.member} of host {self._membership.host}")
 
@@ -281,19 +291,24 @@ class Controller:
             log.warning("nothing comes back from the host: making new connections")
             generation.abort("no answer to several heartbeats")
 
-    def _heartbeat(self, leaving: bool) -> Heartbeat:
-        health = self._health
+    def _inventory_changed(self) -> None:
+        self._inventory_due = 0.0
+        self._beat_now.set()
+
+    def _heartbeat(self, leaving: bool, now: float) -> Heartbeat:
+        health, inventory = self._health, self._inventory.inventory
         return Heartbeat(
             agent=self._agent,
             epoch=self._boot,
             version=__version__,
             kubernetes_version=health.version,
             cluster_uid=health.uid,
-            nodes=health.nodes,
+            nodes=None if inventory is None else inventory.nodes,
             healthy=health.healthy,
             message=health.message,
             missing=health.missing,
             repaired=health.repaired,
+            inventory=inventory if now >= self._inventory_due else None,
             ceiling=self._settings.ceiling,
             rtt_ms=self._rtt_ms,
             expires=self._expires,

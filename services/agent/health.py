@@ -24,7 +24,7 @@ from skerry.member.upstream import Upstream
 log = logging.getLogger("skerry.agent")
 
 SLOW_EVERY = 30
-"""Version and number of nodes are asked at every 30th check: 5 minutes."""
+"""The version is asked at every 30th check: 5 minutes."""
 UID_LIMIT = 128
 
 
@@ -46,7 +46,6 @@ class Health:
         self.healthy = True
         self.message = ""
         self.version = ""
-        self.nodes: int | None = None
         self.uid = uid
         """Of the cluster that answers: of another one than joined, if another one does."""
         self.missing = ""
@@ -91,7 +90,7 @@ class Health:
         if self._clock() - self._looked >= self._look_s:
             await self._look()
         if self._checks % SLOW_EVERY == 0:
-            self.version, self.nodes = await probe.facts(self._upstream)
+            self.version = await probe.version(self._upstream)
         self._checks += 1
         return ""
 

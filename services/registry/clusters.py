@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from services.registry.model import MemberAgents, Now, PresenceStatus, alive, at, reachable, rights
+from services.registry.inventories import with_inventory
+from services.registry.model import MemberAgents, Now, PresenceStatus, alive, at, inventory_of, reachable, rights
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict, condition_of
@@ -132,6 +133,8 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
         ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]
         if ends:
             status["credentials"] = {**status.get("credentials", {}), "expires": at(min(ends))}
+        if (inventory := inventory_of(live)) is not None:
+            return with_inventory({**document, "status": status}, inventory, at(now.wall))
     return {**document, "status": status}
 
 

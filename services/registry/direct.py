@@ -12,11 +12,14 @@ from typing import NamedTuple
 import msgspec
 
 from services.registry import clusters
+from services.registry.inventories import with_inventory
 from services.registry.model import TEXT_LIMIT, Now, at, rights
 from skerry.api.conditions import RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
+from skerry.api.messages import Inventory
 from skerry.api.meta import Document
 from skerry.api.text import clean
+from skerry.inventory.limits import bounded
 from skerry.member.kubeconfig import Target
 
 MODE = "direct"
@@ -48,7 +51,7 @@ class Outcome(NamedTuple):
     state: State
     message: str = ""
     version: str | None = None
-    nodes: int | None = None
+    inventory: Inventory | None = None
     rtt_ms: float | None = None
     missing: str = ""
     """What serving needs and the host's account may not repair."""
@@ -110,9 +113,8 @@ def observed(document: Document, outcome: Outcome, expires: float | None, now: N
     status["conditions"] = conditions
     if outcome.version:
         status["kubernetesVersion"] = clean(outcome.version, VERSION)
-    if outcome.nodes is not None and 0 <= outcome.nodes < 1_000_000:
-        status["nodes"] = outcome.nodes
-    return {**document, "status": status}
+    after = {**document, "status": status}
+    return after if outcome.inventory is None else with_inventory(after, bounded(outcome.inventory), at(now.wall))
 
 
 def _verdicts(outcome: Outcome, expires: float | None, now: Now) -> list[tuple[str, Verdict]]:

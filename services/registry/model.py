@@ -12,8 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from skerry.api.conditions import REPAIRED, RIGHTS_MISSING, Verdict
-from skerry.api.messages import Heartbeat
+from skerry.api.decode import decoded
+from skerry.api.messages import Heartbeat, Inventory
 from skerry.api.times import rfc3339
 from skerry.heartbeats import Admission
 
@@ -29,6 +32,7 @@ MAX_AGENTS = 64
 WRONG = "WrongCluster"
 TEXT_LIMIT = 1000
 """Characters of what is missing or repaired that are kept in a condition."""
+_encode = msgspec.json.Encoder().encode
 
 
 class Now(NamedTuple):
@@ -56,6 +60,8 @@ class Agent:
     left: bool = False
     first: float = 0.0
     """When this process of it was heard for the first time."""
+    inventory: bytes = b""
+    """What it said last of what the cluster has, as JSON: a tenth of the objects' memory. Empty: nothing yet."""
 
 
 @dataclass(slots=True)
@@ -118,9 +124,12 @@ class PresenceTable:
             member.suspect, member.counted = None, False
             before = None
         first = now.mono if before is None else before.first
-        member.agents[key] = Agent(beat, now.mono, now.wall, beat.leaving, first)
+        inventory = b"" if before is None else before.inventory
+        if beat.inventory is not None:
+            inventory, beat = _encode(beat.inventory), msgspec.structs.replace(beat, inventory=None)
+        agent = member.agents[key] = Agent(beat, now.mono, now.wall, beat.leaving, first, inventory)
         fresh = before is not None and before.heard >= member.since.mono and now.mono - before.heard < LOST_S
-        if before is not None and fresh and _same(before.beat, beat):
+        if before is not None and fresh and _facts(before) == _facts(agent):
             return set()
         return {name}
 
@@ -169,15 +178,12 @@ class PresenceTable:
         return stored if member is None else judge(member, stored, now)
 
 
-def _same(one: Heartbeat, other: Heartbeat) -> bool:
-    """Whether two heartbeats lead to the same status."""
-    return _facts(one) == _facts(other)
-
-
-def _facts(beat: Heartbeat) -> tuple[object, ...]:
+def _facts(agent: Agent) -> tuple[object, ...]:
+    """What a status is made of."""
+    beat = agent.beat
     return (
         beat.epoch, beat.version, beat.kubernetes_version, beat.cluster_uid, beat.nodes, beat.healthy, beat.message,
-        beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving,
+        beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, agent.inventory,
     )  # fmt: skip
 
 
@@ -199,6 +205,12 @@ def alive(member: MemberAgents, now: Now) -> list[Agent]:
     """Of these, those that were heard within LOST_S and did not say goodbye, the one heard last first."""
     found = [agent for agent in heard(member) if not agent.left and now.mono - agent.heard < LOST_S]
     return sorted(found, key=lambda agent: -agent.heard)
+
+
+def inventory_of(agents: list[Agent]) -> Inventory | None:
+    """What the cluster has, by the word of one of several that may not all see the same: always the same one."""
+    said = min((agent for agent in agents if agent.inventory), key=lambda agent: agent.beat.agent, default=None)
+    return None if said is None else decoded(said.inventory, Inventory)
 
 
 def judge(member: MemberAgents, stored: PresenceStatus, now: Now) -> PresenceStatus:

@@ -2,6 +2,7 @@
 
 At most one write a second, with everything that is due then. A text whose reason stayed is refreshed at most every half a
 minute, and not at all for another time, port or id in it: what it says stays true, and who reads wants a state, no log.
+Figures of the inventory are written at most every ten seconds.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from services.registry.inventories import FIELDS
 from skerry.api.meta import Document
 
 WRITE_S = 1.0
 """Between two writes of one member's status."""
 TEXT_S = 30.0
 """Between two texts of a condition whose status and reason stayed."""
+FIGURES_S = 10.0
+"""Between two inventories."""
 
 _PASSING = re.compile(
     r"""
@@ -45,31 +49,41 @@ class Pace:
     def __init__(self) -> None:
         self._written: dict[str, float] = {}
         self._told: dict[str, float] = {}
+        self._counted: dict[str, float] = {}
 
     def plan(self, name: str, stored: Document, observed: Document, now: float) -> Plan:
         """What of `observed` is to be written now."""
-        news = _with_texts_of(stored, observed, only_passing=True)
+        news = chosen = _with_texts_of(stored, observed, only_passing=True)
         if news == stored:
             return Plan(None)
         text_s = self._told.get(name, float("-inf")) + TEXT_S - now
-        chosen = news if text_s <= 0 else _with_texts_of(stored, observed, only_passing=False)
+        figures_s = self._counted.get(name, float("-inf")) + FIGURES_S - now
+        if figures_s > 0:
+            chosen = _with_figures_of(stored, chosen)
+        rest_s = figures_s if chosen != news else float("inf")
+        if text_s > 0:
+            due, chosen = chosen, _with_texts_of(stored, chosen, only_passing=False)
+            rest_s = min(rest_s, text_s) if chosen != due else rest_s
         if chosen == stored:
-            return Plan(None, text_s)
+            return Plan(None, rest_s)
         write_s = self._written.get(name, float("-inf")) + WRITE_S - now
         if write_s > 0:
             return Plan(None, write_s)
-        return Plan(chosen, None if chosen == news else text_s)
+        return Plan(chosen, None if chosen == news else rest_s)
 
     def written(self, name: str, before: Document, after: Document, now: float) -> None:
         """`before` was replaced by `after`."""
         self._written[name] = now
         if _texts(before) != _texts(after):
             self._told[name] = now
+        if _figures(before) != _figures(after):
+            self._counted[name] = now
 
     def forget(self, name: str) -> None:
         """The member was removed."""
         self._written.pop(name, None)
         self._told.pop(name, None)
+        self._counted.pop(name, None)
 
 
 def same_words(one: str, other: str) -> bool:
@@ -84,6 +98,17 @@ def _conditions(document: Document) -> list[Document]:
 
 def _texts(document: Document) -> dict[str, str]:
     return {str(each.get("type")): str(each.get("message")) for each in _conditions(document)}
+
+
+def _figures(document: Document) -> Document:
+    status = document.get("status") or {}
+    return {field: status[field] for field in (*FIELDS, "observed") if field in status}
+
+
+def _with_figures_of(stored: Document, observed: Document) -> Document:
+    """`observed` with the stored inventory."""
+    rest = {field: value for field, value in observed["status"].items() if field not in (*FIELDS, "observed")}
+    return {**observed, "status": rest | _figures(stored)}
 
 
 def _with_texts_of(stored: Document, observed: Document, *, only_passing: bool) -> Document:

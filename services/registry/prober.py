@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
 from skerry.api.kinds import CLUSTER
-from skerry.api.messages import Heartbeat
+from skerry.api.messages import Heartbeat, Inventory
 from skerry.api.meta import Document
 from skerry.controller.controller import After
 from skerry.errors import SkerryError, StatusError, Unauthorized
@@ -38,6 +39,7 @@ from skerry.informer import Change
 from skerry.member import probe
 from skerry.member.credentials import source
 from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
+from skerry.member.inventory import InventoryCollector
 from skerry.member.membership import MembershipCheck
 from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
@@ -51,10 +53,12 @@ AGAIN_S = 2.0
 LOOK_S = 8.0
 STAND_S = 20.0
 """For the look at rights and bindings: seven calls, once a minute."""
+CONNECTIONS = 6
+"""Of one member: looks, the collector of its inventory, its watch of nodes."""
 SIDE_BY_SIDE = 64
 """Looks wait for API servers of others, so there are more at once than writes of statuses."""
-FACTS_EVERY = 30
-"""Version and nodes are asked at the first and every 30th good look: 5 minutes."""
+VERSION_EVERY = 30
+"""The version is asked at the first and every 30th good look: 5 minutes."""
 PROBER = "prober"
 """The name of the one that is heard, where agents have keys."""
 
@@ -76,6 +80,8 @@ class Watched:
     """What the last such look found, and what one of them repaired."""
     failed: int = 0
     looks: int = 0
+    collector: InventoryCollector | None = None
+    collecting: asyncio.Task[None] | None = None
 
 
 class Prober:
@@ -92,6 +98,8 @@ class Prober:
         self._present: dict[str, tuple[str, int]] = {}
         """uid and revision of the direct members that there are."""
         self._watched: dict[str, Watched] = {}
+        self._lease = context.lease
+        self._group: asyncio.TaskGroup | None = None
         self.controller = context.controller(
             "prober", self.reconcile, workers=SIDE_BY_SIDE, leader=True, finishes=False
         )
@@ -99,6 +107,14 @@ class Prober:
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
         for item in registry.members():
             self._seen(Change(item.revision, None, item))
+
+    async def run(self) -> None:
+        """Let inventories be collected where the lease is, until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            while True:
+                if not self._lease.held:
+                    await self._close()
+                await self._lease.changed()
 
     def changed(self, name: str) -> None:
         """Look at this member at once."""
@@ -132,7 +148,7 @@ class Prober:
         return After(max(again_s - (asyncio.get_running_loop().time() - started), 0.0))
 
     async def _close(self) -> None:
-        for watched in self._watched.values():
+        for watched in list(self._watched.values()):
             await _closed(watched)
 
     async def _look(self, name: str, watched: Watched) -> float:
@@ -144,6 +160,7 @@ class Prober:
         if outcome.state is State.READY:
             watched.failed = 0
             watched.looks += 1
+            outcome = outcome._replace(inventory=self._collected(name, watched))
             await self._tell(name, item, outcome)
         else:
             watched.failed += 1
@@ -154,6 +171,13 @@ class Prober:
             name, watched.uid, lambda document: direct.observed(document, outcome, watched.expires, now)
         )
         return EVERY_S if again_s is None else min(again_s, EVERY_S)
+
+    def _collected(self, name: str, watched: Watched) -> Inventory | None:
+        """What it has, as far as that is known; from now on it is collected."""
+        if watched.collector is None and watched.upstream is not None and self._group is not None and self._lease.held:
+            watched.collector = InventoryCollector(watched.upstream, partial(self.changed, name))
+            watched.collecting = self._group.create_task(watched.collector.run(), name=f"inventory of {name}")
+        return None if watched.collector is None else watched.collector.inventory
 
     async def _ready_to_look(self, item: Item, watched: Watched) -> bool:
         """Whether there is a way: made at first, and anew when the Cluster counts another credential."""
@@ -166,7 +190,7 @@ class Prober:
         await _closed(watched)
         target = connection.target
         expected = Expected(clusters.uid_of(item.document()), item.name)
-        upstream = Upstream(target, source(target), connections=4, role=HOST, expected=expected)
+        upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
         settings = self._registry.settings
         watched.upstream = upstream
         watched.membership, watched.look_due = MembershipCheck(upstream, settings.host_name, settings.host_uid), 0.0
@@ -237,10 +261,9 @@ async def _outcome(upstream: Upstream, looks: int) -> Outcome:
     if unready:
         return Outcome(State.UNREADY, unready)
     await upstream.identify()
-    if looks % FACTS_EVERY:
+    if looks % VERSION_EVERY:
         return Outcome(State.READY, rtt_ms=rtt_ms)
-    facts = await probe.facts(upstream)
-    return Outcome(State.READY, version=facts.version, nodes=facts.nodes, rtt_ms=rtt_ms)
+    return Outcome(State.READY, version=await probe.version(upstream), rtt_ms=rtt_ms)
 
 
 def _watchable(document: Document) -> int:
@@ -249,6 +272,9 @@ def _watchable(document: Document) -> int:
 
 
 async def _closed(watched: Watched) -> None:
+    if watched.collecting is not None:
+        watched.collecting.cancel()
+        watched.collecting = watched.collector = None
     if watched.upstream is not None:
         upstream, watched.upstream = watched.upstream, None
         await upstream.close()

@@ -270,7 +270,11 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         releases,
         pauses,
     ),
-    tasks=(lambda context: context.state.appliers.run, lambda context: context.state.progress.run),
+    tasks=(
+        lambda context: context.state.appliers.run,
+        lambda context: context.state.progress.run,
+        lambda context: context.state.prober.run,
+    ),
     endpoints={
         subjects.JOINS: join,
         subjects.RENEWALS: renew,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from skerry.api.v1alpha1 import Ceiling
+from skerry.api.v1alpha1 import APIVersions, Ceiling, Platform
 
 FORMAT = 1
 """Version of tokens, credentials and messages. Older code refuses newer ones, naming both."""
@@ -102,6 +102,19 @@ class Direction(Message, frozen=True, kw_only=True):
     lead: bool
 
 
+class Inventory(Message, frozen=True, kw_only=True):
+    """What a cluster has and how much of it is taken. Amounts are texts by resource; None: it could not be asked."""
+
+    platform: Platform = Platform()
+    nodes: int | None = None
+    nodes_ready: int | None = None
+    capacity: dict[str, str] | None = None
+    allocatable: dict[str, str] | None = None
+    requested: dict[str, str] | None = None
+    used: dict[str, str] | None = None
+    api_versions: APIVersions | None = None
+
+
 class Heartbeat(Message, frozen=True, kw_only=True):
     """Sent every 10 s by each agent as a request on `up.<m>.hb`."""
 
@@ -121,6 +134,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """What the agent's account may not do or make though serving needs it, for people; None: an agent that does not look."""
     repaired: str = ""
     """What was taken away on the member and is there again, for people."""
+    inventory: Inventory | None = None
+    """What the cluster has: said once to each connection, each 5 min, and when it changes; None: as before."""
     ceiling: Ceiling = Ceiling()
     rtt_ms: float | None = None
     """Round trip of the previous heartbeat, as the agent measured it."""

@@ -89,6 +89,24 @@ class ClusterSpec(Struct, frozen=True, kw_only=True, omit_defaults=False):
     cordon: Annotated[Hold | UnsetType, described("Of unschedulable: until when, and why.")] = UNSET
 
 
+class Platform(Struct, frozen=True, kw_only=True):
+    """What a cluster runs on. spec.provider and spec.region win over what its nodes say."""
+
+    provider: Annotated[str, described("Who runs the machines, for example aws.")] = ""
+    region: Annotated[str, described("Where they are; of several, the one with most nodes.")] = ""
+    distribution: Annotated[str, described("Which Kubernetes it is, for example eks, k3s or openshift.")] = ""
+    arch: Annotated[list[str], described("Architectures of its nodes.")] = []
+    source: Annotated[str, described("spec if spec says provider or region, else nodes.")] = ""
+
+
+class APIVersions(Struct, frozen=True, kw_only=True):
+    """The API that a cluster serves."""
+
+    count: Annotated[int, described("Number of its group versions.")] = 0
+    digest: Annotated[str, described("Of their sorted list: equal where the same versions are served.")] = ""
+    extra: Annotated[list[str], described("Those that are not Kubernetes' own, at most 50.")] = []
+
+
 class AgentStatus(Struct, frozen=True, kw_only=True):
     """The agents of a member, as the host sees them."""
 
@@ -119,7 +137,20 @@ class ClusterStatus(Struct, frozen=True, kw_only=True):
     conditions: Annotated[list[Condition], list_map("Joined, Ready and their reasons.", "type")] = []
     kubernetes_version: Annotated[str, described("The member API server's gitVersion.")] = ""
     uid: Annotated[str, described("UID of its kube-system namespace: the identity of the physical cluster.")] = ""
-    nodes: Annotated[int | UnsetType, described("Number of nodes, if the agent may count them.")] = UNSET
+    platform: Annotated[Platform | UnsetType, described("What it runs on.")] = UNSET
+    nodes: Annotated[int | UnsetType, described("Number of nodes, if they may be counted.")] = UNSET
+    nodes_ready: Annotated[int | UnsetType, described("Nodes that are ready.")] = UNSET
+    capacity: Annotated[dict[str, str], described("What its nodes have, summed.")] = {}
+    allocatable: Annotated[dict[str, str], described("What of that pods may have.")] = {}
+    requested: Annotated[
+        dict[str, str],
+        described("What pods on its nodes ask for, counted as the scheduler does; to 1 % of allocatable."),
+    ] = {}
+    used: Annotated[dict[str, str], described("By metrics.k8s.io, where it is served; to 5 % of allocatable.")] = {}
+    api_versions: Annotated[APIVersions | UnsetType, described("The API that it serves.")] = UNSET
+    observed: Annotated[str | UnsetType, described("When the inventory changed last, not when it was looked at.")] = (
+        UNSET
+    )
     agent: Annotated[AgentStatus | UnsetType, described("The agents of this member.")] = UNSET
     ceiling: Annotated[Ceiling | UnsetType, described("What the member's own administrator allows at most.")] = UNSET
     credentials: Annotated[CredentialsStatus | UnsetType, described("The life of the connection's credentials.")] = (

@@ -11,13 +11,14 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from skerry.api.meta import ObjectMeta
 from skerry.backoff import Backoff
 from skerry.desired.objects import Objects, Placed, Unsettled, owner_of, placed
 from skerry.desired.owners import HOST_LABEL, OWNERS
 from skerry.errors import StatusError
 from skerry.http.errors import HttpError
 from skerry.member.credentials import CredentialError
-from skerry.member.watch import MetadataEvent, MetadataWatch
+from skerry.member.watch import MetadataWatch, WatchEvent
 
 log = logging.getLogger("skerry.desired")
 
@@ -91,8 +92,8 @@ class Drift:
         served = await self._objects.served(which.api_version, which.kind)
         return served.collection(), f"{HOST_LABEL}={self._objects.host}"
 
-    def _seen(self, group: str, kind: str, seen: MetadataEvent) -> None:
-        metadata = seen.metadata
+    def _seen(self, group: str, kind: str, seen: WatchEvent[ObjectMeta]) -> None:
+        metadata = seen.object
         if group == "?":
             if not seen.gone:
                 self._came(kind, metadata.name)

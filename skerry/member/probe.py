@@ -2,31 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import msgspec
-
-from skerry.api.decode import decoded
 from skerry.errors import Unauthorized
 from skerry.member.upstream import Upstream
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    remaining: int = msgspec.field(name="remainingItemCount", default=0)
-
-
-class _Nodes(msgspec.Struct, frozen=True):
-    items: list[msgspec.Raw] = []
-    metadata: _Metadata = _Metadata()
-
-
-class Facts(NamedTuple):
-    """What changes slowly."""
-
-    version: str
-    """gitVersion; empty if it was not told."""
-    nodes: int | None
-    """None if the credential may not count them."""
 
 
 async def unready(upstream: Upstream) -> str:
@@ -42,17 +19,7 @@ async def unready(upstream: Upstream) -> str:
     return "" if answer.status == 200 else f"{upstream.url} is not ready: {answer.message()}"
 
 
-async def facts(upstream: Upstream) -> Facts:
-    """Version and number of nodes. BadGateway, CredentialError."""
-    version = await upstream.call("GET", "/version")
-    answer = await upstream.call("GET", "/api/v1/nodes?limit=1")
-    found = str(version.document().get("gitVersion") or "")[:64]
-    return Facts(found, _count(answer.body) if answer.status == 200 else None)
-
-
-def _count(body: bytes) -> int | None:
-    try:
-        found = decoded(body, _Nodes)
-    except msgspec.DecodeError:
-        return None
-    return len(found.items) + found.metadata.remaining
+async def version(upstream: Upstream) -> str:
+    """gitVersion; empty if it was not told. BadGateway, CredentialError."""
+    answer = await upstream.call("GET", "/version")
+    return str(answer.document().get("gitVersion") or "")[:64]

@@ -42,6 +42,8 @@ class Host:
         self.accounts: dict[str, MemberAccount] = {}
         self.error: StatusError | None = None
         """Raised by renewals and heartbeats."""
+        self.refused = 0
+        """Heartbeats."""
         self.refuse_join: StatusError | None = None
         self.silent = False
         self.user_ttl_s = 3600
@@ -133,6 +135,7 @@ class Host:
         if self.silent:
             await self._ended.wait()
         if self.error is not None:
+            self.refused += 1
             raise self.error
         self.beats.append(msgspec.json.decode(message.data, type=Heartbeat))
         self._changed.set()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.agent.membership import join
-from skerry.api.messages import JoinRequest
+from skerry.api.messages import Inventory, JoinRequest
 from skerry.errors import Conflict, Forbidden, ServiceUnavailable
 from skerry.http.exchange import Exchange
 from skerry.httpwire.head import ResponseHead
@@ -26,8 +26,9 @@ from skerry.localkube.certificates import CertificateAuthority
 from skerry.member.identity import KUBE_SYSTEM
 from skerry.relay import OpenRequest
 from tests.agent.standin import Host
-from tests.fixtures.nats import NatsHost
+from tests.fixtures.nats import NatsHost, eventually
 from tests.member.apiserver import BINDINGS, ApiServer
+from tests.member.test_inventory import Cluster, node, pod
 
 pytestmark = pytest.mark.integration
 
@@ -111,7 +112,8 @@ async def test_it_joins_reports_and_leaves_in_order(agent: Agent, host: Host, ap
     beat = await host.beat(3)
     assert host.joins[0].cluster_uid == "uid-1"
     assert host.joins[0].kubernetes_version == "v1.36.3"
-    assert (beat.healthy, beat.nodes, beat.kubernetes_version) == (True, 3, "v1.36.3")
+    assert (beat.healthy, beat.kubernetes_version) == (True, "v1.36.3")
+    assert any(each.nodes == 3 for each in host.beats)
     assert beat.ceiling.no_exec
     assert beat.expires > time.time()
     assert beat.rtt_ms is not None
@@ -147,6 +149,37 @@ async def test_a_ceiling_holds_over_starts_that_say_nothing_and_only_another_one
     await agent.start()
     code, line = await agent.ended()
     assert (code, "say the whole ceiling anew" in line) == (1, True)
+
+
+async def inventory(host: Host, fits: Callable[[Inventory], bool]) -> int:
+    """Wait for a heartbeat that says what the cluster has, as it should be; how many there were until then."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not (host.beats and (found := host.beats[-1].inventory) is not None and fits(found)):
+            await host.beat()
+    return len(host.beats)
+
+
+async def test_what_the_cluster_has_is_said_once_and_at_once_when_it_changes(
+    agent: Agent, host: Host, api: ApiServer
+) -> None:
+    cluster = Cluster(api)
+    agent.token(host.token("has-a"))
+    await agent.start()
+    first = await inventory(host, lambda found: (found.nodes, found.nodes_ready) == (2, 2))
+    await host.beat(3)
+    cluster.change("MODIFIED", node("a", ready=False))
+    second = await inventory(host, lambda found: (found.nodes, found.nodes_ready) == (2, 1))
+    assert {each.inventory for each in host.beats[first : second - 1]} == {None}
+
+
+async def test_a_host_that_did_not_answer_is_told_again(agent: Agent, host: Host, api: ApiServer) -> None:
+    Cluster(api)
+    host.error = ServiceUnavailable("not yet")
+    agent.token(host.token("deaf-a"))
+    await agent.start()
+    await eventually(lambda: host.refused > 2)
+    host.error = None
+    await inventory(host, lambda found: found.nodes == 2)
 
 
 async def test_no_secret_is_logged(agent: Agent, host: Host) -> None:
@@ -540,13 +573,15 @@ async def test_its_memory_stays_inside_the_contract(
         await exchange.finish()  # type: ignore[attr-defined]
 
     head = ResponseHead(status=200, headers=[])
-    api.routes["/api/v1/pods"] = big
+    api.routes["/api/v1/configmaps"] = big
+    Cluster(api).pods = [pod(padding=3000)] * 10_000
     agent.token(host.token("mem-a"))
     await agent.start()
+    await inventory(host, lambda found: (found.requested or {}).get("pods") == "10000")
     await host.beat(3)
     idle = agent.memory_kib("VmRSS")
     async with dialing(host) as dialer:
-        assert await status(dialer, host, "mem-a", b"/api/v1/pods") == 200
+        assert await status(dialer, host, "mem-a", b"/api/v1/configmaps") == 200
     after, peak = agent.memory_kib("VmRSS"), agent.memory_kib("VmHWM")
     record_property("memory", f"idle {idle} KiB, after a 50 MB LIST {after} KiB, peak {peak} KiB")
     sys.stderr.write(f"\nagent RSS: idle {idle} KiB, after a 50 MB LIST {after} KiB, peak {peak} KiB\n")

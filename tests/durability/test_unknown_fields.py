@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.registry import clusters, direct
 from services.registry.model import Agent, MemberAgents, Now, PresenceStatus
 from skerry.api.conditions import Verdict
 from skerry.api.kinds import CLUSTER, WORKSPACE
-from skerry.api.messages import Heartbeat
+from skerry.api.messages import Heartbeat, Inventory
 from skerry.api.meta import Document
+from skerry.api.v1alpha1 import APIVersions, Platform
 from skerry.storage import Store
 from skerry.storage.documents import Item
 from tests.durability.front import APPLY, JSON_PATCH, MERGE, WORKSPACES
@@ -163,17 +165,21 @@ async def test_status_writes_of_the_owner_keep_it(world: World) -> None:
     assert item.document()["spec"] == spec
 
 
+PARTS = ("agent", "ceiling", "credentials", "platform", "apiVersions")
+INVENTORY = Inventory(nodes=3, platform=Platform(provider="aws"), api_versions=APIVersions(count=64))
+
+
 def from_the_future() -> Document:
     """A Cluster whose status a newer registry wrote."""
     ready = {"type": "Ready", "status": "Unknown", "reason": "x", "message": "", "lastTransitionTime": "t", "future": 1}
-    parts = {part: {"future": 1} for part in ("agent", "ceiling", "credentials")}
+    parts = {part: {"future": 1} for part in PARTS}
     return {"metadata": {"name": "m"}, "spec": {}, "status": {"conditions": [ready], "future": 1, **parts}}
 
 
 def future_of(found: Document) -> list[Any]:
     """What is left of it."""
     status = found["status"]
-    parts = [status[part].get("future") for part in ("agent", "ceiling", "credentials")]
+    parts = [status[part].get("future") for part in PARTS]
     return [
         status.get("future"),
         *parts,
@@ -183,14 +189,17 @@ def future_of(found: Document) -> list[Any]:
 
 def test_the_registrys_observations_keep_it() -> None:
     now = Now(100.0, 1e9)
-    beat = Heartbeat(agent="A", epoch="e", version="1", nodes=3, kubernetes_version="v1.37.0", expires=2_000_000_000)
-    member = MemberAgents("o", "u", now, agents={("A", beat.epoch): Agent(beat, 100.0, 1e9)})
+    beat = Heartbeat(agent="A", epoch="e", version="1", kubernetes_version="v1.37.0", expires=2_000_000_000)
+    inventory = msgspec.json.encode(INVENTORY)
+    member = MemberAgents("o", "u", now, agents={("A", beat.epoch): Agent(beat, 100.0, 1e9, inventory=inventory)})
     found = clusters.observed(from_the_future(), member, PresenceStatus(Verdict("True", "Ready", "fine"), 1), now)
     assert (found["status"]["nodes"], found["status"]["conditions"][0]["status"]) == (3, "True")
-    assert future_of(found) == [1] * 5
+    assert future_of(found) == [1] * 7
 
 
 def test_the_probers_observations_and_a_rotation_keep_it() -> None:
     now = Now(100.0, 1e9)
-    looked = direct.observed(from_the_future(), direct.Outcome(direct.State.READY, version="v1", nodes=3), None, now)
-    assert future_of(direct.credited(looked, 2, None)) == [1] * 5
+    looked = direct.observed(
+        from_the_future(), direct.Outcome(direct.State.READY, version="v1", inventory=INVENTORY), None, now
+    )
+    assert future_of(direct.credited(looked, 2, None)) == [1] * 7

@@ -144,7 +144,7 @@ class ApiServer:
         if path in {"/version", "/readyz"}:
             return 200, {"gitVersion": "v1.36.3"}
         if path == "/api/v1/nodes":
-            return 200, {"items": [{}], "metadata": {"remainingItemCount": self.nodes - 1}}
+            return 200, {} if b"watch=" in seen.target else {"items": [_node(number) for number in range(self.nodes)]}
         if path == "/api/v1/namespaces/kube-system":
             if seen.method == b"PATCH" and self.unmarkable:
                 raise Forbidden("namespaces cannot be patched")
@@ -172,6 +172,12 @@ class ApiServer:
         if b"dryRun" not in seen.target:
             self.bindings[name] = document
         return 201, document
+
+
+def _node(number: int) -> dict[str, Any]:
+    room = {"cpu": "4", "memory": "8Gi", "pods": "110"}
+    status = {"capacity": room, "allocatable": room, "conditions": [{"type": "Ready", "status": "True"}]}
+    return {"metadata": {"name": f"node-{number}"}, "status": status}
 
 
 def _shown(exchange: Exchange) -> bytes:

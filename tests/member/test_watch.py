@@ -63,7 +63,7 @@ def events(*changes: tuple[str, dict[str, Any]]) -> bytes:
 async def all_of(watch: MetadataWatch) -> list[tuple[str, bool]]:
     """(name, gone) of one attempt."""
     async with contextlib.aclosing(watch.run()) as changes:
-        return [(seen.metadata.name, seen.gone) async for seen in changes]
+        return [(seen.name, seen.gone) async for seen in changes]
 
 
 async def test_pages_then_changes_from_where_the_list_was(upstream: Upstream, collection: Collection) -> None:

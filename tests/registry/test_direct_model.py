@@ -14,6 +14,7 @@ from services.registry.direct import Found, Outcome, State
 from services.registry.model import Now
 from skerry.api.conditions import condition_of
 from skerry.api.kinds.registry import describe_cluster
+from skerry.api.messages import Inventory
 from skerry.identity import x509
 from skerry.member.kubeconfig import Target, Tls
 
@@ -91,7 +92,7 @@ def test_the_transition_time_moves_with_the_status_alone() -> None:
 
 
 def test_facts_of_the_past_stay_when_they_are_not_told() -> None:
-    known = direct.observed(cluster(), Outcome(State.READY, version="v1.37.0", nodes=3), None, NOW)
+    known = direct.observed(cluster(), Outcome(State.READY, version="v1.37.0", inventory=Inventory(nodes=3)), None, NOW)
     later = direct.observed(known, Outcome(State.UNREACHABLE, "x"), None, NOW)
     assert (later["status"]["nodes"], later["status"]["kubernetesVersion"]) == (3, "v1.37.0")
 

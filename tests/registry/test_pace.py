@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registry.pace import TEXT_S, WRITE_S, Pace, same_words
+from services.registry.pace import FIGURES_S, TEXT_S, WRITE_S, Pace, same_words
 
 
 def cluster(message: str = "", status: str = "True", reason: str = "R", **facts: Any) -> dict[str, Any]:
@@ -28,10 +28,10 @@ def test_what_is_as_it_is_stored_is_not_written() -> None:
 
 def test_a_member_is_written_once_a_second() -> None:
     pace = Pace()
-    written(pace, cluster(nodes=1), cluster(nodes=2), 100.0)
-    assert pace.plan("m1", cluster(nodes=2), cluster(status="False"), 100.25) == (None, WRITE_S - 0.25)
-    written(pace, cluster(nodes=2), cluster(status="False"), 101.0)
-    assert pace.plan("m2", cluster(nodes=1), cluster(nodes=2), 101.0).document is not None
+    written(pace, cluster(uid=1), cluster(uid=2), 100.0)
+    assert pace.plan("m1", cluster(uid=2), cluster(status="False"), 100.25) == (None, WRITE_S - 0.25)
+    written(pace, cluster(uid=2), cluster(status="False"), 101.0)
+    assert pace.plan("m2", cluster(uid=1), cluster(uid=2), 101.0).document is not None
 
 
 def test_a_text_whose_reason_stayed_waits() -> None:
@@ -50,8 +50,8 @@ def test_a_text_comes_with_its_reason_at_once() -> None:
 def test_other_facts_do_not_wait_for_a_text_and_do_not_take_it_with_them() -> None:
     pace = Pace()
     written(pace, cluster("one"), cluster("two"), 100.0)
-    document, again_s = pace.plan("m1", cluster("two"), cluster("three", nodes=2), 110.0)
-    assert (document, again_s) == (cluster("two", nodes=2), TEXT_S - 10.0)
+    document, again_s = pace.plan("m1", cluster("two"), cluster("three", uid=2), 110.0)
+    assert (document, again_s) == (cluster("two", uid=2), TEXT_S - 10.0)
 
 
 def test_a_text_that_says_the_same_is_never_written() -> None:
@@ -59,15 +59,15 @@ def test_a_text_that_says_the_same_is_never_written() -> None:
     before, after = cluster("refused at 10:00:01 from port 40001"), cluster("refused at 10:00:31 from port 40377")
     assert pace.plan("m1", before, after, 0.0) == (None, None)
     assert pace.plan(
-        "m1", before, cluster(after["status"]["conditions"][0]["message"], nodes=1), 0.0
-    ).document == cluster(before["status"]["conditions"][0]["message"], nodes=1)
+        "m1", before, cluster(after["status"]["conditions"][0]["message"], uid=1), 0.0
+    ).document == cluster(before["status"]["conditions"][0]["message"], uid=1)
 
 
 def test_who_was_removed_is_forgotten() -> None:
     pace = Pace()
-    written(pace, cluster(nodes=1), cluster(nodes=2), 100.0)
+    written(pace, cluster(uid=1), cluster(uid=2), 100.0)
     pace.forget("m1")
-    written(pace, cluster(nodes=1), cluster(nodes=2), 100.0)
+    written(pace, cluster(uid=1), cluster(uid=2), 100.0)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,23 @@ def test_times_ports_and_ids_are_no_news(one: str, other: str, same: bool) -> No
 @given(st.text())
 def test_every_text_says_what_it_says(text: str) -> None:
     assert same_words(text, text)
+
+
+def test_figures_are_written_every_ten_seconds_and_hold_up_nothing_else() -> None:
+    pace = Pace()
+    written(pace, cluster(nodes=1, observed="a"), cluster(nodes=2, observed="b"), 100.0)
+    stored, observed = cluster(nodes=2, observed="b"), cluster(nodes=3, observed="c")
+    assert pace.plan("m1", stored, observed, 104.0) == (None, FIGURES_S - 4.0)
+    down = cluster(status="False", nodes=3, observed="c")
+    assert pace.plan("m1", stored, down, 104.0) == (cluster(status="False", nodes=2, observed="b"), FIGURES_S - 4.0)
+    assert pace.plan("m1", stored, down, 110.0) == (down, None)
+
+
+def test_of_a_text_and_figures_that_wait_the_first_to_come_is_told() -> None:
+    pace = Pace()
+    written(pace, cluster("one", nodes=1), cluster("two", nodes=2), 100.0)
+    stored, observed = cluster("two", nodes=2), cluster("three", nodes=3)
+    assert pace.plan("m1", stored, observed, 101.0) == (None, FIGURES_S - 1.0)
+    assert pace.plan("m1", stored, observed, 111.0) == (cluster("two", nodes=3), TEXT_S - 11.0)
+    pace.forget("m1")
+    assert pace.plan("m1", stored, observed, 111.0) == (observed, None)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from skerry.api.conditions import condition_of
 from skerry.api.meta import Document
+from skerry.api.quantity import NANO, quantity
+from skerry.api.v1alpha1 import Ceiling
 
+CEILING = 60
+"""Characters of a ceiling: it may name a hundred namespaces."""
 HOLDS = (("paused", "Paused"), ("unschedulable", "SchedulingDisabled"))
 """Field of spec, and how READY says it: kubectl's word for a cordoned node."""
 
@@ -23,3 +30,48 @@ def until_and_why(hold: Any) -> str:
     fields = hold if isinstance(hold, dict) else {}
     until, reason = fields.get("until"), fields.get("reason")
     return (f" until {until}" if until else "") + (f": {reason}" if reason else "")
+
+
+def platform(found: Document | None) -> str:
+    """From a Platform: `aws/eu-central-1/eks`, as far as it is known."""
+    return "/".join(str(part) for key in ("provider", "region", "distribution") if (part := (found or {}).get(key)))
+
+
+def agents(found: Document | None) -> str:
+    """From an AgentStatus: the version, and how many there are if not one."""
+    version, replicas = str((found or {}).get("version") or ""), (found or {}).get("replicas", 1)
+    return version if replicas == 1 or not version else f"{version} ({replicas})"
+
+
+def nodes_ready(status: Document | None) -> str:
+    """From a status: `11/12`."""
+    found = status or {}
+    return f"{found['nodesReady']}/{found['nodes']}" if "nodesReady" in found and "nodes" in found else ""
+
+
+def cpu(status: Document | None) -> str:
+    """From a status: cores that are asked for, of those that may be had."""
+    return _taken(status, "cpu", lambda nano: f"{nano / NANO:.1f}".removesuffix(".0"))
+
+
+def memory(status: Document | None) -> str:
+    """From a status: memory that is asked for, of what may be had."""
+    return _taken(status, "memory", lambda nano: f"{nano / (NANO << 30):.1f}".removesuffix(".0") + "Gi")
+
+
+def _taken(status: Document | None, resource: str, show: Callable[[int], str]) -> str:
+    parts = []
+    for field in ("requested", "allocatable"):
+        try:
+            parts.append(show(quantity(((status or {}).get(field) or {})[resource]).nano))
+        except (KeyError, ValueError):
+            parts.append("?")
+    return "" if parts == ["?", "?"] else "/".join(parts)
+
+
+def ceiling(found: Document | None) -> str:
+    """From a Ceiling: what its administrator forbids, cut to what fits a table; empty if nothing."""
+    text = "" if found is None else msgspec.convert(found, Ceiling).text
+    if text == "open":
+        return ""
+    return text if len(text) <= CEILING else text[: CEILING - 1] + "…"

@@ -21,7 +21,7 @@ from skerry.api.desiredlist import DesiredEntryList, DesiredQuery
 from skerry.api.kinds.access import BUILT_IN, READ_BY_ROLES
 from skerry.api.kinds.action import Action
 from skerry.api.kinds.columns import AGE, NAME, Column, why_not
-from skerry.api.kinds.fleet import readiness, until_and_why
+from skerry.api.kinds.fleet import agents, ceiling, cpu, memory, nodes_ready, platform, readiness, until_and_why
 from skerry.api.kinds.kind import Kind, Listing, Occurrence
 from skerry.api.kinds.paths import at
 from skerry.api.meta import Document
@@ -200,6 +200,44 @@ CLUSTER = Kind(
         Column(name="Last Heartbeat", live="heartbeat", description="Time since the last heartbeat."),
         AGE,
         Column(name="UID", path="status.uid", priority=1, description="UID of kube-system."),
+        Column(
+            name="Platform",
+            path="status.platform",
+            cell=platform,
+            priority=1,
+            description="Provider, region and distribution, as far as they are known.",
+        ),
+        Column(
+            name="Agent",
+            path="status.agent",
+            cell=agents,
+            priority=1,
+            description="Version of its agent, and how many there are if not one.",
+        ),
+        Column(
+            name="Nodes Ready", path="status", cell=nodes_ready, priority=1, description="Nodes that are ready, of all."
+        ),
+        Column(
+            name="CPU",
+            path="status",
+            cell=cpu,
+            priority=1,
+            description="Cores that pods ask for, of those they may have.",
+        ),
+        Column(
+            name="Memory",
+            path="status",
+            cell=memory,
+            priority=1,
+            description="Memory that pods ask for, of what they may have.",
+        ),
+        Column(
+            name="Ceiling",
+            path="status.ceiling",
+            cell=ceiling,
+            priority=1,
+            description="What its own administrator forbids everybody who comes through the host.",
+        ),
         Column(
             name="Message",
             path="status.conditions",
