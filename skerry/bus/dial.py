@@ -61,6 +61,8 @@ async def _connect_one(settings: Settings, server: str, credentials: Credentials
             raise CancelledError
     except BaseException as e:
         wire.lose("never connected")
+        if isinstance(e, Exception) and _cancels() > cancels:
+            raise CancelledError from e
         if isinstance(e, Exception):
             raise _failure(e, server, credentials) from e
         raise

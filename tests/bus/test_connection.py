@@ -34,9 +34,10 @@ from skerry.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from skerry.identity import x509
+from skerry.identity import nkey, x509
 from skerry.identity.creds import Credentials
 from skerry.identity.federation import Authority
+from skerry.identity.nkey import KeyType
 from tests.fixtures.nats import NatsHost, eventually
 
 pytestmark = pytest.mark.integration
@@ -486,6 +487,28 @@ async def test_a_cancelled_waiter_of_lost_ends_the_connection_and_leaves_no_zomb
     assert await connection.closed() == "cut"
     with pytest.raises(ConnectionLost, match="is lost: cut"):
         connection.publish_now("registry.x", b"")
+
+
+async def test_an_attempt_that_is_cancelled_while_it_is_refused_ends_as_cancelled(nats_host: NatsHost) -> None:
+    """wait_for of Python 3.11 forgets that it was cancelled when its answer came in the same turn of the loop: a supervisor
+    took that for one more refusal, and never ended. One attempt is timed, the others are cancelled about then."""
+    stranger = Credentials(nats_host.anybody().jwt, nkey.create(KeyType.USER).seed)
+    ends: list[bool] = []
+    for number in range(300):
+        started = time.perf_counter()
+        attempt = asyncio.create_task(connect(nats_host.settings(), stranger))
+        if number % 10 == 0:
+            await asyncio.wait((attempt,))
+            lasts_s = time.perf_counter() - started
+            assert isinstance(attempt.exception(), Unauthorized)
+            continue
+        while not attempt.done() and time.perf_counter() - started < lasts_s * (0.7 + 0.06 * (number % 10)):
+            await asyncio.sleep(0)
+        if attempt.cancel():
+            await asyncio.wait((attempt,))
+            ends.append(attempt.cancelled())
+    assert ends
+    assert all(ends)
 
 
 async def test_draining_gives_up_in_time(fresh_nats_host: NatsHost) -> None:
