@@ -6,6 +6,7 @@ it, so an answer that got lost is asked for again with the same key and gets the
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import logging
 import os
@@ -18,7 +19,7 @@ from services.agent.store import Membership, Store
 from skerry import bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import FORMAT, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
-from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError
+from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError, TooManyRequests
 from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair
@@ -27,6 +28,8 @@ log = logging.getLogger("skerry.agent")
 
 JOIN_TIMEOUT_S = 10.0
 ATTEMPTS = 3
+PAUSE_S = 1.0
+"""Before a join that was one too many is asked again."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,11 +59,13 @@ async def join(
         try:
             reply = await connection.request(subjects.join(token.jti), _encode(request), timeout_s=timeout_s)
         except StatusError as e:
-            if e.code < 500:
+            if e.code < 500 and not isinstance(e, TooManyRequests):
                 raise JoinRefused(e.message) from e
             problem = e.message
             if isinstance(e, ServiceUnavailable):
                 break
+            if isinstance(e, TooManyRequests):
+                await asyncio.sleep(PAUSE_S)
             continue
         return _join_answer(reply.data)
     raise JoinUnanswered(f"host {token.host!r} did not answer the join ({problem}): run the same command again")

@@ -10,6 +10,7 @@ import msgspec
 
 from services.registry import clusters, joining
 from services.registry.clock import Clock, wall_and_mono
+from services.registry.limits import RateLimits
 from services.registry.model import JOINED, Now, PresenceTable
 from services.registry.secrets import MemberSecret
 from services.registry.store import RegistryStore
@@ -27,7 +28,7 @@ from skerry.api.messages import (
 )
 from skerry.api.meta import Document
 from skerry.bus import Message
-from skerry.errors import AlreadyExists, BadRequest
+from skerry.errors import AlreadyExists, BadRequest, TooManyRequests
 from skerry.identity import nkey
 from skerry.identity.assertion import make_record
 from skerry.storage import Item
@@ -38,6 +39,10 @@ RECORD_S = 24 * 3600
 """Life of a proxy's record; proxies renew it at two thirds."""
 SAY_S = 60.0
 """Between two lines in the log about heartbeats that cannot be read."""
+JOINS = (5.0, 5.0)
+"""With one token: a second, and at once."""
+RENEWALS = (10.0, 20.0)
+"""Of one member, all its agents together: after an outage they come at once."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -58,6 +63,7 @@ class Handlers:
         self._clock = clock
         self._direct = direct
         self._joining = asyncio.Lock()
+        self._joins, self._renewals = RateLimits(*JOINS), RateLimits(*RENEWALS)
         self.rubbish = 0
         """Heartbeats that could not be read."""
         self._said = float("-inf")
@@ -65,7 +71,9 @@ class Handlers:
     # Joining
 
     async def join(self, request: JoinRequest, jti: str) -> JoinAnswer:
-        """`join.<jti>`: one agent joins one member. The answer repeats for the same key."""
+        """`join.<jti>`: one agent joins one member. The answer repeats for the same key. TooManyRequests."""
+        if not self._joins.admits(jti, self._clock().mono):
+            raise TooManyRequests("this token is used too often: wait a second between attempts")
         joining.check_request(request)
         request = joining.cleaned(request)
         async with self._joining:
@@ -133,8 +141,10 @@ class Handlers:
         return msgspec.structs.replace(kept, agents={request.nkey: now, **kept.agents})
 
     async def renew(self, request: RenewRequest, member: str) -> RenewAnswer:
-        """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof alone."""
+        """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof alone, TooManyRequests."""
         name = subjects.member(member)
+        if not self._renewals.admits(name, self._clock().mono):
+            raise TooManyRequests(f"agents of cluster {name!r} renew too often: wait a second between attempts")
         now = self._clock().wall
         joining.check_renewal(request, name, now)
         registry = self._registry

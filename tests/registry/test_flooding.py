@@ -1,0 +1,84 @@
+"""One credential asks as fast as it can: it gets its rate, others get what they ask for. On a real bus."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+import uuid
+
+import msgspec
+import pytest
+
+from services.registry.handlers import JOINS, RENEWALS
+from skerry import subjects
+from skerry.api.messages import JoinRequest, RenewRequest
+from skerry.bus import Connection
+from skerry.errors import StatusError
+from skerry.identity import jointoken, nkey
+from skerry.identity.creds import Credentials
+from skerry.identity.nkey import KeyType
+from tests.fixtures.nats import NatsHost
+from tests.registry.conftest import DEADLINE_S, Agent, Client
+
+pytestmark = pytest.mark.integration
+
+ASKS = 400
+
+
+async def codes(connection: Connection, subject: str, payload: bytes) -> dict[int, int]:
+    """What ASKS requests at once were answered: code -> how many."""
+
+    async def ask() -> int:
+        try:
+            await connection.request(subject, payload, timeout_s=DEADLINE_S)
+        except StatusError as error:
+            return error.code
+        return 200
+
+    answers = await asyncio.gather(*(ask() for _ in range(ASKS)))
+    return {code: answers.count(code) for code in set(answers)}
+
+
+def allowed(limits: tuple[float, float], seconds: float) -> float:
+    """At most."""
+    per_s, burst = limits
+    return burst + per_s * seconds + 1
+
+
+async def test_renewals_beyond_the_rate_are_refused_and_those_of_others_are_not(
+    nats_host: NatsHost, client: Client
+) -> None:
+    floods, renews = Agent(nats_host, "floods"), Agent(nats_host, "renews")
+    flooding = await floods.join(await client.token("floods"))
+    renewing = await renews.join(await client.token("renews"))
+    challenge = f"floods {floods.key.public} {int(time.time())} {uuid.uuid4().hex}"
+    signature = base64.urlsafe_b64encode(floods.key.sign(challenge.encode())).decode()
+    request = msgspec.json.encode(RenewRequest(nkey=floods.key.public, challenge=challenge, signature=signature))
+    async with nats_host.connection(Credentials(flooding.renewal_jwt, floods.key.seed), "renew") as connection:
+        began = time.monotonic()
+        answers = await codes(connection, subjects.renew("floods"), request)
+        assert set(answers) == {200, 429}
+        assert RENEWALS[1] <= answers[200] <= allowed(RENEWALS, time.monotonic() - began)
+        assert (await renews.renew(renewing)).user_jwt
+        await asyncio.sleep(2 / RENEWALS[0])
+        assert (await connection.request(subjects.renew("floods"), request, timeout_s=DEADLINE_S)).data
+
+
+async def test_joins_beyond_the_rate_are_refused_and_other_tokens_work(nats_host: NatsHost, client: Client) -> None:
+    text, other = await client.token("guessed"), await client.token("honest")
+    token = jointoken.decode(text, 0)
+    request = JoinRequest(
+        nkey=nkey.create(KeyType.USER).public,
+        name="another",
+        cluster_uid=str(uuid.uuid4()),
+        kubernetes_version="v1.36.3",
+        agent_version="0.1.0",
+    )
+    async with nats_host.connection(Credentials(token.jwt), "join") as connection:
+        began = time.monotonic()
+        answers = await codes(connection, subjects.join(token.jti), msgspec.json.encode(request))
+        assert answers[429] >= ASKS - allowed(JOINS, time.monotonic() - began)
+        assert (await Agent(nats_host, "honest").join(other)).member == "honest"
+    await asyncio.sleep(2 / JOINS[0])
+    assert (await Agent(nats_host, "guessed").join(text)).member == "guessed"
