@@ -26,7 +26,9 @@ class Rejected(ValueError):
 
 
 def merge(document: Any, patch: Any) -> Any:
-    """A JSON merge patch: null removes, lists are replaced."""
+    """A JSON merge patch: null removes, lists are replaced, without the nulls of the objects in them."""
+    if isinstance(patch, list):
+        return [merge(None, item) for item in patch]
     if not isinstance(patch, dict):
         return patch
     found = dict(document) if isinstance(document, dict) else {}
@@ -44,7 +46,7 @@ def apply(document: Any, operations: list[Any]) -> Any:
     for index, operation in enumerate(operations):
         try:
             if operation["op"] == "copy":
-                copied += len(msgspec.json.encode(_source(found, operation)))
+                copied += len(msgspec.json.encode(_value(found, _pointer(operation["from"]))))
             if copied > MOST_COPIED_BYTES:
                 raise ValueError(f"the patch copies more than {MOST_COPIED_BYTES} bytes")
             found = _apply(found, operation)
@@ -65,7 +67,7 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
         document, moved = _remove(document, _pointer(operation["from"]))
         return _add(document, path, moved)
     if kind == "copy":
-        return _add(document, path, copy.deepcopy(_source(document, operation)))
+        return _add(document, path, copy.deepcopy(_value(document, _pointer(operation["from"]))))
     if kind == "test":
         return _test(document, path, operation.get("value"))
     raise ValueError(f"there is no operation {str(kind)[:40]!r}")
@@ -85,11 +87,10 @@ def _get(document: Any, path: list[str]) -> Any:
     return document
 
 
-def _source(document: Any, operation: dict[str, Any]) -> Any:
-    """What is copied; null for a key that its object does not have."""
-    path = _pointer(operation["from"])
-    parent = _get(document, path[:-1])
-    return parent.get(path[-1]) if path and isinstance(parent, dict) else _get(parent, path[-1:])
+def _value(document: Any, path: list[str]) -> Any:
+    """What is there; null for a key that its object does not have."""
+    parent = _parent(document, path)
+    return parent.get(path[-1]) if isinstance(parent, dict) else _get(parent, path[-1:])
 
 
 def _index(items: list[Any], part: str, *, end: int = -1) -> int:
@@ -105,6 +106,8 @@ def _index(items: list[Any], part: str, *, end: int = -1) -> int:
 
 
 def _parent(document: Any, path: list[str]) -> Any:
+    if not path:
+        raise ValueError("only replace and test take the whole document")
     found = _get(document, path[:-1])
     if not isinstance(found, dict | list):
         raise KeyError("/".join(path[:-1]))
@@ -112,8 +115,6 @@ def _parent(document: Any, path: list[str]) -> Any:
 
 
 def _add(document: Any, path: list[str], value: Any) -> Any:
-    if not path:
-        return value
     parent = _parent(document, path)
     if isinstance(parent, dict):
         parent[path[-1]] = value
@@ -133,6 +134,8 @@ def _remove(document: Any, path: list[str]) -> tuple[Any, Any]:
 
 def _replace(document: Any, path: list[str], value: Any) -> Any:
     if not path:
+        if not isinstance(value, dict | list):
+            raise ValueError("what replaces the whole document must be an object or a list")
         return value
     parent = _parent(document, path)
     if isinstance(parent, dict):
@@ -143,10 +146,6 @@ def _replace(document: Any, path: list[str], value: Any) -> Any:
 
 
 def _test(document: Any, path: list[str], value: Any) -> Any:
-    try:
-        found = _get(document, path)
-    except KeyError:
-        found = None
-    if not same(found, value):
+    if not same(_value(document, path) if path else document, value):
         raise ValueError(f"test failed at /{'/'.join(path)}")
     return document

@@ -134,11 +134,11 @@ class Preparation:
         except patches.Rejected as error:
             raise Invalid(f"the server rejected our request due to an error in our request: {error}") from error
         if not isinstance(document, dict):
-            raise Invalid("the server rejected our request due to an error in our request: it leaves no object behind")
+            raise self._bad_patch(document, "it leaves no object behind")
         if too_deep(document):
             raise BadRequest(f"the patch leaves an object behind that is nested deeper than {DEEPEST} levels")
         document = with_metadata(document)
-        wrong = _mistyped(document) or ("" if document.get("kind") else "Object 'Kind' is missing")
+        wrong = _mistyped(document) or _headless(document)
         if wrong:
             raise self._bad_patch(document, wrong)
         self._check_path(document, request)
@@ -268,12 +268,9 @@ class Preparation:
 
     def _same_version(self, document: Document) -> None:
         """The API server's refusals of what is no object of this version."""
-        version, kind = document.get("apiVersion"), document.get("kind")
-        if not kind or not version:
-            what = "Kind" if not kind else "apiVersion"
-            raise BadRequest(
-                f"the object provided is unrecognized (must be of type {self.kind.kind}): Object '{what}' is missing"
-            )
+        version, missing = document.get("apiVersion"), _headless(document)
+        if missing:
+            raise BadRequest(f"the object provided is unrecognized (must be of type {self.kind.kind}): {missing}")
         if version != self.kind.api_version:
             raise BadRequest(
                 f"the API version in the data ({version}) does not match the expected API version "
@@ -322,7 +319,7 @@ class Preparation:
         text = f"strict decoding error: {', '.join(strange[:20])}"
         return self._bad_patch(document, text) if patch else self._unhandled(text)
 
-    def _bad_patch(self, document: Document, text: str) -> Invalid:
+    def _bad_patch(self, document: Any, text: str) -> Invalid:
         """A patch whose result cannot be decoded: the API server answers with all of it."""
         shown = msgspec.json.encode(document, order="sorted").decode()
         problem = conform.invalid_value("patch", shown, text)
@@ -351,6 +348,12 @@ class Preparation:
             group=kind.group,
             name=name,
         )
+
+
+def _headless(document: Document) -> str:
+    """Which part of an object's head is missing; empty if none is."""
+    missing = [name for key, name in (("kind", "Kind"), ("apiVersion", "apiVersion")) if not document.get(key)]
+    return f"Object '{missing[0]}' is missing" if missing else ""
 
 
 def _mistyped(document: Document) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from skerry.admission.conform import whole
 from skerry.api.decode import decoded
 from skerry.api.meta import Document
-from skerry.apply.schema import METADATA
+from skerry.apply.schema import METADATA, OWNER
 from skerry.errors import BadRequest
 
 DEEPEST = 64
@@ -87,7 +87,7 @@ def _empty_texts(metadata: Document) -> None:
 
 
 INTEGERS = ("generation", "deletionGracePeriodSeconds")
-OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+OWNER_FIELDS = tuple(OWNER.fields)
 MANAGER_FIELDS = ("manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource")
 _OWNER = dict.fromkeys(OWNER_FIELDS[:4], "")
 

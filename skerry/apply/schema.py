@@ -51,6 +51,14 @@ DEDUCED = Deduced()
 _STRING = Scalar("string")
 _NUMBER = Scalar("numeric")
 
+OWNER = Map(
+    {
+        **dict.fromkeys(("apiVersion", "kind", "name", "uid"), _STRING),
+        **dict.fromkeys(("controller", "blockOwnerDeletion"), Scalar("boolean")),
+    },
+    atomic=True,
+)
+"""meta/v1 OwnerReference."""
 METADATA = Map(
     {
         "name": _STRING,
@@ -65,7 +73,7 @@ METADATA = Map(
         "deletionGracePeriodSeconds": _NUMBER,
         "labels": Map(element=_STRING),
         "annotations": Map(element=_STRING),
-        "ownerReferences": List(Map(element=DEDUCED, atomic=True), "map", ("uid",)),
+        "ownerReferences": List(OWNER, "map", ("uid",)),
         "finalizers": List(_STRING, "set"),
         "managedFields": List(DEDUCED),
     }

@@ -74,6 +74,9 @@ def _list_problems(declared: List, found: Any, path: Path, where: str) -> Iterat
         if declared.relation == "map" and not isinstance(item, dict):
             yield f"{where}: associative list with keys may not have non-map elements"
             return
+        if declared.relation == "map" and item.keys().isdisjoint(declared.keys):
+            yield f"{where}: associative list with keys has an element that omits all key fields: {', '.join(declared.keys)}"
+            return
         name = element(declared, item)
         if name in seen:
             yield f"{where}: duplicate entries for key {fieldset.text((name,))}"

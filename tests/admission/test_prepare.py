@@ -153,6 +153,26 @@ def test_metadata_has_no_other_fields_but_those_that_a_newer_replica_wrote() -> 
     assert [text.split('"')[1] for text in found.warnings] == ["metadata.ownerReferences[0].zz", "metadata.zz"]
 
 
+@pytest.mark.parametrize("key", ["kind", "apiVersion"])
+def test_a_patch_that_takes_the_head_away_is_refused(key: str) -> None:
+    with pytest.raises(Invalid, match=f"(?i)object '{key}' is missing") as caught:
+        PREPARATION.patched(request({key: None}, MERGE_PATCH), live(), NOW)
+    assert [each.field for each in caught.value.details.causes] == ["patch"]
+
+
+@pytest.mark.parametrize(("value", "fields"), [([{}], ["patch"]), ("x", []), (None, [])])
+def test_a_patch_that_leaves_no_object_behind_is_refused(value: Any, fields: list[str]) -> None:
+    replaced = [{"op": "replace", "path": "", "value": value}]
+    with pytest.raises(Invalid) as caught:
+        PREPARATION.patched(request(replaced, JSON_PATCH), live(), NOW)
+    assert [each.field for each in caught.value.details.causes] == fields
+
+
+def test_what_a_merge_patch_empties_in_a_list_is_no_unknown_field() -> None:
+    patch = {"spec": {"members": [{"kind": "User", "name": "a", "zz": None}]}}
+    assert not PREPARATION.patched(request(patch, MERGE_PATCH), live(), NOW).warnings
+
+
 @pytest.mark.parametrize(
     "time", ["x", "", "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "２０26-01-01T00:00:00Z"]
 )

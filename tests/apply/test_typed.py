@@ -108,6 +108,10 @@ def test_lists_keep_the_appliers_order(live: str, applied: str, expected: str) -
         ({"members": {}}, ".spec.members: expected list, got map"),
         ({"members": [1]}, ".spec.members: associative list with keys may not have non-map elements"),
         (
+            {"members": [{}, 1]},
+            ".spec.members: associative list with keys has an element that omits all key fields: kind, name",
+        ),
+        (
             {"members": [{"kind": "User", "name": "a"}] * 2},
             '.spec.members: duplicate entries for key [kind="User",name="a"]',
         ),
@@ -115,6 +119,13 @@ def test_lists_keep_the_appliers_order(live: str, applied: str, expected: str) -
 )
 def test_what_does_not_fit_the_type_is_named(spec: dict[str, Any], problem: str) -> None:
     assert list(typed.problems(type_of(Workspace), {"spec": spec})) == [problem]
+
+
+def test_an_owner_has_no_other_fields_but_its_own() -> None:
+    owner = {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "1"}
+    fitting, stray = ({"metadata": {"ownerReferences": [each]}} for each in (owner, {**owner, "zz": None}))
+    assert not list(typed.problems(type_of(Workspace), fitting))
+    assert "field not declared in schema" in next(typed.problems(type_of(Workspace), stray))
 
 
 @pytest.mark.parametrize("rubbish", [None, [], {"x": {}}, {"f:a": 1}, {"k:{": {}}, {"z:a": {}}, {"f:a": {"f:b": []}}])
