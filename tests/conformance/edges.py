@@ -12,6 +12,7 @@ from typing import Any
 from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 from tests.conformance.cases import (
+    AL,
     APPLY,
     GET,
     GRANTS,
@@ -121,6 +122,12 @@ def _null_in_documents() -> Iterator[Case]:
     yield Case("null in lists", (
         create({"members": [None]}), create({"clusters": {"names": [None]}}), create({"namespaces": [None]}),
     ))  # fmt: skip
+    yield Case("null in objects in lists", (
+        create(TEAM),
+        merge({"spec": {"members": [{**AL, "zz": None, "role": None}]}}),
+        merge({"metadata": {"ownerReferences": [{**OWNER, "zz": None}]}}),
+        merge({"spec": {"clusters": {"selector": {"matchExpressions": [{"key": "k", "operator": "Exists", "values": None, "a.b": None}]}}}}),
+    ))  # fmt: skip
     yield Case("null as body", (
         create(),
         Step("POST", WORKSPACES, b"null", differs=GO),
@@ -227,6 +234,17 @@ def _collections() -> Iterator[Case]:
     ))  # fmt: skip
     for body in (b"null", {"preconditions": {"uid": ""}}, {"preconditions": {"uid": "x"}}, {"dryRun": ["All"]}):
         yield Case(f"delete a collection: {body!r}", (*three, Step("DELETE", f"{WORKSPACES}?{mine}", body), left))
+    first = "options are checked, with or without a body, before a store is asked for a version or a place"
+    for query in ("resourceVersion=18446744073709551616", "continue=e30"):
+        yield Case(f"delete a collection with {query}: {first}", (
+            *three,
+            Step("DELETE", f"{WORKSPACES}?{mine}&{query}", b"{}", "text/plain", "protobuf is not taken"),
+            Step("DELETE", f"{WORKSPACES}?{mine}&{query}", b"{", differs=GO),
+            Step("DELETE", f"{WORKSPACES}?{mine}&{query}", {"propagationPolicy": "Foo"}),
+            Step("DELETE", f"{WORKSPACES}?{mine}&{query}&propagationPolicy=Foo"),
+            Step("DELETE", f"{WORKSPACES}?{mine}&{query}&limit=x", {"propagationPolicy": "Foo"}),
+            left,
+        ))  # fmt: skip
     yield Case("delete a collection of another kind", (
         *three, Step("DELETE", f"{WORKSPACES}?{mine}", {"kind": "Pod", "apiVersion": "v1"}, differs=GO), left,
     ))  # fmt: skip
@@ -240,11 +258,21 @@ def _lists() -> Iterator[Case]:
         "timeout=1h2m3.5s", "timeout=1h2", "timeout=.5h", "timeout=1d", "timeout=%201s", "timeout=9999999999h", "timeout=1.2.3s",
         "resourceVersion=%zz", "resourceVersion=-1", "resourceVersion=1.0", "sendInitialEvents=", "sendInitialEvents=false",
         "watch=0", "watch=%zz", "allowWatchBookmarks=x", "pretty=abc", "dryRun=x", "includeObject=Odd",
+        "resourceVersionMatch=Odd&fieldSelector=metadata.namespace%3Dx", "resourceVersionMatch=Odd&fieldSelector=x",
     ):  # fmt: skip
         yield Case(
             f"list with {query}",
             (create(labels={"c": "NAME"}), Step("GET", f"{WORKSPACES}?{query}&labelSelector=c%3DNAME")),
         )
+    two = tuple(
+        Step("POST", WORKSPACES, {**workspace(), "metadata": {"name": f"NAME-{n}", "labels": {"c": "NAME"}}})
+        for n in range(2)
+    )
+    for query in ("", "&resourceVersionMatch=NotOlderThan"):
+        anything = f"{WORKSPACES}?limit=1&resourceVersion=0&labelSelector=c%3DNAME{query}"
+        yield Case(f"a list of whatever is cached is whole{query}", (*two, Step("GET", anything)))
+    for selector in ("a%3E-1", "a%3C%2B1", "a%3E1", "a%3E01", "a%3C1.5"):
+        yield Case(f"list of labels {selector}", (Step("GET", f"{WORKSPACES}?labelSelector={selector}"),))
     for selector in (
         "metadata.name%3Da%3Db", "%20metadata.name%3Dx", "metadata.name%20%3Dx", "metadata.name%3D%20x", "metadata.name%3Dx%20",
         "metadata.namespace%3D", "metadata.namespace%3Dx", "metadata.namespace!%3Dx", "metadata.name%3D%3DNAME",
@@ -259,6 +287,7 @@ def _lists() -> Iterator[Case]:
         "timeoutSeconds=x",
         "limit=abc",
         "fieldSelector=metadata.namespace%3Dx",
+        "fieldSelector=metadata.namespace%3Dx&resourceVersionMatch=Odd",
         "labelSelector=a%20b",
     ):
         yield Case(f"watch with {query}", (Step("GET", f"{WORKSPACES}?watch=true&{query}"),))
@@ -273,6 +302,49 @@ def _write_options() -> Iterator[Case]:
             create(TEAM, query), GET, create(), put(with_spec(displayName="x"), query), merge({"spec": {"displayName": "y"}}, query),
             apply("m", {"displayName": "y"}, f"&{query}&force=1"), GET,
         ))  # fmt: skip
+
+
+def _order() -> Iterator[Case]:
+    """Which of two errors is told."""
+    yield Case("options of a create before its body", (
+        Step("POST", f"{WORKSPACES}?fieldValidation=Odd", b"{", YAML), Step("POST", f"{WORKSPACES}?dryRun=x", b"{"),
+    ))  # fmt: skip
+    yield Case("a name before all else", (
+        Step("PUT", WORKSPACES, b"x", "text/plain"),
+        Step("PUT", f"{WORKSPACES}?dryRun=x", workspace()),
+        Step("PATCH", WORKSPACES, b"x", "text/plain", differs="strategic merge patches are named too"),
+        *(Step("PATCH", f"{WORKSPACES}?dryRun=x", b"x", media) for media in (APPLY, MERGE, JSON_PATCH)),
+    ))  # fmt: skip
+
+
+def _roots() -> Iterator[Case]:
+    """JSON patches of the whole object."""
+    whole = {**workspace(TEAM), "kind": "Workspace"}
+    for operation in (
+        {"op": "add", "path": "", "value": whole}, {"op": "remove", "path": ""}, {"op": "copy", "from": "", "path": "/spec"},
+        {"op": "move", "from": "/spec", "path": ""}, {"op": "replace", "path": "", "value": "x"},
+        {"op": "replace", "path": "", "value": None}, {"op": "replace", "path": "", "value": ["x"]},
+    ):  # fmt: skip
+        yield Case(f"json patch of all: {operation}", (create(), patch(operation)._replace(differs=GO), GET))
+    yield Case("tests of what is not there", (
+        create(TEAM),
+        patch({"op": "test", "path": "/spec/nope", "value": None}),
+        patch({"op": "test", "path": "/spec/nope/x", "value": None})._replace(differs=GO),
+        patch({"op": "test", "path": "/spec/members/9", "value": None})._replace(differs=GO),
+    ))  # fmt: skip
+
+
+def _typeless() -> Iterator[Case]:
+    """Applied objects that are not of their type: 500 from an API server."""
+    for name, document in (
+        ("a member without a key", workspace({"members": [{}]})),
+        ("a condition without a type", {**workspace(), "status": {"conditions": [{}]}}),
+        ("an owner with another field", workspace(ownerReferences=[{**OWNER, "zz": None}])),
+        ("an owner without names", workspace(ownerReferences=[{}])),
+    ):
+        differs = "" if name == "an owner without names" else "never a 5xx"
+        applied = Step("PATCH", f"{ONE}?fieldManager=m1", document, APPLY, differs, 400 if differs else 0)
+        yield Case(f"apply {name}", (applied, create(), applied, GET))
 
 
 def _terminating() -> Iterator[Case]:
@@ -337,6 +409,9 @@ CASES = (
     *_collections(),
     *_lists(),
     *_write_options(),
+    *_order(),
+    *_roots(),
+    *_typeless(),
     *_terminating(),
     *_formats(),
 )

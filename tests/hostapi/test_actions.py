@@ -169,6 +169,8 @@ class TestThroughTheFrontDoor:
         assert (gone.status, gone.json()["sounded"]) == (200, "b1 None True")
         wrong = await world.ask(f"{BERTHS}/b1/tow", "DELETE", {"kind": "Berth"})
         assert wrong.status == 400
+        text = await world.ask(f"{BERTHS}/b1/tow", "DELETE", {}, {"content-type": "text/plain"})
+        assert text.status == 415
 
     async def test_another_service_than_the_owner_answers_where_the_declaration_says_so(self, world: World) -> None:
         answer = await world.ask(f"{BERTHS}/b1/manifest")

@@ -46,6 +46,14 @@ async def test_a_page_that_is_exactly_full_is_the_last(world: World) -> None:
     assert (await page(world, "limit=2"))[:2] == (["a", "b"], "")
 
 
+async def test_a_list_of_whatever_is_cached_is_whole(world: World) -> None:
+    for name in "abc":
+        await world.made(name)
+    assert (await page(world, "limit=2&resourceVersion=0"))[:2] == (["a", "b", "c"], "")
+    query = "limit=2&resourceVersion=0&resourceVersionMatch=NotOlderThan"
+    assert (await page(world, query))[:2] == (["a", "b", "c"], "")
+
+
 async def test_a_selector_counts_what_matches(world: World) -> None:
     for name in "abcd":
         await world.made(name, labels={"even": str(name in "bd")})

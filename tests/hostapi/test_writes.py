@@ -35,6 +35,11 @@ async def test_the_token_is_shown_once_and_its_digest_is_the_name(world: World) 
     assert token.encode() not in (await world.ask(CREDENTIALS)).body
 
 
+async def test_a_user_agent_is_read_as_utf8(world: World) -> None:
+    made = await world.ask(CREDENTIALS, "POST", credential(), {**JSON, "user-agent": "müller/1"})
+    assert [each["manager"] for each in made.json()["metadata"]["managedFields"]] == ["müller"]
+
+
 async def test_a_write_is_read_back_at_once(world: World) -> None:
     name = (await world.ask(CREDENTIALS, "POST", credential(), JSON)).json()["metadata"]["name"]
     assert (await world.ask(f"{CREDENTIALS}/{name}")).status == 200

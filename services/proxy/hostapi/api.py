@@ -217,7 +217,7 @@ class HostApi:
         self, exchange: Exchange, target: Target, source: ObjectSource, caller: Caller, query: Query, verb: str
     ) -> int:
         representation = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
-        agent = (exchange.head.get(b"user-agent") or b"").decode("latin-1")
+        agent = (exchange.head.get(b"user-agent") or b"").decode(errors="replace")
         content = writes.Content(await _body(exchange), _content_type(exchange), agent)
         reply = await writes.answer(self._forwarder, source, target, caller, query, verb, content)
         return await _answer(exchange, reply.status, reshaped(representation, reply.body), reply.headers())

@@ -41,6 +41,8 @@ class Forwarder:
         if action.verb == "get":
             sent, options = _parameters(action, query), WriteOptions()
         elif action.verb == "delete":
+            if body:
+                _check_json(content_type)
             sent, options = b"null", writeoptions.of_delete(writeoptions.given(query, body))
         else:
             _check_json(content_type)

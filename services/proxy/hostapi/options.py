@@ -50,14 +50,16 @@ class Options(NamedTuple):
 
 
 def options(query: Query) -> Options:
-    """The ListOptions of a list. BadRequest or Invalid, worded as the API server words them."""
-    _, limit = integer(query, "timeoutSeconds"), integer(query, "limit")
-    _check_list(query)
+    """The ListOptions of a list that fit together (`check_list`). BadRequest for what only a store understands.
+
+    A list of revision 0 is whole, whatever its `limit`: clients that ask for anything that is cached count on that.
+    """
     revision, token = revision_of(query), query.text("continue")
+    limit = 0 if revision == 0 else max(0, integer(query, "limit") or 0)
     going_on = parse(token) if token else None
     if going_on is not None and revision:
         raise BadRequest("specifying resource version is not allowed when using continue")
-    return Options(revision, query.text("resourceVersionMatch"), max(0, limit or 0), going_on)
+    return Options(revision, query.text("resourceVersionMatch"), limit, going_on)
 
 
 def integer(query: Query, name: str) -> int | None:
@@ -87,7 +89,8 @@ def revision_of(query: Query) -> int | None:
     return int(text)
 
 
-def _check_list(query: Query) -> None:
+def check_list(query: Query) -> None:
+    """The rules of a list's options. Invalid."""
     causes: list[StatusCause] = []
     match, revision = query.text("resourceVersionMatch"), query.text("resourceVersion")
     field = "resourceVersionMatch"

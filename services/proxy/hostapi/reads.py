@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import NamedTuple
 
 from services.proxy.hostapi import selectors
-from services.proxy.hostapi.options import Continue, Inconsistent, Options, options, revision_of, token
+from services.proxy.hostapi.options import (
+    Continue,
+    Inconsistent,
+    Options,
+    check_list,
+    integer,
+    options,
+    revision_of,
+    token,
+)
 from services.proxy.hostapi.request import Query
 from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Representation
@@ -51,11 +61,16 @@ async def reached(source: ObjectSource, revision: int) -> None:
         ) from None  # fmt: skip
 
 
-def selector(query: Query, kind: Kind) -> selectors.Match:
-    """What the request's selectors match. BadRequest."""
-    return selectors.both(
-        selectors.labels(query.text("labelSelector")), selectors.fields(query.text("fieldSelector"), kind)
-    )
+def selector(query: Query, kind: Kind, check: Callable[[Query], None]) -> selectors.Match:
+    """What a list or watch selects, if its ListOptions can be read and pass `check`. BadRequest, Invalid.
+
+    Whether the kind has the fields is asked last, as in the API server.
+    """
+    for name in ("timeoutSeconds", "limit"):
+        integer(query, name)
+    labels, terms = selectors.labels(query.text("labelSelector")), selectors.terms(query.text("fieldSelector"))
+    check(query)
+    return selectors.both(labels, selectors.fields(terms, kind))
 
 
 async def get(source: ObjectSource, kind: Kind, namespace: str, name: str, query: Query, view: Representation) -> bytes:
@@ -77,17 +92,17 @@ class Page(NamedTuple):
 
 async def listed(source: ObjectSource, kind: Kind, namespace: str, query: Query, view: Representation) -> bytes:
     """The objects that match, or a page of them, as of one revision."""
-    part = await page(source, kind, namespace, query)
+    part = await page(source, kind, namespace, query, selector(query, kind, check_list))
     return view.many(part.items, part.revision, part.more)
 
 
-async def page(source: ObjectSource, kind: Kind, namespace: str, query: Query) -> Page:
-    """What the ListOptions of `query` ask for. BadRequest, Invalid, Gone, GatewayTimeout.
+async def page(source: ObjectSource, kind: Kind, namespace: str, query: Query, match: selectors.Match) -> Page:
+    """What of all that `match`es the ListOptions of `query`, which were checked, ask for. BadRequest, Gone, GatewayTimeout.
 
     Pages are of one snapshot, which the ring of changes gives back on any replica that saw those changes; where it
     cannot, 410 with a token that goes on without.
     """
-    match, wanted = selector(query, kind), options(query)
+    wanted = options(query)
     state = await _state(source, kind, namespace, wanted)
     matching: list[Item] = []
     more = ""

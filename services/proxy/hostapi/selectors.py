@@ -195,6 +195,7 @@ def _number(key: str, greater: bool, text: str) -> Requirement:
     if bound is None:
         told = "for 'Gt', 'Lt' operators, the value must be an integer"
         raise _unreadable(f"values[0]: Invalid value: {_json(text)}: {told}")
+    _check_value(key, 0, text)
 
     def matches(held: Mapping[str, str]) -> bool:
         value = _integer(held.get(key, ""))
@@ -219,12 +220,16 @@ _META: Mapping[str, Callable[[Item], str]] = {
 }
 
 
-def fields(text: str, kind: Kind) -> Match:
-    """What `fieldSelector` matches. BadRequest for a field that `kind` does not declare as selectable."""
+def terms(text: str) -> list[Term]:
+    """The terms of a `fieldSelector`, in the order in which they are looked at. BadRequest."""
     parts = _split(text)
     _check_number(len(parts))
-    terms = [_Term.read(part, text) for part in sorted(parts) if part]
-    predicates = [term.match(kind) for term in terms if term.field or term.value]
+    return [Term.read(part, text) for part in sorted(parts) if part]
+
+
+def fields(wanted: list[Term], kind: Kind) -> Match:
+    """What all terms together match. BadRequest for a field that `kind` does not declare as selectable."""
+    predicates = [term.match(kind) for term in wanted if term.field or term.value]
     if not predicates:
         return everything
     return lambda item: all(matches(item) for matches in predicates)
@@ -245,7 +250,7 @@ def _split(text: str) -> list[str]:
     return found
 
 
-class _Term(NamedTuple):
+class Term(NamedTuple):
     """`field=value` or `field!=value`, the value as it is meant."""
 
     field: str
@@ -253,7 +258,7 @@ class _Term(NamedTuple):
     negated: bool
 
     @classmethod
-    def read(cls, part: str, whole: str) -> _Term:
+    def read(cls, part: str, whole: str) -> Term:
         """One term of the selector `whole`. BadRequest."""
         term = _SPLIT.match(part)
         if term is None:

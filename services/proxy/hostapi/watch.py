@@ -69,9 +69,7 @@ class Plan(NamedTuple):
 async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query) -> Plan:
     """Decide where the watch starts. BadRequest, Invalid; Gone if that is too far in the past."""
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
-    integer(query, "limit")
-    match = selector(query, kind)
-    check_watch(query)
+    match = selector(query, kind, check_watch)
     if namespace:
         match = both(lambda item: item.namespace == namespace, match)
     since, initial = revision_of(query), query.flag("sendInitialEvents")

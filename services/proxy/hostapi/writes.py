@@ -12,12 +12,13 @@ import msgspec
 
 from services.proxy.hostapi import reads, writeoptions, yamltext
 from services.proxy.hostapi.forward import Forwarder
+from services.proxy.hostapi.options import check_list
 from services.proxy.hostapi.request import Query, Target, known
 from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Plain
 from skerry.api.decode import decoded, decoder
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
-from skerry.errors import Forbidden, NotFound, UnsupportedMediaType
+from skerry.errors import BadRequest, Forbidden, NotFound, UnsupportedMediaType
 from skerry.httpwire.answer import warning
 from skerry.httpwire.head import Headers
 
@@ -110,11 +111,12 @@ async def _whole(
 ) -> Reply:
     """A create, whose format is looked at before its options, or an update, where it is the other way round."""
     if verb == "create":
-        body = await json_body(content)
+        _check_format(content)
         options = writeoptions.of_write("CreateOptions", query, content.agent)
     else:
+        _check_named(target)
         options = writeoptions.of_write("UpdateOptions", query, content.agent)
-        body = await json_body(content)
+    body = await json_body(content)
     return _reply(_decode(await forwarder.ask(target, caller, verb, body, options)))
 
 
@@ -122,6 +124,7 @@ async def _patch(forwarder: Forwarder, target: Target, caller: Caller, query: Qu
     accepted = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
     if content.type not in accepted:
         raise _unknown_format(accepted)
+    _check_named(target)
     applies = content.type == APPLY_PATCH
     options = writeoptions.of_write("PatchOptions", query, content.agent, applies=applies)
     body = await yamltext.read(content.body) if applies else content.body
@@ -142,16 +145,25 @@ async def _delete(forwarder: Forwarder, target: Target, caller: Caller, options:
 async def _delete_all(
     forwarder: Forwarder, source: ObjectSource, target: Target, caller: Caller, query: Query, content: Content
 ) -> Reply:
-    """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine."""
+    """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine.
+
+    Both kinds of options are checked before a store is asked, which is who knows revisions and tokens.
+    """
     kind = known(target)
-    found = await reads.page(source, kind, target.namespace, query)
+    match = reads.selector(query, kind, check_list)
     options = writeoptions.of_delete(writeoptions.given(query, await _options_body(content)))
+    found = await reads.page(source, kind, target.namespace, query, match)
     for item in found.items:
         try:
             await _delete(forwarder, target._replace(name=item.name, namespace=item.namespace), caller, options)
         except NotFound:
             continue
     return Reply(200, Plain(kind).many(found.items, found.revision, found.more))
+
+
+def _check_named(target: Target) -> None:
+    if not target.name:
+        raise BadRequest("name must be provided")
 
 
 # Bodies
@@ -164,13 +176,16 @@ def _unknown_format(accepted: tuple[str, ...]) -> UnsupportedMediaType:
     )
 
 
+def _check_format(content: Content) -> None:
+    """UnsupportedMediaType unless the body is JSON or YAML; the media type may be left out."""
+    if content.type not in ("", JSON, yamltext.YAML):
+        raise _unknown_format((JSON, yamltext.YAML))
+
+
 async def json_body(content: Content) -> bytes:
-    """The body as JSON; the media type may be left out."""
-    if content.type in ("", JSON):
-        return content.body
-    if content.type == yamltext.YAML:
-        return await yamltext.read(content.body)
-    raise _unknown_format((JSON, yamltext.YAML))
+    """The body as JSON. UnsupportedMediaType, BadRequest."""
+    _check_format(content)
+    return await yamltext.read(content.body) if content.type == yamltext.YAML else content.body
 
 
 async def _options_body(content: Content) -> bytes:
