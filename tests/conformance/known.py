@@ -152,7 +152,7 @@ KNOWN: tuple[Known, ...] = (
           _ask("PATCH", "/NAME", "body: null", b"null", media=PATCHES["json"]), ("json",)),
     Known("who applies no metadata gives up what it applied there; an API server takes the name away with it, and misses it then",
           "400 BadRequest", "200*", "no metadata",
-          _ask("PATCH", "/NAME?fieldManager=m1", "no metadata", {k: v for k, v in _object().items() if k != "metadata"},
+          _ask("PATCH", "/NAME?fieldManager=m1", "no metadata", {k: v for k, v in _object({"displayName": "Team"}).items() if k != "metadata"},
                media=PATCHES["apply"], state="applied"), ("apply",)),
     Known(BEHIND, "*", "400 BadRequest", "body: garbage behind",
           _ask("PATCH", "/NAME?fieldManager=m1", "body: garbage behind", msgspec.json.encode(_object()) + b"x",
