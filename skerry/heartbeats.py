@@ -27,6 +27,8 @@ LARGEST = 48 * 1024
 """Bytes of one heartbeat: what a cluster has may take 20 KB, names of resources are long."""
 LONGEST_NAME = 128
 """Bytes of an agent's name."""
+MOST_OFF_S = 1e10
+"""Of a clock: three hundred years."""
 STILL_S = 5.0
 """A process whose loop stood still for so long (stopped, asleep, starved) does not know who was silent."""
 
@@ -57,6 +59,7 @@ def read(data: bytes) -> Heartbeat:
         beat,
         ceiling=ceiling(beat.ceiling),
         rtt_ms=_finite(beat.rtt_ms),
+        clock_s=beat.clock_s if beat.clock_s is not None and abs(beat.clock_s) < MOST_OFF_S else None,
         inventory=None if beat.inventory is None else bounded(beat.inventory),
         **cleaned,
     )

@@ -310,6 +310,7 @@ class Controller:
             repaired=health.repaired,
             inventory=inventory if now >= self._inventory_due else None,
             ceiling=self._settings.ceiling,
+            clock_s=self._clock.ahead(now, time.time()),
             rtt_ms=self._rtt_ms,
             expires=self._expires,
             leaving=leaving,

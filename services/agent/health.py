@@ -90,7 +90,7 @@ class Health:
         if self._clock() - self._looked >= self._look_s:
             await self._look()
         if self._checks % SLOW_EVERY == 0:
-            self.version = await probe.version(self._upstream)
+            self.version = (await probe.facts(self._upstream)).version
         self._checks += 1
         return ""
 

@@ -31,6 +31,10 @@ class HostClock:
         """A new connection: the machine may have slept, and what was learned before is worth less than one answer."""
         self._samples.clear()
 
+    def ahead(self, monotonic: float, wall: float) -> float | None:
+        """How far this machine's clock, which is at `wall`, is ahead of the host's; None before the first answer."""
+        return round(wall - self.host(monotonic), 1) if self._samples else None
+
     def host(self, monotonic: float) -> float:
         """Host time, in seconds since the epoch, at a monotonic local time."""
         return monotonic + self.offset_s

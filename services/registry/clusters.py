@@ -6,9 +6,10 @@ import msgspec
 
 from services.registry.inventories import with_inventory
 from services.registry.model import MemberAgents, Now, PresenceStatus, alive, at, inventory_of, reachable, rights
+from services.registry.verdicts import clock
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
-from skerry.api.conditions import RIGHTS_COMPLETE, Verdict, condition_of
+from skerry.api.conditions import CLOCK_SYNCED, RIGHTS_COMPLETE, Verdict, condition_of
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
 from skerry.api.v1alpha1 import Ceiling
@@ -128,6 +129,9 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
         if beat.missing is not None:
             found = condition(RIGHTS_COMPLETE, rights(beat.missing, beat.repaired), now)
             status["conditions"] = with_condition(status["conditions"], found)
+        if clocks := [agent.beat.clock_s for agent in live if agent.beat.clock_s is not None]:
+            verdict = clock(max(clocks, key=abs), document, "its agent's")
+            status["conditions"] = with_condition(status["conditions"], condition(CLOCK_SYNCED, verdict, now))
         status |= _facts(beat) | {"ceiling": _with_ceiling(status.get("ceiling", {}), beat.ceiling)}
         status["agent"]["version"] = live[0].beat.version
         ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]

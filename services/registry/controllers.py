@@ -131,7 +131,7 @@ class Statuses:
         if not self._bus.connected:
             return After(AWAY_S)
         again_s = await self._writer.write(name, member.object, partial(self._observed, name, member))
-        moments = [each for each in (again_s, due(member, self._clock())) if each is not None]
+        moments = [each for each in (again_s, due(member, self._clock()), self._writer.due(name)) if each is not None]
         return After(min(moments)) if moments else None
 
     def _observed(self, name: str, member: MemberAgents, document: Document) -> Document:

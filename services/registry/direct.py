@@ -6,15 +6,16 @@ Messages hold no running figure: an unchanged state is an unchanged text, and no
 from __future__ import annotations
 
 import binascii
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import NamedTuple
 
 import msgspec
 
-from services.registry import clusters
+from services.registry import clusters, verdicts
 from services.registry.inventories import with_inventory
 from services.registry.model import TEXT_LIMIT, Now, at, rights
-from skerry.api.conditions import RIGHTS_COMPLETE, Verdict
+from skerry.api.conditions import CERTIFICATE_VALID, CLOCK_SYNCED, RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
 from skerry.api.messages import Inventory
 from skerry.api.meta import Document
@@ -25,10 +26,7 @@ from skerry.member.kubeconfig import Target
 MODE = "direct"
 VERSION = 64
 """Characters of a version."""
-DAY_S = 86400
 _YEAR_3000 = 32_503_680_000
-WARN_DAYS = (1, 7, 30)
-"""Before the end of a credential: the condition's text changes, and a line is logged, so many days before."""
 JOINED = Verdict("True", "DirectJoined", "joined directly: this host reaches its API server")
 
 
@@ -45,6 +43,9 @@ class State(Enum):
     UNREACHABLE = auto()
 
 
+NONE = float("inf")
+
+
 class Outcome(NamedTuple):
     """One look at an API server. `message` says why it is not ready; facts that were not asked for are None."""
 
@@ -52,6 +53,10 @@ class Outcome(NamedTuple):
     message: str = ""
     version: str | None = None
     inventory: Inventory | None = None
+    clock_s: float | None = None
+    """How far its clock is ahead of the host's."""
+    certificate: float | None = None
+    """When the host's client certificate for it ends; NONE if it has none; None if that was not looked at."""
     rtt_ms: float | None = None
     missing: str = ""
     """What serving needs and the host's account may not repair."""
@@ -108,7 +113,7 @@ def observed(document: Document, outcome: Outcome, expires: float | None, now: N
     )
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
-    for kind, verdict in _verdicts(outcome, expires, now):
+    for kind, verdict in (*_verdicts(outcome, expires, now), *_others(outcome, document, now)):
         conditions = clusters.with_condition(conditions, clusters.condition(kind, verdict, now))
     status["conditions"] = conditions
     if outcome.version:
@@ -127,6 +132,15 @@ def _verdicts(outcome: Outcome, expires: float | None, now: Now) -> list[tuple[s
         ("Ready", _ready(outcome, expires, now)),
         *([(RIGHTS_COMPLETE, rights(outcome.missing, outcome.repaired))] if outcome.state is State.READY else []),
     ]
+
+
+def _others(outcome: Outcome, document: Document, now: Now) -> Iterator[tuple[str, Verdict]]:
+    """Of what is not looked at each time."""
+    if outcome.clock_s is not None:
+        yield CLOCK_SYNCED, verdicts.clock(outcome.clock_s, document, "its API server's")
+    if outcome.certificate is not None:
+        end = None if outcome.certificate == NONE else outcome.certificate
+        yield CERTIFICATE_VALID, verdicts.certificate(end, now)
 
 
 def _ready(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
@@ -154,10 +168,8 @@ def credentials(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
         return Verdict("False", "Refused", f"its API server does not take the host's credential: {renew}")
     if expires is None:
         return Verdict("True", "NoExpiry", "the host's credential for it does not end by itself")
-    for days in WARN_DAYS:
-        if expires - now.wall < days * DAY_S:
-            left = "a day" if days == 1 else f"{days} days"
-            return Verdict("True", "ExpiresSoon", f"it ends at {at(expires)}, in less than {left}: {renew}")
+    if left := verdicts.days_left(expires, now):
+        return Verdict("True", "ExpiresSoon", f"it ends at {at(expires)}, in less than {left}: {renew}")
     return Verdict("True", "Valid", f"it ends at {at(expires)}")
 
 
@@ -166,12 +178,12 @@ def credentials(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
 
 def expires_of(target: Target) -> float | None:
     """When the credential ends: its certificate or its token, whichever is first; None if neither tells."""
-    ends = [end for end in (_token_end(target.token), _certificate_end(target.tls.certificate)) if end is not None]
+    ends = [end for end in (_token_end(target.token), certificate_end(target.tls.certificate)) if end is not None]
     return min(ends, default=None)
 
 
-def _certificate_end(pem: bytes) -> float | None:
-    """The X.509 library costs 9 MiB: a host whose direct members all have tokens never loads it (ADR 5)."""
+def certificate_end(pem: bytes) -> float | None:
+    """When a client certificate (PEM) ends. The X.509 library costs 9 MiB: a host whose direct members all have tokens never loads it (ADR 5)."""
     if not pem:
         return None
     from skerry.identity.x509 import not_after

@@ -183,8 +183,13 @@ def _facts(agent: Agent) -> tuple[object, ...]:
     beat = agent.beat
     return (
         beat.epoch, beat.version, beat.kubernetes_version, beat.cluster_uid, beat.nodes, beat.healthy, beat.message,
-        beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, agent.inventory,
+        beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, agent.inventory, _off(beat.clock_s),
     )  # fmt: skip
+
+
+def _off(clock_s: float | None) -> float | None:
+    """A clock's offset in steps of 5 s up to half a minute: beyond, one hour is as bad as another."""
+    return None if clock_s is None else max(-7.0, min(7.0, clock_s // 5))
 
 
 def heard(member: MemberAgents) -> list[Agent]:

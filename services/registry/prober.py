@@ -72,6 +72,7 @@ class Watched:
     revision: int = 0
     upstream: Upstream | None = None
     expires: float | None = None
+    certificate: float = direct.NONE
     membership: MembershipCheck | None = None
     look_due: float = 0.0
     """Loop time of the next look at its rights and bindings."""
@@ -166,7 +167,7 @@ class Prober:
             watched.failed += 1
             if watched.failed == 1:
                 return AGAIN_S
-        now = self._clock()
+        now, outcome = self._clock(), outcome._replace(certificate=watched.certificate)
         again_s = await self._writer.write(
             name, watched.uid, lambda document: direct.observed(document, outcome, watched.expires, now)
         )
@@ -199,6 +200,7 @@ class Prober:
         watched.repaired = stored.message if stored.reason == REPAIRED else ""
         watched.revision, watched.looks = connection.revision, 0
         watched.expires = direct.expires_of(target)
+        watched.certificate = direct.certificate_end(target.tls.certificate) or direct.NONE
         return True
 
     async def _asked(self, item: Item, watched: Watched) -> Outcome:
@@ -263,7 +265,9 @@ async def _outcome(upstream: Upstream, looks: int) -> Outcome:
     await upstream.identify()
     if looks % VERSION_EVERY:
         return Outcome(State.READY, rtt_ms=rtt_ms)
-    return Outcome(State.READY, version=await probe.version(upstream), rtt_ms=rtt_ms)
+    facts = await probe.facts(upstream)
+    clock_s = None if facts.date is None else facts.date - time.time()
+    return Outcome(State.READY, version=facts.version, clock_s=clock_s, rtt_ms=rtt_ms)
 
 
 def _watchable(document: Document) -> int:

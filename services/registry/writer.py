@@ -12,9 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 from services.registry.clock import Clock
+from services.registry.conditions import derived, due
+from services.registry.flapping import Flaps
 from services.registry.pace import Pace
 from services.registry.settings import RegistrySettings
-from skerry.api.conditions import condition_of
+from skerry.api.conditions import (
+    CERTIFICATE_VALID,
+    CLOCK_SYNCED,
+    CREDENTIALS_VALID,
+    FLAPPING,
+    VERSION_SUPPORTED,
+    condition_of,
+)
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.errors import NotFound
@@ -23,7 +32,7 @@ from skerry.service import Context
 
 log = logging.getLogger("skerry.registry")
 
-LOGGED = ("Ready", "CredentialsValid", "Quarantined")
+LOGGED = ("Ready", CREDENTIALS_VALID, CERTIFICATE_VALID, CLOCK_SYNCED, VERSION_SUPPORTED, "Quarantined", FLAPPING)
 """Conditions whose changes are lines in the log."""
 
 Observe = Callable[[Document], Document]
@@ -38,13 +47,33 @@ class StatusWriter:
     ) -> None:
         """`progressed` says in each Cluster how far it is with what it should have."""
         self._clock, self._pace, self._progressed = clock, Pace(), progressed
+        self._flaps, self._agent_ttl_s = Flaps(clock().mono), context.settings.agent_ttl_s
         self._cache = context.informer
         self._store = context.store(CLUSTER, leader=True)
-        context.closing.callback(context.informer.add_event_handler(CLUSTER, self._gone))
+        context.closing.callback(context.informer.add_event_handler(CLUSTER, self._seen))
 
-    def _gone(self, change: Change) -> None:
-        if change.new is None and change.old is not None:
+    def _seen(self, change: Change) -> None:
+        if change.old is None:
+            return
+        if change.new is None or change.new.uid != change.old.uid:
             self._pace.forget(change.old.name)
+            self._flaps.forget(change.old.name)
+        else:
+            self._flaps.stored(change.old.name, change.before(), change.after(), self._clock().mono)
+
+    def _observed(self, name: str, document: Document, observe: Observe) -> Document:
+        now = self._clock()
+        seen = derived(self._progressed(observe(document)), now, self._agent_ttl_s)
+        return self._flaps.observed(name, document, seen, now)
+
+    def due(self, name: str) -> float | None:
+        """In how many seconds to look again though nothing happens; None if time alone changes nothing."""
+        now, item = self._clock(), self._cache.get(CLUSTER, name)
+        if item is None:
+            return None
+        document = item.document()
+        moments = (due(document, now, self._agent_ttl_s), self._flaps.due(name, document, now.mono))
+        return min((each for each in moments if each is not None), default=None)
 
     async def write(self, name: str, uid: str, observe: Observe) -> float | None:
         """Store what `observe` makes of the Cluster with that uid, as far as its time has come. In how many seconds to call
@@ -53,7 +82,7 @@ class StatusWriter:
         if item is None or item.uid != uid:
             return None
         document = item.document()
-        plan = self._pace.plan(name, document, self._progressed(observe(document)), self._clock().mono)
+        plan = self._pace.plan(name, document, self._observed(name, document, observe), self._clock().mono)
         return plan.again_s if plan.document is None else await self._modify(name, uid, observe)
 
     async def _modify(self, name: str, uid: str, observe: Observe) -> float | None:
@@ -67,7 +96,7 @@ class StatusWriter:
                 again_s = None
                 return None
             before = document
-            seen = self._progressed(observe(document))
+            seen = self._observed(name, document, observe)
             planned, again_s = self._pace.plan(name, document, seen, self._clock().mono)
             return planned
 
@@ -85,7 +114,7 @@ def _log(name: str, before: Document, after: Document) -> None:
     for kind in LOGGED:
         old, new = condition_of(before, kind), condition_of(after, kind)
         if (old.status, old.reason) != (new.status, new.reason):
-            good = new.status == ("False" if kind == "Quarantined" else "True")
+            good = new.status == ("False" if kind in ("Quarantined", FLAPPING) else "True")
             log.log(
                 logging.INFO if good and new.reason != "ExpiresSoon" else logging.WARNING,
                 "condition",

@@ -137,6 +137,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     inventory: Inventory | None = None
     """What the cluster has: said once to each connection, each 5 min, and when it changes; None: as before."""
     ceiling: Ceiling = Ceiling()
+    clock_s: float | None = None
+    """How far the agent's clock is ahead of the host's, in seconds; None: not known yet."""
     rtt_ms: float | None = None
     """Round trip of the previous heartbeat, as the agent measured it."""
     expires: int = 0

@@ -153,7 +153,7 @@ class InventoryCollector:
         return False
 
     async def _looked(self) -> bool:
-        self._version = (await probe.version(self._upstream)) or self._version
+        self._version = (await probe.facts(self._upstream)).version or self._version
         self._served = await self._asked(GROUPS, GroupList, served)
         self._requested = await self.count()
         try:

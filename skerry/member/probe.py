@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
 from skerry.errors import Unauthorized
 from skerry.member.upstream import Upstream
+
+
+class Facts(NamedTuple):
+    """What changes slowly."""
+
+    version: str
+    """gitVersion; empty if it was not told."""
+    date: float | None
+    """Its clock, in Unix seconds, to the second; None if it did not say."""
 
 
 async def unready(upstream: Upstream) -> str:
@@ -19,7 +31,15 @@ async def unready(upstream: Upstream) -> str:
     return "" if answer.status == 200 else f"{upstream.url} is not ready: {answer.message()}"
 
 
-async def version(upstream: Upstream) -> str:
-    """gitVersion; empty if it was not told. BadGateway, CredentialError."""
+async def facts(upstream: Upstream) -> Facts:
+    """What it says of itself. BadGateway, CredentialError."""
     answer = await upstream.call("GET", "/version")
-    return str(answer.document().get("gitVersion") or "")[:64]
+    return Facts(str(answer.document().get("gitVersion") or "")[:64], _date(answer.date))
+
+
+def _date(value: bytes | None) -> float | None:
+    """Unix seconds of an HTTP date; None if it is none."""
+    try:
+        return None if value is None else parsedate_to_datetime(value.decode("ascii")).timestamp()
+    except (ValueError, OverflowError):
+        return None

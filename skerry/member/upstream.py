@@ -20,7 +20,7 @@ from skerry.http.client import Ask, Client, RequestBody
 from skerry.http.errors import Cut, HttpError, NoRoom, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
-from skerry.httpwire.head import Headers, RequestHead
+from skerry.httpwire.head import Headers, RequestHead, first
 from skerry.httpwire.room import Room
 from skerry.member import identity, tls
 from skerry.member.credentials import ClientCredential, CredentialSource, source
@@ -43,6 +43,8 @@ class WholeAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     body: bytes
+    date: bytes | None = None
+    """The header Date."""
 
     def document(self) -> dict[str, Any]:
         """The body as JSON object; empty if it is none."""
@@ -333,7 +335,8 @@ class Upstream:
             async with asyncio.timeout(CALL_S):
                 response = await self.send(credential, head, body or None, CALL_S)
                 try:
-                    return WholeAnswer(status=response.status, body=await response.body(CALL_LIMIT))
+                    date = first(response.headers, b"date")
+                    return WholeAnswer(status=response.status, body=await response.body(CALL_LIMIT), date=date)
                 finally:
                     await response.release()
         except CredentialRefused:

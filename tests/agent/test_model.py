@@ -24,6 +24,14 @@ def test_after_a_new_connection_one_answer_counts_more_than_old_ones() -> None:
     assert clock.host(20.2) == 5020.2
 
 
+def test_how_far_the_machines_clock_is_ahead_is_known_after_an_answer() -> None:
+    clock = HostClock(1000.0)
+    assert clock.ahead(20.0, 1020.0) is None
+    clock.learn(10.0, 10.2, 5000.1)
+    assert clock.ahead(20.0, 8610.0) == 3600.0
+    assert clock.ahead(20.0, 5009.5) == -0.5
+
+
 def test_credentials_are_renewed_at_two_thirds_of_their_life() -> None:
     assert renewal_due(100.0, 400.0) == 300.0
 

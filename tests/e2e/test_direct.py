@@ -97,7 +97,8 @@ def test_it_is_ready_at_once_and_shows_how_it_is_reached(host: Host) -> None:
     conditions = _conditions(host, "near")
     assert {kind: each["status"] for kind, each in conditions.items()} == {
         "Joined": "True", "Reachable": "True", "Ready": "True", "CredentialsValid": "True",
-        "RightsComplete": "True", applied: "True",
+        "RightsComplete": "True", "CertificateValid": "True", "VersionSupported": "True", "ClockSynced": "True",
+        applied: "True",
     }  # fmt: skip
     document = json.loads(host.kubectl(None, "get", "cluster", "near", "-o", "json"))
     eventually(lambda: "ms" in host.ok("clusters"), "the prober's round trip in the table", 15)

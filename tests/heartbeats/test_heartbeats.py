@@ -59,6 +59,11 @@ def test_texts_are_cut_and_print() -> None:
     assert (found.message, len(found.epoch), found.cluster_uid) == ("a  b c", 128, " ")
 
 
+@pytest.mark.parametrize(("said", "kept"), [(3600.5, 3600.5), (-40.0, -40.0), (1e300, None), (None, None)])
+def test_a_clock_that_nobody_has_is_left_out(said: float | None, kept: float | None) -> None:
+    assert read(beat(clock_s=said)).clock_s == kept
+
+
 def test_a_burst_is_admitted_and_then_a_rate() -> None:
     admission = Admission()
     assert [admission.admits("m1", 1.0) for _ in range(100)].count(True) == PER_S

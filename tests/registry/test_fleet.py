@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from services.registry import clusters
+from services.registry.conditions import derived
 from skerry import subjects
 from skerry.api.conditions import Verdict
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import JoinRequest
 from skerry.bus import BucketConfig
+from skerry.identity.federation import AGENT_TTL_S
 from skerry.service import Process
 from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
@@ -40,7 +42,8 @@ async def stored(host: NatsHost, count: int) -> None:
             JoinRequest(nkey="U", name=f"m-{each}", cluster_uid=f"u-{each}", kubernetes_version="", agent_version="")
             for each in range(count)
         ]
-        await asyncio.gather(*(store.create(clusters.member(request, ready, T0)) for request in requests))
+        members = [derived(clusters.member(request, ready, T0), T0, AGENT_TTL_S) for request in requests]
+        await asyncio.gather(*(store.create(member) for member in members))
 
 
 async def test_a_registry_that_starts_looks_at_all_members_and_writes_none(fresh_nats_host: NatsHost) -> None:

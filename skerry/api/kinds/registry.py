@@ -8,11 +8,16 @@ import msgspec
 
 from skerry.api import v1alpha1
 from skerry.api.conditions import (
+    CERTIFICATE_VALID,
+    CLOCK_SYNCED,
+    CREDENTIALS_VALID,
     DESIRED_APPLIED,
+    FLAPPING,
     NO_VERDICT,
     REPAIRED,
     RIGHTS_COMPLETE,
     RIGHTS_MISSING,
+    VERSION_SUPPORTED,
     Verdict,
     changed_conditions,
 )
@@ -43,6 +48,7 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
         yield Occurrence("CredentialsReplaced", "the host was given another credential for it")
     changed = changed_conditions(old, new)
     yield from _troubles(changed)
+    yield from _recoveries(changed)
     yield from _holds(old, new)
     yield from _ceiling(old, new)
     yield from _desired(changed)
@@ -74,17 +80,32 @@ def _troubles(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurr
             yield Occurrence(reasons[after.reason], after.message, warning=True)
 
 
+def _recoveries(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
+    """What is well again."""
+    for kind in (CREDENTIALS_VALID, CERTIFICATE_VALID, CLOCK_SYNCED, VERSION_SUPPORTED):
+        before, after = changed.get(kind, (NO_VERDICT, NO_VERDICT))
+        if before.status == "False" and after.status == "True":
+            yield Occurrence(kind, after.message)
+    before, after = changed.get(FLAPPING, (NO_VERDICT, NO_VERDICT))
+    if before.status == "True" and after.status == "False":
+        yield Occurrence("Stable", after.message)
+
+
 def _revision(document: Document) -> int:
     return int(_REVISION(document) or 0)
 
 
 _REVISION = at("status.credentials.revision")
 _TROUBLES = {
-    "CredentialsValid": {
+    CREDENTIALS_VALID: {
         "ExpiresSoon": "CredentialsExpireSoon",
         "Expired": "CredentialsExpired",
         "Refused": "CredentialsRefused",
     },
+    CERTIFICATE_VALID: {"ExpiresSoon": "CertificateExpiresSoon", "Expired": "CertificateExpired"},
+    CLOCK_SYNCED: {"Behind": "ClockBehind", "Ahead": "ClockAhead"},
+    VERSION_SUPPORTED: {reason: reason for reason in ("KubernetesTooOld", "AgentTooOld", "AgentTooNew")},
+    FLAPPING: {"ReadyChanges": "Flapping"},
     RIGHTS_COMPLETE: {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"},
 }
 """Reasons of conditions that people are told of, whatever the status. Of a direct member: its credential is about to end (the

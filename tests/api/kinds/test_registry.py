@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from skerry.api.kinds import Occurrence
 from skerry.api.kinds.registry import describe_cluster, describe_join_token
 from skerry.api.meta import Document
@@ -53,6 +55,40 @@ def test_another_ceiling_is_told_with_the_one_before() -> None:
     assert reasons(member("True"), sealed) == [], "what was not known before did not change"
     assert reasons(open_, limited(readOnly=False, noExec=False, namespaces=[], desired="All", later=1)) == []
     assert reasons(limited(desired="Other"), limited(desired="Other")) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "event", "recovered"),
+    [
+        ("ClockSynced", "Behind", "ClockBehind", "ClockSynced"),
+        ("ClockSynced", "Ahead", "ClockAhead", "ClockSynced"),
+        ("VersionSupported", "KubernetesTooOld", "KubernetesTooOld", "VersionSupported"),
+        ("VersionSupported", "AgentTooNew", "AgentTooNew", "VersionSupported"),
+        ("CertificateValid", "Expired", "CertificateExpired", "CertificateValid"),
+        ("CredentialsValid", "Expired", "CredentialsExpired", "CredentialsValid"),
+    ],
+)
+def test_trouble_with_a_condition_is_told_and_its_end(kind: str, reason: str, event: str, recovered: str) -> None:
+    def with_(status: str, reason: str) -> Document:
+        document = member("True")
+        new = {"type": kind, "status": status, "reason": reason, "message": "m"}
+        return {**document, "status": {**document["status"], "conditions": [*document["status"]["conditions"], new]}}
+
+    assert reasons(member("True"), with_("True", "Fine")) == []
+    (told,) = describe_cluster(with_("True", "Fine"), with_("False", reason))
+    assert told == Occurrence(event, "m", warning=True)
+    assert reasons(with_("False", reason), with_("False", reason)) == []
+    assert list(describe_cluster(with_("False", reason), with_("True", "Fine"))) == [Occurrence(recovered, "m")]
+
+
+def test_flapping_is_told_when_it_begins_and_ends() -> None:
+    def flapping(status: str, reason: str) -> Document:
+        document = member("True")
+        new = {"type": "Flapping", "status": status, "reason": reason, "message": "m"}
+        return {**document, "status": {**document["status"], "conditions": [*document["status"]["conditions"], new]}}
+
+    assert reasons(member("True"), flapping("True", "ReadyChanges")) == ["Flapping"]
+    assert reasons(flapping("True", "ReadyChanges"), flapping("False", "Stable")) == ["Stable"]
 
 
 def test_a_join_token_tells_its_use() -> None:

@@ -1,0 +1,53 @@
+"""Conditions that follow from what a Cluster's status says already, alike for agent and direct members. Pure."""
+
+from __future__ import annotations
+
+from services.registry import clusters
+from services.registry.model import Now
+from services.registry.verdicts import NO_CERTIFICATE, agent_credentials, version, warn_s
+from skerry.api.conditions import CERTIFICATE_VALID, CREDENTIALS_VALID, VERSION_SUPPORTED, condition_of
+from skerry.api.meta import Document
+from skerry.api.times import seconds
+
+LOOK_S = 3600.0
+
+
+def derived(document: Document, now: Now, agent_ttl_s: float) -> Document:
+    """A member with the conditions that follow from its status; itself if they stand there already."""
+    if not clusters.is_member(document):
+        return document
+    status = document.get("status") or {}
+    before = conditions = status.get("conditions") or []
+    verdicts = {VERSION_SUPPORTED: version(status.get("kubernetesVersion"), _agent(document))}
+    if clusters.has_agent(document):
+        verdicts[CERTIFICATE_VALID] = NO_CERTIFICATE
+        if (end := expires(document)) is not None:
+            verdicts[CREDENTIALS_VALID] = agent_credentials(end, now, agent_ttl_s)
+    for kind, verdict in verdicts.items():
+        if condition_of(document, kind) != verdict:
+            conditions = clusters.with_condition(conditions, clusters.condition(kind, verdict, now))
+    return document if conditions == before else {**document, "status": {**status, "conditions": conditions}}
+
+
+def due(document: Document, now: Now, agent_ttl_s: float) -> float | None:
+    """In how many seconds time alone changes what `derived` says; None if it does not."""
+    end = expires(document) if clusters.has_agent(document) else None
+    if end is None:
+        return None
+    left = [moment - now.wall for moment in (end - warn_s(agent_ttl_s), end) if moment > now.wall]
+    return min(*left, LOOK_S) if left else None
+
+
+def _agent(document: Document) -> str | None:
+    """The version of its agent; None if it has none."""
+    if not clusters.has_agent(document):
+        return None
+    return str(((document.get("status") or {}).get("agent") or {}).get("version") or "")
+
+
+def expires(document: Document) -> float | None:
+    """When the stored credential ends."""
+    try:
+        return seconds(document["status"]["credentials"]["expires"])
+    except (KeyError, TypeError, ValueError):
+        return None

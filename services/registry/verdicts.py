@@ -1,0 +1,105 @@
+"""What conditions of members say, by the facts that they are made of: alike for agent and direct members. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import skerry
+from services.registry.model import Now, at
+from skerry.api.conditions import CLOCK_SYNCED, Verdict, condition_of
+from skerry.api.meta import Document
+
+DAY_S = 86400.0
+WARN_DAYS = (1, 7, 30)
+"""Before the end of what people renew: the text changes, and a line is logged, so many days before."""
+AGENT_WARN_S = 7 * DAY_S
+"""An agent renews its credential long before its end; with less left than this, or a sixth of its life, something is wrong."""
+OFF_S, BACK_S = 30.0, 25.0
+"""A clock is off beyond the first, and right again below the second."""
+OLDEST_KUBERNETES = (1, 31)
+"""Five minors behind the one that the suites run."""
+AGENT_BEHIND, AGENT_AHEAD = 2, 1
+"""Minor versions that an agent may be behind and ahead of its host."""
+_MINOR = re.compile(r"v?(\d{1,4})\.(\d{1,4})")
+
+
+def version(kubernetes: object, agent: str | None, host: str = skerry.__version__) -> Verdict:
+    """The condition VersionSupported. A version that nobody can read is told as such, and refused nothing."""
+    cluster, oldest = _minor(str(kubernetes or "")), ".".join(map(str, OLDEST_KUBERNETES))
+    if cluster is None:
+        return Verdict("Unknown", "VersionUnknown", "its Kubernetes version is not known")
+    if cluster < OLDEST_KUBERNETES:
+        return Verdict(
+            "False", "KubernetesTooOld", f"it runs Kubernetes {kubernetes}; tested is {oldest} and later: upgrade it"
+        )
+    ours, theirs = _minor(host), None if agent is None else _minor(agent)
+    if agent is not None and (ours is None or theirs is None):
+        return Verdict("Unknown", "VersionUnknown", "the version of its agent is not known")
+    if ours is not None and theirs is not None:
+        if theirs[0] < ours[0] or (theirs[0] == ours[0] and theirs[1] < ours[1] - AGENT_BEHIND):
+            return Verdict("False", "AgentTooOld", f"its agent is {agent}, the host is {host}: update the agent")
+        if theirs[0] > ours[0] or theirs[1] > ours[1] + AGENT_AHEAD:
+            return Verdict("False", "AgentTooNew", f"its agent is {agent}, the host is {host}: update the host")
+    return Verdict("True", "Supported", "Kubernetes and Skerry on it are of versions that are tested with this host")
+
+
+def _minor(text: str) -> tuple[int, int] | None:
+    match = _MINOR.match(text)
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def agent_credentials(end: float, now: Now, ttl_s: float) -> Verdict:
+    """The condition CredentialsValid of a member with agents: they renew by themselves, also when they come back late."""
+    if end <= now.wall:
+        return Verdict(
+            "False", "Expired", f"its agent's credential ended at {at(end)}; it renews it when it reaches this host"
+        )
+    if end - now.wall < warn_s(ttl_s):
+        return Verdict("True", "ExpiresSoon", f"it ends at {at(end)} and was not renewed: look at the log of its agent")
+    return Verdict("True", "Valid", "its agent renews its credential by itself")
+
+
+def warn_s(ttl_s: float) -> float:
+    """With less than this left an agent's credential should have been renewed."""
+    return min(AGENT_WARN_S, ttl_s / 6)
+
+
+NO_CERTIFICATE = Verdict("True", "NoCertificate", "the host uses no client certificate for it")
+
+
+def certificate(end: float | None, now: Now) -> Verdict:
+    """The condition CertificateValid of a direct member, by the end of its kubeconfig's client certificate."""
+    if end is None:
+        return NO_CERTIFICATE
+    renew = "give this host a new kubeconfig: skerry cluster set NAME --kubeconfig FILE"
+    if end <= now.wall:
+        return Verdict("False", "Expired", f"the client certificate ended at {at(end)}: {renew}")
+    if left := days_left(end, now):
+        return Verdict("True", "ExpiresSoon", f"the client certificate ends at {at(end)}, in less than {left}: {renew}")
+    return Verdict("True", "Valid", f"the client certificate ends at {at(end)}")
+
+
+def days_left(end: float, now: Now) -> str:
+    """`7 days`: the first of WARN_DAYS that is more than what is left; empty if none is."""
+    for days in WARN_DAYS:
+        if end - now.wall < days * DAY_S:
+            return "a day" if days == 1 else f"{days} days"
+    return ""
+
+
+def clock(ahead_s: float, document: Document, whose: str) -> Verdict:
+    """The condition ClockSynced of a Cluster whose clock is so far ahead. It warns; nothing depends on that clock."""
+    limit = BACK_S if condition_of(document, CLOCK_SYNCED).status == "False" else OFF_S
+    if abs(ahead_s) <= limit:
+        return Verdict("True", "InSync", f"{whose} clock is within {OFF_S:.0f} s of the host's")
+    reason, word = ("Ahead", "ahead of") if ahead_s > 0 else ("Behind", "behind")
+    return Verdict(
+        "False", reason, f"{whose} clock is {_about(abs(ahead_s))} {word} the host's: let it follow a time server"
+    )
+
+
+def _about(seconds_off: float) -> str:
+    for unit_s, name in ((DAY_S, "day"), (3600.0, "hour"), (60.0, "minute")):
+        if seconds_off >= unit_s:
+            return f"more than {'an' if name == 'hour' else 'a'} {name}"
+    return "more than 30 seconds"
