@@ -112,7 +112,7 @@ KNOWN: tuple[Known, ...] = (
                state="absent"), ("apply",)),
     Known("who watches in lists of metadata is told metadata, where an API server fails at each event and says nothing",
           '200: "body": []*', '200: "body": *', "accept: *PartialObjectMetadataList;*",
-          _ask("GET", "?watch=1&timeoutSeconds=1", "accept: PartialObjectMetadataList;v=v1", state="population",
+          _ask("GET", "?watch=1&resourceVersion=0&timeoutSeconds=1", "accept: PartialObjectMetadataList;v=v1", state="population",
                accept="application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"), ("watch",)),
     Known("an integer that has more than 64 bits is refused in an applied object too", "*", "400 BadRequest", "metadata.* = *^*",
           _ask("PATCH", "/NAME?fieldManager=m1", "metadata.generation = 10^30", _object(generation=10**30), media=PATCHES["apply"],
