@@ -11,6 +11,7 @@ from tests.hostapi.conftest import World
 pytestmark = pytest.mark.integration
 
 CREDENTIALS = "/apis/skerry.dev/v1alpha1/credentials"
+WORKSPACES = "/apis/skerry.dev/v1alpha1/workspaces"
 CLUSTERS = "/apis/skerry.dev/v1alpha1/clusters"
 JSON = {"content-type": "application/json"}
 
@@ -38,6 +39,28 @@ async def test_the_token_is_shown_once_and_its_digest_is_the_name(world: World) 
 async def test_a_user_agent_is_read_as_utf8(world: World) -> None:
     made = await world.ask(CREDENTIALS, "POST", credential(), {**JSON, "user-agent": "müller/1"})
     assert [each["manager"] for each in made.json()["metadata"]["managedFields"]] == ["müller"]
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body", "media", "status"),
+    [
+        ("DELETE", "continue=e30", b"{}", "text/plain", 415),
+        ("DELETE", "continue=e30", b'{"propagationPolicy":"Foo"}', "application/json", 422),
+        ("DELETE", "continue=e30&limit=x", b'{"propagationPolicy":"Foo"}', "application/json", 400),
+        ("DELETE", "resourceVersion=1x", b"{}", "application/json", 400),
+        ("DELETE", "fieldSelector=spec.no%3Dx&resourceVersionMatch=x", b"{}", "application/json", 422),
+        ("POST", "fieldValidation=x", b"{", "application/yaml", 422),
+        ("POST", "fieldValidation=x", b"{", "text/plain", 415),
+        ("PUT", "dryRun=x", b"{", "text/plain", 400),
+        ("PATCH", "dryRun=x", b"{", "application/merge-patch+json", 400),
+        ("PATCH", "dryRun=x", b"{", "text/plain", 415),
+    ],
+)
+async def test_which_error_is_told_is_the_api_servers_choice(
+    world: World, method: str, query: str, body: bytes, media: str, status: int
+) -> None:
+    answer = await world.ask(f"{WORKSPACES}?{query}", method, body, {"content-type": media})
+    assert answer.status == status
 
 
 async def test_a_write_is_read_back_at_once(world: World) -> None:
