@@ -110,11 +110,14 @@ def _eventually(condition: Callable[[], bool], what: str) -> None:
 
 def test_status_tells_programs_everything(running: Host) -> None:
     found = running.status()
-    assert set(found) == {"version", "state", "api", "bus", "ready", "processes", "clusters"}
+    assert set(found) == {"version", "state", "api", "bus", "ready", "processes", "clusters", "leaders"}
     assert found["ready"] is True
     assert [p["name"] for p in found["processes"]] == ["nats-server", "controller-manager", "tower"]
     assert set(found["processes"][0]) == {"name", "pid", "ready", "reason", "log"}
-    assert found["clusters"] == {"total": 0, "ready": 0}
+    assert found["clusters"] == {"total": 0, "ready": 0, "states": {}, "desired": {"members": 0, "entries": 0}}
+    manager = next(each["pid"] for each in found["processes"] if each["name"] == "controller-manager")
+    assert found["leaders"]["registry"].split("/")[1] == str(manager)
+    assert "leader of registry: " in running.run("status").stdout
 
 
 def test_a_second_up_says_that_it_is_running_and_where(running: Host) -> None:

@@ -12,6 +12,7 @@ from skerry import __version__
 from skerry.cli import launch, output, state
 from skerry.cli.commands.clients import leftovers
 from skerry.cli.failure import NOT_RUNNING, USAGE, Failure
+from skerry.cli.fleet import Fleet, fleet, leaders
 from skerry.cli.plan import RunStatus, is_locked, read_status
 from skerry.cli.term import out, program, progress, say
 from skerry.errors import SkerryError
@@ -128,7 +129,12 @@ def status(
     state_dir: StateDir = None,
     style: Annotated[str, typer.Option("-o", "--output", metavar="json", help="json: for programs.")] = "",
 ) -> None:
-    """Show whether the host runs and how its processes are. Exit code 3: not running."""
+    """Show whether the host runs, how its processes and its members are, and who leads.
+
+    Exit code 3: not running.
+
+    Example: skerry status -o json
+    """
     if style not in ("", "json", "yaml"):
         raise Failure(f"-o {style}: use json", USAGE)
     root = state.directory(state_dir)
@@ -154,26 +160,21 @@ def _answer(root: Path, status: RunStatus | None) -> dict[str, Any]:
         "bus": status.bus if status is not None else "",
         "ready": status is not None and status.ready,
         "processes": [{field: getattr(process, field) for field in fields} for process in processes],
-        "clusters": _clusters(root / "host") if status is not None else {"total": 0, "ready": 0},
+        "clusters": _clusters(root / "host") if status is not None else fleet([])._asdict(),
+        "leaders": leaders(root / "host", status) if status is not None else {},
     }
 
 
-def _clusters(host: Path) -> dict[str, int | None]:
-    """Members by readiness; null where the host does not answer."""
+def _clusters(host: Path) -> dict[str, Any]:
+    """Members by state; null where the host does not answer."""
     from skerry.cli import kubeconfig
     from skerry.cli.api import Api, path_of
 
     try:
         api = Api(kubeconfig.context([host / "admin.kubeconfig"], ""), timeout_s=3)
-        items = [i for i in api.get(path_of("clusters")).get("items", []) if i["spec"].get("role") != "host"]
+        return fleet(api.get(path_of("clusters")).get("items", []))._asdict()
     except (SkerryError, OSError):
-        return {"total": None, "ready": None}
-    return {"total": len(items), "ready": sum(_is_ready(item) for item in items)}
-
-
-def _is_ready(item: dict[str, Any]) -> bool:
-    conditions = item.get("status", {}).get("conditions", [])
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+        return dict.fromkeys(Fleet._fields)
 
 
 def _print_status(answer: dict[str, Any], status: RunStatus) -> None:
@@ -183,6 +184,12 @@ def _print_status(answer: dict[str, Any], status: RunStatus) -> None:
     out(f"  api    {answer['api']}\n  bus    {answer['bus']}\n  state  {answer['state']}")
     if clusters["total"] is not None:
         out(f"  members: {clusters['total']}, ready: {clusters['ready']}")
+        if clusters["states"]:
+            out("  of these: " + ", ".join(f"{state} {count}" for state, count in clusters["states"].items()))
+        if desired := clusters["desired"]["entries"]:
+            out(f"  not in place: {desired} on {clusters['desired']['members']} (skerry desired --problems)")
+    for service, holder in (answer["leaders"] or {}).items():
+        out(f"  leader of {service}: {holder}")
     rows = [[p.name, str(p.pid or "-"), str(p.ready), str(p.restarts), p.reason] for p in status.processes]
     output.columns(["PROCESS", "PID", "READY", "RESTARTS", "REASON"], rows)
 

@@ -1,0 +1,93 @@
+"""The inside of a host for `skerry status`: members by state, what is not in place on them, and who leads each service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from skerry.api.conditions import condition_of
+from skerry.api.decode import decoded
+from skerry.cli.plan import RunStatus
+from skerry.errors import SkerryError
+
+ASKED_S = 3.0
+LED = ("registry",)
+"""Services that have a leader."""
+WARNINGS = ("Flapping", "Quarantined")
+"""Conditions that are bad when they are True; others that warn are bad when they are False."""
+_WELL = ("CredentialsValid", "CertificateValid", "VersionSupported", "ClockSynced", "RightsComplete")
+
+
+class Fleet(NamedTuple):
+    """Members, counted."""
+
+    total: int
+    ready: int
+    states: dict[str, int]
+    """Those that are not ready, by reason; and all that are paused, cordoned, or warned of by a condition."""
+    desired: dict[str, int]
+    """`members` that have entries which are not in place though they were tried, and how many `entries`."""
+
+
+def fleet(clusters: list[dict[str, Any]]) -> Fleet:
+    """Of all Clusters; the host's own is no member."""
+    members = [each for each in clusters if (each.get("spec") or {}).get("role") != "host"]
+    states: Counter[str] = Counter()
+    for member in members:
+        states.update(_states(member))
+    problems = [count for each in members if (count := _problems(each))]
+    ready = sum(condition_of(each, "Ready").status == "True" for each in members)
+    return Fleet(
+        len(members), ready, dict(sorted(states.items())), {"members": len(problems), "entries": sum(problems)}
+    )
+
+
+def _states(member: dict[str, Any]) -> list[str]:
+    spec, ready = member.get("spec") or {}, condition_of(member, "Ready")
+    found = [] if ready.status == "True" else [ready.reason or ready.status]
+    found += [word for field, word in (("paused", "Paused"), ("unschedulable", "Cordoned")) if spec.get(field) is True]
+    found += [kind for kind in WARNINGS if condition_of(member, kind).status == "True"]
+    return found + [f"{kind}=False" for kind in _WELL if condition_of(member, kind).status == "False"]
+
+
+def _problems(member: dict[str, Any]) -> int:
+    count = ((member.get("status") or {}).get("desired") or {}).get("problems")
+    return count if isinstance(count, int) else 0
+
+
+def leaders(host: Path, status: RunStatus) -> dict[str, str] | None:
+    """Who has the lease of each service that has one; None if the bus does not answer in time."""
+    try:
+        return asyncio.run(_leaders(host, status))
+    except (SkerryError, OSError, TimeoutError, msgspec.DecodeError):
+        return None
+
+
+async def _leaders(host: Path, status: RunStatus) -> dict[str, str]:
+    from skerry import subjects
+    from skerry.bus import Bus, Settings
+    from skerry.cli import bootstrap
+    from skerry.cli.layout import Layout
+    from skerry.controller.lease import LeaderElectionRecord
+    from skerry.identity.federation import Authority
+
+    address = status.options.nats or f"tls://{Layout.of(status.options).bus_local}"
+    ca = bootstrap.bus_ca(host, status.options).read_text()
+    settings = Settings(servers=tuple(address.split(",")), ca_pem=ca, name="skerry status")
+    authority = Authority.load(bootstrap.keys_of(host, status.options))
+    found: dict[str, str] = {}
+    async with (
+        asyncio.timeout(ASKED_S),
+        Bus(settings, lambda: authority.service_credentials(LED[0], 60)) as bus,
+    ):
+        await bus.ready()
+        bucket = await bus.bucket(subjects.LEADERS)
+        for service in LED:
+            entry = await bucket.get(service)
+            if entry is not None and entry.value is not None:
+                found[service] = decoded(entry.value, LeaderElectionRecord).holder
+    return found
