@@ -170,6 +170,8 @@ class Watch:
             consumer.close()
 
     def _resync_if_needed(self, stream: dict[str, Any]) -> None:
+        # Revisions say nothing by themselves: a bucket that was restored, or made anew after its server lost the disk, has the
+        # same name and counts from somewhere else. And a removal leaves a marker that the server drops after a while.
         created, last = str(stream["created"]), int(stream["state"]["last_seq"])
         reason = ""
         if self._since is not None and created != self._since:
@@ -198,15 +200,16 @@ class Watch:
 
     def _on_message(self, message: Message, position: _Position) -> None:
         before, sequence = self.revision, position.sequence
-        if sequence <= before:
+        if sequence <= before:  # a consumer that was made anew may repeat what the last one gave
             return
         self.revision = sequence
         entry = _delivered(message, message.subject[self._strip :], sequence, position.created)
+        # While a fill lasts every number that is missing is one that was written over, and the reader waits for Filled anyhow.
         if not self._held and (self._filling or sequence == before + 1):
             self._emit(entry)
             return
         self._gap = self._gap or before + 1
-        self._held.pop(entry.key, None)
+        self._held.pop(entry.key, None)  # not replaced in place: what is held comes in the order of its revisions
         self._held[entry.key] = entry
         if not position.pending:
             self._on_idle()
@@ -259,12 +262,14 @@ class _Consumer:
         name = secrets.token_hex(8)
         inbox = self._connection.inbox()
         self._on_filled, self._fill_until = on_filled, last
+        # Before the consumer is made: it delivers from the moment that it exists, and the answer to CREATE may come second.
         self._subscription = self._connection.subscribe_now(inbox, self._receive)
         complete = {**config, **_ORDERED, "name": name, "deliver_subject": inbox}
         body = {"stream_name": self._stream, "action": "create", "config": complete}
         subject = f"CONSUMER.CREATE.{self._stream}.{name}.{config['filter_subject']}"
         answer = await api(self._connection, subject, json.dumps(body).encode())
         self._heard = time.monotonic()
+        # Nothing there, and nothing on its way in front of this answer: no message will say that it was the last.
         if answer["num_pending"] == 0 and answer["delivered"]["consumer_seq"] == 0:
             self._filled()
 
@@ -299,6 +304,7 @@ class _Consumer:
         if headers.get("Status") != "100":
             self._break(f"the server ended the consumer: {headers.get('Description', 'no reason')}")
             return
+        # Flow control: without an answer the server sends nothing more. A heartbeat names the question that it waits with.
         answer_to = message.reply or headers.get("Nats-Consumer-Stalled", "")
         if answer_to:
             self._answer(answer_to)

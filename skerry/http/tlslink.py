@@ -95,6 +95,7 @@ class TlsLink(Layered):
         self._incoming.write(self._window[:nbytes])
         if self._shaking:
             self._shake()
+            # With its last message a client often sends its first request: what follows the handshake is decrypted below.
             if self._shaking or self._closing or not self._incoming.pending:
                 self._discard()
                 return
@@ -270,7 +271,7 @@ class TlsLink(Layered):
                     backlog.appendleft(rest)
                     data = data[:TLS_WRITE]
                 self._queued -= len(data)
-                self._encrypt(data)
+                self._encrypt(data)  # not earlier: what waits is the writer's memory, not a copy
                 self._raw.write(self._outgoing.read())
         except ssl.SSLError as error:
             self._fail(error)

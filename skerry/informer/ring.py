@@ -85,7 +85,7 @@ class Ring:
         """Record a change and wake the watchers."""
         self._revisions.append(change.revision)
         self._changes.append(change)
-        if len(self._changes) > self._size * 2:
+        if len(self._changes) > self._size * 2:  # a cut moves the list: one of many is cheap
             self._trim()
         self.wake()
 
@@ -99,7 +99,7 @@ class Ring:
     def reset(self, horizon: int, *, expire: bool) -> None:
         """From now on watches start at `horizon` or later; with `expire` those that run end with 410 too."""
         self.horizon = horizon
-        if expire:
+        if expire:  # by a count: a watch at the last revision may have missed something too
             self.broken += 1
             self._revisions.clear()
             self._changes.clear()

@@ -91,6 +91,7 @@ class AcceptorConnection(LinkConnection[Stream]):
     def _open(self, frame: Frame) -> None:
         head: Open = frame.head
         now = self.loop.time()
+        # First of all, also before refusals: one that was refused as safe to repeat must not be executed by its second copy.
         if not self._seen.first(head.proxy, head.number, now):
             self._reject(head, RejectCode.DUPLICATE, "this stream was opened before")
             return
@@ -144,6 +145,7 @@ class AcceptorConnection(LinkConnection[Stream]):
         self.join(stream, head.proxy, now)
         self.streams[head.proxy, head.number] = stream
         self.empty.clear()
+        # A short request whose body is here is answered soon: the answer says that it was taken, and saves the ACK.
         if head.long_running or not core.in_end:
             stream.ack()
         else:

@@ -157,6 +157,7 @@ class Call(Stream):
             self.consumed(len(body))
 
     def _before_head(self, error: StreamReset) -> StatusError | StreamReset:
+        # Who resets with another code knows what happened, and says so.
         if error.code not in (ResetCode.PEER_LOST, ResetCode.GAP):
             return error
         why = f"the connection to its agent broke before the answer ({error.message or error.code})"

@@ -88,6 +88,7 @@ class LinkConnection(ABC, Generic[S]):
         self.budget = budget
         self.room = room
         self.loop = asyncio.get_running_loop()
+        # A head never shares the space of a body: the largest of both still is one message of the bus.
         most = bus.max_payload - frames.HEADER_SIZE - frames.MAX_HEAD
         self.inline = min(INLINE, most)
         self.chunk = min(_CHUNK[kind], most)
@@ -187,7 +188,7 @@ class LinkConnection(ABC, Generic[S]):
         self.down = reason or "the connection to the bus is lost"
         for stream in list(self.streams.values()):
             stream.lost(self.down)
-        self._turn.set()
+        self._turn.set()  # the writer wakes, sees `down` and ends
 
     def reset_all(self, code: ResetCode, message: str, which: Iterable[S] | None = None) -> int:
         """RESET the streams in `which` (default: all); returns how many."""
@@ -211,7 +212,7 @@ class LinkConnection(ABC, Generic[S]):
             return
         member, sender, number = parts[1], parts[4], parts[5]
         data = message.data
-        if not data and message.no_responders:
+        if not data and message.no_responders:  # the server itself answers, in the name of who is not there
             self.unheard(member, number)
             return
         try:
@@ -224,6 +225,7 @@ class LinkConnection(ABC, Generic[S]):
             self._connection_frame(member, sender, frame, now, len(data))
             return
         stream = self.streams.get(self.key(member, sender, number))
+        # The account proves the member; which of its agents sends is its own affair, but a stream stays with who took it.
         if stream is None or (stream.peer != sender and not self.claim(stream, sender, now)):
             self.unknown(member, sender, number, frame, len(data))
             return

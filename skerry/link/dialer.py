@@ -79,6 +79,8 @@ class DialerConnection(LinkConnection[Call]):
             call, agent, verdict = await self._attempt(member, request, avoid)
             if verdict is OpenVerdict.TAKEN:
                 return await self._followed(call)
+            # Nobody heard an OPEN to a known agent: nothing was executed, and others are asked. Nobody on the queue subject is
+            # the answer. All else is repeated once at most, if it harms nobody (Call.repeatable).
             again = verdict is OpenVerdict.UNHEARD if agent else False
             if not again and not repeated:
                 again = repeated = call.repeatable(verdict)
@@ -97,7 +99,7 @@ class DialerConnection(LinkConnection[Call]):
         agent = state.agents.pick(now, repeatable=request.repeatable, avoid=avoid) or ""
         inline = len(request.body)
         if inline > self.inline or state.unacked.get(agent, 0) + inline > UNACKED:
-            inline = 0
+            inline = 0  # the body follows the ACK, under the agent's credit
         call = self._send_open(member, state, agent, request, inline)
         state.unacked[agent] = state.unacked.get(agent, 0) + inline
         verdict = OpenVerdict.BROKEN
@@ -184,7 +186,7 @@ class DialerConnection(LinkConnection[Call]):
                 raise error from e
             raise
         state.ready.set_result(interest)
-        if self._members.get(member) is not state:
+        if self._members.get(member) is not state:  # the member was cut off, or left, while the server was asked
             interest.unsubscribe()
 
     # -- what LinkConnection asks ---------------------------------------------------------------------------------
