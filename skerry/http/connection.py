@@ -28,7 +28,7 @@ from skerry.httpwire.headwriter import encode_response
 from skerry.httpwire.room import FREE, FREE_LINES, Room, Share, cost
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """The part of a server that its connections need."""
 
     handler: RequestHandler
@@ -47,7 +47,7 @@ class Owner(Protocol):
 class ServerConnection(Wire):
     """The protocol of one accepted connection."""
 
-    def __init__(self, server: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server.buffer, loop)
         self._server = server
         self._limits = server.limits

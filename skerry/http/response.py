@@ -10,7 +10,7 @@ from skerry.http.wire import Inbox
 from skerry.httpwire.head import Headers, ResponseHead
 
 
-class Connection(Protocol):
+class ResponseConnection(Protocol):
     """The part of a connection that an answer needs."""
 
     def abort(self) -> None: ...
@@ -22,9 +22,9 @@ class Response:
     __slots__ = ("_connection", "_inbox", "head", "length", "pump", "raw", "trailers")
 
     def __init__(
-        self, connection: Connection, head: ResponseHead, length: int | None, inbox: Inbox, raw: Raw | None
+        self, connection: ResponseConnection, head: ResponseHead, length: int | None, inbox: Inbox, raw: Raw | None
     ) -> None:
-        self._connection: Connection | None = connection
+        self._connection: ResponseConnection | None = connection
         self._inbox = inbox
         self.head = head
         self.length = length

@@ -24,7 +24,7 @@ _CLOCK_SKEW = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class KeyPair:
+class CertificatePair:
     """A certificate and its key, as PEM files; the key file is readable by its owner only."""
 
     certificate: Path
@@ -46,12 +46,12 @@ class CertificateAuthority:
         )
         self.pair = self._write("ca", certificate, self._key)
 
-    def server(self, name: str, hosts: Sequence[str]) -> KeyPair:
+    def server(self, name: str, hosts: Sequence[str]) -> CertificatePair:
         """A serving certificate for `hosts`, names or addresses."""
         alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         return self._leaf(name, _name(name, ()), ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
 
-    def client(self, name: str, user: str, groups: Sequence[str]) -> KeyPair:
+    def client(self, name: str, user: str, groups: Sequence[str]) -> CertificatePair:
         """A client certificate: Kubernetes reads the user from CN and the groups from O."""
         return self._leaf(name, _name(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
@@ -61,7 +61,7 @@ class CertificateAuthority:
         subject: x509.Name,
         usage: x509.ObjectIdentifier,
         alternatives: x509.SubjectAlternativeName | None,
-    ) -> KeyPair:
+    ) -> CertificatePair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(subject, key.public_key()).add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         if alternatives is not None:
@@ -83,8 +83,8 @@ class CertificateAuthority:
             .add_extension(authority, critical=False)
         )
 
-    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
-        pair = KeyPair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
+    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> CertificatePair:
+        pair = CertificatePair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         write_private(pair.key, _private_pem(key), durable=False)
         return pair

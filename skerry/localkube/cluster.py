@@ -22,7 +22,7 @@ from typing import Any
 
 from skerry.identity.files import write_private
 from skerry.localkube import binaries, kubeconfig, probe
-from skerry.localkube.certificates import CertificateAuthority, KeyPair, signing_key
+from skerry.localkube.certificates import CertificateAuthority, CertificatePair, signing_key
 from skerry.localkube.process import ProcessSpec, RunningCluster
 
 LOOPBACK = "127.0.0.1"
@@ -246,7 +246,7 @@ def _write_kubeconfigs(directory: Path, name: str, url: str) -> None:
         "kubelet": "kubelet.kubeconfig",
     }
     for certificate, file in files.items():
-        pair = KeyPair(pki / f"{certificate}.crt", pki / f"{certificate}.key")
+        pair = CertificatePair(pki / f"{certificate}.crt", pki / f"{certificate}.key")
         if pair.key.exists():
             kubeconfig.write(directory / file, name=name, url=url, ca=pki / "ca.crt", client=pair)
 

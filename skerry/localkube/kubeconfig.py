@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 
 from skerry.identity.files import write_private
-from skerry.localkube.certificates import KeyPair
+from skerry.localkube.certificates import CertificatePair
 
 
-def write(path: Path, *, name: str, url: str, ca: Path, client: KeyPair) -> None:
+def write(path: Path, *, name: str, url: str, ca: Path, client: CertificatePair) -> None:
     """Write `path` (0600) with one context `name`, which is the current one."""
     document = {
         "apiVersion": "v1",

@@ -30,7 +30,7 @@ MARGIN = 100_000
 ATTEMPTS = 5
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class ArchivedBucket(msgspec.Struct, frozen=True, kw_only=True):
     """One bucket, as the header describes it."""
 
     name: str
@@ -50,7 +50,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     """Public key of the host's account on the bus: its keys belong to it."""
     taken: str
-    buckets: list[Kept]
+    buckets: list[ArchivedBucket]
 
 
 class ArchiveLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,14 +127,14 @@ async def take(bus: Bus, host: str, account: str, now: datetime) -> Archive:
     return Archive(header=Header(host=host, account=account, taken=rfc3339(now), buckets=header), lines=lines)
 
 
-async def _revision(bus: Bus, name: str) -> Kept:
+async def _revision(bus: Bus, name: str) -> ArchivedBucket:
     try:
         return await _described(await bus.bucket(name), 0)
     except NotFound:
-        return Kept(name=name, revision=1, entries=0)
+        return ArchivedBucket(name=name, revision=1, entries=0)
 
 
-async def _contents(bucket: Bucket) -> tuple[Kept, list[ArchiveLine]]:
+async def _contents(bucket: Bucket) -> tuple[ArchivedBucket, list[ArchiveLine]]:
     """Everything of a bucket as of one revision."""
     entries: dict[str, Entry] = {}
     revision = 0
@@ -153,10 +153,10 @@ async def _contents(bucket: Bucket) -> tuple[Kept, list[ArchiveLine]]:
     return msgspec.structs.replace(described, revision=revision), lines
 
 
-async def _described(bucket: Bucket, entries: int) -> Kept:
+async def _described(bucket: Bucket, entries: int) -> ArchivedBucket:
     info = await bucket.info()
     replicas = int(info["config"]["num_replicas"])
-    return Kept(name=bucket.name, revision=int(info["state"]["last_seq"]), entries=entries, replicas=replicas)
+    return ArchivedBucket(name=bucket.name, revision=int(info["state"]["last_seq"]), entries=entries, replicas=replicas)
 
 
 def _line(bucket: str, key: str, value: bytes) -> ArchiveLine:
@@ -169,7 +169,7 @@ def _line(bucket: str, key: str, value: bytes) -> ArchiveLine:
     return ArchiveLine(bucket=bucket, key=key, value=msgspec.Raw(value))
 
 
-def first_revision(bucket: Kept, last: int, taken: str, now: datetime) -> int:
+def first_revision(bucket: ArchivedBucket, last: int, taken: str, now: datetime) -> int:
     """Where a new bucket begins: above every revision that was ever given out under its name.
 
     `last` is the revision of the bucket that is there now, 0 if there is none.
@@ -202,7 +202,7 @@ def _of(archive: Archive, bucket: str) -> Iterator[ArchiveLine]:
     return (line for line in archive.lines if line.bucket == bucket)
 
 
-async def _emptied(bus: Bus, described: Kept, taken: str, now: datetime) -> Bucket:
+async def _emptied(bus: Bus, described: ArchivedBucket, taken: str, now: datetime) -> Bucket:
     try:
         before = await bus.bucket(described.name)
         last = await before.last_revision()

@@ -25,7 +25,7 @@ from skerry.errors import BadRequest, Conflict
 from skerry.identity.federation import Authority
 from skerry.informer import Informer
 from skerry.storage import Store, archive, events_bucket
-from skerry.storage.archive import Archive, ArchiveLine, Header, Kept
+from skerry.storage.archive import Archive, ArchivedBucket, ArchiveLine, Header
 from tests.durability.front import MERGE, WORKSPACES, Front, workspace
 from tests.durability.informer import informing, revisions
 from tests.e2e.federation import Host
@@ -37,7 +37,10 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 def sample() -> Archive:
     """Two entries, one of which is JSON."""
-    kept = [Kept(name="secrets", revision=7, entries=1), Kept(name="resources", revision=9, entries=1)]
+    kept = [
+        ArchivedBucket(name="secrets", revision=7, entries=1),
+        ArchivedBucket(name="resources", revision=9, entries=1),
+    ]
     lines = [
         ArchiveLine(bucket="secrets", key="member.a", data=b"\x00\xff"),
         ArchiveLine(bucket="resources", key="g.k._.a", value=msgspec.Raw(b'{"a": 1}')),
@@ -77,7 +80,7 @@ def test_a_backup_of_a_newer_format_is_refused() -> None:
 
 
 def test_a_new_bucket_begins_above_everything_that_can_have_been_written_since() -> None:
-    kept = Kept(name="resources", revision=500, entries=1)
+    kept = ArchivedBucket(name="resources", revision=500, entries=1)
     hour = archive.first_revision(kept, 0, "2030-01-01T00:00:00Z", NOW + timedelta(hours=1))
     assert hour > 500 + 3600 * 5000
     assert archive.first_revision(kept, hour, "2030-01-01T00:00:00Z", NOW) > hour

@@ -21,18 +21,18 @@ class Media(NamedTuple):
 PLAIN = Media()
 
 
-class Wish(NamedTuple):
+class Negotiated(NamedTuple):
     """The media type of an answer, and whether it is written in YAML instead of JSON."""
 
     media: Media = PLAIN
     yaml: bool = False
 
 
-JSON = Wish()
+JSON = Negotiated()
 _TYPES = frozenset(("application/json", "application/yaml", "*/*", "application/*"))
 
 
-def negotiate(accept: str, offered: frozenset[Media]) -> Wish:
+def negotiate(accept: str, offered: frozenset[Media]) -> Negotiated:
     """The dearest of the client's wishes that is offered; PLAIN is always offered. NotAcceptable if it wants neither."""
     if not accept.strip() or accept == "application/json":
         return JSON
@@ -45,7 +45,7 @@ def negotiate(accept: str, offered: frozenset[Media]) -> Wish:
             continue
         media = _media(parameters)
         if media == PLAIN or media in offered:
-            return Wish(media, yaml=kind.lower() == "application/yaml")
+            return Negotiated(media, yaml=kind.lower() == "application/yaml")
     raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
 
 

@@ -57,8 +57,8 @@ def open_headers(head: RequestHead, client: str) -> Headers:
     return headers
 
 
-class Back(NamedTuple):
-    """The way back: how links and cookies of an answer must be written to lead to where they came from."""
+class ReturnPath(NamedTuple):
+    """How links and cookies of an answer must be written to lead to where they came from."""
 
     prefix: bytes = b""
     """What the client has in front of the member's paths: nothing, or `/clusters/<name>`."""
@@ -68,15 +68,15 @@ class Back(NamedTuple):
     """The client may have the app's cookies."""
 
 
-_AT_ROOT = Back()
+_AT_ROOT = ReturnPath()
 
 
-def back(asking: CallerHeaders, target: bytes, prefix: bytes) -> Back:
+def back(asking: CallerHeaders, target: bytes, prefix: bytes) -> ReturnPath:
     """For the answer to a request for a member's `target`, raw."""
     base = app_base(target)
     if not base:
-        return Back(prefix) if prefix else _AT_ROOT
-    return Back(prefix, AppPlace.of(prefix, base), asking.bearer)
+        return ReturnPath(prefix) if prefix else _AT_ROOT
+    return ReturnPath(prefix, AppPlace.of(prefix, base), asking.bearer)
 
 
 def app_headers(asking: CallerHeaders, prefix: bytes) -> Headers:
@@ -92,7 +92,7 @@ def app_headers(asking: CallerHeaders, prefix: bytes) -> Headers:
     return headers
 
 
-def response_head(answer: Answer, back: Back) -> ResponseHead:
+def response_head(answer: Answer, back: ReturnPath) -> ResponseHead:
     """A member's response head as the client gets it: framing is made anew, `Location` stays below the cluster."""
     headers = clean_response(answer.headers, cookies=back.cookies)
     if (back.prefix or back.app) and first(headers, b"location") is not None:
@@ -102,7 +102,7 @@ def response_head(answer: Answer, back: Back) -> ResponseHead:
     return ResponseHead(status=answer.status, reason=answer.reason, headers=headers)
 
 
-def _location(value: bytes, back: Back) -> bytes:
+def _location(value: bytes, back: ReturnPath) -> bytes:
     inside = value if back.app is None else location(value, back.app)
     return relocate(inside, back.prefix) if back.prefix else inside
 
@@ -117,7 +117,7 @@ def _with_cookies(headers: Headers, app: AppPlace) -> Headers:
     return allowed_headers
 
 
-def link_rewriter(answer: Answer, back: Back) -> LinkRewriter | None:
+def link_rewriter(answer: Answer, back: ReturnPath) -> LinkRewriter | None:
     """What the body of this answer has to go through: that of an app's HTML does, where there is a prefix, if it is
     whole and can be read. The API server rewrote the same answers.
     """

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from services.proxy.members.headers import Back, link_rewriter, response_head
+from services.proxy.members.headers import ReturnPath, link_rewriter, response_head
 from services.proxy.members.transport import Call, Transport
 from services.proxy.metrics import Metrics
 from services.proxy.sessions import Session
@@ -80,7 +80,7 @@ class Relay:
             return await self._exchange.body(length), True
         return b"", False
 
-    async def carry(self, transport: Transport, request: OpenRequest, back: Back) -> int:
+    async def carry(self, transport: Transport, request: OpenRequest, back: ReturnPath) -> int:
         """Carry the request to `self`'s member and its answer back; the status that the client saw.
 
         `back` is for redirects, links and cookies. StatusError if nothing was answered yet, Cut if
@@ -102,7 +102,7 @@ class Relay:
                 call.when_broken = None
                 await self._leave()
 
-    async def _answered(self, call: Call, request: OpenRequest, back: Back) -> int:
+    async def _answered(self, call: Call, request: OpenRequest, back: ReturnPath) -> int:
         self._exchange.when_gone(lambda: call.reset(ResetCode.CANCEL, "the client left"))
         if not request.end and self._exchange.head.upgrade is None:
             self._spawn(self._upload(call))
@@ -153,7 +153,7 @@ class Relay:
 
     # The answer
 
-    async def _respond(self, call: Call, answer: Answer, back: Back) -> int:
+    async def _respond(self, call: Call, answer: Answer, back: ReturnPath) -> int:
         head = response_head(answer, back)
         links = link_rewriter(answer, back)
         bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
@@ -222,7 +222,7 @@ class Relay:
         self._metrics.spdy.value += upgrade.lower().startswith(b"spdy")
         if is_remote_command(upgrade, call.request.target, first(answer.headers, b"x-stream-protocol-version")):
             self._ends = FrameEnds()
-        raw = await self._exchange.upgrade(response_head(answer, Back()))
+        raw = await self._exchange.upgrade(response_head(answer, ReturnPath()))
         try:
             async with asyncio.timeout(self._limits.session_s):
                 await self._both_ways(call, raw, answer.body)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.proxy.members.headers import (
-    Back,
     CallerHeaders,
+    ReturnPath,
     app_headers,
     back,
     impersonates,
@@ -69,14 +69,14 @@ def test_other_headers_are_not_impersonation() -> None:
 
 def test_a_redirect_stays_below_the_cluster() -> None:
     answer = Answer(status=301, headers=[(b"location", b"/openapi/v3/api?hash=1"), (b"connection", b"close")])
-    assert response_head(answer, Back(b"/clusters/m1")).headers == [
+    assert response_head(answer, ReturnPath(b"/clusters/m1")).headers == [
         (b"location", b"/clusters/m1/openapi/v3/api?hash=1")
     ]
 
 
 def test_repeated_warnings_stay_repeated() -> None:
     answer = Answer(status=200, headers=[(b"warning", b'299 - "a"'), (b"warning", b'299 - "b"')])
-    assert len(response_head(answer, Back()).headers) == 2
+    assert len(response_head(answer, ReturnPath()).headers) == 2
 
 
 APP = b"/api/v1/namespaces/d/services/web/proxy"
