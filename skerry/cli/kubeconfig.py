@@ -12,10 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from skerry.cli.failure import Failure
 from skerry.httpwire.names import member_of, server_name
-from skerry.member.kubeconfig import KubeconfigError, document
+from skerry.member.kubeconfig import KubeconfigError, document, entries
 
 Config = dict[str, Any]
-SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 
 
 class Context:
@@ -70,22 +69,28 @@ def host_of(server: str) -> str:
 
 def _data(entry: Config, key: str, where: Path) -> bytes:
     if text := entry.get(f"{key}-data"):
-        return base64.b64decode(text)
-    if name := entry.get(key):
-        path = where.parent / Path(name).expanduser()
         try:
-            return path.read_bytes()
-        except OSError as error:
-            raise Failure(f"{where} names {path} as {key}, which cannot be read: {error.strerror}") from error
-    return b""
+            return base64.b64decode(text)
+        except (TypeError, ValueError) as error:
+            raise Failure(f"{key}-data in {where} is not base64: {error}") from error
+    return _named_file(entry, key, where)
 
 
 def _token(user: Config, where: Path) -> str:
     if token := user.get("token"):
         return str(token)
-    if name := user.get("tokenFile"):
-        return (where.parent / Path(name).expanduser()).read_text().strip()
-    return ""
+    return _named_file(user, "tokenFile", where).decode(errors="replace").strip()
+
+
+def _named_file(entry: Config, key: str, where: Path) -> bytes:
+    """The content of the file that an entry names, relative to the kubeconfig; empty if it names none."""
+    if not (name := entry.get(key)):
+        return b""
+    path = where.parent / Path(str(name)).expanduser()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Failure(f"{where} names {path} as {key}, which cannot be read: {error.strerror}") from error
 
 
 def files(environ: Mapping[str, str] = os.environ) -> list[Path]:
@@ -112,10 +117,9 @@ def parse(data: bytes, where: Path) -> Config:
 
 def named(config: Config, section: str, name: str) -> Config | None:
     """The inner document of the entry `name` in clusters, users or contexts; None if there is none."""
-    for entry in config.get(section) or []:
-        if isinstance(entry, dict) and entry.get("name") == name:
-            return entry.get(SECTIONS[section]) or {}
-    return None
+    named = entries(config, section)
+    inner = named.get(name)
+    return inner if isinstance(inner, dict) else {} if name in named else None
 
 
 def context(paths: list[Path], chosen: str) -> Context:
@@ -126,7 +130,7 @@ def context(paths: list[Path], chosen: str) -> Context:
     configs = [(path, read(path)) for path in paths if path.exists()]
     if not configs:
         raise Failure(f"there is no kubeconfig at {', '.join(map(str, paths))}: give one with --kubeconfig FILE")
-    name = chosen or next((c["current-context"] for _, c in configs if c.get("current-context")), "")
+    name = chosen or next((str(c["current-context"]) for _, c in configs if c.get("current-context")), "")
     for path, config in configs:
         entry = named(config, "contexts", name)
         if entry is None:
@@ -140,7 +144,7 @@ def context(paths: list[Path], chosen: str) -> Context:
 
 
 def _no_context(configs: list[tuple[Path, Config]], name: str) -> Failure:
-    known = [str(entry.get("name")) for _, config in configs for entry in config.get("contexts") or []]
+    known = [name for _, config in configs for name in entries(config, "contexts")]
     where = ", ".join(str(path) for path, _ in configs)
     what = f"has no context {name!r}" if name else "has no current context"
     return Failure(f"{where} {what}; it has: {', '.join(known) or 'none'}. Choose one with --context NAME")

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skerry.cli.failure import Failure
-from skerry.cli.kubeconfig import SECTIONS, Config, host_of, is_members, member, read, text
+from skerry.cli.kubeconfig import Config, host_of, is_members, member, read, text
 from skerry.identity.files import write_private
+from skerry.member.kubeconfig import SECTIONS
 
 LOCK_WAIT_S = 5.0
 Configs = dict[Path, Config]

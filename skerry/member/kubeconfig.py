@@ -23,6 +23,10 @@ IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where kubelet mounts a pod's service account (token and ca.crt)."""
 
 
+SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+"""Of a kubeconfig: lists of entries, each with a name and the key that its content stands under."""
+
+
 class KubeconfigError(SkerryError):
     """The kubeconfig cannot be used; the message names the file, the entry and the next step."""
 
@@ -169,9 +173,9 @@ class Files:
 
 
 def _chosen(config: dict[str, Any], name: str, file: str, files: Files | None) -> Target:
-    entry = _find(config, "contexts", "context", name, file)
-    cluster = _find(config, "clusters", "cluster", str(entry.get("cluster") or ""), file)
-    user = _find(config, "users", "user", str(entry.get("user") or ""), file)
+    entry = _find(config, "contexts", name, file)
+    cluster = _find(config, "clusters", str(entry.get("cluster") or ""), file)
+    user = _find(config, "users", str(entry.get("user") or ""), file)
     target = _target(cluster, user, files, f"context {name!r} of {file}")
     return target if files is None else msgspec.structs.replace(target, context=name, files=tuple(files.named))
 
@@ -234,10 +238,19 @@ def _yaml(data: bytes) -> Any:
         raise ValueError(" ".join(str(e).split())) from e
 
 
-def _find(config: dict[str, Any], plural: str, singular: str, name: str, file: str) -> dict[str, Any]:
-    entries = config.get(plural) or []
-    named = {str(e.get("name")): e for e in entries if isinstance(e, dict)} if isinstance(entries, list) else {}
-    inner = named.get(name, {}).get(singular) if name else None
+def entries(config: dict[str, Any], section: str) -> dict[str, Any]:
+    """What the entries of a section say, by name; of several with one name the first counts. Whatever is no entry is left out."""
+    listed = config.get(section)
+    named: dict[str, Any] = {}
+    for entry in listed if isinstance(listed, list) else ():
+        if isinstance(entry, dict):
+            named.setdefault(str(entry.get("name")), entry.get(SECTIONS[section]))
+    return named
+
+
+def _find(config: dict[str, Any], section: str, name: str, file: str) -> dict[str, Any]:
+    named, singular = entries(config, section), SECTIONS[section]
+    inner = named.get(name) if name else None
     if isinstance(inner, dict):
         return inner
     if singular == "user" and name in named:

@@ -92,6 +92,26 @@ def test_files_named_in_a_kubeconfig_are_relative_to_it(tmp_path: Path) -> None:
     assert (found.ca, found.token) == (CA, "from-file")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"contexts": 5}, "has no context 'skerry'; it has: none"),
+        ({"contexts": [1, {"name": "skerry", "context": "x"}]}, "context skerry in .* names no cluster with a server"),
+        ({"clusters": {"skerry": {}}}, "context skerry in .* names no cluster with a server"),
+        ({"users": [{"name": "skerry", "user": {"tokenFile": 5}}]}, "names .*/5 as tokenFile, which cannot be read"),
+        (
+            {"clusters": [{"name": "skerry", "cluster": {"server": "https://h", "certificate-authority-data": "a"}}]},
+            "certificate-authority-data in .* is not base64",
+        ),
+    ],
+)
+def test_a_kubeconfig_of_another_shape_is_refused_in_words(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Failure, match=message):
+        kubeconfig.context([_file(tmp_path / "c", OURS | changes)], "skerry")
+
+
 def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path) -> None:
     for content in (b"a: [b", b"{", b"- a", b"\xff\x80a"):
         (tmp_path / "c").write_bytes(content)

@@ -13,6 +13,7 @@ import yaml
 
 from skerry.cli import kubeconfig, merging
 from skerry.cli.failure import Failure
+from skerry.member.kubeconfig import SECTIONS
 
 CA, OTHER_CA = (b"-----BEGIN CERTIFICATE-----\n%b\n-----END CERTIFICATE-----\n" % who for who in (b"ours", b"other"))
 UID = "0b8c1c52-7c86-4f8f-9d55-3a1c1f1a2b3c"
@@ -117,7 +118,7 @@ def test_another_host_of_the_same_name_is_not_ours(tmp_path: Path) -> None:
 def _changed(document: dict[str, Any], section: str, name: str, **more: Any) -> dict[str, Any]:
     """The document with more in one entry."""
     made = copy.deepcopy(document)
-    word = kubeconfig.SECTIONS[section]
+    word = SECTIONS[section]
     next(entry for entry in made[section] if entry["name"] == name)[word].update(more)
     return made
 
