@@ -97,7 +97,7 @@ class Admission:
         self._rates: dict[str, _Rate] = {}
 
     def admits(self, member: str, now: float) -> bool:
-        """Whether one more may be looked at now. What is beyond the rate is only counted."""
+        """True if one more may be looked at now. What is beyond the rate is only counted."""
         rate = self._rates.get(member)
         if rate is None:
             rate = self._rates[member] = _Rate(at=now)
@@ -113,7 +113,7 @@ class Admission:
         return False
 
     def floods(self, member: str, now: float) -> bool:
-        """Whether FLOOD_BEATS were ignored within the window; True once, and again after AGAIN_S if it goes on."""
+        """True if FLOOD_BEATS were ignored within the window; True once, and again after AGAIN_S if it goes on."""
         rate = self._rates.get(member)
         if rate is None or rate.flooding < FLOOD_BEATS or now - rate.said < AGAIN_S:
             return False
@@ -145,7 +145,7 @@ class Hearing:
         self._generation = 0
 
     def begins(self, generation: int, paused_s: float) -> bool:
-        """Whether it begins to hear, at the start or after a break. `generation`: which connection it has, 0 for none."""
+        """True if it begins to hear, at the start or after a break. `generation`: which connection it has, 0 for none."""
         begins = generation != 0 and (generation != self._generation or paused_s > STILL_S)
         self._generation = generation
         return begins

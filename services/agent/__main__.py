@@ -76,12 +76,12 @@ def _ceiling(settings: Settings, store: Store) -> Ceiling:
         return store.ceiling() or Ceiling()
     ceiling = settings.ceiling
     try:
-        kept = store.ceiling()
+        stored = store.ceiling()
     except StateError as e:
         log.warning("what was said of the ceiling before is replaced", extra={"reason": str(e)})
-        kept = None
-    if ceiling != kept:
-        before = "not said" if kept is None else kept.text
+        stored = None
+    if ceiling != stored:
+        before = "not said" if stored is None else stored.text
         log.warning("the ceiling is another one", extra={"ceiling": ceiling.text, "before": before})
     return ceiling
 

@@ -29,7 +29,7 @@ UID_LIMIT = 128
 
 
 class Health:
-    """What is known now; read by the heartbeat."""
+    """The health that is known now; read by the heartbeat."""
 
     def __init__(
         self,

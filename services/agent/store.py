@@ -155,18 +155,20 @@ class Store:
             raise StateError(f"{path} cannot be read: {e.strerror}") from e
         try:
             _check_format(path, data)
-            kept = msgspec.json.decode(data, type=_Ceiling)
+            stored = msgspec.json.decode(data, type=_Ceiling)
         except msgspec.DecodeError as e:
             raise StateError(
                 f"{path} is damaged ({e}), and what this agent may let through is not known: say the whole ceiling anew "
                 "(--read-only, --no-exec, --namespaces, --ceiling-desired), or --ceiling-off"
             ) from e
-        return Ceiling(read_only=kept.read_only, no_exec=kept.no_exec, namespaces=kept.namespaces, desired=kept.desired)
+        return Ceiling(
+            read_only=stored.read_only, no_exec=stored.no_exec, namespaces=stored.namespaces, desired=stored.desired
+        )
 
     def keep_ceiling(self, ceiling: Ceiling) -> None:
         """Keep what holds, for starts that say nothing of it. Also that nothing is forbidden: it was said once."""
-        kept = msgspec.convert(msgspec.structs.asdict(ceiling), _Ceiling)
-        path, data = self.directory / "ceiling.json", msgspec.json.format(msgspec.json.encode(kept))
+        stored = msgspec.convert(msgspec.structs.asdict(ceiling), _Ceiling)
+        path, data = self.directory / "ceiling.json", msgspec.json.format(msgspec.json.encode(stored))
         if not path.exists() or path.read_bytes() != data:
             write_private(path, data)
 
@@ -202,9 +204,9 @@ class Store:
 
 def _check_format(path: Path, data: bytes) -> None:
     """StateError for a file of another format, naming both; DecodeError if it is not JSON."""
-    found = msgspec.json.decode(data, type=_Format).format
-    if found != FORMAT:
+    version = msgspec.json.decode(data, type=_Format).format
+    if version != FORMAT:
         raise StateError(
-            f"{path} has format {found}; this version of skerry reads format {FORMAT}: "
-            + ("use a newer skerry" if found > FORMAT else "it was never written by a release")
+            f"{path} has format {version}; this version of skerry reads format {FORMAT}: "
+            + ("use a newer skerry" if version > FORMAT else "it was never written by a release")
         )

@@ -51,7 +51,7 @@ class Known(NamedTuple):
 
     @property
     def behind(self) -> bool:
-        """Whether something was not tried yet on the member."""
+        """True if something was not tried yet on the member."""
         return self.report is None or self.report.epoch != self.epoch or self.report.applied < self.last
 
 

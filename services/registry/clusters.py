@@ -69,16 +69,16 @@ def condition(kind: str, verdict: Verdict, now: Now) -> Document:
 def change_problems(current: Document, document: Document) -> list[FieldError]:
     """What nobody may change in a Cluster that has joined: how it joined, and what holds it until it is evicted."""
     spec, before = document.get("spec", {}), current.get("spec", {})
-    found = [
+    errors = [
         invalid_value(f"spec.{key}", spec.get(key), IMMUTABLE)
         for key in ("role", "connection")
         if spec.get(key) != before.get(key)
     ]
     if _held_by(document) != _held_by(current):
-        found.append(
+        errors.append(
             forbidden("metadata.finalizers", f"finalizers that begin with {OWN} are put on and taken off by the host")
         )
-    return found
+    return errors
 
 
 def _held_by(document: Document) -> set[str]:

@@ -18,7 +18,7 @@ import msgspec
 
 from services.registry import clusters, direct
 from services.registry.clock import Clock, wall_and_mono
-from services.registry.direct import Found
+from services.registry.direct import JoinFacts
 from services.registry.store import RegistryStore
 from skerry import subjects
 from skerry.admission.writes import invalid
@@ -205,9 +205,9 @@ async def _upstream(target: Target) -> AsyncIterator[Upstream]:
         await upstream.close()
 
 
-async def _examined(upstream: Upstream, host_uid: str) -> Found:
+async def _examined(upstream: Upstream, host_uid: str) -> JoinFacts:
     """What an API server says of itself to this host. BadGateway, Conflict, Unauthorized."""
     version = await checks.version_of(upstream)
     uid = await checks.identity_of(upstream, host_uid)
     await checks.impersonation_of(upstream)
-    return Found(uid, version)
+    return JoinFacts(uid, version)

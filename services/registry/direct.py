@@ -30,7 +30,7 @@ _YEAR_3000 = 32_503_680_000
 JOINED = Verdict("True", "DirectJoined", "joined directly: this host reaches its API server")
 
 
-class State(Enum):
+class ProbeState(Enum):
     """What the prober found."""
 
     READY = auto()
@@ -46,10 +46,10 @@ class State(Enum):
 NONE = float("inf")
 
 
-class Outcome(NamedTuple):
+class ProbeResult(NamedTuple):
     """One look at an API server. `message` says why it is not ready; facts that were not asked for are None."""
 
-    state: State
+    state: ProbeState
     message: str = ""
     version: str | None = None
     inventory: Inventory | None = None
@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
     """What was taken away and is there again."""
 
 
-class Found(NamedTuple):
+class JoinFacts(NamedTuple):
     """What the checks found before a member joins."""
 
     uid: str
@@ -76,25 +76,25 @@ def is_direct(document: Document) -> bool:
     return bool(document.get("spec", {}).get("connection", {}).get("mode") == MODE)
 
 
-def member(name: str, object_uid: str, found: Found, expires: float | None, now: Now) -> Document:
+def member(name: str, object_uid: str, facts: JoinFacts, expires: float | None, now: Now) -> Document:
     """The Cluster of a member that joins directly."""
     document: Document = {
         "metadata": {"name": name, "uid": object_uid, "finalizers": [clusters.FINALIZER]},
         "spec": {"role": "member", "connection": {"mode": MODE}},
         "status": {
             "conditions": [clusters.condition("Joined", JOINED, now)],
-            "kubernetesVersion": clean(found.version, VERSION),
-            "uid": found.uid,
+            "kubernetesVersion": clean(facts.version, VERSION),
+            "uid": facts.uid,
         },
     }
-    return observed(credited(document, 1, expires), Outcome(State.READY), expires, now)
+    return observed(credited(document, 1, expires), ProbeResult(ProbeState.READY), expires, now)
 
 
 def credited(document: Document, revision: int, expires: float | None) -> Document:
     """`document` with the number and the end of the credential that the host has now."""
     status = document.get("status", {})
-    kept = {key: value for key, value in status.get("credentials", {}).items() if key != "expires"}
-    credentials = {**kept, "revision": revision} | ({} if expires is None else {"expires": at(expires)})
+    others = {key: value for key, value in status.get("credentials", {}).items() if key != "expires"}
+    credentials = {**others, "revision": revision} | ({} if expires is None else {"expires": at(expires)})
     return {**document, "status": {**status, "credentials": credentials}}
 
 
@@ -103,7 +103,7 @@ def revision_of(document: Document) -> int:
     return int(document.get("status", {}).get("credentials", {}).get("revision", 0))
 
 
-def observed(document: Document, outcome: Outcome, expires: float | None, now: Now) -> Document:
+def observed(document: Document, outcome: ProbeResult, expires: float | None, now: Now) -> Document:
     """`document` with the status that follows from a look at it; facts of the past stay. Its API server is no more trusted
     than a heartbeat is: texts are cut and print."""
     outcome = outcome._replace(
@@ -122,19 +122,19 @@ def observed(document: Document, outcome: Outcome, expires: float | None, now: N
     return after if outcome.inventory is None else with_inventory(after, bounded(outcome.inventory), at(now.wall))
 
 
-def _verdicts(outcome: Outcome, expires: float | None, now: Now) -> list[tuple[str, Verdict]]:
+def _verdicts(outcome: ProbeResult, expires: float | None, now: Now) -> list[tuple[str, Verdict]]:
     reachable = Verdict("True", "Answers", "its API server answers this host")
-    if outcome.state is State.UNREACHABLE:
+    if outcome.state is ProbeState.UNREACHABLE:
         reachable = Verdict("False", "Unreachable", outcome.message)
     return [
         ("Reachable", reachable),
         ("CredentialsValid", credentials(outcome, expires, now)),
         ("Ready", _ready(outcome, expires, now)),
-        *([(RIGHTS_COMPLETE, rights(outcome.missing, outcome.repaired))] if outcome.state is State.READY else []),
+        *([(RIGHTS_COMPLETE, rights(outcome.missing, outcome.repaired))] if outcome.state is ProbeState.READY else []),
     ]
 
 
-def _others(outcome: Outcome, document: Document, now: Now) -> Iterator[tuple[str, Verdict]]:
+def _others(outcome: ProbeResult, document: Document, now: Now) -> Iterator[tuple[str, Verdict]]:
     """Of what is not looked at each time."""
     if outcome.clock_s is not None:
         yield CLOCK_SYNCED, verdicts.clock(outcome.clock_s, document, "its API server's")
@@ -143,28 +143,28 @@ def _others(outcome: Outcome, document: Document, now: Now) -> Iterator[tuple[st
         yield CERTIFICATE_VALID, verdicts.certificate(end, now)
 
 
-def _ready(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
+def _ready(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
     match outcome.state:
-        case State.READY if outcome.missing:
+        case ProbeState.READY if outcome.missing:
             return rights(outcome.missing, "")
-        case State.READY:
+        case ProbeState.READY:
             return Verdict("True", "Connected", "this host reaches its API server")
-        case State.UNREADY:
+        case ProbeState.UNREADY:
             return Verdict("False", "APIServerNotReady", outcome.message)
-        case State.REFUSED:
+        case ProbeState.REFUSED:
             return credentials(outcome, expires, now)
-        case State.WRONG:
+        case ProbeState.WRONG:
             return Verdict("False", "WrongCluster", outcome.message)
-        case State.UNREACHABLE:
+        case ProbeState.UNREACHABLE:
             return Verdict("False", "Unreachable", outcome.message)
 
 
-def credentials(outcome: Outcome, expires: float | None, now: Now) -> Verdict:
+def credentials(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
     """The condition CredentialsValid."""
     renew = "give this host a new one: skerry cluster set NAME --kubeconfig FILE"
     if expires is not None and expires <= now.wall:
         return Verdict("False", "Expired", f"the host's credential for it ended at {at(expires)}: {renew}")
-    if outcome.state is State.REFUSED:
+    if outcome.state is ProbeState.REFUSED:
         return Verdict("False", "Refused", f"its API server does not take the host's credential: {renew}")
     if expires is None:
         return Verdict("True", "NoExpiry", "the host's credential for it does not end by itself")

@@ -41,14 +41,14 @@ class Directions:
         name = subjects.member_of(message.subject)
         revision = message.headers.get("Nats-Sequence", "")
         if name in self._last and revision.isdigit():
-            last, asked = self._last[name]
-            self._last[name] = max(last, int(revision)), asked
+            last, at_s = self._last[name]
+            self._last[name] = max(last, int(revision)), at_s
 
     def of(self, name: str, agent: str) -> Direction:
         """For one agent of a member. `last` is 0 as long as it is not known."""
         now = self._clock()
-        last, asked = self._last.get(name, (0, float("-inf")))
-        if now.mono - asked > SURE_S:
+        last, asked_s = self._last.get(name, (0, float("-inf")))
+        if now.mono - asked_s > SURE_S:
             self.controller.add(name)
         member = self._presence.members.get(name)
         agents = [each.beat.agent for each in alive(member, now)] if member is not None else []

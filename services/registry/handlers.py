@@ -90,10 +90,10 @@ class Handlers:
         agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
         joining.check_cluster(request, existing, agents, replica=replica)
         joining.check_uid(request, await self._registry.owner(request.cluster_uid, now))
-        await registry.tokens.modify(token_name, lambda found: self._bind(found, request, token_uid, now))
+        await registry.tokens.modify(token_name, lambda document: self._bind(document, request, token_uid, now))
         cluster = await self._claim(request, now)
         secret = await registry.secrets.change(
-            request.name, lambda kept: self._with_agent(kept, cluster, request, now.wall)
+            request.name, lambda secret: self._with_agent(secret, cluster, request, now.wall)
         )
         account = registry.account(request.name, secret)
         await registry.resolver.push(account.jwt)
@@ -134,11 +134,11 @@ class Handlers:
         self._presence.know(request.name, item.uid, request.cluster_uid, now, fresh=True)
         return item
 
-    def _with_agent(self, kept: MemberSecret | None, cluster: Item, request: JoinRequest, now: float) -> MemberSecret:
-        if kept is None or kept.cluster != cluster.uid:
+    def _with_agent(self, secret: MemberSecret | None, cluster: Item, request: JoinRequest, now: float) -> MemberSecret:
+        if secret is None or secret.cluster != cluster.uid:
             account = self._registry.authority.member_account(request.name)
-            kept = MemberSecret(cluster=cluster.uid, account=account.public, seed=account.seed.decode())
-        return msgspec.structs.replace(kept, agents={request.nkey: now, **kept.agents})
+            secret = MemberSecret(cluster=cluster.uid, account=account.public, seed=account.seed.decode())
+        return msgspec.structs.replace(secret, agents={request.nkey: now, **secret.agents})
 
     async def renew(self, request: RenewRequest, member: str) -> RenewAnswer:
         """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof alone, TooManyRequests."""

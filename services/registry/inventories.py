@@ -49,7 +49,7 @@ def _fields(document: Document, inventory: Inventory) -> Document:
 
 
 def _unmoved(before: object, after: dict[str, str], allocatable: dict[str, str], part: int) -> bool:
-    """Whether two readings of the same resources differ by no more than a part of what there is."""
+    """True if two readings of the same resources differ by no more than a part of what there is."""
     if not isinstance(before, dict) or before.keys() != after.keys():
         return False
     for name, text in after.items():

@@ -43,7 +43,7 @@ class Now(NamedTuple):
 
 
 class PresenceStatus(NamedTuple):
-    """What a Cluster's status says of a member's presence, or should."""
+    """A member's presence as its Cluster's status has it, or should have it."""
 
     ready: Verdict
     replicas: int
@@ -66,7 +66,7 @@ class Agent:
 
 @dataclass(slots=True)
 class MemberAgents:
-    """What is known of a member's agents."""
+    """A member's agents, as far as they are known."""
 
     object: str
     """uid of its Cluster object: another one after it was removed and joined again."""
@@ -134,11 +134,11 @@ class PresenceTable:
         return {name}
 
     def admits(self, name: str, now: Now) -> bool:
-        """Whether one more message of a member may be looked at now. What is beyond the rate is only counted."""
+        """True if one more message of a member may be looked at now. What is beyond the rate is only counted."""
         return name in self.members and self.admission.admits(name, now.mono)
 
     def floods(self, name: str, now: Now) -> bool:
-        """Whether so many were counted out that it is no accident."""
+        """True if so many were counted out that it is no accident."""
         return self.admission.floods(name, now.mono)
 
     def connected(self, name: str, connection: str, agent: str) -> set[str]:
@@ -208,8 +208,8 @@ def heard(member: MemberAgents) -> list[Agent]:
 
 def alive(member: MemberAgents, now: Now) -> list[Agent]:
     """Of these, those that were heard within LOST_S and did not say goodbye, the one heard last first."""
-    found = [agent for agent in heard(member) if not agent.left and now.mono - agent.heard < LOST_S]
-    return sorted(found, key=lambda agent: -agent.heard)
+    agents = [agent for agent in heard(member) if not agent.left and now.mono - agent.heard < LOST_S]
+    return sorted(agents, key=lambda agent: -agent.heard)
 
 
 def inventory_of(agents: list[Agent]) -> Inventory | None:
@@ -219,7 +219,7 @@ def inventory_of(agents: list[Agent]) -> Inventory | None:
 
 
 def judge(member: MemberAgents, stored: PresenceStatus, now: Now) -> PresenceStatus:
-    """Whether a member can be reached. The message holds no running figure: an unchanged state is an unchanged text.
+    """The verdict whether a member can be reached. The message holds no running figure: an unchanged state is an unchanged text.
 
     What some of its agents say proves what works at once, and what does not only when all of them were heard.
     """
@@ -248,7 +248,7 @@ def due(member: MemberAgents, now: Now) -> float | None:
 
 
 def _knows_all(member: MemberAgents, stored: PresenceStatus, now: Now) -> bool:
-    """Whether no agent of the member can be there that this process has not heard."""
+    """True if no agent of the member can be there that this process has not heard."""
     return member.counted or _listened(member, now) or len(heard(member)) >= max(stored.replicas, 1)
 
 

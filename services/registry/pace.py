@@ -34,8 +34,8 @@ _PASSING = re.compile(
 """What passes in a text. Other numbers, addresses and UIDs are facts: how many checks failed, which cluster it is."""
 
 
-class Plan(NamedTuple):
-    """What to do about a difference between what is stored and what is observed."""
+class WritePlan(NamedTuple):
+    """How to treat a difference between what is stored and what is observed."""
 
     document: Document | None
     """What to store now; None for nothing."""
@@ -51,11 +51,11 @@ class Pace:
         self._told: dict[str, float] = {}
         self._counted: dict[str, float] = {}
 
-    def plan(self, name: str, stored: Document, observed: Document, now: float) -> Plan:
-        """What of `observed` is to be written now."""
+    def plan(self, name: str, stored: Document, observed: Document, now: float) -> WritePlan:
+        """The part of `observed` that is to be written now."""
         news = chosen = _with_texts_of(stored, observed, only_passing=True)
         if news == stored:
-            return Plan(None)
+            return WritePlan(None)
         text_s = self._told.get(name, float("-inf")) + TEXT_S - now
         figures_s = self._counted.get(name, float("-inf")) + FIGURES_S - now
         if figures_s > 0:
@@ -65,11 +65,11 @@ class Pace:
             due, chosen = chosen, _with_texts_of(stored, chosen, only_passing=False)
             rest_s = min(rest_s, text_s) if chosen != due else rest_s
         if chosen == stored:
-            return Plan(None, rest_s)
+            return WritePlan(None, rest_s)
         write_s = self._written.get(name, float("-inf")) + WRITE_S - now
         if write_s > 0:
-            return Plan(None, write_s)
-        return Plan(chosen, None if chosen == news else rest_s)
+            return WritePlan(None, write_s)
+        return WritePlan(chosen, None if chosen == news else rest_s)
 
     def written(self, name: str, before: Document, after: Document, now: float) -> None:
         """`before` was replaced by `after`."""
@@ -87,7 +87,7 @@ class Pace:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two texts differ by times, ports and ids alone."""
+    """True if two texts differ by times, ports and ids alone."""
     return one == other or _PASSING.sub("#", one) == _PASSING.sub("#", other)
 
 

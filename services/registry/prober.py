@@ -23,7 +23,7 @@ import msgspec
 import skerry
 from services.registry import clusters, direct
 from services.registry.clock import Clock, wall_and_mono
-from services.registry.direct import Outcome, State
+from services.registry.direct import ProbeResult, ProbeState
 from services.registry.model import at
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
@@ -158,7 +158,7 @@ class Prober:
         if item is None or item.uid != watched.uid or not await self._ready_to_look(item, watched):
             return EVERY_S
         outcome = await self._asked(item, watched)
-        if outcome.state is State.READY:
+        if outcome.state is ProbeState.READY:
             watched.failed = 0
             watched.looks += 1
             outcome = outcome._replace(inventory=self._collected(name, watched))
@@ -182,8 +182,8 @@ class Prober:
 
     async def _ready_to_look(self, item: Item, watched: Watched) -> bool:
         """Whether there is a way: made at first, and anew when the Cluster counts another credential."""
-        wanted = direct.revision_of(item.document())
-        if watched.upstream is not None and watched.revision >= wanted:
+        revision = direct.revision_of(item.document())
+        if watched.upstream is not None and watched.revision >= revision:
             return True
         connection = await self._registry.secrets.connection(item.uid)
         if connection is None:
@@ -203,29 +203,31 @@ class Prober:
         watched.certificate = direct.certificate_end(target.tls.certificate) or direct.NONE
         return True
 
-    async def _asked(self, item: Item, watched: Watched) -> Outcome:
+    async def _asked(self, item: Item, watched: Watched) -> ProbeResult:
         upstream = watched.upstream
         if upstream is None:
             raise AssertionError("a look needs a way")
         try:
             async with asyncio.timeout(LOOK_S):
                 outcome = await _outcome(upstream, watched.looks)
-            if outcome.state is State.READY:
+            if outcome.state is ProbeState.READY:
                 await self._stand(item.name, watched)
         except TimeoutError:
-            return Outcome(State.UNREACHABLE, f"{upstream.url} does not answer this host within {LOOK_S:.0f} s")
+            return ProbeResult(
+                ProbeState.UNREACHABLE, f"{upstream.url} does not answer this host within {LOOK_S:.0f} s"
+            )
         except Unauthorized as error:
-            return Outcome(State.REFUSED, error.message)
+            return ProbeResult(ProbeState.REFUSED, error.message)
         except WrongCluster as error:
-            return Outcome(State.WRONG, error.message)
+            return ProbeResult(ProbeState.WRONG, error.message)
         except Unproved as error:
-            return Outcome(State.UNREADY, error.message)
+            return ProbeResult(ProbeState.UNREADY, error.message)
         except RightsMissing as error:
-            outcome, watched.missing = Outcome(State.READY), error.message
+            outcome, watched.missing = ProbeResult(ProbeState.READY), error.message
         except StatusError as error:
-            return Outcome(State.UNREACHABLE, f"this host cannot reach it: {error.message}")
+            return ProbeResult(ProbeState.UNREACHABLE, f"this host cannot reach it: {error.message}")
         except SkerryError as error:
-            return Outcome(State.UNREACHABLE, str(error))
+            return ProbeResult(ProbeState.UNREACHABLE, str(error))
         return outcome._replace(missing=watched.missing, repaired=watched.repaired)
 
     async def _stand(self, name: str, watched: Watched) -> None:
@@ -235,19 +237,19 @@ class Prober:
             return
         try:
             async with asyncio.timeout(STAND_S):
-                found = await watched.membership.look()
+                findings = await watched.membership.look()
         except TimeoutError:
             log.warning("rights on a direct member could not be looked at", extra={"cluster": name})
             return
-        watched.look_due, watched.missing = now + self._registry.settings.look_s, found.missing
-        if found.repaired:
+        watched.look_due, watched.missing = now + self._registry.settings.look_s, findings.missing
+        if findings.repaired:
             watched.repaired = (
-                f"{found.repaired} was missing or changed, and was made right at {at(self._clock().wall)}"
+                f"{findings.repaired} was missing or changed, and was made right at {at(self._clock().wall)}"
             )
             log.warning("something was taken away on a direct member and is repaired",
-                        extra={"cluster": name, "what": found.repaired})  # fmt: skip
+                        extra={"cluster": name, "what": findings.repaired})  # fmt: skip
 
-    async def _tell(self, name: str, item: Item, outcome: Outcome) -> None:
+    async def _tell(self, name: str, item: Item, outcome: ProbeResult) -> None:
         beat = Heartbeat(
             agent=PROBER, epoch="", version=skerry.__version__, cluster_uid=clusters.uid_of(item.document()),
             rtt_ms=outcome.rtt_ms,
@@ -255,19 +257,19 @@ class Prober:
         await self._bus.publish(subjects.probe(name), msgspec.json.encode(beat))
 
 
-async def _outcome(upstream: Upstream, looks: int) -> Outcome:
+async def _outcome(upstream: Upstream, looks: int) -> ProbeResult:
     """One look. Unauthorized, BadGateway, CredentialError, WrongCluster, Unproved, RightsMissing."""
     started = time.perf_counter()
     unready = await probe.unready(upstream)
     rtt_ms = round((time.perf_counter() - started) * 1000, 3)
     if unready:
-        return Outcome(State.UNREADY, unready)
+        return ProbeResult(ProbeState.UNREADY, unready)
     await upstream.identify()
     if looks % VERSION_EVERY:
-        return Outcome(State.READY, rtt_ms=rtt_ms)
+        return ProbeResult(ProbeState.READY, rtt_ms=rtt_ms)
     facts = await probe.facts(upstream)
     clock_s = None if facts.date is None else facts.date - time.time()
-    return Outcome(State.READY, version=facts.version, clock_s=clock_s, rtt_ms=rtt_ms)
+    return ProbeResult(ProbeState.READY, version=facts.version, clock_s=clock_s, rtt_ms=rtt_ms)
 
 
 def _watchable(document: Document) -> int:

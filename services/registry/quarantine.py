@@ -113,17 +113,17 @@ def _reported(data: bytes) -> Verdict:
 
 
 def _stored(document: Document) -> Verdict | None:
-    for found in document.get("status", {}).get("conditions", []):
-        if found.get("type") == CONDITION:
-            return Verdict(found.get("status", ""), found.get("reason", ""), found.get("message", ""))
+    for condition in document.get("status", {}).get("conditions", []):
+        if condition.get("type") == CONDITION:
+            return Verdict(condition.get("status", ""), condition.get("reason", ""), condition.get("message", ""))
     return None
 
 
-def _with(document: Document, wanted: Verdict, now: Now) -> Document:
+def _with(document: Document, verdict: Verdict, now: Now) -> Document:
     """`document` with the condition; what was never imposed is not lifted."""
-    if wanted == LIFTED and _stored(document) is None:
+    if verdict == LIFTED and _stored(document) is None:
         return document
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
-    status["conditions"] = clusters.with_condition(conditions, clusters.condition(CONDITION, wanted, now))
+    status["conditions"] = clusters.with_condition(conditions, clusters.condition(CONDITION, verdict, now))
     return {**document, "status": status}

@@ -23,7 +23,7 @@ def described(text: str) -> Meta:
 
 
 class Ceiling(Struct, frozen=True, kw_only=True):
-    """What a member's own administrator allows at most. The agent enforces it; the host cannot lift it."""
+    """The limits that a member's own administrator sets. The agent enforces it; the host cannot lift it."""
 
     read_only: Annotated[bool, described("Only get, list and watch leave the agent.")] = False
     no_exec: Annotated[bool, described("exec, attach, port-forward and proxy are refused by the agent.")] = False
@@ -73,7 +73,7 @@ class Hold(Struct, frozen=True, kw_only=True):
 
 
 class ClusterSpec(Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """What is wanted of a cluster."""
+    """The cluster as it is wanted."""
 
     role: Annotated[str, one_of("host or member. There is exactly one host.", "host", "member")] = "member"
     connection: Annotated[Connection, described("How the host reaches the cluster.")]
@@ -132,7 +132,7 @@ class DesiredStatus(Struct, frozen=True, kw_only=True):
 
 
 class ClusterStatus(Struct, frozen=True, kw_only=True):
-    """What is observed of a cluster."""
+    """The cluster as it is observed."""
 
     conditions: Annotated[list[Condition], list_map("Joined, Ready and their reasons.", "type")] = []
     kubernetes_version: Annotated[str, described("The member API server's gitVersion.")] = ""
@@ -172,7 +172,7 @@ class Cluster(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class JoinTokenSpec(Struct, frozen=True, kw_only=True):
-    """What a join token is for."""
+    """The purpose of a join token."""
 
     cluster_name: Annotated[str, described("The name under which the member joins.")]
     ttl: Annotated[str, described("How long it may be used, for example 1h; at most 24h.")] = "1h"
@@ -180,7 +180,7 @@ class JoinTokenSpec(Struct, frozen=True, kw_only=True):
 
 
 class JoinTokenStatus(Struct, frozen=True, kw_only=True):
-    """What became of a join token."""
+    """The state of a join token."""
 
     token: Annotated[str | UnsetType, described("The secret, in the answer to create alone; it is not kept.")] = UNSET
     expires: Annotated[str, described("After this it is refused.")] = ""
@@ -234,7 +234,7 @@ class LabelRequirement(Struct, frozen=True, kw_only=True):
 
 
 class LabelSelector(Struct, frozen=True, kw_only=True):
-    """What objects' labels must be; all requirements hold."""
+    """Requirements on objects' labels, which must all hold."""
 
     match_labels: Annotated[dict[str, str], described("Labels with exactly these values.")] = {}
     match_expressions: Annotated[list[LabelRequirement], described("Further requirements.")] = []
@@ -274,7 +274,7 @@ class AccessGrantSpec(Struct, frozen=True, kw_only=True):
 
 
 class AccessGrantStatus(Struct, frozen=True, kw_only=True):
-    """What became of a grant."""
+    """The state of a grant."""
 
     conditions: Annotated[list[Condition], list_map("Enforced, and why not.", "type")] = []
 
@@ -305,7 +305,7 @@ class WorkspaceNamespace(Struct, frozen=True, kw_only=True):
 
 
 class WorkspaceSpec(Struct, frozen=True, kw_only=True):
-    """What belongs to a workspace."""
+    """The content of a workspace."""
 
     display_name: Annotated[str, described("Its name for people.")] = ""
     members: Annotated[list[WorkspaceMember], list_map("Who belongs to it.", "kind", "name")] = []
@@ -314,7 +314,7 @@ class WorkspaceSpec(Struct, frozen=True, kw_only=True):
 
 
 class WorkspaceStatus(Struct, frozen=True, kw_only=True):
-    """What is observed of a workspace."""
+    """The workspace as it is observed."""
 
     conditions: Annotated[list[Condition], list_map("Its state.", "type")] = []
     namespaces: Annotated[

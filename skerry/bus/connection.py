@@ -324,8 +324,8 @@ class Connection:
     def _on_denied(self, text: str) -> None:
         self.denied += 1
         log.warning("the bus denied a subject: %s", text, extra={"connection": self.name})
-        found = _DENIED_PUBLISH.search(text.lower())
-        denied = [] if found is None else [(s, f) for s, f in self._asked.values() if s.lower() == found[1]]
+        match = _DENIED_PUBLISH.search(text.lower())
+        denied = [] if match is None else [(s, f) for s, f in self._asked.values() if s.lower() == match[1]]
         for subject, future in denied:
             if not future.done():
                 future.set_exception(Forbidden(f"these credentials may not publish {subject}"))

@@ -36,14 +36,14 @@ def decode_headers(block: bytes) -> dict[str, str]:
     """
     first, *lines = block.split(b"\r\n")
     status = first.removeprefix(_VERSION).strip().decode("utf-8", "replace")
-    found = {}
+    headers = {}
     if status:
-        found[STATUS], _, found[DESCRIPTION] = status.partition(" ")
+        headers[STATUS], _, headers[DESCRIPTION] = status.partition(" ")
     for line in lines:
         name, colon, value = line.partition(b":")
         if colon:
-            found[name.strip().decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
-    return found
+            headers[name.strip().decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
+    return headers
 
 
 def one_line(text: str) -> str:

@@ -139,9 +139,9 @@ class Bucket:
         answers = await connection.gather(
             f"$JS.API.DIRECT.GET.{self._stream}", json.dumps(body).encode(), timeout_s=TIMEOUT_S
         )
-        *found, end = answers
+        *messages, end = answers
         strip = len(f"$KV.{self.name}.")
-        entries = tuple(_direct(message, strip) for message in found)
+        entries = tuple(_direct(message, strip) for message in messages)
         return Changes(entries, bool(entries) and int(end.headers.get(_PENDING, "0")) > 0)
 
     async def last_revision(self) -> int:

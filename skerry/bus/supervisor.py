@@ -70,8 +70,8 @@ async def connections(
 
 async def _attempt(settings: Settings, source: CredentialsSource) -> Connection:
     try:
-        found = source()
-        credentials = await found if inspect.isawaitable(found) else found
+        read = source()
+        credentials = await read if inspect.isawaitable(read) else read
     except OSError as e:
         raise ServiceUnavailable(f"the credentials for the bus cannot be read: {e}") from e
     except StatusError:

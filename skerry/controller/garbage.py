@@ -193,10 +193,10 @@ class Garbage:
         kind = self._kind_of(owner)
         if kind is None:
             return "solid"
-        found = self._informer.get(kind, str(owner.get("name", "")), place.namespace if kind.namespaced else "")
-        if found is None or found.uid != owner.get("uid"):
+        item = self._informer.get(kind, str(owner.get("name", "")), place.namespace if kind.namespaced else "")
+        if item is None or item.uid != owner.get("uid"):
             return "gone"
-        metadata = found.document()["metadata"] if _DELETED in found.body else {}
+        metadata = item.document()["metadata"] if _DELETED in item.body else {}
         finalizers = (metadata.get("finalizers") or ()) if "deletionTimestamp" in metadata else ()
         if ORPHAN in finalizers:
             return "orphaning"

@@ -45,7 +45,7 @@ class _Words(NamedTuple):
     message: str
 
 
-class _Told(NamedTuple):
+class _Occurrence(NamedTuple):
     """What else is known of an Event that waits: its document is made when it is stored, however often it was told."""
 
     kind: str
@@ -66,7 +66,7 @@ class Recorder:
         self._component = component
         self._instance = instance or component
         self._clock = clock
-        self._waiting: OrderedDict[_Words, _Told] = OrderedDict()
+        self._waiting: OrderedDict[_Words, _Occurrence] = OrderedDict()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,7 +85,7 @@ class Recorder:
         uid, namespace, name = (str(metadata.get(key, "")) for key in ("uid", "namespace", "name"))
         words = _Words(uid, namespace, name, kind, reason, message[:LONGEST])
         before = self._waiting.pop(words, None)
-        self._waiting[words] = _Told(
+        self._waiting[words] = _Occurrence(
             str(about.get("kind", "")),
             str(about.get("apiVersion", "")),
             str(metadata.get("resourceVersion", "")),
@@ -97,12 +97,12 @@ class Recorder:
         self._idle.clear()
         self._arrived.set()
 
-    def _document(self, words: _Words, told: _Told) -> Document:
+    def _document(self, words: _Words, occurrence: _Occurrence) -> Document:
         uid, namespace, name, kind, reason, message = words
-        reference = {"kind": told.kind, "namespace": namespace, "name": name, "uid": uid,
-                     "apiVersion": told.api_version, "resourceVersion": told.resource_version}  # fmt: skip
+        reference = {"kind": occurrence.kind, "namespace": namespace, "name": name, "uid": uid,
+                     "apiVersion": occurrence.api_version, "resourceVersion": occurrence.resource_version}  # fmt: skip
         said = hashlib.sha256("\0".join((self._component, uid, name, kind, reason, message)).encode()).hexdigest()[:16]
-        now = rfc3339(told.at)
+        now = rfc3339(occurrence.at)
         return {
             "metadata": {"name": f"{name}.{said}", "namespace": namespace or DEFAULT_NAMESPACE},
             "involvedObject": {key: value for key, value in reference.items() if value},
@@ -111,7 +111,7 @@ class Recorder:
             "source": {"component": self._component},
             "firstTimestamp": now,
             "lastTimestamp": now,
-            "count": told.times,
+            "count": occurrence.times,
             "type": kind,
             "eventTime": None,
             "reportingComponent": self._component,
@@ -124,8 +124,8 @@ class Recorder:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                words, told = self._waiting.popitem(last=False)
-                await self._stored(self._document(words, told))
+                words, occurrence = self._waiting.popitem(last=False)
+                await self._stored(self._document(words, occurrence))
             self._idle.set()
 
     async def flushed(self) -> None:
@@ -157,18 +157,18 @@ class Recorder:
                 log.debug("another replica told the same event", extra={"event": name})
             else:
                 return
-        await self._store.modify(name, lambda found: _again(found, event), namespace)
+        await self._store.modify(name, lambda stored: _again(stored, event), namespace)
 
 
-def _again(found: Document, event: Document) -> Document | None:
+def _again(stored: Document, event: Document) -> Document | None:
     """The Event after it happened once more; None if another replica has told this very change of the object."""
-    if _revision(event) and _revision(event) <= _revision(found):
+    if _revision(event) and _revision(event) <= _revision(stored):
         return None
     last = event["lastTimestamp"]
-    count = int(found.get("count") or 1) + event["count"]
+    count = int(stored.get("count") or 1) + event["count"]
     series = {"count": count, "lastObservedTime": last.replace("Z", ".000000Z")}
     about = event["involvedObject"]
-    return {**found, "involvedObject": about, "count": count, "lastTimestamp": last, "series": series}
+    return {**stored, "involvedObject": about, "count": count, "lastTimestamp": last, "series": series}
 
 
 def _revision(event: Document) -> int:

@@ -143,7 +143,7 @@ class InventoryCollector:
                 due = min(due, loop.time() + NODES_S)
 
     async def _look(self) -> bool:
-        """Whether all could be asked."""
+        """True if all could be asked."""
         try:
             return await self._looked()
         except SkerryError as error:
@@ -157,7 +157,7 @@ class InventoryCollector:
         self._served = await self._asked(GROUPS, GroupList, served)
         self._requested = await self.count()
         try:
-            self._used = await self._asked(METRICS, NodeMetricsList, lambda found: used(found.items))
+            self._used = await self._asked(METRICS, NodeMetricsList, lambda metrics: used(metrics.items))
         except SkerryError:
             self._used = None
         with contextlib.suppress(TimeoutError):

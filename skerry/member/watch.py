@@ -102,7 +102,7 @@ class Watch(Generic[ItemT, KeptT]):
         """Where the next watch goes on; empty: with a list."""
 
     async def run(self) -> AsyncGenerator[WatchEvent[KeptT]]:
-        """What changes, beginning with all that is there at the first time. It ends when the API server ends it.
+        """The changes, beginning with all that is there at the first time. It ends when the API server ends it.
 
         Any error of the API server: Forbidden, NotFound (no such resource); BadGateway, CredentialError.
         """

@@ -200,6 +200,6 @@ def test_the_registrys_observations_keep_it() -> None:
 def test_the_probers_observations_and_a_rotation_keep_it() -> None:
     now = Now(100.0, 1e9)
     looked = direct.observed(
-        from_the_future(), direct.Outcome(direct.State.READY, version="v1", inventory=INVENTORY), None, now
+        from_the_future(), direct.ProbeResult(direct.ProbeState.READY, version="v1", inventory=INVENTORY), None, now
     )
     assert future_of(direct.credited(looked, 2, None)) == [1] * 7

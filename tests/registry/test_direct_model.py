@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.registry import direct
-from services.registry.direct import Found, Outcome, State
+from services.registry.direct import JoinFacts, ProbeResult, ProbeState
 from services.registry.model import Now
 from skerry.api.conditions import condition_of
 from skerry.api.kinds.registry import describe_cluster
@@ -24,10 +24,10 @@ CERTIFICATE = x509.create_ca("near").certificate
 
 
 def cluster(expires: float | None = None) -> dict[str, Any]:
-    return direct.member("near", "object-uid", Found("cluster-uid", "v1.36.3"), expires, NOW)
+    return direct.member("near", "object-uid", JoinFacts("cluster-uid", "v1.36.3"), expires, NOW)
 
 
-def after(outcome: Outcome, expires: float | None = None, *, later_s: float = 0.0) -> dict[str, Any]:
+def after(outcome: ProbeResult, expires: float | None = None, *, later_s: float = 0.0) -> dict[str, Any]:
     return direct.observed(cluster(expires), outcome, expires, Now(NOW.mono + later_s, NOW.wall + later_s))
 
 
@@ -45,26 +45,28 @@ def test_a_member_that_joins_is_ready_because_it_was_looked_at() -> None:
 
 
 def test_an_unchanged_state_is_an_unchanged_document() -> None:
-    assert after(Outcome(State.READY, rtt_ms=3.2), later_s=1000) == cluster()
+    assert after(ProbeResult(ProbeState.READY, rtt_ms=3.2), later_s=1000) == cluster()
 
 
 @pytest.mark.parametrize(
     ("outcome", "reachable", "ready"),
     [
-        (Outcome(State.UNREACHABLE, "refused"), ("False", "Unreachable"), ("False", "Unreachable")),
-        (Outcome(State.UNREADY, "etcd"), ("True", "Answers"), ("False", "APIServerNotReady")),
-        (Outcome(State.WRONG, "another"), ("True", "Answers"), ("False", "WrongCluster")),
-        (Outcome(State.REFUSED, "401"), ("True", "Answers"), ("False", "Refused")),
+        (ProbeResult(ProbeState.UNREACHABLE, "refused"), ("False", "Unreachable"), ("False", "Unreachable")),
+        (ProbeResult(ProbeState.UNREADY, "etcd"), ("True", "Answers"), ("False", "APIServerNotReady")),
+        (ProbeResult(ProbeState.WRONG, "another"), ("True", "Answers"), ("False", "WrongCluster")),
+        (ProbeResult(ProbeState.REFUSED, "401"), ("True", "Answers"), ("False", "Refused")),
     ],
 )
-def test_each_trouble_has_its_own_reason(outcome: Outcome, reachable: tuple[str, str], ready: tuple[str, str]) -> None:
+def test_each_trouble_has_its_own_reason(
+    outcome: ProbeResult, reachable: tuple[str, str], ready: tuple[str, str]
+) -> None:
     document = after(outcome)
     assert verdict(document, "Reachable") == reachable
     assert verdict(document, "Ready") == ready
 
 
 def test_missing_rights_are_not_ready_and_say_how_to_give_them_back() -> None:
-    document = after(Outcome(State.READY, missing="kubectl create clusterrolebinding"))
+    document = after(ProbeResult(ProbeState.READY, missing="kubectl create clusterrolebinding"))
     assert verdict(document, "Ready") == verdict(document, "RightsComplete") == ("False", "RightsMissing")
     assert condition_of(document, "Ready").message == "kubectl create clusterrolebinding"
     assert [(news.reason, news.warning) for news in describe_cluster(cluster(), document)] == [
@@ -74,7 +76,7 @@ def test_missing_rights_are_not_ready_and_say_how_to_give_them_back() -> None:
 
 
 def test_what_was_repaired_is_an_event_once() -> None:
-    document = after(Outcome(State.READY, repaired="ClusterRoleBinding skerry:view was missing"))
+    document = after(ProbeResult(ProbeState.READY, repaired="ClusterRoleBinding skerry:view was missing"))
     assert verdict(document, "RightsComplete") == ("True", "Repaired")
     assert [news.message for news in describe_cluster(cluster(), document)] == [
         "ClusterRoleBinding skerry:view was missing"
@@ -83,8 +85,8 @@ def test_what_was_repaired_is_an_event_once() -> None:
 
 
 def test_the_transition_time_moves_with_the_status_alone() -> None:
-    down = after(Outcome(State.UNREACHABLE, "one"), later_s=60)
-    still = direct.observed(down, Outcome(State.UNREACHABLE, "two"), None, Now(0.0, NOW.wall + 120))
+    down = after(ProbeResult(ProbeState.UNREACHABLE, "one"), later_s=60)
+    still = direct.observed(down, ProbeResult(ProbeState.UNREACHABLE, "two"), None, Now(0.0, NOW.wall + 120))
     (before,) = [c for c in down["status"]["conditions"] if c["type"] == "Ready"]
     (now,) = [c for c in still["status"]["conditions"] if c["type"] == "Ready"]
     assert before["lastTransitionTime"] == now["lastTransitionTime"]
@@ -92,8 +94,10 @@ def test_the_transition_time_moves_with_the_status_alone() -> None:
 
 
 def test_facts_of_the_past_stay_when_they_are_not_told() -> None:
-    known = direct.observed(cluster(), Outcome(State.READY, version="v1.37.0", inventory=Inventory(nodes=3)), None, NOW)
-    later = direct.observed(known, Outcome(State.UNREACHABLE, "x"), None, NOW)
+    known = direct.observed(
+        cluster(), ProbeResult(ProbeState.READY, version="v1.37.0", inventory=Inventory(nodes=3)), None, NOW
+    )
+    later = direct.observed(known, ProbeResult(ProbeState.UNREACHABLE, "x"), None, NOW)
     assert (later["status"]["nodes"], later["status"]["kubernetesVersion"]) == (3, "v1.37.0")
 
 
@@ -108,13 +112,13 @@ def test_facts_of_the_past_stay_when_they_are_not_told() -> None:
     ],
 )
 def test_the_end_of_a_credential_is_told_before_it_comes(left_s: float, status: str, reason: str, says: str) -> None:
-    found = direct.credentials(Outcome(State.READY), NOW.wall + left_s, NOW)
+    found = direct.credentials(ProbeResult(ProbeState.READY), NOW.wall + left_s, NOW)
     assert (found.status, found.reason) == (status, reason)
     assert says in found.message
 
 
 def test_a_refused_credential_that_has_ended_is_called_expired() -> None:
-    document = after(Outcome(State.REFUSED, "401"), NOW.wall - 5)
+    document = after(ProbeResult(ProbeState.REFUSED, "401"), NOW.wall - 5)
     assert verdict(document, "Ready") == ("False", "Expired")
 
 
@@ -150,7 +154,7 @@ def news(before: dict[str, Any], after_: dict[str, Any]) -> list[tuple[str, bool
 def test_the_end_of_a_credential_is_an_event_30_7_and_1_day_before() -> None:
     expires = NOW.wall + 31 * DAY
     states = [
-        direct.observed(cluster(expires), Outcome(State.READY), expires, Now(0.0, NOW.wall + days * DAY))
+        direct.observed(cluster(expires), ProbeResult(ProbeState.READY), expires, Now(0.0, NOW.wall + days * DAY))
         for days in (0, 2, 3, 25, 26, 30.5, 32)
     ]
     told = [news(before, after_) for before, after_ in itertools.pairwise(states)]
