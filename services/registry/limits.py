@@ -27,7 +27,7 @@ class RateLimits:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def admits(self, key: str, now: float) -> bool:
-        """Whether `key` may ask once more at `now`, seconds of a monotonic clock. A refusal costs no token."""
+        """True if `key` may ask once more at `now`, seconds of a monotonic clock. A refusal costs no token."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = _Bucket(self._burst, now)

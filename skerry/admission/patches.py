@@ -31,28 +31,28 @@ def merge(document: Any, patch: Any) -> Any:
         return [merge(None, item) for item in patch]
     if not isinstance(patch, dict):
         return patch
-    found = dict(document) if isinstance(document, dict) else {}
+    merged = dict(document) if isinstance(document, dict) else {}
     for key, value in patch.items():
         if value is None:
-            found.pop(key, None)
+            merged.pop(key, None)
         else:
-            found[key] = merge(found.get(key), value)
-    return found
+            merged[key] = merge(merged.get(key), value)
+    return merged
 
 
 def apply(document: Any, operations: list[Any]) -> Any:
     """A JSON patch. Rejected names the first operation that does not apply, counted from 0."""
-    found, copied = copy.deepcopy(document), 0
+    patched, copied = copy.deepcopy(document), 0
     for index, operation in enumerate(operations):
         try:
             if operation["op"] == "copy":
-                copied += len(msgspec.json.encode(_value(found, _pointer(operation["from"]))))
+                copied += len(msgspec.json.encode(_value(patched, _pointer(operation["from"]))))
             if copied > MOST_COPIED_BYTES:
                 raise ValueError(f"the patch copies more than {MOST_COPIED_BYTES} bytes")
-            found = _apply(found, operation)
+            patched = _apply(patched, operation)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise Rejected(f"operation {index} of the patch does not apply: {error}") from error
-    return found
+    return patched
 
 
 def _apply(document: Any, operation: dict[str, Any]) -> Any:
@@ -108,10 +108,10 @@ def _index(items: list[Any], part: str, *, end: int = -1) -> int:
 def _parent(document: Any, path: list[str]) -> Any:
     if not path:
         raise ValueError("only replace and test take the whole document")
-    found = _get(document, path[:-1])
-    if not isinstance(found, dict | list):
+    parent = _get(document, path[:-1])
+    if not isinstance(parent, dict | list):
         raise KeyError("/".join(path[:-1]))
-    return found
+    return parent
 
 
 def _add(document: Any, path: list[str], value: Any) -> Any:

@@ -63,8 +63,8 @@ class Preparation:
         """The document of a create. BadRequest, Invalid."""
         document = self.decoded(request.body)
         self._same_version(document)
-        given = document.get("metadata") or {}
-        if given.get("resourceVersion"):
+        meta = document.get("metadata") or {}
+        if meta.get("resourceVersion"):
             raise BadRequest("resourceVersion should not be set on objects to be created")
         prepared = self._fitting(document, {}, request)
         new = self._cleaned(prepared.document, request)
@@ -74,33 +74,33 @@ class Preparation:
         return Prepared(self._named(owned), (*prepared.warnings, *metadata.warnings(owned["metadata"])))
 
     def _cleaned(self, document: Document, request: WriteRequest) -> Document:
-        kept = {k: v for k, v in (document.get("metadata") or {}).items() if k not in _SERVER_SET}
-        kept = metadata.normalised(kept)
-        if kept.get("namespace", "") not in ("", request.namespace) and self.kind.namespaced:
+        cleaned = {k: v for k, v in (document.get("metadata") or {}).items() if k not in _SERVER_SET}
+        cleaned = metadata.normalised(cleaned)
+        if cleaned.get("namespace", "") not in ("", request.namespace) and self.kind.namespaced:
             raise BadRequest(
                 f"the namespace of the provided object does not match the namespace sent on the request "
-                f"({kept['namespace']} != {request.namespace})"
+                f"({cleaned['namespace']} != {request.namespace})"
             )
-        kept.pop("namespace", None)
+        cleaned.pop("namespace", None)
         if request.namespace:
-            kept["namespace"] = request.namespace
-        return {**document, "metadata": kept}
+            cleaned["namespace"] = request.namespace
+        return {**document, "metadata": cleaned}
 
     def _named(self, document: Document) -> Document:
-        found = document["metadata"]
-        if found.get("name") or not found.get("generateName"):
+        meta = document["metadata"]
+        if meta.get("name") or not meta.get("generateName"):
             return document
-        start = found["generateName"][: LONGEST_NAME - _SUFFIX_LENGTH]
+        start = meta["generateName"][: LONGEST_NAME - _SUFFIX_LENGTH]
         name = start + "".join(secrets.choice(SUFFIX) for _ in range(_SUFFIX_LENGTH))
-        return {**document, "metadata": {**found, "name": name}}
+        return {**document, "metadata": {**meta, "name": name}}
 
     def check_name(self, document: Document) -> None:
         """Invalid unless the object has a name that an object can have."""
         name = document["metadata"].get("name", "")
-        found = list(metadata.name_problems(name)) if name else [metadata.unnamed()]
+        errors = list(metadata.name_problems(name)) if name else [metadata.unnamed()]
         if name and self.kind.labelled:
-            found += metadata.label_name_problems(name)
-        self._raise(document, found)
+            errors += metadata.label_name_problems(name)
+        self._raise(document, errors)
 
     # Update and patch
 
@@ -148,22 +148,22 @@ class Preparation:
 
     def _patch(self, request: WriteRequest) -> Any:
         patch = read_json(request.body, "error decoding patch")
-        wanted = list if request.content_type == JSON_PATCH else dict
-        if not isinstance(patch, wanted):
-            raise BadRequest(f"error decoding patch: a {request.content_type} is a JSON {_JSON_NAMES[wanted]}")
+        shape = list if request.content_type == JSON_PATCH else dict
+        if not isinstance(patch, shape):
+            raise BadRequest(f"error decoding patch: a {request.content_type} is a JSON {_JSON_NAMES[shape]}")
         if len(patch) > patches.MOST_OPERATIONS and isinstance(patch, list):
             raise BadRequest(f"a patch has at most {patches.MOST_OPERATIONS} operations, this one has {len(patch)}")
         return patch
 
     def applied(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
         """The document after a server-side apply; `live` is {} if it is created by it. BadRequest, Invalid, Conflict."""
-        given = self._object(request.body)
-        patch = self._typed(given)
+        applied = self._object(request.body)
+        patch = self._typed(applied)
         self._check_apply(patch, request, live)
         twice = tuple(f'duplicate field "{path}"' for path in self._repeated(request))
         if twice and request.options.field_validation == "Strict":
             raise BadRequest(f"error decoding apply patch: {', '.join(twice[:20])}")
-        plain = {**{key: value for key, value in patch.items() if key != "status"}, **_owned_nulls(given, patch)}
+        plain = {**{key: value for key, value in patch.items() if key != "status"}, **_owned_nulls(applied, patch)}
         manager = self._manager(request, now)
         try:
             manager.check({**plain, **{key: patch[key] for key in ("status",) if patch.get(key) is not None}})
@@ -171,15 +171,15 @@ class Preparation:
         except TypeMismatch as error:
             where = f"{request.namespace}/{request.name}; {self.kind.api_version}, Kind={self.kind.kind}"
             raise BadRequest(f"failed to create typed patch object ({where}): {error}") from error
-        made = self._applied_to(merged, plain, live, request) if live else self._applied_anew(merged, request)
-        return made._replace(warnings=(*twice, *made.warnings))
+        prepared = self._applied_to(merged, plain, live, request) if live else self._applied_anew(merged, request)
+        return prepared._replace(warnings=(*twice, *prepared.warnings))
 
     def _applied_to(self, merged: Document, patch: Document, live: Document, request: WriteRequest) -> Prepared:
         """What the head of the patch says is looked at after the conflicts, as in the API server."""
-        given = patch["metadata"]
-        if given.get("name"):
+        meta = patch["metadata"]
+        if meta.get("name"):
             self._check_path(patch, request)
-        if given.get("resourceVersion", "1") in (None, "", "0"):
+        if meta.get("resourceVersion", "1") in (None, "", "0"):
             raise self.unversioned(request.name)
         return self._finished(conform.defaulted(self._schema, merged), live)
 
@@ -192,15 +192,15 @@ class Preparation:
     def _check_apply(self, patch: Document, request: WriteRequest, live: Document) -> None:
         version, kind = str(patch.get("apiVersion") or ""), str(patch.get("kind") or "")
         if (version, kind) != (self.kind.api_version, self.kind.kind):
-            shown = version if "/" in version or not version else f"/{version}"
-            raise BadRequest(f"invalid object type: {shown or '/'}, Kind={kind}")
-        given = patch.get("metadata") or {}
-        if given.get("managedFields") is not None:
+            group_version = version if "/" in version or not version else f"/{version}"
+            raise BadRequest(f"invalid object type: {group_version or '/'}, Kind={kind}")
+        meta = patch.get("metadata") or {}
+        if meta.get("managedFields") is not None:
             raise BadRequest("metadata.managedFields must be nil")
         if not live:
             self._check_path(patch, request)
-        if given.get("uid") and not live:
-            text = f"uid mismatch: the provided object specified uid {given['uid']}, and no existing object was found"
+        if meta.get("uid") and not live:
+            text = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
             raise self._conflict(request.name, text)
 
     def _changed(self, document: Document, live: Document, request: WriteRequest, now: datetime) -> Prepared:
@@ -208,9 +208,9 @@ class Preparation:
         status = {"status": live["status"]} if "status" in live else {}
         new = {**{k: v for k, v in prepared.document.items() if k != "status"}, **status}
         new["metadata"] = self._placed(metadata.normalised(new.get("metadata") or {}))
-        given = (document.get("metadata") or {}).get("managedFields")
-        if given:
-            new["metadata"]["managedFields"] = given
+        managers = (document.get("metadata") or {}).get("managedFields")
+        if managers:
+            new["metadata"]["managedFields"] = managers
         owned = self._manager(request, now).updated(live, new)
         finished = self._finished(owned, live)
         return Prepared(finished.document, (*prepared.warnings, *finished.warnings))
@@ -220,20 +220,20 @@ class Preparation:
 
         Metadata is checked several times, as the API server does, which shows in the number of causes.
         """
-        found, old = self._placed(metadata.normalised(document.get("metadata") or {})), live["metadata"]
-        version = found.get("resourceVersion", "")
+        meta, old = self._placed(metadata.normalised(document.get("metadata") or {})), live["metadata"]
+        version = meta.get("resourceVersion", "")
         if version and version != old["resourceVersion"]:
             raise self._conflict(
                 old["name"],
                 "the object has been modified; please apply your changes to the latest version and try again",
             )
-        broken = metadata.change_problems(old, found) * 2 + metadata.problems(found) * 3
-        broken += metadata.finalizer_problems(found)
+        broken = metadata.change_problems(old, meta) * 2 + metadata.problems(meta) * 3
+        broken += metadata.finalizer_problems(meta)
         status = {"status": live["status"]} if "status" in live else {}
         plain = {k: v for k, v in document.items() if k != "status"}
-        new = {**plain, **status, "metadata": {**found, "creationTimestamp": old["creationTimestamp"]}}
+        new = {**plain, **status, "metadata": {**meta, "creationTimestamp": old["creationTimestamp"]}}
         self._check(new, broken)
-        fresh = set(metadata.warnings(found)) - set(metadata.warnings(old))
+        fresh = set(metadata.warnings(meta)) - set(metadata.warnings(old))
         return Prepared(new, tuple(sorted(fresh)))
 
     def unchanged(self, new: Document, live: Document) -> bool:
@@ -242,9 +242,9 @@ class Preparation:
 
     # Parts
 
-    def _placed(self, found: Document) -> Document:
+    def _placed(self, meta: Document) -> Document:
         """Metadata without a namespace where there are none."""
-        return found if self.kind.namespaced else {key: each for key, each in found.items() if key != "namespace"}
+        return meta if self.kind.namespaced else {key: each for key, each in meta.items() if key != "namespace"}
 
     def decoded(self, body: msgspec.Raw) -> Document:
         """The object in a request. BadRequest."""
@@ -278,9 +278,9 @@ class Preparation:
             )
 
     def _check_kind(self, document: Document) -> None:
-        for key, wanted in (("kind", self.kind.kind), ("apiVersion", self.kind.api_version)):
-            if document.get(key) != wanted:
-                self._raise(document, [conform.invalid_value(key, document.get(key), f"must be {wanted}")])
+        for key, expected in (("kind", self.kind.kind), ("apiVersion", self.kind.api_version)):
+            if document.get(key) != expected:
+                self._raise(document, [conform.invalid_value(key, document.get(key), f"must be {expected}")])
 
     def _check_path(self, document: Document, request: WriteRequest) -> None:
         name = str((document.get("metadata") or {}).get("name") or "")
@@ -294,7 +294,7 @@ class Preparation:
     def _fitting(self, document: Document, live: Document, request: WriteRequest) -> Prepared:
         """Without unknown and repeated fields, with defaults; refused or warned about, as the request wants it."""
         self._check_kind(document)
-        found, dropped = conform.pruned(self._schema, document, live)
+        pruned, dropped = conform.pruned(self._schema, document, live)
         known, strangers = metadata.known(document["metadata"], live.get("metadata", {}))
         strange = [
             *(f'duplicate field "{path}"' for path in self._repeated(request)),
@@ -304,7 +304,7 @@ class Preparation:
         if strange and request.options.field_validation == "Strict":
             raise self._strict(document, strange, patch=patched)
         warnings = strange if request.options.field_validation != "Ignore" else []
-        whole = conform.without_nulls(self._schema, found)
+        whole = conform.without_nulls(self._schema, pruned)
         plain, twins = metadata.without_twins(known, patched=patched)
         document = {**conform.defaulted(self._schema, whole), "metadata": plain}
         return Prepared(document, (*warnings, *twins))
@@ -321,8 +321,8 @@ class Preparation:
 
     def _bad_patch(self, document: Any, text: str) -> Invalid:
         """A patch whose result cannot be decoded: the API server answers with all of it."""
-        shown = msgspec.json.encode(document, order="sorted").decode()
-        problem = conform.invalid_value("patch", shown, text)
+        quoted = msgspec.json.encode(document, order="sorted").decode()
+        problem = conform.invalid_value("patch", quoted, text)
         causes = (cause(problem.field, problem.message, problem.reason),)
         return Invalid(f' "" is invalid: patch: {problem.message}', causes=causes)
 
@@ -333,12 +333,12 @@ class Preparation:
     def _manager(self, request: WriteRequest, now: datetime) -> FieldManager:
         return FieldManager(self.kind, request.options.field_manager, now, request.subresource)
 
-    def _check(self, document: Document, found: list[FieldError]) -> None:
-        self._raise(document, found + conform.problems(self._schema, document))
+    def _check(self, document: Document, errors: list[FieldError]) -> None:
+        self._raise(document, errors + conform.problems(self._schema, document))
 
-    def _raise(self, document: Document, found: list[FieldError]) -> None:
-        if found:
-            raise invalid_object(document, found)
+    def _raise(self, document: Document, errors: list[FieldError]) -> None:
+        if errors:
+            raise invalid_object(document, errors)
 
     def _conflict(self, name: str, why: str) -> Conflict:
         kind = self.kind
@@ -372,27 +372,27 @@ def _mistyped(document: Document) -> str:
 _JSON_NAMES = {list: "array of operations", dict: "object"}
 
 
-def _owned_nulls(given: Document, typed: Document) -> Document:
+def _owned_nulls(applied: Document, typed: Document) -> Document:
     """The metadata of an applied object with the nulls that were in it: they are no values, and the applier owns them."""
-    nulls = {key: None for key, value in (given.get("metadata") or {}).items() if value is None}
+    nulls = {key: None for key, value in (applied.get("metadata") or {}).items() if value is None}
     return {"metadata": {**typed["metadata"], **nulls}}
 
 
 def _essence(document: Document) -> Document:
-    found = {k: v for k, v in document["metadata"].items() if k not in ("resourceVersion", "generation")}
-    return {**document, "metadata": {**found, "managedFields": timeless(found.get("managedFields"))}}
+    meta = {k: v for k, v in document["metadata"].items() if k not in ("resourceVersion", "generation")}
+    return {**document, "metadata": {**meta, "managedFields": timeless(meta.get("managedFields"))}}
 
 
-def invalid_object(document: Document, found: list[FieldError]) -> Invalid:
+def invalid_object(document: Document, errors: list[FieldError]) -> Invalid:
     """422 as the API server words it; a message that comes twice is said once."""
     group, kind = str(document.get("apiVersion", "")).rpartition("/")[0], str(document.get("kind", ""))
     name = str((document.get("metadata") or {}).get("name", ""))
-    lines = list(dict.fromkeys(f"{problem.field}: {problem.message}" for problem in found))
+    lines = list(dict.fromkeys(f"{problem.field}: {problem.message}" for problem in errors))
     text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
     return Invalid(
         f'{kind}.{group} "{name}" is invalid: {text}',
         kind=kind,
         group=group,
         name=name,
-        causes=tuple(cause(problem.field, problem.message, problem.reason) for problem in found),
+        causes=tuple(cause(problem.field, problem.message, problem.reason) for problem in errors),
     )

@@ -21,12 +21,12 @@ DEEPEST = 64
 def read_json(body: msgspec.Raw, what: str) -> Any:
     """Any JSON value. BadRequest begins with `what`."""
     try:
-        found = decoded(body)
+        value = decoded(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"{what}: {error}") from error
-    if too_deep(found):
+    if too_deep(value):
         raise BadRequest(f"{what}: it is nested deeper than {DEEPEST} levels")
-    return found
+    return value
 
 
 def too_deep(value: Any) -> bool:
@@ -62,20 +62,20 @@ def with_metadata(document: Document) -> Document:
     Labels, annotations and finalizers that are null are empty texts; an owner has its four names, empty or not; 1.0 is
     1. What is of a wrong type stays, and so does what nobody knows: it is looked at later.
     """
-    given = document.get("metadata")
-    if given is None:
+    metadata = document.get("metadata")
+    if metadata is None:
         return {**document, "metadata": {}}
-    if not isinstance(given, dict):
+    if not isinstance(metadata, dict):
         return document
-    found = {key: value for key, value in given.items() if value is not None or key not in METADATA.fields}
-    _empty_texts(found)
+    filled = {key: value for key, value in metadata.items() if value is not None or key not in METADATA.fields}
+    _empty_texts(filled)
     for key, names, fields in (("ownerReferences", _OWNER, OWNER_FIELDS), ("managedFields", {}, MANAGER_FIELDS)):
-        if isinstance(found.get(key), list):
-            found[key] = [_filled(each, names, fields) for each in found[key]]
+        if isinstance(filled.get(key), list):
+            filled[key] = [_filled(each, names, fields) for each in filled[key]]
     for key in INTEGERS:
-        if key in found:
-            found[key] = whole(found[key])
-    return {**document, "metadata": found}
+        if key in filled:
+            filled[key] = whole(filled[key])
+    return {**document, "metadata": filled}
 
 
 def _empty_texts(metadata: Document) -> None:
@@ -94,8 +94,8 @@ _OWNER = dict.fromkeys(OWNER_FIELDS[:4], "")
 
 def _filled(value: Any, names: dict[str, str], fields: tuple[str, ...]) -> Any:
     if value is None or isinstance(value, dict):
-        given = (value or {}).items()
-        return {**names, **{key: item for key, item in given if item is not None or key not in fields}}
+        items = (value or {}).items()
+        return {**names, **{key: item for key, item in items if item is not None or key not in fields}}
     return value
 
 
@@ -106,28 +106,28 @@ class _Object(dict[str, Any]):
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> _Object:
-    found = _Object(pairs)
-    if len(found) < len(pairs):
+    keys = _Object(pairs)
+    if len(keys) < len(pairs):
         times = Counter(key for key, _ in pairs)
-        found.repeated = tuple(sorted(key for key in times if times[key] > 1))
-    return found
+        keys.repeated = tuple(sorted(key for key in times if times[key] > 1))
+    return keys
 
 
 def repeated(body: bytes) -> list[str]:
     """Paths of keys that a JSON document, which could be read, names twice; the last one counts. Its numbers are left as
     text: Python refuses integers of more than 4,300 digits.
     """
-    found: list[str] = []
-    _collect(json.loads(body, object_pairs_hook=_pairs, parse_int=str, parse_float=str), "", found)
-    return found
+    paths: list[str] = []
+    _collect(json.loads(body, object_pairs_hook=_pairs, parse_int=str, parse_float=str), "", paths)
+    return paths
 
 
-def _collect(value: Any, path: str, found: list[str]) -> None:
+def _collect(value: Any, path: str, paths: list[str]) -> None:
     if isinstance(value, _Object):
         prefix = f"{path}." if path else ""
-        found += [prefix + key for key in value.repeated]
+        paths += [prefix + key for key in value.repeated]
         for key, item in value.items():
-            _collect(item, prefix + key, found)
+            _collect(item, prefix + key, paths)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _collect(item, f"{path}[{index}]", found)
+            _collect(item, f"{path}[{index}]", paths)

@@ -40,21 +40,21 @@ def element(parent: List, item: Any) -> str:
 # Checking
 
 
-def problems(declared: Type, found: Any, path: Path = ()) -> Iterator[str]:
-    """Why `found` is not of the type: undeclared fields, wrong types, items that cannot be told apart."""
-    actual = shape(declared, found)
+def problems(declared: Type, value: Any, path: Path = ()) -> Iterator[str]:
+    """Why `value` is not of the type: undeclared fields, wrong types, items that cannot be told apart."""
+    actual = shape(declared, value)
     where = fieldset.text(path)
-    if found is None:
+    if value is None:
         return
     if isinstance(actual, Scalar):
-        if not _fits(actual, found):
-            yield f"{where}: expected {actual.name}, got {_shown(found)}"
+        if not _fits(actual, value):
+            yield f"{where}: expected {actual.name}, got {_shown(value)}"
     elif isinstance(actual, List):
-        yield from _list_problems(actual, found, path, where)
-    elif not isinstance(found, dict):
-        yield f"{where}: expected map, got {_shown(found)}"
+        yield from _list_problems(actual, value, path, where)
+    elif not isinstance(value, dict):
+        yield f"{where}: expected map, got {_shown(value)}"
     else:
-        for key, each in found.items():
+        for key, each in value.items():
             below = (*path, fieldset.name(key))
             if not isinstance(declared, Deduced) and key not in actual.fields and actual.element is None:
                 yield f"{fieldset.text(below)}: field not declared in schema"
@@ -62,12 +62,12 @@ def problems(declared: Type, found: Any, path: Path = ()) -> Iterator[str]:
                 yield from problems(of_key(actual, key), each, below)
 
 
-def _list_problems(declared: List, found: Any, path: Path, where: str) -> Iterator[str]:
-    if not isinstance(found, list):
-        yield f"{where}: expected list, got {_shown(found)}"
+def _list_problems(declared: List, value: Any, path: Path, where: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{where}: expected list, got {_shown(value)}"
         return
     seen = set()
-    for index, item in enumerate(found):
+    for index, item in enumerate(value):
         if declared.relation == "atomic":
             yield from problems(declared.element, item, (*path, f"i:{index}"))
             continue
@@ -84,43 +84,43 @@ def _list_problems(declared: List, found: Any, path: Path, where: str) -> Iterat
         yield from problems(declared.element, item, (*path, name))
 
 
-def _fits(scalar: Scalar, found: Any) -> bool:
+def _fits(scalar: Scalar, value: Any) -> bool:
     if scalar.name == "string":
-        return isinstance(found, str)
+        return isinstance(value, str)
     if scalar.name == "boolean":
-        return isinstance(found, bool)
+        return isinstance(value, bool)
     if scalar.name == "numeric":
-        return isinstance(found, int | float) and not isinstance(found, bool)
-    return not isinstance(found, dict | list) or not scalar.name
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return not isinstance(value, dict | list) or not scalar.name
 
 
-def _shown(found: Any) -> str:
-    return "map" if isinstance(found, dict) else "list" if isinstance(found, list) else repr(found)[:80]
+def _shown(value: Any) -> str:
+    return "map" if isinstance(value, dict) else "list" if isinstance(value, list) else repr(value)[:80]
 
 
 # Fields of one object
 
 
-def fields_of(declared: Type, found: Any) -> FieldSet:
-    """The fields that somebody who applies `found` owns."""
-    return frozenset(_fields(declared, found, ()))
+def fields_of(declared: Type, value: Any) -> FieldSet:
+    """The fields that somebody who applies `value` owns."""
+    return frozenset(_fields(declared, value, ()))
 
 
-def _fields(declared: Type, found: Any, path: Path) -> Iterator[Path]:
-    actual = shape(declared, found)
+def _fields(declared: Type, value: Any, path: Path) -> Iterator[Path]:
+    actual = shape(declared, value)
     if isinstance(actual, Scalar) or (isinstance(actual, Map) and actual.atomic):
         if path:
             yield path
     elif isinstance(actual, List):
         if actual.relation == "atomic":
             yield path
-        elif isinstance(found, list):
-            for item in found:
+        elif isinstance(value, list):
+            for item in value:
                 below = (*path, element(actual, item))
                 yield below
                 yield from _fields(actual.element, item, below)
-    elif isinstance(found, dict):
-        for key, each in found.items():
+    elif isinstance(value, dict):
+        for key, each in value.items():
             below = (*path, fieldset.name(key))
             yield from _fields(of_key(actual, key), each, below)
             if each is None or each == {} or key not in actual.fields:
@@ -225,19 +225,19 @@ def same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def _full(found: Any, kind: type) -> bool:
-    return isinstance(found, kind) and bool(found)
+def _full(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and bool(value)
 
 
-def _as(found: Any, kind: type) -> Any:
-    return found if isinstance(found, kind) else kind()
+def _as(value: Any, kind: type) -> Any:
+    return value if isinstance(value, kind) else kind()
 
 
 def _by_element(declared: List, items: list[Any]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+    by_element: dict[str, list[Any]] = {}
     for item in items:
-        found.setdefault(element(declared, item), []).append(item)
-    return found
+        by_element.setdefault(element(declared, item), []).append(item)
+    return by_element
 
 
 # Merging
@@ -269,8 +269,8 @@ def _merge_lists(actual: List, live: list[Any], applied: list[Any]) -> list[Any]
     merged: set[str] = set()
 
     def take(key: str) -> None:
-        found = old.get(key, [])
-        out.append(merge(actual.element, found[0] if len(found) == 1 else ABSENT, new[key]))
+        items = old.get(key, [])
+        out.append(merge(actual.element, items[0] if len(items) == 1 else ABSENT, new[key]))
         merged.add(key)
 
     def waits(key: str) -> bool:
@@ -308,30 +308,30 @@ def _merge_lists(actual: List, live: list[Any], applied: list[Any]) -> list[Any]
 # Removing
 
 
-def without(declared: Type, found: Any, fields: FieldSet) -> Any:
-    """`found` without these fields. A map or list that is emptied by it becomes null, as in the original."""
-    return _without(declared, found, fieldset.tree(fields))
+def without(declared: Type, value: Any, fields: FieldSet) -> Any:
+    """`value` without these fields. A map or list that is emptied by it becomes null, as in the original."""
+    return _without(declared, value, fieldset.tree(fields))
 
 
-def _without(declared: Type, found: Any, gone: Tree) -> Any:
-    actual = shape(declared, found)
+def _without(declared: Type, value: Any, gone: Tree) -> Any:
+    actual = shape(declared, value)
     if isinstance(actual, Map):
-        if not isinstance(found, dict):
+        if not isinstance(value, dict):
             return None
-        kept = {
+        remaining = {
             key: _kept(of_key(actual, key), each, gone, fieldset.name(key))
-            for key, each in found.items()
+            for key, each in value.items()
             if fieldset.name(key) not in gone.members
         }
-        return kept or None
+        return remaining or None
     if isinstance(actual, List):
-        if not isinstance(found, list):
+        if not isinstance(value, list):
             return None
-        items = [(element(actual, item), item) for item in found]
+        items = [(element(actual, item), item) for item in value]
         return [_kept(actual.element, item, gone, key) for key, item in items if key not in gone.members] or None
-    return found
+    return value
 
 
-def _kept(declared: Type, found: Any, gone: Tree, key: str) -> Any:
+def _kept(declared: Type, value: Any, gone: Tree, key: str) -> Any:
     below = gone.children.get(key)
-    return found if below is None else _without(declared, found, below)
+    return value if below is None else _without(declared, value, below)

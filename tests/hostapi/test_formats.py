@@ -8,7 +8,7 @@ import yaml
 
 from services.proxy.hostapi import writeoptions
 from services.proxy.hostapi.request import Query
-from services.proxy.hostapi.writes import Reply
+from services.proxy.hostapi.writes import WriteReply
 from services.proxy.hostapi.yamltext import LONGEST_BLOCK, LONGEST_YAML, read, written
 from skerry.errors import BadRequest, Invalid, RequestEntityTooLarge
 
@@ -97,5 +97,5 @@ def test_delete_options(body: bytes, policy: str) -> None:
 
 
 def test_warnings_cannot_break_out_of_their_header() -> None:
-    ((_, value),) = Reply(200, b"", ('unknown field "a\r\nb"',)).headers()
+    ((_, value),) = WriteReply(200, b"", ('unknown field "a\r\nb"',)).headers()
     assert value == b'299 - "unknown field \\"a  b\\""'

@@ -191,7 +191,7 @@ class HostApi:
                 raise
             error = caught
 
-        async def tell(sink: watch.Sink) -> None:
+        async def tell(sink: watch.EventSink) -> None:
             if error is not None:
                 await sink.tell((watch.event("ERROR", error.body()),))
             else:
@@ -218,7 +218,7 @@ class HostApi:
     ) -> int:
         representation = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode(errors="replace")
-        content = writes.Content(await _body(exchange), _content_type(exchange), agent)
+        content = writes.WriteContent(await _body(exchange), _content_type(exchange), agent)
         reply = await writes.answer(self._forwarder, source, target, caller, query, verb, content)
         return await _answer(exchange, reply.status, reshaped(representation, reply.body), reply.headers())
 

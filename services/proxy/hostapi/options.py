@@ -35,7 +35,7 @@ class _Token(msgspec.Struct, frozen=True):
     start: str
 
 
-class Options(NamedTuple):
+class ListOptions(NamedTuple):
     """One list. `revision` None is unset, `limit` 0 is none."""
 
     revision: int | None
@@ -49,7 +49,7 @@ class Options(NamedTuple):
         return bool(self.revision) and (self.match == EXACT or (not self.match and self.limit > 0))
 
 
-def options(query: Query) -> Options:
+def options(query: Query) -> ListOptions:
     """The ListOptions of a list that fit together (`check_list`). BadRequest for what only a store understands.
 
     A list of revision 0 is whole, whatever its `limit`: clients that ask for anything that is cached count on that.
@@ -59,7 +59,7 @@ def options(query: Query) -> Options:
     going_on = parse(token) if token else None
     if going_on is not None and revision:
         raise BadRequest("specifying resource version is not allowed when using continue")
-    return Options(revision, query.text("resourceVersionMatch"), limit, going_on)
+    return ListOptions(revision, query.text("resourceVersionMatch"), limit, going_on)
 
 
 def integer(query: Query, name: str) -> int | None:
@@ -138,8 +138,8 @@ def _unsupported(value: str, allowed: tuple[str, ...]) -> StatusCause:
 def _raise(causes: list[StatusCause]) -> None:
     if not causes:
         return
-    told = [f"{one.field}: {one.message}" for one in causes]
-    text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    lines = [f"{one.field}: {one.message}" for one in causes]
+    text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
     raise Invalid(
         f'ListOptions.meta.k8s.io "" is invalid: {text}', kind="ListOptions", group="meta.k8s.io", causes=tuple(causes)
     )

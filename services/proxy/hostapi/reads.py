@@ -11,7 +11,7 @@ from services.proxy.hostapi import selectors
 from services.proxy.hostapi.options import (
     Continue,
     Inconsistent,
-    Options,
+    ListOptions,
     check_list,
     integer,
     options,
@@ -37,15 +37,15 @@ class _State(NamedTuple):
     consistent: bool = True
 
 
-async def fresh(source: ObjectSource, wanted: int | None) -> None:
+async def fresh(source: ObjectSource, revision: int | None) -> None:
     """Wait until the source may answer: None means current, 0 anything, N at least N.
 
     GatewayTimeout with the cause ResourceVersionTooLarge for a revision that does not come.
     """
-    if wanted is None:
+    if revision is None:
         await source.current()
     else:
-        await reached(source, wanted)
+        await reached(source, revision)
 
 
 async def reached(source: ObjectSource, revision: int) -> None:
@@ -102,14 +102,14 @@ async def page(source: ObjectSource, kind: Kind, namespace: str, query: Query, m
     Pages are of one snapshot, which the ring of changes gives back on any replica that saw those changes; where it
     cannot, 410 with a token that goes on without.
     """
-    wanted = options(query)
-    state = await _state(source, kind, namespace, wanted)
+    list_options = options(query)
+    state = await _state(source, kind, namespace, list_options)
     matching: list[Item] = []
     more = ""
-    for item in _after(state.items, wanted.continue_):
+    for item in _after(state.items, list_options.continue_):
         if not match(item):
             continue
-        if wanted.limit and len(matching) == wanted.limit:
+        if list_options.limit and len(matching) == list_options.limit:
             last = matching[-1]
             more = token(state.revision if state.consistent else None, (last.namespace, last.name))
             break
@@ -117,13 +117,13 @@ async def page(source: ObjectSource, kind: Kind, namespace: str, query: Query, m
     return Page(matching, max(state.revision, 1), more)
 
 
-async def _state(source: ObjectSource, kind: Kind, namespace: str, wanted: Options) -> _State:
-    going_on = wanted.continue_
+async def _state(source: ObjectSource, kind: Kind, namespace: str, list_options: ListOptions) -> _State:
+    going_on = list_options.continue_
     if going_on is not None and going_on.revision is not None:
         return await _as_before(source, kind, namespace, going_on.revision, going_on.start)
-    if wanted.exact and wanted.revision is not None:
-        return await _exact(source, kind, namespace, wanted.revision)
-    await fresh(source, wanted.revision)
+    if list_options.exact and list_options.revision is not None:
+        return await _exact(source, kind, namespace, list_options.revision)
+    await fresh(source, list_options.revision)
     return _State(source.list(kind, namespace), source.revision, going_on is None)
 
 

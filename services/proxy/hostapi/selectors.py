@@ -61,17 +61,17 @@ class _Parser:
         return self._next
 
     def _take(self) -> tuple[str, str]:
-        found, self._next = self._next, next(self._tokens, (_END, ""))
-        return found
+        token, self._next = self._next, next(self._tokens, (_END, ""))
+        return token
 
     def selector(self) -> list[Requirement]:
         """All requirements, which must hold together."""
-        found: list[Requirement] = []
+        requirements: list[Requirement] = []
         while self._look()[0] != _END:
             if self._look()[0] != _WORD and self._look()[1] != "!":
                 raise BadRequest(f"found '{self._look()[1]}', expected: !, identifier, or 'end of string'")
-            found.append(self._requirement())
-            _check_number(len(found))
+            requirements.append(self._requirement())
+            _check_number(len(requirements))
             kind, text = self._take()
             if kind == _END:
                 break
@@ -79,7 +79,7 @@ class _Parser:
                 raise BadRequest(f"found '{text}', expected: ',' or 'end of string'")
             if self._look()[0] != _WORD and self._look()[1] != "!":
                 raise BadRequest(f"found '{self._look()[1]}', expected: identifier after ','")
-        return found
+        return requirements
 
     def _requirement(self) -> Requirement:
         negated = self._look() == (_SYMBOL, "!")
@@ -110,14 +110,14 @@ class _Parser:
         _, text = self._take()
         if text != "(":
             raise _unreadable(f"found '{text}' expected: '('")
-        found, value = set[str](), ""
+        values, value = set[str](), ""
         while True:
             kind, text = self._take()
             if text in (",", ")"):
-                found.add(value)
+                values.add(value)
                 value = ""
                 if text == ")":
-                    return found
+                    return values
             elif kind == _WORD and not value:
                 value = text
             else:
@@ -127,14 +127,14 @@ class _Parser:
 def _scan(text: str) -> Iterator[tuple[str, str]]:
     position = 0
     while position < len(text):
-        found = _TOKEN.match(text, position)
-        if found is None or found.end() == position:
+        match = _TOKEN.match(text, position)
+        if match is None or match.end() == position:
             break
-        position = found.end()
-        if found["word"] is not None:
-            yield _WORD, found["word"]
-        elif found["symbol"] is not None:
-            yield _SYMBOL, found["symbol"]
+        position = match.end()
+        if match["word"] is not None:
+            yield _WORD, match["word"]
+        elif match["symbol"] is not None:
+            yield _SYMBOL, match["symbol"]
     yield _END, ""
 
 
@@ -193,8 +193,8 @@ def _compared(key: str, operator: str, value: str) -> Requirement:
 def _number(key: str, greater: bool, text: str) -> Requirement:
     bound = _integer(text)
     if bound is None:
-        told = "for 'Gt', 'Lt' operators, the value must be an integer"
-        raise _unreadable(f"values[0]: Invalid value: {_json(text)}: {told}")
+        rule = "for 'Gt', 'Lt' operators, the value must be an integer"
+        raise _unreadable(f"values[0]: Invalid value: {_json(text)}: {rule}")
     _check_value(key, 0, text)
 
     def matches(held: Mapping[str, str]) -> bool:
@@ -242,12 +242,12 @@ _RUNE = re.compile(r"\\(.?)|([,=])", re.DOTALL)
 
 def _split(text: str) -> list[str]:
     """The terms between commas that are not escaped; of too many, one too many."""
-    found, position = list[str](), 0
-    while position <= len(text) and len(found) <= MOST_REQUIREMENTS:
+    terms, position = list[str](), 0
+    while position <= len(text) and len(terms) <= MOST_REQUIREMENTS:
         term = _TERMS.match(text, position)
-        found.append("" if term is None else term[0])
-        position += len(found[-1]) + 1
-    return found
+        terms.append("" if term is None else term[0])
+        position += len(terms[-1]) + 1
+    return terms
 
 
 class Term(NamedTuple):
@@ -271,12 +271,12 @@ class Term(NamedTuple):
         return lambda item: (read(item) == wanted) is not negated
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    if found[2]:
-        raise BadRequest(f"invalid field selector: unescaped character in value: {ord(found[2])}")
-    if found[1] not in ("\\", ",", "="):
-        raise BadRequest(f"invalid field selector: invalid escape sequence: \\{found[1]}")
-    return found[1]
+def _unescaped(match: re.Match[str]) -> str:
+    if match[2]:
+        raise BadRequest(f"invalid field selector: unescaped character in value: {ord(match[2])}")
+    if match[1] not in ("\\", ",", "="):
+        raise BadRequest(f"invalid field selector: invalid escape sequence: \\{match[1]}")
+    return match[1]
 
 
 def _reader(field: str, kind: Kind) -> Callable[[Item], str]:

@@ -31,7 +31,7 @@ INITIAL_END = {"k8s.io/initial-events-end": "true"}
 _BATCH = 64 * 1024
 
 
-class Sink(Protocol):
+class EventSink(Protocol):
     """Where events go, as lines that each end with a newline."""
 
     async def tell(self, lines: Sequence[bytes]) -> None: ...
@@ -54,7 +54,7 @@ class Lines:
         await self._body.write(b"".join(lines))
 
 
-class Plan(NamedTuple):
+class WatchPlan(NamedTuple):
     """What a watch does: events for `initial` first, then what `watch` tells."""
 
     source: ObjectSource
@@ -66,7 +66,7 @@ class Plan(NamedTuple):
     timeout_s: float
 
 
-async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query) -> Plan:
+async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query) -> WatchPlan:
     """Decide where the watch starts. BadRequest, Invalid; Gone if that is too far in the past."""
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
     match = selector(query, kind, check_watch)
@@ -75,16 +75,16 @@ async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query) -
     since, initial = revision_of(query), query.flag("sendInitialEvents")
     await fresh(source, since)
     if since and not initial:
-        watch, shown = source.watch(kind, since), []
+        watch, items = source.watch(kind, since), []
     else:
         watch = source.watch(kind)
-        wanted = initial or query.find("sendInitialEvents") is None
-        shown = [item for item in source.list(kind, namespace) if match(item)] if wanted else []
+        lists = initial or query.find("sendInitialEvents") is None
+        items = [item for item in source.list(kind, namespace) if match(item)] if lists else []
     length_s = float(max(0, timeout_s or 0)) or random.uniform(*LONGEST_S)  # noqa: S311 - not a secret
-    return Plan(source, watch, shown, match, bookmarks, initial and bookmarks, length_s)
+    return WatchPlan(source, watch, items, match, bookmarks, initial and bookmarks, length_s)
 
 
-async def stream(plan: Plan, view: Representation, sink: Sink, still_allowed: Callable[[], None]) -> None:
+async def stream(plan: WatchPlan, view: Representation, sink: EventSink, still_allowed: Callable[[], None]) -> None:
     """Write events until the watch's time is over; an error of the watch is its last event."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + plan.timeout_s
@@ -104,14 +104,14 @@ async def stream(plan: Plan, view: Representation, sink: Sink, still_allowed: Ca
         await sink.tell((event("ERROR", error.body()),))
 
 
-async def _bookmark(plan: Plan, view: Representation, sink: Sink) -> None:
+async def _bookmark(plan: WatchPlan, view: Representation, sink: EventSink) -> None:
     """How far the watch is, so that a client which saw nothing for long can still resume."""
     if plan.bookmarks:
         plan.watch.advance(plan.source.revision)
         await sink.tell((event("BOOKMARK", view.bookmark(plan.watch.revision, {})),))
 
 
-async def _deliver(plan: Plan, view: Representation, sink: Sink) -> None:
+async def _deliver(plan: WatchPlan, view: Representation, sink: EventSink) -> None:
     lines = (line for change in plan.watch.take() if (line := told(change, plan.match, view)))
     await _write_all(sink, lines)
 
@@ -123,7 +123,7 @@ def _recheck(still_allowed: Callable[[], None]) -> None:
         raise Gone(f"what you may see has changed, list again: {error.message}") from error
 
 
-async def _write_all(sink: Sink, lines: Iterable[bytes]) -> None:
+async def _write_all(sink: EventSink, lines: Iterable[bytes]) -> None:
     """Events that come together leave together, in pieces that a socket can take."""
     waiting: list[bytes] = []
     size = 0

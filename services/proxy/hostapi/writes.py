@@ -31,7 +31,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = decoder(WriteAnswer)
 
 
-class Content(NamedTuple):
+class WriteContent(NamedTuple):
     """What a client sent, beside path and query."""
 
     body: bytes
@@ -48,7 +48,7 @@ class Content(NamedTuple):
         return kind.strip().lower() if readable else self.media
 
 
-class Reply(NamedTuple):
+class WriteReply(NamedTuple):
     """An answer to a write."""
 
     status: int
@@ -69,13 +69,13 @@ async def answer(
     caller: Caller,
     query: Query,
     verb: str,
-    content: Content,
-) -> Reply:
+    content: WriteContent,
+) -> WriteReply:
     """The answer to a create, update, patch, delete or deletecollection. Any StatusError."""
     if verb == "delete":
-        given = writeoptions.given(query, await _options_body(content))
-        reply = await _delete(forwarder, target, caller, writeoptions.of_delete(given))
-        return reply._replace(status=202) if reply.held and given.orphan_dependents is False else reply
+        options = writeoptions.given(query, await _options_body(content))
+        reply = await _delete(forwarder, target, caller, writeoptions.of_delete(options))
+        return reply._replace(status=202) if reply.held and options.orphan_dependents is False else reply
     if verb == "deletecollection":
         return await _delete_all(forwarder, source, target, caller, query, content)
     if verb == "patch":
@@ -102,13 +102,13 @@ def status_read(target: Target, verb: str) -> Target:
     )
 
 
-def _reply(found: WriteAnswer) -> Reply:
-    return Reply(201 if found.created else 200, bytes(found.object), found.warnings)
+def _reply(result: WriteAnswer) -> WriteReply:
+    return WriteReply(201 if result.created else 200, bytes(result.object), result.warnings)
 
 
 async def _whole(
-    forwarder: Forwarder, target: Target, caller: Caller, query: Query, verb: str, content: Content
-) -> Reply:
+    forwarder: Forwarder, target: Target, caller: Caller, query: Query, verb: str, content: WriteContent
+) -> WriteReply:
     """A create, whose format is looked at before its options, or an update, where it is the other way round."""
     if verb == "create":
         _check_format(content)
@@ -120,7 +120,9 @@ async def _whole(
     return _reply(_decode(await forwarder.ask(target, caller, verb, body, options)))
 
 
-async def _patch(forwarder: Forwarder, target: Target, caller: Caller, query: Query, content: Content) -> Reply:
+async def _patch(
+    forwarder: Forwarder, target: Target, caller: Caller, query: Query, content: WriteContent
+) -> WriteReply:
     accepted = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
     if content.type not in accepted:
         raise _unknown_format(accepted)
@@ -131,20 +133,20 @@ async def _patch(forwarder: Forwarder, target: Target, caller: Caller, query: Qu
     return _reply(_decode(await forwarder.ask(target, caller, "patch", body, options, content.type)))
 
 
-async def _delete(forwarder: Forwarder, target: Target, caller: Caller, options: WriteOptions) -> Reply:
+async def _delete(forwarder: Forwarder, target: Target, caller: Caller, options: WriteOptions) -> WriteReply:
     """A Status with the name and uid of what is gone; the object itself while finalizers hold it."""
-    found = _decode(await forwarder.ask(target, caller, "delete", b"null", options))
-    if not found.gone:
-        return _reply(found)._replace(held=True)
-    kind, metadata = known(target), decoded(found.object)["metadata"]
+    result = _decode(await forwarder.ask(target, caller, "delete", b"null", options))
+    if not result.gone:
+        return _reply(result)._replace(held=True)
+    kind, metadata = known(target), decoded(result.object)["metadata"]
     details = {"name": target.name, "group": kind.group, "kind": kind.plural, "uid": metadata.get("uid", "")}
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    return Reply(200, _encode(status), found.warnings)
+    return WriteReply(200, _encode(status), result.warnings)
 
 
 async def _delete_all(
-    forwarder: Forwarder, source: ObjectSource, target: Target, caller: Caller, query: Query, content: Content
-) -> Reply:
+    forwarder: Forwarder, source: ObjectSource, target: Target, caller: Caller, query: Query, content: WriteContent
+) -> WriteReply:
     """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine.
 
     Both kinds of options are checked before a store is asked, which is who knows revisions and tokens.
@@ -152,13 +154,13 @@ async def _delete_all(
     kind = known(target)
     match = reads.selector(query, kind, check_list)
     options = writeoptions.of_delete(writeoptions.given(query, await _options_body(content)))
-    found = await reads.page(source, kind, target.namespace, query, match)
-    for item in found.items:
+    page = await reads.page(source, kind, target.namespace, query, match)
+    for item in page.items:
         try:
             await _delete(forwarder, target._replace(name=item.name, namespace=item.namespace), caller, options)
         except NotFound:
             continue
-    return Reply(200, Plain(kind).many(found.items, found.revision, found.more))
+    return WriteReply(200, Plain(kind).many(page.items, page.revision, page.more))
 
 
 def _check_named(target: Target) -> None:
@@ -176,17 +178,17 @@ def _unknown_format(accepted: tuple[str, ...]) -> UnsupportedMediaType:
     )
 
 
-def _check_format(content: Content) -> None:
+def _check_format(content: WriteContent) -> None:
     """UnsupportedMediaType unless the body is JSON or YAML; the media type may be left out."""
     if content.type not in ("", JSON, yamltext.YAML):
         raise _unknown_format((JSON, yamltext.YAML))
 
 
-async def json_body(content: Content) -> bytes:
+async def json_body(content: WriteContent) -> bytes:
     """The body as JSON. UnsupportedMediaType, BadRequest."""
     _check_format(content)
     return await yamltext.read(content.body) if content.type == yamltext.YAML else content.body
 
 
-async def _options_body(content: Content) -> bytes:
+async def _options_body(content: WriteContent) -> bytes:
     return await json_body(content) if content.body else b""
