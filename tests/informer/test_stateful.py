@@ -56,7 +56,8 @@ class Write:
         self.label = label
         self.name = name
         self.line = Line(world.server, held=True)
-        self.began = world.epoch
+        self.ended: Epoch | None = None
+        """Which bucket there was when the owner was told."""
         self.commits: list[tuple[Epoch, Commit]] = []
         self.task: asyncio.Task[Item | None]
 
@@ -110,7 +111,7 @@ class World(RuleBasedStateMachine):
         asyncio.set_event_loop(self.loop)
         self.server = Server()
         self.server.heard = self._heard
-        self.epoch = Epoch("epoch 0", [], 2)
+        self.epoch = Epoch("epoch 0", 2)
         self.epochs = {"epoch 0": self.epoch}
         self.writes: list[Write] = []
         self.reads: list[asyncio.Task[None]] = []
@@ -281,13 +282,16 @@ class World(RuleBasedStateMachine):
         """The bucket is made anew, empty or with what was in it; above all revisions that it ever gave, as a restore does."""
         before, first = self.server.stream, self.server.stream.last + 10
         self.server.stream = stream = Stream(f"epoch {len(self.epochs)}", first)
-        commits = []
+        epoch = Epoch(stream.created, first)
         for key, stored in sorted(before.messages.items(), key=lambda pair: pair[1].sequence) if restored else ():
             if stored.data and not unseal(stored.data, 1).deleted:
                 stream.last += 1
                 stream.messages[key] = Stored(stream.last, stored.data, {})
-                commits.append(self._commit(key, stream.messages[key], "restore"))
-        self.epoch = self.epochs[stream.created] = Epoch(stream.created, commits, first)
+                epoch.restore(commit := self._commit(key, stream.messages[key], "restore"))
+                for write in self.writes:
+                    if write.ended is None and write.commits and write.commits[-1][1].revision == stored.sequence:
+                        write.commits.append((epoch, commit))
+        self.epoch = self.epochs[stream.created] = epoch
         for proxy in self.proxies:
             self._cut(proxy)
 
@@ -403,6 +407,9 @@ class World(RuleBasedStateMachine):
 
     def _settle(self) -> None:
         self.loop.settle()
+        for write in self.writes:
+            if write.task.done() and write.ended is None:
+                write.ended = self.epoch
         for write in [write for write in self.writes if write.task.done() and not write.line.late]:
             self.writes.remove(write)
             _check(write)
@@ -464,10 +471,11 @@ def _check(write: Write) -> None:
     if error is None:
         _check_done(write, write.task.result())
     elif isinstance(error, REFUSED):
-        # Beyond so many later writes, or another object, a write is not recognised as one's own: a conflict all the same.
+        # Beyond so many later writes, or another object, a write is not recognised as one's own: a conflict all the same. What
+        # was done in a bucket that was made anew since is not there, nor is what arrives in one after the owner was told.
         for epoch, commit in write.commits:
             later = [one for one in epoch.commits if one.name == write.name and one.revision > commit.revision]
-            assert len(later) >= KEPT_WRITE_IDS or _remade(commit, later) or epoch is not write.began, (
+            assert len(later) >= KEPT_WRITE_IDS or _remade(commit, later) or epoch is not write.ended, (
                 f"{write}: {error}"
             )
     elif not isinstance(error, UNKNOWN):

@@ -34,14 +34,12 @@ class Commit(NamedTuple):
 class Epoch:
     """One bucket, from its making on."""
 
-    def __init__(self, name: str, commits: list[Commit], first: int) -> None:
+    def __init__(self, name: str, first: int) -> None:
         self.name = name
         self.commits: list[Commit] = []
         self._states: dict[int, State] = {first - 1: {}}
         self._documents: dict[tuple[str, int], Document] = {}
         self.last = first - 1
-        for commit in commits:
-            self._add(commit)
 
     def at(self, revision: int) -> State:
         """What was there."""
@@ -59,9 +57,10 @@ class Epoch:
         """One more, which must be one that may follow."""
         problem = _wrong(self.latest(commit.name), commit)
         assert not problem, f"{commit.by} stored {commit.name} at {commit.revision}: {problem}"
-        self._add(commit)
+        self.restore(commit)
 
-    def _add(self, commit: Commit) -> None:
+    def restore(self, commit: Commit) -> None:
+        """One more, as an archive has it."""
         state = {name: revision for name, revision in self.at(self.last).items() if name != commit.name}
         if commit.live is not None:
             state[commit.name] = commit.revision
