@@ -8,7 +8,7 @@ mutmut changes one expression at a time; a change that mypy refuses cannot be la
 is printed, and is a test to write: of the rule, not of the expression. A change that makes no difference is listed with
 the reason in tests/equivalents.txt. Words for people are not looked at: a change within a literal that has a space in it.
 
-Each module is changed in a copy (build/mutants), by one process at the lowest priority, with a limit of time and of memory.
+Each module is changed in a copy (build/mutants), by one process of low priority, with a limit of time and of memory.
 A function that runs only while its module is imported is not reached: it runs before mutmut changes it.
 """
 
@@ -154,7 +154,7 @@ def _configuration(module: str, tests: list[str]) -> str:
 
 
 def _limits() -> None:
-    os.nice(19)
+    os.nice(15)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import msgspec
@@ -175,12 +176,22 @@ def test_garbage_in_the_right_shape_is_unauthorized(parts: list[bytes]) -> None:
         owner().verify(base64.b64encode(msgspec.msgpack.encode(parts)).decode(), SUBJECT, PAYLOAD, NOW)
 
 
+def test_a_signature_has_one_spelling() -> None:
+    signature = signed()
+    for other in (signature[:8] + "!" + signature[8:], signature + "\n", " " + signature):
+        refused(other, "garbled")
+
+
+def test_versions_of_processes_agree_on_what_is_signed() -> None:
+    assert digest("tenancy.workspaces.delete", b"{}") == hashlib.sha256(b"tenancy.workspaces.delete\0{}").digest()
+
+
 def test_verified_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "RECORDS", 3)
     verifier = owner()
     for more in range(10):
         verifier.verify(signed(proxy(exp=NOW + 100 + more)), SUBJECT, PAYLOAD, NOW)
-    assert len(verifier._records) <= 3
+        assert len(verifier._records) <= 3
 
 
 class TestReplayWindow:
@@ -196,6 +207,18 @@ class TestReplayWindow:
         for at in range(1000):
             assert window.first(b"%d" % at, NOW + at)
         assert len(window) <= 181
+
+    def test_many_of_one_instant_are_remembered(self) -> None:
+        window = NonceCache(90.0)
+        assert all(window.first(b"%d" % each, NOW) for each in range(9))
+        assert not any(window.first(b"%d" % each, NOW) for each in range(9))
+
+    def test_after_a_pause_it_has_forgotten_everything(self) -> None:
+        window = NonceCache(90.0)
+        for at in range(180):
+            window.first(b"%d" % at, NOW + at)
+        window.first(b"n", NOW + 3600)
+        assert len(window) == 1
 
     def test_a_clock_that_is_set_back_makes_it_forget_nothing_and_not_grow_for_ever(self) -> None:
         window = NonceCache(90.0)

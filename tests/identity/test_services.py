@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from skerry.bus import BucketConfig, Connection, NoResponders
-from skerry.errors import Forbidden, GatewayTimeout
+from skerry.errors import BadRequest, Forbidden, GatewayTimeout
 from skerry.identity import nkey, permissions, services
 from skerry.identity.nkey import KeyType
 from skerry.identity.services import BUCKETS, SERVICES, Service
@@ -26,17 +26,44 @@ def exact(subject: str) -> str:
 
 
 def rights() -> Iterator[str]:
-    """What each service may do, a line each."""
+    """What each user may do, a line each: services, then agents, joins and renewals, and people's tools."""
     key = nkey.create(KeyType.USER).public
-    for name in NAMES:
-        granted = permissions.service(name, key)
+    users = {name: permissions.service(name, key) for name in NAMES} | {
+        "(agent)": permissions.member("m1", key),
+        "(join)": permissions.single("join.j1", key),
+        "(nats-tool)": permissions.observer(key),
+        "(backup)": permissions.archivist(key, restoring=False),
+        "(restore)": permissions.archivist(key, restoring=True),
+    }
+    for name, granted in users.items():
         for way, subjects in (("publish", granted.pub.allow), ("subscribe", granted.sub.allow)):
-            yield from (f"{name} {way} {subject}" for subject in subjects if not subject.startswith("_INBOX"))
+            yield from (f"{name} {way} {subject.replace(key, 'KEY')}" for subject in subjects)
+        if granted.resp is not None:
+            yield f"{name} answers {granted.resp.max} times"
 
 
 def test_the_rights_are_those_that_were_reviewed() -> None:
     """A change of the table shows here line by line: read each new one as an attacker would, then write the file anew."""
     assert list(rights()) == RIGHTS.read_text().splitlines()
+
+
+def test_a_user_hears_answers_to_nobody_else() -> None:
+    assert {line.split()[2] for line in rights() if "_INBOX" in line} == {"_INBOX.KEY.>"}
+
+
+def test_a_workload_may_do_what_its_services_may() -> None:
+    key = nkey.create(KeyType.USER).public
+    for workload in {service.workload for service in SERVICES}:
+        own = [permissions.service(service.name, key) for service in SERVICES if service.workload == workload]
+        both = permissions.service(workload, key)
+        assert set(both.pub.allow) == {subject for each in own for subject in each.pub.allow}
+        assert set(both.sub.allow) == {subject for each in own for subject in each.sub.allow}
+
+
+def test_who_is_no_service_gets_no_rights_and_is_told_which_there_are() -> None:
+    for name in ("nobody", ""):
+        with pytest.raises(BadRequest, match=r"controller-manager, proxy, registry, .*tower"):
+            permissions.service(name, nkey.create(KeyType.USER).public)
 
 
 def test_no_wildcard_reaches_over_a_service() -> None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from services.proxy.authorize import Allowed, Denied, HostRequest, MemberRequest, decide, held, rules
+from services.proxy.authorize import (
+    Allowed,
+    Denied,
+    HostAccess,
+    HostRequest,
+    HostRule,
+    MemberRequest,
+    decide,
+    held,
+    rules,
+)
+from services.proxy.routes import open_to_all
+from skerry.api.kinds import BUILT_IN, CLUSTER
 from skerry.api.messages import Caller
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
@@ -60,6 +73,19 @@ def test_the_kubelet_is_nobodys(request_: MemberRequest) -> None:
 
 
 @pytest.mark.parametrize(
+    "request_",
+    [
+        MemberRequest("m1", "get", "nodes"),
+        MemberRequest("m1", "patch", "nodes", "status"),
+        MemberRequest("m1", "get", "pods", "proxy"),
+        MemberRequest("m1", "proxy", "services"),
+    ],
+)
+def test_other_proxies_and_nodes_are_left_to_the_members_own_rbac(request_: MemberRequest) -> None:
+    assert isinstance(decide(ADMIN, request_), Allowed)
+
+
+@pytest.mark.parametrize(
     ("request_", "what", "way_out"),
     [
         (MemberRequest("m1", "get", impersonates=True), "may not impersonate others", "skerry credential create"),
@@ -109,8 +135,57 @@ def test_a_refused_host_request_reads_like_kubernetes() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("request_", "words", "details"),
+    [
+        (
+            HostRequest("list", "", "namespaces"),
+            'namespaces is forbidden: User "nobody" cannot list resource "namespaces" in API group "" at the cluster scope',
+            ("namespaces", "", ""),
+        ),
+        (
+            HostRequest("get", "events.k8s.io", "events", "", "default", "e"),
+            'events.events.k8s.io "e" is forbidden: User "nobody" cannot get resource "events" in API group '
+            '"events.k8s.io" in the namespace "default"',
+            ("events", "events.k8s.io", "e"),
+        ),
+        (
+            HostRequest("update", "skerry.dev", "clusters", "connection", "", "m1"),
+            'clusters.skerry.dev "m1" is forbidden: User "nobody" cannot update resource "clusters/connection" in API '
+            'group "skerry.dev" at the cluster scope',
+            ("clusters", "skerry.dev", "m1"),
+        ),
+    ],
+)
+def test_a_refusal_is_worded_as_the_api_server_words_it(
+    request_: HostRequest, words: str, details: tuple[str, str, str]
+) -> None:
+    decision = decide(NOBODY, request_)
+    assert isinstance(decision, Denied)
+    assert decision.error.message.startswith(f"{words}: ")
+    about = decision.error.details
+    assert (about.kind, about.group, about.name) == details
+
+
 def test_held_groups_are_not_repeated() -> None:
     assert held(Caller(user="a", groups=("skerry:view", "skerry:view"))) == ("skerry:view",)
+
+
+def test_an_action_is_let_in_by_its_own_groups_whatever_its_kind_lets_do() -> None:
+    own = {"create": ("joiners",), "update": ()}
+    connect = [action for action in CLUSTER.actions if action.subresource == "connection"]
+    actions = tuple(dataclasses.replace(action, groups=own[action.verb]) for action in connect)
+    access = HostAccess((dataclasses.replace(CLUSTER, actions=actions),))
+    connection = HostRequest("create", CLUSTER.group, CLUSTER.plural, "connection")
+    assert access.groups(connection) == ("joiners",)
+    assert access.groups(connection._replace(verb="update")) == ()
+    assert access.groups(connection._replace(verb="get", subresource="")) == BUILT_IN
+
+
+def test_everybody_is_told_the_paths_that_are_open() -> None:
+    for caller in (NOBODY, ADMIN):
+        told = [rule for rule in rules(caller) if rule.paths]
+        assert told == [HostRule(("get",), paths=open_to_all())]
 
 
 SELF = ("authorization.k8s.io", "selfsubjectaccessreviews")

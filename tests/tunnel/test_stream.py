@@ -6,11 +6,11 @@ import lz4.block
 import pytest
 
 from skerry.relay import ResetCode
-from skerry.tunnel import frames
+from skerry.tunnel import frames, packing
 from skerry.tunnel.codes import ProtocolError, RejectCode
-from skerry.tunnel.frames import END, PACKED, Frame, Sent, Type, decode, encode
+from skerry.tunnel.frames import END, FLUSH, LONG, PACKED, Frame, Sent, Trail, Type, decode, encode
 from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Refused, StreamEvent, Writable
-from skerry.tunnel.window import MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window
+from skerry.tunnel.window import LEAST_CREDIT, MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window
 from tests.tunnel.pair import answering, opening
 
 
@@ -285,3 +285,138 @@ def test_a_stalled_reader_is_cut_unless_the_request_is_long_running() -> None:
         assert core.tick(150.0, 60.0) is None
         event = core.tick(161.0, 60.0)
         assert event is None if long_running else broken(event)[0] is ResetCode.LIMIT
+
+
+# The wire
+
+
+def test_an_acceptor_may_send_nothing_before_it_was_granted() -> None:
+    assert bare(initiator=False).room == 0
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_message_that_is_whole_says_so(end: bool) -> None:
+    request, answer = bare(initiator=True), acceptor()
+    assert decode(request.open(opening("1"), b"", end=end)).flags == (END if end else 0)
+    assert decode(answer.respond(answering(), b"", end=end)).flags == (END if end else 0)
+    assert (request.out_end, answer.out_end) == (end, end)
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_a_piece_says_whether_more_is_to_be_waited_for(flush: bool) -> None:
+    core = acceptor()
+    core.respond(answering(), b"", end=False)
+    assert decode(core.data(b"x", flush=flush)).flags == (FLUSH if flush else 0)
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_an_acceptor_tells_its_credit_and_whether_heads_may_continue(long: bool) -> None:
+    core = acceptor()
+    core.long = long
+    frame = decode(core.ack())
+    assert (frame.flags, frame.offset) == (LONG if long else 0, MIN_WINDOW)
+    other = initiator()
+    assert not other.long
+    other.receive(frame, 0.0)
+    assert other.long is long
+
+
+def test_who_was_not_told_otherwise_neither_packs_nor_continues_heads() -> None:
+    core = acceptor()
+    assert decode(core.respond(answering(), b"x" * 1000, end=False)).flags == 0
+    assert decode(bare(initiator=False).ack()).flags == 0
+    core.credit = 1 << 20
+    assert decode(core.data(b"x" * packing.LEAST)).flags == 0
+
+
+def test_a_piece_is_packed_from_four_kib_on() -> None:
+    for size, flags in ((packing.LEAST - 1, 0), (packing.LEAST, PACKED)):
+        core = acceptor()
+        core.packs, core.credit = True, 1 << 20
+        assert decode(core.respond(answering(), b"x" * size, end=False)).flags == flags
+
+
+def test_an_end_needs_no_credit_and_says_how_much_there_was() -> None:
+    core = acceptor()
+    core.respond(answering(), b"x" * 1000, end=False)
+    assert core.room == 0
+    frame = decode(core.end())
+    assert (frame.type, frame.seq, frame.offset, frame.head) == (Type.END, 1, 1000, None)
+    assert core.state("1") == Sent(number="1", seq=2, offset=1000, credit=MIN_WINDOW)
+
+
+def test_trailers_travel_with_the_end() -> None:
+    trail = Trail(trailers=((b"grpc-status", b"0"),))
+    core, other = acceptor(), initiator()
+    core.respond(answering(), b"", end=False)
+    got(other, resp())
+    assert got(other, core.end(trail)) == Ended(trail)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_nothing_is_sent_after_the_own_end_or_a_reset(reset: bool) -> None:
+    core = bare(initiator=True)
+    core.open(opening("1"), b"", end=not reset)
+    core.credit = 1000
+    if reset:
+        core.abort(ResetCode.CANCEL, "")
+    assert core.finished is reset
+    with pytest.raises(ProtocolError, match="after the end"):
+        core.data(b"x")
+
+
+def test_credit_is_not_announced_for_a_request_that_has_ended() -> None:
+    core = bare(initiator=False)
+    got(core, encode(Type.DATA, seq=1, body=b"x" * 40_000))
+    got(core, encode(Type.END, seq=2, offset=40_000))
+    assert core.in_end
+    assert not core.finished
+    assert core.consumed(40_000, 0.0) is None
+
+
+def test_credit_is_not_announced_for_a_few_bytes() -> None:
+    core = bare(initiator=False)
+    got(core, encode(Type.DATA, seq=1, body=b"x" * 40_000))
+    assert core.consumed(1, 0.0) is None
+
+
+def test_packed_pieces_say_what_the_link_carries_by_what_travelled() -> None:
+    core = bare(initiator=True)
+    core.open(opening("1", bulk=True), b"", end=True)
+    rate = PeerRate()
+    core.bind(rate, 0.0)
+    got(core, resp())
+    piece = lz4.block.compress(b"x" * 20_000, store_size=True)
+    got(core, encode(Type.DATA, flags=PACKED, seq=1, offset=0, body=piece))
+    got(core, encode(Type.DATA, flags=PACKED, seq=2, offset=20_000, body=piece), now=0.5)
+    assert rate.rate == len(piece) / 0.5
+
+
+def test_a_packed_piece_that_is_none_says_what_is_wrong() -> None:
+    core = bare(initiator=True)
+    core.open(opening("1", bulk=True), b"", end=True)
+    got(core, resp())
+    event = got(core, encode(Type.DATA, flags=PACKED, seq=1, offset=0, body=b"x"))
+    assert isinstance(event, Broken)
+    assert "does not say its size" in event.message
+
+
+@pytest.mark.parametrize("pieces", [0, 7, 300])
+def test_as_many_frames_that_move_nothing_are_borne_as_others_moved_and_a_hundred(pieces: int) -> None:
+    core = initiator()
+    got(core, resp())
+    for seq in range(1, pieces + 1):
+        assert got(core, data(seq, seq - 1)) == Data(b"x")
+    moved = 1 + 1 + pieces  # the own OPEN, the head, and the pieces
+    assert [got(core, resp()) for _ in range(moved + 100)] == [None] * (moved + 100)
+    assert broken(got(core, resp())) == (ResetCode.LIMIT, True, True)
+
+
+def test_credit_moves_something_from_a_quarter_of_the_smallest_window_on() -> None:
+    for step, steps in ((LEAST_CREDIT, 40), (LEAST_CREDIT - 1, 0)):
+        core = bare(initiator=False)
+        for count in range(1, 41):
+            assert got(core, encode(Type.CREDIT, offset=count * step)) == Writable()
+        idle = 100 + steps - (40 - steps)
+        assert [got(core, encode(Type.CREDIT, offset=0)) for _ in range(idle)] == [None] * idle
+        assert isinstance(got(core, encode(Type.CREDIT, offset=0)), Broken)
