@@ -218,7 +218,7 @@ class Store:
             try:
                 stored = await self._write(key, value, revision)
             except (Conflict, AlreadyExists) as error:
-                return await self._own(key, writes, error, unsure=attempt > 1)
+                return await self._own(key, document, writes, error, unsure=attempt > 1)
             except (ServiceUnavailable, GatewayTimeout) as error:
                 if attempt == ATTEMPTS:
                     raise self._unknown(error) from error
@@ -229,18 +229,24 @@ class Store:
     def _write(self, key: str, value: bytes, revision: int) -> Awaitable[int]:
         return self._bucket.update(key, value, revision) if revision else self._bucket.create(key, value)
 
-    async def _own(self, key: str, writes: tuple[str, ...], error: StatusError, *, unsure: bool) -> Item:
+    async def _own(
+        self, key: str, document: Document, writes: tuple[str, ...], error: StatusError, *, unsure: bool
+    ) -> Item:
         """What is stored, if it carries our write id: the conflict was with ourselves.
 
-        `unsure`: an earlier attempt was not answered. Where neither ours nor the write before it is remembered any more, it
-        may have been done: GatewayTimeout, since who takes it for a Conflict does it twice.
+        `unsure`: an earlier attempt was not answered, and may have been done where what is stored does not tell: neither ours
+        nor the write before it is remembered any more, or the object is gone or another one. Then GatewayTimeout, since who
+        takes it for a Conflict does it twice, to somebody else's object.
         """
         stored = await self._read(key)
-        known = () if stored is None else stored.writes
-        if stored is not None and writes[0] in known:
+        if stored is None:
+            raise self._unknown(error) if unsure else self.conflict(key) from error
+        known = set(stored.writes)
+        if writes[0] in known:
             return stored
-        if unsure and len(known) >= KEPT_WRITE_IDS and not set(writes[1:2]) & set(known):
-            raise self._unknown(error)
+        forgotten = len(stored.writes) >= KEPT_WRITE_IDS and not known & set(writes[1:2])
+        if unsure and (forgotten or stored.uid != document["metadata"]["uid"]):
+            raise self._unknown(error) from error
         raise self.conflict(key) from error
 
     def check(self, before: Item, uid: str) -> None:

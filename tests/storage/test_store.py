@@ -208,6 +208,39 @@ async def test_a_write_that_cannot_be_told_from_others_any_more_is_not_done_twic
     assert (await ours.get(first.name)).document()["status"]["nodes"] == others + 1
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("verb", ["modify", "delete"])
+async def test_a_write_whose_object_is_gone_or_another_one_is_not_done_to_that_one(
+    bucket: Bucket, verb: str, again: bool
+) -> None:
+    """Its answer is lost, somebody deletes the object and perhaps makes another of the name, then it is repeated."""
+    theirs = Store(bucket, CLUSTER)
+
+    class Busy(Forgetful):
+        async def update(self, key: str, value: bytes, revision: int) -> int:
+            if self._losses or done:
+                return await super().update(key, value, revision)
+            done.append(key)
+            if verb == "modify":
+                await theirs.delete(first.name)
+            await theirs.purge(first.name, (await bucket.last(key)).revision)  # type: ignore[union-attr]
+            if again:
+                await theirs.create(cluster(first.name))
+            return await super().update(key, value, revision)
+
+    def named(document: Document) -> Document:
+        return {**document, "status": {"uid": "u"}}
+
+    done: list[str] = []
+    first = await theirs.create(cluster(name()))
+    ours = Store(Busy(bucket, losses=1), CLUSTER)  # type: ignore[arg-type]
+    with pytest.raises(GatewayTimeout, match="may or may not have happened"):
+        await (ours.modify(first.name, named) if verb == "modify" else ours.delete(first.name))
+    there = await theirs.find(first.name)
+    assert (there is not None) is again
+    assert there is None or (not there.deleted and "status" not in there.document())
+
+
 async def test_a_write_of_somebody_else_meanwhile_is_a_conflict(bucket: Bucket) -> None:
     ours, theirs = Store(Forgetful(bucket, losses=0), CLUSTER), Store(bucket, CLUSTER)  # type: ignore[arg-type]
     first = await ours.create(cluster(name()))
