@@ -31,6 +31,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def kept_waiting_s(pid: int) -> float:
+    """Seconds in which a thread of a process could have run and had no CPU: the rest of the machine's share in what was measured."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(each.read_text().split()[1]) for each in threads) / 1e9
+
+
 def children(pid: int) -> list[int]:
     """Direct children of a process."""
     found = []

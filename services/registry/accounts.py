@@ -60,12 +60,27 @@ class Accounts:
             await self._look(key)
             return None
         self._held = frozenset(await self._registry.resolver.accounts())
+        if len(self._unread) > AT_ONCE:
+            await self._read()
         for name in self._unread:
             self.controller.add(name)
         for name, (_, account) in self._accounts.items():
             if account and account not in self._held:
                 self.controller.add(name)
         return After(ROUND_S)
+
+    async def _read(self) -> None:
+        """Know the accounts of all that are there and held, a page at once: a question for each would hold up a start."""
+        async for name, secret in self._registry.secrets.members():
+            item = self._registry.cache.get(CLUSTER, name)
+            if (
+                name in self._unread
+                and item is not None
+                and item.uid == secret.cluster
+                and secret.account in self._held
+            ):
+                self._accounts[name] = (item.uid, secret.account)
+                self._unread.discard(name)
 
     async def _look(self, name: str) -> None:
         """Whoever joins or leaves just now is its handler's: the next round looks again."""

@@ -246,6 +246,15 @@ class Desired:
         usage = await self._usage(member)
         return sum(not subjects.is_complete(key) for key in usage.sizes)
 
+    async def members_with(self, key: subjects.DesiredKey) -> set[str]:
+        """Members that have an entry under that key, whichever member it names."""
+        rest = str(key).partition(".")[2]
+        return {
+            subjects.desired_key(entry.key).member
+            async for entry in self._all(f"*.{rest}", 0)
+            if entry.value is not None
+        }
+
     async def page(self, member: str, owner: str, after: int, limit: int) -> Changes:
         """Entries of a member as they lie in the bucket, of one owner if it is named, behind a revision."""
         prefix = f"{subjects.member(member)}.{subjects.token(owner)}.>" if owner else subjects.desired_of(member)

@@ -6,7 +6,7 @@ when the pause is over, by whoever ends it.
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 from typing import Any
 
 import msgspec
@@ -36,27 +36,51 @@ AT_ONCE = 16
 
 def pauses(context: Context[RegistrySettings, Any]) -> Controller[str]:
     """Looks at each member whose spec changed, where the registry leads."""
-    settled: dict[str, tuple[str, int]] = {}
-    reconcile = partial(tell, context.state.desired, context.informer, settled)
-    return context.follow(CLUSTER, context.controller("pauses", reconcile, workers=AT_ONCE, leader=True))
+    telling = Pauses(context.state.desired, context.informer)
+    return context.follow(CLUSTER, context.controller("pauses", telling.reconcile, workers=AT_ONCE, leader=True))
 
 
-async def tell(desired: Desired, informer: View, settled: dict[str, tuple[str, int]], name: str) -> None:
-    """Have the entry there while the member is paused, and not otherwise; `settled` has (UID, generation) of those for
-    which that is so. StatusError."""
-    item = informer.get(CLUSTER, name)
-    document = {} if item is None else item.document()
-    if item is None or not clusters.is_member(document) or clusters.is_leaving(document):
-        settled.pop(name, None)
-        return
-    now = item.uid, int(document["metadata"].get("generation") or 0)
-    if settled.get(name) == now:
-        return
-    paused = document["spec"].get("paused") is True
-    key = str(subjects.DesiredKey(name, OWNER, owners.SETTINGS[0], owners.SETTINGS[1].lower(), "", "agent"))
-    raw = msgspec.Raw(msgspec.json.encode(PAUSED))
-    change = Item(member=name, object=raw) if paused else Item(member=name, key=key, withdraw=True)
-    (result,) = (await desired.batch(OWNER, Batch(request_id="", items=(change,)))).results
-    if result.code:
-        raise Conflict(f"cluster {name} could not be told whether it is paused: {result.message}")
-    settled[name] = now
+def entry_of(member: str) -> subjects.DesiredKey:
+    """Where it is said to a member that it is paused."""
+    return subjects.DesiredKey(member, OWNER, owners.SETTINGS[0], owners.SETTINGS[1].lower(), "", "agent")
+
+
+class Pauses:
+    """Has the entry there while a member is paused, and not otherwise."""
+
+    def __init__(self, desired: Desired, informer: View) -> None:
+        self._desired, self._informer = desired, informer
+        self._settled: dict[str, tuple[str, int]] = {}
+        """(UID, generation) of those for which that is so."""
+        self._told: set[str] | None = None
+        """Who had the entry when this process looked first: asked once, and not of each of thousands that never were paused."""
+        self._asking = asyncio.Lock()
+
+    async def reconcile(self, name: str) -> None:
+        """Look at one member. StatusError."""
+        item = self._informer.get(CLUSTER, name)
+        document = {} if item is None else item.document()
+        if item is None or not clusters.is_member(document) or clusters.is_leaving(document):
+            self._settled.pop(name, None)
+            return
+        now = item.uid, int(document["metadata"].get("generation") or 0)
+        if self._settled.get(name) == now:
+            return
+        paused = document["spec"].get("paused") is True
+        if paused or now[1] != 1 or name in await self._told_before():
+            await self._tell(name, paused=paused)
+        self._settled[name] = now
+
+    async def _told_before(self) -> set[str]:
+        """Of a spec that is as it was made nobody said anything since; what is there is left from before, or restored."""
+        async with self._asking:
+            if self._told is None:
+                self._told = await self._desired.members_with(entry_of("any"))
+            return self._told
+
+    async def _tell(self, name: str, *, paused: bool) -> None:
+        raw = msgspec.Raw(msgspec.json.encode(PAUSED))
+        change = Item(member=name, object=raw) if paused else Item(member=name, key=str(entry_of(name)), withdraw=True)
+        (result,) = (await self._desired.batch(OWNER, Batch(request_id="", items=(change,)))).results
+        if result.code:
+            raise Conflict(f"cluster {name} could not be told whether it is paused: {result.message}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from skerry.identity.files import write_private
 from skerry.member.kubeconfig import DirectConnection, Target
 
 BUCKET = "secrets"
+_MEMBER = "member."
 
 T = TypeVar("T")
 
@@ -89,26 +90,38 @@ class Secrets:
 
     async def member(self, name: str) -> MemberSecret | None:
         """The secret of a member, or None."""
-        return (await self._read(f"member.{name}", MemberSecret))[0]
+        return (await self._read(f"{_MEMBER}{name}", MemberSecret))[0]
+
+    async def members(self) -> AsyncIterator[tuple[str, MemberSecret]]:
+        """The secret of each member, hundreds a question; what cannot be decrypted is left out, and `member` says why."""
+        after, more = 0, True
+        while more:
+            page = await self._bucket.changes(f"{_MEMBER}>", after)
+            more = page.more
+            for entry in page.entries:
+                after = entry.revision
+                if entry.value is not None:
+                    with contextlib.suppress(InternalError):
+                        yield entry.key.removeprefix(_MEMBER), self._opened(entry.key, entry.value, MemberSecret)
 
     async def change(self, name: str, change: Callable[[MemberSecret | None], MemberSecret]) -> MemberSecret:
         """Read, change, write, and again if somebody else was faster."""
         while True:
-            before, revision = await self._read(f"member.{name}", MemberSecret)
+            before, revision = await self._read(f"{_MEMBER}{name}", MemberSecret)
             after = change(before)
             if after == before:
                 return after
             try:
-                await self._write(f"member.{name}", after, revision)
+                await self._write(f"{_MEMBER}{name}", after, revision)
             except (Conflict, AlreadyExists):
                 continue
             return after
 
     async def drop(self, name: str, buried: MemberSecret) -> None:
         """Forget a member as it was buried; what it became since, or a later one of that name, stays. Idempotent."""
-        secret, revision = await self._read(f"member.{name}", MemberSecret)
+        secret, revision = await self._read(f"{_MEMBER}{name}", MemberSecret)
         if secret == buried:
-            await self._purge(f"member.{name}", revision)
+            await self._purge(f"{_MEMBER}{name}", revision)
 
     async def claim(self, cluster_uid: str, name: str, now: float) -> Claim:
         """Claim a physical cluster for a name; the claim that holds, which is another one if ours came late."""
@@ -188,11 +201,14 @@ class Secrets:
         entry = await self._bucket.get(key)
         if entry is None or entry.value is None:
             return None, 0
+        return self._opened(key, entry.value, kind), entry.revision
+
+    def _opened(self, key: str, value: bytes, kind: type[T]) -> T:
         try:
-            sealed = msgspec.json.decode(self._box.decrypt(entry.value), type=_Sealed)
+            sealed = msgspec.json.decode(self._box.decrypt(value), type=_Sealed)
             if sealed.key != key:
                 raise CryptoError(f"the value of {sealed.key} lies under {key}")
-            return msgspec.json.decode(sealed.value, type=kind), entry.revision
+            return msgspec.json.decode(sealed.value, type=kind)
         except (CryptoError, msgspec.DecodeError) as error:
             raise InternalError(
                 f"the secret {key} cannot be decrypted: the bus holds the state of another host, or secrets.key was replaced"

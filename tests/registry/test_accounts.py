@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from services.registry import accounts
+from services.registry.secrets import BUCKET, MemberSecret, Secrets, load_key
 from skerry.api.kinds import CLUSTER
 from skerry.errors import StatusError, Unauthorized
 from skerry.identity.creds import Credentials
 from skerry.identity.resolver import Resolver
-from tests.fixtures.nats import NatsHost
+from tests.fixtures.nats import NatsHost, eventually
 from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
 
 pytestmark = pytest.mark.integration
@@ -130,3 +131,35 @@ async def test_a_member_that_was_removed_while_its_account_was_given_is_buried_a
             await asyncio.sleep(0.02)
     assert pushed[-1] in pushed[1 : pushed.index(pushed[0], 1)], "the tombstone that was pushed before"
     await refused(fresh_nats_host, credentials)
+
+
+async def test_a_start_reads_what_is_kept_of_all_together_and_looks_at_each_that_lacks(
+    fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question for each of thousands held up the start. One that cannot be read is named, and holds up nobody."""
+    host, looked = fresh_nats_host, list[str]()
+    async with Running(host).running(), client_of(host) as client:
+        for name in ("kept", "lost", "other", "spoilt"):
+            await joined(client, host, name)
+    read = Secrets.member
+
+    async def noted(secrets: Secrets, name: str) -> MemberSecret | None:
+        looked.append(name)
+        return await read(secrets, name)
+
+    monkeypatch.setattr(Secrets, "member", noted)
+    monkeypatch.setattr(accounts, "AT_ONCE", 1)
+    async with host.open_bus("test") as bus, host.connection(host.system()) as system:
+        resolver, bucket = Resolver(system), await bus.bucket(BUCKET)
+        lost = await read(Secrets(bucket, load_key(host.keys_dir / "secrets.key")), "lost")
+        spoilt = await bucket.get("member.spoilt")
+        assert lost is not None
+        assert spoilt is not None
+        await bucket.update("member.spoilt", b"rubbish", spoilt.revision)
+        await resolver.delete(host.authority, [lost.account])
+        async with Running(host).started() as process:
+            async with asyncio.timeout(3 * DEADLINE_S):
+                while lost.account not in await resolver.accounts():
+                    await asyncio.sleep(0.02)
+            await eventually(lambda: "registry/accounts: spoilt failed" in process.problem, 3 * DEADLINE_S)
+    assert set(looked) == {"lost", "spoilt"}

@@ -13,9 +13,10 @@ import pytest
 from services.registry.clock import wall_and_mono
 from services.registry.model import BEAT_S, LOST_S, Now
 from skerry import heartbeats, subjects
-from skerry.bus import Connection
+from skerry.bus import Bus, Connection
 from skerry.errors import StatusError
-from tests.fixtures.nats import NatsHost
+from skerry.service import Process
+from tests.fixtures.nats import NatsHost, eventually
 from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
 from tests.registry.test_events import events_of, said
 
@@ -241,3 +242,39 @@ async def test_a_registry_that_stood_still_does_not_take_its_own_silence_for_tha
         time.sleep(1.0)
         await all_settled(shore, client)
         assert {reason for reason, name in await told(client) if name == "one"} == {"Joined", "Ready"}
+
+
+class Count:
+    """How far each bucket that the registry writes is: one more is one write."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def __call__(self) -> dict[str, int]:
+        names = (subjects.RESOURCES, subjects.EVENTS, subjects.DESIRED, subjects.DESIRED_STATUS, "secrets")
+        return {name: await (await self._bus.bucket(name)).last_revision() for name in names}
+
+
+def looked(process: Process) -> dict[str, tuple[int, int]]:
+    """Controller -> keys that wait, and reconciles."""
+    return {each.controller: (each.depth, each.reconciles) for each in process.metrics()}
+
+
+async def test_a_restart_with_members_that_beat_writes_nothing_at_all(fresh_nats_host: NatsHost, shore: Shore) -> None:
+    """Not a status, an Event, a secret or an entry, from the start until silence would have counted."""
+    host, names = fresh_nats_host, [f"m{number:02}" for number in range(12)]
+    async with Running(host).running(), client_of(host) as client:
+        for name in names:
+            await shore.join(client, name)
+    async with host.open_bus("test") as bus:
+        count, clock = Count(bus), Clock()
+        before = await count()
+        async with Running(host, clock=clock, timers=clock).running() as process:
+            everybody = range(len(names))
+            for _ in range(int(LOST_S / BEAT_S) + 2):
+                await shore.beat(*everybody)
+                clock.ahead += BEAT_S
+            await eventually(lambda: looked(process)["registry/clusters"][1] >= len(names))
+            await eventually(lambda: all(depth == 0 for depth, _ in looked(process).values()))
+            assert process.problem == ""
+            assert await count() == before

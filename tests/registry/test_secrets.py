@@ -139,3 +139,17 @@ def test_a_file_that_is_no_key_is_never_replaced(tmp_path: Path, content: bytes)
     with pytest.raises(InternalError, match="is not the key of the secrets"):
         load_key(path)
     assert path.read_bytes() == content
+
+
+async def test_all_members_are_read_page_by_page_but_those_that_cannot_be(bucket: Bucket, secrets: Secrets) -> None:
+    names = [name() for _ in range(520)]  # a page has 500 at most
+    for each in names:
+        await secrets.change(each, lambda _, account=each: member(account=account))  # type: ignore[misc]
+    gone, spoilt, moved = names[:3]
+    await secrets.drop(gone, member(account=gone))
+    for key, value in ((spoilt, b"rubbish"), (moved, (await bucket.get(f"member.{names[3]}")).value)):  # type: ignore[union-attr]
+        entry = await bucket.get(f"member.{key}")
+        assert entry is not None
+        await bucket.update(f"member.{key}", value or b"", entry.revision)
+    read = [(each, secret.account) async for each, secret in secrets.members() if each in names]
+    assert sorted(read) == sorted((each, each) for each in names[3:])
