@@ -16,7 +16,7 @@ from skerry.admission.callers import Callers
 from skerry.api.decode import decoded
 from skerry.api.kinds import Action, Kind
 from skerry.api.messages import WriteRequest
-from skerry.api.meta import Document
+from skerry.api.meta import Document, Struct
 from skerry.bus import Message
 from skerry.errors import BadRequest
 from skerry.storage.documents import encode_document
@@ -52,12 +52,15 @@ class Actions:
 
     def endpoints(self, callers: Callers) -> Mapping[str, Callable[[Message], Awaitable[bytes]]]:
         """Subject -> handler; `callers` says whose an action is."""
-        kind = self._kind
-        served = {
-            subjects.action(self._service, kind.plural, action.subresource, action.verb): (action, act)
-            for action, act in self._acts
-        }
-        return {subject: _answering(callers, subject, kind, *each) for subject, each in served.items()}
+        served = {self._subject(action): (action, act) for action, act in self._acts}
+        return {subject: _answering(callers, subject, self._kind, *each) for subject, each in served.items()}
+
+    def answers(self) -> Mapping[str, type[Struct]]:
+        """Subject -> what is answered there."""
+        return {self._subject(action): action.answer for action, _ in self._acts if action.answer is not None}
+
+    def _subject(self, action: Action) -> str:
+        return subjects.action(self._service, self._kind.plural, action.subresource, action.verb)
 
 
 def _answering(

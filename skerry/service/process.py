@@ -303,7 +303,8 @@ class Part:
         for owned in asked:
             answered = owned.endpoints(self._process.callers)
             endpoints |= answered
-            metadata |= dict.fromkeys(answered, partial(schemas, Write, WriteAnswer))
+            answers = owned.answers() if isinstance(owned, Actions) else {}
+            metadata |= {each: partial(schemas, Write, answers.get(each, WriteAnswer)) for each in answered}
         served = context.bus.serve(
             self.name,
             skerry.__version__,

@@ -78,3 +78,12 @@ def test_every_declared_action_is_answered_and_no_other() -> None:
         Actions("registry", CLUSTER, {CREATE: answered})
     with pytest.raises(ValueError, match="kind Cluster: create of desired is not declared"):
         Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered, ("desired", "create"): answered})
+
+
+def test_what_an_action_answers_is_known_by_its_subject() -> None:
+    acts = Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered, DESIRED: answered})
+    assert {where: answer.__name__ for where, answer in acts.answers().items()} == {
+        subject("create"): "Cluster",
+        subject("update"): "Cluster",
+        "registry.clusters.desired-get": "DesiredEntryList",
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import msgspec
 import pytest
 
 from skerry.api.kinds import JOIN_TOKEN
@@ -29,3 +30,22 @@ async def test_while_the_store_does_not_answer_it_is_not_ready_and_what_waits_is
         finally:
             os.kill(host.pid, signal.SIGCONT)
         await eventually(lambda: not process.problem and not process.informer.list(JOIN_TOKEN), 30)
+
+
+async def test_what_an_action_answers_is_what_discovery_shows_of_it(fresh_nats_host: NatsHost) -> None:
+    async with Running(fresh_nats_host).running() as process, fresh_nats_host.open_bus("asking") as bus:
+        assert not process.problem
+        info = msgspec.json.decode((await bus.request("$SRV.INFO.registry")).data)
+    answers = {
+        each["subject"]: msgspec.json.decode(each["metadata"]["answer"])["$ref"].rpartition("/")[2]
+        for each in info["endpoints"]
+        if each["subject"].startswith("registry.clusters.")
+    }
+    assert answers == {
+        "registry.clusters.update": "WriteAnswer",
+        "registry.clusters.patch": "WriteAnswer",
+        "registry.clusters.delete": "WriteAnswer",
+        "registry.clusters.connection-create": "Cluster",
+        "registry.clusters.connection-update": "Cluster",
+        "registry.clusters.desired-get": "DesiredEntryList",
+    }

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from skerry.api.kinds import SERVED, Action
 from skerry.api.messages import Write, WriteAnswer, WriteRequest
 from skerry.bus import Message
 from skerry.errors import BadRequest
@@ -91,3 +92,10 @@ def test_every_type_on_the_bus_has_a_schema_also_where_json_is_raw_inside() -> N
     texts = schemas(Write, WriteAnswer)
     assert "requestId" in texts["request"] or "request_id" in texts["request"]
     assert msgspec.json.decode(texts["answer"])["$ref"].endswith("WriteAnswer")
+
+
+@pytest.mark.parametrize("action", [each for kind in SERVED for each in kind.actions if each.answer is not None])
+def test_every_action_has_a_schema_of_what_it_answers(action: Action) -> None:
+    assert action.answer is not None
+    shown = msgspec.json.decode(schemas(Write, action.answer)["answer"])
+    assert shown["$ref"] == f"#/$defs/{action.answer.__name__}"
