@@ -178,7 +178,9 @@ class Writes:
     # Delete
 
     async def _delete(self, request: WriteRequest) -> WriteAnswer:
-        current = await self._store.get(request.name, request.namespace)
+        current = await self._store.get(request.name, request.namespace, write_id=request.request_id)
+        if current.deleted:
+            return _answer(current.document(), gone=True)
         await self._rules.before_delete(current, request)
         options: WriteOptions = request.options
         if options.dry_run:

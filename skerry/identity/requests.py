@@ -7,7 +7,7 @@ Signing costs 40 us, verifying 100: the record of a proxy's key is verified once
 
 An assertion is used once. A proxy that repeats a request signs it anew, and the request id makes the two one write
 (`skerry.admission`). The memory is each process's own: a copy that was heard by another replica, or before a restart, is
-good until its minute is over, for those alone who hear the owner's endpoint. They are the owner.
+good until its minute is over, for those alone who hear the owner's endpoint. They are the owner (docs/security.md).
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ class Store:
     async def create(self, document: Document, *, write_id: str = "") -> Item:
         """Store a new object: uid, creationTimestamp and generation 1 are set here. AlreadyExists.
 
-        The uid of the document is kept if there is one. `document` needs metadata.name.
+        The uid of the document is kept if there is one. `document` needs metadata.name. The writes of a deleted object of that
+        name are remembered further: one that comes again is not done to its successor. Conflict if this one made it.
         """
         new = self.stamped(document)
         name, namespace = new["metadata"]["name"], new["metadata"].get("namespace", "")
@@ -83,8 +84,11 @@ class Store:
             if write_id in before.writes:
                 return before
             raise self.already_exists(name, before)
+        earlier = () if before is None else before.writes
+        if write_id in earlier:
+            raise self._refused(name, "this request created it before, and it was deleted since")
         try:
-            return await self._put(key, new, 0 if before is None else before.revision, (write_id,))
+            return await self._put(key, new, 0 if before is None else before.revision, (write_id, *earlier))
         except Conflict as error:
             raise self.already_exists(name) from error
 
@@ -144,6 +148,10 @@ class Store:
             if before is not None and before.deleted and write_id and write_id in before.writes:
                 return before
             if before is None or before.deleted:
+                raise self.not_found(name)
+            if write_id and write_id in before.writes:  # it marked this one, or ended an earlier one of the name
+                if "deletionTimestamp" in before.document()["metadata"]:
+                    return before
                 raise self.not_found(name)
             self.check_deletable(before, uid, resource_version)
             try:

@@ -19,11 +19,13 @@ from skerry.api.kinds import CREDENTIAL, WORKSPACE, Kind
 from skerry.api.messages import SIGNATURE, Caller, CertifyRequest, Write, WriteOptions, WriteRequest
 from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus, Message
-from skerry.errors import BadRequest, Forbidden, Unauthorized
+from skerry.bus.headers import encode_headers
+from skerry.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 from skerry.identity import nkey, requests
-from skerry.identity.assertion import Signer, make_record
+from skerry.identity.assertion import LIFETIME_S, Signer, make_record
 from skerry.identity.nkey import KeyType
 from skerry.storage import Store
+from skerry.storage.documents import KEPT_WRITE_IDS
 from tests.fixtures.nats import NatsHost
 
 ADMIN = Caller(user="admin", groups=("skerry:cluster-admin",))
@@ -194,6 +196,87 @@ async def test_a_replayed_patch_does_not_undo_what_came_after_it(world: World) -
     assert (await world.stores[WORKSPACE].get(name)).document()["metadata"]["labels"] == {"tier": "tin"}
 
 
+class Replica:
+    """Another process of the owner: its own memory of signatures, the same store."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._callers = world, Callers(world.host.trust_root)
+
+    async def played(self, subject: str, payload: bytes, signature: str) -> Any:
+        """Its answer to a message that the first replica has answered already."""
+        kind = next(each for each in self._world.stores if subject.startswith(f"tenancy.{each.plural}."))
+        answer = Writes(self._world.stores[kind], self._world.rules).endpoints(self._callers)[subject]
+        connection: Any = None
+        message = Message(connection, subject, "", payload, encode_headers({SIGNATURE: signature}))
+        return msgspec.json.decode(await answer(message))
+
+
+async def copied(world: World, subject: str, payload: bytes) -> str:
+    """Have the first replica answer a request; its signature."""
+    signature = world.host.sign(ADMIN, subject, payload)
+    await world.send(subject, payload, signature)
+    return signature
+
+
+async def revision(world: World) -> int:
+    return await world.stores[WORKSPACE]._bucket.last_revision()
+
+
+@pytest.mark.parametrize("later", [0, 1, 2])
+async def test_a_copy_played_to_another_replica_is_no_second_write(world: World, later: int) -> None:
+    """The request id is in the object, with those of the writes before it: also where others came after it."""
+    name = a_name()
+    for subject, payload in ((CREATE, create(name)), (PATCH, patch(name, tier="gold"))):
+        signature = await copied(world, subject, payload)
+        for number in range(later):
+            await world.signed(PATCH, patch(name, tier=f"tin-{number}"))
+        before, document = await revision(world), (await world.stores[WORKSPACE].get(name)).document()
+        assert (await Replica(world).played(subject, payload, signature))["object"] == document
+        assert await revision(world) == before
+
+
+async def test_a_copy_of_a_create_does_not_bring_back_what_was_deleted(world: World) -> None:
+    name = a_name()
+    payload = create(name)
+    signature = await copied(world, CREATE, payload)
+    await world.signed(DELETE, delete(name))
+    with pytest.raises(Conflict, match="created it before, and it was deleted since"):
+        await Replica(world).played(CREATE, payload, signature)
+    assert not await world.there(name)
+
+
+async def test_a_copy_of_a_delete_or_a_patch_is_not_done_to_the_next_object_of_that_name(world: World) -> None:
+    name = a_name()
+    await world.signed(CREATE, create(name))
+    change, removal = patch(name, tier="gold"), delete(name)
+    changed, removed = await copied(world, PATCH, change), await copied(world, DELETE, removal)
+    await world.signed(CREATE, create(name))
+    before = await revision(world)
+    with pytest.raises(NotFound):
+        await Replica(world).played(DELETE, removal, removed)
+    await Replica(world).played(PATCH, change, changed)
+    assert await revision(world) == before
+
+
+async def test_a_copy_is_forgotten_with_the_third_write_after_it_and_good_for_a_minute_where_it_was_not_seen(
+    world: World,
+) -> None:
+    """What does not hold (docs/security.md), so that nobody builds on it: only who listens as the owner has a copy."""
+    name = a_name()
+    await world.signed(CREATE, create(name))
+    payload = patch(name, tier="gold")
+    signature = await copied(world, PATCH, payload)
+    for number in range(KEPT_WRITE_IDS):
+        await world.signed(PATCH, patch(name, tier=f"tin-{number}"))
+    with pytest.raises(Unauthorized, match="used before"):
+        await world.send(PATCH, payload, signature)
+    done = await Replica(world).played(PATCH, payload, signature)
+    assert done["object"]["metadata"]["labels"] == {"tier": "gold"}
+    late = Callers(world.host.trust_root, clock=lambda: time.time() + LIFETIME_S)
+    with pytest.raises(Unauthorized, match="out of date"):
+        late.read(Message(None, PATCH, "", payload, encode_headers({SIGNATURE: signature})), PATCH)  # type: ignore[arg-type]
+
+
 async def test_a_proxy_that_repeats_a_request_signs_it_anew_and_has_one_write(world: World) -> None:
     name = a_name()
     payload = create(name)
@@ -202,6 +285,8 @@ async def test_a_proxy_that_repeats_a_request_signs_it_anew_and_has_one_write(wo
     change = patch(name, tier="gold")
     revisions = [(await world.signed(PATCH, change))["object"]["metadata"]["resourceVersion"] for _ in range(2)]
     assert revisions[0] == revisions[1]
+    removal = delete(name)
+    assert [(await world.signed(DELETE, removal))["gone"] for _ in range(2)] == [True, True]
 
 
 async def test_refusals_are_logged_once_a_minute_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
