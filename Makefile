@@ -31,13 +31,14 @@ fmt: $(STAMP) ## format the code, write docs/kinds.md
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(KINDS) > docs/kinds.md
 
-check: $(STAMP) ## formatter, linter, types, docs/kinds.md, import layers, sizes, where modules are tested
+check: $(STAMP) ## formatter, linter, types, docs/kinds.md, import layers, sizes, what services name, where modules are tested
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make fmt"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(KINDS) | diff docs/kinds.md - || { echo "docs/kinds.md does not say what skerry/api/kinds declares: run make fmt"; exit 1; }
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.shape --check
+	@$(BIN)/python -m tests.boundaries
 	@$(PYTEST) -qq tests/test_mirrors.py
 
 shape: ## the structure of the code in numbers

@@ -160,6 +160,12 @@ class Controller(Generic[K]):
         return self._queue.waits(self._timers.time())
 
     @property
+    def longest_s(self) -> float:
+        """For how long the key that a worker has had for longest is worked on, in seconds; 0 if nobody works."""
+        longest = self._queue.longest(self._timers.time())
+        return 0.0 if longest is None else longest[1]
+
+    @property
     def problem(self) -> str:
         """Which keys do not get done, for people; empty if there are none. The controller works on all the same."""
         stuck = self._queue.longest(self._timers.time())

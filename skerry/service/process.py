@@ -40,7 +40,7 @@ from skerry.identity import creds
 from skerry.informer import Informer
 from skerry.runtime import Exit, Runtime, endless
 from skerry.service.endpoints import schemas
-from skerry.service.metrics import Figures, figures
+from skerry.service.metrics import Figures, ServiceFigures, figures
 from skerry.service.settings import ProcessSettings, composed, part_of
 from skerry.service.spec import Context, Service
 from skerry.settings import Settings, load_or_help, redacted
@@ -136,6 +136,12 @@ class Process:
             return f"the bus is not connected: {self.bus.reason}"
         return self._no_store or "; ".join(f"{each.name}: {each.problem}" for each in self.parts if each.problem)
 
+    def services(self) -> list[ServiceFigures]:
+        """How each is."""
+        return [
+            ServiceFigures(service=each.name, ready=not each.problem, failures=each.failures) for each in self.parts
+        ]
+
     def metrics(self) -> list[Figures]:
         """Of all controllers."""
         return figures(controller for part in self.parts for controller in part.controllers)
@@ -191,6 +197,7 @@ class Part:
         self.serving = False
         """Whether it has something to drain; before that, a stop of the process simply ends it."""
         self.controllers: tuple[Controller[Any], ...] = ()
+        self.failures = 0
 
     @property
     def problem(self) -> str:
@@ -215,6 +222,7 @@ class Part:
         try:
             await self._live(stop)
         except Exception as error:
+            self.failures += 1
             known = expected(error)
             if known is not None:
                 log.error("a service failed", extra={"service": self.name, "error": str(known)})  # noqa: TRY400

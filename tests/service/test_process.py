@@ -65,6 +65,11 @@ async def test_a_service_that_fails_at_its_start_is_named_and_tried_again_beside
 
         await eventually(ready)
         assert (steady.starts, shaky.starts) == (1, 3)
+        counted = [(each.service, each.ready, each.failures) for each in one.services()]
+        assert counted == [("steady", True, 0), ("shaky", True, 2)]
+        text = rendered(one.metrics(), one.services()).decode()
+    assert 'skerry_service_failures_total{service="shaky"} 2' in text
+    assert 'skerry_service_ready{service="shaky"} 1' in text
     assert (steady.ends, shaky.ends) == (1, 1)
     assert "shaky: another host is here" in problems
     assert "shaky: it failed; the log says why" in problems
@@ -90,14 +95,16 @@ async def test_a_reconcile_that_always_raises_is_in_readiness_log_and_metrics_an
         await eventually(lambda: "bad/broken: key failed" in one.problem)
         assert "secret text" not in one.problem
         assert "good" not in one.problem
-        text = rendered(one.metrics()).decode()
+        text = rendered(one.metrics(), one.services()).decode()
+    assert 'skerry_service_ready{service="bad"} 0' in text
+    assert 'skerry_service_ready{service="good"} 1' in text
     failures = [line for line in text.splitlines() if line.startswith("skerry_controller_errors_total{")]
     assert [line.partition("}")[0] for line in failures] == ['skerry_controller_errors_total{controller="bad/broken"']
     (logged,) = (record for record in caplog.records if getattr(record, "controller", "") == "bad/broken")
     assert (logged.levelname, getattr(logged, "key", "")) == ("ERROR", "key")
 
 
-async def test_a_key_that_never_ends_is_named_and_stops_nothing_else(
+async def test_a_key_that_never_ends_is_in_readiness_and_metrics_and_stops_nothing_else(
     nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(controllers, "STUCK_S", 0.05)
@@ -114,6 +121,7 @@ async def test_a_key_that_never_ends_is_named_and_stops_nothing_else(
         await asyncio.wait_for(seen.wait(), 10)
         await eventually(lambda: "bad/endless: key has been worked on for" in one.problem)
         assert "good" not in one.problem
+        assert {each.controller for each in one.metrics() if each.longest_seconds >= 0.05} == {"bad/endless"}
         ended.set()
         await eventually(lambda: not one.problem)
 
