@@ -10,6 +10,7 @@ import msgspec
 
 from services.registry import clusters, joining
 from services.registry.clock import Clock, wall_and_mono
+from services.registry.conditions import derived
 from services.registry.limits import RateLimits
 from services.registry.model import JOINED, Now, PresenceTable
 from services.registry.secrets import MemberSecret
@@ -125,7 +126,8 @@ class Handlers:
         claim = await registry.secrets.claim(request.cluster_uid, request.name, now.wall)
         joining.check_uid(request, claim.name)
         try:
-            item = await registry.clusters.create(clusters.member(request, JOINED, now))
+            member = derived(clusters.member(request, JOINED, now), now, registry.settings.agent_ttl_s)
+            item = await registry.clusters.create(member)
         except AlreadyExists:
             item = await registry.clusters.get(request.name)
             joining.check_cluster(request, item.document(), frozenset(), replica=False)

@@ -21,6 +21,7 @@ from skerry.api.conditions import (
     CLOCK_SYNCED,
     CREDENTIALS_VALID,
     FLAPPING,
+    NO_VERDICT,
     VERSION_SUPPORTED,
     condition_of,
 )
@@ -115,6 +116,8 @@ def _log(name: str, before: Document, after: Document) -> None:
         old, new = condition_of(before, kind), condition_of(after, kind)
         if (old.status, old.reason) != (new.status, new.reason):
             good = new.status == ("False" if kind in ("Quarantined", FLAPPING) else "True")
+            if good and old == NO_VERDICT:
+                continue
             log.log(
                 logging.INFO if good and new.reason != "ExpiresSoon" else logging.WARNING,
                 "condition",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fleet import Process, until
+from skerry.bus import Connection
+from tests.faults.fleet import Process, Strait, until
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import HOST_UID, Agent, Client, client_of
 
@@ -24,13 +25,13 @@ class Registries:
         self._host, self._directory = host, directory
         self.processes: list[Process] = []
 
-    async def start(self) -> Process:
-        """One more, ready."""
+    async def start(self, port: int = 0) -> Process:
+        """One more, ready; `port`: where it dials instead of the bus itself."""
         credentials = self._directory / "registry.creds"
         if not credentials.exists():
             self._host.service("registry").save(credentials)
         environment = {
-            "SKERRY_BUS_SERVERS": ",".join(self._host.servers),
+            "SKERRY_BUS_SERVERS": f"tls://127.0.0.1:{port}" if port else ",".join(self._host.servers),
             "SKERRY_BUS_CA_FILE": str(self._host.directory / "ca.crt"),
             "SKERRY_BUS_CREDENTIALS_FILE": str(credentials),
             "SKERRY_TRUST_ROOT": self._host.trust_root,
@@ -106,10 +107,7 @@ async def test_a_leader_that_is_killed_and_one_that_sleeps_lose_and_invent_no_tr
             assert third is not second
             second.signal(signal.SIGCONT)
             await until(
-                lambda: (
-                    [line for line in second.lines() if line["message"] == "does not lead any more"]
-                    or [line for line in second.lines() if line["message"] == "the lease was not confirmed in time"]
-                ),
+                lambda: [line for line in second.lines() if line["message"] in _ENDED],
                 "the one that slept knows that it does not lead",
             )
             for _ in range(5):
@@ -117,3 +115,93 @@ async def test_a_leader_that_is_killed_and_one_that_sleeps_lose_and_invent_no_tr
                 await asyncio.sleep(0.3)
             looking.cancel()
     assert seen == ["True", "False", "True"]
+
+
+@pytest.fixture
+async def apart(fresh_nats_host: NatsHost, tmp_path: Path) -> AsyncIterator[tuple[Registries, dict[Process, Strait]]]:
+    """Three of them, each with a network of its own to the bus."""
+    registries = Registries(fresh_nats_host, tmp_path)
+    straits: dict[Process, Strait] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            for _ in range(3):
+                strait = await stack.enter_async_context(Strait(fresh_nats_host.port))
+                straits[await registries.start(strait.port)] = strait
+            yield registries, straits
+        finally:
+            for each in registries.processes:
+                each.end()
+                print(each.log.read_text(errors="replace")[-3000:])
+
+
+async def quiet(agent: Agent, connection: Connection, beats: int = 8) -> None:
+    """Time in which nothing happens that a registry should write."""
+    for _ in range(beats):
+        await agent.beat_until_answered(connection)
+        await asyncio.sleep(0.3)
+
+
+async def test_a_leader_that_is_cut_off_and_comes_back_loses_and_invents_no_transition(
+    apart: tuple[Registries, dict[Process, Strait]], fresh_nats_host: NatsHost
+) -> None:
+    """What it had sent may arrive when it is back: it is of a revision that is over."""
+    registries, straits = apart
+    host, agent, seen = fresh_nats_host, Agent(fresh_nats_host, "kept"), []  # type: ignore[var-annotated]
+    async with client_of(host) as client, asyncio.TaskGroup() as tasks:
+        answer = await agent.join(await client.token("kept"))
+        async with host.connection(agent.credentials(answer)) as connection:
+            await agent.beat(connection)
+            await client.ready("kept", "True")
+            looking = tasks.create_task(statuses(client, "kept", seen))
+            first = await registries.leader()
+            straits[first].freeze()
+            await agent.beat_until_answered(connection, healthy=False)
+            second = await registries.leader(first)
+            assert second is not first
+            await client.ready("kept", "False")
+            await agent.beat_until_answered(connection)
+            await client.ready("kept", "True")
+            straits[first].thaw()
+            await until(
+                lambda: [line for line in first.lines() if line["message"] in _ENDED],
+                "the one that was cut off knows it",
+            )
+            await quiet(agent, connection)
+            looking.cancel()
+    assert seen == ["True", "False", "True"]
+
+
+async def test_who_heard_nothing_for_a_while_and_then_leads_invents_no_transition(
+    apart: tuple[Registries, dict[Process, Strait]], fresh_nats_host: NatsHost
+) -> None:
+    """Two are cut off while the member fails and comes back; then the third, which knows all of it, dies."""
+    registries, straits = apart
+    host, agent, seen = fresh_nats_host, Agent(fresh_nats_host, "kept"), []  # type: ignore[var-annotated]
+    async with client_of(host) as client, asyncio.TaskGroup() as tasks:
+        answer = await agent.join(await client.token("kept"))
+        async with host.connection(agent.credentials(answer)) as connection:
+            await agent.beat(connection)
+            await client.ready("kept", "True")
+            looking = tasks.create_task(statuses(client, "kept", seen))
+            first = await registries.leader()
+            others = [each for each in registries.processes if each is not first]
+            for each in others:
+                straits[each].freeze()
+            await agent.beat_until_answered(connection, healthy=False)
+            await client.ready("kept", "False")
+            await agent.beat_until_answered(connection)
+            await client.ready("kept", "True")
+            for each in others:
+                straits[each].thaw()
+            await first.kill()
+            assert await registries.leader(first) in others
+            await quiet(agent, connection)
+            assert seen == ["True", "False", "True"]
+            await agent.beat_until_answered(connection, healthy=False)
+            await until(lambda: seen[3:], "one more transition")
+            looking.cancel()
+    assert seen == ["True", "False", "True", "False"]
+
+
+_ENDED = ("does not lead any more", "the lease was not confirmed in time")
+"""What a holder logs that finds its time over."""

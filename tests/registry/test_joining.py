@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -225,3 +226,22 @@ async def test_a_member_whose_secret_is_lost_is_not_told_that_it_was_removed(
         await bucket.purge("member.half-restored", entry.revision)
     with pytest.raises(ServiceUnavailable, match="not restored yet"):
         await agent.renew(answer)
+
+
+async def test_a_member_that_joins_is_ready_with_its_first_heartbeat_no_other_write_comes_first(
+    nats_host: NatsHost, client: Client
+) -> None:
+    """A write a second: one that says of the new Cluster what was known when it was made would hold up Ready."""
+    agent = Agent(nats_host, "prompt")
+    answer = await agent.join(await client.token("prompt"))
+    await client.cache.current()
+    item = client.cache.get(CLUSTER, "prompt")
+    assert item is not None
+    await asyncio.sleep(0.3)
+    await client.cache.current()
+    again = client.cache.get(CLUSTER, "prompt")
+    assert again is not None
+    assert again.revision == item.revision
+    async with nats_host.connection(agent.credentials(answer)) as connection:
+        await agent.beat(connection)
+        await client.ready("prompt", "True")
