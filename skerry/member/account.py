@@ -1,9 +1,9 @@
 """A service account of its own for the host on a direct member: what --create-service-account makes, and with what rights.
 
 For credentials that a host cannot use by itself (an exec plugin runs on somebody's machine) or should not have. Its
-rights are those that serving needs: impersonate, read the identity of the cluster, count nodes, see that the four bindings
-are right. `impersonate` cannot be narrowed to a prefix, and who may impersonate any user may anything: the token is to be
-kept like an administrator's, and the barrier is the prefix check of skerry/member/impersonation.py.
+rights are those that serving needs: impersonate, read the identity of the cluster, count what it has (nodes, pods, use), see
+that the four bindings are right. `impersonate` cannot be narrowed to a prefix, and who may impersonate any user may anything:
+the token is to be kept like an administrator's, and the barrier is the prefix check of skerry/member/impersonation.py.
 
 The token is that of a Secret, because one from the TokenRequest API ends after hours on most providers and only the
 administrator could ask for the next. Where no controller fills such Secrets in, the longest token that is granted is used.
@@ -50,7 +50,9 @@ def rules() -> list[Document]:
         {"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"]},
         {"apiGroups": ["authentication.k8s.io"], "resources": ["userextras/skerry.dev/user"], "verbs": ["impersonate"]},
         {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": ["metrics.k8s.io"], "resources": ["nodes"], "verbs": ["list"]},
         {"apiGroups": [_RBAC], "resources": ["clusterrolebindings"], "resourceNames": names, "verbs": ["get"]},
         {"nonResourceURLs": ["/readyz", "/version"], "verbs": ["get"]},
     ]

@@ -110,7 +110,20 @@ async def test_without_a_controller_a_token_is_asked_for(
     assert objects.secrets == []
 
 
+def test_it_may_count_what_the_cluster_has() -> None:
+    may = {
+        (group, resource, verb)
+        for rule in account.rules()
+        for group in rule.get("apiGroups", ())
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if "resourceNames" not in rule
+    }
+    needed = {("", "nodes", "list"), ("", "nodes", "watch"), ("", "pods", "list"), ("metrics.k8s.io", "nodes", "list")}
+    assert needed <= may
+
+
 def test_it_may_impersonate_and_look_and_write_nothing() -> None:
     verbs = {verb for rule in account.rules() for verb in rule["verbs"]}
-    assert verbs == {"impersonate", "get", "list"}
+    assert verbs == {"impersonate", "get", "list", "watch"}
     assert not any("*" in str(rule) for rule in account.rules())
