@@ -95,7 +95,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         ("ready_s", "from the start of its process until it is ready", ""),
         ("looked_s", "until it has looked at every member", "<= 2 s"),
         ("cpu_s", "CPU of it until then", ""),
-        ("waited_s", "time in which it was kept waiting for a CPU by others", "(0 on an idle machine)"),
+        ("waited_s", "of it kept waiting for a CPU, by nats-server and this bench too", ""),
     ):
         seconds = [start[key] for start in figures["starts"]]
         table.add_row(what, f"{statistics.median(seconds):.2f} s", f"{max(seconds):.2f} s", aim)
