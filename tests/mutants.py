@@ -9,7 +9,8 @@ is printed, and is a test to write: of the rule, not of the expression. A change
 the reason in tests/equivalents.txt. Words for people are not looked at: a change within a literal that has a space in it.
 
 Each module is changed in a copy (build/mutants), by one process of low priority, with a limit of time and of memory.
-Properties are tried with the same values each time, and without hypothesis' deadlines. A function that runs only while its module is imported is not reached: it runs before mutmut changes it.
+Properties are tried with the same values each time, and without hypothesis' deadlines. A function that runs only while its
+module is imported is not reached: it runs before mutmut changes it.
 """
 
 from __future__ import annotations
