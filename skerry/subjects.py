@@ -243,6 +243,12 @@ def desired_report(name: str) -> str:
     return f"up.{member(name)}.svc.desired-status"
 
 
+def desired_order(name: str) -> str:
+    """A leaving member is told to withdraw everything; a report says when that is done."""
+    return f"down.{member(name)}.ask"
+
+
+DESIRED_ORDERS = "down.*.ask"
 DESIRED_SYNCS = "up.*.svc.desired"
 DESIRED_REPORTS = "up.*.svc.desired-status"
 DESIRED_CHANGES = "down.*.desired.>"

@@ -17,10 +17,11 @@ from services.agent import ceiling as ceilings
 from services.agent.store import Membership
 from skerry import bus, subjects
 from skerry.api.decode import decoded
-from skerry.api.desired import SyncAnswer, SyncRequest
+from skerry.api.desired import SyncAnswer, SyncRequest, WithdrawOrder
 from skerry.api.messages import Direction, Progress
 from skerry.api.v1alpha1 import Ceiling
 from skerry.desired.applier import Applier
+from skerry.desired.entry import opened_order
 from skerry.desired.objects import Objects
 from skerry.errors import BadGateway, ServiceUnavailable, StatusError
 from skerry.identity import nkey
@@ -69,26 +70,32 @@ class Desired:
         """`clock` is the host's time."""
         self._member = membership.member
         self._registry = RegistryClient(membership.member)
-        root = membership.assertion_root
+        self._root = membership.assertion_root
         self.applier = Applier(
             membership.member,
             Objects(upstream, membership.host_uid),
             self._registry,
-            lambda data, signature: nkey.verify(root, data, signature),
+            self._verify,
             guard=partial(ceilings.entry_refusal, ceiling),
             clock=clock,
         )
         self.applier.lead = False
+        self._orders: asyncio.Queue[WithdrawOrder] = asyncio.Queue(1)
+
+    def _verify(self, data: bytes, signature: bytes) -> bool:
+        return nkey.verify(self._root, data, signature)
 
     async def run(self) -> None:
         """Apply and report until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(endless(self.applier.run, "the applier of desired state"))
             group.create_task(endless(self._reports, "reports of desired state"))
+            group.create_task(endless(self._obey, "orders of the host"))
 
     async def attach(self, connection: bus.Connection) -> None:
         """Follow a new pair: hear first, then ask what was missed. StatusError if it is lost already."""
         await connection.subscribe(subjects.desired_down(self._member), self.applier.feed.republished)
+        await connection.subscribe(subjects.desired_order(self._member), self._ordered)
         self._registry.connection = connection
         self.applier.feed.ask()
 
@@ -102,6 +109,25 @@ class Desired:
         """What a heartbeat was answered; None by a host that has no such channel."""
         if direction is not None:
             self.applier.told(direction.epoch, direction.last, lead=direction.lead)
+
+    def _ordered(self, message: bus.Message) -> None:
+        """The host says that everything is to go: it is believed by its signature, and of this membership alone."""
+        try:
+            order = opened_order(self._member, message.data, self._verify)
+        except StatusError as error:
+            log.warning("an order is not believed", extra={"reason": error.message})
+            return
+        if order.cluster == self.applier.feed.cluster and not self._orders.full():
+            self._orders.put_nowait(order)
+
+    async def _obey(self) -> None:
+        while True:
+            order = await self._orders.get()
+            if not self.applier.ending:
+                log.info("the host removes this member: everything of its own is withdrawn")
+            if self.applier.lead:
+                await self.applier.withdraw_all(order.id)
+            self.applier.ending = True
 
     async def _reports(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from services.registry import clusters, direct
 from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.directing import Directions
+from services.registry.pausing import ended
 from services.registry.store import RegistryStore
 from skerry import subjects
 from skerry.api.conditions import condition_of
@@ -73,6 +74,8 @@ class RunningApplier:
     def __init__(self, wanted: Wanted, applier: Applier) -> None:
         self.wanted, self.applier = wanted, applier
         self.task: asyncio.Task[None] | None = None
+        self.orders: asyncio.Queue[str] = asyncio.Queue(1)
+        """To withdraw everything."""
 
 
 class Source:
@@ -124,10 +127,19 @@ class Appliers:
         if running is not None:
             running.applier.feed.republished(message)
 
+    def order(self, name: str, order: str) -> None:
+        """Everything is to go from a member that leaves; its applier reports when that is done."""
+        running = self._running.get(name)
+        if running is not None and not running.orders.full():
+            running.orders.put_nowait(order)
+
     def _seen(self, change: Change) -> None:
         item = change.new or change.old
         if item is None:
             return
+        running = self._running.get(item.name)
+        if running is not None and change.new is not None and clusters.is_leaving(change.new.document()):
+            running.applier.ending = True
         member = None if change.new is None else _wanted(change.new)
         if self._present.get(item.name) == member:
             return
@@ -170,10 +182,10 @@ class Appliers:
             expected = Expected(clusters.uid_of(item.document()), name)
             target = connection.target
             upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
-            self._start(name, wanted, upstream, self._group)
+            self._start(name, wanted, upstream, self._group, ending=clusters.is_leaving(item.document()))
         return None
 
-    def _start(self, name: str, wanted: Wanted, upstream: Upstream, group: asyncio.TaskGroup) -> None:
+    def _start(self, name: str, wanted: Wanted, upstream: Upstream, group: asyncio.TaskGroup, *, ending: bool) -> None:
         host = self._registry.settings.host_uid
         applier = Applier(
             name,
@@ -185,6 +197,7 @@ class Appliers:
             workers=WORKERS,
             held=self._held,
         )
+        applier.ending = ending
         running = self._running[name] = RunningApplier(wanted, applier)
         running.task = group.create_task(self._live(name, running, upstream), name=f"applier of {name}")
 
@@ -199,7 +212,7 @@ class Appliers:
         try:
             async with asyncio.TaskGroup() as group:
                 for work in (running.applier.run, partial(self._reports, name, running.applier),
-                             partial(self._look, name, running.applier)):  # fmt: skip
+                             partial(self._look, name, running.applier), partial(self._obey, running)):  # fmt: skip
                     group.create_task(work())
         except Exception:
             log.exception("the applier of a direct member failed", extra={"cluster": name})
@@ -220,9 +233,14 @@ class Appliers:
             try:
                 self._lease.check()
                 await self._desired.report(name, report)
+                await ended(self._desired, self._registry.cache, name, report)
             except StatusError as error:
                 log.debug("a report is not stored", extra={"cluster": name, "reason": error.message})
                 applier.report_again()
+
+    async def _obey(self, running: RunningApplier) -> None:
+        while True:
+            await running.applier.withdraw_all(await running.orders.get())
 
     async def _look(self, name: str, applier: Applier) -> None:
         """Once in a while: is there something that was not heard?"""
@@ -247,9 +265,10 @@ class Appliers:
 
 
 def _wanted(item: Item) -> Wanted | None:
-    """What a Cluster says: None for one that is not reached directly, leaves, or does not answer."""
+    """What a Cluster says: None for one that is not reached directly, or does not answer. One that leaves has an applier for
+    as long as it is there: what it is to take away."""
     document = item.document()
-    if not direct.is_direct(document) or clusters.is_leaving(document):
+    if not direct.is_direct(document):
         return None
     if condition_of(document, "Reachable").status == "False":
         return None

@@ -15,6 +15,7 @@ from typing import Any
 
 from services.registry import clusters
 from services.registry.clock import Clock
+from services.registry.departing import Departures
 from services.registry.model import MemberAgents, PresenceTable, due
 from services.registry.secrets import Evicted
 from services.registry.settings import RegistrySettings
@@ -58,10 +59,12 @@ class Statuses:
         registry: RegistryStore,
         presence: PresenceTable,
         writer: StatusWriter,
+        departures: Departures,
         forget: Callable[[str], Awaitable[None]],
         clock: Clock,
     ) -> None:
         """`forget(name)` ends what is kept for a member elsewhere, before its name is free."""
+        self._departures = departures
         self._registry, self._presence, self._writer, self._clock = registry, presence, writer, clock
         self._forget = forget
         self._bus: Bus = context.bus
@@ -85,6 +88,7 @@ class Statuses:
             self._know(change.new, change.after())
         elif change.old is not None:
             self._presence.forget(change.old.name, change.old.uid)
+            self._departures.gone(change.old.uid)
 
     def _know(self, item: Item, document: Document) -> None:
         """Look at a member that is new, leaves, or does not stand as it is stored."""
@@ -123,8 +127,7 @@ class Statuses:
             return None
         document = item.document()
         if clusters.is_leaving(document):
-            await self.evict(name)
-            return None
+            return await self._remove(name)
         member = self._presence.members.get(name)
         if member is None:
             return None
@@ -140,10 +143,26 @@ class Statuses:
         return clusters.observed(document, member, self._presence.judge(name, stored, now), now)
 
     async def evict(self, name: str) -> None:
-        """Remove a member that is marked for deletion: tombstone first, then secrets, then the object. Idempotent."""
+        """Remove a member that is marked for deletion, now, unless it has something to take away first: that is waited for
+        where the registry leads. Idempotent. StatusError.
+        """
         document = await self._registry.cluster(name)
         if document is not None and clusters.is_leaving(document):
-            await self._evict(name, document)
+            if await self._departures.worthwhile(document):
+                self.controller.add(name)
+            else:
+                await self._remove(name)
+
+    async def _remove(self, name: str) -> After | None:
+        """Tombstone first, then secrets, then the object."""
+        document = await self._registry.cluster(name)
+        if document is None or not clusters.is_leaving(document):
+            return None
+        again_s = await self._departures.wait(document)
+        if again_s is not None:
+            return After(again_s)
+        await self._evict(name, document)
+        return None
 
     async def _evict(self, name: str, document: Document) -> None:
         """Somebody else may be doing the same, and be done: nothing here touches a later member of that name."""

@@ -7,6 +7,7 @@ is asked of the stream in one question, so a quiet fleet costs nothing and any r
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -35,12 +36,13 @@ from skerry.api.desired import (
     SyncAnswer,
     SyncEntry,
     SyncRequest,
+    WithdrawOrder,
 )
 from skerry.bus import Bucket, BucketConfig, Bus, Entry
 from skerry.bus.kv import Changes
 from skerry.desired import owners
 from skerry.desired.entry import Entry as Wanted
-from skerry.desired.entry import Sign, Verify, opened, signed
+from skerry.desired.entry import Sign, Verify, opened, signed, signed_order
 from skerry.errors import (
     BadRequest,
     Conflict,
@@ -61,7 +63,9 @@ COUNTED = 1024
 """Members whose entries are counted in memory, the last ones written to."""
 
 Find = Callable[[str], "str | None"]
-"""The UID of the Cluster of that name; None if there is none, or it is leaving."""
+"""The UID of the Cluster of that name; None if there is none that stays, or, of a second one, that leaves."""
+REPORTED = 1024
+"""Members whose last report is held, so that the same one again costs nothing."""
 
 
 class Desired:
@@ -76,18 +80,29 @@ class Desired:
         sign: Sign,
         verify: Verify,
         now: Callable[[], float],
+        leaving: Find = lambda name: None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        """`epoch` names the bucket, `now` is in seconds of any clock."""
+        """`epoch` names the bucket, `now` is in seconds of any clock, `wall` in those since the epoch."""
         self._bucket, self.epoch = bucket, epoch
         self.reports = statuses
         """What members said last, by their names."""
+        self._leaving, self._wall = leaving, wall
         self._find, self._sign, self._verify, self._now = find, sign, verify, now
         self._usages: OrderedDict[str, Usage] = OrderedDict()
-        self._reports: dict[str, Report] = {}
+        self._reports: OrderedDict[str, Report] = OrderedDict()
 
     @classmethod
     async def open(
-        cls, bus: Bus, replicas: int, find: Find, sign: Sign, verify: Verify, now: Callable[[], float]
+        cls,
+        bus: Bus,
+        replicas: int,
+        find: Find,
+        sign: Sign,
+        verify: Verify,
+        now: Callable[[], float],
+        leaving: Find = lambda name: None,
+        wall: Callable[[], float] = time.time,
     ) -> Desired:
         """With the buckets, made if they do not exist."""
         config = BucketConfig(replicas=replicas, republish=REPUBLISH, description="desired state of members")
@@ -96,7 +111,7 @@ class Desired:
         epoch = str((await bucket.info()).get("created") or "")
         if not epoch:
             raise ServiceUnavailable("JetStream does not say when the bucket of desired state was made")
-        return cls(bucket, statuses, epoch, find, sign, verify, now)
+        return cls(bucket, statuses, epoch, find, sign, verify, now, leaving, wall)
 
     # Owners
 
@@ -278,7 +293,7 @@ class Desired:
         last = entries[-1].revision if entries else after
         return SyncAnswer(
             epoch=self.epoch,
-            cluster=self._find(member) or "",
+            cluster=self._find(member) or self._leaving(member) or "",
             full=not known,
             entries=entries,
             next=last if page.more else None,
@@ -287,11 +302,12 @@ class Desired:
 
     async def report(self, member: str, report: Report) -> None:
         """What a member says about itself: checked, bounded, and stored if it is news. BadRequest if it is nonsense,
-        NotFound of one that leaves: nothing of it stays."""
-        report = checked(member, report)
+        NotFound of one that leaves, but for what it says of its end: nothing of it stays."""
+        report = checked(member, report, self._wall())
         if self._reports.get(member) == report:
             return
-        self._cluster(member)
+        if not (report.order and self._leaving(member)):
+            self._cluster(member)
         text = msgspec.json.encode(report)
         for _ in range(ATTEMPTS):
             current = await self.reports.last(member)
@@ -303,6 +319,18 @@ class Desired:
                 continue
             break
         self._reports[member] = report
+        self._reports.move_to_end(member)
+        if len(self._reports) > REPORTED:
+            self._reports.popitem(last=False)
+
+    async def said(self, member: str) -> Report | None:
+        """What a member reported last; None if it never did."""
+        entry = await self.reports.last(member)
+        return None if entry is None or entry.value is None else decoded(entry.value, Report)
+
+    def order(self, member: str, order: WithdrawOrder) -> bytes:
+        """The signed text of an order."""
+        return signed_order(member, order, self._sign)
 
     async def forget(self, member: str) -> None:
         """Everything of a member goes, before its name is free."""

@@ -9,8 +9,6 @@ import msgspec
 from services.registry import listed
 from services.registry.desired import Desired
 from skerry import subjects
-from skerry.api.decode import decoded
-from skerry.api.desired import Report
 from skerry.api.desiredlist import LIMIT, DesiredEntryList, DesiredQuery, EntryReason, ListedEntry
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import WriteRequest
@@ -40,7 +38,7 @@ class Entries:
         owner, states, after = listed.owner(query.owner), listed.states(query.state), self._behind(query.continue_)
         if not 1 <= query.limit <= LIMIT:
             raise BadRequest(f"limit is at least 1, and at most {LIMIT}")
-        outcomes = listed.Outcomes(self._desired.epoch, await self._report(name), cluster)
+        outcomes = listed.Outcomes(self._desired.epoch, await self._desired.said(name), cluster)
         page = await self._desired.page(name, owner, after, query.limit)
         items = [
             item
@@ -62,10 +60,6 @@ class Entries:
         if epoch != self._desired.epoch or not (revision.isascii() and revision.isdigit() and len(revision) < 19):
             raise Gone("the continue parameter is of another list: begin again without it")
         return int(revision)
-
-    async def _report(self, name: str) -> Report | None:
-        entry = await self._desired.reports.last(name)
-        return None if entry is None or entry.value is None else decoded(entry.value, Report)
 
     def _item(
         self, entry: Entry, cluster: Document, outcomes: listed.Outcomes, groups: tuple[str, ...]

@@ -1,7 +1,8 @@
 """Members are told that they are paused, through the channel that is paused: in order with all that goes over it.
 
 The applier of a paused member applies and withdraws nothing but this entry (skerry/desired/applier.py). It is withdrawn
-when the pause is over, by whoever ends it.
+when the pause is over, by whoever ends it. A member whose reports show an entry that the bucket does not have, since the
+bucket was made anew, is told that nothing is wanted, which ends the pause too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from services.registry import clusters
 from services.registry.desired import Desired
 from services.registry.settings import RegistrySettings
 from skerry import subjects
-from skerry.api.desired import Batch, Item
+from skerry.api.desired import Batch, Item, Report
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.controller.controller import Controller
@@ -84,3 +85,18 @@ class Pauses:
         (result,) = (await self._desired.batch(OWNER, Batch(request_id="", items=(change,)))).results
         if result.code:
             raise Conflict(f"cluster {name} could not be told whether it is paused: {result.message}")
+
+
+async def ended(desired: Desired, informer: View, member: str, report: Report) -> None:
+    """A report came: if the member still holds a pause of before the bucket was made anew, and is not paused, it is told that
+    this is all. StatusError.
+    """
+    if OWNER not in report.counts or report.epoch != desired.epoch:
+        return
+    item = informer.get(CLUSTER, member)
+    document = {} if item is None else item.document()
+    if not document or clusters.is_leaving(document) or document["spec"].get("paused") is True:
+        return
+    page = await desired.page(member, OWNER, 0, 2)
+    if all(entry.value is None for entry in page.entries):
+        await desired.complete(OWNER, member)

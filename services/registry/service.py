@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,12 +16,13 @@ from services.registry.appliers import Appliers
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
 from services.registry.controllers import Statuses, tokens
+from services.registry.departing import Departures
 from services.registry.desired import Desired
 from services.registry.directing import Directions
 from services.registry.entries import Entries
 from services.registry.handlers import Handlers
 from services.registry.model import PresenceTable
-from services.registry.pausing import pauses
+from services.registry.pausing import ended, pauses
 from services.registry.prober import Prober
 from services.registry.progress import MemberProgress
 from services.registry.quarantine import Quarantine
@@ -110,11 +112,13 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         await registry.claim_host(clock())
         accounts = Accounts(context, registry)
         presence = PresenceTable()
-        desired = await _desired(context, registry, authority)
+        desired = await _desired(context, registry, authority, clock)
         directions = Directions(context, desired, presence, clock)
         progress = MemberProgress(context, desired, directions, presence, clock)
         writer = StatusWriter(context, clock, progress.observed)
-        statuses = Statuses(context, registry, presence, writer, desired.forget, clock)
+        appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)
+        departures = Departures(context.bus, desired, context.store(CLUSTER), appliers.order, clock)
+        statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
         quarantine = Quarantine(context, registry, writer, clock)
         prober = Prober(context, registry, writer, clock)
         progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
@@ -131,23 +135,25 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             connections=Connections(registry, prober.changed, clock),
             desired=desired,
             directions=directions,
-            appliers=Appliers(context, registry, desired, directions, _verify(authority), clock),
+            appliers=appliers,
             progress=progress,
         )
 
 
-async def _desired(context: Ours, registry: RegistryStore, authority: Authority) -> Desired:
-    def find(name: str) -> str | None:
+async def _desired(context: Ours, registry: RegistryStore, authority: Authority, clock: Clock) -> Desired:
+    def uid(name: str, *, leaving: bool) -> str | None:
         item = registry.cache.get(CLUSTER, name)
-        return None if item is None or clusters.is_leaving(item.document()) else item.uid
+        return item.uid if item is not None and clusters.is_leaving(item.document()) is leaving else None
 
     return await Desired.open(
         context.bus,
         context.replicas,
-        find,
+        partial(uid, leaving=False),
         authority.assertion_root.sign,
         _verify(authority),
         context.timers.time,
+        partial(uid, leaving=True),
+        lambda: clock().wall,
     )
 
 
@@ -198,7 +204,9 @@ async def sync_desired(context: Ours, request: SyncRequest, member: str) -> Sync
 
 async def report_desired(context: Ours, request: Report, member: str) -> Heard:
     """A member says what became of it."""
-    await context.state.desired.report(member, request)
+    state = context.state
+    await state.desired.report(member, request)
+    await ended(state.desired, state.registry.cache, member, request)
     return Heard()
 
 

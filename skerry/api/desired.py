@@ -184,6 +184,15 @@ class SyncAnswer(Message, frozen=True, kw_only=True):
     last: int = 0
 
 
+class WithdrawOrder(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """The host's last word to a member that leaves: everything of ours goes from it. Signed as entries are."""
+
+    cluster: str
+    """UID of the Cluster object, so that it is for this membership and for no later one of the name."""
+    id: str
+    """The report of who has done it names it."""
+
+
 class Problem(Message, frozen=True, kw_only=True):
     """An entry that is not in place."""
 
@@ -205,3 +214,5 @@ class Report(Message, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     more: int = 0
     """Problems that did not fit."""
+    order: str = ""
+    """The WithdrawOrder that was carried out: what is a problem stays on the member."""

@@ -18,6 +18,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from skerry.api.desired import Report, State
 from skerry.controller.controller import After, Controller
 from skerry.controller.timers import Timers, sleep
@@ -26,9 +28,9 @@ from skerry.desired.drift import Drift
 from skerry.desired.entry import Verify
 from skerry.desired.feed import Feed, Held, Source
 from skerry.desired.model import DesiredState, Known, in_order
-from skerry.desired.objects import Missing, Objects, Placed, Unsettled
+from skerry.desired.objects import Missing, Objects, Placed, Unsettled, owner_of
 from skerry.desired.owners import Reference, reference
-from skerry.errors import StatusError
+from skerry.errors import ServiceUnavailable, StatusError
 from skerry.subjects import DesiredKey
 
 log = logging.getLogger("skerry.desired")
@@ -38,6 +40,8 @@ WRITES_S = 1 / 50
 """Between two writes: a member's API server has others to serve."""
 FIRST_S, LONGEST_S = 1.0, 300.0
 """Pauses before an entry that is not in place is tried again by itself."""
+LAST_ATTEMPTS, LAST_PAUSE_S = 4, 0.3
+"""To withdraw one object from a member that leaves."""
 REPORT_S = 1.0
 FIGHTS, FIGHT_S = 5, 60.0
 """So many repairs in so many seconds are a fight."""
@@ -70,6 +74,8 @@ class Applier:
         """`name` is the member's; `held` is room that it shares with others."""
         self.state = DesiredState()
         self.paused = False
+        self.ending = False
+        """Whether the member leaves: nothing is applied any more."""
         self.lead = True
         self._name = name
         self._objects, self._guard = objects, guard
@@ -84,6 +90,10 @@ class Applier:
         self._waiting: dict[tuple[str, str], set[str]] = defaultdict(set)
         """(Namespace or CustomResourceDefinition, name) -> keys that wait for it."""
         self._write_at = 0.0
+        self._order = ""
+        self._working = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._changed = asyncio.Event()
         self._drift = Drift(objects, self._drifted, self._came)
 
@@ -125,29 +135,65 @@ class Applier:
     async def report(self) -> Report:
         """The next report: when something changed, and a second after the last one at the earliest."""
         await self._changed.wait()
-        await sleep(self._timers, REPORT_S)
+        if not self._order:
+            await sleep(self._timers, REPORT_S)
         self._changed.clear()
-        return self.state.report()
+        return msgspec.structs.replace(self.state.report(), order=self._order)
 
     def report_again(self) -> None:
         """The last report was not heard: another one, as soon as there may be one."""
         self._changed.set()
 
-    async def withdraw_all(self, orphan: bool = False) -> list[str]:
-        """Everything of ours goes, by an order of the host. Keys that could not be withdrawn."""
-        now = self._clock()
-        for text in list(self.state.entries):
-            self.state.withdraw(text, now)
-        left = []
-        for text in in_order(list(self.state.entries), self.state):
+    async def withdraw_all(self, order: str) -> None:
+        """Everything that carries our labels goes, by an order of the host; the next report says so, and what stays is a
+        problem in it. Nothing is applied from now on. The same order again only has it reported again.
+        """
+        self.ending = True
+        if order != self._order:
+            await self._idle.wait()
+            await self._find_ours()
+            now = self._clock()
+            for text in list(self.state.entries):
+                self.state.withdraw(text, now)
+            for text in in_order(list(self.state.entries), self.state):
+                await self._withdraw_finally(text)
+            self._order = order
+        self._changed.set()
+
+    async def _find_ours(self) -> None:
+        """What carries our labels is there to be withdrawn, whether or not its entry is known. What cannot be listed is
+        withdrawn as far as entries name it.
+        """
+        for group, kind in owners.KINDS:
             try:
-                await self._withdraw(text)
+                found = await self._objects.listed(group, kind.lower())
             except (Unsettled, StatusError) as error:
-                log.warning("an object stays on the member", extra={"key": text, "reason": str(error)})
-                left.append(text)
-            else:
-                self.state.settle(text, State.WITHDRAWN, "", now)
-        return left
+                log.warning("objects of ours cannot be listed", extra={"kind": kind, "reason": str(error)})
+                continue
+            for metadata in found:
+                owner, _ = owner_of(metadata)
+                if owner in owners.OWNERS:
+                    key = str(DesiredKey(self._name, owner, group, kind.lower(), metadata.namespace, metadata.name))
+                    if key not in self.state.entries:
+                        self.state.stray(key, self._clock())
+
+    async def _withdraw_finally(self, text: str) -> None:
+        """As `_withdraw`; what only that moment stood in the way of is tried a few times more, for there is no later."""
+        for attempt in range(LAST_ATTEMPTS):
+            state, message, again = State.WITHDRAWN, "", False
+            try:
+                if not _is_settings(self.state.entries[text]):
+                    await self._withdraw(text)
+            except Unsettled as error:
+                state, message, again = error.state, error.message, error.state is State.PENDING
+            except StatusError as error:
+                state, message, again = State.FAILED, error.message, isinstance(error, ServiceUnavailable)
+            if not again or attempt == LAST_ATTEMPTS - 1:
+                break
+            await sleep(self._timers, LAST_PAUSE_S)
+        if message:
+            log.warning("an object stays on the member", extra={"key": text, "reason": message})
+        self._settled(text, state, message)
 
     # Keys
 
@@ -171,10 +217,20 @@ class Applier:
 
     async def _reconcile(self, key: str) -> After | None:
         known = self.state.entries.get(key)
-        if known is None or not self.lead:
+        if known is None or not self.lead or self.ending:
             return None
         if not _is_settings(known) and (self.paused or not self.state.turn(key)):
             return None  # settings wait for nobody: what waits may wait for the end of a pause
+        self._working += 1
+        self._idle.clear()
+        try:
+            return await self._tried(key, known)
+        finally:
+            self._working -= 1
+            if not self._working:
+                self._idle.set()
+
+    async def _tried(self, key: str, known: Known) -> After | None:
         revision = known.revision
         try:
             await (self._apply(key) if known.wanted else self._withdraw(key))

@@ -1,5 +1,7 @@
 """An entry as it lies in the bucket: JSON that ends with the signature over everything before it, and over its key. Pure.
 
+The order to withdraw everything is signed in the same way, in a context of its own.
+
 A signature has always the same length, so what it covers is found without parsing, and nothing that was not signed is
 ever decoded. The context keeps it from standing for anything else that the same key signs.
 """
@@ -15,12 +17,12 @@ from typing import Any
 import msgspec
 
 from skerry.api.decode import decoded
-from skerry.api.desired import ENTRY_BYTES, Because, Options
+from skerry.api.desired import ENTRY_BYTES, Because, Options, WithdrawOrder
 from skerry.api.messages import Message
 from skerry.errors import BadRequest, Unauthorized
 
 FORMAT = 1
-CONTEXT = b"skerry-desired-1"
+CONTEXT, ORDER_CONTEXT = b"skerry-desired-1", b"skerry-withdraw-1"
 _FIELD, _END = b',"signature":"', b'"}'
 _SIGNATURE = 88
 """Characters of 64 bytes in base64."""
@@ -68,9 +70,7 @@ def digest_of(document: bytes, options: Options) -> str:
 
 def signed(key: str, entry: Entry, sign: Sign) -> bytes:
     """The text of an entry for `key`. BadRequest if it is too large."""
-    head = _encode(entry)[:-1]
-    signature = base64.b64encode(sign(_covered(key, head)))
-    text = b"".join((head, _FIELD, signature, _END))
+    text = _signed(CONTEXT, key, _encode(entry), sign)
     if len(text) > ENTRY_BYTES:
         raise BadRequest(f"entry {key} has {len(text)} bytes: at most {ENTRY_BYTES} can be kept for a member")
     return text
@@ -78,17 +78,9 @@ def signed(key: str, entry: Entry, sign: Sign) -> bytes:
 
 def opened(key: str, text: bytes, verify: Verify) -> Entry:
     """The entry in `text`. Unauthorized: not signed for this key by the trust root, or of a newer format."""
-    head, tail = text[:-_TAIL], text[-_TAIL:]
-    if not tail.startswith(_FIELD) or not tail.endswith(_END):
-        raise Unauthorized(f"entry {key} carries no signature")
+    body = _opened(CONTEXT, key, text, verify, f"entry {key}")
     try:
-        signature = base64.b64decode(tail[len(_FIELD) : -len(_END)], validate=True)
-    except binascii.Error as error:
-        raise Unauthorized(f"entry {key} carries no signature") from error
-    if not verify(_covered(key, head), signature):
-        raise Unauthorized(f"entry {key} was not signed by this member's host")
-    try:
-        entry = decoded(head + b"}", Entry)
+        entry = decoded(body, Entry)
     except msgspec.DecodeError as error:
         raise Unauthorized(f"entry {key} cannot be read: the host may be newer than this agent") from error
     if entry.format != FORMAT:
@@ -96,8 +88,40 @@ def opened(key: str, text: bytes, verify: Verify) -> Entry:
     return entry
 
 
-def _covered(key: str, head: bytes) -> bytes:
-    return b"\0".join((CONTEXT, key.encode(), head))
+def signed_order(member: str, order: WithdrawOrder, sign: Sign) -> bytes:
+    """The text of an order for a member."""
+    return _signed(ORDER_CONTEXT, member, _encode(order), sign)
+
+
+def opened_order(member: str, text: bytes, verify: Verify) -> WithdrawOrder:
+    """The order in `text`. Unauthorized: not signed for this member by the trust root."""
+    try:
+        return decoded(_opened(ORDER_CONTEXT, member, text, verify, "the order to withdraw everything"), WithdrawOrder)
+    except msgspec.DecodeError as error:
+        raise Unauthorized("the order to withdraw everything cannot be read: the host may be newer") from error
+
+
+def _signed(context: bytes, key: str, body: bytes, sign: Sign) -> bytes:
+    head = body[:-1]
+    return b"".join((head, _FIELD, base64.b64encode(sign(_covered(context, key, head))), _END))
+
+
+def _opened(context: bytes, key: str, text: bytes, verify: Verify, what: str) -> bytes:
+    """What was signed, for `key`. Unauthorized if it was not."""
+    head, tail = text[:-_TAIL], text[-_TAIL:]
+    if not tail.startswith(_FIELD) or not tail.endswith(_END):
+        raise Unauthorized(f"{what} carries no signature")
+    try:
+        signature = base64.b64decode(tail[len(_FIELD) : -len(_END)], validate=True)
+    except binascii.Error as error:
+        raise Unauthorized(f"{what} carries no signature") from error
+    if not verify(_covered(context, key, head), signature):
+        raise Unauthorized(f"{what} was not signed by this member's host")
+    return head + b"}"
+
+
+def _covered(context: bytes, key: str, head: bytes) -> bytes:
+    return b"\0".join((context, key.encode(), head))
 
 
 _encode = msgspec.json.Encoder().encode

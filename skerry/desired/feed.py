@@ -66,7 +66,10 @@ class Feed:
     ) -> None:
         self._state, self._source, self._verify, self._fresh = state, source, verify, fresh
         self._clock, self._timers = clock, timers
-        self._cluster = ""
+        self.cluster = ""
+        """UID of the Cluster object, as the registry said last."""
+        self._disputed: set[str] = set()
+        """Keys that this bucket has, and whose entries are not believed: they are not absent."""
         self._entries: dict[str, Entry] = {}
         self._held = held or Held()
         self._asked = asyncio.Event()
@@ -140,9 +143,10 @@ class Feed:
         fresh: list[str] = []
         while True:
             page = await self._source.sync(SyncRequest(epoch=self._state.epoch, after=after))
-            self._cluster = page.cluster
+            self.cluster = page.cluster or self.cluster
             if page.epoch != self._state.epoch:
                 self._state.begin(page.epoch)
+                self._disputed.clear()
                 listed.clear()
             full = full or page.full
             listed.update(each.key for each in page.entries if each.entry is not None)
@@ -152,15 +156,20 @@ class Feed:
                 break
             after = page.next
         self._state.synced = max(self._state.synced, last)
+        now = self._clock()
         if full:
-            fresh += self._state.absent(listed, self._clock())
-        self._fresh(fresh)
+            fresh += self._state.absent(listed, now)
+        self._fresh(fresh + self._state.left_over(now, self._disputed))
 
     def _listed(self, each: SyncEntry) -> bool:
         """True if there is something to do for a key of a sync."""
         if each.entry is not None:
             entry = self._believed(each.key, each.entry.encode())
-            return entry is not None and self._taken(each.key, each.revision, entry)
+            if entry is None:
+                self._disputed.update({each.key} & self._state.entries.keys())
+                return False
+            self._disputed.discard(each.key)
+            return self._taken(each.key, each.revision, entry)
         try:
             change = Change(each.key, each.revision)
             return self._state.take(change, confirmed=True, now=self._clock()) and each.key in self._state.entries
@@ -187,6 +196,6 @@ class Feed:
         except (ValueError, StatusError) as error:
             log.warning("an entry is not believed", extra={"key": key[:200], "reason": str(error)[:300]})
             return None
-        if self._cluster and entry.cluster != self._cluster:
+        if self.cluster and entry.cluster != self.cluster:
             return None
         return entry

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from skerry.api.desired import MESSAGE, PROBLEMS, SETTLED, Options, Problem, Report, State
+from skerry.api.desired import ENTRIES, MESSAGE, PROBLEMS, SETTLED, Options, Problem, Report, State
 from skerry.subjects import COMPLETE, DesiredKey, desired_key
 
 _KINDS = {
@@ -95,6 +95,8 @@ class DesiredState:
         """Rank -> keys that were not tried since they changed."""
         self._after: dict[str, set[str]] = defaultdict(set)
         """Key -> keys that come after it."""
+        self._strays: set[str] = set()
+        """Objects of ours on the member for which no entry is known, and whose owners are not complete."""
 
     # Changes
 
@@ -159,17 +161,40 @@ class DesiredState:
         self._untried[known.rank].add(text)
 
     def owned(self, text: str, now: float) -> bool:
-        """An object of ours on the member for which no entry is known; it is withdrawn if its owner is complete.
+        """An object of ours on the member for which no entry is known; it is withdrawn if its owner is complete, or as soon
+        as it says so.
 
         Whether there is something to do.
         """
-        key = desired_key(text)
-        if text in self.entries or key.owner not in self.complete:
+        if text in self.entries:
             return False
-        known = self.entries[text] = Known(key)
+        if desired_key(text).owner not in self.complete:
+            if len(self._strays) < ENTRIES:
+                self._strays.add(text)
+            return False
+        self.stray(text, now)
+        return True
+
+    def stray(self, text: str, now: float) -> None:
+        """Have an object of ours withdrawn for which no entry is known."""
+        known = self.entries[text] = Known(desired_key(text))
         known.since = now
         self._untried[known.rank].add(text)
-        return True
+
+    def left_over(self, now: float, disputed: Collection[str] = ()) -> list[str]:
+        """After a sync: keys of complete owners that this epoch's bucket never had, though they are on the member. They are to
+        be withdrawn; not those whose entries are `disputed`.
+        """
+        gone = [
+            text
+            for text, known in self.entries.items()
+            if text not in disputed and not known.revision and known.wanted and known.key.owner in self.complete
+        ]
+        for text in gone:
+            self.withdraw(text, now)
+        strays = [text for text in self._strays if desired_key(text).owner in self.complete]
+        self._strays.difference_update(strays)
+        return gone + [text for text in strays if self.owned(text, now)]
 
     def again(self, text: str, now: float) -> None:
         """Something happened to it: it counts as not tried."""

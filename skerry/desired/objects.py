@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from skerry.api.decode import decoded
-from skerry.api.desired import Options, State
-from skerry.api.meta import Document, ObjectMeta, Status, Struct
+from skerry.api.desired import ENTRIES, PAGE, Options, State
+from skerry.api.meta import Document, ListMeta, ObjectMeta, Status, Struct
 from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, WITHDRAW, Reference, reference
 from skerry.errors import ServiceUnavailable
 from skerry.member.upstream import Upstream, WholeAnswer
@@ -79,6 +79,11 @@ class _Resources(Struct, frozen=True, kw_only=True):
 
 class _Partial(Struct, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
+
+
+class _Partials(Struct, frozen=True, kw_only=True):
+    metadata: ListMeta = ListMeta()
+    items: list[_Partial] = []
 
 
 def placed(metadata: ObjectMeta, manager: str) -> Placed:
@@ -154,6 +159,28 @@ class Objects:
         if answer.status != 200:
             raise _unsettled(answer, "get", str(which))
         return _metadata(answer)
+
+    async def listed(self, group: str, kind: str) -> list[ObjectMeta]:
+        """Metadata of all objects of a kind, in lower case, that carry this host's label. Unsettled if they cannot be listed."""
+        which = await self.named(group, kind, "", "")
+        served = await self.served(which.api_version, which.kind)
+        found: list[ObjectMeta] = []
+        behind = ""
+        while True:
+            query = {"labelSelector": f"{HOST_LABEL}={self.host}", "limit": str(PAGE)}
+            query |= {"continue": behind} if behind else {}
+            path = f"{served.collection()}?{urlencode(query)}"
+            answer = await self._call("GET", path, headers=[(b"accept", METADATA_LIST)])
+            if answer.status != 200:
+                raise _unsettled(answer, "list", which.kind)
+            try:
+                page = decoded(answer.body, _Partials)
+            except msgspec.DecodeError as error:
+                raise Unsettled(State.FAILED, "the API server's answer cannot be read") from error
+            found += [each.metadata for each in page.items]
+            behind = page.metadata.continue_
+            if not behind or len(found) > ENTRIES:
+                return found
 
     async def apply(self, document: Document, owner: str, options: Options) -> Placed:
         """Bring an object in place: looks first whose it is. Unsettled says what is in the way."""

@@ -165,3 +165,5 @@ OWNERS: Mapping[str, Owner] = {
         ),
     )
 }
+KINDS = tuple(dict.fromkeys(kind for owner in OWNERS.values() for kind in owner.kinds if kind != SETTINGS))
+"""(group, kind) of all objects that owners may have on members."""

@@ -76,7 +76,7 @@ SERVICES = (
             subjects.QUARANTINES,
             subjects.DESIRED_CHANGES,
         ),
-        tells=(subjects.PROBES,),
+        tells=(subjects.PROBES, subjects.DESIRED_ORDERS),
     ),
     Service(name="tenancy", workload=CONTROLLER_MANAGER, calls=_desired("tenancy")),
     Service(

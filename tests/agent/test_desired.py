@@ -13,13 +13,16 @@ from services.agent.desired import Desired
 from services.agent.store import Membership
 from skerry import subjects
 from skerry.api.decode import decoded
-from skerry.api.desired import Report, State, SyncRequest
+from skerry.api.desired import Report, State, SyncRequest, WithdrawOrder
 from skerry.api.messages import Direction
 from skerry.api.v1alpha1 import Ceiling
 from skerry.bus import Bus, Connection, Message
+from skerry.desired.entry import signed_order
 from skerry.errors import ServiceUnavailable
+from skerry.identity import nkey
 from skerry.member.upstream import Upstream
-from tests.desired.bucket import HOST, Bucket
+from skerry.subjects import complete_key
+from tests.desired.bucket import CLUSTER, HOST, Bucket
 from tests.fixtures.nats import NatsHost, eventually
 
 pytestmark = pytest.mark.integration
@@ -54,6 +57,12 @@ class Registry:
         member, _, rest = key.partition(".")
         headers = {"Nats-Sequence": str(revision), **({} if data else {"KV-Operation": "PURGE"})}
         await self.bus.publish(f"down.{member}.desired.{rest}", data or b"", headers=headers)
+
+    async def order(self, id_: str, cluster: str = CLUSTER, name: str = "m1", *, forged: bool = False) -> None:
+        """Everything is to go from m1."""
+        root = nkey.create(nkey.KeyType.ACCOUNT) if forged else self.bucket.root
+        text = signed_order(name, WithdrawOrder(cluster=cluster, id=id_), root.sign)
+        await self.bus.publish(subjects.desired_order("m1"), text)
 
 
 @pytest.fixture
@@ -151,3 +160,65 @@ async def test_an_older_host_that_answers_no_sync_changes_nothing(desired: Desir
 async def test_without_a_connection_it_waits(desired: Desired) -> None:
     with pytest.raises(ServiceUnavailable, match="not connected"):
         await desired._registry.sync(SyncRequest())
+
+
+async def test_an_order_of_its_host_has_everything_withdrawn_and_says_so(
+    desired: Desired, registry: Registry, connection: Connection
+) -> None:
+    registry.bucket.put("tenancy", SECRET)
+    await desired.attach(connection)
+    await eventually(lambda: bool(registry.reports))
+    await registry.order("o1")
+    await eventually(lambda: registry.reports[-1].order == "o1")
+    assert desired.applier.ending
+    said = len(registry.reports)
+    await registry.order("o1")
+    await eventually(lambda: len(registry.reports) > said)
+
+
+@pytest.mark.parametrize("change", [{"cluster": "another"}, {"name": "m2"}, {"forged": True}])
+async def test_an_order_for_another_membership_or_of_another_host_does_nothing(
+    desired: Desired, registry: Registry, connection: Connection, change: dict[str, Any]
+) -> None:
+    key = registry.bucket.put("tenancy", SECRET)
+    await desired.attach(connection)
+    await eventually(lambda: bool(registry.reports) and bool(registry.reports[-1].problems))
+    await registry.order("o1", **change)
+    other = registry.bucket.put("tenancy", {**SECRET, "metadata": {"name": "b", "namespace": "default"}})
+    await registry.publish(other)
+    await eventually(lambda: len(registry.reports[-1].problems) == 2)
+    assert not desired.applier.ending
+    assert {each.key for each in registry.reports[-1].problems} == {key, other}
+
+
+async def test_a_replica_that_does_not_lead_withdraws_nothing_and_applies_nothing_any_more(
+    desired: Desired, registry: Registry, connection: Connection
+) -> None:
+    key = registry.bucket.put("tenancy", SECRET)
+    desired.applier.lead = False
+    await desired.attach(connection)
+    await eventually(lambda: key in desired.applier.state.entries)
+    await registry.order("o1")
+    await eventually(lambda: desired.applier.ending)
+    assert registry.reports == []
+
+
+async def test_a_pause_ends_with_a_bucket_that_is_made_anew_once_the_host_says_that_it_wants_none(
+    desired: Desired, registry: Registry, connection: Connection
+) -> None:
+    settings = {
+        "apiVersion": "skerry.dev/v1alpha1",
+        "kind": "AgentSettings",
+        "metadata": {"name": "agent"},
+        "spec": {"paused": True},
+    }
+    registry.bucket.put("registry", settings)
+    await desired.attach(connection)
+    await eventually(lambda: desired.applier.paused)
+    registry.bucket.made_anew("e2")
+    desired.directed(Direction(epoch="e2", last=1, lead=True))
+    await eventually(lambda: desired.applier.state.epoch == "e2")
+    assert desired.applier.paused
+    registry.bucket.complete("registry")
+    await registry.publish(complete_key("m1", "registry"))
+    await eventually(lambda: not desired.applier.paused)

@@ -67,5 +67,13 @@ def test_without_a_host_the_next_step_is_named(capsys: Captured, tmp_path: Path)
 
 
 def test_leftovers_of_a_direct_member_name_the_account_too() -> None:
-    assert "namespace" in leftovers(direct=True)[0]
-    assert "namespace" not in leftovers(direct=False)[0]
+    assert any("namespace -l" in line for line in leftovers(direct=True))
+    assert not any("namespace -l" in line for line in leftovers(direct=False))
+
+
+def test_leftovers_are_what_joining_made_and_what_carries_a_hosts_label_but_no_namespace() -> None:
+    bindings, labelled, _ = leftovers("m1", direct=False)
+    assert bindings.endswith("skerry:view skerry:edit skerry:admin skerry:cluster-admin")
+    assert labelled == (
+        "kubectl --context m1 delete rolebinding,clusterrolebinding,clusterrole --all-namespaces -l skerry.dev/host"
+    )

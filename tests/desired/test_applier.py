@@ -14,6 +14,7 @@ from skerry.api.desired import State
 from skerry.desired.applier import Applier
 from skerry.desired.objects import Objects
 from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, Reference
+from skerry.errors import Forbidden
 from skerry.member.credentials import source
 from skerry.member.kubeconfig import load
 from skerry.member.upstream import Upstream
@@ -372,9 +373,81 @@ async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(clu
     await cluster.settled(key, State.APPLIED)
     theirs = cluster.binding("theirs")
     await cluster.ask("POST", BINDINGS.format(cluster.namespace), theirs)
-    assert await cluster.applier.withdraw_all() == []
+    await cluster.applier.withdraw_all("o1")
     items = (await cluster.ask("GET", BINDINGS.format(cluster.namespace)))["items"]
     assert [each["metadata"]["name"] for each in items] == ["theirs"]
+    report = await cluster.applier.report()
+    assert (report.order, report.problems, report.counts) == ("o1", (), {})
+    cluster.bucket.put("tenancy", cluster.binding(group="skerry:b"))
+    await cluster.until(lambda: cluster.applier.state.synced == cluster.bucket.last)
+    await cluster.applier.withdraw_all("o1")
+    assert await cluster.ask("GET", cluster.path()) == 404
+
+
+async def test_what_no_entry_names_any_more_is_withdrawn_by_order_too(cluster: Cluster) -> None:
+    """An applier that never heard of it finds it by its labels."""
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.APPLIED)
+    cluster.bucket.away = True
+    later = cluster.made()
+    await later.withdraw_all("o1")
+    assert await cluster.ask("GET", cluster.path()) == 404
+
+
+async def test_what_cannot_be_withdrawn_is_named_in_the_report(cluster: Cluster) -> None:
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.APPLIED)
+    refusing = cluster.made()
+    refusing._objects = Objects(cluster.upstream, HOST, check=_refuses)
+    await refusing.withdraw_all("o1")
+    report = await refusing.report()
+    assert {(each.key, each.state, each.message) for each in report.problems} >= {(key, State.FAILED, "not now")}
+    assert await cluster.there(cluster.path())
+
+
+def _refuses() -> None:
+    raise Forbidden("not now")
+
+
+async def test_of_a_bucket_made_anew_nothing_is_withdrawn_before_its_owner_is_complete_and_then_what_it_has_not(
+    cluster: Cluster,
+) -> None:
+    """Also when the owner says so long after the applier learned of the new bucket."""
+    cluster.bucket.put("tenancy", cluster.space())
+    keys = [cluster.bucket.put("tenancy", cluster.binding(f"skerry:{name}")) for name in "ab"]
+    for key in keys:
+        await cluster.settled(key, State.APPLIED)
+    cluster.bucket.made_anew("e2")
+    cluster.applier.told("e2", 1, lead=True)
+    await cluster.until(lambda: cluster.applier.state.epoch == "e2")
+    cluster.bucket.put("tenancy", cluster.space())
+    cluster.bucket.put("tenancy", cluster.binding("skerry:b"))
+    await cluster.until(lambda: cluster.applier.progress() == ("e2", cluster.bucket.last))
+    assert await cluster.there(cluster.path("skerry:a"))
+    cluster.bucket.complete("tenancy")
+    await cluster.settled(keys[0], None)
+    assert await cluster.ask("GET", cluster.path("skerry:a")) == 404
+    assert await cluster.there(cluster.path("skerry:b"))
+
+
+async def test_what_a_start_finds_on_the_member_is_withdrawn_once_its_owner_is_complete(cluster: Cluster) -> None:
+    """An applier that was away when the entry went, and its owner not complete yet when it looked."""
+    space = cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    await cluster.settled(key, State.APPLIED)
+    del cluster.bucket.entries[key]
+    cluster.bucket.appliers.clear()
+    later = cluster.made()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(later.run())
+        await cluster.until(lambda: later.state.entries and later.state.entries[space].state is State.APPLIED)
+        await cluster.until(lambda: key in later.state._strays)
+        cluster.bucket.complete("tenancy")
+        await cluster.until(lambda: key not in later.state._strays and key not in later.state.entries)
+        task.cancel()
+    assert await cluster.ask("GET", cluster.path()) == 404
 
 
 async def test_a_kind_in_the_wrong_scope_is_told(cluster: Cluster) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.api.desired import ENTRY_BYTES, Because, Options
-from skerry.desired.entry import Entry, digest_of, opened, signed
+from skerry.api.desired import ENTRY_BYTES, Because, Options, WithdrawOrder
+from skerry.desired.entry import Entry, digest_of, opened, opened_order, signed, signed_order
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity import nkey
 from skerry.identity.assertion import check_record
@@ -138,3 +138,34 @@ def test_what_is_signed_here_can_never_be_read_as_the_certificate_of_a_proxy() -
     record = base64.urlsafe_b64encode(msgspec.msgpack.encode([data, signature])).decode()
     with pytest.raises(Unauthorized):
         check_record(ROOT.public, record, 0.0)
+
+
+ORDER = WithdrawOrder(cluster="u1", id="o1")
+
+
+def test_an_order_is_read_by_the_member_that_it_is_for() -> None:
+    assert opened_order("m1", signed_order("m1", ORDER, ROOT.sign), verify) == ORDER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        signed_order("m2", ORDER, ROOT.sign),
+        signed_order("m1", ORDER, OTHER.sign),
+        signed("m1", entry(), ROOT.sign),
+        signed_order("m1", ORDER, ROOT.sign).replace(b"u1", b"u2"),
+    ],
+)
+def test_an_order_of_another_member_or_another_host_or_of_no_host_is_none(text: bytes) -> None:
+    with pytest.raises(Unauthorized, match="the order to withdraw everything"):
+        opened_order("m1", text, verify)
+
+
+def test_an_order_is_no_entry_and_an_order_that_is_none_cannot_be_read() -> None:
+    with pytest.raises(Unauthorized, match="not signed by this member's host"):
+        opened("m1", signed_order("m1", ORDER, ROOT.sign), verify)
+    newer = WithdrawOrder(cluster=1, id="o1")  # type: ignore[arg-type]
+    with pytest.raises(Unauthorized, match="cannot be read"):
+        opened_order("m1", signed_order("m1", newer, ROOT.sign), verify)

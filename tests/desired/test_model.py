@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.api.desired import MESSAGE, PROBLEMS, Options, State
+from skerry.api.desired import ENTRIES, MESSAGE, PROBLEMS, Options, State
 from skerry.desired.model import Change, DesiredState, in_order
 from skerry.subjects import DesiredKey, complete_key, desired_key
 
@@ -219,3 +219,52 @@ def test_whatever_happens_in_whatever_order_everything_gets_its_turn(
     work(10_000)
     assert there == wanted
     assert state.applied == len(changes)
+
+
+def complete(state: DesiredState, revision: int, owner: str = "tenancy") -> None:
+    """The owner says that this is all."""
+    put(state, complete_key("m1", owner), revision)
+
+
+def test_what_a_bucket_made_anew_never_had_goes_when_its_owner_is_complete() -> None:
+    state = made(SPACE, BINDING)
+    state.begin("e2")
+    assert state.left_over(9.0) == []
+    put(state, SPACE, 1)
+    complete(state, 2)
+    assert state.left_over(9.0) == [BINDING]
+    assert not state.entries[BINDING].wanted
+    assert state.left_over(9.0) == []
+
+
+def test_what_the_bucket_has_and_nobody_believes_is_not_absent() -> None:
+    state = made(SPACE)
+    state.begin("e2")
+    complete(state, 2)
+    assert state.left_over(9.0, {SPACE}) == []
+
+
+def test_an_object_of_ours_without_an_entry_waits_for_its_owner_to_be_complete() -> None:
+    state = made(SPACE)
+    assert not state.owned(BINDING, 1.0)
+    assert state.left_over(1.0) == []
+    complete(state, 9)
+    assert state.left_over(1.0) == [BINDING]
+    assert not state.entries[BINDING].wanted
+
+
+def test_an_object_of_ours_whose_entry_came_meanwhile_stays() -> None:
+    state = made(SPACE)
+    assert not state.owned(BINDING, 1.0)
+    put(state, BINDING, 5)
+    complete(state, 9)
+    assert state.left_over(1.0) == []
+    assert state.entries[BINDING].wanted
+
+
+def test_no_more_strays_are_remembered_than_a_member_may_have_entries() -> None:
+    state = DesiredState()
+    for number in range(ENTRIES + 5):
+        state.owned(key("namespace", f"n{number}"), 1.0)
+    complete(state, 1)
+    assert len(state.left_over(1.0)) == ENTRIES

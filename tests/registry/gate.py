@@ -47,7 +47,7 @@ class Gate:
 
     async def start(self) -> None:
         """Open the buckets and serve the owner `tenancy`."""
-        self.desired = await Desired.open(self.bus, 1, CLUSTERS.get, ROOT.sign, verify, lambda: self.now)
+        await self.start_anew()
         self.statuses = await self.bus.bucket(subjects.DESIRED_STATUS)
         endpoints = {
             subjects.desired_owner("tenancy"): self._batch,
@@ -57,6 +57,10 @@ class Gate:
         self.bus.serve("registry", "0", endpoints, description="")
         await self.bus.ready()
         self.client = DesiredClient(self.bus, self.statuses, "tenancy")
+
+    async def start_anew(self) -> None:
+        """Open the buckets, or make them."""
+        self.desired = await Desired.open(self.bus, 1, CLUSTERS.get, ROOT.sign, verify, lambda: self.now)
 
     async def _batch(self, message: Message) -> bytes:
         return _encode(await self.desired.batch("tenancy", decoded(message.data, Batch)))

@@ -101,9 +101,12 @@ async def client(nats_host: NatsHost) -> AsyncIterator[Client]:
 
 
 async def removed(client: Client) -> None:
-    """Remove the member."""
+    """Remove the member, and wait until it is gone."""
     if await client.cluster(NAME) is not None:
         await client.write(CLUSTER, "delete", NAME)
+    async with asyncio.timeout(40):
+        while await client.cluster(NAME) is not None:
+            await asyncio.sleep(0.05)
 
 
 async def joined(stack: AsyncExitStack, host: NatsHost, client: Client, member: Member) -> Near:
@@ -169,6 +172,18 @@ async def test_what_is_not_in_place_is_told_as_by_an_agent(near: Near) -> None:
 async def _problem(near: Near, key: str, state: State) -> bool:
     report = await near.desired.status(NAME)
     return report is not None and any((each.key, each.state) == (key, state) for each in report.problems)
+
+
+async def test_what_is_there_is_withdrawn_before_a_member_goes_and_nothing_that_is_not_ours(near: Near) -> None:
+    await near.in_place(await near.desired.settle(NAME, near.wants))
+    await near.ask("POST", f"/api/v1/namespaces/{near.namespace}/configmaps", {"metadata": {"name": "theirs"}})
+    theirs = {**near.binding("default"), "metadata": {"name": near.namespace}}
+    path = f"/apis/{RBAC}/v1/namespaces/default/rolebindings"
+    await near.ask("POST", path, theirs)
+    await removed(near.client)
+    assert not await near.there()
+    assert isinstance(await near.ask("GET", f"{path}/{near.namespace}"), dict)
+    await near.ask("DELETE", f"{path}/{near.namespace}")
 
 
 async def test_another_credential_is_used_from_then_on(near: Near) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.registry.pausing import Pauses, entry_of
+from services.registry.pausing import Pauses, ended, entry_of
 from skerry import subjects
-from skerry.api.desired import Batch, BatchAnswer, Result
+from skerry.api.desired import Batch, BatchAnswer, Report, Result
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.bus import Bus
@@ -19,6 +19,7 @@ from skerry.service.process import Process
 from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.registry.conftest import Agent, Running, client_of
+from tests.registry.gate import opened_gate
 
 
 class Wanted:
@@ -200,3 +201,25 @@ async def told(process: Process, *names: str) -> None:
         looking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await looking
+
+
+@pytest.mark.integration
+async def test_a_pause_that_the_bucket_lost_ends_when_the_member_reports_it_and_only_then(nats_host: NatsHost) -> None:
+    """A pause that is wanted, one of another bucket, and a member without one are left alone."""
+    async with opened_gate(nats_host) as gate:
+        informer: Any = Informer()
+        informer.has("m1")
+        desired = gate.desired
+
+        async def complete(epoch: str, counts: dict[str, dict[str, int]]) -> bool:
+            await ended(desired, informer, "m1", Report(epoch=epoch, applied=1, counts=counts))
+            page = await desired.page("m1", "registry", 0, 5)
+            return any(subjects.is_complete(each.key) for each in page.entries)
+
+        held = {"registry": {"Applied": 1}}
+        assert not await complete(desired.epoch, {"tenancy": {"Applied": 1}})
+        assert not await complete("of before", held)
+        informer.has("m1", paused=True, generation=2)
+        assert not await complete(desired.epoch, held)
+        informer.has("m1", generation=3)
+        assert await complete(desired.epoch, held)

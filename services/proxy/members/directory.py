@@ -104,7 +104,9 @@ class Directory:
         table.pop(item.name, None)
         if change.new is not None:
             try:
-                table[item.name] = read(change.new.body)
+                found = read(change.new.body)
+                if found is not None:
+                    table[item.name] = found
             except (msgspec.DecodeError, ValueError):
                 log.exception("a stored object cannot be read", extra={"object": item.name})
         self._changed()
@@ -118,9 +120,13 @@ def credential_of(body: bytes) -> CachedCredential:
     return CachedCredential(document.metadata.name, caller, expires)
 
 
-def member_of(body: bytes) -> MemberRoute:
-    """The Member in a stored Cluster document. msgspec.DecodeError if it cannot be read."""
+def member_of(body: bytes) -> MemberRoute | None:
+    """The Member in a stored Cluster document; None for one that is being removed: what the registry still has to do with it
+    is no affair of clients. msgspec.DecodeError if it cannot be read.
+    """
     document = _cluster(body)
+    if document.metadata.deletion_timestamp is not msgspec.UNSET:
+        return None
     ready = next((c for c in document.status.conditions if c.type == "Ready"), None)
     away = ready is not None and ready.status != "True"
     return MemberRoute(

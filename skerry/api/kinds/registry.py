@@ -155,7 +155,9 @@ _CEILING = at("status.ceiling")
 def _desired(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
     """Whether what is wanted on a member is in place: no longer, or again."""
     before, after = changed.get(DESIRED_APPLIED, (NO_VERDICT, NO_VERDICT))
-    if after.reason == "Problems" and after != before:
+    if after.reason == "Left" and after != before:
+        yield Occurrence("LeftOnCluster", after.message, warning=True)
+    elif after.reason == "Problems" and after != before:
         yield Occurrence("DesiredProblems", after.message, warning=True)
     elif after.status == "True" and before.reason == "Problems":
         yield Occurrence("DesiredApplied", after.message)

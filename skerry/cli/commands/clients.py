@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skerry.api.kinds import CLUSTER, CREDENTIAL, JOIN_TOKEN, Kind
+from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, JOIN_TOKEN, Kind
 from skerry.cli import listing, output, state
 from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import out, program, progress, say, seconds
+from skerry.desired.owners import HOST_LABEL
 from skerry.errors import NotFound
 
 if TYPE_CHECKING:
@@ -214,7 +215,11 @@ def cluster_remove(
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
-    """Remove a member: it is cut at once, reached or not, and its agent cannot return; the name is free again."""
+    """Remove a member: clients are cut at once, and what the host's services put there is withdrawn if it is reached; 10 s later
+    at the latest its agent is cut too, and cannot return, and the name is free again.
+
+    Example: skerry cluster remove m1
+    """
     from skerry.cli.api import path_of
 
     limit = seconds(wait)
@@ -231,7 +236,7 @@ def cluster_remove(
             display.show(f"removing cluster {name}")
             time.sleep(POLL_S)
     say(f"cluster {name} removed")
-    say("what is left on it, and the commands that remove it there:")
+    say("what may be left on it goes with these commands:")
     for line in leftovers(direct=is_direct):
         say(f"  {line}")
 
@@ -253,14 +258,17 @@ def _exists(api: Api, name: str) -> bool:
 
 
 def leftovers(context: str = "", *, direct: bool = True) -> list[str]:
-    """Commands that remove from a member what joining put there; run with the member's own kubeconfig.
+    """Commands that remove from a member what joining and the host's services put there, as far as it is still there; run with
+    the member's own kubeconfig. Namespaces of tenants stay, with what is in them.
 
     A direct member may have an account for the host, in a namespace of its own.
     """
     kubectl = f"kubectl --context {context}" if context else "kubectl"
-    kinds = "clusterrolebinding,clusterrole,namespace" if direct else "clusterrolebinding"
+    account = f"{kubectl} delete clusterrolebinding,clusterrole,namespace -l app.kubernetes.io/managed-by=skerry"
     return [
-        f"{kubectl} delete {kinds} -l app.kubernetes.io/managed-by=skerry",
+        f"{kubectl} delete clusterrolebinding --ignore-not-found {' '.join(BUILT_IN)}",
+        f"{kubectl} delete rolebinding,clusterrolebinding,clusterrole --all-namespaces -l {HOST_LABEL}",
+        *([account] if direct else []),
         f"{kubectl} annotate namespace kube-system skerry.dev/host- skerry.dev/host-name-",
     ]
 

@@ -87,7 +87,7 @@ def _purge(root: Path, host: Path, members: list[str]) -> None:
     _purge_demo(root)
     left = [name for name in members if name not in demo_members]
     if left:
-        say(f"members that had joined: {', '.join(left)}. On each, what is left and the commands that remove it:")
+        say(f"members that had joined: {', '.join(left)}. What may be left on each goes with these commands:")
         for line in leftovers():
             say(f"  {line}")
     for path in sorted((root / "agents").glob("*")):

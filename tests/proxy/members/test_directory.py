@@ -53,8 +53,9 @@ def test_a_member_is_known_by_name_uid_and_way(world: World) -> None:
         purged("m2", 5),
         entry("m2", 6, spec=direct(), uid="another"),
         entry("m2", 5, uid="two"),
+        entry("m2", 5, spec=direct(), uid="two", metadata={"name": "m2", "deletionTimestamp": "2026-01-01T00:00:00Z"}),
     ],
-    ids=("deleted", "purged", "made anew", "by an agent now"),
+    ids=("deleted", "purged", "made anew", "by an agent now", "being removed"),
 )
 def test_who_goes_is_told_once(world: World, event: Entry) -> None:
     world.informer.take(event)

@@ -1,0 +1,120 @@
+"""Before a member goes, what the host's services put there goes from it, if it can be reached and does so in time.
+
+Its applier is given an order, again and again until its report names it: an agent over the bus, signed, that of a direct
+member in the process that leads. Nothing waits for a member longer than DEADLINE_S, and for one that is away, is paused, or
+is too old for desired state not at all; what stays is said in the condition DesiredApplied, and so in an Event.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from services.registry import clusters, direct
+from services.registry.clock import Clock
+from services.registry.desired import Desired
+from skerry import subjects
+from skerry.api.conditions import DESIRED_APPLIED, Verdict
+from skerry.api.desired import Report, WithdrawOrder
+from skerry.api.meta import Document
+from skerry.bus import Bus
+from skerry.errors import NotFound
+from skerry.storage import Store
+
+log = logging.getLogger("skerry.registry")
+
+DEADLINE_S = 10.0
+AGAIN_S = 0.25
+NAMED = 5
+"""Objects that the condition names."""
+
+
+class _Order(NamedTuple):
+    id: str
+    until: float
+    """By the monotonic clock."""
+
+
+class Departures:
+    """See the module. `order(name, id)` gives an order to the applier of a direct member."""
+
+    def __init__(
+        self, bus: Bus, desired: Desired, store: Store, order: Callable[[str, str], None], clock: Clock
+    ) -> None:
+        self._bus, self._desired, self._store, self._order, self._clock = bus, desired, store, order, clock
+        self._orders: dict[str, _Order | None] = {}
+        """UID of a Cluster that leaves -> its order; None once nothing is waited for any more."""
+
+    async def worthwhile(self, document: Document) -> bool:
+        """Whether a member that leaves may take away what is on it: it is reached, has something, and knows how. StatusError."""
+        name = document["metadata"]["name"]
+        if clusters.ready_of(document).status != "True" or (document.get("spec") or {}).get("paused") is True:
+            return False
+        return await self._desired.entries(name) > 0 and await self._desired.said(name) is not None
+
+    async def wait(self, document: Document) -> float | None:
+        """In how many seconds to ask again; None when the member may go. StatusError."""
+        name, uid = document["metadata"]["name"], document["metadata"]["uid"]
+        if uid not in self._orders:
+            if not await self.worthwhile(document):
+                self._orders[uid] = None
+                entries = await self._desired.entries(name)
+                if entries:
+                    await self._tell(document, f"it could not be asked to: {entries} entries may be left on it")
+                return None
+            self._orders[uid] = _Order(secrets.token_hex(8), self._clock().mono + DEADLINE_S)
+        order = self._orders[uid]
+        if order is None:
+            return None
+        report = await self._desired.said(name)
+        if report is not None and report.order == order.id:
+            self._orders[uid] = None
+            if report.problems:
+                await self._tell(document, _stays(report))
+            return None
+        if self._clock().mono > order.until:
+            self._orders[uid] = None
+            await self._tell(document, f"it did not say that it did within {DEADLINE_S:.0f} s")
+            return None
+        await self._send(name, uid, document, order)
+        return AGAIN_S
+
+    def gone(self, uid: str) -> None:
+        """The Cluster went."""
+        self._orders.pop(uid, None)
+
+    async def _send(self, name: str, uid: str, document: Document, order: _Order) -> None:
+        if direct.is_direct(document):
+            self._order(name, order.id)
+            return
+        text = self._desired.order(name, WithdrawOrder(cluster=uid, id=order.id))
+        await self._bus.publish(subjects.desired_order(name), text)
+
+    async def _tell(self, document: Document, why: str) -> None:
+        """In its condition, for the Event that is made of it."""
+        name, uid = document["metadata"]["name"], document["metadata"]["uid"]
+        log.warning("something may be left on a member that goes", extra={"cluster": name, "reason": why})
+        verdict = Verdict("False", "Left", f"what the host's services put there was not all taken away: {why}")
+        new = clusters.condition(DESIRED_APPLIED, verdict, self._clock())
+
+        def change(stored: Document) -> Document | None:
+            if stored["metadata"]["uid"] != uid:
+                return None
+            status = dict(stored.get("status") or {})
+            status["conditions"] = clusters.with_condition(status.get("conditions") or [], new)
+            return {**stored, "status": status}
+
+        try:
+            await self._store.modify(name, change)
+        except NotFound:
+            return
+
+
+def _stays(report: Report) -> str:
+    """What a member says that it could not take away."""
+    named = [f"{key.kind} {key.namespace + '/' if key.namespace else ''}{key.name} ({problem.message or problem.state})"
+             for problem in report.problems[:NAMED] for key in (subjects.desired_key(problem.key),)]  # fmt: skip
+    more = len(report.problems) + report.more - len(named)
+    return ", ".join(named) + (f", and {more} more" if more else "")

@@ -1,0 +1,226 @@
+"""What is withdrawn from a member before it goes, on a real bus: agents that obey, that do not, and that are away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.registry import departing
+from skerry import subjects
+from skerry.api.desired import Problem, Report, State, WithdrawOrder
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import Progress
+from skerry.bus import Bus, Connection, Message
+from skerry.desired.client import DesiredClient, Want
+from skerry.desired.entry import opened_order
+from skerry.identity import nkey
+from tests.fixtures.nats import NatsHost
+from tests.registry.conftest import Agent, Client, Running, client_of
+from tests.registry.test_changes import patched
+
+pytestmark = pytest.mark.integration
+
+NAME = "m1"
+SPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+
+
+class Leaver:
+    """A member that is to go, its agent's connection, and the orders that it got."""
+
+    def __init__(self, client: Client, own: Bus, agent: Agent, root: str, connection: Connection) -> None:
+        self.client, self.own, self.agent, self.root, self.connection = client, own, agent, root, connection
+        self.orders: list[WithdrawOrder] = []
+        self.desired: DesiredClient
+        self.epoch = self.uid = ""
+
+    def hear(self, message: Message) -> None:
+        """As an agent does."""
+        order = opened_order(NAME, message.data, lambda data, sig: nkey.verify(self.root, data, sig))
+        self.orders.append(order)
+
+    async def ordered(self) -> WithdrawOrder:
+        """The first order."""
+        async with asyncio.timeout(20):
+            while not self.orders:
+                await asyncio.sleep(0.02)
+        return self.orders[0]
+
+    async def report(self, *problems: Problem, **more: Any) -> None:
+        """What the agent says."""
+        report = Report(epoch=self.epoch, applied=99, problems=problems, **more)
+        await self.connection.request(subjects.desired_report(NAME), msgspec.json.encode(report), timeout_s=10)
+
+    async def removing(self) -> asyncio.Task[Any]:
+        """Somebody removes it."""
+        return asyncio.create_task(self.client.write(CLUSTER, "delete", NAME))
+
+    async def gone(self) -> None:
+        """Wait until its Cluster is."""
+        await until(self._gone)
+
+    async def _gone(self) -> bool:
+        return await self.client.cluster(NAME) is None
+
+    async def keys(self) -> int:
+        """How many of its keys the buckets still hold."""
+        found = 0
+        for name, prefix in ((subjects.DESIRED, f"{NAME}.>"), (subjects.DESIRED_STATUS, NAME)):
+            page = await (await self.own.bucket(name)).changes(prefix, 0)
+            found += sum(each.value is not None for each in page.entries)
+        return found
+
+    async def events(self) -> list[tuple[str, str]]:
+        """(reason, message) of what was told of it."""
+        bucket = await self.own.bucket(subjects.EVENTS)
+        page = await bucket.changes(">", 0)
+        documents = [msgspec.json.decode(each.value) for each in page.entries if each.value]
+        return [
+            (each.get("reason", ""), each.get("message", ""))
+            for each in (document.get("object", document) for document in documents)
+            if each.get("involvedObject", {}).get("name") == NAME
+        ]
+
+
+async def until(test: Callable[[], Awaitable[object]]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(30):
+        while not await test():
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def leaver(fresh_nats_host: NatsHost) -> AsyncIterator[Leaver]:
+    """Ready, with one entry."""
+    host = fresh_nats_host
+    async with (
+        Running(host).running(),
+        client_of(host) as client,
+        host.bus("tenancy") as bus,
+        host.bus("registry") as own,
+    ):
+        agent = Agent(host, NAME)
+        answer = await agent.join(await client.token(NAME))
+        async with host.connection(agent.credentials(answer)) as connection:
+            made = Leaver(client, own, agent, answer.assertion_root, connection)
+            await connection.subscribe(subjects.desired_order(NAME), made.hear)
+            made.desired = DesiredClient(bus, await bus.bucket(subjects.DESIRED_STATUS), "tenancy")
+            made.epoch = (await made.desired.keys(NAME)).epoch
+            await agent.beat(connection, desired=Progress(epoch=made.epoch, applied=0))
+            await client.ready(NAME, "True")
+            made.uid = ((await client.cluster(NAME)) or {})["metadata"]["uid"]
+            await made.desired.put(NAME, Want(SPACE))
+            yield made
+
+
+async def test_a_member_that_is_reached_withdraws_everything_before_it_is_cut(leaver: Leaver) -> None:
+    await leaver.report()
+    removing = await leaver.removing()
+    order = await leaver.ordered()
+    assert order.cluster == leaver.uid
+    assert not leaver.connection.lost.done()
+    assert await leaver.client.cluster(NAME) is not None
+    await removing
+    await leaver.report(order=order.id)
+    await leaver.gone()
+    async with asyncio.timeout(10):
+        await leaver.connection.lost
+    assert await leaver.keys() == 0
+
+
+async def test_the_answer_to_another_order_is_none(leaver: Leaver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departing, "DEADLINE_S", 1.0)
+    await leaver.report()
+    await leaver.removing()
+    await leaver.ordered()
+    with pytest.raises(Exception, match="does not exist, or is leaving"):
+        await leaver.report(counts={"tenancy": {"Applied": 1}})
+    await leaver.report(order="another")
+    assert await leaver.client.cluster(NAME) is not None
+    await leaver.gone()
+
+
+async def test_what_stays_is_told_by_name(leaver: Leaver) -> None:
+    await leaver.report()
+    await leaver.removing()
+    order = await leaver.ordered()
+    key = "m1.tenancy._.namespace._.shop"
+    problem = Problem(key=key, revision=1, state=State.FORBIDDEN, message="you may not delete it")
+    await leaver.report(problem, order=order.id)
+    await leaver.gone()
+
+    async def told() -> bool:
+        return any(
+            reason == "LeftOnCluster" and "namespace shop (you may not delete it)" in message
+            for reason, message in await leaver.events()
+        )
+
+    await until(told)
+
+
+async def test_a_member_that_says_nothing_is_cut_when_its_time_is_over(
+    leaver: Leaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(departing, "DEADLINE_S", 0.6)
+    await leaver.report()
+    await leaver.removing()
+    await leaver.gone()
+    assert leaver.orders
+    assert len({each.id for each in leaver.orders}) == 1
+
+    async def told() -> bool:
+        return any("did not say that it did within" in message for _, message in await leaver.events())
+
+    await until(told)
+    assert await leaver.keys() == 0
+
+
+async def test_a_member_that_is_away_or_paused_or_without_the_channel_is_not_waited_for(leaver: Leaver) -> None:
+    """Its agent never said that it keeps anything in place."""
+    gone = await leaver.client.write(CLUSTER, "delete", NAME)
+    assert "finalizers" not in gone["metadata"]
+    assert await leaver.client.cluster(NAME) is None
+    assert leaver.orders == []
+
+
+async def test_a_paused_member_is_left_as_it_is(leaver: Leaver) -> None:
+    await leaver.report()
+    await patched(leaver.client, NAME, {"spec": {"paused": True}})
+
+    async def paused() -> bool:
+        return bool(((await leaver.client.cluster(NAME)) or {})["spec"].get("paused"))
+
+    await until(paused)
+    await leaver.client.write(CLUSTER, "delete", NAME)
+    await leaver.gone()
+    assert leaver.orders == []
+
+
+async def test_a_member_that_is_away_is_not_waited_for(leaver: Leaver) -> None:
+    await leaver.report()
+    await leaver.agent.beat(leaver.connection, leaving=True)
+    await leaver.client.ready(NAME, "False")
+    await leaver.client.write(CLUSTER, "delete", NAME)
+    assert await leaver.client.cluster(NAME) is None
+    assert leaver.orders == []
+
+
+async def test_of_what_was_meant_for_an_earlier_member_nothing_reaches_the_next_of_its_name(
+    leaver: Leaver, fresh_nats_host: NatsHost
+) -> None:
+    """Also what an owner wrote in the last moment lies under the name no more."""
+    await leaver.report()
+    await leaver.agent.beat(leaver.connection, leaving=True)
+    await leaver.client.ready(NAME, "False")
+    await leaver.client.write(CLUSTER, "delete", NAME)
+    await leaver.gone()
+    agent = Agent(fresh_nats_host, NAME)
+    answer = await agent.join(await leaver.client.token(NAME))
+    async with fresh_nats_host.connection(agent.credentials(answer)) as connection:
+        reply = await connection.request(subjects.desired_sync(NAME), b'{"epoch":"","after":0}', timeout_s=10)
+    page = msgspec.json.decode(reply.data)
+    assert page["cluster"] != leaver.uid
+    assert [each for each in page.get("entries", []) if each.get("entry") and "tenancy" in each["key"]] == []
