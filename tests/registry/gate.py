@@ -11,7 +11,17 @@ import msgspec
 from services.registry.desired import Desired
 from skerry import subjects
 from skerry.api.decode import decoded
-from skerry.api.desired import Batch, CompleteAnswer, CompleteRequest, Item, KeysRequest, Options
+from skerry.api.desired import (
+    Batch,
+    CompleteAnswer,
+    CompleteRequest,
+    Heard,
+    Item,
+    KeysRequest,
+    Options,
+    Report,
+    SyncRequest,
+)
 from skerry.bus import Bus, Message
 from skerry.desired.client import DesiredClient, Want
 from skerry.identity import nkey
@@ -53,6 +63,8 @@ class Gate:
             subjects.desired_owner("tenancy"): self._batch,
             subjects.desired_keys("tenancy"): self._keys,
             subjects.desired_complete("tenancy"): self._complete,
+            subjects.DESIRED_SYNCS: self._sync,
+            subjects.DESIRED_REPORTS: self._report,
         }
         self.bus.serve("registry", "0", endpoints, description="")
         await self.bus.ready()
@@ -71,6 +83,14 @@ class Gate:
     async def _complete(self, message: Message) -> bytes:
         request = decoded(message.data, CompleteRequest)
         return _encode(CompleteAnswer(revision=await self.desired.complete("tenancy", request.member)))
+
+    async def _sync(self, message: Message) -> bytes:
+        request = decoded(message.data, SyncRequest)
+        return _encode(await self.desired.sync(subjects.member_of(message.subject), request))
+
+    async def _report(self, message: Message) -> bytes:
+        await self.desired.report(subjects.member_of(message.subject), decoded(message.data, Report))
+        return _encode(Heard())
 
     async def apply(self, *items: Item) -> list[tuple[int, str]]:
         """(code, message) of each item."""
