@@ -158,7 +158,8 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
         if (over := store.membership()) is not None and over.removed:
             store.forget()
         key = store.key()
-        store.keep_ceiling(settings.ceiling)
+        if settings.ceiling != Ceiling():
+            store.keep_ceiling(settings.ceiling)  # before it is a member: a start after a crash must not open it
         request = JoinRequest(
             nkey=key.public,
             name=token.name,

@@ -6,7 +6,7 @@
     user.creds    user in the member's account        renewal.creds    user in JOIN, may only ask for a new user JWT
     ceiling.json  what the member's administrator last said that the host may do at most; outlives a membership
 
-Every file is 0600 and replaced atomically. A directory that holds no identity is worth nothing and is left empty.
+Every file is 0600 and replaced atomically. A directory without an identity is worth nothing: it is left empty, but for a ceiling.
 """
 
 from __future__ import annotations
