@@ -258,7 +258,7 @@ def die_with_parent(environ: MutableMapping[str, str], number: int = signal.SIGK
 
 def _parent(environ: MutableMapping[str, str]) -> int | None:
     text = environ.get("SKERRY_PARENT_PID", "")
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 async def _watch_parent(environ: MutableMapping[str, str], runtime: Runtime) -> None:

@@ -40,7 +40,7 @@ class Directions:
         """A change of the bucket was published again."""
         name = subjects.member_of(message.subject)
         revision = message.headers.get("Nats-Sequence", "")
-        if name in self._last and revision.isdigit():
+        if name in self._last and revision.isdecimal():
             last, at_s = self._last[name]
             self._last[name] = max(last, int(revision)), at_s
 

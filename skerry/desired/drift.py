@@ -18,7 +18,8 @@ from skerry.desired.owners import HOST_LABEL, OWNERS
 from skerry.errors import StatusError
 from skerry.http.errors import HttpError
 from skerry.member.credentials import CredentialError
-from skerry.member.watch import MetadataWatch, WatchEvent
+from skerry.member.upstream import CALL_S
+from skerry.member.watch import IDLE_S, MetadataWatch, WatchEvent
 
 log = logging.getLogger("skerry.desired")
 
@@ -74,11 +75,14 @@ class Drift:
             try:
                 if watch is None:
                     watch = MetadataWatch(self._objects.upstream, *await self._collection(group, kind))
-                async with contextlib.aclosing(watch.run()) as changes:
+                # a connection that died in silence is no watch
+                async with asyncio.timeout(IDLE_S + CALL_S), contextlib.aclosing(watch.run()) as changes:
                     async for seen in changes:
                         backoff.reset()
                         self._seen(group, kind, seen)
                 continue
+            except TimeoutError:
+                log.info("a watch on the member fell silent", extra={"kind": kind})
             except (StatusError, Unsettled, CredentialError, HttpError) as error:
                 if str(error) != reported:
                     log.info("a watch on the member ended", extra={"kind": kind, "reason": str(error)[:300]})

@@ -79,7 +79,7 @@ class Feed:
         """A stored change, as the server publishes it again on `down.<m>.desired.…`."""
         key = message.subject.removeprefix("down.").replace(".desired.", ".", 1)
         revision = message.headers.get("Nats-Sequence", "")
-        if revision.isdigit():
+        if revision.isdecimal():
             gone = message.headers.get("KV-Operation", "") in ("DEL", "PURGE")
             self.heard(key, int(revision), None if gone else message.data)
 
