@@ -47,7 +47,12 @@ def test_the_demo_shows_a_federation_and_leaves_nothing(host: Host) -> None:
     assert "[watch] MODIFIED skerry-tour" in done.stdout
     assert "--user vera get configmap skerry-tour" in done.stdout
     assert "pods do not run" in done.stdout
-    assert host.status()["clusters"] == {"total": 2, "ready": 2}
+    assert host.status()["clusters"] == {
+        "total": 2,
+        "ready": 2,
+        "states": {},
+        "desired": {"members": 0, "entries": 0},
+    }
     assert {line.split()[0] for line in host.ok("clusters").splitlines()[1:]} == {"host", "m1", "m2"}
     again = host.up("--demo")
     assert again.returncode == 0, again.stderr
