@@ -35,7 +35,8 @@ _FORMAT = 1
 
 # Below the range that Linux and macOS give to outgoing connections: between choosing and listening nobody takes it.
 _PORTS = range(20000, 32000)
-_reserved: dict[int, socket.socket] = {}
+_reserved: dict[int, int] = {}
+"""Port -> the descriptor that holds it."""
 _random = random.SystemRandom()  # libraries of tests seed the ordinary one: all would choose the same ports
 
 
@@ -184,7 +185,7 @@ def _reserve(port: int, address: str) -> bool:
         except OSError:
             reservation.close()
             return False
-        _reserved[port] = reservation
+        _reserved[port] = reservation.detach()
     return _is_free(LOOPBACK, port) and _is_free(address, port)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
@@ -162,3 +163,14 @@ def one_kubectl(programs: Mapping[str, Path], shore: Shore) -> Client:
 
 def _namespace(name: str) -> bytes:
     return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).encode()
+
+
+@pytest.fixture
+async def connections_end() -> AsyncIterator[None]:
+    """Waits for the connections of a test: aiohttp says that it is closed before its TLS connections are, and what is left
+    of them would be found, as a leak, in whatever test comes later."""
+    yield
+    transports = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]  # of the selector's loop
+    async with asyncio.timeout(10):
+        while any(transport._sock is not None for transport in list(transports.values())):
+            await asyncio.sleep(0.01)

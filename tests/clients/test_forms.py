@@ -95,6 +95,7 @@ def test_the_python_client_reads(formed: Shore) -> None:
     assert found.metadata.name == "buoy"
 
 
+@pytest.mark.usefixtures("connections_end")
 async def test_kubernetes_asyncio_reads_and_watches(formed: Shore) -> None:
     async with await kubernetes_asyncio.config.new_client_from_config(config_file=str(formed.kubeconfig)) as client:
         core = kubernetes_asyncio.client.CoreV1Api(client)

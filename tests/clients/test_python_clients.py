@@ -128,8 +128,7 @@ class TestOfficial:
         assert lines == ["line 1", "line 2", "line 3", "end"]
 
 
-# aiohttp does not wait for its TLS connections to be closed before it says that it is.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("connections_end")
 class TestAsyncio:
     async def test_lists_and_patches(self, core_async: Any) -> None:
         await core_async.create_namespaced_config_map("default", _object("async-0", "async"))
