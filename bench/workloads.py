@@ -111,14 +111,14 @@ class Members:
                     nkey=self._keys[number], name=self.names[number], cluster_uid=self._uids[number],
                     kubernetes_version="v1.36.3", agent_version="0.1.0",
                 )  # fmt: skip
-                made = await store.create(clusters.member(request, JOINED, wall_and_mono()))
+                cluster = await store.create(clusters.member(request, JOINED, wall_and_mono()))
                 if accounts:
                     account = self._host.authority.member_account(request.name)
-                    kept = MemberSecret(
-                        cluster=made.uid, account=account.public, seed=account.seed.decode(),
+                    secret = MemberSecret(
+                        cluster=cluster.uid, account=account.public, seed=account.seed.decode(),
                         agents={request.nkey: time.time()},
                     )  # fmt: skip
-                    await secrets.change(request.name, lambda _: kept)
+                    await secrets.change(request.name, lambda _: secret)
                     await Resolver(system).push(account.jwt)
 
             await _each(range(len(self.names)), one)

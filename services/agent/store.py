@@ -16,7 +16,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -27,7 +27,9 @@ from skerry.identity.creds import Credentials
 from skerry.identity.files import write_private
 
 FORMAT = 1
-"""Version of agent.json. Older code refuses newer state, naming both."""
+"""Version of the files. Older code refuses newer state, naming both."""
+
+T = TypeVar("T")
 
 
 class StateError(SkerryError):
@@ -131,36 +133,18 @@ class Store:
 
     def membership(self) -> Membership | None:
         """The membership, or None. Raises StateError for a newer format or a damaged file."""
-        path = self.directory / "agent.json"
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as e:
-            raise StateError(f"{path} cannot be read: {e.strerror}") from e
-        try:
-            _check_format(path, data)
-            return msgspec.json.decode(data, type=Membership)
-        except msgspec.DecodeError as e:
-            raise StateError(f"{path} is damaged ({e}): remove {self.directory} and join again with a new token") from e
+        remedy = f"remove {self.directory} and join again with a new token"
+        return _read(self.directory / "agent.json", Membership, remedy)
 
     def ceiling(self) -> Ceiling | None:
         """The ceiling that was said last, or None. StateError if it cannot be read: an agent must not guess that it is open."""
-        path = self.directory / "ceiling.json"
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+        remedy = (
+            "what this agent may let through is not known: say the whole ceiling anew (--read-only, --no-exec, "
+            "--namespaces, --ceiling-desired), or --ceiling-off"
+        )
+        stored = _read(self.directory / "ceiling.json", _Ceiling, remedy)
+        if stored is None:
             return None
-        except OSError as e:
-            raise StateError(f"{path} cannot be read: {e.strerror}") from e
-        try:
-            _check_format(path, data)
-            stored = msgspec.json.decode(data, type=_Ceiling)
-        except msgspec.DecodeError as e:
-            raise StateError(
-                f"{path} is damaged ({e}), and what this agent may let through is not known: say the whole ceiling anew "
-                "(--read-only, --no-exec, --namespaces, --ceiling-desired), or --ceiling-off"
-            ) from e
         return Ceiling(
             read_only=stored.read_only, no_exec=stored.no_exec, namespaces=stored.namespaces, desired=stored.desired
         )
@@ -202,11 +186,20 @@ class Store:
             (self.directory / name).unlink(missing_ok=True)
 
 
-def _check_format(path: Path, data: bytes) -> None:
-    """StateError for a file of another format, naming both; DecodeError if it is not JSON."""
-    version = msgspec.json.decode(data, type=_Format).format
-    if version != FORMAT:
-        raise StateError(
-            f"{path} has format {version}; this version of skerry reads format {FORMAT}: "
-            + ("use a newer skerry" if version > FORMAT else "it was never written by a release")
-        )
+def _read(path: Path, kind: type[T], remedy: str) -> T | None:
+    """A file of ours, None if there is none. StateError: it cannot be read, is of another format, or damaged."""
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data, type=_Format).format
+        if version != FORMAT:
+            raise StateError(
+                f"{path} has format {version}; this version of skerry reads format {FORMAT}: "
+                + ("use a newer skerry" if version > FORMAT else "it was never written by a release")
+            )
+        return msgspec.json.decode(data, type=kind)
+    except FileNotFoundError:
+        return None
+    except OSError as e:
+        raise StateError(f"{path} cannot be read: {e.strerror}") from e
+    except msgspec.DecodeError as e:
+        raise StateError(f"{path} is damaged ({e}): {remedy}") from e

@@ -141,7 +141,7 @@ class Connections:
     async def _direct(self, name: str) -> Document:
         cluster = await self._registry.cluster(name)
         if cluster is None or clusters.is_leaving(cluster):
-            raise NotFound(f'clusters.skerry.dev "{name}" not found', kind="clusters", group="skerry.dev", name=name)
+            raise self._registry.clusters.not_found(name)
         if not direct.is_direct(cluster):
             raise Conflict(
                 f"cluster {name!r} is not a direct member: the host holds no credential for it; one with an agent gets its "

@@ -10,15 +10,14 @@ from services.registry import listed
 from services.registry.desired import Desired
 from skerry import subjects
 from skerry.api.desiredlist import LIMIT, DesiredEntryList, DesiredQuery, EntryReason, ListedEntry
-from skerry.api.kinds import CLUSTER
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document, ListMeta
 from skerry.api.times import rfc3339
 from skerry.bus import Entry
-from skerry.errors import BadRequest, Gone, NotFound
+from skerry.errors import BadRequest, Gone
 
-Find = Callable[[str], Awaitable["Document | None"]]
-"""The Cluster of a name."""
+Find = Callable[[str], Awaitable[Document]]
+"""The Cluster of a name. NotFound."""
 
 
 class Entries:
@@ -31,10 +30,6 @@ class Entries:
         """One page, as its caller may see it. StatusError."""
         name = request.name
         cluster = await self._find(name)
-        if cluster is None:
-            raise NotFound(
-                f'clusters.skerry.dev "{name}" not found', kind=CLUSTER.plural, group=CLUSTER.group, name=name
-            )
         owner, states, after = listed.owner(query.owner), listed.states(query.state), self._behind(query.continue_)
         if not 1 <= query.limit <= LIMIT:
             raise BadRequest(f"limit is at least 1, and at most {LIMIT}")
@@ -65,10 +60,10 @@ class Entries:
         self, entry: Entry, cluster: Document, outcomes: listed.Outcomes, groups: tuple[str, ...]
     ) -> ListedEntry | None:
         """None for what is gone, of an earlier cluster of the name, or not for this caller's eyes."""
-        wanted = self._desired.opened(entry)
-        if wanted is not None and wanted.cluster != cluster["metadata"]["uid"]:
+        content = self._desired.opened(entry)
+        if content is not None and content.cluster != cluster["metadata"]["uid"]:
             return None
-        because = wanted.because if wanted is not None else ()
+        because = content.because if content is not None else ()
         key = subjects.desired_key(entry.key)
         became = outcomes.of(entry.key, key.owner, entry.revision, withdrawn=entry.value is None)
         if became is None or not listed.shows(because, groups):
@@ -81,6 +76,6 @@ class Entries:
             state=became.state,
             since=rfc3339(entry.created if became.since is None else became.since),
             because=[EntryReason(kind=each.kind, name=each.name) for each in because],
-            more=wanted.more if wanted is not None else 0,
+            more=content.more if content is not None else 0,
             message=became.message,
         )

@@ -194,7 +194,7 @@ async def rotate(context: Ours, request: WriteRequest, body: ClusterConnection) 
 
 async def list_desired(context: Ours, request: WriteRequest, body: DesiredQuery) -> Document:
     """Somebody asks what a member should have, and what became of it."""
-    return await Entries(context.state.desired, context.state.registry.cluster).answer(request, body)
+    return await Entries(context.state.desired, context.state.registry.get_cluster).answer(request, body)
 
 
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:

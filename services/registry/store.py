@@ -40,6 +40,10 @@ class RegistryStore:
         item = await self.clusters.find(name)
         return None if item is None else item.document()
 
+    async def get_cluster(self, name: str) -> Document:
+        """The stored Cluster. NotFound."""
+        return (await self.clusters.get(name)).document()
+
     def members(self) -> list[Item]:
         """Clusters with the role member, as the cache has them."""
         return [item for item in self.cache.list(CLUSTER) if item.name != clusters.HOST]

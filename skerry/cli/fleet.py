@@ -48,10 +48,10 @@ def fleet(clusters: list[dict[str, Any]]) -> Fleet:
 
 def _states(member: dict[str, Any]) -> list[str]:
     spec, ready = member.get("spec") or {}, condition_of(member, "Ready")
-    found = [] if ready.status == "True" else [ready.reason or ready.status]
-    found += [word for field, word in (("paused", "Paused"), ("unschedulable", "Cordoned")) if spec.get(field) is True]
-    found += [kind for kind in WARNINGS if condition_of(member, kind).status == "True"]
-    return found + [f"{kind}=False" for kind in _WELL if condition_of(member, kind).status == "False"]
+    states = [] if ready.status == "True" else [ready.reason or ready.status]
+    states += [word for field, word in (("paused", "Paused"), ("unschedulable", "Cordoned")) if spec.get(field) is True]
+    states += [kind for kind in WARNINGS if condition_of(member, kind).status == "True"]
+    return states + [f"{kind}=False" for kind in _WELL if condition_of(member, kind).status == "False"]
 
 
 def _problems(member: dict[str, Any]) -> int:
@@ -79,7 +79,7 @@ async def _leaders(host: Path, status: RunStatus) -> dict[str, str]:
     ca = bootstrap.bus_ca(host, status.options).read_text()
     settings = Settings(servers=tuple(address.split(",")), ca_pem=ca, name="skerry status")
     authority = Authority.load(bootstrap.keys_of(host, status.options))
-    found: dict[str, str] = {}
+    holders: dict[str, str] = {}
     async with (
         asyncio.timeout(ASKED_S),
         Bus(settings, lambda: authority.service_credentials(LED[0], 60)) as bus,
@@ -89,5 +89,5 @@ async def _leaders(host: Path, status: RunStatus) -> dict[str, str]:
         for service in LED:
             entry = await bucket.get(service)
             if entry is not None and entry.value is not None:
-                found[service] = decoded(entry.value, LeaderElectionRecord).holder
-    return found
+                holders[service] = decoded(entry.value, LeaderElectionRecord).holder
+    return holders

@@ -149,6 +149,7 @@ class Applier:
         problem in it. Nothing is applied from now on. The same order again only has it reported again.
         """
         self.ending = True
+        self.feed.end()
         if order != self._order:
             await self._idle.wait()
             await self._find_ours()
@@ -166,11 +167,11 @@ class Applier:
         """
         for group, kind in owners.KINDS:
             try:
-                found = await self._objects.listed(group, kind.lower())
+                objects = await self._objects.listed(group, kind.lower())
             except (Unsettled, StatusError) as error:
                 log.warning("objects of ours cannot be listed", extra={"kind": kind, "reason": str(error)})
                 continue
-            for metadata in found:
+            for metadata in objects:
                 owner, _ = owner_of(metadata)
                 if owner in owners.OWNERS:
                     key = str(DesiredKey(self._name, owner, group, kind.lower(), metadata.namespace, metadata.name))

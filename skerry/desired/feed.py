@@ -74,6 +74,7 @@ class Feed:
         self._held = held or Held()
         self._asked = asyncio.Event()
         self._asked.set()
+        self._ended = False
 
     def republished(self, message: Message) -> None:
         """A stored change, as the server publishes it again on `down.<m>.desired.…`."""
@@ -85,6 +86,8 @@ class Feed:
 
     def heard(self, key: str, revision: int, data: bytes | None) -> None:
         """A change came live. `data` is None for a withdrawal."""
+        if self._ended:
+            return
         entry = None if data is None else self._believed(key, data)
         if entry is not None and self._taken(key, revision, entry):
             self._fresh([key])
@@ -94,10 +97,15 @@ class Feed:
         """Have a sync made soon: something may have been missed."""
         self._asked.set()
 
+    def end(self) -> None:
+        """Take nothing from now on, nor what is under way: the state is another's to wind up."""
+        self._ended = True
+        self._asked.set()
+
     async def run(self) -> None:
-        """Sync whenever that was asked for, until cancelled."""
+        """Sync whenever that was asked for, until the end or cancelled."""
         pause, reported = FIRST_S, ""
-        while True:
+        while not self._ended:
             await self._asked.wait()
             self._asked.clear()
             try:
@@ -143,6 +151,8 @@ class Feed:
         fresh: list[str] = []
         while True:
             page = await self._source.sync(SyncRequest(epoch=self._state.epoch, after=after))
+            if self._ended:
+                return
             self.cluster = page.cluster or self.cluster
             if page.epoch != self._state.epoch:
                 self._state.begin(page.epoch)

@@ -25,10 +25,11 @@ pytestmark = pytest.mark.integration
 ADMIN, VIEWER = "skerry:cluster-admin", "skerry:view"
 
 
-async def cluster(name: str) -> Document | None:
+async def cluster(name: str) -> Document:
     """The Cluster of a name."""
-    uid = CLUSTERS.get(name)
-    return None if uid is None else {"metadata": {"name": name, "uid": uid}}
+    if name not in CLUSTERS:
+        raise NotFound(f'clusters.skerry.dev "{name}" not found')
+    return {"metadata": {"name": name, "uid": CLUSTERS[name]}}
 
 
 @pytest.fixture

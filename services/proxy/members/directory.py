@@ -104,9 +104,9 @@ class Directory:
         table.pop(item.name, None)
         if change.new is not None:
             try:
-                found = read(change.new.body)
-                if found is not None:
-                    table[item.name] = found
+                entry = read(change.new.body)
+                if entry is not None:
+                    table[item.name] = entry
             except (msgspec.DecodeError, ValueError):
                 log.exception("a stored object cannot be read", extra={"object": item.name})
         self._changed()

@@ -32,21 +32,21 @@ def until_and_why(hold: Any) -> str:
     return (f" until {until}" if until else "") + (f": {reason}" if reason else "")
 
 
-def platform(found: Document | None) -> str:
+def platform(fields: Document | None) -> str:
     """From a Platform: `aws/eu-central-1/eks`, as far as it is known."""
-    return "/".join(str(part) for key in ("provider", "region", "distribution") if (part := (found or {}).get(key)))
+    return "/".join(str(part) for key in ("provider", "region", "distribution") if (part := (fields or {}).get(key)))
 
 
-def agents(found: Document | None) -> str:
+def agents(fields: Document | None) -> str:
     """From an AgentStatus: the version, and how many there are if not one."""
-    version, replicas = str((found or {}).get("version") or ""), (found or {}).get("replicas", 1)
+    version, replicas = str((fields or {}).get("version") or ""), (fields or {}).get("replicas", 1)
     return version if replicas == 1 or not version else f"{version} ({replicas})"
 
 
 def nodes_ready(status: Document | None) -> str:
     """From a status: `11/12`."""
-    found = status or {}
-    return f"{found['nodesReady']}/{found['nodes']}" if "nodesReady" in found and "nodes" in found else ""
+    fields = status or {}
+    return f"{fields['nodesReady']}/{fields['nodes']}" if "nodesReady" in fields and "nodes" in fields else ""
 
 
 def cpu(status: Document | None) -> str:

@@ -93,7 +93,7 @@ def list_(
     if watch:
         _follow(api, cluster, owner, chosen, style)
         return
-    _print([each for each in _found(api, cluster, owner) if _is_chosen(each, chosen)], style, cluster)
+    _print([each for each in _entries(api, cluster, owner) if _is_chosen(each, chosen)], style, cluster)
 
 
 @desired.command("wait")
@@ -115,7 +115,7 @@ def wait(
     deadline = time.monotonic() + timeout_s
     with progress() as shown:
         while True:
-            entries = _found(api, cluster, owner)
+            entries = _entries(api, cluster, owner)
             open_ = [each for each in entries if each["state"] != State.APPLIED]
             stuck = [each for each in open_ if each["state"] not in _GOING_ON]
             if not open_ or stuck or time.monotonic() >= deadline:
@@ -158,20 +158,20 @@ def _chosen(text: str, *, problems: bool) -> tuple[str, ...]:
     return tuple(by_name[word.lower()] for word in words)
 
 
-def _found(api: Api, cluster: str, owner: str) -> list[Document]:
+def _entries(api: Api, cluster: str, owner: str) -> list[Document]:
     """Entries of one cluster, or of all members, in order. StatusError for a cluster that does not exist."""
     from skerry.cli.api import clusters, members
     from skerry.errors import NotFound
 
     if cluster:
         return sorted(_pages(api, cluster, owner), key=_order)
-    found: list[Document] = []
+    entries: list[Document] = []
     for name in members(clusters(api)):
         try:
-            found += _pages(api, name, owner)
+            entries += _pages(api, name, owner)
         except NotFound:
             continue  # it was removed meanwhile
-    return sorted(found, key=_order)
+    return sorted(entries, key=_order)
 
 
 def _pages(api: Api, cluster: str, owner: str) -> Iterator[Document]:
@@ -249,32 +249,29 @@ def _row(entry: Document, *, wide: bool) -> list[str]:
 
 def _follow(api: Api, cluster: str, owner: str, chosen: tuple[str, ...], style: str) -> None:
     """Print what is there, then what changes, until interrupted."""
-    shown: dict[str, Document] = {}
-    widths: list[int] | None = None
-    told = False
+    printed: dict[str, Document] = {}
+    widths = _print_changes(_changes(printed, _entries(api, cluster, owner), chosen), style, None)
+    if not printed:
+        say(_nothing(cluster))
     while True:
-        changes = _news(shown, _found(api, cluster, owner), chosen)
-        widths = _changes(changes, style, widths)
-        if not changes and not told:
-            say(_nothing(cluster))
-        told = True
         time.sleep(WATCH_S)
+        widths = _print_changes(_changes(printed, _entries(api, cluster, owner), chosen), style, widths)
 
 
-def _news(shown: dict[str, Document], found: list[Document], chosen: tuple[str, ...]) -> list[Document]:
-    """What is to be printed now. What was shown is shown once more when it is in another state, or gone."""
-    keys = {entry["key"] for entry in found}
-    gone = [shown.pop(key) for key in list(shown) if key not in keys]
+def _changes(printed: dict[str, Document], entries: list[Document], chosen: tuple[str, ...]) -> list[Document]:
+    """The lines to print now; `printed` follows. What was printed is so once more when it is in another state, or gone."""
+    keys = {entry["key"] for entry in entries}
+    gone = [printed.pop(key) for key in list(printed) if key not in keys]
     changed = [
         entry
-        for entry in found
-        if _differs(shown.get(entry["key"]), entry) and (entry["key"] in shown or _is_chosen(entry, chosen))
+        for entry in entries
+        if _differs(printed.get(entry["key"]), entry) and (entry["key"] in printed or _is_chosen(entry, chosen))
     ]
     for entry in changed:
         if _is_chosen(entry, chosen):
-            shown[entry["key"]] = entry
+            printed[entry["key"]] = entry
         else:
-            del shown[entry["key"]]
+            del printed[entry["key"]]
     return [*changed, *({**entry, "state": str(State.WITHDRAWN), "message": ""} for entry in gone)]
 
 
@@ -286,7 +283,7 @@ def _differs(before: Document | None, after: Document) -> bool:
     return before is None or any(before[field] != after[field] for field in ("revision", "state", "message"))
 
 
-def _changes(entries: list[Document], style: str, widths: list[int] | None) -> list[int] | None:
+def _print_changes(entries: list[Document], style: str, widths: list[int] | None) -> list[int] | None:
     if style in ("", "wide"):
         return _table(entries, wide=style == "wide", widths=widths) if entries else widths
     for entry in entries:
