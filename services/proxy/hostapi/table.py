@@ -110,6 +110,8 @@ class Table(Representation):
         self._live = live
         self._now = now
         self._headed = False
+        self._is_live = any(column.live for column in kind.columns)
+        self._columns = [(column.live, column.read, column.type == "date") for column in kind.columns]
 
     def one(self, item: Item) -> bytes:
         """A Table of one row."""
@@ -131,27 +133,28 @@ class Table(Representation):
         return _encode(table)
 
     def _table(self, items: Iterable[Item], revision: int, *, columns: bool, more: str = "") -> bytes:
+        now = self._now()
         return _encode(
             {
                 "kind": "Table",
                 "apiVersion": self._version,
                 "metadata": _list_meta(revision, more),
                 "columnDefinitions": [_definition(column) for column in self._kind.columns] if columns else None,
-                "rows": [self._row(item) for item in items],
+                "rows": [self._row(item, now) for item in items],
             }
         )
 
-    def _row(self, item: Item) -> dict[str, Any]:
+    def _row(self, item: Item, now: datetime) -> dict[str, Any]:
+        """Of thousands of rows each cell is made here: what all rows share was looked at before."""
         document = item.document()
-        live = self._live(item.name) if any(column.live for column in self._kind.columns) else {}
-        cells = [self._cell(column, document, live) for column in self._kind.columns]
+        live = self._live(item.name) if self._is_live else {}
+        cells: list[Any] = []
+        for name, read, is_date in self._columns:
+            value = live.get(name) if name else read(document)
+            if is_date:
+                value = _age(value, now)
+            cells.append(NONE if value is None or value == "" else value)
         return {"cells": cells, "object": self._object(item, document)}
-
-    def _cell(self, column: Column, document: dict[str, Any], live: Mapping[str, object]) -> Any:
-        value = live.get(column.live) if column.live else column.read(document)
-        if column.type == "date":
-            return _age(value, self._now())
-        return NONE if value is None or value == "" else value
 
     def _object(self, item: Item, document: dict[str, Any]) -> Any:
         if self._include == "None":

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from skerry.api.conditions import condition_of
+from skerry.api.kinds.columns import condition
 from skerry.api.meta import Document
 from skerry.api.quantity import NANO, quantity
 from skerry.api.v1alpha1 import Ceiling
 
 CEILING = 60
 """Characters of a ceiling: it may name a hundred namespaces."""
+AMOUNTS = 20_000
+"""Amounts whose text is remembered: a table of 10,000 members has two of each resource, and is asked for again."""
 HOLDS = (("paused", "Paused"), ("unschedulable", "SchedulingDisabled"))
 """Field of spec, and how READY says it: kubectl's word for a cordoned node."""
 
 
 def readiness(document: Document) -> str:
     """The status of the condition Ready, then what is held back, as kubectl shows nodes: `True,SchedulingDisabled`."""
+    status = _ready((document.get("status") or {}).get("conditions"))
     spec = document.get("spec") or {}
-    held = [word for field, word in HOLDS if spec.get(field) is True]
-    return ",".join((condition_of(document, "Ready").status, *held))
+    for field, word in HOLDS:
+        if spec.get(field) is True:
+            status += f",{word}"
+    return status
+
+
+_ready = condition("Ready")
 
 
 def until_and_why(hold: Any) -> str:
@@ -34,7 +43,9 @@ def until_and_why(hold: Any) -> str:
 
 def platform(fields: Document | None) -> str:
     """From a Platform: `aws/eu-central-1/eks`, as far as it is known."""
-    return "/".join(str(part) for key in ("provider", "region", "distribution") if (part := (fields or {}).get(key)))
+    if not fields:
+        return ""
+    return "/".join([str(part) for key in ("provider", "region", "distribution") if (part := fields.get(key))])
 
 
 def agents(fields: Document | None) -> str:
@@ -51,27 +62,43 @@ def nodes_ready(status: Document | None) -> str:
 
 def cpu(status: Document | None) -> str:
     """From a status: cores that are asked for, of those that may be had."""
-    return _taken(status, "cpu", lambda nano: f"{nano / NANO:.1f}".removesuffix(".0"))
+    return _taken(status, "cpu", _cores)
 
 
 def memory(status: Document | None) -> str:
     """From a status: memory that is asked for, of what may be had."""
-    return _taken(status, "memory", lambda nano: f"{nano / (NANO << 30):.1f}".removesuffix(".0") + "Gi")
+    return _taken(status, "memory", _gibibytes)
 
 
-def _taken(status: Document | None, resource: str, show: Callable[[int], str]) -> str:
-    parts = []
-    for field in ("requested", "allocatable"):
-        try:
-            parts.append(show(quantity(((status or {}).get(field) or {})[resource]).nano))
-        except (KeyError, ValueError):
-            parts.append("?")
-    return "" if parts == ["?", "?"] else "/".join(parts)
+def _taken(status: Document | None, resource: str, show: Callable[[str], str]) -> str:
+    if not status or ("requested" not in status and "allocatable" not in status):
+        return ""
+    requested, allocatable = (
+        _shown((status.get(field) or {}).get(resource), show) for field in ("requested", "allocatable")
+    )
+    return "" if requested == allocatable == "?" else f"{requested}/{allocatable}"
 
 
-def ceiling(found: Document | None) -> str:
+def _shown(amount: str | None, show: Callable[[str], str]) -> str:
+    try:
+        return "?" if amount is None else show(amount)
+    except ValueError:
+        return "?"
+
+
+@lru_cache(maxsize=AMOUNTS)
+def _cores(amount: str) -> str:
+    return f"{quantity(amount).nano / NANO:.1f}".removesuffix(".0")
+
+
+@lru_cache(maxsize=AMOUNTS)
+def _gibibytes(amount: str) -> str:
+    return f"{quantity(amount).nano / (NANO << 30):.1f}".removesuffix(".0") + "Gi"
+
+
+def ceiling(fields: Document | None) -> str:
     """From a Ceiling: what its administrator forbids, cut to what fits a table; empty if nothing."""
-    text = "" if found is None else msgspec.convert(found, Ceiling).text
+    text = "" if not fields else msgspec.convert(fields, Ceiling).text
     if text == "open":
         return ""
     return text if len(text) <= CEILING else text[: CEILING - 1] + "…"
