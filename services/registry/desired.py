@@ -10,7 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -68,14 +68,32 @@ REPORTED = 1024
 """Members whose last report is held, so that the same one again costs nothing."""
 
 
+class Buckets(NamedTuple):
+    """Where desired state is stored, and what members say of it."""
+
+    desired: Bucket
+    statuses: Bucket
+    epoch: str
+    """Names the first: another one if it was made anew."""
+
+    @classmethod
+    async def open(cls, bus: Bus, replicas: int) -> Buckets:
+        """Made if they do not exist. StatusError."""
+        config = BucketConfig(replicas=replicas, republish=REPUBLISH, description="desired state of members")
+        desired = await bus.bucket(subjects.DESIRED, create=config)
+        statuses = await bus.bucket(subjects.DESIRED_STATUS, create=BucketConfig(replicas=replicas))
+        epoch = str((await desired.info()).get("created") or "")
+        if not epoch:
+            raise ServiceUnavailable("JetStream does not say when the bucket of desired state was made")
+        return cls(desired, statuses, epoch)
+
+
 class Desired:
     """See the module. Methods raise StatusError."""
 
     def __init__(
         self,
-        bucket: Bucket,
-        statuses: Bucket,
-        epoch: str,
+        buckets: Buckets,
         find: Find,
         sign: Sign,
         verify: Verify,
@@ -83,35 +101,14 @@ class Desired:
         leaving: Find = lambda name: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`epoch` names the bucket, `now` is in seconds of any clock, `wall` in those since the epoch."""
-        self._bucket, self.epoch = bucket, epoch
-        self.reports = statuses
+        """`now` is in seconds of any clock, `wall` in those since the epoch."""
+        self._bucket, self.epoch = buckets.desired, buckets.epoch
+        self.reports = buckets.statuses
         """What members said last, by their names."""
         self._leaving, self._wall = leaving, wall
         self._find, self._sign, self._verify, self._now = find, sign, verify, now
         self._usages: OrderedDict[str, Usage] = OrderedDict()
         self._reports: OrderedDict[str, Report] = OrderedDict()
-
-    @classmethod
-    async def open(
-        cls,
-        bus: Bus,
-        replicas: int,
-        find: Find,
-        sign: Sign,
-        verify: Verify,
-        now: Callable[[], float],
-        leaving: Find = lambda name: None,
-        wall: Callable[[], float] = time.time,
-    ) -> Desired:
-        """With the buckets, made if they do not exist."""
-        config = BucketConfig(replicas=replicas, republish=REPUBLISH, description="desired state of members")
-        bucket = await bus.bucket(subjects.DESIRED, create=config)
-        statuses = await bus.bucket(subjects.DESIRED_STATUS, create=BucketConfig(replicas=replicas))
-        epoch = str((await bucket.info()).get("created") or "")
-        if not epoch:
-            raise ServiceUnavailable("JetStream does not say when the bucket of desired state was made")
-        return cls(bucket, statuses, epoch, find, sign, verify, now, leaving, wall)
 
     # Owners
 

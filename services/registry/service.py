@@ -17,7 +17,7 @@ from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
 from services.registry.controllers import Statuses, tokens
 from services.registry.departing import Departures
-from services.registry.desired import Desired
+from services.registry.desired import Buckets, Desired
 from services.registry.directing import Directions
 from services.registry.entries import Entries
 from services.registry.handlers import Handlers
@@ -145,9 +145,8 @@ async def _desired(context: Ours, registry: RegistryStore, authority: Authority,
         item = registry.cache.get(CLUSTER, name)
         return item.uid if item is not None and clusters.is_leaving(item.document()) is leaving else None
 
-    return await Desired.open(
-        context.bus,
-        context.replicas,
+    return Desired(
+        await Buckets.open(context.bus, context.replicas),
         partial(uid, leaving=False),
         authority.assertion_root.sign,
         _verify(authority),

@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -84,37 +85,54 @@ async def statuses(client: Client, name: str, seen: list[str]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_leader_that_is_killed_and_one_that_sleeps_lose_and_invent_no_transition(
-    three: Registries, fresh_nats_host: NatsHost
-) -> None:
-    host, agent, seen = fresh_nats_host, Agent(fresh_nats_host, "kept"), []  # type: ignore[var-annotated]
+class Beating(NamedTuple):
+    """A member that is Ready, and its agent."""
+
+    agent: Agent
+    connection: Connection
+    client: Client
+    seen: list[str]
+    """Each status of Ready that was stored."""
+
+    async def beat(self, status: str) -> None:
+        """Say whether it is healthy until that is heard and stored."""
+        await self.agent.beat_until_answered(self.connection, healthy=status == "True")
+        await self.client.ready("kept", status)
+
+
+@contextlib.asynccontextmanager
+async def beating(host: NatsHost) -> AsyncIterator[Beating]:
+    """A member, watched until the end."""
+    agent, seen = Agent(host, "kept"), list[str]()
     async with client_of(host) as client, asyncio.TaskGroup() as tasks:
         answer = await agent.join(await client.token("kept"))
         async with host.connection(agent.credentials(answer)) as connection:
             await agent.beat(connection)
             await client.ready("kept", "True")
-            looking = tasks.create_task(statuses(client, "kept", seen))
-            first = await three.leader()
-            await first.kill()
-            await agent.beat_until_answered(connection, healthy=False)
-            await client.ready("kept", "False")
+            watching = tasks.create_task(statuses(client, "kept", seen))
+            yield Beating(agent, connection, client, seen)
+            watching.cancel()
 
-            second = await three.leader(first)
-            second.signal(signal.SIGSTOP)
-            await agent.beat_until_answered(connection)
-            await client.ready("kept", "True")
-            third = await three.leader(first, second)
-            assert third is not second
-            second.signal(signal.SIGCONT)
-            await until(
-                lambda: [line for line in second.lines() if line["message"] in _ENDED],
-                "the one that slept knows that it does not lead",
-            )
-            for _ in range(5):
-                await agent.beat_until_answered(connection)
-                await asyncio.sleep(0.3)
-            looking.cancel()
-    assert seen == ["True", "False", "True"]
+
+async def test_a_leader_that_is_killed_and_one_that_sleeps_lose_and_invent_no_transition(
+    three: Registries, fresh_nats_host: NatsHost
+) -> None:
+    async with beating(fresh_nats_host) as member:
+        first = await three.leader()
+        await first.kill()
+        await member.beat("False")
+        second = await three.leader(first)
+        second.signal(signal.SIGSTOP)
+        await member.beat("True")
+        third = await three.leader(first, second)
+        assert third is not second
+        second.signal(signal.SIGCONT)
+        await until(
+            lambda: [line for line in second.lines() if line["message"] in _ENDED],
+            "the one that slept knows that it does not lead",
+        )
+        await quiet(member, 5)
+    assert member.seen == ["True", "False", "True"]
 
 
 @pytest.fixture
@@ -134,10 +152,10 @@ async def apart(fresh_nats_host: NatsHost, tmp_path: Path) -> AsyncIterator[tupl
                 print(each.log.read_text(errors="replace")[-3000:])
 
 
-async def quiet(agent: Agent, connection: Connection, beats: int = 8) -> None:
+async def quiet(member: Beating, beats: int = 8) -> None:
     """Time in which nothing happens that a registry should write."""
     for _ in range(beats):
-        await agent.beat_until_answered(connection)
+        await member.agent.beat_until_answered(member.connection)
         await asyncio.sleep(0.3)
 
 
@@ -146,29 +164,21 @@ async def test_a_leader_that_is_cut_off_and_comes_back_loses_and_invents_no_tran
 ) -> None:
     """What it had sent may arrive when it is back: it is of a revision that is over."""
     registries, straits = apart
-    host, agent, seen = fresh_nats_host, Agent(fresh_nats_host, "kept"), []  # type: ignore[var-annotated]
-    async with client_of(host) as client, asyncio.TaskGroup() as tasks:
-        answer = await agent.join(await client.token("kept"))
-        async with host.connection(agent.credentials(answer)) as connection:
-            await agent.beat(connection)
-            await client.ready("kept", "True")
-            looking = tasks.create_task(statuses(client, "kept", seen))
-            first = await registries.leader()
-            straits[first].freeze()
-            await agent.beat_until_answered(connection, healthy=False)
-            second = await registries.leader(first)
-            assert second is not first
-            await client.ready("kept", "False")
-            await agent.beat_until_answered(connection)
-            await client.ready("kept", "True")
-            straits[first].thaw()
-            await until(
-                lambda: [line for line in first.lines() if line["message"] in _ENDED],
-                "the one that was cut off knows it",
-            )
-            await quiet(agent, connection)
-            looking.cancel()
-    assert seen == ["True", "False", "True"]
+    async with beating(fresh_nats_host) as member:
+        first = await registries.leader()
+        straits[first].freeze()
+        await member.agent.beat_until_answered(member.connection, healthy=False)
+        second = await registries.leader(first)
+        assert second is not first
+        await member.client.ready("kept", "False")
+        await member.beat("True")
+        straits[first].thaw()
+        await until(
+            lambda: [line for line in first.lines() if line["message"] in _ENDED],
+            "the one that was cut off knows it",
+        )
+        await quiet(member)
+    assert member.seen == ["True", "False", "True"]
 
 
 async def test_who_heard_nothing_for_a_while_and_then_leads_invents_no_transition(
@@ -176,31 +186,22 @@ async def test_who_heard_nothing_for_a_while_and_then_leads_invents_no_transitio
 ) -> None:
     """Two are cut off while the member fails and comes back; then the third, which knows all of it, dies."""
     registries, straits = apart
-    host, agent, seen = fresh_nats_host, Agent(fresh_nats_host, "kept"), []  # type: ignore[var-annotated]
-    async with client_of(host) as client, asyncio.TaskGroup() as tasks:
-        answer = await agent.join(await client.token("kept"))
-        async with host.connection(agent.credentials(answer)) as connection:
-            await agent.beat(connection)
-            await client.ready("kept", "True")
-            looking = tasks.create_task(statuses(client, "kept", seen))
-            first = await registries.leader()
-            others = [each for each in registries.processes if each is not first]
-            for each in others:
-                straits[each].freeze()
-            await agent.beat_until_answered(connection, healthy=False)
-            await client.ready("kept", "False")
-            await agent.beat_until_answered(connection)
-            await client.ready("kept", "True")
-            for each in others:
-                straits[each].thaw()
-            await first.kill()
-            assert await registries.leader(first) in others
-            await quiet(agent, connection)
-            assert seen == ["True", "False", "True"]
-            await agent.beat_until_answered(connection, healthy=False)
-            await until(lambda: seen[3:], "one more transition")
-            looking.cancel()
-    assert seen == ["True", "False", "True", "False"]
+    async with beating(fresh_nats_host) as member:
+        first = await registries.leader()
+        others = [each for each in registries.processes if each is not first]
+        for each in others:
+            straits[each].freeze()
+        await member.beat("False")
+        await member.beat("True")
+        for each in others:
+            straits[each].thaw()
+        await first.kill()
+        assert await registries.leader(first) in others
+        await quiet(member)
+        assert member.seen == ["True", "False", "True"]
+        await member.agent.beat_until_answered(member.connection, healthy=False)
+        await until(lambda: member.seen[3:], "one more transition")
+    assert member.seen == ["True", "False", "True", "False"]
 
 
 _ENDED = ("does not lead any more", "the lease was not confirmed in time")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.registry.desired import Desired
+from services.registry.desired import Buckets, Desired
 from skerry import subjects
 from skerry.api.decode import decoded
 from skerry.api.desired import (
@@ -72,7 +72,7 @@ class Gate:
 
     async def start_anew(self) -> None:
         """Open the buckets, or make them."""
-        self.desired = await Desired.open(self.bus, 1, CLUSTERS.get, ROOT.sign, verify, lambda: self.now)
+        self.desired = Desired(await Buckets.open(self.bus, 1), CLUSTERS.get, ROOT.sign, verify, lambda: self.now)
 
     async def _batch(self, message: Message) -> bytes:
         return _encode(await self.desired.batch("tenancy", decoded(message.data, Batch)))

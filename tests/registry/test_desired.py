@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from services.registry import usage
-from services.registry.desired import Desired
+from services.registry.desired import Buckets, Desired
 from skerry import subjects
 from skerry.api.desired import (
     BATCH,
@@ -153,7 +153,7 @@ async def test_a_member_has_limits(made: Gate, monkeypatch: pytest.MonkeyPatch) 
 
 async def test_the_limit_counts_what_another_replica_wrote(made: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "ENTRIES", 2)
-    other = await Desired.open(made.bus, 1, CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
+    other = Desired(await Buckets.open(made.bus, 1), CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
     assert await made.apply(item(document=space("a"))) == [(0, "")]
     answer = await other.batch("tenancy", Batch(request_id="r", items=(item(document=space("b")),)))
     assert answer.results[0].code == 0
