@@ -9,5 +9,6 @@ pytest_plugins = [
     "tests.fixtures.reruns",
     "tests.fixtures.children",
     "tests.fixtures.suites",
+    "tests.fixtures.examples",
     "tests.fixtures.slowest",
 ]

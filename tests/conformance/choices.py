@@ -55,7 +55,6 @@ def drawn(strategy: st.SearchStrategy[Keyed], count: int, number: int) -> list[K
     @settings(
         max_examples=_AT_A_TIME,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -233,7 +233,7 @@ async def test_a_bug_in_a_look_is_logged_and_the_next_look_comes(caplog: pytest.
     assert {record.getMessage() for record in caplog.records} >= {"a look at the lease failed by a bug"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from(["cut", "heal", "lose", "stop", "pass"]), st.integers(1, 12)),

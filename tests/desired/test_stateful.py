@@ -376,7 +376,6 @@ def test_when_all_is_up_and_quiet_a_member_has_what_is_wanted_and_what_was_not_o
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
         ),

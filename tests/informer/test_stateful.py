@@ -431,7 +431,7 @@ class World(RuleBasedStateMachine):
                 assert item.document() == proxy.epoch.document(item.name, item.revision)
 
     def teardown(self) -> None:
-        """Everybody is connected and hears everything: then all know what is there."""
+        """Everybody is connected and hears everything: then all know what is there. A request that is late by now is lost."""
         try:
             for which, proxy in enumerate(self.proxies):
                 self.mend(which)
@@ -440,6 +440,9 @@ class World(RuleBasedStateMachine):
                 assert proxy.shown() == self.epoch.at(self.epoch.last)
             for client in self.readers:
                 self._hear(client)
+            for write in self.writes:
+                if write.task.done():
+                    _check(write)
         finally:
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
@@ -490,7 +493,6 @@ def _run(examples: int, steps: int) -> None:
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),

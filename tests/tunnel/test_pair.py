@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry.relay import ResetCode
@@ -67,7 +67,7 @@ def check(network: Network) -> None:
         assert ours.core.sent <= max(theirs.core.window.granted, 256 << 10)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(st.lists(OPERATIONS, max_size=60))
 def test_prefix_true_end_and_no_hang(operations: list[tuple[Any, ...]]) -> None:
     network = Network()
