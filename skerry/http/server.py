@@ -93,6 +93,8 @@ class Server:
             by_name=self._by_name,
         )
         self._shaking[link] = None
+        if self.closing:  # the loop had accepted it already
+            link.abort()
         return link
 
     def _shaken(self, link: TlsLink, error: Exception | None) -> None:
@@ -186,8 +188,7 @@ class Server:
         While closing, idle connections end at once and every answer says `Connection: close`.
         """
         self.closing = True
-        for listener in self._listeners:
-            listener.close()
+        await self._deaf()
         for connection in list(self._connections):
             connection.close_idle()
         if grace_s > 0 and self._connections:
@@ -199,6 +200,18 @@ class Server:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self._cut()
+
+    async def _deaf(self) -> None:
+        """Stops listening. What the loop has accepted gets its transport first, and is cut by that: asyncio forgets the
+        socket of a connection whose listener was closed in the moment between, and its client waits.
+        """
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            for sock in listener.sockets:
+                loop.remove_reader(sock.fileno())
+        await asyncio.sleep(0)
+        for listener in self._listeners:
+            listener.close()
 
     async def _cut(self) -> None:
         for link in list(self._shaking):

@@ -76,8 +76,11 @@ class TlsLink(Layered):
     # -- the plain transport's side --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins the handshake."""
+        """Begins the handshake, unless it was aborted before."""
         self._raw = cast("asyncio.Transport", transport)
+        if self._closing:
+            self._raw.abort()
+            return
         self._raw.set_write_buffer_limits(high=WRITE_HIGH)
         if self._handshake_s is not None:
             self._timer = self._wire.loop.call_later(self._handshake_s, self._late)

@@ -8,6 +8,7 @@ to be a certain cluster is asked for its identity on each new connection (skerry
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -104,7 +105,8 @@ class Upstream:
         self._wrong_until = 0.0
         self._pooled: tuple[Target, bytes] | None = None
         self._client: Client | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._retired: dict[Client, asyncio.Task[None]] = {}
+        """Pools that take no more requests, with who waits for their last one."""
 
     @classmethod
     def rotating(cls, rotation: Rotation, *, connections: int) -> Upstream:
@@ -190,9 +192,8 @@ class Upstream:
             old, self._client = self._client, self._made(credential)
             self._pooled = (self._target, credential.certificate)
             if old is not None:
-                task = asyncio.ensure_future(_ended(old))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._retired[old] = task = asyncio.ensure_future(_ended(old))
+                task.add_done_callback(lambda _: self._retired.pop(old, None))
         return self._client
 
     def _made(self, credential: ClientCredential) -> Client:
@@ -262,10 +263,8 @@ class Upstream:
 
     def _cut(self) -> None:
         """Everything, also what still runs on pools of earlier credentials."""
-        if self._client is not None:
-            self._client.cut()
-        for task in self._closing:
-            task.cancel()
+        for client in self._pools():
+            client.cut()
 
     # Calls of one's own
 
@@ -351,19 +350,19 @@ class Upstream:
 
     async def close(self) -> None:
         """Close all connections."""
-        for task in self._closing:
+        pools = self._pools()
+        for task in self._retired.values():
             task.cancel()
-        if self._client is not None:
-            await self._client.close()
+        await asyncio.gather(*(client.close() for client in pools))
+
+    def _pools(self) -> list[Client]:
+        return [*self._retired, *([] if self._client is None else [self._client])]
 
 
 async def _ended(client: Client) -> None:
     """Close a pool that takes no more requests, when the last one has ended (at most the session cap)."""
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_S):
             while client.connections:  # noqa: ASYNC110 - no event tells; idle ones close within a minute
                 await asyncio.sleep(DRAIN_POLL_S)
-    except TimeoutError:
-        pass
-    finally:
-        await client.close()
+    await client.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 
 import pytest
 
@@ -466,6 +468,20 @@ async def _rest(peer: Peer) -> bytes:
         return await peer.rest()
     except ConnectionError:
         return b""
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_what_was_accepted_while_it_closed_is_cut(lab: Lab, plain: Lab, turns: int) -> None:
+    loop = asyncio.get_running_loop()
+    for server in (await lab.server(_echo), await plain.server(_echo)):
+        with socket.create_connection(server.addresses[0]) as client:
+            client.setblocking(False)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.close()
+            async with asyncio.timeout(DEADLINE_S):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await loop.sock_recv(client, 1) == b""
 
 
 async def test_a_port_in_use_is_an_error(plain: Lab) -> None:

@@ -14,6 +14,7 @@ from skerry.member import kubeconfig, tls
 from skerry.member.credentials import ClientCredential, source
 from skerry.member.kubeconfig import KubeconfigError, Target, Tls
 from skerry.member.upstream import Upstream
+from tests.fixtures.nats import eventually
 from tests.member.apiserver import ApiServer
 
 pytestmark = pytest.mark.integration
@@ -86,6 +87,7 @@ async def test_a_new_client_certificate_makes_a_new_pool(api: ApiServer) -> None
     assert (await upstream.call("GET", "/version")).status == 200
     assert api.connections == 2
     await upstream.close()
+    await eventually(lambda: api.connections == 0)
 
 
 def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused() -> None:
