@@ -46,11 +46,18 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
         yield Occurrence("Removing", "removal was asked for: its credentials are revoked and its requests cut")
     if 0 < _revision(old) < _revision(new):
         yield Occurrence("CredentialsReplaced", "the host was given another credential for it")
-    changed = changed_conditions(old, new)
+    yield from _verdicts(changed_conditions(old, new))
+    if old.get("spec") != new.get("spec"):
+        yield from _holds(old, new)
+    yield from _ceiling(old, new)
+
+
+def _verdicts(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
+    """What its conditions tell; most changes change none."""
+    if not changed:
+        return
     yield from _troubles(changed)
     yield from _recoveries(changed)
-    yield from _holds(old, new)
-    yield from _ceiling(old, new)
     yield from _desired(changed)
     before, after = changed.get("Ready", (NO_VERDICT, NO_VERDICT))
     if after.status == "True" and before.status != "True":
@@ -74,10 +81,9 @@ def _is_leaving(document: Document) -> bool:
 
 
 def _troubles(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
-    for kind, reasons in _TROUBLES.items():
-        before, after = changed.get(kind, (NO_VERDICT, NO_VERDICT))
-        if after.reason in reasons and after != before:
-            yield Occurrence(reasons[after.reason], after.message, warning=True)
+    for kind, (before, after) in changed.items():
+        if after != before and (reason := _TROUBLES.get(kind, {}).get(after.reason)):
+            yield Occurrence(reason, after.message, warning=True)
 
 
 def _recoveries(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
@@ -108,9 +114,9 @@ _TROUBLES = {
     FLAPPING: {"ReadyChanges": "Flapping"},
     RIGHTS_COMPLETE: {REPAIRED: "RightsRepaired", RIGHTS_MISSING: "RightsMissing"},
 }
-"""Reasons of conditions that people are told of, whatever the status. Of a direct member: its credential is about to end (the
-text changes 30, 7 and 1 day before), has ended, is refused. What was taken away on a member: repaired, or missing with the
-commands that mend it.
+"""Reasons of conditions that people are told of, whatever the status, each as often as its text changes, and the reasons of
+their Events. A credential's or certificate's end is told 30, 7 and 1 day before; what was taken away on a member as repaired,
+or as missing with the commands that mend it.
 """
 
 
