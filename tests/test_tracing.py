@@ -221,6 +221,7 @@ def test_a_provider_that_is_not_there_ends_the_process_with_the_names_of_what_to
     ["services.agent.__main__", "services.tower.__main__", "services.controller_manager.__main__", "skerry.cli.app"],
 )
 def test_nothing_imports_opentelemetry_until_there_is_a_tracer(module: str) -> None:
-    code = f"import sys, {module}; print(sorted(name for name in sys.modules if name.startswith('opentelemetry')))"
+    commands = "skerry.cli.app.tree('')" if module == "skerry.cli.app" else ""
+    code = f"import sys, {module}; {commands}\nprint(sorted(n for n in sys.modules if n.startswith('opentelemetry')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr

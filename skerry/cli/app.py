@@ -1,56 +1,109 @@
-"""The command tree. Option names, outputs and exit codes are a contract that scripts rely on."""
+"""The command tree. Option names, outputs and exit codes are a contract that scripts rely on.
+
+A script calls `skerry` many times, and what costs there is the loading of modules: so of the commands only the one that is
+called is loaded, all of them where somebody asks which there are.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from skerry.cli.commands import agent, archive, clients, desired, direct, holding, host, info, listings, up
 from skerry.cli.failure import USAGE, Failure
 
-app = typer.Typer(
-    name="skerry",
-    help="Skerry federates Kubernetes clusters: one host, any number of isolated members, plain kubectl for all.",
-    epilog="First: skerry up. Then: skerry token create NAME. -v and --log-level LEVEL work with every command.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("up")(up.up)
-app.command("down")(host.down)
-app.command("status")(host.status)
-app.command("logs")(host.logs)
-app.command("nats-config")(host.nats_config)
-app.command("backup")(archive.backup)
-app.command("restore")(archive.restore)
-app.add_typer(clients.token, name="token")
-app.add_typer(clients.credential, name="credential")
-clients.cluster.command("join")(direct.join)
-clients.cluster.command("set")(direct.set_)
-for held in (holding.pause, holding.resume, holding.cordon, holding.uncordon):
-    clients.cluster.command(held.__name__)(held)
-app.add_typer(clients.cluster, name="cluster")
-listings.register(app)
-app.add_typer(desired.desired, name="desired")
-app.command("kubeconfig")(clients.kubeconfig)
-app.add_typer(agent.agent, name="agent")
-app.command("version")(info.version)
-app.command("completion")(info.completion)
+BEFORE = {
+    "up": "up",
+    "down": "host",
+    "status": "host",
+    "logs": "host",
+    "nats-config": "host",
+    "backup": "archive",
+    "restore": "archive",
+}
+"""The module in `skerry.cli.commands` of each command that --help tells before the listings of kinds."""
+AFTER = {
+    "kubeconfig": "clients",
+    "version": "info",
+    "completion": "info",
+    "token": "clients",
+    "credential": "clients",
+    "cluster": "clients",
+    "desired": "desired",
+    "agent": "agent",
+}
+"""And after them."""
 
 
 def invoke(words: list[str]) -> int:
     """Parse and run. Usage errors become Failures with exit code 2 and the command's usage line."""
     if "_SKERRY_COMPLETE" in os.environ:
         _prepare_completion()
-    command = typer.main.get_command(app)
+    command = typer.main.get_group(tree(words[0] if words else ""))
     try:
         result = command.main(args=words, prog_name="skerry", standalone_mode=False)
     except Exception as error:
         raise _translated(error) from error
     return result if isinstance(result, int) else 0
+
+
+def tree(word: str) -> typer.Typer:
+    """`skerry` with the command of this name alone, or with all of them where there is none."""
+    app = typer.Typer(
+        name="skerry",
+        help="Skerry federates Kubernetes clusters: one host, any number of isolated members, plain kubectl for all.",
+        epilog="First: skerry up. Then: skerry token create NAME. -v and --log-level LEVEL work with every command.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    if word in BEFORE | AFTER:
+        _add(app, [word])
+        return app
+    from skerry.cli.commands import listings
+
+    if word in listings.LISTED:
+        listings.register(app)
+        return app
+    _add(app, BEFORE)
+    listings.register(app)
+    _add(app, AFTER)
+    return app
+
+
+def _add(app: typer.Typer, names: Iterable[str]) -> None:
+    for name in names:
+        command = _command(name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+
+
+@cache
+def _command(name: str) -> Any:
+    """A function, or a group of commands: what the module calls as the command is called."""
+    if name == "cluster":
+        return _cluster()
+    module = import_module(f"skerry.cli.commands.{(BEFORE | AFTER)[name]}")
+    return getattr(module, name.replace("-", "_"))
+
+
+def _cluster() -> typer.Typer:
+    """`clients` knows what is asked of the host alone; the rest of the group comes from where it is done."""
+    from skerry.cli.commands import clients, direct, holding
+
+    clients.cluster.command("join")(direct.join)
+    clients.cluster.command("set")(direct.set_)
+    for held in (holding.pause, holding.resume, holding.cordon, holding.uncordon):
+        clients.cluster.command(held.__name__)(held)
+    return clients.cluster
 
 
 def _prepare_completion() -> None:
