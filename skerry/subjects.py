@@ -26,7 +26,9 @@ AGENTS = "agents"
 
 HEARTBEATS = "up.*.hb"
 JOINS = "join.*"
-RENEWALS = "renew.*"
+RENEWALS = "up.*.svc.renew"
+OLD_RENEWALS = "renew.*"
+"""Of agents that have not renewed since they asked in the account JOIN, or are too old to know the other subject."""
 CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
 DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
 
@@ -127,12 +129,17 @@ def parse_frame(subject: str) -> FrameSubject | None:
 
 
 def join(jti: str) -> str:
-    """One-time join (account JOIN)."""
+    """A join (account of the token)."""
     return f"join.{token(jti)}"
 
 
+def renewal(name: str) -> str:
+    """Renewal of an agent's credentials (account of the member)."""
+    return f"up.{member(name)}.svc.renew"
+
+
 def renew(name: str) -> str:
-    """Renewal of an agent's credentials (account JOIN)."""
+    """The same, as older agents ask it: see OLD_RENEWALS."""
     return f"renew.{member(name)}"
 
 
@@ -248,6 +255,12 @@ def desired_order(name: str) -> str:
     return f"down.{member(name)}.ask"
 
 
+def farewell(name: str) -> str:
+    """A member is told that it was removed, before its account ends."""
+    return f"down.{member(name)}.farewell"
+
+
+FAREWELLS = "down.*.farewell"
 DESIRED_ORDERS = "down.*.ask"
 DESIRED_SYNCS = "up.*.svc.desired"
 DESIRED_REPORTS = "up.*.svc.desired-status"

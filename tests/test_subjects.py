@@ -83,7 +83,8 @@ def test_what_is_no_frame_is_none(subject: str) -> None:
     [
         (subjects.connection("m1"), subjects.CONNECTIONS),
         (subjects.join("jti"), subjects.JOINS),
-        (subjects.renew("m1"), subjects.RENEWALS),
+        (subjects.renew("m1"), subjects.OLD_RENEWALS),
+        (subjects.renewal("m1"), subjects.RENEWALS),
         (subjects.desired_sync("m1"), subjects.DESIRED_SYNCS),
         (subjects.quarantine("m1"), subjects.QUARANTINES),
         (subjects.heartbeat("m1"), subjects.HEARTBEATS),

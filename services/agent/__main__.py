@@ -56,7 +56,7 @@ async def serve(runtime: Runtime, settings: Settings, store: Store) -> None:
     """The life of an agent whose state directory is held."""
     upstream = connect_upstream(settings)
     try:
-        membership = _usable(settings, store) or await join(runtime, settings, store, upstream)
+        membership = await _usable(settings, store) or await join(runtime, settings, store, upstream)
         life = Life(runtime)
         try:
             await _member(life, settings, store, membership, upstream)
@@ -116,8 +116,12 @@ def _rotation(settings: Settings) -> Rotation:
     return Rotation(lambda _: kubeconfig.in_cluster(os.environ))
 
 
-def _usable(settings: Settings, store: Store) -> Membership | None:
-    """The stored membership, if it holds. Raises Exit for another name, or one that is over and has no new token."""
+async def _usable(settings: Settings, store: Store) -> Membership | None:
+    """The stored membership, if it holds. Raises Exit for another name, or one that is over and has no new token.
+
+    One whose end is not proven is left only for a new token, and only if the bus takes none of its credentials: its end may
+    have come while this agent was away, and nobody was there to be told.
+    """
     membership = store.membership()
     if membership is None:
         return None
@@ -126,10 +130,13 @@ def _usable(settings: Settings, store: Store) -> Membership | None:
             f"{store.directory} belongs to cluster {membership.member!r}, not {settings.agent_name!r}: "
             "use another --state, or the right --name"
         )
-    if not membership.removed:
-        return membership
-    if _fresh_token(settings, membership) is None:
+    fresh = _fresh_token(settings, membership) is not None
+    if membership.removed and not fresh:
         raise Exit(membership.removed)
+    if not membership.removed and not (fresh and await members.is_refused(store, membership)):
+        return membership
+    if not membership.removed:
+        log.warning("the bus takes no credential of this membership: joining anew with the token that was given")
     return None
 
 
@@ -146,7 +153,7 @@ def _fresh_token(settings: Settings, membership: Membership) -> Token | None:
 
 async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Upstream) -> Membership:
     """All checks, then the join. Raises with one line that says what to do; leaves nothing half made."""
-    token = _token(settings)
+    token, over = _token(settings), store.membership()
     runtime.not_ready(f"joining host {token.host}")
     _report("token", f"for cluster {token.name} of host {token.host}")
     bearer = Credentials(token.jwt)
@@ -155,7 +162,7 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
     try:
         _report("bus", token.servers[0])
         cluster = await of_member.member(upstream, token.host_uid, _report)
-        if (over := store.membership()) is not None and over.removed:
+        if over is not None and over.removed:
             store.forget()
         key = store.key()
         if settings.ceiling != Ceiling():
@@ -170,7 +177,8 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
         )
         answer = await members.join(connection, token, request)
     except JoinRefused:
-        store.forget()
+        if over is None or over.removed:
+            store.forget()
         raise
     finally:
         connection.abort("the join is over")

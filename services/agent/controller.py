@@ -33,8 +33,9 @@ from skerry.api.messages import Heartbeat, HeartbeatAnswer
 from skerry.bus import ConnectionPairs
 from skerry.errors import GatewayTimeout, InternalError, SkerryError, StatusError, Unauthorized
 from skerry.httpwire.room import Room
-from skerry.identity import creds
+from skerry.identity import creds, nkey
 from skerry.identity.creds import Credentials
+from skerry.identity.farewell import check_farewell
 from skerry.link import Acceptor, Stream
 from skerry.link.acceptor import BUDGET
 from skerry.member.inventory import EVERY_S, InventoryCollector
@@ -101,6 +102,7 @@ class Controller:
         self._beat_now = asyncio.Event()
         self._asked = asyncio.Event()
         self._renewed = asyncio.Event()
+        self._farewell, self._over = "", asyncio.Event()
         self._generations: list[Generation] = []
         self._expires = 0
         self._rtt_ms: float | None = None
@@ -114,6 +116,7 @@ class Controller:
                 work = (
                     self._beats,
                     self._renewals,
+                    self._end,
                     partial(self._health.keep, self._settings.heartbeat_s),
                     self._desired.run,
                     self._inventory.run,
@@ -168,6 +171,26 @@ class Controller:
         except StatusError as e:
             log.info("desired state cannot be followed on this connection", extra={"reason": e.message})
 
+    def _told_farewell(self, message: bus.Message) -> None:
+        """The host says that this member was removed: it is believed by its signature, and of this membership alone."""
+        membership = self._membership
+        try:
+            account = creds.load(self._store.user).account
+            text = check_farewell(membership.member, account, message.data, self._is_signed)
+        except (OSError, StatusError) as e:
+            log.warning("a farewell is not believed", extra={"reason": str(e)})
+            return
+        self._farewell = text
+        self._over.set()
+
+    def _is_signed(self, data: bytes, signature: bytes) -> bool:
+        return nkey.verify(self._membership.assertion_root, data, signature)
+
+    async def _end(self) -> None:
+        """Until the host has said farewell."""
+        await self._over.wait()
+        raise Removed(self._farewell)
+
     def _pairs(self) -> ConnectionPairs:
         return ConnectionPairs(self._connections("interactive"), self._connections("bulk"))
 
@@ -177,6 +200,8 @@ class Controller:
             acceptor = Acceptor(
                 interactive, bulk, self._membership.member, self._handler, budget=self._budget, room=self._room
             )
+            # Before the first heartbeat: whoever was heard can be told.
+            interactive.subscribe_now(subjects.farewell(self._membership.member), self._told_farewell)
         except StatusError as e:
             self._failed(e)
             return None

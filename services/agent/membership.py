@@ -19,7 +19,7 @@ from services.agent.store import Membership, Store
 from skerry import bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import FORMAT, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
-from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError, TooManyRequests
+from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError, TooManyRequests, Unauthorized
 from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair
@@ -99,17 +99,15 @@ def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, k
 
 
 async def renew(store: Store, membership: Membership, clock: HostClock) -> Credentials:
-    """A new user JWT, stored. Raises Removed, or a StatusError (try again later)."""
-    renewal = creds.load(store.renewal)
-    key = store.key()
-    settings = bus_settings(membership.servers, membership.ca, f"{key.public}/renewal/0")
-    connection = await bus.connect(settings, renewal)
+    """A new user JWT, stored. Raises Removed, or a StatusError (try again later).
+
+    A credential for renewal that was made in the account JOIN is replaced by the one that comes with the answer.
+    """
+    renewal, key, member = creds.load(store.renewal), store.key(), membership.member
+    subject = subjects.renewal(member) if renewal.may_publish(subjects.renewal(member)) else subjects.renew(member)
+    connection = await bus.connect(_renewing(membership, key), renewal)
     try:
-        reply = await connection.request(
-            subjects.renew(membership.member),
-            _encode(_challenge(membership.member, key, clock)),
-            timeout_s=JOIN_TIMEOUT_S,
-        )
+        reply = await connection.request(subject, _encode(_challenge(member, key, clock)), timeout_s=JOIN_TIMEOUT_S)
         answer = decoded(reply.data, RenewAnswer)
     except Gone as e:
         raise Removed(e.message) from e
@@ -119,7 +117,29 @@ async def renew(store: Store, membership: Membership, clock: HostClock) -> Crede
         connection.abort()
     renewed = Credentials(answer.user_jwt, key.seed)
     renewed.save(store.user)
+    if answer.renewal_jwt:
+        Credentials(answer.renewal_jwt, key.seed).save(store.renewal)
     return renewed
+
+
+def _renewing(membership: Membership, key: KeyPair) -> bus.Settings:
+    return bus_settings(membership.servers, membership.ca, f"{key.public}/renewal/0")
+
+
+async def is_refused(store: Store, membership: Membership) -> bool:
+    """True if the bus takes neither credential of a membership. That is no proof of its end: the bus may have lost its
+    accounts, and get them back."""
+    try:
+        for path in (store.user, store.renewal):
+            try:
+                connection = await bus.connect(_renewing(membership, store.key()), creds.load(path))
+            except Unauthorized:
+                continue
+            connection.abort()
+            return False
+    except (OSError, SkerryError):
+        return False
+    return True
 
 
 def _challenge(member: str, key: KeyPair, clock: HostClock) -> RenewRequest:

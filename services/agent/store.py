@@ -3,7 +3,7 @@
     lock          held while an agent uses the directory (flock: gone with the process, so never stale)
     seed          the agent's own nkey, written before the join is asked, so that a lost answer can be asked for again
     agent.json    whom it joined, where the bus is, what it pinned; written last: without it nothing has been joined
-    user.creds    user in the member's account        renewal.creds    user in JOIN, may only ask for a new user JWT
+    user.creds    user in the member's account        renewal.creds    user there too, may only ask for a new user JWT
     ceiling.json  what the member's administrator last said that the host may do at most; outlives a membership
 
 Every file is 0600 and replaced atomically. A directory without an identity is worth nothing: it is left empty, but for a ceiling.
@@ -84,7 +84,7 @@ class Store:
 
     @property
     def renewal(self) -> Path:
-        """Credentials in JOIN for asking a new user JWT."""
+        """Credentials for asking a new user JWT."""
         return self.directory / "renewal.creds"
 
     @contextlib.contextmanager

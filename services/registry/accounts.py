@@ -1,4 +1,4 @@
-"""Accounts of members that the bus lost: its server was replaced, its directory emptied or restored from before a join.
+"""Accounts of members and join tokens that the bus lost: its server was replaced, its directory emptied or restored from before a join.
 
 Every few seconds the server is asked which accounts it holds, and is given what lacks: until then the member's agents are
 refused, whatever they do. Between looks nothing is read: which account a member has is known once its secret was read.
@@ -7,13 +7,13 @@ refused, whatever they do. Between looks nothing is read: which account a member
 from __future__ import annotations
 
 import logging
-from collections.abc import Set as AbstractSet
 from typing import Any
 
-from services.registry import clusters, direct
+from services.registry import clusters, direct, jointokens
+from services.registry.clock import Clock
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
-from skerry.api.kinds import CLUSTER
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.controller.controller import After
 from skerry.informer import Change
 from skerry.service import Context
@@ -28,15 +28,15 @@ ROUND = ""
 
 
 class Accounts:
-    """Has the server hold the account of every member, in the replica that leads."""
+    """Has the server hold the account of every member and every living join token, in the replica that leads."""
 
-    def __init__(self, context: Context[RegistrySettings, Any], registry: RegistryStore) -> None:
-        self._registry = registry
+    def __init__(self, context: Context[RegistrySettings, Any], registry: RegistryStore, clock: Clock) -> None:
+        self._registry, self._clock = registry, clock
         self._accounts: dict[str, tuple[str, str]] = {}
         """Member -> uid of its Cluster and public key of its account; empty where a member needs none."""
         self._unread: set[str] = set()
         """Members whose account is not known yet."""
-        self._held: AbstractSet[str] = frozenset()
+        self._held: frozenset[str] = frozenset()
         self.controller = context.controller("accounts", self.reconcile, workers=AT_ONCE, leader=True)
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
         for item in registry.members():
@@ -60,6 +60,8 @@ class Accounts:
             await self._look(key)
             return None
         self._held = frozenset(await self._registry.resolver.accounts())
+        for token in self._registry.cache.list(JOIN_TOKEN):
+            await jointokens.restore(self._registry, token.document(), self._held, self._clock().wall)
         if len(self._unread) > AT_ONCE:
             await self._read()
         for name in self._unread:

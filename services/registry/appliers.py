@@ -31,10 +31,10 @@ from skerry.bus import Message
 from skerry.controller.controller import After
 from skerry.controller.timers import sleep
 from skerry.desired.applier import Applier
-from skerry.desired.entry import Verify
 from skerry.desired.feed import Held
 from skerry.desired.objects import Objects
 from skerry.errors import StatusError
+from skerry.identity.signedtext import Verify
 from skerry.informer import Change
 from skerry.member.credentials import source
 from skerry.member.identity import Expected

@@ -1,4 +1,4 @@
-"""Level-triggered work of the registry: statuses follow presence, removed members are evicted, old tokens go.
+"""Level-triggered work of the registry: statuses follow presence, removed members are evicted.
 
 Whatever triggers it, a reconcile looks at what is stored and at what is true, and makes the first like the second; what
 fails is tried again. A member is looked at when its heartbeats say something new, when its connections come and go, when
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from services.registry import clusters
+from services.registry import clusters, joining
 from services.registry.clock import Clock
 from services.registry.departing import Departures
 from services.registry.model import MemberAgents, PresenceTable, due
@@ -21,16 +21,17 @@ from services.registry.secrets import Evicted
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry import subjects
+from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
-from skerry.api.times import seconds
 from skerry.bus import Bus
-from skerry.controller.controller import After, Controller
-from skerry.errors import NotFound
+from skerry.controller.controller import After
+from skerry.errors import StatusError
 from skerry.heartbeats import Hearing
-from skerry.informer import Change, View
+from skerry.identity.farewell import make_farewell
+from skerry.informer import Change
 from skerry.service import Context
-from skerry.storage import Item, Store
+from skerry.storage import Item
 
 log = logging.getLogger("skerry.registry")
 
@@ -40,10 +41,6 @@ TICK_S = 0.25
 """Between two looks whether this process hears."""
 AWAY_S = 1.0
 """While the bus is away, members are looked at again after so long: their silence is ours."""
-KEEP_TOKEN_S = 3600.0
-"""An expired join token is shown for so long."""
-AT_MOST_S = 60.0
-"""Between two looks at a join token: clocks are set, and its end is by the wall's."""
 
 
 class Statuses:
@@ -172,6 +169,7 @@ class Statuses:
             await registry.secrets.bury(
                 Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall), secret.agents
             )
+            await self._say_farewell(name, secret.account)
             await registry.resolver.push(tombstone)
             await registry.secrets.drop(name, secret)
         await registry.secrets.drop_connection(object_uid)
@@ -186,33 +184,14 @@ class Statuses:
         await registry.clusters.finalize(name, object_uid, clusters.FINALIZER)
         log.info("removed", extra={"cluster": name})
 
-
-# Join tokens
-
-
-def tokens(context: Context[RegistrySettings, Any]) -> Controller[str]:
-    """Join tokens go an hour after their time is over."""
-    reconcile = partial(expire, context.store(JOIN_TOKEN), context.informer, context.state.clock)
-    return context.follow(JOIN_TOKEN, context.controller("jointokens", reconcile))
-
-
-async def expire(store: Store, informer: View, clock: Clock, name: str) -> After | None:
-    """Delete the join token `name` if it has been over for KEEP_TOKEN_S."""
-    item = informer.get(JOIN_TOKEN, name)
-    if item is None:
-        return None
-    left = _expires(item.document()) + KEEP_TOKEN_S - clock().wall
-    if left > 0:
-        return After(min(left, AT_MOST_S))
-    try:
-        await store.delete(name, uid=item.uid)
-    except NotFound:
-        log.debug("another replica was faster", extra={"token": name})
-    return None
-
-
-def _expires(document: Document) -> float:
-    try:
-        return seconds(document["status"]["expires"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
+    async def _say_farewell(self, name: str, account: str) -> None:
+        """Tell the agents that are connected, before nothing reaches them any more. Those that are away are refused when they
+        come, and go on asking: they end by their own people's hand, or join anew with a token that these give them."""
+        authority, host = self._registry.authority, self._registry.settings.host_name
+        text = make_farewell(name, account, joining.farewell(name, host), authority.assertion_root.sign)
+        try:
+            connection = await self._bus.connection(timeout_s=1.0)
+            await connection.publish(subjects.farewell(name), text)
+            await connection.flush(timeout_s=1.0)
+        except StatusError as error:
+            log.warning("a removed member could not be told", extra={"cluster": name, "error": error.message})

@@ -42,7 +42,7 @@ from skerry.bus import Bucket, BucketConfig, Bus, Entry
 from skerry.bus.kv import Changes
 from skerry.desired import owners
 from skerry.desired.entry import Entry as Wanted
-from skerry.desired.entry import Sign, Verify, opened, signed, signed_order
+from skerry.desired.entry import opened, signed, signed_order
 from skerry.errors import (
     BadRequest,
     Conflict,
@@ -52,6 +52,7 @@ from skerry.errors import (
     ServiceUnavailable,
     StatusError,
 )
+from skerry.identity.signedtext import Sign, Verify
 
 log = logging.getLogger("skerry.registry")
 

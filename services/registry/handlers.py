@@ -104,7 +104,7 @@ class Handlers:
             host=registry.settings.host_name,
             host_uid=registry.settings.host_uid,
             user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
-            renewal_jwt=registry.authority.renewal_user(request.name, request.nkey),
+            renewal_jwt=registry.authority.renewal_user(account, request.nkey),
             assertion_root=registry.authority.assertion_root.public,
             host_time=self._clock().wall,
         )
@@ -143,7 +143,8 @@ class Handlers:
         return msgspec.structs.replace(secret, agents={request.nkey: now, **secret.agents})
 
     async def renew(self, request: RenewRequest, member: str) -> RenewAnswer:
-        """`renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof alone, TooManyRequests."""
+        """`up.<m>.svc.renew`, `renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof
+        alone, TooManyRequests."""
         name = subjects.member(member)
         if not self._renewals.admits(name, self._clock().mono):
             raise TooManyRequests(f"agents of cluster {name!r} renew too often: wait a second between attempts")
@@ -157,7 +158,9 @@ class Handlers:
             raise joining.not_renewable(name, registry.settings.host_name, evicted=evicted)
         account = registry.account(name, secret)
         return RenewAnswer(
-            user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s), host_time=now
+            user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
+            renewal_jwt=registry.authority.renewal_user(account, request.nkey),
+            host_time=now,
         )
 
     # Presence

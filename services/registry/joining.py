@@ -55,7 +55,7 @@ class NewToken(NamedTuple):
     expires: int
 
 
-def admit_token(document: Document, now: datetime) -> NewToken:
+def admit_token(document: Document, uid: uuid.UUID, now: datetime) -> NewToken:
     """The JoinToken to store: validated, defaulted, with its uid and expiry. Invalid names the field."""
     spec = msgspec.convert(document, JoinToken).spec
     if not is_label(spec.cluster_name):
@@ -63,8 +63,9 @@ def admit_token(document: Document, now: datetime) -> NewToken:
     if spec.cluster_name == clusters.HOST:
         raise _invalid("spec.clusterName", "this name belongs to the host itself", spec.cluster_name)
     expires = now + timedelta(seconds=_ttl(spec.ttl))
-    uid = uuid.uuid4()
-    metadata = {**document["metadata"], "uid": str(uid)}
+    metadata = {**document["metadata"], "uid": str(uid), "finalizers": [clusters.FINALIZER]}
+    if document["metadata"].get("finalizers"):
+        raise _invalid("metadata.finalizers", "nobody could take them off again", document["metadata"]["finalizers"])
     metadata.setdefault("name", f"{spec.cluster_name[:50]}-{uid.hex[:8]}")
     if not is_label(metadata["name"]):
         raise _invalid("metadata.name", "use a DNS label: a-z, 0-9 and -, at most 63 characters", metadata["name"])
@@ -74,7 +75,7 @@ def admit_token(document: Document, now: datetime) -> NewToken:
         "spec": {"ttl": "1h", **document["spec"]},
         "status": {"expires": rfc3339(expires), "used": False},
     }
-    return NewToken(stored, f"{metadata['name']}_{uid.hex}", spec.cluster_name, int(expires.timestamp()))
+    return NewToken(stored, jti_of(stored), spec.cluster_name, int(expires.timestamp()))
 
 
 def _ttl(text: str) -> int:
@@ -86,6 +87,11 @@ def _ttl(text: str) -> int:
 
 def _invalid(field: str, message: str, value: object) -> Invalid:
     return invalid(JOIN_TOKEN, "", field, message, value)
+
+
+def jti_of(token: Document) -> str:
+    """The id of a JoinToken on the bus."""
+    return f"{token['metadata']['name']}_{token['metadata']['uid'].replace('-', '')}"
 
 
 def parse_jti(jti: str) -> tuple[str, str]:
@@ -212,13 +218,21 @@ def not_renewable(name: str, host: str, *, evicted: bool) -> StatusError:
     Gone ends it for good, so that needs the proof that its key was evicted. A key that is merely unknown may be that of a
     store which was lost and is not restored yet: 503, and the agent asks again, for ever.
     """
-    again = f"make a token on the host (skerry token create {name}) and start the agent with it"
     if evicted:
-        return Gone(f"cluster {name!r} was removed from host {host!r}: to join again, {again}")
+        return Gone(farewell(name, host))
     return ServiceUnavailable(
         f"host {host!r} does not know this agent of cluster {name!r} now, nor that it was removed: the cluster is just "
-        f"leaving, or the host's store is not restored yet. The agent goes on asking; if the store is whole, {again}"
+        f"leaving, or the host's store is not restored yet. The agent goes on asking; if the store is whole, {_again(name)}"
     )
+
+
+def farewell(name: str, host: str) -> str:
+    """The text for agents of a member that was removed."""
+    return f"cluster {name!r} was removed from host {host!r}: to join again, {_again(name)}"
+
+
+def _again(name: str) -> str:
+    return f"make a token on the host (skerry token create {name}) and start the agent with it"
 
 
 def _signature(text: str) -> bytes:

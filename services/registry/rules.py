@@ -1,54 +1,20 @@
-"""Admission of Clusters and JoinTokens."""
+"""Admission of Clusters."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
-from services.registry import clusters, holds, joining
+from services.registry import clusters, holds
 from services.registry.clock import Clock, wall_and_mono
-from services.registry.store import RegistryStore
 from skerry.admission import Admitted, Rules
 from skerry.admission.prepare import invalid_object
-from skerry.api import messages
-from skerry.api.messages import Token, WriteRequest
+from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.errors import Forbidden, StatusError
-from skerry.identity import jointoken
 from skerry.storage import Item
 
 log = logging.getLogger("skerry.registry")
-
-AFTERLIFE_S = 300
-"""A bearer can still ask for so long after its token has ended, to be told so in words and not by a cut connection."""
-
-
-class TokenRules(Rules):
-    """Writes of JoinTokens: the secret is made here, shown in the answer to create, and forgotten."""
-
-    def __init__(self, registry: RegistryStore, clock: Clock = wall_and_mono) -> None:
-        super().__init__()
-        self._registry = registry
-        self._clock = clock
-
-    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
-        """A bearer of the account JOIN that may publish `join.<jti>` only, and the JoinToken that stands for it."""
-        now = self._clock().wall
-        admitted = joining.admit_token(document, datetime.fromtimestamp(now, UTC))
-        settings = self._registry.settings
-        token = Token(
-            format=messages.FORMAT,
-            host=settings.host_name,
-            host_uid=settings.host_uid,
-            name=admitted.cluster,
-            jti=admitted.jti,
-            jwt=self._registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1) + AFTERLIFE_S),
-            servers=settings.bus_public,
-            ca=self._registry.ca_pem,
-            expires=admitted.expires,
-        )
-        return Admitted(admitted.document, {"token": jointoken.encode(token)})
 
 
 class ClusterRules(Rules):

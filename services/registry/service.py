@@ -15,19 +15,20 @@ from services.registry.accounts import Accounts
 from services.registry.appliers import Appliers
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
-from services.registry.controllers import Statuses, tokens
+from services.registry.controllers import Statuses
 from services.registry.departing import Departures
 from services.registry.desired import Buckets, Desired
 from services.registry.directing import Directions
 from services.registry.entries import Entries
 from services.registry.handlers import Handlers
+from services.registry.jointokens import TokenRules, tokens
 from services.registry.model import PresenceTable
 from services.registry.pausing import ended, pauses
 from services.registry.prober import Prober
 from services.registry.progress import MemberProgress
 from services.registry.quarantine import Quarantine
 from services.registry.releasing import releases
-from services.registry.rules import ClusterRules, TokenRules
+from services.registry.rules import ClusterRules
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
@@ -60,11 +61,11 @@ from skerry.api.messages import (
 )
 from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus, Message
-from skerry.desired.entry import Verify
 from skerry.identity import nkey
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
 from skerry.identity.services import DESIRED_OWNERS
+from skerry.identity.signedtext import Verify
 from skerry.service import Context, Service
 
 
@@ -110,7 +111,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             resolver=Resolver(system),
         )
         await registry.claim_host(clock())
-        accounts = Accounts(context, registry)
+        accounts = Accounts(context, registry, clock)
         presence = PresenceTable()
         desired = await _desired(context, registry, authority, clock)
         directions = Directions(context, desired, presence, clock)
@@ -262,7 +263,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
     state=opened,
     rules={
         CLUSTER: lambda context: ClusterRules(context.state.statuses.evict, context.state.clock),
-        JOIN_TOKEN: lambda context: TokenRules(context.state.registry),
+        JOIN_TOKEN: lambda context: TokenRules(context.state.registry, context.state.clock),
     },
     controllers=(
         lambda context: context.state.accounts.controller,
@@ -285,6 +286,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
     endpoints={
         subjects.JOINS: join,
         subjects.RENEWALS: renew,
+        subjects.OLD_RENEWALS: renew,
         subjects.CERTIFY: certify,
         subjects.CONNECTIONS: tell,
         subjects.DESIRED_SYNCS: sync_desired,

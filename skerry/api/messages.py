@@ -30,7 +30,7 @@ class Token(Message, frozen=True, kw_only=True, omit_defaults=False):
     """The cluster's name; `--name` must be the same."""
     jti: str
     jwt: str
-    """Bearer user JWT of the account JOIN: may publish `join.<jti>` only."""
+    """Bearer user JWT in the token's own account: may publish `join.<jti>` only."""
     servers: list[str]
     """Bus addresses, `tls://host:port`, the preferred first."""
     ca: str
@@ -64,7 +64,7 @@ class JoinAnswer(Message, frozen=True, kw_only=True, omit_defaults=False):
     user_jwt: str
     """User in the member's own account, for the nkey of the request."""
     renewal_jwt: str
-    """User in JOIN, for the same nkey: may publish `renew.<m>` only; it does not end."""
+    """User in the member's own account, for the same nkey: may ask for a new user JWT only; it does not end by itself."""
     assertion_root: str
     """Public nkey that signs the proxies' keys: the agent pins it."""
     host_time: float
@@ -85,6 +85,18 @@ class RenewAnswer(Message, frozen=True, kw_only=True):
 
     user_jwt: str
     host_time: float
+    renewal_jwt: str = ""
+    """As in JoinAnswer: an agent that asked with one of the account JOIN moves with it. Empty: keep what there is."""
+
+
+class Farewell(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """The host's proof that a member was removed, signed by its trust root (skerry/identity/farewell.py)."""
+
+    member: str
+    account: str
+    """Public key of the account that ends: no later membership of that name has it."""
+    message: str
+    """For people."""
 
 
 class Progress(Message, frozen=True, kw_only=True):

@@ -25,12 +25,12 @@ from skerry.controller.controller import After, Controller
 from skerry.controller.timers import Timers, sleep
 from skerry.desired import owners
 from skerry.desired.drift import Drift
-from skerry.desired.entry import Verify
 from skerry.desired.feed import Feed, Held, Source
 from skerry.desired.model import DesiredState, Known, in_order
 from skerry.desired.objects import Missing, Objects, Placed, Unsettled, owner_of
 from skerry.desired.owners import Reference, reference
 from skerry.errors import ServiceUnavailable, StatusError
+from skerry.identity.signedtext import Verify
 from skerry.subjects import DesiredKey
 
 log = logging.getLogger("skerry.desired")

@@ -1,17 +1,11 @@
-"""An entry as it lies in the bucket: JSON that ends with the signature over everything before it, and over its key. Pure.
+"""An entry as it lies in the bucket: JSON with the trust root's signature over it, and over its key (identity/signedtext). Pure.
 
 The order to withdraw everything is signed in the same way, in a context of its own.
-
-A signature has always the same length, so what it covers is found without parsing, and nothing that was not signed is
-ever decoded. The context keeps it from standing for anything else that the same key signs.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,17 +14,11 @@ from skerry.api.decode import decoded
 from skerry.api.desired import ENTRY_BYTES, Because, Options, WithdrawOrder
 from skerry.api.messages import Message
 from skerry.errors import BadRequest, Unauthorized
+from skerry.identity import signedtext
+from skerry.identity.signedtext import Sign, Verify
 
 FORMAT = 1
 CONTEXT, ORDER_CONTEXT = b"skerry-desired-1", b"skerry-withdraw-1"
-_FIELD, _END = b',"signature":"', b'"}'
-_SIGNATURE = 88
-"""Characters of 64 bytes in base64."""
-_TAIL = len(_FIELD) + _SIGNATURE + len(_END)
-
-Sign = Callable[[bytes], bytes]
-Verify = Callable[[bytes, bytes], bool]
-"""Whether the second, 64 bytes, is the trust root's signature over the first."""
 
 
 class Entry(Message, frozen=True, kw_only=True, omit_defaults=False):
@@ -70,7 +58,7 @@ def digest_of(document: bytes, options: Options) -> str:
 
 def signed(key: str, entry: Entry, sign: Sign) -> bytes:
     """The text of an entry for `key`. BadRequest if it is too large."""
-    text = _signed(CONTEXT, key, _encode(entry), sign)
+    text = signedtext.signed(CONTEXT, key, _encode(entry), sign)
     if len(text) > ENTRY_BYTES:
         raise BadRequest(f"entry {key} has {len(text)} bytes: at most {ENTRY_BYTES} can be kept for a member")
     return text
@@ -78,7 +66,7 @@ def signed(key: str, entry: Entry, sign: Sign) -> bytes:
 
 def opened(key: str, text: bytes, verify: Verify) -> Entry:
     """The entry in `text`. Unauthorized: not signed for this key by the trust root, or of a newer format."""
-    body = _opened(CONTEXT, key, text, verify, f"entry {key}")
+    body = signedtext.opened(CONTEXT, key, text, verify, f"entry {key}")
     try:
         entry = decoded(body, Entry)
     except msgspec.DecodeError as error:
@@ -90,38 +78,17 @@ def opened(key: str, text: bytes, verify: Verify) -> Entry:
 
 def signed_order(member: str, order: WithdrawOrder, sign: Sign) -> bytes:
     """The text of an order for a member."""
-    return _signed(ORDER_CONTEXT, member, _encode(order), sign)
+    return signedtext.signed(ORDER_CONTEXT, member, _encode(order), sign)
 
 
 def opened_order(member: str, text: bytes, verify: Verify) -> WithdrawOrder:
     """The order in `text`. Unauthorized: not signed for this member by the trust root."""
     try:
-        return decoded(_opened(ORDER_CONTEXT, member, text, verify, "the order to withdraw everything"), WithdrawOrder)
+        return decoded(
+            signedtext.opened(ORDER_CONTEXT, member, text, verify, "the order to withdraw everything"), WithdrawOrder
+        )
     except msgspec.DecodeError as error:
         raise Unauthorized("the order to withdraw everything cannot be read: the host may be newer") from error
-
-
-def _signed(context: bytes, key: str, body: bytes, sign: Sign) -> bytes:
-    head = body[:-1]
-    return b"".join((head, _FIELD, base64.b64encode(sign(_covered(context, key, head))), _END))
-
-
-def _opened(context: bytes, key: str, text: bytes, verify: Verify, what: str) -> bytes:
-    """What was signed, for `key`. Unauthorized if it was not."""
-    head, tail = text[:-_TAIL], text[-_TAIL:]
-    if not tail.startswith(_FIELD) or not tail.endswith(_END):
-        raise Unauthorized(f"{what} carries no signature")
-    try:
-        signature = base64.b64decode(tail[len(_FIELD) : -len(_END)], validate=True)
-    except binascii.Error as error:
-        raise Unauthorized(f"{what} carries no signature") from error
-    if not verify(_covered(context, key, head), signature):
-        raise Unauthorized(f"{what} was not signed by this member's host")
-    return head + b"}"
-
-
-def _covered(context: bytes, key: str, head: bytes) -> bytes:
-    return b"\0".join((context, key.encode(), head))
 
 
 _encode = msgspec.json.Encoder().encode

@@ -15,9 +15,10 @@ from typing import Protocol
 from skerry.api.desired import SyncAnswer, SyncEntry, SyncRequest
 from skerry.bus import Message
 from skerry.controller.timers import Timers, sleep
-from skerry.desired.entry import Entry, Verify, opened
+from skerry.desired.entry import Entry, opened
 from skerry.desired.model import Change, DesiredState
 from skerry.errors import StatusError, Unauthorized
+from skerry.identity.signedtext import Verify
 from skerry.subjects import desired_key
 
 log = logging.getLogger("skerry.desired")

@@ -31,6 +31,16 @@ class Credentials:
         return self.claims.sub
 
     @property
+    def account(self) -> str:
+        """Public key of the account that the user is in; empty if the JWT does not name it."""
+        return str(self.claims.nats.get("issuer_account", ""))
+
+    def may_publish(self, subject: str) -> bool:
+        """True if the JWT lists this very subject; wildcards are not looked into."""
+        published = self.claims.nats.get("pub") or {}
+        return subject in (published.get("allow") or ())
+
+    @property
     def expires(self) -> int | None:
         """Seconds since the epoch (host time), None if they do not end."""
         return self.claims.exp or None

@@ -1,9 +1,10 @@
 """The authority of one federation: its keys, and every NATS account and user that they vouch for.
 
-Isolation is by account (bus.md): `SYS`, `HOST` for all services, `JOIN` for bearers of join tokens and renewals, and
-one account per member. HOST exports `up.*.>` and `down.*.>`, each `token_req`; a member's account imports only its own
-slice of both, with activation tokens for that slice. Replies of a publish are never permission-checked, which is why
-members share no account: tricks with reply subjects stay inside the account of whoever plays them.
+Isolation is by account: `SYS`, `HOST` for all services, one account per member and one per join token. HOST exports
+`up.*.>` and `down.*.>`, each `token_req`; a member's account imports only its own slice of both, with activation tokens for
+that slice. Replies of a publish are never permission-checked, and limits of connections are an account's: so nobody shares
+one, tricks with reply subjects stay inside the account of whoever plays them, and who fills one fills nobody else's
+(docs/adr/0025). `JOIN`, which bearers and renewals once shared, is for agents that have not renewed since, and for nobody new.
 
 Keys: the operator's root seed signs the operator JWT at bootstrap and is kept apart (`root/`), never loaded again.
 Everything else is signed by *signing* keys, which can be replaced one by one.
@@ -34,6 +35,11 @@ MEMBER_CONNECTIONS = 16
 MEMBER_SUBSCRIPTIONS = 32
 """Per connection: an agent needs four."""
 JOIN_CONNECTIONS = 4096
+BEARER_SUBSCRIPTIONS = 4
+BEARER_PAYLOAD = 64 * 1024
+"""Of who joins or renews: a request is a kilobyte."""
+BEARER_CONNECTIONS, MOST_BEARERS = 2, 32
+"""Of a token's account: for a token that works once, and at most."""
 REPLY_THRESHOLD_NS = 5_000_000_000
 """Reply entries are server memory that a member can fill; unanswered ones go after this time."""
 
@@ -136,12 +142,12 @@ class Authority:
 
     @cached_property
     def host_jwt(self) -> str:
-        """Account HOST: JetStream, the exports to members and to JOIN, the presence events of SYS."""
+        """Account HOST: JetStream, the exports to members, tokens and JOIN, the presence events of SYS."""
         exports = [
             _service("members-up", "up.*.>"),
             Export(name="members-down", subject="down.*.>", type="stream", token_req=True),
             _service("join", subjects.JOINS),
-            _service("renew", subjects.RENEWALS),
+            _service("renew", subjects.OLD_RENEWALS),
         ]
         imports = [self._import("sys", self.public.sys, self.public.host, s, "stream") for s in _PRESENCE]
         limits = AccountLimits(mem_storage=-1, disk_storage=-1, streams=-1, consumer=-1)
@@ -156,12 +162,19 @@ class Authority:
 
     @cached_property
     def join_jwt(self) -> str:
-        """Account JOIN: bearers of join tokens, and agents that renew; each may publish one subject."""
+        """Account JOIN: bearers and renewal credentials that were made when all shared it; each may publish one subject."""
         imports = [
             self._import("host", self.public.host, self.public.join, subject, "service")
-            for subject in (subjects.JOINS, subjects.RENEWALS)
+            for subject in (subjects.JOINS, subjects.OLD_RENEWALS)
         ]
-        limits = AccountLimits(conn=JOIN_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, exports=0, disallow_bearer=False)
+        limits = AccountLimits(
+            conn=JOIN_CONNECTIONS,
+            subs=BEARER_SUBSCRIPTIONS,
+            payload=BEARER_PAYLOAD,
+            imports=len(imports),
+            exports=0,
+            disallow_bearer=False,
+        )
         return self._account(
             self.public.join, "JOIN", signing=[self._keys["join"].public], imports=imports, limits=limits
         )
@@ -182,6 +195,7 @@ class Authority:
         imports = [
             self._import("host", self.public.host, public, subjects.up(name), "service"),
             self._import("host", self.public.host, public, subjects.down(name), "stream"),
+            self._import("host", self.public.host, public, subjects.renew(name), "service"),
         ]
         limits = AccountLimits(
             conn=MEMBER_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False
@@ -208,18 +222,50 @@ class Authority:
         signing = self._keys["signing"]
         return jwt.encode(signing, signing.public, "delete", nats)
 
+    # Join tokens.
+
+    def token_account(self, jti: str) -> str:
+        """Public key of the account of a join token. It follows from the token's id, so nothing of it is kept."""
+        return self._of_token("account", jti).public
+
+    def join_account(self, jti: str, expires: int, uses: int = 1) -> str:
+        """The JWT of a join token's account: it may ask on `join.<jti>`, and ends by itself at `expires`, Unix seconds."""
+        public = self.token_account(jti)
+        imports = [self._import("host", self.public.host, public, subjects.join(jti), "service")]
+        limits = AccountLimits(
+            conn=min(BEARER_CONNECTIONS - 1 + uses, MOST_BEARERS),
+            subs=BEARER_SUBSCRIPTIONS,
+            payload=BEARER_PAYLOAD,
+            imports=len(imports),
+            exports=0,
+            wildcards=False,
+            disallow_bearer=False,
+        )
+        signing = [self._of_token("signing", jti).public]
+        return self._account(public, f"join {jti}", signing=signing, imports=imports, limits=limits, expires=expires)
+
+    def token_tombstone(self, jti: str) -> str:
+        """The JWT that ends a join token's account, and cuts who uses it."""
+        return self.tombstone(f"join {jti}", self.token_account(jti))
+
+    def _of_token(self, purpose: str, jti: str) -> KeyPair:
+        return nkey.derived(self._keys["join"], f"{purpose} {subjects.token(jti)}", KeyType.ACCOUNT)
+
     # Users.
 
     def join_bearer(self, jti: str, ttl_s: int) -> str:
-        """Bearer JWT of a join token: may publish `join.<jti>` once the server lets it in, and hear the answer."""
+        """Bearer JWT in a token's account: may publish `join.<jti>`, and hear the answer."""
         public = nkey.create(KeyType.USER).public
         allowed = permissions.single(subjects.join(jti), public)
-        return _user(self._keys["join"], self.public.join, public, f"join {jti}", allowed, ttl_s, bearer=True)
+        account = self.token_account(jti)
+        return _user(self._of_token("signing", jti), account, public, f"join {jti}", allowed, ttl_s, bearer=True)
 
-    def renewal_user(self, name: str, public: str) -> str:
-        """User JWT in JOIN for an agent's nkey: may publish `renew.<name>` only; it does not end."""
-        allowed = permissions.single(subjects.renew(name), _user_key(public))
-        return _user(self._keys["join"], self.public.join, public, f"renew {name}", allowed, 0)
+    def renewal_user(self, account: MemberAccount, public: str) -> str:
+        """User JWT in the member's own account for an agent's nkey: may ask for a new user JWT only; it does not end itself,
+        the account's tombstone ends it."""
+        allowed = permissions.renewal(account.name, _user_key(public))
+        signing = nkey.from_seed(account.seed)
+        return _user(signing, account.public, public, f"renew {account.name}", allowed, 0)
 
     def service_user(self, service: str, public: str, ttl_s: int = SERVICE_TTL_S) -> str:
         """User JWT of a service in HOST, with the permissions of `permissions.service`."""
@@ -264,11 +310,12 @@ class Authority:
         imports: list[Import] | None = None,
         limits: AccountLimits | None = None,
         revoked: dict[str, int] | None = None,
+        expires: int = 0,
     ) -> str:
         nats: dict[str, Any] = {"limits": limits or AccountLimits(), "type": "account", "version": jwt.VERSION}
         parts = {"signing_keys": signing, "exports": exports, "imports": imports, "revocations": revoked}
         nats.update({key: value for key, value in parts.items() if value})
-        return jwt.encode(self._keys["signing"], public, name, nats)
+        return jwt.encode(self._keys["signing"], public, name, nats, expires=expires)
 
     def _import(self, issuer: str, account: str, importer: str, subject: str, kind: str) -> Import:
         nats = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 from enum import IntEnum
 
 from nacl.exceptions import BadSignatureError
@@ -60,6 +61,11 @@ class KeyPair:
 def create(kind: KeyType) -> KeyPair:
     """A new random key."""
     return KeyPair(kind, bytes(SigningKey.generate()))
+
+
+def derived(secret: KeyPair, purpose: str, kind: KeyType) -> KeyPair:
+    """The key that follows from a secret one for one purpose (HMAC-SHA-256): who has the secret needs to keep nothing else."""
+    return KeyPair(kind, hmac.digest(secret.seed, purpose.encode(), "sha256"))
 
 
 def from_seed(seed: bytes) -> KeyPair:

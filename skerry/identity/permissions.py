@@ -63,8 +63,15 @@ def member(name: str, public: str) -> Permissions:
 
 
 def single(subject: str, public: str) -> Permissions:
-    """One request subject and the answers to it: join and renewal."""
+    """One request subject and the answers to it: a join."""
     return Permissions(pub=Subjects(allow=(subject,)), sub=Subjects(allow=(f"{inbox(public)}.>",)))
+
+
+def renewal(name: str, public: str) -> Permissions:
+    """An agent whose user JWT ran out, in the account of its own member: it asks for another one. The second subject is
+    that of agents which know no other."""
+    asked = (subjects.renewal(name), subjects.renew(name))
+    return Permissions(pub=Subjects(allow=asked), sub=Subjects(allow=(f"{inbox(public)}.>",)))
 
 
 def _subscribe(row: Service) -> set[str]:

@@ -63,6 +63,7 @@ SERVICES = (
         endpoints=(
             subjects.JOINS,
             subjects.RENEWALS,
+            subjects.OLD_RENEWALS,
             subjects.CERTIFY,
             subjects.CONNECTIONS,
             subjects.DESIRED_SYNCS,
@@ -76,7 +77,7 @@ SERVICES = (
             subjects.QUARANTINES,
             subjects.DESIRED_CHANGES,
         ),
-        tells=(subjects.PROBES, subjects.DESIRED_ORDERS),
+        tells=(subjects.PROBES, subjects.DESIRED_ORDERS, subjects.FAREWELLS),
     ),
     Service(name="tenancy", workload=CONTROLLER_MANAGER, calls=_desired("tenancy")),
     Service(

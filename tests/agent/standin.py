@@ -20,10 +20,11 @@ from skerry.api.messages import (
     RenewRequest,
     Token,
 )
-from skerry.errors import Forbidden, Gone, StatusError
+from skerry.errors import Forbidden, StatusError
 from skerry.identity import jointoken
 from skerry.identity.assertion import Signer, make_record
 from skerry.identity.creds import Credentials
+from skerry.identity.farewell import make_farewell
 from skerry.identity.federation import MemberAccount
 from skerry.identity.nkey import KeyType, create
 from tests.fixtures.nats import NatsHost
@@ -42,6 +43,10 @@ class Host:
         self.accounts: dict[str, MemberAccount] = {}
         self.error: StatusError | None = None
         """Raised by renewals and heartbeats."""
+        self.asked: list[str] = []
+        """Subjects of renewals that were answered."""
+        self.is_old = False
+        """Answers renewals as hosts did before members' accounts had them."""
         self.refused = 0
         """Heartbeats."""
         self.refuse_join: StatusError | None = None
@@ -53,7 +58,12 @@ class Host:
 
     async def __aenter__(self) -> Host:
         await self.bus.__aenter__()
-        endpoints = {subjects.JOINS: self._join, subjects.HEARTBEATS: self._beat, subjects.RENEWALS: self._renew}
+        endpoints = {
+            subjects.JOINS: self._join,
+            subjects.HEARTBEATS: self._beat,
+            subjects.RENEWALS: self._renew,
+            subjects.OLD_RENEWALS: self._renew,
+        }
         self.bus.serve("registry", "0.1.0", endpoints)
         await self.bus.ready()
         return self
@@ -67,14 +77,15 @@ class Host:
         """The host's clock."""
         return time.time() + self.skew_s
 
-    def token(self, name: str = "m1", jti: str = "jti1", host_uid: str = "host-uid", ttl_s: int = 600) -> str:
+    async def token(self, name: str = "m1", jti: str = "jti1", host_uid: str = "host-uid", ttl_s: int = 600) -> str:
         """A join token's text."""
+        bearer = await self.nats.bearer(jti, ttl_s)
         return jointoken.encode(
             Token(
                 host="test-host",
                 name=name,
                 jti=jti,
-                jwt=self.nats.authority.join_bearer(jti, ttl_s),
+                jwt=bearer.jwt,
                 servers=list(self.nats.servers),
                 ca=self.nats.ca_pem,
                 expires=int(time.time()) + ttl_s,
@@ -97,8 +108,16 @@ class Host:
         return self.beats[-1]
 
     async def evict(self, name: str) -> None:
-        """Push the tombstone of a member, and say Gone from now on."""
-        self.error = Gone(f"cluster {name!r} was removed from host 'test-host': make a new token")
+        """Say farewell and push the tombstone of a member."""
+        account = self.accounts[name].public
+        text = f"cluster {name!r} was removed from host 'test-host': make a new token"
+        root = self.nats.authority.assertion_root
+        await self.bus.publish(subjects.farewell(name), make_farewell(name, account, text, root.sign))
+        await (await self.bus.connection(1.0)).flush()
+        await self.bury(name)
+
+    async def bury(self, name: str) -> None:
+        """Push the tombstone of a member without a word."""
         await self.nats.push(self.nats.authority.tombstone(name, self.accounts[name].public))
 
     def credentials(self, name: str, public: str, seed: bytes) -> Credentials:
@@ -125,7 +144,7 @@ class Host:
             host="test-host",
             host_uid="host-uid",
             user_jwt=authority.member_user(self.accounts[request.name], request.nkey, self.user_ttl_s),
-            renewal_jwt=authority.renewal_user(request.name, request.nkey),
+            renewal_jwt=authority.renewal_user(self.accounts[request.name], request.nkey),
             assertion_root=authority.assertion_root.public,
             host_time=self.now,
         )
@@ -147,5 +166,11 @@ class Host:
         if self.error is not None:
             raise self.error
         name = subjects.member_of(message.subject)
-        jwt = self.nats.authority.member_user(self.accounts[name], request.nkey, self.user_ttl_s)
-        return msgspec.json.encode(RenewAnswer(user_jwt=jwt, host_time=self.now))
+        authority, account = self.nats.authority, self.accounts[name]
+        self.asked.append(message.subject)
+        answer = RenewAnswer(
+            user_jwt=authority.member_user(account, request.nkey, self.user_ttl_s),
+            renewal_jwt="" if self.is_old else authority.renewal_user(account, request.nkey),
+            host_time=self.now,
+        )
+        return msgspec.json.encode(answer)

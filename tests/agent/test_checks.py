@@ -35,13 +35,13 @@ async def test_a_bus_that_does_not_listen_is_named(host: Host) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{held.getsockname()[1]}"
-        error = await unreachable([f"tls://{address}"], host.nats.ca_pem, jointoken.decode(host.token()).jwt)
+        error = await unreachable([f"tls://{address}"], host.nats.ca_pem, jointoken.decode(await host.token()).jwt)
     assert error.check == "bus TCP"
     assert address in str(error)
 
 
 async def test_a_bus_with_a_certificate_of_somebody_else_is_named(host: Host, api: ApiServer) -> None:
-    jwt = jointoken.decode(host.token()).jwt
+    jwt = jointoken.decode(await host.token()).jwt
     error = await unreachable(list(host.nats.servers), api.ca.certificate.decode(), jwt)
     assert error.check == "bus TLS"
     assert "make a new token" in str(error)

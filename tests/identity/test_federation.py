@@ -98,7 +98,7 @@ def test_a_member_account_has_no_jetstream_no_exports_and_few_connections() -> N
     assert limits["subs"] == 32
     assert limits["disallow_bearer"]
     assert "exports" not in nats
-    assert [i["subject"] for i in nats["imports"]] == ["up.m1.>", "down.m1.>"]
+    assert [i["subject"] for i in nats["imports"]] == ["up.m1.>", "down.m1.>", "renew.m1"]
 
 
 def test_exports_ask_for_activation_tokens() -> None:
@@ -112,7 +112,7 @@ def test_exports_ask_for_activation_tokens() -> None:
 def test_lives_of_users_are_as_decided() -> None:
     agent = jwt.decode(AUTHORITY.member_user(AUTHORITY.member_account("m1"), AGENT))
     service = jwt.decode(AUTHORITY.service_user("proxy", AGENT))
-    renewal = jwt.decode(AUTHORITY.renewal_user("m1", AGENT))
+    renewal = jwt.decode(AUTHORITY.renewal_user(AUTHORITY.member_account("m1"), AGENT))
     assert agent.exp - agent.iat == 30 * 24 * 3600
     assert service.exp - service.iat == 24 * 3600
     assert renewal.exp == 0

@@ -11,10 +11,22 @@ from collections.abc import AsyncIterator
 import pytest
 
 from skerry.bus import BucketConfig, Bus, Connection, Message, NoResponders, connect
-from skerry.errors import Forbidden, GatewayTimeout, ServiceUnavailable, StatusError, Unauthorized
+from skerry.errors import (
+    Forbidden,
+    GatewayTimeout,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    StatusError,
+    Unauthorized,
+)
 from skerry.identity import jwt, nkey
 from skerry.identity.creds import Credentials
-from skerry.identity.federation import Authority, MemberAccount
+from skerry.identity.federation import (
+    BEARER_CONNECTIONS,
+    BEARER_PAYLOAD,
+    Authority,
+    MemberAccount,
+)
 from skerry.identity.nkey import KeyType
 from skerry.identity.resolver import Resolver
 from tests.fixtures.nats import NatsHost, eventually
@@ -204,7 +216,7 @@ async def test_the_stolen_account_of_one_member_cannot_mint_into_another(nats_ho
             pass
 
 
-# JOIN.
+# Ways in.
 
 
 async def test_a_bearer_publishes_its_own_join_subject_only(nats_host: NatsHost, registry: Bus) -> None:
@@ -217,7 +229,7 @@ async def test_a_bearer_publishes_its_own_join_subject_only(nats_host: NatsHost,
     for subject in ("join.*", "renew.*", "up.*.hb"):
         registry.subscribe(subject, answer)
     await registry.ready()
-    async with nats_host.connection(Credentials(nats_host.authority.join_bearer("jti-1", 60))) as bearer:
+    async with nats_host.connection(await nats_host.bearer("jti-1", 60)) as bearer:
         assert (await bearer.request("join.jti-1", timeout_s=2)).data == b"welcome"
         for subject in ("join.jti-2", "renew.m1", "up.m1.hb", "$SYS.REQ.SERVER.PING", "anything"):
             with pytest.raises(Forbidden):
@@ -231,10 +243,9 @@ async def test_a_bearer_hears_its_own_inbox_only(nats_host: NatsHost, registry: 
 
     registry.subscribe("join.*", answer)
     await registry.ready()
-    authority = nats_host.authority
     async with (
-        nats_host.connection(Credentials(authority.join_bearer("jti-a", 60))) as alice,
-        nats_host.connection(Credentials(authority.join_bearer("jti-b", 60))) as eve,
+        nats_host.connection(await nats_host.bearer("jti-a", 60)) as alice,
+        nats_host.connection(await nats_host.bearer("jti-b", 60)) as eve,
     ):
         seen = Seen()
         for subject in (">", "_INBOX.>", "join.*", "_R_.>", f"{alice.inbox().rpartition('.x.')[0]}.*"):
@@ -256,14 +267,14 @@ async def test_a_bearers_reply_subject_cannot_use_another_token(nats_host: NatsH
 
     registry.subscribe("join.*", answer)
     await registry.ready()
-    async with nats_host.connection(Credentials(nats_host.authority.join_bearer("jti-x", 60))) as eve:
+    async with nats_host.connection(await nats_host.bearer("jti-x", 60)) as eve:
         eve.publish_now("join.jti-x", b"request", reply="join.victim")
         assert (await eve.request("join.jti-x", b"request", timeout_s=2)).data == b"answer"
     assert not [m for m in seen.messages if m.subject == "join.victim" and m.data == b"request"]
 
 
 async def test_an_expired_bearer_is_refused(nats_host: NatsHost) -> None:
-    expired = Credentials(nats_host.authority.join_bearer("jti-old", -5))
+    expired = await nats_host.bearer("jti-old", -5)
     with pytest.raises(Unauthorized, match="expired"):
         async with nats_host.connection(expired):
             pass
@@ -274,14 +285,97 @@ async def test_a_renewal_credential_publishes_its_own_renewal_only(nats_host: Na
         await message.respond(message.subject.encode())
 
     registry.subscribe("renew.*", answer)
+    registry.subscribe("up.*.svc.renew", answer)
     await registry.ready()
+    account, _ = await nats_host.member("m1")
     key = nkey.create(KeyType.USER)
-    credentials = Credentials(nats_host.authority.renewal_user("m1", key.public), key.seed)
-    async with nats_host.connection(credentials) as agent:
-        assert (await agent.request("renew.m1", timeout_s=2)).data == b"renew.m1"
-        for subject in ("renew.m2", "join.x", "up.m1.hb"):
-            with pytest.raises(Forbidden):
-                await agent.request(subject, timeout_s=2)
+    credentials = Credentials(nats_host.authority.renewal_user(account, key.public), key.seed)
+    for each, asked in (
+        (credentials, ("up.m1.svc.renew", "renew.m1")),
+        (nats_host.old_renewal("m1", key), ("renew.m1",)),
+    ):
+        async with nats_host.connection(each) as agent:
+            for subject in asked:
+                assert (await agent.request(subject, timeout_s=2)).data == subject.encode()
+            for subject in ("renew.m2", "up.m2.svc.renew", "join.x", "up.m1.hb", "up.m1.svc.desired"):
+                with pytest.raises(Forbidden):
+                    await agent.request(subject, timeout_s=2)
+            agent.subscribe_now("down.m1.>", Seen())
+            await agent.flush()
+            assert agent.denied == 6
+
+
+async def test_a_renewal_credential_ends_with_its_account(nats_host: NatsHost) -> None:
+    account, _ = await nats_host.member("renewed")
+    key = nkey.create(KeyType.USER)
+    credentials = Credentials(nats_host.authority.renewal_user(account, key.public), key.seed)
+    async with nats_host.connection(credentials) as connection:
+        await nats_host.push(nats_host.authority.tombstone("renewed", account.public))
+        async with asyncio.timeout(2):
+            await asyncio.shield(connection.lost)
+    with pytest.raises(Unauthorized):
+        async with nats_host.connection(credentials):
+            pass
+
+
+# Join tokens: an account each.
+
+
+async def test_who_fills_the_account_of_one_token_keeps_nobody_else_out(nats_host: NatsHost) -> None:
+    """With one account for all, whoever held any token could use its connections up: nobody joined or renewed any more."""
+    greedy, other = await nats_host.bearer("jti-greedy"), await nats_host.bearer("jti-other")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(BEARER_CONNECTIONS):
+            await stack.enter_async_context(nats_host.connection(greedy))
+        with pytest.raises(StatusError, match="maximum"):
+            await stack.enter_async_context(nats_host.connection(greedy))
+        async with nats_host.connection(other) as connection:
+            await connection.flush()
+
+
+async def test_a_bearer_may_not_take_more_than_a_join_needs(nats_host: NatsHost) -> None:
+    async with nats_host.connection(await nats_host.bearer("jti-wants")) as connection:
+        with pytest.raises(RequestEntityTooLarge):
+            connection.publish_now("join.jti-wants", b"x" * (BEARER_PAYLOAD + 1))
+        connection._wire.write(
+            b"PUB join.jti-wants %d\r\n" % (BEARER_PAYLOAD + 1), b"x" * (BEARER_PAYLOAD + 1), b"\r\n"
+        )
+        async with asyncio.timeout(2):
+            await asyncio.shield(connection.lost)
+
+
+async def test_a_tombstone_of_a_token_cuts_its_bearer_alone(nats_host: NatsHost) -> None:
+    ended, stays = await nats_host.bearer("jti-ended"), await nats_host.bearer("jti-stays")
+    async with nats_host.connection(ended) as cut, nats_host.connection(stays) as kept:
+        await nats_host.push(nats_host.authority.token_tombstone("jti-ended"))
+        async with asyncio.timeout(2):
+            await asyncio.shield(cut.lost)
+        await kept.flush()
+    with pytest.raises(Unauthorized):
+        async with nats_host.connection(ended):
+            pass
+
+
+async def test_the_account_of_a_token_ends_by_itself(nats_host: NatsHost) -> None:
+    """On every server that ever held it, also on one that was down when the token was revoked."""
+    authority = nats_host.authority
+    await nats_host.push(authority.join_account("jti-short", int(time.time()) + 2))
+    bearer = Credentials(authority.join_bearer("jti-short", 60))
+    async with nats_host.connection(bearer) as connection, asyncio.timeout(10):
+        await asyncio.shield(connection.lost)
+    with pytest.raises(Unauthorized):
+        async with nats_host.connection(bearer):
+            pass
+
+
+async def test_a_bearer_of_older_days_works_until_it_ends(nats_host: NatsHost, registry: Bus) -> None:
+    async def answer(message: Message) -> None:
+        await message.respond(b"welcome")
+
+    registry.subscribe("join.*", answer)
+    await registry.ready()
+    async with nats_host.connection(nats_host.old_bearer("jti-1975")) as connection:
+        assert (await connection.request("join.jti-1975", timeout_s=2)).data == b"welcome"
 
 
 async def test_a_key_without_its_seed_does_not_connect(nats_host: NatsHost) -> None:

@@ -30,6 +30,7 @@ def rights() -> Iterator[str]:
     key = nkey.create(KeyType.USER).public
     users = {name: permissions.service(name, key) for name in NAMES} | {
         "(agent)": permissions.member("m1", key),
+        "(renewal)": permissions.renewal("m1", key),
         "(join)": permissions.single("join.j1", key),
         "(nats-tool)": permissions.observer(key),
         "(backup)": permissions.archivist(key, restoring=False),
@@ -166,7 +167,7 @@ async def test_a_lease_is_written_by_its_own_service(connection: Connection, ser
 @pytest.mark.integration
 @pytest.mark.parametrize("service", SERVICES, ids=NAMES)
 @pytest.mark.parametrize(
-    "subject", ["up.m1.svc.renew", "up.m1.ev.x", "up.m1.s.p.a.1", "up.>", ">", "down.m1.a.x", "$SRV.>"]
+    "subject", ["up.m1.svc.other", "up.m1.ev.x", "up.m1.s.p.a.1", "up.>", ">", "down.m1.a.x", "$SRV.>"]
 )
 async def test_a_members_messages_are_heard_by_who_needs_them(
     connection: Connection, service: Service, subject: str

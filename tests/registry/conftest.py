@@ -95,15 +95,24 @@ class Client:
         signature = self._host.sign(Caller(user="admin"), subject, payload)
         return (await self.bus.request(subject, payload, timeout_s=DEADLINE_S, headers={SIGNATURE: signature})).data
 
-    async def write(self, kind: Kind, verb: str, name: str = "", document: Document | None = None) -> Document:
+    async def write(
+        self,
+        kind: Kind,
+        verb: str,
+        name: str = "",
+        document: Document | None = None,
+        *,
+        request_id: str = "",
+        dry_run: bool = False,
+    ) -> Document:
         """Create or delete as the host API does."""
         if document is not None:
             document = {"apiVersion": kind.api_version, "kind": kind.kind, **document}
         write = Write(
-            request_id=uuid.uuid4().hex,
+            request_id=request_id or uuid.uuid4().hex,
             name=name,
             body=msgspec.Raw(msgspec.json.encode(document)),
-            options=WriteOptions(),
+            options=WriteOptions(dry_run=dry_run),
         )
         answer = await self.ask(subjects.write(kind.owner, kind.plural, verb), write)
         found: Document = msgspec.json.decode(msgspec.json.decode(answer, type=WriteAnswer).object)
@@ -189,17 +198,24 @@ class Agent:
                 except NoResponders:
                     await connection.flush()
 
-    async def renew(self, answer: JoinAnswer, *, key: KeyPair | None = None, at: float | None = None) -> RenewAnswer:
-        """Ask for a new user JWT with the renewal credential."""
+    async def renew(
+        self,
+        renewal: JoinAnswer | Credentials,
+        *,
+        key: KeyPair | None = None,
+        at: float | None = None,
+        subject: str = "",
+    ) -> RenewAnswer:
+        """Ask for a new user JWT with a renewal credential: that of the answer, or another one."""
         key = key or self.key
         moment = int(time.time() if at is None else at)
         challenge = f"{self.name} {self.key.public} {moment} {uuid.uuid4().hex}"
         signature = base64.urlsafe_b64encode(key.sign(challenge.encode())).decode()
         request = RenewRequest(nkey=self.key.public, challenge=challenge, signature=signature)
-        async with self._host.connection(Credentials(answer.renewal_jwt, self.key.seed), "renew") as connection:
-            reply = await connection.request(
-                subjects.renew(self.name), msgspec.json.encode(request), timeout_s=DEADLINE_S
-            )
+        credentials = renewal if isinstance(renewal, Credentials) else Credentials(renewal.renewal_jwt, self.key.seed)
+        subject = subject or subjects.renewal(self.name)
+        async with self._host.connection(credentials, "renew") as connection:
+            reply = await connection.request(subject, msgspec.json.encode(request), timeout_s=DEADLINE_S)
         return msgspec.json.decode(reply.data, type=RenewAnswer)
 
 

@@ -57,12 +57,12 @@ async def test_renewals_beyond_the_rate_are_refused_and_those_of_others_are_not(
     request = msgspec.json.encode(RenewRequest(nkey=floods.key.public, challenge=challenge, signature=signature))
     async with nats_host.connection(Credentials(flooding.renewal_jwt, floods.key.seed), "renew") as connection:
         began = time.monotonic()
-        answers = await codes(connection, subjects.renew("floods"), request)
+        answers = await codes(connection, subjects.renewal("floods"), request)
         assert set(answers) == {200, 429}
         assert RENEWALS[1] <= answers[200] <= allowed(RENEWALS, time.monotonic() - began)
         assert (await renews.renew(renewing)).user_jwt
         await asyncio.sleep(2 / RENEWALS[0])
-        assert (await connection.request(subjects.renew("floods"), request, timeout_s=DEADLINE_S)).data
+        assert (await connection.request(subjects.renewal("floods"), request, timeout_s=DEADLINE_S)).data
 
 
 async def test_joins_beyond_the_rate_are_refused_and_other_tokens_work(nats_host: NatsHost, client: Client) -> None:

@@ -8,13 +8,15 @@ import time
 import pytest
 
 from services.registry import secrets
+from skerry import subjects
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
-from skerry.api.messages import JoinAnswer
 from skerry.errors import BadRequest, Conflict, Forbidden, Gone, ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity import nkey
+from skerry.identity.creds import Credentials
+from skerry.identity.farewell import check_farewell
 from skerry.identity.nkey import KeyType
 from tests.fixtures.nats import NatsHost
-from tests.registry.conftest import HOST_UID, Agent, Client
+from tests.registry.conftest import Agent, Client
 
 pytestmark = pytest.mark.integration
 
@@ -79,12 +81,12 @@ async def test_an_expired_token_is_refused_by_the_hosts_clock(nats_host: NatsHos
         await agent.join(token)
 
 
-async def test_a_revoked_token_is_unknown(nats_host: NatsHost, client: Client) -> None:
+async def test_a_revoked_token_is_refused(nats_host: NatsHost, client: Client) -> None:
     agent, token = Agent(nats_host, "revoked"), await client.token("revoked")
     await client.cache.current()
     stored = next(i for i in client.cache.list(JOIN_TOKEN) if i.document()["spec"]["clusterName"] == "revoked")
     await client.write(JOIN_TOKEN, "delete", stored.name)
-    with pytest.raises(Unauthorized, match="does not know the join token"):
+    with pytest.raises(Unauthorized):
         await agent.join(token)
 
 
@@ -162,39 +164,62 @@ async def test_renewal_from_another_time_is_refused_naming_both(nats_host: NatsH
         await agent.renew(answer, at=time.time() - 3600)
 
 
-async def test_a_removed_member_cannot_renew(nats_host: NatsHost, client: Client) -> None:
+async def test_a_removed_member_cannot_renew_and_its_renewal_credential_does_not_connect(
+    nats_host: NatsHost, client: Client
+) -> None:
     agent = Agent(nats_host, "gone")
     answer = await agent.join(await client.token("gone"))
     await client.write(CLUSTER, "delete", "gone")
-    with pytest.raises(Gone, match="was removed from host 'isle'"):
+    with pytest.raises(Unauthorized):
         await agent.renew(answer)
 
 
-async def test_every_agent_of_a_removed_member_is_told_also_after_the_name_was_taken_again(
+async def test_agents_of_a_removed_member_are_told_before_they_are_cut_and_believe_it(
+    nats_host: NatsHost, client: Client
+) -> None:
+    """Nobody can ask afterwards, and agents end on proof alone."""
+    agent = Agent(nats_host, "told")
+    answer = await agent.join(await client.token("told"))
+    account, root = agent.credentials(answer).account, answer.assertion_root
+    said: list[bytes] = []
+    async with nats_host.connection(agent.credentials(answer)) as connection:
+        await connection.subscribe(subjects.farewell("told"), lambda message: said.append(message.data))
+        await client.write(CLUSTER, "delete", "told")
+        async with asyncio.timeout(5):
+            await asyncio.shield(connection.lost)
+    text = check_farewell("told", account, said[0], lambda data, signature: nkey.verify(root, data, signature))
+    assert "was removed from host 'isle'" in text
+
+
+async def test_agents_of_older_days_go_on_renewing_and_move_with_the_answer(
+    nats_host: NatsHost, client: Client
+) -> None:
+    """Both ways work until all have moved: the credential of the account JOIN, that of the member's account on the subject of
+    today's agents and on that of yesterday's."""
+    agent = Agent(nats_host, "moves")
+    answer = await agent.join(await client.token("moves"))
+    old, yesterday = nats_host.old_renewal("moves", agent.key), subjects.renew("moves")
+    moved = await agent.renew(old, subject=yesterday)
+    assert (await agent.renew(answer, subject=yesterday)).user_jwt
+    renewal = Credentials(moved.renewal_jwt, agent.key.seed)
+    assert renewal.account == agent.credentials(answer).account
+    async with nats_host.connection(Credentials((await agent.renew(renewal)).user_jwt, agent.key.seed)) as connection:
+        await agent.beat(connection)
+    assert (await agent.renew(old, subject=yesterday)).user_jwt
+
+
+async def test_every_agent_of_older_days_is_told_that_its_member_was_removed_also_after_the_name_was_taken_again(
     nats_host: NatsHost, client: Client
 ) -> None:
     first = Agent(nats_host, "twice")
-    one = await first.join(await client.token("twice"))
+    await first.join(await client.token("twice"))
     second = Agent(nats_host, "twice", first.cluster_uid)
-    two = await second.join(await client.token("twice", replica=True))
+    await second.join(await client.token("twice", replica=True))
     await client.write(CLUSTER, "delete", "twice")
     await Agent(nats_host, "twice").join(await client.token("twice"))
-    for agent, answer in ((first, one), (second, two)):
+    for agent in (first, second):
         with pytest.raises(Gone, match="was removed from host 'isle'"):
-            await agent.renew(answer)
-
-
-def as_joined(host: NatsHost, agent: Agent) -> JoinAnswer:
-    """What an agent kept from a join that this store knows nothing of."""
-    return JoinAnswer(
-        member=agent.name,
-        host="isle",
-        host_uid=HOST_UID,
-        user_jwt="",
-        renewal_jwt=host.authority.renewal_user(agent.name, agent.key.public),
-        assertion_root="",
-        host_time=0.0,
-    )
+            await agent.renew(nats_host.old_renewal("twice", agent.key), subject=subjects.renew("twice"))
 
 
 async def test_an_agent_that_the_store_does_not_know_is_not_told_that_it_was_removed(
@@ -202,7 +227,7 @@ async def test_an_agent_that_the_store_does_not_know_is_not_told_that_it_was_rem
 ) -> None:
     agent = Agent(nats_host, "unrestored")
     with pytest.raises(ServiceUnavailable, match="not restored yet"):
-        await agent.renew(as_joined(nats_host, agent))
+        await agent.renew(nats_host.old_renewal("unrestored", agent.key), subject=subjects.renew("unrestored"))
 
 
 async def test_a_key_that_a_living_member_does_not_have_is_not_told_that_it_was_removed(
@@ -211,7 +236,7 @@ async def test_a_key_that_a_living_member_does_not_have_is_not_told_that_it_was_
     await Agent(nats_host, "older-backup").join(await client.token("older-backup"))
     late = Agent(nats_host, "older-backup")
     with pytest.raises(ServiceUnavailable, match="not restored yet"):
-        await late.renew(as_joined(nats_host, late))
+        await late.renew(nats_host.old_renewal("older-backup", late.key), subject=subjects.renew("older-backup"))
 
 
 async def test_a_member_whose_secret_is_lost_is_not_told_that_it_was_removed(

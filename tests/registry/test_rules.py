@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +31,7 @@ def request(**changes: Any) -> JoinRequest:
 
 
 def token(**spec: Any) -> tuple[dict[str, Any], str]:
-    found = joining.admit_token({"metadata": {}, "spec": {"clusterName": "m1", **spec}}, NOW)
+    found = joining.admit_token({"metadata": {}, "spec": {"clusterName": "m1", **spec}}, uuid.uuid4(), NOW)
     return found.document, joining.parse_jti(found.jti)[1]
 
 
