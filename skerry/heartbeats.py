@@ -6,6 +6,7 @@ Times are monotonic seconds.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import msgspec
@@ -21,6 +22,8 @@ PER_S = 10.0
 FLOOD_BEATS = 500
 """So many ignored heartbeats within FLOOD_WINDOW_S are no accident: the member is quarantined."""
 FLOOD_WINDOW_S = 60.0
+KEYS = 20_000
+"""Of whom a rate is remembered: twice the members of a large federation."""
 AGAIN_S = 10.0
 """A flood that goes on is said so often."""
 LARGEST = 48 * 1024
@@ -80,8 +83,8 @@ def _finite(rtt_ms: float | None) -> float | None:
 class _Rate:
     """A token bucket, and what it held back."""
 
-    allowance: float = PER_S
-    at: float = 0.0
+    allowance: float
+    at: float
     ignored: int = 0
     """Since the start."""
     flooding: int = 0
@@ -91,17 +94,23 @@ class _Rate:
 
 
 class Admission:
-    """Which heartbeats of a member may be looked at. Ask for members that exist only: each takes memory here."""
+    """Which heartbeats of a member may be looked at, or which requests of whoever may ask on the bus: `burst` at once and
+    `per_s` in the long run. Each takes memory here; of more than `keys` who asked least recently is forgotten.
+    """
 
-    def __init__(self) -> None:
-        self._rates: dict[str, _Rate] = {}
+    def __init__(self, per_s: float = PER_S, burst: float = PER_S, keys: int = KEYS) -> None:
+        self._per_s, self._burst, self._keys = per_s, burst, keys
+        self._rates: OrderedDict[str, _Rate] = OrderedDict()
 
     def admits(self, member: str, now: float) -> bool:
         """True if one more may be looked at now. What is beyond the rate is only counted."""
         rate = self._rates.get(member)
         if rate is None:
-            rate = self._rates[member] = _Rate(at=now)
-        rate.allowance = min(PER_S, rate.allowance + (now - rate.at) * PER_S)
+            rate = self._rates[member] = _Rate(allowance=self._burst, at=now)
+            if len(self._rates) > self._keys:
+                self._rates.popitem(last=False)
+        self._rates.move_to_end(member)
+        rate.allowance = min(self._burst, rate.allowance + (now - rate.at) * self._per_s)
         rate.at = now
         if rate.allowance >= 1:
             rate.allowance -= 1

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from services.registry import clusters, joining
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.conditions import derived
-from services.registry.limits import RateLimits
 from services.registry.model import JOINED, Now, PresenceTable
 from services.registry.secrets import MemberSecret
 from services.registry.store import RegistryStore
@@ -30,6 +32,7 @@ from skerry.api.messages import (
 from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.errors import AlreadyExists, BadRequest, TooManyRequests
+from skerry.heartbeats import Admission
 from skerry.identity import nkey
 from skerry.identity.assertion import make_record
 from skerry.storage import Item
@@ -42,8 +45,14 @@ SAY_S = 60.0
 """Between two lines in the log about heartbeats that cannot be read."""
 JOINS = (5.0, 5.0)
 """With one token: a second, and at once."""
+ALL_JOINS = (100.0, 200.0)
+"""With all tokens together. A join costs 10 ms here."""
+AT_ONCE = 8
+"""Joins under way, each with another token."""
 RENEWALS = (10.0, 20.0)
 """Of one member, all its agents together: after an outage they come at once."""
+CALLS = (100.0, 500.0)
+"""What else a member asks, of each kind: it has what it should have in pages, or one by one if it lacks the memory."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -52,10 +61,10 @@ class Handlers:
 
     def __init__(
         self, registry: RegistryStore, presence: PresenceTable, changed: Callable[[set[str]], None],
-        flooded: Callable[[str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
+        flooded: Callable[[str, str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
         direct: Callable[[str, str], Direction | None] = lambda name, agent: None,
     ) -> None:  # fmt: skip
-        """`direct(member, agent)` says what an agent should know about desired state."""
+        """`flooded(member, of)` is told of floods, `direct(member, agent)` says what an agent should know about desired state."""
         self._registry = registry
         self._presence = presence
         self._changed = changed
@@ -63,8 +72,11 @@ class Handlers:
         self._listen = listen
         self._clock = clock
         self._direct = direct
-        self._joining = asyncio.Lock()
-        self._joins, self._renewals = RateLimits(*JOINS), RateLimits(*RENEWALS)
+        self._joining = asyncio.Semaphore(AT_ONCE)
+        self._with_token: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._joins, self._all_joins = Admission(*JOINS), Admission(*ALL_JOINS)
+        self._renewals = Admission(*RENEWALS)
+        self._calls: defaultdict[str, Admission] = defaultdict(partial(Admission, *CALLS))
         self.rubbish = 0
         """Heartbeats that could not be read."""
         self._said = float("-inf")
@@ -73,11 +85,14 @@ class Handlers:
 
     async def join(self, request: JoinRequest, jti: str) -> JoinAnswer:
         """`join.<jti>`: one agent joins one member. The answer repeats for the same key. TooManyRequests."""
-        if not self._joins.admits(jti, self._clock().mono):
+        now = self._clock().mono
+        if not self._joins.admits(jti, now):
             raise TooManyRequests("this token is used too often: wait a second between attempts")
+        if not self._all_joins.admits("", now):
+            raise TooManyRequests("too many clusters join at once: wait a second between attempts")
         joining.check_request(request)
         request = joining.cleaned(request)
-        async with self._joining:
+        async with self._with_token.setdefault(jti, asyncio.Lock()), self._joining:
             return await self._join(request, *joining.parse_jti(jti))
 
     async def _join(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
@@ -146,8 +161,7 @@ class Handlers:
         """`up.<m>.svc.renew`, `renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof
         alone, TooManyRequests."""
         name = subjects.member(member)
-        if not self._renewals.admits(name, self._clock().mono):
-            raise TooManyRequests(f"agents of cluster {name!r} renew too often: wait a second between attempts")
+        self._admit(name, self._renewals)
         now = self._clock().wall
         joining.check_renewal(request, name, now)
         registry = self._registry
@@ -163,6 +177,19 @@ class Handlers:
             host_time=now,
         )
 
+    def called(self, member: str, what: str) -> None:
+        """Count a request of a member, `what` it asks. TooManyRequests."""
+        self._admit(member, self._calls[what])
+
+    def _admit(self, member: str, calls: Admission) -> None:
+        """Before anything is read or checked: who floods is quarantined."""
+        now = self._clock()
+        if calls.admits(member, now.mono):
+            return
+        if calls.floods(member, now.mono):
+            self._flooded(member, "requests")
+        raise TooManyRequests(f"agents of cluster {member!r} ask too often: wait a second between attempts")
+
     # Presence
 
     async def heartbeat(self, message: Message) -> None:
@@ -172,7 +199,7 @@ class Handlers:
         name, direction = subjects.member_of(message.subject), None
         if not self._presence.admits(name, now):
             if self._presence.floods(name, now):
-                self._flooded(name)
+                self._flooded(name, "heartbeats")
         else:
             agent = self._beat(name, message, now)
             if agent is None:

@@ -46,6 +46,13 @@ HEARTBEATS = Verdict(
     "its agents sent hundreds of heartbeats beyond the rate that is handled; requests to it are refused for a minute "
     "after the last report. Look at who holds the agent's credential, and at how many agents run",
 )
+REQUESTS = Verdict(
+    "True",
+    "RequestFlood",
+    "its agents asked the registry hundreds of times beyond the rate that is handled; requests to it are refused for a "
+    "minute after the last report. Look at who holds the agent's credentials, and at how many agents run",
+)
+_FLOODS = {"heartbeats": HEARTBEATS, "requests": REQUESTS}
 LIFTED = Verdict("False", "Lifted", "nothing was reported for a minute")
 
 
@@ -73,9 +80,9 @@ class Quarantine:
         """`quarantine.<m>`: a proxy was flooded by a member."""
         self._impose(subjects.member_of(message.subject), _reported(message.data))
 
-    def heartbeats(self, name: str) -> None:
-        """A member sends too many heartbeats."""
-        self._impose(name, HEARTBEATS)
+    def flooded(self, name: str, of: str) -> None:
+        """A member sends too many `heartbeats`, or `requests` to the registry."""
+        self._impose(name, _FLOODS[of])
 
     def _impose(self, name: str, verdict: Verdict) -> None:
         item = self._registry.cache.get(CLUSTER, name)
@@ -109,7 +116,7 @@ def _reported(data: bytes) -> Verdict:
         report = decoded(data or b"{}", FloodReport)
     except msgspec.DecodeError:
         return TUNNEL
-    return HEARTBEATS if report.of == "heartbeats" else TUNNEL
+    return _FLOODS.get(report.of, TUNNEL)
 
 
 def _stored(document: Document) -> Verdict | None:

@@ -131,7 +131,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             quarantine=quarantine,
             prober=prober,
             handlers=Handlers(
-                registry, presence, statuses.changed, quarantine.heartbeats, statuses.listen, clock, directions.of
+                registry, presence, statuses.changed, quarantine.flooded, statuses.listen, clock, directions.of
             ),
             connections=Connections(registry, prober.changed, clock),
             desired=desired,
@@ -199,12 +199,14 @@ async def list_desired(context: Ours, request: WriteRequest, body: DesiredQuery)
 
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:
     """A member asks what it should have."""
+    context.state.handlers.called(member, "desired")
     return await context.state.desired.sync(member, request)
 
 
 async def report_desired(context: Ours, request: Report, member: str) -> Heard:
     """A member says what became of it."""
     state = context.state
+    state.handlers.called(member, "reports")
     await state.desired.report(member, request)
     await ended(state.desired, state.registry.cache, member, request)
     return Heard()

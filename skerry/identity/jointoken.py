@@ -36,7 +36,7 @@ def decode(text: str, now: float | None = None) -> Token:
     """The token in `text`.
 
     BadRequest if it is garbled or of a newer format (naming both), Unauthorized if it ended before `now` (seconds
-    since the epoch; default: this machine's clock).
+    since the epoch; default: this machine's clock, 0 for whoever only looks at it).
     """
     body = _body(text.strip())
     try:

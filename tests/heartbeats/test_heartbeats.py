@@ -72,6 +72,20 @@ def test_a_burst_is_admitted_and_then_a_rate() -> None:
     assert admission.admits("m2", 2.0)
 
 
+def test_a_rate_and_a_burst_may_be_others_and_what_is_saved_up_is_bounded() -> None:
+    admission = Admission(per_s=5, burst=3)
+    admitted = [sum(admission.admits("a", now) for _ in range(10)) for now in (0.0, 0.1, 0.2, 100.0)]
+    assert admitted == [3, 0, 1, 3]
+
+
+def test_who_asked_least_recently_is_forgotten_first() -> None:
+    admission = Admission(per_s=1, burst=1, keys=2)
+    for key in ("a", "b", "a", "c"):
+        admission.admits(key, 0.0)
+    assert not admission.admits("a", 0.0)
+    assert admission.admits("b", 0.0), "forgotten, so new"
+
+
 def flood(admission: Admission, now: float) -> None:
     for _ in range(FLOOD_BEATS + 10):
         admission.admits("m1", now)

@@ -14,7 +14,6 @@ from skerry.bus import BucketConfig, Bus, Connection, Message, NoResponders, con
 from skerry.errors import (
     Forbidden,
     GatewayTimeout,
-    RequestEntityTooLarge,
     ServiceUnavailable,
     StatusError,
     Unauthorized,
@@ -335,8 +334,6 @@ async def test_who_fills_the_account_of_one_token_keeps_nobody_else_out(nats_hos
 
 async def test_a_bearer_may_not_take_more_than_a_join_needs(nats_host: NatsHost) -> None:
     async with nats_host.connection(await nats_host.bearer("jti-wants")) as connection:
-        with pytest.raises(RequestEntityTooLarge):
-            connection.publish_now("join.jti-wants", b"x" * (BEARER_PAYLOAD + 1))
         connection._wire.write(
             b"PUB join.jti-wants %d\r\n" % (BEARER_PAYLOAD + 1), b"x" * (BEARER_PAYLOAD + 1), b"\r\n"
         )

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.registry.handlers import CALLS
 from services.registry.quarantine import CONDITION, HOLD_S
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
@@ -19,6 +20,8 @@ from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_o
 from tests.registry.test_restarts import Clock
 
 pytestmark = pytest.mark.integration
+
+CALLS_AT_ONCE = int(CALLS[1])
 
 
 async def joined(host: NatsHost, client: Client, name: str) -> Credentials:
@@ -64,6 +67,25 @@ async def test_a_flood_of_heartbeats_becomes_one_too(nats_host: NatsHost, client
         for _ in range(FLOOD_BEATS + 50):
             await connection.publish(subjects.heartbeat("drumming"), beat)
         assert (await quarantined(client, "drumming"))["reason"] == "HeartbeatFlood"
+
+
+async def test_a_flood_of_requests_becomes_one_and_holds_up_nobody_elses_heartbeat(
+    nats_host: NatsHost, client: Client
+) -> None:
+    """As fast as one connection goes, at each thing that a member may ask."""
+    floods, beats = Agent(nats_host, "asking"), Agent(nats_host, "beating-on")
+    flooding = floods.credentials(await floods.join(await client.token("asking")))
+    beating = beats.credentials(await beats.join(await client.token("beating-on")))
+    asked = (subjects.renewal("asking"), subjects.desired_sync("asking"), subjects.desired_report("asking"))
+    payloads = (b'{"nkey":"U","challenge":"c","signature":"s"}', b'{"epoch":"e"}', b'{"epoch":"e","applied":1}')
+    async with nats_host.connection(flooding) as connection, nats_host.connection(beating) as other:
+        for subject, payload in zip(asked, payloads, strict=True):
+            for _ in range(CALLS_AT_ONCE + FLOOD_BEATS + 100):
+                await connection.publish(subject, payload, reply=connection.inbox())
+            await beats.beat(other)
+        assert (await quarantined(client, "asking"))["reason"] == "RequestFlood"
+        conditions = ((await client.cluster("beating-on")) or {})["status"]["conditions"]
+        assert CONDITION not in {each["type"] for each in conditions}
 
 
 async def test_rubbish_instead_of_heartbeats_counts_as_well(nats_host: NatsHost, client: Client) -> None:

@@ -69,7 +69,7 @@ async def handlers(host: NatsHost, stalling: list[Stalling], clock: Clock = wall
             store: Any = Stalling(parts.registry.clusters)
             stalling.append(store)
             registry = dataclasses.replace(parts.registry, clusters=store)
-            made.append(Handlers(registry, parts.handlers._presence, _ignore, _ignore, lambda: None, clock))
+            made.append(Handlers(registry, parts.handlers._presence, _ignore, lambda *_: None, lambda: None, clock))
             yield parts
 
     settings = RegistrySettings(
