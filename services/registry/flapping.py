@@ -1,6 +1,7 @@
 """Members whose condition Ready changes again and again: a condition of its own says so, Ready stays true to the moment. Pure.
 
-Every replica counts what is stored, so that who leads next knows as much. Times are monotonic seconds.
+Every replica counts what is stored, so that who leads next knows as much. One that started after changes has only what
+their end is stored with: ten minutes after the last one it is over, whoever counted them. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from services.registry import clusters
 from services.registry.model import Now
 from skerry.api.conditions import FLAPPING, Verdict, condition_of
 from skerry.api.meta import Document
+from skerry.api.times import seconds
 
 WINDOW_S = 600.0
 OFTEN = 4
@@ -42,20 +44,30 @@ class Flaps:
 
     def observed(self, name: str, before: Document, after: Document, now: Now) -> Document:
         """`after`, which may replace `before`, with the condition. What never flapped does not have it."""
-        verdict = self._verdict(name, before, after, now.mono)
+        verdict = self._verdict(name, before, after, now)
         if verdict is None or condition_of(after, FLAPPING) == verdict:
             return after
         status = after["status"]
         conditions = clusters.with_condition(status["conditions"], clusters.condition(FLAPPING, verdict, now))
         return {**after, "status": {**status, "conditions": conditions}}
 
-    def due(self, name: str, document: Document, now: float) -> float | None:
+    def due(self, name: str, document: Document, now: Now) -> float | None:
         """In how many seconds it may be over; None if it is not on."""
         if condition_of(document, FLAPPING).status != "True":
             return None
-        recent = self._recent(name, now)
-        ends = recent[-OFTEN] if len(recent) >= OFTEN else self._since
-        return max(ends + WINDOW_S - now, 0.0)
+        recent = self._recent(name, now.mono)
+        left = recent[-OFTEN] + WINDOW_S - now.mono if len(recent) >= OFTEN else self._uncounted_s(document, now)
+        return max(left, 0.0)
+
+    def _uncounted_s(self, document: Document, now: Now) -> float:
+        """For how many seconds changes that this process did not see may count; not positive: for none."""
+        left = self._since + WINDOW_S - now.mono
+        conditions = (document.get("status") or {}).get("conditions") or ()
+        stored = next((each.get("lastTransitionTime") for each in conditions if each.get("type") == "Ready"), None)
+        try:
+            return min(left, seconds(str(stored)) + WINDOW_S - now.wall)
+        except ValueError:
+            return left
 
     def _recent(self, name: str, now: float) -> list[float]:
         changes = self._changes.get(name)
@@ -67,9 +79,9 @@ class Flaps:
             del self._changes[name]
         return list(changes)
 
-    def _verdict(self, name: str, before: Document, after: Document, now: float) -> Verdict | None:
+    def _verdict(self, name: str, before: Document, after: Document, now: Now) -> Verdict | None:
         is_on, changes = condition_of(before, FLAPPING).status == "True", changed(before, after)
-        count = len(self._recent(name, now)) + changes
+        count = len(self._recent(name, now.mono)) + changes
         if count >= OFTEN:
             if is_on and not changes:
                 return None
@@ -78,6 +90,6 @@ class Flaps:
                 "ReadyChanges",
                 f"Ready changed {count} times within ten minutes: look at its network, its agent and its API server",
             )
-        if is_on and now - self._since >= WINDOW_S:
+        if is_on and self._uncounted_s(before, now) <= 0:
             return STABLE
         return None

@@ -73,7 +73,7 @@ class StatusWriter:
         if item is None:
             return None
         document = item.document()
-        moments = (due(document, now, self._agent_ttl_s), self._flaps.due(name, document, now.mono))
+        moments = (due(document, now, self._agent_ttl_s), self._flaps.due(name, document, now))
         return min((each for each in moments if each is not None), default=None)
 
     async def write(self, name: str, uid: str, observe: Observe) -> float | None:

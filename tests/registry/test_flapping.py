@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.registry.flapping import OFTEN, WINDOW_S, Flaps
-from services.registry.model import Now
+import pytest
+
+from services.registry.flapping import OFTEN, STABLE, WINDOW_S, Flaps
+from services.registry.model import Now, at
 from skerry.api.conditions import FLAPPING, condition_of
 
 
@@ -19,7 +21,7 @@ def ready(document: dict[str, Any], status: str) -> dict[str, Any]:
     return {"status": {"conditions": [*cluster(status)["status"]["conditions"], *rest]}}
 
 
-def at(mono: float) -> Now:
+def now_at(mono: float) -> Now:
     return Now(mono, 1e9 + mono)
 
 
@@ -30,13 +32,13 @@ class Member:
         self.flaps, self.stored = Flaps(since), cluster("True")
 
     def turn(self, status: str, now: float) -> tuple[str, str]:
-        after = self.flaps.observed("m", self.stored, ready(self.stored, status), at(now))
+        after = self.flaps.observed("m", self.stored, ready(self.stored, status), now_at(now))
         self.flaps.stored("m", self.stored, after, now)
         self.stored = after
         return self.flapping
 
     def look(self, now: float) -> tuple[str, str]:
-        self.stored = self.flaps.observed("m", self.stored, self.stored, at(now))
+        self.stored = self.flaps.observed("m", self.stored, self.stored, now_at(now))
         return self.flapping
 
     @property
@@ -70,11 +72,11 @@ def test_it_ends_ten_minutes_after_by_itself() -> None:
     member = Member()
     for number in range(OFTEN):
         member.turn("False" if number % 2 == 0 else "True", float(number))
-    left = member.flaps.due("m", member.stored, 10.0)
+    left = member.flaps.due("m", member.stored, now_at(10.0))
     assert left == WINDOW_S - 10.0
     assert member.look(WINDOW_S - 1.0) == ("True", "ReadyChanges")
     assert member.look(WINDOW_S) == ("False", "Stable")
-    assert member.flaps.due("m", member.stored, WINDOW_S) is None
+    assert member.flaps.due("m", member.stored, now_at(WINDOW_S)) is None
 
 
 def test_while_it_goes_on_without_a_change_the_text_stays() -> None:
@@ -90,8 +92,46 @@ def test_who_has_just_started_does_not_claim_that_it_is_over() -> None:
     member = Member(since=1000.0)
     member.stored["status"]["conditions"].append({"type": FLAPPING, "status": "True", "reason": "ReadyChanges"})
     assert member.look(1100.0) == ("True", "ReadyChanges")
-    assert member.flaps.due("m", member.stored, 1100.0) == WINDOW_S - 100.0
+    assert member.flaps.due("m", member.stored, now_at(1100.0)) == WINDOW_S - 100.0
     assert member.look(1000.0 + WINDOW_S) == ("False", "Stable")
+
+
+def restarted(changed_s: object) -> Member:
+    """A registry that began at 1000 s, with a member that an earlier one called flapping; Ready changed last at `changed_s`."""
+    member = Member(since=1000.0)
+    stored = at(now_at(changed_s).wall) if isinstance(changed_s, float) else changed_s
+    member.stored["status"]["conditions"] = [
+        {"type": "Ready", "status": "True", "lastTransitionTime": stored},
+        {"type": FLAPPING, "status": "True", "reason": "ReadyChanges"},
+    ]
+    return member
+
+
+def test_who_has_just_started_says_ten_minutes_after_the_last_change_that_it_is_over() -> None:
+    member = restarted(900.0)
+    assert member.flaps.due("m", member.stored, now_at(1000.0)) == WINDOW_S - 100.0
+    assert member.look(900.0 + WINDOW_S - 1.0) == ("True", "ReadyChanges")
+    assert member.look(900.0 + WINDOW_S) == STABLE[:2]
+
+
+def test_a_registry_that_was_away_for_longer_says_at_once_that_it_is_over() -> None:
+    member = restarted(1000.0 - WINDOW_S)
+    assert member.flaps.due("m", member.stored, now_at(1000.0)) == 0.0
+    assert member.look(1000.0) == STABLE[:2]
+
+
+def test_a_change_after_the_start_begins_the_ten_minutes_anew_until_all_are_counted() -> None:
+    member = restarted(900.0)
+    assert member.turn("False", 1100.0) == ("True", "ReadyChanges")
+    assert member.look(900.0 + WINDOW_S) == ("True", "ReadyChanges")
+    assert member.look(1000.0 + WINDOW_S) == STABLE[:2]
+
+
+@pytest.mark.parametrize("stored", [None, "", "yesterday", 7, 1e6])
+def test_a_last_change_that_cannot_be_read_or_is_to_come_holds_it_for_ten_minutes_of_ours(stored: object) -> None:
+    member = restarted(stored)
+    assert member.flaps.due("m", member.stored, now_at(1100.0)) == WINDOW_S - 100.0
+    assert member.look(1000.0 + WINDOW_S) == STABLE[:2]
 
 
 def test_a_member_that_was_removed_takes_no_memory() -> None:
