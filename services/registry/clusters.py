@@ -21,6 +21,7 @@ FINALIZER = "skerry.dev/account"
 OWN = "skerry.dev/"
 """The prefix of what is the host's own: nobody else's finalizers begin so."""
 _YEAR_3000 = 32_503_680_000
+_LIMITS = frozenset(Ceiling.__struct_encode_fields__)
 HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
 
@@ -154,8 +155,7 @@ def _facts(beat: Heartbeat) -> Document:
 
 def _with_ceiling(stored: Document, ceiling: Ceiling) -> Document:
     """`ceiling` as it is stored: limits that are taken back go, fields of a newer registry stay."""
-    known = {field.encode_name for field in msgspec.structs.fields(Ceiling)}
-    return {name: value for name, value in stored.items() if name not in known} | _builtins(ceiling)
+    return {name: value for name, value in stored.items() if name not in _LIMITS} | _builtins(ceiling)
 
 
 def _builtins(ceiling: Ceiling) -> Document:

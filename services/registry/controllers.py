@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.registry import clusters, joining
 from services.registry.clock import Clock
 from services.registry.departing import Departures
-from services.registry.model import MemberAgents, PresenceTable, due
+from services.registry.model import MemberAgents, PresenceStatus, PresenceTable, due
 from services.registry.secrets import Evicted
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
@@ -43,6 +43,17 @@ AWAY_S = 1.0
 """While the bus is away, members are looked at again after so long: their silence is ours."""
 
 
+class Settled(NamedTuple):
+    """A member whose stored status was what is true: it is, until it is told otherwise."""
+
+    revision: int
+    """Of the Cluster."""
+    stored: PresenceStatus
+    presence: PresenceStatus
+    until: float
+    """When time alone may change more than its presence."""
+
+
 class Statuses:
     """Makes the stored Clusters follow what is true of members with agents, and evicts those that leave.
 
@@ -66,6 +77,7 @@ class Statuses:
         self._forget = forget
         self._bus: Bus = context.bus
         self._hearing = Hearing()
+        self._settled: dict[str, Settled] = {}
         self._heard = asyncio.get_running_loop().time()
         self.controller = context.controller("clusters", self.reconcile, workers=AT_ONCE, leader=True)
         self.ticker = context.controller("hearing", self._tick)
@@ -78,12 +90,14 @@ class Statuses:
     def changed(self, names: set[str]) -> None:
         """These members' statuses may have changed."""
         for name in names:
+            self._settled.pop(name, None)
             self.controller.add(name)
 
     def _seen(self, change: Change) -> None:
         if change.new is not None:
             self._know(change.new, change.after())
         elif change.old is not None:
+            self._settled.pop(change.old.name, None)
             self._presence.forget(change.old.name, change.old.uid)
             self._departures.gone(change.old.uid)
 
@@ -122,17 +136,46 @@ class Statuses:
         item = self._registry.cache.get(CLUSTER, name)
         if item is None:
             return None
+        member = self._presence.members.get(name)
+        if member is not None and (still := self._still(item, member)) is not None:
+            return still
         document = item.document()
         if clusters.is_leaving(document):
             return await self._remove(name)
-        member = self._presence.members.get(name)
         if member is None:
             return None
         if not self._bus.connected:
             return After(AWAY_S)
-        again_s = await self._writer.write(name, member.object, partial(self._observed, name, member))
-        moments = [each for each in (again_s, due(member, self._clock()), self._writer.due(name)) if each is not None]
+        self._settled.pop(name, None)
+        stored, now = clusters.presence_of(document), self._clock()
+        settled = Settled(item.revision, stored, self._presence.judge(name, stored, now), float("inf"))
+        self._settled[name] = settled  # whoever has news meanwhile takes it away
+        try:
+            again_s = await self._writer.write(name, member.object, partial(self._observed, name, member))
+        except BaseException:
+            self._settled.pop(name, None)
+            raise
+        now, other_s = self._clock(), self._writer.due(name)
+        if self._settled.get(name) is settled:
+            moments_s = [each for each in (again_s, other_s) if each is not None]
+            self._settled[name] = settled._replace(until=now.mono + min(moments_s, default=float("inf")))
+        moments = [each for each in (again_s, due(member, now), other_s) if each is not None]
         return After(min(moments)) if moments else None
+
+    def _still(self, item: Item, member: MemberAgents) -> After | None:
+        """When to look again at a member of which nothing was heard but that it lives; None if it must be looked at now. Most
+        looks are such: each is due before silence would count, and then it was heard again."""
+        settled, now = self._settled.get(item.name), self._clock()
+        if (
+            settled is None
+            or settled.revision != item.revision
+            or now.mono >= settled.until
+            or not self._bus.connected
+            or self._presence.judge(item.name, settled.stored, now) != settled.presence
+        ):
+            return None
+        moments = [each for each in (due(member, now), settled.until - now.mono) if each is not None]
+        return After(min(moments))
 
     def _observed(self, name: str, member: MemberAgents, document: Document) -> Document:
         self.listen()

@@ -9,11 +9,14 @@ import pytest
 
 from services.registry import clusters
 from services.registry.conditions import derived
+from services.registry.model import LOST_S
+from services.registry.writer import Observe, StatusWriter
 from skerry import subjects
 from skerry.api.conditions import Verdict
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import JoinRequest
 from skerry.bus import BucketConfig
+from skerry.errors import ServiceUnavailable
 from skerry.identity.federation import AGENT_TTL_S
 from skerry.service import Process
 from skerry.storage import Store
@@ -94,3 +97,65 @@ async def test_two_registries_beside_each_other_agree_and_one_of_them_probes(
             await one.informer.current()
         assert one.informer.revision == before
         assert sorted(figure(each, "registry/prober", "reconciles") > 0 for each in both) == [False, True]
+
+
+async def test_members_of_which_nothing_new_is_heard_are_not_made_up_again_and_news_are_written_all_the_same(
+    fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, clock, looks = fresh_nats_host, Clock(), list[str]()
+    write = StatusWriter.write
+
+    async def counted(writer: StatusWriter, name: str, uid: str, observe: Observe) -> float | None:
+        looks.append(name)
+        return await write(writer, name, uid, observe)
+
+    monkeypatch.setattr(StatusWriter, "write", counted)
+    async with Running(host, clock=clock, timers=clock).running() as process, client_of(host) as client:
+        agent = Agent(host, "far")
+        answer = await agent.join(await client.token("far"))
+        async with host.connection(agent.credentials(answer)) as connection:
+
+            async def due(times: int) -> None:
+                """Let time pass, with a heartbeat every other second, until the member was due so many times."""
+                end = figure(process, "registry/clusters", "reconciles") + times
+                while figure(process, "registry/clusters", "reconciles") < end:
+                    clock.ahead += 2.0
+                    await agent.beat(connection)
+
+            await agent.beat(connection)
+            await client.ready("far", "True")
+            await due(4)
+            settled = len(looks)
+            await due(6)
+            assert len(looks) == settled
+            await agent.beat(connection, healthy=False, message="it is down")
+            assert "it is down" in (await client.ready("far", "False"))["message"]
+            await agent.beat(connection)
+            await client.ready("far", "True")
+            await due(4)
+            settled = len(looks)
+            await due(2)
+            assert len(looks) == settled
+            clock.ahead += LOST_S
+            assert (await client.ready("far", "False"))["reason"] == "HeartbeatLost"
+
+
+async def test_a_status_that_could_not_be_written_is_written_later_though_nothing_new_is_heard(
+    fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, failures = StatusWriter.write, [0]
+
+    async def failing(writer: StatusWriter, name: str, uid: str, observe: Observe) -> float | None:
+        if failures[0] < 2:
+            failures[0] += 1
+            raise ServiceUnavailable("the store is away")
+        return await write(writer, name, uid, observe)
+
+    monkeypatch.setattr(StatusWriter, "write", failing)
+    async with Running(fresh_nats_host).running(), client_of(fresh_nats_host) as client:
+        agent = Agent(fresh_nats_host, "far")
+        answer = await agent.join(await client.token("far"))
+        async with fresh_nats_host.connection(agent.credentials(answer)) as connection:
+            await agent.beat(connection)
+            await client.ready("far", "True")
+            assert failures == [2]
