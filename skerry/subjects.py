@@ -166,6 +166,8 @@ QUARANTINES = "quarantine.*"
 """A proxy tells the registries that a member floods the tunnel, so that every proxy leaves it alone for a while."""
 CERTIFY = "registry.proxies.certify"
 """A proxy asks the registry to sign its assertion key."""
+FLEET = "registry.fleet"
+"""Somebody who looks inside asks the registry how the members are."""
 
 
 def connection(name: str) -> str:

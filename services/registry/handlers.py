@@ -224,17 +224,22 @@ class Handlers:
 
     def connected(self, message: Message) -> None:
         """`$SYS.ACCOUNT.*.CONNECT`."""
-        event = _event(message.data)
+        event = self._event(message)
         if event is not None:
             self._listen()
             self._changed(self._presence.connected(event.client.name_tag, event.key, event.client.user))
 
     def disconnected(self, message: Message) -> None:
         """`$SYS.ACCOUNT.*.DISCONNECT`."""
-        event = _event(message.data)
+        event = self._event(message)
         if event is not None:
             self._listen()
             self._changed(self._presence.disconnected(event.client.name_tag, event.key, self._clock()))
+
+    def _event(self, message: Message) -> _Event | None:
+        """Of a member's connection: a service of the host may have a member's name."""
+        event = _event(message.data)
+        return None if event is None or event.client.acc in self._registry.authority.own_accounts else event
 
     # Proxies
 
@@ -252,6 +257,7 @@ class _Client(msgspec.Struct, frozen=True):
     name: str = ""
     name_tag: str = ""
     user: str = ""
+    acc: str = ""
 
 
 class _Server(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ LOST_S = 35.0
 SUSPECT_S = 2.5
 """After the last connection ended, a reconnect within this time is no outage."""
 UNCOUNTED_SUSPECT_S = BEAT_S + 2
-"""The same, when connections may exist that this process never saw begin."""
+"""The same, when connections may exist that this process does not know."""
 MAX_AGENTS = 64
 WRONG = "WrongCluster"
 TEXT_LIMIT = 1000
@@ -48,6 +48,16 @@ class PresenceStatus(NamedTuple):
     ready: Verdict
     replicas: int
     """Agents that are connected."""
+
+
+class Connected(NamedTuple):
+    """A connection to the bus."""
+
+    member: str
+    connection: str
+    """Unique over all servers."""
+    agent: str
+    """Its nkey."""
 
 
 @dataclass(slots=True)
@@ -79,7 +89,9 @@ class MemberAgents:
     connections: dict[str, str] = field(default_factory=dict)
     """Connection -> agent's nkey."""
     counted: bool = False
-    """Every connection of this member was seen to begin."""
+    """Every connection of this member was seen to begin: no agent is there that was not heard."""
+    listed: bool = False
+    """Every connection of this member is known: seen to begin, or told by the bus."""
     suspect: Now | None = None
 
 
@@ -89,6 +101,10 @@ class PresenceTable:
     def __init__(self) -> None:
         self.members: dict[str, MemberAgents] = {}
         self.admission = Admission()
+        self.listening = 0
+        """How often it was begun to hear."""
+        self._ended: set[str] | None = None
+        """Connections whose end was heard since; None when it is not asked any more which there were."""
 
     # Members come and go
 
@@ -121,7 +137,7 @@ class PresenceTable:
             oldest = min(member.agents, key=lambda agent: member.agents[agent].heard)
             del member.agents[oldest]
         if member.suspect is not None and now.mono - member.suspect.mono > 1.0:
-            member.suspect, member.counted = None, False
+            member.suspect, member.counted, member.listed = None, False, False
             before = None
         first = now.mono if before is None else before.first
         inventory = b"" if before is None else before.inventory
@@ -155,6 +171,8 @@ class PresenceTable:
 
     def disconnected(self, name: str, connection: str, now: Now) -> set[str]:
         """A connection of a member ended; the verdict follows when it is `due`, unless it comes back."""
+        if self._ended is not None:
+            self._ended.add(connection)
         member = self.members.get(name)
         if member is None:
             return set()
@@ -168,9 +186,29 @@ class PresenceTable:
         """From now on this process hears, at its start or after a break: what it knew of connections is void, and so is
         silence until now.
         """
+        self.listening, self._ended = self.listening + 1, set()
         for member in self.members.values():
             member.connections.clear()
-            member.counted, member.suspect, member.since = False, None, now
+            member.counted, member.listed, member.suspect, member.since = False, False, None, now
+
+    def listed(self, listening: int, connections: Iterable[Connected]) -> set[str]:
+        """The bus told of all connections that there are, asked after it was begun to hear for the `listening`th time: the end of
+        a member's last one is an end from now on. What ended meanwhile may still be among them."""
+        if listening != self.listening or self._ended is None:
+            return set()
+        ended, self._ended = self._ended, None
+        changed = set()
+        for name, connection, agent in connections:
+            member = self.members.get(name)
+            if member is None or connection in ended or len(member.connections) >= MAX_AGENTS:
+                continue
+            member.connections[connection] = agent
+            if member.suspect is not None:
+                member.suspect = None
+                changed.add(name)
+        for member in self.members.values():
+            member.listed = True
+        return changed
 
     def judge(self, name: str, stored: PresenceStatus, now: Now) -> PresenceStatus:
         """How a member stands; as it is `stored` if nothing is known of it."""
@@ -267,7 +305,7 @@ def _without_live(member: MemberAgents, stored: PresenceStatus, now: Now) -> Pre
 
 
 def _patience(member: MemberAgents) -> float:
-    return SUSPECT_S if member.counted else UNCOUNTED_SUSPECT_S
+    return SUSPECT_S if member.counted or member.listed else UNCOUNTED_SUSPECT_S
 
 
 def _of_live(member: MemberAgents, live: list[Agent]) -> Verdict:

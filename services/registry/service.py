@@ -13,6 +13,7 @@ import msgspec
 from services.registry import clusters, secrets
 from services.registry.accounts import Accounts
 from services.registry.appliers import Appliers
+from services.registry.census import Census
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
 from services.registry.controllers import Statuses
@@ -31,6 +32,7 @@ from services.registry.releasing import releases
 from services.registry.rules import ClusterRules
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
+from services.registry.summary import Summary
 from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.connection import ClusterConnection
@@ -47,6 +49,7 @@ from skerry.api.desired import (
     SyncRequest,
 )
 from skerry.api.desiredlist import DesiredQuery
+from skerry.api.fleet import FleetRequest, FleetSummary
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.messages import (
     CertifyAnswer,
@@ -77,6 +80,7 @@ class Parts:
     registry: RegistryStore
     accounts: Accounts
     statuses: Statuses
+    census: Census
     quarantine: Quarantine
     prober: Prober
     handlers: Handlers
@@ -85,6 +89,7 @@ class Parts:
     directions: Directions
     appliers: Appliers
     progress: MemberProgress
+    summary: Summary
 
 
 Ours = Context[RegistrySettings, Parts]
@@ -128,6 +133,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             registry=registry,
             accounts=accounts,
             statuses=statuses,
+            census=Census(context, registry.resolver, presence, authority.own_accounts, statuses.changed),
             quarantine=quarantine,
             prober=prober,
             handlers=Handlers(
@@ -138,6 +144,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             directions=directions,
             appliers=appliers,
             progress=progress,
+            summary=Summary(context.informer, context.lease),
         )
 
 
@@ -175,6 +182,11 @@ async def renew(context: Ours, request: RenewRequest, member: str) -> RenewAnswe
 async def certify(context: Ours, request: CertifyRequest) -> CertifyAnswer:
     """A proxy has its key certified."""
     return await context.state.handlers.certify(request)
+
+
+async def fleet(context: Ours, request: FleetRequest) -> FleetSummary:
+    """Somebody looks how the members are."""
+    return await context.state.summary.fleet()
 
 
 async def tell(context: Ours, request: ConnectRequest, member: str) -> ConnectAnswer:
@@ -271,6 +283,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.accounts.controller,
         lambda context: context.state.statuses.controller,
         lambda context: context.state.statuses.ticker,
+        lambda context: context.state.census.controller,
         lambda context: context.state.quarantine.controller,
         lambda context: context.state.prober.controller,
         lambda context: context.state.directions.controller,
@@ -290,6 +303,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.RENEWALS: renew,
         subjects.OLD_RENEWALS: renew,
         subjects.CERTIFY: certify,
+        subjects.FLEET: fleet,
         subjects.CONNECTIONS: tell,
         subjects.DESIRED_SYNCS: sync_desired,
         subjects.DESIRED_REPORTS: report_desired,

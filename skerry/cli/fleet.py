@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from skerry.api.conditions import condition_of
 from skerry.api.decode import decoded
+from skerry.api.fleet import FleetCount
 from skerry.cli.plan import RunStatus
 from skerry.errors import SkerryError
 
 ASKED_S = 3.0
 LED = ("registry",)
 """Services that have a leader."""
-WARNINGS = ("Flapping", "Quarantined")
-"""Conditions that are bad when they are True; others that warn are bad when they are False."""
-_WELL = ("CredentialsValid", "CertificateValid", "VersionSupported", "ClockSynced", "RightsComplete")
 
 
 class Fleet(NamedTuple):
@@ -35,28 +31,11 @@ class Fleet(NamedTuple):
 
 def fleet(clusters: list[dict[str, Any]]) -> Fleet:
     """Of all Clusters; the host's own is no member."""
-    members = [each for each in clusters if (each.get("spec") or {}).get("role") != "host"]
-    states: Counter[str] = Counter()
-    for member in members:
-        states.update(_states(member))
-    problems = [count for each in members if (count := _problems(each))]
-    ready = sum(condition_of(each, "Ready").status == "True" for each in members)
-    return Fleet(
-        len(members), ready, dict(sorted(states.items())), {"members": len(problems), "entries": sum(problems)}
-    )
-
-
-def _states(member: dict[str, Any]) -> list[str]:
-    spec, ready = member.get("spec") or {}, condition_of(member, "Ready")
-    states = [] if ready.status == "True" else [ready.reason or ready.status]
-    states += [word for field, word in (("paused", "Paused"), ("unschedulable", "Cordoned")) if spec.get(field) is True]
-    states += [kind for kind in WARNINGS if condition_of(member, kind).status == "True"]
-    return states + [f"{kind}=False" for kind in _WELL if condition_of(member, kind).status == "False"]
-
-
-def _problems(member: dict[str, Any]) -> int:
-    count = ((member.get("status") or {}).get("desired") or {}).get("problems")
-    return count if isinstance(count, int) else 0
+    count = FleetCount()
+    for each in clusters:
+        count.add(each)
+    summary = count.summary()
+    return Fleet(summary.total, summary.ready, summary.states, msgspec.to_builtins(summary.desired))
 
 
 def leaders(host: Path, status: RunStatus) -> dict[str, str] | None:

@@ -292,6 +292,11 @@ class Authority:
         name = "restore" if restoring else "backup"
         return Credentials(_user(self._keys["host"], self.public.host, key.public, name, allowed, ttl_s), key.seed)
 
+    @property
+    def own_accounts(self) -> frozenset[str]:
+        """The host's accounts: all others are members'."""
+        return frozenset((self.public.sys, self.public.host, self.public.join))
+
     def system_credentials(self, ttl_s: int = SERVICE_TTL_S) -> Credentials:
         """Credentials in SYS with a new key; the scope of the signing key gives the permissions."""
         key = nkey.create(KeyType.USER)

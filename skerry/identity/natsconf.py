@@ -21,7 +21,8 @@ from skerry.identity.federation import Authority
 MAX_PAYLOAD = 2 * 1024 * 1024
 MAX_CONTROL_LINE = 32 * 1024
 """Bytes of one line of the protocol: a service's credential lists its rights one by one, and travels in CONNECT."""
-PING_S = 5
+PING_S = 4
+"""A connection that fell silent ends after 8 to 12 s: its agent is called away within 15."""
 PING_MAX = 2
 MAX_CONSUMERS = 100_000
 """Per stream; 2.15 defaults to 1,000, and every KV watch counts."""

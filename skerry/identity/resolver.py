@@ -6,7 +6,7 @@ Deleting is for accounts that every server is known to hold a tombstone of (see 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -17,8 +17,52 @@ from skerry.identity.federation import Authority
 UPDATE = "$SYS.REQ.CLAIMS.UPDATE"
 DELETE = "$SYS.REQ.CLAIMS.DELETE"
 LIST = "$SYS.REQ.CLAIMS.LIST"
+PING, CONNECTIONS = "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.CONNZ"
+PAGE, OVERLAP = 512, 64
+"""Connections of one answer (2 KB each). What ends between two pages moves those behind it forward: pages overlap."""
 _JSZ = "$SYS.REQ.SERVER.PING.JSZ"
+T = TypeVar("T")
 _VARZ = "$SYS.REQ.SERVER.PING.VARZ"
+
+
+class ClientConnection(NamedTuple):
+    """A connection of a client."""
+
+    key: str
+    """Unique over all servers: `<server>/<number>`, as in the servers' events."""
+    account: str
+    user: str
+    """The nkey that it authenticated with."""
+    name: str
+    """Of its user, as the issuer wrote it."""
+
+
+class _Server(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class _Statistics(msgspec.Struct, frozen=True):
+    active_servers: int = 0
+
+
+class _Pong(msgspec.Struct, frozen=True):
+    statsz: _Statistics = _Statistics()
+
+
+class _Connection(msgspec.Struct, frozen=True):
+    cid: int = 0
+    authorized_user: str = ""
+    account: str = ""
+    name_tag: str = ""
+
+
+class _Connections(msgspec.Struct, frozen=True):
+    connections: list[_Connection] = []
+
+
+class _Page(msgspec.Struct, frozen=True):
+    server: _Server = _Server()
+    data: _Connections = _Connections()
 
 
 class Answer(Protocol):
@@ -52,6 +96,31 @@ class Resolver:
         """Public keys of all accounts that the answering server holds."""
         answer = await self._sys.request(LIST, timeout_s=self._timeout_s)
         return list(_decode(answer.data).get("data") or [])
+
+    async def connections(self) -> list[ClientConnection] | None:
+        """All that there are, and some that ended while they were asked for. None where there are several servers: none can
+        be known to have told all. ServiceUnavailable."""
+        pong = await self._told(PING, b"", _Pong)
+        if pong.statsz.active_servers != 1:
+            return None
+        connections: dict[str, ClientConnection] = {}
+        offset, whole = 0, True
+        while whole:
+            query = msgspec.json.encode({"auth": True, "limit": PAGE, "offset": offset})
+            page = await self._told(CONNECTIONS, query, _Page)
+            for each in page.data.connections:
+                key = f"{page.server.id}/{each.cid}"
+                connections[key] = ClientConnection(key, each.account, each.authorized_user, each.name_tag)
+            whole = len(page.data.connections) >= PAGE
+            offset += PAGE - OVERLAP
+        return list(connections.values())
+
+    async def _told(self, subject: str, payload: bytes, kind: type[T]) -> T:
+        answer = await self._sys.request(subject, payload, timeout_s=self._timeout_s)
+        try:
+            return decoded(answer.data, kind)
+        except msgspec.DecodeError as e:
+            raise ServiceUnavailable("the bus tells of its connections what cannot be read") from e
 
     async def _ask(self, subject: str, text: str, what: str) -> None:
         answer = _decode((await self._sys.request(subject, text.encode(), timeout_s=self._timeout_s)).data)

@@ -65,6 +65,7 @@ SERVICES = (
             subjects.RENEWALS,
             subjects.OLD_RENEWALS,
             subjects.CERTIFY,
+            subjects.FLEET,
             subjects.CONNECTIONS,
             subjects.DESIRED_SYNCS,
             subjects.DESIRED_REPORTS,

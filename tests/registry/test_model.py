@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.registry import clusters, model
-from services.registry.model import JOINED, LOST_S, SUSPECT_S, Now, PresenceStatus, PresenceTable
+from services.registry.model import JOINED, LOST_S, SUSPECT_S, Connected, Now, PresenceStatus, PresenceTable
 from skerry import heartbeats
 from skerry.api.conditions import Verdict
 from skerry.api.messages import Heartbeat
@@ -259,6 +259,71 @@ def test_after_a_restart_a_disconnect_is_believed_after_the_longer_patience() ->
     presence.disconnected("m1", "s/1", at(2))
     assert verdict(presence, 13, READY) == READY
     assert verdict(presence, 15, READY).reason == "AgentDisconnected"
+
+
+def test_who_was_told_all_connections_needs_no_longer_patience_after_a_restart() -> None:
+    presence = restarted()
+    assert presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("other", "s/2", "UB")]) == set()
+    presence.disconnected("m1", "s/1", at(2))
+    assert verdict(presence, 2 + SUSPECT_S - 0.1, READY) == READY
+    assert verdict(presence, 2 + SUSPECT_S, READY).reason == "AgentDisconnected"
+
+
+def test_a_connection_that_the_bus_tells_of_keeps_a_member_when_another_ends() -> None:
+    presence = restarted()
+    presence.disconnected("m1", "s/1", at(1))
+    assert presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("m1", "s/2", "UA")]) == {"m1"}
+    assert verdict(presence, 15, READY) == READY
+    presence.disconnected("m1", "s/2", at(16))
+    assert verdict(presence, 16 + SUSPECT_S, READY).reason == "AgentDisconnected"
+
+
+def test_what_ended_while_the_bus_was_asked_is_no_connection() -> None:
+    presence = restarted()
+    presence.disconnected("m1", "s/1", at(1))
+    assert presence.listed(1, [Connected("m1", "s/1", "UA")]) == set()
+    assert presence.members["m1"].connections == {}
+    assert verdict(presence, 1 + SUSPECT_S, READY).reason == "AgentDisconnected"
+
+
+def test_no_connection_at_a_start_is_no_end_of_one() -> None:
+    """All agents are on their way back when the bus was restarted."""
+    presence = restarted()
+    presence.listed(1, [])
+    assert verdict(presence, LOST_S - 1, READY) == READY
+
+
+def test_an_answer_about_another_time_of_listening_and_a_second_one_are_void() -> None:
+    presence = restarted()
+    presence.listen(at(5))
+    presence.listed(1, [Connected("m1", "s/1", "UA")])
+    assert presence.members["m1"].connections == {}
+    presence.listed(2, [])
+    presence.listed(2, [Connected("m1", "s/1", "UA")])
+    assert presence.members["m1"].connections == {}
+
+
+def test_all_that_is_told_of_one_member_is_bounded() -> None:
+    presence = restarted()
+    presence.listed(1, [Connected("m1", f"s/{number}", "UA") for number in range(1000)])
+    assert len(presence.members["m1"].connections) == model.MAX_AGENTS
+
+
+def test_agents_that_are_told_of_and_were_not_heard_may_be_well() -> None:
+    """That all connections are known does not say that all agents were heard."""
+    presence = restarted()
+    presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("m1", "s/2", "UB")])
+    presence.heartbeat("m1", beat(healthy=False, message="refused"), at(1))
+    assert standing(presence, 1, PresenceStatus(READY, 2)) == PresenceStatus(READY, 2)
+
+
+def test_who_is_heard_after_its_last_connection_has_one_that_nobody_knows() -> None:
+    presence = restarted()
+    presence.listed(1, [Connected("m1", "s/1", "UA")])
+    presence.disconnected("m1", "s/1", at(2))
+    presence.heartbeat("m1", beat(), at(4))
+    presence.disconnected("m1", "s/2", at(5))
+    assert verdict(presence, 5 + SUSPECT_S + 1, READY).status == "True"
 
 
 def test_an_own_outage_proves_nothing(presence: PresenceTable) -> None:
