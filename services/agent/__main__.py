@@ -28,6 +28,7 @@ from skerry.errors import BadRequest, StatusError
 from skerry.identity import jointoken
 from skerry.identity.assertion import Verifier
 from skerry.identity.creds import Credentials
+from skerry.identity.jointoken import named_problem
 from skerry.member import bindings, kubeconfig
 from skerry.member import checks as of_member
 from skerry.member.credentials import CredentialError
@@ -155,7 +156,7 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
     """All checks, then the join. Raises with one line that says what to do; leaves nothing half made."""
     token, over = _token(settings), store.membership()
     runtime.not_ready(f"joining host {token.host}")
-    _report("token", f"for cluster {token.name} of host {token.host}")
+    _report("token", f"for cluster {token.name or token.pattern} of host {token.host}")
     bearer = Credentials(token.jwt)
     bus_settings = members.bus_settings(token.servers, token.ca, f"join/{token.jti}")
     connection = await checks.reach_bus(bus_settings, token, bearer)
@@ -169,7 +170,7 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
             store.keep_ceiling(settings.ceiling)  # before it is a member: a start after a crash must not open it
         request = JoinRequest(
             nkey=key.public,
-            name=token.name,
+            name=token.name or settings.agent_name,
             cluster_uid=cluster.uid,
             kubernetes_version=cluster.version,
             agent_version=__version__,
@@ -198,7 +199,11 @@ def _token(settings: Settings) -> Token:
             "skerry token create NAME >token; here, skerry agent --token-file token"
         )
     token = jointoken.decode(read_secret(settings.token_file))
-    if settings.agent_name and settings.agent_name != token.name:
+    if token.pattern:
+        problem = named_problem(token, settings.agent_name)
+        if problem:
+            raise BadRequest(problem)
+    elif settings.agent_name and settings.agent_name != token.name:
         raise BadRequest(
             f"the token is for cluster {token.name!r}, and --name says {settings.agent_name!r}: "
             f"leave --name out, or make a token for it: skerry token create {settings.agent_name}"

@@ -7,16 +7,20 @@ skerry/member/checks.py.
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import ssl
 from urllib.parse import urlsplit
 
 from skerry import bus
 from skerry.api.messages import Token
-from skerry.errors import StatusError, Unauthorized
+from skerry.errors import ServiceUnavailable, StatusError, Unauthorized
 from skerry.member.checks import CheckFailed
 
 DIAL_S = 5.0
+FULL = "maximum account active connections exceeded"
+"""What nats-server says of an account that has as many connections as it may."""
+FULL_ATTEMPTS, FULL_PAUSE_S = 30, 1.0
 NOT_YET_VALID, HAS_EXPIRED = 9, 10
 """OpenSSL's X509_V_ERR_CERT_*."""
 
@@ -24,15 +28,28 @@ NOT_YET_VALID, HAS_EXPIRED = 9, 10
 async def reach_bus(settings: bus.Settings, token: Token, credentials: bus.Credentials) -> bus.Connection:
     """The check "bus": DNS, TCP, TLS and the token, in that order, each with its own message. Raises CheckFailed."""
     try:
-        return await bus.connect(settings, credentials)
+        return await _connected(settings, credentials)
     except Unauthorized as e:
         raise CheckFailed(
             "token",
             f"host {token.host!r} does not take it ({e.message}): it was used, revoked, or has expired; "
-            f"make a new one there with: skerry token create {token.name}",
+            f"make a new one there with: skerry token create {token.purpose}",
         ) from e
     except StatusError as e:
         raise CheckFailed(*await _why_unreachable(settings.servers, e)) from e
+
+
+async def _connected(settings: bus.Settings, credentials: bus.Credentials) -> bus.Connection:
+    """Wait while others who join with the same token use all connections that it has."""
+    attempts = FULL_ATTEMPTS
+    while True:
+        try:
+            return await bus.connect(settings, credentials)
+        except ServiceUnavailable as e:
+            attempts -= 1
+            if FULL not in e.message or not attempts:
+                raise
+            await asyncio.sleep(FULL_PAUSE_S * (0.5 + random.random()))  # noqa: S311 - jitter
 
 
 async def _why_unreachable(servers: tuple[str, ...], error: StatusError) -> tuple[str, str]:

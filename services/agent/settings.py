@@ -18,7 +18,9 @@ class Settings(Base, frozen=True, kw_only=True):
 
     agent_state: Annotated[Path, about("Directory of this agent's identity, one per member.")]
     token_file: Annotated[Path | None, about("File with a join token; not needed once joined.")] = None
-    agent_name: Annotated[str, about("Name of the cluster; must be the token's. Default: the token's.")] = ""
+    agent_name: Annotated[
+        str, about("Name of the cluster: the token's, which is the default, or one that fits its pattern.")
+    ] = ""
     kubeconfig: Annotated[str, about("Kubeconfig of the member. Default: in-cluster credentials.")] = ""
     context: Annotated[str, about("Context in the kubeconfig. Default: its current-context.")] = ""
     read_only: Annotated[bool | None, about("Ceiling: only get, list and watch leave this agent.")] = None

@@ -36,11 +36,12 @@ def host(name: str, uid: str, now: Now) -> Document:
     }
 
 
-def member(request: JoinRequest, verdict: Verdict, now: Now) -> Document:
+def member(request: JoinRequest, verdict: Verdict, now: Now, labels: dict[str, str] | None = None) -> Document:
     """The Cluster of a member that joins through an agent."""
+    labelled = {"labels": labels} if labels else {}
     joined = Verdict("True", "AgentJoined", "joined through its agent")
     return {
-        "metadata": {"name": request.name, "finalizers": [FINALIZER]},
+        "metadata": {"name": request.name, "finalizers": [FINALIZER], **labelled},
         "spec": {"role": "member", "connection": {"mode": "agent"}},
         "status": {
             "conditions": [

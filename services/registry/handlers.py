@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from weakref import WeakValueDictionary
 
 import msgspec
 
-from services.registry import clusters, joining
+from services.registry import clusters, joining, tokens
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.conditions import derived
 from services.registry.model import JOINED, Now, PresenceTable
@@ -93,21 +94,25 @@ class Handlers:
         joining.check_request(request)
         request = joining.cleaned(request)
         async with self._with_token.setdefault(jti, asyncio.Lock()), self._joining:
-            return await self._join(request, *joining.parse_jti(jti))
+            return await self._join(request, *tokens.parse_jti(jti))
 
     async def _join(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
         registry, now = self._registry, self._clock()
-        token = await registry.tokens.find(token_name) if token_name else None
-        document = None if token is None else token.document()
-        joining.check_token(document, token_uid, request, now.wall)
-        replica = bool(document and document["spec"].get("replica"))
+        found = await registry.tokens.find(token_name) if token_name else None
+        document = None if found is None else found.document()
+        document = tokens.check_token(document, token_uid, request, now.wall)
+        bound = tokens.bound_at(document, request.nkey)
+        if bound is not None and (evicted := await registry.secrets.evicted(request.nkey)) is not None:
+            tokens.check_repeat(request.name, bound, evicted.at)
+        spec = document["spec"]
+        replica = bool(spec.get("replica"))
         existing = await registry.cluster(request.name)
         secret = await self._secret_of(request.name, existing)
         agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
         joining.check_cluster(request, existing, agents, replica=replica)
         joining.check_uid(request, await self._registry.owner(request.cluster_uid, now))
         await registry.tokens.modify(token_name, lambda document: self._bind(document, request, token_uid, now))
-        cluster = await self._claim(request, now)
+        cluster = await self._claim(request, spec.get("labels") or {}, now)
         secret = await registry.secrets.change(
             request.name, lambda secret: self._with_agent(secret, cluster, request, now.wall)
         )
@@ -132,16 +137,16 @@ class Handlers:
         return secret
 
     def _bind(self, token: Document, request: JoinRequest, uid: str, now: Now) -> Document | None:
-        joining.check_token(token, uid, request, now.wall)
-        return joining.bind_token(token, request.nkey)
+        tokens.check_token(token, uid, request, now.wall)
+        return tokens.bind_token(token, request, datetime.fromtimestamp(now.wall, UTC))
 
-    async def _claim(self, request: JoinRequest, now: Now) -> Item:
+    async def _claim(self, request: JoinRequest, labels: dict[str, str], now: Now) -> Item:
         """The Cluster object: new, or the one of an earlier attempt or another agent of this physical cluster."""
         registry = self._registry
         claim = await registry.secrets.claim(request.cluster_uid, request.name, now.wall)
         joining.check_uid(request, claim.name)
         try:
-            member = derived(clusters.member(request, JOINED, now), now, registry.settings.agent_ttl_s)
+            member = derived(clusters.member(request, JOINED, now, labels), now, registry.settings.agent_ttl_s)
             item = await registry.clusters.create(member)
         except AlreadyExists:
             item = await registry.clusters.get(request.name)

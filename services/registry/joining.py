@@ -1,103 +1,31 @@
-"""Rules of joining and renewing, pure: who may, and the message of each refusal.
-
-A join token works once: its object is bound, by compare-and-set, to the key of the agent that uses it first. The same
-key may repeat within the token's life and gets the same answer, because an answer can be lost.
-"""
+"""Rules of joining and renewing, pure: who may, and the message of each refusal. Those of tokens are in `tokens`."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import uuid
-from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import msgspec
 
 from services.registry import clusters
 from services.registry.model import at
 from skerry import heartbeats, subjects
-from skerry.admission.writes import invalid
-from skerry.api import duration
-from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import FORMAT, JoinRequest, RenewRequest
 from skerry.api.meta import Document
 from skerry.api.text import clean
-from skerry.api.times import rfc3339, seconds
-from skerry.api.v1alpha1 import JoinToken
-from skerry.api.validation import is_label
 from skerry.errors import (
     BadRequest,
     Conflict,
     Forbidden,
     Gone,
-    Invalid,
     ServiceUnavailable,
     StatusError,
     Unauthorized,
 )
 from skerry.identity import nkey
 
-LONGEST = "24h"
 SKEW_S = 600.0
 """How far the time in a renewal's challenge may be off: it is a second factor beside the connection's own key."""
-
-
-# Join tokens
-
-
-class NewToken(NamedTuple):
-    """A token that was admitted."""
-
-    document: Document
-    jti: str
-    cluster: str
-    expires: int
-
-
-def admit_token(document: Document, uid: uuid.UUID, now: datetime) -> NewToken:
-    """The JoinToken to store: validated, defaulted, with its uid and expiry. Invalid names the field."""
-    spec = msgspec.convert(document, JoinToken).spec
-    if not is_label(spec.cluster_name):
-        raise _invalid("spec.clusterName", "use a DNS label: a-z, 0-9 and -, at most 63 characters", spec.cluster_name)
-    if spec.cluster_name == clusters.HOST:
-        raise _invalid("spec.clusterName", "this name belongs to the host itself", spec.cluster_name)
-    expires = now + timedelta(seconds=_ttl(spec.ttl))
-    metadata = {**document["metadata"], "uid": str(uid), "finalizers": [clusters.FINALIZER]}
-    if document["metadata"].get("finalizers"):
-        raise _invalid("metadata.finalizers", "nobody could take them off again", document["metadata"]["finalizers"])
-    metadata.setdefault("name", f"{spec.cluster_name[:50]}-{uid.hex[:8]}")
-    if not is_label(metadata["name"]):
-        raise _invalid("metadata.name", "use a DNS label: a-z, 0-9 and -, at most 63 characters", metadata["name"])
-    stored = {
-        **document,
-        "metadata": metadata,
-        "spec": {"ttl": "1h", **document["spec"]},
-        "status": {"expires": rfc3339(expires), "used": False},
-    }
-    return NewToken(stored, jti_of(stored), spec.cluster_name, int(expires.timestamp()))
-
-
-def _ttl(text: str) -> int:
-    try:
-        return duration.bounded(text, LONGEST)
-    except ValueError as error:
-        raise _invalid("spec.ttl", str(error), text) from error
-
-
-def _invalid(field: str, message: str, value: object) -> Invalid:
-    return invalid(JOIN_TOKEN, "", field, message, value)
-
-
-def jti_of(token: Document) -> str:
-    """The id of a JoinToken on the bus."""
-    return f"{token['metadata']['name']}_{token['metadata']['uid'].replace('-', '')}"
-
-
-def parse_jti(jti: str) -> tuple[str, str]:
-    """(name, uid in hexadecimal) of the token object that a jti stands for; empty strings for rubbish."""
-    name, _, uid = jti.rpartition("_")
-    return (name, uid) if is_label(name) else ("", "")
 
 
 # Joining
@@ -125,32 +53,6 @@ def cleaned(request: JoinRequest) -> JoinRequest:
         agent_version=clean(request.agent_version, 64),
         ceiling=heartbeats.ceiling(request.ceiling),
     )
-
-
-def check_token(token: Document | None, uid: str, request: JoinRequest, now: float) -> None:
-    """Check that this token lets this agent join. Unauthorized, Forbidden; the message says which rule and what to do."""
-    again = f"make a new one on the host: skerry token create {request.name}"
-    if token is None or token["metadata"]["uid"].replace("-", "") != uid:
-        raise Unauthorized(f"this host does not know the join token: it was revoked or has expired long ago; {again}")
-    name, expires = token["spec"]["clusterName"], token["status"]["expires"]
-    if request.name != name:
-        raise Forbidden(
-            f"the join token is for a cluster named {name!r}, not {request.name!r}: use --name {name}, or {again}"
-        )
-    if seconds(expires) <= now:
-        raise Unauthorized(f"the join token for {name!r} expired at {expires} by the host's clock; {again}")
-    used_by = token["status"].get("usedBy", "")
-    if used_by and used_by != request.nkey:
-        raise Forbidden(
-            f"the join token for {name!r} was used already, by another agent (key {used_by}): a token works once; {again}"
-        )
-
-
-def bind_token(token: Document, nkey_public: str) -> Document | None:
-    """The token, used by this key; None if it already is."""
-    if token["status"].get("usedBy") == nkey_public:
-        return None
-    return {**token, "status": {**token["status"], "used": True, "usedBy": nkey_public}}
 
 
 def check_cluster(request: JoinRequest, existing: Document | None, agents: frozenset[str], *, replica: bool) -> None:

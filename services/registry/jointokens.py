@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from services.registry import clusters, joining
+from services.registry import clusters
+from services.registry import tokens as rules
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from skerry.admission import Admitted, Rules
 from skerry.api.kinds import JOIN_TOKEN
-from skerry.api.messages import Token, WriteRequest
+from skerry.api.messages import FORMAT, Token, WriteRequest
 from skerry.api.meta import Document
 from skerry.api.times import seconds
 from skerry.controller.controller import After, Controller
@@ -53,14 +54,16 @@ class TokenRules(Rules):
         ServiceUnavailable."""
         now = self._clock().wall
         made = uuid.uuid5(_IDS, request.request_id)
-        admitted = joining.admit_token(document, made, datetime.fromtimestamp(now, UTC))
+        admitted = rules.admit_token(document, made, datetime.fromtimestamp(now, UTC))
         registry, settings = self._registry, self._registry.settings
         if not request.options.dry_run:
             await registry.resolver.push(_account(registry, admitted.document))
         token = Token(
+            format=jointoken.WITH_PATTERN if admitted.spec.pattern else FORMAT,
             host=settings.host_name,
             host_uid=settings.host_uid,
-            name=admitted.cluster,
+            name=admitted.spec.cluster_name,
+            pattern=admitted.spec.pattern,
             jti=admitted.jti,
             jwt=registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1) + AFTERLIFE_S),
             servers=settings.bus_public,
@@ -79,26 +82,27 @@ class TokenRules(Rules):
 
 def _account(registry: RegistryStore, document: Document) -> str:
     """The JWT of the account of a token that is not over."""
-    return registry.authority.join_account(joining.jti_of(document), int(_expires(document)) + AFTERLIFE_S)
+    expires, uses = int(_expires(document)) + AFTERLIFE_S, document["spec"].get("uses", 1)
+    return registry.authority.join_account(rules.jti_of(document), expires, uses)
 
 
 async def restore(registry: RegistryStore, document: Document, held: frozenset[str], now: float) -> None:
     """Give the bus the account of a living token, if it does not hold it. StatusError."""
     if not _has_account(document) or _expires(document) + AFTERLIFE_S <= now:
         return
-    name, account = document["metadata"]["name"], registry.authority.token_account(joining.jti_of(document))
+    name, account = document["metadata"]["name"], registry.authority.token_account(rules.jti_of(document))
     if account in held or clusters.is_leaving(document):
         return
     await registry.resolver.push(_account(registry, document))
     log.warning("the bus did not hold the account of a join token and was given it", extra={"token": name})
     stored = await registry.tokens.find(name)
     if stored is None or stored.uid != document["metadata"]["uid"] or clusters.is_leaving(stored.document()):
-        await registry.resolver.push(registry.authority.token_tombstone(joining.jti_of(document)))
+        await registry.resolver.push(registry.authority.token_tombstone(rules.jti_of(document)))
 
 
 async def end(registry: RegistryStore, document: Document, now: float) -> None:
     """End the account of a token that is marked for deletion, then the token. Idempotent. StatusError."""
-    jti = joining.jti_of(document)
+    jti = rules.jti_of(document)
     if _expires(document) + AFTERLIFE_S <= now:
         # No server takes it any more, also one that was down: it has an end.
         await registry.resolver.delete(registry.authority, [registry.authority.token_account(jti)])

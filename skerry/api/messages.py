@@ -27,7 +27,7 @@ class Token(Message, frozen=True, kw_only=True, omit_defaults=False):
     host: str
     """Name of the host, for people."""
     name: str
-    """The cluster's name; `--name` must be the same."""
+    """The cluster's name; `--name` must be the same. Empty where there is a pattern."""
     jti: str
     jwt: str
     """Bearer user JWT in the token's own account: may publish `join.<jti>` only."""
@@ -38,6 +38,13 @@ class Token(Message, frozen=True, kw_only=True, omit_defaults=False):
     expires: int
     host_uid: str = ""
     """UID of the host: a cluster that is marked as another host's member is refused before it joins."""
+    pattern: str = ""
+    """The names of which `--name` must be one."""
+
+    @property
+    def purpose(self) -> str:
+        """As `skerry token create` takes it."""
+        return self.name or f"--pattern '{self.pattern}'"
 
 
 class JoinRequest(Message, frozen=True, kw_only=True, omit_defaults=False):

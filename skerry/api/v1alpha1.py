@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from skerry.api.meta import Condition, ObjectMeta, Struct
@@ -172,11 +173,29 @@ class Cluster(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class JoinTokenSpec(Struct, frozen=True, kw_only=True):
-    """The purpose of a join token."""
+    """The purpose of a join token: one of clusterName and pattern."""
 
-    cluster_name: Annotated[str, described("The name under which the member joins.")]
+    cluster_name: Annotated[str, described("The name under which the member joins.")] = ""
+    pattern: Annotated[
+        str, described("Names under which members join, each chosen by its agent, for example edge-*.")
+    ] = ""
+    uses: Annotated[
+        int | UnsetType, described("With a pattern: how many agents may join with it, at most 1000. Default: 1.")
+    ] = UNSET
+    cluster_uid: Annotated[str, described("Only the cluster whose namespace kube-system has this UID may join.")] = (
+        msgspec.field(name="clusterUID", default="")
+    )
+    labels: Annotated[dict[str, str], described("Labels of the Clusters that join with it.")] = {}
     ttl: Annotated[str, described("How long it may be used, for example 1h; at most 24h.")] = "1h"
     replica: Annotated[bool, described("For one more agent of a member that has joined already.")] = False
+
+
+class JoinTokenAgent(Struct, frozen=True, kw_only=True):
+    """An agent that used a join token. It may repeat its join, with the same answer."""
+
+    key: Annotated[str, described("Its public key.")]
+    name: Annotated[str, described("The name of its cluster.")]
+    at: Annotated[str, described("When it joined.")]
 
 
 class JoinTokenStatus(Struct, frozen=True, kw_only=True):
@@ -184,12 +203,15 @@ class JoinTokenStatus(Struct, frozen=True, kw_only=True):
 
     token: Annotated[str | UnsetType, described("The secret, in the answer to create alone; it is not kept.")] = UNSET
     expires: Annotated[str, described("After this it is refused.")] = ""
-    used: Annotated[bool, described("A join token works once.")] = False
-    used_by: Annotated[str, described("Public key of the agent that used it.")] = ""
+    used: Annotated[bool, described("No other agent may use it any more.")] = False
+    uses: Annotated[int, described("Agents that joined with it.")] = 0
+    used_by: Annotated[str, described("Public key of the agent that used it first.")] = ""
+    made: Annotated[list[str], list_set("Names of the clusters that joined with it.")] = []
+    agents: Annotated[list[JoinTokenAgent], list_map("The agents that joined with it.", "key")] = []
 
 
 class JoinToken(Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """Permission for one agent to join one member, once."""
+    """Permission for an agent to join a member, once, or for as many agents as it says."""
 
     api_version: str = API_VERSION
     kind: str = "JoinToken"

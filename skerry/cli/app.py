@@ -30,7 +30,7 @@ AFTER = {
     "kubeconfig": "clients",
     "version": "info",
     "completion": "info",
-    "token": "clients",
+    "token": "tokens",
     "credential": "clients",
     "cluster": "clients",
     "desired": "desired",

@@ -13,10 +13,13 @@ import zlib
 import msgspec
 
 from skerry.api.decode import decoded
-from skerry.api.messages import FORMAT, Token
+from skerry.api.messages import Token
+from skerry.api.patterns import matches
 from skerry.errors import BadRequest, Unauthorized
 
 PREFIX = "skerry-join-"
+WITH_PATTERN = 2
+"""Format of a token for a pattern: an agent that knows none would join under no name."""
 _AGAIN = "copy the whole token again, or make a new one: skerry token create NAME"
 
 
@@ -41,11 +44,13 @@ def decode(text: str, now: float | None = None) -> Token:
     body = _body(text.strip())
     try:
         version = decoded(body, _Format).format
-        if version > FORMAT:
+        if version > WITH_PATTERN:
             raise BadRequest(
-                f"the join token has format {version}, this skerry reads up to {FORMAT}: upgrade skerry here"
+                f"the join token has format {version}, this skerry reads up to {WITH_PATTERN}: upgrade skerry here"
             )
         token = decoded(body, Token)
+        if bool(token.name) == bool(token.pattern):
+            raise BadRequest(f"the join token names no cluster: {_AGAIN}")
     except msgspec.DecodeError as e:
         raise BadRequest(f"the join token is garbled: {_AGAIN}") from e
     _refuse_expired(token, time.time() if now is None else now)
@@ -70,6 +75,18 @@ def _refuse_expired(token: Token, now: float) -> None:
         minutes = int((now - token.expires) // 60)
         ended = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(token.expires))
         raise Unauthorized(
-            f"the join token for {token.name} expired {minutes} min ago, at {ended} UTC by this machine's clock: "
-            f"check the clock, or make a new one: skerry token create {token.name}"
+            f"the join token for {token.name or token.pattern} expired {minutes} min ago, at {ended} UTC by this machine's "
+            f"clock: check the clock, or make a new one: skerry token create {token.purpose}"
         )
+
+
+def named_problem(token: Token, name: str) -> str:
+    """Why a cluster cannot join as `name` with a token for a pattern, with the next step; empty if it can."""
+    if not name:
+        return f"the token is for clusters named {token.pattern!r}: say which one this is with --name"
+    if not matches(token.pattern, name):
+        return (
+            f"the token is for clusters named {token.pattern!r}, and --name says {name!r}: use another --name, or make a token "
+            f"for it: skerry token create {name}"
+        )
+    return ""

@@ -77,13 +77,16 @@ class Host:
         """The host's clock."""
         return time.time() + self.skew_s
 
-    async def token(self, name: str = "m1", jti: str = "jti1", host_uid: str = "host-uid", ttl_s: int = 600) -> str:
+    async def token(
+        self, name: str = "m1", jti: str = "jti1", host_uid: str = "host-uid", ttl_s: int = 600, pattern: str = ""
+    ) -> str:
         """A join token's text."""
         bearer = await self.nats.bearer(jti, ttl_s)
         return jointoken.encode(
             Token(
                 host="test-host",
-                name=name,
+                name="" if pattern else name,
+                pattern=pattern,
                 jti=jti,
                 jwt=bearer.jwt,
                 servers=list(self.nats.servers),

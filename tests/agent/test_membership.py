@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.agent import membership
-from services.agent.membership import ATTEMPTS, JoinRefused, JoinUnanswered
+from services.agent.membership import PATIENCE, JoinRefused, JoinUnanswered
 from skerry import bus
 from skerry.api.messages import JoinAnswer, JoinRequest, Token
 from skerry.errors import Forbidden, StatusError, TooManyRequests
@@ -51,9 +51,9 @@ async def join(*answers: StatusError | JoinAnswer) -> JoinAnswer:
 
 async def test_a_join_that_was_one_too_many_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "PAUSE_S", 0.0)
-    assert await join(TooManyRequests("too often"), ANSWER) == ANSWER
+    assert await join(*[TooManyRequests("too often")] * (PATIENCE - 1), ANSWER) == ANSWER
     with pytest.raises(JoinUnanswered, match="too often"):
-        await join(*[TooManyRequests("too often")] * ATTEMPTS)
+        await join(*[TooManyRequests("too often")] * PATIENCE)
 
 
 async def test_a_refusal_is_final() -> None:

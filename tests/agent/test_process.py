@@ -262,6 +262,19 @@ async def test_a_token_that_cannot_be_used_is_refused_with_its_own_line(
     assert not agent.state.exists()
 
 
+async def test_with_a_token_for_a_pattern_the_agent_says_its_name(agent: Agent, host: Host) -> None:
+    agent.token(await host.token(pattern="edge-*"))
+    for name, says in (("", "say which one this is with --name"), ("m1", "use another --name")):
+        await agent.start(SKERRY_AGENT_NAME=name)
+        code, line = await agent.ended()
+        assert (code, says in line) == (1, True)
+    assert (host.joins, agent.state.exists()) == ([], False)
+    await agent.start(SKERRY_AGENT_NAME="edge-7")
+    await host.beat()
+    assert host.joins[0].name == "edge-7"
+    await agent.stop()
+
+
 async def test_without_token_and_state_the_two_commands_are_told(agent: Agent, host: Host) -> None:
     await agent.start()
     code, line = await agent.ended()

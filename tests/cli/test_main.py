@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from skerry import __version__
+from skerry.api.messages import Token
 from skerry.cli.__main__ import main
 from skerry.cli.failure import Failure, exit_code, one_line, status
 from skerry.errors import Forbidden, GatewayTimeout
+from skerry.identity import jointoken
 
 Captured = pytest.CaptureFixture[str]
 
@@ -51,6 +54,12 @@ def test_version_as_json(capsys: Captured) -> None:
         ["token"],
         ["token", "create"],
         ["token", "create", "m1", "--ttl", "never"],
+        ["token", "create", "m1", "--pattern", "edge-*"],
+        ["token", "create", "m1", "--uses", "2"],
+        ["token", "create", "--uses", "2"],
+        ["token", "create", "m1", "--label", "north"],
+        ["token", "create", "m1", "--label", "=north"],
+        ["token", "create", "m1", "-o", "xml"],
         ["kubeconfig", "--use", "m1"],
         ["kubeconfig", "--merge", "--output", "f"],
         ["completion", "tcsh"],
@@ -156,6 +165,31 @@ def test_a_token_file_that_is_missing_or_empty_is_named(capsys: Captured, tmp_pa
 def test_a_member_without_a_kubeconfig_is_a_missing_prerequisite(capsys: Captured) -> None:
     assert main(["agent", "--name", "m1"]) == 4
     assert "--kubeconfig FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [([], 2, "with --name"), (["--name", "m1"], 1, "use another --name"), (["--name", "-"], 2, "")],
+)
+def test_a_token_for_a_pattern_needs_a_name_that_fits(
+    name: list[str], code: int, says: str, capsys: Captured, tmp_path: Path
+) -> None:
+    token = Token(
+        host="h",
+        name="",
+        pattern="edge-*",
+        jti="j",
+        jwt="x",
+        servers=[],
+        ca="",
+        expires=int(time.time()) + 60,
+        format=2,
+    )
+    (tmp_path / "t").write_text(jointoken.encode(token))
+    assert main(["agent", "--token-file", str(tmp_path / "t"), *name]) == code
+    err = capsys.readouterr().err
+    assert says in err
+    assert len(err.splitlines()) == 1
 
 
 def test_an_agent_that_never_joined_needs_a_token(capsys: Captured, tmp_path: Path) -> None:

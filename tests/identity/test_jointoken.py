@@ -12,6 +12,7 @@ import pytest
 from skerry.api.messages import FORMAT, Token
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity import jointoken
+from skerry.identity.jointoken import WITH_PATTERN
 
 FIELDS = {"host": "h", "name": "m1", "jti": "j", "jwt": "a.b.c", "servers": ["tls://h:4222"], "ca": "PEM"}
 
@@ -55,8 +56,8 @@ def test_a_cut_token_is_told_as_garbled() -> None:
 
 
 def test_a_newer_format_is_refused_naming_both() -> None:
-    with pytest.raises(BadRequest, match=f"format {FORMAT + 1}.*up to {FORMAT}"):
-        jointoken.decode(wrapped({"format": FORMAT + 1, "new": "things"}), now=0)
+    with pytest.raises(BadRequest, match=f"format {WITH_PATTERN + 1}.*up to {WITH_PATTERN}"):
+        jointoken.decode(wrapped({"format": WITH_PATTERN + 1, "new": "things"}), now=0)
 
 
 @pytest.mark.parametrize("document", [{}, [], {"format": 1}, {"format": "x"}])
@@ -68,3 +69,31 @@ def test_a_document_of_another_kind_is_garbled(document: object) -> None:
 def test_an_expired_token_says_when_by_which_clock() -> None:
     with pytest.raises(Unauthorized, match=r"m1 expired 2 min ago.*this machine's clock"):
         jointoken.decode(jointoken.encode(token(expires=1000)), now=1120)
+
+
+def test_a_token_for_a_pattern_has_a_format_that_agents_without_patterns_refuse() -> None:
+    edge = token(name="", pattern="edge-*", format=WITH_PATTERN)
+    assert jointoken.decode(jointoken.encode(edge), now=0) == edge
+    assert edge.purpose == "--pattern 'edge-*'"
+    assert WITH_PATTERN > FORMAT
+
+
+@pytest.mark.parametrize(("name", "pattern"), [("", ""), ("m1", "edge-*")])
+def test_a_token_is_for_one_name_or_a_pattern(name: str, pattern: str) -> None:
+    with pytest.raises(BadRequest, match="names no cluster"):
+        jointoken.decode(jointoken.encode(token(name=name, pattern=pattern)), now=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", "say which one this is with --name"),
+        ("m1", "skerry token create m1"),
+        ("host", "use another"),
+        ("edge-7", ""),
+    ],
+)
+def test_a_name_must_fit_the_pattern(name: str, says: str) -> None:
+    problem = jointoken.named_problem(token(name="", pattern="edge-*"), name)
+    assert says in problem
+    assert bool(problem) == bool(says)

@@ -12,9 +12,9 @@ import pytest
 from services.registry import jointokens
 from services.registry.clock import wall_and_mono
 from services.registry.model import Now
-from skerry.api.kinds import JOIN_TOKEN
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.meta import Document
-from skerry.errors import Invalid, NotFound, Unauthorized
+from skerry.errors import Forbidden, Invalid, NotFound, Unauthorized
 from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
 from skerry.identity.resolver import Resolver
@@ -162,3 +162,83 @@ async def test_from_revocation_to_cut_takes_milliseconds(nats_host: NatsHost, cl
             await asyncio.gather(client.write(JOIN_TOKEN, "delete", f"quick-{each}"), asyncio.shield(connection.lost))
             best = min(best, time.monotonic() - began)
     assert best < 0.5
+
+
+def pattern(name: str, **spec: object) -> Document:
+    """A JoinToken for names of a pattern."""
+    return {"metadata": {"name": name}, "spec": {"pattern": f"{name}-*", **spec}}
+
+
+async def stored(client: Client, name: str) -> Document:
+    """The token as it is stored."""
+    await client.cache.current()
+    item = client.cache.get(JOIN_TOKEN, name)
+    assert item is not None
+    return item.document()
+
+
+async def test_a_token_for_a_pattern_makes_as_many_clusters_as_it_says_with_its_labels(
+    nats_host: NatsHost, client: Client
+) -> None:
+    made = await client.write(JOIN_TOKEN, "create", document=pattern("edge", uses=2, labels={"site": "north"}))
+    text = made["status"]["token"]
+    one, seven, eight = (Agent(nats_host, f"edge-{number}") for number in (1, 7, 8))
+    for agent in (one, seven, one):
+        answer = await agent.join(text)
+        async with nats_host.connection(agent.credentials(answer)) as connection:
+            await agent.beat(connection)
+        assert ((await client.cluster(agent.name)) or {})["metadata"]["labels"] == {"site": "north"}
+    with pytest.raises(Forbidden, match="exhausted"):
+        await eight.join(text)
+    with pytest.raises(Forbidden, match="use another --name"):
+        await Agent(nats_host, "other-1").join(text)
+    status = (await stored(client, "edge"))["status"]
+    assert (status["used"], status["uses"], status["made"]) == (True, 2, ["edge-1", "edge-7"])
+    assert await client.cluster("edge-8") is None
+
+
+async def test_agents_that_race_for_the_last_uses_get_no_more_than_there_are(
+    nats_host: NatsHost, client: Client
+) -> None:
+    made = await client.write(JOIN_TOKEN, "create", document=pattern("race", uses=2))
+
+    async def joins(number: int) -> bool:
+        try:
+            await Agent(nats_host, f"race-{number}").join(made["status"]["token"])
+        except Forbidden:
+            return False
+        return True
+
+    results = await asyncio.gather(*(joins(number) for number in range(3)))
+    assert sorted(results) == [False, True, True]
+    assert len((await stored(client, "race"))["status"]["made"]) == 2
+
+
+async def test_a_pinned_token_is_for_one_physical_cluster(nats_host: NatsHost, client: Client) -> None:
+    pinned = Agent(nats_host, "pinned")
+    made = await client.write(JOIN_TOKEN, "create", document=document("pinned", clusterUID=pinned.cluster_uid))
+    with pytest.raises(Forbidden, match="this one has"):
+        await Agent(nats_host, "pinned").join(made["status"]["token"])
+    assert (await pinned.join(made["status"]["token"])).member == "pinned"
+
+
+async def test_an_agent_that_was_removed_does_not_come_back_with_the_token_that_it_came_with(
+    nats_host: NatsHost, client: Client
+) -> None:
+    """The token has hours to live, and is bound to its key: so it was let in again, under the name that was taken from it."""
+    text, agent = await client.token("returns", ttl="24h"), Agent(nats_host, "returns")
+    await agent.join(text)
+    await client.write(CLUSTER, "delete", "returns")
+    with pytest.raises(Unauthorized, match="was removed since"):
+        await agent.join(text)
+    assert await client.cluster("returns") is None
+    assert (await agent.join(await client.token("returns"))).member == "returns"
+
+
+async def test_what_a_token_cannot_be_for_is_refused_and_makes_no_account(nats_host: NatsHost, client: Client) -> None:
+    async with nats_host.connection(nats_host.system()) as sys:
+        before = await Resolver(sys).accounts()
+        for spec in ({"pattern": "*"}, {"pattern": "h*"}, {"clusterName": "m1", "uses": 3}):
+            with pytest.raises(Invalid, match=r"spec\.(pattern|uses)"):
+                await client.write(JOIN_TOKEN, "create", document={"metadata": {"name": "bad"}, "spec": spec})
+        assert await Resolver(sys).accounts() == before

@@ -25,7 +25,7 @@ from skerry.api.connection import ClusterConnection
 from skerry.api.desiredlist import DesiredEntryList, DesiredQuery
 from skerry.api.kinds.access import BUILT_IN, READ_BY_ROLES
 from skerry.api.kinds.action import Action
-from skerry.api.kinds.columns import AGE, NAME, Column, why_not
+from skerry.api.kinds.columns import AGE, NAME, Column, joined, why_not
 from skerry.api.kinds.fleet import agents, ceiling, cpu, memory, nodes_ready, platform, readiness, until_and_why
 from skerry.api.kinds.kind import Kind, Listing, Occurrence
 from skerry.api.kinds.paths import at
@@ -170,12 +170,25 @@ def _desired(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurre
 
 
 def describe_join_token(old: Document, new: Document) -> Iterator[Occurrence]:
-    """The use of a JoinToken."""
-    if _USED(new) and not _USED(old) and old:
-        yield Occurrence("Used", f"cluster {new.get('spec', {}).get('clusterName', '')} joined with it")
+    """The uses of a JoinToken."""
+    before = {each.get("key") for each in _AGENTS(old) or ()}
+    for each in (_AGENTS(new) or ()) if old else ():
+        if each.get("key") not in before:
+            yield Occurrence("Used", f"cluster {each.get('name', '')} joined with it")
 
 
-_USED = at("status.used")
+_AGENTS = at("status.agents")
+
+
+def _for(spec: Document | None) -> str:
+    """The name or the pattern that a token is for."""
+    return str((spec or {}).get("clusterName") or (spec or {}).get("pattern") or "")
+
+
+def _uses(token: Document) -> str:
+    """How often it was used, of how often it may be."""
+    status, spec = token.get("status") or {}, token.get("spec") or {}
+    return f"{status.get('uses', int(status.get('used') is True))}/{spec.get('uses', 1)}"
 
 
 def _connect(verb: str, description: str) -> Action:
@@ -295,10 +308,12 @@ JOIN_TOKEN = Kind(
     events=describe_join_token,
     columns=(
         NAME,
-        Column(name="Cluster", path="spec.clusterName", description="The name that it joins."),
-        Column(name="Used", path="status.used", type="boolean", description="A token works once."),
+        Column(name="Cluster", path="spec", cell=_for, description="The name, or the pattern of names, that it joins."),
+        Column(name="Used", path="status.used", type="boolean", description="Whether it is used up."),
+        Column(name="Uses", cell=_uses, description="Agents that joined with it, of those that may."),
         Column(name="Expires", path="status.expires", description="After this it is refused."),
         AGE,
+        Column(name="Made", path="status.made", cell=joined, priority=1, description="Clusters that joined with it."),
     ),
     listing=Listing(
         command="tokens",

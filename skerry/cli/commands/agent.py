@@ -38,7 +38,9 @@ def run(
         str,
         typer.Option("--token-file", metavar="F|-", help="File with the join token; - is stdin. Or SKERRY_TOKEN_FILE."),
     ] = "",
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the cluster; must be the token's.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the cluster: the token's, or one that fits its pattern.")
+    ] = "",
     kubeconfig: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Kubeconfig of the cluster. Default: KUBECONFIG, ~/.kube/config."),
@@ -67,6 +69,8 @@ def run(
     """Connect a cluster to a host, with outbound connections only: join with a token, or go on as joined before.
 
     Examples: skerry agent --token-file m1.token        skerry agent --name m1 --detach
+
+    With a token for a pattern: skerry agent --token-file edge.token --name edge-7
     """
     if context.invoked_subcommand is not None:
         return
@@ -119,21 +123,16 @@ def _token(source: str) -> str:
 
 
 def _name(root: Path, name: str, token: str) -> str:
-    """The cluster's name: the token's, which --name must equal; without a token the only agent of this machine."""
+    """The cluster's name: the token's, which --name must equal, or what --name says if that fits the token's pattern; without a
+    token the only agent of this machine."""
     from skerry.api.validation import is_label
-    from skerry.identity import jointoken
 
     if name and not is_label(name):
         raise Failure(f"--name {name!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
     if name and (root / "agents" / name / "agent.json").exists():
         return name
     if token:
-        named = jointoken.decode(token).name
-        if name and name != named:
-            raise Failure(f"the token is for cluster {named!r}, not {name!r}: leave --name out, or make another token")
-        if not is_label(named):
-            raise Failure("the token names no valid cluster: make another one")
-        return named
+        return _named(name, token)
     known = [path.parent.name for path in sorted((root / "agents").glob("*/agent.json"))]
     if name or len(known) == 1:
         return name or known[0]
@@ -142,6 +141,25 @@ def _name(root: Path, name: str, token: str) -> str:
     raise Failure(
         f"no cluster has joined from here: give a token with --token-file ({program()} token create NAME)", USAGE
     )
+
+
+def _named(name: str, token: str) -> str:
+    """The name that a token gives, or lets --name give."""
+    from skerry.api.validation import is_label
+    from skerry.identity import jointoken
+
+    decoded = jointoken.decode(token)
+    if decoded.pattern:
+        problem = jointoken.named_problem(decoded, name)
+        if problem:
+            raise Failure(problem, FAILED if name else USAGE)
+        return name
+    named = decoded.name
+    if name and name != named:
+        raise Failure(f"the token is for cluster {named!r}, not {name!r}: leave --name out, or make another token")
+    if not is_label(named):
+        raise Failure("the token names no valid cluster: make another one")
+    return named
 
 
 def _kubeconfig(chosen: Path | None) -> str:

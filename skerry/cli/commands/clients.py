@@ -1,8 +1,7 @@
-"""token, credential, cluster and kubeconfig: clients of the host's API like any other, and usable from anywhere."""
+"""credential, cluster and kubeconfig: clients of the host's API like any other, and usable from anywhere."""
 
 from __future__ import annotations
 
-import secrets
 import time
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, JOIN_TOKEN, Kind
+from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, Kind
 from skerry.cli import listing, output, state
 from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import out, program, progress, say, seconds
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
     from skerry.cli.api import Api
 
 POLL_S = 0.2
-LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
-token = typer.Typer(no_args_is_help=True, help="Join tokens: permission for one agent to join one member, once.")
 credential = typer.Typer(no_args_is_help=True, help="Bearer tokens of users of the host.")
 cluster = typer.Typer(no_args_is_help=True, help="The clusters of this host.")
 
@@ -67,79 +64,13 @@ def cluster_names(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-# token
+# credential
 
 
-@token.command("create")
-def token_create(
-    name: Annotated[str, typer.Argument(help="Name under which the cluster will join.")],
-    ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the token may be used, at most 24h.")] = "1h",
-    replica: Annotated[bool, typer.Option("--replica", help="For one more agent of a member that has joined.")] = False,
-    style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
-    kubeconfig: Kubeconfig = None,
-    context: ContextName = "",
-) -> None:
-    """Make a join token. stdout: the token alone; stderr: the line that joins the cluster.
-
-    Example: skerry token create m1 > m1.token
-    """
-    from skerry.cli.api import path_of
-
-    if style not in ("", "json", "yaml"):
-        raise Failure(f"-o {style}: use json or yaml", USAGE)
-    seconds(ttl)
-    body = _object(JOIN_TOKEN, f"{name[:50]}-{secrets.token_hex(3)}", clusterName=name, ttl=ttl, replica=replica)
-    answer = connect(kubeconfig, context).post(path_of(JOIN_TOKEN.plural), body)
-    text = str(answer.get("status", {}).get("token", ""))
-    if not text:
-        raise Failure(f"the host made join token {answer['metadata']['name']} and did not show it: make another one")
-    _warn_loopback(text)
-    if style:
-        output.document(answer, style)
-        return
-    say("# on a machine that reaches the cluster, with a kubeconfig for it:")
-    say(f"echo {text} | {program()} agent --token-file - --kubeconfig ~/.kube/config")
-    out(text)
-
-
-def _object(kind: Kind, name: str, **spec: Any) -> dict[str, Any]:
+def new_object(kind: Kind, name: str, **spec: Any) -> dict[str, Any]:
+    """The body of a create; `name` may be empty where the host makes one."""
     metadata = {"name": name} if name else {}
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec}
-
-
-def _warn_loopback(text: str) -> None:
-    from urllib.parse import urlsplit
-
-    from skerry.identity import jointoken
-
-    hosts = [urlsplit(server).hostname or "" for server in jointoken.decode(text, now=0).servers]
-    if hosts and all(host.startswith(LOOPBACK) for host in hosts):
-        say(
-            f"warning: the token carries a loopback address ({', '.join(hosts)}): it works on this machine only. "
-            f"For other machines: {program()} down, then {program()} up --address HOST"
-        )
-
-
-@token.command("list")
-def token_list(style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
-    """List join tokens, without their secrets."""
-    listing.show(partial(connect, kubeconfig, context), JOIN_TOKEN, style)
-
-
-@token.command("revoke")
-def token_revoke(
-    name: Annotated[str, typer.Argument(help="Name of the token, from: skerry token list.")],
-    kubeconfig: Kubeconfig = None,
-    context: ContextName = "",
-) -> None:
-    """Revoke a join token that was not used."""
-    from skerry.cli.api import path_of
-
-    connect(kubeconfig, context).delete(path_of(JOIN_TOKEN.plural, name))
-    say(f"join token {name} revoked")
-
-
-# credential
 
 
 @credential.command("create")
@@ -165,7 +96,7 @@ def credential_create(
     if style not in ("", "json", "yaml"):
         raise Failure(f"-o {style}: use json or yaml", USAGE)
     seconds(ttl)
-    body = _object(CREDENTIAL, "", user=user, groups=group or [], ttl=ttl)
+    body = new_object(CREDENTIAL, "", user=user, groups=group or [], ttl=ttl)
     answer = connect(kubeconfig, context).post(path_of(CREDENTIAL.plural), body)
     if style:
         output.document(answer, style)

@@ -22,6 +22,11 @@ LISTED = commands(KINDS)
 
 
 def names(context: typer.Context, incomplete: str) -> list[str]:
+    """For the shell: names of objects of the kind whose command is called."""
+    return names_of(LISTED[context.info_name or ""], incomplete)
+
+
+def names_of(kind: Kind, incomplete: str) -> list[str]:
     """For the shell: names of objects, if the host answers at once."""
     from skerry.cli import kubeconfig as files
     from skerry.cli.api import Api, path_of
@@ -29,8 +34,7 @@ def names(context: typer.Context, incomplete: str) -> list[str]:
 
     try:
         admin = state.directory(None) / "host" / "admin.kubeconfig"
-        path = path_of(LISTED[context.info_name or ""].plural)
-        items = Api(files.context([admin], ""), timeout_s=0.5).get(path).get("items", [])
+        items = Api(files.context([admin], ""), timeout_s=0.5).get(path_of(kind.plural)).get("items", [])
     except SkerryError:
         return []
     known = [str(item["metadata"]["name"]) for item in items]

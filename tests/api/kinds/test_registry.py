@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from skerry.api.kinds import Occurrence
+from skerry.api.kinds import JOIN_TOKEN, Occurrence
 from skerry.api.kinds.registry import describe_cluster, describe_join_token
 from skerry.api.meta import Document
 
@@ -91,9 +92,31 @@ def test_flapping_is_told_when_it_begins_and_ends() -> None:
     assert reasons(flapping("True", "ReadyChanges"), flapping("False", "Stable")) == ["Stable"]
 
 
-def test_a_join_token_tells_its_use() -> None:
-    new: Document = {"spec": {"clusterName": "m1"}, "status": {"used": True}}
-    unused: Document = {"spec": {"clusterName": "m1"}, "status": {"used": False}}
-    assert [each.message for each in describe_join_token(unused, new)] == ["cluster m1 joined with it"]
-    assert list(describe_join_token(new, new)) == []
-    assert list(describe_join_token(new, {})) == []
+def test_a_join_token_tells_each_use() -> None:
+    spec = {"pattern": "edge-*", "uses": 3}
+    first, second = [{"key": key, "name": name, "at": "t"} for key, name in (("U1", "edge-1"), ("U2", "edge-2"))]
+    states: list[Document] = [
+        {"spec": spec, "status": {"used": False, **status}}
+        for status in ({}, {"agents": [first]}, {"agents": [first, second]})
+    ]
+    told = [[each.message for each in describe_join_token(*pair)] for pair in pairwise(states)]
+    assert told == [["cluster edge-1 joined with it"], ["cluster edge-2 joined with it"]]
+    assert list(describe_join_token({}, states[2])) == []
+    assert list(describe_join_token(states[2], {})) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "cells"),
+    [
+        ({"clusterName": "m1"}, {}, ["m1", "0/1"]),
+        ({"clusterName": "m1"}, {"used": True}, ["m1", "1/1"]),
+        ({"pattern": "edge-*", "uses": 50}, {"uses": 2, "made": ["edge-1", "edge-7"]}, ["edge-*", "2/50"]),
+    ],
+)
+def test_a_row_of_a_join_token_says_for_whom_it_is_and_how_often_it_was_used(
+    spec: Document, status: Document, cells: list[str]
+) -> None:
+    token = {"metadata": {"name": "t"}, "spec": spec, "status": status}
+    columns = {column.name: column for column in JOIN_TOKEN.columns}
+    shown = [columns[name].read(token) for name in ("Cluster", "Uses")]
+    assert shown == cells
