@@ -13,6 +13,7 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").g
 HISTORY = {"CHANGELOG.md"}
 """What it names was there."""
 _NAMED = re.compile(r"`((?:skerry|services|tests|docs|bench)/[\w./-]*)")
+_TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -32,6 +33,14 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     linked = {page.parent / link for link in _LINK.findall(text)}
     missing = {path for path in named | linked if not (path.exists() or path.with_suffix(".py").exists())}
     assert not missing, f"{page.name} names what is not there"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    if page.name in HISTORY:
+        return
+    named = _TEST.findall(page.read_text())
+    assert [each for each in named if f"def {each[1]}(" not in (ROOT / "tests" / each[0]).read_text()] == []
 
 
 @pytest.mark.parametrize("package", list(packages()))
