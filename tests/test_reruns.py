@@ -21,11 +21,49 @@ def test_flaky(number, request):
         raise RuntimeError(f"the first try of {{number}}")
 """
 
+SHARING = """
+import pytest
+from pathlib import Path
+
+def log(request, line):
+    with Path(request.config.rootpath, "log").open("a") as file:
+        file.write(line + "\\n")
+
+@pytest.fixture(scope="session")
+def machine(request):
+    log(request, "machine")
+    yield
+    log(request, "machine ends")
+
+@pytest.fixture(scope="module")
+def bus(request, machine):
+    log(request, "bus")
+    yield {}
+    log(request, "bus ends")
+
+def test_before(bus):
+    bus["before"] = True
+
+def test_joins(bus, request):
+    log(request, f"join of {sorted(bus)}")
+    seen = "joined" in bus or Path(request.config.rootpath, "seen").exists()
+    bus["joined"] = True
+    Path(request.config.rootpath, "seen").touch()
+    assert seen
+
+def test_after(bus, request):
+    log(request, f"after {sorted(bus)}")
+"""
+
 
 def run(root: Path, count: int, *options: str) -> subprocess.CompletedProcess[str]:
+    (root / "test_flaky.py").write_text(FLAKY.format(count=count))
+    return again(root, *options)
+
+
+def again(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     (root / "conftest.py").write_text('pytest_plugins = ["tests.fixtures.reruns"]\n')
-    (root / "test_flaky.py").write_text(FLAKY.format(count=count))
     command = [sys.executable, "-m", "pytest", "--reruns", "1", "-p", "no:cacheprovider", *options, "."]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=100, check=False)
@@ -53,3 +91,18 @@ def test_a_run_without_any_leaves_no_file_and_says_nothing(tmp_path: Path) -> No
     assert done.returncode == 0
     assert "tried again" not in done.stdout
     assert not (tmp_path / "build" / "reruns.txt").exists()
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["in the middle", "at the end"])
+@pytest.mark.parametrize("options", [(), ("-n", "1", "--dist", "loadscope")], ids=["one process", "a worker"])
+def test_a_second_try_finds_nothing_of_the_first_and_the_first_was_ended_before(
+    tmp_path: Path, options: tuple[str, ...], last: bool
+) -> None:
+    (tmp_path / "test_a.py").write_text(SHARING.partition("def test_after")[0] if last else SHARING)
+    (tmp_path / "test_b.py").write_text("def test_another_module(): pass\n")
+    done = again(tmp_path, *options)
+    assert done.returncode == 0, done.stdout
+    log = (tmp_path / "log").read_text().splitlines()
+    tries = ["bus", "join of ['before']", "bus ends", "bus", "join of []"]
+    after = [] if last else ["after ['joined']"]
+    assert log == ["machine", *tries, *after, "bus ends", "machine ends"]
