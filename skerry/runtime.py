@@ -332,8 +332,17 @@ def configure_logging(level: str, style: str = "auto") -> None:
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise SystemExit(f"SKERRY_LOG_LEVEL is {level!r}: use debug, info, warning or error")
-    human = style == "human" or (style == "auto" and sys.stderr.isatty())
+    human = _for_people(style)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(HumanFormatter() if human else JsonFormatter())
     logging.basicConfig(level=number, handlers=[handler], force=True)
     logging.captureWarnings(True)
+
+
+def logs_for_people() -> bool:
+    """Whether this process logs as HumanFormatter does: people read its stderr, and lines that are no log may stand there."""
+    return _for_people(os.environ.get("SKERRY_LOG_FORMAT", "auto"))
+
+
+def _for_people(style: str) -> bool:
+    return style == "human" or (style == "auto" and sys.stderr.isatty())

@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 import time
 
-from services.agent import checks
+import msgspec
+
 from services.agent import membership as members
+from services.agent.checks import Preflight
 from services.agent.controller import Controller
 from services.agent.desired import Desired
 from services.agent.handlers import Relay
@@ -24,20 +27,19 @@ from services.agent.store import Membership, StateError, Store
 from skerry import __version__
 from skerry.api.messages import JoinRequest, Token
 from skerry.api.v1alpha1 import Ceiling
-from skerry.errors import BadRequest, StatusError
+from skerry.checks import report
+from skerry.checks.report import Check
+from skerry.errors import InternalError, StatusError
 from skerry.identity import jointoken
 from skerry.identity.assertion import Verifier
-from skerry.identity.creds import Credentials
-from skerry.identity.jointoken import named_problem
 from skerry.member import bindings, kubeconfig
-from skerry.member import checks as of_member
 from skerry.member.credentials import CredentialError
 from skerry.member.identity import Expected
 from skerry.member.kubeconfig import KubeconfigError
 from skerry.member.membership import MembershipCheck
 from skerry.member.rotation import Rotation
 from skerry.member.upstream import Upstream
-from skerry.runtime import Exit, Runtime, run
+from skerry.runtime import Exit, Runtime, logs_for_people, run
 from skerry.settings import load_or_help, read_secret, redacted
 
 log = logging.getLogger("skerry.agent")
@@ -49,6 +51,9 @@ async def main(runtime: Runtime) -> None:
     runtime.grace_s = settings.grace_s + 5
     log.info("starting", extra={"version": __version__, **redacted(settings)})
     store = Store(settings.agent_state)
+    if settings.dry_run:
+        await dry_run(runtime, settings.under(_ceiling(settings, store)), store)
+        return
     with store.locked():
         await serve(runtime, settings.under(_ceiling(settings, store)), store)
 
@@ -154,15 +159,16 @@ def _fresh_token(settings: Settings, membership: Membership) -> Token | None:
 
 async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Upstream) -> Membership:
     """All checks, then the join. Raises with one line that says what to do; leaves nothing half made."""
-    token, over = _token(settings), store.membership()
-    runtime.not_ready(f"joining host {token.host}")
-    _report("token", f"for cluster {token.name or token.pattern} of host {token.host}")
-    bearer = Credentials(token.jwt)
-    bus_settings = members.bus_settings(token.servers, token.ca, f"join/{token.jti}")
-    connection = await checks.reach_bus(bus_settings, token, bearer)
+    over = store.membership()
+    preflight = _preflight(runtime, settings, store, upstream, None)
+    runtime.not_ready("checking before it joins")
     try:
-        _report("bus", token.servers[0])
-        cluster = await of_member.member(upstream, token.host_uid, _report)
+        await preflight.run()
+        preflight.raise_failed()
+        token, connection = preflight.token, preflight.connection
+        if token is None or connection is None:
+            raise InternalError("the checks passed without a token or a way to the host")
+        runtime.not_ready(f"joining host {token.host}")
         if over is not None and over.removed:
             store.forget()
         key = store.key()
@@ -170,9 +176,9 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
             store.keep_ceiling(settings.ceiling)  # before it is a member: a start after a crash must not open it
         request = JoinRequest(
             nkey=key.public,
-            name=token.name or settings.agent_name,
-            cluster_uid=cluster.uid,
-            kubernetes_version=cluster.version,
+            name=preflight.name,
+            cluster_uid=preflight.cluster.uid,
+            kubernetes_version=preflight.cluster.version,
             agent_version=__version__,
             ceiling=settings.ceiling,
         )
@@ -182,37 +188,59 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
             store.forget()
         raise
     finally:
-        connection.abort("the join is over")
+        preflight.close()
     membership = members.keep(store, token, request, answer, key)
-    _report("joined", f"cluster {membership.member} of host {membership.host}")
-    skew = time.time() - answer.host_time
-    if abs(skew) > 5:
-        log.warning("this machine's clock differs from the host's", extra={"seconds": round(skew, 1)})
+    log.info("joined", extra={"cluster": membership.member, "host": membership.host})
     await bindings.ensure(upstream)
     return membership
 
 
-def _token(settings: Settings) -> Token:
-    if settings.token_file is None:
-        raise Exit(
-            f"{settings.agent_state} holds no membership and no token was given: on the host, "
-            "skerry token create NAME >token; here, skerry agent --token-file token"
-        )
-    token = jointoken.decode(read_secret(settings.token_file))
-    if token.pattern:
-        problem = named_problem(token, settings.agent_name)
-        if problem:
-            raise BadRequest(problem)
-    elif settings.agent_name and settings.agent_name != token.name:
-        raise BadRequest(
-            f"the token is for cluster {token.name!r}, and --name says {settings.agent_name!r}: "
-            f"leave --name out, or make a token for it: skerry token create {settings.agent_name}"
-        )
-    return token
+async def dry_run(runtime: Runtime, settings: Settings, store: Store) -> None:
+    """Only the checks, on stdout; nothing is written anywhere. Exit 1 if one fails."""
+    membership = await _usable(settings, store)
+    upstream = connect_upstream(settings)
+    preflight = _preflight(runtime, settings, store, upstream, membership, aloud=False)
+    try:
+        await preflight.run()
+    finally:
+        preflight.close()
+        await upstream.close()
+    result = preflight.report
+    if settings.output:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for each in result.checks for line in report.lines(each)))
+        sys.stderr.write("".join(f"would make: {each}\n" for each in result.would_make))
+    if result.result == "fail":
+        failed = [each.name for each in result.checks if each.result == "fail"]
+        raise Exit(f"{', '.join(failed)} failed; nothing was changed")
 
 
-def _report(check: str, result: str) -> None:
-    log.info("checked", extra={"check": check, "found": result})
+def _preflight(
+    runtime: Runtime, settings: Settings, store: Store, upstream: Upstream, membership: Membership | None, *,
+    aloud: bool = True,
+) -> Preflight:  # fmt: skip
+    """The checks, told as they come where `aloud`; who waits for one is always told."""
+
+    def waiting(name: str, what: str) -> None:
+        runtime.not_ready(f"waiting for check {name} ({what})" if what else f"waiting for check {name}")
+
+    tell = _tell if aloud else _not_aloud
+    return Preflight(settings, upstream, tell, waiting, store=store, membership=membership)
+
+
+def _tell(check: Check) -> None:
+    """A check as it comes: a line for people, or one of the log where a program reads that."""
+    if logs_for_people():
+        sys.stderr.write("".join(f"{line}\n" for line in report.lines(check)))
+        sys.stderr.flush()
+    else:
+        fields = {"check": check.name, "result": check.result, "found": check.found, "next": check.next, "ms": check.ms}
+        log.log(logging.INFO if check.result in {"pass", "skip"} else logging.WARNING, "checked", extra=fields)
+
+
+def _not_aloud(check: Check) -> None:
+    """Its line comes with the others."""
 
 
 async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:

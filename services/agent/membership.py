@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import contextlib
 import logging
 import os
 import random
@@ -56,24 +57,34 @@ async def join(
     connection: bus.Connection, token: Token, request: JoinRequest, timeout_s: float = JOIN_TIMEOUT_S
 ) -> JoinAnswer:
     """Ask to join, again if the answer was lost. Raises JoinRefused or JoinUnanswered."""
-    problem, attempts, patience = "no answer", ATTEMPTS, PATIENCE
-    while attempts and patience:
+    problem = "no answer"
+    for _ in range(ATTEMPTS):
         try:
-            reply = await connection.request(subjects.join(token.jti), _encode(request), timeout_s=timeout_s)
+            return _join_answer(await _patiently(connection, token, request, timeout_s))
         except StatusError as e:
             if e.code < 500 and not isinstance(e, TooManyRequests):
                 raise JoinRefused(e.message) from e
             problem = e.message
-            if isinstance(e, ServiceUnavailable):
+            if isinstance(e, (ServiceUnavailable, TooManyRequests)):
                 break
-            if isinstance(e, TooManyRequests):
-                patience -= 1
-                await asyncio.sleep(PAUSE_S * (0.5 + random.random()))  # noqa: S311 - jitter
-            else:
-                attempts -= 1
-            continue
-        return _join_answer(reply.data)
     raise JoinUnanswered(f"host {token.host!r} did not answer the join ({problem}): run the same command again")
+
+
+async def ask(connection: bus.Connection, token: Token, request: JoinRequest) -> JoinAnswer:
+    """What the host would say to a join: a dry run. BadRequest by one that knows none, ServiceUnavailable, any StatusError."""
+    try:
+        return decoded(await _patiently(connection, token, request, JOIN_TIMEOUT_S), JoinAnswer)
+    except msgspec.DecodeError as error:
+        raise ServiceUnavailable("the host's answer cannot be read: are both sides the same version?") from error
+
+
+async def _patiently(connection: bus.Connection, token: Token, request: JoinRequest, timeout_s: float) -> bytes:
+    """The answer, waiting while others ask too. TooManyRequests after PATIENCE, any StatusError."""
+    for _ in range(PATIENCE - 1):
+        with contextlib.suppress(TooManyRequests):
+            return (await connection.request(subjects.join(token.jti), _encode(request), timeout_s=timeout_s)).data
+        await asyncio.sleep(PAUSE_S * (0.5 + random.random()))  # noqa: S311 - jitter
+    return (await connection.request(subjects.join(token.jti), _encode(request), timeout_s=timeout_s)).data
 
 
 def _join_answer(data: bytes) -> JoinAnswer:

@@ -18,6 +18,8 @@ class Settings(Base, frozen=True, kw_only=True):
 
     agent_state: Annotated[Path, about("Directory of this agent's identity, one per member.")]
     token_file: Annotated[Path | None, about("File with a join token; not needed once joined.")] = None
+    dry_run: Annotated[bool, about("Only make the checks of a join and print them; join nothing.")] = False
+    output: Annotated[Literal["", "json"], about("Of dry_run: json for a document. Default: lines.")] = ""
     agent_name: Annotated[
         str, about("Name of the cluster: the token's, which is the default, or one that fits its pattern.")
     ] = ""

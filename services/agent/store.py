@@ -156,6 +156,11 @@ class Store:
         if not path.exists() or path.read_bytes() != data:
             write_private(path, data)
 
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key, of a membership or of a join that was not answered."""
+        return (self.directory / "seed").exists()
+
     def key(self) -> nkey.KeyPair:
         """The agent's own key; made and stored at the first call."""
         path = self.directory / "seed"

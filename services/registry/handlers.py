@@ -12,7 +12,8 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from services.registry import clusters, joining, tokens
+import skerry
+from services.registry import clusters, dryrun, joining, tokens
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.conditions import derived
 from services.registry.model import JOINED, Now, PresenceTable
@@ -76,6 +77,7 @@ class Handlers:
         self._joining = asyncio.Semaphore(AT_ONCE)
         self._with_token: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._joins, self._all_joins = Admission(*JOINS), Admission(*ALL_JOINS)
+        self._dry_runs = Admission(*JOINS)
         self._renewals = Admission(*RENEWALS)
         self._calls: defaultdict[str, Admission] = defaultdict(partial(Admission, *CALLS))
         self.rubbish = 0
@@ -87,14 +89,45 @@ class Handlers:
     async def join(self, request: JoinRequest, jti: str) -> JoinAnswer:
         """`join.<jti>`: one agent joins one member. The answer repeats for the same key. TooManyRequests."""
         now = self._clock().mono
-        if not self._joins.admits(jti, now):
+        if not (self._joins if request.nkey else self._dry_runs).admits(jti, now):
             raise TooManyRequests("this token is used too often: wait a second between attempts")
         if not self._all_joins.admits("", now):
             raise TooManyRequests("too many clusters join at once: wait a second between attempts")
+        if not request.nkey:
+            return await self._dry_run(request, *tokens.parse_jti(jti))
         joining.check_request(request)
         request = joining.cleaned(request)
         async with self._with_token.setdefault(jti, asyncio.Lock()), self._joining:
             return await self._join(request, *tokens.parse_jti(jti))
+
+    async def _dry_run(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
+        """What a join would be answered, without anything that it would give."""
+        dryrun.check_request(request)
+        registry, now = self._registry, self._clock()
+        token = await registry.tokens.find(token_name) if token_name else None
+        existing = await registry.cluster(request.name)
+        secret = await self._secret_of(request.name, existing)
+        key = request.dry_run_nkey
+        evicted = await registry.secrets.evicted(key) if key else None
+        known = dryrun.Known(
+            token=None if token is None else token.document(),
+            token_uid=token_uid,
+            cluster=existing,
+            agents=frozenset() if secret is None else frozenset(secret.agents),
+            owner=await registry.owner(request.cluster_uid, now) if request.cluster_uid else "",
+            evicted=None if evicted is None else evicted.at,
+        )
+        return JoinAnswer(
+            member=request.name,
+            host=registry.settings.host_name,
+            host_uid=registry.settings.host_uid,
+            user_jwt="",
+            renewal_jwt="",
+            assertion_root=registry.authority.assertion_root.public,
+            host_time=self._clock().wall,
+            host_version=skerry.__version__,
+            refusals=dryrun.refusals(request, known, now.wall),
+        )
 
     async def _join(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
         registry, now = self._registry, self._clock()
@@ -127,6 +160,7 @@ class Handlers:
             renewal_jwt=registry.authority.renewal_user(account, request.nkey),
             assertion_root=registry.authority.assertion_root.public,
             host_time=self._clock().wall,
+            host_version=skerry.__version__,
         )
 
     async def _secret_of(self, name: str, existing: Document | None) -> MemberSecret | None:

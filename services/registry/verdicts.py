@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import skerry
 from services.registry.model import Now, at
+from skerry import requirements
 from skerry.api.conditions import CLOCK_SYNCED, Verdict, condition_of
 from skerry.api.meta import Document
 
@@ -16,36 +15,26 @@ AGENT_WARN_S = 7 * DAY_S
 """An agent renews its credential long before its end; with less left than this, or a sixth of its life, something is wrong."""
 OFF_S, BACK_S = 30.0, 25.0
 """A clock is off beyond the first, and right again below the second."""
-OLDEST_KUBERNETES = (1, 31)
-"""Five minors behind the one that the suites run."""
-AGENT_BEHIND, AGENT_AHEAD = 2, 1
-"""Minor versions that an agent may be behind and ahead of its host."""
-_MINOR = re.compile(r"v?(\d{1,4})\.(\d{1,4})")
 
 
 def version(kubernetes: object, agent: str | None, host: str = skerry.__version__) -> Verdict:
     """The condition VersionSupported. A version that nobody can read is told as such, and refused nothing."""
-    cluster, oldest = _minor(str(kubernetes or "")), ".".join(map(str, OLDEST_KUBERNETES))
-    if cluster is None:
+    cluster = requirements.kubernetes_fit(str(kubernetes or ""))
+    if cluster == "unknown":
         return Verdict("Unknown", "VersionUnknown", "its Kubernetes version is not known")
-    if cluster < OLDEST_KUBERNETES:
+    if cluster == "old":
+        oldest = requirements.oldest_kubernetes()
         return Verdict(
             "False", "KubernetesTooOld", f"it runs Kubernetes {kubernetes}; tested is {oldest} and later: upgrade it"
         )
-    ours, theirs = _minor(host), None if agent is None else _minor(agent)
-    if agent is not None and (ours is None or theirs is None):
-        return Verdict("Unknown", "VersionUnknown", "the version of its agent is not known")
-    if ours is not None and theirs is not None:
-        if theirs[0] < ours[0] or (theirs[0] == ours[0] and theirs[1] < ours[1] - AGENT_BEHIND):
+    match "" if agent is None else requirements.agent_fit(agent, host):
+        case "unknown":
+            return Verdict("Unknown", "VersionUnknown", "the version of its agent is not known")
+        case "old":
             return Verdict("False", "AgentTooOld", f"its agent is {agent}, the host is {host}: update the agent")
-        if theirs[0] > ours[0] or theirs[1] > ours[1] + AGENT_AHEAD:
+        case "new":
             return Verdict("False", "AgentTooNew", f"its agent is {agent}, the host is {host}: update the host")
     return Verdict("True", "Supported", "Kubernetes and Skerry on it are of versions that are tested with this host")
-
-
-def _minor(text: str) -> tuple[int, int] | None:
-    match = _MINOR.match(text)
-    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def agent_credentials(end: float, now: Now, ttl_s: float) -> Verdict:

@@ -52,9 +52,12 @@ class JoinRequest(Message, frozen=True, kw_only=True, omit_defaults=False):
 
     format: int = FORMAT
     nkey: str
+    """Empty on a dry run: nothing is joined and the token is not used; a host that knows no dry runs refuses it."""
+    dry_run_nkey: str = ""
+    """On a dry run: the key that would join, if there is one already."""
     name: str
     cluster_uid: str
-    """UID of the member's kube-system namespace."""
+    """UID of the member's kube-system namespace; on a dry run empty if it is not known."""
     kubernetes_version: str
     agent_version: str
     ceiling: Ceiling = Ceiling()
@@ -75,6 +78,10 @@ class JoinAnswer(Message, frozen=True, kw_only=True, omit_defaults=False):
     assertion_root: str
     """Public nkey that signs the proxies' keys: the agent pins it."""
     host_time: float
+    host_version: str = ""
+    """Of Skerry on the host; empty of an older one."""
+    refusals: dict[str, str] = {}
+    """On a dry run: why it would be refused, by the name of the check (token, host.name, duplicate)."""
 
 
 class RenewRequest(Message, frozen=True, kw_only=True):

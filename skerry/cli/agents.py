@@ -26,6 +26,8 @@ from skerry.cli.plan import is_locked
 from skerry.cli.term import ProgressLine, program
 
 POLL_S = 0.04
+NAMELESS = "_"
+"""In place of a cluster's name, on a dry run with a token that names none."""
 _PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_LOOK_S", "SKERRY_UPSTREAM_CONNECTIONS")
 """Settings of the agent that have no option: the environment of `skerry agent` sets them."""
 
@@ -43,6 +45,8 @@ class LocalAgent:
     namespaces: str = ""
     desired: str = ""
     ceiling_off: bool = False
+    dry_run: bool = False
+    output: str = ""
 
     @property
     def joined(self) -> bool:
@@ -60,7 +64,9 @@ class LocalAgent:
         passed = {k: v for k, v in os.environ.items() if k in _PASSED_ON}
         own = {
             "SKERRY_AGENT_STATE": str(self.directory),
-            "SKERRY_AGENT_NAME": self.name,
+            "SKERRY_AGENT_NAME": "" if self.name == NAMELESS else self.name,
+            "SKERRY_DRY_RUN": "1" * self.dry_run,
+            "SKERRY_OUTPUT": self.output,
             "SKERRY_TOKEN_FILE": token_file,
             "SKERRY_KUBECONFIG": self.kubeconfig,
             "SKERRY_CONTEXT": self.context,

@@ -56,8 +56,8 @@ def facts(node: Node) -> NodeFacts:
         platforms.region(labels),
         platforms.distribution_of_node(provider_id, labels, info.os_image),
         labels.get("kubernetes.io/arch") or info.architecture,
-        tuple(sorted(_readable(node.status.capacity).items())),
-        tuple(sorted(_readable(node.status.allocatable).items())),
+        tuple(sorted(readable(node.status.capacity).items())),
+        tuple(sorted(readable(node.status.allocatable).items())),
     )
 
 
@@ -118,7 +118,8 @@ class NodeTotals:
         return min(votes, key=lambda each: (-votes[each], each), default="")
 
 
-def _readable(texts: Mapping[str, str | int | float] | None) -> Amounts:
+def readable(texts: Mapping[str, str | int | float] | None) -> Amounts:
+    """A ResourceList as numbers; nothing if one of it is no amount."""
     try:
         return amounts(texts)
     except ValueError:
@@ -135,10 +136,10 @@ class Requests:
         """Count those that take room."""
         for pod in pods:
             if pod.placed:
-                add(self.total, _asked(pod))
+                add(self.total, requested_by(pod))
 
 
-def _asked(pod: Pod) -> Amounts:
+def requested_by(pod: Pod) -> Amounts:
     """What a pod asks for; one whose amounts are none asks for its place."""
     try:
         return of_pod(pod)
@@ -150,7 +151,7 @@ def used(nodes: Iterable[NodeMetrics]) -> Amounts:
     """What nodes use, summed."""
     total: Amounts = {}
     for node in nodes:
-        add(total, _readable(node.usage))
+        add(total, readable(node.usage))
     return total
 
 

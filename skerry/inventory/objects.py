@@ -17,10 +17,18 @@ class NodeMeta(Struct, frozen=True, kw_only=True, gc=False):
     labels: dict[str, str] | None = None
 
 
+class Taint(Struct, frozen=True, kw_only=True, gc=False):
+    """core/v1 Taint."""
+
+    effect: str = ""
+
+
 class NodeSpec(Struct, frozen=True, kw_only=True, gc=False):
     """core/v1 NodeSpec."""
 
     provider_id: str | None = msgspec.field(name="providerID", default=None)
+    unschedulable: bool = False
+    taints: list[Taint] | None = None
 
 
 class NodeInfo(Struct, frozen=True, kw_only=True, gc=False):

@@ -28,6 +28,11 @@ NAMESPACE = "skerry-system"
 NAME = "skerry-direct"
 ROLE = "skerry:direct"
 YEAR_S = 365 * 86400
+MADE = (
+    f"Namespace {NAMESPACE}", f"ServiceAccount {NAMESPACE}/{NAME}", f"ClusterRole {ROLE}",
+    f"ClusterRoleBinding {ROLE}", f"Secret {NAMESPACE}/{NAME}-…",
+)  # fmt: skip
+"""What `create` makes, for people."""
 FILLED_S = 10.0
 POLL_S = 0.2
 _RBAC = "rbac.authorization.k8s.io"

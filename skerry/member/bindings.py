@@ -48,6 +48,14 @@ def binding(role: str) -> bytes:
     )
 
 
+def made(host: str) -> tuple[str, ...]:
+    """All that joining writes on a member of `host`, for people."""
+    return (
+        *(f"ClusterRoleBinding {PREFIX}{role}" for role in ROLES),
+        f"annotations {HOST_ANNOTATION} and {HOST_NAME_ANNOTATION} ({host}) of Namespace kube-system",
+    )
+
+
 def _subjects(role: str) -> list[dict[str, str]]:
     return [{"apiGroup": _GROUP, "kind": "Group", "name": PREFIX + role}]
 

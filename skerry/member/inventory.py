@@ -174,26 +174,13 @@ class InventoryCollector:
 
     async def count(self) -> Amounts | None:
         """What pods ask for, page by page; None if they may not be listed. BadGateway and what the API server tells."""
-        requests, after, limit = Requests(), "", POD_PAGES[0]
-        for _ in range(MOST_PAGES):
-            query = {"fieldSelector": _PLACED, "limit": str(limit), **({"continue": after} if after else {})}
-            try:
-                answer = await self._upstream.call("GET", f"{PODS}?{urlencode(query)}")
-            except BadGateway:
-                if limit == SMALLEST_PAGE:
-                    raise
-                limit = SMALLEST_PAGE  # the page may have been too large
-                continue
-            if answer.status in _REFUSED:
-                return None
-            page = _read(answer, PODS, PodList)
-            requests.add(page.items)
-            after = page.metadata.continue_
-            if not after:
-                return requests.total
-            limit = _fitting(len(answer.body), len(page.items))
-            await asyncio.sleep(0)
-        raise BadGateway(f"the API server {self._upstream.url} lists pods without an end")
+        requests = Requests()
+        try:
+            async for page in pod_pages(self._upstream):
+                requests.add(page.items)
+        except (Forbidden, NotFound):
+            return None
+        return requests.total
 
     def _tell(self) -> None:
         new = self._taken()
@@ -219,6 +206,33 @@ class InventoryCollector:
             capacity=texts(totals.capacity),
             allocatable=texts(totals.allocatable),
         )
+
+
+async def pod_pages(upstream: Upstream) -> AsyncGenerator[PodList]:
+    """The pods that take room, in pages of a size that fits.
+
+    Forbidden, NotFound if they may not be listed; BadGateway and what else the API server tells.
+    """
+    after, limit = "", POD_PAGES[0]
+    for _ in range(MOST_PAGES):
+        query = {"fieldSelector": _PLACED, "limit": str(limit), **({"continue": after} if after else {})}
+        try:
+            answer = await upstream.call("GET", f"{PODS}?{urlencode(query)}")
+        except BadGateway:
+            if limit == SMALLEST_PAGE:
+                raise
+            limit = SMALLEST_PAGE  # the page may have been too large
+            continue
+        if answer.status in _REFUSED:
+            raise (Forbidden if answer.status == 403 else NotFound)(f"pods may not be listed ({answer.message()})")
+        page = _read(answer, PODS, PodList)
+        yield page
+        after = page.metadata.continue_
+        if not after:
+            return
+        limit = _fitting(len(answer.body), len(page.items))
+        await asyncio.sleep(0)
+    raise BadGateway(f"the API server {upstream.url} lists pods without an end")
 
 
 def _fitting(size: int, items: int) -> int:

@@ -341,7 +341,7 @@ class Upstream:
         except CredentialRefused:
             return WholeAnswer(status=401, body=b"")
         except Unreachable as e:
-            raise BadGateway(f"the API server {self.url}: {e}: check that it runs, and the kubeconfig") from e
+            raise BadGateway(f"the API server {self.url} ({e}): check that it runs, and the kubeconfig") from e
         except (HttpError, TimeoutError, ValueError) as e:
             why = str(e) or f"no answer within {CALL_S:.0f} s"
             raise BadGateway(

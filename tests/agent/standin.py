@@ -10,6 +10,7 @@ import time
 
 import msgspec
 
+import skerry
 from skerry import bus, subjects
 from skerry.api.messages import (
     Heartbeat,
@@ -20,7 +21,7 @@ from skerry.api.messages import (
     RenewRequest,
     Token,
 )
-from skerry.errors import Forbidden, StatusError
+from skerry.errors import BadRequest, Forbidden, StatusError
 from skerry.identity import jointoken
 from skerry.identity.assertion import Signer, make_record
 from skerry.identity.creds import Credentials
@@ -50,6 +51,11 @@ class Host:
         self.refused = 0
         """Heartbeats."""
         self.refuse_join: StatusError | None = None
+        self.refusals: dict[str, str] = {}
+        """Answered to dry runs."""
+        self.version = skerry.__version__
+        """Empty: a host that knows no dry runs."""
+        self.questions: list[JoinRequest] = []
         self.silent = False
         self.user_ttl_s = 3600
         self.skew_s = 0.0
@@ -129,6 +135,8 @@ class Host:
 
     async def _join(self, message: bus.Message) -> bytes:
         request = msgspec.json.decode(message.data, type=JoinRequest)
+        if not request.nkey:
+            return self._dry_run(request)
         self.joins.append(request)
         if self.refuse_join is not None:
             raise self.refuse_join
@@ -150,6 +158,23 @@ class Host:
             renewal_jwt=authority.renewal_user(self.accounts[request.name], request.nkey),
             assertion_root=authority.assertion_root.public,
             host_time=self.now,
+        )
+        return msgspec.json.encode(answer)
+
+    def _dry_run(self, request: JoinRequest) -> bytes:
+        if not self.version:
+            raise BadRequest("the agent's key is not the public half of a user's nkey")
+        self.questions.append(request)
+        answer = JoinAnswer(
+            member=request.name,
+            host="test-host",
+            host_uid="host-uid",
+            user_jwt="",
+            renewal_jwt="",
+            assertion_root="",
+            host_time=self.now,
+            host_version=self.version,
+            refusals=self.refusals,
         )
         return msgspec.json.encode(answer)
 

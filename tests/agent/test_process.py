@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import pytest
 from services.agent.membership import join
 from skerry import subjects
 from skerry.api.messages import Inventory, JoinRequest
+from skerry.checks.report import JOIN
 from skerry.errors import Conflict, Forbidden, ServiceUnavailable
 from skerry.http.exchange import Exchange
 from skerry.httpwire.head import ResponseHead
@@ -237,9 +239,58 @@ async def test_a_failed_check_leaves_nothing_behind(agent: Agent, host: Host, ap
     agent.token(await host.token("down-a"))
     await agent.start()
     code, line = await agent.ended()
-    assert (code, "api server" in line) == (1, True)
+    assert (code, "api.reach: " in line) == (1, True)
     assert not agent.state.exists()
     assert host.joins == []
+
+
+async def test_checks_are_told_as_they_come_in_their_order(agent: Agent, host: Host) -> None:
+    agent.token(await host.token("told-a"))
+    await agent.start(SKERRY_LOG_FORMAT="human")
+    await host.beat()
+    await agent.stop()
+    lines = [line.split() for line in agent.log.read_text().splitlines() if line.startswith("pass ")]
+    assert [line[1] for line in lines] == list(JOIN)
+    agent.token(await host.token("told-b", jti="told-b"))
+    agent.environment["SKERRY_AGENT_STATE"] += "-b"
+    await agent.start(SKERRY_LOG_FORMAT="json")
+    await host.beat()
+    await agent.stop()
+    records = [json.loads(line) for line in agent.log.read_text().splitlines()]
+    assert [each["check"] for each in records if each["message"] == "checked"] == list(JOIN)
+
+
+async def test_a_dry_run_prints_the_checks_and_joins_nothing(agent: Agent, host: Host, api: ApiServer) -> None:
+    agent.token(await host.token("dry-a"))
+    await agent.start(SKERRY_DRY_RUN="1", SKERRY_OUTPUT="json", SKERRY_LOG_LEVEL="error")
+    assert (await agent.ended())[0] == 0
+    document = json.loads(agent.log.read_text())
+    assert (document["result"], document["wouldMake"][0]) == ("pass", "Cluster dry-a on host test-host")
+    assert [(each["where"], each["name"]) for each in document["checks"]] == [("dry-a", name) for name in JOIN]
+    assert (host.joins, api.bindings, api.annotations) == ([], {}, {})
+    assert not agent.state.exists()
+
+
+async def test_a_dry_run_that_fails_says_what_and_exits_with_1(agent: Agent, host: Host, api: ApiServer) -> None:
+    await api.__aexit__()
+    agent.token(await host.token("dry-b"))
+    await agent.start(SKERRY_DRY_RUN="1", SKERRY_LOG_LEVEL="error")
+    assert await agent.ended() == (1, "agent: api.reach failed; nothing was changed")
+    assert f"\nfail  api.reach      the API server https://127.0.0.1:{api.port}" in agent.log.read_text()
+    assert not agent.state.exists()
+
+
+async def test_a_dry_run_of_one_that_runs_looks_with_what_it_has(agent: Agent, host: Host) -> None:
+    agent.token(await host.token("dry-c"))
+    await agent.start()
+    await host.beat()
+    running, agent.process = agent.process, None
+    agent.log = agent.directory / "dry"
+    await agent.start(SKERRY_DRY_RUN="1", SKERRY_LOG_LEVEL="error")
+    assert (await agent.ended())[0] == 0
+    assert "skip  token          not needed: this agent has joined host test-host as dry-c" in agent.log.read_text()
+    agent.process = running
+    await agent.stop()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from skerry.identity import x509
 
 JSON = [(b"content-type", b"application/json")]
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles/"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 Route = Callable[[Exchange], Awaitable[None]]
 
 
@@ -53,6 +55,12 @@ class ApiServer:
         """What is refused may be read all the same."""
         self.unmarkable = False
         self.nodes = 3
+        self.version = "v1.36.3"
+        self.pods: list[dict[str, Any]] = []
+        self.roles: dict[str, list[object]] = {role: [{"verbs": ["get"]}] for role in ("view", "edit", "admin")}
+        """Rules by ClusterRole."""
+        self.may_not: set[str] = set()
+        """Resources, and paths, of which access reviews say no."""
         directory.mkdir(parents=True, exist_ok=True)
         self.accepted = b""
         """The one client certificate (PEM) that is taken; empty: none is asked for."""
@@ -142,7 +150,7 @@ class ApiServer:
 
     def _own(self, seen: Seen, path: str) -> tuple[int, dict[str, Any]]:
         if path in {"/version", "/readyz"}:
-            return 200, {"gitVersion": "v1.36.3"}
+            return 200, {"gitVersion": self.version}
         if path == "/api/v1/nodes":
             return 200, {} if b"watch=" in seen.target else {"items": [_node(number) for number in range(self.nodes)]}
         if path == "/api/v1/namespaces/kube-system":
@@ -151,9 +159,19 @@ class ApiServer:
             if seen.method == b"PATCH":
                 self.annotations |= msgspec.json.decode(seen.body)["metadata"]["annotations"]
             return 200, {"metadata": {"uid": self.uid, "annotations": self.annotations}}
+        if path == "/api/v1/pods":
+            return 200, {"items": self.pods}
+        if path == REVIEWS:
+            return 201, {"status": {"allowed": self._may(msgspec.json.decode(seen.body)["spec"])}}
+        if path.startswith(ROLES) and path.removeprefix(ROLES) in self.roles:
+            return 200, {"rules": self.roles[path.removeprefix(ROLES)]}
         if path.startswith(BINDINGS):
             return self._binding(seen, path.removeprefix(BINDINGS).strip("/").replace("%3A", ":"))
         raise NotFound(f"{path} not found")
+
+    def _may(self, spec: dict[str, Any]) -> bool:
+        attributes = spec.get("resourceAttributes") or spec["nonResourceAttributes"]
+        return not self.may_not & {attributes.get("resource"), attributes.get("path")}
 
     def _binding(self, seen: Seen, name: str) -> tuple[int, dict[str, Any]]:
         if seen.method == b"GET":

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from skerry.cli import agents, state
+from skerry.cli.checking import check_style
 from skerry.cli.commands.host import StateDir
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.term import out, program, progress, say, seconds
@@ -64,16 +65,22 @@ def run(
     wait: Annotated[
         str, typer.Option(metavar="DURATION", help="With --detach: how long to wait until it is ready.")
     ] = "60s",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only make the checks of a join, and print them; join nothing.")
+    ] = False,
+    style: Annotated[str, typer.Option("-o", "--output", metavar="json", help="Of --dry-run: as a document.")] = "",
     print_unit: Annotated[bool, typer.Option("--print-unit", help="Print a systemd unit and do nothing.")] = False,
 ) -> None:
     """Connect a cluster to a host, with outbound connections only: join with a token, or go on as joined before.
 
     Examples: skerry agent --token-file m1.token        skerry agent --name m1 --detach
+    skerry agent --token-file m1.token --dry-run
 
     With a token for a pattern: skerry agent --token-file edge.token --name edge-7
     """
     if context.invoked_subcommand is not None:
         return
+    check_style(style, dry_run=dry_run)
     if ceiling_off:
         _check_no_limit(read_only, no_exec, namespaces, ceiling_desired)
     limit = seconds(wait)
@@ -81,7 +88,7 @@ def run(
     token = _token(source)
     root = state.directory(state_dir)
     local = agents.LocalAgent(
-        directory=root / "agents" / (name := _name(root, name, token)),
+        directory=root / "agents" / (name := _name(root, name, token, dry_run=dry_run)),
         name=name,
         kubeconfig=_kubeconfig(kubeconfig),
         context=context_name,
@@ -90,6 +97,8 @@ def run(
         namespaces=",".join(part.strip() for part in namespaces.split(",") if part.strip()),
         desired=ceiling_desired or "",
         ceiling_off=ceiling_off,
+        dry_run=dry_run,
+        output=style,
     )
     file = "" if source in ("", "-") else str(Path(source).expanduser().absolute())
     if print_unit:
@@ -97,7 +106,7 @@ def run(
         return
     if not local.joined and not token:
         raise Failure(f"cluster {local.name} has not joined from here: give a token with --token-file", USAGE)
-    if not detach:
+    if dry_run or not detach:
         raise typer.Exit(agents.foreground(local, token, file))
     with progress() as display:
         pid = agents.detached(local, token, file, limit, display)
@@ -122,9 +131,12 @@ def _token(source: str) -> str:
     return text
 
 
-def _name(root: Path, name: str, token: str) -> str:
+def _name(root: Path, name: str, token: str, *, dry_run: bool = False) -> str:
     """The cluster's name: the token's, which --name must equal, or what --name says if that fits the token's pattern; without a
-    token the only agent of this machine."""
+    token the only agent of this machine.
+
+    On a dry run a token that is not good is the checks' to tell: then it is the name given, or one that nobody has.
+    """
     from skerry.api.validation import is_label
 
     if name and not is_label(name):
@@ -132,7 +144,12 @@ def _name(root: Path, name: str, token: str) -> str:
     if name and (root / "agents" / name / "agent.json").exists():
         return name
     if token:
-        return _named(name, token)
+        try:
+            return _named(name, token)
+        except (Failure, StatusError):
+            if dry_run:
+                return name or agents.NAMELESS
+            raise
     known = [path.parent.name for path in sorted((root / "agents").glob("*/agent.json"))]
     if name or len(known) == 1:
         return name or known[0]
@@ -144,11 +161,11 @@ def _name(root: Path, name: str, token: str) -> str:
 
 
 def _named(name: str, token: str) -> str:
-    """The name that a token gives, or lets --name give."""
+    """The name that a token gives, or lets --name give. Whether it has ended is the host's to say."""
     from skerry.api.validation import is_label
     from skerry.identity import jointoken
 
-    decoded = jointoken.decode(token)
+    decoded = jointoken.decode(token, now=0)
     if decoded.pattern:
         problem = jointoken.named_problem(decoded, name)
         if problem:

@@ -15,11 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from skerry.api.meta import Document
+from skerry.cli.api import path_of
+from skerry.cli.checking import check_style, shown, tell, waiting
 from skerry.cli.commands.clients import cluster_names, connect, leftovers
-from skerry.cli.failure import FAILED, USAGE, Failure
+from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import program, say
+from skerry.errors import StatusError
 
 if TYPE_CHECKING:
+    from skerry.checks.report import Outcome, Report
+    from skerry.checks.run import Checks
     from skerry.cli.api import Api
     from skerry.member.account import AccountToken
     from skerry.member.kubeconfig import Target
@@ -53,13 +59,16 @@ def join(
         bool, typer.Option("--take-over", help="Join although the cluster is marked as another host's member.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; change nothing anywhere.")] = False,
+    style: Annotated[str, typer.Option("-o", "--output", metavar="json", help="Of --dry-run: as a document.")] = "",
     host_kubeconfig: HostFile = None,
     host_context: HostContext = "",
 ) -> None:
     """Join a cluster that the host reaches itself: nothing is installed on it.
 
-    Example: skerry cluster join m2 --direct --kubeconfig m2.kubeconfig
+    Examples: skerry cluster join m2 --direct --kubeconfig m2.kubeconfig
+    skerry cluster join m2 --direct --kubeconfig m2.kubeconfig --dry-run -o json
     """
+    check_style(style, dry_run=dry_run)
     if not direct:
         raise Failure(
             f"a cluster that the host reaches itself joins with --direct; one in its own network joins with an agent: "
@@ -68,8 +77,12 @@ def join(
         )
     target = _target(kubeconfig, context, create_service_account)
     api = connect(host_kubeconfig, host_context)
-    host = _host(api)
-    asyncio.run(_Joining(api, host, name, create_service_account).join(target, take_over=take_over, dry_run=dry_run))
+    joining = _Joining(api, _host(api), name, create_service_account)
+    if not dry_run:
+        asyncio.run(joining.join(target, take_over=take_over))
+        return
+    report = asyncio.run(joining.dry_run(target, take_over=take_over))
+    shown(report, style)
 
 
 def set_(
@@ -126,15 +139,9 @@ class _Host:
 
 
 def _host(api: Api) -> _Host:
-    from skerry.cli.api import path_of
-
     document = api.get(path_of("clusters", "host"))
     annotations = document["metadata"].get("annotations") or {}
     return _Host(str(document.get("status", {}).get("uid", "")), str(annotations.get("skerry.dev/host-name", "skerry")))
-
-
-def _passed(check: str, result: str) -> None:
-    say(f"ok  {check}: {result}")
 
 
 class _Joining:
@@ -144,35 +151,76 @@ class _Joining:
         self._api, self._host, self._name = api, host, name
         self._create_service_account = create_service_account
 
-    async def join(self, target: Target, *, take_over: bool, dry_run: bool) -> None:
+    async def join(self, target: Target, *, take_over: bool) -> None:
         """Check, write what serving needs, and tell the host. Raises CheckFailed, StatusError, Failure."""
-        from skerry.member import bindings, checks
+        from skerry.checks import report
+        from skerry.checks.run import Checks
+        from skerry.member import bindings
 
         async with _reached(target) as upstream:
-            facts = await checks.member(upstream, self._host.uid, _passed, take_over=take_over)
-            self._check_free(facts.uid)
-            if dry_run:
-                say(
-                    f"cluster {self._name} would join: four ClusterRoleBindings and a mark on kube-system would be made"
-                )
-                return
+            run = Checks(self._name, report.JOIN, tell, waiting)
+            await self._check(run, upstream, take_over)
+            run.raise_failed()
             await bindings.ensure(upstream)
             await self._tell("POST", upstream, target, take_over)
             await bindings.mark(upstream, self._host.name, self._host.uid)
         say(f"cluster {self._name} joined")
 
+    async def dry_run(self, target: Target, *, take_over: bool) -> Report:
+        """Only the checks, and the host's own look: it is the host that has to reach the API server."""
+        from skerry.checks import report
+        from skerry.checks.run import Checks
+        from skerry.member import account, bindings
+
+        run = Checks(self._name, report.JOIN, waiting=waiting)
+        async with _reached(target) as upstream:
+            await self._check(run, upstream, take_over)
+        if run.stands("api.reach") and not self._create_service_account:
+            try:
+                self._send("POST", _given(target, None), take_over, dry_run=True)
+            except StatusError as error:
+                if all(each.result != "fail" for each in run.checks):
+                    found, _, remedy = report.told(error.message)
+                    run.keep(
+                        "api.reach",
+                        report.Outcome(f"it is reached from here, but the host says: {found}", "fail", remedy),
+                    )
+        made = [f"Cluster {self._name} on host {self._host.name}", *bindings.made(self._host.name)]
+        return report.report(run.checks, [*made, *(account.MADE if self._create_service_account else ())])
+
+    async def _check(self, run: Checks, upstream: Upstream, take_over: bool) -> None:
+        """All checks; those of an agent do not apply."""
+        from skerry.checks import report
+        from skerry.checks.cluster import ClusterChecks
+
+        for name in ("token", "bus.dns", "bus.tcp", "bus.tls", "bus.auth", "clock"):
+            run.keep(name, report.Outcome("a direct member has no agent", "skip"))
+        version = str(self._api.get("/version").get("gitVersion") or "")
+        run.keep("host.version", report.Outcome(version.partition("+skerry.")[2] or version))
+        cluster = ClusterChecks(
+            upstream, self._host.uid, take_over=take_over, installs=False, account_is_made=self._create_service_account
+        )
+        clusters = self._api.get(path_of("clusters")).get("items", [])
+        run.keep("host.name", self._free(clusters))
+        await cluster.run(run)
+        run.keep("duplicate", self._single(clusters, cluster.uid))
+
     async def rotate(self, target: Target) -> None:
         """Check, and give the host the other credential. Raises CheckFailed, StatusError, Failure."""
-        from skerry.member import bindings, checks
+        from skerry.checks.cluster import ClusterChecks
+        from skerry.checks.run import Checks
+        from skerry.member import bindings
 
         known = self._known()
         async with _reached(target) as upstream:
-            await checks.step("api server", _passed, checks.version_of(upstream))
-            uid = await checks.step("identity", _passed, checks.identity_of(upstream, self._host.uid))
-            if known != uid:
+            run = Checks(self._name, ("api.reach", "api.version", "identity", "owner"), tell, waiting)
+            cluster = ClusterChecks(upstream, self._host.uid, installs=False)
+            await cluster.identify(run)
+            run.raise_failed()
+            if known != cluster.uid:
                 raise Failure(
-                    f"the kubeconfig is for another cluster (kube-system UID {uid}) than {self._name} ({known}): give one "
-                    f"of the same cluster; nothing was changed"
+                    f"the kubeconfig is for another cluster (kube-system UID {cluster.uid}) than {self._name} ({known}): give "
+                    f"one of the same cluster; nothing was changed"
                 )
             if self._create_service_account:
                 await bindings.ensure(upstream)
@@ -180,8 +228,6 @@ class _Joining:
         say(f"cluster {self._name} has another credential")
 
     def _known(self) -> str:
-        from skerry.cli.api import path_of
-
         document = self._api.get(path_of("clusters", self._name))
         mode = document.get("spec", {}).get("connection", {}).get("mode")
         if mode != "direct":
@@ -190,22 +236,27 @@ class _Joining:
             )
         return str(document.get("status", {}).get("uid", ""))
 
-    def _check_free(self, uid: str) -> None:
-        """Before anything is written; the host itself checks again, and its answer counts."""
-        from skerry.cli.api import path_of
+    def _free(self, clusters: list[Document]) -> Outcome:
+        """Whether the name is free. The host itself looks again, and its answer counts."""
+        from skerry.checks.report import Outcome
 
-        for item in self._api.get(path_of("clusters")).get("items", []):
-            name = item["metadata"]["name"]
-            if item.get("status", {}).get("uid") == uid:
-                raise Failure(
-                    f"this cluster (kube-system UID {uid}) has joined already, as {name}: use that one", FAILED
-                )
-            if name == self._name:
-                raise Failure(
-                    f"a cluster {name} has joined already: use another name; for another credential of the same cluster: "
-                    f"{program()} cluster set {name} --kubeconfig FILE"
-                )
-        _passed("host", f"neither the name {self._name} nor this cluster has joined yet")
+        name = self._name
+        if all(item["metadata"]["name"] != name for item in clusters):
+            return Outcome(f"{name} is free")
+        other = f"use another name; for another credential of the same cluster: {program()} cluster set {name} --kubeconfig FILE"
+        return Outcome(f"a cluster {name} has joined already", "fail", other)
+
+    def _single(self, clusters: list[Document], uid: str) -> Outcome:
+        """Whether this cluster has no other name."""
+        from skerry.checks.report import Outcome
+
+        if not uid:
+            return Outcome("not looked at, because identity did not pass", "skip")
+        names = [item["metadata"]["name"] for item in clusters if item.get("status", {}).get("uid") == uid]
+        if not names:
+            return Outcome("this cluster has no other name on this host")
+        found = f"this cluster (kube-system UID {uid}) has joined already, as {names[0]}"
+        return Outcome(found, "fail", f"use that one, or remove it first: {program()} cluster remove {names[0]}")
 
     async def _tell(self, method: str, upstream: Upstream, target: Target, take_over: bool) -> None:
         """Give the host the credential; what was made for it and is not taken is deleted again, or named."""
@@ -213,7 +264,7 @@ class _Joining:
 
         account_token = await account.create(upstream) if self._create_service_account else None
         if account_token is not None:
-            _passed("service account", f"{account.NAMESPACE}/{account.NAME}")
+            say(f"made service account {account.NAMESPACE}/{account.NAME}")
         try:
             self._send(method, _given(target, account_token), take_over)
         except BaseException:
@@ -227,11 +278,10 @@ class _Joining:
         if account_token is not None:
             await account.forget_tokens(upstream, account_token.secret)
 
-    def _send(self, method: str, kubeconfig: str, take_over: bool) -> None:
+    def _send(self, method: str, kubeconfig: str, take_over: bool, *, dry_run: bool = False) -> None:
         from skerry.api.v1alpha1 import API_VERSION
-        from skerry.cli.api import path_of
 
-        path = f"{path_of('clusters', self._name)}/connection"
+        path = f"{path_of('clusters', self._name)}/connection{'?dryRun=All' if dry_run else ''}"
         body: dict[str, Any] = {
             "apiVersion": API_VERSION,
             "kind": "ClusterConnection",

@@ -1,0 +1,66 @@
+"""A join that is only asked about: what the host would say to it, by the names of the checks. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from services.registry import joining, tokens
+from skerry.api.messages import JoinRequest
+from skerry.api.meta import Document
+from skerry.errors import StatusError
+from skerry.identity import nkey
+
+
+class Known(NamedTuple):
+    """What the registry knows when it is asked."""
+
+    token: Document | None
+    token_uid: str
+    """Of the jti that the asker's bearer has."""
+    cluster: Document | None
+    """The Cluster of the name that is asked for."""
+    agents: frozenset[str]
+    """Keys of its agents."""
+    owner: str
+    """Who has joined with this physical cluster."""
+    evicted: float | None = None
+    """When the key that asks was evicted."""
+
+
+def check_request(request: JoinRequest) -> None:
+    """Check that a question can be understood at all. BadRequest."""
+    key = request.dry_run_nkey or nkey.create(nkey.KeyType.USER).public
+    joining.check_request(msgspec.structs.replace(request, nkey=key, cluster_uid=request.cluster_uid or "unknown"))
+
+
+def refusals(request: JoinRequest, known: Known, now: float) -> dict[str, str]:
+    """Why a join like this would be refused, by the name of the check. Of others nothing is told to who has no good token."""
+    asked = msgspec.structs.replace(request, nkey=request.dry_run_nkey)
+    if reason := _refusal(lambda: _check_token(asked, known, now)):
+        return {"token": reason}
+    replica = bool(known.token and known.token["spec"].get("replica"))
+    reasons = {
+        "host.name": _refusal(lambda: joining.check_cluster(asked, known.cluster, known.agents, replica=replica)),
+        "duplicate": _refusal(lambda: joining.check_uid(asked, known.owner)),
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _check_token(asked: JoinRequest, known: Known, now: float) -> None:
+    if not asked.cluster_uid and known.token is not None:  # a pin cannot be judged by a UID that is not known
+        asked = msgspec.structs.replace(asked, cluster_uid=known.token["spec"].get("clusterUID") or "")
+    token = tokens.check_token(known.token, known.token_uid, asked, now)
+    bound = tokens.bound_at(token, asked.nkey)
+    if bound is not None and known.evicted is not None:
+        tokens.check_repeat(asked.name, bound, known.evicted)
+
+
+def _refusal(judge: Callable[[], None]) -> str:
+    try:
+        judge()
+    except StatusError as error:
+        return error.message
+    return ""
