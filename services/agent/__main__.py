@@ -123,7 +123,7 @@ def _rotation(settings: Settings) -> Rotation:
 
 
 async def _usable(settings: Settings, store: Store) -> Membership | None:
-    """The stored membership, if it holds. Raises Exit for another name, or one that is over and has no new token.
+    """The stored membership, if it holds. Raises Exit for another name or host, or one that is over and has no new token.
 
     One whose end is not proven is left only for a new token, and only if the bus takes none of its credentials: its end may
     have come while this agent was away, and nobody was there to be told.
@@ -136,14 +136,22 @@ async def _usable(settings: Settings, store: Store) -> Membership | None:
             f"{store.directory} belongs to cluster {membership.member!r}, not {settings.agent_name!r}: "
             "use another --state, or the right --name"
         )
-    fresh = _fresh_token(settings, membership) is not None
-    if membership.removed and not fresh:
-        raise Exit(membership.removed)
-    if not membership.removed and not (fresh and await members.is_refused(store, membership)):
+    token = _fresh_token(settings, membership)
+    if token is None:
+        if membership.removed:
+            raise Exit(membership.removed)
         return membership
-    if not membership.removed:
+    if membership.removed:
+        return None
+    if await members.is_refused(store, membership):
         log.warning("the bus takes no credential of this membership: joining anew with the token that was given")
-    return None
+        return None
+    if token.host_uid not in ("", membership.host_uid):
+        raise Exit(
+            f"{store.directory} belongs to cluster {membership.member!r} of host {membership.host!r}, and the token is of host "
+            f"{token.host!r}: use another --state, or remove it there first: skerry cluster remove {membership.member}"
+        )
+    return membership
 
 
 def _fresh_token(settings: Settings, membership: Membership) -> Token | None:

@@ -60,8 +60,6 @@ class Accounts:
             await self._look(key)
             return None
         self._held = frozenset(await self._registry.resolver.accounts())
-        for token in self._registry.cache.list(JOIN_TOKEN):
-            await jointokens.restore(self._registry, token.document(), self._held, self._clock().wall)
         if len(self._unread) > AT_ONCE:
             await self._read()
         for name in self._unread:
@@ -69,6 +67,8 @@ class Accounts:
         for name, (_, account) in self._accounts.items():
             if account and account not in self._held:
                 self.controller.add(name)
+        for token in self._registry.cache.list(JOIN_TOKEN):
+            await jointokens.restore(self._registry, token.document(), self._held, self._clock().wall)
         return After(ROUND_S)
 
     async def _read(self) -> None:

@@ -313,6 +313,19 @@ async def test_a_token_that_cannot_be_used_is_refused_with_its_own_line(
     assert not agent.state.exists()
 
 
+async def test_a_token_of_another_host_is_not_used_while_this_one_has_the_member(agent: Agent, host: Host) -> None:
+    agent.token(await host.token("mine-a"))
+    await agent.start()
+    await host.beat()
+    await agent.stop()
+    agent.token(await host.token("mine-a", jti="theirs", host_uid="another-host"))
+    await agent.start()
+    code, line = await agent.ended()
+    assert (code, "skerry cluster remove mine-a" in line) == (1, True)
+    assert (agent.state / "agent.json").exists()
+    assert len(host.joins) == 1
+
+
 async def test_with_a_token_for_a_pattern_the_agent_says_its_name(agent: Agent, host: Host) -> None:
     agent.token(await host.token(pattern="edge-*"))
     for name, says in (("", "say which one this is with --name"), ("m1", "use another --name")):
