@@ -16,7 +16,7 @@ from skerry.admission.conform import FieldError
 from skerry.admission.reading import DEEPEST, read_json, repeated, too_deep, with_metadata
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteRequest
-from skerry.api.meta import Document, ObjectMeta
+from skerry.api.meta import Document, ObjectMeta, StatusCause
 from skerry.api.structural import structural
 from skerry.apply import FieldManager, TypeMismatch
 from skerry.apply.managed import timeless
@@ -63,18 +63,16 @@ class Preparation:
         """The document of a create. BadRequest, Invalid."""
         document = self.decoded(request.body)
         self._same_version(document)
-        meta = document.get("metadata") or {}
-        if meta.get("resourceVersion"):
+        if document["metadata"].get("resourceVersion"):
             raise BadRequest("resourceVersion should not be set on objects to be created")
         prepared = self._fitting(document, {}, request)
-        new = self._cleaned(prepared.document, request)
-        new.pop("status", None)
+        new = _observed(self._cleaned(prepared.document, request), {})
         owned = self._manager(request, now).updated({}, new)
         self._check(owned, metadata.all_problems(owned["metadata"]))
         return Prepared(self._named(owned), (*prepared.warnings, *metadata.warnings(owned["metadata"])))
 
     def _cleaned(self, document: Document, request: WriteRequest) -> Document:
-        cleaned = {k: v for k, v in (document.get("metadata") or {}).items() if k not in _SERVER_SET}
+        cleaned = {key: each for key, each in document["metadata"].items() if key not in _SERVER_SET}
         cleaned = metadata.normalised(cleaned)
         if cleaned.get("namespace", "") not in ("", request.namespace) and self.kind.namespaced:
             raise BadRequest(
@@ -96,7 +94,7 @@ class Preparation:
 
     def check_name(self, document: Document) -> None:
         """Invalid unless the object has a name that an object can have."""
-        name = document["metadata"].get("name", "")
+        name = document["metadata"].get("name")
         errors = list(metadata.name_problems(name)) if name else [metadata.unnamed()]
         if name and self.kind.labelled:
             errors += metadata.label_name_problems(name)
@@ -123,7 +121,7 @@ class Preparation:
             kind=self.kind.plural,
             group=self.kind.group,
             name=name,
-            causes=(cause(problem.field, problem.message, problem.reason),),
+            causes=_causes([problem]),
         )
 
     def patched(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
@@ -150,7 +148,7 @@ class Preparation:
         patch = read_json(request.body, "error decoding patch")
         shape = list if request.content_type == JSON_PATCH else dict
         if not isinstance(patch, shape):
-            raise BadRequest(f"error decoding patch: a {request.content_type} is a JSON {_JSON_NAMES[shape]}")
+            raise BadRequest(f"error decoding patch: an {request.content_type} is a JSON {_JSON_NAMES[shape]}")
         if len(patch) > patches.MOST_OPERATIONS and isinstance(patch, list):
             raise BadRequest(f"a patch has at most {patches.MOST_OPERATIONS} operations, this one has {len(patch)}")
         return patch
@@ -163,7 +161,7 @@ class Preparation:
         twice = tuple(f'duplicate field "{path}"' for path in self._repeated(request))
         if twice and request.options.field_validation == "Strict":
             raise BadRequest(f"error decoding apply patch: {', '.join(twice[:20])}")
-        plain = {**{key: value for key, value in patch.items() if key != "status"}, **_owned_nulls(applied, patch)}
+        plain = {**_observed(patch, {}), **_owned_nulls(applied, patch)}
         manager = self._manager(request, now)
         try:
             manager.check({**plain, **{key: patch[key] for key in ("status",) if patch.get(key) is not None}})
@@ -177,9 +175,9 @@ class Preparation:
     def _applied_to(self, merged: Document, patch: Document, live: Document, request: WriteRequest) -> Prepared:
         """What the head of the patch says is looked at after the conflicts, as in the API server."""
         meta = patch["metadata"]
-        if meta.get("name"):
+        if "name" in meta:
             self._check_path(patch, request)
-        if meta.get("resourceVersion", "1") in (None, "", "0"):
+        if "resourceVersion" in meta and meta["resourceVersion"] in (None, "", "0"):
             raise self.unversioned(request.name)
         return self._finished(conform.defaulted(self._schema, merged), live)
 
@@ -194,7 +192,7 @@ class Preparation:
         if (version, kind) != (self.kind.api_version, self.kind.kind):
             group_version = version if "/" in version or not version else f"/{version}"
             raise BadRequest(f"invalid object type: {group_version or '/'}, Kind={kind}")
-        meta = patch.get("metadata") or {}
+        meta = patch["metadata"]
         if meta.get("managedFields") is not None:
             raise BadRequest("metadata.managedFields must be nil")
         if not live:
@@ -205,12 +203,8 @@ class Preparation:
 
     def _changed(self, document: Document, live: Document, request: WriteRequest, now: datetime) -> Prepared:
         prepared = self._fitting(document, live, request)
-        status = {"status": live["status"]} if "status" in live else {}
-        new = {**{k: v for k, v in prepared.document.items() if k != "status"}, **status}
-        new["metadata"] = self._placed(metadata.normalised(new.get("metadata") or {}))
-        managers = (document.get("metadata") or {}).get("managedFields")
-        if managers:
-            new["metadata"]["managedFields"] = managers
+        new = _observed(prepared.document, live)
+        new["metadata"] = metadata.normalised(new["metadata"])
         owned = self._manager(request, now).updated(live, new)
         finished = self._finished(owned, live)
         return Prepared(finished.document, (*prepared.warnings, *finished.warnings))
@@ -220,8 +214,8 @@ class Preparation:
 
         Metadata is checked several times, as the API server does, which shows in the number of causes.
         """
-        meta, old = self._placed(metadata.normalised(document.get("metadata") or {})), live["metadata"]
-        version = meta.get("resourceVersion", "")
+        meta, old = self._placed(metadata.normalised(document["metadata"])), live["metadata"]
+        version = meta.get("resourceVersion")
         if version and version != old["resourceVersion"]:
             raise self._conflict(
                 old["name"],
@@ -229,9 +223,7 @@ class Preparation:
             )
         broken = metadata.change_problems(old, meta) * 2 + metadata.problems(meta) * 3
         broken += metadata.finalizer_problems(meta)
-        status = {"status": live["status"]} if "status" in live else {}
-        plain = {k: v for k, v in document.items() if k != "status"}
-        new = {**plain, **status, "metadata": {**meta, "creationTimestamp": old["creationTimestamp"]}}
+        new = {**_observed(document, live), "metadata": {**meta, "creationTimestamp": old["creationTimestamp"]}}
         self._check(new, broken)
         fresh = set(metadata.warnings(meta)) - set(metadata.warnings(old))
         return Prepared(new, tuple(sorted(fresh)))
@@ -283,7 +275,7 @@ class Preparation:
                 self._raise(document, [conform.invalid_value(key, document.get(key), f"must be {expected}")])
 
     def _check_path(self, document: Document, request: WriteRequest) -> None:
-        name = str((document.get("metadata") or {}).get("name") or "")
+        name = document["metadata"].get("name")
         if not name:
             raise BadRequest(
                 f"the name of the object ({request.name} based on URL) was undeterminable: name must be provided"
@@ -323,8 +315,7 @@ class Preparation:
         """A patch whose result cannot be decoded: the API server answers with all of it."""
         quoted = msgspec.json.encode(document, order="sorted").decode()
         problem = conform.invalid_value("patch", quoted, text)
-        causes = (cause(problem.field, problem.message, problem.reason),)
-        return Invalid(f' "" is invalid: patch: {problem.message}', causes=causes)
+        return Invalid(f' "" is invalid: patch: {problem.message}', causes=_causes([problem]))
 
     def _unhandled(self, why: str) -> BadRequest:
         kind = self.kind
@@ -378,6 +369,12 @@ def _owned_nulls(applied: Document, typed: Document) -> Document:
     return {"metadata": {**typed["metadata"], **nulls}}
 
 
+def _observed(document: Document, live: Document) -> Document:
+    """`document` with the status of `live`: a status is not what clients say."""
+    plain = {key: each for key, each in document.items() if key != "status"}
+    return {**plain, "status": live["status"]} if "status" in live else plain
+
+
 def _essence(document: Document) -> Document:
     meta = {k: v for k, v in document["metadata"].items() if k not in ("resourceVersion", "generation")}
     return {**document, "metadata": {**meta, "managedFields": timeless(meta.get("managedFields"))}}
@@ -385,8 +382,8 @@ def _essence(document: Document) -> Document:
 
 def invalid_object(document: Document, errors: list[FieldError]) -> Invalid:
     """422 as the API server words it; a message that comes twice is said once."""
-    group, kind = str(document.get("apiVersion", "")).rpartition("/")[0], str(document.get("kind", ""))
-    name = str((document.get("metadata") or {}).get("name", ""))
+    group, kind = document["apiVersion"].rpartition("/")[0], document["kind"]
+    name = document["metadata"].get("name", "")
     lines = list(dict.fromkeys(f"{problem.field}: {problem.message}" for problem in errors))
     text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
     return Invalid(
@@ -394,5 +391,9 @@ def invalid_object(document: Document, errors: list[FieldError]) -> Invalid:
         kind=kind,
         group=group,
         name=name,
-        causes=tuple(cause(problem.field, problem.message, problem.reason) for problem in errors),
+        causes=_causes(errors),
     )
+
+
+def _causes(errors: list[FieldError]) -> tuple[StatusCause, ...]:
+    return tuple(cause(*problem) for problem in errors)

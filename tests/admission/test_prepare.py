@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,47 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry.admission import conform
-from skerry.admission.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Preparation
+from skerry.admission.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH
 from skerry.admission.reading import DEEPEST
 from skerry.api.kinds import WORKSPACE
-from skerry.api.messages import Caller, WriteOptions, WriteRequest
+from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.errors import BadRequest, Invalid, StatusError
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-LIVE: Document = {
-    "apiVersion": WORKSPACE.api_version,
-    "kind": "Workspace",
-    "metadata": {
-        "name": "n",
-        "uid": "u",
-        "resourceVersion": "5",
-        "generation": 1,
-        "creationTimestamp": "2026-01-01T00:00:00Z",
-        "labels": {"a": "b"},
-    },
-    "spec": {"displayName": "a", "members": [{"kind": "User", "name": "a", "role": "view"}]},
-}
-PREPARATION = Preparation(WORKSPACE)
-
-
-def request(body: Any, media: str = "application/json", **options: Any) -> WriteRequest:
-    """A write of the object n."""
-    return WriteRequest(
-        request_id="1",
-        caller=Caller(user="a"),
-        name="n",
-        content_type=media,
-        body=msgspec.Raw(body if isinstance(body, bytes) else msgspec.json.encode(body)),
-        options=WriteOptions(field_manager="test", **options),
-    )
-
-
-def live(**spec: Any) -> Document:
-    """The stored object, with more in its spec."""
-    document = copy.deepcopy(LIVE)
-    document["spec"] |= spec
-    return document
+from tests.admission.workspace import LIVE, NOW, PREPARATION, live, request
 
 
 def test_fields_that_a_newer_replica_wrote_survive_an_older_one() -> None:

@@ -201,6 +201,7 @@ def _updates() -> Iterator[Case]:
     yield Case(
         "put clears managers", (create(TEAM), put(with_metadata(managedFields=[{}])), put(with_spec(displayName="z")))
     )
+    yield Case("put managers of which nothing is known", (create(TEAM), put(with_metadata(managedFields=[{"zz": 1}]))))
     mine = {"manager": "x", "operation": "Apply", "apiVersion": API_VERSION, "fieldsType": "FieldsV1"}
     yield Case(
         "put of managers",
@@ -371,6 +372,8 @@ def _applies() -> Iterator[Case]:
     )
     yield Case("apply a version", (create(), apply("m1", resourceVersion="1"), apply("m1", uid="1")))
     yield Case("apply to nothing", (apply("m1", uid="1"), apply("m1", resourceVersion="1")))
+    yield Case("apply an empty name", (apply("m1", name=""), create(TEAM), apply("m1", name="")))
+    yield Case("apply null as a name", (apply("m1", name=None), create(TEAM), apply("m1", name=None)))
     yield Case("apply without a manager", (Step("PATCH", ONE, workspace(), APPLY),))
     yield Case("apply dry", (apply("m1", TEAM, "&dryRun=All"), GET, create(), apply("m1", TEAM, "&dryRun=All"), GET))
     yield Case(
