@@ -199,7 +199,7 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
         preflight.close()
     membership = members.keep(store, token, request, answer, key)
     log.info("joined", extra={"cluster": membership.member, "host": membership.host})
-    await bindings.ensure(upstream)
+    await bindings.ensure(upstream, answer.host_uid)
     return membership
 
 
@@ -255,11 +255,13 @@ async def _member(life: Life, settings: Settings, store: Store, membership: Memb
     store.keep_ceiling(settings.ceiling)
     clock = HostClock(time.time() - time.monotonic())
     upstream.expect(Expected(membership.cluster_uid, membership.member))
-    check = MembershipCheck(upstream, membership.host, membership.host_uid)
+    check = MembershipCheck(
+        upstream, membership.host, membership.host_uid, kept=lambda name: desired.keeps_binding(name)
+    )
     health = Health(upstream, check, membership.cluster_uid, settings.look_s)
     verifier = Verifier(membership.assertion_root, membership.member)
     relay = Relay(upstream, verifier, settings.ceiling, clock)
-    desired = Desired(membership, upstream, settings.ceiling, lambda: clock.host(time.monotonic()))
+    desired = Desired(membership, upstream, settings.ceiling, lambda: clock.host(time.monotonic()), check.end)
     life.ready(False, f"connecting to host {membership.host}")
     controller = Controller(settings, store, membership, health, desired, upstream, clock, relay.handle, life.ready)
     await controller.run(life.runtime.stop)

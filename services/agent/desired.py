@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -23,6 +23,7 @@ from skerry.api.v1alpha1 import Ceiling
 from skerry.desired.applier import Applier
 from skerry.desired.entry import opened_order
 from skerry.desired.objects import Objects
+from skerry.desired.owners import BINDINGS
 from skerry.errors import BadGateway, ServiceUnavailable, StatusError
 from skerry.identity import nkey
 from skerry.member.upstream import Upstream
@@ -65,15 +66,21 @@ class Desired:
     """Of one membership. Tasks must run what `tasks` names."""
 
     def __init__(
-        self, membership: Membership, upstream: Upstream, ceiling: Ceiling, clock: Callable[[], float]
+        self,
+        membership: Membership,
+        upstream: Upstream,
+        ceiling: Ceiling,
+        clock: Callable[[], float],
+        leaves: Callable[[], Awaitable[None]],
     ) -> None:
-        """`clock` is the host's time."""
+        """`clock` is the host's time; `leaves` is called before everything is withdrawn from a member that is removed."""
+        self._leaves = leaves
         self._member = membership.member
         self._registry = RegistryClient(membership.member)
         self._root = membership.assertion_root
         self.applier = Applier(
             membership.member,
-            Objects(upstream, membership.host_uid),
+            Objects(upstream, membership.host_uid, check=self._check_lead),
             self._registry,
             self._verify,
             guard=partial(ceilings.entry_refusal, ceiling),
@@ -81,6 +88,11 @@ class Desired:
         )
         self.applier.lead = False
         self._orders: asyncio.Queue[WithdrawOrder] = asyncio.Queue(1)
+
+    def _check_lead(self) -> None:
+        """For the line in front of a write: an agent that waited for its turn may have been told meanwhile that another leads."""
+        if not self.applier.lead:
+            raise ServiceUnavailable("another agent of this member applies now: nothing was written")
 
     def _verify(self, data: bytes, signature: bytes) -> bool:
         return nkey.verify(self._root, data, signature)
@@ -98,6 +110,10 @@ class Desired:
         await connection.subscribe(subjects.desired_order(self._member), self._ordered)
         self._registry.connection = connection
         self.applier.feed.ask()
+
+    def keeps_binding(self, name: str) -> bool:
+        """Whether a ClusterRoleBinding is kept in place by an entry."""
+        return self.applier.keeps(*BINDINGS, name)
 
     @property
     def progress(self) -> Progress | None:
@@ -124,10 +140,12 @@ class Desired:
         while True:
             order = await self._orders.get()
             if not self.applier.ending:
-                log.info("the host removes this member: everything of its own is withdrawn")
-            if self.applier.lead:
-                await self.applier.withdraw_all(order.id)
+                what = "stays, and is nobody's" if order.keep else "is withdrawn"
+                log.info("the host removes this member: everything of its own %s", what)
             self.applier.ending = True
+            await self._leaves()
+            if self.applier.lead:
+                await self.applier.withdraw_all(order.id, keep=order.keep)
 
     async def _reports(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from services.registry.pausing import ended
 from services.registry.store import RegistryStore
 from skerry import subjects
 from skerry.api.conditions import condition_of
-from skerry.api.desired import SyncAnswer, SyncRequest
+from skerry.api.desired import SyncAnswer, SyncRequest, WithdrawOrder
 from skerry.api.kinds import CLUSTER
 from skerry.backoff import Backoff
 from skerry.bus import Message
@@ -33,6 +34,7 @@ from skerry.controller.timers import sleep
 from skerry.desired.applier import Applier
 from skerry.desired.feed import Held
 from skerry.desired.objects import Objects
+from skerry.desired.owners import BINDINGS
 from skerry.errors import StatusError
 from skerry.identity.signedtext import Verify
 from skerry.informer import Change
@@ -74,8 +76,7 @@ class RunningApplier:
     def __init__(self, wanted: Wanted, applier: Applier) -> None:
         self.wanted, self.applier = wanted, applier
         self.task: asyncio.Task[None] | None = None
-        self.orders: asyncio.Queue[str] = asyncio.Queue(1)
-        """To withdraw everything."""
+        self.orders: asyncio.Queue[WithdrawOrder] = asyncio.Queue(1)
 
 
 class Source:
@@ -108,6 +109,7 @@ class Appliers:
         self._held = Held(HELD_BYTES)
         self._present: dict[str, Wanted] = {}
         self._running: dict[str, RunningApplier] = {}
+        self._leaves: Callable[[str], Awaitable[None]] | None = None
         self._backoffs: dict[str, Backoff] = {}
         self._group: asyncio.TaskGroup | None = None
         self.controller = context.controller("appliers", self.reconcile, workers=4, leader=True, finishes=False)
@@ -115,6 +117,15 @@ class Appliers:
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
         for item in registry.members():
             self._seen(Change(item.revision, None, item))
+
+    def follow(self, leaves: Callable[[str], Awaitable[None]]) -> None:
+        """Have `leaves(name)` awaited before everything is withdrawn from a member that is removed."""
+        self._leaves = leaves
+
+    def keeps_binding(self, name: str, binding: str) -> bool:
+        """Whether a member's ClusterRoleBinding is kept in place by an entry."""
+        running = self._running.get(name)
+        return running is not None and running.applier.keeps(*BINDINGS, binding)
 
     @property
     def members(self) -> list[str]:
@@ -127,7 +138,7 @@ class Appliers:
         if running is not None:
             running.applier.feed.republished(message)
 
-    def order(self, name: str, order: str) -> None:
+    def order(self, name: str, order: WithdrawOrder) -> None:
         """Everything is to go from a member that leaves; its applier reports when that is done."""
         running = self._running.get(name)
         if running is not None and not running.orders.full():
@@ -212,7 +223,8 @@ class Appliers:
         try:
             async with asyncio.TaskGroup() as group:
                 for work in (running.applier.run, partial(self._reports, name, running.applier),
-                             partial(self._look, name, running.applier), partial(self._obey, running)):  # fmt: skip
+                             partial(self._look, name, running.applier),
+                           partial(self._obey, name, running)):  # fmt: skip
                     group.create_task(work())
         except Exception:
             log.exception("the applier of a direct member failed", extra={"cluster": name})
@@ -238,9 +250,13 @@ class Appliers:
                 log.debug("a report is not stored", extra={"cluster": name, "reason": error.message})
                 applier.report_again()
 
-    async def _obey(self, running: RunningApplier) -> None:
+    async def _obey(self, name: str, running: RunningApplier) -> None:
         while True:
-            await running.applier.withdraw_all(await running.orders.get())
+            order = await running.orders.get()
+            running.applier.ending = True
+            if self._leaves is not None:
+                await self._leaves(name)
+            await running.applier.withdraw_all(order.id, keep=order.keep)
 
     async def _look(self, name: str, applier: Applier) -> None:
         """Once in a while: is there something that was not heard?"""

@@ -12,6 +12,7 @@ from skerry.admission.metadata import IMMUTABLE
 from skerry.api.conditions import CLOCK_SYNCED, RIGHTS_COMPLETE, Verdict, condition_of
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
+from skerry.api.names import WITHDRAW
 from skerry.api.v1alpha1 import Ceiling
 
 HOST = "host"
@@ -69,7 +70,9 @@ def condition(kind: str, verdict: Verdict, now: Now) -> Document:
 
 
 def change_problems(current: Document, document: Document) -> list[FieldError]:
-    """What nobody may change in a Cluster that has joined: how it joined, and what holds it until it is evicted."""
+    """What nobody may change in a Cluster that has joined: how it joined, and what holds it until it is evicted; and what
+    becomes of what is on it, if that is neither.
+    """
     spec, before = document.get("spec", {}), current.get("spec", {})
     errors = [
         invalid_value(f"spec.{key}", spec.get(key), IMMUTABLE)
@@ -80,7 +83,22 @@ def change_problems(current: Document, document: Document) -> list[FieldError]:
         errors.append(
             forbidden("metadata.finalizers", f"finalizers that begin with {OWN} are put on and taken off by the host")
         )
+    how = _annotations(document).get(WITHDRAW)
+    if how != _annotations(current).get(WITHDRAW) and how not in (None, "Delete", "Orphan"):
+        errors.append(
+            invalid_value(f"metadata.annotations[{WITHDRAW}]", how[:100], "must be Delete, as without it, or Orphan")
+        )
     return errors
+
+
+def _annotations(document: Document) -> dict[str, str]:
+    annotations: dict[str, str] = document["metadata"].get("annotations") or {}
+    return annotations
+
+
+def is_kept(document: Document) -> bool:
+    """Whether what the host's services have on a member stays there when it is removed."""
+    return _annotations(document).get(WITHDRAW) == "Orphan"
 
 
 def _held_by(document: Document) -> set[str]:

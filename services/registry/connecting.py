@@ -65,7 +65,7 @@ class Connections:
             cluster = direct.member(name, str(uuid.uuid4()), facts, expires, self._clock())
             if request.options.dry_run:
                 return self._registry.clusters.stamped(cluster)
-            await bindings.ensure(upstream)
+            await bindings.ensure(upstream, self._registry.settings.host_uid)
         async with self._writing:
             return await self._made(name, facts.uid, cluster, target)
 

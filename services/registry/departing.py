@@ -1,7 +1,7 @@
 """Before a member goes, what the host's services put there goes from it, if it can be reached and does so in time.
 
 Its applier is given an order, again and again until its report names it: an agent over the bus, signed, that of a direct
-member in the process that leads. Nothing waits for a member longer than DEADLINE_S, and for one that is away, is paused, or
+member in the process that leads. A Cluster's annotation `skerry.dev/withdraw: Orphan` has everything stay, as nobody's. Nothing waits for a member longer than DEADLINE_S, and for one that is away, is paused, or
 is too old for desired state not at all; what stays is said in the condition DesiredApplied, and so in an Event.
 """
 
@@ -31,20 +31,20 @@ NAMED = 5
 """Objects that the condition names."""
 
 
-class _Order(NamedTuple):
-    id: str
+class _Given(NamedTuple):
+    order: WithdrawOrder
     until: float
     """By the monotonic clock."""
 
 
 class Departures:
-    """See the module. `order(name, id)` gives an order to the applier of a direct member."""
+    """See the module. `order(name, order)` gives an order to the applier of a direct member."""
 
     def __init__(
-        self, bus: Bus, desired: Desired, store: Store, order: Callable[[str, str], None], clock: Clock
+        self, bus: Bus, desired: Desired, store: Store, order: Callable[[str, WithdrawOrder], None], clock: Clock
     ) -> None:
         self._bus, self._desired, self._store, self._order, self._clock = bus, desired, store, order, clock
-        self._orders: dict[str, _Order | None] = {}
+        self._orders: dict[str, _Given | None] = {}
         """UID of a Cluster that leaves -> its order; None once nothing is waited for any more."""
 
     async def worthwhile(self, document: Document) -> bool:
@@ -64,39 +64,40 @@ class Departures:
                 if entries:
                     await self._tell(document, f"it could not be asked to: {entries} entries may be left on it")
                 return None
-            self._orders[uid] = _Order(secrets.token_hex(8), self._clock().mono + DEADLINE_S)
-        order = self._orders[uid]
-        if order is None:
+            order = WithdrawOrder(cluster=uid, id=secrets.token_hex(8), keep=clusters.is_kept(document))
+            self._orders[uid] = _Given(order, self._clock().mono + DEADLINE_S)
+        given = self._orders[uid]
+        if given is None:
             return None
         report = await self._desired.said(name)
-        if report is not None and report.order == order.id:
+        if report is not None and report.order == given.order.id:
             self._orders[uid] = None
             if report.problems:
                 await self._tell(document, _stays(report))
             return None
-        if self._clock().mono > order.until:
+        if self._clock().mono > given.until:
             self._orders[uid] = None
             await self._tell(document, f"it did not say that it did within {DEADLINE_S:.0f} s")
             return None
-        await self._send(name, uid, document, order)
+        await self._send(name, document, given.order)
         return AGAIN_S
 
     def gone(self, uid: str) -> None:
         """The Cluster went."""
         self._orders.pop(uid, None)
 
-    async def _send(self, name: str, uid: str, document: Document, order: _Order) -> None:
+    async def _send(self, name: str, document: Document, order: WithdrawOrder) -> None:
         if direct.is_direct(document):
-            self._order(name, order.id)
+            self._order(name, order)
             return
-        text = self._desired.order(name, WithdrawOrder(cluster=uid, id=order.id))
-        await self._bus.publish(subjects.desired_order(name), text)
+        await self._bus.publish(subjects.desired_order(name), self._desired.order(name, order))
 
     async def _tell(self, document: Document, why: str) -> None:
         """In its condition, for the Event that is made of it."""
         name, uid = document["metadata"]["name"], document["metadata"]["uid"]
         log.warning("something may be left on a member that goes", extra={"cluster": name, "reason": why})
-        verdict = Verdict("False", "Left", f"what the host's services put there was not all taken away: {why}")
+        done = "given up" if clusters.is_kept(document) else "taken away"
+        verdict = Verdict("False", "Left", f"what the host's services put there was not all {done}: {why}")
         new = clusters.condition(DESIRED_APPLIED, verdict, self._clock())
 
         def change(stored: Document) -> Document | None:

@@ -2,6 +2,10 @@
 
 The last revision is heard as it is stored, and asked for once in a while; nothing is held but a number per member that has
 agents. Of several agents that were heard lately the one with the smallest key leads: every replica says the same.
+
+Members are asked for one by one, also at a start: no listing tells revisions without contents, and one of 2,000 members with
+five entries each took as long as 2,000 questions (10 MB, 1.4 s and 0.3 to 0.4 s of CPU either way), one with more entries
+longer.
 """
 
 from __future__ import annotations

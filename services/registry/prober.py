@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -93,9 +94,12 @@ class Prober:
         context: Context[RegistrySettings, Any],
         registry: RegistryStore,
         writer: StatusWriter,
+        kept: Callable[[str, str], bool],
         clock: Clock = wall_and_mono,
     ) -> None:
+        """`kept(member, name)` says whether an entry keeps a ClusterRoleBinding of a member in place."""
         self._registry, self._bus, self._writer, self._clock = registry, context.bus, writer, clock
+        self._kept = kept
         self._present: dict[str, tuple[str, int]] = {}
         """uid and revision of the direct members that there are."""
         self._watched: dict[str, Watched] = {}
@@ -120,6 +124,12 @@ class Prober:
     def changed(self, name: str) -> None:
         """Look at this member at once."""
         self.controller.add(name)
+
+    async def leaves(self, name: str) -> None:
+        """A member is removed: when this returns nothing is being made right on it, and nothing will be."""
+        watched = self._watched.get(name)
+        if watched is not None and watched.membership is not None:
+            await watched.membership.end()
 
     def _seen(self, change: Change) -> None:
         """Called inline by the cache: an object is read once per change, by whoever asks first what it is."""
@@ -194,7 +204,10 @@ class Prober:
         upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
         settings = self._registry.settings
         watched.upstream = upstream
-        watched.membership, watched.look_due = MembershipCheck(upstream, settings.host_name, settings.host_uid), 0.0
+        watched.membership = MembershipCheck(
+            upstream, settings.host_name, settings.host_uid, partial(self._kept, item.name)
+        )
+        watched.look_due = 0.0
         stored = condition_of(item.document(), RIGHTS_COMPLETE)
         watched.missing = stored.message if stored.reason == RIGHTS_MISSING else ""
         watched.repaired = stored.message if stored.reason == REPAIRED else ""

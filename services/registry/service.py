@@ -126,7 +126,8 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         departures = Departures(context.bus, desired, context.store(CLUSTER), appliers.order, clock)
         statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
         quarantine = Quarantine(context, registry, writer, clock)
-        prober = Prober(context, registry, writer, clock)
+        prober = Prober(context, registry, writer, appliers.keeps_binding, clock)
+        appliers.follow(prober.leaves)
         progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
         yield Parts(
             clock=clock,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from services.tenancy.controllers import administrator, credentials, opened
+from services.tenancy.members import members
 from services.tenancy.rules import CredentialRules, GrantRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
-from skerry.api.kinds import ACCESS_GRANT, CREDENTIAL, WORKSPACE
+from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, WORKSPACE
 from skerry.service import Service
 
 SERVICE = Service(
@@ -14,5 +15,6 @@ SERVICE = Service(
     settings=TenancySettings,
     state=opened,
     rules={CREDENTIAL: CredentialRules, WORKSPACE: WorkspaceRules, ACCESS_GRANT: GrantRules},
-    controllers=(administrator, credentials),
+    controllers=(administrator, credentials, members),
+    needs=(CLUSTER,),
 )

@@ -185,12 +185,16 @@ class SyncAnswer(Message, frozen=True, kw_only=True):
 
 
 class WithdrawOrder(Message, frozen=True, kw_only=True, omit_defaults=False):
-    """The host's last word to a member that leaves: everything of ours goes from it. Signed as entries are."""
+    """The host's last word to a member that leaves: everything of ours goes from it, or stays there as nobody's. Signed as
+    entries are.
+    """
 
     cluster: str
     """UID of the Cluster object, so that it is for this membership and for no later one of the name."""
     id: str
     """The report of who has done it names it."""
+    keep: bool = False
+    """Objects stay, without our labels and without our ownership of any field."""
 
 
 class Problem(Message, frozen=True, kw_only=True):

@@ -91,6 +91,7 @@ class Applier:
         """(Namespace or CustomResourceDefinition, name) -> keys that wait for it."""
         self._write_at = 0.0
         self._order = ""
+        self._unheard = False
         self._working = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -113,6 +114,13 @@ class Applier:
             self._again(list(self.state.entries))
         self.lead = lead
 
+    def keeps(self, owner: str, group: str, kind: str, name: str) -> bool:
+        """Whether an entry keeps a cluster-scoped object (its kind in lower case) in place here, or none may be any more since
+        the member leaves: nobody else is to make it. What may not be applied at all is not kept.
+        """
+        known = self.state.entries.get(str(DesiredKey(self._name, owner, group, kind, "", name)))
+        return self.ending or (known is not None and known.wanted and known.state is not State.REFUSED)
+
     def pause(self, paused: bool) -> None:
         """Whether nothing is applied or withdrawn for now."""
         if self.paused and not paused:
@@ -133,20 +141,25 @@ class Applier:
             self.feed.close()
 
     async def report(self) -> Report:
-        """The next report: when something changed, and a second after the last one at the earliest."""
+        """The next report: when something changed, and a second after the last one at the earliest. What became of an order is
+        waited for, so it is said at once, unless the last report was not heard.
+        """
         await self._changed.wait()
-        if not self._order:
+        if self._unheard or not self._order:
             await sleep(self._timers, REPORT_S)
+        self._unheard = False
         self._changed.clear()
         return msgspec.structs.replace(self.state.report(), order=self._order)
 
     def report_again(self) -> None:
         """The last report was not heard: another one, as soon as there may be one."""
+        self._unheard = True
         self._changed.set()
 
-    async def withdraw_all(self, order: str) -> None:
-        """Everything that carries our labels goes, by an order of the host; the next report says so, and what stays is a
-        problem in it. Nothing is applied from now on. The same order again only has it reported again.
+    async def withdraw_all(self, order: str, *, keep: bool = False) -> None:
+        """Everything that carries our labels goes, by an order of the host, or with `keep` stays as nobody's; the next report
+        says so, and what could not be is a problem in it. Nothing is applied from now on. The same order again only has it
+        reported again.
         """
         self.ending = True
         self.feed.end()
@@ -157,7 +170,7 @@ class Applier:
             for text in list(self.state.entries):
                 self.state.withdraw(text, now)
             for text in in_order(list(self.state.entries), self.state):
-                await self._withdraw_finally(text)
+                await self._withdraw_finally(text, keep=keep)
             self._order = order
         self._changed.set()
 
@@ -178,13 +191,13 @@ class Applier:
                     if key not in self.state.entries:
                         self.state.stray(key, self._clock())
 
-    async def _withdraw_finally(self, text: str) -> None:
+    async def _withdraw_finally(self, text: str, *, keep: bool) -> None:
         """As `_withdraw`; what only that moment stood in the way of is tried a few times more, for there is no later."""
         for attempt in range(LAST_ATTEMPTS):
             state, message, again = State.WITHDRAWN, "", False
             try:
                 if not _is_settings(self.state.entries[text]):
-                    await self._withdraw(text)
+                    await self._withdraw(text, keep=keep)
             except Unsettled as error:
                 state, message, again = error.state, error.message, error.state is State.PENDING
             except StatusError as error:
@@ -294,7 +307,7 @@ class Applier:
         await self._room()
         self._placed[key] = await self._objects.apply(document, entry.owner, entry.options)
 
-    async def _withdraw(self, key: str) -> None:
+    async def _withdraw(self, key: str, *, keep: bool = False) -> None:
         known = self.state.entries[key]
         if _is_settings(known):
             self.pause(False)
@@ -304,7 +317,7 @@ class Applier:
         except Missing:
             return
         await self._room()
-        await self._objects.withdraw(which, known.key.owner)
+        await self._objects.withdraw(which, known.key.owner, keep=keep)
 
     def _set(self, document: dict[str, object]) -> None:
         spec = document.get("spec")

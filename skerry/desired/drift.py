@@ -12,9 +12,10 @@ import logging
 from collections.abc import Callable
 
 from skerry.api.meta import ObjectMeta
+from skerry.api.names import HOST_LABEL
 from skerry.backoff import Backoff
 from skerry.desired.objects import Objects, Placed, Unsettled, owner_of, placed
-from skerry.desired.owners import HOST_LABEL, OWNERS
+from skerry.desired.owners import OWNERS
 from skerry.errors import StatusError
 from skerry.http.errors import HttpError
 from skerry.member.credentials import CredentialError

@@ -1,6 +1,7 @@
 """An entry as it lies in the bucket: JSON with the trust root's signature over it, and over its key (identity/signedtext). Pure.
 
-The order to withdraw everything is signed in the same way, in a context of its own.
+The order to withdraw everything is signed in the same way, in a context of its own; one by which objects stay in another,
+so that an agent that does not know it does not believe it, and takes nothing away.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from skerry.identity import signedtext
 from skerry.identity.signedtext import Sign, Verify
 
 FORMAT = 1
-CONTEXT, ORDER_CONTEXT = b"skerry-desired-1", b"skerry-withdraw-1"
+CONTEXT, ORDER_CONTEXT, KEEP_CONTEXT = b"skerry-desired-1", b"skerry-withdraw-1", b"skerry-orphan-1"
 
 
 class Entry(Message, frozen=True, kw_only=True, omit_defaults=False):
@@ -78,15 +79,18 @@ def opened(key: str, text: bytes, verify: Verify) -> Entry:
 
 def signed_order(member: str, order: WithdrawOrder, sign: Sign) -> bytes:
     """The text of an order for a member."""
-    return signedtext.signed(ORDER_CONTEXT, member, _encode(order), sign)
+    return signedtext.signed(KEEP_CONTEXT if order.keep else ORDER_CONTEXT, member, _encode(order), sign)
 
 
 def opened_order(member: str, text: bytes, verify: Verify) -> WithdrawOrder:
     """The order in `text`. Unauthorized: not signed for this member by the trust root."""
+    what = "the order to withdraw everything"
     try:
-        return decoded(
-            signedtext.opened(ORDER_CONTEXT, member, text, verify, "the order to withdraw everything"), WithdrawOrder
-        )
+        body = signedtext.opened(ORDER_CONTEXT, member, text, verify, what)
+    except Unauthorized:
+        body = signedtext.opened(KEEP_CONTEXT, member, text, verify, what)
+    try:
+        return decoded(body, WithdrawOrder)
     except msgspec.DecodeError as error:
         raise Unauthorized("the order to withdraw everything cannot be read: the host may be newer") from error
 

@@ -16,8 +16,10 @@ import msgspec
 from skerry.api.decode import decoded
 from skerry.api.desired import ENTRIES, PAGE, Options, State
 from skerry.api.meta import Document, ListMeta, ObjectMeta, Status, Struct
-from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, WITHDRAW, Reference, reference
+from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, WITHDRAW
+from skerry.desired.owners import OWNERS, Reference, reference
 from skerry.errors import ServiceUnavailable
+from skerry.member import account
 from skerry.member.upstream import Upstream, WholeAnswer
 
 APPLY = b"application/apply-patch+yaml"
@@ -232,9 +234,9 @@ class Objects:
             return Unsettled(State.EXISTS, f"{which} is there already and differs: {problem.message}")
         return problem
 
-    async def withdraw(self, which: Reference, owner: str) -> None:
-        """Take an object away if it is ours, by its labels and its fields, as it was applied to be. Unsettled while it
-        cannot be.
+    async def withdraw(self, which: Reference, owner: str, *, keep: bool = False) -> None:
+        """Take an object away if it is ours, by its labels and its fields, as it was applied to be; with `keep` leave it,
+        as nobody's. Unsettled while it cannot be.
         """
         try:
             there = await self.read(which)
@@ -243,7 +245,10 @@ class Objects:
         if there is None or not self._ours(there, owner):
             return
         how = there.annotations.get(WITHDRAW) or ("Orphan" if which.kind == "Namespace" else "Delete")
-        if how != "Delete":
+        adopted = (
+            there.labels.get(MANAGED_BY, "skerry") != "skerry"
+        )  # Helm's, such as a chart's that made what was adopted
+        if keep or adopted or how != "Delete":
             await self._orphan(which, owner)
             return
         body = {
@@ -331,6 +336,13 @@ def _metadata(answer: WholeAnswer) -> ObjectMeta:
         raise Unsettled(State.FAILED, "the API server's answer cannot be read") from error
 
 
+def _mended(verb: str, message: str) -> str:
+    """What is to be done about a right that is missing; first, since messages are cut at their end."""
+    if f'"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"' in message:
+        return "skerry cluster set NAME --create-service-account --kubeconfig FILE gives Skerry's account what it lacks"
+    return f"allow `{verb}` there to the account that Skerry has"
+
+
 def _unsettled(answer: WholeAnswer, verb: str, what: str) -> Unsettled:
     """What an error of the API server means for an entry."""
     try:
@@ -345,7 +357,7 @@ def _unsettled(answer: WholeAnswer, verb: str, what: str) -> Unsettled:
         return Unsettled(State.WAITING, message, again_s=2.0)
     if answer.status == 403:
         if " cannot " in message and "User " in message:
-            return Unsettled(State.FORBIDDEN, f"{message}: allow `{verb}` there to the account that Skerry has")
+            return Unsettled(State.FORBIDDEN, f"{_mended(verb, message)}: {message}")
         return Unsettled(State.REFUSED, message)
     if answer.status == 409 and any(each.reason == "FieldManagerConflict" for each in causes):
         return Unsettled(State.CONFLICT, message)

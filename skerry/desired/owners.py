@@ -10,13 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from skerry.api.names import PREFIX
+from skerry.api.names import HOST_LABEL, OWNER_LABEL, PREFIX, WITHDRAW
 
 RBAC = "rbac.authorization.k8s.io"
-OWNER_LABEL, HOST_LABEL = "skerry.dev/owner", "skerry.dev/host"
-"""On every object that is applied: the owner's name, and the UID of the host."""
-WITHDRAW = "skerry.dev/withdraw"
-"""Annotation on what was applied with an option `withdraw`, for the end: then nobody may know the entry any more."""
+BINDINGS = ("tenancy", RBAC, "clusterrolebinding")
+"""Owner, group and kind of the bindings that joining makes, as a key of desired state has them."""
 SETTINGS = ("skerry.dev", "AgentSettings")
 """(group, kind) of what the applier itself takes in, instead of an API server."""
 _ROLES = ("view", "edit", "admin", "cluster-admin", "skerry:namespaces")

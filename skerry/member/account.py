@@ -1,9 +1,9 @@
 """A service account of its own for the host on a direct member: what --create-service-account makes, and with what rights.
 
 For credentials that a host cannot use by itself (an exec plugin runs on somebody's machine) or should not have. Its
-rights are those that serving needs: impersonate, read the identity of the cluster, count what it has (nodes, pods, use), see
-that the four bindings are right. `impersonate` cannot be narrowed to a prefix, and who may impersonate any user may anything:
-the token is to be kept like an administrator's, and the barrier is the prefix check of skerry/member/impersonation.py.
+rights are data, by what they are for: serving, the mark, the inventory, and what tenancy keeps in place; one that an older
+version made gets what it lacks when the command is run again. `impersonate` cannot be narrowed to a prefix, and who may
+impersonate any user may anything: the token is to be kept like an administrator's, and the barrier is the prefix check of skerry/member/impersonation.py.
 
 The token is that of a Secret, because one from the TokenRequest API ends after hours on most providers and only the
 administrator could ask for the next. Where no controller fills such Secrets in, the longest token that is granted is used.
@@ -27,6 +27,8 @@ from skerry.member.upstream import Upstream, WholeAnswer
 NAMESPACE = "skerry-system"
 NAME = "skerry-direct"
 ROLE = "skerry:direct"
+NAMESPACES = "skerry:namespaces"
+"""The one ClusterRole of tenancy."""
 YEAR_S = 365 * 86400
 MADE = (
     f"Namespace {NAMESPACE}", f"ServiceAccount {NAMESPACE}/{NAME}", f"ClusterRole {ROLE}",
@@ -48,19 +50,46 @@ class AccountToken(NamedTuple):
     secret: str
 
 
+class Right(NamedTuple):
+    """One rule of the account's ClusterRole, and which part of Skerry needs it."""
+
+    purpose: str
+    verbs: str
+    group: str
+    resources: str
+    names: tuple[str, ...] = ()
+    """Only of these; empty for all."""
+
+
+RIGHTS = (
+    Right("requests", "impersonate", "", "users groups"),
+    Right("requests", "impersonate", "authentication.k8s.io", "userextras/skerry.dev/user"),
+    Right("mark", "get patch", "", "namespaces", ("kube-system",)),
+    Right("inventory", "get list watch", "", "nodes"),
+    Right("inventory", "list", "", "pods"),
+    Right("inventory", "list", "metrics.k8s.io", "nodes"),
+    Right("tenancy", "get list watch create patch delete", "", "namespaces"),
+    Right("tenancy", "get list watch create patch delete", _RBAC, "rolebindings clusterrolebindings"),
+    Right("tenancy", "bind", _RBAC, "clusterroles", (*ROLES, NAMESPACES)),
+    Right("tenancy", "list watch create", _RBAC, "clusterroles"),
+    Right("tenancy", "get patch delete", _RBAC, "clusterroles", (NAMESPACES,)),
+)
+"""What it may do. To write a binding one has to hold what it gives, or to `bind` its role."""
+PATHS = ("/readyz", "/version")
+
+
 def rules() -> list[Document]:
     """The rules of its ClusterRole."""
-    names = [f"skerry:{role}" for role in ROLES]
-    return [
-        {"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"]},
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["userextras/skerry.dev/user"], "verbs": ["impersonate"]},
-        {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-        {"apiGroups": ["metrics.k8s.io"], "resources": ["nodes"], "verbs": ["list"]},
-        {"apiGroups": [_RBAC], "resources": ["clusterrolebindings"], "resourceNames": names, "verbs": ["get"]},
-        {"nonResourceURLs": ["/readyz", "/version"], "verbs": ["get"]},
+    rules: list[Document] = [
+        {
+            "apiGroups": [right.group],
+            "resources": right.resources.split(),
+            "verbs": right.verbs.split(),
+            **({"resourceNames": list(right.names)} if right.names else {}),
+        }
+        for right in RIGHTS
     ]
+    return [*rules, {"nonResourceURLs": list(PATHS), "verbs": ["get"]}]
 
 
 async def create(upstream: Upstream) -> AccountToken:

@@ -1,18 +1,22 @@
 """What Skerry writes on a member: four ClusterRoleBindings, and a mark on kube-system that says whose member it is.
 
 The groups `skerry:view`, `edit`, `admin` and `cluster-admin` get the ClusterRoles of these names: that makes
-impersonation work, and everything else is the member's own RBAC. Ensured at each start and each minute, idempotently.
+impersonation work, and everything else is the member's own RBAC. Joining makes them; from then on entries of tenancy keep
+them in place (skerry/desired), and where there is none, by an older host or since the ceiling refuses it, the look of each
+minute does (skerry/member/membership.py).
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
-from skerry.api.names import PREFIX
+from skerry.api.meta import Document
+from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, PREFIX
 from skerry.errors import BadGateway
 from skerry.member.identity import KUBE_SYSTEM, RightsMissing
 from skerry.member.upstream import Upstream, WholeAnswer
@@ -24,7 +28,8 @@ HOST_ANNOTATION = "skerry.dev/host"
 """On namespace kube-system: UID of the host that the cluster is a member of."""
 HOST_NAME_ANNOTATION = "skerry.dev/host-name"
 MERGE = b"application/merge-patch+json"
-LABELS = {"app.kubernetes.io/managed-by": "skerry"}
+LABELS = {MANAGED_BY: "skerry"}
+"""On what is made for the host's own account; earlier versions put it on the bindings too, where it is taken off."""
 _GROUP = "rbac.authorization.k8s.io"
 _encode = msgspec.json.Encoder().encode
 
@@ -35,17 +40,15 @@ def path_of_bindings(name: str = "") -> str:
     return f"{path}/{quote(name, safe='')}" if name else path
 
 
-def binding(role: str) -> bytes:
+def binding(role: str) -> Document:
     """ClusterRoleBinding `skerry:<role>`: the group of this name gets the ClusterRole `role`."""
-    return _encode(
-        {
-            "apiVersion": f"{_GROUP}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": PREFIX + role, "labels": LABELS},
-            "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
-            "subjects": _subjects(role),
-        }
-    )
+    return {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": PREFIX + role},
+        "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
+        "subjects": _subjects(role),
+    }
 
 
 def made(host: str) -> tuple[str, ...]:
@@ -60,73 +63,92 @@ def _subjects(role: str) -> list[dict[str, str]]:
     return [{"apiGroup": _GROUP, "kind": "Group", "name": PREFIX + role}]
 
 
-async def ensure(upstream: Upstream) -> tuple[str, ...]:
-    """Make or repair the four bindings; right ones are left alone, so that reading them is enough later.
+def nobody(name: str) -> bool:
+    """No entry keeps any binding in place."""
+    return False
 
-    The names of those that were not right, for people. Raises RightsMissing naming all that cannot be made, with the
-    commands that do; BadGateway when the API server does not answer.
+
+async def ensure(upstream: Upstream, joining: str = "", kept: Callable[[str], bool] = nobody) -> tuple[str, ...]:
+    """Make or repair the four bindings; right ones are left alone, so that reading them is enough later. `joining` is the UID
+    of a host that the cluster joins: labels of another host, whose member it was, are taken off. One that is `kept` in place
+    by an entry is only looked at.
+
+    The names of those that were not right, for people. Raises RightsMissing naming all that do not serve, with the
+    commands that make them; BadGateway when the API server does not answer.
     """
     repaired: list[str] = []
     lacking: list[_Lacking] = []
     for role in ROLES:
-        outcome = await _ensured(upstream, role)
+        outcome = await _ensured(upstream, role, joining, kept=kept(PREFIX + role))
         if isinstance(outcome, _Lacking):
             lacking.append(outcome)
         elif outcome:
             repaired.append(PREFIX + role)
     if lacking:
         raise RightsMissing(
-            f"ClusterRoleBinding {', '.join(each.name for each in lacking)} cannot be made on this cluster by "
-            f"{upstream.role.name}'s account ({lacking[0].why}): {' && '.join(each.command for each in lacking)}"
+            f"ClusterRoleBinding {', '.join(each.name for each in lacking)} {lacking[0].why}: "
+            f"{' && '.join(each.command for each in lacking)}"
         )
     return tuple(repaired)
 
 
 class _Lacking(NamedTuple):
-    """A binding that our account cannot make right: why, and the command that does."""
+    """A binding that does not serve and is not made right: why, and the command that does."""
 
     name: str
     why: str
     command: str
 
 
-async def _ensured(upstream: Upstream, role: str) -> bool | _Lacking:
+async def _ensured(upstream: Upstream, role: str, joining: str, *, kept: bool) -> bool | _Lacking:
     """Whether it had to be made or repaired."""
     name = PREFIX + role
     existing = await upstream.call("GET", path_of_bindings(name))
     if existing.status == 200:
-        return await _righted(upstream, role, existing.document())
+        return await _righted(upstream, role, existing.document(), joining, kept=kept)
+    if kept and existing.status in {403, 404}:  # what may not be seen, its entry tells
+        return existing.status == 404 and _Lacking(name, _KEPT, _by_hand(role, there=False))
     answer = (
-        await upstream.call("POST", path_of_bindings(), body=binding(role))
+        await upstream.call("POST", path_of_bindings(), body=_encode(binding(role)))
         if existing.status in {403, 404}
         else existing
     )
     if answer.status == 409:  # somebody was faster, or we may not see it
         return existing.status == 404
-    return _outcome(role, answer, there=False)
+    return _outcome(upstream, role, answer, there=False)
 
 
-async def _righted(upstream: Upstream, role: str, document: dict[str, Any]) -> bool | _Lacking:
+async def _righted(upstream: Upstream, role: str, document: Document, joining: str, *, kept: bool) -> bool | _Lacking:
     """Of one that exists. What it is bound to cannot be changed, and whoever made it so meant something by it."""
     reference = document.get("roleRef") or {}
     if reference.get("name") != role or reference.get("kind") != "ClusterRole":
-        why = f"{PREFIX}{role} exists and is bound to {reference.get('name')!r}"
-        return _Lacking(PREFIX + role, why, _by_hand(role, there=True))
+        why = f"exists and is bound to {reference.get('name')!r}"
+        return _Lacking(PREFIX + role, _why(upstream, f"{PREFIX}{role} {why}"), _by_hand(role, there=True))
     serves = document.get("subjects") == _subjects(role)
-    if serves and _is_labelled(document):
+    if kept and not serves:
+        return _Lacking(PREFIX + role, _KEPT, _by_hand(role, there=True))
+    surplus = _surplus(document, joining)
+    if serves and not surplus:
         return False
-    patch = {"metadata": {"labels": LABELS}, "subjects": _subjects(role)}
+    patch = {"metadata": {"labels": dict.fromkeys(surplus)}, "subjects": _subjects(role)}
     answer = await upstream.call("PATCH", path_of_bindings(PREFIX + role), body=_encode(patch), content_type=MERGE)
-    outcome = _outcome(role, answer, there=True)
+    outcome = _outcome(upstream, role, answer, there=True)
     return False if serves else outcome
 
 
-def _outcome(role: str, answer: WholeAnswer, *, there: bool) -> bool | _Lacking:
+_KEPT = "is not on this cluster as it is to be, and is not made right (skerry desired tells why)"
+
+
+def _why(upstream: Upstream, message: str) -> str:
+    return f"cannot be made on this cluster by {upstream.role.name}'s account ({message})"
+
+
+def _outcome(upstream: Upstream, role: str, answer: WholeAnswer, *, there: bool) -> bool | _Lacking:
     if answer.status in {200, 201}:
         return True
     if answer.status in {401, 409, 429} or answer.status >= 500:
         raise BadGateway(f"ClusterRoleBinding skerry:{role} cannot be made now: {answer.message()}")
-    return _Lacking(PREFIX + role, answer.message(), _by_hand(role, there=there))
+    return _Lacking(PREFIX + role, _why(upstream, answer.message()), _by_hand(role, there=there))
 
 
 def _by_hand(role: str, *, there: bool) -> str:
@@ -136,10 +158,12 @@ def _by_hand(role: str, *, there: bool) -> str:
     return f"kubectl delete clusterrolebinding {name} && {create}" if there else create
 
 
-def _is_labelled(document: dict[str, Any]) -> bool:
-    """As ours, for who cleans up; it serves all the same without."""
+def _surplus(document: Document, joining: str) -> list[str]:
+    """Labels that are to go; it serves all the same with them."""
     labels = (document.get("metadata") or {}).get("labels") or {}
-    return LABELS.items() <= labels.items()
+    ours = [MANAGED_BY] if LABELS.items() <= labels.items() else []
+    another = bool(joining) and labels.get(HOST_LABEL, joining) != joining
+    return ours + ([HOST_LABEL, OWNER_LABEL] if another else [])
 
 
 async def mark(upstream: Upstream, host: str, host_uid: str) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from skerry.errors import BadGateway, Conflict, Unauthorized
 from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION, ROLES, binding, path_of_bindings
 from skerry.member.identity import KUBE_SYSTEM, RightsMissing
@@ -93,7 +95,8 @@ async def impersonation_of(upstream: Upstream) -> str:
 
 async def bindings_of(upstream: Upstream) -> str:
     """Check that the four bindings may be made, by a dry run. BadGateway naming the first that may not."""
-    answers = [await upstream.call("POST", path_of_bindings() + "?dryRun=All", body=binding(role)) for role in ROLES]
+    path = path_of_bindings() + "?dryRun=All"
+    answers = [await upstream.call("POST", path, body=msgspec.json.encode(binding(role))) for role in ROLES]
     for role, answer in zip(ROLES, answers, strict=True):
         _allowed(role, answer, upstream)
     return "may be made"

@@ -1,17 +1,22 @@
 """What was found when a cluster joined, looked at again each minute for as long as it is a member.
 
-Is it the same cluster, may our account still impersonate, are the four bindings what they were, is the cluster marked: any
-of it can be taken away, by a clean-up, a restore, a policy. What our account may repair is repaired and told; what it
-may not is named with the command that does. An agent and the host's prober look in the same way.
+Is it the same cluster, may our account still impersonate, do the four bindings serve, is the cluster marked: any of it can
+be taken away, by a clean-up, a restore, a policy. A binding that an entry of desired state keeps in place is put right by
+its applier, and only looked at here; without an entry it is repaired here, and told. What does not serve all the same is
+named with the command that mends it. An agent and the host's prober look in the same way.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from skerry.api.names import PREFIX
 from skerry.member import bindings, checks
-from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION
+from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION, nobody
 from skerry.member.identity import RightsMissing
 from skerry.member.upstream import Upstream
 
@@ -19,6 +24,8 @@ log = logging.getLogger("skerry.member")
 
 LOOK_S = 60.0
 """Between two looks, unless a setting says otherwise."""
+KEPT_S = 5.0
+"""A binding that an entry keeps in place may be about to be put right: it is looked at again after so long."""
 
 
 class Findings(NamedTuple):
@@ -33,21 +40,46 @@ class Findings(NamedTuple):
 class MembershipCheck:
     """Looks at one cluster on behalf of one host."""
 
-    def __init__(self, upstream: Upstream, host: str, host_uid: str) -> None:
-        self._upstream, self._host, self._host_uid = upstream, host, host_uid
+    def __init__(self, upstream: Upstream, host: str, host_uid: str, kept: Callable[[str], bool] = nobody) -> None:
+        """`kept` says whether an entry keeps the ClusterRoleBinding of a name in place."""
+        self._upstream, self._host, self._host_uid, self._kept = upstream, host, host_uid, kept
         self._foreign = ""
         self._markable = True
+        self._looking = asyncio.Lock()
+        self._ended = asyncio.Event()
+
+    async def end(self) -> None:
+        """The cluster leaves: nothing is made right any more, and when this returns nothing is being made right."""
+        self._ended.set()
+        async with self._looking:
+            return
 
     async def look(self) -> Findings:
         """One look. WrongCluster, Unproved, Unauthorized, BadGateway (nothing can be said), CredentialError."""
+        async with self._looking:
+            try:
+                metadata = await self._upstream.identify()
+                await checks.impersonation_of(self._upstream)
+                repaired = [f"ClusterRoleBinding {name}" for name in await self._bindings()]
+            except RightsMissing as error:
+                return Findings() if self._ended.is_set() else Findings(missing=error.message)
+            if not self._ended.is_set():
+                await self._mark(metadata)
+            return Findings(repaired=", ".join(repaired))
+
+    async def _bindings(self) -> tuple[str, ...]:
+        """Names of those that were made right. RightsMissing, BadGateway."""
         try:
-            metadata = await self._upstream.identify()
-            await checks.impersonation_of(self._upstream)
-            repaired = [f"ClusterRoleBinding {name}" for name in await bindings.ensure(self._upstream)]
-        except RightsMissing as error:
-            return Findings(missing=error.message)
-        await self._mark(metadata)
-        return Findings(repaired=", ".join(repaired))
+            return await bindings.ensure(self._upstream, kept=self._left_alone)
+        except RightsMissing:
+            if not any(self._left_alone(PREFIX + role) for role in bindings.ROLES):
+                raise
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), KEPT_S)
+        return await bindings.ensure(self._upstream, kept=self._left_alone)
+
+    def _left_alone(self, name: str) -> bool:
+        return self._ended.is_set() or self._kept(name)
 
     async def _mark(self, metadata: dict[str, Any]) -> None:
         """Make the mark if there is none. Another host's is left alone: who took a cluster over has it."""

@@ -19,11 +19,14 @@ from skerry.api.v1alpha1 import Ceiling
 from skerry.bus import Bus, Connection, Message
 from skerry.desired.entry import signed_order
 from skerry.errors import ServiceUnavailable
+from skerry.http.exchange import Exchange
 from skerry.identity import nkey
+from skerry.member.bindings import binding
 from skerry.member.upstream import Upstream
 from skerry.subjects import complete_key
 from tests.desired.bucket import CLUSTER, HOST, Bucket
 from tests.fixtures.nats import NatsHost, eventually
+from tests.member.apiserver import BINDINGS, JSON, ApiServer
 
 pytestmark = pytest.mark.integration
 
@@ -37,6 +40,7 @@ class Registry:
     def __init__(self, bus: Bus) -> None:
         self.bus, self.bucket = bus, Bucket()
         self.reports: list[Report] = []
+        self.leaving = 0
 
     async def start(self) -> None:
         """Answer member m1."""
@@ -57,6 +61,10 @@ class Registry:
         member, _, rest = key.partition(".")
         headers = {"Nats-Sequence": str(revision), **({} if data else {"KV-Operation": "PURGE"})}
         await self.bus.publish(f"down.{member}.desired.{rest}", data or b"", headers=headers)
+
+    async def left(self) -> None:
+        """The agent is told that its member leaves."""
+        self.leaving += 1
 
     async def order(self, id_: str, cluster: str = CLUSTER, name: str = "m1", *, forged: bool = False) -> None:
         """Everything is to go from m1."""
@@ -93,7 +101,7 @@ async def desired(registry: Registry, upstream: Upstream) -> AsyncIterator[Desir
         assertion_root=registry.bucket.root.public,
         cluster_uid="u",
     )
-    made = Desired(membership, upstream, Ceiling(), lambda: 1000.0)
+    made = Desired(membership, upstream, Ceiling(), lambda: 1000.0, registry.left)
     made.directed(Direction(epoch="", last=0, lead=True))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(made.run())
@@ -136,6 +144,34 @@ async def test_who_does_not_lead_follows_and_neither_applies_nor_reports(
     await eventually(lambda: bool(registry.reports))
 
 
+async def test_who_leads_no_more_when_its_turn_to_write_comes_writes_nothing_and_goes_on_when_it_leads_again(
+    desired: Desired, registry: Registry, connection: Connection, api: ApiServer
+) -> None:
+    methods: list[bytes] = []
+
+    async def kinds(exchange: Exchange) -> None:
+        served = {"name": "clusterrolebindings", "kind": "ClusterRoleBinding", "namespaced": False}
+        await exchange.respond(200, JSON, msgspec.json.encode({"resources": [served]}))
+
+    async def object_(exchange: Exchange) -> None:
+        await exchange.body(1 << 20)
+        if not methods:
+            desired.directed(Direction(epoch="", last=0, lead=False))
+        methods.append(exchange.head.method)
+        status = 404 if exchange.head.method == b"GET" else 201
+        await exchange.respond(status, JSON, b'{"metadata": {"uid": "o1"}}')
+
+    api.routes["/apis/rbac.authorization.k8s.io/v1"] = kinds
+    api.routes[f"{BINDINGS}/skerry%3Aview"] = object_
+    key = registry.bucket.put("tenancy", binding("view"))
+    await desired.attach(connection)
+    await eventually(lambda: bool(methods) and desired.applier._idle.is_set())
+    assert methods == [b"GET"]
+    desired.directed(Direction(epoch="", last=0, lead=True))
+    await eventually(lambda: desired.applier.state.entries[key].state is State.APPLIED)
+    assert methods[-2:] == [b"GET", b"PATCH"]
+
+
 async def test_a_heartbeats_answer_that_is_ahead_makes_it_ask(
     desired: Desired, registry: Registry, connection: Connection
 ) -> None:
@@ -171,9 +207,31 @@ async def test_an_order_of_its_host_has_everything_withdrawn_and_says_so(
     await registry.order("o1")
     await eventually(lambda: registry.reports[-1].order == "o1")
     assert desired.applier.ending
+    assert registry.leaving == 1
     said = len(registry.reports)
     await registry.order("o1")
     await eventually(lambda: len(registry.reports) > said)
+
+
+@pytest.mark.timeout(30)
+async def test_what_became_of_an_order_is_said_again_when_nobody_heard_it_and_nothing_stands_still_meanwhile(
+    desired: Desired, registry: Registry, connection: Connection, nats_host: NatsHost
+) -> None:
+    """The connection of who leaves is cut, maybe before it is heard: the agent must go on, to learn that it was removed."""
+    await desired.attach(connection)
+    await eventually(lambda: bool(registry.reports))
+    await registry.order("o1")
+    await eventually(lambda: registry.reports[-1].order == "o1")
+    connection.abort("cut")
+    await connection.closed()
+    desired.applier.report_again()
+    await asyncio.sleep(0.1)
+    said = len(registry.reports)
+    _, credentials = await nats_host.member("m1")
+    async with nats_host.connection(credentials) as other:
+        await desired.attach(other)
+        await eventually(lambda: len(registry.reports) > said)
+        assert registry.reports[-1].order == "o1"
 
 
 @pytest.mark.parametrize("change", [{"cluster": "another"}, {"name": "m2"}, {"forged": True}])

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from skerry.api.desired import State
+from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.desired.applier import Applier
 from skerry.desired.objects import Objects
-from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, Reference
+from skerry.desired.owners import Reference
 from skerry.errors import Forbidden
 from skerry.member.credentials import source
 from skerry.member.kubeconfig import load
@@ -382,6 +383,24 @@ async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(clu
     assert cluster.applier.state.entries == {}
     await cluster.applier.withdraw_all("o1")
     assert await cluster.ask("GET", cluster.path()) == 404
+
+
+async def test_by_an_order_to_keep_everything_stays_as_nobodys(cluster: Cluster) -> None:
+    """Also what its entry would have deleted."""
+    space = cluster.bucket.put("tenancy", cluster.space(), withdraw="Delete")
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    for each in (space, key):
+        await cluster.settled(each, State.APPLIED)
+    await cluster.applier.withdraw_all("o1", keep=True)
+    for path in (cluster.path(), f"/api/v1/namespaces/{cluster.namespace}"):
+        metadata = (await cluster.ask("GET", path))["metadata"]
+        assert "deletionTimestamp" not in metadata
+        assert not [
+            each for each in (*metadata.get("labels", {}), *metadata.get("annotations", {})) if "skerry" in each
+        ]
+        assert "skerry-tenancy" not in {each["manager"] for each in metadata.get("managedFields", [])}
+    report = await cluster.applier.report()
+    assert (report.order, report.problems, report.counts) == ("o1", (), {})
 
 
 async def test_what_no_entry_names_any_more_is_withdrawn_by_order_too(cluster: Cluster) -> None:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.api.desired import ENTRY_BYTES, Because, Options, WithdrawOrder
-from skerry.desired.entry import Entry, digest_of, opened, opened_order, signed, signed_order
+from skerry.desired.entry import ORDER_CONTEXT, Entry, digest_of, opened, opened_order, signed, signed_order
 from skerry.errors import BadRequest, Unauthorized
-from skerry.identity import nkey
+from skerry.identity import nkey, signedtext
 from skerry.identity.assertion import check_record
 
 ROOT, OTHER = nkey.create(nkey.KeyType.ACCOUNT), nkey.create(nkey.KeyType.ACCOUNT)
@@ -141,10 +141,25 @@ def test_what_is_signed_here_can_never_be_read_as_the_certificate_of_a_proxy() -
 
 
 ORDER = WithdrawOrder(cluster="u1", id="o1")
+KEEP = WithdrawOrder(cluster="u1", id="o1", keep=True)
 
 
-def test_an_order_is_read_by_the_member_that_it_is_for() -> None:
-    assert opened_order("m1", signed_order("m1", ORDER, ROOT.sign), verify) == ORDER
+@pytest.mark.parametrize("order", [ORDER, KEEP])
+def test_an_order_is_read_by_the_member_that_it_is_for(order: WithdrawOrder) -> None:
+    assert opened_order("m1", signed_order("m1", order, ROOT.sign), verify) == order
+
+
+def test_an_order_to_keep_is_not_believed_by_an_agent_that_knows_only_the_other() -> None:
+    """It would ignore the field, and take everything away."""
+    with pytest.raises(Unauthorized):
+        signedtext.opened(ORDER_CONTEXT, "m1", signed_order("m1", KEEP, ROOT.sign), verify, "it")
+
+
+def test_none_is_turned_into_the_other() -> None:
+    text = signed_order("m1", ORDER, ROOT.sign)
+    assert b'"keep":false' in text
+    with pytest.raises(Unauthorized):
+        opened_order("m1", text.replace(b'"keep":false', b'"keep":true'), verify)
 
 
 @pytest.mark.parametrize(

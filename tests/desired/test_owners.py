@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from skerry.desired.owners import HOST_LABEL, OWNER_LABEL, OWNERS, refusal
+from skerry.api.names import HOST_LABEL, OWNER_LABEL
+from skerry.desired.owners import OWNERS, refusal
 
 RBAC = "rbac.authorization.k8s.io/v1"
 

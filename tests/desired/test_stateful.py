@@ -24,11 +24,11 @@ from services.agent import desired as agents
 from services.agent.store import Membership
 from skerry import subjects
 from skerry.api.desired import Item, Options, State
+from skerry.api.names import HOST_LABEL
 from skerry.api.v1alpha1 import Ceiling
 from skerry.bus import Connection, Message
 from skerry.desired import applier
 from skerry.desired.client import Want
-from skerry.desired.owners import HOST_LABEL
 from skerry.member.credentials import source
 from skerry.member.kubeconfig import load
 from skerry.member.upstream import Upstream
@@ -60,13 +60,16 @@ class Agent:
         membership: Any = Membership(
             member="m1", host="h", host_uid=HOST, servers=[], ca="", assertion_root=ROOT.public, cluster_uid="u"
         )
-        self.side = agents.Desired(membership, upstream, Ceiling(), time.time)
+        self.side = agents.Desired(membership, upstream, Ceiling(), time.time, self._left)
         self.side.applier.lead = True
         self.deaf = False
         self._heard: list[Message] = []
         self._feed = self.side.applier.feed.republished
         self.side.applier.feed.republished = self._hears  # type: ignore[method-assign]
         self.task = asyncio.get_running_loop().create_task(self.side.run())
+
+    async def _left(self) -> None:
+        raise AssertionError("nobody removes this member")
 
     def _hears(self, message: Message) -> None:
         """What the link delivers, if it does."""

@@ -51,32 +51,63 @@ def names(host: Host, *arguments: str) -> list[str]:
     return [each["metadata"]["name"] for each in listed["items"]]
 
 
-async def test_what_an_owner_wants_is_there_also_after_the_agent_was_away(
-    new_host: Callable[..., Host], plain_cluster: Member
+@pytest.mark.parametrize("mode", ["agent", "direct"])
+async def test_what_an_owner_wants_is_there_also_after_the_member_was_away(
+    new_host: Callable[..., Host], plain_cluster: Member, mode: str
 ) -> None:
+    """An agent that was stopped; a direct member, which is never away by itself, that was paused."""
     host = await asyncio.to_thread(new_host)
-    agent = await asyncio.to_thread(host.join, plain_cluster, "m1")
-    await asyncio.to_thread(host.wait_ready, "m1", agent)
+    away = await asyncio.to_thread(_join, host, mode, plain_cluster)
     async with tenancy(host) as bus:
         desired = DesiredClient(bus, await bus.bucket(subjects.DESIRED_STATUS), "tenancy")
-        wants = [Want(binding("shop")), Want(space("shop"), Options(withdraw="Delete"))]
-        results = await desired.settle("m1", wants)
-        assert [each.code for each in results] == [0, 0]
-        await _in_place(desired, results)
+        first = await _put(desired, "shop")
+        await _in_place(desired, first)
         assert "skerry:edit" in await asyncio.to_thread(names, host, "rolebindings", "-n", "shop")
+        listed = json.loads(await asyncio.to_thread(host.ok, "desired", "m1", "-o", "json"))["items"]
+        assert {each["key"] for each in first} <= {each["key"] for each in listed if each["state"] == "Applied"}
 
-        await asyncio.to_thread(agent.stop)
-        wants[0] = Want(binding("store"))
-        results = await desired.settle("m1", [*wants, Want(space("store"), Options(withdraw="Delete"))])
-        agent = await asyncio.to_thread(host.agent, plain_cluster, None)
-        await _in_place(desired, results)
+        await asyncio.to_thread(away)
+        second = await _put(desired, "store")
+        await desired.withdraw("m1", *(each["key"] for each in first))
+        await asyncio.to_thread(_back, host, mode, plain_cluster)
+        await _in_place(desired, second)
+        await asyncio.to_thread(host.ok, "desired", "wait", "m1")
         assert "skerry:edit" in await asyncio.to_thread(names, host, "rolebindings", "-n", "store")
-        assert await asyncio.to_thread(names, host, "rolebindings", "-n", "shop") == []
+        assert not {"shop"} & {*await asyncio.to_thread(_active, host)}
 
-        await desired.settle("m1", [])
-        await asyncio.to_thread(
-            eventually, lambda: not {"shop", "store"} & {*_active(host)}, "the namespaces are withdrawn"
-        )
+        await asyncio.to_thread(host.ok, "cluster", "remove", "m1")
+        left = plain_cluster.kubectl("get", "namespaces,clusterrolebindings", "-o", "name", "-l", "skerry.dev/host")
+        assert not [each for each in left.decode().split() if "store" not in each]
+
+
+def _join(host: Host, mode: str, member: Member) -> Callable[[], object]:
+    """The member joins as m1, and the host's own tenancy has said all that it wants; what takes the member away."""
+    away: Callable[[], object]
+    if mode == "direct":
+        host.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(member.kubeconfig))
+        host.wait_ready("m1")
+        away = lambda: host.ok("cluster", "pause", "m1")  # noqa: E731 - the other one is a method
+    else:
+        agent = host.join(member, "m1")
+        host.wait_ready("m1", agent)
+        away = agent.stop
+    eventually(lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "bindings", 60)
+    return away
+
+
+def _back(host: Host, mode: str, member: Member) -> None:
+    if mode == "direct":
+        host.ok("cluster", "resume", "m1")
+    else:
+        host.agent(member, None)
+
+
+async def _put(desired: DesiredClient, name: str) -> list[dict[str, Any]]:
+    """Have a namespace, and a binding in it; (key, revision) of each."""
+    wants = [Want(binding(name)), Want(space(name), Options(withdraw="Delete"))]
+    results = [await desired.put("m1", want) for want in wants]
+    assert [each.code for each in results] == [0, 0]
+    return [{"key": each.key, "revision": each.revision} for each in results]
 
 
 def _active(host: Host) -> list[str]:
@@ -87,5 +118,5 @@ def _active(host: Host) -> list[str]:
 async def _in_place(desired: DesiredClient, results: Any) -> None:
     async with asyncio.timeout(30):
         for each in results:
-            while not await desired.in_place("m1", each.key, each.revision):
+            while not await desired.in_place("m1", each["key"], each["revision"]):
                 await asyncio.sleep(0.1)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from skerry.api.kinds import BUILT_IN
+from skerry.member import account
 from tests.e2e.federation import Agent, Host, eventually
 from tests.e2e.gate import Gate, kubeconfig, token_of
 from tests.kube.member import Member
@@ -28,6 +30,7 @@ def left_alone(plain_cluster: Member) -> Iterator[None]:
     """The cluster without anything that joining leaves on it."""
     yield
     plain_cluster.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", MANAGED, "--wait=false")
+    plain_cluster.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN)
     plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
 
@@ -61,28 +64,66 @@ def wait_for(host: Host, kind: str, reason: str) -> str:
 
 
 @pytest.mark.parametrize("mode", ["agent", "direct"])
-def test_a_binding_that_was_deleted_is_there_again_within_a_minute_and_told(
+def test_the_bindings_are_entries_and_one_that_was_deleted_is_there_again_at_once(
+    host: Host, plain_cluster: Member, mode: str
+) -> None:
+    """What joining made is taken over as it is, without the label that earlier versions put on it."""
+    join(host, mode, plain_cluster, plain_cluster.kubeconfig)
+    assert host.serves("m1")
+    plain_cluster.kubectl("label", "clusterrolebinding", ADMINISTRATORS, MANAGED)
+    eventually(lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "entries", 60)
+    eventually(lambda: "managed-by" not in _labels(plain_cluster, ADMINISTRATORS), "the label is taken off", 60)
+    assert '"skerry.dev/owner":"tenancy"' in _labels(plain_cluster, ADMINISTRATORS)
+    plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
+    eventually(lambda: "tenancy" in _labels(plain_cluster, ADMINISTRATORS), "the binding is there again", 20)
+    eventually(lambda: host.serves("m1"), "the administrator reads again")
+    host.ok("cluster", "remove", "m1")
+    left = plain_cluster.kubectl("get", "clusterrolebinding", "-o", "name").decode()
+    assert "skerry:" not in left
+
+
+@pytest.mark.parametrize("mode", ["agent", "direct"])
+def test_what_is_to_be_kept_stays_on_a_member_that_is_removed_and_is_nobodys(
     host: Host, plain_cluster: Member, mode: str
 ) -> None:
     join(host, mode, plain_cluster, plain_cluster.kubeconfig)
-    assert host.serves("m1")
-    plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
-    assert f"ClusterRoleBinding {ADMINISTRATORS}" in wait_for(host, "RightsComplete", "Repaired")
-    eventually(lambda: host.serves("m1"), "the administrator reads again")
-    eventually(lambda: "RightsRepaired" in host.kubectl(None, "get", "events", "-A"), "an Event")
+    eventually(lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "entries", 60)
+    assert "stays, and nobody" in host.skerry("cluster", "remove", "m1", "--keep-on-member").stderr
+    for name in BUILT_IN:
+        assert "skerry.dev" not in _labels(plain_cluster, name)
+        plain_cluster.kubectl("get", "clusterrolebinding", name)
+    assert "LeftOnCluster" not in host.kubectl(None, "get", "events", "-A")
 
 
-def test_what_our_account_may_not_repair_is_named_with_the_command_that_does(host: Host, plain_cluster: Member) -> None:
+def _labels(member: Member, name: str) -> str:
+    """Of a ClusterRoleBinding, as JSON; empty if it is not there."""
+    arguments = ("get", "clusterrolebinding", name, "--ignore-not-found", "-o", "jsonpath={.metadata.labels}")
+    return member.kubectl(*arguments).decode()
+
+
+def test_what_an_older_account_may_not_repair_is_named_and_a_new_one_may(host: Host, plain_cluster: Member) -> None:
     file = str(plain_cluster.kubeconfig)
     host.ok("cluster", "join", "m1", "--direct", "--create-service-account", "--kubeconfig", file)
     wait_for(host, "RightsComplete", "Complete")
+    kube_system = {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}
+    group, names = "rbac.authorization.k8s.io", list(BUILT_IN)
+    seen = {"apiGroups": [group], "resources": ["clusterrolebindings"], "resourceNames": names, "verbs": ["get"]}
+    rules = json.dumps({"rules": [kube_system, seen, *(each for each in account.rules() if not _is_younger(each))]})
+    plain_cluster.kubectl("patch", "clusterrole", account.ROLE, "--type=merge", "-p", rules)
     plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
     message = wait_for(host, "Ready", "RightsMissing")
     command = message.rpartition("): kubectl ")[2]
     assert command.startswith(f"create clusterrolebinding {ADMINISTRATORS}")
-    plain_cluster.kubectl(*command.split())
+    eventually(lambda: "--create-service-account" in host.ok("desired", "m1", "-o", "wide"), "Forbidden", 60)
+    host.ok("cluster", "set", "m1", "--create-service-account", "--kubeconfig", file)
     wait_for(host, "Ready", "Connected")
+    eventually(lambda: host.skerry("desired", "wait", "m1").returncode == 0, "all is in place", 60)
     assert host.serves("m1")
+
+
+def _is_younger(rule: dict[str, list[str]]) -> bool:
+    """Whether a rule came with what tenancy keeps in place."""
+    return bool({"bind", "create", "patch"} & set(rule["verbs"]))
 
 
 def test_an_account_that_may_no_longer_impersonate_is_named(host: Host, plain_cluster: Member, tmp_path: Path) -> None:

@@ -181,7 +181,11 @@ class ApiServer:
         document = msgspec.json.decode(seen.body)
         if seen.method == b"PATCH":
             found = self.bindings[name]
-            metadata = {**found["metadata"], **document.get("metadata", {})}
+            labels = {**found["metadata"].get("labels", {}), **document.get("metadata", {}).get("labels", {})}
+            kept = {key: value for key, value in labels.items() if value is not None}
+            metadata = {**found["metadata"], **({"labels": kept} if kept else {})}
+            if not kept:
+                metadata.pop("labels", None)
             self.bindings[name] = {**found, **document, "metadata": metadata}
             return 200, self.bindings[name]
         name = document["metadata"]["name"]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 
+from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.errors import BadGateway, Forbidden, ServiceUnavailable
+from skerry.http.exchange import Exchange
+from skerry.member import bindings, membership
 from skerry.member.identity import KUBE_SYSTEM, Expected, WrongCluster
 from skerry.member.membership import Findings, MembershipCheck
 from skerry.member.upstream import Upstream
-from tests.member.apiserver import BINDINGS, ApiServer
+from tests.fixtures.nats import eventually
+from tests.member.apiserver import BINDINGS, JSON, ApiServer
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +45,10 @@ async def test_a_deleted_binding_is_made_again_and_told(api: ApiServer, check: M
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [({"subjects": []}, "ClusterRoleBinding skerry:view"), ({"metadata": {"name": "skerry:view"}}, "")],
+    [
+        ({"subjects": []}, "ClusterRoleBinding skerry:view"),
+        ({"metadata": {"name": "skerry:view", "labels": {"app.kubernetes.io/managed-by": "skerry"}}}, ""),
+    ],
 )
 async def test_a_changed_binding_is_made_right_and_told_if_it_served_nobody(
     api: ApiServer, check: MembershipCheck, change: dict[str, object], told: str
@@ -49,10 +59,11 @@ async def test_a_changed_binding_is_made_right_and_told_if_it_served_nobody(
     assert api.bindings["skerry:view"] == right
 
 
-async def test_a_binding_that_serves_and_only_lacks_our_label_is_nothing_missing(
-    api: ApiServer, check: MembershipCheck
+@pytest.mark.parametrize("label", ["app.kubernetes.io/managed-by", "team"])
+async def test_a_binding_that_serves_and_whose_labels_may_not_be_changed_is_nothing_missing(
+    api: ApiServer, check: MembershipCheck, label: str
 ) -> None:
-    api.bindings["skerry:view"]["metadata"] = {"name": "skerry:view"}
+    api.bindings["skerry:view"]["metadata"] = {"name": "skerry:view", "labels": {label: "skerry"}}
     api.refuse[f"{BINDINGS}/skerry%3Aview"] = Forbidden("RBAC says no")
     api.readable = True
     assert await check.look() == Findings()
@@ -123,3 +134,119 @@ async def test_a_mark_that_is_forbidden_is_tried_once_and_changes_nothing(api: A
         assert (await made.look()).missing == ""
     patches = [seen for seen in api.seen if seen.method == b"PATCH" and seen.target == KUBE_SYSTEM.encode()]
     assert len(patches) == 1
+
+
+async def test_who_joins_another_host_is_no_longer_labelled_as_the_first_ones(
+    api: ApiServer, check: MembershipCheck, upstream: Upstream
+) -> None:
+    """Its entries would else be refused as somebody else's for ever."""
+    labels = {HOST_LABEL: "first-uid", OWNER_LABEL: "tenancy", "team": "a"}
+    api.bindings["skerry:view"]["metadata"] = {"name": "skerry:view", "labels": labels}
+    await check.look()
+    assert api.bindings["skerry:view"]["metadata"]["labels"] == labels
+    await bindings.ensure(upstream, "first-uid")
+    assert api.bindings["skerry:view"]["metadata"]["labels"] == labels
+    await bindings.ensure(upstream, "second-uid")
+    left = {key: value for key, value in api.bindings["skerry:view"]["metadata"]["labels"].items() if value}
+    assert left == {"team": "a"}
+
+
+# Beside entries of desired state
+
+
+@pytest.fixture
+async def beside(api: ApiServer, check: MembershipCheck, upstream: Upstream) -> MembershipCheck:
+    """Of a cluster where an entry keeps `skerry:view` in place, and nobody the others."""
+    return MembershipCheck(upstream, "host", "host-uid", lambda name: name == "skerry:view")
+
+
+@pytest.mark.parametrize("change", [{"subjects": []}, {"roleRef": {"kind": "ClusterRole", "name": "edit"}}, None])
+async def test_a_binding_that_an_entry_keeps_is_never_written_and_named_if_it_stays_wrong(
+    api: ApiServer, beside: MembershipCheck, monkeypatch: pytest.MonkeyPatch, change: dict[str, object] | None
+) -> None:
+    monkeypatch.setattr(membership, "KEPT_S", 0.05)
+    right = api.bindings.pop("skerry:view")
+    if change is not None:
+        api.bindings["skerry:view"] = {**right, **change}
+    api.seen.clear()
+    command = "kubectl create clusterrolebinding skerry:view --clusterrole=view --group=skerry:view"
+    assert command in (await beside.look()).missing
+    assert {seen.method for seen in api.seen} == {b"GET"}
+
+
+async def test_a_binding_that_its_entry_puts_right_meanwhile_is_neither_missing_nor_repaired(
+    api: ApiServer, beside: MembershipCheck
+) -> None:
+    right = api.bindings.pop("skerry:view")
+    api.seen.clear()
+    look = asyncio.create_task(beside.look())
+    await eventually(lambda: f"{BINDINGS}/skerry%3Aview".encode() in api.targets)
+    api.bindings["skerry:view"] = right
+    assert await look == Findings()
+
+
+async def test_a_binding_without_an_entry_is_repaired_beside_one_that_has_one(
+    api: ApiServer, beside: MembershipCheck
+) -> None:
+    del api.bindings["skerry:edit"]
+    assert (await beside.look()).repaired == "ClusterRoleBinding skerry:edit"
+
+
+async def test_the_label_of_earlier_versions_is_taken_off_also_where_an_entry_keeps_it(
+    api: ApiServer, beside: MembershipCheck
+) -> None:
+    """An entry says nothing of it, so the applier leaves it where it is."""
+    api.bindings["skerry:view"]["metadata"]["labels"] = {**bindings.LABELS, "team": "a"}
+    assert await beside.look() == Findings()
+    assert api.bindings["skerry:view"]["metadata"]["labels"] == {"team": "a"}
+
+
+# When it leaves
+
+
+async def test_when_the_cluster_leaves_nothing_is_made_right_any_more(api: ApiServer, check: MembershipCheck) -> None:
+    await check.end()
+    api.bindings.clear()
+    api.annotations.clear()
+    assert await check.look() == Findings()
+    assert (api.bindings, api.annotations) == ({}, {})
+
+
+async def test_a_look_that_is_making_one_right_is_waited_for_and_makes_no_other(
+    api: ApiServer, check: MembershipCheck
+) -> None:
+    """Else what was just withdrawn would be there again."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def made(exchange: Exchange) -> None:
+        api.bindings["skerry:view"] = msgspec.json.decode(await exchange.body(1 << 20))
+        asked.set()
+        await go_on.wait()
+        await exchange.respond(201, JSON, b"{}")
+
+    for name in ("skerry:view", "skerry:admin"):
+        del api.bindings[name]
+    api.annotations.clear()
+    api.routes[BINDINGS] = made
+    look = asyncio.create_task(check.look())
+    await asked.wait()
+    ending = asyncio.create_task(check.end())
+    done, _ = await asyncio.wait({ending}, timeout=0.2)
+    assert done == set()
+    go_on.set()
+    await ending
+    await look
+    assert "skerry:admin" not in api.bindings
+    assert api.annotations == {}
+
+
+async def test_one_that_leaves_while_its_entry_is_waited_for_is_not_waited_for(
+    api: ApiServer, beside: MembershipCheck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "KEPT_S", 600.0)
+    del api.bindings["skerry:view"]
+    api.seen.clear()
+    look = asyncio.create_task(beside.look())
+    await eventually(lambda: f"{BINDINGS}/skerry%3Acluster-admin".encode() in api.targets)
+    await beside.end()
+    assert await look == Findings()

@@ -17,8 +17,8 @@ from services.registry import prober
 from skerry import subjects
 from skerry.api.desired import Options, State
 from skerry.api.kinds import CLUSTER
+from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.desired.client import DesiredClient, Want
-from skerry.desired.owners import HOST_LABEL, OWNER_LABEL
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.kubeconfig import Target, flattened

@@ -13,6 +13,7 @@ import pytest
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Write, WriteAnswer, WriteOptions
+from skerry.api.names import WITHDRAW
 from skerry.errors import Forbidden, Invalid, NotFound
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import Agent, Client
@@ -51,6 +52,7 @@ async def test_labels_provider_region_and_paused_change(nats_host: NatsHost, cli
         ({"spec": {"connection": {"mode": "direct"}}}, "spec.connection"),
         ({"metadata": {"finalizers": None}}, "metadata.finalizers"),
         ({"metadata": {"finalizers": ["skerry.dev/account", "skerry.dev/more"]}}, "metadata.finalizers"),
+        ({"metadata": {"annotations": {WITHDRAW: "Keep"}}}, f"metadata.annotations[{WITHDRAW}]"),
     ],
 )
 async def test_how_it_joined_does_not(nats_host: NatsHost, client: Client, patch: Any, field: str) -> None:

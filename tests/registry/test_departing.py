@@ -14,6 +14,7 @@ from skerry import subjects
 from skerry.api.desired import Problem, Report, State, WithdrawOrder
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Progress
+from skerry.api.names import WITHDRAW
 from skerry.bus import Bus, Connection, Message
 from skerry.desired.client import DesiredClient, Want
 from skerry.desired.entry import opened_order
@@ -120,7 +121,7 @@ async def test_a_member_that_is_reached_withdraws_everything_before_it_is_cut(le
     await leaver.report()
     removing = await leaver.removing()
     order = await leaver.ordered()
-    assert order.cluster == leaver.uid
+    assert (order.cluster, order.keep) == (leaver.uid, False)
     assert not leaver.connection.lost.done()
     assert await leaver.client.cluster(NAME) is not None
     await removing
@@ -129,6 +130,16 @@ async def test_a_member_that_is_reached_withdraws_everything_before_it_is_cut(le
     async with asyncio.timeout(10):
         await leaver.connection.lost
     assert await leaver.keys() == 0
+
+
+async def test_of_one_that_is_to_be_kept_everything_is_to_stay(leaver: Leaver) -> None:
+    await leaver.report()
+    await patched(leaver.client, NAME, {"metadata": {"annotations": {WITHDRAW: "Orphan"}}})
+    await leaver.removing()
+    order = await leaver.ordered()
+    assert order.keep
+    await leaver.report(order=order.id)
+    await leaver.gone()
 
 
 async def test_the_answer_to_another_order_is_none(leaver: Leaver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from services.registry import prober
 from skerry import subjects
+from skerry.api.desired import Options
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import (
     SIGNATURE,
@@ -27,6 +28,8 @@ from skerry.api.messages import (
     Write,
 )
 from skerry.api.meta import Document
+from skerry.desired.applier import Applier
+from skerry.desired.client import DesiredClient, Want
 from skerry.errors import (
     AlreadyExists,
     BadGateway,
@@ -37,14 +40,16 @@ from skerry.errors import (
     StatusError,
     Unauthorized,
 )
+from skerry.http.exchange import Exchange
 from skerry.identity import nkey
 from skerry.identity.assertion import make_record
 from skerry.identity.nkey import KeyPair, KeyType
-from skerry.member import kubeconfig
+from skerry.member import kubeconfig, membership
+from skerry.member.bindings import binding
 from skerry.member.identity import KUBE_SYSTEM
 from skerry.member.kubeconfig import DirectConnection, flattened
 from tests.fixtures.nats import NatsHost
-from tests.member.apiserver import BINDINGS, ApiServer
+from tests.member.apiserver import BINDINGS, JSON, ApiServer
 from tests.registry.conftest import DEADLINE_S, HOST_UID, Agent, Client, Running, client_of, connect
 
 pytestmark = pytest.mark.integration
@@ -414,3 +419,75 @@ async def test_a_credential_that_is_no_longer_taken_is_named(client: Client, api
     await condition(client, "revoked", "CredentialsValid", "Refused")
     await connect(client, "update", "revoked", given(api))
     await condition(client, "revoked", "CredentialsValid", "NoExpiry")
+
+
+# Beside what entries keep in place
+
+
+@pytest.fixture
+async def owner(nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DesiredClient]:
+    """Tenancy, and a prober that looks often."""
+    monkeypatch.setattr(prober, "EVERY_S", 0.3)
+    async with nats_host.bus("tenancy") as bus:
+        yield DesiredClient(bus, await bus.bucket(subjects.DESIRED_STATUS), "tenancy")
+
+
+async def tried(owner: DesiredClient, name: str) -> None:
+    """Wait until an applier has tried what is wanted, and failed: the stand-in knows no apply."""
+    async with asyncio.timeout(60):
+        while (report := await owner.status(name)) is None or not report.problems:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_look_that_makes_a_binding_right_is_over_before_everything_is_withdrawn(
+    client: Client, api: ApiServer, owner: DesiredClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the binding would be there again when the member is gone."""
+    withdraw_all, begun = Applier.withdraw_all, asyncio.Event()
+
+    async def noted(applier: Applier, order: str, **more: Any) -> None:
+        begun.set()
+        await withdraw_all(applier, order, **more)
+
+    monkeypatch.setattr(Applier, "withdraw_all", noted)
+    await connect(client, "create", "leaver", given(api))
+    await owner.put("leaver", Want({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}))
+    await tried(owner, "leaver")
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(exchange: Exchange) -> None:
+        document = msgspec.json.decode(await exchange.body(1 << 20))
+        asked.set()
+        await go_on.wait()
+        api.bindings[document["metadata"]["name"]] = document
+        await exchange.respond(201, JSON, b"{}")
+
+    api.routes[BINDINGS] = held
+    for name in ("skerry:view", "skerry:edit"):
+        del api.bindings[name]
+    async with asyncio.timeout(60):
+        await asked.wait()
+        await client.write(CLUSTER, "delete", "leaver")
+        await asyncio.sleep(1.0)  # orders come every quarter of a second
+        assert not begun.is_set()
+        go_on.set()
+        await begun.wait()
+        while await client.cluster("leaver") is not None:
+            await asyncio.sleep(0.05)
+    assert "skerry:edit" not in api.bindings
+
+
+async def test_what_an_entry_keeps_in_place_is_only_looked_at(
+    client: Client, api: ApiServer, owner: DesiredClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is there; afterwards the look repairs again."""
+    monkeypatch.setattr(membership, "KEPT_S", 0.1)
+    await connect(client, "create", "beside", given(api))
+    result = await owner.put("beside", Want(binding("view"), Options(adopt="Same")))
+    await tried(owner, "beside")
+    del api.bindings["skerry:view"]
+    await condition(client, "beside", "Ready", "RightsMissing", "kubectl create clusterrolebinding skerry:view")
+    assert "skerry:view" not in api.bindings
+    await owner.withdraw("beside", result.key)
+    await condition(client, "beside", "Ready", "Connected")
+    assert "skerry:view" in api.bindings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, Kind
+from skerry.api.names import HOST_LABEL, WITHDRAW
 from skerry.cli import listing, output, state
 from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import out, program, progress, say, seconds
-from skerry.desired.owners import HOST_LABEL
-from skerry.errors import NotFound
+from skerry.errors import NotFound, StatusError
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
@@ -143,6 +144,12 @@ def cluster_list(style: Style = "", kubeconfig: Kubeconfig = None, context: Cont
 def cluster_remove(
     name: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
     wait: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for the end of it.")] = "60s",
+    keep_on_member: Annotated[
+        bool,
+        typer.Option(
+            "--keep-on-member", help="Leave there what the host's services put there: from then on it is nobody's."
+        ),
+    ] = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -150,13 +157,15 @@ def cluster_remove(
     at the latest its agent is cut too, and cannot return, and the name is free again.
 
     Example: skerry cluster remove m1
+
+    Example: skerry cluster remove m1 --keep-on-member
     """
     from skerry.cli.api import path_of
 
     limit = seconds(wait)
     api = connect(kubeconfig, context)
     is_direct = _mode(api, name) == "direct"
-    api.delete(path_of(CLUSTER.plural, name))
+    _delete(api, path_of(CLUSTER.plural, name), keep=keep_on_member)
     deadline = time.monotonic() + limit
     with progress() as display:
         while _exists(api, name):
@@ -167,9 +176,24 @@ def cluster_remove(
             display.show(f"removing cluster {name}")
             time.sleep(POLL_S)
     say(f"cluster {name} removed")
+    if keep_on_member:
+        say("what the host's services put there stays, and nobody keeps it in place any more")
     say("what may be left on it goes with these commands:")
     for line in leftovers(direct=is_direct):
         say(f"  {line}")
+
+
+def _delete(api: Api, path: str, *, keep: bool) -> None:
+    """Delete a Cluster; one that stays after all is left as it was."""
+    if keep:
+        api.patch(path, {"metadata": {"annotations": {WITHDRAW: "Orphan"}}})
+    try:
+        api.delete(path)
+    except StatusError:
+        if keep:
+            with suppress(StatusError):
+                api.patch(path, {"metadata": {"annotations": {WITHDRAW: None}}})
+        raise
 
 
 def _mode(api: Api, name: str) -> str:

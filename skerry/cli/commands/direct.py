@@ -161,7 +161,7 @@ class _Joining:
             run = Checks(self._name, report.JOIN, tell, waiting)
             await self._check(run, upstream, take_over)
             run.raise_failed()
-            await bindings.ensure(upstream)
+            await bindings.ensure(upstream, self._host.uid)
             await self._tell("POST", upstream, target, take_over)
             await bindings.mark(upstream, self._host.name, self._host.uid)
         say(f"cluster {self._name} joined")

@@ -1,0 +1,144 @@
+"""What tenancy wants on members, on a real bus with a registry's gate: said once per member, and again for another one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from services.tenancy.members import AGAIN_S, START_S, SURE_S, MemberWants, wants
+from skerry import subjects
+from skerry.api.desired import SyncRequest
+from skerry.api.meta import Document
+from skerry.desired.owners import refusal
+from skerry.errors import Conflict
+from tests.fixtures.nats import NatsHost
+from tests.registry.gate import CLUSTERS, Gate, opened_gate
+
+pytestmark = pytest.mark.integration
+
+
+class Stored(NamedTuple):
+    """A Cluster of the informer."""
+
+    uid: str
+    stored: Document
+
+    def document(self) -> Document:
+        return self.stored
+
+
+class Clusters:
+    """The informer, with one member in it."""
+
+    def __init__(self) -> None:
+        self.uid, self.reason, self.entries = "uid-1", "Applied", 0
+        self.metadata: Document = {}
+
+    def get(self, kind: Any, name: str) -> Stored | None:
+        """The member, if its name is m1 or m9."""
+        if name not in ("m1", "m9"):
+            return None
+        condition = {"type": "DesiredApplied", "status": "True", "reason": self.reason, "message": ""}
+        conditions = [condition] if self.reason else []
+        status = {"conditions": conditions, "desired": {"entries": self.entries}}
+        return Stored(self.uid, {"metadata": {"name": name, **self.metadata}, "status": status})
+
+
+class World:
+    """Tenancy's side, and the gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate, self.clusters, self.now = gate, Clusters(), 0.0
+        informer: Any = self.clusters
+        self.wanted = MemberWants(gate.bus, informer, lambda: self.now)
+
+    async def names(self) -> list[str]:
+        """Of the entries on m1."""
+        page = await self.gate.desired.sync("m1", SyncRequest())
+        return sorted(subjects.desired_key(each.key).name for each in page.entries if each.entry is not None)
+
+
+@pytest.fixture
+async def world(nats_host: NatsHost) -> AsyncIterator[World]:
+    async with opened_gate(nats_host) as gate:
+        yield World(gate)
+
+
+FOUR = ["_", "skerry:admin", "skerry:cluster-admin", "skerry:edit", "skerry:view"]
+
+
+async def test_the_four_bindings_are_wanted_for_the_cluster_and_that_is_all(world: World) -> None:
+    again = await world.wanted.reconcile("m1")
+    assert again is not None
+    assert 0.7 * SURE_S < again.seconds < 1.3 * SURE_S
+    assert await world.names() == FOUR
+
+
+def test_what_is_wanted_passes_its_owners_row_and_may_be_adopted_if_it_is_the_same() -> None:
+    assert [refusal("tenancy", want.document) for want in wants("m1")] == [""] * 4
+    assert {want.options.adopt for want in wants("m1")} == {"Same"}
+    assert {(each.kind, each.name) for want in wants("m1") for each in want.because} == {("Cluster", "m1")}
+
+
+@pytest.mark.parametrize("reason", ["", "NotSupported", "Left"])
+async def test_of_a_member_without_the_channel_nothing_is_wanted(world: World, reason: str) -> None:
+    world.clusters.reason = reason
+    assert await world.wanted.reconcile("m1") is None
+    assert await world.names() == []
+
+
+async def test_of_one_that_leaves_and_of_one_that_is_not_there_nothing_is_wanted(world: World) -> None:
+    assert await world.wanted.reconcile("nobody") is None
+    world.clusters.metadata = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert await world.wanted.reconcile("m1") is None
+    assert await world.names() == []
+
+
+async def test_it_is_said_again_when_the_time_is_over_and_for_another_cluster_of_the_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its Cluster says."""
+    await world.wanted.reconcile("m1")
+    world.clusters.entries = 4
+    await world.gate.desired.forget("m1")
+    world.now += SURE_S / 2
+    await world.wanted.reconcile("m1")
+    assert await world.names() == []
+    world.now += SURE_S
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR
+    await world.gate.desired.forget("m1")
+    world.clusters.uid, world.clusters.entries = "another", 0
+    monkeypatch.setitem(CLUSTERS, "m1", "another")
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR
+
+
+async def test_of_a_bucket_that_was_made_anew_it_is_said_again_soon_and_not_with_each_change(world: World) -> None:
+    await world.wanted.reconcile("m1")
+    await world.gate.desired.forget("m1")
+    again = await world.wanted.reconcile("m1")
+    assert again is not None
+    assert again.seconds == AGAIN_S
+    assert await world.names() == []
+    world.now += AGAIN_S
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR
+
+
+async def test_at_a_start_members_that_seem_to_have_it_all_are_asked_for_later_each_at_its_time(world: World) -> None:
+    world.clusters.entries = 4
+    again = await world.wanted.reconcile("m1")
+    assert again is not None
+    assert 0 <= again.seconds <= START_S
+    assert await world.names() == []
+    world.now += START_S
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR
+
+
+async def test_what_the_registry_does_not_take_is_tried_again(world: World) -> None:
+    with pytest.raises(Conflict, match="m9 is not taken: cluster m9 does not exist"):
+        await world.wanted.reconcile("m9")
