@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
-SUITES = ("kernel", "tunnel", "exec", "hostapi", "informer", "inventory", "memory", "registry")
+SUITES = ("kernel", "tunnel", "exec", "doctor", "hostapi", "informer", "inventory", "memory", "registry")
 RESULTS = Path(__file__).with_name("results")
 
 

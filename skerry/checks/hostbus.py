@@ -47,6 +47,9 @@ class HostBusChecks:
         self._system: bus.Connection | None = None
         self._credentials: Credentials | None = None
         self._where = ", ".join(settings.servers)
+        self._servers: list[tuple[str, Any]] = []
+        """What each said of itself, and when that was heard, by this machine's clock."""
+        self._told = 0.0
 
     async def run(self, run: Checks) -> None:
         """All of them."""
@@ -65,7 +68,8 @@ class HostBusChecks:
         faults = await check_server(self._system)
         if faults:
             return Outcome(f"a server lacks {faults[0].partition(': ')[0]}", "fail", "; ".join(faults))
-        servers = await self._asked(VARZ)
+        self._told = self._clock()
+        self._servers = servers = await self._asked(VARZ)
         versions = ", ".join(sorted({f"{name} {data.get('version', '?')}" for name, data in servers}))
         return Outcome(f"{len(servers)} server{'s' * (len(servers) != 1)}: {versions}")
 
@@ -117,9 +121,9 @@ class HostBusChecks:
 
     async def _clocks(self) -> Outcome:
         off = {}
-        for name, data in await self._asked(VARZ):
+        for name, data in self._servers:
             try:
-                ahead_s = self._clock() - datetime.fromisoformat(str(data.get("now", ""))).timestamp()
+                ahead_s = self._told - datetime.fromisoformat(str(data.get("now", ""))).timestamp()
             except ValueError:
                 continue
             if abs(ahead_s) > OFF_S:
@@ -139,11 +143,12 @@ class HostBusChecks:
         try:
             await self._system.publish(subject, b"", reply=inbox)
             found = [_answer(await asyncio.wait_for(answers.get(), ANSWER_S), kind)]
-            while True:
+            while not self._servers or len(found) < len(self._servers):
                 try:
                     found.append(_answer(await asyncio.wait_for(answers.get(), QUIET_S), kind))
                 except TimeoutError:
-                    return [each for each in found if each is not None]
+                    break
+            return [each for each in found if each is not None]
         finally:
             subscription.unsubscribe()
 
