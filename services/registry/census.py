@@ -15,7 +15,7 @@ from services.registry.model import Connected, PresenceTable
 from services.registry.settings import RegistrySettings
 from skerry.controller.controller import After
 from skerry.errors import StatusError
-from skerry.identity.resolver import Resolver
+from skerry.identity.resolver import OVERLAP, Resolver
 from skerry.service import Context
 
 log = logging.getLogger("skerry.registry")
@@ -54,6 +54,9 @@ class Census:
                 members = (
                     Connected(each.name, each.key, each.user) for each in connections if each.account not in self._own
                 )
-                self._changed(self._presence.listed(listening, members))
+                changed = self._presence.listed(listening, members, OVERLAP)
+                if changed is None:
+                    return After(AGAIN_S)
+                self._changed(changed)
             self._told = listening
         return After(LOOK_S)

@@ -191,11 +191,15 @@ class PresenceTable:
             member.connections.clear()
             member.counted, member.listed, member.suspect, member.since = False, False, None, now
 
-    def listed(self, listening: int, connections: Iterable[Connected]) -> set[str]:
+    def listed(self, listening: int, connections: Iterable[Connected], surely: int) -> set[str] | None:
         """The bus told of all connections that there are, asked after it was begun to hear for the `listening`th time: the end of
-        a member's last one is an end from now on. What ended meanwhile may still be among them."""
+        a member's last one is an end from now on. What ended meanwhile may still be among them. None, and nothing is known,
+        if more than `surely` did: then one that is there may have been passed over."""
         if listening != self.listening or self._ended is None:
             return set()
+        if len(self._ended) > surely:
+            self._ended = set()
+            return None
         ended, self._ended = self._ended, None
         changed = set()
         for name, connection, agent in connections:

@@ -263,7 +263,7 @@ def test_after_a_restart_a_disconnect_is_believed_after_the_longer_patience() ->
 
 def test_who_was_told_all_connections_needs_no_longer_patience_after_a_restart() -> None:
     presence = restarted()
-    assert presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("other", "s/2", "UB")]) == set()
+    assert presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("other", "s/2", "UB")], 64) == set()
     presence.disconnected("m1", "s/1", at(2))
     assert verdict(presence, 2 + SUSPECT_S - 0.1, READY) == READY
     assert verdict(presence, 2 + SUSPECT_S, READY).reason == "AgentDisconnected"
@@ -272,7 +272,7 @@ def test_who_was_told_all_connections_needs_no_longer_patience_after_a_restart()
 def test_a_connection_that_the_bus_tells_of_keeps_a_member_when_another_ends() -> None:
     presence = restarted()
     presence.disconnected("m1", "s/1", at(1))
-    assert presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("m1", "s/2", "UA")]) == {"m1"}
+    assert presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("m1", "s/2", "UA")], 64) == {"m1"}
     assert verdict(presence, 15, READY) == READY
     presence.disconnected("m1", "s/2", at(16))
     assert verdict(presence, 16 + SUSPECT_S, READY).reason == "AgentDisconnected"
@@ -281,45 +281,56 @@ def test_a_connection_that_the_bus_tells_of_keeps_a_member_when_another_ends() -
 def test_what_ended_while_the_bus_was_asked_is_no_connection() -> None:
     presence = restarted()
     presence.disconnected("m1", "s/1", at(1))
-    assert presence.listed(1, [Connected("m1", "s/1", "UA")]) == set()
+    assert presence.listed(1, [Connected("m1", "s/1", "UA")], 64) == set()
     assert presence.members["m1"].connections == {}
     assert verdict(presence, 1 + SUSPECT_S, READY).reason == "AgentDisconnected"
+
+
+def test_after_more_ends_than_the_pages_overlap_the_bus_is_asked_again() -> None:
+    presence = restarted()
+    for number in range(65):
+        presence.disconnected("other", f"s/{100 + number}", at(1))
+    assert presence.listed(1, [Connected("m1", "s/1", "UA")], 64) is None
+    presence.disconnected("m1", "s/1", at(2))
+    assert verdict(presence, 2 + SUSPECT_S, READY) == READY
+    assert presence.listed(1, [], 64) == set()
+    assert verdict(presence, 2 + SUSPECT_S, READY).reason == "AgentDisconnected"
 
 
 def test_no_connection_at_a_start_is_no_end_of_one() -> None:
     """All agents are on their way back when the bus was restarted."""
     presence = restarted()
-    presence.listed(1, [])
+    presence.listed(1, [], 64)
     assert verdict(presence, LOST_S - 1, READY) == READY
 
 
 def test_an_answer_about_another_time_of_listening_and_a_second_one_are_void() -> None:
     presence = restarted()
     presence.listen(at(5))
-    presence.listed(1, [Connected("m1", "s/1", "UA")])
+    presence.listed(1, [Connected("m1", "s/1", "UA")], 64)
     assert presence.members["m1"].connections == {}
-    presence.listed(2, [])
-    presence.listed(2, [Connected("m1", "s/1", "UA")])
+    presence.listed(2, [], 64)
+    presence.listed(2, [Connected("m1", "s/1", "UA")], 64)
     assert presence.members["m1"].connections == {}
 
 
 def test_all_that_is_told_of_one_member_is_bounded() -> None:
     presence = restarted()
-    presence.listed(1, [Connected("m1", f"s/{number}", "UA") for number in range(1000)])
+    presence.listed(1, [Connected("m1", f"s/{number}", "UA") for number in range(1000)], 64)
     assert len(presence.members["m1"].connections) == model.MAX_AGENTS
 
 
 def test_agents_that_are_told_of_and_were_not_heard_may_be_well() -> None:
     """That all connections are known does not say that all agents were heard."""
     presence = restarted()
-    presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("m1", "s/2", "UB")])
+    presence.listed(1, [Connected("m1", "s/1", "UA"), Connected("m1", "s/2", "UB")], 64)
     presence.heartbeat("m1", beat(healthy=False, message="refused"), at(1))
     assert standing(presence, 1, PresenceStatus(READY, 2)) == PresenceStatus(READY, 2)
 
 
 def test_who_is_heard_after_its_last_connection_has_one_that_nobody_knows() -> None:
     presence = restarted()
-    presence.listed(1, [Connected("m1", "s/1", "UA")])
+    presence.listed(1, [Connected("m1", "s/1", "UA")], 64)
     presence.disconnected("m1", "s/1", at(2))
     presence.heartbeat("m1", beat(), at(4))
     presence.disconnected("m1", "s/2", at(5))
