@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from bench.agents import Who
 from services.registry import clusters
 from services.registry.clock import wall_and_mono
 from services.registry.model import BEAT_S, JOINED
@@ -27,9 +29,10 @@ from skerry.identity import nkey
 from skerry.identity.nkey import KeyType
 from skerry.identity.resolver import Resolver
 from skerry.storage import Store
-from tests.faults.fleet import HOST_UID, Process
+from tests.faults.fleet import HOST_UID, Process, Tower
 from tests.fixtures.nats import NatsHost
 
+ADMIN_TOKEN = "skerry_" + "x" * 43
 AT_ONCE = 32
 """Members that are made at once."""
 
@@ -48,7 +51,7 @@ class Workloads:
             self.host.service(user).save(credentials)
         token = directory / "admin.token"
         token.touch(mode=0o600)
-        token.write_text("skerry_" + "x" * 43)
+        token.write_text(ADMIN_TOKEN)
         return {
             "SKERRY_BUS_SERVERS": self.host.servers[0],
             "SKERRY_BUS_CA_FILE": str(directory / "ca.crt"),
@@ -66,15 +69,30 @@ class Workloads:
     @contextlib.asynccontextmanager
     async def running(self, user: str, module: str, *arguments: str) -> AsyncIterator[Process]:
         """A process with the rights of `user`, ready; SIGTERM at the end."""
-        self._made += 1
-        log = self.host.directory / f"{user}-{self._made}.log"
-        process = Process(module, log, self._environment(user), *arguments)
+        process = Process(module, self._log(user), self._environment(user), *arguments)
         try:
             await process.logged("ready")
             yield process
             await process.stop()
         finally:
             process.end()
+
+    @contextlib.asynccontextmanager
+    async def tower(self) -> AsyncIterator[Tower]:
+        """A tower that can be asked, as the administrator; SIGTERM at the end."""
+        tower = Tower("services.tower", self._log("tower"), self._environment("proxy"))
+        try:
+            tower.token = ADMIN_TOKEN.encode()
+            await tower.connect(ssl.create_default_context(cafile=str(self.host.directory / "ca.crt")))
+            yield tower
+            await tower.client.close()
+            await tower.stop()
+        finally:
+            tower.end()
+
+    def _log(self, name: str) -> Path:
+        self._made += 1
+        return self.host.directory / f"{name}-{self._made}.log"
 
 
 @contextlib.contextmanager
@@ -94,9 +112,10 @@ class Members:
 
     def __init__(self, host: NatsHost, count: int) -> None:
         self._host = host
-        self._keys = [nkey.create(KeyType.USER).public for _ in range(count)]
+        self._keys = [nkey.create(KeyType.USER) for _ in range(count)]
         self._uids = [str(uuid.uuid4()) for _ in range(count)]
         self.names = [f"member-{number:05}" for number in range(count)]
+        self._users = [""] * count
 
     async def join(self, *, accounts: bool) -> None:
         """Store what joining stores; with `accounts` their secrets too, and the server knows them."""
@@ -108,7 +127,7 @@ class Members:
 
             async def one(number: int) -> None:
                 request = JoinRequest(
-                    nkey=self._keys[number], name=self.names[number], cluster_uid=self._uids[number],
+                    nkey=self._keys[number].public, name=self.names[number], cluster_uid=self._uids[number],
                     kubernetes_version="v1.36.3", agent_version="0.1.0",
                 )  # fmt: skip
                 cluster = await store.create(clusters.member(request, JOINED, wall_and_mono()))
@@ -120,8 +139,16 @@ class Members:
                     )  # fmt: skip
                     await secrets.change(request.name, lambda _: secret)
                     await Resolver(system).push(account.jwt)
+                    self._users[number] = self._host.authority.member_user(account, request.nkey)
 
             await _each(range(len(self.names)), one)
+
+    def agents(self, numbers: Iterable[int]) -> tuple[Who, ...]:
+        """Of members that have accounts: what a process needs to be their agents."""
+        return tuple(
+            Who(self.names[each], self._uids[each], self._users[each], self._keys[each].seed.decode())
+            for each in numbers
+        )
 
     @contextlib.asynccontextmanager
     async def beating(self) -> AsyncIterator[Bus]:
@@ -133,6 +160,7 @@ class Members:
             beating.cancel()
 
     async def _beat(self, bus: Bus) -> None:
+        keys = [each.public for each in self._keys]
         beats = [
             (
                 subjects.heartbeat(name),
@@ -142,7 +170,7 @@ class Members:
                     )
                 ),
             )
-            for name, key, uid in zip(self.names, self._keys, self._uids, strict=True)
+            for name, key, uid in zip(self.names, keys, self._uids, strict=True)
         ]
         while True:
             started = time.monotonic()

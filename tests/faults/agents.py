@@ -54,6 +54,8 @@ class BareAgent:
     connection: Connection | None = None
     absences: list[Absence] = field(default_factory=list)
     starts: int = 0
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """How many of those that share it connect at once: agents of one process are no machine each."""
     desired: Desired | None = None
     """What it keeps besides, as an agent does: must be run by whoever gives it."""
     heard: float = 0.0
@@ -62,7 +64,8 @@ class BareAgent:
     async def come(self) -> Connection:
         """Connect as a new process would, and be heard. StatusError."""
         self.starts += 1
-        connection = await connect(self.settings, self.credentials)
+        async with self.gate:
+            connection = await connect(self.settings, self.credentials)
         try:
             await self._attached(connection)
             await self.beat(connection)
@@ -120,7 +123,8 @@ class BareAgent:
         while True:
             if self.connection is None:
                 try:
-                    self.connection = await connect(self.settings, self.credentials)
+                    async with self.gate:
+                        self.connection = await connect(self.settings, self.credentials)
                     await self._attached(self.connection)
                 except StatusError:
                     await asyncio.sleep(pauses.next())
