@@ -12,7 +12,7 @@ from services.registry.conditions import derived
 from services.registry.model import LOST_S
 from services.registry.writer import Observe, StatusWriter
 from skerry import subjects
-from skerry.api.conditions import Verdict
+from skerry.api.conditions import DESIRED_APPLIED, Verdict, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import JoinRequest
 from skerry.bus import BucketConfig
@@ -22,7 +22,7 @@ from skerry.service import Process
 from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.member.apiserver import ApiServer
-from tests.registry.conftest import Agent, Running, client_of, connect
+from tests.registry.conftest import Agent, Client, Running, client_of, connect
 from tests.registry.test_direct import given
 from tests.registry.test_model import T0
 from tests.registry.test_restarts import Clock
@@ -47,6 +47,12 @@ async def stored(host: NatsHost, count: int) -> None:
         ]
         members = [derived(clusters.member(request, ready, T0), T0, AGENT_TTL_S) for request in requests]
         await asyncio.gather(*(store.create(member) for member in members))
+
+
+async def settled(client: Client, *names: str) -> bool:
+    """Whether each of these Clusters says how it is with desired state, which comes last."""
+    clusters_now = [await client.cluster(name) or {} for name in names]
+    return all(condition_of(each, DESIRED_APPLIED).reason for each in clusters_now)
 
 
 async def test_a_registry_that_starts_looks_at_all_members_and_writes_none(fresh_nats_host: NatsHost) -> None:
@@ -91,6 +97,8 @@ async def test_two_registries_beside_each_other_agree_and_one_of_them_probes(
             await client.ready("far", "True")
             await client.ready("near", "True")
             await looked(4)
+            while not await settled(client, "far", "near"):  # an agent that says nothing of desired state is given 25 s
+                await looked(1)
             await one.informer.current()
             before = one.informer.revision
             await looked(8)
