@@ -95,6 +95,10 @@ def _answer(status: int, document: dict[str, Any]) -> WholeAnswer:
     return WholeAnswer(status=status, body=msgspec.json.encode(document))
 
 
+async def _stay() -> None:
+    """No member of a benchmark is removed."""
+
+
 class Standin:
     """The desired state of one agent."""
 
@@ -104,7 +108,7 @@ class Standin:
             member=member, host="bench", host_uid=host_uid, servers=[], ca="", assertion_root=trust_root,
             cluster_uid=cluster_uid,
         )  # fmt: skip
-        self.desired = Desired(membership, cast(Upstream, self.table), Ceiling(), time.time)
+        self.desired = Desired(membership, cast(Upstream, self.table), Ceiling(), time.time, _stay)
 
     async def holds(self, count: int) -> None:
         """Wait until so many objects are there."""
