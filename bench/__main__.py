@@ -22,7 +22,19 @@ from typing import Any
 
 from rich.console import Console
 
-SUITES = ("kernel", "tunnel", "exec", "doctor", "hostapi", "informer", "inventory", "memory", "registry", "fleet")
+SUITES = (
+    "kernel",
+    "tunnel",
+    "exec",
+    "doctor",
+    "hostapi",
+    "informer",
+    "inventory",
+    "memory",
+    "registry",
+    "fleet",
+    "joining",
+)
 RESULTS = Path(__file__).with_name("results")
 
 

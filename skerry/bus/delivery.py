@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol, cast
@@ -66,6 +66,10 @@ class Message:
         return f"Message({self.subject}, {len(self.data)} bytes)"
 
 
+SHARE = 1024
+"""Messages with one subject that run and wait at once at a subscription to many (`join.*`), a quarter of an ordinary backlog.
+The subject says whose they are: who sends as fast as he can fills his own share, not the queue of all."""
+
 MessageHandler = Callable[[Message], Awaitable[None] | None]
 
 
@@ -90,6 +94,7 @@ class Subscription:
         self._limits = limits
         self._waiting: deque[Message] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._shares: Counter[str] | None = Counter() if "*" in subject else None
         self._idle = asyncio.Event()
         self._idle.set()
         self.deliver = self._dispatch if _is_async(handler) else self._inline
@@ -132,20 +137,30 @@ class Subscription:
             log.exception("a handler failed", extra={"subject": message.subject})
 
     def _dispatch(self, message: Message) -> None:
-        if len(self._tasks) < self._limits.concurrency:
-            self._start(message)
-        elif len(self._waiting) < self._limits.backlog:
+        is_busy = len(self._tasks) >= self._limits.concurrency
+        if self._is_full(message.subject) or (is_busy and len(self._waiting) >= self._limits.backlog):
+            self._drop()
+            return
+        if self._shares is not None:
+            self._shares[message.subject] += 1
+        if is_busy:
             self._waiting.append(message)
         else:
-            self.dropped += 1
-            if self.dropped & (self.dropped - 1) == 0:
-                log.warning("messages dropped: too many wait", extra={"subject": self.subject, "dropped": self.dropped})
+            self._start(message)
+
+    def _is_full(self, subject: str) -> bool:
+        return self._shares is not None and self._shares[subject] >= SHARE
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        if self.dropped & (self.dropped - 1) == 0:
+            log.warning("messages dropped: too many wait", extra={"subject": self.subject, "dropped": self.dropped})
 
     def _start(self, message: Message) -> None:
         self._idle.clear()
         task = asyncio.get_running_loop().create_task(self._run(message))
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, message.subject))
 
     async def _run(self, message: Message) -> None:
         try:
@@ -155,8 +170,12 @@ class Subscription:
         except Exception:
             log.exception("a handler failed", extra={"subject": message.subject})
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, subject: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if self._shares is not None:
+            self._shares[subject] -= 1
+            if not self._shares[subject]:
+                del self._shares[subject]
         if self._waiting:
             self._start(self._waiting.popleft())
         elif not self._tasks:

@@ -11,6 +11,7 @@ import os
 import signal
 import time
 import tomllib
+from collections import Counter
 from collections.abc import AsyncIterator
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,7 @@ from skerry import subjects
 from skerry.bus import Connection, ConnectionLost, Message, NoResponders, Settings, connect
 from skerry.bus import client as client_module
 from skerry.bus.client import NatsClient
+from skerry.bus.delivery import SHARE
 from skerry.errors import (
     BadRequest,
     Forbidden,
@@ -233,6 +235,30 @@ async def test_trap_6_a_backlog_is_bounded_and_counted(proxy: Connection, regist
     assert subscription.dropped == 5
     release.set()
     await eventually(lambda: handled == 5)
+
+
+async def test_who_floods_one_subject_of_many_fills_his_own_share_and_not_the_queue_of_all(
+    proxy: Connection, registry: Connection
+) -> None:
+    """The queue of all was full of one token's joins, and those with other tokens were dropped unanswered."""
+    release, handled = asyncio.Event(), Counter[str]()
+
+    async def slow(message: Message) -> None:
+        handled[message.subject] += 1
+        await release.wait()
+
+    subscription = await registry.subscribe("direct.*.connect", slow, concurrency=SHARE + 1, backlog=4)
+    for _ in range(10):
+        for _ in range(SHARE):
+            proxy.publish_now("direct.floods.connect", b"")
+        await proxy.flush()
+    proxy.publish_now("direct.quiet.connect", b"")
+    await proxy.flush()
+    await eventually(lambda: handled["direct.quiet.connect"])
+    assert (handled["direct.floods.connect"], subscription.dropped) == (SHARE, 9 * SHARE)
+    release.set()
+    await subscription.drain()
+    assert subscription._shares == {}, "what is done takes no memory"
 
 
 async def test_trap_7_publishing_on_a_lost_connection_raises_and_nothing_is_kept(fresh_nats_host: NatsHost) -> None:
