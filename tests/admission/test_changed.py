@@ -110,6 +110,12 @@ def test_the_namespace_of_an_object_stays(namespace: str) -> None:
     )
 
 
+@pytest.mark.parametrize("change", [put, merge])
+def test_metadata_that_a_newer_replica_wrote_stays(change: Any) -> None:
+    newer = with_meta(OBSERVED, fromTheFuture=1)
+    assert change(newer, newer) == Prepared(newer)
+
+
 # Who owns what
 
 
