@@ -254,7 +254,10 @@ def _not_aloud(check: Check) -> None:
 async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:
     store.keep_ceiling(settings.ceiling)
     clock = HostClock(time.time() - time.monotonic())
-    upstream.expect(Expected(membership.cluster_uid, membership.member))
+    if settings.take_over:
+        await bindings.take_over(upstream, membership.host, membership.host_uid)
+        log.info("the cluster is this host's now", extra={"host": membership.host})
+    upstream.expect(Expected(membership.cluster_uid, membership.member, membership.host_uid))
     check = MembershipCheck(
         upstream, membership.host, membership.host_uid, kept=lambda name: desired.keeps_binding(name)
     )

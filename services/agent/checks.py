@@ -63,7 +63,9 @@ class Preflight:
             membership.host_uid if membership is not None else self.token.host_uid if self.token is not None else ""
         )
         self._run = Checks(self.name or "this cluster", report.JOIN, tell, waiting)
-        self.cluster = ClusterChecks(upstream, host_uid, desired=settings.ceiling.desired != "None")
+        self.cluster = ClusterChecks(
+            upstream, host_uid, take_over=settings.take_over, desired=settings.ceiling.desired != "None"
+        )
 
     @property
     def report(self) -> Report:

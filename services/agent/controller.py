@@ -333,6 +333,7 @@ class Controller:
             message=health.message,
             missing=health.missing,
             repaired=health.repaired,
+            taken_over=health.taken_over,
             inventory=inventory if now >= self._inventory_due else None,
             ceiling=self._settings.ceiling,
             clock_s=self._clock.ahead(now, time.time()),

@@ -16,7 +16,7 @@ from skerry.api.times import rfc3339
 from skerry.errors import StatusError
 from skerry.member import probe
 from skerry.member.credentials import CredentialError
-from skerry.member.identity import RightsMissing, WrongCluster
+from skerry.member.identity import RightsMissing, TakenOver, WrongCluster
 from skerry.member.kubeconfig import KubeconfigError
 from skerry.member.membership import MembershipCheck
 from skerry.member.upstream import Upstream
@@ -52,6 +52,8 @@ class Health:
         """What the last look found that our account cannot repair."""
         self.repaired = ""
         """What a look repaired last, and when."""
+        self.taken_over = False
+        """The cluster is marked as another host's."""
         self.known = asyncio.Event()
         """After the first check."""
 
@@ -63,9 +65,11 @@ class Health:
 
     async def check(self) -> None:
         """One check; never raises, whatever the API server does."""
-        uid, problem = self._joined, ""
+        uid, problem, taken_over = self._joined, "", False
         try:
             problem = await self._checked()
+        except TakenOver as e:
+            problem, taken_over = e.message, True
         except WrongCluster as e:
             uid, problem = e.found[:UID_LIMIT], e.message
         except StatusError as e:
@@ -81,7 +85,7 @@ class Health:
             log.log(
                 logging.WARNING if problem else logging.INFO, "the API server", extra={"state": problem or "answers"}
             )
-        self.uid, self.healthy, self.message = uid, not problem, problem
+        self.uid, self.healthy, self.message, self.taken_over = uid, not problem, problem, taken_over
         self.known.set()
 
     async def _checked(self) -> str:
@@ -89,6 +93,8 @@ class Health:
             return problem
         if self._clock() - self._looked >= self._look_s:
             await self._look()
+        else:
+            await self._upstream.identify()
         if self._checks % SLOW_EVERY == 0:
             self.version = (await probe.facts(self._upstream)).version
         self._checks += 1

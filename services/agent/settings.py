@@ -39,6 +39,9 @@ class Settings(Base, frozen=True, kw_only=True):
         bool,
         about("No ceiling. Without this, and where no part of a ceiling is said, the last one that was said holds on."),
     ] = False
+    take_over: Annotated[
+        bool, about("Make the cluster this host's although it is marked as another one's, which lets go of it.")
+    ] = False
     heartbeat_s: Annotated[float, about("Seconds between heartbeats and between health checks of the API server.")] = (
         10.0
     )

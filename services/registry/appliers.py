@@ -190,7 +190,7 @@ class Appliers:
         if connection is None or connection.revision < wanted.revision:
             return After(AGAIN_S[0])
         if self._present.get(name) == wanted and self._lease.held:
-            expected = Expected(clusters.uid_of(item.document()), name)
+            expected = Expected(clusters.uid_of(item.document()), name, self._registry.settings.host_uid)
             target = connection.target
             upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
             self._start(name, wanted, upstream, self._group, ending=clusters.is_leaving(item.document()))

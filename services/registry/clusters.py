@@ -9,7 +9,7 @@ from services.registry.model import MemberAgents, Now, PresenceStatus, alive, at
 from services.registry.verdicts import clock
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
-from skerry.api.conditions import CLOCK_SYNCED, RIGHTS_COMPLETE, Verdict, condition_of
+from skerry.api.conditions import CLOCK_SYNCED, JOINED, RIGHTS_COMPLETE, Verdict, condition_of
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
 from skerry.api.names import WITHDRAW
@@ -37,16 +37,20 @@ def host(name: str, uid: str, now: Now) -> Document:
     }
 
 
+BY_AGENT = Verdict("True", "AgentJoined", "joined through its agent")
+DIRECTLY = Verdict("True", "DirectJoined", "joined directly: this host reaches its API server")
+"""How a member joined: the condition Joined."""
+
+
 def member(request: JoinRequest, verdict: Verdict, now: Now, labels: dict[str, str] | None = None) -> Document:
     """The Cluster of a member that joins through an agent."""
     labelled = {"labels": labels} if labels else {}
-    joined = Verdict("True", "AgentJoined", "joined through its agent")
     return {
         "metadata": {"name": request.name, "finalizers": [FINALIZER], **labelled},
         "spec": {"role": "member", "connection": {"mode": "agent"}},
         "status": {
             "conditions": [
-                condition("Joined", joined, now),
+                condition(JOINED, BY_AGENT, now),
                 condition("Ready", verdict, now),
                 condition("Reachable", reachable(verdict), now),
             ],

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from services.registry import clusters
-from services.registry.model import Now
+from services.registry.model import TAKEN_OVER, Now
 from services.registry.verdicts import NO_CERTIFICATE, agent_credentials, version, warn_s
-from skerry.api.conditions import CERTIFICATE_VALID, CREDENTIALS_VALID, VERSION_SUPPORTED, condition_of
+from skerry.api.conditions import (
+    CERTIFICATE_VALID,
+    CREDENTIALS_VALID,
+    JOINED,
+    VERSION_SUPPORTED,
+    Verdict,
+    condition_of,
+)
 from skerry.api.meta import Document
 from skerry.api.times import seconds
 
@@ -18,7 +25,10 @@ def derived(document: Document, now: Now, agent_ttl_s: float) -> Document:
         return document
     status = document.get("status") or {}
     before = conditions = status.get("conditions") or []
-    verdicts = {VERSION_SUPPORTED: version(status.get("kubernetesVersion"), _agent(document))}
+    verdicts = {
+        VERSION_SUPPORTED: version(status.get("kubernetesVersion"), _agent(document)),
+        JOINED: _joined(document),
+    }
     if clusters.has_agent(document):
         verdicts[CERTIFICATE_VALID] = NO_CERTIFICATE
         if (end := expires(document)) is not None:
@@ -27,6 +37,17 @@ def derived(document: Document, now: Now, agent_ttl_s: float) -> Document:
         if condition_of(document, kind) != verdict:
             conditions = clusters.with_condition(conditions, clusters.condition(kind, verdict, now))
     return document if conditions == before else {**document, "status": {**status, "conditions": conditions}}
+
+
+def _joined(document: Document) -> Verdict:
+    """The condition Joined: not ours any more from when another host took the cluster over until it is taken back."""
+    ready = clusters.ready_of(document)
+    if ready.reason == TAKEN_OVER:
+        return Verdict("False", TAKEN_OVER, ready.message)
+    before = condition_of(document, JOINED)
+    if before.reason not in ("", TAKEN_OVER) or ready.status != "True":
+        return before
+    return clusters.BY_AGENT if clusters.has_agent(document) else clusters.DIRECTLY
 
 
 def due(document: Document, now: Now, agent_ttl_s: float) -> float | None:

@@ -66,8 +66,13 @@ class Connections:
             if request.options.dry_run:
                 return self._registry.clusters.stamped(cluster)
             await bindings.ensure(upstream, self._registry.settings.host_uid)
+            if spec.take_over:
+                await self._take(upstream)
         async with self._writing:
             return await self._made(name, facts.uid, cluster, target)
+
+    async def _take(self, upstream: Upstream) -> None:
+        await bindings.take_over(upstream, self._registry.settings.host_name, self._registry.settings.host_uid)
 
     async def _made(self, name: str, uid: str, cluster: Document, target: Target) -> Document:
         """Claim, credential, object, in this order: a proxy that sees the object finds the credential."""
@@ -116,6 +121,8 @@ class Connections:
             if request.options.dry_run:
                 return cluster
             await bindings.ensure(upstream)
+            if body.spec.take_over:
+                await self._take(upstream)
         async with self._writing:
             credential = await self._registry.secrets.keep_connection(cluster["metadata"]["uid"], target)
             stored = await self._registry.clusters.modify(

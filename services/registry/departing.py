@@ -15,6 +15,7 @@ from typing import NamedTuple
 from services.registry import clusters, direct
 from services.registry.clock import Clock
 from services.registry.desired import Desired
+from services.registry.model import TAKEN_OVER
 from skerry import subjects
 from skerry.api.conditions import DESIRED_APPLIED, Verdict
 from skerry.api.desired import Report, WithdrawOrder
@@ -61,7 +62,7 @@ class Departures:
             if not await self.worthwhile(document):
                 self._orders[uid] = None
                 entries = await self._desired.entries(name)
-                if entries:
+                if entries and clusters.ready_of(document).reason != TAKEN_OVER:
                     await self._tell(document, f"it could not be asked to: {entries} entries may be left on it")
                 return None
             order = WithdrawOrder(cluster=uid, id=secrets.token_hex(8), keep=clusters.is_kept(document))

@@ -14,8 +14,8 @@ import msgspec
 
 from services.registry import clusters, verdicts
 from services.registry.inventories import with_inventory
-from services.registry.model import TEXT_LIMIT, Now, at, rights
-from skerry.api.conditions import CERTIFICATE_VALID, CLOCK_SYNCED, RIGHTS_COMPLETE, Verdict
+from services.registry.model import TAKEN_OVER, TEXT_LIMIT, WRONG, Now, at, rights
+from skerry.api.conditions import CERTIFICATE_VALID, CLOCK_SYNCED, JOINED, RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
 from skerry.api.messages import Inventory
 from skerry.api.meta import Document
@@ -27,7 +27,6 @@ MODE = "direct"
 VERSION = 64
 """Characters of a version."""
 _YEAR_3000 = 32_503_680_000
-JOINED = Verdict("True", "DirectJoined", "joined directly: this host reaches its API server")
 
 
 class ProbeState(Enum):
@@ -40,6 +39,8 @@ class ProbeState(Enum):
     """It does not take the credential."""
     WRONG = auto()
     """Another cluster answers."""
+    TAKEN_OVER = auto()
+    """It is marked as another host's."""
     UNREACHABLE = auto()
 
 
@@ -82,7 +83,7 @@ def member(name: str, object_uid: str, facts: JoinFacts, expires: float | None, 
         "metadata": {"name": name, "uid": object_uid, "finalizers": [clusters.FINALIZER]},
         "spec": {"role": "member", "connection": {"mode": MODE}},
         "status": {
-            "conditions": [clusters.condition("Joined", JOINED, now)],
+            "conditions": [clusters.condition(JOINED, clusters.DIRECTLY, now)],
             "kubernetesVersion": clean(facts.version, VERSION),
             "uid": facts.uid,
         },
@@ -154,7 +155,9 @@ def _ready(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
         case ProbeState.REFUSED:
             return credentials(outcome, expires, now)
         case ProbeState.WRONG:
-            return Verdict("False", "WrongCluster", outcome.message)
+            return Verdict("False", WRONG, outcome.message)
+        case ProbeState.TAKEN_OVER:
+            return Verdict("False", TAKEN_OVER, outcome.message)
         case ProbeState.UNREACHABLE:
             return Verdict("False", "Unreachable", outcome.message)
 

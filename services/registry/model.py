@@ -29,7 +29,7 @@ SUSPECT_S = 2.5
 UNCOUNTED_SUSPECT_S = BEAT_S + 2
 """The same, when connections may exist that this process does not know."""
 MAX_AGENTS = 64
-WRONG = "WrongCluster"
+WRONG, TAKEN_OVER = "WrongCluster", "TakenOver"
 TEXT_LIMIT = 1000
 """Characters of what is missing or repaired that are kept in a condition."""
 _encode = msgspec.json.Encoder().encode
@@ -333,6 +333,8 @@ def _of_live(member: MemberAgents, live: list[Agent]) -> Verdict:
 
 
 def _unserved(beat: Heartbeat) -> Verdict:
+    if beat.taken_over:
+        return Verdict("False", TAKEN_OVER, beat.message)
     if beat.missing and beat.message and beat.missing.startswith(beat.message):
         return rights(beat.missing, "")
     why = beat.message or "no reason given"

@@ -39,7 +39,7 @@ from skerry.errors import SkerryError, StatusError, Unauthorized
 from skerry.informer import Change
 from skerry.member import probe
 from skerry.member.credentials import source
-from skerry.member.identity import Expected, RightsMissing, Unproved, WrongCluster
+from skerry.member.identity import Expected, RightsMissing, TakenOver, Unproved, WrongCluster
 from skerry.member.inventory import InventoryCollector
 from skerry.member.membership import MembershipCheck
 from skerry.member.role import HOST
@@ -200,7 +200,7 @@ class Prober:
             return False
         await _closed(watched)
         target = connection.target
-        expected = Expected(clusters.uid_of(item.document()), item.name)
+        expected = Expected(clusters.uid_of(item.document()), item.name, self._registry.settings.host_uid)
         upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
         settings = self._registry.settings
         watched.upstream = upstream
@@ -231,6 +231,8 @@ class Prober:
             )
         except Unauthorized as error:
             return ProbeResult(ProbeState.REFUSED, error.message)
+        except TakenOver as error:
+            return ProbeResult(ProbeState.TAKEN_OVER, error.message)
         except WrongCluster as error:
             return ProbeResult(ProbeState.WRONG, error.message)
         except Unproved as error:

@@ -160,6 +160,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """What the agent's account may not do or make though serving needs it, for people; None: an agent that does not look."""
     repaired: str = ""
     """What was taken away on the member and is there again, for people."""
+    taken_over: bool = False
+    """The cluster is marked as another host's; `message` names it."""
     inventory: Inventory | None = None
     """What the cluster has: said once to each connection, each 5 min, and when it changes; None: as before."""
     ceiling: Ceiling = Ceiling()

@@ -23,8 +23,8 @@ from skerry.demand import Amounts, add, written
 from skerry.errors import BadGateway, Forbidden, NotFound, SkerryError, StatusError
 from skerry.inventory.counting import readable, requested_by
 from skerry.inventory.objects import Node
-from skerry.member import account, checks
-from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION
+from skerry.member import account, bindings, checks
+from skerry.member.identity import owner_of
 from skerry.member.inventory import NODE_PAGE, NODES, pod_pages
 from skerry.member.upstream import Upstream
 from skerry.member.watch import Watch
@@ -62,7 +62,7 @@ class ClusterChecks:
         self._installs, self._desired, self._account_is_made = installs, desired, account_is_made
         self.uid, self.version = "", ""
         """Of kube-system, and gitVersion; empty until they are known."""
-        self._annotations: Document = {}
+        self._owner_uid = self._owner_name = ""
 
     async def run(self, run: Checks) -> None:
         """All of them."""
@@ -111,13 +111,12 @@ class ClusterChecks:
 
     async def _identity(self) -> Outcome:
         metadata = await checks.kube_system_of(self._upstream)
-        annotations = metadata.get("annotations")
-        self._annotations = annotations if isinstance(annotations, dict) else {}
+        self._owner_uid, self._owner_name = owner_of(metadata)
         self.uid = checks.uid_of(metadata, self._upstream)
         return Outcome(f"kube-system UID {self.uid}")
 
     async def _owner(self) -> Outcome:
-        owner = str(self._annotations.get(HOST_ANNOTATION) or "")
+        owner, name = self._owner_uid, self._owner_name
         if not owner:
             taken = ", so there is nobody to take it over from" if self._take_over else ""
             return Outcome(f"it is no host's member yet{taken}")
@@ -125,13 +124,11 @@ class ClusterChecks:
             return Outcome("it is marked as this host's own")
         if not self._host_uid:
             return Outcome("which host this is was not told, so its mark cannot be compared", "skip")
-        error = checks.owned_by_another(owner, str(self._annotations.get(HOST_NAME_ANNOTATION) or ""))
-        if self._take_over:
-            name = str(self._annotations.get(HOST_NAME_ANNOTATION) or owner)
-            return Outcome(
-                f"it is marked as host {name!r}'s, and is taken over", "warn", f"remove it on host {name!r} too"
-            )
-        raise error
+        if not self._take_over:
+            raise checks.owned_by_another(owner, name)
+        await bindings.take_over(self._upstream, "", self._host_uid, dry_run=True)
+        shown = repr(name or owner)
+        return Outcome(f"it is marked as host {shown}'s, and is taken over", "warn", f"remove it on host {shown} too")
 
     async def _impersonation(self) -> Outcome:
         return Outcome(await checks.impersonation_of(self._upstream))

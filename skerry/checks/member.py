@@ -21,7 +21,7 @@ from skerry.api.conditions import (
 )
 from skerry.api.meta import Document
 from skerry.checks.report import Outcome, Result, told
-from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION
+from skerry.member.identity import owner_of
 
 MEMBER = (
     "member.presence", "member.tunnel", "member.credentials", "member.clock", "member.version", "member.api",
@@ -132,13 +132,10 @@ def identity(cluster: Document, metadata: Mapping[str, Any]) -> Outcome:
 
 def owner(host_uid: str, metadata: Mapping[str, Any]) -> Outcome:
     """By the mark in it."""
-    annotations = metadata.get("annotations")
-    annotations = annotations if isinstance(annotations, Mapping) else {}
-    mark = str(annotations.get(HOST_ANNOTATION) or "")
+    mark, name = owner_of(metadata)
     if mark == host_uid:
         return Outcome("it is marked as this host's")
     if not mark:
         return Outcome("it has no mark of a host", "warn", "it is made again within a minute, if the account there may")
-    name = str(annotations.get(HOST_NAME_ANNOTATION) or mark)
-    remedy = f"if it was taken over, remove it here; else remove it on host {name!r}"
-    return Outcome(f"it is marked as host {name!r}'s", "fail", remedy)
+    remedy = "if that is right, remove it here; if not, take it back: with --take-over of skerry agent or cluster set"
+    return Outcome(f"it was taken over by host {name or mark!r}", "fail", remedy)

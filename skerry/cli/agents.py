@@ -47,6 +47,8 @@ class LocalAgent:
     ceiling_off: bool = False
     dry_run: bool = False
     output: str = ""
+    take_over: bool = False
+    """For this start alone."""
 
     @property
     def joined(self) -> bool:
@@ -74,6 +76,7 @@ class LocalAgent:
             "SKERRY_NO_EXEC": "1" * self.no_exec,
             "SKERRY_NAMESPACES": self.namespaces,
             "SKERRY_CEILING_OFF": "1" * self.ceiling_off,
+            "SKERRY_TAKE_OVER": "1" * self.take_over,
             "SKERRY_CEILING_DESIRED": self.desired,
         }
         return {**inherited, **passed, **{name: value for name, value in own.items() if value}}

@@ -18,15 +18,12 @@ import msgspec
 from skerry.api.meta import Document
 from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, PREFIX
 from skerry.errors import BadGateway
-from skerry.member.identity import KUBE_SYSTEM, RightsMissing
+from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION, KUBE_SYSTEM, RightsMissing
 from skerry.member.upstream import Upstream, WholeAnswer
 
 log = logging.getLogger("skerry.member")
 
 ROLES = ("view", "edit", "admin", "cluster-admin")
-HOST_ANNOTATION = "skerry.dev/host"
-"""On namespace kube-system: UID of the host that the cluster is a member of."""
-HOST_NAME_ANNOTATION = "skerry.dev/host-name"
 MERGE = b"application/merge-patch+json"
 LABELS = {MANAGED_BY: "skerry"}
 """On what is made for the host's own account; earlier versions put it on the bindings too, where it is taken off."""
@@ -166,10 +163,28 @@ def _surplus(document: Document, joining: str) -> list[str]:
     return ours + ([HOST_LABEL, OWNER_LABEL] if another else [])
 
 
+async def take_over(upstream: Upstream, host: str, host_uid: str, *, dry_run: bool = False) -> None:
+    """Make a cluster this host's, whoever has it: that one's agent or prober sees it and lets go. RightsMissing where the mark
+    cannot be written: both would serve it. BadGateway.
+    """
+    answer = await _marked(upstream, host, host_uid, "?dryRun=All" if dry_run else "")
+    if answer.status in {403, 422}:
+        raise RightsMissing(
+            f"the cluster cannot be taken over: its mark on namespace kube-system cannot be written ({answer.message()}): "
+            f"allow {upstream.role.name}'s account `patch` on it"
+        )
+    if answer.status != 200:
+        raise BadGateway(f"the cluster cannot be marked now: {answer.message()}")
+
+
 async def mark(upstream: Upstream, host: str, host_uid: str) -> bool:
     """Write on kube-system whose member this cluster is; where that is forbidden (False) the cluster works all the same."""
-    patch = {"metadata": {"annotations": {HOST_ANNOTATION: host_uid, HOST_NAME_ANNOTATION: host}}}
-    answer = await upstream.call("PATCH", KUBE_SYSTEM, body=_encode(patch), content_type=MERGE)
+    answer = await _marked(upstream, host, host_uid)
     if answer.status != 200:
         log.warning("kube-system is not marked as a member of this host", extra={"reason": answer.message()})
     return answer.status == 200
+
+
+async def _marked(upstream: Upstream, host: str, host_uid: str, query: str = "") -> WholeAnswer:
+    patch = {"metadata": {"annotations": {HOST_ANNOTATION: host_uid, HOST_NAME_ANNOTATION: host}}}
+    return await upstream.call("PATCH", KUBE_SYSTEM + query, body=_encode(patch), content_type=MERGE)

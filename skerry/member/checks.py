@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from skerry.errors import BadGateway, Conflict, Unauthorized
-from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION, ROLES, binding, path_of_bindings
-from skerry.member.identity import KUBE_SYSTEM, RightsMissing
+from skerry.member.bindings import ROLES, binding, path_of_bindings
+from skerry.member.identity import HOST_ANNOTATION, KUBE_SYSTEM, RightsMissing, owner_of
 from skerry.member.upstream import Upstream, WholeAnswer
 
 
@@ -42,10 +42,9 @@ async def identity_of(upstream: Upstream, host_uid: str) -> str:
     Conflict if it is marked as the member of another host than `host_uid` (empty: of any is fine). BadGateway.
     """
     metadata = await kube_system_of(upstream)
-    annotations = metadata.get("annotations") or {}
-    owner = str(annotations.get(HOST_ANNOTATION) or "")
+    owner, host = owner_of(metadata)
     if owner and host_uid and owner != host_uid:
-        raise owned_by_another(owner, str(annotations.get(HOST_NAME_ANNOTATION) or ""))
+        raise owned_by_another(owner, host)
     return uid_of(metadata, upstream)
 
 
@@ -72,8 +71,8 @@ def uid_of(metadata: dict[str, Any], upstream: Upstream) -> str:
 def owned_by_another(owner: str, name: str) -> Conflict:
     """The error for a cluster with the mark of another host, by that host's UID and name."""
     return Conflict(
-        f"this cluster belongs to host {(name or owner)[:64]!r} ({owner[:64]}): remove it there first, or if that host is "
-        f"gone: kubectl annotate namespace kube-system {HOST_ANNOTATION}-"
+        f"this cluster belongs to host {(name or owner)[:64]!r} ({owner[:64]}): remove it there first, or take it over with "
+        f"--take-over; if that host is gone: kubectl annotate namespace kube-system {HOST_ANNOTATION}-"
     )
 
 

@@ -8,12 +8,19 @@ wait in a pool have been asked.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from skerry.api.text import clean
 from skerry.errors import BadGateway, ServiceUnavailable
 from skerry.member.role import AGENT, ClientRole
 
 KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+
+
+HOST_ANNOTATION = "skerry.dev/host"
+"""On namespace kube-system: UID of the host that the cluster is a member of."""
+HOST_NAME_ANNOTATION = "skerry.dev/host-name"
 
 
 class Expected(NamedTuple):
@@ -22,6 +29,8 @@ class Expected(NamedTuple):
     uid: str
     name: str
     """Of the member, for people."""
+    host_uid: str = ""
+    """Of the host that it joined: one that is marked as another host's is not ours any more. Empty: nobody looks."""
 
 
 class WrongCluster(ServiceUnavailable):
@@ -30,6 +39,10 @@ class WrongCluster(ServiceUnavailable):
     def __init__(self, message: str, found: str) -> None:
         super().__init__(message)
         self.found = found
+
+
+class TakenOver(WrongCluster):
+    """The cluster that joined is marked as another host's: that one's administrator took it over. `found` is that host's UID."""
 
 
 class Unproved(ServiceUnavailable):
@@ -58,3 +71,20 @@ def other(expected: Expected, uid: str, url: str, role: ClientRole) -> WrongClus
         f"nothing is sent to it; {remedy}"
     )
     return WrongCluster(message, uid)
+
+
+def owner_of(metadata: Mapping[str, Any]) -> tuple[str, str]:
+    """UID and name, for people, of the host that a cluster is marked as a member of; metadata of kube-system. Empty: of none."""
+    annotations = metadata.get("annotations")
+    marks = annotations if isinstance(annotations, dict) else {}
+    uid, name = (str(marks.get(key) or "") for key in (HOST_ANNOTATION, HOST_NAME_ANNOTATION))
+    return uid, clean(name, 64)
+
+
+def taken_over(expected: Expected, host_uid: str, host: str, url: str) -> TakenOver:
+    """The error for callers and for the conditions Joined and Ready."""
+    message = (
+        f"{url} was taken over by another host, {host!r} (UID {clean(host_uid, 64)}): nothing is sent to it or written there "
+        f"any more; if that is right: skerry cluster remove {expected.name}; if not, take it back with --take-over"
+    )
+    return TakenOver(message, host_uid)

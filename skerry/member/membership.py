@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from skerry.api.names import PREFIX
 from skerry.member import bindings, checks
-from skerry.member.bindings import HOST_ANNOTATION, HOST_NAME_ANNOTATION, nobody
-from skerry.member.identity import RightsMissing
+from skerry.member.bindings import nobody
+from skerry.member.identity import RightsMissing, owner_of
 from skerry.member.upstream import Upstream
 
 log = logging.getLogger("skerry.member")
@@ -43,7 +43,6 @@ class MembershipCheck:
     def __init__(self, upstream: Upstream, host: str, host_uid: str, kept: Callable[[str], bool] = nobody) -> None:
         """`kept` says whether an entry keeps the ClusterRoleBinding of a name in place."""
         self._upstream, self._host, self._host_uid, self._kept = upstream, host, host_uid, kept
-        self._foreign = ""
         self._markable = True
         self._looking = asyncio.Lock()
         self._ended = asyncio.Event()
@@ -83,11 +82,5 @@ class MembershipCheck:
 
     async def _mark(self, metadata: dict[str, Any]) -> None:
         """Make the mark if there is none. Another host's is left alone: who took a cluster over has it."""
-        annotations = metadata.get("annotations") or {}
-        owner = str(annotations.get(HOST_ANNOTATION) or "")
-        if owner and owner != self._host_uid and owner != self._foreign:
-            name = str(annotations.get(HOST_NAME_ANNOTATION) or "")[:64]
-            log.warning("the cluster is marked as a member of another host", extra={"host": name, "uid": owner[:64]})
-        self._foreign = owner if owner != self._host_uid else ""
-        if not owner and self._markable:
+        if self._markable and not owner_of(metadata)[0]:
             self._markable = await bindings.mark(self._upstream, self._host, self._host_uid)

@@ -166,7 +166,7 @@ class Upstream:
         Raises the errors of Client.request, Refused, and WrongCluster, Unproved or RightsMissing: nothing was executed.
         """
         if self._wrong is not None and asyncio.get_running_loop().time() < self._wrong_until:
-            raise WrongCluster(self._wrong.message, self._wrong.found)
+            raise type(self._wrong)(self._wrong.message, self._wrong.found)
         try:
             return await self._pool(credential).request(head, body, head_timeout_s=head_timeout_s)
         except NoRoom:
@@ -236,7 +236,7 @@ class Upstream:
     async def identify(self) -> dict[str, Any]:
         """metadata of namespace kube-system, which tells which cluster it is now; asked on a connection as requests are.
 
-        Raises WrongCluster if it is not the expected one, Unproved, RightsMissing, Unauthorized, BadGateway.
+        Raises WrongCluster if it is not the expected one, TakenOver if another host's, Unproved, RightsMissing, Unauthorized, BadGateway.
         """
         answer = await self.call("GET", identity.KUBE_SYSTEM)
         if answer.status == 401:
@@ -255,7 +255,12 @@ class Upstream:
         uid = str(answer.metadata().get("uid") or "")
         if answer.status != 200 or not uid:
             raise Unproved(f"{self.url} does not say which cluster it is ({answer.message()}): nothing was sent to it")
-        self._wrong = None if uid == expected.uid else identity.other(expected, uid, self.url, self.role)
+        owner, host = identity.owner_of(answer.metadata())
+        self._wrong = None
+        if uid != expected.uid:
+            self._wrong = identity.other(expected, uid, self.url, self.role)
+        elif expected.host_uid and owner not in ("", expected.host_uid):
+            self._wrong = identity.taken_over(expected, owner, host, self.url)
         if self._wrong is not None:
             self._wrong_until = asyncio.get_running_loop().time() + WRONG_S
             self._cut()

@@ -103,4 +103,4 @@ def test_another_cluster_is_told_with_both_uids() -> None:
 def test_the_mark_says_whose_it_is(annotations: object, result: str) -> None:
     outcome = owner("h", {"annotations": annotations})
     assert outcome.result == result
-    assert ("theirs" in outcome.next) is ("theirs" in str(annotations))
+    assert ("theirs" in outcome.found) is ("theirs" in str(annotations))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,31 @@ def twin(kube: Provider, plain_cluster: Member, tmp_path_factory: pytest.TempPat
     with kube.plain(place) as found:
         assert found.uid != plain_cluster.uid
         yield found
+
+
+@pytest.mark.parametrize("mode", ["agent", "direct"])
+def test_a_cluster_that_another_host_took_over_is_let_go_and_comes_back_when_it_is_taken_back(
+    host: Host, plain_cluster: Member, mode: str
+) -> None:
+    join(host, mode, plain_cluster, plain_cluster.kubeconfig)
+    assert host.serves("m1")
+    mark = ("annotate", "namespace", "kube-system", "--overwrite")
+    plain_cluster.kubectl(*mark, "skerry.dev/host=11111111-2222", "skerry.dev/host-name=mainland")
+    for kind in ("Ready", "Joined"):
+        assert "another host, 'mainland' (UID 11111111-2222)" in wait_for(host, kind, "TakenOver")
+    refused = host.kubectl_run("m1", "create", "namespace", f"lost-{mode}")
+    assert refused.returncode != 0
+    assert "mainland" in refused.stderr.decode()
+    plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
+    time.sleep(5)
+    assert _labels(plain_cluster, ADMINISTRATORS) == ""
+    plain_cluster.kubectl(*mark, f"skerry.dev/host={host.cluster('host')['status']['uid']}")
+    wait_for(host, "Joined", "AgentJoined" if mode == "agent" else "DirectJoined")
+    eventually(lambda: host.serves("m1"), "the administrator reads again")
+    plain_cluster.kubectl(*mark, "skerry.dev/host=11111111-2222")
+    wait_for(host, "Joined", "TakenOver")
+    assert "nothing on it was touched" in host.skerry("cluster", "remove", "m1").stderr
+    plain_cluster.kubectl("get", "clusterrolebinding", ADMINISTRATORS)
 
 
 @pytest.mark.parametrize("mode", ["agent", "direct"])

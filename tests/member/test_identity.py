@@ -13,9 +13,10 @@ from skerry.http.exchange import Exchange
 from skerry.httpwire.head import RequestHead, ResponseHead
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
-from skerry.member.identity import KUBE_SYSTEM, Expected, RightsMissing, Unproved, WrongCluster
+from skerry.member.identity import KUBE_SYSTEM, Expected, RightsMissing, TakenOver, Unproved, WrongCluster
 from skerry.member.role import HOST
-from skerry.member.upstream import Upstream
+from skerry.member.upstream import WRONG_S, Upstream
+from tests.fixtures.nats import eventually
 from tests.member.apiserver import JSON, ApiServer
 
 pytestmark = pytest.mark.integration
@@ -58,6 +59,23 @@ async def test_another_cluster_at_its_address_gets_no_request_and_both_are_named
         await bound.call("POST", "/api/v1/namespaces", body=b"{}")
     assert (caught.value.code, caught.value.found) == (503, "uid-2")
     assert set(api.targets) == {ASKED}
+
+
+async def test_a_cluster_that_another_host_took_over_gets_no_request_until_it_is_taken_back(
+    api: ApiServer, upstream: Upstream
+) -> None:
+    upstream.expect(Expected(api.uid, "m1", "host-uid"))
+    api.annotations["skerry.dev/host"] = "host-uid"
+    assert (await upstream.call("GET", "/version")).status == 200
+    api.annotations |= {"skerry.dev/host": "other-uid", "skerry.dev/host-name": "other\x1b[31m"}
+    with pytest.raises(TakenOver, match=r"'other \[31m' \(UID other-uid\).* skerry cluster remove m1"):
+        await upstream.identify()
+    with pytest.raises(TakenOver):
+        await upstream.call("GET", "/version")
+    await eventually(lambda: api.connections == 0)
+    del api.annotations["skerry.dev/host"]
+    await asyncio.sleep(WRONG_S)
+    assert (await upstream.call("GET", "/version")).status == 200
 
 
 async def test_it_is_not_asked_again_for_every_request(api: ApiServer, bound: Upstream) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.agent.checks import FULL
 from services.registry import service
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.settings import RegistrySettings
@@ -36,6 +37,7 @@ from skerry.api.messages import (
 from skerry.api.meta import Document
 from skerry.bus import Bus, Connection, NoResponders
 from skerry.controller.timers import Timers
+from skerry.errors import ServiceUnavailable
 from skerry.identity import jointoken, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyPair, KeyType
@@ -163,11 +165,24 @@ class Agent:
             agent_version="0.1.0",
         )
         request = msgspec.structs.replace(request, **changes)
-        async with self._host.connection(Credentials(token.jwt), "join") as connection:
+        async with self._connected(Credentials(token.jwt)) as connection:
             reply = await connection.request(
                 subjects.join(token.jti), msgspec.json.encode(request), timeout_s=DEADLINE_S
             )
         return msgspec.json.decode(reply.data, type=JoinAnswer)
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, bearer: Credentials) -> AsyncIterator[Connection]:
+        """As agents do it that join with one token at a time: it has few connections, and they wait for one."""
+        while True:
+            try:
+                async with self._host.connection(bearer, "join") as connection:
+                    yield connection
+                return
+            except ServiceUnavailable as error:
+                if FULL not in error.message:
+                    raise
+                await asyncio.sleep(0.05)
 
     def credentials(self, answer: JoinAnswer) -> Credentials:
         """For the member's own account."""

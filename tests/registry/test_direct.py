@@ -191,6 +191,30 @@ async def test_a_cluster_of_another_host_is_taken_over_only_when_told_to(client:
     with pytest.raises(Conflict, match="elsewhere"):
         await connect(client, "create", "theirs", given(api))
     await connect(client, "create", "theirs", given(api), takeOver=True)
+    assert api.annotations == {"skerry.dev/host": HOST_UID, "skerry.dev/host-name": "isle"}
+    await condition(client, "theirs", "Joined", "DirectJoined")
+
+
+async def test_a_cluster_whose_mark_cannot_be_written_is_not_taken_over(client: Client, api: ApiServer) -> None:
+    """Both hosts would serve it, and neither would know."""
+    api.annotations |= {"skerry.dev/host": "another"}
+    api.unmarkable = True
+    with pytest.raises(StatusError, match=r"cannot be taken over.*namespaces cannot be patched"):
+        await connect(client, "create", "both", given(api), takeOver=True)
+    assert await client.cluster("both") is None
+
+
+async def test_a_member_that_another_host_took_over_is_let_go_and_served_again_when_it_is_taken_back(
+    client: Client, api: ApiServer
+) -> None:
+    await connect(client, "create", "lost", given(api))
+    await condition(client, "lost", "Ready", "Connected")
+    api.annotations |= {"skerry.dev/host": "another", "skerry.dev/host-name": "elsewhere"}
+    for kind in ("Ready", "Joined"):
+        assert "'elsewhere' (UID another)" in (await condition(client, "lost", kind, "TakenOver"))["message"]
+    await connect(client, "update", "lost", given(api), takeOver=True)
+    await condition(client, "lost", "Ready", "Connected")
+    await condition(client, "lost", "Joined", "DirectJoined")
 
 
 async def test_a_cluster_of_this_host_is_no_stranger(client: Client, api: ApiServer) -> None:

@@ -39,8 +39,9 @@ ASK_S, ASK_AGAIN_S = 5.0, 1.0
 """How long the registry's answer is waited for, without and with an endpoint that is known."""
 AGAIN_S = 1.0
 """After a failure it is not asked again before this."""
-WRONG_CLUSTER = "WrongCluster"
-"""Reason of the condition Ready when another cluster answers at a member's address: nothing may be sent there."""
+NOT_OURS = ("WrongCluster", "TakenOver")
+"""Reasons of the condition Ready when another cluster answers at a member's address, or another host has it now: nothing may be
+sent there."""
 _connection = decoder(DirectConnection)
 _answer = decoder(ConnectAnswer)
 
@@ -91,7 +92,7 @@ class Direct:
 
     async def transport(self, member: MemberRoute, allowed: Allowed) -> DirectTransport:
         """The way for one request as `allowed` says. ServiceUnavailable: nothing was sent."""
-        if member.reason == WRONG_CLUSTER:
+        if member.reason in NOT_OURS:
             raise ServiceUnavailable(f"cluster {member.name}: {member.message}; nothing was sent")
         endpoint = self._endpoints.get(member.uid)
         if endpoint is None or endpoint.connection.revision < member.revision:

@@ -13,6 +13,7 @@ from skerry.api.conditions import (
     CREDENTIALS_VALID,
     DESIRED_APPLIED,
     FLAPPING,
+    JOINED,
     NO_VERDICT,
     REPAIRED,
     RIGHTS_COMPLETE,
@@ -103,6 +104,7 @@ def _revision(document: Document) -> int:
 
 _REVISION = at("status.credentials.revision")
 _TROUBLES = {
+    JOINED: {"TakenOver": "TakenOver"},
     CREDENTIALS_VALID: {
         "ExpiresSoon": "CredentialsExpireSoon",
         "Expired": "CredentialsExpired",

@@ -61,6 +61,10 @@ def run(
             "--ceiling-off", help="No limits from here on. Those of an earlier start hold until others are given."
         ),
     ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Make the cluster this host's although it is marked as another one's."),
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the agent stays.")] = False,
     wait: Annotated[
         str, typer.Option(metavar="DURATION", help="With --detach: how long to wait until it is ready.")
@@ -99,6 +103,7 @@ def run(
         ceiling_off=ceiling_off,
         dry_run=dry_run,
         output=style,
+        take_over=take_over,
     )
     file = "" if source in ("", "-") else str(Path(source).expanduser().absolute())
     if print_unit:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from skerry.api.conditions import JOINED, condition_of
 from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, Kind
 from skerry.api.names import HOST_LABEL, WITHDRAW
 from skerry.cli import listing, output, state
@@ -164,7 +165,7 @@ def cluster_remove(
 
     limit = seconds(wait)
     api = connect(kubeconfig, context)
-    is_direct = _mode(api, name) == "direct"
+    cluster = api.get(path_of(CLUSTER.plural, name))
     _delete(api, path_of(CLUSTER.plural, name), keep=keep_on_member)
     deadline = time.monotonic() + limit
     with progress() as display:
@@ -176,10 +177,13 @@ def cluster_remove(
             display.show(f"removing cluster {name}")
             time.sleep(POLL_S)
     say(f"cluster {name} removed")
+    if condition_of(cluster, JOINED).reason == "TakenOver":
+        say("another host has that cluster now: nothing on it was touched")
+        return
     if keep_on_member:
         say("what the host's services put there stays, and nobody keeps it in place any more")
     say("what may be left on it goes with these commands:")
-    for line in leftovers(direct=is_direct):
+    for line in leftovers(direct=cluster.get("spec", {}).get("connection", {}).get("mode") == "direct"):
         say(f"  {line}")
 
 
@@ -194,12 +198,6 @@ def _delete(api: Api, path: str, *, keep: bool) -> None:
             with suppress(StatusError):
                 api.patch(path, {"metadata": {"annotations": {WITHDRAW: None}}})
         raise
-
-
-def _mode(api: Api, name: str) -> str:
-    from skerry.cli.api import path_of
-
-    return str(api.get(path_of(CLUSTER.plural, name)).get("spec", {}).get("connection", {}).get("mode", ""))
 
 
 def _exists(api: Api, name: str) -> bool:

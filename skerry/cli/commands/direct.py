@@ -90,6 +90,9 @@ def set_(
     kubeconfig: MemberName = None,
     context: MemberContext = "",
     create_service_account: Account = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the cluster back from another host that took it over.")
+    ] = False,
     host_kubeconfig: HostFile = None,
     host_context: HostContext = "",
 ) -> None:
@@ -99,7 +102,7 @@ def set_(
     """
     target = _target(kubeconfig, context, create_service_account)
     api = connect(host_kubeconfig, host_context)
-    asyncio.run(_Joining(api, _host(api), name, create_service_account).rotate(target))
+    asyncio.run(_Joining(api, _host(api), name, create_service_account).rotate(target, take_over=take_over))
 
 
 def _target(path: Path | None, context: str, create_service_account: bool) -> Target:
@@ -205,7 +208,7 @@ class _Joining:
         await cluster.run(run)
         run.keep("duplicate", self._single(clusters, cluster.uid))
 
-    async def rotate(self, target: Target) -> None:
+    async def rotate(self, target: Target, *, take_over: bool) -> None:
         """Check, and give the host the other credential. Raises CheckFailed, StatusError, Failure."""
         from skerry.checks.cluster import ClusterChecks
         from skerry.checks.run import Checks
@@ -214,7 +217,7 @@ class _Joining:
         known = self._known()
         async with _reached(target) as upstream:
             run = Checks(self._name, ("api.reach", "api.version", "identity", "owner"), tell, waiting)
-            cluster = ClusterChecks(upstream, self._host.uid, installs=False)
+            cluster = ClusterChecks(upstream, self._host.uid, take_over=take_over, installs=False)
             await cluster.identify(run)
             run.raise_failed()
             if known != cluster.uid:
@@ -224,7 +227,7 @@ class _Joining:
                 )
             if self._create_service_account:
                 await bindings.ensure(upstream)
-            await self._tell("PUT", upstream, target, take_over=False)
+            await self._tell("PUT", upstream, target, take_over)
         say(f"cluster {self._name} has another credential")
 
     def _known(self) -> str:
