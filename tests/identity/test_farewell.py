@@ -22,7 +22,9 @@ def test_its_own_membership_believes_it() -> None:
     assert farewell.check_farewell("m1", ACCOUNT, TEXT, verify) == "it was removed"
 
 
-@pytest.mark.parametrize(("member", "account"), [("m2", ACCOUNT), ("m1", OTHER), ("m1", "")])
+@pytest.mark.parametrize(
+    ("member", "account"), [("m2", ACCOUNT), ("m1", OTHER), ("m1", "")], ids=["name", "account", "none"]
+)
 def test_another_membership_does_not(member: str, account: str) -> None:
     with pytest.raises(Unauthorized):
         farewell.check_farewell(member, account, TEXT, verify)
