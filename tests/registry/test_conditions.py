@@ -8,9 +8,9 @@ import pytest
 
 import skerry
 from services.registry.conditions import LOOK_S, derived, due
-from services.registry.model import Now, at
+from services.registry.model import TAKEN_OVER, Now, at
 from services.registry.verdicts import DAY_S
-from skerry.api.conditions import CERTIFICATE_VALID, CREDENTIALS_VALID, VERSION_SUPPORTED, condition_of
+from skerry.api.conditions import CERTIFICATE_VALID, CREDENTIALS_VALID, JOINED, VERSION_SUPPORTED, condition_of
 
 NOW = Now(100.0, 1_800_000_000.0)
 MONTH_S = 30 * DAY_S
@@ -61,3 +61,18 @@ def test_far_moments_are_looked_at_each_hour_for_clocks_are_set() -> None:
     assert due(cluster("direct"), NOW, MONTH_S) is None
     assert due(cluster(credentials={"expires": "soon"}), NOW, MONTH_S) is None
     assert CREDENTIALS_VALID not in reasons(derived(cluster(left_s=None), NOW, MONTH_S))
+
+
+READY = {"type": "Ready", "status": "True", "reason": "AgentReady", "message": "well"}
+TAKEN = {"type": "Ready", "status": "False", "reason": TAKEN_OVER, "message": "host b has it"}
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("agent", "AgentJoined"), ("direct", "DirectJoined")])
+def test_a_member_that_another_host_took_over_is_joined_again_once_it_is_taken_back(mode: str, reason: str) -> None:
+    taken = derived(cluster(mode, conditions=[TAKEN]), NOW, MONTH_S)
+    assert condition_of(taken, JOINED)[:3] == ("False", TAKEN_OVER, "host b has it")
+    others = [each for each in taken["status"]["conditions"] if each["type"] != "Ready"]
+    away = derived(cluster(mode, conditions=[{**READY, "status": "Unknown"}, *others]), NOW, MONTH_S)
+    assert condition_of(away, JOINED).reason == TAKEN_OVER
+    back = derived(cluster(mode, conditions=[READY, *others]), NOW, MONTH_S)
+    assert condition_of(back, JOINED)[:2] == ("True", reason)

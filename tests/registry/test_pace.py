@@ -54,6 +54,13 @@ def test_other_facts_do_not_wait_for_a_text_and_do_not_take_it_with_them() -> No
     assert (document, again_s) == (cluster("two", uid=2), TEXT_S - 10.0)
 
 
+def test_facts_of_a_member_without_conditions_are_written() -> None:
+    before, after = ({"metadata": {}, "status": {"uid": uid}} for uid in (1, 2))
+    written(Pace(), before, after, 100.0)
+    condition = {"type": "Ready", "status": "True", "reason": "R", "message": "m"}
+    written(Pace(), {"metadata": {}, "status": {"conditions": [condition]}}, after, 100.0)
+
+
 def test_a_text_that_says_the_same_is_never_written() -> None:
     pace = Pace()
     before, after = cluster("refused at 10:00:01 from port 40001"), cluster("refused at 10:00:31 from port 40377")
