@@ -47,6 +47,9 @@ SAY_S = 60.0
 """Between two lines in the log about heartbeats that cannot be read."""
 JOINS = (5.0, 5.0)
 """With one token: a second, and at once."""
+JOIN_REQUESTS = (200.0, 1_000.0)
+"""With one token, also such that cannot be read. Its account has few connections, on which agents wait between attempts: who asks
+more often floods, and the token is revoked."""
 ALL_JOINS = (100.0, 200.0)
 """With all tokens together. A join costs 10 ms here."""
 AT_ONCE = 8
@@ -65,8 +68,11 @@ class Handlers:
         self, registry: RegistryStore, presence: PresenceTable, changed: Callable[[set[str]], None],
         flooded: Callable[[str, str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
         direct: Callable[[str, str], Direction | None] = lambda name, agent: None,
+        flooded_with: Callable[[str], None] = lambda jti: None,
     ) -> None:  # fmt: skip
-        """`flooded(member, of)` is told of floods, `direct(member, agent)` says what an agent should know about desired state."""
+        """`flooded(member, of)` is told of floods, `flooded_with(jti)` of those with a join token, `direct(member, agent)` says
+        what an agent should know about desired state.
+        """
         self._registry = registry
         self._presence = presence
         self._changed = changed
@@ -76,8 +82,9 @@ class Handlers:
         self._direct = direct
         self._joining = asyncio.Semaphore(AT_ONCE)
         self._with_token: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._flooded_with = flooded_with
         self._joins, self._all_joins = Admission(*JOINS), Admission(*ALL_JOINS)
-        self._dry_runs = Admission(*JOINS)
+        self._dry_runs, self._join_requests = Admission(*JOINS), Admission(*JOIN_REQUESTS)
         self._renewals = Admission(*RENEWALS)
         self._calls: defaultdict[str, Admission] = defaultdict(partial(Admission, *CALLS))
         self.rubbish = 0
@@ -85,6 +92,14 @@ class Handlers:
         self._said = float("-inf")
 
     # Joining
+
+    def may_join(self, jti: str) -> None:
+        """Before a request is read: who floods has the token revoked. TooManyRequests."""
+        now = self._clock().mono
+        if not self._join_requests.admits(jti, now):
+            if self._join_requests.floods(jti, now):
+                self._flooded_with(jti)
+            raise TooManyRequests("this token is used too often: wait a second between attempts")
 
     async def join(self, request: JoinRequest, jti: str) -> JoinAnswer:
         """`join.<jti>`: one agent joins one member. The answer repeats for the same key. TooManyRequests."""
@@ -198,10 +213,8 @@ class Handlers:
 
     async def renew(self, request: RenewRequest, member: str) -> RenewAnswer:
         """`up.<m>.svc.renew`, `renew.<m>`: a new user JWT for a key that is known, also after the old one ran out. Gone on proof
-        alone, TooManyRequests."""
-        name = subjects.member(member)
-        self._admit(name, self._renewals)
-        now = self._clock().wall
+        alone."""
+        name, now = subjects.member(member), self._clock().wall
         joining.check_renewal(request, name, now)
         registry = self._registry
         existing = await registry.cluster(name)
@@ -216,12 +229,15 @@ class Handlers:
             host_time=now,
         )
 
-    def called(self, member: str, what: str) -> None:
-        """Count a request of a member, `what` it asks. TooManyRequests."""
+    def may_renew(self, member: str) -> None:
+        """Before a request is read: who floods is quarantined. TooManyRequests."""
+        self._admit(member, self._renewals)
+
+    def may_call(self, member: str, what: str) -> None:
+        """The same of `what` else a member asks."""
         self._admit(member, self._calls[what])
 
     def _admit(self, member: str, calls: Admission) -> None:
-        """Before anything is read or checked: who floods is quarantined."""
         now = self._clock()
         if calls.admits(member, now.mono):
             return

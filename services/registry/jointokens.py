@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -141,6 +142,33 @@ async def look(registry: RegistryStore, informer: View, clock: Clock, name: str)
     except NotFound:
         log.debug("another replica was faster", extra={"token": name})
     return None
+
+
+class TokenFloods:
+    """Revokes the join token with which somebody floods this host."""
+
+    def __init__(self, context: Context[RegistrySettings, Any], registry: RegistryStore) -> None:
+        self._registry, self._recorder = registry, context.recorder
+        self.controller: Controller[str] = context.controller("tokenfloods", self.revoke)
+
+    def flooded(self, jti: str) -> None:
+        """Somebody floods with the token of this id."""
+        self.controller.add(jti)
+
+    async def revoke(self, jti: str) -> None:
+        """The server is told first, on a connection of its own: answers of the store wait behind what the flood has left in
+        front of this process. StatusError.
+        """
+        registry, name = self._registry, rules.parse_jti(jti)[0]
+        await registry.resolver.push(registry.authority.token_tombstone(jti))
+        item = registry.cache.get(JOIN_TOKEN, name)
+        if item is None or rules.jti_of(document := item.document()) != jti or clusters.is_leaving(document):
+            return
+        log.warning("a join token is revoked: somebody floods this host with it", extra={"token": name})
+        why = "revoked: somebody asked with it hundreds of times a second; make a new one"
+        self._recorder.warning(document, "Flooded", why)
+        with suppress(NotFound):
+            await registry.tokens.delete(name, uid=item.uid)
 
 
 def _expires(document: Document) -> float:

@@ -22,7 +22,7 @@ from services.registry.desired import Buckets, Desired
 from services.registry.directing import Directions
 from services.registry.entries import Entries
 from services.registry.handlers import Handlers
-from services.registry.jointokens import TokenRules, tokens
+from services.registry.jointokens import TokenFloods, TokenRules, tokens
 from services.registry.model import PresenceTable
 from services.registry.pausing import ended, pauses
 from services.registry.prober import Prober
@@ -82,6 +82,7 @@ class Parts:
     statuses: Statuses
     census: Census
     quarantine: Quarantine
+    token_floods: TokenFloods
     prober: Prober
     handlers: Handlers
     connections: Connections
@@ -126,6 +127,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         departures = Departures(context.bus, desired, context.store(CLUSTER), appliers.order, clock)
         statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
         quarantine = Quarantine(context, registry, writer, clock)
+        token_floods = TokenFloods(context, registry)
         prober = Prober(context, registry, writer, appliers.keeps_binding, clock)
         appliers.follow(prober.leaves)
         progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
@@ -136,9 +138,17 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             statuses=statuses,
             census=Census(context, registry.resolver, presence, authority.own_accounts, statuses.changed),
             quarantine=quarantine,
+            token_floods=token_floods,
             prober=prober,
             handlers=Handlers(
-                registry, presence, statuses.changed, quarantine.flooded, statuses.listen, clock, directions.of
+                registry,
+                presence,
+                statuses.changed,
+                quarantine.flooded,
+                statuses.listen,
+                clock,
+                directions.of,
+                token_floods.flooded,
             ),
             connections=Connections(registry, prober.changed, clock),
             desired=desired,
@@ -212,14 +222,12 @@ async def list_desired(context: Ours, request: WriteRequest, body: DesiredQuery)
 
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:
     """A member asks what it should have."""
-    context.state.handlers.called(member, "desired")
     return await context.state.desired.sync(member, request)
 
 
 async def report_desired(context: Ours, request: Report, member: str) -> Heard:
     """A member says what became of it."""
     state = context.state
-    state.handlers.called(member, "reports")
     await state.desired.report(member, request)
     await ended(state.desired, state.registry.cache, member, request)
     return Heard()
@@ -286,6 +294,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.statuses.ticker,
         lambda context: context.state.census.controller,
         lambda context: context.state.quarantine.controller,
+        lambda context: context.state.token_floods.controller,
         lambda context: context.state.prober.controller,
         lambda context: context.state.directions.controller,
         lambda context: context.state.appliers.controller,
@@ -309,6 +318,13 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.DESIRED_SYNCS: sync_desired,
         subjects.DESIRED_REPORTS: report_desired,
         **{subject: handler for owner in DESIRED_OWNERS for subject, handler in _owner_endpoints(owner).items()},
+    },
+    admits={
+        subjects.JOINS: lambda context, jti: context.state.handlers.may_join(jti),
+        subjects.RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
+        subjects.OLD_RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
+        subjects.DESIRED_SYNCS: lambda context, member: context.state.handlers.may_call(member, "desired"),
+        subjects.DESIRED_REPORTS: lambda context, member: context.state.handlers.may_call(member, "reports"),
     },
     actions={
         (CLUSTER, "connection", "create"): connect,

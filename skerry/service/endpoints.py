@@ -29,9 +29,13 @@ class Typed:
     request: Any
     answer: Any
     handler: Callable[..., Awaitable[Any]]
+    admit: Callable[..., None] | None = None
+    """Asked before anything of a request is read."""
 
     @classmethod
-    def of(cls, service: str, name: str, handler: Callable[..., Awaitable[Any]]) -> Typed:
+    def of(
+        cls, service: str, name: str, handler: Callable[..., Awaitable[Any]], admit: Callable[..., None] | None = None
+    ) -> Typed:
         """By the annotations of `handler`. TypeError, naming the endpoint, if a type is missing."""
         subject = name if "." in name else subjects.endpoint(service, name)
         hints = get_type_hints(handler)
@@ -44,7 +48,7 @@ class Typed:
             raise TypeError(f"service {service}: the {what} of {name} has no type")
         if hints[parameters[1]] is WriteRequest:
             raise TypeError(f"service {service}: {name} takes a write, whose caller only rules and actions are sure of")
-        return cls(subject=subject, request=hints[parameters[1]], answer=hints["return"], handler=handler)
+        return cls(subject=subject, request=hints[parameters[1]], answer=hints["return"], handler=handler, admit=admit)
 
     def bound(self, context: object) -> Callable[[Message], Awaitable[bytes]]:
         """The handler for the bus. BadRequest for what is not a request of its type."""
@@ -52,12 +56,15 @@ class Typed:
         what = getattr(self.request, "__name__", "request")
 
         async def answer(message: Message) -> bytes:
+            parts = message.subject.split(".")
+            tokens = [parts[place] for place in wild]
+            if self.admit is not None:
+                self.admit(context, *tokens)
             try:
                 request = decoded(message.data, self.request)
             except msgspec.DecodeError as error:
                 raise BadRequest(f"this is not a {what}: {error}") from error
-            parts = message.subject.split(".")
-            return _encode(await self.handler(context, request, *(parts[place] for place in wild)))
+            return _encode(await self.handler(context, request, *tokens))
 
         return answer
 

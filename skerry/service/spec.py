@@ -130,6 +130,9 @@ class Service(Generic[S, T]):
     endpoints: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
     """Requests that one replica answers: `async def (context, request, *tokens) -> answer` with their types. A name is asked
     on `<service>.<name>`; what has a dot is a whole subject, whose wildcards are the tokens."""
+    admits: Mapping[str, Callable[..., None]] = field(default_factory=dict)
+    """`def (context, *tokens)` for endpoints that whoever is outside may ask: whether a request may be read, by its subject alone.
+    What it raises is the answer."""
     actions: Mapping[tuple[Kind, str, str], Act[S, T]] = field(default_factory=dict)
     """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare, and each
     of other kinds that says this service."""
@@ -145,8 +148,14 @@ class Service(Generic[S, T]):
         foreign = [kind.kind for kind in self.rules if kind.owner != self.name]
         if foreign:
             raise ValueError(f"service {self.name} has rules for {', '.join(foreign)}, which another service owns")
+        if idle := self.admits.keys() - self.endpoints.keys():
+            raise ValueError(
+                f"service {self.name} admits requests to {', '.join(sorted(idle))}, which it does not answer"
+            )
         self.acts(None)
-        typed = tuple(Typed.of(self.name, name, handler) for name, handler in self.endpoints.items())
+        typed = tuple(
+            Typed.of(self.name, name, handler, self.admits.get(name)) for name, handler in self.endpoints.items()
+        )
         object.__setattr__(self, "typed", typed)
 
     def acts(self, context: Any) -> list[Actions]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import time
 import uuid
 
@@ -12,9 +13,10 @@ import pytest
 
 from services.registry.handlers import JOINS, RENEWALS
 from skerry import subjects
-from skerry.api.messages import JoinRequest, RenewRequest
-from skerry.bus import Connection
-from skerry.errors import StatusError
+from skerry.api.kinds import JOIN_TOKEN
+from skerry.api.messages import JoinRequest, RenewRequest, Token
+from skerry.bus import Connection, ConnectionLost
+from skerry.errors import StatusError, Unauthorized
 from skerry.identity import jointoken, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyType
@@ -40,6 +42,18 @@ async def codes(connection: Connection, subject: str, payload: bytes) -> dict[in
     return {code: answers.count(code) for code in set(answers)}
 
 
+async def flooded(host: NatsHost, token: Token, payload: bytes) -> bool:
+    """Ask as fast as it goes, for a minute at most; True if the server ended it. Not on the loop of who is flooded."""
+    end = time.monotonic() + 60
+    async with host.connection(Credentials(token.jwt), "flood") as connection:
+        while time.monotonic() < end and not connection.lost.done():
+            with contextlib.suppress(ConnectionLost):
+                for _ in range(100):
+                    connection.publish_now(subjects.join(token.jti), payload)
+                await connection.flush()
+        return connection.lost.done()
+
+
 def allowed(limits: tuple[float, float], seconds: float) -> float:
     """At most."""
     per_s, burst = limits
@@ -63,6 +77,25 @@ async def test_renewals_beyond_the_rate_are_refused_and_those_of_others_are_not(
         assert (await renews.renew(renewing)).user_jwt
         await asyncio.sleep(2 / RENEWALS[0])
         assert (await connection.request(subjects.renewal("floods"), request, timeout_s=DEADLINE_S)).data
+
+
+@pytest.mark.parametrize(
+    "payload", [b"{", b'{"nkey":"","name":"x","clusterUid":"","kubernetesVersion":"","agentVersion":""}']
+)
+async def test_a_token_that_somebody_floods_with_is_revoked_and_others_join(
+    nats_host: NatsHost, client: Client, payload: bytes
+) -> None:
+    name = f"flood-{len(payload)}"
+    token, other = jointoken.decode(await client.token(name), 0), await client.token(f"beside-{name}")
+    flood = asyncio.create_task(asyncio.to_thread(asyncio.run, flooded(nats_host, token, payload)))
+    assert (await Agent(nats_host, f"beside-{name}").join(other)).member == f"beside-{name}"
+    assert await flood
+    async with asyncio.timeout(DEADLINE_S):
+        while token.jti in str([item.document() for item in client.cache.list(JOIN_TOKEN)]):
+            await client.cache.current()
+    with pytest.raises(Unauthorized):
+        async with nats_host.connection(Credentials(token.jwt)):
+            pass
 
 
 async def test_joins_beyond_the_rate_are_refused_and_other_tokens_work(nats_host: NatsHost, client: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from skerry.api.kinds import SERVED, Action
 from skerry.api.messages import Write, WriteAnswer, WriteRequest
 from skerry.bus import Message
-from skerry.errors import BadRequest
+from skerry.errors import BadRequest, TooManyRequests
 from skerry.service.endpoints import Typed, schemas
 
 
@@ -60,6 +60,15 @@ async def test_what_is_not_a_request_is_refused_by_its_name(data: bytes) -> None
     answer = Typed.of("quota", "explain", explain).bound("")
     with pytest.raises(BadRequest, match="this is not a Asked"):
         await answer(message("quota.explain", data))
+
+
+async def test_who_may_not_ask_is_told_before_anything_is_read() -> None:
+    def admit(context: str, *tokens: str) -> None:
+        raise TooManyRequests(f"{context}: {' '.join(tokens)} asks too often")
+
+    answer = Typed.of("quota", "join.*.by.*", join, admit).bound("quota")
+    with pytest.raises(TooManyRequests, match="quota: m1 t7 asks too often"):
+        await answer(message("join.m1.by.t7", b"nonsense"))
 
 
 def test_a_missing_type_is_named() -> None:

@@ -22,6 +22,8 @@ REFUSED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("test_every_declared_action_is_answered_and_no_other",)),
     ("rules for a kind of another service", "service/test_process.py",
      ("test_rules_for_a_kind_of_another_service_are_refused_by_name",)),
+    ("admission to an endpoint that is not there", "service/test_process.py",
+     ("test_admission_to_an_endpoint_that_it_does_not_answer_is_refused_by_name",)),
     ("an endpoint without types, or one that takes a write", "service/test_endpoints.py",
      ("test_a_missing_type_is_named", "test_a_write_is_no_endpoint_of_its_own_because_its_caller_would_be_believed")),
     ("a kind outside `needs`: by its line, and when it is read", "test_boundaries.py",
