@@ -250,7 +250,7 @@ def test_rules_for_a_kind_of_another_service_are_refused_by_name() -> None:
 
 
 def test_admission_to_an_endpoint_that_it_does_not_answer_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="service harbour admits requests to harbour.x, which it does not answer"):
+    with pytest.raises(ValueError, match=r"service harbour admits requests to harbour\.x, which it does not answer"):
         dataclasses.replace(service("harbour")[0], admits={"harbour.x": lambda context: None})
 
 
