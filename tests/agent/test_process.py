@@ -824,19 +824,20 @@ async def test_an_api_server_that_answers_nonsense_does_not_end_the_agent(
     agent: Agent, host: Host, api: ApiServer
 ) -> None:
     async def nonsense(exchange: Exchange) -> None:
-        body = b'{"metadata": {"uid": "uid-1", "annotations": ["skerry.dev/host"]}}'
+        body = b'{"metadata": {}, "roleRef": ["view"]}'
         await exchange.respond(200, [(b"content-type", b"application/json")], body)
 
     agent.token(await host.token("nonsense-a"))
     await agent.start()
     first = await host.beat()
     await agent.stop()
-    api.routes["/api/v1/namespaces/kube-system"] = nonsense
+    place = f"{BINDINGS}/skerry%3Aview"
+    api.routes[place] = nonsense
     await agent.start(SKERRY_LOOK_S="0.2")
     while (beat := await host.beat()).healthy:
         continue
     assert "internal error" in beat.message
-    del api.routes["/api/v1/namespaces/kube-system"]
+    del api.routes[place]
     while not (beat := await host.beat()).healthy:
         continue
     assert beat.agent == first.agent

@@ -62,7 +62,7 @@ async def test_agents_outlive_an_empty_store_and_return_after_its_restore(
             host.start()
             async with Running(host).running(), client_of(host) as client:
                 for agent in agents.values():
-                    await agent.logged("does not know this agent of cluster")
+                    await agent.logged("refused the credentials")
                 assert [await client.cluster(name) for name in MEMBERS] == [None, None]
             host.kill()
             host.start()

@@ -76,8 +76,9 @@ async def test_what_an_owner_wants_is_there_also_after_the_member_was_away(
         assert not {"shop"} & {*await asyncio.to_thread(_active, host)}
 
         await asyncio.to_thread(host.ok, "cluster", "remove", "m1")
-        left = plain_cluster.kubectl("get", "namespaces,clusterrolebindings", "-o", "name", "-l", "skerry.dev/host")
-        assert not [each for each in left.decode().split() if "store" not in each]
+        ours = ("namespaces,clusterrolebindings", "-l", "skerry.dev/host")
+        left = json.loads(plain_cluster.kubectl("get", *ours, "-o", "json"))["items"]
+        assert not [each for each in left if "deletionTimestamp" not in each["metadata"]]
 
 
 def _join(host: Host, mode: str, member: Member) -> Callable[[], object]:
