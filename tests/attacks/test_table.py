@@ -194,17 +194,14 @@ async def claims_to_be_the_victim(a: Attacker) -> None:
     beat = Heartbeat(agent=key, epoch="1", version="0.1.0", kubernetes_version="v1.36.3", cluster_uid=uid, nodes=3)
     join = JoinRequest(nkey=key, name=VICTIM, cluster_uid=uid, kubernetes_version="v1.36.3", agent_version="0.1.0")
     renew = RenewRequest(nkey=key, challenge=f"{VICTIM} {key} 1 x", signature="AAAA")
-    for request in (beat, join, renew):
-        payload = msgspec.json.encode(request)
-        for subject in (
-            a.own,
-            subjects.heartbeat(VICTIM),
-            subjects.renewal(VICTIM),
-            subjects.join(a.world.jti("somebody")),
-        ):
-            a.send(subject, payload)
-    await a.connection.flush()
-    await asyncio.sleep(0.1)
+    payloads = [msgspec.json.encode(request) for request in (beat, join, renew)]
+    others = (subjects.heartbeat(VICTIM), subjects.renewal(VICTIM), subjects.join(a.world.jti("somebody")))
+    for _ in range(5):  # what came before may have used up its rate
+        for payload in payloads:
+            for subject in (a.own, *others):
+                a.send(subject, payload)
+        await a.connection.flush()
+        await asyncio.sleep(0.3)
 
 
 async def replays(a: Attacker) -> None:
