@@ -38,24 +38,24 @@ def check_request(request: JoinRequest) -> None:
 
 def refusals(request: JoinRequest, known: Known, now: float) -> dict[str, str]:
     """Why a join like this would be refused, by the name of the check. Of others nothing is told to who has no good token."""
-    asked = msgspec.structs.replace(request, nkey=request.dry_run_nkey)
-    if reason := _refusal(lambda: _check_token(asked, known, now)):
+    join = msgspec.structs.replace(request, nkey=request.dry_run_nkey)
+    if reason := _refusal(lambda: _check_token(join, known, now)):
         return {"token": reason}
     replica = bool(known.token and known.token["spec"].get("replica"))
     reasons = {
-        "host.name": _refusal(lambda: joining.check_cluster(asked, known.cluster, known.agents, replica=replica)),
-        "duplicate": _refusal(lambda: joining.check_uid(asked, known.owner)),
+        "host.name": _refusal(lambda: joining.check_cluster(join, known.cluster, known.agents, replica=replica)),
+        "duplicate": _refusal(lambda: joining.check_uid(join, known.owner)),
     }
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _check_token(asked: JoinRequest, known: Known, now: float) -> None:
-    if not asked.cluster_uid and known.token is not None:  # a pin cannot be judged by a UID that is not known
-        asked = msgspec.structs.replace(asked, cluster_uid=known.token["spec"].get("clusterUID") or "")
-    token = tokens.check_token(known.token, known.token_uid, asked, now)
-    bound = tokens.bound_at(token, asked.nkey)
+def _check_token(join: JoinRequest, known: Known, now: float) -> None:
+    if not join.cluster_uid and known.token is not None:  # a pin cannot be judged by a UID that is not known
+        join = msgspec.structs.replace(join, cluster_uid=known.token["spec"].get("clusterUID") or "")
+    token = tokens.check_token(known.token, known.token_uid, join, now)
+    bound = tokens.bound_at(token, join.nkey)
     if bound is not None and known.evicted is not None:
-        tokens.check_repeat(asked.name, bound, known.evicted)
+        tokens.check_repeat(join.name, bound, known.evicted)
 
 
 def _refusal(judge: Callable[[], None]) -> str:

@@ -146,8 +146,8 @@ class Handlers:
 
     async def _join(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
         registry, now = self._registry, self._clock()
-        found = await registry.tokens.find(token_name) if token_name else None
-        document = None if found is None else found.document()
+        stored = await registry.tokens.find(token_name) if token_name else None
+        document = None if stored is None else stored.document()
         document = tokens.check_token(document, token_uid, request, now.wall)
         bound = tokens.bound_at(document, request.nkey)
         if bound is not None and (evicted := await registry.secrets.evicted(request.nkey)) is not None:

@@ -54,8 +54,8 @@ class TokenRules(Rules):
         """An account that may ask on `join.<jti>` only, a bearer in it, and the JoinToken that stands for both. Invalid,
         ServiceUnavailable."""
         now = self._clock().wall
-        made = uuid.uuid5(_IDS, request.request_id)
-        admitted = rules.admit_token(document, made, datetime.fromtimestamp(now, UTC))
+        uid = uuid.uuid5(_IDS, request.request_id)
+        admitted = rules.admit_token(document, uid, datetime.fromtimestamp(now, UTC))
         registry, settings = self._registry, self._registry.settings
         if not request.options.dry_run:
             await registry.resolver.push(_account(registry, admitted.document))

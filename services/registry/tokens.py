@@ -226,8 +226,8 @@ def _agents(token: Document) -> list[Document]:
     status = token["status"]
     if "agents" in status or not status.get("usedBy"):
         return list(status.get("agents") or ())
-    made = token["metadata"].get("creationTimestamp", rfc3339(0))
-    return [{"key": status["usedBy"], "name": token["spec"].get("clusterName", ""), "at": made}]
+    created = token["metadata"].get("creationTimestamp", rfc3339(0))
+    return [{"key": status["usedBy"], "name": token["spec"].get("clusterName", ""), "at": created}]
 
 
 def check_repeat(name: str, bound: float, evicted: float) -> None:

@@ -36,8 +36,8 @@ AGAIN_S = 30.0
 
 def members(context: Context[TenancySettings, Any]) -> Controller[str]:
     """Looks at each member that is new, or new to the channel."""
-    wanted = MemberWants(context.bus, context.informer, context.timers.time)
-    return context.follow(CLUSTER, context.controller("members", wanted.reconcile, workers=AT_ONCE, leader=True))
+    wants = MemberWants(context.bus, context.informer, context.timers.time)
+    return context.follow(CLUSTER, context.controller("members", wants.reconcile, workers=AT_ONCE, leader=True))
 
 
 class _Settled(NamedTuple):

@@ -87,6 +87,7 @@ class Attacker:
 
 
 Attempt = Callable[[Attacker], Awaitable[None]]
+Holder = Callable[[World], Awaitable[Attacker]]
 
 
 async def publishes_everywhere(a: Attacker) -> None:
@@ -266,25 +267,26 @@ async def expired(one: World) -> Attacker:
     return Attacker(one, await one.wide("mallory", -5), subjects.heartbeat("mallory"))
 
 
+async def after_removal(one: World, holder: Holder) -> Attacker:
+    """The same, once its member was removed."""
+    attacker = await holder(one)
+    await one.client.write(CLUSTER, "delete", "mallory")
+    return attacker
+
+
 async def removed(one: World) -> Attacker:
     """An agent whose member was removed."""
-    found = await agent(one)
-    await one.client.write(CLUSTER, "delete", "mallory")
-    return found
+    return await after_removal(one, agent)
 
 
 async def removed_renewal(one: World) -> Attacker:
     """Its credential for renewals."""
-    found = await renewal(one)
-    await one.client.write(CLUSTER, "delete", "mallory")
-    return found
+    return await after_removal(one, renewal)
 
 
 async def removed_seed(one: World) -> Attacker:
     """The seed of the account of a member that was removed."""
-    found = await seed(one)
-    await one.client.write(CLUSTER, "delete", "mallory")
-    return found
+    return await after_removal(one, seed)
 
 
 async def revoked_bearer(one: World) -> Attacker:
@@ -310,9 +312,7 @@ HOLDERS = (
 TABLE = Path(__file__).with_name("table.txt")
 
 
-async def rows(
-    host: NatsHost, holder: Callable[[World], Awaitable[Attacker]], told: Mapping[str, set[str]]
-) -> AsyncIterator[str]:
+async def rows(host: NatsHost, holder: Holder, told: Mapping[str, set[str]]) -> AsyncIterator[str]:
     """What each attempt does. What the table tells of may come late on a busy machine, and is waited for."""
     async with world(host) as one:
         attacker = await holder(one)
@@ -334,9 +334,7 @@ async def rows(
 
 
 @pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: holder.__name__)
-async def test_nothing_moves_but_what_its_row_says(
-    fresh_nats_host: NatsHost, holder: Callable[[World], Awaitable[Attacker]]
-) -> None:
+async def test_nothing_moves_but_what_its_row_says(fresh_nats_host: NatsHost, holder: Holder) -> None:
     table = TABLE.read_text().splitlines()
     told = {pair: set(effects.split(", ")) for pair, _, effects in (row.partition(": ") for row in table)}
     came = [row async for row in rows(fresh_nats_host, holder, told)]
