@@ -1,4 +1,4 @@
-"""Writes of Credentials, Workspaces and AccessGrants.
+"""Writes of Credentials, Workspaces, AccessGrants and Settings.
 
 A credential's token is made here, shown in the answer to create, and forgotten.
 """
@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from services.tenancy import grants, model, workspaces
+from services.tenancy import grants, hostsettings, model, workspaces
 from skerry.admission import Admitted, Rules
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
@@ -61,3 +61,15 @@ class GrantRules(Rules):
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
         return Admitted(grants.change(current, document, self._clock()))
+
+
+class SettingRules(Rules):
+    """Admission of Settings."""
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A new one."""
+        return Admitted(hostsettings.admit(document))
+
+    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
+        """A changed one."""
+        return Admitted(hostsettings.admit(document))

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from services.tenancy.controllers import administrator, credentials, opened
 from services.tenancy.members import members
-from services.tenancy.rules import CredentialRules, GrantRules, WorkspaceRules
+from services.tenancy.rules import CredentialRules, GrantRules, SettingRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
-from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, WORKSPACE
+from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, SETTING, WORKSPACE
 from skerry.service import Service
 
 SERVICE = Service(
     name="tenancy",
-    description="credentials, workspaces, grants",
+    description="credentials, workspaces, grants, settings",
     settings=TenancySettings,
     state=opened,
-    rules={CREDENTIAL: CredentialRules, WORKSPACE: WorkspaceRules, ACCESS_GRANT: GrantRules},
+    rules={
+        CREDENTIAL: CredentialRules,
+        WORKSPACE: WorkspaceRules,
+        ACCESS_GRANT: GrantRules,
+        SETTING: SettingRules,
+    },
     controllers=(administrator, credentials, members),
     needs=(CLUSTER,),
 )

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from skerry.api.hostsettings import HOST_SETTINGS
 from skerry.api.meta import Condition, ObjectMeta, Struct
 from skerry.api.structural import list_map, list_set, one_of
 
@@ -352,3 +353,25 @@ class Workspace(Struct, frozen=True, kw_only=True, omit_defaults=False):
     metadata: ObjectMeta
     spec: Annotated[WorkspaceSpec, described("What belongs to it.")]
     status: Annotated[WorkspaceStatus, described("What is observed of it.")] = WorkspaceStatus()
+
+
+class SettingSpec(Struct, frozen=True, kw_only=True):
+    """The value of a setting."""
+
+    value: Annotated[
+        str,
+        described(
+            "Its value, as text: in YAML true and numbers stand in quotes. By name: "
+            + "; ".join(f"{each.name}: {each.description} ({each.default})" for each in HOST_SETTINGS.values())
+            + "."
+        ),
+    ]
+
+
+class Setting(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Something that the host does otherwise than by default. Its name says what."""
+
+    api_version: str = API_VERSION
+    kind: str = "Setting"
+    metadata: ObjectMeta
+    spec: Annotated[SettingSpec, described("The value of the setting.")]

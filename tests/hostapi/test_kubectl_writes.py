@@ -35,6 +35,12 @@ spec:
   role: edit
   namespaces: [shop]
 """
+SETTING = """
+apiVersion: skerry.dev/v1alpha1
+kind: Setting
+metadata: {name: join.approval}
+spec: {value: "true"}
+"""
 
 
 class Kubectl:
@@ -64,7 +70,7 @@ class Kubectl:
 async def kubectl(world: World, tmp_path: Path) -> AsyncIterator[Kubectl]:
     found = Kubectl(world, tmp_path)
     yield found
-    await found.run("delete", "workspaces,accessgrants", "--all", "--wait=false")
+    await found.run("delete", "workspaces,accessgrants,settings", "--all", "--wait=false")
 
 
 async def test_apply_says_created_unchanged_and_configured(kubectl: Kubectl) -> None:
@@ -181,6 +187,33 @@ async def test_what_breaks_a_rule_is_named(kubectl: Kubectl) -> None:
     code, _, err = await kubectl.run("create", "-f", "-", stdin=GRANT.replace("role: edit", "role: owner"))
     assert code == 1
     assert 'spec.role: Unsupported value: "owner": supported values: "view", "edit", "admin", "cluster-admin"' in err
+
+
+async def test_a_setting_is_made_changed_and_taken_back(kubectl: Kubectl, tmp_path: Path) -> None:
+    assert await kubectl.ok("apply", "-f", "-", stdin=SETTING) == "setting.skerry.dev/join.approval created\n"
+    assert (await kubectl.ok("get", "settings", "--no-headers")).split()[:2] == ["join.approval", "true"]
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i \'s/value: "true"/value: "false"/\' "$1"\n')
+    editor.chmod(0o755)
+    await kubectl.ok("edit", "setting", "join.approval", editor=str(editor))
+    assert await kubectl.ok("get", "setting", "join.approval", "-o", "jsonpath={.spec.value}") == "false"
+    assert await kubectl.ok("delete", "setting", "join.approval") == 'setting.skerry.dev "join.approval" deleted\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SETTING.replace("join.approval", "join.aproval"), 'Unsupported value: "join.aproval": supported values: "join.app'),
+        (SETTING.replace('"true"', '"yes"'), 'spec.value: Invalid value: "yes": must be true or false'),
+        (SETTING.replace('"true"', "true"), "spec.value"),
+    ],
+)  # fmt: skip
+async def test_a_setting_that_there_is_not_is_refused_with_what_there_is(
+    kubectl: Kubectl, text: str, said: str
+) -> None:
+    code, _, err = await kubectl.run("create", "-f", "-", stdin=text)
+    assert code == 1
+    assert said in err
 
 
 async def test_delete_waits_for_finalizers(kubectl: Kubectl) -> None:

@@ -32,7 +32,7 @@ from skerry.api.kinds.kubernetes import (
 )
 from skerry.api.kinds.paths import at
 from skerry.api.kinds.registry import CLUSTER, JOIN_TOKEN
-from skerry.api.kinds.tenancy import ACCESS_GRANT, CREDENTIAL, WORKSPACE
+from skerry.api.kinds.tenancy import ACCESS_GRANT, CREDENTIAL, SETTING, WORKSPACE
 from skerry.api.meta import Document
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "RESOURCES",
     "RULES_REVIEW",
     "SERVED",
+    "SETTING",
     "SUBJECT_REVIEW",
     "WORKSPACE",
     "Access",

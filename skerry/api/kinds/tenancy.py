@@ -126,5 +126,23 @@ ACCESS_GRANT = Kind(
         empty="No access grants. Make one: kubectl apply -f grant.yaml",
     ),
 )
+SETTING = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Setting",
+    plural="settings",
+    singular="setting",
+    owner="tenancy",
+    type=v1alpha1.Setting,
+    verbs=EVERY_VERB,
+    events=describe,
+    columns=(NAME, Column(name="Value", path="spec.value", description="Its value."), AGE),
+    listing=Listing(
+        command="settings",
+        help="List what was set otherwise than by default. Settings are made with kubectl apply; kubectl explain "
+        "setting.spec.value says which there are.\n\nExample: skerry settings -o yaml",
+        empty="No settings: each has its default. What there is to set: kubectl explain setting.spec.value",
+    ),
+)
 
-KINDS = (CREDENTIAL, WORKSPACE, ACCESS_GRANT)
+KINDS = (CREDENTIAL, WORKSPACE, ACCESS_GRANT, SETTING)
