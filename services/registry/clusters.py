@@ -5,7 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from services.registry.inventories import with_inventory
-from services.registry.model import MemberAgents, Now, PresenceStatus, alive, at, inventory_of, reachable, rights
+from services.registry.model import (
+    YEAR_3000,
+    MemberAgents,
+    Now,
+    PresenceStatus,
+    alive,
+    at,
+    inventory_of,
+    reachable,
+    rights,
+)
 from services.registry.verdicts import clock
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
@@ -21,7 +31,6 @@ FINALIZER = "skerry.dev/account"
 """Holds a member's Cluster until its account on the bus is evicted, or its credential is destroyed."""
 OWN = "skerry.dev/"
 """The prefix of what is the host's own: nobody else's finalizers begin so."""
-_YEAR_3000 = 32_503_680_000
 _LIMITS = frozenset(Ceiling.__struct_encode_fields__)
 HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
@@ -158,7 +167,7 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
             status["conditions"] = with_condition(status["conditions"], condition(CLOCK_SYNCED, verdict, now))
         status |= _facts(beat) | {"ceiling": _with_ceiling(status.get("ceiling", {}), beat.ceiling)}
         status["agent"]["version"] = live[0].beat.version
-        ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < _YEAR_3000]
+        ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < YEAR_3000]
         if ends:
             status["credentials"] = {**status.get("credentials", {}), "expires": at(min(ends))}
         if (inventory := inventory_of(live)) is not None:

@@ -14,7 +14,7 @@ import msgspec
 
 from services.registry import clusters, verdicts
 from services.registry.inventories import with_inventory
-from services.registry.model import TAKEN_OVER, TEXT_LIMIT, WRONG, Now, at, rights
+from services.registry.model import TAKEN_OVER, TEXT_LIMIT, WRONG, YEAR_3000, Now, at, rights
 from skerry.api.conditions import CERTIFICATE_VALID, CLOCK_SYNCED, JOINED, RIGHTS_COMPLETE, Verdict
 from skerry.api.decode import decoded
 from skerry.api.messages import Inventory
@@ -26,7 +26,6 @@ from skerry.member.kubeconfig import Target
 MODE = "direct"
 VERSION = 64
 """Characters of a version."""
-_YEAR_3000 = 32_503_680_000
 
 
 class ProbeState(Enum):
@@ -208,7 +207,7 @@ def _token_end(token: str) -> float | None:
         end = decoded(payload, _Token).exp
     except (binascii.Error, ValueError):
         return None
-    return end if end is not None and 0 < end < _YEAR_3000 else None
+    return end if end is not None and 0 < end < YEAR_3000 else None
 
 
 _STANDARD = str.maketrans("-_", "+/")

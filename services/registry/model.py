@@ -29,6 +29,8 @@ SUSPECT_S = 2.5
 UNCOUNTED_SUSPECT_S = BEAT_S + 2
 """The same, when connections may exist that this process does not know."""
 MAX_AGENTS = 64
+YEAR_3000 = 32_503_680_000
+"""What a member says to end later is nonsense."""
 WRONG, TAKEN_OVER = "WrongCluster", "TakenOver"
 TEXT_LIMIT = 1000
 """Characters of what is missing or repaired that are kept in a condition."""

@@ -12,6 +12,7 @@ import msgspec
 
 from services.registry import clusters, secrets
 from services.registry.accounts import Accounts
+from services.registry.agents import AgentLists
 from services.registry.appliers import Appliers
 from services.registry.census import Census
 from services.registry.clock import Clock, wall_and_mono
@@ -91,6 +92,7 @@ class Parts:
     appliers: Appliers
     progress: MemberProgress
     summary: Summary
+    agent_lists: AgentLists
 
 
 Ours = Context[RegistrySettings, Parts]
@@ -156,6 +158,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             appliers=appliers,
             progress=progress,
             summary=Summary(context.informer, context.lease),
+            agent_lists=AgentLists(registry.get_cluster, registry.secrets.member, presence.members.get, clock),
         )
 
 
@@ -218,6 +221,11 @@ async def rotate(context: Ours, request: WriteRequest, body: ClusterConnection) 
 async def list_desired(context: Ours, request: WriteRequest, body: DesiredQuery) -> Document:
     """Somebody asks what a member should have, and what became of it."""
     return await Entries(context.state.desired, context.state.registry.get_cluster).answer(request, body)
+
+
+async def list_agents(context: Ours, request: WriteRequest, body: None) -> Document:
+    """Somebody asks which agents a member has."""
+    return await context.state.agent_lists.answer(request.name)
 
 
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:
@@ -330,6 +338,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         (CLUSTER, "connection", "create"): connect,
         (CLUSTER, "connection", "update"): rotate,
         (CLUSTER, "desired", "get"): list_desired,
+        (CLUSTER, "agents", "get"): list_agents,
     },
     hears={
         subjects.HEARTBEATS: heartbeat,

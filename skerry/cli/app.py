@@ -98,12 +98,12 @@ def _command(name: str) -> Any:
 
 def _cluster() -> typer.Typer:
     """`clients` knows what is asked of the host alone; the rest of the group comes from where it is done."""
-    from skerry.cli.commands import clients, direct, holding
+    from skerry.cli.commands import clients, clusteragents, direct, holding
 
     clients.cluster.command("join")(direct.join)
     clients.cluster.command("set")(direct.set_)
-    for held in (holding.pause, holding.resume, holding.cordon, holding.uncordon):
-        clients.cluster.command(held.__name__)(held)
+    for command in (clusteragents.agents, holding.pause, holding.resume, holding.cordon, holding.uncordon):
+        clients.cluster.command(command.__name__)(command)
     return clients.cluster
 
 

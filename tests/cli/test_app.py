@@ -47,7 +47,7 @@ def test_a_group_that_is_built_twice_has_each_command_once(word: str, capsys: py
 
 def test_the_group_of_clusters_is_whole() -> None:
     group = typer.main.get_group(app.tree("cluster")).commands["cluster"]
-    assert {"list", "remove", "join", "set", "pause", "resume", "cordon", "uncordon"} <= set(group.commands)  # type: ignore[attr-defined]
+    assert {"list", "agents", "remove", "join", "set", "pause", "resume", "cordon", "uncordon"} <= set(group.commands)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,10 @@ def test_the_group_of_clusters_is_whole() -> None:
     [
         (["version", "-o", "json"], {"info"}),
         (["status", "-o", "json"], {"host", "clients"}),
-        (["bogus"], set(app.BEFORE.values()) | set(app.AFTER.values()) | {"direct", "holding", "listings"}),
+        (
+            ["bogus"],
+            set(app.BEFORE.values()) | set(app.AFTER.values()) | {"clusteragents", "direct", "holding", "listings"},
+        ),
     ],
     ids=["a command", "a command that needs another", "no command"],
 )

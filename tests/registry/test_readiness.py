@@ -48,4 +48,5 @@ async def test_what_an_action_answers_is_what_discovery_shows_of_it(fresh_nats_h
         "registry.clusters.connection-create": "Cluster",
         "registry.clusters.connection-update": "Cluster",
         "registry.clusters.desired-get": "DesiredEntryList",
+        "registry.clusters.agents-get": "ClusterAgentList",
     }

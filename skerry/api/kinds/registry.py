@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from skerry.api import v1alpha1
+from skerry.api.agentlist import ClusterAgentList
 from skerry.api.conditions import (
     CERTIFICATE_VALID,
     CLOCK_SYNCED,
@@ -226,6 +227,12 @@ CLUSTER = Kind(
             groups=BUILT_IN,
             description="What the host's services want on a member, entry by entry, and what became of it. Host "
             "administrators see all of it, others what is there because of objects that they may see.",
+        ),
+        Action(
+            subresource="agents",
+            verb="get",
+            answer=ClusterAgentList,
+            description="The agents of a member, each with what was heard of it last and when its credential ends.",
         ),
     ),
     events=describe_cluster,
