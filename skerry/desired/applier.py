@@ -245,17 +245,17 @@ class Applier:
                 self._idle.set()
 
     async def _tried(self, key: str, known: Known) -> After | None:
-        revision = known.revision
+        revision, wanted = known.revision, known.wanted
         try:
-            await (self._apply(key) if known.wanted else self._withdraw(key))
-            state, message, again = (State.APPLIED if known.wanted else State.WITHDRAWN), "", None
+            await (self._apply(key) if wanted else self._withdraw(key))
+            state, message, again = (State.APPLIED if wanted else State.WITHDRAWN), "", None
         except Missing as error:
             self._waiting[error.kind, error.name].add(key)
             self._drift.watch_for(error.kind)
             state, message, again = error.state, error.message, self._pause(key, error.again_s)
         except Unsettled as error:
             state, message, again = error.state, error.message, self._pause(key, error.again_s)
-        if self.state.entries.get(key) is not known or known.revision != revision:
+        if self.state.entries.get(key) is not known or (known.revision, known.wanted) != (revision, wanted):
             return After(0.0) if key in self.state.entries else None
         self._settled(key, state, message)
         return again

@@ -166,11 +166,8 @@ class Feed:
             if page.next is None or page.next <= after:
                 break
             after = page.next
-        self._state.synced = max(self._state.synced, last)
-        now = self._clock()
-        if full:
-            fresh += self._state.absent(listed, now)
-        self._fresh(fresh + self._state.left_over(now, self._disputed))
+        known = listed if full else None
+        self._fresh(fresh + self._state.caught_up(last, self._clock(), listed=known, disputed=self._disputed))
 
     def _listed(self, each: SyncEntry) -> bool:
         """True if there is something to do for a key of a sync."""

@@ -90,7 +90,9 @@ class DesiredState:
         """Everything up to this revision is known."""
         self.entries: dict[str, Known] = {}
         self.complete: set[str] = set()
-        """Owners whose whole set is in this epoch's bucket."""
+        """Owners whose whole set is in this epoch's bucket, and known here."""
+        self._said: dict[str, int] = {}
+        """Owner -> the revision at which it said that this is all; it counts once everything before it is known too."""
         self._untried: dict[int, set[str]] = defaultdict(set)
         """Rank -> keys that were not tried since they changed."""
         self._after: dict[str, set[str]] = defaultdict(set)
@@ -106,6 +108,7 @@ class DesiredState:
             return
         self.epoch, self.synced = epoch, 0
         self.complete.clear()
+        self._said.clear()
         for known in self.entries.values():
             known.revision = known.tried = 0
             known.previous = -1
@@ -117,7 +120,7 @@ class DesiredState:
         """
         key = desired_key(change.key)
         if key.kind == COMPLETE and not key.group:
-            (self.complete.add if change.digest else self.complete.discard)(key.owner)
+            self.complete.discard(key.owner) if not change.digest else self._said.update({key.owner: change.revision})
             return False
         known = self.entries.get(change.key)
         if known is not None and (change.revision <= known.revision or 0 <= change.previous < known.revision):
@@ -140,17 +143,6 @@ class DesiredState:
         known.state, known.message, known.since = State.PENDING, "", now
         self._untried[known.rank].add(change.key)
         return True
-
-    def absent(self, listed: Collection[str], now: float) -> list[str]:
-        """After a full list: keys that it has not and whose owners are complete. They are to be withdrawn."""
-        gone = [
-            text
-            for text, known in self.entries.items()
-            if text not in listed and known.wanted and known.key.owner in self.complete
-        ]
-        for text in gone:
-            self.withdraw(text, now)
-        return gone
 
     def withdraw(self, text: str, now: float) -> None:
         """Have an entry withdrawn, by an order or since it is absent."""
@@ -181,20 +173,31 @@ class DesiredState:
         known.since = now
         self._untried[known.rank].add(text)
 
-    def left_over(self, now: float, disputed: Collection[str] = ()) -> list[str]:
-        """After a sync: keys of complete owners that this epoch's bucket never had, though they are on the member. They are to
-        be withdrawn; not those whose entries are `disputed`.
+    def caught_up(
+        self, last: int, now: float, *, listed: Collection[str] | None = None, disputed: Collection[str] = ()
+    ) -> list[str]:
+        """A sync has ended: everything up to revision `last` is known. `listed` is all that a full one had; `disputed` is
+        there too, though nobody believes it.
+
+        Keys of complete owners that are to be withdrawn: those that a full sync had not, those that this epoch's bucket never
+        had though they are on the member, and objects of ours without an entry. What came live while the answer was on its
+        way is none of them.
         """
-        gone = [
-            text
-            for text, known in self.entries.items()
-            if text not in disputed and not known.revision and known.wanted and known.key.owner in self.complete
-        ]
+        self.synced = max(self.synced, last)
+        self.complete |= {owner for owner, revision in self._said.items() if revision <= self.synced}
+        self._said = {owner: revision for owner, revision in self._said.items() if revision > self.synced}
+        missing = {text for text, known in self.entries.items() if not known.revision} - set(disputed)
+        if listed is not None:
+            missing |= self.entries.keys() - set(listed)
+        gone = [text for text in missing if self._may_be_absent(self.entries[text])]
         for text in gone:
             self.withdraw(text, now)
         strays = [text for text in self._strays if desired_key(text).owner in self.complete]
         self._strays.difference_update(strays)
         return gone + [text for text in strays if self.owned(text, now)]
+
+    def _may_be_absent(self, known: Known) -> bool:
+        return known.wanted and known.key.owner in self.complete and known.revision <= self.synced
 
     def again(self, text: str, now: float) -> None:
         """Something happened to it: it counts as not tried."""

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from skerry.api.desired import State
+from skerry.api.desired import Options, State
 from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.desired.applier import Applier
-from skerry.desired.objects import Objects
+from skerry.desired.objects import Objects, Placed
 from skerry.desired.owners import Reference
 from skerry.errors import Forbidden
 from skerry.member.credentials import source
@@ -465,6 +465,39 @@ async def test_what_a_start_finds_on_the_member_is_withdrawn_once_its_owner_is_c
         await cluster.until(lambda: key in later.state._strays)
         cluster.bucket.complete("tenancy")
         await cluster.until(lambda: key not in later.state._strays and key not in later.state.entries)
+        task.cancel()
+    assert await cluster.ask("GET", cluster.path()) == 404
+
+
+class Held(Objects):
+    """A write is answered late."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        super().__init__(upstream, HOST)
+        self.written, self.answered = asyncio.Event(), asyncio.Event()
+
+    async def apply(self, document: Any, owner: str, options: Options) -> Placed:
+        """Done, and told when it is let go."""
+        made = await super().apply(document, owner, options)
+        self.written.set()
+        await self.answered.wait()
+        return made
+
+
+async def test_what_is_withdrawn_while_it_is_being_written_goes(cluster: Cluster) -> None:
+    """It counted as withdrawn, by the write that had just made it, and stayed."""
+    objects = Held(cluster.upstream)
+    applier = Applier(NAME, objects, cluster.bucket, cluster.bucket.verify)
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    cluster.applier.lead = False
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(applier.run())
+        async with asyncio.timeout(20):
+            await objects.written.wait()
+        applier.state.withdraw(key, 1.0)
+        objects.answered.set()
+        await cluster.until(lambda: key not in applier.state.entries)
         task.cancel()
     assert await cluster.ask("GET", cluster.path()) == 404
 

@@ -120,17 +120,21 @@ def test_a_withdrawal_of_what_was_never_there_is_nothing() -> None:
 def test_absence_is_believed_of_complete_owners_alone() -> None:
     theirs = key("agentsettings", "agent", group="skerry.dev", owner="registry")
     state = made(SPACE, theirs)
-    assert state.absent((), 1.0) == []
-    put(state, complete_key("m1", "tenancy"), 3)
-    assert state.absent((), 1.0) == [SPACE]
+    assert state.caught_up(2, 1.0, listed=()) == []
+    complete(state, 3)
+    assert state.caught_up(3, 1.0, listed=()) == [SPACE]
     assert state.entries[theirs].wanted
 
 
 def test_a_bucket_made_anew_forgets_revisions_and_who_was_complete_and_nothing_else() -> None:
     state = made(SPACE)
-    put(state, complete_key("m1", "tenancy"), 2)
+    complete(state, 2)
+    state.caught_up(2, 1.0)
+    complete(state, 9)
     state.begin("e2")
     assert (state.synced, state.complete) == (0, set())
+    state.caught_up(9, 1.0)
+    assert not state.complete
     assert state.entries[SPACE].wanted
     assert put(state, SPACE, 1, "other", previous=0)
 
@@ -147,12 +151,13 @@ def test_what_is_applied_is_everything_up_to_what_was_not_tried() -> None:
 
 def test_an_object_of_ours_that_nobody_wants_is_withdrawn_once_its_owner_is_complete() -> None:
     state = made()
-    assert not state.owned(SPACE, 1.0)
-    put(state, complete_key("m1", "tenancy"), 1)
+    complete(state, 1)
+    assert not state.owned(BINDING, 1.0)
+    assert state.caught_up(1, 1.0) == [BINDING]
     assert state.owned(SPACE, 1.0)
     assert not state.entries[SPACE].wanted
     state.settle(SPACE, State.WITHDRAWN, "", 2.0)
-    assert not state.entries
+    assert SPACE not in state.entries
 
 
 def test_a_report_is_bounded_and_tells_the_oldest_problems() -> None:
@@ -229,27 +234,59 @@ def complete(state: DesiredState, revision: int, owner: str = "tenancy") -> None
 def test_what_a_bucket_made_anew_never_had_goes_when_its_owner_is_complete() -> None:
     state = made(SPACE, BINDING)
     state.begin("e2")
-    assert state.left_over(9.0) == []
+    assert state.caught_up(0, 9.0) == []
     put(state, SPACE, 1)
     complete(state, 2)
-    assert state.left_over(9.0) == [BINDING]
+    assert state.caught_up(2, 9.0) == [BINDING]
     assert not state.entries[BINDING].wanted
-    assert state.left_over(9.0) == []
+    assert state.caught_up(2, 9.0) == []
 
 
 def test_what_the_bucket_has_and_nobody_believes_is_not_absent() -> None:
     state = made(SPACE)
     state.begin("e2")
     complete(state, 2)
-    assert state.left_over(9.0, {SPACE}) == []
+    assert state.caught_up(2, 9.0, disputed={SPACE}) == []
+
+
+def test_what_came_live_behind_a_full_sync_is_not_absent_from_it() -> None:
+    """All that an owner wants came, and that this is all, while the answer was on its way that had only the first of it."""
+    state = made()
+    put(state, SPACE, 1)
+    put(state, BINDING, 2)
+    complete(state, 3)
+    assert state.caught_up(1, 9.0, listed={SPACE}) == []
+    assert not state.complete
+    assert state.caught_up(3, 9.0) == []
+    assert state.complete == {"tenancy"}
+    put(state, ROLE, 4)
+    assert state.caught_up(3, 9.0, listed={SPACE, BINDING}) == []
+
+
+def test_an_object_of_ours_waits_until_all_is_known_that_its_owner_had_when_it_was_complete() -> None:
+    """Its entry may be among what was missed."""
+    state = made(SPACE)
+    complete(state, 9)
+    assert not state.owned(BINDING, 1.0)
+    put(state, BINDING, 8)
+    assert state.caught_up(9, 1.0) == []
+    assert state.entries[BINDING].wanted
+
+
+def test_an_owner_that_is_not_complete_any_more_is_not_at_once() -> None:
+    state = made(SPACE)
+    complete(state, 2)
+    state.caught_up(2, 1.0)
+    state.take(Change(complete_key("m1", "tenancy"), 3), confirmed=True, now=1.0)
+    assert state.caught_up(3, 1.0, listed=()) == []
 
 
 def test_an_object_of_ours_without_an_entry_waits_for_its_owner_to_be_complete() -> None:
     state = made(SPACE)
     assert not state.owned(BINDING, 1.0)
-    assert state.left_over(1.0) == []
+    assert state.caught_up(1, 1.0) == []
     complete(state, 9)
-    assert state.left_over(1.0) == [BINDING]
+    assert state.caught_up(9, 1.0) == [BINDING]
     assert not state.entries[BINDING].wanted
 
 
@@ -258,7 +295,7 @@ def test_an_object_of_ours_whose_entry_came_meanwhile_stays() -> None:
     assert not state.owned(BINDING, 1.0)
     put(state, BINDING, 5)
     complete(state, 9)
-    assert state.left_over(1.0) == []
+    assert state.caught_up(9, 1.0) == []
     assert state.entries[BINDING].wanted
 
 
@@ -267,4 +304,4 @@ def test_no_more_strays_are_remembered_than_a_member_may_have_entries() -> None:
     for number in range(ENTRIES + 5):
         state.owned(key("namespace", f"n{number}"), 1.0)
     complete(state, 1)
-    assert len(state.left_over(1.0)) == ENTRIES
+    assert len(state.caught_up(1, 1.0)) == ENTRIES
