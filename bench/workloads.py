@@ -20,7 +20,7 @@ from bench.agents import Who
 from services.registry import clusters
 from services.registry.clock import wall_and_mono
 from services.registry.model import BEAT_S, JOINED
-from services.registry.secrets import BUCKET, MemberSecret, Secrets, load_key
+from services.registry.secrets import BUCKET, MemberSecret, Secrets
 from skerry import subjects
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat, JoinRequest
@@ -29,6 +29,7 @@ from skerry.identity import nkey
 from skerry.identity.nkey import KeyType
 from skerry.identity.resolver import Resolver
 from skerry.storage import Store
+from skerry.storage.sealed import Keyring
 from tests.faults.fleet import HOST_UID, Process, Tower
 from tests.fixtures.nats import NatsHost
 
@@ -122,7 +123,7 @@ class Members:
         async with self._host.bus("registry") as bus, self._host.connection(self._host.system()) as system:
             await bus.ready()
             store = Store(await bus.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
-            key = load_key(self._host.keys_dir / "secrets.key")
+            key = Keyring(self._host.keys_dir / "secrets.key")
             secrets = Secrets(await bus.bucket(BUCKET, create=BucketConfig()), key)
 
             async def one(number: int) -> None:

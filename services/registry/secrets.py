@@ -1,28 +1,23 @@
 """The bucket `secrets`: accounts of members and keys of their agents, and the credentials of direct members, encrypted,
 readable by the registry alone.
 
-Values are NaCl SecretBoxes under a key from a file, so that a copy of the store (a backup, a stolen disk of the bus) is
-not a copy of the federation's keys. The bucket's key is inside the box: a value cannot be moved to another member.
+Values are sealed under a key from a file (skerry/storage/sealed.py), so that a copy of the store (a backup, a stolen disk of
+the bus) is not a copy of the federation's keys, and a value cannot be moved to another member.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from nacl.exceptions import CryptoError
-from nacl.secret import SecretBox
-from nacl.utils import random
 
 from skerry.bus import Bucket
-from skerry.errors import AlreadyExists, Conflict, InternalError, NotFound
-from skerry.identity.files import write_private
+from skerry.errors import AlreadyExists, Conflict, NotFound
 from skerry.member.kubeconfig import DirectConnection, Target
+from skerry.storage.sealed import Keyring, Unreadable
 
 BUCKET = "secrets"
 _MEMBER = "member."
@@ -62,31 +57,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
-class _Sealed(msgspec.Struct, frozen=True):
-    key: str
-    value: msgspec.Raw
-
-
-def load_key(path: Path) -> bytes:
-    """The key in `path`, made (0600) if there is none. InternalError if it is not one."""
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        key = random(SecretBox.KEY_SIZE)
-        write_private(path, key)
-    if len(key) != SecretBox.KEY_SIZE:
-        raise InternalError(
-            f"{path} is not the key of the secrets: restore it from a backup of {os.fspath(path.parent)}"
-        )
-    return key
-
-
 class Secrets:
     """Typed access to the bucket."""
 
-    def __init__(self, bucket: Bucket, key: bytes) -> None:
+    def __init__(self, bucket: Bucket, keyring: Keyring) -> None:
         self._bucket = bucket
-        self._box = SecretBox(key)
+        self._keyring = keyring
 
     async def member(self, name: str) -> MemberSecret | None:
         """The secret of a member, or None."""
@@ -101,7 +77,7 @@ class Secrets:
             for entry in page.entries:
                 after = entry.revision
                 if entry.value is not None:
-                    with contextlib.suppress(InternalError):
+                    with contextlib.suppress(Unreadable):
                         yield entry.key.removeprefix(_MEMBER), self._opened(entry.key, entry.value, MemberSecret)
 
     async def change(self, name: str, change: Callable[[MemberSecret | None], MemberSecret]) -> MemberSecret:
@@ -205,18 +181,12 @@ class Secrets:
 
     def _opened(self, key: str, value: bytes, kind: type[T]) -> T:
         try:
-            sealed = msgspec.json.decode(self._box.decrypt(value), type=_Sealed)
-            if sealed.key != key:
-                raise CryptoError(f"the value of {sealed.key} lies under {key}")
-            return msgspec.json.decode(sealed.value, type=kind)
-        except (CryptoError, msgspec.DecodeError) as error:
-            raise InternalError(
-                f"the secret {key} cannot be decrypted: the bus holds the state of another host, or secrets.key was replaced"
-            ) from error
+            return msgspec.json.decode(self._keyring.opened(key, value).value, type=kind)
+        except msgspec.DecodeError as error:
+            raise Unreadable(f"the secret {key} is of another version of skerry") from error
 
     async def _write(self, key: str, value: object, revision: int) -> None:
-        sealed = msgspec.json.encode(_Sealed(key, msgspec.Raw(msgspec.json.encode(value))))
-        data = bytes(self._box.encrypt(sealed))
+        data = self._keyring.seal(key, msgspec.json.encode(value))
         await (self._bucket.update(key, data, revision) if revision else self._bucket.create(key, data))
 
 

@@ -71,6 +71,7 @@ from skerry.identity.resolver import Resolver
 from skerry.identity.services import DESIRED_OWNERS
 from skerry.identity.signedtext import Verify
 from skerry.service import Context, Service
+from skerry.storage.sealed import Keyring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             cache=context.informer,
             secrets=secrets.Secrets(
                 await context.bus.bucket(secrets.BUCKET, create=config),
-                secrets.load_key(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
+                Keyring(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
             ),
             resolver=Resolver(system),
         )

@@ -36,6 +36,7 @@ AFTER = {
     "cluster": "clients",
     "desired": "desired",
     "agent": "agent",
+    "keys": "keys",
 }
 """And after them."""
 

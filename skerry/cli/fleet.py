@@ -48,15 +48,12 @@ def leaders(host: Path, status: RunStatus) -> dict[str, str] | None:
 
 async def _leaders(host: Path, status: RunStatus) -> dict[str, str]:
     from skerry import subjects
-    from skerry.bus import Bus, Settings
-    from skerry.cli import bootstrap
-    from skerry.cli.layout import Layout
+    from skerry.bus import Bus
+    from skerry.cli import bootstrap, hostbus
     from skerry.controller.lease import LeaderElectionRecord
     from skerry.identity.federation import Authority
 
-    address = status.options.nats or f"tls://{Layout.of(status.options).bus_local}"
-    ca = bootstrap.bus_ca(host, status.options).read_text()
-    settings = Settings(servers=tuple(address.split(",")), ca_pem=ca, name="skerry status")
+    settings = hostbus.settings(host, status.options, "skerry status")
     authority = Authority.load(bootstrap.keys_of(host, status.options))
     holders: dict[str, str] = {}
     async with (

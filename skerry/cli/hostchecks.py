@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from skerry.checks.report import Outcome
+from skerry.checks.report import Outcome, Result
 from skerry.checks.run import Checks
 from skerry.cli import bootstrap
+from skerry.cli.keys.rotation import rotations
+from skerry.cli.output import duration
 from skerry.cli.plan import RunStatus
 from skerry.errors import StatusError
 from skerry.identity import creds
@@ -23,6 +25,8 @@ HOST = (
 SOON_S = 30 * 86400.0
 LITTLE, LEAST = 2 << 30, 200 << 20
 """Bytes of disk below which it is warned, and failed."""
+FORGOTTEN_S = 86400.0
+"""After which a rotation that is open is warned of: until it is finished, the old key holds."""
 _PRIVATE = 0o077
 
 
@@ -87,7 +91,18 @@ class HostChecks:
             return Outcome(f"others on this machine may read {readable[0]}", "fail", f"chmod go= {readable[0]}")
         root = directory / "root" / "operator.nk"
         kept = f"; the root seed lies beside them ({root}): keep it elsewhere" if root.exists() else ""
-        return Outcome(f"those of operator {authority.public.name} are whole, and nobody else may read them{kept}")
+        whole = f"those of operator {authority.public.name} are whole, and nobody else may read them{kept}"
+        since = rotations(directory)
+        if not since:
+            return Outcome(whole)
+        ages = {name: max(self._clock() - began, 0.0) for name, began in since.items()}
+        told = "; ".join(f"the rotation of {name} is open for {duration(age)}" for name, age in ages.items())
+        result: Result = "warn" if max(ages.values()) > FORGOTTEN_S else "pass"
+        return Outcome(
+            f"{whole}; {told}",
+            result,
+            f"skerry keys rotate {next(iter(since))} goes on with it, skerry keys finish ends it",
+        )
 
     async def _disk(self) -> Outcome:
         total, free = self._free(self._host)

@@ -28,6 +28,7 @@ from skerry.errors import StatusError
 from skerry.identity import jointoken, jwt, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyType
+from skerry.storage.sealed import Keyring
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import Agent, Client, Running, client_of
 
@@ -59,7 +60,7 @@ class World:
         """A user of a member's account without any permission of its own, as the stolen seed of the account makes one."""
         async with self.host.bus("registry") as bus:
             bucket = await bus.bucket(secrets.BUCKET)
-            found = await secrets.Secrets(bucket, secrets.load_key(self.host.keys_dir / "secrets.key")).member(member)
+            found = await secrets.Secrets(bucket, Keyring(self.host.keys_dir / "secrets.key")).member(member)
         assert found is not None
         key = nkey.create(KeyType.USER)
         nats = {"issuer_account": found.account, "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}

@@ -17,6 +17,7 @@ from skerry.cli.layout import Layout
 from skerry.cli.plan import ProcessStatus, RunStatus, UpOptions
 from skerry.identity.federation import Authority
 from skerry.identity.files import write_private
+from skerry.storage.sealed import Keyring
 
 NAMES = ("host.processes", "host.certificates", "host.keys", "host.disk")
 
@@ -101,6 +102,17 @@ def _open(keys: Path) -> None:
 async def test_keys_that_are_missing_or_open_are_keys(host: Path, spoil: Callable[[Path], None], says: str) -> None:
     spoil(host / "keys")
     assert says in alone(await made(host), "host.keys", "fail").found
+
+
+@pytest.mark.parametrize(
+    ("after_s", "result", "says"), [(3600, "pass", "open for 60m"), (3 * 86400, "warn", "open for 3d")]
+)
+async def test_a_rotation_that_is_open_is_told_with_its_age(host: Path, after_s: float, result: str, says: str) -> None:
+    Keyring(host / "keys" / "secrets.key").rotate()
+    shutil.rmtree(host / "creds")
+    check = (await made(host, after_s=after_s + 1))["host.keys"]
+    assert (check.result, f"the rotation of secrets is {says}" in check.found) == (result, True)
+    assert "skerry keys finish" in check.next
 
 
 async def test_what_is_no_certificate_is_certificates(host: Path) -> None:

@@ -6,16 +6,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from skerry.cli import bootstrap, restoring, state
+from skerry.cli.commands import archive, up
 from skerry.cli.commands import host as host_commands
-from skerry.cli.commands import up
 from skerry.cli.failure import Failure
 from skerry.cli.plan import UpOptions
 from skerry.cli.state import Restoring, StateFile
 from skerry.errors import ServiceUnavailable
 from skerry.identity import x509
+from skerry.storage.archive import Archive, ArchiveLine, Header
+from skerry.storage.sealed import Keyring
 
 FILE = Path("/backups/skerry.backup")
 BEGAN = "2030-01-01T00:00:00Z"
@@ -202,3 +205,21 @@ def test_a_backup_is_refused_before_it_is_taken_where_no_file_can_be(tmp_path: P
 
     with pytest.raises(Failure, match="name a file in a directory that exists"):
         backup(tmp_path / path, tmp_path / "state")
+
+
+def test_a_backup_older_than_the_key_of_its_secrets_is_refused_until_that_key_is_there(tmp_path: Path) -> None:
+    keyring = Keyring(tmp_path / "secrets.key")
+    line = ArchiveLine(bucket="secrets", key="member.a", data=keyring.seal("member.a", b"1"))
+    other = ArchiveLine(bucket="resources", key="g.k._.a", value=msgspec.Raw(b"{}"))
+    saved = Archive(header=Header(host="h", account="A", taken=BEGAN, buckets=[]), lines=[line, other])
+    archive._check_readable(saved, keyring.path)
+    old = keyring.path.read_bytes()
+    keyring.rotate()
+    archive._check_readable(saved, keyring.path)
+    keyring.drop()
+    with pytest.raises(
+        Failure, match=r"1 secrets of this backup .* replaced since: .*secrets\.previous\.key, restore, then"
+    ):
+        archive._check_readable(saved, keyring.path)
+    keyring.previous.write_bytes(old)
+    archive._check_readable(saved, keyring.path)

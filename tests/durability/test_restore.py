@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.registry.secrets import Secrets, load_key
+from services.registry.secrets import Secrets
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, KINDS
 from skerry.bus import BucketConfig, Bus, Settings
@@ -26,6 +26,7 @@ from skerry.identity.federation import Authority
 from skerry.informer import Informer
 from skerry.storage import Store, archive, events_bucket
 from skerry.storage.archive import Archive, ArchivedBucket, ArchiveLine, Header
+from skerry.storage.sealed import Keyring
 from tests.durability.front import MERGE, WORKSPACES, Front, workspace
 from tests.durability.informer import informing, revisions
 from tests.e2e.federation import Host
@@ -171,7 +172,7 @@ async def claim(host: Host, uid: str, name: str) -> str:
     authority = Authority.load(directory / "keys")
     settings = Settings(servers=(f"tls://{host.bus}",), ca_pem=(directory / "pki" / "ca.crt").read_text(), name="test")
     async with Bus(settings, lambda: authority.service_credentials("registry")) as bus:
-        secrets = Secrets(await bus.bucket("secrets"), load_key(directory / "keys" / "secrets.key"))
+        secrets = Secrets(await bus.bucket("secrets"), Keyring(directory / "keys" / "secrets.key"))
         return (await secrets.claim(uid, name, 0.0)).name
 
 

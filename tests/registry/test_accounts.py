@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from services.registry import accounts
-from services.registry.secrets import BUCKET, MemberSecret, Secrets, load_key
+from services.registry.secrets import BUCKET, MemberSecret, Secrets
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.errors import StatusError, Unauthorized
 from skerry.identity import jointoken, jwt
 from skerry.identity.creds import Credentials
 from skerry.identity.resolver import Resolver
+from skerry.storage.sealed import Keyring
 from tests.fixtures.nats import NatsHost, eventually
 from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
 
@@ -172,7 +173,7 @@ async def test_a_start_reads_what_is_kept_of_all_together_and_looks_at_each_that
     monkeypatch.setattr(accounts, "AT_ONCE", 1)
     async with host.open_bus("test") as bus, host.connection(host.system()) as system:
         resolver, bucket = Resolver(system), await bus.bucket(BUCKET)
-        lost = await read(Secrets(bucket, load_key(host.keys_dir / "secrets.key")), "lost")
+        lost = await read(Secrets(bucket, Keyring(host.keys_dir / "secrets.key")), "lost")
         spoilt = await bucket.get("member.spoilt")
         assert lost is not None
         assert spoilt is not None

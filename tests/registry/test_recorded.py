@@ -27,6 +27,7 @@ from skerry.identity.federation import MemberAccount
 from skerry.identity.nkey import KeyType
 from skerry.storage import archive
 from skerry.storage.documents import utc_now
+from skerry.storage.sealed import Keyring
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import serving
 from tests.registry.conftest import Agent, Client, client_of
@@ -67,11 +68,13 @@ async def test_its_objects_are_there_and_take_signed_writes(upgraded: Client) ->
     assert document["spec"]["displayName"] == "changed"
 
 
-async def test_its_members_come_back_to_their_own_accounts(upgraded: Client, fresh_nats_host: NatsHost) -> None:
+async def test_its_members_come_back_to_their_own_accounts(
+    upgraded: Client, fresh_nats_host: NatsHost, tmp_path: Path
+) -> None:
     """The account and the agent's key are those of the recording; only the user JWT is newer, as after a renewal."""
     host = fresh_nats_host
     async with host.bus("registry") as bus:
-        kept = await Secrets(await bus.bucket(BUCKET), SECRETS_KEY).member("far")
+        kept = await Secrets(await bus.bucket(BUCKET), Keyring(tmp_path / "secrets.key")).member("far")
     assert kept is not None
     [_] = kept.agents
     account = MemberAccount(name="far", public=kept.account, seed=kept.seed.encode(), jwt="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +10,10 @@ import msgspec
 import pytest
 from nacl.secret import SecretBox
 
-from services.registry.secrets import BUCKET, Claim, Evicted, MemberSecret, Secrets, load_key
+from services.registry.secrets import BUCKET, Claim, Evicted, MemberSecret, Secrets
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import InternalError
+from skerry.storage.sealed import Keyring
 from tests.fixtures.nats import NatsHost
 
 pytestmark = pytest.mark.integration
@@ -29,8 +29,14 @@ async def bucket(nats_host: NatsHost) -> AsyncIterator[Bucket]:
 
 
 @pytest.fixture
-def secrets(bucket: Bucket) -> Secrets:
-    return Secrets(bucket, KEY)
+def keyring(tmp_path: Path) -> Keyring:
+    (tmp_path / "secrets.key").write_bytes(KEY)
+    return Keyring(tmp_path / "secrets.key")
+
+
+@pytest.fixture
+def secrets(bucket: Bucket, keyring: Keyring) -> Secrets:
+    return Secrets(bucket, keyring)
 
 
 def name() -> str:
@@ -62,18 +68,20 @@ async def test_a_value_that_was_moved_to_another_key_is_refused(bucket: Bucket, 
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"x" * 100])
-async def test_rubbish_and_another_key_are_refused(bucket: Bucket, secrets: Secrets, value: bytes) -> None:
+async def test_rubbish_and_another_key_are_refused(
+    bucket: Bucket, secrets: Secrets, tmp_path: Path, value: bytes
+) -> None:
     which, other = name(), name()
     await bucket.create(f"member.{which}", value or b"{}")
     await secrets.change(other, lambda _: member())
     with pytest.raises(InternalError, match=r"or secrets\.key was replaced"):
         await secrets.member(which)
     with pytest.raises(InternalError, match=r"or secrets\.key was replaced"):
-        await Secrets(bucket, bytes(reversed(KEY))).member(other)
+        await Secrets(bucket, Keyring(tmp_path / "another" / "secrets.key")).member(other)
 
 
-async def test_a_change_is_made_on_what_is_there_by_then(bucket: Bucket, secrets: Secrets) -> None:
-    which, other, calls = name(), Secrets(bucket, KEY), 0
+async def test_a_change_is_made_on_what_is_there_by_then(bucket: Bucket, secrets: Secrets, keyring: Keyring) -> None:
+    which, other, calls = name(), secrets, 0
     await secrets.change(which, lambda _: member())
 
     class Overtaken(Secrets):
@@ -88,7 +96,7 @@ async def test_a_change_is_made_on_what_is_there_by_then(bucket: Bucket, secrets
         kept = before or member()
         return msgspec.structs.replace(kept, agents={**kept.agents, "A": 1.0})
 
-    after = await Overtaken(bucket, KEY).change(which, joined)
+    after = await Overtaken(bucket, keyring).change(which, joined)
     assert (after.agents, calls) == ({"A": 1.0, "B": 2.0}, 2)
 
 
@@ -123,22 +131,6 @@ async def test_the_proof_that_ends_agents_is_not_the_tombstone(secrets: Secrets)
     await secrets.bury(msgspec.structs.replace(evicted, at=2.0), [agent])
     assert await secrets.evicted(account) == evicted
     assert await secrets.evicted(agent) == msgspec.structs.replace(evicted, jwt="")
-
-
-def test_a_key_is_made_once_and_private(tmp_path: Path) -> None:
-    path = tmp_path / "secrets.key"
-    key = load_key(path)
-    assert (len(key), load_key(path)) == (SecretBox.KEY_SIZE, key)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize("content", [b"", KEY[:-1], KEY + b"\n"])
-def test_a_file_that_is_no_key_is_never_replaced(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "secrets.key"
-    path.write_bytes(content)
-    with pytest.raises(InternalError, match="is not the key of the secrets"):
-        load_key(path)
-    assert path.read_bytes() == content
 
 
 async def test_all_members_are_read_page_by_page_but_those_that_cannot_be(bucket: Bucket, secrets: Secrets) -> None:

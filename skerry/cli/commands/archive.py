@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from skerry.cli import restoring, state
+from skerry.cli import hostbus, restoring, state
 from skerry.cli.commands.host import StateDir
 from skerry.cli.failure import NOT_RUNNING, USAGE, Failure
-from skerry.cli.layout import Layout, endpoint
+from skerry.cli.layout import endpoint
 from skerry.cli.plan import Locked, Plan, UpOptions, is_locked, lock, read_plan, write_pid
 from skerry.cli.term import out, program, progress, say
 from skerry.identity.files import write_private
@@ -163,6 +163,28 @@ def _check_same(host: Path, saved: Archive) -> None:
             f"this backup is of the host {saved.header.host}, {host} of the host {known.uid}: its secrets cannot be read "
             "with other keys; name the right state directory with --state DIR"
         )
+    _check_readable(saved, keys / "secrets.key")
+
+
+def _check_readable(saved: Archive, key: Path) -> None:
+    """Failure if the backup is older than the key: what is sealed in it would be lost, and members with it."""
+    from skerry.storage.sealed import Keyring, Unreadable
+
+    keyring, unreadable = Keyring(key), 0
+    for line in saved.lines:
+        if line.bucket == "secrets":
+            try:
+                keyring.opened(line.key, line.content)
+            except Unreadable:
+                unreadable += 1
+    if not unreadable:
+        return
+    if not keyring.rotating:
+        raise Failure(
+            f"{unreadable} secrets of this backup were sealed with a key that was replaced since: put its copy of that time "
+            f"beside the new one as {keyring.previous}, restore, then: {program()} keys rotate secrets"
+        )
+    say(f"{unreadable} secrets of this backup are opened by no key")
 
 
 def _authority(host: Path, options: UpOptions) -> Authority:
@@ -181,13 +203,9 @@ def _uid(host: Path) -> str:
 
 def _with_bus(host: Path, plan: Plan, authority: Authority, restoring: bool, work: Callable[[Bus], Awaitable[T]]) -> T:
     """The result of `work` on a connection of its own. Failure if the bus cannot be reached."""
-    from skerry.bus import Bus, Settings
-    from skerry.cli import bootstrap
+    from skerry.bus import Bus
 
-    address = plan.options.nats or f"tls://{Layout.of(plan.options).bus_local}"
-    ca = bootstrap.bus_ca(host, plan.options).read_text()
-    name = "skerry restore" if restoring else "skerry backup"
-    settings = Settings(servers=tuple(address.split(",")), ca_pem=ca, name=name)
+    settings = hostbus.settings(host, plan.options, "skerry restore" if restoring else "skerry backup")
 
     async def connected() -> T:
         async with Bus(settings, lambda: authority.archivist_credentials(restoring=restoring)) as bus:
@@ -195,7 +213,7 @@ def _with_bus(host: Path, plan: Plan, authority: Authority, restoring: bool, wor
                 async with asyncio.timeout(REACHED_S):
                     await bus.ready()
             except TimeoutError:
-                raise Failure(f"the bus at {address} cannot be reached: {bus.reason}") from None
+                raise Failure(f"the bus at {', '.join(settings.servers)} cannot be reached: {bus.reason}") from None
             return await work(bus)
 
     return asyncio.run(connected())

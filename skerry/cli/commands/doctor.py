@@ -136,30 +136,26 @@ class Examination:
         return run
 
     async def _of_host(self, until: float) -> None:
-        from skerry import bus
         from skerry.checks.hostbus import HostBusChecks
         from skerry.checks.member import mode_of
         from skerry.checks.report import Outcome, told
         from skerry.checks.run import Checks
-        from skerry.cli import bootstrap
+        from skerry.cli import bootstrap, hostbus
         from skerry.cli.hostchecks import HOST as NAMES
         from skerry.cli.hostchecks import HostChecks
-        from skerry.cli.layout import Layout
         from skerry.identity.federation import Authority
 
         run, options = Checks(HOST, NAMES, until=until), self._status.options
         self._runs.insert(0, run)
         await HostChecks(self._host, self._status).run(run)
-        address = options.nats or f"tls://{Layout.of(options).bus_local}"
         try:
-            ca = bootstrap.bus_ca(self._host, options).read_text()
+            settings = hostbus.settings(self._host, options, "skerry doctor")
             authority = Authority.load(bootstrap.keys_of(self._host, options))
         except (SkerryError, OSError) as error:
             run.keep("host.bus", told(str(error)))
             for name in ("host.store", "host.accounts", "host.clock"):
                 run.keep(name, Outcome("not looked at, because host.bus did not pass", "skip"))
             return
-        settings = bus.Settings(servers=tuple(address.split(",")), ca_pem=ca, name="skerry doctor")
         with_agents = sum(mode_of(each) == "agent" for each in self._clusters)
         await HostBusChecks(settings, authority, lambda: with_agents).run(run)
 
