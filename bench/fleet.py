@@ -80,6 +80,7 @@ def _spread(key: str) -> Callable[[Mapping[str, Any]], str]:
 
 ROWS = (
     Row("quiet", "members that beat each 10 s", lambda f: f"{f['members']:,}"),
+    Row("quiet", "until nothing more was written of those that came", lambda f: f"{f['settled_s']:.1f} s"),
     Row("quiet", "CPU of the registry, of a core", lambda f: f"{f['cpu_percent']:.1f} %"),
     Row("quiet", "with 10,000, by the slope", lambda f: f"{f['at_10000']['cpu_percent']:.1f} %", "<= 5 %"),
     Row("quiet", "memory of the registry", lambda f: f"{f['rss_mib']:.0f} MiB"),
@@ -111,6 +112,7 @@ ROWS = (
     Row("sync", "members; entries of each", lambda f: f"{f['members']:,}; {f['entries']}"),
     Row("sync", "everything restarted, until all have all", lambda f: f"{f['synced_s']:.1f} s", "<= 60 s (1,000)"),
     Row("sync", "memory of the registry meanwhile", lambda f: f"{f['peak_mib']:.0f} MiB", "<= 200 MiB"),
+    Row("standing", "until nothing more was written", lambda f: f"{f['settled_s']:.1f} s"),
     Row("standing", "entries in a quiet minute", lambda f: f"{f['entries']:,}"),
     Row("standing", "CPU of the registry, with and without them", lambda f: f"{f['cpu_percent']:.1f}; {f['without_percent']:.1f} %", "+ 1 %"),
 )  # fmt: skip

@@ -245,11 +245,11 @@ async def standing(fleet: Fleet) -> dict[str, Any]:
     async with fleet.registry() as registry:
         await _attached(fleet)
         await fleet.come()
-        await fleet.still(12.0)
+        settled_s = await fleet.settle(fleet.names)
         cost = await registry.cost(QUIET_S)
         bucket = await fleet.bus.bucket(subjects.DESIRED)
         entries = int((await bucket.info())["state"]["messages"])
-    return {**cost, "entries": entries}
+    return {**cost, "settled_s": settled_s, "entries": entries}
 
 
 # What they share

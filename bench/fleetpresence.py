@@ -15,7 +15,7 @@ from bench.crews import crew, each
 from bench.federation import say
 from bench.fleetsetup import Fleet, percentile
 from bench.processes import cpu_s
-from services.registry.model import BEAT_S, LOST_S
+from services.registry.model import LOST_S
 from skerry.errors import StatusError
 from skerry.http.errors import HttpError
 from tests.faults.agents import Absence, closest_s, wrongly
@@ -39,10 +39,9 @@ async def quiet(fleet: Fleet) -> dict[str, Any]:
         for crews, seconds in ((half, HALF_S), (whole, QUIET_S)):
             await each(crews, "come")
             present = fleet.names if crews is whole else _names(half)
-            await fleet.all_ready(present, DEADLINE_S)
-            await fleet.still(BEAT_S + 2)
+            settled_s = await fleet.settle(present)
             point = await registry.cost(seconds)
-            points.append({"members": len(present), **point})
+            points.append({"members": len(present), "settled_s": settled_s, **point})
             say(f"    {points[-1]}")
         figures: dict[str, Any] = {"members": len(fleet.members.names), "points": points, **points[-1]}
         async with fleet.bench.tower() as tower:
@@ -111,7 +110,7 @@ async def flapping(fleet: Fleet) -> dict[str, Any]:
     restive, *steady = fleet.crews
     async with fleet.registry() as registry, fleet.following() as statuses:
         await fleet.come()
-        await fleet.still(BEAT_S + 2)
+        await fleet.settle(fleet.names)
         began = fleet.mark(statuses)
         costing = asyncio.create_task(registry.cost(FLAPPING_S))
         answer = await restive.order("flap", seconds=FLAPPING_S, seed=1)
@@ -135,7 +134,7 @@ async def restart(fleet: Fleet) -> dict[str, Any]:
     meanwhile."""
     async with fleet.registry() as registry, fleet.following() as statuses, fleet.bench.tower() as tower:
         await fleet.come()
-        await fleet.still(BEAT_S + 2)
+        await fleet.settle(fleet.names)
         began = fleet.mark(statuses)
         name = fleet.members.names[0].encode()
         answers: list[tuple[float, int, float]] = []

@@ -16,6 +16,7 @@ from bench.federation import say
 from bench.processes import cpu_s, forget_peak, kept_waiting_s, peak_mib, rss_mib
 from bench.services import turns
 from bench.workloads import ADMIN_TOKEN, Members, Workloads, quiet
+from services.registry.model import BEAT_S
 from services.tenancy.model import administrator
 from skerry import subjects
 from skerry.api.kinds import CREDENTIAL
@@ -27,6 +28,8 @@ from tests.faults.fleet import Process, until
 SPARES = 5
 """Members beside the others, whose agents are killed."""
 DEADLINE_S = 300.0
+STILL_S = BEAT_S + 2
+"""By then each agent was heard again."""
 
 
 def percentile(values: Collection[float], part: float) -> float:
@@ -154,9 +157,14 @@ class Fleet:
         async with self.following() as statuses:
             await until(lambda: all(map(statuses.ready, names)), "all members ready", deadline_s)
 
-    async def still(self, still_s: float) -> None:
-        """Wait until nothing was written for so long."""
-        await quiet(self.bus, still_s, DEADLINE_S)
+    async def settle(self, names: Sequence[str]) -> float:
+        """Wait until all that there is to write of these members is written: nothing more was for STILL_S. How long it took, in
+        seconds. TimeoutError."""
+        started = time.monotonic()
+        async with self.following() as statuses:
+            await until(lambda: all(map(statuses.settled, names)), "all members settled", DEADLINE_S)
+        await quiet(self.bus, STILL_S, DEADLINE_S)
+        return time.monotonic() - started - STILL_S
 
 
 def floor() -> dict[str, Any]:

@@ -55,28 +55,32 @@ def read(data: bytes) -> Heartbeat:
         raise Unreadable(str(error)) from error
     if not beat.agent.isprintable() or not 0 < len(beat.agent.encode()) <= LONGEST_NAME:
         raise Unreadable(f"an agent's name is 1 to {LONGEST_NAME} bytes of printable text")
-    cleaned = {
-        field: clean(text, longest) for field, longest in _LENGTHS.items() if (text := getattr(beat, field)) is not None
-    }
-    return msgspec.structs.replace(
-        beat,
-        ceiling=ceiling(beat.ceiling),
-        rtt_ms=_finite(beat.rtt_ms),
-        clock_s=beat.clock_s if beat.clock_s is not None and abs(beat.clock_s) < MOST_OFF_S else None,
-        inventory=None if beat.inventory is None else bounded(beat.inventory),
-        **cleaned,
-    )
+    changes: dict[str, object] = {}
+    for field, longest in _LENGTHS.items():
+        if (text := getattr(beat, field)) and (kept := clean(text, longest)) != text:
+            changes[field] = kept
+    if (limits := ceiling(beat.ceiling)) is not beat.ceiling:
+        changes["ceiling"] = limits
+    if not _is_credible(beat.rtt_ms):
+        changes["rtt_ms"] = None
+    if beat.clock_s is not None and not abs(beat.clock_s) < MOST_OFF_S:
+        changes["clock_s"] = None
+    if beat.inventory is not None:
+        changes["inventory"] = bounded(beat.inventory)
+    return msgspec.structs.replace(beat, **changes) if changes else beat
 
 
 def ceiling(told: Ceiling) -> Ceiling:
-    """A member's own limits as they may be kept."""
+    """A member's own limits as they may be kept; itself where nothing is to be cut, as of most."""
+    if not told.namespaces and len(told.desired) <= 16 and told.desired.isprintable():
+        return told
     namespaces = [clean(name, 63) for name in told.namespaces[:100]]
     return msgspec.structs.replace(told, namespaces=namespaces, desired=clean(told.desired, 16))
 
 
-def _finite(rtt_ms: float | None) -> float | None:
-    """A round trip that a person can believe; a hostile figure is left out."""
-    return rtt_ms if rtt_ms is not None and 0 <= rtt_ms < 1e6 else None
+def _is_credible(rtt_ms: float | None) -> bool:
+    """True of a round trip that a person can believe, and of none: a hostile figure is left out."""
+    return rtt_ms is None or 0 <= rtt_ms < 1e6
 
 
 @dataclass(slots=True)

@@ -55,8 +55,10 @@ class Directions:
         if now.mono - asked_s > SURE_S:
             self.controller.add(name)
         member = self._presence.members.get(name)
-        agents = [each.beat.agent for each in alive(member, now)] if member is not None else []
-        return Direction(epoch=self._desired.epoch, last=last, lead=agent == min(agents, default=agent))
+        lead = True
+        if member is not None and len(member.agents) > 1:
+            lead = agent == min((each.beat.agent for each in alive(member, now)), default=agent)
+        return Direction(epoch=self._desired.epoch, last=last, lead=lead)
 
     async def last(self, name: str) -> int:
         """The last revision for a member; 0 for one that does not exist. StatusError."""

@@ -247,8 +247,9 @@ class Handlers:
 
     # Presence
 
-    async def heartbeat(self, message: Message) -> None:
-        """`up.<m>.hb`: every registry replica hears every beat; the answer tells the agent the host's time."""
+    def heartbeat(self, message: Message) -> None:
+        """`up.<m>.hb`: every registry replica hears every beat; the answer tells the agent the host's time. No task: it comes a
+        thousand times a second."""
         self._listen()
         now = self._clock()
         name, direction = subjects.member_of(message.subject), None
@@ -261,7 +262,7 @@ class Handlers:
                 return
             direction = self._direct(name, agent)
         if message.reply:
-            await message.respond(_encode(HeartbeatAnswer(host_time=now.wall, desired=direction)))
+            message.respond_now(_encode(HeartbeatAnswer(host_time=now.wall, desired=direction)))
 
     def _beat(self, name: str, message: Message, now: Now) -> str | None:
         """Take what a heartbeat says: whose it is; None if it cannot be read."""

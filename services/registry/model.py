@@ -74,6 +74,16 @@ class Agent:
     """When this process of it was heard for the first time."""
     inventory: bytes = b""
     """What it said last of what the cluster has, as JSON: a tenth of the objects' memory. Empty: nothing yet."""
+    facts: tuple[object, ...] = field(init=False)
+    """What a status is made of."""
+
+    def __post_init__(self) -> None:
+        beat = self.beat
+        self.facts = (
+            beat.epoch, beat.version, beat.kubernetes_version, beat.cluster_uid, beat.nodes, beat.healthy, beat.message,
+            beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, beat.taken_over, self.inventory,
+            _off(beat.clock_s),
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -147,7 +157,7 @@ class PresenceTable:
             inventory, beat = _encode(beat.inventory), msgspec.structs.replace(beat, inventory=None)
         agent = member.agents[key] = Agent(beat, now.mono, now.wall, beat.leaving, first, inventory)
         fresh = before is not None and before.heard >= member.since.mono and now.mono - before.heard < LOST_S
-        if before is not None and fresh and _facts(before) == _facts(agent):
+        if before is not None and fresh and before.facts == agent.facts:
             return set()
         return {name}
 
@@ -220,15 +230,6 @@ class PresenceTable:
         """How a member stands; as it is `stored` if nothing is known of it."""
         member = self.members.get(name)
         return stored if member is None else judge(member, stored, now)
-
-
-def _facts(agent: Agent) -> tuple[object, ...]:
-    """What a status is made of."""
-    beat = agent.beat
-    return (
-        beat.epoch, beat.version, beat.kubernetes_version, beat.cluster_uid, beat.nodes, beat.healthy, beat.message,
-        beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, agent.inventory, _off(beat.clock_s),
-    )  # fmt: skip
 
 
 def _off(clock_s: float | None) -> float | None:

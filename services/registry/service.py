@@ -268,9 +268,9 @@ def desired_changed(context: Ours, message: Message) -> None:
     context.state.progress.heard(message)
 
 
-async def heartbeat(context: Ours, message: Message) -> None:
+def heartbeat(context: Ours, message: Message) -> None:
     """An agent lives."""
-    await context.state.handlers.heartbeat(message)
+    context.state.handlers.heartbeat(message)
 
 
 def connected(context: Ours, message: Message) -> None:

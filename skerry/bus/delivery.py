@@ -30,6 +30,9 @@ class Origin(Protocol):
     """The part of a connection that its messages and subscriptions need."""
 
     async def publish(self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None) -> None: ...
+    def publish_now(
+        self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None: ...
     async def flush(self) -> None: ...
     def leave(self, sid: int) -> None: ...
     def forget(self, sid: int) -> None: ...
@@ -61,6 +64,11 @@ class Message:
         """Answer; nothing happens if no answer was asked for. Raises as `Connection.publish`."""
         if self.reply:
             await self._connection.publish(self.reply, data, headers=headers)
+
+    def respond_now(self, data: bytes) -> None:
+        """The same from a plain handler: what cannot wait for a socket that is behind. Raises as `Connection.publish_now`."""
+        if self.reply:
+            self._connection.publish_now(self.reply, data)
 
     def __repr__(self) -> str:
         return f"Message({self.subject}, {len(self.data)} bytes)"
@@ -133,6 +141,8 @@ class Subscription:
     def _inline(self, message: Message) -> None:
         try:
             self._handler(message)
+        except ConnectionLost:
+            log.debug("a handler could not answer: the connection is lost", extra={"subject": message.subject})
         except Exception:
             log.exception("a handler failed", extra={"subject": message.subject})
 

@@ -22,7 +22,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from skerry.backoff import Backoff, Chance
 from skerry.controller.queue import Queue
-from skerry.controller.timers import Timers
+from skerry.controller.timers import Cancellable, Timers
 from skerry.errors import StatusError
 
 log = logging.getLogger("skerry.controller")
@@ -117,7 +117,11 @@ class Controller(Generic[K]):
         self._chance = chance
         self._queue: Queue[K] = Queue()
         self._failures: dict[K, _Failure] = {}
-        self._arrived = asyncio.Event()
+        self._idle: dict[asyncio.Future[None], None] = {}
+        """Workers that wait for a key, who waits for longest first. One is woken for one key: all sixteen for each would cost
+        more than what they are woken for."""
+        self._alarm: tuple[float, Cancellable] | None = None
+        """When the next of them is woken by time, at the latest."""
         self._finished = asyncio.Event()
         self._draining = False
 
@@ -126,12 +130,12 @@ class Controller(Generic[K]):
     def add(self, key: K) -> None:
         """Have `key` looked at."""
         self._queue.add(key, self._timers.time())
-        self._arrived.set()
+        self._rouse()
 
     def add_after(self, key: K, seconds: float) -> None:
         """Have `key` looked at after so long, unless it is before."""
         self._queue.add_at(key, self._timers.time() + seconds)
-        self._arrived.set()
+        self._rouse()
 
     def retry(self) -> None:
         """Have every key that failed last looked at now: what they failed for may be over."""
@@ -194,7 +198,9 @@ class Controller(Generic[K]):
     async def drain(self) -> None:
         """Take no more keys; return when those that run are finished, as far as that is waited for."""
         self._draining = True
-        self._arrived.set()
+        for waiter in self._idle:
+            if not waiter.done():
+                waiter.set_result(None)
         while self._finishes and self._queue.running:
             self._finished.clear()
             await self._finished.wait()
@@ -232,16 +238,38 @@ class Controller(Generic[K]):
             self._queue.wake(now)
             key = self._queue.take(now)
             if key is not None:
+                self._rouse()
                 return key
-            self._arrived.clear()
-            due = self._queue.next_due()
-            handle = None if due is None else self._timers.call_at(due, self._arrived.set)
+            waiter = asyncio.get_running_loop().create_future()
+            self._idle[waiter] = None
+            self._rouse()
             try:
-                await self._arrived.wait()
+                await waiter
             finally:
-                if handle is not None:
-                    handle.cancel()
+                self._idle.pop(waiter, None)
         return None
+
+    def _rouse(self) -> None:
+        """Wake one worker if there is a key for it, and have one woken when there is by time."""
+        if not self._idle:
+            return  # who finishes looks itself
+        if self._queue.ready:
+            waiter = next(iter(self._idle))
+            del self._idle[waiter]
+            if not waiter.done():
+                waiter.set_result(None)
+            return
+        due = self._queue.next_due()
+        if due is None or (self._alarm is not None and self._alarm[0] <= due):
+            return
+        if self._alarm is not None:
+            self._alarm[1].cancel()
+        self._alarm = due, self._timers.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._queue.wake(self._timers.time())
+        self._rouse()
 
     async def _once(self, key: K) -> None:
         started = self._timers.time()

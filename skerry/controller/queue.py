@@ -88,6 +88,11 @@ class Queue(Generic[K]):
             waiting.pop(key, None)
 
     @property
+    def ready(self) -> bool:
+        """True if there is a key for a worker."""
+        return bool(self._ready)
+
+    @property
     def depth(self) -> int:
         """Keys that are ready, and those that are added again while they run."""
         return len(self._ready) + len(self._again)

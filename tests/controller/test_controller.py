@@ -88,6 +88,45 @@ async def test_workers_take_different_keys_at_once_and_one_key_never_twice() -> 
     assert Counter(work.calls) == {"a": 2, "b": 1, "c": 1, "d": 1}
 
 
+async def test_what_is_due_at_one_time_is_taken_by_as_many_workers_as_there_are() -> None:
+    clock, work = Clock(), Work()
+    work.gate.clear()
+    controller = Controller("t/due", work.reconcile, workers=3, timers=clock)
+    async with running(controller):
+        for key in "abcd":
+            controller.add_after(key, 5.0)
+        controller.add_after("e", 2.0)
+        await clock.pass_(2.1)
+        assert work.calls == ["e"]
+        await clock.pass_(3.0)
+        assert work.calls == ["e", "a", "b"]
+        work.gate.set()
+        await settle()
+    assert sorted(work.calls) == ["a", "b", "c", "d", "e"]
+
+
+async def test_one_key_wakes_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, work, looks = Clock(), Work(), 0
+    controller = Controller("t/herd", work.reconcile, workers=16, timers=clock)
+    take = controller._queue.take
+
+    def taken(now: float) -> str | None:
+        nonlocal looks
+        looks += 1
+        return take(now)
+
+    monkeypatch.setattr(controller._queue, "take", taken)
+    async with running(controller):
+        looks = 0
+        controller.add("a")
+        await settle()
+        assert looks == 2, "one that finds it, and then nothing"
+        controller.add_after("a", 5.0)
+        await clock.pass_(6.0)
+        assert looks == 4
+    assert work.calls == ["a", "a"]
+
+
 async def test_a_key_comes_again_when_the_reconcile_says() -> None:
     clock, work = Clock(), Work()
     work.again = After(10.0)

@@ -18,7 +18,7 @@ import msgspec
 from services.agent.desired import Desired
 from services.registry.model import SUSPECT_S
 from skerry import subjects
-from skerry.api.conditions import FLAPPING, Verdict, condition_of
+from skerry.api.conditions import DESIRED_APPLIED, FLAPPING, Verdict, condition_of
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat, HeartbeatAnswer
@@ -150,6 +150,7 @@ class Written:
     created: float
     ready: Verdict
     flapping: Verdict
+    desired: Verdict
 
 
 class Statuses:
@@ -173,12 +174,17 @@ class Statuses:
         """A Cluster was stored."""
         if entry.value is not None:
             document = unseal(entry.value, entry.revision).document()
-            written = Written(entry.created, condition_of(document, "Ready"), condition_of(document, FLAPPING))
-            self.of[document["metadata"]["name"]].append(written)
+            verdicts = (condition_of(document, kind) for kind in ("Ready", FLAPPING, DESIRED_APPLIED))
+            self.of[document["metadata"]["name"]].append(Written(entry.created, *verdicts))
 
     def ready(self, name: str) -> bool:
         """Whether a member is ready by the last that is known."""
         return name in self.of and self.of[name][-1].ready.status == "True"
+
+    def settled(self, name: str) -> bool:
+        """Whether a member is ready, and it is clear whether anything can be kept in place on it: the last that is written of
+        one that came."""
+        return self.ready(name) and self.of[name][-1].desired.reason not in ("", "Applying", "Behind")
 
 
 def closest_s(written: Sequence[Written]) -> float:
