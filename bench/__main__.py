@@ -23,6 +23,7 @@ from typing import Any
 from rich.console import Console
 
 SUITES = (
+    "access",
     "kernel",
     "tunnel",
     "exec",

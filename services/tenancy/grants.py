@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.tenancy import people
+from skerry.access.holdings import usable_group
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
+from skerry.api.kinds.access import ROLES
 from skerry.api.meta import Document
+from skerry.api.names import is_group
 from skerry.api.times import rfc3339, seconds
 from skerry.api.validation import is_label
 
@@ -15,6 +18,11 @@ NOT_YET = "AccessGrants are stored but not enforced yet: this grant gives nobody
 """Condition and Warning; goes when decide() reads grants."""
 MAX_SUBJECTS = 256
 MAX_NAMESPACES = 256
+MAX_GROUPS = 32
+GROUP_RULE = (
+    f"{people.NAME_RULE}; no colon, and none of the groups that roles are given by ({', '.join((*ROLES, 'namespaces'))}): for "
+    "those use role"
+)
 
 
 def admit(document: Document, now: datetime) -> Document:
@@ -75,10 +83,13 @@ def _role(spec: Document) -> list[FieldError]:
         return [forbidden("spec.groups", "may not be set beside role: use one of role and groups")]
     if "role" not in spec and not groups:
         return [required("spec.role", "use one of view, edit, admin, cluster-admin, or name groups")]
+    if len(groups) > MAX_GROUPS:
+        text = f"Too many: {len(groups)}: must have at most {MAX_GROUPS} items"
+        return [FieldError("spec.groups", text, "FieldValueTooMany")]
     return [
-        invalid_value(f"spec.groups[{index}]", group, people.NAME_RULE)
+        invalid_value(f"spec.groups[{index}]", group, GROUP_RULE)
         for index, group in enumerate(groups)
-        if not people.is_plain(group)
+        if not usable_group(group) or not is_group(group)
     ]
 
 

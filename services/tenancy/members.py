@@ -15,6 +15,7 @@ from skerry import subjects
 from skerry.api.conditions import DESIRED_APPLIED, condition_of
 from skerry.api.desired import Because, Options
 from skerry.api.kinds import CLUSTER
+from skerry.api.kinds.access import ROLES
 from skerry.api.meta import Document
 from skerry.bus import Bus
 from skerry.controller.controller import After, Controller
@@ -86,13 +87,13 @@ class MemberWants:
 def wants(name: str) -> list[Want]:
     """On a member of this name."""
     because = (Because(kind=CLUSTER.kind, name=name),)
-    return [Want(bindings.binding(role), Options(adopt="Same"), because) for role in bindings.ROLES]
+    return [Want(bindings.binding(role), Options(adopt="Same"), because) for role in ROLES]
 
 
 def _lacks(document: Document) -> bool:
     """Whether a Cluster has fewer entries than are wanted, as one that joined, or whose bucket was made anew."""
     entries = ((document.get("status") or {}).get("desired") or {}).get("entries")
-    return not isinstance(entries, int) or entries < len(bindings.ROLES)
+    return not isinstance(entries, int) or entries < len(ROLES)
 
 
 def _has_channel(document: Document) -> bool:

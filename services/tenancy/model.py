@@ -17,7 +17,7 @@ from skerry.api import duration
 from skerry.api.kinds import CREDENTIAL
 from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN
 from skerry.api.meta import Document
-from skerry.api.names import TOKEN_PREFIX
+from skerry.api.names import TOKEN_PREFIX, is_group, is_user
 from skerry.api.times import rfc3339, seconds
 from skerry.api.v1alpha1 import Credential
 from skerry.errors import Invalid
@@ -30,9 +30,11 @@ DEFAULT_TTL = "8h"
 ADMIN = "admin"
 MAX_GROUPS = 64
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}\Z")
 _TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{{SECRET_CHARACTERS}}}\Z")
-_ALLOWED_USER = "letters, digits and . _ @ + -, at most 128 characters, without a prefix such as skerry: or system:"
+_NAME_RULE = (
+    "printable characters, at most 253 bytes, without a blank at either end, and without the beginnings skerry:, system: and, "
+    "for a user, serviceaccount:"
+)
 
 
 def is_token(text: str) -> bool:
@@ -55,8 +57,8 @@ def admit(document: Document, token: str, now: datetime) -> Document:
     name = name_of(token)
     if metadata.get("name", name) != name or metadata.get("generateName"):
         raise _invalid("metadata.name", "must be left out: it is the digest of the secret", metadata.get("name", ""))
-    if _PLAIN.match(spec.user) is None:
-        raise _invalid("spec.user", f"use {_ALLOWED_USER}", spec.user)
+    if not is_user(spec.user):
+        raise _invalid("spec.user", f"use {_NAME_RULE}", spec.user)
     groups = _groups(spec.groups)
     ttl_s = _ttl(spec.ttl)
     carried = {key: value for key, value in metadata.items() if key in ("labels", "annotations")}
@@ -72,8 +74,8 @@ def _groups(groups: list[str]) -> list[str]:
     if len(groups) > MAX_GROUPS:
         raise _invalid("spec.groups", f"at most {MAX_GROUPS} groups", len(groups))
     for index, group in enumerate(groups):
-        if group not in BUILT_IN and _PLAIN.match(group) is None:
-            raise _invalid(f"spec.groups[{index}]", f"use one of {', '.join(BUILT_IN)}, or a plain group name", group)
+        if group not in BUILT_IN and not is_group(group):
+            raise _invalid(f"spec.groups[{index}]", f"use one of {', '.join(BUILT_IN)}, or {_NAME_RULE}", group)
     return list(dict.fromkeys(groups))
 
 

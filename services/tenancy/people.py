@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from skerry.admission import metadata
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
+from skerry.api import names
 from skerry.api.meta import Document
 from skerry.api.validation import is_label
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+/#-]{0,127}\Z")
 NAME_RULE = (
-    "use letters, digits and . _ @ + / # -, at most 128 characters, beginning with a letter or digit, without a prefix "
-    "such as skerry: or system:"
+    "use printable characters, at most 253 bytes, without a blank at either end; names that begin with skerry: or system: "
+    "are nobody's"
 )
 LABEL_RULE = "use a DNS label: a-z, 0-9 and -, at most 63 characters"
 ACCOUNT_RULE = "use namespace:name for a ServiceAccount, both as Kubernetes allows them"
 MAX_CLUSTERS = 1000
 
 
-def is_plain(name: str) -> bool:
-    """True if `name` can be a user or a group: no colon, hence no reserved prefix."""
-    return _PLAIN.match(name) is not None
-
-
 def subject_problems(subject: Document, path: str) -> Iterator[FieldError]:
     """The faults of `{kind, name}`."""
     name = subject["name"]
     if subject["kind"] != "ServiceAccount":
-        if not is_plain(name):
-            yield invalid_value(f"{path}.name", name, NAME_RULE)
+        if not (names.is_user(name) if subject["kind"] == "User" else names.is_group(name)):
+            yield invalid_value(f"{path}.name", name, f"{NAME_RULE}; serviceaccount: is of kind ServiceAccount")
         return
     namespace, _, account = name.partition(":")
     if not is_label(namespace) or any(metadata.name_problems(account)):
@@ -39,16 +33,16 @@ def subject_problems(subject: Document, path: str) -> Iterator[FieldError]:
 
 def selection_problems(selection: Document, path: str) -> Iterator[FieldError]:
     """The faults of `{names}` or `{selector}`: exactly one of them."""
-    names = selection.get("names", [])
-    if names and "selector" in selection:
+    clusters = selection.get("names", [])
+    if clusters and "selector" in selection:
         yield forbidden(f"{path}.selector", "may not be set beside names: use exactly one of names and selector")
-    elif not names and "selector" not in selection:
+    elif not clusters and "selector" not in selection:
         yield required(path, "use exactly one of names and selector; selector: {} is every cluster")
-    if len(names) > MAX_CLUSTERS:
-        text = f"Too many: {len(names)}: must have at most {MAX_CLUSTERS} items"
+    if len(clusters) > MAX_CLUSTERS:
+        text = f"Too many: {len(clusters)}: must have at most {MAX_CLUSTERS} items"
         yield FieldError(f"{path}.names", text, "FieldValueTooMany")
         return
-    for index, name in enumerate(names):
+    for index, name in enumerate(clusters):
         if not is_label(name):
             yield invalid_value(f"{path}.names[{index}]", name, LABEL_RULE)
     yield from _selector_problems(selection.get("selector") or {}, f"{path}.selector")

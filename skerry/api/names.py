@@ -7,6 +7,34 @@ PREFIX = "skerry:"
 TOKEN_PREFIX = "skerry_"  # noqa: S105
 """Of bearer tokens of the host, so that scanners of secrets and our own log filter know one."""
 
+RESERVED = (PREFIX, "system:")
+"""Beginnings of names, in any case, of users and groups that are nobody's: Skerry's own, and Kubernetes' own."""
+SERVICE_ACCOUNT = "serviceaccount:"
+"""Of users that are service accounts of the host's cluster: `serviceaccount:<namespace>:<name>`. No other user has it."""
+LONGEST_NAME = 253
+"""Bytes of a user or a group."""
+
+NAMESPACES_GROUP = PREFIX + "namespaces"
+"""The group, ClusterRole and binding on a member that let Namespaces be listed; a proxy asserts it for narrowed lists alone."""
+
+
+def is_group(name: str) -> bool:
+    """True if a group may be called so: printable, without a blank at either end, with no reserved beginning."""
+    if not name.isprintable() or name != name.strip() or not 0 < len(name.encode()) <= LONGEST_NAME:
+        return False
+    return not name.casefold().startswith(RESERVED)
+
+
+def is_user(name: str) -> bool:
+    """True if a person may be called so: as a group, and not as service accounts are."""
+    return is_group(name) and not name.casefold().startswith(SERVICE_ACCOUNT)
+
+
+def namespaced_group(namespace: str, role: str) -> str:
+    """The group that a member's RoleBinding in a namespace gives a role to."""
+    return f"{PREFIX}ns:{namespace}:{role}"
+
+
 OWNER_LABEL, HOST_LABEL = "skerry.dev/owner", "skerry.dev/host"
 """On every object that the host's services have on a member: the service's name, and the UID of the host."""
 WITHDRAW = "skerry.dev/withdraw"

@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from skerry.api.kinds.access import ROLES
 from skerry.api.meta import Document
 from skerry.errors import BadGateway
-from skerry.member.bindings import LABELS, MERGE, ROLES
+from skerry.member.bindings import LABELS, MERGE
 from skerry.member.upstream import Upstream, WholeAnswer
 
 NAMESPACE = "skerry-system"

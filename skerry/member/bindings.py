@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from skerry.api.kinds.access import ROLES
 from skerry.api.meta import Document
 from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, PREFIX
 from skerry.errors import BadGateway
@@ -23,7 +24,6 @@ from skerry.member.upstream import Upstream, WholeAnswer
 
 log = logging.getLogger("skerry.member")
 
-ROLES = ("view", "edit", "admin", "cluster-admin")
 MERGE = b"application/merge-patch+json"
 LABELS = {MANAGED_BY: "skerry"}
 """On what is made for the host's own account; earlier versions put it on the bindings too, where it is taken off."""

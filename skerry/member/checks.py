@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from skerry.api.kinds.access import ROLES
 from skerry.errors import BadGateway, Conflict, Unauthorized
-from skerry.member.bindings import ROLES, binding, path_of_bindings
+from skerry.member.bindings import binding, path_of_bindings
 from skerry.member.identity import HOST_ANNOTATION, KUBE_SYSTEM, RightsMissing, owner_of
 from skerry.member.upstream import Upstream, WholeAnswer
 

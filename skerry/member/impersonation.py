@@ -22,7 +22,7 @@ EXTRA = "skerry.dev/user"
 """The one extra key that travels: the host's own name of the user."""
 EXTRA_HEADER = b"impersonate-extra-skerry.dev%2fuser"
 MAX_GROUPS = 64
-_NAME = re.compile(rf"{PREFIX}[^\x00-\x1f\x7f]{{1,250}}\Z")
+_NAME = re.compile(rf"{PREFIX}[^\x00-\x1f\x7f]{{1,253}}\Z")
 _FORWARDED = re.compile(rb"[0-9A-Fa-f.:, \[\]]{2,256}\Z")
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from skerry.api.kinds.access import ROLES
 from skerry.api.names import PREFIX
 from skerry.member import bindings, checks
 from skerry.member.bindings import nobody
@@ -71,7 +72,7 @@ class MembershipCheck:
         try:
             return await bindings.ensure(self._upstream, kept=self._left_alone)
         except RightsMissing:
-            if not any(self._left_alone(PREFIX + role) for role in bindings.ROLES):
+            if not any(self._left_alone(PREFIX + role) for role in ROLES):
                 raise
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), KEPT_S)

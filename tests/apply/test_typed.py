@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry.api.v1alpha1 import Workspace
+from skerry.api.grants import Workspace
 from skerry.apply import fieldset, typed
 from skerry.apply.schema import DEDUCED, List, Map, Scalar, type_of
 

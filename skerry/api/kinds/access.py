@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from skerry.api.names import PREFIX
 
-VIEW, EDIT, ADMIN, CLUSTER_ADMIN = (PREFIX + role for role in ("view", "edit", "admin", "cluster-admin"))
+ROLES = ("view", "edit", "admin", "cluster-admin")
+"""Of a grant, and the ClusterRoles of these names that every cluster has; the weakest first."""
+VIEW, EDIT, ADMIN, CLUSTER_ADMIN = (PREFIX + role for role in ROLES)
 BUILT_IN = (VIEW, EDIT, ADMIN, CLUSTER_ADMIN)
 """Groups that hold on all members, and whose ClusterRoleBindings every joined member has; the weakest first."""
 EVERYBODY = ("system:authenticated",)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skerry.api import v1alpha1
+from skerry.api import grants, v1alpha1
 from skerry.api.conditions import condition_of
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, count, joined, role, subjects, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
@@ -72,7 +72,7 @@ WORKSPACE = Kind(
     singular="workspace",
     short_names=("ws",),
     owner="tenancy",
-    type=v1alpha1.Workspace,
+    type=grants.Workspace,
     verbs=EVERY_VERB,
     events=describe,
     columns=(
@@ -96,7 +96,7 @@ ACCESS_GRANT = Kind(
     singular="accessgrant",
     short_names=("grant",),
     owner="tenancy",
-    type=v1alpha1.AccessGrant,
+    type=grants.AccessGrant,
     verbs=EVERY_VERB,
     events=describe_grant,
     columns=(

@@ -1,0 +1,144 @@
+"""Deciding with many grants, in this process: what a decision takes, cold and repeated, and what grants cost in memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench.federation import say
+from bench.processes import rss_mib
+from skerry.access import Access, Denied, MemberRequest, decide
+from skerry.api.grants import AccessGrant
+from skerry.api.messages import Caller
+
+FEW, MANY, MEMBERS = 10_000, 50_000, 1_000
+ROLES = ("view", "edit", "admin")
+ASKED = 5_000
+_grant = msgspec.json.Decoder(AccessGrant).decode
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """All figures: us of a decision, us of a change, MiB."""
+    say(f"access: {FEW} grants, then {MANY} on {MEMBERS} members")
+    access = _members()
+    for number in range(FEW):
+        access.grant(f"g{number}", _read(number))
+    cold, again, changes = [], [], []
+    for turn in range(rounds):
+        cold.append(_cold(access, turn))
+        again.append(_again(access))
+        changes.append(_change(access))
+    figures = {"cold_us": statistics.median(cold), "again_us": statistics.median(again)}
+    del access
+    gc.collect()
+    return {**figures, "change_us": statistics.median(changes), "mib": _mib()}
+
+
+def _members() -> Access:
+    access = Access()
+    for number in range(MEMBERS):
+        access.cluster(f"m{number}", f"uid-{number}", {"env": "prod" if number % 3 else "test"})
+    return access
+
+
+def _read(number: int) -> AccessGrant:
+    """For a person or a group each in turn, in two namespaces of a member; one in a hundred by a selector."""
+    member = f"m{number % MEMBERS}"
+    subject = (
+        {"kind": "User", "name": f"user{number % 5000}"}
+        if number % 2
+        else {"kind": "Group", "name": f"org:g{number % 500}"}
+    )
+    clusters = {"names": [member]} if number % 100 else {"selector": {"matchLabels": {"env": "prod"}}}
+    document = {
+        "metadata": {"name": f"g{number}", "uid": f"{number}"},
+        "spec": {
+            "subjects": [subject],
+            "clusters": clusters,
+            "role": ROLES[number % 3],
+            "namespaces": ["shop", "till"],
+        },
+        "status": {"clusters": [{"name": member, "uid": f"uid-{number % MEMBERS}", "state": "Enforced"}]},
+    }
+    return _grant(msgspec.json.encode(document))
+
+
+def _asked(seed: int) -> list[tuple[Caller, str]]:
+    """Callers, with four groups each, and a member on which they have something."""
+    chance = random.Random(seed)
+    users = [chance.randrange(1, 5000, 2) for _ in range(ASKED)]
+    groups = [tuple(f"org:g{chance.randrange(0, 500, 2)}" for _ in range(4)) for _ in users]
+    return [
+        (Caller(user=f"user{user}", groups=mine), f"m{user % MEMBERS}")
+        for user, mine in zip(users, groups, strict=True)
+    ]
+
+
+def _cold(access: Access, seed: int) -> float:
+    """Each asks for the first time since something changed."""
+    access.cluster("spare", f"uid-{seed}")
+    times = []
+    for caller, member in _asked(seed):
+        request = MemberRequest(member, "list", "pods", namespace="shop")
+        started = time.perf_counter()
+        decision = decide(caller, request, access, 0.0)
+        times.append((time.perf_counter() - started) * 1e6)
+        if isinstance(decision, Denied):
+            raise TypeError(f"{caller.user} has something on {member}")
+    return statistics.median(times)
+
+
+def _again(access: Access) -> float:
+    caller = Caller(user="user7", groups=("org:g0", "org:g100"))
+    request = MemberRequest("m7", "list", "pods", namespace="shop")
+    started = time.perf_counter()
+    for _ in range(20_000):
+        decide(caller, request, access, 0.0)
+    return (time.perf_counter() - started) / 20_000 * 1e6
+
+
+def _change(access: Access) -> float:
+    """A grant goes and comes back."""
+    grants = [(number, _read(number)) for number in range(0, FEW, 10)]
+    started = time.perf_counter()
+    for number, grant in grants:
+        access.grant(f"g{number}", None)
+        access.grant(f"g{number}", grant)
+    return (time.perf_counter() - started) / (2 * len(grants)) * 1e6
+
+
+def _mib() -> float:
+    gc.collect()
+    before = rss_mib(os.getpid())
+    access = _members()
+    for number in range(MANY):
+        access.grant(f"h{number}", _read(number))
+    gc.collect()
+    return rss_mib(os.getpid()) - before
+
+
+ROWS = (
+    (f"a first decision, {FEW} grants (us, p50)", "cold_us", 20.0),
+    (f"the same again, {FEW} grants (us)", "again_us", 3.0),
+    ("a grant that comes or goes (us)", "change_us", None),
+    (f"{MANY} grants on {MEMBERS} members (MiB)", "mib", 64.0),
+)
+
+
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """One table."""
+    table = Table(title="access")
+    for column in ("", "measured", "at most"):
+        table.add_column(column, justify="left" if not column else "right")
+    for text, key, most in ROWS:
+        table.add_row(text, f"{figures[key]:.1f}", "" if most is None else f"{most:.0f}")
+    console.print(table)

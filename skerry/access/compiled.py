@@ -1,0 +1,316 @@
+"""Access: grants, workspaces and clusters as one table that decisions are read from, kept in step as they change. Pure.
+
+Made in steps it is what it would be if it were made at once, whatever the order: a property test says so. What a caller
+has on a member is worked out once and kept until something that it rests on may have changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from skerry.access.holdings import Basis, Holding, Scope, keys_of, of_grant, of_workspace, role_scope
+from skerry.access.selection import Test, selects
+from skerry.api.decode import decoder
+from skerry.api.grants import AccessGrant, LabelSelector, Workspace
+from skerry.api.kinds.access import BUILT_IN, ROLES
+from skerry.api.messages import HOST, Caller
+
+MOST_GROUPS = 60
+"""Groups that are asserted at most, roles first: members refuse an identity with more than 64."""
+KEPT = 20_000
+"""Callers' reaches that are remembered."""
+_ROLE_SCOPES = {group: role_scope(role) for group, role in zip(BUILT_IN, ROLES, strict=True)}
+_selector = decoder(LabelSelector)
+
+Source: TypeAlias = tuple[str, str]
+"""Kind and name of the object that gives something."""
+
+
+class Touched(NamedTuple):
+    """Whose access a change may have changed: that of these subjects, and of everybody on these clusters."""
+
+    subjects: frozenset[str] = frozenset()
+    clusters: frozenset[str] = frozenset()
+
+
+NOTHING = Touched()
+
+
+class Reach:
+    """All that a caller has on one cluster, as of one time."""
+
+    __slots__ = ("answers", "built_in", "holdings", "until")
+
+    def __init__(self, built_in: tuple[str, ...], holdings: tuple[Holding, ...]) -> None:
+        self.built_in = built_in
+        """Those of the caller's groups that are roles on all clusters."""
+        self.holdings = holdings
+        """What grants and workspaces give."""
+        self.until = min([each.expires for each in holdings], default=math.inf)
+        """Unix seconds: from then on it is less."""
+        self.answers: dict[tuple[str, bool], Any] = {}
+        """For whoever decides by it: what was decided already."""
+
+    @property
+    def nothing(self) -> bool:
+        """True if there is nothing."""
+        return not self.built_in and not self.holdings
+
+    @property
+    def scopes(self) -> set[Scope]:
+        """All of them."""
+        given = {scope for holding in self.holdings for scope in holding.scopes}
+        return given.union(_ROLE_SCOPES[group] for group in self.built_in)
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Groups that hold in the whole cluster, weakest role first."""
+        return self.groups("")
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Those that some scope is for, in order."""
+        return tuple(sorted({scope.namespace for scope in self.scopes if scope.namespace}))
+
+    def groups(self, namespace: str) -> tuple[str, ...]:
+        """The groups to assert for a request that names this namespace; none is named by an empty one."""
+        scopes = [
+            scope for holding in self.holdings for scope in holding.scopes
+            if not scope.namespace or scope.namespace == namespace
+        ]  # fmt: skip
+        scopes += [_ROLE_SCOPES[group] for group in self.built_in]
+        return (scopes[0].group,) if len(scopes) == 1 else _ordered(scopes)
+
+    def bases(self, namespace: str) -> tuple[Basis, ...]:
+        """What gives these groups."""
+        given = [
+            holding.basis for holding in self.holdings
+            if any(not scope.namespace or scope.namespace == namespace for scope in holding.scopes)
+        ]  # fmt: skip
+        return (*(Basis("Group", group) for group in self.built_in), *dict.fromkeys(given))
+
+
+def _ordered(scopes: Iterable[Scope]) -> tuple[str, ...]:
+    """Their groups, once each: whole roles from the weakest, then those of the namespace, then members' own."""
+
+    def rank(scope: Scope) -> tuple[bool, bool, int, str]:
+        role = scope.role
+        return not role, bool(scope.namespace), ROLES.index(role) if role else 0, scope.group
+
+    return tuple(dict.fromkeys(scope.group for scope in sorted(scopes, key=rank)))[:MOST_GROUPS]
+
+
+class _Cluster(NamedTuple):
+    uid: str
+    labels: Mapping[str, str]
+
+
+class _Selected:
+    """A selector, and the clusters that it selects now."""
+
+    __slots__ = ("clusters", "holdings", "matches")
+
+    def __init__(self, matches: Test) -> None:
+        self.matches = matches
+        self.clusters: set[str] = set()
+        self.holdings: dict[int, Holding] = {}
+        """Those that have it, by identity."""
+
+
+class _Held:
+    """The holdings of one subject: by cluster, and by selector."""
+
+    __slots__ = ("named", "selecting")
+
+    def __init__(self) -> None:
+        self.named: dict[str, tuple[tuple[str, Holding], ...]] = {}
+        """By name, with the UID for which it holds."""
+        self.selecting: tuple[Holding, ...] = ()
+
+
+class Access:
+    """See the module. Times are Unix seconds."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[str, _Cluster] = {}
+        self._holdings: dict[Source, tuple[Holding, ...]] = {}
+        self._held: dict[str, _Held] = {}
+        self._selected: dict[bytes, _Selected] = {}
+        self._named: dict[str, dict[int, Holding]] = {}
+        """By the names that they are for, by identity."""
+        self._reaches: dict[tuple[Caller, str], Reach] = {}
+
+    # Changes
+
+    def cluster(self, name: str, uid: str = "", labels: Mapping[str, str] | None = None) -> Touched:
+        """The Cluster object of this name is now this one; without a UID there is none, or it leaves."""
+        before, after = self._clusters.get(name), _Cluster(uid, labels or {}) if uid else None
+        if before == after:
+            return NOTHING
+        if after is None:
+            self._clusters.pop(name, None)
+        else:
+            self._clusters[name] = after
+        for selected in self._selected.values():
+            _place(selected, name, after)
+        self._reaches.clear()
+        return Touched(clusters=frozenset((name,)))
+
+    def grant(self, name: str, grant: AccessGrant | None) -> Touched:
+        """The AccessGrant of this name is now this one; None: there is none."""
+        return self._source(("AccessGrant", name), () if grant is None else of_grant(grant))
+
+    def workspace(self, name: str, workspace: Workspace | None) -> Touched:
+        """The Workspace of this name is now this one; None: there is none."""
+        return self._source(("Workspace", name), () if workspace is None else of_workspace(workspace))
+
+    def _source(self, source: Source, after: tuple[Holding, ...]) -> Touched:
+        before = self._holdings.get(source, ())
+        if before == after:
+            return NOTHING
+        for holding in after:
+            self._enter(holding)
+        for holding in before:
+            self._leave(holding)
+        if after:
+            self._holdings[source] = after
+        else:
+            del self._holdings[source]
+        self._reaches.clear()
+        return Touched(frozenset(subject for holding in (*before, *after) for subject in holding.subjects))
+
+    def _enter(self, holding: Holding) -> None:
+        if holding.selector:
+            self._select(holding.selector).holdings[id(holding)] = holding
+        for name, _ in holding.clusters:
+            self._named.setdefault(name, {})[id(holding)] = holding
+        for subject in holding.subjects:
+            held = self._held.setdefault(subject, _Held())
+            if holding.selector:
+                held.selecting = (*held.selecting, holding)
+            for name, uid in holding.clusters:
+                held.named[name] = (*held.named.get(name, ()), (uid, holding))
+
+    def _select(self, selector: bytes) -> _Selected:
+        selected = self._selected.get(selector)
+        if selected is None:
+            selected = self._selected[selector] = _Selected(selects(_selector(selector)))
+            for name, cluster in self._clusters.items():
+                _place(selected, name, cluster)
+        return selected
+
+    def _leave(self, holding: Holding) -> None:
+        for subject in holding.subjects:
+            held = self._held[subject]
+            held.selecting = _without(held.selecting, holding)
+            for name, _ in holding.clusters:
+                left = tuple(each for each in held.named[name] if each[1] is not holding)
+                if left:
+                    held.named[name] = left
+                else:
+                    del held.named[name]
+            if not held.named and not held.selecting:
+                del self._held[subject]
+        if holding.selector:
+            selected = self._selected[holding.selector]
+            del selected.holdings[id(holding)]
+            if not selected.holdings:
+                del self._selected[holding.selector]
+        for name, _ in holding.clusters:
+            del self._named[name][id(holding)]
+            if not self._named[name]:
+                del self._named[name]
+
+    # Questions
+
+    def exists(self, cluster: str) -> bool:
+        """True if there is such a Cluster, and it stays."""
+        return cluster in self._clusters
+
+    def reach(self, caller: Caller, cluster: str, now: float) -> Reach:
+        """What `caller` has on a cluster; nothing on one that does not exist."""
+        key = caller, cluster
+        reach = self._reaches.get(key)
+        if reach is None or reach.until <= now:
+            if len(self._reaches) >= KEPT:
+                self._reaches.clear()
+            reach = self._reaches[key] = self._reached(caller, cluster, now)
+        return reach
+
+    def _reached(self, caller: Caller, cluster: str, now: float) -> Reach:
+        there = self._clusters.get(cluster)
+        if there is None:
+            return Reach((), ())
+        built_in = tuple([group for group in BUILT_IN if group in caller.groups])
+        holdings: list[Holding] = []
+        for subject in keys_of(caller):
+            held = self._held.get(subject)
+            if held is not None:
+                holdings += [
+                    each for uid, each in held.named.get(cluster, ()) if uid == there.uid and each.expires > now
+                ]
+                if held.selecting:
+                    holdings += [each for each in held.selecting if each.expires > now and self._selects(each, cluster)]
+        return Reach(built_in, tuple(holdings))
+
+    def _selects(self, holding: Holding, cluster: str) -> bool:
+        return cluster in self._selected[holding.selector].clusters
+
+    def clusters(self, caller: Caller, now: float) -> Iterator[str]:
+        """The clusters on which `caller` has anything, the host among them, each once."""
+        if any(group in _ROLE_SCOPES for group in caller.groups):
+            yield from self._clusters
+            return
+        seen: set[str] = set()
+        for subject in keys_of(caller):
+            held = self._held.get(subject)
+            if held is None:
+                continue
+            for name in (*held.named, *self._selecting(held, now)):
+                if name not in seen and not self.reach(caller, name, now).nothing:
+                    seen.add(name)
+                    yield name
+
+    def _selecting(self, held: _Held, now: float) -> Iterator[str]:
+        for holding in held.selecting:
+            if holding.expires > now:
+                yield from self._selected[holding.selector].clusters
+
+    def scopes(self, cluster: str, now: float) -> dict[Scope, tuple[Basis, ...]]:
+        """What anybody has on a cluster, and what gives it: the bindings that it needs."""
+        there = self._clusters.get(cluster)
+        scopes: dict[Scope, dict[Basis, None]] = {}
+        for holding in () if there is None else self._on(cluster, there.uid):
+            if holding.expires > now:
+                for scope in holding.scopes:
+                    scopes.setdefault(scope, {})[holding.basis] = None
+        return {scope: tuple(sorted(bases)) for scope, bases in scopes.items()}
+
+    def _on(self, cluster: str, uid: str) -> Iterator[Holding]:
+        for holding in self._named.get(cluster, {}).values():
+            if (cluster, uid) in holding.clusters:
+                yield holding
+        for selected in self._selected.values():
+            if cluster in selected.clusters:
+                yield from selected.holdings.values()
+
+    def selected(self, grant: str) -> tuple[str, ...]:
+        """The clusters that the selector of an AccessGrant selects now, in order."""
+        holdings = self._holdings.get(("AccessGrant", grant), ())
+        return tuple(
+            sorted({name for each in holdings if each.selector for name in self._selected[each.selector].clusters})
+        )
+
+
+def _without(holdings: tuple[Holding, ...], holding: Holding) -> tuple[Holding, ...]:
+    return tuple(each for each in holdings if each is not holding)
+
+
+def _place(selected: _Selected, name: str, cluster: _Cluster | None) -> None:
+    """Selectors never select the host: rights there are given by name."""
+    if cluster is not None and name != HOST and selected.matches(cluster.labels):
+        selected.clusters.add(name)
+    else:
+        selected.clusters.discard(name)

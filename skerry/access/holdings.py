@@ -1,0 +1,162 @@
+"""What one grant or one workspace gives, whatever clusters there are. Pure.
+
+Everything that cannot be understood gives nothing: a role that this version does not know, a grant on the host that names
+namespaces, a group that would be one of Skerry's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from skerry.api.grants import AccessGrant, LabelSelector, Subject, Workspace, WorkspaceMember
+from skerry.api.kinds.access import ROLES
+from skerry.api.messages import HOST, Caller
+from skerry.api.names import PREFIX, SERVICE_ACCOUNT, namespaced_group
+from skerry.api.times import seconds
+
+OWNED = "Ready"
+"""State of a namespace that is its workspace's own."""
+_RESERVED_GROUPS = (*ROLES, "namespaces")
+
+
+class Scope(NamedTuple):
+    """A right on one cluster: the group that says it there, in the whole cluster or for requests that name a namespace."""
+
+    group: str
+    """As members see it, with its prefix."""
+    namespace: str = ""
+    """Empty: the whole cluster."""
+    role: str = ""
+    """One of ROLES; empty for a group of the members' own."""
+
+
+class Basis(NamedTuple):
+    """The object of the host that gives something, for people and the audit log."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Holding(NamedTuple):
+    """The same scopes for some subjects, on clusters by name and UID, or on those that a selector selects."""
+
+    basis: Basis
+    subjects: tuple[str, ...]
+    """Keys, as `keys_of` makes them of callers."""
+    scopes: tuple[Scope, ...]
+    clusters: tuple[tuple[str, str], ...] = ()
+    """Name and UID of Cluster objects."""
+    selector: bytes = b""
+    """A LabelSelector as JSON: equal ones are one."""
+    expires: float = math.inf
+    """Unix seconds."""
+
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def keys_of(caller: Caller) -> tuple[str, ...]:
+    """The keys of all subjects that a caller is."""
+    return ("u" + caller.user, *("g" + group for group in caller.groups))
+
+
+def key_of(subject: Subject | WorkspaceMember) -> str:
+    """The key of a subject; empty for a kind that is not known."""
+    if subject.kind == "User":
+        return "" if subject.name.startswith(SERVICE_ACCOUNT) else "u" + subject.name
+    if subject.kind == "ServiceAccount":
+        return "u" + SERVICE_ACCOUNT + subject.name
+    return "g" + subject.name if subject.kind == "Group" else ""
+
+
+@lru_cache(maxsize=4096)
+def role_scope(role: str, namespace: str = "") -> Scope:
+    """The scope of one of ROLES."""
+    return Scope(namespaced_group(namespace, role) if namespace else PREFIX + role, namespace, role)
+
+
+@lru_cache(maxsize=4096)
+def group_scope(group: str, namespace: str = "") -> Scope:
+    """The scope of a group of the members' own."""
+    return Scope(PREFIX + group, namespace)
+
+
+def usable_group(group: str) -> bool:
+    """True if a grant may name it: no group that Skerry's own bindings are for, in any case."""
+    return ":" not in group and group.casefold() not in _RESERVED_GROUPS
+
+
+def of_grant(grant: AccessGrant) -> tuple[Holding, ...]:
+    """What an AccessGrant gives: nothing by a name that it is not bound to."""
+    spec = grant.spec
+    subjects = _distinct(key_of(each) for each in spec.subjects)
+    scopes = tuple(_scopes(grant))
+    expires = math.inf if spec.expires is UNSET else _ends(spec.expires)
+    if not subjects or not scopes or grant.metadata.deletion_timestamp is not UNSET:
+        return ()
+    basis = Basis("AccessGrant", grant.metadata.name)
+    if isinstance(spec.clusters.selector, LabelSelector):
+        return (Holding(basis, subjects, scopes, (), _encode(spec.clusters.selector), expires),)
+    bound = {each.name: each.uid for each in grant.status.clusters}
+    clusters = tuple((name, bound[name]) for name in dict.fromkeys(spec.clusters.names) if bound.get(name))
+    if spec.namespaces:
+        clusters = tuple(each for each in clusters if each[0] != HOST)
+    return (Holding(basis, subjects, scopes, clusters, b"", expires),) if clusters else ()
+
+
+def _scopes(grant: AccessGrant) -> Iterator[Scope]:
+    spec = grant.spec
+    namespaces = tuple(dict.fromkeys(spec.namespaces)) or ("",)
+    for namespace in namespaces:
+        if spec.role is not UNSET:
+            if spec.role in ROLES and not spec.groups:
+                yield role_scope(spec.role, namespace)
+        else:
+            yield from (group_scope(group, namespace) for group in dict.fromkeys(spec.groups) if usable_group(group))
+
+
+def _ends(text: str) -> float:
+    """Of a time that cannot be read: it is over."""
+    try:
+        return seconds(text)
+    except ValueError:
+        return -math.inf
+
+
+def of_workspace(workspace: Workspace) -> tuple[Holding, ...]:
+    """What a Workspace gives its members: their role, in its own namespaces alone."""
+    if workspace.metadata.deletion_timestamp is not UNSET:
+        return ()
+    wanted = {(each.cluster, each.name) for each in workspace.spec.namespaces}
+    places: dict[tuple[str, str], list[str]] = {}
+    for each in workspace.status.namespaces:
+        if each.state == OWNED and each.uid and each.cluster != HOST and (each.cluster, each.name) in wanted:
+            places.setdefault((each.cluster, each.uid), []).append(each.name)
+    basis = Basis("Workspace", workspace.metadata.name)
+    return tuple(
+        Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,))
+        for role, subjects in _by_role(workspace.spec.members).items()
+        for cluster, names in places.items()
+    )
+
+
+def _by_role(members: Iterable[WorkspaceMember]) -> dict[str, tuple[str, ...]]:
+    """A subject that is named twice has both roles."""
+    found: dict[str, list[str]] = {}
+    for member in members:
+        if member.role in ROLES[:3]:
+            found.setdefault(member.role, []).append(key_of(member))
+    return {role: subjects for role, keys in found.items() if (subjects := _distinct(keys))}
+
+
+def _distinct(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for key in keys if key))
