@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.registry import clusters
 from services.registry.model import MemberAgents, Now, alive
-from skerry.api.conditions import DESIRED_APPLIED, Verdict, condition_of
+from skerry.api.conditions import DESIRED_APPLIED, Verdict, condition_of, with_condition
 from skerry.api.desired import SETTLED, Report, State
 from skerry.api.meta import Document
 
@@ -75,7 +75,7 @@ def observed(document: Document, known: Known | None, now: Now) -> Document:
     if condition_of(document, DESIRED_APPLIED) == verdict and status.get("desired") == figures:
         return document
     new = clusters.condition(DESIRED_APPLIED, verdict, now)
-    status["conditions"] = clusters.with_condition(status.get("conditions") or [], new)
+    status["conditions"] = with_condition(status.get("conditions") or [], new)
     status["desired"] = figures
     return {**document, "status": status}
 

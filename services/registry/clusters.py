@@ -19,7 +19,15 @@ from services.registry.model import (
 from services.registry.verdicts import clock
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
-from skerry.api.conditions import CLOCK_SYNCED, JOINED, RIGHTS_COMPLETE, Verdict, condition_of
+from skerry.api.conditions import (
+    CLOCK_SYNCED,
+    JOINED,
+    RIGHTS_COMPLETE,
+    Verdict,
+    condition_of,
+    new_condition,
+    with_condition,
+)
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
 from skerry.api.names import WITHDRAW
@@ -73,13 +81,7 @@ def member(request: JoinRequest, verdict: Verdict, now: Now, labels: dict[str, s
 
 def condition(kind: str, verdict: Verdict, now: Now) -> Document:
     """A condition that changes now."""
-    return {
-        "type": kind,
-        "status": verdict.status,
-        "reason": verdict.reason,
-        "message": verdict.message,
-        "lastTransitionTime": at(now.wall),
-    }
+    return new_condition(kind, verdict, now.wall)
 
 
 def change_problems(current: Document, document: Document) -> list[FieldError]:
@@ -193,18 +195,3 @@ def _with_ceiling(stored: Document, ceiling: Ceiling) -> Document:
 def _builtins(ceiling: Ceiling) -> Document:
     document: Document = msgspec.to_builtins(ceiling)
     return document
-
-
-def with_condition(conditions: list[Document], new: Document) -> list[Document]:
-    """`conditions` with `new` in its place; the transition time moves with the status alone, fields unknown here stay."""
-    after = list(conditions)
-    for place, old in enumerate(conditions):
-        if old.get("type") == new["type"]:
-            since = old if old.get("status") == new["status"] else new
-            after[place] = {
-                **old,
-                **new,
-                "lastTransitionTime": since.get("lastTransitionTime", new["lastTransitionTime"]),
-            }
-            return after
-    return [*after, new]

@@ -12,6 +12,7 @@ from skerry.api.conditions import (
     VERSION_SUPPORTED,
     Verdict,
     condition_of,
+    with_condition,
 )
 from skerry.api.meta import Document
 from skerry.api.times import seconds
@@ -35,7 +36,7 @@ def derived(document: Document, now: Now, agent_ttl_s: float) -> Document:
             verdicts[CREDENTIALS_VALID] = agent_credentials(end, now, agent_ttl_s)
     for kind, verdict in verdicts.items():
         if condition_of(document, kind) != verdict:
-            conditions = clusters.with_condition(conditions, clusters.condition(kind, verdict, now))
+            conditions = with_condition(conditions, clusters.condition(kind, verdict, now))
     return document if conditions == before else {**document, "status": {**status, "conditions": conditions}}
 
 

@@ -17,7 +17,7 @@ from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.model import TAKEN_OVER
 from skerry import subjects
-from skerry.api.conditions import DESIRED_APPLIED, Verdict
+from skerry.api.conditions import DESIRED_APPLIED, Verdict, with_condition
 from skerry.api.desired import Report, WithdrawOrder
 from skerry.api.meta import Document
 from skerry.bus import Bus
@@ -105,7 +105,7 @@ class Departures:
             if stored["metadata"]["uid"] != uid:
                 return None
             status = dict(stored.get("status") or {})
-            status["conditions"] = clusters.with_condition(status.get("conditions") or [], new)
+            status["conditions"] = with_condition(status.get("conditions") or [], new)
             return {**stored, "status": status}
 
         try:

@@ -15,7 +15,7 @@ import msgspec
 from services.registry import clusters, verdicts
 from services.registry.inventories import with_inventory
 from services.registry.model import TAKEN_OVER, TEXT_LIMIT, WRONG, YEAR_3000, Now, at, rights
-from skerry.api.conditions import CERTIFICATE_VALID, CLOCK_SYNCED, JOINED, RIGHTS_COMPLETE, Verdict
+from skerry.api.conditions import CERTIFICATE_VALID, CLOCK_SYNCED, JOINED, RIGHTS_COMPLETE, Verdict, with_condition
 from skerry.api.decode import decoded
 from skerry.api.messages import Inventory
 from skerry.api.meta import Document
@@ -114,7 +114,7 @@ def observed(document: Document, outcome: ProbeResult, expires: float | None, no
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
     for kind, verdict in (*_verdicts(outcome, expires, now), *_others(outcome, document, now)):
-        conditions = clusters.with_condition(conditions, clusters.condition(kind, verdict, now))
+        conditions = with_condition(conditions, clusters.condition(kind, verdict, now))
     status["conditions"] = conditions
     if outcome.version:
         status["kubernetesVersion"] = clean(outcome.version, VERSION)

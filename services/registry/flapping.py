@@ -10,7 +10,7 @@ from collections import deque
 
 from services.registry import clusters
 from services.registry.model import Now
-from skerry.api.conditions import FLAPPING, Verdict, condition_of
+from skerry.api.conditions import FLAPPING, Verdict, condition_of, with_condition
 from skerry.api.meta import Document
 from skerry.api.times import seconds
 
@@ -48,7 +48,7 @@ class Flaps:
         if verdict is None or condition_of(after, FLAPPING) == verdict:
             return after
         status = after["status"]
-        conditions = clusters.with_condition(status["conditions"], clusters.condition(FLAPPING, verdict, now))
+        conditions = with_condition(status["conditions"], clusters.condition(FLAPPING, verdict, now))
         return {**after, "status": {**status, "conditions": conditions}}
 
     def due(self, name: str, document: Document, now: Now) -> float | None:

@@ -20,7 +20,7 @@ from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry import subjects
-from skerry.api.conditions import Verdict
+from skerry.api.conditions import Verdict, with_condition
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport
@@ -132,5 +132,5 @@ def _with(document: Document, verdict: Verdict, now: Now) -> Document:
         return document
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
-    status["conditions"] = clusters.with_condition(conditions, clusters.condition(CONDITION, verdict, now))
+    status["conditions"] = with_condition(conditions, clusters.condition(CONDITION, verdict, now))
     return {**document, "status": status}

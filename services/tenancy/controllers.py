@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from services.tenancy import model
+from services.tenancy.keyring import KeyRings
 from services.tenancy.settings import TenancySettings
 from skerry.api.kinds import CREDENTIAL
 from skerry.controller.controller import After, Controller
@@ -66,19 +69,29 @@ class Administrator:
             return
 
 
+class TenancyState(NamedTuple):
+    """What the parts of tenancy share."""
+
+    administrator: Administrator
+    rings: KeyRings
+
+
+TenancyContext = Context[TenancySettings, TenancyState]
+
+
 @asynccontextmanager
-async def opened(context: Context[TenancySettings, Administrator]) -> AsyncIterator[Administrator]:
-    """The administrator's credential, looked at once."""
+async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
+    """The administrator's credential, looked at once, and no keys of providers yet."""
     administrator = Administrator(context.store(CREDENTIAL), context.settings.admin_token_file)
     await administrator.ensure()
-    yield administrator
+    yield TenancyState(administrator, KeyRings(time.time))
 
 
-def administrator(context: Context[TenancySettings, Administrator]) -> Controller[str]:
+def administrator(context: TenancyContext) -> Controller[str]:
     """Its credential follows the file."""
 
     async def reconcile(key: str) -> After:
-        await context.state.ensure()
+        await context.state.administrator.ensure()
         return After(FILE_S)
 
     controller = context.controller("administrator", reconcile)
@@ -86,7 +99,7 @@ def administrator(context: Context[TenancySettings, Administrator]) -> Controlle
     return controller
 
 
-def credentials(context: Context[TenancySettings, Administrator]) -> Controller[str]:
+def credentials(context: TenancyContext) -> Controller[str]:
     """Credentials go when their time is over."""
     reconcile = partial(expire, context.store(CREDENTIAL), context.informer)
     return context.follow(CREDENTIAL, context.controller("credentials", reconcile))

@@ -1,4 +1,4 @@
-"""Writes of Credentials, Workspaces, AccessGrants and Settings.
+"""Writes of Credentials, Workspaces, AccessGrants, Settings and IdentityProviders.
 
 A credential's token is made here, shown in the answer to create, and forgotten.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
-from services.tenancy import grants, hostsettings, model, workspaces
+from services.tenancy import grants, hostsettings, model, providers, workspaces
 from skerry.admission import Admitted, Rules
+from skerry.api.kinds import IDENTITY_PROVIDER
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX
+from skerry.service import Context
 from skerry.storage import utc_now
 
 
@@ -73,3 +76,25 @@ class SettingRules(Rules):
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
         return Admitted(hostsettings.admit(document))
+
+
+class ProviderRules(Rules):
+    """Admission of IdentityProviders."""
+
+    def __init__(self, context: Context[Any, Any]) -> None:
+        super().__init__(context)
+        self._informer = context.informer
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A new one."""
+        return Admitted(providers.admit(document, await self._others(document)))
+
+    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
+        """A changed one."""
+        return Admitted(providers.admit(document, await self._others(current)))
+
+    async def _others(self, document: Document) -> list[Document]:
+        """All other providers, as they are now."""
+        await self._informer.current()
+        name = document["metadata"].get("name", "")
+        return [item.document() for item in self._informer.list(IDENTITY_PROVIDER) if item.name != name]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from services.tenancy.controllers import administrator, credentials, opened
 from services.tenancy.members import members
-from services.tenancy.rules import CredentialRules, GrantRules, SettingRules, WorkspaceRules
+from services.tenancy.providing import providers, providers_status
+from services.tenancy.rules import CredentialRules, GrantRules, ProviderRules, SettingRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
-from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, SETTING, WORKSPACE
+from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, SETTING, WORKSPACE
 from skerry.service import Service
 
 SERVICE = Service(
     name="tenancy",
-    description="credentials, workspaces, grants, settings",
+    description="credentials, workspaces, grants, settings, identity providers",
     settings=TenancySettings,
     state=opened,
     rules={
@@ -19,7 +20,8 @@ SERVICE = Service(
         WORKSPACE: WorkspaceRules,
         ACCESS_GRANT: GrantRules,
         SETTING: SettingRules,
+        IDENTITY_PROVIDER: ProviderRules,
     },
-    controllers=(administrator, credentials, members),
+    controllers=(administrator, credentials, members, providers, providers_status),
     needs=(CLUSTER,),
 )

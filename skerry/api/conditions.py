@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from skerry.api.meta import Document
+from skerry.api.times import rfc3339
 
 RIGHTS_COMPLETE = "RightsComplete"
 """Condition: whether what joining made and verified on the member is still there."""
@@ -60,6 +61,32 @@ def changed_conditions(old: Document, new: Document) -> dict[str, tuple[Verdict,
         for name in first | second
         if first.get(name) != second.get(name)
     }
+
+
+def new_condition(kind: str, verdict: Verdict, now: float) -> Document:
+    """A condition that changes at a time in Unix seconds."""
+    return {
+        "type": kind,
+        "status": verdict.status,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "lastTransitionTime": rfc3339(now),
+    }
+
+
+def with_condition(conditions: list[Document], new: Document) -> list[Document]:
+    """`conditions` with `new` in its place; the transition time moves with the status alone, fields unknown here stay."""
+    after = list(conditions)
+    for place, old in enumerate(conditions):
+        if old.get("type") == new["type"]:
+            since = old if old.get("status") == new["status"] else new
+            after[place] = {
+                **old,
+                **new,
+                "lastTransitionTime": since.get("lastTransitionTime", new["lastTransitionTime"]),
+            }
+            return after
+    return [*after, new]
 
 
 def _conditions(document: Document) -> Sequence[Document]:

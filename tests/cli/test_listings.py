@@ -88,7 +88,7 @@ def test_a_style_is_looked_at_before_the_host_is() -> None:
 
 
 def test_every_kind_has_its_command(capsys: Captured) -> None:
-    assert list(LISTED) == ["clusters", "tokens", "credentials", "workspaces", "grants", "settings"]
+    assert list(LISTED) == ["clusters", "tokens", "credentials", "workspaces", "grants", "settings", "providers"]
     assert set(LISTED.values()) == set(KINDS)
     for command, kind in LISTED.items():
         assert main([command, "--help"]) == 0

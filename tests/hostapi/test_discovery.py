@@ -13,7 +13,7 @@ from tests.hostapi.conftest import World
 pytestmark = pytest.mark.integration
 
 OWN = "/apis/skerry.dev/v1alpha1"
-KINDS = {"clusters", "jointokens", "credentials", "workspaces", "accessgrants", "settings"}
+KINDS = {"clusters", "jointokens", "credentials", "workspaces", "accessgrants", "settings", "identityproviders"}
 
 
 def aggregated(version: str) -> dict[str, str]:

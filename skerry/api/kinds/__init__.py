@@ -11,6 +11,7 @@ from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, READ, Ac
 from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
 from skerry.api.kinds.columns import Column
+from skerry.api.kinds.identities import IDENTITY_PROVIDER
 from skerry.api.kinds.kind import (
     EVENTS,
     EVERY_VERB,
@@ -48,6 +49,7 @@ __all__ = [
     "EVENT_V1",
     "EVERYBODY",
     "EVERY_VERB",
+    "IDENTITY_PROVIDER",
     "JOIN_TOKEN",
     "KINDS",
     "METHODS",
