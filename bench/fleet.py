@@ -78,6 +78,10 @@ def _spread(key: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda figures: f"{min(figures[key]):.2f} to {max(figures[key]):.2f} s"
 
 
+def _each(figures: Mapping[str, Any]) -> str:
+    return f"{figures['registry_us']:.0f}; {figures['nats_us']:.0f}; {figures['agents_us']:.0f} us"
+
+
 ROWS = (
     Row("quiet", "members that beat each 10 s", lambda f: f"{f['members']:,}"),
     Row("quiet", "until nothing more was written of those that came", lambda f: f"{f['settled_s']:.1f} s"),
@@ -109,8 +113,10 @@ ROWS = (
     Row("sustained", "200 changes a second: put to applied, p50; p99", lambda f: f"{f['p50_ms']:.0f}; {f['p99_ms']:.0f} ms", "p99 <= 2 s"),
     Row("sustained", "of that until the put was answered, p50; p99", lambda f: f"{f['put_p50_ms']:.0f}; {f['put_p99_ms']:.0f} ms"),
     Row("sustained", "as fast as they were put; puts without an answer", lambda f: f"{f['rate']:.0f} /s; {f['unanswered']}", "200 /s; 0"),
+    Row("sustained", "CPU of a change: registry; bus; agents", _each, "5 ms together"),
     Row("sync", "members; entries of each", lambda f: f"{f['members']:,}; {f['entries']}"),
     Row("sync", "everything restarted, until all have all", lambda f: f"{f['synced_s']:.1f} s", "<= 60 s (1,000)"),
+    Row("sync", "CPU of an entry: registry; bus; agents", _each, "2.4 ms together (50,000 in 60 s)"),
     Row("sync", "memory of the registry meanwhile", lambda f: f"{f['peak_mib']:.0f} MiB", "<= 200 MiB"),
     Row("standing", "until nothing more was written", lambda f: f"{f['settled_s']:.1f} s"),
     Row("standing", "entries in a quiet minute", lambda f: f"{f['entries']:,}"),

@@ -14,7 +14,7 @@ import msgspec
 
 from bench.crews import each
 from bench.federation import member, say
-from bench.fleetsetup import Fleet, percentile
+from bench.fleetsetup import Fleet, per_unit_us, percentile
 from bench.processes import forget_peak, peak_mib
 from bench.standin import MARK
 from skerry import subjects
@@ -179,6 +179,7 @@ async def sustained(fleet: Fleet) -> dict[str, Any]:
     async with fleet.registry() as registry, owner(fleet) as desired:
         await _attached(fleet)
         started: dict[str, float] = {}
+        before = fleet.spent(registry)
         costing = asyncio.create_task(registry.cost(float(SECONDS)))
         begin, running = time.monotonic(), []
         for number in range(SUSTAINED * SECONDS):
@@ -195,6 +196,7 @@ async def sustained(fleet: Fleet) -> dict[str, Any]:
         }
         applied = await _applied(fleet, {mark: started[mark] for mark in puts})
         latencies = [(applied[mark] - started[mark]) * 1e3 for mark in puts]
+        each_us = per_unit_us(before, fleet.spent(registry), len(started))
         cost = await costing
     return {
         "members": len(names),
@@ -204,6 +206,7 @@ async def sustained(fleet: Fleet) -> dict[str, Any]:
         "put_p50_ms": percentile(puts.values(), 0.5),
         "put_p99_ms": percentile(puts.values(), 0.99),
         "unanswered": len(answers) - len(puts),
+        **each_us,
         **cost,
     }
 
@@ -219,8 +222,7 @@ async def sync(fleet: Fleet) -> dict[str, Any]:
     await fleet.anew()
     async with fleet.registry() as registry:
         forget_peak(registry.pid)
-        costing = asyncio.create_task(registry.cost(float(SECONDS)))
-        started = time.monotonic()
+        started, before = time.monotonic(), fleet.spent(registry)
         await each(fleet.crews, "apply")
         await each(fleet.crews, "come")
         connected_s = time.monotonic() - started
@@ -228,9 +230,9 @@ async def sync(fleet: Fleet) -> dict[str, Any]:
         await _hold(fleet, names)
         synced_s = time.monotonic() - started
         peak = peak_mib(registry.pid)
-        cost = await costing
+        each_us = per_unit_us(before, fleet.spent(registry), len(names) * ENTRIES)
     return {
-        **cost,
+        **each_us,
         "members": len(names),
         "entries": ENTRIES,
         "filled_s": filled_s,

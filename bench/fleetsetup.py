@@ -7,7 +7,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 from bench.agents import Who
@@ -118,6 +118,11 @@ class Fleet:
         """End all that was opened."""
         await self._stack.aclose()
 
+    def spent(self, registry: Registry) -> dict[str, float]:
+        """CPU seconds so far of the registry, of the bus, and of all agents together."""
+        pids = {"registry": [registry.pid], "nats": [self.host.pid], "agents": [one.pid for one in self.crews]}
+        return {who: sum(map(cpu_s, of)) for who, of in pids.items()}
+
     @property
     def names(self) -> list[str]:
         """Of members whose agents are in `crews`."""
@@ -165,6 +170,11 @@ class Fleet:
             await until(lambda: all(map(statuses.settled, names)), "all members settled", DEADLINE_S)
         await quiet(self.bus, STILL_S, DEADLINE_S)
         return time.monotonic() - started - STILL_S
+
+
+def per_unit_us(before: Mapping[str, float], after: Mapping[str, float], units: int) -> dict[str, float]:
+    """CPU microseconds of each for one of so many, between two looks at what was spent."""
+    return {f"{who}_us": (after[who] - before[who]) / units * 1e6 for who in before}
 
 
 def floor() -> dict[str, Any]:

@@ -215,11 +215,21 @@ class DesiredKey(NamedTuple):
 
 def desired_key(text: str) -> DesiredKey:
     """The parts of a key of DESIRED. ValueError if it is not one, or not as `str` writes it."""
+    return _cached_key(text) if len(text) <= _CACHED else _desired_key(text)
+
+
+def _desired_key(text: str) -> DesiredKey:
     name, owner, rest = text.split(".", 2)
     key = DesiredKey(name, owner, *parse_key(rest))
     if not is_label(name) or _TOKEN.match(owner) is None or str(key) != text:
         raise ValueError(f"{text[:80]!r} is not a key of desired state")
     return key
+
+
+_cached_key = lru_cache(maxsize=1024)(_desired_key)
+"""Each is asked for several times in a row, by who takes an entry, orders it and tells of it."""
+_CACHED = 512
+"""Characters of the longest that is held: some come from members."""
 
 
 def complete_key(name: str, owner: str) -> str:

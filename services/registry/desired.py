@@ -6,6 +6,7 @@ is asked of the stream in one question, so a quiet fleet costs nothing and any r
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -62,6 +63,9 @@ REPUBLISH = (f"$KV.{subjects.DESIRED}.*.>", "down.{{wildcard(1)}}.desired.>")
 ATTEMPTS = 4
 COUNTED = 1024
 """Members whose entries are counted in memory, the last ones written to."""
+SEEN_S = 1.0
+"""What other replicas wrote for a member is seen so late, in front of its limits: 200 changes a second would be as many more
+questions."""
 
 Find = Callable[[str], "str | None"]
 """The UID of the Cluster of that name; None if there is none that stays, or, of a second one, that leaves."""
@@ -109,7 +113,7 @@ class Desired:
         self._leaving, self._wall = leaving, wall
         self._find, self._sign, self._verify, self._now = find, sign, verify, now
         self._usages: OrderedDict[str, Usage] = OrderedDict()
-        self._reports: OrderedDict[str, Report] = OrderedDict()
+        self._reports: OrderedDict[str, tuple[Report, int]] = OrderedDict()
 
     # Owners
 
@@ -125,7 +129,7 @@ class Desired:
         for item in batch.items:
             try:
                 if item.member not in usages:
-                    usages[item.member] = await self._usage(item.member)
+                    usages[item.member] = await self._usage(item.member, SEEN_S)
                 usage = usages[item.member]
                 results.append(
                     await (self._withdraw(owner, item, usage) if item.withdraw else self._put(owner, item, usage))
@@ -237,15 +241,19 @@ class Desired:
             raise NotFound(f"cluster {member} does not exist, or is leaving", kind="clusters", name=member)
         return uid
 
-    async def _usage(self, member: str) -> Usage:
-        """How full a member is, with what other replicas wrote meanwhile."""
+    async def _usage(self, member: str, seen_s: float = 0.0) -> Usage:
+        """How full a member is, with what other replicas wrote until `seen_s` ago."""
         usage = self._usages.setdefault(subjects.member(member), Usage())
         self._usages.move_to_end(member)
         if len(self._usages) > COUNTED:
             self._usages.popitem(last=False)
+        now = self._now()
+        if now - usage.seen < seen_s:
+            return usage
         async for entry in self._all(subjects.desired_of(member), usage.revision):
             usage.note(entry.key, len(entry.value or b""))
             usage.revision = entry.revision
+        usage.seen = now
         return usage
 
     # Members
@@ -302,24 +310,28 @@ class Desired:
         """What a member says about itself: checked, bounded, and stored if it is news. BadRequest if it is nonsense,
         NotFound of one that leaves, but for what it says of its end: nothing of it stays."""
         report = checked(member, report, self._wall())
-        if self._reports.get(member) == report:
+        known = self._reports.get(member)
+        if known is not None and known[0] == report:
             return
         if not (report.order and self._leaving(member)):
             self._cluster(member)
-        text = msgspec.json.encode(report)
-        for _ in range(ATTEMPTS):
-            current = await self.reports.last(member)
-            if current is not None and current.value == text:
-                break
-            try:
-                await self.reports.update(member, text, 0 if current is None else current.revision)
-            except Conflict:
-                continue
-            break
-        self._reports[member] = report
+        self._reports[member] = report, await self._reported(member, msgspec.json.encode(report), known)
         self._reports.move_to_end(member)
         if len(self._reports) > REPORTED:
             self._reports.popitem(last=False)
+
+    async def _reported(self, member: str, text: bytes, known: tuple[Report, int] | None) -> int:
+        """The revision under which a report is stored: behind the last one that is known, mostly. Conflict."""
+        if known is not None:
+            with contextlib.suppress(Conflict):
+                return await self.reports.update(member, text, known[1])
+        for _ in range(ATTEMPTS):
+            current = await self.reports.last(member)
+            if current is not None and current.value == text:
+                return current.revision
+            with contextlib.suppress(Conflict):
+                return await self.reports.update(member, text, 0 if current is None else current.revision)
+        raise Conflict(f"what {member} reports is being stored by somebody else: say it again")
 
     async def said(self, member: str) -> Report | None:
         """What a member reported last; None if it never did."""

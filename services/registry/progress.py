@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from services.registry.directing import Directions
 from services.registry.model import PresenceTable
 from skerry import subjects
 from skerry.api.decode import decoded
-from skerry.api.desired import Report
+from skerry.api.desired import Repair, Report
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.bus import Message, Resync
@@ -51,7 +51,10 @@ class MemberProgress:
         directions: Directions,
         presence: PresenceTable,
         clock: Clock,
+        repaired: Callable[[str, Collection[Repair]], None] = lambda name, repairs: None,
     ) -> None:
+        """`repaired` is told of the repairs that a report names."""
+        self._repaired = repaired
         self._informer, self._timers = context.informer, context.timers
         self._desired, self._directions = desired, directions
         self._presence, self._clock = presence, clock
@@ -90,10 +93,12 @@ class MemberProgress:
             self._reports.pop(entry.key, None)
             return
         try:
-            self._reports[entry.key] = Reported.of(decoded(entry.value, Report))
+            report = decoded(entry.value, Report)
         except msgspec.DecodeError:
             log.warning("a stored report of a member cannot be read", extra={"cluster": entry.key})
             return
+        self._reports[entry.key] = Reported.of(report)
+        self._repaired(entry.key, report.repairs)
         self.look(entry.key)
 
     def heard(self, message: Message) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from skerry import subjects
-from skerry.api.desired import ENTRIES, MESSAGE, PROBLEMS, Problem, Report, State
+from skerry.api.desired import BY, ENTRIES, MESSAGE, PROBLEMS, REPAIRS, Problem, Repair, Report, State
 from skerry.api.text import clean
 from skerry.desired import owners
 from skerry.errors import BadRequest
@@ -29,16 +29,24 @@ def checked(member: str, report: Report, now: float) -> Report:
         counts=counts,
         problems=problems,
         more=min(report.more, ENTRIES),
+        repairs=tuple(
+            Repair(key=each.key, by=clean(each.by, BY), last=min(max(each.last, 0.0), now))
+            for each in report.repairs[:REPAIRS]
+            if _is_of(member, each.key)
+        ),
         order=report.order,
     )
 
 
-def _problem(member: str, problem: Problem, now: float) -> Problem | None:
+def _is_of(member: str, key: str) -> bool:
     try:
-        parts = subjects.desired_key(problem.key)
+        return subjects.desired_key(key).member == member
     except ValueError:
-        return None
-    if parts.member != member:
+        return False
+
+
+def _problem(member: str, problem: Problem, now: float) -> Problem | None:
+    if not _is_of(member, problem.key):
         return None
     since = min(max(problem.since, 0.0), now)
     return msgspec.structs.replace(problem, message=clean(problem.message, MESSAGE), since=since)

@@ -30,6 +30,7 @@ from services.registry.prober import Prober
 from services.registry.progress import MemberProgress
 from services.registry.quarantine import Quarantine
 from services.registry.releasing import releases
+from services.registry.repairs import Repairs
 from services.registry.rules import ClusterRules
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
@@ -92,6 +93,7 @@ class Parts:
     directions: Directions
     appliers: Appliers
     progress: MemberProgress
+    repairs: Repairs
     summary: Summary
     agent_lists: AgentLists
 
@@ -124,7 +126,8 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         presence = PresenceTable()
         desired = await _desired(context, registry, authority, clock)
         directions = Directions(context, desired, presence, clock)
-        progress = MemberProgress(context, desired, directions, presence, clock)
+        repairs = Repairs(context, clock)
+        progress = MemberProgress(context, desired, directions, presence, clock, repairs.reported)
         writer = StatusWriter(context, clock, progress.observed)
         appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)
         departures = Departures(context.bus, desired, context.store(CLUSTER), appliers.order, clock)
@@ -158,6 +161,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             directions=directions,
             appliers=appliers,
             progress=progress,
+            repairs=repairs,
             summary=Summary(context.informer, context.lease),
             agent_lists=AgentLists(registry.get_cluster, registry.secrets.member, presence.members.get, clock),
         )
@@ -308,6 +312,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.directions.controller,
         lambda context: context.state.appliers.controller,
         lambda context: context.state.progress.controller,
+        lambda context: context.state.repairs.controller,
         tokens,
         releases,
         pauses,

@@ -12,10 +12,12 @@ RATE = 200
 class Usage:
     """Of one member, up to a revision."""
 
-    __slots__ = ("bytes", "revision", "sizes", "written")
+    __slots__ = ("bytes", "revision", "seen", "sizes", "written")
 
     def __init__(self) -> None:
         self.revision = self.bytes = 0
+        self.seen = float("-inf")
+        """When the bucket was asked last, in seconds of the caller's clock."""
         self.sizes: dict[str, int] = {}
         self.written: dict[str, tuple[int, int]] = {}
         """Owner -> a second, and its changes in it."""

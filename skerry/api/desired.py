@@ -23,6 +23,8 @@ PAGE, PAGE_BYTES = 500, 256 << 10
 """Entries of one answer to a sync, and its bytes."""
 PROBLEMS, MESSAGE = 100, 256
 """Problems of one report, and characters of the message of each."""
+REPAIRS, BY = 10, 64
+"""Repairs that a report names, and characters of who made each necessary."""
 REASONS = 8
 """Names that an entry says it is because of."""
 
@@ -208,6 +210,16 @@ class Problem(Message, frozen=True, kw_only=True):
     """Seconds since the epoch, in host time."""
 
 
+class Repair(Message, frozen=True, kw_only=True):
+    """An object that was changed or deleted on the member, and is as it should be again."""
+
+    key: str
+    by: str = ""
+    """The field manager that changed it; empty if it was deleted: no API server tells by whom."""
+    last: float = 0.0
+    """When it was put right last; seconds since the epoch, in host time."""
+
+
 class Report(Message, frozen=True, kw_only=True):
     """What an applier says about its member: everything up to `applied` was tried, and all but `problems` is in place."""
 
@@ -218,5 +230,7 @@ class Report(Message, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     more: int = 0
     """Problems that did not fit."""
+    repairs: tuple[Repair, ...] = ()
+    """The last ones since the applier's start."""
     order: str = ""
     """The WithdrawOrder that was carried out: what is a problem stays on the member."""

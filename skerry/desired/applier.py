@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from skerry.desired.feed import Feed, Held, Source
 from skerry.desired.model import DesiredState, Known, in_order
 from skerry.desired.objects import Missing, Objects, Placed, Unsettled, owner_of
 from skerry.desired.owners import Reference, reference
+from skerry.desired.repairs import Repairs
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.identity.signedtext import Verify
 from skerry.subjects import DesiredKey
@@ -43,8 +44,6 @@ FIRST_S, LONGEST_S = 1.0, 300.0
 LAST_ATTEMPTS, LAST_PAUSE_S = 4, 0.3
 """To withdraw one object from a member that leaves."""
 REPORT_S = 1.0
-FIGHTS, FIGHT_S = 5, 60.0
-"""So many repairs in so many seconds are a fight."""
 
 
 class Guard(Protocol):
@@ -86,7 +85,7 @@ class Applier:
         self._references: dict[str, Reference] = {}
         self._placed: dict[str, Placed] = {}
         self._pauses: dict[str, float] = {}
-        self._repairs: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=FIGHTS))
+        self._repairs = Repairs()
         self._waiting: dict[tuple[str, str], set[str]] = defaultdict(set)
         """(Namespace or CustomResourceDefinition, name) -> keys that wait for it."""
         self._write_at = 0.0
@@ -149,7 +148,7 @@ class Applier:
             await sleep(self._timers, REPORT_S)
         self._unheard = False
         self._changed.clear()
-        return msgspec.structs.replace(self.state.report(), order=self._order)
+        return msgspec.structs.replace(self.state.report(), repairs=self._repairs.latest, order=self._order)
 
     def report_again(self) -> None:
         """The last report was not heard: another one, as soon as there may be one."""
@@ -268,9 +267,12 @@ class Applier:
         if known.state is not state:
             log.info("an entry", extra={"key": key, "state": state.value, "reason": message[:200]})
         free = self.state.settle(key, state, message, self._clock())
+        if state is State.APPLIED:
+            self._repairs.applied(key, self._clock())
         if state is State.WITHDRAWN:
-            for table in (self._references, self._placed, self._repairs):
-                table.pop(key, None)
+            self._references.pop(key, None)
+            self._placed.pop(key, None)
+            self._repairs.forget(key)
         self._add(free)
         self._changed.set()
 
@@ -352,11 +354,15 @@ class Applier:
         if known.state is not State.APPLIED or self._placed.get(key) in (placed, None):
             return
         self._placed.pop(key)
+        self._repairs.drifted(key, last)
         now = self._clock()
-        repairs = self._repairs[key]
-        repairs.append(now)
+        if self.paused:  # it is put right once, when that is over: nobody fights who is not answered
+            log.info("an object was changed on the member, which is paused", extra={"key": key, "by": last})
+            self.state.disturb(key, now)
+            self._changed.set()
+            return
         log.info("an object was changed on the member and is put right", extra={"key": key, "by": last})
-        if len(repairs) == FIGHTS and now - repairs[0] < FIGHT_S:
+        if self._repairs.fought(key, now):
             self._settled(key, State.FIGHTING, f"{last or 'somebody'} changes it as often as it is put right")
             after = self._pause(key, 0.0)
             self._controller.add_after(key, after.seconds if after else LONGEST_S)

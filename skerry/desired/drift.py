@@ -30,7 +30,8 @@ _COLLECTIONS = {"Namespace": "/api/v1/namespaces", CRD: "/apis/apiextensions.k8s
 Parts = tuple[str, str, str, str]
 """Group, kind in lower case, namespace, name."""
 Drifted = Callable[[str, Parts, "Placed | None", str], None]
-"""Owner, which object, how it lies there now (None: gone), and the manager that wrote it last."""
+"""Owner, which object, how it lies there now (None: gone), and the manager that wrote it last; empty for one that is gone: its
+last writer is not who deleted it, and no API server tells who did."""
 Came = Callable[[str, str], None]
 """Namespace or CustomResourceDefinition, and the name of one that is there."""
 
@@ -108,6 +109,5 @@ class Drift:
             return
         lies = None if seen.gone else placed(metadata, OWNERS[owner].manager)
         last = max(metadata.managed_fields, key=lambda each: str(each.get("time") or ""), default={})
-        self._drifted(
-            owner, (group, kind.lower(), metadata.namespace, metadata.name), lies, str(last.get("manager") or "")
-        )
+        by = "" if seen.gone else str(last.get("manager") or "")
+        self._drifted(owner, (group, kind.lower(), metadata.namespace, metadata.name), lies, by)

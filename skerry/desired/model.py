@@ -205,6 +205,12 @@ class DesiredState:
         known.since = now if known.state is State.APPLIED else known.since
         self._untried[known.rank].add(text)
 
+    def disturb(self, text: str, now: float) -> None:
+        """It was in place and is not any more, and stays so for a while."""
+        known = self.entries[text]
+        known.state, known.message, known.since = State.PENDING, "", now
+        self._untried[known.rank].add(text)
+
     # Order
 
     def turn(self, text: str) -> bool:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 from enum import IntEnum
+from functools import lru_cache
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
@@ -26,6 +27,8 @@ class KeyType(IntEnum):
 
 
 _SEED = 18 << 3
+_PUBLIC = 56
+"""Characters of a public key."""
 _KINDS = {kind.value: kind for kind in KeyType}
 
 
@@ -117,6 +120,12 @@ def kind_of(public: str) -> KeyType | None:
 
 def raw_public(public: str) -> bytes | None:
     """The 32 bytes of a public key, None if `public` is not one."""
+    return _raw_public(public) if len(public) == _PUBLIC else None
+
+
+@lru_cache(maxsize=256)
+def _raw_public(public: str) -> bytes | None:
+    """There are few whose signatures are verified, and each often."""
     return None if kind_of(public) is None else _decode(public.encode(), "the key")[1:]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from skerry.api.desired import Options, State
 from skerry.api.names import HOST_LABEL, OWNER_LABEL
+from skerry.desired import repairs
 from skerry.desired.applier import Applier
 from skerry.desired.objects import Objects, Placed
 from skerry.desired.owners import Reference
@@ -196,6 +197,8 @@ async def test_what_is_changed_or_deleted_on_the_member_is_put_right(cluster: Cl
     await cluster.settled(key, State.CONFLICT)
     found = (await cluster.ask("GET", cluster.path()))["subjects"][0]["name"]
     assert found == "skerry:eve"
+    repaired = [(each.key, each.by) for each in (await cluster.applier.report()).repairs]
+    assert repaired == [(key, "")], "nobody is told to have deleted it: an API server does not know"
 
 
 async def test_another_ones_labels_and_annotations_are_no_drift(cluster: Cluster) -> None:
@@ -340,6 +343,31 @@ async def test_while_paused_nothing_moves_and_afterwards_everything_does(cluster
     await cluster.until(lambda: binding in cluster.applier.state.entries)
     cluster.bucket.withdraw(pause)
     await cluster.settled(binding, State.APPLIED)
+
+
+async def test_what_is_changed_while_paused_is_pending_then_put_right_once_and_nobody_fought(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairs, "FIGHTS", 2)
+    settings = {"apiVersion": "skerry.dev/v1alpha1", "kind": "AgentSettings", "metadata": {"name": "agent"}}
+    cluster.bucket.put("tenancy", cluster.space())
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    for _ in range(3):
+        await cluster.settled(key, State.APPLIED)
+        cluster.bucket.put("registry", {**settings, "spec": {"paused": True}})
+        await cluster.until(lambda: cluster.applier.paused)
+        for _ in range(3):  # theirs, as often as they like
+            await cluster.ask("DELETE", cluster.path())
+            await cluster.settled(key, State.PENDING)
+            assert not await cluster.there(cluster.path())
+            await cluster.ask("POST", BINDINGS.format(cluster.namespace), cluster.binding(labels={"mine": "x"}))
+        await cluster.ask("DELETE", cluster.path())
+        cluster.bucket.put("registry", {**settings, "spec": {"paused": False}})
+        await cluster.until(lambda: not cluster.applier.paused)
+    await cluster.settled(key, State.APPLIED)
+    assert await cluster.there(cluster.path())
+    (repair,) = (await cluster.applier.report()).repairs
+    assert repair.key == key
 
 
 async def test_what_comes_after_another_waits_for_it(cluster: Cluster) -> None:

@@ -157,6 +157,7 @@ async def test_the_limit_counts_what_another_replica_wrote(made: Gate, monkeypat
     assert await made.apply(item(document=space("a"))) == [(0, "")]
     answer = await other.batch("tenancy", Batch(request_id="r", items=(item(document=space("b")),)))
     assert answer.results[0].code == 0
+    made.now += 1
     assert (await made.apply(item(document=space("c"))))[0][0] == 429
 
 
@@ -233,6 +234,15 @@ async def test_an_unchanged_report_writes_nothing(made: Gate) -> None:
     for _ in range(3):
         await made.desired.report("m1", Report(epoch="e", applied=1))
     assert await made.statuses.last_revision() == 2
+
+
+async def test_what_another_replica_stored_of_a_member_stands_in_no_reports_way(made: Gate) -> None:
+    other = Desired(await Buckets.open(made.bus, 1), CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
+    for applied, replica in enumerate((made.desired, other, made.desired, made.desired, other)):
+        await replica.report("m1", Report(epoch="e", applied=applied))
+        said = await made.client.status("m1")
+        assert said is not None
+        assert said.applied == applied
 
 
 async def test_what_a_member_says_is_bounded_and_about_itself(made: Gate) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.registry.reports import checked
-from skerry.api.desired import ENTRIES, MESSAGE, PROBLEMS, Problem, Report, State
+from skerry.api.desired import BY, ENTRIES, MESSAGE, PROBLEMS, REPAIRS, Problem, Repair, Report, State
 from skerry.errors import BadRequest
 
 NOW = 1000.0
@@ -54,6 +54,20 @@ def test_it_says_no_more_than_a_report_holds() -> None:
 def test_counts_are_of_owners_and_states_that_exist() -> None:
     counts = {"tenancy": {"Applied": 3, "Broken": 1, "Failed": -1, "Pending": ENTRIES + 1}, "vendor": {"Applied": 1}}
     assert of(counts=counts).counts == {"tenancy": {"Applied": 3}}
+
+
+def test_repairs_are_of_the_member_in_the_past_and_bounded() -> None:
+    key = "m1.tenancy._.namespace._.a"
+    hostile = [
+        Repair(key="m2.tenancy._.namespace._.a"),
+        Repair(key="x" * 100_000),
+        Repair(key=key, by="a\x1b]0;b\n" + "c" * 999, last=1e300),
+        Repair(key=key, last=-1.0),
+    ]
+    assert of(repairs=(*hostile, *[Repair(key=key)] * 99)).repairs == (
+        Repair(key=key, by="a ]0;b " + "c" * (BY - 7), last=NOW),
+        *[Repair(key=key)] * (REPAIRS - 3),
+    )
 
 
 def test_the_order_that_it_carried_out_is_kept() -> None:
