@@ -1,4 +1,5 @@
-"""Accounts of members and join tokens that the bus lost: its server was replaced, its directory emptied or restored from before a join.
+"""Accounts of members and join tokens that the bus lost: its server was replaced, its directory emptied or restored from before a join;
+and those that are signed by a key of the host that was replaced.
 
 Every few seconds the server is asked which accounts it holds, and is given what lacks: until then the member's agents are
 refused, whatever they do. Between looks nothing is read: which account a member has is known once its secret was read.
@@ -7,10 +8,11 @@ refused, whatever they do. Between looks nothing is read: which account a member
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.registry import clusters, direct, jointokens
 from services.registry.clock import Clock
+from services.registry.secrets import MemberSecret
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
@@ -27,13 +29,27 @@ ROUND = ""
 """The key of the look at all; the others are names of members."""
 
 
+class _Known(NamedTuple):
+    """What is known of a member's account."""
+
+    cluster: str
+    """uid of its Cluster."""
+    account: str
+    """Its public key; empty where a member needs none."""
+    issuers: tuple[str, ...]
+    """Whose signatures the bus has of it."""
+
+
 class Accounts:
     """Has the server hold the account of every member and every living join token, in the replica that leads."""
 
     def __init__(self, context: Context[RegistrySettings, Any], registry: RegistryStore, clock: Clock) -> None:
         self._registry, self._clock = registry, clock
-        self._accounts: dict[str, tuple[str, str]] = {}
-        """Member -> uid of its Cluster and public key of its account; empty where a member needs none."""
+        authority = registry.authority
+        self._assumed = () if authority.public.replacements else authority.issuers
+        """By whom accounts are signed that this process did not make; unknown while a key is replaced."""
+        self._accounts: dict[str, _Known] = {}
+        self._tokens_by = self._assumed
         self._unread: set[str] = set()
         """Members whose account is not known yet."""
         self._held: frozenset[str] = frozenset()
@@ -49,7 +65,8 @@ class Accounts:
         if item is None or item.name == clusters.HOST:
             return
         name = item.name
-        if self._accounts.get(name, ("", ""))[0] == item.uid and change.new is not None:
+        known = self._accounts.get(name)
+        if known is not None and known.cluster == item.uid and change.new is not None:
             return
         self._accounts.pop(name, None)
         (self._unread.discard if change.new is None else self._unread.add)(name)
@@ -64,11 +81,14 @@ class Accounts:
             await self._read()
         for name in self._unread:
             self.controller.add(name)
-        for name, (_, account) in self._accounts.items():
-            if account and account not in self._held:
+        issuers = self._registry.authority.issuers
+        for name, known in self._accounts.items():
+            if known.account and (known.account not in self._held or known.issuers != issuers):
                 self.controller.add(name)
+        anew = self._tokens_by != issuers
         for token in self._registry.cache.list(JOIN_TOKEN):
-            await jointokens.restore(self._registry, token.document(), self._held, self._clock().wall)
+            await jointokens.restore(self._registry, token.document(), self._held, self._clock().wall, anew=anew)
+        self._tokens_by = issuers
         return After(ROUND_S)
 
     async def _read(self) -> None:
@@ -81,7 +101,7 @@ class Accounts:
                 and item.uid == secret.cluster
                 and secret.account in self._held
             ):
-                self._accounts[name] = (item.uid, secret.account)
+                self._accounts[name] = _Known(item.uid, secret.account, self._assumed)
                 self._unread.discard(name)
 
     async def _look(self, name: str) -> None:
@@ -89,21 +109,33 @@ class Accounts:
         registry, item = self._registry, self._registry.cache.get(CLUSTER, name)
         if item is None or clusters.is_leaving(document := item.document()):
             return
-        account = ""
+        account, issuers = "", registry.authority.issuers
         if not direct.is_direct(document):
             secret = await registry.secrets.member(name)
             if secret is None or secret.cluster != item.uid:
                 return
             account = secret.account
+            known = self._accounts.get(name)
+            by = self._assumed if known is None or known.account != account else known.issuers
             if account not in self._held:
-                await registry.resolver.push(registry.account(name, secret).jwt)
+                await self._give(name, secret)
                 log.warning("the bus did not hold an account and was given it", extra={"cluster": name})
-                await self._bury(account)
-        self._accounts[name] = (item.uid, account)
+            elif by != issuers:
+                await self._give(name, secret)
+                log.info("a key of this host was replaced: an account was made anew", extra={"cluster": name})
+        self._accounts[name] = _Known(item.uid, account, issuers)
         self._unread.discard(name)
+
+    async def _give(self, name: str, secret: MemberSecret) -> None:
+        """Push the account as it is now: what somebody changed meanwhile and pushed before is pushed again."""
+        registry, pushed = self._registry, None
+        while pushed != secret:
+            await registry.resolver.push(registry.account(name, secret).jwt)
+            pushed, secret = secret, await registry.secrets.member(name) or secret
+        await self._bury(secret.account)
 
     async def _bury(self, account: str) -> None:
         """A member that was removed while its account was pushed: its tombstone may have come before."""
         evicted = await self._registry.secrets.evicted(account)
         if evicted is not None:
-            await self._registry.resolver.push(evicted.jwt)
+            await self._registry.resolver.push(self._registry.authority.tombstone(evicted.name, account))

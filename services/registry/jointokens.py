@@ -87,15 +87,18 @@ def _account(registry: RegistryStore, document: Document) -> str:
     return registry.authority.join_account(rules.jti_of(document), expires, uses)
 
 
-async def restore(registry: RegistryStore, document: Document, held: frozenset[str], now: float) -> None:
-    """Give the bus the account of a living token, if it does not hold it. StatusError."""
+async def restore(
+    registry: RegistryStore, document: Document, held: frozenset[str], now: float, *, anew: bool = False
+) -> None:
+    """Give the bus the account of a living token, if it does not hold it, or `anew` as it is signed now. StatusError."""
     if not _has_account(document) or _expires(document) + AFTERLIFE_S <= now:
         return
     name, account = document["metadata"]["name"], registry.authority.token_account(rules.jti_of(document))
-    if account in held or clusters.is_leaving(document):
+    if (account in held and not anew) or clusters.is_leaving(document):
         return
     await registry.resolver.push(_account(registry, document))
-    log.warning("the bus did not hold the account of a join token and was given it", extra={"token": name})
+    if account not in held:
+        log.warning("the bus did not hold the account of a join token and was given it", extra={"token": name})
     stored = await registry.tokens.find(name)
     if stored is None or stored.uid != document["metadata"]["uid"] or clusters.is_leaving(stored.document()):
         await registry.resolver.push(registry.authority.token_tombstone(rules.jti_of(document)))

@@ -18,7 +18,7 @@ from skerry.bus.jetstream import NoStream, api
 from skerry.checks.bus import OFF_S
 from skerry.checks.report import Outcome
 from skerry.checks.run import Checks
-from skerry.identity.creds import Credentials
+from skerry.errors import GatewayTimeout
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import LIST, check_server
 from skerry.identity.services import BUCKETS
@@ -45,7 +45,6 @@ class HostBusChecks:
     ) -> None:
         self._settings, self._authority, self._members, self._clock = settings, authority, members, clock
         self._system: bus.Connection | None = None
-        self._credentials: Credentials | None = None
         self._where = ", ".join(settings.servers)
         self._servers: list[tuple[str, Any]] = []
         """What each said of itself, and when that was heard, by this machine's clock."""
@@ -63,8 +62,7 @@ class HostBusChecks:
                 self._system.abort("the checks are over")
 
     async def _bus(self) -> Outcome:
-        self._credentials = self._authority.system_credentials(LIFE_S)
-        self._system = await bus.connect(self._settings, self._credentials)
+        self._system = await bus.connect(self._settings, self._authority.system_credentials(LIFE_S))
         faults = await check_server(self._system)
         if faults:
             return Outcome(f"a server lacks {faults[0].partition(': ')[0]}", "fail", "; ".join(faults))
@@ -134,23 +132,34 @@ class HostBusChecks:
         return Outcome(f"within {OFF_S:.0f} s of that of every server")
 
     async def _asked(self, subject: str, kind: type = dict) -> list[tuple[str, Any]]:
-        """Every server's answer, by its name. ServiceUnavailable if there is none."""
-        if self._system is None or self._credentials is None:
+        """Every server's answer, by its name. StatusError if there is none."""
+        if self._system is None:
             raise AssertionError("host.bus comes first")
-        answers: asyncio.Queue[bytes] = asyncio.Queue()
-        inbox = f"{self._credentials.inbox}.all"
-        subscription = await self._system.subscribe(inbox, lambda message: answers.put_nowait(message.data))
+        return await ask_all(self._system, subject, kind, servers=len(self._servers))
+
+
+async def ask_all(
+    system: bus.Connection, subject: str, kind: type = dict, *, servers: int = 0
+) -> list[tuple[str, Any]]:
+    """The answer of every server to a request in SYS, by its name; `servers`: how many there are, 0 if that is not known.
+    GatewayTimeout if there is none."""
+    answers: asyncio.Queue[bytes] = asyncio.Queue()
+    inbox = system.inbox()
+    subscription = await system.subscribe(inbox, lambda message: answers.put_nowait(message.data))
+    try:
+        await system.publish(subject, b"", reply=inbox)
         try:
-            await self._system.publish(subject, b"", reply=inbox)
             found = [_answer(await asyncio.wait_for(answers.get(), ANSWER_S), kind)]
-            while not self._servers or len(found) < len(self._servers):
-                try:
-                    found.append(_answer(await asyncio.wait_for(answers.get(), QUIET_S), kind))
-                except TimeoutError:
-                    break
-            return [each for each in found if each is not None]
-        finally:
-            subscription.unsubscribe()
+        except TimeoutError:
+            raise GatewayTimeout("no server of the bus answered") from None
+        while not servers or len(found) < servers:
+            try:
+                found.append(_answer(await asyncio.wait_for(answers.get(), QUIET_S), kind))
+            except TimeoutError:
+                break
+        return [each for each in found if each is not None]
+    finally:
+        subscription.unsubscribe()
 
 
 def _answer(data: bytes, kind: type) -> tuple[str, Any] | None:

@@ -13,6 +13,7 @@ cryptography library are in memory for a moment only.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -166,25 +167,27 @@ def _save(pki: Path, name: str, pair: x509.X509KeyPair) -> None:
 
 
 def renew_credentials(host: Path, authority: Authority) -> list[str]:
-    """Renew the NATS users of services that have less than a third of their life left, or other rights than this version
-    gives them; returns their names.
+    """Renew the NATS users of services that have less than a third of their life left, other rights than this version gives
+    them, or a signature by a key that was replaced; returns their names.
     """
     (host / "creds").mkdir(mode=0o700, exist_ok=True)
     renewed = []
     for service in SERVICES:
         path = host / "creds" / f"{service}.creds"
-        if not _serves(path, service):
+        if not _serves(path, service, authority):
             authority.service_credentials(service).save(path)
             renewed.append(service)
     return renewed
 
 
-def _serves(path: Path, service: str) -> bool:
+def _serves(path: Path, service: str, authority: Authority) -> bool:
     try:
         credentials = creds.load(path)
     except (OSError, StatusError):
         return False
     lives = credentials.expires is None or credentials.expires - time.time() > SERVICE_TTL_S / 3
+    if credentials.claims.iss != authority.active("host"):
+        return False
     return lives and _allowed(credentials.claims.nats) == _allowed(
         msgspec.to_builtins(permissions.service(service, credentials.public))
     )
@@ -263,7 +266,12 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
         processes.insert(
             0,
             ChildProcess(
-                name="nats-server", argv=argv, env=_collector(), ready="file", address=str(host / "nats" / "*.ports")
+                name="nats-server",
+                argv=argv,
+                env=_collector(),
+                ready="file",
+                address=str(host / "nats" / "*.ports"),
+                revision=_digest(authority.public.operator_jwt),
             ),
         )
     return Plan(
@@ -274,6 +282,24 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
         processes=processes,
         renew=[*_python("skerry.cli.renew"), str(host)],
     )
+
+
+def configure_bus(host: Path, plan: Plan, authority: Authority) -> None:
+    """Have the configuration of our own nats-server, and the plan of a running host, as its keys are now. Its supervisor is to
+    be told."""
+    _write_nats_conf(host, authority, Layout.of(plan.options))
+    revision = _digest(authority.public.operator_jwt)
+    processes = [
+        msgspec.structs.replace(each, revision=revision) if each.name == "nats-server" else each
+        for each in plan.processes
+    ]
+    told = msgspec.structs.replace(plan, processes=processes)
+    if told != plan:
+        write_json(host / "plan.json", told)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _collector() -> dict[str, str]:

@@ -32,6 +32,8 @@ class ChildProcess(msgspec.Struct, frozen=True, kw_only=True):
     ready: str = ""
     address: str = ""
     stop_s: float = 10.0
+    revision: str = ""
+    """Another one: what it reads at its start is other, so it is to start anew."""
 
 
 class UpOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@
 on purpose: no typer, no rich, no TLS, no keys. Each child has its own process group (Ctrl-C must not reach nats-server
 first) and ends when this process does. A child that dies, or cannot be run for want of memory or files, is started again,
 with a growing pause; one that fails three times before it was ever ready means that the start has failed, and everything is
-stopped. What is done beside (status, logs, credentials) goes on after any failure.
+stopped. What is done beside (status, logs, credentials) goes on after any failure. SIGUSR1 has it read the plan again, and start
+those anew whose part of it is another one.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Child:
         self._socket_path = sockets / f"{spec.name}.sock"
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
+        self._stopping = self._again = False
 
     def say(self, *, ready: bool, reason: str) -> None:
         """Set readiness and its reason."""
@@ -70,6 +71,10 @@ class Child:
             why = await self._attempt()
             if self._stopping:
                 return
+            if self._again:
+                self._again = False
+                self.say(ready=False, reason="starting anew")
+                continue
             failures = 0 if time.monotonic() - started > STEADY_S else failures + 1
             self.say(ready=False, reason=why)
             if not self.first_ready.is_set() and failures >= START_ATTEMPTS:
@@ -156,11 +161,22 @@ class Child:
                 stale.unlink(missing_ok=True)
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL to its whole group after `stop_s`."""
+        """End it for good."""
         self._stopping = True
+        if await self._end():
+            self.say(ready=False, reason="stopped")
+
+    async def start_anew(self, spec: ChildProcess) -> None:
+        """End it, and start it by another part of the plan. No failure, and counted as none."""
+        self.spec, self._again = spec, True
+        if not await self._end():
+            self._again = False
+
+    async def _end(self) -> bool:
+        """SIGTERM, then SIGKILL to its whole group after `stop_s`; whether it ran."""
         process = self._process
         if process is None or process.returncode is not None:
-            return
+            return False
         self.say(ready=False, reason="stopping")
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -171,7 +187,7 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-        self.say(ready=False, reason="stopped")
+        return True
 
     def rotate_log(self) -> None:
         """Keep the log and one older copy below LOG_BYTES each (the child appends, so truncation is safe)."""
@@ -185,7 +201,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan, directory: Path, sockets: Path) -> None:
         self._plan, self._directory = plan, directory
-        self.stop = asyncio.Event()
+        self.stop, self.reread = asyncio.Event(), asyncio.Event()
         self._dirty = asyncio.Event()
         self._children = [Child(spec, directory, sockets, self._dirty.set) for spec in plan.processes]
         self._status = RunStatus(
@@ -195,7 +211,9 @@ class Supervisor:
 
     async def run(self) -> int:
         """Until `stop`; returns the exit code."""
-        chores = [asyncio.ensure_future(work) for work in (self._tell(), self._rotate(), self._renewals())]
+        chores = [
+            asyncio.ensure_future(work) for work in (self._tell(), self._rotate(), self._renewals(), self._anew())
+        ]
         keepers: list[asyncio.Future[None]] = []
         stop: asyncio.Future[Any] = asyncio.ensure_future(self.stop.wait())
         start: asyncio.Future[Any] = asyncio.ensure_future(self._start(keepers))
@@ -257,6 +275,19 @@ class Supervisor:
         except OSError as error:
             print(f"cannot write run.json: {error}", file=sys.stderr, flush=True)  # noqa: T201 - own log
 
+    async def _anew(self) -> None:
+        """One after another, in the plan's order, so that those who need the first find it again."""
+        while True:
+            await self.reread.wait()
+            self.reread.clear()
+            plan = read_plan(self._directory)
+            specs = {each.name: each for each in plan.processes} if plan is not None else {}
+            for child in self._children:
+                spec = specs.get(child.spec.name, child.spec)
+                if spec != child.spec:
+                    print(f"{spec.name} is started anew: its part of the plan changed", file=sys.stderr, flush=True)  # noqa: T201
+                    await child.start_anew(spec)
+
     async def _rotate(self) -> None:
         while True:
             await asyncio.sleep(LOG_CHECK_S)
@@ -287,6 +318,7 @@ async def supervise(plan: Plan, directory: Path) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, supervisor.reread.set)
         return await supervisor.run()
 
 

@@ -12,22 +12,22 @@ Everything else is signed by *signing* keys, which can be replaced one by one.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from skerry import subjects
-from skerry.errors import BadRequest, Conflict
+from skerry.errors import BadRequest, StatusError
 from skerry.identity import jwt, nkey, permissions
 from skerry.identity.creds import Credentials
 from skerry.identity.files import write_private
 from skerry.identity.jwt import AccountLimits, Export, Import, Permissions, Subjects
+from skerry.identity.keyfiles import NAMES, KeyFiles, Public, kind_of, operator_jwt
 from skerry.identity.nkey import KeyPair, KeyType
 
-FORMAT = 1
 SERVICE_TTL_S = 24 * 3600
 AGENT_TTL_S = 30 * 24 * 3600
 MEMBER_CONNECTIONS = 16
@@ -43,21 +43,10 @@ BEARER_CONNECTIONS, MOST_BEARERS = 2, 32
 REPLY_THRESHOLD_NS = 5_000_000_000
 """Reply entries are server memory that a member can fill; unanswered ones go after this time."""
 
-_KEYS = ("signing", "sys", "host", "join", "assertion")
 _CLAIMS = ("$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.CLAIMS.DELETE", "$SYS.REQ.CLAIMS.LIST")
-_SERVER = ("$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.*", "$SYS.REQ.ACCOUNT.*.*")
-
-
-class Public(msgspec.Struct, frozen=True, kw_only=True):
-    """The public half of an authority, as `authority.json` keeps it."""
-
-    format: int = FORMAT
-    name: str
-    operator: str
-    operator_jwt: str
-    sys: str
-    host: str
-    join: str
+_SERVER = (
+    "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.*", "$SYS.REQ.ACCOUNT.*.*", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
+)  # fmt: skip
 
 
 class MemberAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,28 +62,23 @@ class MemberAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authority:
-    """All keys of a federation but the root. Made by `create` or `load`."""
+    """All keys of a federation but the root. Made by `create` or `load`; one that was loaded signs with what lies in its
+    directory at that moment, so that a key which is replaced is replaced in every process."""
 
-    def __init__(self, public: Public, keys: dict[str, KeyPair], root: KeyPair | None = None) -> None:
-        self.public = public
-        self._keys = keys
-        self._root = root
+    def __init__(
+        self, public: Public, keys: dict[str, KeyPair], root: KeyPair | None = None, files: KeyFiles | None = None
+    ) -> None:
+        self._public, self._keys, self._root, self._files = public, keys, root, files
+        self._stamp = None if files is None else files.stamp
 
     @staticmethod
     def create(name: str = "skerry") -> Authority:
         """A new federation. The seeds of the accounts themselves are thrown away: signing keys do their work."""
         root = nkey.create(KeyType.OPERATOR)
-        keys = {key: nkey.create(KeyType.OPERATOR if key == "signing" else KeyType.ACCOUNT) for key in _KEYS}
+        keys = {key: nkey.create(kind_of(key)) for key in NAMES}
         sys, host, join = (nkey.create(KeyType.ACCOUNT).public for _ in range(3))
-        operator = {
-            "signing_keys": [keys["signing"].public],
-            "system_account": sys,
-            "strict_signing_key_usage": True,
-            "type": "operator",
-            "version": jwt.VERSION,
-        }
-        operator_jwt = jwt.encode(root, root.public, name, operator)
-        public = Public(name=name, operator=root.public, operator_jwt=operator_jwt, sys=sys, host=host, join=join)
+        text = operator_jwt(root, name, [keys["signing"].public], sys)
+        public = Public(name=name, operator=root.public, operator_jwt=text, sys=sys, host=host, join=join)
         return Authority(public, keys, root)
 
     def save(self, directory: Path) -> None:
@@ -103,44 +87,69 @@ class Authority:
             write_private(directory / f"{name}.nk", key.seed)
         if self._root is not None:
             write_private(directory / "root" / "operator.nk", self._root.seed)
-        write_private(directory / "authority.json", msgspec.json.format(msgspec.json.encode(self.public)))
+        KeyFiles(directory).save(self._public)
 
     @staticmethod
     def load(directory: Path) -> Authority:
-        """The authority kept in `directory`, without its root. BadRequest naming what is missing or too new."""
-        try:
-            raw = (directory / "authority.json").read_bytes()
-            keys = {name: nkey.from_seed((directory / f"{name}.nk").read_bytes()) for name in _KEYS}
-        except FileNotFoundError as e:
-            raise BadRequest(f"{e.filename} is missing: these are not the keys of a host, or not all of them") from e
-        public = msgspec.json.decode(raw, type=Public)
-        if public.format > FORMAT:
-            raise Conflict(
-                f"the keys in {directory} have format {public.format}, this skerry reads up to {FORMAT}: upgrade it"
-            )
-        return Authority(public, keys)
+        """The authority kept in `directory`, without its root. BadRequest naming what is missing, Conflict if it is too new."""
+        files = KeyFiles(directory)
+        return Authority(files.public(), files.keys(), files=files)
+
+    def _look(self) -> None:
+        """Take the files as they are. While one cannot be read, what was read before holds."""
+        if self._files is None or self._files.stamp == self._stamp:
+            return
+        stamp = self._files.stamp
+        with contextlib.suppress(StatusError, OSError, msgspec.DecodeError):
+            self._public, self._keys = self._files.public(), self._files.keys()
+            self._stamp = stamp
+
+    @property
+    def public(self) -> Public:
+        """The public half."""
+        self._look()
+        return self._public
+
+    def _key(self, name: str) -> KeyPair:
+        """The key that signs."""
+        self._look()
+        return self._keys[name]
+
+    def believed(self, name: str) -> tuple[str, ...]:
+        """The public keys that are believed as the key of this name: one, or while it is replaced the old and the new one."""
+        replacement = self.public.replacements.get(name)
+        if replacement is None:
+            return (self._key(name).public,)
+        return (replacement.new,) if replacement.disbelieved else (replacement.old, replacement.new)
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The public keys of those that accounts are made with: another value, and accounts are to be made anew."""
+        return tuple(self.active(name) for name in ("signing", "host"))
+
+    def active(self, name: str) -> str:
+        """The public key of the one that signs."""
+        return self._key(name).public
 
     @property
     def assertion_root(self) -> KeyPair:
         """Signs the records of the proxies' keys; agents pin its public half at join."""
-        return self._keys["assertion"]
+        return self._key("assertion")
 
     # Accounts that exist once.
 
-    @cached_property
+    @property
     def sys_jwt(self) -> str:
         """Account SYS. Its signing key is scoped: whoever holds it can push account JWTs and ask servers, no more."""
-        template = Permissions(pub=Subjects(allow=_CLAIMS + _SERVER), sub=Subjects(allow=("_INBOX.{{subject()}}.>",)))
-        scope = {
-            "kind": "user_scope",
-            "key": self._keys["sys"].public,
-            "role": "resolver",
-            "template": {**_fields(template), "subs": -1, "data": -1, "payload": -1},
-        }
+        rights = Permissions(pub=Subjects(allow=_CLAIMS + _SERVER), sub=Subjects(allow=("_INBOX.{{subject()}}.>",)))
+        template = {**_fields(rights), "subs": -1, "data": -1, "payload": -1}
+        scopes = [
+            {"kind": "user_scope", "key": key, "role": "resolver", "template": template} for key in self.believed("sys")
+        ]
         exports = [Export(name=s, subject=s, type="stream", token_req=True) for s in _PRESENCE]
-        return self._account(self.public.sys, "SYS", signing=[scope], exports=exports)
+        return self._account(self.public.sys, "SYS", signing=scopes, exports=exports)
 
-    @cached_property
+    @property
     def host_jwt(self) -> str:
         """Account HOST: JetStream, the exports to members, tokens and JOIN, the presence events of SYS."""
         exports = [
@@ -154,13 +163,13 @@ class Authority:
         return self._account(
             self.public.host,
             "HOST",
-            signing=[self._keys["host"].public],
+            signing=[*self.believed("host")],
             exports=exports,
             imports=imports,
             limits=limits,
         )
 
-    @cached_property
+    @property
     def join_jwt(self) -> str:
         """Account JOIN: bearers and renewal credentials that were made when all shared it; each may publish one subject."""
         imports = [
@@ -176,7 +185,7 @@ class Authority:
             disallow_bearer=False,
         )
         return self._account(
-            self.public.join, "JOIN", signing=[self._keys["join"].public], imports=imports, limits=limits
+            self.public.join, "JOIN", signing=[self._key("join").public], imports=imports, limits=limits
         )
 
     # Members.
@@ -216,10 +225,15 @@ class Authority:
         limits = AccountLimits(conn=0, subs=0, imports=0, exports=0, wildcards=False)
         return self._account(public, name, limits=limits, revoked={"*": int(time.time())})
 
+    def anew(self, account_jwt: str) -> str:
+        """The JWT of an account as it is, signed by the key that signs now."""
+        claims = jwt.decode(account_jwt)
+        return jwt.encode(self._key("signing"), claims.sub, claims.name, claims.nats, expires=claims.exp)
+
     def deletion(self, publics: list[str]) -> str:
         """The request of `$SYS.REQ.CLAIMS.DELETE` for accounts that every server is known to hold a tombstone of."""
         nats = {"accounts": publics, "type": "generic", "version": jwt.VERSION}
-        signing = self._keys["signing"]
+        signing = self._key("signing")
         return jwt.encode(signing, signing.public, "delete", nats)
 
     # Join tokens.
@@ -249,7 +263,7 @@ class Authority:
         return self.tombstone(f"join {jti}", self.token_account(jti))
 
     def _of_token(self, purpose: str, jti: str) -> KeyPair:
-        return nkey.derived(self._keys["join"], f"{purpose} {subjects.token(jti)}", KeyType.ACCOUNT)
+        return nkey.derived(self._key("join"), f"{purpose} {subjects.token(jti)}", KeyType.ACCOUNT)
 
     # Users.
 
@@ -270,7 +284,7 @@ class Authority:
     def service_user(self, service: str, public: str, ttl_s: int = SERVICE_TTL_S) -> str:
         """User JWT of a service in HOST, with the permissions of `permissions.service`."""
         allowed = permissions.service(service, _user_key(public))
-        return _user(self._keys["host"], self.public.host, public, service, allowed, ttl_s)
+        return _user(self._key("host"), self.public.host, public, service, allowed, ttl_s)
 
     def service_credentials(self, service: str, ttl_s: int = SERVICE_TTL_S) -> Credentials:
         """Credentials of a service with a new key."""
@@ -281,16 +295,14 @@ class Authority:
         """Credentials for people with the nats tool: they see services, streams and events and change nothing."""
         key = nkey.create(KeyType.USER)
         allowed = permissions.observer(key.public)
-        return Credentials(
-            _user(self._keys["host"], self.public.host, key.public, "observer", allowed, ttl_s), key.seed
-        )
+        return Credentials(_user(self._key("host"), self.public.host, key.public, "observer", allowed, ttl_s), key.seed)
 
     def archivist_credentials(self, *, restoring: bool, ttl_s: int = 3600) -> Credentials:
         """Credentials of one backup or one restore, for the command that runs on the host's machine."""
         key = nkey.create(KeyType.USER)
         allowed = permissions.archivist(key.public, restoring=restoring)
         name = "restore" if restoring else "backup"
-        return Credentials(_user(self._keys["host"], self.public.host, key.public, name, allowed, ttl_s), key.seed)
+        return Credentials(_user(self._key("host"), self.public.host, key.public, name, allowed, ttl_s), key.seed)
 
     @property
     def own_accounts(self) -> frozenset[str]:
@@ -301,9 +313,7 @@ class Authority:
         """Credentials in SYS with a new key; the scope of the signing key gives the permissions."""
         key = nkey.create(KeyType.USER)
         user = {"issuer_account": self.public.sys, "type": "user", "version": jwt.VERSION}
-        return Credentials(
-            jwt.encode(self._keys["sys"], key.public, "resolver", user, expires=_expiry(ttl_s)), key.seed
-        )
+        return Credentials(jwt.encode(self._key("sys"), key.public, "resolver", user, expires=_expiry(ttl_s)), key.seed)
 
     def _account(
         self,
@@ -320,7 +330,7 @@ class Authority:
         nats: dict[str, Any] = {"limits": limits or AccountLimits(), "type": "account", "version": jwt.VERSION}
         parts = {"signing_keys": signing, "exports": exports, "imports": imports, "revocations": revoked}
         nats.update({key: value for key, value in parts.items() if value})
-        return jwt.encode(self._keys["signing"], public, name, nats, expires=expires)
+        return jwt.encode(self._key("signing"), public, name, nats, expires=expires)
 
     def _import(self, issuer: str, account: str, importer: str, subject: str, kind: str) -> Import:
         nats = {
@@ -330,7 +340,7 @@ class Authority:
             "type": "activation",
             "version": jwt.VERSION,
         }
-        token = jwt.encode(self._keys[issuer], importer, subject, nats)
+        token = jwt.encode(self._key(issuer), importer, subject, nats)
         return Import(name=subject, subject=subject, account=account, token=token, type=kind)
 
 

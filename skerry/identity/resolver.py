@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from skerry.api.decode import decoded
-from skerry.errors import ServiceUnavailable, StatusError
+from skerry.errors import GatewayTimeout, ServiceUnavailable, StatusError
 from skerry.identity.federation import Authority
 
 UPDATE = "$SYS.REQ.CLAIMS.UPDATE"
 DELETE = "$SYS.REQ.CLAIMS.DELETE"
 LIST = "$SYS.REQ.CLAIMS.LIST"
+LOOKUP = "$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP"
 PING, CONNECTIONS = "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.CONNZ"
 PAGE, OVERLAP = 512, 64
 """Connections of one answer (2 KB each). What ends between two pages moves those behind it forward: pages overlap."""
@@ -96,6 +97,14 @@ class Resolver:
         """Public keys of all accounts that the answering server holds."""
         answer = await self._sys.request(LIST, timeout_s=self._timeout_s)
         return list(_decode(answer.data).get("data") or [])
+
+    async def claims(self, public: str) -> str:
+        """The JWT of an account as a server holds it; empty if none does."""
+        try:
+            answer = await self._sys.request(LOOKUP.format(public), timeout_s=self._timeout_s)
+        except GatewayTimeout:
+            return ""
+        return answer.data.decode(errors="replace")
 
     async def connections(self) -> list[ClientConnection] | None:
         """All that there are, and some that ended while they were asked for. None where there are several servers: none can

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from skerry.cli import launch
@@ -110,6 +111,33 @@ def test_the_next_process_waits_for_the_readiness_of_the_one_before(supervised: 
     supervised.start(supervised.program("a", "say('STATUS=warming up')\n"), supervised.program("b"))
     status = supervised.status(lambda s: s.processes[0].reason == "warming up")
     assert (status.phase, status.processes[1].reason) == ("starting", "not started")
+
+
+def test_a_plan_that_changed_starts_anew_whose_part_is_another_one_and_counts_no_restart(
+    supervised: Supervised,
+) -> None:
+    programs = [supervised.program("a"), supervised.program("b")]
+    supervised.start(*programs)
+    before = supervised.status(lambda s: s.ready)
+    anew = msgspec.structs.replace(programs[0], revision="2")
+    write_json(supervised.directory / "plan.json", Plan(processes=[anew, programs[1]]))
+    os.kill(before.pid, signal.SIGUSR1)
+    after = supervised.status(lambda s: s.ready and s.processes[0].pid not in (0, before.processes[0].pid))
+    assert (after.pid, after.processes[1].pid) == (before.pid, before.processes[1].pid)
+    assert [each.restarts for each in after.processes] == [0, 0]
+    assert supervised.traced() == ["a up", "b up", "a down", "a up"]
+    assert supervised.end() == 0
+
+
+@pytest.mark.parametrize("plan", ["the same", "none"])
+def test_a_plan_that_says_nothing_new_changes_nothing(supervised: Supervised, plan: str) -> None:
+    supervised.start(supervised.program("a"))
+    before = supervised.status(lambda s: s.ready)
+    if plan == "none":
+        (supervised.directory / "plan.json").write_text("{")
+    os.kill(before.pid, signal.SIGUSR1)
+    assert supervised.end() == 0
+    assert supervised.traced() == ["a up", "a down"]
 
 
 def test_readiness_can_be_a_file(supervised: Supervised) -> None:

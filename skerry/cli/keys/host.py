@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from skerry import __version__
 from skerry.bus import Bus
 from skerry.cli import bootstrap, hostbus
 from skerry.cli.failure import USAGE, Failure
+from skerry.cli.keys.accounts import HostBus, HostKey, SigningKey, SysKey
 from skerry.cli.keys.rotation import RotatingKey
 from skerry.cli.keys.secrets import SecretsKey
-from skerry.cli.plan import RunStatus
+from skerry.cli.plan import RunStatus, read_plan
+from skerry.cli.term import program
 from skerry.identity.federation import Authority
+from skerry.identity.keyfiles import KeyFiles
 from skerry.storage.sealed import Keyring
 
 REACHED_S = 20.0
@@ -53,7 +59,30 @@ async def opened(host: Path, status: RunStatus) -> AsyncIterator[HostKeys]:
                 await bus.ready()
         except TimeoutError:
             raise Failure(f"the bus at {', '.join(settings.servers)} cannot be reached: {bus.reason}") from None
-        bucket = await bus.bucket(SECRETS)
-        yield HostKeys(
-            directory=directory, authority=authority, keys=(SecretsKey(Keyring(directory / "secrets.key"), bucket),)
+        host_bus = HostBus(
+            host=host,
+            files=KeyFiles(directory),
+            authority=authority,
+            settings=settings,
+            configure=partial(_configure, host, status, authority),
         )
+        secrets = SecretsKey(Keyring(directory / "secrets.key"), await bus.bucket(SECRETS))
+        keys = (SigningKey(host_bus), HostKey(host_bus), SysKey(host_bus), secrets)
+        yield HostKeys(directory=directory, authority=authority, keys=keys)
+
+
+async def _configure(host: Path, status: RunStatus, authority: Authority) -> str:
+    """Our own nats-server; what people have to do where it is another's. Failure if the host must be started anew first."""
+    options, plan = status.options, read_plan(host)
+    if options.nats:
+        return (
+            f"give each server what skerry nats-config --nats-keys {options.nats_keys} prints, start them anew one after "
+            "another, and run this again"
+        )
+    if plan is None or plan.version != __version__:
+        raise Failure(
+            f"this host was started by another version of skerry: {program()} down; {program()} up, then this again"
+        )
+    bootstrap.configure_bus(host, plan, authority)
+    os.kill(status.pid, signal.SIGUSR1)
+    return ""

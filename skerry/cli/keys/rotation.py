@@ -18,6 +18,7 @@ import msgspec
 from skerry.cli.failure import TIMED_OUT, Failure
 from skerry.cli.plan import Locked, lock, locked_by, write_pid
 from skerry.cli.term import program
+from skerry.identity.keyfiles import KeyFiles
 from skerry.identity.nkey import KeyPair
 
 PAUSE_S = 1.0
@@ -110,9 +111,10 @@ async def finish(key: RotatingKey, show: Show, *, drop_away: bool) -> None:
 
 
 def rotations(directory: Path) -> dict[str, float]:
-    """The rotations that are open of keys in `directory`, and since when (Unix time)."""
+    """The rotations that are open of keys in `directory`, and since when (Unix time). BadRequest if there are no keys."""
+    since = {name: each.began for name, each in KeyFiles(directory).public().replacements.items()}
     previous = directory / PREVIOUS_SECRETS
-    return {"secrets": previous.stat().st_mtime} if previous.exists() else {}
+    return since | ({"secrets": previous.stat().st_mtime} if previous.exists() else {})
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from skerry.cli.failure import FAILED, TIMED_OUT, Failure
 from skerry.cli.keys import rotation
 from skerry.cli.keys.rotation import Root, Show, Standing
 from skerry.identity import nkey
+from skerry.identity.federation import Authority
+from skerry.identity.keyfiles import KeyFiles
 from skerry.identity.nkey import KeyPair, KeyType
 
 
@@ -113,6 +115,10 @@ def test_two_at_once_are_refused_and_the_next_one_is_not(tmp_path: Path) -> None
 
 
 def test_rotations_that_are_open_are_known_from_the_files(tmp_path: Path) -> None:
+    Authority.create().save(tmp_path)
     assert rotation.rotations(tmp_path) == {}
     (tmp_path / "secrets.previous.key").write_bytes(b"k" * 32)
-    assert list(rotation.rotations(tmp_path)) == ["secrets"]
+    KeyFiles(tmp_path).begin("host", no_root, 5.0)
+    found = rotation.rotations(tmp_path)
+    assert sorted(found) == ["host", "secrets"]
+    assert found["host"] == 5.0
