@@ -27,6 +27,8 @@ AGENTS = "agents"
 HEARTBEATS = "up.*.hb"
 JOINS = "join.*"
 RENEWALS = "up.*.svc.renew"
+APPROVALS = "up.*.svc.join"
+"""Of agents whose member waits for approval."""
 OLD_RENEWALS = "renew.*"
 """Of agents that have not renewed since they asked in the account JOIN, or are too old to know the other subject."""
 CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
@@ -138,8 +140,13 @@ def renewal(name: str) -> str:
     return f"up.{member(name)}.svc.renew"
 
 
+def approval(name: str) -> str:
+    """An agent asks whether its member was approved (account of the member)."""
+    return f"up.{member(name)}.svc.join"
+
+
 def renew(name: str) -> str:
-    """The same, as older agents ask it: see OLD_RENEWALS."""
+    """A renewal as older agents ask it: see OLD_RENEWALS."""
     return f"renew.{member(name)}"
 
 
@@ -272,7 +279,13 @@ def farewell(name: str) -> str:
     return f"down.{member(name)}.farewell"
 
 
+def approved(name: str) -> str:
+    """The agents of a member are told that it was approved: they ask at once."""
+    return f"down.{member(name)}.approved"
+
+
 FAREWELLS = "down.*.farewell"
+APPROVED = "down.*.approved"
 DESIRED_ORDERS = "down.*.ask"
 DESIRED_SYNCS = "up.*.svc.desired"
 DESIRED_REPORTS = "up.*.svc.desired-status"

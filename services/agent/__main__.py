@@ -14,6 +14,7 @@ import time
 
 import msgspec
 
+from services.agent import approval
 from services.agent import membership as members
 from services.agent.checks import Preflight
 from services.agent.controller import Controller
@@ -198,9 +199,15 @@ async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Ups
     finally:
         preflight.close()
     membership = members.keep(store, token, request, answer, key)
-    log.info("joined", extra={"cluster": membership.member, "host": membership.host})
-    await bindings.ensure(upstream, answer.host_uid)
+    if not membership.pending:
+        await _begun(membership, upstream)
     return membership
+
+
+async def _begun(membership: Membership, upstream: Upstream) -> None:
+    """The host let it in: what serving needs is made on the member."""
+    log.info("joined", extra={"cluster": membership.member, "host": membership.host})
+    await bindings.ensure(upstream, membership.host_uid)
 
 
 async def dry_run(runtime: Runtime, settings: Settings, store: Store) -> None:
@@ -253,6 +260,12 @@ def _not_aloud(check: Check) -> None:
 
 async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:
     store.keep_ceiling(settings.ceiling)
+    if membership.pending:
+        approved = await approval.approved(life.runtime, store, membership)
+        if approved is None:
+            return
+        membership = approved
+        await _begun(membership, upstream)
     clock = HostClock(time.time() - time.monotonic())
     if settings.take_over:
         await bindings.take_over(upstream, membership.host, membership.host_uid)

@@ -135,7 +135,9 @@ class Preflight:
             run.keep("token", told(refusals["token"]))
             self._without_host("not told, because the token is not good")
             return
-        run.keep("token", _good(token))
+        run.keep(
+            "token", _good(token, "; the host lets it in once somebody there approves it" * question.answer.pending)
+        )
         run.keep("host.name", _told(refusals, "host.name", f"{self.name} is free for this cluster"))
         if self.cluster.uid:
             run.keep("duplicate", _told(refusals, "duplicate", "this cluster has no other name on this host"))
@@ -212,8 +214,8 @@ def _token(settings: Settings) -> tuple[Token | None, Outcome | None]:
     return token, None
 
 
-def _good(token: Token) -> Outcome:
-    return Outcome(f"for cluster {token.name or token.pattern} of host {token.host}")
+def _good(token: Token, more: str = "") -> Outcome:
+    return Outcome(f"for cluster {token.name or token.pattern} of host {token.host}{more}")
 
 
 def _told(refusals: dict[str, str], name: str, good: str) -> Outcome:

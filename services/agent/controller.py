@@ -33,9 +33,8 @@ from skerry.api.messages import Heartbeat, HeartbeatAnswer
 from skerry.bus import ConnectionPairs
 from skerry.errors import GatewayTimeout, InternalError, SkerryError, StatusError, Unauthorized
 from skerry.httpwire.room import Room
-from skerry.identity import creds, nkey
+from skerry.identity import creds
 from skerry.identity.creds import Credentials
-from skerry.identity.farewell import check_farewell
 from skerry.link import Acceptor, Stream
 from skerry.link.acceptor import BUDGET
 from skerry.member.inventory import EVERY_S, InventoryCollector
@@ -172,19 +171,10 @@ class Controller:
             log.info("desired state cannot be followed on this connection", extra={"reason": e.message})
 
     def _told_farewell(self, message: bus.Message) -> None:
-        """The host says that this member was removed: it is believed by its signature, and of this membership alone."""
-        membership = self._membership
-        try:
-            account = creds.load(self._store.user).account
-            text = check_farewell(membership.member, account, message.data, self._is_signed)
-        except (OSError, StatusError) as e:
-            log.warning("a farewell is not believed", extra={"reason": str(e)})
-            return
-        self._farewell = text
-        self._over.set()
-
-    def _is_signed(self, data: bytes, signature: bytes) -> bool:
-        return nkey.verify(self._membership.assertion_root, data, signature)
+        text = members.farewell(self._store, self._membership, message.data)
+        if text:
+            self._farewell = text
+            self._over.set()
 
     async def _end(self) -> None:
         """Until the host has said farewell."""

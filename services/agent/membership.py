@@ -20,10 +20,11 @@ from services.agent.model import HostClock
 from services.agent.store import Membership, Store
 from skerry import bus, subjects
 from skerry.api.decode import decoded
-from skerry.api.messages import FORMAT, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
+from skerry.api.messages import WITH_APPROVAL, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
 from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError, TooManyRequests, Unauthorized
-from skerry.identity import creds
+from skerry.identity import creds, nkey
 from skerry.identity.creds import Credentials
+from skerry.identity.farewell import check_farewell
 from skerry.identity.nkey import KeyPair
 
 log = logging.getLogger("skerry.agent")
@@ -78,6 +79,28 @@ async def ask(connection: bus.Connection, token: Token, request: JoinRequest) ->
         raise ServiceUnavailable("the host's answer cannot be read: are both sides the same version?") from error
 
 
+async def ask_approval(connection: bus.Connection, membership: Membership, request: bytes) -> JoinAnswer:
+    """Whether a membership that waits was approved. JoinUnanswered, JoinRefused, any StatusError; Gone when it is over."""
+    subject = subjects.approval(membership.member)
+    return _join_answer((await connection.request(subject, request, timeout_s=JOIN_TIMEOUT_S)).data)
+
+
+def farewell(store: Store, membership: Membership, data: bytes) -> str:
+    """What the host says when it ends a membership: it is believed by its signature, and of this membership alone. Empty if it
+    is not believed."""
+    try:
+        account = creds.load(store.user).account
+        return check_farewell(
+            membership.member,
+            account,
+            data,
+            lambda text, signature: nkey.verify(membership.assertion_root, text, signature),
+        )
+    except (OSError, StatusError) as error:
+        log.warning("a farewell is not believed", extra={"reason": str(error)})
+        return ""
+
+
 async def _patiently(connection: bus.Connection, token: Token, request: JoinRequest, timeout_s: float) -> bytes:
     """The answer, waiting while others ask too. TooManyRequests after PATIENCE, any StatusError."""
     for _ in range(PATIENCE - 1):
@@ -92,8 +115,10 @@ def _join_answer(data: bytes) -> JoinAnswer:
         answer = decoded(data, JoinAnswer)
     except msgspec.DecodeError as e:
         raise JoinUnanswered("the host's answer to the join cannot be read: are both sides the same version?") from e
-    if answer.format > FORMAT:
-        raise JoinRefused(f"the host speaks format {answer.format}, this agent {FORMAT}: use a newer skerry here")
+    if answer.format > WITH_APPROVAL:
+        raise JoinRefused(
+            f"the host speaks format {answer.format}, this agent {WITH_APPROVAL}: use a newer skerry here"
+        )
     return answer
 
 
@@ -108,6 +133,7 @@ def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, k
         assertion_root=answer.assertion_root,
         cluster_uid=request.cluster_uid,
         jti=token.jti,
+        pending=answer.pending,
     )
     user = Credentials(answer.user_jwt, key.seed)
     store.joined(membership, user, Credentials(answer.renewal_jwt, key.seed))

@@ -53,6 +53,8 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """kube-system UID at the time of joining: another cluster behind the same kubeconfig is noticed."""
     jti: str = ""
     """Of the token that it joined with: that token is not tried again."""
+    pending: bool = False
+    """It waits for approval: its credentials may ask for that, and nothing is there of it yet."""
     removed: str = ""
     """Why the host said that this membership is over; empty while it is not."""
 

@@ -15,6 +15,7 @@ from services.registry.clock import Clock
 from services.registry.secrets import MemberSecret
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
+from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.controller.controller import After
 from skerry.informer import Change
@@ -127,11 +128,15 @@ class Accounts:
         self._unread.discard(name)
 
     async def _give(self, name: str, secret: MemberSecret) -> None:
-        """Push the account as it is now: what somebody changed meanwhile and pushed before is pushed again."""
-        registry, pushed = self._registry, None
-        while pushed != secret:
-            await registry.resolver.push(registry.account(name, secret).jwt)
-            pushed, secret = secret, await registry.secrets.member(name) or secret
+        """Push the account as it is now: what somebody changed meanwhile and pushed before is pushed again, and so is one that was
+        approved since."""
+        registry = self._registry
+        pushed: tuple[MemberSecret, bool] | None = None
+        while (cluster := await registry.cluster(name)) is not None and pushed != (secret, awaits_approval(cluster)):
+            if cluster["metadata"]["uid"] != secret.cluster:
+                break
+            await registry.resolver.push(registry.account(cluster, secret).jwt)
+            pushed, secret = (secret, awaits_approval(cluster)), await registry.secrets.member(name) or secret
         await self._bury(secret.account)
 
     async def _bury(self, account: str) -> None:

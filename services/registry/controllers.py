@@ -13,15 +13,16 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from services.registry import clusters, joining
+from services.registry import approval, clusters, joining
 from services.registry.clock import Clock
 from services.registry.departing import Departures
 from services.registry.model import MemberAgents, PresenceStatus, PresenceTable, due
-from services.registry.secrets import Evicted
+from services.registry.secrets import Evicted, MemberSecret
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry import subjects
+from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.bus import Bus
@@ -105,7 +106,7 @@ class Statuses:
         """Look at a member that is new, leaves, or does not stand as it is stored."""
         if clusters.is_member(document) and clusters.is_leaving(document):
             self.controller.add(item.name)
-        elif clusters.has_agent(document):
+        elif clusters.has_agent(document) and not awaits_approval(document):
             now, stored = self._clock(), clusters.presence_of(document)
             if (
                 self._presence.know(item.name, item.uid, clusters.uid_of(document), now)
@@ -212,7 +213,7 @@ class Statuses:
             await registry.secrets.bury(
                 Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall), secret.agents
             )
-            await self._say_farewell(name, secret.account)
+            await self._say_farewell(document, secret)
             await registry.resolver.push(tombstone)
             await registry.secrets.drop(name, secret)
         await registry.secrets.drop_connection(object_uid)
@@ -227,12 +228,20 @@ class Statuses:
         await registry.clusters.finalize(name, object_uid, clusters.FINALIZER)
         log.info("removed", extra={"cluster": name})
 
-    async def _say_farewell(self, name: str, account: str) -> None:
+    async def _say_farewell(self, document: Document, secret: MemberSecret) -> None:
         """Tell the agents that are connected, before nothing reaches them any more. Those that are away are refused when they
         come, and go on asking: they end by their own people's hand, or join anew with a token that these give them."""
-        authority, host = self._registry.authority, self._registry.settings.host_name
-        text = make_farewell(name, account, joining.farewell(name, host), authority.assertion_root.sign)
+        name, authority, host = (
+            document["metadata"]["name"],
+            self._registry.authority,
+            self._registry.settings.host_name,
+        )
+        message = approval.farewell(document, host) or joining.farewell(name, host)
+        text = make_farewell(name, secret.account, message, authority.assertion_root.sign)
         try:
+            if awaits_approval(document):
+                # Its account hears nothing. Its users hear this, and may do no more with a member's account than without.
+                await self._registry.resolver.push(self._registry.account(document, secret, whole=True).jwt)
             connection = await self._bus.connection(timeout_s=1.0)
             await connection.publish(subjects.farewell(name), text)
             await connection.flush(timeout_s=1.0)

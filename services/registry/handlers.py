@@ -13,15 +13,19 @@ from weakref import WeakValueDictionary
 import msgspec
 
 import skerry
-from services.registry import clusters, dryrun, joining, tokens
+from services.registry import approval, clusters, dryrun, joining, tokens
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.conditions import derived
 from services.registry.model import JOINED, Now, PresenceTable
 from services.registry.secrets import MemberSecret
 from services.registry.store import RegistryStore
 from skerry import heartbeats, subjects
+from skerry.api.conditions import awaits_approval
 from skerry.api.decode import decoded
+from skerry.api.hostsettings import JOIN_APPROVAL
+from skerry.api.kinds import SETTING
 from skerry.api.messages import (
+    ApprovalRequest,
     CertifyAnswer,
     CertifyRequest,
     Direction,
@@ -85,7 +89,7 @@ class Handlers:
         self._flooded_with = flooded_with
         self._joins, self._all_joins = Admission(*JOINS), Admission(*ALL_JOINS)
         self._dry_runs, self._join_requests = Admission(*JOINS), Admission(*JOIN_REQUESTS)
-        self._renewals = Admission(*RENEWALS)
+        self._renewals, self._approvals = Admission(*RENEWALS), Admission(*RENEWALS)
         self._calls: defaultdict[str, Admission] = defaultdict(partial(Admission, *CALLS))
         self.rubbish = 0
         """Heartbeats that could not be read."""
@@ -121,7 +125,7 @@ class Handlers:
         registry, now = self._registry, self._clock()
         token = await registry.tokens.find(token_name) if token_name else None
         existing = await registry.cluster(request.name)
-        secret = await self._secret_of(request.name, existing)
+        secret = await registry.secret_of(request.name, existing)
         key = request.dry_run_nkey
         evicted = await registry.secrets.evicted(key) if key else None
         known = dryrun.Known(
@@ -141,6 +145,7 @@ class Handlers:
             assertion_root=registry.authority.assertion_root.public,
             host_time=self._clock().wall,
             host_version=skerry.__version__,
+            pending=existing is None and known.token is not None and self._waits(known.token),
             refusals=dryrun.refusals(request, known, now.wall),
         )
 
@@ -155,54 +160,47 @@ class Handlers:
         spec = document["spec"]
         replica = bool(spec.get("replica"))
         existing = await registry.cluster(request.name)
-        secret = await self._secret_of(request.name, existing)
+        secret = await registry.secret_of(request.name, existing)
         agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
         joining.check_cluster(request, existing, agents, replica=replica)
         joining.check_uid(request, await self._registry.owner(request.cluster_uid, now))
         await registry.tokens.modify(token_name, lambda document: self._bind(document, request, token_uid, now))
-        cluster = await self._claim(request, spec.get("labels") or {}, now)
+        cluster = await self._claim(request, document, now)
         secret = await registry.secrets.change(
             request.name, lambda secret: self._with_agent(secret, cluster, request, now.wall)
         )
-        account = registry.account(request.name, secret)
-        await registry.resolver.push(account.jwt)
-        log.info("joined", extra={"cluster": request.name, "agent": request.nkey, "replica": replica})
-        return JoinAnswer(
-            member=request.name,
-            host=registry.settings.host_name,
-            host_uid=registry.settings.host_uid,
-            user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
-            renewal_jwt=registry.authority.renewal_user(account, request.nkey),
-            assertion_root=registry.authority.assertion_root.public,
-            host_time=self._clock().wall,
-            host_version=skerry.__version__,
-        )
+        answer = await registry.admitted(cluster.document(), secret, request.nkey, self._clock().wall)
+        said = "waits for approval" if answer.pending else "joined"
+        log.info(said, extra={"cluster": request.name, "agent": request.nkey, "replica": replica})
+        return answer
 
-    async def _secret_of(self, name: str, existing: Document | None) -> MemberSecret | None:
-        """The member's secret, unless it is left over from an earlier member of that name."""
-        secret = await self._registry.secrets.member(name)
-        if secret is None or existing is None or secret.cluster != existing["metadata"]["uid"]:
-            return None
-        return secret
+    def _waits(self, token: Document) -> bool:
+        """Whether a new cluster that joins with this token has to be approved."""
+        setting = self._registry.cache.get(SETTING, JOIN_APPROVAL.name)
+        return bool(token["spec"].get("approval")) or JOIN_APPROVAL.is_on(
+            None if setting is None else setting.document()
+        )
 
     def _bind(self, token: Document, request: JoinRequest, uid: str, now: Now) -> Document | None:
         tokens.check_token(token, uid, request, now.wall)
         return tokens.bind_token(token, request, datetime.fromtimestamp(now.wall, UTC))
 
-    async def _claim(self, request: JoinRequest, labels: dict[str, str], now: Now) -> Item:
+    async def _claim(self, request: JoinRequest, token: Document, now: Now) -> Item:
         """The Cluster object: new, or the one of an earlier attempt or another agent of this physical cluster."""
         registry = self._registry
         claim = await registry.secrets.claim(request.cluster_uid, request.name, now.wall)
         joining.check_uid(request, claim.name)
         try:
-            member = derived(clusters.member(request, JOINED, now, labels), now, registry.settings.agent_ttl_s)
-            item = await registry.clusters.create(member)
+            member = clusters.member(request, JOINED, now, token["spec"].get("labels") or {})
+            member = approval.waiting(member, now) if self._waits(token) else member
+            item = await registry.clusters.create(derived(member, now, registry.settings.agent_ttl_s))
         except AlreadyExists:
             item = await registry.clusters.get(request.name)
             joining.check_cluster(request, item.document(), frozenset(), replica=False)
         else:
             joining.check_uid(request, await registry.confirmed(item, request.cluster_uid, self._clock()))
-        self._presence.know(request.name, item.uid, request.cluster_uid, now, fresh=True)
+        if not awaits_approval(item.document()):
+            self._presence.know(request.name, item.uid, request.cluster_uid, now, fresh=True)
         return item
 
     def _with_agent(self, secret: MemberSecret | None, cluster: Item, request: JoinRequest, now: float) -> MemberSecret:
@@ -217,17 +215,34 @@ class Handlers:
         name, now = subjects.member(member), self._clock().wall
         joining.check_renewal(request, name, now)
         registry = self._registry
-        existing = await registry.cluster(name)
-        secret = await self._secret_of(name, existing)
-        if existing is None or clusters.is_leaving(existing) or secret is None or request.nkey not in secret.agents:
-            evicted = await registry.secrets.evicted(request.nkey) is not None
-            raise joining.not_renewable(name, registry.settings.host_name, evicted=evicted)
-        account = registry.account(name, secret)
+        existing, secret = await self._living(name, request.nkey)
+        account = registry.account(existing, secret)
         return RenewAnswer(
             user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
             renewal_jwt=registry.authority.renewal_user(account, request.nkey),
             host_time=now,
         )
+
+    async def ask(self, request: ApprovalRequest, member: str) -> JoinAnswer:
+        """`up.<m>.svc.join`: whether a member that waits was approved; the answer to its join if it was, or was long ago: an answer
+        can be lost. Gone on proof alone."""
+        name = subjects.member(member)
+        existing, secret = await self._living(name, request.nkey)
+        return await self._registry.admitted(existing, secret, request.nkey, self._clock().wall)
+
+    async def _living(self, name: str, key: str) -> tuple[Document, MemberSecret]:
+        """The Cluster and the secret of an agent that has not been removed. Gone, ServiceUnavailable."""
+        registry = self._registry
+        existing = await registry.cluster(name)
+        secret = await registry.secret_of(name, existing)
+        if existing is None or clusters.is_leaving(existing) or secret is None or key not in secret.agents:
+            evicted = await registry.secrets.evicted(key) is not None
+            raise joining.not_renewable(name, registry.settings.host_name, evicted=evicted)
+        return existing, secret
+
+    def may_ask(self, member: str) -> None:
+        """Before it is read whether a member was approved: who floods is quarantined. TooManyRequests."""
+        self._admit(member, self._approvals)
 
     def may_renew(self, member: str) -> None:
         """Before a request is read: who floods is quarantined. TooManyRequests."""

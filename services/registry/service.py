@@ -14,6 +14,7 @@ from services.registry import clusters, secrets
 from services.registry.accounts import Accounts
 from services.registry.agents import AgentLists
 from services.registry.appliers import Appliers
+from services.registry.approving import Approvals
 from services.registry.census import Census
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
@@ -37,6 +38,8 @@ from services.registry.store import RegistryStore
 from services.registry.summary import Summary
 from services.registry.writer import StatusWriter
 from skerry import subjects
+from skerry.api.approval import ClusterDecision
+from skerry.api.conditions import awaits_approval
 from skerry.api.connection import ClusterConnection
 from skerry.api.desired import (
     Batch,
@@ -52,8 +55,9 @@ from skerry.api.desired import (
 )
 from skerry.api.desiredlist import DesiredQuery
 from skerry.api.fleet import FleetRequest, FleetSummary
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN, SETTING
 from skerry.api.messages import (
+    ApprovalRequest,
     CertifyAnswer,
     CertifyRequest,
     ConnectAnswer,
@@ -82,6 +86,7 @@ class Parts:
     clock: Clock
     registry: RegistryStore
     accounts: Accounts
+    approvals: Approvals
     statuses: Statuses
     census: Census
     quarantine: Quarantine
@@ -141,6 +146,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             clock=clock,
             registry=registry,
             accounts=accounts,
+            approvals=Approvals(context, registry, statuses.evict, clock),
             statuses=statuses,
             census=Census(context, registry.resolver, presence, authority.own_accounts, statuses.changed),
             quarantine=quarantine,
@@ -170,7 +176,10 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
 async def _desired(context: Ours, registry: RegistryStore, authority: Authority, clock: Clock) -> Desired:
     def uid(name: str, *, leaving: bool) -> str | None:
         item = registry.cache.get(CLUSTER, name)
-        return item.uid if item is not None and clusters.is_leaving(item.document()) is leaving else None
+        document = {} if item is None else item.document()
+        if item is None or clusters.is_leaving(document) is not leaving or awaits_approval(document):
+            return None
+        return item.uid
 
     return Desired(
         await Buckets.open(context.bus, context.replicas),
@@ -196,6 +205,21 @@ async def join(context: Ours, request: JoinRequest, jti: str) -> JoinAnswer:
 async def renew(context: Ours, request: RenewRequest, member: str) -> RenewAnswer:
     """An agent renews its credential."""
     return await context.state.handlers.renew(request, member)
+
+
+async def ask(context: Ours, request: ApprovalRequest, member: str) -> JoinAnswer:
+    """An agent asks whether its member was approved."""
+    return await context.state.handlers.ask(request, member)
+
+
+async def approve(context: Ours, request: WriteRequest, body: ClusterDecision) -> Document:
+    """Somebody lets a cluster in."""
+    return await context.state.approvals.approve(request, body)
+
+
+async def deny(context: Ours, request: WriteRequest, body: ClusterDecision) -> Document:
+    """Somebody turns a cluster away."""
+    return await context.state.approvals.deny(request, body)
 
 
 async def certify(context: Ours, request: CertifyRequest) -> CertifyAnswer:
@@ -303,6 +327,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
     },
     controllers=(
         lambda context: context.state.accounts.controller,
+        lambda context: context.state.approvals.controller,
         lambda context: context.state.statuses.controller,
         lambda context: context.state.statuses.ticker,
         lambda context: context.state.census.controller,
@@ -326,6 +351,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.JOINS: join,
         subjects.RENEWALS: renew,
         subjects.OLD_RENEWALS: renew,
+        subjects.APPROVALS: ask,
         subjects.CERTIFY: certify,
         subjects.FLEET: fleet,
         subjects.CONNECTIONS: tell,
@@ -337,15 +363,19 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.JOINS: lambda context, jti: context.state.handlers.may_join(jti),
         subjects.RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
         subjects.OLD_RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
+        subjects.APPROVALS: lambda context, member: context.state.handlers.may_ask(member),
         subjects.DESIRED_SYNCS: lambda context, member: context.state.handlers.may_call(member, "desired"),
         subjects.DESIRED_REPORTS: lambda context, member: context.state.handlers.may_call(member, "reports"),
     },
     actions={
         (CLUSTER, "connection", "create"): connect,
         (CLUSTER, "connection", "update"): rotate,
+        (CLUSTER, "approve", "create"): approve,
+        (CLUSTER, "deny", "create"): deny,
         (CLUSTER, "desired", "get"): list_desired,
         (CLUSTER, "agents", "get"): list_agents,
     },
+    needs=(SETTING,),
     hears={
         subjects.HEARTBEATS: heartbeat,
         subjects.CONNECTS: connected,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+import skerry
 from services.registry import clusters
 from services.registry.model import Now
 from services.registry.secrets import MemberSecret, Secrets
 from services.registry.settings import RegistrySettings
+from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER
+from skerry.api.messages import FORMAT, WITH_APPROVAL, JoinAnswer
 from skerry.api.meta import Document
 from skerry.errors import AlreadyExists, Conflict, NotFound
 from skerry.identity.federation import Authority, MemberAccount
@@ -68,10 +71,42 @@ class RegistryStore:
             await self.clusters.finalize(cluster.name, cluster.uid, clusters.FINALIZER)
         return claim.name
 
-    def account(self, name: str, secret: MemberSecret) -> MemberAccount:
-        """The member's account with a JWT of now."""
+    async def secret_of(self, name: str, cluster: Document | None) -> MemberSecret | None:
+        """The member's secret, unless it is left over from an earlier member of that name."""
+        secret = await self.secrets.member(name)
+        return None if secret is None or cluster is None or secret.cluster != cluster["metadata"]["uid"] else secret
+
+    def account(self, cluster: Document, secret: MemberSecret, *, whole: bool = False) -> MemberAccount:
+        """The member's account with a JWT of now: while it waits for approval, and not `whole` is said, it may only ask for that."""
+        name = cluster["metadata"]["name"]
         known = MemberAccount(name=name, public=secret.account, seed=secret.seed.encode(), jwt="")
-        return self.authority.member_account(name, known=known)
+        return self.authority.member_account(name, known=known, pending=awaits_approval(cluster) and not whole)
+
+    async def admitted(self, cluster: Document, secret: MemberSecret, key: str, now: float) -> JoinAnswer:
+        """The answer to an agent that joined, whose account the bus has then: a member's, or one that waits for approval. Somebody
+        may decide meanwhile, and what the bus has must be what is so in the end. StatusError."""
+        name = cluster["metadata"]["name"]
+        while True:
+            account, pending = self.account(cluster, secret), awaits_approval(cluster)
+            await self.resolver.push(account.jwt)
+            again = await self.cluster(name) if pending else None
+            if again is None or again["metadata"]["uid"] != cluster["metadata"]["uid"] or awaits_approval(again):
+                break
+            cluster = again
+        authority, settings = self.authority, self.settings
+        asking = authority.pending_user(account, key) if pending else ""
+        return JoinAnswer(
+            format=WITH_APPROVAL if pending else FORMAT,
+            member=name,
+            host=settings.host_name,
+            host_uid=settings.host_uid,
+            user_jwt=asking or authority.member_user(account, key, settings.agent_ttl_s),
+            renewal_jwt=asking or authority.renewal_user(account, key),
+            assertion_root=authority.assertion_root.public,
+            host_time=now,
+            host_version=skerry.__version__,
+            pending=pending,
+        )
 
     async def claim_host(self, now: Now) -> None:
         """Be the one host of this store. Conflict, naming the first, if another one is."""

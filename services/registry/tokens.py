@@ -79,6 +79,8 @@ def _problems(spec: JoinTokenSpec) -> Iterator[FieldError]:
         yield invalid_value("spec.ttl", spec.ttl, str(error))
     if spec.cluster_uid and (len(spec.cluster_uid) > LONGEST_UID or not spec.cluster_uid.isprintable()):
         yield invalid_value("spec.clusterUID", spec.cluster_uid[:LONGEST_UID], "use the UID of namespace kube-system")
+    if spec.approval and spec.replica:
+        yield forbidden("spec.approval", "a replica joins a cluster that is there: it was approved when that joined")
     if spec.labels and spec.replica:
         yield forbidden("spec.labels", "a replica joins a cluster that is there: label that")
     for key, value in sorted(spec.labels.items()):

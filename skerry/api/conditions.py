@@ -16,6 +16,9 @@ CREDENTIALS_VALID = "CredentialsValid"
 """Condition: whether the credential of the connection is good."""
 JOINED = "Joined"
 """Condition: whether the cluster is this host's member."""
+APPROVAL_PENDING, APPROVAL_DENIED = "ApprovalPending", "ApprovalDenied"
+"""Reasons of Joined: somebody has to approve the cluster first; that was denied, or did not happen in time."""
+AWAITING_APPROVAL = (APPROVAL_PENDING, APPROVAL_DENIED)
 CERTIFICATE_VALID = "CertificateValid"
 """Condition: whether the client certificate that the host uses is good."""
 VERSION_SUPPORTED = "VersionSupported"
@@ -48,6 +51,11 @@ def condition_of(document: Document, name: str) -> Verdict:
         if condition.get("type") == name:
             return _verdict(condition)
     return NO_VERDICT
+
+
+def awaits_approval(document: Document) -> bool:
+    """True if a Cluster is there to be approved, and is no member yet: nothing of the host's goes there."""
+    return condition_of(document, JOINED).reason in AWAITING_APPROVAL
 
 
 def changed_conditions(old: Document, new: Document) -> dict[str, tuple[Verdict, Verdict]]:

@@ -14,6 +14,8 @@ from skerry.api.v1alpha1 import APIVersions, Ceiling, Platform
 
 FORMAT = 1
 """Version of tokens, credentials and messages. Older code refuses newer ones, naming both."""
+WITH_APPROVAL = 2
+"""Format of the answer to a join that waits for approval: an agent that knows none would take it for a membership."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -80,8 +82,18 @@ class JoinAnswer(Message, frozen=True, kw_only=True, omit_defaults=False):
     host_time: float
     host_version: str = ""
     """Of Skerry on the host; empty of an older one."""
+    pending: bool = False
+    """The member waits for approval: `user_jwt` and `renewal_jwt` are a user that may ask for it (ApprovalRequest) only. On a dry
+    run: it would wait."""
     refusals: dict[str, str] = {}
     """On a dry run: why it would be refused, by the name of the check (token, host.name, duplicate)."""
+
+
+class ApprovalRequest(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """An agent asks whether its member was approved. The answer is a JoinAnswer, which ends the waiting or says that it goes on."""
+
+    nkey: str
+    """Public; one that joined the member."""
 
 
 class RenewRequest(Message, frozen=True, kw_only=True):

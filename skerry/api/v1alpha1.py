@@ -189,6 +189,12 @@ class JoinTokenSpec(Struct, frozen=True, kw_only=True):
     labels: Annotated[dict[str, str], described("Labels of the Clusters that join with it.")] = {}
     ttl: Annotated[str, described("How long it may be used, for example 1h; at most 24h.")] = "1h"
     replica: Annotated[bool, described("For one more agent of a member that has joined already.")] = False
+    approval: Annotated[
+        bool,
+        described(
+            "Clusters that join with it wait until somebody approves them; they do so anyway where Setting join.approval is true."
+        ),
+    ] = False
 
 
 class JoinTokenAgent(Struct, frozen=True, kw_only=True):

@@ -99,11 +99,15 @@ def _command(name: str) -> Any:
 
 def _cluster() -> typer.Typer:
     """`clients` knows what is asked of the host alone; the rest of the group comes from where it is done."""
-    from skerry.cli.commands import clients, clusteragents, direct, holding
+    from skerry.cli.commands import approving, clients, clusteragents, direct, holding
 
     clients.cluster.command("join")(direct.join)
     clients.cluster.command("set")(direct.set_)
-    for command in (clusteragents.agents, holding.pause, holding.resume, holding.cordon, holding.uncordon):
+    decided, held = (
+        (approving.approve, approving.deny),
+        (holding.pause, holding.resume, holding.cordon, holding.uncordon),
+    )
+    for command in (clusteragents.agents, *decided, *held):
         clients.cluster.command(command.__name__)(command)
     return clients.cluster
 

@@ -191,9 +191,15 @@ class Authority:
     # Members.
 
     def member_account(
-        self, name: str, *, known: MemberAccount | None = None, revoked: dict[str, int] | None = None
+        self,
+        name: str,
+        *,
+        known: MemberAccount | None = None,
+        revoked: dict[str, int] | None = None,
+        pending: bool = False,
     ) -> MemberAccount:
-        """The account of member `name`: a new one, or the JWT of a `known` one made anew.
+        """The account of member `name`: a new one, or the JWT of a `known` one made anew. While it is `pending` it may ask
+        whether it was approved, and nothing else, whatever its users may.
 
         `revoked`: user nkey -> seconds since the epoch; JWTs of that user issued up to then are refused and cut.
         BadRequest if `name` is not a DNS label: a `*` would make the imports a wildcard over other members.
@@ -201,14 +207,14 @@ class Authority:
         subjects.member(name)
         signing = nkey.create(KeyType.ACCOUNT) if known is None else nkey.from_seed(known.seed)
         public = nkey.create(KeyType.ACCOUNT).public if known is None else known.public
-        imports = [
-            self._import("host", self.public.host, public, subjects.up(name), "service"),
-            self._import("host", self.public.host, public, subjects.down(name), "stream"),
-            self._import("host", self.public.host, public, subjects.renew(name), "service"),
-        ]
+        whole = ((subjects.up(name), "service"), (subjects.down(name), "stream"), (subjects.renew(name), "service"))
+        slices = ((subjects.approval(name), "service"),) if pending else whole
+        imports = [self._import("host", self.public.host, public, subject, kind) for subject, kind in slices]
         limits = AccountLimits(
             conn=MEMBER_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False
         )
+        if pending:
+            limits = msgspec.structs.replace(limits, payload=BEARER_PAYLOAD)
         text = self._account(public, name, signing=[signing.public], imports=imports, limits=limits, revoked=revoked)
         return MemberAccount(name=name, public=public, seed=signing.seed, jwt=text)
 
@@ -278,8 +284,12 @@ class Authority:
         """User JWT in the member's own account for an agent's nkey: may ask for a new user JWT only; it does not end itself,
         the account's tombstone ends it."""
         allowed = permissions.renewal(account.name, _user_key(public))
-        signing = nkey.from_seed(account.seed)
-        return _user(signing, account.public, public, f"renew {account.name}", allowed, 0)
+        return _user(nkey.from_seed(account.seed), account.public, public, f"renew {account.name}", allowed, 0)
+
+    def pending_user(self, account: MemberAccount, public: str) -> str:
+        """The same, which may ask whether the member was approved only."""
+        allowed = permissions.pending(account.name, _user_key(public))
+        return _user(nkey.from_seed(account.seed), account.public, public, f"pending {account.name}", allowed, 0)
 
     def service_user(self, service: str, public: str, ttl_s: int = SERVICE_TTL_S) -> str:
         """User JWT of a service in HOST, with the permissions of `permissions.service`."""

@@ -74,6 +74,12 @@ def renewal(name: str, public: str) -> Permissions:
     return Permissions(pub=Subjects(allow=asked), sub=Subjects(allow=(f"{inbox(public)}.>",)))
 
 
+def pending(name: str, public: str) -> Permissions:
+    """An agent whose member waits for approval: it asks whether that is over, and hears how it ended."""
+    heard = (subjects.approved(name), subjects.farewell(name), f"{inbox(public)}.>")
+    return Permissions(pub=Subjects(allow=(subjects.approval(name),)), sub=Subjects(allow=heard))
+
+
 def _subscribe(row: Service) -> set[str]:
     """What it answers and hears, and the questions of `nats micro` about itself."""
     tails = ("", f".{row.name}", f".{row.name}.*")

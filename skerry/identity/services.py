@@ -64,6 +64,7 @@ SERVICES = (
             subjects.JOINS,
             subjects.RENEWALS,
             subjects.OLD_RENEWALS,
+            subjects.APPROVALS,
             subjects.CERTIFY,
             subjects.FLEET,
             subjects.CONNECTIONS,
@@ -78,7 +79,7 @@ SERVICES = (
             subjects.QUARANTINES,
             subjects.DESIRED_CHANGES,
         ),
-        tells=(subjects.PROBES, subjects.DESIRED_ORDERS, subjects.FAREWELLS),
+        tells=(subjects.PROBES, subjects.DESIRED_ORDERS, subjects.FAREWELLS, subjects.APPROVED),
     ),
     Service(name="tenancy", workload=CONTROLLER_MANAGER, calls=_desired("tenancy")),
     Service(

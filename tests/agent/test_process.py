@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
@@ -29,6 +28,7 @@ from skerry.link import Dialer
 from skerry.localkube.certificates import CertificateAuthority
 from skerry.member.identity import KUBE_SYSTEM
 from skerry.relay import OpenRequest
+from tests.agent.conftest import DEADLINE_S, Agent
 from tests.agent.standin import Host
 from tests.fixtures.nats import NatsHost, eventually
 from tests.member.apiserver import BINDINGS, ApiServer
@@ -36,78 +36,9 @@ from tests.member.test_inventory import Cluster, node, pod
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 20.0
 SERVED = b"/api/v1/nodes"
 """What the agent itself does not ask for on each check."""
 IDLE_LIMIT_KIB = 64 * 1024
-
-
-class Agent:
-    """One agent process; `run` starts it with these settings, again and again."""
-
-    def __init__(self, directory: Path, api: ApiServer) -> None:
-        self.directory, self.state = directory, directory / "agents" / "m"
-        self.environment = {
-            "SKERRY_AGENT_STATE": str(self.state),
-            "SKERRY_KUBECONFIG": str(api.kubeconfig()),
-            "SKERRY_HEARTBEAT_S": "0.2",
-            "SKERRY_ECHO_S": "0.5",
-            "SKERRY_GRACE_S": "1",
-        }
-        self.log = directory / "log"
-        self.process: asyncio.subprocess.Process | None = None
-
-    def token(self, text: str) -> None:
-        """Give it a token."""
-        path = self.directory / "token"
-        path.write_text(text)
-        self.environment["SKERRY_TOKEN_FILE"] = str(path)
-
-    async def start(self, **more: str) -> None:
-        """Start the process."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")}
-        with self.log.open("wb") as out:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.agent", env=kept | self.environment | more, stdout=out, stderr=out
-            )
-
-    async def ended(self) -> tuple[int, str]:
-        """Exit code and the last line that it wrote."""
-        assert self.process is not None
-        async with asyncio.timeout(DEADLINE_S):
-            code = await self.process.wait()
-        self.process = None
-        return code, self.log.read_text().strip().splitlines()[-1]
-
-    async def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        return (await self.ended())[0]
-
-    async def logged(self, text: str) -> None:
-        """Wait for a log line."""
-        async with asyncio.timeout(DEADLINE_S):
-            while text not in self.log.read_text():
-                await asyncio.sleep(0.02)
-
-    def memory_kib(self, field: str) -> int:
-        """VmRSS or VmHWM of the process."""
-        assert self.process is not None
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
-
-
-@pytest.fixture
-async def agent(tmp_path: Path, api: ApiServer) -> AsyncIterator[Agent]:
-    """An agent process, ended at the end; its log is shown when the test fails."""
-    made = Agent(tmp_path, api)
-    yield made
-    if made.log.exists():
-        sys.stdout.write(made.log.read_text())
-    if made.process is not None and made.process.returncode is None:
-        made.process.kill()
-        await made.process.wait()
 
 
 async def test_it_joins_reports_and_leaves_in_order(agent: Agent, host: Host, api: ApiServer) -> None:

@@ -57,7 +57,9 @@ def test_the_group_of_clusters_is_whole() -> None:
         (["status", "-o", "json"], {"host", "clients"}),
         (
             ["bogus"],
-            set(app.BEFORE.values()) | set(app.AFTER.values()) | {"clusteragents", "direct", "holding", "listings"},
+            set(app.BEFORE.values())
+            | set(app.AFTER.values())
+            | {"approving", "clusteragents", "direct", "holding", "listings"},
         ),
     ],
     ids=["a command", "a command that needs another", "no command"],

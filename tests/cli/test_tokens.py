@@ -53,6 +53,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     [
         (["m1"], {"clusterName": "m1", "ttl": "1h", "replica": False}),
         (["m1", "--replica", "--ttl", "5m"], {"clusterName": "m1", "ttl": "5m", "replica": True}),
+        (["m1", "--approval"], {"clusterName": "m1", "ttl": "1h", "replica": False, "approval": True}),
         (["m1", "--cluster-uid", "u1"], {"clusterName": "m1", "ttl": "1h", "replica": False, "clusterUID": "u1"}),
         (
             ["--pattern", "edge-*", "--uses", "50", "--label", "site=north", "--label", "a=b=c"],

@@ -12,7 +12,7 @@ import pytest
 from skerry.bus import Bus
 from skerry.storage import archive
 from skerry.storage.archive import Archive
-from tests.agent.test_process import Agent
+from tests.agent.conftest import Agent
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import ApiServer
 from tests.registry.conftest import Running, client_of

@@ -31,6 +31,7 @@ def rights() -> Iterator[str]:
     users = {name: permissions.service(name, key) for name in NAMES} | {
         "(agent)": permissions.member("m1", key),
         "(renewal)": permissions.renewal("m1", key),
+        "(pending)": permissions.pending("m1", key),
         "(join)": permissions.single("join.j1", key),
         "(nats-tool)": permissions.observer(key),
         "(backup)": permissions.archivist(key, restoring=False),

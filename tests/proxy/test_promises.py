@@ -169,6 +169,23 @@ async def _granted(host: World) -> float:
 
 
 @pytest.mark.integration
+async def test_a_member_that_waits_for_approval_is_a_503_that_says_what_to_do(host: World) -> None:
+    found = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "ApprovalPending",
+        "message": "somebody has to approve it: skerry cluster approve m4",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }
+    await host.cluster("m4", conditions=[found])
+    answer = await host.ask(b"/clusters/m4/api")
+    assert (answer.status, answer.json()["message"]) == (
+        503,
+        "cluster m4 is no member yet: somebody has to approve it: skerry cluster approve m4; nothing was executed",
+    )
+
+
+@pytest.mark.integration
 async def test_a_quarantined_member_is_a_503_that_says_why(host: World) -> None:
     found = {
         "type": "Quarantined",

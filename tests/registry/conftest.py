@@ -20,7 +20,7 @@ from services.registry import service
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.settings import RegistrySettings
 from skerry import subjects
-from skerry.api.kinds import CLUSTER, KINDS, Kind
+from skerry.api.kinds import CLUSTER, EVENT, KINDS, Kind
 from skerry.api.messages import (
     SIGNATURE,
     Caller,
@@ -258,6 +258,18 @@ async def client_of(host: NatsHost) -> AsyncIterator[Client]:
         async with asyncio.timeout(DEADLINE_S):
             await cache.filled.wait()
         yield Client(host, bus, cache)
+        feeding.cancel()
+
+
+@contextlib.asynccontextmanager
+async def events_of(client: Client) -> AsyncIterator[Informer]:
+    """What a proxy sees of the Events."""
+    cache = Informer((EVENT,))
+    async with asyncio.TaskGroup() as tasks:
+        feeding = tasks.create_task(cache.feed(await client.bus.bucket(subjects.EVENTS)))
+        async with asyncio.timeout(DEADLINE_S):
+            await cache.filled.wait()
+        yield cache
         feeding.cancel()
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
-from skerry import subjects
 from skerry.api.kinds import CLUSTER, EVENT
 from skerry.informer import Informer
 from tests.fixtures.nats import NatsHost
-from tests.registry.conftest import DEADLINE_S, Agent, Client
+from tests.registry.conftest import DEADLINE_S, Agent, Client, events_of
 
 pytestmark = pytest.mark.integration
 
@@ -38,15 +35,3 @@ def said(events: Informer) -> set[tuple[str, str]]:
     """(reason, name of the object) of every Event."""
     documents = [item.document() for item in events.list(EVENT)]
     return {(document["reason"], document["involvedObject"]["name"]) for document in documents}
-
-
-@contextlib.asynccontextmanager
-async def events_of(client: Client) -> AsyncIterator[Informer]:
-    """What a proxy sees of the Events."""
-    cache = Informer((EVENT,))
-    async with asyncio.TaskGroup() as tasks:
-        feeding = tasks.create_task(cache.feed(await client.bus.bucket(subjects.EVENTS)))
-        async with asyncio.timeout(DEADLINE_S):
-            await cache.filled.wait()
-        yield cache
-        feeding.cancel()

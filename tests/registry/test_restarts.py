@@ -17,8 +17,8 @@ from skerry.bus import Bus, Connection
 from skerry.errors import StatusError
 from skerry.service import Process
 from tests.fixtures.nats import NatsHost, eventually
-from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
-from tests.registry.test_events import events_of, said
+from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of, events_of
+from tests.registry.test_events import said
 
 pytestmark = pytest.mark.integration
 

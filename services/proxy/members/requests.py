@@ -26,6 +26,7 @@ from services.proxy.routes import Route
 from services.proxy.sessions import Sessions
 from services.proxy.settings import Limits
 from skerry.api import duration
+from skerry.api.conditions import AWAITING_APPROVAL
 from skerry.errors import NotFound, ServiceUnavailable, StatusError
 from skerry.http import Exchange
 from skerry.httpwire.head import Headers
@@ -115,25 +116,24 @@ class Members:
                 "API behind this name; the host's own API is at the root of this server",
             )
         if member.quarantine:
-            raise ServiceUnavailable(
-                f"cluster {name} is quarantined: {member.quarantine}; nothing was executed",
-                kind="clusters",
-                group="skerry.dev",
-                name=name,
-            )
+            raise _unavailable(name, f"cluster {name} is quarantined: {member.quarantine}; nothing was executed")
+        if member.reason in AWAITING_APPROVAL:
+            raise _unavailable(name, f"cluster {name} is no member yet: {member.message}; nothing was executed")
         return member
 
     def _away(self, member: MemberRoute) -> StatusError:
         """503 that says since when; without Retry-After, which would make client-go repeat any verb."""
         since = self._heartbeats.since(member.name) or member.away_since
-        return ServiceUnavailable(
+        return _unavailable(
+            member.name,
             f"cluster {member.name} is away{f' since {since}' if since else ''}: its agent is not connected; nothing "
             f"was executed. Start the agent on the member again; kubectl get clusters {member.name} -o wide shows its "
             "state",
-            kind="clusters",
-            group="skerry.dev",
-            name=member.name,
         )
+
+
+def _unavailable(name: str, message: str) -> ServiceUnavailable:
+    return ServiceUnavailable(message, kind="clusters", group="skerry.dev", name=name)
 
 
 class RequestContent(NamedTuple):

@@ -8,7 +8,10 @@ import msgspec
 
 from skerry.api import v1alpha1
 from skerry.api.agentlist import ClusterAgentList
+from skerry.api.approval import ClusterDecision
 from skerry.api.conditions import (
+    APPROVAL_DENIED,
+    APPROVAL_PENDING,
     CERTIFICATE_VALID,
     CLOCK_SYNCED,
     CREDENTIALS_VALID,
@@ -21,6 +24,7 @@ from skerry.api.conditions import (
     RIGHTS_MISSING,
     VERSION_SUPPORTED,
     Verdict,
+    awaits_approval,
     changed_conditions,
 )
 from skerry.api.connection import ClusterConnection
@@ -42,7 +46,7 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
         yield Occurrence("Removed", "removed from the host; its credentials are revoked")
         return
     if not old:
-        yield _arrival(new)
+        yield from _arrival(new)
         old = {"metadata": {}}
     elif _is_leaving(new) and not _is_leaving(old):
         yield Occurrence("Removing", "removal was asked for: its credentials are revoked and its requests cut")
@@ -59,6 +63,9 @@ def _verdicts(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurr
     if not changed:
         return
     yield from _troubles(changed)
+    before, after = changed.get(JOINED, (NO_VERDICT, NO_VERDICT))
+    if before.reason == APPROVAL_PENDING and after.status == "True":
+        yield Occurrence("Approved", after.message)
     yield from _recoveries(changed)
     yield from _desired(changed)
     before, after = changed.get("Ready", (NO_VERDICT, NO_VERDICT))
@@ -70,12 +77,15 @@ def _verdicts(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurr
         )
 
 
-def _arrival(new: Document) -> Occurrence:
+def _arrival(new: Document) -> Iterator[Occurrence]:
     if _ROLE(new) != "member":
-        return Occurrence("HostClaimed", "this is the host itself")
+        yield Occurrence("HostClaimed", "this is the host itself")
+        return
+    if awaits_approval(new):
+        return  # its condition tells so
     mode = _MODE(new) or ""
     how = "joined through its agent" if mode == "agent" else f"joined; the host reaches it by {mode}"
-    return Occurrence("Joined", how)
+    yield Occurrence("Joined", how)
 
 
 def _is_leaving(document: Document) -> bool:
@@ -105,7 +115,7 @@ def _revision(document: Document) -> int:
 
 _REVISION = at("status.credentials.revision")
 _TROUBLES = {
-    JOINED: {"TakenOver": "TakenOver"},
+    JOINED: {reason: reason for reason in ("TakenOver", APPROVAL_PENDING, APPROVAL_DENIED)},
     CREDENTIALS_VALID: {
         "ExpiresSoon": "CredentialsExpireSoon",
         "Expired": "CredentialsExpired",
@@ -204,6 +214,16 @@ def _connect(verb: str, description: str) -> Action:
     )
 
 
+def _decide(subresource: str, description: str) -> Action:
+    return Action(
+        subresource=subresource,
+        verb="create",
+        request=ClusterDecision,
+        answer=v1alpha1.Cluster,
+        description=description,
+    )
+
+
 CLUSTER = Kind(
     group=v1alpha1.GROUP,
     version=v1alpha1.VERSION,
@@ -219,6 +239,8 @@ CLUSTER = Kind(
     actions=(
         _connect("create", "Join a direct member: the host reaches its API server with this kubeconfig."),
         _connect("update", "Give the host another credential for a direct member."),
+        _decide("approve", "Let a cluster in that waits for approval."),
+        _decide("deny", "Turn a cluster away that waits for approval: it is removed, and its agent ends."),
         Action(
             subresource="desired",
             verb="get",

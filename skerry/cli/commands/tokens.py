@@ -44,6 +44,9 @@ def create(
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="K=V", help="Label of the clusters that join; repeatable.")
     ] = None,
+    approval: Annotated[
+        bool, typer.Option("--approval", help="Clusters that join wait for: skerry cluster approve NAME.")
+    ] = False,
     style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -62,6 +65,8 @@ def create(
     spec: dict[str, Any] = {**_purpose(name, pattern, uses), "ttl": ttl, "replica": replica}
     if cluster_uid:
         spec["clusterUID"] = cluster_uid
+    if approval:
+        spec["approval"] = True
     if label:
         spec["labels"] = dict(map(_label, label))
     base = (name or pattern.replace("*", "").strip("-"))[:50].rstrip("-")
