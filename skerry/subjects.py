@@ -173,6 +173,8 @@ QUARANTINES = "quarantine.*"
 """A proxy tells the registries that a member floods the tunnel, so that every proxy leaves it alone for a while."""
 CERTIFY = "registry.proxies.certify"
 """A proxy asks the registry to sign its assertion key."""
+TOKEN_REVIEWS = "tenancy.tokens.review"  # noqa: S105 - a subject
+"""A proxy asks tenancy whom a bearer token that is not the host's own names."""
 FLEET = "registry.fleet"
 """Somebody who looks inside asks the registry how the members are."""
 

@@ -1,40 +1,72 @@
-"""Who is calling: bearer tokens of the host.
+"""Who is calling: bearer tokens of the host, client certificates, tokens of identity providers. Exactly one of them.
 
-A token is `skerry_` and 43 base64url characters. The name of its Credential is the first 32 hexadecimal digits of its
-SHA-256: looking that name up in the cache *is* the check, no secret is stored anywhere, and 128 bits of a random
-token's digest cannot be guessed. An ordinary request asks nobody. Client credentials are for the host alone: nothing
-of the Authorization header travels further. Browsers, which cannot set that header on a WebSocket, offer the token as a
-sub-protocol instead; it is read only where there is no Authorization header, and travels no further either.
+A token of the host is `skerry_` and 43 base64url characters. The name of its Credential is the first 32 hexadecimal digits of
+its SHA-256: looking that name up in the cache *is* the check, no secret is stored anywhere, and 128 bits of a random
+token's digest cannot be guessed. Any other token is asked of tenancy once, and known by its digest from then on (`tokens`);
+a client certificate was verified in the handshake, and its names are read here. An ordinary request asks nobody. Client
+credentials are for the host alone: nothing of the Authorization header travels further. Browsers, which cannot set that
+header on a WebSocket, offer the token as a sub-protocol instead; it is read only where there is no Authorization header, and
+travels no further either.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import NamedTuple
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+from skerry.api.identities import OLDEST_S
 from skerry.api.messages import Caller
-from skerry.api.names import TOKEN_PREFIX
+from skerry.api.names import TOKEN_PREFIX, is_group, is_user
 from skerry.errors import Unauthorized
 from skerry.httpwire.head import RequestHead
 from skerry.httpwire.headers import bearer_from_protocols
 
 _PREFIX = TOKEN_PREFIX.encode()
 _LENGTH = len(_PREFIX) + 43
+MAX_TOKEN = 16 * 1024
+MAX_GROUPS = 500
+_OTHERS = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
+"""A bearer token of whatever kind (RFC 6750, 2.1)."""
+CERTIFICATE, REVIEWED = "certificate:", "token:"
+"""Beginnings of the names of credentials that are not Credentials."""
+REFUSED = "the credential is not accepted: it may have ended or been taken back; get a new one where it came from (the log of the host says why)"
+"""Of a token or certificate that is not the host's own: who sent it learns no more."""
+
+
+class ProviderVersion(NamedTuple):
+    """An IdentityProvider as it was when something was believed of it."""
+
+    name: str
+    uid: str
+    generation: int
 
 
 class CachedCredential(NamedTuple):
-    """A bearer token as the cache knows it."""
+    """A credential as this process knows it, and whom it names. Times are Unix seconds."""
 
     name: str
-    """First 32 hexadecimal digits of the token's SHA-256."""
+    """Of a token of the host the first 32 hexadecimal digits of its SHA-256; of others their kind, and the whole digest."""
     caller: Caller
     expires: float
-    """Unix seconds."""
+    issued: float = 0.0
+    provider: ProviderVersion | None = None
+    """Of a token of an identity provider: while this is what is stored of it, the token holds."""
+    authority: int = 0
+    """Of a client certificate: which one in a row of authorities it was verified by."""
 
 
 Lookup = Callable[[str], CachedCredential | None]
 """From a Credential's name to it; None if there is none (any more)."""
+
+
+class Presented(NamedTuple):
+    """What a request shows: the name of its credential, known or not."""
+
+    name: str
+    certificate: CachedCredential | None = None
 
 
 def name_of(token: bytes) -> str:
@@ -47,15 +79,24 @@ class Unknown(Unauthorized):
 
 
 class Authenticator:
-    """Authenticates heads. `lookup` answers from memory; `now` is Unix time in seconds."""
+    """Says whether credentials hold. `lookup` and `provider` answer from memory; `now` is Unix time in seconds."""
 
-    def __init__(self, lookup: Lookup, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        now: Callable[[], float],
+        *,
+        provider: Callable[[str], ProviderVersion | None] = lambda name: None,
+        authority: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`provider` is an IdentityProvider as it is stored now, `authority` that of client certificates."""
         self._lookup = lookup
         self._now = now
+        self._provider = provider
+        self._authority = authority
 
     def known(self, name: str) -> CachedCredential:
-        """The Credential of this name, if it is there and has not expired; Unauthorized with the reason and the
-        next step otherwise."""
+        """The Credential of this name, if it is there and holds; Unauthorized with the reason and the next step otherwise."""
         credential = self._lookup(name)
         if credential is None:
             raise Unknown(
@@ -66,29 +107,84 @@ class Authenticator:
             raise Unauthorized("the bearer token has expired; ask for a new one (skerry credential create)")
         return credential
 
+    def checked(self, credential: CachedCredential) -> CachedCredential:
+        """A credential of another kind, if it holds; Unauthorized otherwise."""
+        if credential.expires <= self._now() or not self.holds(credential):
+            raise Unauthorized(REFUSED)
+        return credential
+
+    def holds(self, credential: CachedCredential) -> bool:
+        """True if nothing took a credential back; that time ends it is another question."""
+        if credential.name.startswith(CERTIFICATE):
+            return credential.authority == self._authority()
+        if credential.provider is not None:
+            return self._provider(credential.provider.name) == credential.provider
+        return self._lookup(credential.name) is not None
+
 
 def named(head: RequestHead) -> str:
-    """The name of the Credential whose token the head carries, known or not; Unauthorized if it carries none."""
-    return name_of(_bearer(head))
-
-
-def _bearer(head: RequestHead) -> bytes:
-    values = [value for name, value in head.headers if name == b"authorization"]
-    if not values:
-        if head.websocket and (offered := bearer_from_protocols(head.headers)) is not None:
-            return _checked(offered)
+    """The name of the credential whose token the head carries, known or not; Unauthorized if it carries none."""
+    token = _bearer(head)
+    if token is None:
         raise Unauthorized(
             "no credential: this host needs a bearer token (skerry credential create, skerry kubeconfig)"
         )
+    return _name(token)
+
+
+def presented(head: RequestHead, certificate: CachedCredential | None) -> Presented:
+    """What a request shows, given the client certificate of its connection. Unauthorized for nothing, and for more than one."""
+    if certificate is None:
+        return Presented(named(head))
+    if _bearer(head) is not None:
+        raise Unauthorized("more than one credential: send a bearer token or show a client certificate, not both")
+    return Presented(certificate.name, certificate)
+
+
+def token_of(head: RequestHead) -> str:
+    """The bearer token of a head that `named` took, as text."""
+    return (_bearer(head) or b"").decode("ascii", "replace")
+
+
+def certified(fields: Mapping[str, Any], der: bytes, authority: int, now: float) -> CachedCredential:
+    """Whom a verified client certificate names, as `ssl` reads it: CN is the user, each O a group. Unauthorized."""
+    names = [pair for relative in fields.get("subject", ()) for pair in relative]
+    users = [value for key, value in names if key == "commonName"]
+    groups = tuple(dict.fromkeys(value for key, value in names if key == "organizationName" and is_group(value)))
+    if len(users) != 1 or not is_user(users[0]) or len(groups) > MAX_GROUPS:
+        raise Unauthorized(REFUSED)
+    issued = float(ssl.cert_time_to_seconds(fields["notBefore"]))
+    if now - issued > OLDEST_S:
+        raise Unauthorized(REFUSED)
+    return CachedCredential(
+        CERTIFICATE + hashlib.sha256(der).hexdigest(),
+        Caller(user=users[0], groups=groups),
+        float(ssl.cert_time_to_seconds(fields["notAfter"])),
+        issued,
+        authority=authority,
+    )
+
+
+def _bearer(head: RequestHead) -> bytes | None:
+    values = [value for name, value in head.headers if name == b"authorization"]
+    if not values:
+        return bearer_from_protocols(head.headers) if head.websocket else None
     if len(values) > 1:
         raise Unauthorized("more than one Authorization header: send exactly one bearer token")
     scheme, _, token = values[0].strip().partition(b" ")
     if scheme.lower() != b"bearer":
         raise Unauthorized("only bearer tokens are accepted here (Authorization: Bearer skerry_…)")
-    return _checked(token.strip())
+    return token.strip()
 
 
-def _checked(token: bytes) -> bytes:
-    if len(token) != _LENGTH or not token.startswith(_PREFIX):
-        raise Unauthorized("this is not a bearer token of a Skerry host: they start with skerry_")
-    return token
+def _name(token: bytes) -> str:
+    """The name of the credential that a token stands for."""
+    if token.startswith(_PREFIX):
+        if len(token) != _LENGTH:
+            raise Unauthorized("this is not a bearer token of a Skerry host: they are skerry_ and 43 characters")
+        return name_of(token)
+    if len(token) > MAX_TOKEN:
+        raise Unauthorized(f"the bearer token is longer than {MAX_TOKEN} bytes")
+    if _OTHERS.fullmatch(token) is None:
+        raise Unauthorized("this is not a bearer token: those of a Skerry host start with skerry_")
+    return REVIEWED + hashlib.sha256(token).hexdigest()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.proxy.access import AccessLog, AccessRecord
-from services.proxy.authn import Authenticator, CachedCredential, Unknown, named
+from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Presented, Unknown, presented, token_of
 from services.proxy.authorize import Denied, HostRequest, decide, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members.headers import CallerHeaders, impersonates
@@ -22,6 +22,8 @@ from services.proxy.members.requests import Members
 from services.proxy.metrics import CUT, GONE, Metrics
 from services.proxy.routes import listed, path_of, route_of
 from services.proxy.sessions import Sessions
+from services.proxy.tls import Certificates
+from services.proxy.tokens import Tokens
 from skerry import __version__, telemetry
 from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
@@ -53,6 +55,8 @@ class FrontParts(NamedTuple):
 
     host_uid: str
     authenticator: Authenticator
+    tokens: Tokens
+    certificates: Certificates
     sessions: Sessions
     members: Members
     host_api: HostApi
@@ -134,12 +138,24 @@ class Front:
         """Who calls, and what their headers ask for. Unauthorized."""
         asking = exchange.kept
         if not isinstance(asking, CallerHeaders):
-            asking = exchange.kept = CallerHeaders(exchange.head, exchange.peer[0], named(exchange.head))
-        credential = await self._authenticated(asking.credential)
+            certificate = self._parts.certificates.client(exchange.tls_connection)
+            shown = presented(exchange.head, certificate)
+            asking = exchange.kept = CallerHeaders(exchange.head, exchange.peer[0], shown)
+        credential = await self._authenticated(asking.presented, exchange)
         record.user = credential.caller.user
         return credential, asking
 
-    async def _authenticated(self, name: str) -> CachedCredential:
+    async def _authenticated(self, shown: Presented, exchange: Exchange) -> CachedCredential:
+        """Who calls, by whatever kind of credential."""
+        name, authenticator, tokens = shown.name, self._parts.authenticator, self._parts.tokens
+        if shown.certificate is not None:
+            return authenticator.checked(shown.certificate)
+        if not name.startswith(REVIEWED):
+            return await self._by_name(name)
+        known = tokens.get(name) or await tokens.review(name, token_of(exchange.head), exchange.peer[0])
+        return authenticator.checked(known)
+
+    async def _by_name(self, name: str) -> CachedCredential:
         """Who calls. A token is called unknown only by a process that has caught up: one that has just started, or lags,
         would else tell clients to throw good credentials away.
         """
@@ -196,7 +212,7 @@ class Front:
         def watching() -> None:
             session.endless = True
 
-        session = self._parts.sessions.enter(credential.caller.user, credential.name, credential.expires)
+        session = self._parts.sessions.enter(credential.caller.user, credential, credential.expires)
         session.cut = lambda error: exchange.abort()
         try:
             code = await self._parts.host_api.handle(

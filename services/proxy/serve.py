@@ -30,10 +30,12 @@ from services.proxy.metrics import Metrics
 from services.proxy.sessions import Sessions
 from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificates
+from services.proxy.tokens import Tokens
 from skerry import bus, subjects
+from skerry.api.decode import decoder
 from skerry.api.kinds import EVENT, KINDS, SERVED
-from skerry.api.messages import FloodReport
-from skerry.errors import StatusError
+from skerry.api.messages import FloodReport, TokenReview, TokenReviewAnswer
+from skerry.errors import ServiceUnavailable, StatusError
 from skerry.heartbeats import Hearing
 from skerry.http import Server, ServerLimits
 from skerry.httpwire.room import Room
@@ -57,6 +59,10 @@ RETRY_S = 0.2
 """Between looks for the bucket of resources, which the registry makes at its first start."""
 EVENTS_RETRY_S = 1.0
 AFTER_GRACE_S = 5.0
+REVIEW_TOKEN_S = 15.0
+"""How long an answer about a token is awaited: its provider may have to be asked for keys first."""
+
+_decode_review = decoder(TokenReviewAnswer)
 
 
 class Proxy:
@@ -98,6 +104,12 @@ class Proxy:
         self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._no_store = ""
         self._certificates = Certificates(settings)
+        self._authenticator = Authenticator(
+            self.directory.credential,
+            time.time,
+            provider=self.directory.provider,
+            authority=lambda: self._certificates.authority,
+        )
         self._server = Server(
             Front(self._parts()).handle,
             self._certificates.context,
@@ -120,7 +132,9 @@ class Proxy:
         )
         return FrontParts(
             host_uid=self._settings.host_uid,
-            authenticator=Authenticator(self.directory.credential, time.time),
+            authenticator=self._authenticator,
+            tokens=Tokens(self._review_token, self.directory.provider, self._cache.current, time.time, time.monotonic),
+            certificates=self._certificates,
             sessions=self.sessions,
             members=members,
             host_api=HostApi(
@@ -230,10 +244,19 @@ class Proxy:
                 self.heartbeats.forget_all()
             if not self._cache.filled.is_set():
                 continue
-            cut = self.sessions.review(lambda name: self.directory.credential(name) is not None, self.directory.uid)
+            cut = self.sessions.review(self._authenticator.holds, self.directory.uid)
             self._forget(loop.time())
             if cut:
                 log.info("requests were cut", extra={"count": cut})
+
+    async def _review_token(self, token: str) -> TokenReviewAnswer:
+        """Ask tenancy whom a token names. StatusError."""
+        question = msgspec.json.encode(TokenReview(token=token))
+        reply = await self._bus.request(subjects.TOKEN_REVIEWS, question, timeout_s=REVIEW_TOKEN_S)
+        try:
+            return _decode_review(reply.data)
+        except msgspec.DecodeError as error:
+            raise ServiceUnavailable("tenancy's answer about a token cannot be read") from error
 
     def _leaves(self, member: MemberRoute) -> None:
         self._left.append((asyncio.get_running_loop().time(), member))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from skerry.errors import Forbidden, ServiceUnavailable, StatusError, TooManyRequests, Unauthorized
 
@@ -34,9 +34,10 @@ class Session:
 
     __slots__ = ("credential", "cut", "endless", "expires", "member", "uid", "user", "was_cut")
 
-    def __init__(self, user: str, credential: str, expires: float, member: str, uid: str) -> None:
+    def __init__(self, user: str, credential: object, expires: float, member: str, uid: str) -> None:
         self.user = user
         self.credential = credential
+        """What allowed it: `review` asks whether it holds."""
         self.expires = expires
         self.member = member
         self.uid = uid
@@ -69,7 +70,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._live)
 
-    def enter(self, user: str, credential: str, expires: float, member: str = "", uid: str = "") -> Session:
+    def enter(self, user: str, credential: object, expires: float, member: str = "", uid: str = "") -> Session:
         """A new session; `member` is empty for the host API, `uid` is that of its Cluster object.
 
         TooManyRequests names the limit that is reached.
@@ -117,7 +118,7 @@ class Sessions:
                 retry_after_s=1,
             )
 
-    def review(self, credentials: Callable[[str], bool], members: Callable[[str], str]) -> int:
+    def review(self, credentials: Callable[[Any], bool], members: Callable[[str], str]) -> int:
         """Cut what is no longer allowed: expired, revoked (`credentials`), or of a removed member.
 
         `members` gives the uid of a member's Cluster object, so that a removed member that joined again is not taken
@@ -127,7 +128,7 @@ class Sessions:
         return sum(self._review(session, now, credentials, members) for session in tuple(self._live))
 
     def _review(
-        self, session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], str]
+        self, session: Session, now: float, credentials: Callable[[Any], bool], members: Callable[[str], str]
     ) -> bool:
         if session.was_cut is not None:
             return False
@@ -139,12 +140,12 @@ class Sessions:
 
     @staticmethod
     def _why_cut(
-        session: Session, now: float, credentials: Callable[[str], bool], members: Callable[[str], str]
+        session: Session, now: float, credentials: Callable[[Any], bool], members: Callable[[str], str]
     ) -> StatusError | None:
         if session.expires <= now:
-            return Unauthorized("the bearer token expired while the request ran; ask for a new one")
+            return Unauthorized("the credential expired while the request ran; ask for a new one")
         if not credentials(session.credential):
-            return Unauthorized("the bearer token was revoked while the request ran")
+            return Unauthorized("the credential was revoked while the request ran")
         if session.member and members(session.member) != session.uid:
             return Forbidden(f"cluster {session.member!r} was removed from the host while the request ran")
         return None

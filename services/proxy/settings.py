@@ -50,6 +50,10 @@ class ProxySettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Path | None, about("Certificate chain of `*.clusters.<UID>`; default: the front door's has that name too.")
     ] = None
     members_key_file: Annotated[Path | None, about("Its private key.")] = None
+    client_ca_file: Annotated[
+        Path | None,
+        about("Authority of client certificates: CN is the user, each O a group. Default: none are asked for."),
+    ] = None
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
     host_uid: Annotated[str, about("UID of this host; members are `<name>.clusters.<UID>` in TLS.")] = ""
     tracing: Annotated[bool, about(TRACING)] = False

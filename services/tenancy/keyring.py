@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.tenancy.providers import on_this_machine
-from services.tenancy.verify import LEEWAY_S, Keys, keys_of
+from services.tenancy.verify import Keys, keys_of
 from skerry.api.conditions import NO_VERDICT, Verdict
 from skerry.api.decode import decoded
-from skerry.api.identities import IdentityProviderSpec
+from skerry.api.identities import LEEWAY_S, IdentityProviderSpec
 from skerry.api.times import rfc3339
 from skerry.backoff import Backoff
 from skerry.errors import SkerryError

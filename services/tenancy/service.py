@@ -7,6 +7,8 @@ from services.tenancy.members import members
 from services.tenancy.providing import providers, providers_status
 from services.tenancy.rules import CredentialRules, GrantRules, ProviderRules, SettingRules, WorkspaceRules
 from services.tenancy.settings import TenancySettings
+from services.tenancy.tokenreviews import reviewed
+from skerry import subjects
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, SETTING, WORKSPACE
 from skerry.service import Service
 
@@ -23,5 +25,6 @@ SERVICE = Service(
         IDENTITY_PROVIDER: ProviderRules,
     },
     controllers=(administrator, credentials, members, providers, providers_status),
+    endpoints={subjects.TOKEN_REVIEWS: reviewed},
     needs=(CLUSTER,),
 )

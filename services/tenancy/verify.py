@@ -18,16 +18,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from services.tenancy.providers import algorithms_of, groups_claim, user_claim
-from skerry.api.identities import ALGORITHMS, IdentityProviderSpec
+from skerry.api.identities import ALGORITHMS, LEEWAY_S, OLDEST_S, IdentityProviderSpec
 from skerry.api.names import is_group, is_user
 from skerry.errors import SkerryError
 
 MAX_TOKEN = 16 * 1024
 MAX_GROUPS = 500
-LEEWAY_S = 60.0
-"""How far its clock and ours may be apart."""
-OLDEST_S = 398 * 86400.0
-"""Nothing that was issued longer ago is taken, whatever it says of its end: so a Revocation need not be kept for ever."""
 MAX_KEYS = 64
 RSA_BITS = (2048, 8192)
 _TYPES = frozenset(("jwt", "at+jwt", "application/jwt", "application/at+jwt"))

@@ -20,6 +20,10 @@ ALGORITHMS = (
 """With a public key, all of them: what is signed with a shared secret, or not at all, proves nothing here."""
 USUAL_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 """Where a provider names none."""
+OLDEST_S = 5 * 366 * 86400.0
+"""No credential that was issued longer ago is taken, whatever it says of its end: so a Revocation need not be kept for ever."""
+LEEWAY_S = 60.0
+"""How far the clock of whoever issues credentials and ours may be apart."""
 
 
 class NameClaim(Struct, frozen=True, kw_only=True):

@@ -275,6 +275,28 @@ class CertifyAnswer(Message, frozen=True, kw_only=True):
     expires: int
 
 
+class TokenReview(Message, frozen=True, kw_only=True):
+    """A proxy asks whom a bearer token names: `tenancy.tokens.review`."""
+
+    token: str
+
+
+class TokenReviewAnswer(Message, frozen=True, kw_only=True):
+    """Whom a token names, or why nobody."""
+
+    refused: str = ""
+    """Why it does not hold, for the log alone; empty if it does."""
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    issued: float = 0.0
+    expires: float = 0.0
+    provider: str = ""
+    """Name of the IdentityProvider."""
+    provider_uid: str = ""
+    provider_generation: int = 0
+    """What was believed of it: of another spec the answer may be another."""
+
+
 class ConnectRequest(Message, frozen=True, kw_only=True):
     """A proxy asks how to reach a direct member: `direct.<m>.connect`."""
 

@@ -254,6 +254,7 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
         "SKERRY_LISTEN": str(layout.listen),
         "SKERRY_TLS_CERT_FILE": str(host / "pki" / "server.crt"),
         "SKERRY_TLS_KEY_FILE": str(host / "pki" / "server.key"),
+        **({"SKERRY_CLIENT_CA_FILE": options.client_ca} if options.client_ca else {}),
         **_tuned(TUNABLE["tower"]),
     }
     grace_s = float(os.environ.get("SKERRY_GRACE_S", GRACE_S))

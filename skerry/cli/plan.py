@@ -45,6 +45,7 @@ class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
     bus: str = "127.0.0.1:4222"
     nats: str = ""
     nats_keys: str = ""
+    client_ca: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ it leaves unfinished is cut, never ended (rule 4). A failure before the answer's
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -93,10 +94,10 @@ class Exchange:
         return self._connection.server_name
 
     @property
-    def peer_certificate(self) -> bytes | None:
-        """The verified client certificate in DER, if the TLS context asks for one."""
-        ssl_object = self._connection.transport.get_extra_info("ssl_object")
-        return ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
+    def tls_connection(self) -> ssl.SSLObject | None:
+        """The TLS of the connection: its context, and the client certificate that this verified, if it asks for one."""
+        connection: ssl.SSLObject | None = self._connection.transport.get_extra_info("ssl_object")
+        return connection
 
     @property
     def complete(self) -> bool:

@@ -81,11 +81,16 @@ SERVICES = (
         ),
         tells=(subjects.PROBES, subjects.DESIRED_ORDERS, subjects.FAREWELLS, subjects.APPROVED),
     ),
-    Service(name="tenancy", workload=CONTROLLER_MANAGER, calls=_desired("tenancy")),
+    Service(
+        name="tenancy",
+        workload=CONTROLLER_MANAGER,
+        endpoints=(subjects.TOKEN_REVIEWS,),
+        calls=_desired("tenancy"),
+    ),
     Service(
         name="proxy",
         workload=TOWER,
-        calls=(subjects.CERTIFY, subjects.CONNECTIONS),
+        calls=(subjects.CERTIFY, subjects.CONNECTIONS, subjects.TOKEN_REVIEWS),
         hears=(subjects.HEARTBEATS, subjects.PROBES, "up.*.s.>"),
         tells=("down.*.open.*", "down.*.a.>", subjects.QUARANTINES),
         forwards_writes=True,

@@ -138,6 +138,14 @@ def test_tracing_is_of_both_processes_and_of_none_unless_it_is_asked_for(
     assert [env.get("SKERRY_TRACING") for env in envs] == [None, *[said.get("SKERRY_TRACING")] * 2]
 
 
+def test_the_front_door_alone_is_told_of_an_authority_of_client_certificates(host: Path) -> None:
+    envs = {
+        process.name: process.env for process in bootstrap.prepare(host, _free(client_ca="/a/people.crt")).processes
+    }
+    assert {name for name, env in envs.items() if "SKERRY_CLIENT_CA_FILE" in env} == {"tower"}
+    assert envs["tower"]["SKERRY_CLIENT_CA_FILE"] == "/a/people.crt"
+
+
 def test_external_nats_needs_keys_that_exist(host: Path, tmp_path: Path) -> None:
     options = _free(nats="tls://n:4222", nats_keys=str(tmp_path / "none"))
     with pytest.raises(Failure, match="nats-config --nats-keys"):

@@ -444,7 +444,8 @@ async def test_the_handler_sees_the_certificate_of_the_client(tls: Tls) -> None:
     seen: list[bytes | None] = []
 
     async def handler(exchange: Exchange) -> None:
-        seen.append(exchange.peer_certificate)
+        connection = exchange.tls_connection
+        seen.append(None if connection is None else connection.getpeercert(binary_form=True))
         await exchange.respond(200, [])
 
     async with AsyncExitStack() as stack:

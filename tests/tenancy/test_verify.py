@@ -265,7 +265,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "exp is negative": lambda: token(exp=-1),
     "no iat": lambda: token(iat=None),
     "iat in the future": lambda: token(iat=NOW + 61),
-    "iat long ago": lambda: token(iat=NOW - 399 * 86400),
+    "iat long ago": lambda: token(iat=NOW - 1831 * 86400),
     "not yet": lambda: token(nbf=NOW + 61),
     "nbf is a text": lambda: token(nbf="now"),
     # who

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.proxy.authn import CachedCredential
+from services.proxy.authn import CachedCredential, ProviderVersion
 from skerry.api import v1alpha1
 from skerry.api.decode import decoder
-from skerry.api.kinds import CLUSTER, CREDENTIAL
+from skerry.api.identities import IdentityProvider
+from skerry.api.kinds import CLUSTER, CREDENTIAL, IDENTITY_PROVIDER
 from skerry.api.messages import Caller
 from skerry.api.times import seconds
 from skerry.informer import Change, Informer
@@ -24,6 +25,7 @@ log = logging.getLogger("skerry.proxy")
 
 _credential = decoder(v1alpha1.Credential)
 _cluster = decoder(v1alpha1.Cluster)
+_provider = decoder(IdentityProvider)
 QUARANTINED = ("Quarantined", "True")
 """The condition that the registry sets on members that flood, and its status."""
 
@@ -63,12 +65,18 @@ class Directory:
         self._left = left
         self._credentials: dict[str, CachedCredential] = {}
         self._members: dict[str, MemberRoute] = {}
+        self._providers: dict[str, ProviderVersion] = {}
         cache.add_event_handler(CREDENTIAL, lambda change: self._take(change, self._credentials, credential_of))
         cache.add_event_handler(CLUSTER, self._take_member)
+        cache.add_event_handler(IDENTITY_PROVIDER, lambda change: self._take(change, self._providers, provider_of))
 
     def credential(self, name: str) -> CachedCredential | None:
         """The Credential of that name, expired or not."""
         return self._credentials.get(name)
+
+    def provider(self, name: str) -> ProviderVersion | None:
+        """The IdentityProvider of that name, as this process knows it."""
+        return self._providers.get(name)
 
     def member(self, name: str) -> MemberRoute | None:
         """The Cluster of that name, as this process knows it."""
@@ -116,8 +124,17 @@ def credential_of(body: bytes) -> CachedCredential:
     """The Credential in a stored document. ValueError (or msgspec's) if it cannot be read."""
     document = _credential(body)
     expires = seconds(document.status.expires) if document.status.expires else 0.0
+    issued = seconds(document.metadata.creation_timestamp) if document.metadata.creation_timestamp else 0.0
     caller = Caller(user=document.spec.user, groups=tuple(document.spec.groups))
-    return CachedCredential(document.metadata.name, caller, expires)
+    return CachedCredential(document.metadata.name, caller, expires, issued)
+
+
+def provider_of(body: bytes) -> ProviderVersion | None:
+    """The version of a stored IdentityProvider; None for one that is going. msgspec.DecodeError if it cannot be read."""
+    metadata = _provider(body).metadata
+    if metadata.deletion_timestamp is not msgspec.UNSET:
+        return None
+    return ProviderVersion(metadata.name, metadata.uid, metadata.generation)
 
 
 def member_of(body: bytes) -> MemberRoute | None:

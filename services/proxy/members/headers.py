@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from services.proxy.authn import Presented
 from skerry.httpwire.apps import AppPlace, LinkRewriter, app_base, cookie_set, cookies_sent, location
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead, first
 from skerry.httpwire.headers import clean_request, clean_response, named_by_connection
@@ -33,11 +34,11 @@ class CallerHeaders:
     A credential is named here, not trusted: whether it holds is looked up for every request.
     """
 
-    __slots__ = ("bearer", "cookies", "credential", "headers", "impersonates", "traceparent")
+    __slots__ = ("bearer", "cookies", "headers", "impersonates", "presented", "traceparent")
 
-    def __init__(self, head: RequestHead, client: str, credential: str) -> None:
-        self.credential = credential
-        """Name of the Credential whose token was sent."""
+    def __init__(self, head: RequestHead, client: str, presented: Presented) -> None:
+        self.presented = presented
+        """The credential that was shown."""
         self.headers = open_headers(head, client)
         self.bearer = head.get(b"authorization") is not None
         """The credential came in the Authorization header, which no page can make a browser send by itself."""

@@ -78,9 +78,7 @@ class Members:
         classified = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
         allowed = _decided(asking, credential, route.member, classified.info)
         member = await self._find(route.member)
-        session = self._sessions.enter(
-            credential.caller.user, credential.name, credential.expires, member.name, member.uid
-        )
+        session = self._sessions.enter(credential.caller.user, credential, credential.expires, member.name, member.uid)
         session.endless = classified.info.verb == "watch"
         try:
             exchange.lasting = classified.class_.long_running

@@ -47,6 +47,10 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="With two demo members, and a short tour.")] = False,
     nats: Annotated[str, typer.Option(metavar="URL", help="An external nats-server; see nats-config.")] = "",
     nats_keys: Annotated[Path | None, typer.Option(metavar="DIR", help="Keys of the external nats-server.")] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Authority of people's client certificates: CN is the user, each O a group."),
+    ] = None,
 ) -> None:
     """Start a host on this machine: bus, controller-manager and front door.
 
@@ -56,6 +60,8 @@ def up(
         raise Failure("--nats and --nats-keys go together", USAGE)
     limit = seconds(wait)
     options = _options(name, address or [], listen, bus, nats, nats_keys)
+    if client_ca is not None:
+        options = msgspec.structs.replace(options, client_ca=_authority(client_ca))
     root = state.directory(state_dir)
     host = root / "host"
     if not detach:
@@ -103,6 +109,19 @@ def _options(name: str, addresses: list[str], listen: str, bus: str, nats: str, 
         raise Failure(f"--name {name!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
     keys = str(nats_keys.expanduser().absolute()) if nats_keys else ""
     return UpOptions(name=name, addresses=addresses, listen=listen, bus=bus, nats=nats, nats_keys=keys)
+
+
+def _authority(file: Path) -> str:
+    """The path of a file of certificates, absolute."""
+    import ssl
+
+    path = file.expanduser().absolute()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
+    except (OSError, ssl.SSLError) as error:
+        why = "it has no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise Failure(f"--client-ca {file} cannot be used: {why}", USAGE) from error
+    return str(path)
 
 
 def _start(root: Path, host: Path, options: UpOptions, *, detach: bool, limit: float) -> subprocess.Popen[bytes] | None:
@@ -210,7 +229,7 @@ def _differences(running: UpOptions, options: UpOptions) -> list[str]:
         old, new = getattr(running, field.name), getattr(options, field.name)
         if old == new or (str(new).endswith(":0") and str(old).rpartition(":")[0] == str(new).rpartition(":")[0]):
             continue
-        option = {"addresses": "--address", "nats_keys": "--nats-keys"}.get(field.name, f"--{field.name}")
+        option = {"addresses": "--address"}.get(field.name, f"--{field.name.replace('_', '-')}")
         differences.append(f"{option} is {_shown(old)}, asked: {_shown(new)}")
     return differences
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.proxy.authn import Presented
 from services.proxy.members.headers import (
     CallerHeaders,
     ReturnPath,
@@ -84,7 +85,7 @@ BEARER = (b"authorization", b"Bearer skerry_secret")
 
 
 def _asking(*headers: tuple[bytes, bytes]) -> CallerHeaders:
-    return CallerHeaders(RequestHead(method=b"GET", target=b"/", headers=list(headers)), "", "name")
+    return CallerHeaders(RequestHead(method=b"GET", target=b"/", headers=list(headers)), "", Presented("name"))
 
 
 def test_an_app_gets_its_cookies_from_a_client_with_a_token_and_is_asked_for_what_can_be_read() -> None:
