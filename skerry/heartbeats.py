@@ -31,7 +31,7 @@ LARGEST = 48 * 1024
 LONGEST_NAME = 128
 """Bytes of an agent's name."""
 MOST_OFF_S = 1e10
-"""Of a clock: three hundred years."""
+"""Of a clock, and of a certificate's end: three hundred years."""
 STILL_S = 5.0
 """A process whose loop stood still for so long (stopped, asleep, starved) does not know who was silent."""
 
@@ -39,6 +39,10 @@ _decode = decoder(Heartbeat)
 _LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid": 128, "message": 500,
             "missing": 1000, "repaired": 1000}  # fmt: skip
 """Characters of the texts that are kept."""
+
+
+_NUMBERS = (("rtt_ms", 1e6), ("server_certificate", MOST_OFF_S), ("client_certificate", MOST_OFF_S))
+"""What is no more than this, or is left out."""
 
 
 class Unreadable(ValueError):
@@ -55,14 +59,14 @@ def read(data: bytes) -> Heartbeat:
         raise Unreadable(str(error)) from error
     if not beat.agent.isprintable() or not 0 < len(beat.agent.encode()) <= LONGEST_NAME:
         raise Unreadable(f"an agent's name is 1 to {LONGEST_NAME} bytes of printable text")
-    changes: dict[str, object] = {}
+    changes: dict[str, object] = {
+        field: None for field, largest in _NUMBERS if not _is_credible(getattr(beat, field), largest)
+    }
     for field, longest in _LENGTHS.items():
         if (text := getattr(beat, field)) and (kept := clean(text, longest)) != text:
             changes[field] = kept
     if (limits := ceiling(beat.ceiling)) is not beat.ceiling:
         changes["ceiling"] = limits
-    if not _is_credible(beat.rtt_ms):
-        changes["rtt_ms"] = None
     if beat.clock_s is not None and not abs(beat.clock_s) < MOST_OFF_S:
         changes["clock_s"] = None
     if beat.inventory is not None:
@@ -78,9 +82,9 @@ def ceiling(told: Ceiling) -> Ceiling:
     return msgspec.structs.replace(told, namespaces=namespaces, desired=clean(told.desired, 16))
 
 
-def _is_credible(rtt_ms: float | None) -> bool:
-    """True of a round trip that a person can believe, and of none: a hostile figure is left out."""
-    return rtt_ms is None or 0 <= rtt_ms < 1e6
+def _is_credible(number: float | None, largest: float) -> bool:
+    """True of a number that a person can believe, and of none: a hostile one is left out."""
+    return number is None or 0 <= number < largest
 
 
 @dataclass(slots=True)

@@ -91,6 +91,7 @@ class Controller:
     ) -> None:
         self._settings, self._store, self._membership = settings, store, membership
         self._health, self._desired = health, desired
+        self._upstream = upstream
         self._inventory = InventoryCollector(upstream, self._inventory_changed)
         self._clock, self._handler, self._ready = clock, handler, ready
         self._budget, self._room = Budget(BUDGET), Room()
@@ -311,7 +312,7 @@ class Controller:
         self._beat_now.set()
 
     def _heartbeat(self, leaving: bool, now: float) -> Heartbeat:
-        health, inventory = self._health, self._inventory.inventory
+        health, inventory, ends = self._health, self._inventory.inventory, self._upstream.certificate_ends
         return Heartbeat(
             agent=self._agent,
             epoch=self._boot,
@@ -329,6 +330,8 @@ class Controller:
             clock_s=self._clock.ahead(now, time.time()),
             rtt_ms=self._rtt_ms,
             expires=self._expires,
+            server_certificate=ends.server,
+            client_certificate=ends.client,
             leaving=leaving,
             desired=self._desired.progress,
         )

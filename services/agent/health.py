@@ -96,6 +96,7 @@ class Health:
         else:
             await self._upstream.identify()
         if self._checks % SLOW_EVERY == 0:
+            self._upstream.reconnect()  # what it shows in TLS may have been renewed
             self.version = (await probe.facts(self._upstream)).version
         self._checks += 1
         return ""

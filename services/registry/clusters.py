@@ -7,6 +7,7 @@ import msgspec
 from services.registry.inventories import with_inventory
 from services.registry.model import (
     YEAR_3000,
+    Agent,
     MemberAgents,
     Now,
     PresenceStatus,
@@ -16,10 +17,11 @@ from services.registry.model import (
     reachable,
     rights,
 )
-from services.registry.verdicts import clock
+from services.registry.verdicts import RENEW_AT_AGENT, certificate, clock
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
 from skerry.api.conditions import (
+    CERTIFICATE_VALID,
     CLOCK_SYNCED,
     JOINED,
     RIGHTS_COMPLETE,
@@ -32,6 +34,7 @@ from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
 from skerry.api.names import WITHDRAW
 from skerry.api.v1alpha1 import Ceiling
+from skerry.http.certificates import CertificateEnds
 
 HOST = "host"
 """Name of the one Cluster with the role host."""
@@ -167,6 +170,9 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
         if clocks := [agent.beat.clock_s for agent in live if agent.beat.clock_s is not None]:
             verdict = clock(max(clocks, key=abs), document, "its agent's")
             status["conditions"] = with_condition(status["conditions"], condition(CLOCK_SYNCED, verdict, now))
+        if (certificates := _certificates(live)) != CertificateEnds():
+            verdict = certificate(certificates, now, condition_of(document, CERTIFICATE_VALID), RENEW_AT_AGENT)
+            status["conditions"] = with_condition(status["conditions"], condition(CERTIFICATE_VALID, verdict, now))
         status |= _facts(beat) | {"ceiling": _with_ceiling(status.get("ceiling", {}), beat.ceiling)}
         status["agent"]["version"] = live[0].beat.version
         ends = [agent.beat.expires for agent in live if 0 < agent.beat.expires < YEAR_3000]
@@ -175,6 +181,13 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
         if (inventory := inventory_of(live)) is not None:
             return with_inventory({**document, "status": status}, inventory, at(now.wall))
     return {**document, "status": status}
+
+
+def _certificates(live: list[Agent]) -> CertificateEnds:
+    """The first to end of what its agents saw."""
+    servers = [each.beat.server_certificate for each in live if each.beat.server_certificate is not None]
+    clients = [each.beat.client_certificate for each in live if each.beat.client_certificate is not None]
+    return CertificateEnds(min(servers, default=None), min(clients, default=None))
 
 
 def _facts(beat: Heartbeat) -> Document:

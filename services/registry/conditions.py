@@ -31,7 +31,9 @@ def derived(document: Document, now: Now, agent_ttl_s: float) -> Document:
         JOINED: _joined(document),
     }
     if clusters.has_agent(document):
-        verdicts[CERTIFICATE_VALID] = NO_CERTIFICATE
+        verdicts[CERTIFICATE_VALID] = condition_of(document, CERTIFICATE_VALID)
+        if not verdicts[CERTIFICATE_VALID].reason:
+            verdicts[CERTIFICATE_VALID] = NO_CERTIFICATE
         if (end := expires(document)) is not None:
             verdicts[CREDENTIALS_VALID] = agent_credentials(end, now, agent_ttl_s)
     for kind, verdict in verdicts.items():

@@ -15,11 +15,21 @@ import msgspec
 from services.registry import clusters, verdicts
 from services.registry.inventories import with_inventory
 from services.registry.model import TAKEN_OVER, TEXT_LIMIT, WRONG, YEAR_3000, Now, at, rights
-from skerry.api.conditions import CERTIFICATE_VALID, CLOCK_SYNCED, JOINED, RIGHTS_COMPLETE, Verdict, with_condition
+from skerry.api.conditions import (
+    CERTIFICATE_VALID,
+    CLOCK_SYNCED,
+    JOINED,
+    RIGHTS_COMPLETE,
+    Verdict,
+    condition_of,
+    with_condition,
+)
 from skerry.api.decode import decoded
 from skerry.api.messages import Inventory
 from skerry.api.meta import Document
 from skerry.api.text import clean
+from skerry.http import certificates
+from skerry.http.certificates import CertificateEnds
 from skerry.inventory.limits import bounded
 from skerry.member.kubeconfig import Target
 
@@ -43,9 +53,6 @@ class ProbeState(Enum):
     UNREACHABLE = auto()
 
 
-NONE = float("inf")
-
-
 class ProbeResult(NamedTuple):
     """One look at an API server. `message` says why it is not ready; facts that were not asked for are None."""
 
@@ -55,8 +62,8 @@ class ProbeResult(NamedTuple):
     inventory: Inventory | None = None
     clock_s: float | None = None
     """How far its clock is ahead of the host's."""
-    certificate: float | None = None
-    """When the host's client certificate for it ends; NONE if it has none; None if that was not looked at."""
+    certificates: CertificateEnds | None = None
+    """None if that was not looked at."""
     rtt_ms: float | None = None
     missing: str = ""
     """What serving needs and the host's account may not repair."""
@@ -138,9 +145,9 @@ def _others(outcome: ProbeResult, document: Document, now: Now) -> Iterator[tupl
     """Of what is not looked at each time."""
     if outcome.clock_s is not None:
         yield CLOCK_SYNCED, verdicts.clock(outcome.clock_s, document, "its API server's")
-    if outcome.certificate is not None:
-        end = None if outcome.certificate == NONE else outcome.certificate
-        yield CERTIFICATE_VALID, verdicts.certificate(end, now)
+    if (ends := outcome.certificates) is not None:
+        stored = condition_of(document, CERTIFICATE_VALID)
+        yield CERTIFICATE_VALID, verdicts.certificate(ends, now, stored, verdicts.RENEW_AT_HOST)
 
 
 def _ready(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
@@ -180,17 +187,8 @@ def credentials(outcome: ProbeResult, expires: float | None, now: Now) -> Verdic
 
 def expires_of(target: Target) -> float | None:
     """When the credential ends: its certificate or its token, whichever is first; None if neither tells."""
-    ends = [end for end in (_token_end(target.token), certificate_end(target.tls.certificate)) if end is not None]
-    return min(ends, default=None)
-
-
-def certificate_end(pem: bytes) -> float | None:
-    """When a client certificate (PEM) ends. The X.509 library costs 9 MiB: a host whose direct members all have tokens never loads it (ADR 5)."""
-    if not pem:
-        return None
-    from skerry.identity.x509 import not_after
-
-    return not_after(pem)
+    ends = (_token_end(target.token), certificates.ends(target.tls.certificate))
+    return min((end for end in ends if end is not None), default=None)
 
 
 class _Token(msgspec.Struct, frozen=True):

@@ -82,7 +82,7 @@ class Agent:
         self.facts = (
             beat.epoch, beat.version, beat.kubernetes_version, beat.cluster_uid, beat.nodes, beat.healthy, beat.message,
             beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, beat.taken_over, self.inventory,
-            _off(beat.clock_s),
+            _off(beat.clock_s), beat.server_certificate, beat.client_certificate,
         )  # fmt: skip
 
 

@@ -73,7 +73,6 @@ class Watched:
     revision: int = 0
     upstream: Upstream | None = None
     expires: float | None = None
-    certificate: float = direct.NONE
     membership: MembershipCheck | None = None
     look_due: float = 0.0
     """Loop time of the next look at its rights and bindings."""
@@ -177,7 +176,8 @@ class Prober:
             watched.failed += 1
             if watched.failed == 1:
                 return AGAIN_S
-        now, outcome = self._clock(), outcome._replace(certificate=watched.certificate)
+        now, upstream = self._clock(), watched.upstream
+        outcome = outcome._replace(certificates=None if upstream is None else upstream.certificate_ends)
         again_s = await self._writer.write(
             name, watched.uid, lambda document: direct.observed(document, outcome, watched.expires, now)
         )
@@ -213,7 +213,6 @@ class Prober:
         watched.repaired = stored.message if stored.reason == REPAIRED else ""
         watched.revision, watched.looks = connection.revision, 0
         watched.expires = direct.expires_of(target)
-        watched.certificate = direct.certificate_end(target.tls.certificate) or direct.NONE
         return True
 
     async def _asked(self, item: Item, watched: Watched) -> ProbeResult:
@@ -274,6 +273,8 @@ class Prober:
 
 async def _outcome(upstream: Upstream, looks: int) -> ProbeResult:
     """One look. Unauthorized, BadGateway, CredentialError, WrongCluster, Unproved, RightsMissing."""
+    if not looks % VERSION_EVERY:
+        upstream.reconnect()
     started = time.perf_counter()
     unready = await probe.unready(upstream)
     rtt_ms = round((time.perf_counter() - started) * 1000, 3)

@@ -7,6 +7,7 @@ from services.registry.model import Now, at
 from skerry import requirements
 from skerry.api.conditions import CLOCK_SYNCED, Verdict, condition_of
 from skerry.api.meta import Document
+from skerry.http.certificates import CertificateEnds
 
 DAY_S = 86400.0
 WARN_DAYS = (1, 7, 30)
@@ -53,19 +54,36 @@ def warn_s(ttl_s: float) -> float:
     return min(AGENT_WARN_S, ttl_s / 6)
 
 
-NO_CERTIFICATE = Verdict("True", "NoCertificate", "the host uses no client certificate for it")
+NO_CERTIFICATE = Verdict("True", "NoCertificate", "no certificate was seen between it and Skerry")
+RENEW_AT_HOST = "give this host a new kubeconfig: skerry cluster set NAME --kubeconfig FILE"
+RENEW_AT_AGENT = "put a new one into the agent's kubeconfig, which is read again in place"
+"""How a client certificate is renewed that the host, or an agent, has."""
 
 
-def certificate(end: float | None, now: Now) -> Verdict:
-    """The condition CertificateValid of a direct member, by the end of its kubeconfig's client certificate."""
+def certificate(ends: CertificateEnds, now: Now, stored: Verdict, renew: str) -> Verdict:
+    """The condition CertificateValid, by what ends first: what the API server shows, or the client certificate. It warns; what
+    really was refused says Reachable. Who has not seen the server yet leaves what is `stored`, unless there is worse to say."""
+    client = _certificate("the client certificate", ends.client, now, renew)
+    server = _certificate(
+        "the certificate of its API server, or of the authority that made it,",
+        ends.server,
+        now,
+        "renew it on the cluster",
+    )
+    if ends.server is None and stored.reason and (client is None or client.reason == "Valid"):
+        return stored
+    known = [(end, each) for end, each in ((ends.server, server), (ends.client, client)) if end is not None and each]
+    return min(known)[1] if known else NO_CERTIFICATE
+
+
+def _certificate(what: str, end: float | None, now: Now, renew: str) -> Verdict | None:
     if end is None:
-        return NO_CERTIFICATE
-    renew = "give this host a new kubeconfig: skerry cluster set NAME --kubeconfig FILE"
+        return None
     if end <= now.wall:
-        return Verdict("False", "Expired", f"the client certificate ended at {at(end)}: {renew}")
+        return Verdict("False", "Expired", f"{what} ended at {at(end)}: {renew}")
     if left := days_left(end, now):
-        return Verdict("True", "ExpiresSoon", f"the client certificate ends at {at(end)}, in less than {left}: {renew}")
-    return Verdict("True", "Valid", f"the client certificate ends at {at(end)}")
+        return Verdict("True", "ExpiresSoon", f"{what} ends at {at(end)}, in less than {left}: {renew}")
+    return Verdict("True", "Valid", f"{what} ends at {at(end)}")
 
 
 def days_left(end: float, now: Now) -> str:

@@ -183,6 +183,10 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """Round trip of the previous heartbeat, as the agent measured it."""
     expires: int = 0
     """When the agent's user JWT ends."""
+    server_certificate: float | None = None
+    """When what the member's API server shows in TLS ends, its authority included; Unix seconds. None: not seen yet."""
+    client_certificate: float | None = None
+    """The same of the agent's own client certificate; None: it has none, or one that a plugin renews."""
     leaving: bool = False
     """The last heartbeat before a clean stop."""
     desired: Progress | None = None

@@ -14,6 +14,7 @@ from skerry.cli.keys.rotation import rotations
 from skerry.cli.output import duration
 from skerry.cli.plan import RunStatus
 from skerry.errors import StatusError
+from skerry.http import certificates
 from skerry.identity import creds
 from skerry.identity.federation import Authority
 
@@ -118,10 +119,8 @@ def _free(path: Path) -> tuple[int, int]:
 
 
 def _ends(paths: Iterable[Path]) -> Iterable[tuple[Path, float]]:
-    from skerry.identity.x509 import not_after
-
     for path in paths:
-        end = not_after(path.read_bytes())
+        end = certificates.ends(path.read_bytes())
         if end is None:
             raise StatusError(f"{path} is no certificate: put it back, or remove it and start the host again")
         yield path, end

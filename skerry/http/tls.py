@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+from skerry.http.certificates import element
+
 _ALPN = ["http/1.1"]
 _SAN, _CRITICAL = bytes.fromhex("0603551d11"), bytes.fromhex("0101ff")
 _DNS, _ADDRESS = 0x82, 0x87
@@ -51,23 +53,14 @@ def _names(text: str) -> Iterator[str]:
     at += len(_SAN)
     if der[at : at + len(_CRITICAL)] == _CRITICAL:
         at += len(_CRITICAL)
-    _, at, _ = _element(der, at)
-    _, at, last = _element(der, at)
+    _, at, _ = element(der, at)
+    _, at, last = element(der, at)
     while at < last:
-        tag, start, at = _element(der, at)
+        tag, start, at = element(der, at)
         if tag == _DNS:
             yield der[start:at].decode("ascii", "replace").lower()
         elif tag == _ADDRESS:
             yield str(ipaddress.ip_address(der[start:at]))
-
-
-def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Tag, start and end of the content of the DER element at `at`."""
-    size, start = der[at + 1], at + 2
-    if size >= 0x80:
-        start += size & 0x7F
-        size = int.from_bytes(der[at + 2 : start], "big")
-    return der[at], start, start + size
 
 
 def client_context(

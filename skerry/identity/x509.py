@@ -135,11 +135,3 @@ def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> X50
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return X509KeyPair(certificate=certificate.public_bytes(serialization.Encoding.PEM), key=private)
-
-
-def not_after(pem: bytes) -> float | None:
-    """When the first certificate in `pem` ends, seconds since the epoch; None if it cannot be read."""
-    try:
-        return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
-    except ValueError:
-        return None

@@ -10,18 +10,40 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from skerry.member.credentials import ClientCredential
 from skerry.member.kubeconfig import KubeconfigError, Tls
 
+Shown = Callable[[bytes], None]
+"""Is told of the certificate (DER) that a server showed."""
 
-def context(tls: Tls, credential: ClientCredential) -> ssl.SSLContext:
+
+class _Context(ssl.SSLContext):
+    """Tells of what the server of each new connection shows."""
+
+    shown: Shown
+
+
+class _Handshake(ssl.SSLObject):
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        der = self.getpeercert(binary_form=True)
+        if der is not None and isinstance(self.context, _Context):
+            self.context.shown(der)
+
+
+_Context.sslobject_class = _Handshake
+
+
+def context(tls: Tls, credential: ClientCredential, shown: Shown = lambda der: None) -> ssl.SSLContext:
     """A client context that trusts `tls.ca` (or the system) and shows the credential's certificate if it has one.
 
     Raises KubeconfigError when a certificate or key cannot be read; an encrypted key counts as such.
     """
-    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls_context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    tls_context.shown = shown
     tls_context.minimum_version = ssl.TLSVersion.TLSv1_2
     tls_context.set_alpn_protocols(["http/1.1"])
     if tls.insecure:

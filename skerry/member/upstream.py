@@ -17,6 +17,8 @@ import msgspec
 
 from skerry.api.decode import decoded
 from skerry.errors import BadGateway, StatusError, Unauthorized, from_body
+from skerry.http import certificates
+from skerry.http.certificates import CertificateEnds
 from skerry.http.client import Ask, Client, RequestBody
 from skerry.http.errors import Cut, HttpError, NoRoom, Unreachable
 from skerry.http.limits import ClientLimits
@@ -103,6 +105,8 @@ class Upstream:
         self._expected = expected
         self._wrong: WrongCluster | None = None
         self._wrong_until = 0.0
+        self._server_ends: float | None = None
+        self._client_ends = certificates.ends(target.tls.certificate)
         self._pooled: tuple[Target, bytes] | None = None
         self._client: Client | None = None
         self._retired: dict[Client, asyncio.Task[None]] = {}
@@ -116,8 +120,7 @@ class Upstream:
 
     def expect(self, expected: Expected) -> None:
         """From now on every new connection is asked which cluster it leads to, and no other one is served."""
-        if self._client is not None:
-            self._client.drop_idle()
+        self.reconnect()
         self._expected = expected
 
     @property
@@ -146,8 +149,7 @@ class Upstream:
 
         Who does not know our credential may be somebody else: what is pooled is not used before it was asked again.
         """
-        if self._client is not None:
-            self._client.drop_idle()
+        self.reconnect()
         return self._reread() or await self._source.renew(refused) is not None
 
     def _reread(self) -> bool:
@@ -155,7 +157,7 @@ class Upstream:
         if self._rotation is None or not self._rotation.look():
             return False
         self._target, self._pooled = self._rotation.target, None
-        self._source = source(self._target)
+        self._source, self._client_ends = source(self._target), certificates.ends(self._target.tls.certificate)
         return True
 
     async def send(
@@ -198,12 +200,29 @@ class Upstream:
 
     def _made(self, credential: ClientCredential) -> Client:
         target = self._target
-        context: ssl.SSLContext | None = tls.context(target.tls, credential) if target.scheme == "https" else None
+        context: ssl.SSLContext | None = None
+        if target.scheme == "https":
+            context = tls.context(target.tls, credential, self._shown)
         limits = ClientLimits(connections=self._connections)
         name = target.tls.server_name or None
         return Client(
             target.host, target.port, context, limits, server_hostname=name, room=self._room, admit=self._admit
         )
+
+    # Certificates
+
+    @property
+    def certificate_ends(self) -> CertificateEnds:
+        """When the certificates end that stand between us and the API server, as far as they were seen."""
+        return CertificateEnds(self._server_ends, self._client_ends)
+
+    def reconnect(self) -> None:
+        """Use new connections for what comes: what the API server shows may have been renewed since."""
+        if self._client is not None:
+            self._client.drop_idle()
+
+    def _shown(self, der: bytes) -> None:
+        self._server_ends = certificates.chain_ends(der, self._target.tls.ca)
 
     # Which cluster it is
 

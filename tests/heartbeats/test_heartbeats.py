@@ -64,6 +64,12 @@ def test_a_clock_that_nobody_has_is_left_out(said: float | None, kept: float | N
     assert read(beat(clock_s=said)).clock_s == kept
 
 
+@pytest.mark.parametrize("field", ["server_certificate", "client_certificate"])
+@pytest.mark.parametrize(("said", "kept"), [(1.8e9, 1.8e9), (-1.0, None), (1e300, None), (None, None)])
+def test_the_end_of_a_certificate_is_a_time_or_left_out(field: str, said: float | None, kept: float | None) -> None:
+    assert getattr(read(beat(**{field: said})), field) == kept
+
+
 def test_a_burst_is_admitted_and_then_a_rate() -> None:
     admission = Admission()
     assert [admission.admits("m1", 1.0) for _ in range(100)].count(True) == PER_S

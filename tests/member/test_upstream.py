@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from skerry.errors import BadGateway
+from skerry.http import certificates
+from skerry.http.certificates import CertificateEnds
 from skerry.identity import x509
 from skerry.member import kubeconfig, tls
 from skerry.member.credentials import ClientCredential, source
@@ -50,6 +52,24 @@ async def test_a_name_that_the_certificate_lacks_is_refused(api: ApiServer) -> N
 
 async def test_verification_can_be_switched_off_by_the_kubeconfig(api: ApiServer) -> None:
     assert await version(target(api, ca=b"", insecure=True, server_name="kubernetes")) == 200
+
+
+async def test_the_end_of_what_a_server_shows_is_seen_on_a_new_connection(api: ApiServer) -> None:
+    found = target(api)
+    upstream = Upstream(found, source(found))
+    try:
+        assert upstream.certificate_ends == CertificateEnds()
+        await upstream.call("GET", "/version")
+        shown = (api.directory / "tls.pem").read_bytes()
+        assert upstream.certificate_ends == CertificateEnds(certificates.ends(shown))
+        upstream._server_ends = None
+        await upstream.call("GET", "/version")
+        assert upstream.certificate_ends.server is None, "the connection is used again"
+        upstream.reconnect()
+        await upstream.call("GET", "/version")
+        assert upstream.certificate_ends.server is not None
+    finally:
+        await upstream.close()
 
 
 async def test_a_path_prefix_goes_before_every_target(api: ApiServer) -> None:

@@ -15,6 +15,7 @@ from services.registry.model import Now
 from skerry.api.conditions import condition_of
 from skerry.api.kinds.registry import describe_cluster
 from skerry.api.messages import Inventory
+from skerry.http import certificates
 from skerry.identity import x509
 from skerry.member.kubeconfig import Target, Tls
 
@@ -136,7 +137,7 @@ def token(**claims: Any) -> str:
         ({"token": token(exp="soon")}, None),
         ({"token": "opaque"}, None),
         ({"token": "a.b.c"}, None),
-        ({"tls": Tls(certificate=CERTIFICATE, key=b"PEM")}, x509.not_after(CERTIFICATE)),
+        ({"tls": Tls(certificate=CERTIFICATE, key=b"PEM")}, certificates.ends(CERTIFICATE)),
         ({"tls": Tls(certificate=CERTIFICATE, key=b"PEM"), "token": token(exp=1_820_000_000)}, 1_820_000_000),
         ({"tls": Tls(certificate=b"rubbish", key=b"PEM")}, None),
     ],

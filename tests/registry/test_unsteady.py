@@ -36,6 +36,11 @@ async def test_an_agent_whose_clock_is_off_is_told_of_and_stays_ready(nats_host:
             await condition(client, "late", kind, reason)
         await agent.beat(connection, expires=int(time.time()) + 3600)
         await condition(client, "late", "CredentialsValid", "ExpiresSoon")
+        await agent.beat(connection, server_certificate=time.time() - 5, client_certificate=time.time() + 3600)
+        await condition(client, "late", "CertificateValid", "Expired")
+        await client.ready("late", "True")
+        await agent.beat(connection, server_certificate=1e300, client_certificate=time.time() + 3600)
+        await condition(client, "late", "CertificateValid", "ExpiresSoon")
 
 
 async def test_a_direct_member_whose_clock_is_off_is_told_of_and_stays_ready(client: Client, api: ApiServer) -> None:
@@ -47,7 +52,7 @@ async def test_a_direct_member_whose_clock_is_off_is_told_of_and_stays_ready(cli
     await connect(client, "create", "early", given(api))
     await condition(client, "early", "ClockSynced", "Ahead")
     await condition(client, "early", "VersionSupported", "KubernetesTooOld")
-    await condition(client, "early", "CertificateValid", "NoCertificate")
+    await condition(client, "early", "CertificateValid", "Valid")
     await client.ready("early", "True")
 
 

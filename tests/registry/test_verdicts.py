@@ -9,7 +9,8 @@ import pytest
 from services.registry import verdicts
 from services.registry.model import Now
 from services.registry.verdicts import DAY_S
-from skerry.api.conditions import CLOCK_SYNCED
+from skerry.api.conditions import CLOCK_SYNCED, NO_VERDICT
+from skerry.http.certificates import CertificateEnds
 
 NOW = Now(100.0, 1_800_000_000.0)
 MONTH_S = 30 * DAY_S
@@ -57,18 +58,41 @@ def test_an_agents_credential_is_late_long_before_it_ends(
 
 
 @pytest.mark.parametrize(
-    ("left_s", "expected"),
+    ("server_s", "client_s", "expected", "says"),
     [
-        (None, ("True", "NoCertificate")),
-        (300 * DAY_S, ("True", "Valid")),
-        (20 * DAY_S, ("True", "ExpiresSoon")),
-        (0.5 * DAY_S, ("True", "ExpiresSoon")),
-        (-1.0, ("False", "Expired")),
+        (None, None, ("True", "NoCertificate"), "no certificate was seen"),
+        (300 * DAY_S, None, ("True", "Valid"), "API server"),
+        (None, 300 * DAY_S, ("True", "Valid"), "client certificate"),
+        (300 * DAY_S, 200 * DAY_S, ("True", "Valid"), "client certificate"),
+        (20 * DAY_S, None, ("True", "ExpiresSoon"), "less than 30 days: renew it on the cluster"),
+        (20 * DAY_S, 0.5 * DAY_S, ("True", "ExpiresSoon"), "the client certificate ends at"),
+        (3 * DAY_S, 0.5 * DAY_S, ("True", "ExpiresSoon"), "less than a day: do this"),
+        (-1.0, 300 * DAY_S, ("False", "Expired"), "API server"),
+        (300 * DAY_S, -1.0, ("False", "Expired"), "do this"),
+        (0.0, 0.0, ("False", "Expired"), "ended at"),
     ],
 )
-def test_a_client_certificate(left_s: float | None, expected: tuple[str, str]) -> None:
-    end = None if left_s is None else NOW.wall + left_s
-    assert verdicts.certificate(end, NOW)[:2] == expected
+def test_certificates_are_told_of_by_the_one_that_ends_first(
+    server_s: float | None, client_s: float | None, expected: tuple[str, str], says: str
+) -> None:
+    ends = CertificateEnds(*(None if left_s is None else NOW.wall + left_s for left_s in (server_s, client_s)))
+    verdict = verdicts.certificate(ends, NOW, NO_VERDICT, "do this")
+    assert verdict[:2] == expected
+    assert says in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("client_s", "reason"),
+    [(None, "Expired"), (300 * DAY_S, "Expired"), (20 * DAY_S, "ExpiresSoon"), (-5.0, "Expired")],
+)
+def test_who_has_not_seen_the_server_since_its_start_takes_nothing_back_and_says_what_is_worse(
+    client_s: float | None, reason: str
+) -> None:
+    stored = verdicts.certificate(CertificateEnds(NOW.wall - 1.0), NOW, NO_VERDICT, "do this")
+    client = None if client_s is None else NOW.wall + client_s
+    verdict = verdicts.certificate(CertificateEnds(None, client), NOW, stored, "do this")
+    assert verdict.reason == reason
+    assert (verdict == stored) is (client_s is None or client_s > 30 * DAY_S)
 
 
 @pytest.mark.parametrize(
