@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,38 @@ from tests.cli.test_up import DEADLINE_S, Host, _alive, _eventually, ignoring
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
     plan = binaries.plan(("etcd", *binaries.CONTROL_PLANE))
     if plan.to_build or plan.missing:
         pytest.skip("no kube-apiserver is built yet: python -m skerry.localkube build")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path)
     yield made
     made.run("down", "--purge")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One that runs, and what was said at its start."""
+
+    host: Host
+    said: str
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """For tests that leave it as it is, and at last the one that ends it."""
+    host = Host(tmp_path_factory.mktemp("demo"))
+    try:
+        done = host.up("--demo")
+        assert done.returncode == 0, done.stderr
+        yield Demo(host, done.stdout)
+    finally:
+        host.run("down", "--purge")
 
 
 def _processes(host: Host) -> list[int]:
@@ -40,32 +65,22 @@ def _processes(host: Host) -> list[int]:
     return found
 
 
-def test_the_demo_shows_a_federation_and_leaves_nothing(host: Host) -> None:
-    done = host.up("--demo")
-    assert done.returncode == 0, done.stderr
-    assert "skerry-tour created" in done.stdout
-    assert "[watch] MODIFIED skerry-tour" in done.stdout
-    assert "--user vera get configmap skerry-tour" in done.stdout
-    assert "pods do not run" in done.stdout
-    assert host.status()["clusters"] == {
+def test_the_demo_shows_a_federation(demo: Demo) -> None:
+    assert "skerry-tour created" in demo.said
+    assert "[watch] MODIFIED skerry-tour" in demo.said
+    assert "--user vera get configmap skerry-tour" in demo.said
+    assert "pods do not run" in demo.said
+    assert demo.host.status()["clusters"] == {
         "total": 2,
         "ready": 2,
         "states": {},
         "desired": {"members": 0, "entries": 0},
     }
-    assert {line.split()[0] for line in host.ok("clusters").splitlines()[1:]} == {"host", "m1", "m2"}
-    again = host.up("--demo")
-    assert again.returncode == 0, again.stderr
-    purged = host.run("down", "--purge")
-    assert purged.returncode == 0
-    assert str(binaries.cache_dir()) in purged.stderr
-    assert not host.state.exists()
-    _eventually(lambda: not _processes(host), "processes are left")
+    assert {line.split()[0] for line in demo.host.ok("clusters").splitlines()[1:]} == {"host", "m1", "m2"}
 
 
-def test_a_viewer_reads_and_does_not_write(host: Host) -> None:
-    done = host.up("--demo")
-    assert done.returncode == 0, done.stderr
+def test_a_viewer_reads_and_does_not_write(demo: Demo) -> None:
+    host = demo.host
     config = host.state / "demo" / "kubeconfig"
     token = host.ok("credential", "create", "vera", "--group", "skerry:view").strip()
     kubectl = [str(binaries.kubectl(prefer_wheel=True)), "--kubeconfig", str(config), "--context", "skerry-m1"]
@@ -83,6 +98,17 @@ def test_a_viewer_reads_and_does_not_write(host: Host) -> None:
     account = [*kubectl, "wait", "--for=create", "serviceaccount/default", "-n", "shop", f"--timeout={DEADLINE_S:.0f}s"]
     made = run(account)
     assert made.returncode == 0, made.stderr
+
+
+def test_a_second_demo_is_the_same_one_and_purge_leaves_nothing(demo: Demo) -> None:
+    host = demo.host
+    again = host.up("--demo")
+    assert again.returncode == 0, again.stderr
+    purged = host.run("down", "--purge")
+    assert purged.returncode == 0
+    assert str(binaries.cache_dir()) in purged.stderr
+    assert not host.state.exists()
+    _eventually(lambda: not _processes(host), "processes are left")
 
 
 def test_contexts_of_the_users_own_come_first(host: Host, tmp_path: Path) -> None:
