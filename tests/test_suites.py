@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.suites import MIB_EACH, lanes, processes
+from tests.fixtures.suites import MIB_EACH, WITH_NODES, WITHOUT_NODES, lanes, processes
 
 _MODULE = """
 import os
@@ -59,6 +59,24 @@ def test_where_only_clusters_are_wanted_the_other_processes_end(tmp_path: Path) 
     ran = run(tmp_path, 2, "tests/e2e", "tests/kube", "tests/conformance")
     assert len(ran) == 24
     assert len({process for process, _ in ran}) == 2
+
+
+def test_of_two_lanes_one_has_nodes_and_the_other_does_what_needs_none(tmp_path: Path) -> None:
+    ran = run(tmp_path, 2, "tests/clients", "tests/conformance", "tests/kube", "tests/bus")
+    assert len(ran) == 32
+    nodes = {process for process, test in ran if "clients" in test or "kube" in test}
+    assert len(nodes) == 1
+    assert len({process for process, test in ran if "conformance" in test} - nodes) == 1
+
+
+def test_modules_are_listed_by_the_clusters_that_they_use(request: pytest.FixtureRequest) -> None:
+    """Of this run: `make test` is a run of all."""
+    for item in request.session.items:
+        used = {"member_one", "member_two", "plain_cluster", "clusters"} & set(getattr(item, "fixturenames", ()))
+        if used & {"member_one", "member_two"}:
+            assert item.nodeid.startswith(WITH_NODES), item.nodeid
+        elif used:
+            assert item.nodeid.startswith(WITH_NODES + WITHOUT_NODES), item.nodeid
 
 
 @pytest.mark.parametrize(("mib", "expected"), [(500, 1), (MIB_EACH * 2 + 1, 2), (MIB_EACH * 9, 9)])

@@ -1,7 +1,7 @@
 """The clusters of one process of the run: lent to one module of tests after another, each time clean.
 
-Each cluster is started when it is asked for the first time, and stopped when no test that follows wants one: an idle
-control plane takes 4 % of a core. What was left on it is deleted when it is given back; where that is too much or does
+Each cluster is started when it is asked for the first time, and stopped when the next one that is lent is another, or none:
+an idle control plane takes 3 % of a core, with a node 5. What was left on it is deleted when it is given back; where that is too much or does
 not end in time, or where something is missing that was there when it started, it is stopped and made anew. All of a cluster dies with the
 process that started it (see `skerry.localkube.process`), so a worker that crashes leaves nothing; how many workers have
 clusters is decided where modules are dealt out (`tests/fixtures/suites.py`).
@@ -44,6 +44,8 @@ class Pool:
         self._directory = directory
         self._running: dict[str, _Cluster] = {}
         self._lent: set[str] = set()
+        self._along: set[str] = set()
+        """Started with another, and not lent yet."""
 
     @property
     def idle(self) -> bool:
@@ -54,6 +56,8 @@ class Pool:
     def lease(self, name: str, along: Iterable[str] = ()) -> Iterator[Member]:
         """A clean cluster: `plain`, or a member with a node; `along` are members that are started at the same time."""
         assert name not in self._lent, f"cluster {name} is lent already"
+        for idle in (self._running.keys() | self._along) - self._lent - {name, *along}:
+            self._stop(idle)
         lent = self._clean(name) or self._start(name, along)
         self._lent.add(name)
         try:
@@ -66,8 +70,16 @@ class Pool:
     def close(self) -> None:
         """Stop all."""
         for name in list(self._running):
-            self._running.pop(name).stop()
+            self._stop(name)
+        self._along.clear()
         self.provider.close()
+
+    def _stop(self, name: str) -> None:
+        if name in self._running:
+            self._running.pop(name).stop()
+        else:
+            self._along.discard(name)
+            self.provider.stop(name)
 
     def _start(self, name: str, along: Iterable[str]) -> _Cluster:
         if name == PLAIN:
@@ -75,7 +87,9 @@ class Pool:
             member = opened.enter_context(self.provider.plain(self._directory()))
             stop: Callable[[], None] = opened.close
         else:
-            member = self.provider.members([name, *(each for each in along if each not in self._running)])[name]
+            self._along |= set(along) - self._running.keys() - {name}
+            member = self.provider.members([name, *self._along])[name]
+            self._along.discard(name)
             stop = lambda: self.provider.stop(name)  # noqa: E731
         self._running[name] = cluster = _Cluster(member, _contents(member), stop)
         return cluster
@@ -87,7 +101,7 @@ class Pool:
             return cluster
         if _removed(cluster.member, cluster.before, until=time.monotonic() + _CLEAN_S):
             return cluster
-        self._running.pop(name).stop()
+        self._stop(name)
         return None
 
 
