@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.fixtures.suites",
     "tests.fixtures.examples",
     "tests.fixtures.slowest",
+    "tests.fixtures.garbage",
 ]
