@@ -12,6 +12,7 @@ travels no further either.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -32,6 +33,10 @@ _OTHERS = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 """A bearer token of whatever kind (RFC 6750, 2.1)."""
 CERTIFICATE, REVIEWED = "certificate:", "token:"
 """Beginnings of the names of credentials that are not Credentials."""
+UNKNOWN = (
+    "the bearer token is unknown or was revoked; ask for a new one (skerry credential create) "
+    "or write the kubeconfig anew (skerry kubeconfig)"
+)
 REFUSED = "the credential is not accepted: it may have ended or been taken back; get a new one where it came from (the log of the host says why)"
 """Of a token or certificate that is not the host's own: who sent it learns no more."""
 
@@ -56,6 +61,14 @@ class CachedCredential(NamedTuple):
     """Of a token of an identity provider: while this is what is stored of it, the token holds."""
     authority: int = 0
     """Of a client certificate: which one in a row of authorities it was verified by."""
+
+
+class RevokedUser(NamedTuple):
+    """A user whose credentials hold no more."""
+
+    user: str
+    before: float
+    """What was issued up to then, in Unix seconds, is refused: everything, if the user is disabled."""
 
 
 Lookup = Callable[[str], CachedCredential | None]
@@ -88,21 +101,22 @@ class Authenticator:
         *,
         provider: Callable[[str], ProviderVersion | None] = lambda name: None,
         authority: Callable[[], int] = lambda: 0,
+        revoked: Callable[[str], RevokedUser | None] = lambda user: None,
     ) -> None:
-        """`provider` is an IdentityProvider as it is stored now, `authority` that of client certificates."""
+        """`provider` is an IdentityProvider as it is stored now, `authority` that of client certificates, `revoked` by user."""
         self._lookup = lookup
         self._now = now
         self._provider = provider
         self._authority = authority
+        self._revoked = revoked
 
     def known(self, name: str) -> CachedCredential:
         """The Credential of this name, if it is there and holds; Unauthorized with the reason and the next step otherwise."""
         credential = self._lookup(name)
         if credential is None:
-            raise Unknown(
-                "the bearer token is unknown or was revoked; ask for a new one (skerry credential create) "
-                "or write the kubeconfig anew (skerry kubeconfig)"
-            )
+            raise Unknown(UNKNOWN)
+        if self._taken_back(credential):
+            raise Unauthorized(UNKNOWN)
         if credential.expires <= self._now():
             raise Unauthorized("the bearer token has expired; ask for a new one (skerry credential create)")
         return credential
@@ -115,11 +129,18 @@ class Authenticator:
 
     def holds(self, credential: CachedCredential) -> bool:
         """True if nothing took a credential back; that time ends it is another question."""
+        if self._taken_back(credential):
+            return False
         if credential.name.startswith(CERTIFICATE):
             return credential.authority == self._authority()
         if credential.provider is not None:
             return self._provider(credential.provider.name) == credential.provider
         return self._lookup(credential.name) is not None
+
+    def _taken_back(self, credential: CachedCredential) -> bool:
+        """True if it was issued before all of its user's were revoked. Most credentials say whole seconds."""
+        revoked = self._revoked(credential.caller.user)
+        return revoked is not None and math.floor(credential.issued) <= revoked.before
 
 
 def named(head: RequestHead) -> str:

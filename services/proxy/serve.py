@@ -109,6 +109,7 @@ class Proxy:
             time.time,
             provider=self.directory.provider,
             authority=lambda: self._certificates.authority,
+            revoked=self.directory.revoked,
         )
         self._server = Server(
             Front(self._parts()).handle,

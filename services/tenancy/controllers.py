@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 from services.tenancy import model
 from services.tenancy.keyring import KeyRings
+from services.tenancy.revocations import over_s
 from services.tenancy.settings import TenancySettings
-from skerry.api.kinds import CREDENTIAL
+from skerry.api.kinds import CREDENTIAL, REVOCATION
 from skerry.controller.controller import After, Controller
 from skerry.errors import AlreadyExists, NotFound
 from skerry.informer import View
@@ -33,6 +34,7 @@ FILE_S = 2.0
 """Between two looks at the administrator's file."""
 AT_MOST_S = 60.0
 """Between two looks at a credential: clocks are set, and its end is by the wall's."""
+DAY_S = 86400.0
 
 Clock = Callable[[], datetime]
 
@@ -118,6 +120,25 @@ async def expire(store: Store, informer: View, name: str, clock: Clock = utc_now
         log.info("credential expired", extra={"credential": name})
     except NotFound:
         log.debug("another replica was faster", extra={"credential": name})
+    return None
+
+
+def revocations(context: TenancyContext) -> Controller[str]:
+    """Revocations go when nothing can be as old as what they refuse."""
+    reconcile = partial(forget, context.store(REVOCATION), context.informer)
+    return context.follow(REVOCATION, context.controller("revocations", reconcile))
+
+
+async def forget(store: Store, informer: View, name: str, clock: Clock = utc_now) -> After | None:
+    """Delete the revocation `name` if it refuses nothing any more."""
+    item = informer.get(REVOCATION, name)
+    left = None if item is None else over_s(item.document(), clock().timestamp())
+    if item is None or left is None:
+        return None
+    if left > 0:
+        return After(min(left, DAY_S))
+    with suppress(NotFound):
+        await store.delete(name, uid=item.uid)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Writes of Credentials, Workspaces, AccessGrants, Settings and IdentityProviders.
+"""Writes of Credentials, Workspaces, AccessGrants, Settings, IdentityProviders and Revocations.
 
 A credential's token is made here, shown in the answer to create, and forgotten.
 """
@@ -10,12 +10,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from services.tenancy import grants, hostsettings, model, providers, workspaces
+from services.tenancy import grants, hostsettings, model, providers, revocations, workspaces
 from skerry.admission import Admitted, Rules
-from skerry.api.kinds import IDENTITY_PROVIDER
+from skerry.api.identities import revocation_name
+from skerry.api.kinds import IDENTITY_PROVIDER, REVOCATION
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX
+from skerry.controller.timers import sleep
+from skerry.errors import Conflict
 from skerry.service import Context
 from skerry.storage import utc_now
 
@@ -28,14 +31,28 @@ def new_token() -> str:
 class CredentialRules(Rules):
     """Admission of Credentials."""
 
-    def __init__(self, context: object = None, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, context: Context[Any, Any], *, clock: Callable[[], datetime] = utc_now) -> None:
         super().__init__(context)
-        self._clock = clock
+        self._clock, self._informer, self._timers = clock, context.informer, context.timers
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
-        """A new token, and the Credential that stands for it."""
+        """A new token, and the Credential that stands for it. Conflict for a user who is disabled."""
+        await self._free(str(document["spec"]["user"]))
         token = new_token()
         return Admitted(model.admit(document, token, self._clock()), {"token": token})
+
+    async def _free(self, user: str) -> None:
+        """Wait, for less than a second, until what is made for a user is newer than what was taken back."""
+        await self._informer.current()
+        item = self._informer.get(REVOCATION, revocation_name(user)) if user.isprintable() else None
+        if item is None:
+            return
+        wait_s = revocations.free_in_s(item.document(), self._clock().timestamp())
+        if wait_s is None:
+            raise Conflict(
+                f"user {user!r} is disabled by Revocation {item.name}: delete that first (kubectl delete revocation {item.name})"
+            )
+        await sleep(self._timers, min(wait_s, 1.0))
 
 
 class WorkspaceRules(Rules):
@@ -98,3 +115,19 @@ class ProviderRules(Rules):
         await self._informer.current()
         name = document["metadata"].get("name", "")
         return [item.document() for item in self._informer.list(IDENTITY_PROVIDER) if item.name != name]
+
+
+class RevocationRules(Rules):
+    """Admission of Revocations."""
+
+    def __init__(self, context: object = None, *, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(context)
+        self._clock = clock
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A new one."""
+        return Admitted(revocations.admit(document, self._clock()))
+
+    async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
+        """A changed one."""
+        return Admitted(revocations.change(current, document, self._clock()))

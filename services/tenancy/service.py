@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from services.tenancy.controllers import administrator, credentials, opened
+from services.tenancy.controllers import administrator, credentials, opened, revocations
 from services.tenancy.members import members
 from services.tenancy.providing import providers, providers_status
-from services.tenancy.rules import CredentialRules, GrantRules, ProviderRules, SettingRules, WorkspaceRules
+from services.tenancy.rules import (
+    CredentialRules,
+    GrantRules,
+    ProviderRules,
+    RevocationRules,
+    SettingRules,
+    WorkspaceRules,
+)
 from services.tenancy.settings import TenancySettings
 from services.tenancy.tokenreviews import reviewed
 from skerry import subjects
-from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, SETTING, WORKSPACE
+from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, REVOCATION, SETTING, WORKSPACE
 from skerry.service import Service
 
 SERVICE = Service(
     name="tenancy",
-    description="credentials, workspaces, grants, settings, identity providers",
+    description="credentials, workspaces, grants, settings, identity providers, revocations",
     settings=TenancySettings,
     state=opened,
     rules={
@@ -23,8 +30,9 @@ SERVICE = Service(
         ACCESS_GRANT: GrantRules,
         SETTING: SettingRules,
         IDENTITY_PROVIDER: ProviderRules,
+        REVOCATION: RevocationRules,
     },
-    controllers=(administrator, credentials, members, providers, providers_status),
+    controllers=(administrator, credentials, revocations, members, providers, providers_status),
     endpoints={subjects.TOKEN_REVIEWS: reviewed},
     needs=(CLUSTER,),
 )

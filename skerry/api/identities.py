@@ -5,6 +5,7 @@ Beside `v1alpha1`, which has the others: views of stored documents, as there.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -97,3 +98,30 @@ class IdentityProvider(Struct, frozen=True, kw_only=True, omit_defaults=False):
     metadata: ObjectMeta
     spec: Annotated[IdentityProviderSpec, described("The provider, and what of its tokens counts.")]
     status: Annotated[IdentityProviderStatus, described("What is observed of it.")] = IdentityProviderStatus()
+
+
+class RevocationSpec(Struct, frozen=True, kw_only=True):
+    """Whose credentials hold no more. One of before and disabled."""
+
+    user: Annotated[str, described("The user, without the prefix skerry: that members see.")]
+    before: Annotated[
+        str | UnsetType,
+        described("All that was issued up to this time (RFC 3339) is refused. Default, unless disabled: now."),
+    ] = UNSET
+    disabled: Annotated[
+        bool, described("All is refused, whenever it was issued, for as long as this object exists.")
+    ] = False
+
+
+class Revocation(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Credentials of a user that hold no more, of whatever kind. Its name is the digest of the user."""
+
+    api_version: str = API_VERSION
+    kind: str = "Revocation"
+    metadata: ObjectMeta
+    spec: Annotated[RevocationSpec, described("Whose credentials hold no more.")]
+
+
+def revocation_name(user: str) -> str:
+    """The name of the Revocation of a user: the first 32 hexadecimal digits of their SHA-256, since users may be called anything."""
+    return hashlib.sha256(user.encode()).hexdigest()[:32]

@@ -207,6 +207,18 @@ def test_a_credential_is_alone_on_stdout_and_can_be_revoked(running: Host) -> No
     assert name not in running.ok("credential", "list")
 
 
+def test_all_that_a_user_has_can_be_revoked_and_for_good(running: Host) -> None:
+    assert "name one credential, or a user" in running.run("credential", "revoke").stderr
+    assert "name one credential, or a user" in running.run("credential", "revoke", "abc", "--user", "ben").stderr
+    assert (
+        "all credentials of ben are revoked: revocation" in running.run("credential", "revoke", "--user", "ben").stderr
+    )
+    assert "revoked for good" in running.run("credential", "revoke", "--user", "ben", "--for-good").stderr
+    assert "is disabled already" in running.run("credential", "revoke", "--user", "ben").stderr
+    assert "user 'ben' is disabled" in running.run("credential", "create", "ben").stderr
+    assert "would be locked out" in running.run("credential", "revoke", "--user", "admin").stderr
+
+
 def test_a_refusal_of_the_host_is_one_line_and_with_json_a_status(running: Host) -> None:
     words = ("credential", "create", "eve", "--group", "system:masters")
     done = running.run(*words)

@@ -13,7 +13,16 @@ from tests.hostapi.conftest import World
 pytestmark = pytest.mark.integration
 
 OWN = "/apis/skerry.dev/v1alpha1"
-KINDS = {"clusters", "jointokens", "credentials", "workspaces", "accessgrants", "settings", "identityproviders"}
+KINDS = {
+    "clusters",
+    "jointokens",
+    "credentials",
+    "workspaces",
+    "accessgrants",
+    "settings",
+    "identityproviders",
+    "revocations",
+}
 
 
 def aggregated(version: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 
 import pytest
 
@@ -12,6 +13,7 @@ from services.proxy.authn import (
     Authenticator,
     CachedCredential,
     ProviderVersion,
+    RevokedUser,
     certified,
     name_of,
     named,
@@ -231,3 +233,40 @@ def test_a_certificate_holds_for_the_authority_that_verified_it() -> None:
     certificate = certified(subject((CN, "alice")), b"der", 1, JANUARY)
     assert Authenticator(nobody, lambda: JANUARY, authority=lambda: 1).holds(certificate)
     assert not Authenticator(nobody, lambda: JANUARY, authority=lambda: 2).holds(certificate)
+
+
+@pytest.mark.parametrize(
+    ("issued", "before", "holds"),
+    [
+        (100.0, 99.0, True),
+        (100.0, 100.0, False),
+        (100.9, 100.0, False),
+        (101.0, 100.0, True),
+        (0.0, 1.0, False),
+        (1e9, math.inf, False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Credential", "token", "certificate"])
+def test_what_was_issued_to_a_user_before_a_revocation_is_refused(
+    kind: str, issued: float, before: float, holds: bool
+) -> None:
+    names = {"Credential": ALICE.name, "token": "token:x", "certificate": "certificate:x"}
+    provider = CORP if kind == "token" else None
+    credential = CachedCredential(names[kind], Caller(user="alice"), 2e9, issued, provider, 1)
+    authenticator = Authenticator(
+        {ALICE.name: credential}.get,
+        lambda: 1.0,
+        provider={"corp": CORP}.get,
+        authority=lambda: 1,
+        revoked={"alice": RevokedUser("alice", before), "bob": RevokedUser("bob", math.inf)}.get,
+    )
+    assert authenticator.holds(credential) == holds
+
+    def check() -> CachedCredential:
+        return authenticator.known(ALICE.name) if kind == "Credential" else authenticator.checked(credential)
+
+    if holds:
+        assert check() is credential
+    else:
+        with pytest.raises(Unauthorized):
+            check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,13 +16,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from services.proxy.authn import REFUSED, CachedCredential
+from services.proxy.authn import REFUSED, CachedCredential, name_of
 from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
 from skerry.api.kinds import IDENTITY_PROVIDER
 from skerry.api.messages import Caller
 from skerry.errors import StatusError
-from skerry.http import Client
+from skerry.http import Client, HttpError
 from skerry.http.tls import client_context
 from skerry.httpwire.head import RequestHead
 from skerry.identity.x509 import X509KeyPair, create_ca
@@ -29,7 +30,7 @@ from skerry.service import Process
 from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import serving
-from tests.proxy.conftest import World, settings_for, world
+from tests.proxy.conftest import Answer, World, settings_for, world
 from tests.tenancy.provider import Pages, pages
 from tests.tenancy.tokens import EC, OTHER_RSA, signed
 
@@ -123,6 +124,70 @@ async def test_what_runs_is_cut_when_the_provider_is_changed(company: Company) -
     assert time.monotonic() - changed < 5  # a second on an idle machine
     assert "revoked while the request ran" in cut[0].message
     proxy.sessions.leave(session)
+
+
+async def written(company: Company, plural: bytes, document: dict[str, Any]) -> Answer:
+    """An object made by the host's administrator."""
+    return await company.host.ask(
+        b"/apis/skerry.dev/v1alpha1/" + plural,
+        b"POST",
+        headers=[(b"content-type", b"application/json")],
+        body=json.dumps({"apiVersion": "skerry.dev/v1alpha1", **document}).encode(),
+    )
+
+
+async def test_a_revoked_user_is_out_within_a_second_whatever_they_show_and_comes_in_with_what_is_new(
+    company: Company,
+) -> None:
+    old = await company.host.token("alice", "skerry:view")
+    stream = asyncio.create_task(watched(company.host, old))
+    token, bob = company.token(), company.token("bob")
+    for each in (old, token, bob):
+        await company.who(each)
+    await eventually(lambda: len(company.host.proxy.sessions) > 0)
+    answer = await written(company, b"revocations", {"kind": "Revocation", "spec": {"user": "alice"}})
+    assert answer.status == 201, answer.body
+    async with asyncio.timeout(10):
+        assert await stream == "cut"
+        while {await company.status(each) for each in (old, token)} != {401}:
+            await asyncio.sleep(0.02)
+    assert await company.status(company.token(iat=time.time() - 60)) == 401
+    assert (await company.who(bob))[0] == "bob"
+    spec = {"user": "alice", "groups": ["skerry:view"], "ttl": "1h"}
+    made = await written(company, b"credentials", {"kind": "Credential", "spec": spec})
+    fresh = made.json()["status"]["token"].encode()
+    await eventually(lambda: company.host.proxy.directory.credential(name_of(fresh)) is not None)
+    assert await company.status(fresh) == 200
+    assert await company.status(company.token(iat=time.time() + 2)) == 200
+
+
+async def test_a_disabled_user_stays_out_until_the_revocation_goes(company: Company) -> None:
+    revocation = {"kind": "Revocation", "spec": {"user": "alice", "disabled": True}}
+    name = (await written(company, b"revocations", revocation)).json()["metadata"]["name"]
+    await eventually(lambda: company.host.proxy.directory.revoked("alice") is not None)
+    assert await company.status(company.token(iat=time.time() + 30)) == 401
+    refused = await written(company, b"credentials", {"kind": "Credential", "spec": {"user": "alice"}})
+    assert refused.status == 409
+    assert f"kubectl delete revocation {name}" in refused.json()["message"]
+    assert (await written(company, b"revocations", revocation)).status == 409
+    gone = await company.host.ask(b"/apis/skerry.dev/v1alpha1/revocations/" + name.encode(), b"DELETE")
+    assert gone.status == 200
+    async with asyncio.timeout(20):
+        while await company.status(company.token()) != 200:
+            await asyncio.sleep(0.05)
+
+
+async def watched(host: World, token: bytes) -> str | int:
+    """Watch the clusters to the end: how it ended."""
+    response = await host.client.request(host.head(b"GET", b"/apis/skerry.dev/v1alpha1/clusters?watch=true", token))
+    try:
+        while await response.read():
+            pass
+    except HttpError:
+        return "cut"
+    finally:
+        response.abort()
+    return response.status
 
 
 async def test_who_sends_a_refused_token_learns_nothing_and_the_log_everything(

@@ -7,16 +7,17 @@ kinds that every request asks about are decoded once per change.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from services.proxy.authn import CachedCredential, ProviderVersion
+from services.proxy.authn import CachedCredential, ProviderVersion, RevokedUser
 from skerry.api import v1alpha1
 from skerry.api.decode import decoder
-from skerry.api.identities import IdentityProvider
-from skerry.api.kinds import CLUSTER, CREDENTIAL, IDENTITY_PROVIDER
+from skerry.api.identities import IdentityProvider, Revocation, revocation_name
+from skerry.api.kinds import CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, REVOCATION
 from skerry.api.messages import Caller
 from skerry.api.times import seconds
 from skerry.informer import Change, Informer
@@ -26,6 +27,7 @@ log = logging.getLogger("skerry.proxy")
 _credential = decoder(v1alpha1.Credential)
 _cluster = decoder(v1alpha1.Cluster)
 _provider = decoder(IdentityProvider)
+_revocation = decoder(Revocation)
 QUARANTINED = ("Quarantined", "True")
 """The condition that the registry sets on members that flood, and its status."""
 
@@ -66,9 +68,11 @@ class Directory:
         self._credentials: dict[str, CachedCredential] = {}
         self._members: dict[str, MemberRoute] = {}
         self._providers: dict[str, ProviderVersion] = {}
+        self._revoked: dict[str, RevokedUser] = {}
         cache.add_event_handler(CREDENTIAL, lambda change: self._take(change, self._credentials, credential_of))
         cache.add_event_handler(CLUSTER, self._take_member)
         cache.add_event_handler(IDENTITY_PROVIDER, lambda change: self._take(change, self._providers, provider_of))
+        cache.add_event_handler(REVOCATION, lambda change: self._take(change, self._revoked, revoked_of))
 
     def credential(self, name: str) -> CachedCredential | None:
         """The Credential of that name, expired or not."""
@@ -77,6 +81,10 @@ class Directory:
     def provider(self, name: str) -> ProviderVersion | None:
         """The IdentityProvider of that name, as this process knows it."""
         return self._providers.get(name)
+
+    def revoked(self, user: str) -> RevokedUser | None:
+        """What was taken back from a user, if anything. Almost nobody is in the table, and then it costs nothing."""
+        return self._revoked.get(revocation_name(user)) if self._revoked else None
 
     def member(self, name: str) -> MemberRoute | None:
         """The Cluster of that name, as this process knows it."""
@@ -135,6 +143,14 @@ def provider_of(body: bytes) -> ProviderVersion | None:
     if metadata.deletion_timestamp is not msgspec.UNSET:
         return None
     return ProviderVersion(metadata.name, metadata.uid, metadata.generation)
+
+
+def revoked_of(body: bytes) -> RevokedUser:
+    """The user in a stored Revocation. ValueError (or msgspec's) if it cannot be read."""
+    spec = _revocation(body).spec
+    if spec.disabled or spec.before is msgspec.UNSET:
+        return RevokedUser(spec.user, math.inf)
+    return RevokedUser(spec.user, seconds(spec.before))
 
 
 def member_of(body: bytes) -> MemberRoute | None:

@@ -11,7 +11,7 @@ from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, READ, Ac
 from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
 from skerry.api.kinds.columns import Column
-from skerry.api.kinds.identities import IDENTITY_PROVIDER
+from skerry.api.kinds.identities import IDENTITY_PROVIDER, REVOCATION
 from skerry.api.kinds.kind import (
     EVENTS,
     EVERY_VERB,
@@ -56,6 +56,7 @@ __all__ = [
     "NAMESPACE",
     "READ",
     "RESOURCES",
+    "REVOCATION",
     "RULES_REVIEW",
     "SERVED",
     "SETTING",

@@ -1,4 +1,4 @@
-"""Kinds of tenancy that say who people are: where their tokens come from."""
+"""Kinds of tenancy that say who people are: where their tokens come from, and whose credentials hold no more."""
 
 from __future__ import annotations
 
@@ -64,5 +64,23 @@ IDENTITY_PROVIDER = Kind(
         empty="No identity providers. Make one: kubectl apply -f provider.yaml",
     ),
 )
+REVOCATION = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="Revocation",
+    plural="revocations",
+    singular="revocation",
+    owner="tenancy",
+    type=identities.Revocation,
+    verbs=EVERY_VERB,
+    events=describe,
+    columns=(
+        NAME,
+        Column(name="User", path="spec.user", description="Whose credentials hold no more."),
+        Column(name="Before", path="spec.before", description="What was issued up to then is refused."),
+        Column(name="Disabled", path="spec.disabled", type="boolean", description="Whether all is refused."),
+        AGE,
+    ),
+)
 
-KINDS = (IDENTITY_PROVIDER,)
+KINDS = (IDENTITY_PROVIDER, REVOCATION)

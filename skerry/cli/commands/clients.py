@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skerry.api.conditions import JOINED, condition_of
-from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, Kind
+from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, REVOCATION, Kind
 from skerry.api.names import HOST_LABEL, WITHDRAW
 from skerry.cli import listing, output, state
 from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
@@ -118,15 +118,54 @@ def credential_list(style: Style = "", kubeconfig: Kubeconfig = None, context: C
 
 @credential.command("revoke")
 def credential_revoke(
-    name: Annotated[str, typer.Argument(help="Name of the credential, from: skerry credential list.")],
+    name: Annotated[str, typer.Argument(help="Name of the credential, from: skerry credential list.")] = "",
+    user: Annotated[
+        str, typer.Option("--user", metavar="USER", help="Instead: all that was issued to this user, of every kind.")
+    ] = "",
+    for_good: Annotated[
+        bool, typer.Option("--for-good", help="With --user: also all that is issued later; the user is disabled.")
+    ] = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
-    """Revoke a credential; requests that use it are cut."""
+    """Revoke a credential, or all of a user: tokens of the host, of identity providers, and client certificates.
+
+    Requests that use them are cut within a second.
+
+    Examples: skerry credential revoke 3f9a0c…        skerry credential revoke --user alice --for-good
+    """
     from skerry.cli.api import path_of
 
-    connect(kubeconfig, context).delete(path_of(CREDENTIAL.plural, name))
+    if bool(name) == bool(user) or (for_good and not user):
+        raise Failure("name one credential, or a user: NAME, --user USER or --user USER --for-good", USAGE)
+    api = connect(kubeconfig, context)
+    if user:
+        _revoke_user(api, user, for_good=for_good)
+        return
+    api.delete(path_of(CREDENTIAL.plural, name))
     say(f"credential {name} revoked")
+
+
+def _revoke_user(api: Api, user: str, *, for_good: bool) -> None:
+    """Make the Revocation of a user, or move it forward."""
+    from skerry.api.identities import revocation_name
+    from skerry.api.v1alpha1 import API_VERSION
+    from skerry.cli.api import path_of
+    from skerry.errors import AlreadyExists
+
+    document = {"apiVersion": API_VERSION, "kind": REVOCATION.kind, "spec": {"user": user, "disabled": for_good}}
+    name = revocation_name(user)
+    try:
+        api.post(path_of(REVOCATION.plural), document)
+    except AlreadyExists:
+        there = api.get(path_of(REVOCATION.plural, name))
+        if there["spec"].get("disabled") and not for_good:
+            raise Failure(
+                f"user {user} is disabled already; to let new credentials of theirs hold: kubectl delete revocation {name}",
+                FAILED,
+            ) from None
+        api.patch(path_of(REVOCATION.plural, name), {"spec": {"disabled": for_good, "before": None}})
+    say(f"all credentials of {user} are revoked{' for good' if for_good else ''}: revocation {name}")
 
 
 # cluster
