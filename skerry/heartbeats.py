@@ -37,7 +37,7 @@ STILL_S = 5.0
 
 _decode = decoder(Heartbeat)
 _LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid": 128, "message": 500,
-            "missing": 1000, "repaired": 1000}  # fmt: skip
+            "missing": 1000, "repaired": 1000, "replaces": LONGEST_NAME}  # fmt: skip
 """Characters of the texts that are kept."""
 
 

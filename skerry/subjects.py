@@ -29,6 +29,8 @@ JOINS = "join.*"
 RENEWALS = "up.*.svc.renew"
 APPROVALS = "up.*.svc.join"
 """Of agents whose member waits for approval."""
+REKEYS = "up.*.svc.rekey"
+RETIREMENTS = "up.*.svc.retire"
 OLD_RENEWALS = "renew.*"
 """Of agents that have not renewed since they asked in the account JOIN, or are too old to know the other subject."""
 CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
@@ -143,6 +145,21 @@ def renewal(name: str) -> str:
 def approval(name: str) -> str:
     """An agent asks whether its member was approved (account of the member)."""
     return f"up.{member(name)}.svc.join"
+
+
+def rekey(name: str) -> str:
+    """An agent asks for another key in the place of its own."""
+    return f"up.{member(name)}.svc.rekey"
+
+
+def retire(name: str) -> str:
+    """An agent says that it uses a replaced key no longer."""
+    return f"up.{member(name)}.svc.retire"
+
+
+def rekey_order(name: str) -> str:
+    """Agents are told that their keys are to be replaced."""
+    return f"down.{member(name)}.rekey"
 
 
 def renew(name: str) -> str:
@@ -286,8 +303,17 @@ def approved(name: str) -> str:
     return f"down.{member(name)}.approved"
 
 
-FAREWELLS = "down.*.farewell"
 APPROVED = "down.*.approved"
+
+
+def agent_farewell(name: str, nkey: str) -> str:
+    """One agent of a member is told that it was revoked, before its key is. Others of it do not hear this."""
+    return f"down.{member(name)}.farewell.{token(nkey)}"
+
+
+FAREWELLS = "down.*.farewell"
+AGENT_FAREWELLS = "down.*.farewell.*"
+REKEY_ORDERS = "down.*.rekey"
 DESIRED_ORDERS = "down.*.ask"
 DESIRED_SYNCS = "up.*.svc.desired"
 DESIRED_REPORTS = "up.*.svc.desired-status"

@@ -21,20 +21,20 @@ from typing import Any
 import msgspec
 
 from services.agent import membership as members
+from services.agent.credentials import CredentialKeeper
 from services.agent.desired import Desired
+from services.agent.generation import Generation
 from services.agent.health import Health
 from services.agent.membership import Removed
-from services.agent.model import HostClock, Watchdog, backoff_s, renewal_due
+from services.agent.model import HostClock, Watchdog
 from services.agent.settings import Settings
 from services.agent.store import Membership, Store
 from skerry import __version__, bus, subjects
 from skerry.api.decode import decoded
-from skerry.api.messages import Heartbeat, HeartbeatAnswer
+from skerry.api.messages import Heartbeat, HeartbeatAnswer, RekeyOrder
 from skerry.bus import ConnectionPairs
-from skerry.errors import GatewayTimeout, InternalError, SkerryError, StatusError, Unauthorized
+from skerry.errors import GatewayTimeout, InternalError, StatusError, Unauthorized
 from skerry.httpwire.room import Room
-from skerry.identity import creds
-from skerry.identity.creds import Credentials
 from skerry.link import Acceptor, Stream
 from skerry.link.acceptor import BUDGET
 from skerry.member.inventory import EVERY_S, InventoryCollector
@@ -47,31 +47,10 @@ log = logging.getLogger("skerry.agent")
 LEAVE_S = 1.0
 FACTS_S = 1.0
 """How long the first heartbeat waits for the first health check: usually it takes milliseconds."""
-QUIET_S = 60.0
-"""A refused connection asks for a renewal at once, but not again within this after one that succeeded."""
 _encode = msgspec.json.Encoder().encode
 Handler = Callable[[Stream], Coroutine[Any, Any, None]]
 Ready = Callable[[bool, str], None]
 """Told whether streams are taken, and why not."""
-
-
-class Generation:
-    """One generation of connections: a pair, and what accepts streams on it. Renewed credentials make a new one."""
-
-    def __init__(self, interactive: bus.Connection, bulk: bus.Connection, acceptor: Acceptor) -> None:
-        self.interactive, self.bulk, self.acceptor = interactive, bulk, acceptor
-
-    async def live(self) -> str:
-        """Until the pair is lost; returns why."""
-        try:
-            return await self.acceptor.run()
-        finally:
-            self.abort("the pair is given up")
-
-    def abort(self, why: str) -> None:
-        """Cut both connections."""
-        self.interactive.abort(why)
-        self.bulk.abort(why)
 
 
 class Controller:
@@ -95,16 +74,13 @@ class Controller:
         self._inventory = InventoryCollector(upstream, self._inventory_changed)
         self._clock, self._handler, self._ready = clock, handler, ready
         self._budget, self._room = Budget(BUDGET), Room()
-        self._agent = store.key().public
         self._boot = f"{random.getrandbits(48):012x}"
         self._watchdog = Watchdog()
         self._ending = asyncio.Event()
         self._beat_now = asyncio.Event()
-        self._asked = asyncio.Event()
-        self._renewed = asyncio.Event()
         self._farewell, self._over = "", asyncio.Event()
         self._generations: list[Generation] = []
-        self._expires = 0
+        self._credentials = CredentialKeeper(store, membership, clock, self._generations)
         self._rtt_ms: float | None = None
         self._inventory_due = 0.0
         """Monotonic time from which a heartbeat says what the cluster has."""
@@ -115,7 +91,8 @@ class Controller:
             async with asyncio.TaskGroup() as group:
                 work = (
                     self._beats,
-                    self._renewals,
+                    self._credentials.renewals,
+                    self._credentials.rekeys,
                     self._end,
                     partial(self._health.keep, self._settings.heartbeat_s),
                     self._desired.run,
@@ -148,6 +125,7 @@ class Controller:
                 if generation is None:
                     continue
                 self._generations.append(generation)
+                self._credentials.changed()
                 life = group.create_task(self._live(generation), name="generation")
                 self._clock.forget()
                 self._inventory_due = 0.0
@@ -172,10 +150,24 @@ class Controller:
             log.info("desired state cannot be followed on this connection", extra={"reason": e.message})
 
     def _told_farewell(self, message: bus.Message) -> None:
-        text = members.farewell(self._store, self._membership, message.data)
+        self._end_for(members.farewell(self._store, self._membership, message.data))
+
+    def _told_own_farewell(self, message: bus.Message) -> None:
+        """The host says that this agent was revoked, by the key that the subject names."""
+        ends = message.subject.rpartition(".")[2]
+        self._end_for(members.farewell(self._store, self._membership, message.data, ends))
+
+    def _end_for(self, text: str) -> None:
         if text:
             self._farewell = text
             self._over.set()
+
+    def _told_order(self, message: bus.Message) -> None:
+        """The host says that keys are to be replaced. It needs no proof: see RekeyOrder."""
+        try:
+            self._credentials.ordered(decoded(message.data, RekeyOrder))
+        except msgspec.DecodeError as e:
+            log.warning("what the host says about keys cannot be read", extra={"reason": str(e)})
 
     async def _end(self) -> None:
         """Until the host has said farewell."""
@@ -192,7 +184,10 @@ class Controller:
                 interactive, bulk, self._membership.member, self._handler, budget=self._budget, room=self._room
             )
             # Before the first heartbeat: whoever was heard can be told.
-            interactive.subscribe_now(subjects.farewell(self._membership.member), self._told_farewell)
+            member = self._membership.member
+            interactive.subscribe_now(subjects.farewell(member), self._told_farewell)
+            interactive.subscribe_now(subjects.agent_farewell(member, interactive.user), self._told_own_farewell)
+            interactive.subscribe_now(subjects.rekey_order(member), self._told_order)
         except StatusError as e:
             self._failed(e)
             return None
@@ -200,26 +195,19 @@ class Controller:
 
     def _connections(self, class_: str) -> AsyncGenerator[bus.Connection]:
         settings = members.bus_settings(
-            self._membership.servers, self._membership.ca, f"{self._agent}/{class_}/{self._boot}", bulk=class_ == "bulk"
+            self._membership.servers,
+            self._membership.ca,
+            f"{self._credentials.nkey}/{class_}/{self._boot}",
+            bulk=class_ == "bulk",
         )
-        return bus.connections(settings, self._credentials, stop=self._ending, failed=self._failed)
-
-    def _credentials(self) -> Credentials:
-        self._renewed.clear()
-        try:
-            credentials = creds.load(self._store.user)
-        except (OSError, StatusError):
-            self._asked.set()
-            raise
-        self._expires = credentials.expires or 0
-        return credentials
+        return bus.connections(settings, self._credentials.load, stop=self._ending, failed=self._failed)
 
     def _failed(self, error: StatusError) -> None:
         log.warning("the bus cannot be used", extra={"reason": error.message})
         if not self._generations:
             self._ready(False, error.message)
         if isinstance(error, Unauthorized):
-            self._asked.set()
+            self._credentials.refused()
 
     async def _live(self, generation: Generation) -> None:
         try:
@@ -230,12 +218,13 @@ class Controller:
             reason = "an internal error; the agent's log has it"
         finally:
             self._generations.remove(generation)
+            self._credentials.changed()
         if not self._generations and not self._ending.is_set():
             self._ready(False, reason)
 
     async def _outlived(self, life: asyncio.Task[None]) -> bool:
         """Until the generation is lost (False) or renewed credentials should replace it (True)."""
-        renewed = asyncio.ensure_future(self._renewed.wait())
+        renewed = asyncio.ensure_future(self._credentials.renewed.wait())
         try:
             await asyncio.wait((life, renewed), return_when=asyncio.FIRST_COMPLETED)
             return not life.done()
@@ -244,7 +233,8 @@ class Controller:
 
     async def _retire(self, pairs: ConnectionPairs, generation: Generation) -> None:
         try:
-            await generation.acceptor.drain(self._settings.session_cap_s)
+            cap_s = 0.0 if self._credentials.cuts(generation) else self._settings.session_cap_s
+            await generation.acceptor.drain(cap_s)
         finally:
             await pairs.close()
 
@@ -277,7 +267,10 @@ class Controller:
 
     async def _beat(self, generation: Generation, *, leaving: bool = False, echo_s: float = 0.0) -> None:
         sent = time.monotonic()
-        subject, heartbeat = subjects.heartbeat(self._membership.member), self._heartbeat(leaving, sent)
+        subject, heartbeat = (
+            subjects.heartbeat(self._membership.member),
+            self._heartbeat(generation.nkey, leaving, sent),
+        )
         try:
             reply = await generation.interactive.request(
                 subject, _encode(heartbeat), timeout_s=echo_s or self._settings.echo_s
@@ -291,6 +284,7 @@ class Controller:
         self._clock.learn(sent, received, answer.host_time)
         self._rtt_ms = round((received - sent) * 1000, 3)
         self._desired.directed(answer.desired)
+        self._credentials.ordered(answer.rekey)
         if heartbeat.inventory is not None and heartbeat.inventory is self._inventory.inventory:
             self._inventory_due = sent + EVERY_S
         if not self._ending.is_set():
@@ -311,10 +305,10 @@ class Controller:
         self._inventory_due = 0.0
         self._beat_now.set()
 
-    def _heartbeat(self, leaving: bool, now: float) -> Heartbeat:
+    def _heartbeat(self, agent: str, leaving: bool, now: float) -> Heartbeat:
         health, inventory, ends = self._health, self._inventory.inventory, self._upstream.certificate_ends
         return Heartbeat(
-            agent=self._agent,
+            agent=agent,
             epoch=self._boot,
             version=__version__,
             kubernetes_version=health.version,
@@ -329,62 +323,10 @@ class Controller:
             ceiling=self._settings.ceiling,
             clock_s=self._clock.ahead(now, time.time()),
             rtt_ms=self._rtt_ms,
-            expires=self._expires,
+            expires=self._credentials.expires,
             server_certificate=ends.server,
             client_certificate=ends.client,
             leaving=leaving,
+            replaces=self._credentials.replaced if agent == self._credentials.nkey else "",
             desired=self._desired.progress,
         )
-
-    # Credentials
-
-    async def _renewals(self) -> None:
-        attempt, renewed_at = 0, float("-inf")
-        while True:
-            await self._due()
-            if attempt or time.monotonic() - renewed_at < QUIET_S:
-                await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter
-            if await self._renew():
-                attempt, renewed_at = 0, time.monotonic()
-                self._asked.clear()
-                self._renewed.set()
-                log.info("credentials are renewed")
-            else:
-                attempt += 1
-                self._asked.set()
-
-    async def _renew(self) -> bool:
-        """One attempt. Whatever fails (a full disk, a host that does not know us now) may be over at the next; Removed
-        alone is the end."""
-        try:
-            await members.renew(self._store, self._membership, self._clock)
-        except Removed:
-            raise
-        except (SkerryError, OSError) as e:
-            reason = e.message if isinstance(e, StatusError) else str(e)
-            log.warning("credentials cannot be renewed yet", extra={"reason": reason})
-        except Exception:
-            log.exception("credentials cannot be renewed yet")
-        else:
-            return True
-        return False
-
-    async def _due(self) -> None:
-        """Until two thirds of the credentials' life are over, or a connection was refused because of them."""
-        while (left := self._left()) > 0:
-            try:
-                async with asyncio.timeout(min(left, 3600.0)):
-                    await self._asked.wait()
-            except TimeoutError:
-                continue
-            return
-
-    def _left(self) -> float:
-        """Seconds until a renewal is due. Credentials that cannot be read are due: a renewal writes them anew."""
-        try:
-            claims = creds.load(self._store.user).claims
-        except (OSError, StatusError) as e:
-            log.warning("the stored credentials cannot be read", extra={"reason": str(e)})
-            return 0.0
-        due = renewal_due(claims.iat, claims.exp) if claims.exp else float("inf")
-        return due - self._clock.host(time.monotonic())

@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import time
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,7 +23,7 @@ from skerry import bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import WITH_APPROVAL, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
 from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError, TooManyRequests, Unauthorized
-from skerry.identity import creds, nkey
+from skerry.identity import creds, nkey, rekeying
 from skerry.identity.creds import Credentials
 from skerry.identity.farewell import check_farewell
 from skerry.identity.nkey import KeyPair
@@ -85,14 +86,13 @@ async def ask_approval(connection: bus.Connection, membership: Membership, reque
     return _join_answer((await connection.request(subject, request, timeout_s=JOIN_TIMEOUT_S)).data)
 
 
-def farewell(store: Store, membership: Membership, data: bytes) -> str:
-    """What the host says when it ends a membership: it is believed by its signature, and of this membership alone. Empty if it
-    is not believed."""
+def farewell(store: Store, membership: Membership, data: bytes, ends: str = "") -> str:
+    """What the host says when it ends a membership, or one agent, whose key `ends` is: it is believed by its signature, and of this
+    membership or key alone. Empty if it is not believed."""
     try:
-        account = creds.load(store.user).account
         return check_farewell(
             membership.member,
-            account,
+            ends or creds.load(store.user).account,
             data,
             lambda text, signature: nkey.verify(membership.assertion_root, text, signature),
         )
@@ -145,16 +145,12 @@ async def renew(store: Store, membership: Membership, clock: HostClock) -> Crede
 
     A credential for renewal that was made in the account JOIN is replaced by the one that comes with the answer.
     """
+    store.finish_rekey()
     renewal, key, member = creds.load(store.renewal), store.key(), membership.member
     subject = subjects.renewal(member) if renewal.may_publish(subjects.renewal(member)) else subjects.renew(member)
     connection = await bus.connect(_renewing(membership, key), renewal)
     try:
-        reply = await connection.request(subject, _encode(_challenge(member, key, clock)), timeout_s=JOIN_TIMEOUT_S)
-        answer = decoded(reply.data, RenewAnswer)
-    except Gone as e:
-        raise Removed(e.message) from e
-    except msgspec.DecodeError as e:
-        raise ServiceUnavailable("the host's answer to the renewal cannot be read") from e
+        answer = await _renewed(connection, subject, _encode(_challenge(member, key, clock)))
     finally:
         connection.abort()
     renewed = Credentials(answer.user_jwt, key.seed)
@@ -162,6 +158,41 @@ async def renew(store: Store, membership: Membership, clock: HostClock) -> Crede
     if answer.renewal_jwt:
         Credentials(answer.renewal_jwt, key.seed).save(store.renewal)
     return renewed
+
+
+async def rekey(connection: bus.Connection, store: Store, membership: Membership, clock: HostClock) -> None:
+    """Another key in the place of the agent's own, stored before it is asked for. Asked again after whatever happened in between
+    it ends the same. Raises Removed, or a StatusError (try again later)."""
+    old, new, member = store.key(), store.next_key(), membership.member
+    request = rekeying.rekey_request(member, old, new, clock.host(time.monotonic()), _nonce())
+    answer = await _renewed(connection, subjects.rekey(member), _encode(request))
+    user, renewal = Credentials(answer.user_jwt, new.seed), Credentials(answer.renewal_jwt, new.seed)
+    if user.public != new.public or renewal.public != new.public:
+        raise ServiceUnavailable("the host answered with credentials of another key than was asked for")
+    store.rekeyed(user, renewal)
+
+
+async def retire(
+    connection: bus.Connection, store: Store, membership: Membership, used: Iterable[str], clock: HostClock
+) -> None:
+    """Say that of the keys which the agent's own replaced only these are used. StatusError if it was not heard."""
+    member = membership.member
+    request = rekeying.retire_request(member, store.key(), used, clock.host(time.monotonic()), _nonce())
+    await connection.request(subjects.retire(member), _encode(request), timeout_s=JOIN_TIMEOUT_S)
+
+
+async def _renewed(connection: bus.Connection, subject: str, request: bytes) -> RenewAnswer:
+    try:
+        reply = await connection.request(subject, request, timeout_s=JOIN_TIMEOUT_S)
+        return decoded(reply.data, RenewAnswer)
+    except Gone as e:
+        raise Removed(e.message) from e
+    except msgspec.DecodeError as e:
+        raise ServiceUnavailable("the host's answer about new credentials cannot be read") from e
+
+
+def _nonce() -> str:
+    return os.urandom(12).hex()
 
 
 def _renewing(membership: Membership, key: KeyPair) -> bus.Settings:
@@ -185,7 +216,7 @@ async def is_refused(store: Store, membership: Membership) -> bool:
 
 
 def _challenge(member: str, key: KeyPair, clock: HostClock) -> RenewRequest:
-    text = f"{member} {key.public} {int(clock.host(time.monotonic()))} {os.urandom(12).hex()}"
+    text = f"{member} {key.public} {int(clock.host(time.monotonic()))} {_nonce()}"
     signature = binascii.b2a_base64(key.sign(text.encode()), newline=False).translate(_URL_SAFE).rstrip(b"=")
     return RenewRequest(nkey=key.public, challenge=text, signature=signature.decode())
 

@@ -3,6 +3,8 @@
     lock          held while an agent uses the directory (flock: gone with the process, so never stale)
     seed          the agent's own nkey, written before the join is asked, so that a lost answer can be asked for again
     agent.json    whom it joined, where the bus is, what it pinned; written last: without it nothing has been joined
+    rekey         empty: its own people want it to have another key
+    seed.next     the key that is to take the place of `seed`, while that is not done
     user.creds    user in the member's account        renewal.creds    user there too, may only ask for a new user JWT
     ceiling.json  what the member's administrator last said that the host may do at most; outlives a membership
 
@@ -22,9 +24,10 @@ import msgspec
 
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadRequest, SkerryError
-from skerry.identity import nkey
+from skerry.identity import creds, nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.files import write_private
+from skerry.identity.rekeying import WISH
 
 FORMAT = 1
 """Version of the files. Older code refuses newer state, naming both."""
@@ -176,6 +179,40 @@ class Store:
         write_private(path, pair.seed + b"\n")
         return pair
 
+    @property
+    def wants_rekey(self) -> bool:
+        """Whether its own people want another key, or one was not finished. What cannot be looked at is not wanted."""
+        return any((self.directory / name).exists() for name in (WISH, "seed.next"))
+
+    def next_key(self) -> nkey.KeyPair:
+        """The key that is to take the place of the agent's own; made and stored if there is none."""
+        path = self.directory / "seed.next"
+        try:
+            pair = nkey.from_seed(path.read_bytes().strip())
+        except (FileNotFoundError, BadRequest):
+            pair = nkey.create(nkey.KeyType.USER)
+            write_private(path, pair.seed + b"\n")
+        (self.directory / WISH).unlink(missing_ok=True)
+        return pair
+
+    def rekeyed(self, user: Credentials, renewal: Credentials) -> None:
+        """Keep the credentials of the next key: those for renewal first, because who finds the others there needs no more."""
+        renewal.save(self.renewal)
+        user.save(self.user)
+        self.finish_rekey()
+
+    def finish_rekey(self) -> None:
+        """Have the next key be the agent's own where its credentials are there: also what somebody who died left so. OSError."""
+        path = self.directory / "seed.next"
+        try:
+            new = nkey.from_seed(path.read_bytes().strip())
+            stored = creds.load(self.user).public
+        except (OSError, BadRequest):
+            return
+        if stored == new.public:
+            write_private(self.directory / "seed", new.seed + b"\n")
+            path.unlink(missing_ok=True)
+
     def joined(self, membership: Membership, user: Credentials, renewal: Credentials) -> None:
         """Keep a membership: credentials first, agent.json last."""
         user.save(self.user)
@@ -189,7 +226,7 @@ class Store:
 
     def forget(self) -> None:
         """Drop key, credentials and membership, not the ceiling: before a join with a new token, or after a refused one."""
-        for name in ("agent.json", "user.creds", "renewal.creds", "seed"):
+        for name in ("agent.json", "user.creds", "renewal.creds", WISH, "seed.next", "seed"):
             (self.directory / name).unlink(missing_ok=True)
 
 

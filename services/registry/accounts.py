@@ -8,14 +8,13 @@ refused, whatever they do. Between looks nothing is read: which account a member
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from services.registry import clusters, direct, jointokens
 from services.registry.clock import Clock
-from services.registry.secrets import MemberSecret
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
-from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.controller.controller import After
 from skerry.informer import Change
@@ -44,8 +43,15 @@ class _Known(NamedTuple):
 class Accounts:
     """Has the server hold the account of every member and every living join token, in the replica that leads."""
 
-    def __init__(self, context: Context[RegistrySettings, Any], registry: RegistryStore, clock: Clock) -> None:
-        self._registry, self._clock = registry, clock
+    def __init__(
+        self,
+        context: Context[RegistrySettings, Any],
+        registry: RegistryStore,
+        clock: Clock,
+        ending: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """`ending(name)` is told of members with keys that are to be revoked, when they are read first."""
+        self._registry, self._clock, self._ending = registry, clock, ending
         authority = registry.authority
         self._assumed = () if authority.public.replacements else authority.issuers
         """By whom accounts are signed that this process did not make; unknown while a key is replaced."""
@@ -96,6 +102,8 @@ class Accounts:
         """Know the accounts of all that are there and held, a page at once: a question for each would hold up a start."""
         async for name, secret in self._registry.secrets.members():
             item = self._registry.cache.get(CLUSTER, name)
+            if secret.replaced:
+                self._ending(name)
             if (
                 name in self._unread
                 and item is not None
@@ -116,31 +124,15 @@ class Accounts:
             if secret is None or secret.cluster != item.uid:
                 return
             account = secret.account
+            if secret.replaced:
+                self._ending(name)
             known = self._accounts.get(name)
             by = self._assumed if known is None or known.account != account else known.issuers
             if account not in self._held:
-                await self._give(name, secret)
+                await registry.push_account(document, secret)
                 log.warning("the bus did not hold an account and was given it", extra={"cluster": name})
             elif by != issuers:
-                await self._give(name, secret)
+                await registry.push_account(document, secret)
                 log.info("a key of this host was replaced: an account was made anew", extra={"cluster": name})
         self._accounts[name] = _Known(item.uid, account, issuers)
         self._unread.discard(name)
-
-    async def _give(self, name: str, secret: MemberSecret) -> None:
-        """Push the account as it is now: what somebody changed meanwhile and pushed before is pushed again, and so is one that was
-        approved since."""
-        registry = self._registry
-        pushed: tuple[MemberSecret, bool] | None = None
-        while (cluster := await registry.cluster(name)) is not None and pushed != (secret, awaits_approval(cluster)):
-            if cluster["metadata"]["uid"] != secret.cluster:
-                break
-            await registry.resolver.push(registry.account(cluster, secret).jwt)
-            pushed, secret = (secret, awaits_approval(cluster)), await registry.secrets.member(name) or secret
-        await self._bury(secret.account)
-
-    async def _bury(self, account: str) -> None:
-        """A member that was removed while its account was pushed: its tombstone may have come before."""
-        evicted = await self._registry.secrets.evicted(account)
-        if evicted is not None:
-            await self._registry.resolver.push(self._registry.authority.tombstone(evicted.name, account))

@@ -33,7 +33,7 @@ from skerry.api.conditions import (
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
 from skerry.api.names import WITHDRAW
-from skerry.api.v1alpha1 import Ceiling
+from skerry.api.v1alpha1 import Ceiling, RekeyStatus
 from skerry.http.certificates import CertificateEnds
 
 HOST = "host"
@@ -188,6 +188,24 @@ def _certificates(live: list[Agent]) -> CertificateEnds:
     servers = [each.beat.server_certificate for each in live if each.beat.server_certificate is not None]
     clients = [each.beat.client_certificate for each in live if each.beat.client_certificate is not None]
     return CertificateEnds(min(servers, default=None), min(clients, default=None))
+
+
+def rekey_of(document: Document) -> RekeyStatus | None:
+    """The rekey that is under way."""
+    rekey = ((document.get("status") or {}).get("credentials") or {}).get("rekey")
+    return None if rekey is None else msgspec.convert(rekey, RekeyStatus)
+
+
+def with_rekey(document: Document, rekey: RekeyStatus | None) -> Document | None:
+    """`document` with a rekey in its status, or without one; None if it is so already."""
+    if rekey == rekey_of(document):
+        return None
+    status = dict(document.get("status") or {})
+    credentials = {key: value for key, value in (status.get("credentials") or {}).items() if key != "rekey"}
+    if rekey is not None:
+        credentials["rekey"] = msgspec.to_builtins(rekey)
+    status["credentials"] = credentials
+    return {**document, "status": status}
 
 
 def _facts(beat: Heartbeat) -> Document:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 import skerry
-from services.registry import approval, clusters, dryrun, joining, tokens
+from services.registry import agentkeys, approval, clusters, dryrun, joining, tokens
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.conditions import derived
 from services.registry.model import JOINED, Now, PresenceTable
@@ -32,6 +32,7 @@ from skerry.api.messages import (
     HeartbeatAnswer,
     JoinAnswer,
     JoinRequest,
+    RekeyOrder,
     RenewAnswer,
     RenewRequest,
 )
@@ -73,10 +74,12 @@ class Handlers:
         flooded: Callable[[str, str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
         direct: Callable[[str, str], Direction | None] = lambda name, agent: None,
         flooded_with: Callable[[str], None] = lambda jti: None,
+        rekey: Callable[[str], RekeyOrder | None] = lambda name: None,
     ) -> None:  # fmt: skip
         """`flooded(member, of)` is told of floods, `flooded_with(jti)` of those with a join token, `direct(member, agent)` says
-        what an agent should know about desired state.
+        what an agent should know about desired state, `rekey(member)` what agents should do about their keys.
         """
+        self._rekey = rekey
         self._registry = registry
         self._presence = presence
         self._changed = changed
@@ -162,6 +165,8 @@ class Handlers:
         existing = await registry.cluster(request.name)
         secret = await registry.secret_of(request.name, existing)
         agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
+        if secret is not None:
+            agentkeys.check_join(secret, request.nkey)
         joining.check_cluster(request, existing, agents, replica=replica)
         joining.check_uid(request, await self._registry.owner(request.cluster_uid, now))
         await registry.tokens.modify(token_name, lambda document: self._bind(document, request, token_uid, now))
@@ -207,6 +212,7 @@ class Handlers:
         if secret is None or secret.cluster != cluster.uid:
             account = self._registry.authority.member_account(request.name)
             secret = MemberSecret(cluster=cluster.uid, account=account.public, seed=account.seed.decode())
+        agentkeys.check_join(secret, request.nkey)
         return msgspec.structs.replace(secret, agents={request.nkey: now, **secret.agents})
 
     async def renew(self, request: RenewRequest, member: str) -> RenewAnswer:
@@ -215,7 +221,7 @@ class Handlers:
         name, now = subjects.member(member), self._clock().wall
         joining.check_renewal(request, name, now)
         registry = self._registry
-        existing, secret = await self._living(name, request.nkey)
+        existing, secret = await registry.living(name, request.nkey)
         account = registry.account(existing, secret)
         return RenewAnswer(
             user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
@@ -227,18 +233,8 @@ class Handlers:
         """`up.<m>.svc.join`: whether a member that waits was approved; the answer to its join if it was, or was long ago: an answer
         can be lost. Gone on proof alone."""
         name = subjects.member(member)
-        existing, secret = await self._living(name, request.nkey)
+        existing, secret = await self._registry.living(name, request.nkey)
         return await self._registry.admitted(existing, secret, request.nkey, self._clock().wall)
-
-    async def _living(self, name: str, key: str) -> tuple[Document, MemberSecret]:
-        """The Cluster and the secret of an agent that has not been removed. Gone, ServiceUnavailable."""
-        registry = self._registry
-        existing = await registry.cluster(name)
-        secret = await registry.secret_of(name, existing)
-        if existing is None or clusters.is_leaving(existing) or secret is None or key not in secret.agents:
-            evicted = await registry.secrets.evicted(key) is not None
-            raise joining.not_renewable(name, registry.settings.host_name, evicted=evicted)
-        return existing, secret
 
     def may_ask(self, member: str) -> None:
         """Before it is read whether a member was approved: who floods is quarantined. TooManyRequests."""
@@ -277,7 +273,8 @@ class Handlers:
                 return
             direction = self._direct(name, agent)
         if message.reply:
-            message.respond_now(_encode(HeartbeatAnswer(host_time=now.wall, desired=direction)))
+            answer = HeartbeatAnswer(host_time=now.wall, desired=direction, rekey=self._rekey(name))
+            message.respond_now(_encode(answer))
 
     def _beat(self, name: str, message: Message, now: Now) -> str | None:
         """Take what a heartbeat says: whose it is; None if it cannot be read."""

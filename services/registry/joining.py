@@ -128,6 +128,14 @@ def not_renewable(name: str, host: str, *, evicted: bool) -> StatusError:
     )
 
 
+def agent_farewell(name: str, host: str, agent: str) -> str:
+    """The text for an agent that was revoked, while its member stays."""
+    return (
+        f"agent {agent} of cluster {name!r} was revoked on host {host!r}: to be one again, make a token there (skerry token "
+        f"create {name} --replica) and start with it"
+    )
+
+
 def farewell(name: str, host: str) -> str:
     """The text for agents of a member that was removed."""
     return f"cluster {name!r} was removed from host {host!r}: to join again, {_again(name)}"

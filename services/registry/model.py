@@ -144,7 +144,7 @@ class PresenceTable:
         if member is None:
             return set()
         key = (beat.agent, beat.epoch)
-        before = member.agents.get(key)
+        before = _before(member, beat)
         if before is None and len(member.agents) >= MAX_AGENTS:
             oldest = min(member.agents, key=lambda agent: member.agents[agent].heard)
             del member.agents[oldest]
@@ -230,6 +230,12 @@ class PresenceTable:
         """How a member stands; as it is `stored` if nothing is known of it."""
         member = self.members.get(name)
         return stored if member is None else judge(member, stored, now)
+
+
+def _before(member: MemberAgents, beat: Heartbeat) -> Agent | None:
+    """What was heard of this process last, maybe with the key that it had before: that is no second agent."""
+    before = member.agents.get((beat.agent, beat.epoch))
+    return before or (member.agents.pop((beat.replaces, beat.epoch), None) if beat.replaces else None)
 
 
 def _off(clock_s: float | None) -> float | None:

@@ -25,6 +25,15 @@ _MEMBER = "member."
 T = TypeVar("T")
 
 
+class ReplacedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that an agent has had."""
+
+    by: str
+    """The key that the agent has now; empty if it has none, because it was revoked."""
+    at: float
+    """When, seconds since the epoch."""
+
+
 class MemberSecret(msgspec.Struct, frozen=True, kw_only=True):
     """The secret of a member: the account that its agents live in, and which agents there are."""
 
@@ -34,7 +43,15 @@ class MemberSecret(msgspec.Struct, frozen=True, kw_only=True):
     """Public nkey of the account."""
     seed: str
     agents: dict[str, float] = {}
-    """Public nkey -> when it joined, seconds since the epoch."""
+    """Public nkey -> since when it is one of the member's, seconds since the epoch."""
+    replaced: dict[str, ReplacedKey] = {}
+    """Public nkey -> what became of it, until servers were told that it is revoked: `services.registry.agentkeys`."""
+    revoked: dict[str, float] = {}
+    """Public nkey -> since when it is refused, for as long as the account lives."""
+
+    def has(self, nkey: str) -> bool:
+        """Whether a key is good: one of an agent, or one that is replaced and not revoked."""
+        return nkey not in self.revoked and (nkey in self.agents or nkey in self.replaced)
 
     def __repr__(self) -> str:
         return f"MemberSecret({self.account})"
@@ -155,11 +172,18 @@ class Secrets:
     async def bury(self, evicted: Evicted, agents: Iterable[str]) -> None:
         """Keep a tombstone, under the account (servers that were down get it when they are back) and under the key of
         each agent that had it (which is told so when it asks). Idempotent."""
+        await self.prove(evicted, agents)
+        await self._keep_evicted(evicted.account, evicted)
+
+    async def prove(self, evicted: Evicted, agents: Iterable[str]) -> None:
+        """Keep under the keys of agents that they are no longer of that account. Idempotent."""
         proof = msgspec.structs.replace(evicted, jwt="")
-        for public, record in (*((agent, proof) for agent in agents), (evicted.account, evicted)):
-            before, revision = await self._read(f"evicted.{public}", Evicted)
-            if before is not None and before.account == evicted.account:
-                continue
+        for agent in agents:
+            await self._keep_evicted(agent, proof)
+
+    async def _keep_evicted(self, public: str, record: Evicted) -> None:
+        before, revision = await self._read(f"evicted.{public}", Evicted)
+        if before is None or before.account != record.account:
             with contextlib.suppress(Conflict, AlreadyExists):
                 await self._write(f"evicted.{public}", record, revision)
 

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
-from services.registry import clusters, secrets
-from services.registry.accounts import Accounts
-from services.registry.agents import AgentLists
-from services.registry.appliers import Appliers
-from services.registry.approving import Approvals
-from services.registry.census import Census
-from services.registry.clock import Clock, wall_and_mono
-from services.registry.connecting import Connections
-from services.registry.controllers import Statuses
-from services.registry.departing import Departures
-from services.registry.desired import Buckets, Desired
-from services.registry.directing import Directions
 from services.registry.entries import Entries
-from services.registry.handlers import Handlers
-from services.registry.jointokens import TokenFloods, TokenRules, tokens
-from services.registry.model import PresenceTable
+from services.registry.jointokens import TokenRules, tokens
+from services.registry.parts import Ours, Parts, opened
 from services.registry.pausing import ended, pauses
-from services.registry.prober import Prober
-from services.registry.progress import MemberProgress
-from services.registry.quarantine import Quarantine
 from services.registry.releasing import releases
-from services.registry.repairs import Repairs
 from services.registry.rules import ClusterRules
 from services.registry.settings import RegistrySettings
-from services.registry.store import RegistryStore
-from services.registry.summary import Summary
-from services.registry.writer import StatusWriter
 from skerry import subjects
+from skerry.api.agentlist import Rekey, RevokedAgent
 from skerry.api.approval import ClusterDecision
-from skerry.api.conditions import awaits_approval
 from skerry.api.connection import ClusterConnection
 from skerry.api.desired import (
     Batch,
@@ -64,137 +39,17 @@ from skerry.api.messages import (
     ConnectRequest,
     JoinAnswer,
     JoinRequest,
+    RekeyRequest,
     RenewAnswer,
     RenewRequest,
+    Retired,
+    RetireRequest,
     WriteRequest,
 )
 from skerry.api.meta import Document
-from skerry.bus import BucketConfig, Bus, Message
-from skerry.identity import nkey
-from skerry.identity.federation import Authority
-from skerry.identity.resolver import Resolver
+from skerry.bus import Message
 from skerry.identity.services import DESIRED_OWNERS
-from skerry.identity.signedtext import Verify
-from skerry.service import Context, Service
-from skerry.storage.sealed import Keyring
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What the registry is made of."""
-
-    clock: Clock
-    registry: RegistryStore
-    accounts: Accounts
-    approvals: Approvals
-    statuses: Statuses
-    census: Census
-    quarantine: Quarantine
-    token_floods: TokenFloods
-    prober: Prober
-    handlers: Handlers
-    connections: Connections
-    desired: Desired
-    directions: Directions
-    appliers: Appliers
-    progress: MemberProgress
-    repairs: Repairs
-    summary: Summary
-    agent_lists: AgentLists
-
-
-Ours = Context[RegistrySettings, Parts]
-
-
-@asynccontextmanager
-async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[Parts]:
-    """Be the one host of this store, and know what it knows. Conflict if it has another host; any StatusError."""
-    settings, config = context.settings, BucketConfig(replicas=context.replicas)
-    authority = Authority.load(settings.keys_dir)
-    reaching = msgspec.structs.replace(context.bus_settings, name=f"{context.bus_settings.name}/resolver")
-    async with Bus(reaching, authority.system_credentials) as system:
-        registry = RegistryStore(
-            settings=settings,
-            authority=authority,
-            ca_pem=context.bus_settings.ca_pem,
-            clusters=context.store(CLUSTER),
-            tokens=context.store(JOIN_TOKEN),
-            cache=context.informer,
-            secrets=secrets.Secrets(
-                await context.bus.bucket(secrets.BUCKET, create=config),
-                Keyring(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
-            ),
-            resolver=Resolver(system),
-        )
-        await registry.claim_host(clock())
-        accounts = Accounts(context, registry, clock)
-        presence = PresenceTable()
-        desired = await _desired(context, registry, authority, clock)
-        directions = Directions(context, desired, presence, clock)
-        repairs = Repairs(context, clock)
-        progress = MemberProgress(context, desired, directions, presence, clock, repairs.reported)
-        writer = StatusWriter(context, clock, progress.observed)
-        appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)
-        departures = Departures(context.bus, desired, context.store(CLUSTER), appliers.order, clock)
-        statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
-        quarantine = Quarantine(context, registry, writer, clock)
-        token_floods = TokenFloods(context, registry)
-        prober = Prober(context, registry, writer, appliers.keeps_binding, clock)
-        appliers.follow(prober.leaves)
-        progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
-        yield Parts(
-            clock=clock,
-            registry=registry,
-            accounts=accounts,
-            approvals=Approvals(context, registry, statuses.evict, clock),
-            statuses=statuses,
-            census=Census(context, registry.resolver, presence, authority.own_accounts, statuses.changed),
-            quarantine=quarantine,
-            token_floods=token_floods,
-            prober=prober,
-            handlers=Handlers(
-                registry,
-                presence,
-                statuses.changed,
-                quarantine.flooded,
-                statuses.listen,
-                clock,
-                directions.of,
-                token_floods.flooded,
-            ),
-            connections=Connections(registry, prober.changed, clock),
-            desired=desired,
-            directions=directions,
-            appliers=appliers,
-            progress=progress,
-            repairs=repairs,
-            summary=Summary(context.informer, context.lease),
-            agent_lists=AgentLists(registry.get_cluster, registry.secrets.member, presence.members.get, clock),
-        )
-
-
-async def _desired(context: Ours, registry: RegistryStore, authority: Authority, clock: Clock) -> Desired:
-    def uid(name: str, *, leaving: bool) -> str | None:
-        item = registry.cache.get(CLUSTER, name)
-        document = {} if item is None else item.document()
-        if item is None or clusters.is_leaving(document) is not leaving or awaits_approval(document):
-            return None
-        return item.uid
-
-    return Desired(
-        await Buckets.open(context.bus, context.replicas),
-        partial(uid, leaving=False),
-        authority.assertion_root.sign,
-        _verify(authority),
-        context.timers.time,
-        partial(uid, leaving=True),
-        lambda: clock().wall,
-    )
-
-
-def _verify(authority: Authority) -> Verify:
-    root = authority.assertion_root.public
-    return lambda data, signature: nkey.verify(root, data, signature)
+from skerry.service import Service
 
 
 async def join(context: Ours, request: JoinRequest, jti: str) -> JoinAnswer:
@@ -220,6 +75,16 @@ async def approve(context: Ours, request: WriteRequest, body: ClusterDecision) -
 async def deny(context: Ours, request: WriteRequest, body: ClusterDecision) -> Document:
     """Somebody turns a cluster away."""
     return await context.state.approvals.deny(request, body)
+
+
+async def rekey(context: Ours, request: RekeyRequest, member: str) -> RenewAnswer:
+    """An agent asks for another key in the place of its own."""
+    return await context.state.rekeys.rekey(request, member)
+
+
+async def retire(context: Ours, request: RetireRequest, member: str) -> Retired:
+    """An agent says that it uses a replaced key no longer."""
+    return await context.state.rekeys.retire(request, member)
 
 
 async def certify(context: Ours, request: CertifyRequest) -> CertifyAnswer:
@@ -255,6 +120,16 @@ async def list_desired(context: Ours, request: WriteRequest, body: DesiredQuery)
 async def list_agents(context: Ours, request: WriteRequest, body: None) -> Document:
     """Somebody asks which agents a member has."""
     return await context.state.agent_lists.answer(request.name)
+
+
+async def start_rekey(context: Ours, request: WriteRequest, body: Rekey) -> Document:
+    """Somebody has all agents of a member get other keys."""
+    return await context.state.rekeys.start(request.name, at_once=body.at_once, dry_run=request.options.dry_run)
+
+
+async def revoke_agent(context: Ours, request: WriteRequest, body: RevokedAgent) -> Document:
+    """Somebody revokes one agent of a member."""
+    return await context.state.rekeys.revoke(request.name, body.agent, dry_run=request.options.dry_run)
 
 
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:
@@ -328,6 +203,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
     controllers=(
         lambda context: context.state.accounts.controller,
         lambda context: context.state.approvals.controller,
+        lambda context: context.state.rekeys.controller,
         lambda context: context.state.statuses.controller,
         lambda context: context.state.statuses.ticker,
         lambda context: context.state.census.controller,
@@ -352,6 +228,8 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.RENEWALS: renew,
         subjects.OLD_RENEWALS: renew,
         subjects.APPROVALS: ask,
+        subjects.REKEYS: rekey,
+        subjects.RETIREMENTS: retire,
         subjects.CERTIFY: certify,
         subjects.FLEET: fleet,
         subjects.CONNECTIONS: tell,
@@ -364,6 +242,8 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
         subjects.OLD_RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
         subjects.APPROVALS: lambda context, member: context.state.handlers.may_ask(member),
+        subjects.REKEYS: lambda context, member: context.state.handlers.may_renew(member),
+        subjects.RETIREMENTS: lambda context, member: context.state.handlers.may_renew(member),
         subjects.DESIRED_SYNCS: lambda context, member: context.state.handlers.may_call(member, "desired"),
         subjects.DESIRED_REPORTS: lambda context, member: context.state.handlers.may_call(member, "reports"),
     },
@@ -374,6 +254,8 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         (CLUSTER, "deny", "create"): deny,
         (CLUSTER, "desired", "get"): list_desired,
         (CLUSTER, "agents", "get"): list_agents,
+        (CLUSTER, "rekey", "create"): start_rekey,
+        (CLUSTER, "revoke-agent", "create"): revoke_agent,
     },
     needs=(SETTING,),
     hears={

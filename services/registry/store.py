@@ -6,15 +6,16 @@ import contextlib
 from dataclasses import dataclass
 
 import skerry
-from services.registry import clusters
-from services.registry.model import Now
+from services.registry import clusters, joining
+from services.registry.model import YEAR_3000, Now
 from services.registry.secrets import MemberSecret, Secrets
 from services.registry.settings import RegistrySettings
+from skerry.api.agentlist import short_name
 from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FORMAT, WITH_APPROVAL, JoinAnswer
 from skerry.api.meta import Document
-from skerry.errors import AlreadyExists, Conflict, NotFound
+from skerry.errors import AlreadyExists, Conflict, Gone, NotFound
 from skerry.identity.federation import Authority, MemberAccount
 from skerry.identity.resolver import Resolver
 from skerry.informer import View
@@ -76,23 +77,52 @@ class RegistryStore:
         secret = await self.secrets.member(name)
         return None if secret is None or cluster is None or secret.cluster != cluster["metadata"]["uid"] else secret
 
+    async def living(self, name: str, key: str) -> tuple[Document, MemberSecret]:
+        """The Cluster and the secret of an agent that has not been removed or revoked. Gone on proof of that, ServiceUnavailable."""
+        existing = await self.cluster(name)
+        secret, host = await self.secret_of(name, existing), self.settings.host_name
+        if secret is not None and key in secret.revoked:
+            raise Gone(joining.agent_farewell(name, host, short_name(key)))
+        if existing is None or clusters.is_leaving(existing) or secret is None or not secret.has(key):
+            raise joining.not_renewable(name, host, evicted=await self.secrets.evicted(key) is not None)
+        return existing, secret
+
     def account(self, cluster: Document, secret: MemberSecret, *, whole: bool = False) -> MemberAccount:
-        """The member's account with a JWT of now: while it waits for approval, and not `whole` is said, it may only ask for that."""
+        """The member's account with a JWT of now: while it waits for approval, and not `whole` is said, it may only ask for that. A
+        key that was revoked is so whatever the clock of whoever made its JWTs said."""
         name = cluster["metadata"]["name"]
         known = MemberAccount(name=name, public=secret.account, seed=secret.seed.encode(), jwt="")
-        return self.authority.member_account(name, known=known, pending=awaits_approval(cluster) and not whole)
+        return self.authority.member_account(
+            name,
+            known=known,
+            pending=awaits_approval(cluster) and not whole,
+            revoked=dict.fromkeys(secret.revoked, YEAR_3000),
+        )
+
+    async def push_account(self, cluster: Document, secret: MemberSecret) -> tuple[MemberAccount, bool]:
+        """Have the bus hold a member's account as it is: again if it was changed or approved meanwhile, for whoever did that may
+        have pushed it before; and as a tombstone if the member went. The account, and whether it waits for approval."""
+        name, uid = cluster["metadata"]["name"], cluster["metadata"]["uid"]
+        while True:
+            account, pending = self.account(cluster, secret), awaits_approval(cluster)
+            await self.resolver.push(account.jwt)
+            again = await self.cluster(name) if pending else cluster
+            stored = await self.secrets.member(name)
+            if again is None or again["metadata"]["uid"] != uid or stored is None or stored.account != secret.account:
+                break
+            if (stored, awaits_approval(again)) == (secret, pending):
+                break
+            cluster, secret = again, stored
+        evicted = await self.secrets.evicted(secret.account)
+        if evicted is not None:
+            await self.resolver.push(self.authority.tombstone(evicted.name, secret.account))
+        return account, pending
 
     async def admitted(self, cluster: Document, secret: MemberSecret, key: str, now: float) -> JoinAnswer:
         """The answer to an agent that joined, whose account the bus has then: a member's, or one that waits for approval. Somebody
         may decide meanwhile, and what the bus has must be what is so in the end. StatusError."""
         name = cluster["metadata"]["name"]
-        while True:
-            account, pending = self.account(cluster, secret), awaits_approval(cluster)
-            await self.resolver.push(account.jwt)
-            again = await self.cluster(name) if pending else None
-            if again is None or again["metadata"]["uid"] != cluster["metadata"]["uid"] or awaits_approval(again):
-                break
-            cluster = again
+        account, pending = await self.push_account(cluster, secret)
         authority, settings = self.authority, self.settings
         asking = authority.pending_user(account, key) if pending else ""
         return JoinAnswer(

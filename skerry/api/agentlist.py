@@ -41,6 +41,21 @@ class ListedAgent(Struct, frozen=True, kw_only=True, omit_defaults=False):
     since: Annotated[str, described("RFC 3339: when its key became one of the member's.")] = ""
 
 
+class Rekey(Struct, frozen=True, kw_only=True):
+    """How the agents of a member are to get other keys."""
+
+    at_once: Annotated[
+        bool,
+        described("Whether connections with the keys of now are cut as soon as there are others, not left to end."),
+    ] = False
+
+
+class RevokedAgent(Struct, frozen=True, kw_only=True):
+    """Which agent of a member is revoked."""
+
+    agent: Annotated[str, described("Its name, or as much of its public nkey as no other agent has.")]
+
+
 class ClusterAgentList(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """All agents of a member."""
 

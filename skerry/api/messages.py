@@ -115,12 +115,49 @@ class RenewAnswer(Message, frozen=True, kw_only=True):
     """As in JoinAnswer: an agent that asked with one of the account JOIN moves with it. Empty: keep what there is."""
 
 
+class RekeyRequest(Message, frozen=True, kw_only=True):
+    """Another key in the place of one: skerry/identity/rekeying.py says what the text holds. The answer is a RenewAnswer."""
+
+    text: str
+    by_old: str
+    """Base64, Ed25519 over the text by the key that is replaced."""
+    by_new: str
+    """The same by the one that takes its place."""
+
+
+class RetireRequest(Message, frozen=True, kw_only=True):
+    """Of the keys that this one replaced only those in the text are still used: the others may be revoked."""
+
+    text: str
+    signature: str
+    """Base64, Ed25519 over the text."""
+
+
+class Retired(Message, frozen=True, kw_only=True, omit_defaults=False):
+    """They are revoked, on every server that was reached."""
+
+    revoked: tuple[str, ...]
+    """Public nkeys."""
+
+
+class RekeyOrder(Message, frozen=True, kw_only=True):
+    """What a member's agents should do about their keys: part of a heartbeat's answer, and `down.<m>.rekey` when it changes. It
+    proves nothing, and need not: an agent that follows a false one has another key, which the registry knows."""
+
+    keys: tuple[str, ...] = ()
+    """To be replaced: public nkeys."""
+    at_once: bool = False
+    """Connections of a key that was replaced are cut, not left until their streams end."""
+    replaced: dict[str, str] = {}
+    """Keys that are still good though they were replaced, and by which."""
+
+
 class Farewell(Message, frozen=True, kw_only=True, omit_defaults=False):
     """The host's proof that a member was removed, signed by its trust root (skerry/identity/farewell.py)."""
 
     member: str
     account: str
-    """Public key of the account that ends: no later membership of that name has it."""
+    """Public key of the account that ends, which no later membership of that name has; or of the one agent's key that does."""
     message: str
     """For people."""
 
@@ -189,6 +226,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """The same of the agent's own client certificate; None: it has none, or one that a plugin renews."""
     leaving: bool = False
     """The last heartbeat before a clean stop."""
+    replaces: str = ""
+    """The key that this process had before it got this one."""
     desired: Progress | None = None
     """How far the agent is with what the member should have; None of an agent that does not apply it, or not yet."""
 
@@ -198,6 +237,7 @@ class HeartbeatAnswer(Message, frozen=True, kw_only=True):
 
     host_time: float
     desired: Direction | None = None
+    rekey: RekeyOrder | None = None
 
 
 class FloodReport(Message, frozen=True, kw_only=True):

@@ -116,11 +116,32 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     replicas: Annotated[int, described("Agents connected now.")] = 0
 
 
+class ReplacedAgentKey(Struct, frozen=True, kw_only=True):
+    """A key that an agent has had, and that is still good for the connections that it has."""
+
+    key: Annotated[str, described("Its public nkey.")]
+    by: Annotated[str, described("The agent's key now; empty if the agent was revoked.")] = ""
+    at: Annotated[str, described("Since when.")] = ""
+
+
+class RekeyStatus(Struct, frozen=True, kw_only=True):
+    """A rekey that is under way; absent when there is nothing left to do."""
+
+    requested: Annotated[str, described("When it was asked for.")] = ""
+    at_once: Annotated[bool, described("Whether connections with replaced keys are cut, not left to end.")] = False
+    pending: Annotated[list[str], described("Keys of agents that have not got another one yet: public nkeys.")] = []
+    replaced: Annotated[
+        list[ReplacedAgentKey],
+        described("Keys that were replaced and are revoked when their streams have ended, or after 8 hours."),
+    ] = []
+
+
 class CredentialsStatus(Struct, frozen=True, kw_only=True):
     """The life of the credentials that the connection uses."""
 
     expires: Annotated[str | UnsetType, described("When they end unless they are renewed.")] = UNSET
     revision: Annotated[int, described("Of a direct member: counts the credentials that the host was given.")] = 0
+    rekey: Annotated[RekeyStatus | UnsetType, described("Agents that get other keys.")] = UNSET
 
 
 class DesiredStatus(Struct, frozen=True, kw_only=True):

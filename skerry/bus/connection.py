@@ -38,6 +38,10 @@ class Credentials(Protocol):
         """The user JWT."""
 
     @property
+    def public(self) -> str:
+        """The user's nkey."""
+
+    @property
     def inbox(self) -> str:
         """Prefix of the only inbox that the user may subscribe to."""
 
@@ -80,6 +84,8 @@ class Connection:
     def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self.id = secrets.token_hex(6)
         self.name = settings.name
+        self.user = credentials.public
+        """The nkey that it authenticated with."""
         self.denied = 0
         self.strays = 0
         """Messages that were dropped: a member may name any bytes as a subject, and the server passes them on."""

@@ -103,11 +103,12 @@ def _cluster() -> typer.Typer:
 
     clients.cluster.command("join")(direct.join)
     clients.cluster.command("set")(direct.set_)
+    clients.cluster.command("revoke-agent")(clusteragents.revoke_agent)
     decided, held = (
         (approving.approve, approving.deny),
         (holding.pause, holding.resume, holding.cordon, holding.uncordon),
     )
-    for command in (clusteragents.agents, *decided, *held):
+    for command in (clusteragents.agents, clusteragents.rekey, *decided, *held):
         clients.cluster.command(command.__name__)(command)
     return clients.cluster
 

@@ -63,6 +63,8 @@ SERVICES = (
         endpoints=(
             subjects.JOINS,
             subjects.RENEWALS,
+            subjects.REKEYS,
+            subjects.RETIREMENTS,
             subjects.OLD_RENEWALS,
             subjects.APPROVALS,
             subjects.CERTIFY,
@@ -79,7 +81,14 @@ SERVICES = (
             subjects.QUARANTINES,
             subjects.DESIRED_CHANGES,
         ),
-        tells=(subjects.PROBES, subjects.DESIRED_ORDERS, subjects.FAREWELLS, subjects.APPROVED),
+        tells=(
+            subjects.PROBES,
+            subjects.DESIRED_ORDERS,
+            subjects.FAREWELLS,
+            subjects.AGENT_FAREWELLS,
+            subjects.REKEY_ORDERS,
+            subjects.APPROVED,
+        ),
     ),
     Service(
         name="tenancy",

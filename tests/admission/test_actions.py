@@ -23,15 +23,18 @@ from skerry.identity.nkey import KeyType
 
 ROOT, KEY = nkey.create(KeyType.ACCOUNT), nkey.create(KeyType.USER)
 PROXY = Signer("P1", KEY, make_record(ROOT, "P1", KEY.public, int(time.time()) + 3600))
-CREATE, UPDATE, DESIRED = ("connection", "create"), ("connection", "update"), ("desired", "get")
+UPDATE = ("connection", "update")
 
 
 async def answered(request: WriteRequest, body: ClusterConnection) -> Document:
     return {"name": request.name, "user": request.caller.user, "kubeconfig": body.spec.kubeconfig}
 
 
+ACTS = {(action.subresource, action.verb): answered for action in CLUSTER.actions}
+
+
 def endpoint(verb: str) -> Callable[[Message], Awaitable[bytes]]:
-    acts = Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered, DESIRED: answered})
+    acts = Actions("registry", CLUSTER, ACTS)
     return acts.endpoints(Callers(ROOT.public))[subject(verb)]
 
 
@@ -75,15 +78,14 @@ async def test_what_is_no_request_is_refused() -> None:
 
 def test_every_declared_action_is_answered_and_no_other() -> None:
     with pytest.raises(ValueError, match="kind Cluster: update of connection is declared, and registry has no handler"):
-        Actions("registry", CLUSTER, {CREATE: answered})
+        Actions("registry", CLUSTER, {act: answered for act in ACTS if act != UPDATE})
     with pytest.raises(ValueError, match="kind Cluster: create of desired is not declared"):
-        Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered, ("desired", "create"): answered})
+        Actions("registry", CLUSTER, {**ACTS, ("desired", "create"): answered})
 
 
 def test_what_an_action_answers_is_known_by_its_subject() -> None:
-    acts = Actions("registry", CLUSTER, {CREATE: answered, UPDATE: answered, DESIRED: answered})
-    assert {where: answer.__name__ for where, answer in acts.answers().items()} == {
+    answers = Actions("registry", CLUSTER, ACTS).answers()
+    assert {where: answers[where].__name__ for where in (subject("create"), "registry.clusters.desired-get")} == {
         subject("create"): "Cluster",
-        subject("update"): "Cluster",
         "registry.clusters.desired-get": "DesiredEntryList",
     }

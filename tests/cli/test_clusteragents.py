@@ -1,4 +1,4 @@
-"""skerry cluster agents: what is printed of what the host answers."""
+"""skerry cluster agents, rekey and revoke-agent: what is asked, and what is printed of what the host answers."""
 
 from __future__ import annotations
 
@@ -34,10 +34,23 @@ class Host:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = [agent()]
         self.asked: list[str] = []
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+        self.rekeys: list[dict[str, Any] | None] = []
+        """What the Cluster says of its rekey: at the order, and at each look after it; the last goes on."""
 
     def get(self, path: str) -> dict[str, Any]:
         self.asked.append(path)
+        if not path.endswith("/agents"):
+            return self.cluster()
         return {"kind": "ClusterAgentList", "metadata": {}, "items": self.items}
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.posted.append((path, body))
+        return self.cluster() if self.rekeys else {}
+
+    def cluster(self) -> dict[str, Any]:
+        rekey = self.rekeys.pop(0) if len(self.rekeys) > 1 else self.rekeys[0]
+        return {"status": {"credentials": {"expires": "", **({"rekey": rekey} if rekey else {})}}}
 
 
 @pytest.fixture
@@ -87,3 +100,59 @@ def test_none_is_said_with_what_to_do(host: Host, capsys: Captured) -> None:
 
 def test_an_unknown_format_is_refused_before_anything_is_asked(host: Host) -> None:
     assert (main(["cluster", "agents", "m1", "-o", "xml"]), host.asked) == (2, [])
+
+
+OTHER = "UAABD" + "D" * 51
+BOTH = {"requested": "", "pending": [NKEY, OTHER]}
+ONE_LEFT = {"requested": "", "pending": [OTHER], "replaced": [{"key": NKEY, "by": "UB", "at": ""}]}
+RUNNING = {"requested": "", "replaced": [{"key": NKEY, "by": "UB", "at": ""}, {"key": OTHER, "by": "UC", "at": ""}]}
+
+
+@pytest.mark.parametrize(
+    ("words", "at_once", "rekeys", "said"),
+    [
+        (
+            [],
+            False,
+            [BOTH, ONE_LEFT, RUNNING],
+            "its 2 agents have another key; requests that run with the one before may end first, within 8 hours",
+        ),
+        ([], False, [BOTH, ONE_LEFT, None], "its 2 agents have another key, and the one before is revoked"),
+        (["--now"], True, [BOTH, RUNNING, None], "its 2 agents have another key, and the one before is revoked"),
+        ([], False, [{"pending": [NKEY]}, None], "its agent has another key, and the one before is revoked"),
+    ],
+    ids=["streams run", "none run", "at once", "one agent"],
+)
+def test_a_rekey_waits_for_each_agent(
+    words: list[str], at_once: bool, rekeys: list[dict[str, Any] | None], said: str, host: Host, capsys: Captured
+) -> None:
+    host.rekeys = rekeys
+    assert main(["cluster", "rekey", "m1", *words]) == 0
+    assert host.posted == [(f"{api.path_of('clusters', 'm1')}/rekey", {"atOnce": at_once})]
+    assert capsys.readouterr().err == f"cluster m1: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "rekeys", "said"),
+    [
+        ([], [BOTH, ONE_LEFT], f"cluster m1: after 0.3s no other key has agent {OTHER[:10]}: it is away"),
+        (["--now"], [BOTH, RUNNING], f"the replaced key {NKEY[:10]}, {OTHER[:10]} is not revoked yet"),
+    ],
+)
+def test_when_the_time_is_over_it_says_who_is_missing(
+    words: list[str], rekeys: list[dict[str, Any] | None], said: str, host: Host, capsys: Captured
+) -> None:
+    host.rekeys = rekeys
+    assert main(["cluster", "rekey", "m1", "--wait", "0.3s", *words]) == 5
+    assert said in capsys.readouterr().err
+
+
+def test_an_agent_that_joins_meanwhile_is_not_waited_for(host: Host) -> None:
+    host.rekeys = [{"pending": [NKEY]}, {"pending": [OTHER]}]
+    assert main(["cluster", "rekey", "m1"]) == 0
+
+
+def test_one_agent_is_revoked_by_its_name(host: Host, capsys: Captured) -> None:
+    assert main(["cluster", "revoke-agent", "m1", "UAABC"]) == 0
+    assert host.posted == [(f"{api.path_of('clusters', 'm1')}/revoke-agent", {"agent": "UAABC"})]
+    assert capsys.readouterr().err == "agent UAABC of cluster m1 is revoked\n"

@@ -18,6 +18,7 @@ import pytest
 from services.agent.checks import FULL
 from services.registry import service
 from services.registry.clock import Clock, wall_and_mono
+from services.registry.parts import opened
 from services.registry.settings import RegistrySettings
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, EVENT, KINDS, Kind
@@ -65,7 +66,7 @@ class Running:
         timers: Timers | None = None,
     ) -> None:
         self._host, self._timers = host, timers
-        self._service = dataclasses.replace(service.SERVICE, state=functools.partial(service.opened, clock=clock))
+        self._service = dataclasses.replace(service.SERVICE, state=functools.partial(opened, clock=clock))
         self._settings = RegistrySettings(
             keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers), look_s=LOOK_S
         )
@@ -184,7 +185,7 @@ class Agent:
                     raise
                 await asyncio.sleep(0.05)
 
-    def credentials(self, answer: JoinAnswer) -> Credentials:
+    def credentials(self, answer: JoinAnswer | RenewAnswer) -> Credentials:
         """For the member's own account."""
         return Credentials(answer.user_jwt, self.key.seed)
 
@@ -215,7 +216,7 @@ class Agent:
 
     async def renew(
         self,
-        renewal: JoinAnswer | Credentials,
+        renewal: JoinAnswer | RenewAnswer | Credentials,
         *,
         key: KeyPair | None = None,
         at: float | None = None,

@@ -493,3 +493,13 @@ def test_facts_wait_until_all_agents_were_heard() -> None:
     assert observed(presence, 6, before) == before
     presence.heartbeat("m1", beat(agent="UB", version="2", nodes=3), at(7))
     assert observed(presence, 8, before)["status"]["nodes"] == 3
+
+
+def test_a_process_that_has_another_key_is_no_second_agent(presence: PresenceTable) -> None:
+    presence.heartbeat("m1", beat(agent="UA"), at(1))
+    presence.heartbeat("m1", beat(agent="UB", replaces="UA"), at(2))
+    presence.heartbeat("m1", beat(agent="UC", epoch="2", replaces="UB"), at(3))
+    assert set(presence.members["m1"].agents) == {("UB", "1"), ("UC", "2")}
+    assert standing(presence, 4, PresenceStatus(READY, 1)).replicas == 2
+    presence.heartbeat("m1", beat(agent="UB", replaces="UA"), at(5))
+    assert len(presence.members["m1"].agents) == 2

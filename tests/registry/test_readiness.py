@@ -49,4 +49,8 @@ async def test_what_an_action_answers_is_what_discovery_shows_of_it(fresh_nats_h
         "registry.clusters.connection-update": "Cluster",
         "registry.clusters.desired-get": "DesiredEntryList",
         "registry.clusters.agents-get": "ClusterAgentList",
+        "registry.clusters.approve-create": "Cluster",
+        "registry.clusters.deny-create": "Cluster",
+        "registry.clusters.rekey-create": "Cluster",
+        "registry.clusters.revoke-agent-create": "Cluster",
     }

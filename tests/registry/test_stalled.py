@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from services.registry import parts as parts_of
 from services.registry import service
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.handlers import Handlers
 from services.registry.model import Now
-from services.registry.service import Ours, Parts
+from services.registry.parts import Ours, Parts
 from services.registry.settings import RegistrySettings
 from services.registry.store import HALF_MADE_S
 from skerry.api.kinds import CLUSTER
@@ -65,7 +66,7 @@ async def handlers(host: NatsHost, stalling: list[Stalling], clock: Clock = wall
 
     @contextlib.asynccontextmanager
     async def opened(context: Ours) -> AsyncIterator[Parts]:
-        async with service.opened(context, clock=clock) as parts:
+        async with parts_of.opened(context, clock=clock) as parts:
             store: Any = Stalling(parts.registry.clusters)
             stalling.append(store)
             registry = dataclasses.replace(parts.registry, clusters=store)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from skerry.api import v1alpha1
-from skerry.api.agentlist import ClusterAgentList
+from skerry.api.agentlist import ClusterAgentList, Rekey, RevokedAgent
 from skerry.api.approval import ClusterDecision
 from skerry.api.conditions import (
     APPROVAL_DENIED,
@@ -255,6 +255,20 @@ CLUSTER = Kind(
             verb="get",
             answer=ClusterAgentList,
             description="The agents of a member, each with what was heard of it last and when its credential ends.",
+        ),
+        Action(
+            subresource="rekey",
+            verb="create",
+            request=Rekey,
+            answer=v1alpha1.Cluster,
+            description="Have every agent of a member make another key. What is left to do is in status.credentials.rekey.",
+        ),
+        Action(
+            subresource="revoke-agent",
+            verb="create",
+            request=RevokedAgent,
+            answer=v1alpha1.Cluster,
+            description="Revoke one agent of a member: it is cut and does not come back, the others go on.",
         ),
     ),
     events=describe_cluster,

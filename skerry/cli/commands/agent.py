@@ -237,13 +237,40 @@ def stop(
     state_dir: StateDir = None,
 ) -> None:
     """Stop a detached agent; it keeps its identity. Start it again with: skerry agent --name NAME --detach"""
-    root = state.directory(state_dir)
-    directory = root / "agents" / name
-    if "/" in name or not directory.is_dir():
-        raise Failure(f"there is no agent {name!r} in {root / 'agents'}", FAILED)
+    directory = _directory(name, state.directory(state_dir))
     try:
         with progress() as display:
             ran = agents.stop(agents.LocalAgent(directory=directory, name=name), STOP_S, display)
     except StatusError as error:
         raise Failure(error.message) from error
     say(f"agent {name} has stopped" if ran else f"agent {name} was not running")
+
+
+@agent.command("rotate")
+def rotate(
+    name: Annotated[str, typer.Argument(help="Name of the cluster.")],
+    wait: Annotated[str, typer.Option("--wait", metavar="DURATION", help="How long to wait for it.")] = "60s",
+    state_dir: StateDir = None,
+) -> None:
+    """Have an agent of this machine make another key, as skerry cluster rekey does for all of a cluster: what it stored before is
+    worth nothing once its running requests have ended, 8 hours later at most.
+
+    Exit 5: it has not done so yet. It does when it runs and reaches its host.
+
+    Example: skerry agent rotate m1
+    """
+    from skerry.cli import rotating
+
+    limit_s = seconds(wait)
+    directory = _directory(name, state.directory(state_dir))
+    with progress() as display:
+        before, after = rotating.rotate(directory, name, limit_s, display)
+    say(f"agent {name} has another key: {after} in the place of {before}")
+
+
+def _directory(name: str, root: Path) -> Path:
+    """Of an agent of this machine. Failure if there is none."""
+    directory = root / "agents" / name
+    if "/" in name or not directory.is_dir():
+        raise Failure(f"there is no agent {name!r} in {root / 'agents'}", FAILED)
+    return directory

@@ -1,0 +1,166 @@
+"""What the registry is made of, and how that is put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from services.registry import clusters, secrets
+from services.registry.accounts import Accounts
+from services.registry.agents import AgentLists
+from services.registry.appliers import Appliers
+from services.registry.approving import Approvals
+from services.registry.census import Census
+from services.registry.clock import Clock, wall_and_mono
+from services.registry.connecting import Connections
+from services.registry.controllers import Statuses
+from services.registry.departing import Departures
+from services.registry.desired import Buckets, Desired
+from services.registry.directing import Directions
+from services.registry.handlers import Handlers
+from services.registry.jointokens import TokenFloods
+from services.registry.model import PresenceTable
+from services.registry.prober import Prober
+from services.registry.progress import MemberProgress
+from services.registry.quarantine import Quarantine
+from services.registry.rekeys import Rekeys
+from services.registry.repairs import Repairs
+from services.registry.settings import RegistrySettings
+from services.registry.store import RegistryStore
+from services.registry.summary import Summary
+from services.registry.writer import StatusWriter
+from skerry.api.conditions import awaits_approval
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.bus import BucketConfig, Bus
+from skerry.identity import nkey
+from skerry.identity.federation import Authority
+from skerry.identity.resolver import Resolver
+from skerry.identity.signedtext import Verify
+from skerry.service import Context
+from skerry.storage.sealed import Keyring
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the registry is made of."""
+
+    clock: Clock
+    registry: RegistryStore
+    accounts: Accounts
+    approvals: Approvals
+    statuses: Statuses
+    census: Census
+    quarantine: Quarantine
+    token_floods: TokenFloods
+    prober: Prober
+    handlers: Handlers
+    connections: Connections
+    desired: Desired
+    directions: Directions
+    appliers: Appliers
+    progress: MemberProgress
+    repairs: Repairs
+    summary: Summary
+    agent_lists: AgentLists
+    rekeys: Rekeys
+
+
+Ours = Context[RegistrySettings, Parts]
+
+
+@asynccontextmanager
+async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[Parts]:
+    """Be the one host of this store, and know what it knows. Conflict if it has another host; any StatusError."""
+    settings, config = context.settings, BucketConfig(replicas=context.replicas)
+    authority = Authority.load(settings.keys_dir)
+    reaching = msgspec.structs.replace(context.bus_settings, name=f"{context.bus_settings.name}/resolver")
+    async with Bus(reaching, authority.system_credentials) as system:
+        registry = RegistryStore(
+            settings=settings,
+            authority=authority,
+            ca_pem=context.bus_settings.ca_pem,
+            clusters=context.store(CLUSTER),
+            tokens=context.store(JOIN_TOKEN),
+            cache=context.informer,
+            secrets=secrets.Secrets(
+                await context.bus.bucket(secrets.BUCKET, create=config),
+                Keyring(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
+            ),
+            resolver=Resolver(system),
+        )
+        await registry.claim_host(clock())
+        presence = PresenceTable()
+        rekeys = Rekeys(context, registry, presence, clock)
+        accounts = Accounts(context, registry, clock, rekeys.controller.add)
+        desired = await _desired(context, registry, authority, clock)
+        directions = Directions(context, desired, presence, clock)
+        repairs = Repairs(context, clock)
+        progress = MemberProgress(context, desired, directions, presence, clock, repairs.reported)
+        writer = StatusWriter(context, clock, progress.observed)
+        appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)
+        departures = Departures(context.bus, desired, context.store(CLUSTER), appliers.order, clock)
+        statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
+        quarantine = Quarantine(context, registry, writer, clock)
+        token_floods = TokenFloods(context, registry)
+        prober = Prober(context, registry, writer, appliers.keeps_binding, clock)
+        appliers.follow(prober.leaves)
+        progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
+        yield Parts(
+            clock=clock,
+            registry=registry,
+            accounts=accounts,
+            approvals=Approvals(context, registry, statuses.evict, clock),
+            statuses=statuses,
+            census=Census(context, registry.resolver, presence, authority.own_accounts, statuses.changed),
+            quarantine=quarantine,
+            token_floods=token_floods,
+            prober=prober,
+            handlers=Handlers(
+                registry,
+                presence,
+                statuses.changed,
+                quarantine.flooded,
+                statuses.listen,
+                clock,
+                directions.of,
+                token_floods.flooded,
+                rekeys.order,
+            ),
+            connections=Connections(registry, prober.changed, clock),
+            desired=desired,
+            directions=directions,
+            appliers=appliers,
+            progress=progress,
+            repairs=repairs,
+            summary=Summary(context.informer, context.lease),
+            rekeys=rekeys,
+            agent_lists=AgentLists(registry.get_cluster, registry.secrets.member, presence.members.get, clock),
+        )
+
+
+async def _desired(context: Ours, registry: RegistryStore, authority: Authority, clock: Clock) -> Desired:
+    def uid(name: str, *, leaving: bool) -> str | None:
+        item = registry.cache.get(CLUSTER, name)
+        document = {} if item is None else item.document()
+        if item is None or clusters.is_leaving(document) is not leaving or awaits_approval(document):
+            return None
+        return item.uid
+
+    return Desired(
+        await Buckets.open(context.bus, context.replicas),
+        partial(uid, leaving=False),
+        authority.assertion_root.sign,
+        _verify(authority),
+        context.timers.time,
+        partial(uid, leaving=True),
+        lambda: clock().wall,
+    )
+
+
+def _verify(authority: Authority) -> Verify:
+    root = authority.assertion_root.public
+    return lambda data, signature: nkey.verify(root, data, signature)
