@@ -38,6 +38,7 @@ from skerry.api.messages import (
 )
 from skerry.api.meta import Document
 from skerry.bus import Message
+from skerry.bus.services import REFUSALS
 from skerry.errors import AlreadyExists, BadRequest, TooManyRequests
 from skerry.heartbeats import Admission
 from skerry.identity import nkey
@@ -93,6 +94,8 @@ class Handlers:
         self._joins, self._all_joins = Admission(*JOINS), Admission(*ALL_JOINS)
         self._dry_runs, self._join_requests = Admission(*JOINS), Admission(*JOIN_REQUESTS)
         self._renewals, self._approvals = Admission(*RENEWALS), Admission(*RENEWALS)
+        self._unheard = Admission(*REFUSALS)
+        """Heartbeats beyond the rate that are answered all the same: agents that came back together."""
         self._calls: defaultdict[str, Admission] = defaultdict(partial(Admission, *CALLS))
         self.rubbish = 0
         """Heartbeats that could not be read."""
@@ -267,6 +270,8 @@ class Handlers:
         if not self._presence.admits(name, now):
             if self._presence.floods(name, now):
                 self._flooded(name, "heartbeats")
+            if not self._unheard.admits(name, now.mono):
+                return
         else:
             agent = self._beat(name, message, now)
             if agent is None:

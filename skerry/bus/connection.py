@@ -18,7 +18,7 @@ import msgspec
 
 from skerry import errors
 from skerry.bus.client import NatsClient
-from skerry.bus.delivery import ConnectionLost, HandlerLimits, Message, MessageHandler, Subscription
+from skerry.bus.delivery import ConnectionLost, Gate, HandlerLimits, Message, MessageHandler, Subscription
 from skerry.bus.headers import DESCRIPTION, STATUS, encode_headers
 from skerry.errors import BadRequest, Forbidden, GatewayTimeout, RequestEntityTooLarge, ServiceUnavailable
 
@@ -232,14 +232,21 @@ class Connection:
     # Subscriptions.
 
     def subscribe_now(
-        self, subject: str, handler: MessageHandler, *, queue: str = "", concurrency: int = 64, backlog: int = 4096
+        self,
+        subject: str,
+        handler: MessageHandler,
+        *,
+        queue: str = "",
+        concurrency: int = 64,
+        backlog: int = 4096,
+        gate: Gate | None = None,
     ) -> Subscription:
-        """`subscribe` without the barrier."""
+        """`subscribe` without the barrier; `gate` is asked before an `async def` handler gets a task."""
         if self.lost.done():
             raise self._gone()
         _check_subject(subject)
         sid = next(self._sids)
-        subscription = Subscription(self, sid, subject, handler, HandlerLimits(concurrency, backlog))
+        subscription = Subscription(self, sid, subject, handler, HandlerLimits(concurrency, backlog), gate)
         self._subscriptions[sid] = subscription
         self._wire.write(f"SUB {subject} {queue} {sid}\r\n".encode())
         return subscription

@@ -65,10 +65,10 @@ class Message:
         if self.reply:
             await self._connection.publish(self.reply, data, headers=headers)
 
-    def respond_now(self, data: bytes) -> None:
+    def respond_now(self, data: bytes, headers: dict[str, str] | None = None) -> None:
         """The same from a plain handler: what cannot wait for a socket that is behind. Raises as `Connection.publish_now`."""
         if self.reply:
-            self._connection.publish_now(self.reply, data)
+            self._connection.publish_now(self.reply, data, headers=headers)
 
     def __repr__(self) -> str:
         return f"Message({self.subject}, {len(self.data)} bytes)"
@@ -79,6 +79,8 @@ SHARE = 1024
 The subject says whose they are: who sends as fast as he can fills his own share, not the queue of all."""
 
 MessageHandler = Callable[[Message], Awaitable[None] | None]
+Gate = Callable[[Message], bool]
+"""Whether a message may have a task: asked of each as it comes, inline. What may not is dropped, or was answered there."""
 
 
 class HandlerLimits(msgspec.Struct, frozen=True):
@@ -92,14 +94,20 @@ class Subscription:
     """Interest in one subject on one connection."""
 
     def __init__(
-        self, connection: Origin, sid: int, subject: str, handler: MessageHandler, limits: HandlerLimits
+        self,
+        connection: Origin,
+        sid: int,
+        subject: str,
+        handler: MessageHandler,
+        limits: HandlerLimits,
+        gate: Gate | None = None,
     ) -> None:
         self.subject = subject
         self.dropped = 0
         self._connection = connection
         self._sid = sid
         self._handler = handler
-        self._limits = limits
+        self._limits, self._gate = limits, gate
         self._waiting: deque[Message] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shares: Counter[str] | None = Counter() if "*" in subject else None
@@ -147,6 +155,8 @@ class Subscription:
             log.exception("a handler failed", extra={"subject": message.subject})
 
     def _dispatch(self, message: Message) -> None:
+        if self._gate is not None and not self._is_admitted(self._gate, message):
+            return
         is_busy = len(self._tasks) >= self._limits.concurrency
         if self._is_full(message.subject) or (is_busy and len(self._waiting) >= self._limits.backlog):
             self._drop()
@@ -157,6 +167,13 @@ class Subscription:
             self._waiting.append(message)
         else:
             self._start(message)
+
+    def _is_admitted(self, gate: Gate, message: Message) -> bool:
+        try:
+            return gate(message)
+        except Exception:
+            log.exception("a gate failed", extra={"subject": message.subject})
+            return False
 
     def _is_full(self, subject: str) -> bool:
         return self._shares is not None and self._shares[subject] >= SHARE

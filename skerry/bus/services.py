@@ -7,6 +7,7 @@ An error is the `Nats-Service-Error` and `-Code` headers and a Status as body; `
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import secrets
@@ -17,16 +18,22 @@ from typing import Any
 import msgspec
 
 from skerry.bus.connection import SERVICE_ERROR, SERVICE_ERROR_CODE
-from skerry.bus.delivery import ConnectionLost, Message, MessageHandler
+from skerry.bus.delivery import ConnectionLost, Gate, Message, MessageHandler
 from skerry.bus.headers import one_line
 from skerry.bus.tracer import BusTracer, served
 from skerry.errors import InternalError, RequestEntityTooLarge, StatusError
+from skerry.heartbeats import Admission
 
 log = logging.getLogger(__name__)
 
 EndpointHandler = Callable[[Message], Awaitable[bytes]]
 """Answers one request; a StatusError that it raises reaches the caller."""
 
+Admit = Callable[[Message], None]
+"""Raises a StatusError for a request that is not to be read: asked of each as it comes, before it has a task."""
+REFUSALS = (100.0, 500.0)
+"""Of what is not admitted on one subject so many are answered, a second and at once: who floods would have as many answers made
+as requests."""
 VERBS = ("PING", "INFO", "STATS")
 SHORT, FEW = 1024, 20
 """Characters of a text and number of causes that are told of an error whose whole is too large for a message."""
@@ -56,10 +63,11 @@ class MicroService:
         metadata: Mapping[str, Metadata] | None = None,
         data: Callable[[], object] | None = None,
         tracer: BusTracer | None = None,
+        admits: Mapping[str, Admit] | None = None,
     ) -> None:
         self.name = name
         self._tracer = tracer
-        self._metadata = metadata or {}
+        self._metadata, self._admits = metadata or {}, admits or {}
         self._data = data
         self.id = secrets.token_hex(11)
         self._version = version
@@ -73,6 +81,28 @@ class MicroService:
         served: list[tuple[str, str, MessageHandler]] = [(s, self.name, self._handler(s)) for s in self._endpoints]
         tails = ("", f".{self.name}", f".{self.name}.{self.id}")
         return served + [(f"$SRV.{verb}{tail}", "", self._discovery(verb)) for verb in VERBS for tail in tails]
+
+    def gates(self) -> dict[str, Gate]:
+        """By subject, of the endpoints that do not admit all."""
+        return {subject: self._gate(admit, self._stats[subject]) for subject, admit in self._admits.items()}
+
+    def _gate(self, admit: Admit, stats: _Stats) -> Gate:
+        refusals = Admission(*REFUSALS)
+
+        def gate(message: Message) -> bool:
+            try:
+                admit(message)
+            except StatusError as error:
+                stats.num_requests += 1
+                stats.num_errors += 1
+                if refusals.admits(message.subject, time.monotonic()):
+                    stats.last_error = one_line(error.message)
+                    with contextlib.suppress(StatusError):
+                        message.respond_now(error.body(), _headers(error))
+                return False
+            return True
+
+        return gate
 
     def _handler(self, subject: str) -> MessageHandler:
         endpoint, stats = self._endpoints[subject], self._stats[subject]
@@ -99,10 +129,7 @@ class MicroService:
     async def _fail(self, message: Message, stats: _Stats, error: StatusError) -> None:
         stats.num_errors += 1
         stats.last_error = one_line(error.message)
-        headers = {
-            SERVICE_ERROR: one_line(error.message[:SHORT]) or error.reason,
-            SERVICE_ERROR_CODE: str(error.code),
-        }
+        headers = _headers(error)
         try:
             await message.respond(error.body(), headers)
         except RequestEntityTooLarge:
@@ -142,6 +169,10 @@ class MicroService:
         average = stats.processing_time // stats.num_requests if stats.num_requests else 0
         fields = {"name": _name(stats.subject), "queue_group": self.name, "average_processing_time": average}
         return {**fields, **msgspec.to_builtins(stats)}
+
+
+def _headers(error: StatusError) -> dict[str, str]:
+    return {SERVICE_ERROR: one_line(error.message[:SHORT]) or error.reason, SERVICE_ERROR_CODE: str(error.code)}
 
 
 def shortened(error: StatusError) -> bytes:

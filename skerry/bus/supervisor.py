@@ -20,10 +20,10 @@ import msgspec
 
 from skerry.backoff import Backoff
 from skerry.bus.connection import Connection, Credentials, Settings
-from skerry.bus.delivery import ConnectionLost, Message, MessageHandler, Subscription
+from skerry.bus.delivery import ConnectionLost, Gate, Message, MessageHandler, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
-from skerry.bus.services import EndpointHandler, Metadata, MicroService
+from skerry.bus.services import Admit, EndpointHandler, Metadata, MicroService
 from skerry.bus.tracer import BusTracer
 from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
@@ -117,6 +117,7 @@ class _Declared(msgspec.Struct, frozen=True):
     handler: MessageHandler
     concurrency: int
     backlog: int
+    gate: Gate | None = None
 
 
 class Registration:
@@ -136,7 +137,9 @@ class Registration:
 
     def _open(self, connection: Connection) -> None:
         self._live = [
-            connection.subscribe_now(d.subject, d.handler, queue=d.queue, concurrency=d.concurrency, backlog=d.backlog)
+            connection.subscribe_now(
+                d.subject, d.handler, queue=d.queue, concurrency=d.concurrency, backlog=d.backlog, gate=d.gate
+            )
             for d in self._declared
         ]
 
@@ -266,13 +269,21 @@ class Bus:
         description: str = "",
         metadata: Mapping[str, Metadata] | None = None,
         data: Callable[[], object] | None = None,
+        admits: Mapping[str, Admit] | None = None,
     ) -> Registration:
         """A NATS micro service (`nats micro ls`): subject -> handler; queue group = the service's name.
 
-        `metadata` (by subject) is what `nats micro info` shows of an endpoint, `data` what `nats micro stats` shows of all.
+        `metadata` (by subject) is what `nats micro info` shows of an endpoint, `data` what `nats micro stats` shows of all. `admits`
+        (by subject) raises a StatusError, inline, for a request that is not to be read.
         """
-        served = MicroService(service, version, endpoints, description, metadata, data, self._tracer).subscriptions()
-        return self._declare([_Declared(subject, queue, handler, 64, 4096) for subject, queue, handler in served])
+        served = MicroService(service, version, endpoints, description, metadata, data, self._tracer, admits)
+        gates = served.gates()
+        return self._declare(
+            [
+                _Declared(subject, queue, handler, 64, 4096, gates.get(subject))
+                for subject, queue, handler in served.subscriptions()
+            ]
+        )
 
     async def bucket(self, name: str, *, create: BucketConfig | None = None) -> Bucket:
         """The bucket; made if it does not exist and `create` says how, else NotFound. ConnectionLost after 5 s."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, get_type_hints
 
 import msgspec
@@ -32,6 +33,11 @@ class Typed:
     admit: Callable[..., None] | None = None
     """Asked before anything of a request is read."""
 
+    @cached_property
+    def wild(self) -> tuple[int, ...]:
+        """Which tokens of the subject are wildcards."""
+        return tuple(place for place, token in enumerate(self.subject.split(".")) if token == "*")  # noqa: S105 - no password
+
     @classmethod
     def of(
         cls, service: str, name: str, handler: Callable[..., Awaitable[Any]], admit: Callable[..., None] | None = None
@@ -52,21 +58,26 @@ class Typed:
 
     def bound(self, context: object) -> Callable[[Message], Awaitable[bytes]]:
         """The handler for the bus. BadRequest for what is not a request of its type."""
-        wild = [place for place, token in enumerate(self.subject.split(".")) if token == "*"]  # noqa: S105 - no password
         what = getattr(self.request, "__name__", "request")
 
         async def answer(message: Message) -> bytes:
-            parts = message.subject.split(".")
-            tokens = [parts[place] for place in wild]
-            if self.admit is not None:
-                self.admit(context, *tokens)
             try:
                 request = decoded(message.data, self.request)
             except msgspec.DecodeError as error:
                 raise BadRequest(f"this is not a {what}: {error}") from error
-            return _encode(await self.handler(context, request, *tokens))
+            return _encode(await self.handler(context, request, *self._tokens(message)))
 
         return answer
+
+    def admits(self, context: object) -> Callable[[Message], None]:
+        """Raises a StatusError for a request that is not to be read."""
+        admit = self.admit or (lambda context, *tokens: None)
+        return lambda message: admit(context, *self._tokens(message))
+
+    def _tokens(self, message: Message) -> list[str]:
+        """What a message's subject has for the wildcards."""
+        parts = message.subject.split(".")
+        return [parts[place] for place in self.wild]
 
     def schemas(self) -> dict[str, str]:
         """JSON schemas of request and answer."""

@@ -320,6 +320,7 @@ class Part:
             description=service.description,
             metadata=metadata,
             data=lambda: figures(self.controllers),
+            admits={each.subject: each.admits(context) for each in service.typed if each.admit is not None},
         )
         heard = [
             context.bus.subscribe(subject, partial(handler, context)) for subject, handler in service.hears.items()

@@ -10,8 +10,17 @@ from typing import Any
 
 import pytest
 
-from skerry.bus import Bus, Connection, Message
-from skerry.errors import AlreadyExists, InternalError, Invalid, RequestEntityTooLarge, StatusError, cause
+from skerry.bus import Bus, Connection, Message, services
+from skerry.errors import (
+    AlreadyExists,
+    GatewayTimeout,
+    InternalError,
+    Invalid,
+    RequestEntityTooLarge,
+    StatusError,
+    TooManyRequests,
+    cause,
+)
 from tests.fixtures.nats import NatsHost, eventually
 
 pytestmark = pytest.mark.integration
@@ -199,3 +208,34 @@ async def test_a_service_is_back_after_a_restart(fresh_nats_host: NatsHost) -> N
         await eventually(lambda: registry.generation == 2 and registry.connected and proxy.connected)
         await registry.ready()
         assert (await proxy.request("registry.hello", b"again")).data == b"hello again"
+
+
+async def test_what_is_not_admitted_has_no_task_and_is_answered_until_it_is_a_flood(
+    nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "REFUSALS", (0.0, 3.0))
+    read: list[bytes] = []
+
+    async def answer(message: Message) -> bytes:
+        read.append(message.data)
+        return b"read"
+
+    def admit(message: Message) -> None:
+        if message.data == b"bug":
+            raise ValueError("a bug in a gate lets nothing through")
+        if message.data != b"good":
+            raise TooManyRequests("too often")
+
+    async with nats_host.bus("registry") as bus, nats_host.bus("tenancy") as asking:
+        bus.serve("registry", "0", {"registry.desired.tenancy": answer}, admits={"registry.desired.tenancy": admit})
+        await bus.ready()
+        await asking.ready()
+        connection = await asking.connection(timeout_s=10)
+        for _ in range(3):
+            with pytest.raises(TooManyRequests, match="too often"):
+                await connection.request("registry.desired.tenancy", b"bad", timeout_s=10)
+        for silent in (b"bad", b"bug"):
+            with pytest.raises(GatewayTimeout):
+                await connection.request("registry.desired.tenancy", silent, timeout_s=0.3)
+        assert (await connection.request("registry.desired.tenancy", b"good", timeout_s=10)).data == b"read"
+    assert read == [b"good"]

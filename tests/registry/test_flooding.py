@@ -11,11 +11,12 @@ import uuid
 import msgspec
 import pytest
 
-from services.registry.handlers import JOINS, RENEWALS
+from services.registry.handlers import CALLS, JOINS, RENEWALS
 from skerry import subjects
 from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import JoinRequest, RenewRequest, Token
-from skerry.bus import Connection, ConnectionLost
+from skerry.bus import Connection, ConnectionLost, Message
+from skerry.bus.services import REFUSALS
 from skerry.errors import StatusError, Unauthorized
 from skerry.identity import jointoken, nkey
 from skerry.identity.creds import Credentials
@@ -77,6 +78,27 @@ async def test_renewals_beyond_the_rate_are_refused_and_those_of_others_are_not(
         assert (await renews.renew(renewing)).user_jwt
         await asyncio.sleep(2 / RENEWALS[0])
         assert (await connection.request(subjects.renewal("floods"), request, timeout_s=DEADLINE_S)).data
+
+
+@pytest.mark.parametrize("what", ["hb", "renew", "desired", "desired-status"])
+async def test_who_floods_is_not_answered_as_often_as_he_asks(nats_host: NatsHost, client: Client, what: str) -> None:
+    name, payload = f"loud-{what}", b'{"agent":"U","epoch":"1","version":"0"}'
+    agent = Agent(nats_host, name)
+    answer = await agent.join(await client.token(name))
+    subject = subjects.heartbeat(name) if what == "hb" else f"up.{name}.svc.{what}"
+    own = Credentials(answer.renewal_jwt, agent.key.seed) if what == "renew" else agent.credentials(answer)
+    async with nats_host.connection(own) as connection:
+        answers: list[Message] = []
+        inbox, began = connection.inbox(), time.monotonic()
+        await connection.subscribe(inbox, answers.append)
+        for _ in range(40):
+            for _ in range(100):
+                connection.publish_now(subject, payload, inbox)
+            await connection.flush(DEADLINE_S)
+        other = Agent(nats_host, f"behind-{what}")
+        await other.join(await client.token(other.name))  # the registry reads in order: all before it was looked at
+        elapsed = time.monotonic() - began
+        assert len(answers) <= allowed(REFUSALS, elapsed) + allowed(CALLS, elapsed)
 
 
 @pytest.mark.parametrize(

@@ -62,13 +62,14 @@ async def test_what_is_not_a_request_is_refused_by_its_name(data: bytes) -> None
         await answer(message("quota.explain", data))
 
 
-async def test_who_may_not_ask_is_told_before_anything_is_read() -> None:
+def test_who_may_not_ask_is_told_before_anything_is_read() -> None:
     def admit(context: str, *tokens: str) -> None:
         raise TooManyRequests(f"{context}: {' '.join(tokens)} asks too often")
 
-    answer = Typed.of("quota", "join.*.by.*", join, admit).bound("quota")
+    typed = Typed.of("quota", "join.*.by.*", join, admit)
     with pytest.raises(TooManyRequests, match="quota: m1 t7 asks too often"):
-        await answer(message("join.m1.by.t7", b"nonsense"))
+        typed.admits("quota")(message("join.m1.by.t7", b"nonsense"))
+    Typed.of("quota", "join.*.by.*", join).admits("quota")(message("join.m1.by.t7", b"nonsense"))
 
 
 def test_a_missing_type_is_named() -> None:
