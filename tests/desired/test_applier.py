@@ -396,6 +396,26 @@ async def test_away_for_long_each_key_is_applied_once_and_the_latest(cluster: Cl
     assert len(items) == 19
 
 
+async def test_two_that_both_think_that_they_lead_harm_nothing(cluster: Cluster) -> None:
+    other = cluster.made()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(other.run())
+        cluster.bucket.put("tenancy", cluster.space())
+        keys = [cluster.bucket.put("tenancy", cluster.binding(f"skerry:{n}")) for n in range(10)]
+        for n in range(10):
+            cluster.bucket.put("tenancy", cluster.binding(f"skerry:{n}", group="skerry:b"))
+        cluster.bucket.withdraw(keys[0])
+        last = ("e1", cluster.bucket.last)
+        await cluster.until(lambda: cluster.applier.progress() == other.progress() == last)
+        task.cancel()
+    for applier in (cluster.applier, other):
+        report = applier.state.report()
+        assert report.problems == ()
+        assert report.counts["tenancy"] == {State.APPLIED: 10}
+    items = (await cluster.ask("GET", BINDINGS.format(cluster.namespace)))["items"]
+    assert [each["subjects"][0]["name"] for each in items] == ["skerry:b"] * 9
+
+
 async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(cluster: Cluster) -> None:
     cluster.bucket.put("tenancy", cluster.space())
     key = cluster.bucket.put("tenancy", cluster.binding())

@@ -1,0 +1,140 @@
+"""What an entry becomes by each answer that an API server may give to its write. Against a real one: test_applier.py."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from skerry.api.desired import Options, State
+from skerry.desired.objects import Missing, Objects, Unsettled
+from skerry.desired.owners import Reference
+from skerry.errors import ServiceUnavailable
+from skerry.member import account
+from skerry.member.upstream import Upstream, WholeAnswer
+
+RBAC = "rbac.authorization.k8s.io"
+DOCUMENT: dict[str, Any] = {
+    "apiVersion": f"{RBAC}/v1",
+    "kind": "RoleBinding",
+    "metadata": {"name": "skerry:edit", "namespace": "shop"},
+}
+_encode = msgspec.json.encode
+
+
+class Api:
+    """Serves RoleBindings and Namespaces, has no object, and answers each write as it is told."""
+
+    url = "https://api"
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._answer = WholeAnswer(status=status, body=body)
+        self.there = WholeAnswer(status=404, body=b"{}")
+        self.written: list[str] = []
+
+    async def call(self, method: str, path: str, **more: Any) -> WholeAnswer:
+        if method != "GET":
+            self.written.append(f"{method} {path.partition('?')[0]}")
+            return self._answer
+        served = {
+            f"/apis/{RBAC}/v1": ("rolebindings", "RoleBinding", True),
+            "/api/v1": ("namespaces", "Namespace", False),
+        }
+        if path not in served:
+            return self.there
+        name, kind, namespaced = served[path]
+        return WholeAnswer(
+            status=200, body=_encode({"resources": [{"name": name, "kind": kind, "namespaced": namespaced}]})
+        )
+
+    def objects(self) -> Objects:
+        return Objects(cast(Upstream, self), "host")
+
+
+def status(code: int, message: str, *causes: str) -> bytes:
+    return _encode({"code": code, "message": message, "details": {"causes": [{"reason": each} for each in causes]}})
+
+
+async def applied(api: Api, document: dict[str, Any] = DOCUMENT) -> Unsettled:
+    with pytest.raises(Unsettled) as raised:
+        await api.objects().apply(document, "tenancy", Options())
+    return raised.value
+
+
+OURS = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
+MAY_NOT = 'rolebindings is forbidden: User "%s" cannot patch resource "rolebindings"'
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "state", "says"),
+    [
+        (403, status(403, 'admission webhook "w.example" denied the request: no'), State.REFUSED, "denied the request: no"),
+        (403, status(403, MAY_NOT % "jane"), State.FORBIDDEN, "allow `patch` there"),
+        (403, status(403, MAY_NOT % OURS), State.FORBIDDEN, "--create-service-account"),
+        (403, status(403, "exceeded quota: objects"), State.REFUSED, "exceeded quota"),
+        (403, status(403, "shop is being terminated", "NamespaceTerminating"), State.WAITING, "terminated"),
+        (409, status(409, 'conflict with "kubectl": .subjects', "FieldManagerConflict"), State.CONFLICT, '"kubectl": .subjects'),
+        (409, status(409, "the object has been modified"), State.FAILED, "modified"),
+        (413, b"too large", State.FAILED, ""),
+        (422, status(422, "roleRef: cannot change roleRef"), State.FAILED, "cannot change roleRef"),
+        (500, status(500, "etcdserver: no leader"), State.FAILED, "etcdserver"),
+        (500, b"<html>\xff", State.FAILED, ""),
+        (200, b"no object", State.FAILED, "cannot be read"),
+    ],
+    ids=["webhook", "RBAC", "RBAC of our account", "quota", "terminating", "field", "409", "413", "422", "500", "500 of words", "unreadable"],
+)  # fmt: skip
+async def test_a_refusal_is_a_state_that_says_why(code: int, body: bytes, state: State, says: str) -> None:
+    error = await applied(Api(code, body))
+    assert error.state is state
+    assert says in error.message
+    assert error.message
+
+
+@pytest.mark.parametrize("code", [401, 429, 502, 503, 504])
+async def test_what_may_be_over_at_the_next_attempt_is_tried_again_and_is_no_state(code: int) -> None:
+    with pytest.raises(ServiceUnavailable) as raised:
+        await Api(code, status(code, "later")).objects().apply(DOCUMENT, "tenancy", Options())
+    assert raised.value.details.retry_after_seconds == 1
+
+
+async def test_a_namespace_that_is_missing_is_waited_for_by_its_name() -> None:
+    error = await applied(Api(404, status(404, 'namespaces "shop" not found')))
+    assert isinstance(error, Missing)
+    assert (error.kind, error.name, error.state) == ("Namespace", "shop", State.WAITING)
+
+
+async def test_a_kind_that_is_gone_is_waited_for() -> None:
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+    error = await applied(Api(404, status(404, "page not found")), space)
+    assert isinstance(error, Missing)
+    assert error.kind == "CustomResourceDefinition"
+    unserved = {**DOCUMENT, "apiVersion": "example.dev/v1", "kind": "Widget"}
+    error = await applied(Api(200, b""), unserved)
+    assert isinstance(error, Missing)
+    assert "Widget of example.dev/v1 is not served" in error.message
+
+
+async def test_who_may_not_read_it_learns_what_is_missing_and_nothing_is_written() -> None:
+    api = Api(200, b"{}")
+    api.there = WholeAnswer(status=403, body=status(403, MAY_NOT % "jane"))
+    assert (await applied(api)).state is State.FORBIDDEN
+    assert api.written == []
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(403, State.FORBIDDEN), (409, State.PENDING), (500, State.FAILED)], ids=str
+)
+async def test_what_cannot_be_taken_away_says_why_and_stays_ours(code: int, state: State) -> None:
+    api = Api(code, status(code, MAY_NOT % "jane"))
+    ours = {
+        "name": "skerry:edit", "namespace": "shop", "uid": "u", "resourceVersion": "7",
+        "labels": {"skerry.dev/owner": "tenancy", "skerry.dev/host": "host"},
+        "managedFields": [{"manager": "skerry-tenancy", "operation": "Apply"}],
+    }  # fmt: skip
+    api.there = WholeAnswer(status=200, body=_encode({"metadata": ours}))
+    which = Reference(f"{RBAC}/v1", "RoleBinding", "shop", "skerry:edit")
+    with pytest.raises(Unsettled) as raised:
+        await api.objects().withdraw(which, "tenancy")
+    assert raised.value.state is state
+    assert api.written == [f"DELETE /apis/{RBAC}/v1/namespaces/shop/rolebindings/skerry%3Aedit"]
