@@ -20,6 +20,7 @@ from services.registry.model import (
 from services.registry.verdicts import RENEW_AT_AGENT, certificate, clock
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
+from skerry.api import duration
 from skerry.api.conditions import (
     CERTIFICATE_VALID,
     CLOCK_SYNCED,
@@ -32,7 +33,7 @@ from skerry.api.conditions import (
 )
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
-from skerry.api.names import WITHDRAW
+from skerry.api.names import CLEANUP, WITHDRAW
 from skerry.api.v1alpha1 import Ceiling, RekeyStatus
 from skerry.http.certificates import CertificateEnds
 
@@ -40,6 +41,7 @@ HOST = "host"
 """Name of the one Cluster with the role host."""
 FINALIZER = "skerry.dev/account"
 """Holds a member's Cluster until its account on the bus is evicted, or its credential is destroyed."""
+LONGEST_CLEANUP = "10m"
 OWN = "skerry.dev/"
 """The prefix of what is the host's own: nobody else's finalizers begin so."""
 _LIMITS = frozenset(Ceiling.__struct_encode_fields__)
@@ -106,7 +108,20 @@ def change_problems(current: Document, document: Document) -> list[FieldError]:
         errors.append(
             invalid_value(f"metadata.annotations[{WITHDRAW}]", how[:100], "must be Delete, as without it, or Orphan")
         )
+    if (time := _annotations(document).get(CLEANUP)) != _annotations(current).get(CLEANUP) and time is not None:
+        try:
+            duration.bounded(time, LONGEST_CLEANUP, "0s")
+        except ValueError as error:
+            errors.append(invalid_value(f"metadata.annotations[{CLEANUP}]", time[:100], str(error)))
     return errors
+
+
+def cleanup_s(document: Document, default_s: float) -> float:
+    """For how long a member that is removed may take away what is on it."""
+    try:
+        return duration.parse(_annotations(document)[CLEANUP])
+    except (KeyError, ValueError):
+        return default_s
 
 
 def _annotations(document: Document) -> dict[str, str]:

@@ -17,7 +17,7 @@ from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.model import TAKEN_OVER
 from skerry import subjects
-from skerry.api.conditions import DESIRED_APPLIED, Verdict, with_condition
+from skerry.api.conditions import CLEANED, DESIRED_APPLIED, Verdict, with_condition
 from skerry.api.desired import Report, WithdrawOrder
 from skerry.api.meta import Document
 from skerry.bus import Bus
@@ -27,6 +27,7 @@ from skerry.storage import Store
 log = logging.getLogger("skerry.registry")
 
 DEADLINE_S = 10.0
+"""Unless the Cluster's annotation `skerry.dev/cleanup` says otherwise; at `0s` nothing is waited for, and it can be said at any time."""
 AGAIN_S = 0.25
 NAMED = 5
 """Objects that the condition names."""
@@ -34,7 +35,7 @@ NAMED = 5
 
 class _Given(NamedTuple):
     order: WithdrawOrder
-    until: float
+    since: float
     """By the monotonic clock."""
 
 
@@ -53,6 +54,8 @@ class Departures:
         name = document["metadata"]["name"]
         if clusters.ready_of(document).status != "True" or (document.get("spec") or {}).get("paused") is True:
             return False
+        if clusters.cleanup_s(document, DEADLINE_S) == 0:
+            return False
         return await self._desired.entries(name) > 0 and await self._desired.said(name) is not None
 
     async def wait(self, document: Document) -> float | None:
@@ -63,22 +66,26 @@ class Departures:
                 self._orders[uid] = None
                 entries = await self._desired.entries(name)
                 if entries and clusters.ready_of(document).reason != TAKEN_OVER:
-                    await self._tell(document, f"it could not be asked to: {entries} entries may be left on it")
+                    asked = clusters.cleanup_s(document, DEADLINE_S) > 0
+                    why = "it could not be asked to" if asked else "its credentials were to be revoked at once"
+                    await self._tell(document, f"{why}: {entries} entries may be left on it")
                 return None
             order = WithdrawOrder(cluster=uid, id=secrets.token_hex(8), keep=clusters.is_kept(document))
-            self._orders[uid] = _Given(order, self._clock().mono + DEADLINE_S)
+            self._orders[uid] = _Given(order, self._clock().mono)
         given = self._orders[uid]
         if given is None:
             return None
         report = await self._desired.said(name)
         if report is not None and report.order == given.order.id:
             self._orders[uid] = None
+            await self._tell_cleaned(document, report)
             if report.problems:
                 await self._tell(document, _stays(report))
             return None
-        if self._clock().mono > given.until:
+        cleanup_s = clusters.cleanup_s(document, DEADLINE_S)  # anew: somebody may have lost patience
+        if self._clock().mono - given.since > cleanup_s:
             self._orders[uid] = None
-            await self._tell(document, f"it did not say that it did within {DEADLINE_S:.0f} s")
+            await self._tell(document, f"it did not say that it did within {cleanup_s:.0f} s")
             return None
         await self._send(name, document, given.order)
         return AGAIN_S
@@ -95,11 +102,21 @@ class Departures:
 
     async def _tell(self, document: Document, why: str) -> None:
         """In its condition, for the Event that is made of it."""
-        name, uid = document["metadata"]["name"], document["metadata"]["uid"]
+        name = document["metadata"]["name"]
         log.warning("something may be left on a member that goes", extra={"cluster": name, "reason": why})
         done = "given up" if clusters.is_kept(document) else "taken away"
         verdict = Verdict("False", "Left", f"what the host's services put there was not all {done}: {why}")
-        new = clusters.condition(DESIRED_APPLIED, verdict, self._clock())
+        await self._say(document, DESIRED_APPLIED, verdict)
+
+    async def _tell_cleaned(self, document: Document, report: Report) -> None:
+        """The same of what is gone from it, as it says."""
+        done = "left on the member, as nobody's" if clusters.is_kept(document) else "cleaned on the member"
+        count = "" if report.withdrawn is None else f": {report.withdrawn} objects"
+        await self._say(document, CLEANED, Verdict("True", "Cleaned", done + count))
+
+    async def _say(self, document: Document, kind: str, verdict: Verdict) -> None:
+        name, uid = document["metadata"]["name"], document["metadata"]["uid"]
+        new = clusters.condition(kind, verdict, self._clock())
 
         def change(stored: Document) -> Document | None:
             if stored["metadata"]["uid"] != uid:

@@ -35,6 +35,7 @@ def checked(member: str, report: Report, now: float) -> Report:
             if _is_of(member, each.key)
         ),
         order=report.order,
+        withdrawn=None if report.withdrawn is None else min(max(report.withdrawn, 0), ENTRIES),
     )
 
 

@@ -29,6 +29,8 @@ FLAPPING = "Flapping"
 """Condition (True is bad): whether Ready changed again and again."""
 DESIRED_APPLIED = "DesiredApplied"
 """Condition: whether what the host's services want on the member is in place there."""
+CLEANED = "Cleaned"
+"""Condition of a Cluster that is removed: what the host's services had on the member was taken away there; how much, in its text."""
 REPAIRED = "Repaired"
 """Reason of RightsComplete when it was taken away and is there again."""
 

@@ -234,3 +234,5 @@ class Report(Message, frozen=True, kw_only=True):
     """The last ones since the applier's start."""
     order: str = ""
     """The WithdrawOrder that was carried out: what is a problem stays on the member."""
+    withdrawn: int | None = None
+    """Objects that were taken away by that order, or let go if it said so; None of an agent that does not count them."""

@@ -16,9 +16,9 @@ def parse(text: str) -> int:
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
-def bounded(text: str, longest: str) -> int:
-    """Seconds in `text`, of which there is one at least, and as many as in `longest` at most. ValueError, which says so."""
+def bounded(text: str, longest: str, shortest: str = "1s") -> int:
+    """Seconds in `text`, as many as in `shortest` at least and in `longest` at most. ValueError, which says so."""
     duration_s = parse(text)
-    if not 1 <= duration_s <= parse(longest):
-        raise ValueError(f"must be between 1s and {longest}")
+    if not parse(shortest) <= duration_s <= parse(longest):
+        raise ValueError(f"must be between {shortest} and {longest}")
     return duration_s

@@ -41,5 +41,8 @@ WITHDRAW = "skerry.dev/withdraw"
 """Annotation: `Delete` or `Orphan`, what becomes of an object of ours when it is no longer wanted. On a Cluster `Orphan`: when it
 is removed, what the host's services have there stays, and is nobody's.
 """
+CLEANUP = "skerry.dev/cleanup"
+"""Annotation of a Cluster: how long its removal waits for what it takes away first, such as `30s`; `0s`: its credentials are revoked
+before anything else."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 """Helm's label, or a user's."""

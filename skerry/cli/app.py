@@ -99,7 +99,7 @@ def _command(name: str) -> Any:
 
 def _cluster() -> typer.Typer:
     """`clients` knows what is asked of the host alone; the rest of the group comes from where it is done."""
-    from skerry.cli.commands import approving, clients, clusteragents, direct, holding
+    from skerry.cli.commands import approving, clients, clusteragents, direct, holding, removing
 
     clients.cluster.command("join")(direct.join)
     clients.cluster.command("set")(direct.set_)
@@ -108,7 +108,7 @@ def _cluster() -> typer.Typer:
         (approving.approve, approving.deny),
         (holding.pause, holding.resume, holding.cordon, holding.uncordon),
     )
-    for command in (clusteragents.agents, clusteragents.rekey, *decided, *held):
+    for command in (removing.remove, clusteragents.agents, clusteragents.rekey, *decided, *held):
         clients.cluster.command(command.__name__)(command)
     return clients.cluster
 

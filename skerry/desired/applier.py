@@ -89,7 +89,7 @@ class Applier:
         self._waiting: dict[tuple[str, str], set[str]] = defaultdict(set)
         """(Namespace or CustomResourceDefinition, name) -> keys that wait for it."""
         self._write_at = 0.0
-        self._order = ""
+        self._order, self._withdrawn = "", 0
         self._unheard = False
         self._working = 0
         self._idle = asyncio.Event()
@@ -148,7 +148,12 @@ class Applier:
             await sleep(self._timers, REPORT_S)
         self._unheard = False
         self._changed.clear()
-        return msgspec.structs.replace(self.state.report(), repairs=self._repairs.latest, order=self._order)
+        return msgspec.structs.replace(
+            self.state.report(),
+            repairs=self._repairs.latest,
+            order=self._order,
+            withdrawn=self._withdrawn if self._order else None,
+        )
 
     def report_again(self) -> None:
         """The last report was not heard: another one, as soon as there may be one."""
@@ -196,7 +201,7 @@ class Applier:
             state, message, again = State.WITHDRAWN, "", False
             try:
                 if not _is_settings(self.state.entries[text]):
-                    await self._withdraw(text, keep=keep)
+                    self._withdrawn += await self._withdraw(text, keep=keep)
             except Unsettled as error:
                 state, message, again = error.state, error.message, error.state is State.PENDING
             except StatusError as error:
@@ -309,17 +314,17 @@ class Applier:
         await self._room()
         self._placed[key] = await self._objects.apply(document, entry.owner, entry.options)
 
-    async def _withdraw(self, key: str, *, keep: bool = False) -> None:
+    async def _withdraw(self, key: str, *, keep: bool = False) -> bool:
         known = self.state.entries[key]
         if _is_settings(known):
             self.pause(False)
-            return
+            return False
         try:
             which = self._references.get(key) or await self._objects.named(*known.key[2:])
         except Missing:
-            return
+            return False
         await self._room()
-        await self._objects.withdraw(which, known.key.owner, keep=keep)
+        return await self._objects.withdraw(which, known.key.owner, keep=keep)
 
     def _set(self, document: dict[str, object]) -> None:
         spec = document.get("spec")

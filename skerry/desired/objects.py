@@ -234,23 +234,23 @@ class Objects:
             return Unsettled(State.EXISTS, f"{which} is there already and differs: {problem.message}")
         return problem
 
-    async def withdraw(self, which: Reference, owner: str, *, keep: bool = False) -> None:
+    async def withdraw(self, which: Reference, owner: str, *, keep: bool = False) -> bool:
         """Take an object away if it is ours, by its labels and its fields, as it was applied to be; with `keep` leave it,
-        as nobody's. Unsettled while it cannot be.
+        as nobody's. True if it was taken away, or left with `keep`; Unsettled while it cannot be.
         """
         try:
             there = await self.read(which)
         except Missing:
-            return
+            return False
         if there is None or not self._ours(there, owner):
-            return
+            return False
         how = there.annotations.get(WITHDRAW) or ("Orphan" if which.kind == "Namespace" else "Delete")
         adopted = (
             there.labels.get(MANAGED_BY, "skerry") != "skerry"
         )  # Helm's, such as a chart's that made what was adopted
         if keep or adopted or how != "Delete":
             await self._orphan(which, owner)
-            return
+            return keep
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -262,6 +262,7 @@ class Objects:
             raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
         if answer.status not in (200, 202, 404):
             raise _unsettled(answer, "delete", str(which))
+        return True
 
     def _ours(self, there: ObjectMeta, owner: str) -> bool:
         manager = OWNERS[owner].manager

@@ -24,6 +24,12 @@ def test_a_duration_within_bounds() -> None:
     assert [duration.bounded(text, "24h") for text in ("1s", "90m", "24h")] == [1, 5400, 86400]
 
 
+def test_the_shortest_is_a_second_unless_another_one_is_said() -> None:
+    assert duration.bounded("0s", "10m", "0s") == 0
+    with pytest.raises(ValueError, match="must be between 5s and 10m"):
+        duration.bounded("4s", "10m", "5s")
+
+
 @pytest.mark.parametrize("text", ["0s", "86401s", "2d"])
 def test_a_duration_beyond_its_bounds_is_told_them(text: str) -> None:
     with pytest.raises(ValueError, match="must be between 1s and 24h"):

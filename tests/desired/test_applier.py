@@ -427,9 +427,11 @@ async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(clu
     assert [each["metadata"]["name"] for each in items] == ["theirs"]
     report = await cluster.applier.report()
     assert (report.order, report.problems, report.counts) == ("o1", (), {})
+    assert report.withdrawn == 1, "the namespace stays, and is nobody's"
     cluster.bucket.put("tenancy", cluster.binding(group="skerry:b"))
     assert cluster.applier.state.entries == {}
     await cluster.applier.withdraw_all("o1")
+    assert (await cluster.applier.report()).withdrawn == 1, "the same order again takes nothing more away"
     assert await cluster.ask("GET", cluster.path()) == 404
 
 
@@ -448,7 +450,7 @@ async def test_by_an_order_to_keep_everything_stays_as_nobodys(cluster: Cluster)
         ]
         assert "skerry-tenancy" not in {each["manager"] for each in metadata.get("managedFields", [])}
     report = await cluster.applier.report()
-    assert (report.order, report.problems, report.counts) == ("o1", (), {})
+    assert (report.order, report.problems, report.counts, report.withdrawn) == ("o1", (), {}, 2)
 
 
 async def test_what_no_entry_names_any_more_is_withdrawn_by_order_too(cluster: Cluster) -> None:

@@ -14,10 +14,11 @@ from skerry import subjects
 from skerry.api.desired import Problem, Report, State, WithdrawOrder
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Progress
-from skerry.api.names import WITHDRAW
+from skerry.api.names import CLEANUP, WITHDRAW
 from skerry.bus import Bus, Connection, Message
 from skerry.desired.client import DesiredClient, Want
 from skerry.desired.entry import opened_order
+from skerry.errors import StatusError
 from skerry.identity import nkey
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import Agent, Client, Running, client_of
@@ -140,6 +141,59 @@ async def test_of_one_that_is_to_be_kept_everything_is_to_stay(leaver: Leaver) -
     assert order.keep
     await leaver.report(order=order.id)
     await leaver.gone()
+
+
+async def told(leaver: Leaver, wanted: str, text: str) -> None:
+    """Wait for an Event of it with this reason that says so."""
+
+    async def heard() -> bool:
+        return any(reason == wanted and text in message for reason, message in await leaver.events())
+
+    await until(heard)
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "said"),
+    [(4, "cleaned on the member: 4 objects"), (None, "cleaned on the member"), (-7, "member: 0 objects"),
+     (10**15, "member: 5000 objects")],
+)  # fmt: skip
+async def test_what_is_gone_from_it_is_told_as_it_says_within_reason(
+    leaver: Leaver, withdrawn: int | None, said: str
+) -> None:
+    await leaver.report()
+    await leaver.removing()
+    order = await leaver.ordered()
+    await leaver.report(order=order.id, withdrawn=withdrawn)
+    await leaver.gone()
+    await told(leaver, "Cleaned", said)
+
+
+async def test_one_that_was_stolen_is_cut_before_anything_else(leaver: Leaver) -> None:
+    await leaver.report()
+    await patched(leaver.client, NAME, {"metadata": {"annotations": {CLEANUP: "0s"}}})
+    gone = await leaver.client.write(CLUSTER, "delete", NAME)
+    assert "finalizers" not in gone["metadata"]
+    assert await leaver.client.cluster(NAME) is None
+    async with asyncio.timeout(10):
+        await leaver.connection.lost
+    assert leaver.orders == []
+    await told(leaver, "LeftOnCluster", "its credentials were to be revoked at once: ")
+
+
+async def test_who_loses_patience_need_not_wait(leaver: Leaver) -> None:
+    await leaver.report()
+    await patched(leaver.client, NAME, {"metadata": {"annotations": {CLEANUP: "10m"}}})
+    await leaver.removing()
+    await leaver.ordered()
+    assert await leaver.client.cluster(NAME) is not None
+    await patched(leaver.client, NAME, {"metadata": {"annotations": {CLEANUP: "0s"}}})
+    await leaver.gone()
+
+
+@pytest.mark.parametrize("time", ["soon", "-1s", "11m", "1d", ""])
+async def test_a_time_that_is_none_or_too_long_is_refused(leaver: Leaver, time: str) -> None:
+    with pytest.raises(StatusError, match=r"skerry\.dev/cleanup"):
+        await patched(leaver.client, NAME, {"metadata": {"annotations": {CLEANUP: time}}})
 
 
 async def test_the_answer_to_another_order_is_none(leaver: Leaver, monkeypatch: pytest.MonkeyPatch) -> None:

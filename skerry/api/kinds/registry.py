@@ -13,6 +13,7 @@ from skerry.api.conditions import (
     APPROVAL_DENIED,
     APPROVAL_PENDING,
     CERTIFICATE_VALID,
+    CLEANED,
     CLOCK_SYNCED,
     CREDENTIALS_VALID,
     DESIRED_APPLIED,
@@ -174,6 +175,9 @@ _CEILING = at("status.ceiling")
 def _desired(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
     """Whether what is wanted on a member is in place: no longer, or again."""
     before, after = changed.get(DESIRED_APPLIED, (NO_VERDICT, NO_VERDICT))
+    cleaned = changed.get(CLEANED, (NO_VERDICT, NO_VERDICT))[1]
+    if cleaned.status == "True":
+        yield Occurrence(CLEANED, cleaned.message)
     if after.reason == "Left" and after != before:
         yield Occurrence("LeftOnCluster", after.message, warning=True)
     elif after.reason == "Problems" and after != before:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skerry.api.conditions import JOINED, condition_of
 from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, REVOCATION, Kind
-from skerry.api.names import HOST_LABEL, WITHDRAW
+from skerry.api.names import HOST_LABEL
 from skerry.cli import listing, output, state
-from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
-from skerry.cli.term import out, program, progress, say, seconds
-from skerry.errors import NotFound, StatusError
+from skerry.cli.failure import FAILED, USAGE, Failure
+from skerry.cli.term import out, program, say, seconds
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
@@ -180,86 +176,20 @@ def cluster_list(style: Style = "", kubeconfig: Kubeconfig = None, context: Cont
     listing.show(partial(connect, kubeconfig, context), CLUSTER, style)
 
 
-@cluster.command("remove")
-def cluster_remove(
-    name: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
-    wait: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for the end of it.")] = "60s",
-    keep_on_member: Annotated[
-        bool,
-        typer.Option(
-            "--keep-on-member", help="Leave there what the host's services put there: from then on it is nobody's."
-        ),
-    ] = False,
-    kubeconfig: Kubeconfig = None,
-    context: ContextName = "",
-) -> None:
-    """Remove a member: clients are cut at once, and what the host's services put there is withdrawn if it is reached; 10 s later
-    at the latest its agent is cut too, and cannot return, and the name is free again.
-
-    Example: skerry cluster remove m1
-
-    Example: skerry cluster remove m1 --keep-on-member
-    """
-    from skerry.cli.api import path_of
-
-    limit = seconds(wait)
-    api = connect(kubeconfig, context)
-    cluster = api.get(path_of(CLUSTER.plural, name))
-    _delete(api, path_of(CLUSTER.plural, name), keep=keep_on_member)
-    deadline = time.monotonic() + limit
-    with progress() as display:
-        while _exists(api, name):
-            if time.monotonic() > deadline:
-                raise Failure(
-                    f"cluster {name} is still there after {wait}: look at {program()} clusters -o wide", TIMED_OUT
-                )
-            display.show(f"removing cluster {name}")
-            time.sleep(POLL_S)
-    say(f"cluster {name} removed")
-    if condition_of(cluster, JOINED).reason == "TakenOver":
-        say("another host has that cluster now: nothing on it was touched")
-        return
-    if keep_on_member:
-        say("what the host's services put there stays, and nobody keeps it in place any more")
-    say("what may be left on it goes with these commands:")
-    for line in leftovers(direct=cluster.get("spec", {}).get("connection", {}).get("mode") == "direct"):
-        say(f"  {line}")
-
-
-def _delete(api: Api, path: str, *, keep: bool) -> None:
-    """Delete a Cluster; one that stays after all is left as it was."""
-    if keep:
-        api.patch(path, {"metadata": {"annotations": {WITHDRAW: "Orphan"}}})
-    try:
-        api.delete(path)
-    except StatusError:
-        if keep:
-            with suppress(StatusError):
-                api.patch(path, {"metadata": {"annotations": {WITHDRAW: None}}})
-        raise
-
-
-def _exists(api: Api, name: str) -> bool:
-    from skerry.cli.api import path_of
-
-    try:
-        api.get(path_of(CLUSTER.plural, name))
-    except NotFound:
-        return False
-    return True
-
-
-def leftovers(context: str = "", *, direct: bool = True) -> list[str]:
+def leftovers(context: str = "", *, direct: bool = True, cleaned: bool = False) -> list[str]:
     """Commands that remove from a member what joining and the host's services put there, as far as it is still there; run with
     the member's own kubeconfig. Namespaces of tenants stay, with what is in them.
 
-    A direct member may have an account for the host, in a namespace of its own.
+    A direct member may have an account for the host, in a namespace of its own. `cleaned`: it took away what they put there.
     """
     kubectl = f"kubectl --context {context}" if context else "kubectl"
     account = f"{kubectl} delete clusterrolebinding,clusterrole,namespace -l app.kubernetes.io/managed-by=skerry"
-    return [
+    bindings = [
         f"{kubectl} delete clusterrolebinding --ignore-not-found {' '.join(BUILT_IN)}",
         f"{kubectl} delete rolebinding,clusterrolebinding,clusterrole --all-namespaces -l {HOST_LABEL}",
+    ]
+    return [
+        *([] if cleaned else bindings),
         *([account] if direct else []),
         f"{kubectl} annotate namespace kube-system skerry.dev/host- skerry.dev/host-name-",
     ]

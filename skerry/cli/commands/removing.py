@@ -1,0 +1,150 @@
+"""cluster remove: a member leaves, and what became of what the host has on it is told, step by step.
+
+The host does the work, for kubectl delete as well, and says in the Cluster's conditions what it has done: they are followed until the
+Cluster is gone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from skerry.api.conditions import CLEANED, DESIRED_APPLIED, JOINED, awaits_approval, condition_of
+from skerry.api.kinds import CLUSTER
+from skerry.api.meta import Document
+from skerry.api.names import CLEANUP, WITHDRAW
+from skerry.cli.api import Api, path_of
+from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect, leftovers
+from skerry.cli.failure import TIMED_OUT, USAGE, Failure
+from skerry.cli.term import ProgressLine, program, progress, say, seconds
+from skerry.cli.watching import query
+from skerry.errors import NotFound, StatusError
+
+RETRY_S = 0.2
+
+
+def remove(
+    name: Annotated[str, typer.Argument(autocompletion=cluster_names)],
+    wait: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for it to be gone.")] = "60s",
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now", help="Revoke its credentials before anything else, as after a theft: nothing is cleaned."
+        ),
+    ] = False,
+    cleanup: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long it may take away what is on it. Default: 10s.")
+    ] = "",
+    keep_on_member: Annotated[
+        bool,
+        typer.Option(
+            "--keep-on-member", help="Leave there what the host's services put there: from then on it is nobody's."
+        ),
+    ] = False,
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Remove a member: clients are cut at once, and what the host's services put there is withdrawn if it is reached; 10 s later
+    at the latest its agent is cut too, and cannot return, and the name is free again.
+
+    Exit code 5: it is not gone after --wait; the host goes on.
+
+    Example: skerry cluster remove m1
+
+    Example: skerry cluster remove m1 --now
+    """
+    if now and (cleanup or keep_on_member):
+        raise Failure("--now revokes first, so there is nothing to wait for or to let go: leave the other out", USAGE)
+    limit = seconds(wait)
+    seconds(cleanup or "10s")
+    annotations = {WITHDRAW: "Orphan"} if keep_on_member else {}
+    if now or cleanup:
+        annotations[CLEANUP] = "0s" if now else cleanup
+    api = connect(kubeconfig, context)
+    path = path_of(CLUSTER.plural, name)
+    before = api.get(path)
+    _delete(api, path, before, annotations)
+    with progress() as display:
+        last = _followed(api, name, before, limit, wait, display)
+    _tell(name, before, last)
+
+
+def _delete(api: Api, path: str, before: Document, annotations: dict[str, str]) -> None:
+    """Delete a Cluster; one that stays after all is left as it was."""
+    if annotations:
+        api.patch(path, {"metadata": {"annotations": annotations}})
+    try:
+        api.delete(path)
+    except StatusError:
+        if annotations:
+            kept = before["metadata"].get("annotations") or {}
+            with suppress(StatusError):
+                api.patch(path, {"metadata": {"annotations": {key: kept.get(key) for key in annotations}}})
+        raise
+
+
+def _followed(api: Api, name: str, before: Document, limit_s: float, wait: str, display: ProgressLine) -> Document:
+    """The Cluster as it was last, once it is gone. Failure 5 when the time is over."""
+    deadline, last = time.monotonic() + limit_s, before
+    while True:
+        display.show(f"removing cluster {name}")
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise Failure(
+                f"cluster {name} is still there after {wait}, and the host goes on: look at {program()} clusters -o wide",
+                TIMED_OUT,
+            )
+        since = str(last["metadata"]["resourceVersion"])
+        chosen = {"fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(math.ceil(left_s))}
+        for event in api.watch(query(path_of(CLUSTER.plural), watch="1", resourceVersion=since, **chosen)):
+            found: Document = event["object"]
+            if event["type"] == "ERROR" or found["metadata"].get("uid") != before["metadata"].get("uid"):
+                break
+            last = found
+            if event["type"] == "DELETED":
+                return last
+        if _is_gone(api, name, before):
+            return last
+        time.sleep(RETRY_S)
+
+
+def _is_gone(api: Api, name: str, before: Document) -> bool:
+    """Whether the Cluster is not there any more, or another of that name is."""
+    try:
+        found = api.get(path_of(CLUSTER.plural, name))
+    except NotFound:
+        return True
+    return bool(found["metadata"].get("uid") != before["metadata"].get("uid"))
+
+
+def _tell(name: str, before: Document, last: Document) -> None:
+    """What became of it, in the order in which it is done."""
+    taken_over = condition_of(before, JOINED).reason == "TakenOver"
+    for line in () if taken_over or awaits_approval(before) else _on_member(last):
+        say(line)
+    say("credentials revoked")
+    say(f"cluster {name} removed")
+    if taken_over:
+        say("another host has that cluster now: nothing on it was touched")
+
+
+def _on_member(last: Document) -> Iterator[str]:
+    """What was done there, and what is left with the commands that remove it."""
+    cleaned, left = condition_of(last, CLEANED), condition_of(last, DESIRED_APPLIED)
+    direct = (last.get("spec") or {}).get("connection", {}).get("mode") == "direct"
+    if cleaned.status == "True":
+        yield cleaned.message
+    if (last["metadata"].get("annotations") or {}).get(WITHDRAW) == "Orphan":
+        yield "what the host's services put there stays, and nobody keeps it in place any more"
+    if is_clean := cleaned.status == "True" and left.reason != "Left":
+        yield "left there: the mark of this host" + (", and its account if one was made" if direct else "")
+    else:
+        yield "left there:" if cleaned.status == "True" else "not reached: left there:"
+    if left.reason == "Left":
+        yield f"  # {left.message}"
+    yield from (f"  {line}" for line in leftovers(direct=direct, cleaned=is_clean))
