@@ -12,4 +12,5 @@ pytest_plugins = [
     "tests.fixtures.examples",
     "tests.fixtures.slowest",
     "tests.fixtures.garbage",
+    "tests.fixtures.finalizers",
 ]
