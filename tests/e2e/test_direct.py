@@ -7,7 +7,7 @@ import json
 import ssl
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,19 +25,32 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 MANAGED = "app.kubernetes.io/managed-by=skerry"
 
 
-@pytest.fixture
-def left_alone(host: Host, plain_cluster: Member) -> Iterator[None]:
-    """The cluster without anything that joining leaves on it; the module's own host, which would put that back within seconds,
-    is paused.
+@pytest.fixture(scope="module")
+def paused(host: Host) -> None:
+    """From now on the module's own host, which would put back within seconds what is missing, does nothing on the cluster: the
+    tests that follow let it join another one.
     """
     host.ok("cluster", "pause", "near")
     eventually(lambda: _applied(host, "registry") == ["agent"], "the pause is known", 60)
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """For `another`."""
+    with Host(tmp_path_factory.mktemp("second")) as made:
+        made.up()
+        yield made
+
+
+@pytest.fixture
+def another(second: Host, paused: None, plain_cluster: Member) -> Iterator[Host]:
+    """Another host, without members, and the cluster without anything that joining leaves on it."""
     _forget(plain_cluster)
-    yield
+    yield second
+    clusters = (second.get("/apis/skerry.dev/v1alpha1/clusters") or {})["items"]
+    for name in [each["metadata"]["name"] for each in clusters if each["spec"]["role"] == "member"]:
+        second.ok("cluster", "remove", name)
     _forget(plain_cluster)
-    host.ok("cluster", "resume", "near")
-    in_place = "the entries are in place, also after they were told as fought over: each of these tests takes them away"
-    eventually(lambda: host.skerry("desired", "wait", "near").returncode == 0, in_place, 90)
 
 
 def _applied(host: Host, owner: str) -> list[str]:
@@ -50,12 +63,6 @@ def _forget(member: Member) -> None:
     member.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", MANAGED, "--wait=false")
     member.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN)
     member.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
-
-
-@pytest.fixture
-def new_host(left_alone: None, new_host: Callable[..., Host]) -> Callable[..., Host]:
-    """Hosts that are gone before the cluster is cleaned: what they wrote on it they write again when it is missing."""
-    return new_host
 
 
 @pytest.fixture(scope="module")
@@ -222,18 +229,15 @@ def test_an_administrator_of_a_host_cannot_be_somebody_who_is_not(host: Host) ->
 # Joining with other forms
 
 
-def test_a_token_in_a_file_is_taken_by_its_content(
-    new_host: Callable[..., Host], plain_cluster: Member, left_alone: None, tmp_path: Path
-) -> None:
-    host = new_host()
+def test_a_token_in_a_file_is_taken_by_its_content(another: Host, plain_cluster: Member, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.touch(mode=0o600)
     token.write_text(token_of(plain_cluster, "by-file"))
     file = kubeconfig(plain_cluster, tmp_path / "config", user={"tokenFile": str(token)})
-    assert _join(host, "filed", file).returncode == 0
+    assert _join(another, "filed", file).returncode == 0
     token.unlink()
-    host.kubectl("filed", "get", "namespaces")
-    valid = _conditions(host, "filed")["CredentialsValid"]
+    another.kubectl("filed", "get", "namespaces")
+    valid = _conditions(another, "filed")["CredentialsValid"]
     assert (valid["status"], valid["reason"]) == ("True", "ExpiresSoon")
     assert "less than a day" in valid["message"]
 
@@ -252,64 +256,58 @@ def _plugin(directory: Path, token: str) -> dict[str, Any]:
 
 
 def test_an_exec_plugin_is_run_once_here_and_an_account_takes_its_place(
-    new_host: Callable[..., Host], plain_cluster: Member, left_alone: None, tmp_path: Path
+    another: Host, plain_cluster: Member, tmp_path: Path
 ) -> None:
-    host = new_host()
     file = kubeconfig(plain_cluster, tmp_path / "config", user=_plugin(tmp_path, token_of(plain_cluster, "by-plugin")))
-    said = _refused(host, "cluster", "join", "plugged", "--direct", "--kubeconfig", str(file))
+    said = _refused(another, "cluster", "join", "plugged", "--direct", "--kubeconfig", str(file))
     assert "--create-service-account" in said
     assert not (tmp_path / "runs").exists()
-    done = _join(host, "plugged", file, "--create-service-account")
+    done = _join(another, "plugged", file, "--create-service-account")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs").read_text() == "run\n"
-    host.kubectl("plugged", "create", "configmap", "through-the-account")
-    host.kubectl("plugged", "delete", "configmap", "through-the-account")
+    another.kubectl("plugged", "create", "configmap", "through-the-account")
+    another.kubectl("plugged", "delete", "configmap", "through-the-account")
     account = "system:serviceaccount:skerry-system:skerry-direct"
     for question in (["create", "pods"], ["get", "secrets"], ["escalate", "clusterroles"]):
         answer = plain_cluster.run_inside(plain_cluster.kubectl_command("auth", "can-i", *question, "--as", account))
         assert answer.stdout.strip() == b"no"
     first = plain_cluster.kubectl("get", "secrets", "-n", "skerry-system", "-o", "name")
-    renewed = host.skerry("cluster", "set", "plugged", "--kubeconfig", str(file), "--create-service-account")
+    renewed = another.skerry("cluster", "set", "plugged", "--kubeconfig", str(file), "--create-service-account")
     assert renewed.returncode == 0, renewed.stderr
     second = plain_cluster.kubectl("get", "secrets", "-n", "skerry-system", "-o", "name")
     assert len(second.split()) == 1
     assert first != second
-    eventually(lambda: host.serves("plugged"), "the new token works", 10)
+    eventually(lambda: another.serves("plugged"), "the new token works", 10)
 
 
-def test_another_host_takes_a_cluster_over_only_when_told_to(
-    new_host: Callable[..., Host], plain_cluster: Member, left_alone: None
-) -> None:
+def test_another_host_takes_a_cluster_over_only_when_told_to(another: Host, plain_cluster: Member) -> None:
     plain_cluster.kubectl(
         "annotate", "namespace", "kube-system", "skerry.dev/host=another", "skerry.dev/host-name=elsewhere"
     )
-    host = new_host()
     assert "elsewhere" in _refused(
-        host, "cluster", "join", "mine", "--direct", "--kubeconfig", str(plain_cluster.kubeconfig)
+        another, "cluster", "join", "mine", "--direct", "--kubeconfig", str(plain_cluster.kubeconfig)
     )
-    done = _join(host, "mine", plain_cluster.kubeconfig, "--take-over")
+    done = _join(another, "mine", plain_cluster.kubeconfig, "--take-over")
     assert done.returncode == 0, done.stderr
-    assert host.ready("mine")
+    assert another.ready("mine")
 
 
 def test_a_credential_that_may_not_impersonate_is_refused_by_name(
-    new_host: Callable[..., Host], plain_cluster: Member, left_alone: None, tmp_path: Path
+    another: Host, plain_cluster: Member, tmp_path: Path
 ) -> None:
-    host = new_host()
     plain_cluster.kubectl("create", "serviceaccount", "weak")
     token = plain_cluster.kubectl("create", "token", "weak").decode().strip()
     plain_cluster.kubectl("create", "clusterrolebinding", "weak", "--clusterrole=view", "--serviceaccount=default:weak")
     file = kubeconfig(plain_cluster, tmp_path / "config", user={"token": token})
-    said = _refused(host, "cluster", "join", "weak", "--direct", "--kubeconfig", str(file))
+    said = _refused(another, "cluster", "join", "weak", "--direct", "--kubeconfig", str(file))
     assert "impersonat" in said
     assert _bindings(plain_cluster) == []
 
 
-def test_a_dry_run_changes_nothing(new_host: Callable[..., Host], plain_cluster: Member, left_alone: None) -> None:
-    host = new_host()
-    done = _join(host, "dry", plain_cluster.kubeconfig, "--dry-run")
+def test_a_dry_run_changes_nothing(another: Host, plain_cluster: Member) -> None:
+    done = _join(another, "dry", plain_cluster.kubeconfig, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "dry" not in host.ok("clusters", "-o", "name")
+    assert "dry" not in another.ok("clusters", "-o", "name")
     assert _bindings(plain_cluster) == []
 
 
@@ -317,40 +315,38 @@ def test_a_dry_run_changes_nothing(new_host: Callable[..., Host], plain_cluster:
 
 
 def test_a_credential_is_rotated_and_another_clusters_is_refused(
-    new_host: Callable[..., Host], plain_cluster: Member, kube: Provider, left_alone: None, tmp_path: Path
+    another: Host, plain_cluster: Member, kube: Provider, tmp_path: Path
 ) -> None:
-    host = new_host()
     old = kubeconfig(plain_cluster, tmp_path / "old", user={"token": token_of(plain_cluster, "old-one")})
-    assert _join(host, "turning", old).returncode == 0
-    host.kubectl("turning", "get", "namespaces")
+    assert _join(another, "turning", old).returncode == 0
+    another.kubectl("turning", "get", "namespaces")
     with kube.plain(tmp_path, "another") as other:
-        said = _refused(host, "cluster", "set", "turning", "--kubeconfig", str(other.kubeconfig))
+        said = _refused(another, "cluster", "set", "turning", "--kubeconfig", str(other.kubeconfig))
     assert other.uid in said
     new = kubeconfig(plain_cluster, tmp_path / "new", user={"token": token_of(plain_cluster, "new-one")})
-    host.ok("cluster", "set", "turning", "--kubeconfig", str(new))
+    another.ok("cluster", "set", "turning", "--kubeconfig", str(new))
     plain_cluster.kubectl("delete", "serviceaccount", "old-one")
-    eventually(lambda: host.serves("turning"), "the new credential", 15)
-    document = json.loads(host.kubectl(None, "get", "cluster", "turning", "-o", "json"))
+    eventually(lambda: another.serves("turning"), "the new credential", 15)
+    document = json.loads(another.kubectl(None, "get", "cluster", "turning", "-o", "json"))
     assert document["status"]["credentials"]["revision"] == 2
     plain_cluster.kubectl("delete", "serviceaccount", "new-one")
     eventually(
-        lambda: _conditions(host, "turning")["CredentialsValid"]["reason"] == "Refused", "a refused credential", 30
+        lambda: _conditions(another, "turning")["CredentialsValid"]["reason"] == "Refused", "a refused credential", 30
     )
-    done = host.kubectl_run("turning", "get", "namespaces")
+    done = another.kubectl_run("turning", "get", "namespaces")
     assert b"skerry cluster set" in done.stderr
 
 
 def test_an_api_server_that_is_down_is_an_honest_error_and_recovers_by_itself(
-    new_host: Callable[..., Host], plain_cluster: Member, left_alone: None, tmp_path: Path
+    another: Host, plain_cluster: Member, tmp_path: Path
 ) -> None:
-    host = new_host()
     with Gate(plain_cluster.url) as gate:
         file = kubeconfig(plain_cluster, tmp_path / "config", server=f"https://127.0.0.1:{gate.port}")
-        done = _join(host, "gated", file)
+        done = _join(another, "gated", file)
         assert done.returncode == 0, done.stderr
-        host.kubectl("gated", "get", "namespaces")
+        another.kubectl("gated", "get", "namespaces")
         watch = subprocess.Popen(
-            host.kubectl_command("gated", "get", "--raw", "/api/v1/configmaps?watch=true&resourceVersion=0"),
+            another.kubectl_command("gated", "get", "--raw", "/api/v1/configmaps?watch=true&resourceVersion=0"),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         assert watch.stdout is not None
@@ -358,44 +354,38 @@ def test_an_api_server_that_is_down_is_an_honest_error_and_recovers_by_itself(
         gate.shut()
         watch.communicate(timeout=20)
         assert watch.returncode != 0
-        status, body = _front(host, "/clusters/gated/api/v1/namespaces", host.kubeconfig(), {})
+        status, body = _front(another, "/clusters/gated/api/v1/namespaces", another.kubeconfig(), {})
         assert status in (502, 503), body
         assert "nothing was executed" in body
-        eventually(lambda: not host.ready("gated"), "not Ready", 30)
-        assert _conditions(host, "gated")["Reachable"]["status"] == "False"
+        eventually(lambda: not another.ready("gated"), "not Ready", 30)
+        assert _conditions(another, "gated")["Reachable"]["status"] == "False"
         gate.reopen()
-        eventually(lambda: host.ready("gated"), "Ready again", 30)
-        host.kubectl("gated", "get", "namespaces")
+        eventually(lambda: another.ready("gated"), "Ready again", 30)
+        another.kubectl("gated", "get", "namespaces")
         gate.shut()
-        removed = host.skerry("cluster", "remove", "gated")
+        removed = another.skerry("cluster", "remove", "gated")
         assert removed.returncode == 0, removed.stderr
         assert f"-l {MANAGED}" in removed.stderr
-    assert "gated" not in host.ok("clusters", "-o", "name")
+    assert "gated" not in another.ok("clusters", "-o", "name")
 
 
-def test_a_removed_member_is_cut_and_its_name_is_free(
-    new_host: Callable[..., Host], plain_cluster: Member, left_alone: None
-) -> None:
-    host = new_host()
-    assert _join(host, "leaver", plain_cluster.kubeconfig).returncode == 0
+def test_a_removed_member_is_cut_and_its_name_is_free(another: Host, plain_cluster: Member) -> None:
+    assert _join(another, "leaver", plain_cluster.kubeconfig).returncode == 0
     watch = subprocess.Popen(
-        host.kubectl_command("leaver", "get", "--raw", "/api/v1/configmaps?watch=true&resourceVersion=0"),
+        another.kubectl_command("leaver", "get", "--raw", "/api/v1/configmaps?watch=true&resourceVersion=0"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert watch.stdout is not None
     assert watch.stdout.readline()
-    host.ok("cluster", "remove", "leaver")
+    another.ok("cluster", "remove", "leaver")
     _, said = watch.communicate(timeout=20)
     assert watch.returncode != 0, said
-    assert _join(host, "leaver", plain_cluster.kubeconfig).returncode == 0
+    assert _join(another, "leaver", plain_cluster.kubeconfig).returncode == 0
 
 
-def test_a_host_that_restarts_still_reaches_it(
-    new_host: Callable[..., Host], plain_cluster: Member, left_alone: None
-) -> None:
-    host = new_host()
-    assert _join(host, "lasting", plain_cluster.kubeconfig).returncode == 0
-    host.ok("down")
-    host.up()
-    eventually(lambda: host.serves("lasting"), "kubectl works again", 30)
-    host.wait_ready("lasting")
+def test_a_host_that_restarts_still_reaches_it(another: Host, plain_cluster: Member) -> None:
+    assert _join(another, "lasting", plain_cluster.kubeconfig).returncode == 0
+    another.ok("down")
+    another.up()
+    eventually(lambda: another.serves("lasting"), "kubectl works again", 30)
+    another.wait_ready("lasting")
