@@ -25,6 +25,7 @@ from skerry.errors import StatusError, Unauthorized
 from skerry.identity.creds import Credentials
 from tests.attacks.world import EVIL, VICTIM, WORK, World, world
 from tests.fixtures.nats import NatsHost, eventually
+from tests.registry.conftest import Agent
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +33,7 @@ CLUSTER_KEY = subjects.key(CLUSTER.group, CLUSTER.kind, "", VICTIM)
 PLACES = (
     "up.victim.hb", "up.victim.svc.renew", "up.victim.svc.desired", "up.victim.svc.desired-status", "up.victim.ev.x",
     "up.victim.s.P.A.1", "down.victim.open.i", "down.victim.open.b", "down.victim.a.A.P.1", "down.victim.ask",
-    "down.victim.desired.x", "renew.victim", "registry.clusters.delete", "registry.clusters.connection-create",
+    "down.victim.desired.x", "down.victim.approved", "down.victim.farewell", "up.victim.svc.join", "renew.victim", "registry.clusters.delete", "registry.clusters.connection-create",
     "registry.jointokens.create", "registry.proxies.certify", "registry.desired.tenancy", "tenancy.credentials.create",
     "direct.victim.connect", "probe.victim", "quarantine.victim", f"$KV.resources.{CLUSTER_KEY}", "$KV.secrets.member.victim",
     "$KV.registry.x", "$KV.leaders.registry", "$KV.desired.victim.tenancy._.configmap._.x", "$KV.events.x",
@@ -245,6 +246,25 @@ async def replica(one: World) -> Attacker:
     return Attacker(one, one.bearer("replica"), subjects.join(one.jti("replica")))
 
 
+async def pattern(one: World) -> Attacker:
+    """Of a token for names of a pattern, which the victim's is one of."""
+    await one.token("pattern", pattern=f"{VICTIM[:3]}*", uses=3)
+    return Attacker(one, one.bearer("pattern"), subjects.join(one.jti("pattern")))
+
+
+async def pending(one: World) -> Attacker:
+    """An agent whose member waits for approval."""
+    waiter = Agent(one.host, "waiter")
+    answer = await waiter.join(await one.client.token("waiter", approval=True))
+    return Attacker(one, waiter.credentials(answer), subjects.approval("waiter"))
+
+
+async def pending_seed(one: World) -> Attacker:
+    """The seed of the account of such a member: users of it have no permissions of their own."""
+    await pending(one)
+    return Attacker(one, await one.wide("waiter"), subjects.approval("waiter"))
+
+
 async def agent(one: World) -> Attacker:
     """The directory of another member's agent."""
     return Attacker(one, one.mallory.credentials(one.answers["mallory"]), subjects.heartbeat("mallory"))
@@ -307,7 +327,7 @@ async def tenancy(one: World) -> Attacker:
 
 
 HOLDERS = (
-    bearer, replica, agent, renewal, seed, expired, removed, removed_renewal, removed_seed, revoked_bearer, proxy, tenancy,
+    bearer, replica, pattern, pending, pending_seed, agent, renewal, seed, expired, removed, removed_renewal, removed_seed, revoked_bearer, proxy, tenancy,
 )  # fmt: skip
 TABLE = Path(__file__).with_name("table.txt")
 
@@ -354,6 +374,9 @@ def test_only_the_services_of_the_host_reach_what_is_not_theirs() -> None:
     own = {
         "bearer": {"host join.bearer", "kv resources jointoken bearer"},
         "replica": {"host join.replica", "kv resources jointoken replica"},
+        "pattern": {"host join.pattern", "kv resources jointoken pattern"},
+        "pending": {"host up.waiter.svc.join", "kv resources cluster waiter"},
+        "pending_seed": {"host up.waiter.svc.join", "kv resources cluster waiter"},
         "renewal": {"host up.mallory.svc.renew", "kv resources cluster mallory"},
     }
     slice_ = {"host up.mallory.hb", "host up.mallory.*", "kv resources cluster mallory"}
