@@ -12,11 +12,10 @@ from typing import Any
 import msgspec
 
 from services.agent import ceiling as limits
-from skerry import protobuf
-from skerry.api.decode import decoded
 from skerry.api.v1alpha1 import Ceiling
-from skerry.errors import BadGateway, BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from skerry.errors import BadGateway, RequestEntityTooLarge
 from skerry.http.response import Response
+from skerry.httpwire import reviews
 from skerry.httpwire.head import Headers, first
 from skerry.httpwire.requestinfo import EXEC_LIKE
 from skerry.link import Stream
@@ -27,63 +26,21 @@ LIMIT = 1 << 20
 """Largest review that is read."""
 
 
-class ReviewAttributes(msgspec.Struct, frozen=True, kw_only=True):
-    """A SelfSubjectAccessReview's question, as `ceiling.refusal` wants it."""
-
-    verb: str = ""
-    group: str = ""
-    namespace: str = ""
-    resource: str = ""
-    subresource: str = ""
-    is_resource: bool = True
-    path: str = ""
-
-
 async def access(stream: Stream, ceiling: Ceiling) -> bytes | None:
     """The answer to a SelfSubjectAccessReview that the ceiling forbids; None if the API server decides."""
     request = stream.request
     if not request.end:
         raise RequestEntityTooLarge("the access review is too large")
     document = _read(request)
-    attributes = question(document)
+    attributes = reviews.question(document)
     why = limits.refusal(ceiling, attributes) if attributes is not None else ""
-    if not why:
-        return None
-    document.setdefault("apiVersion", "authorization.k8s.io/v1")
-    document.setdefault("kind", "SelfSubjectAccessReview")
-    return msgspec.json.encode({**document, "status": {"allowed": False, "reason": why}})
+    return reviews.refusal(document, why) if why else None
 
 
 def _read(request: OpenRequest) -> dict[str, Any]:
-    kind = (first(request.headers, b"content-type") or JSON).split(b";")[0].strip().lower()
-    if kind == JSON:
-        return _object(request.body)
-    if kind == protobuf.CONTENT_TYPE.encode():
-        return {"spec": protobuf.access_attributes(protobuf.review_spec(request.body))}
-    media = kind[:60].decode("ascii", "replace")
-    raise UnsupportedMediaType(f"under this member's ceiling access reviews are read as JSON or protobuf, not {media}")
-
-
-def question(document: dict[str, Any]) -> ReviewAttributes | None:
-    """The question of a SelfSubjectAccessReview; None if it asks nothing that can be judged here.
-
-    `*` as verb, resource or group asks for everything: under a ceiling that is never allowed in full.
-    """
-    spec = document.get("spec")
-    spec = spec if isinstance(spec, dict) else {}
-    resource, plain = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if isinstance(resource, dict):
-        return ReviewAttributes(
-            verb=str(resource.get("verb") or "*"),
-            group=str(resource.get("group") or ""),
-            namespace=str(resource.get("namespace") or ""),
-            resource=str(resource.get("resource") or "*"),
-            subresource=str(resource.get("subresource") or ""),
-        )
-    if isinstance(plain, dict):
-        path = str(plain.get("path") or "")
-        return ReviewAttributes(verb=str(plain.get("verb") or "").lower(), is_resource=False, path=path)
-    return None
+    if len(request.body) > LIMIT:
+        raise RequestEntityTooLarge("the access review is too large")
+    return reviews.document(first(request.headers, b"content-type"), request.body)
 
 
 async def rules(response: Response, ceiling: Ceiling) -> bytes:
@@ -95,7 +52,7 @@ async def rules(response: Response, ceiling: Ceiling) -> bytes:
     kind = first(response.headers, b"content-type") or b""
     if first(response.headers, b"content-encoding") or not kind.startswith(JSON):
         raise BadGateway("the API server's rules review is not plain JSON, and the ceiling cannot be applied to it")
-    return msgspec.json.encode(intersect(_object(body), ceiling))
+    return msgspec.json.encode(intersect(reviews.document(JSON, body), ceiling))
 
 
 def plain(headers: Headers) -> Headers:
@@ -128,15 +85,3 @@ def _narrowed(rule: dict[str, Any], ceiling: Ceiling) -> dict[str, Any] | None:
 def _is_self_review(rule: dict[str, Any]) -> bool:
     pairs = {(group, resource) for group in rule.get("apiGroups") or [] for resource in rule.get("resources") or []}
     return bool(pairs) and pairs <= limits.SELF_REVIEWS
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    if len(body) > LIMIT:
-        raise RequestEntityTooLarge("the access review is too large")
-    try:
-        document = decoded(body)
-    except msgspec.DecodeError as e:
-        raise BadRequest("the review is not JSON") from e
-    if not isinstance(document, dict):
-        raise BadRequest("the review is not an object")
-    return document

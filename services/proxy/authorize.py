@@ -1,37 +1,21 @@
-"""Who may do what: one pure function for member traffic and the host API alike.
+"""Who may do what on the host itself: rights are data of each kind, held by groups. Pure.
 
-Until grants exist, the built-in groups `skerry:view|edit|admin|cluster-admin` hold on all members, and the member's
-own RBAC decides in the end: the proxy names a user and groups to impersonate, never a verdict about an object. A
-caller without any of them gets the same 403 for every cluster name, existing or not, so that names cannot be guessed.
-Nothing here awaits, reads a clock or knows a store: `decide` is re-run for live streams whenever its inputs change.
+Requests to members are decided in skerry/access. A caller's groups here are the built-in ones of their credential, and
+those that grants on the host give: cluster-admin there is the host's administrator, any other role reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from services.proxy.routes import open_to_all
-from skerry.api.kinds import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, SERVED, Kind
-from skerry.api.messages import Caller
+from skerry.access import Access, Allowed, Decision, Denied, barred, held
+from skerry.access.decision import KUBERNETES
+from skerry.api.kinds import CLUSTER_ADMIN, EVERYBODY, HOST_VIEW, SERVED, Kind
+from skerry.api.messages import HOST, Caller
 from skerry.api.names import PREFIX
 from skerry.errors import Forbidden, StatusError
-
-"""Members see the host's users and groups under this prefix only; the agent checks it again."""
-EXTRA_USER = "skerry.dev/user"
-"""The one extra key that leaves the host: RBAC names it as `userextras/skerry.dev/user`."""
-_RESERVED = "system:"
-
-
-class MemberRequest(NamedTuple):
-    """A request to a member's API, classified as the API server's RequestInfo does."""
-
-    member: str
-    verb: str
-    resource: str = ""
-    subresource: str = ""
-    impersonates: bool = False
-    """Whether the caller sent Impersonate-* headers (`kubectl --as`)."""
 
 
 class HostRequest(NamedTuple):
@@ -44,23 +28,6 @@ class HostRequest(NamedTuple):
     namespace: str = ""
     name: str = ""
     impersonates: bool = False
-
-
-class Allowed(NamedTuple):
-    """Allowed; for a member request, as whom: `user` and `groups` carry the prefix that members see."""
-
-    user: str
-    groups: tuple[str, ...]
-    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-class Denied(NamedTuple):
-    """Refused, with the error to answer: it names what is missing."""
-
-    error: StatusError
-
-
-Decision: TypeAlias = Allowed | Denied
 
 
 class HostRule(NamedTuple):
@@ -101,69 +68,47 @@ class HostAccess:
                 return action
         return self._kinds.get((request.group, request.resource, request.verb), ())
 
-    def rules(self, caller: Caller) -> list[HostRule]:
-        """The rules for everybody, then those for the groups of this caller."""
-        own = [rule for rule, groups in self._rules if groups != EVERYBODY and _in_one_of(caller, groups)]
-        return [*(rule for rule, groups in self._rules if groups == EVERYBODY), *own]
+    def rules(self, groups: Collection[str]) -> list[HostRule]:
+        """The rules for everybody, then those for these groups."""
+        own = [rule for rule, needs in self._rules if needs != EVERYBODY and _in_one_of(groups, needs)]
+        return [*(rule for rule, needs in self._rules if needs == EVERYBODY), *own]
 
 
 _ACCESS = HostAccess(SERVED)
 
 
-def _in_one_of(caller: Caller, groups: tuple[str, ...]) -> bool:
-    return groups == EVERYBODY or any(group in groups for group in caller.groups)
+def _in_one_of(groups: Collection[str], needs: tuple[str, ...]) -> bool:
+    return needs == EVERYBODY or any(group in needs for group in groups)
 
 
-def decide(caller: Caller, request: MemberRequest | HostRequest) -> Decision:
-    """Decide whether `caller` may make `request`, and as whom. Total: every input has an answer, none raises."""
-    if caller.user.startswith(_RESERVED) or not caller.user:
-        return _denied(f"user {caller.user!r} is reserved for Kubernetes itself; ask for a credential of your own")
-    if request.impersonates:
-        return _denied(
-            f"user {caller.user!r} may not impersonate others through this host: leave out --as, --as-group and "
-            "Impersonate-* headers; to act as somebody else or to try what they may do, use a credential of theirs "
-            "(skerry credential create USER --group GROUP)"
-        )
-    if isinstance(request, MemberRequest):
-        return _decide_member(caller, request)
-    return _decide_host(caller, request)
+def host_groups(caller: Caller, access: Access, now: float) -> tuple[str, ...]:
+    """The groups that count on the host."""
+    roles = {
+        scope.role for holding in access.reach(caller, HOST, now).holdings for scope in holding.scopes if scope.role
+    }
+    if not roles:
+        return held(caller)
+    administrator = (CLUSTER_ADMIN,) if CLUSTER_ADMIN.removeprefix(PREFIX) in roles else ()
+    return tuple(dict.fromkeys((*held(caller), HOST_VIEW, *administrator)))
 
 
-def held(caller: Caller) -> tuple[str, ...]:
-    """The built-in groups of `caller`, weakest first, without repetition."""
-    return tuple(group for group in BUILT_IN if group in caller.groups)
-
-
-def _decide_member(caller: Caller, request: MemberRequest) -> Decision:
-    groups = held(caller)
-    if not groups:
-        return _denied(
-            f"user {caller.user!r} may not use cluster {request.member!r}: none of the groups {', '.join(BUILT_IN)} "
-            "is held; ask an administrator of the host for a credential with one of them "
-            "(skerry credential create USER --group GROUP)"
-        )
-    if request.resource == "nodes" and (request.subresource == "proxy" or request.verb == "proxy"):
-        return _denied(
-            "nodes/proxy is refused for everybody: it reaches the kubelet past the API server's checks; use logs, exec or "
-            "port-forward on the pod instead, kubectl top for usage, and for the kubelet's own metrics a collector that "
-            "runs on the member"
-        )
-    return Allowed(PREFIX + caller.user, groups, ((EXTRA_USER, (caller.user,)),))
-
-
-def _decide_host(caller: Caller, request: HostRequest) -> Decision:
-    if not request.resource or CLUSTER_ADMIN in caller.groups or _in_one_of(caller, _ACCESS.groups(request)):
+def decide_host(caller: Caller, request: HostRequest, access: Access, now: float) -> Decision:
+    """Decide whether `caller` may make `request` at a time in Unix seconds. Total: every input has an answer, none raises."""
+    if request.impersonates or not caller.user or caller.user.startswith(KUBERNETES):
+        return barred(caller)
+    groups = host_groups(caller, access, now)
+    if not request.resource or CLUSTER_ADMIN in groups or _in_one_of(groups, _ACCESS.groups(request)):
         return Allowed(PREFIX + caller.user, held(caller))
-    need = tuple(dict.fromkeys((*_ACCESS.groups(request), CLUSTER_ADMIN)))
+    need = tuple(group for group in dict.fromkeys((*_ACCESS.groups(request), CLUSTER_ADMIN)) if group != HOST_VIEW)
     return Denied(_host_forbidden(caller, request, need))
 
 
-def rules(caller: Caller) -> tuple[HostRule, ...]:
-    """Everything that `decide` allows this caller on the host itself, for a SelfSubjectRulesReview."""
-    paths = HostRule(("get",), paths=open_to_all())
-    if CLUSTER_ADMIN in caller.groups:
-        return (*_ACCESS.rules(Caller(user=caller.user)), HostRule(("*",), ("*",), ("*",)), paths)
-    return (*_ACCESS.rules(caller), paths)
+def rules(caller: Caller, access: Access, now: float) -> tuple[HostRule, ...]:
+    """Everything that `decide_host` allows this caller, for a SelfSubjectRulesReview."""
+    paths, groups = HostRule(("get",), paths=open_to_all()), host_groups(caller, access, now)
+    if CLUSTER_ADMIN in groups:
+        return (*_ACCESS.rules(()), HostRule(("*",), ("*",), ("*",)), paths)
+    return (*_ACCESS.rules(groups), paths)
 
 
 def _host_forbidden(caller: Caller, request: HostRequest, need: tuple[str, ...]) -> StatusError:
@@ -180,7 +125,3 @@ def _host_forbidden(caller: Caller, request: HostRequest, need: tuple[str, ...])
         group=request.group,
         name=request.name,
     )
-
-
-def _denied(message: str) -> Denied:
-    return Denied(Forbidden(message))

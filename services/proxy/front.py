@@ -14,7 +14,7 @@ import msgspec
 
 from services.proxy.access import AccessLog, AccessRecord
 from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Presented, Unknown, presented, token_of
-from services.proxy.authorize import Denied, HostRequest, decide, rules
+from services.proxy.authorize import HostRequest, decide_host, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members.headers import CallerHeaders, impersonates
 from services.proxy.members.relay import ResponseCut
@@ -25,6 +25,7 @@ from services.proxy.sessions import Sessions
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import __version__, telemetry
+from skerry.access import Access, Denied
 from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
 from skerry.httpwire.target import parse_target
@@ -57,6 +58,7 @@ class FrontParts(NamedTuple):
     authenticator: Authenticator
     tokens: Tokens
     certificates: Certificates
+    granted: Access
     sessions: Sessions
     members: Members
     host_api: HostApi
@@ -205,7 +207,7 @@ class Front:
                 attributes.name,
                 asks,
             )
-            decision = decide(credential.caller, request)
+            decision = decide_host(credential.caller, request, self._parts.granted, time.time())
             if isinstance(decision, Denied):
                 raise decision.error
 
@@ -216,15 +218,14 @@ class Front:
         session.cut = lambda error: exchange.abort()
         try:
             code = await self._parts.host_api.handle(
-                exchange, credential.caller, authorize, rules=lambda: _rules(credential), watching=watching
+                exchange, credential.caller, authorize, rules=lambda: self._rules(credential), watching=watching
             )
             record.code = CUT if session.was_cut is not None else str(code)
         finally:
             self._parts.sessions.leave(session)
 
-
-def _rules(credential: CachedCredential) -> tuple[Rule, ...]:
-    return tuple(Rule(*rule) for rule in rules(credential.caller))
+    def _rules(self, credential: CachedCredential) -> tuple[Rule, ...]:
+        return tuple(Rule(*rule) for rule in rules(credential.caller, self._parts.granted, time.time()))
 
 
 async def _answer(exchange: Exchange, body: bytes, content_type: bytes = JSON[1]) -> str:

@@ -32,6 +32,7 @@ from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import bus, subjects
+from skerry.access import Access, Touched
 from skerry.api.decode import decoder
 from skerry.api.kinds import EVENT, KINDS, SERVED
 from skerry.api.messages import FloodReport, TokenReview, TokenReviewAnswer
@@ -41,6 +42,7 @@ from skerry.http import Server, ServerLimits
 from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials, load
 from skerry.informer import Informer
+from skerry.informer.granted import follow
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless
 from skerry.settings import SettingsError, load_or_help
@@ -53,6 +55,8 @@ STARTING_S, WATCHING_S = 0.05, 1.0
 """How often readiness is looked at, before and after the first time."""
 REVIEW_S = 1.0
 """Sessions are reviewed at every change of credentials or members, and so often for those that expire."""
+GATHER_S = 0.05
+"""Changes of what people may do come in crowds: live requests are decided again once for all that come in so long."""
 LEFT_S = 60.0
 """For so long after a member went nothing is kept of it, whatever a request that had begun before does."""
 RETRY_S = 0.2
@@ -75,6 +79,10 @@ class Proxy:
         self._changed = asyncio.Event()
         self._cache = Informer(KINDS)
         self._events = Informer((EVENT,))
+        self._granted = Access()
+        self._touched: list[Touched] = []
+        """Whose access may be another than when their live requests were decided."""
+        follow(self._cache, self._granted, self._touch)
         self._left: deque[tuple[float, MemberRoute]] = deque()
         """Members that went, and when: a request that had begun could bring back what is kept of them."""
         self.directory = Directory(self._cache, self._changed.set, self._leaves)
@@ -122,6 +130,7 @@ class Proxy:
 
     def _parts(self) -> FrontParts:
         members = Members(
+            granted=self._granted,
             limits=self._settings,
             directory=self.directory,
             sessions=self.sessions,
@@ -136,6 +145,7 @@ class Proxy:
             authenticator=self._authenticator,
             tokens=Tokens(self._review_token, self.directory.provider, self._cache.current, time.time, time.monotonic),
             certificates=self._certificates,
+            granted=self._granted,
             sessions=self.sessions,
             members=members,
             host_api=HostApi(
@@ -245,7 +255,8 @@ class Proxy:
                 self.heartbeats.forget_all()
             if not self._cache.filled.is_set():
                 continue
-            cut = self.sessions.review(self._authenticator.holds, self.directory.uid)
+            cut = await self._reconsider()
+            cut += self.sessions.review(self._authenticator.holds, self.directory.uid)
             self._forget(loop.time())
             if cut:
                 log.info("requests were cut", extra={"count": cut})
@@ -258,6 +269,24 @@ class Proxy:
             return _decode_review(reply.data)
         except msgspec.DecodeError as error:
             raise ServiceUnavailable("tenancy's answer about a token cannot be read") from error
+
+    def _touch(self, touched: Touched) -> None:
+        if len(self.sessions) and any(touched):
+            self._touched.append(touched)
+            self._changed.set()
+
+    async def _reconsider(self) -> int:
+        """Decide live requests again, after what changes together has come together."""
+        if not self._touched:
+            return 0
+        await asyncio.sleep(GATHER_S)
+        touched, self._touched = self._touched, []
+        return self.sessions.reconsider(
+            Touched(
+                frozenset().union(*(each.subjects for each in touched)),
+                frozenset().union(*(each.clusters for each in touched)),
+            )
+        )
 
     def _leaves(self, member: MemberRoute) -> None:
         self._left.append((asyncio.get_running_loop().time(), member))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from skerry.access import Touched, keys_of
+from skerry.api.messages import Caller
 from skerry.errors import Forbidden, ServiceUnavailable, StatusError, TooManyRequests, Unauthorized
 
 CutSession = Callable[[StatusError], None]
@@ -29,10 +31,20 @@ class SessionLimits(Protocol):
     def opens_per_second(self) -> int: ...
 
 
+class Rests(NamedTuple):
+    """What a live request rests on."""
+
+    caller: Caller
+    again: Callable[[], StatusError | None]
+    """Decide again: why it is to be cut, if it is."""
+    until: float
+    """Unix seconds: then it is decided again, whatever changed."""
+
+
 class Session:
     """One live request. `cut` ends it at once; the carrier sets it, and `was_cut` tells it why it ended."""
 
-    __slots__ = ("credential", "cut", "endless", "expires", "member", "uid", "user", "was_cut")
+    __slots__ = ("credential", "cut", "endless", "expires", "member", "rests", "uid", "user", "was_cut")
 
     def __init__(self, user: str, credential: object, expires: float, member: str, uid: str) -> None:
         self.user = user
@@ -43,6 +55,8 @@ class Session:
         self.uid = uid
         self.endless = False
         """A watch: it never ends by itself, so a grace would only delay its resumption elsewhere."""
+        self.rests: Rests | None = None
+        """Set once it was decided; a request that ends at once may go without."""
         self.was_cut: StatusError | None = None
         self.cut: CutSession | None = None
 
@@ -148,7 +162,26 @@ class Sessions:
             return Unauthorized("the credential was revoked while the request ran")
         if session.member and members(session.member) != session.uid:
             return Forbidden(f"cluster {session.member!r} was removed from the host while the request ran")
+        if session.rests is not None and session.rests.until <= now:
+            return session.rests.again()
         return None
+
+    def reconsider(self, touched: Touched) -> int:
+        """Decide again what may rest on what changed, and cut what is not allowed any more. Returns how many were cut."""
+        return sum(self._reconsider(session, touched) for session in tuple(self._live))
+
+    @staticmethod
+    def _reconsider(session: Session, touched: Touched) -> bool:
+        rests = session.rests
+        if rests is None or session.was_cut is not None:
+            return False
+        if session.member not in touched.clusters and touched.subjects.isdisjoint(keys_of(rests.caller)):
+            return False
+        error = rests.again()
+        if error is None:
+            return False
+        session.end(error)
+        return True
 
     def drain(self) -> None:
         """From now on nothing enters; watches are cut at once, so that their clients resume elsewhere."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.tenancy import model
+from services.tenancy.granted import Granted
 from services.tenancy.keyring import KeyRings
 from services.tenancy.revocations import over_s
 from services.tenancy.settings import TenancySettings
@@ -25,6 +26,7 @@ from skerry.api.kinds import CREDENTIAL, REVOCATION
 from skerry.controller.controller import After, Controller
 from skerry.errors import AlreadyExists, NotFound
 from skerry.informer import View
+from skerry.informer.granted import follow
 from skerry.service import Context
 from skerry.storage import Store, utc_now
 
@@ -76,6 +78,7 @@ class TenancyState(NamedTuple):
 
     administrator: Administrator
     rings: KeyRings
+    granted: Granted
 
 
 TenancyContext = Context[TenancySettings, TenancyState]
@@ -83,10 +86,12 @@ TenancyContext = Context[TenancySettings, TenancyState]
 
 @asynccontextmanager
 async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
-    """The administrator's credential, looked at once, and no keys of providers yet."""
+    """The administrator's credential, looked at once; no keys of providers yet; what people may do, from now on."""
     administrator = Administrator(context.store(CREDENTIAL), context.settings.admin_token_file)
     await administrator.ensure()
-    yield TenancyState(administrator, KeyRings(time.time))
+    granted = Granted()
+    context.closing.callback(follow(context.informer, granted.access, lambda touched: granted.touched(touched)))
+    yield TenancyState(administrator, KeyRings(time.time), granted)
 
 
 def administrator(context: TenancyContext) -> Controller[str]:

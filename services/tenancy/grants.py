@@ -1,21 +1,23 @@
-"""Rules of the AccessGrant kind, pure. Until grants are enforced, each one says so itself."""
+"""Rules of the AccessGrant kind, pure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from services.tenancy import people
 from skerry.access.holdings import usable_group
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
+from skerry.api.conditions import Verdict, new_condition, with_condition
 from skerry.api.kinds.access import ROLES
+from skerry.api.kinds.paths import at
+from skerry.api.messages import HOST
 from skerry.api.meta import Document
 from skerry.api.names import is_group
 from skerry.api.times import rfc3339, seconds
 from skerry.api.validation import is_label
 
-NOT_YET = "AccessGrants are stored but not enforced yet: this grant gives nobody anything"
-"""Condition and Warning; goes when decide() reads grants."""
 MAX_SUBJECTS = 256
 MAX_NAMESPACES = 256
 MAX_GROUPS = 32
@@ -25,25 +27,42 @@ GROUP_RULE = (
 )
 
 
-def admit(document: Document, now: datetime) -> Document:
-    """The new grant with its first status. Invalid names the fields."""
+STORED = Verdict("False", "Applying", "stored: it is decided by already, and is being put in place on its clusters")
+Uids = Callable[[str], str]
+"""The UID of the Cluster object of a name; empty if there is none."""
+
+
+def admit(document: Document, now: datetime, uids: Uids) -> Document:
+    """The new grant, bound to the clusters that have the names in it now. Invalid names the fields."""
     _check(document, now)
-    enforced = {
-        "type": "Enforced",
-        "status": "False",
-        "reason": "NotEnforcedYet",
-        "message": NOT_YET,
-        "lastTransitionTime": rfc3339(now),
-        "observedGeneration": 1,
-    }
-    return {**document, "status": {"conditions": [enforced]}}
+    return _bound(document, {}, 1, now, uids)
 
 
-def change(current: Document, document: Document, now: datetime) -> Document:
-    """The changed grant. An expiry that has passed may stay, not be set. Invalid names the fields."""
+def change(current: Document, document: Document, now: datetime, uids: Uids) -> Document:
+    """The changed grant, bound anew, also if it is written as it was: whoever writes it means the clusters of now. An expiry
+    that has passed may stay, not be set. Invalid names the fields.
+    """
     same_end = current["spec"].get("expires") == document["spec"].get("expires")
     _check(document, None if same_end else now)
-    return document
+    generation = int(current["metadata"].get("generation") or 0)
+    before = {each["name"]: each.get("uid") for each in at("status.clusters")(current) or ()}
+    after = {each["name"]: each.get("uid") for each in _bindings(document, uids)}
+    by_selector = at("spec.clusters.selector")(document) is not None
+    if current["spec"] == document["spec"] and (by_selector or before == after):
+        return document
+    return _bound(document, document.get("status") or {}, generation + 1, now, uids)
+
+
+def _bound(document: Document, status: Document, generation: int, now: datetime, uids: Uids) -> Document:
+    said = new_condition("Enforced", STORED, now.timestamp()) | {"observedGeneration": generation}
+    conditions = with_condition(status.get("conditions") or [], said)
+    return {**document, "status": {**status, "conditions": conditions, "clusters": _bindings(document, uids)}}
+
+
+def _bindings(document: Document, uids: Uids) -> list[Document]:
+    """`status.clusters` before anybody looked: a cluster that does not exist yet is in it without a UID."""
+    names = dict.fromkeys(document["spec"]["clusters"].get("names") or ())
+    return [{"name": name, **({"uid": uid} if (uid := uids(name)) else {})} for name in names]
 
 
 def _check(document: Document, now: datetime | None) -> None:
@@ -53,6 +72,7 @@ def _check(document: Document, now: datetime | None) -> None:
         *people.selection_problems(spec["clusters"], "spec.clusters"),
         *_role(spec),
         *_namespaces(spec.get("namespaces", [])),
+        *_on_host(spec),
         *_expires(spec.get("expires"), now),
     ]
     if errors:
@@ -102,6 +122,17 @@ def _namespaces(names: list[str]) -> list[FieldError]:
         for index, name in enumerate(names)
         if not is_label(name)
     ]
+
+
+def _on_host(spec: Document) -> list[FieldError]:
+    names, narrow = at("clusters.names")(spec) or (), spec.get("namespaces")
+    if HOST in names and narrow:
+        return [
+            forbidden(
+                "spec.namespaces", f"may not be set where {HOST} is among the clusters: rights there are for all of it"
+            )
+        ]
+    return []
 
 
 def _expires(text: str | None, now: datetime | None) -> list[FieldError]:

@@ -13,7 +13,7 @@ from typing import Any
 from services.tenancy import grants, hostsettings, model, providers, revocations, workspaces
 from skerry.admission import Admitted, Rules
 from skerry.api.identities import revocation_name
-from skerry.api.kinds import IDENTITY_PROVIDER, REVOCATION
+from skerry.api.kinds import CLUSTER, IDENTITY_PROVIDER, REVOCATION
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX
@@ -70,17 +70,24 @@ class WorkspaceRules(Rules):
 class GrantRules(Rules):
     """Admission of AccessGrants."""
 
-    def __init__(self, context: object = None, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, context: Context[Any, Any], *, clock: Callable[[], datetime] = utc_now) -> None:
         super().__init__(context)
-        self._clock = clock
+        self._informer, self._clock = context.informer, clock
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
-        """A new one, which says that it has no effect yet."""
-        return Admitted(grants.admit(document, self._clock()), warnings=(grants.NOT_YET,))
+        """A new one."""
+        await self._informer.current()
+        return Admitted(grants.admit(document, self._clock(), self._uid))
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
-        return Admitted(grants.change(current, document, self._clock()))
+        await self._informer.current()
+        return Admitted(grants.change(current, document, self._clock(), self._uid))
+
+    def _uid(self, name: str) -> str:
+        """Of a Cluster that stays."""
+        item = self._informer.get(CLUSTER, name)
+        return "" if item is None or "deletionTimestamp" in item.document()["metadata"] else item.uid
 
 
 class SettingRules(Rules):

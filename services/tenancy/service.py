@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.tenancy.controllers import administrator, credentials, opened, revocations
+from services.tenancy.granting import grants
 from services.tenancy.members import members
 from services.tenancy.providing import providers, providers_status
 from services.tenancy.rules import (
@@ -32,7 +33,7 @@ SERVICE = Service(
         IDENTITY_PROVIDER: ProviderRules,
         REVOCATION: RevocationRules,
     },
-    controllers=(administrator, credentials, revocations, members, providers, providers_status),
+    controllers=(administrator, credentials, revocations, members, grants, providers, providers_status),
     endpoints={subjects.TOKEN_REVIEWS: reviewed},
     needs=(CLUSTER,),
 )

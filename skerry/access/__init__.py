@@ -7,7 +7,8 @@ grant means the same to all of them.
 from __future__ import annotations
 
 from skerry.access.compiled import Access, Reach, Touched
-from skerry.access.decision import EXTRA_USER, Allowed, Decision, Denied, MemberRequest, decide, held
+from skerry.access.decision import EXTRA_USER, Allowed, Decision, Denied, MemberRequest, barred, decide, held
+from skerry.access.holdings import keys_of
 
 __all__ = [
     "EXTRA_USER",
@@ -18,6 +19,8 @@ __all__ = [
     "MemberRequest",
     "Reach",
     "Touched",
+    "barred",
     "decide",
     "held",
+    "keys_of",
 ]

@@ -29,10 +29,12 @@ Source: TypeAlias = tuple[str, str]
 
 
 class Touched(NamedTuple):
-    """Whose access a change may have changed: that of these subjects, and of everybody on these clusters."""
+    """What a change may have changed: the access of these subjects, and that of everybody on these clusters."""
 
     subjects: frozenset[str] = frozenset()
     clusters: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    """Clusters whose `scopes` may be others."""
 
 
 NOTHING = Touched()
@@ -156,7 +158,7 @@ class Access:
         for selected in self._selected.values():
             _place(selected, name, after)
         self._reaches.clear()
-        return Touched(clusters=frozenset((name,)))
+        return Touched(clusters=frozenset((name,)), scopes=frozenset((name,)))
 
     def grant(self, name: str, grant: AccessGrant | None) -> Touched:
         """The AccessGrant of this name is now this one; None: there is none."""
@@ -172,6 +174,7 @@ class Access:
             return NOTHING
         for holding in after:
             self._enter(holding)
+        scopes = {name for holding in (*before, *after) for name in self._places(holding)}
         for holding in before:
             self._leave(holding)
         if after:
@@ -179,7 +182,12 @@ class Access:
         else:
             del self._holdings[source]
         self._reaches.clear()
-        return Touched(frozenset(subject for holding in (*before, *after) for subject in holding.subjects))
+        subjects = {subject for holding in (*before, *after) for subject in holding.subjects}
+        return Touched(frozenset(subjects), scopes=frozenset(scopes))
+
+    def _places(self, holding: Holding) -> Iterable[str]:
+        """Names of the clusters that it is for."""
+        return self._selected[holding.selector].clusters if holding.selector else [name for name, _ in holding.clusters]
 
     def _enter(self, holding: Holding) -> None:
         if holding.selector:
@@ -287,6 +295,12 @@ class Access:
                 for scope in holding.scopes:
                     scopes.setdefault(scope, {})[holding.basis] = None
         return {scope: tuple(sorted(bases)) for scope, bases in scopes.items()}
+
+    def ends(self, cluster: str, now: float) -> float:
+        """Unix seconds: when the scopes of a cluster are fewer, if nothing changes."""
+        there = self._clusters.get(cluster)
+        holdings = () if there is None else self._on(cluster, there.uid)
+        return min([each.expires for each in holdings if each.expires > now], default=math.inf)
 
     def _on(self, cluster: str, uid: str) -> Iterator[Holding]:
         for holding in self._named.get(cluster, {}).values():

@@ -18,7 +18,7 @@ from skerry.errors import Forbidden, NotFound, StatusError
 
 EXTRA_USER = "skerry.dev/user"
 """The one extra key that leaves the host: RBAC names it as `userextras/skerry.dev/user`."""
-_KUBERNETES = "system:"
+KUBERNETES = "system:"
 KEPT = 1024
 """Answers about one caller on one member that are remembered: a caller may name as many namespaces as they like."""
 _ENUMERATES = ("list", "watch")
@@ -56,7 +56,7 @@ class Denied(NamedTuple):
 
     error: StatusError
     missing: str = ""
-    """What would be needed, for people and the audit log."""
+    """The grant that would be needed to reach the member, for people and the audit log; empty if no grant would help."""
 
 
 Decision: TypeAlias = Allowed | Denied
@@ -64,21 +64,20 @@ Decision: TypeAlias = Allowed | Denied
 
 def decide(caller: Caller, request: MemberRequest, access: Access, now: float) -> Decision:
     """Decide whether `caller` may make `request` at a time in Unix seconds, and as whom."""
-    if request.impersonates or not caller.user or caller.user.startswith(_KUBERNETES):
+    if request.impersonates or not caller.user or caller.user.startswith(KUBERNETES):
         return barred(caller)
     reach = access.reach(caller, request.member, now)
     if reach.nothing:
         return _out_of_reach(caller, request, access, now)
     if request.verb == "impersonate":
-        return Denied(Forbidden("nobody impersonates others through this host"), "impersonation is nobody's")
+        return Denied(Forbidden("nobody impersonates others through this host"))
     if request.resource == "nodes" and _is_kubelet(request):
         return Denied(
             Forbidden(
                 "nodes/proxy is refused for everybody: it reaches the kubelet past the API server's checks; use logs, exec or "
                 "port-forward on the pod instead, kubectl top for usage, and for the kubelet's own metrics a collector that "
                 "runs on the member"
-            ),
-            "nodes/proxy is nobody's",
+            )
         )
     return _allowed(caller, request, reach)
 
@@ -87,7 +86,7 @@ def barred(caller: Caller) -> Denied:
     """The refusal of who gets nowhere, whatever is asked: somebody with a name of Kubernetes' own, and who asks to be
     somebody else.
     """
-    if not caller.user or caller.user.startswith(_KUBERNETES):
+    if not caller.user or caller.user.startswith(KUBERNETES):
         return Denied(
             Forbidden(f"user {caller.user!r} is reserved for Kubernetes itself; ask for a credential of your own")
         )

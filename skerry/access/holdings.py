@@ -99,7 +99,7 @@ def of_grant(grant: AccessGrant) -> tuple[Holding, ...]:
     """What an AccessGrant gives: nothing by a name that it is not bound to."""
     spec = grant.spec
     subjects = _distinct(key_of(each) for each in spec.subjects)
-    scopes = tuple(_scopes(grant))
+    scopes = tuple(scopes_of(grant))
     expires = math.inf if spec.expires is UNSET else _ends(spec.expires)
     if not subjects or not scopes or grant.metadata.deletion_timestamp is not UNSET:
         return ()
@@ -113,7 +113,8 @@ def of_grant(grant: AccessGrant) -> tuple[Holding, ...]:
     return (Holding(basis, subjects, scopes, clusters, b"", expires),) if clusters else ()
 
 
-def _scopes(grant: AccessGrant) -> Iterator[Scope]:
+def scopes_of(grant: AccessGrant) -> Iterator[Scope]:
+    """The scopes of a grant, wherever it holds."""
     spec = grant.spec
     namespaces = tuple(dict.fromkeys(spec.namespaces)) or ("",)
     for namespace in namespaces:

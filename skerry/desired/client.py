@@ -48,6 +48,13 @@ class Want(NamedTuple):
     because: tuple[Because, ...] = ()
 
 
+def key_of(owner: str, member: str, document: Mapping[str, Any]) -> str:
+    """The key under which an owner wants an object on a member."""
+    namespace, name = name_of(document)
+    kind = str(document.get("kind") or "").lower()
+    return str(subjects.DesiredKey(member, owner, group_of(document), kind, namespace, name))
+
+
 class DesiredClient:
     """One owner's side. `statuses` is the bucket DESIRED_STATUS. Every method raises StatusError."""
 
@@ -58,9 +65,7 @@ class DesiredClient:
 
     def key(self, member: str, document: Mapping[str, Any]) -> str:
         """The key under which an object is wanted on a member."""
-        namespace, name = name_of(document)
-        kind = str(document.get("kind") or "").lower()
-        return str(subjects.DesiredKey(member, self.owner, group_of(document), kind, namespace, name))
+        return key_of(self.owner, member, document)
 
     async def apply(self, items: Sequence[Item]) -> tuple[Result, ...]:
         """Send changes, in as many batches as they need; a result for each, in order."""

@@ -39,12 +39,17 @@ def path_of_bindings(name: str = "") -> str:
 
 def binding(role: str) -> Document:
     """ClusterRoleBinding `skerry:<role>`: the group of this name gets the ClusterRole `role`."""
+    return bound(PREFIX + role, role, PREFIX + role)
+
+
+def bound(name: str, role: str, group: str, namespace: str = "") -> Document:
+    """A binding of a ClusterRole to a group: in a namespace, or in the whole cluster."""
     return {
         "apiVersion": f"{_GROUP}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": PREFIX + role},
+        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+        "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
         "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
-        "subjects": _subjects(role),
+        "subjects": [{"apiGroup": _GROUP, "kind": "Group", "name": group}],
     }
 
 

@@ -119,14 +119,24 @@ def test_scopes_of_a_cluster_are_those_of_all_subjects_with_what_gives_them() ->
 def test_whose_access_a_change_may_have_changed_is_told() -> None:
     compiled = access(grant())
     assert compiled.grant("g", grant()) == NOTHING
-    assert compiled.grant("g", grant(role="edit")) == Touched(frozenset(("ualice",)))
-    assert compiled.grant("g", None) == Touched(frozenset(("ualice",)))
+    assert compiled.grant("g", grant(role="edit")) == Touched(frozenset(("ualice",)), scopes=frozenset(("m1",)))
+    assert compiled.grant("g", None) == Touched(frozenset(("ualice",)), scopes=frozenset(("m1",)))
     assert compiled.grant("g", None) == NOTHING
-    assert compiled.workspace("team", workspace()) == Touched(frozenset(("ualice",)))
-    assert compiled.workspace("team", None) == Touched(frozenset(("ualice",)))
+    assert compiled.workspace("team", workspace()) == Touched(frozenset(("ualice",)), scopes=frozenset(("m1",)))
+    assert compiled.workspace("team", None) == Touched(frozenset(("ualice",)), scopes=frozenset(("m1",)))
     assert compiled.cluster("m1", "uid-m1") == NOTHING
-    assert compiled.cluster("m1", "uid-m1", {"a": "b"}) == Touched(clusters=frozenset(("m1",)))
+    assert compiled.cluster("m1", "uid-m1", {"a": "b"}) == Touched(
+        clusters=frozenset(("m1",)), scopes=frozenset(("m1",))
+    )
     assert compiled.cluster("m9") == NOTHING
+
+
+def test_whose_scopes_a_change_may_have_changed_is_told_and_when_they_end() -> None:
+    compiled = access(grant(expires="1970-01-01T00:01:00Z"))
+    touched = compiled.grant("g", grant(clusters={"selector": {}}, expires="1970-01-01T00:02:00Z"))
+    assert touched.scopes == frozenset(("m1", "m2", "m3"))
+    assert [compiled.ends("m1", now) for now in (0.0, 120.0)] == [120.0, math.inf]
+    assert compiled.ends("m9", 0.0) == math.inf
 
 
 def test_what_is_remembered_has_a_bound() -> None:

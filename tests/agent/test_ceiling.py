@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.agent.ceiling import entry_refusal, is_self_review, refusal
-from services.agent.reviews import intersect, question
+from services.agent.reviews import intersect
 from skerry import protobuf
 from skerry.api.v1alpha1 import Ceiling
 from skerry.desired.owners import Reference
 from skerry.errors import BadRequest
 from skerry.httpwire import requestinfo
+from skerry.httpwire.reviews import question
 from skerry.httpwire.target import parse_target
 from skerry.protobuf import MAGIC
 

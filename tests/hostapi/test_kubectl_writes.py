@@ -164,10 +164,10 @@ async def test_a_cluster_is_labelled_and_paused_and_keeps_its_role(world: World,
     assert "the service registry" in err
 
 
-async def test_a_grant_warns_that_it_is_not_enforced(kubectl: Kubectl) -> None:
+async def test_a_grant_says_whether_it_is_enforced(kubectl: Kubectl) -> None:
     code, out, err = await kubectl.run("create", "-f", "-", stdin=GRANT)
     assert (code, out) == (0, "accessgrant.skerry.dev/ops created\n")
-    assert err == "Warning: AccessGrants are stored but not enforced yet: this grant gives nobody anything\n"
+    assert err == ""
     out = await kubectl.ok("get", "grant", "--no-headers")
     assert out.split()[:5] == ["ops", "Group:ops", "edit", "env=prod", "False"]
     waited = await kubectl.ok("wait", "accessgrant/ops", "--for=condition=Enforced=false", "--timeout=5s")

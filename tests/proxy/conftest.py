@@ -20,7 +20,7 @@ from services.proxy.authn import name_of
 from services.proxy.serve import Proxy, bus_settings
 from services.proxy.settings import ProxySettings
 from skerry import bus, subjects
-from skerry.api.kinds import CLUSTER, CREDENTIAL
+from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL
 from skerry.api.messages import CertifyAnswer, CertifyRequest
 from skerry.api.times import rfc3339
 from skerry.http import Client
@@ -62,6 +62,7 @@ class World:
         self.agent: Agent
         self.clusters: Store
         self.credentials: Store
+        self.grants: Store
         self.admin = b""
 
     @property
@@ -92,6 +93,13 @@ class World:
         spec = {"role": "host" if mode == "none" else "member", "connection": {"mode": mode}}
         await self.clusters.create({"metadata": {"name": name}, "spec": spec, "status": status})
         await eventually(lambda: self.proxy.directory.member(name) is not None)
+
+    async def grant(self, name: str, **spec: Any) -> None:
+        """An AccessGrant on m1 for alice, as tenancy stores it; the proxy may not know it yet."""
+        uid = self.proxy.directory.uid("m1")
+        base = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["m1"]}, "role": "edit"}
+        status = {"clusters": [{"name": "m1", "uid": uid}]}
+        await self.grants.create({"metadata": {"name": name}, "spec": {**base, **spec}, "status": status})
 
     async def connect_agent(self, name: str = "m1") -> Agent:
         """A new agent of a member, whose API server is the recorder."""
@@ -146,6 +154,7 @@ async def world(nats: NatsHost, settings: ProxySettings) -> AsyncIterator[World]
         await tenancy.ready()
         made.clusters = Store(await registry.bucket(subjects.RESOURCES, create=bus.BucketConfig()), CLUSTER)
         made.credentials = Store(await tenancy.bucket(subjects.RESOURCES), CREDENTIAL)
+        made.grants = Store(await tenancy.bucket(subjects.RESOURCES), ACCESS_GRANT)
         registry.serve("registry", "0.1.0", {subjects.CERTIFY: lambda message: certify(nats, message)})
         await registry.ready()
         await made.recorder.server.start()

@@ -7,21 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from services.proxy.authorize import (
-    Allowed,
-    Denied,
-    HostAccess,
-    HostRequest,
-    HostRule,
-    MemberRequest,
-    decide,
-    held,
-    rules,
-)
+from services.proxy.authorize import HostAccess, HostRequest, HostRule, decide_host, host_groups, rules
 from services.proxy.routes import open_to_all
-from skerry.api.kinds import BUILT_IN, CLUSTER
+from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, decide, held
+from skerry.api.kinds import BUILT_IN, CLUSTER, HOST_VIEW
 from skerry.api.messages import Caller
+from tests.access.grants import access, grant
 
+NONE = access()
 GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
 ALICE = Caller(user="alice", groups=("skerry:edit", "shop", "skerry:view", "system:masters"))
 NOBODY = Caller(user="nobody", groups=("shop",))
@@ -29,60 +22,24 @@ ADMIN = Caller(user="admin", groups=("skerry:cluster-admin",))
 CLUSTERS = HostRequest("list", "skerry.dev", "clusters")
 
 
-def denied(caller: Caller, request: MemberRequest | HostRequest) -> str:
-    decision = decide(caller, request)
+def decided(caller: Caller, request: HostRequest, compiled: Access = NONE) -> Decision:
+    return decide_host(caller, request, compiled, 0.0)
+
+
+def denied(caller: Caller, request: HostRequest) -> str:
+    decision = decided(caller, request)
     assert isinstance(decision, Denied)
     assert decision.error.code == 403
     return decision.error.message
 
 
-def test_only_built_in_groups_travel_and_the_user_gets_the_prefix() -> None:
-    assert decide(ALICE, MemberRequest("m1", "get", "pods")) == Allowed(
-        "skerry:alice", ("skerry:view", "skerry:edit"), (("skerry.dev/user", ("alice",)),)
-    )
+def test_impersonation_by_the_caller_is_refused() -> None:
+    assert "--as" in denied(ADMIN, CLUSTERS._replace(impersonates=True))
 
 
-def test_the_host_leaves_verbs_on_members_to_the_members_own_rbac() -> None:
-    viewer = Caller(user="v", groups=("skerry:view",))
-    assert isinstance(decide(viewer, MemberRequest("m1", "delete", "pods")), Allowed)
-
-
-def test_without_a_built_in_group_every_cluster_is_the_same_403() -> None:
-    texts = {denied(NOBODY, MemberRequest(name, "get", "pods")).replace(name, "?") for name in ("m1", "unknown")}
-    assert len(texts) == 1
-
-
-def test_the_403_names_what_is_missing() -> None:
-    assert "skerry:view, skerry:edit, skerry:admin, skerry:cluster-admin" in denied(
-        NOBODY, MemberRequest("m1", "get", "pods")
-    )
-
-
-@pytest.mark.parametrize(
-    "request_", [MemberRequest("m1", "get", impersonates=True), CLUSTERS._replace(impersonates=True)]
-)
-def test_impersonation_by_the_caller_is_refused(request_: MemberRequest | HostRequest) -> None:
-    assert "--as" in denied(ADMIN, request_)
-
-
-@pytest.mark.parametrize(
-    "request_", [MemberRequest("m1", "get", "nodes", "proxy"), MemberRequest("m1", "proxy", "nodes", "")]
-)
-def test_the_kubelet_is_nobodys(request_: MemberRequest) -> None:
-    assert "nodes/proxy" in denied(ADMIN, request_)
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        MemberRequest("m1", "get", "nodes"),
-        MemberRequest("m1", "patch", "nodes", "status"),
-        MemberRequest("m1", "get", "pods", "proxy"),
-        MemberRequest("m1", "proxy", "services"),
-    ],
-)
-def test_other_proxies_and_nodes_are_left_to_the_members_own_rbac(request_: MemberRequest) -> None:
-    assert isinstance(decide(ADMIN, request_), Allowed)
+@pytest.mark.parametrize("user", ["system:admin", "system:serviceaccount:a:b", ""])
+def test_reserved_users_get_nowhere(user: str) -> None:
+    assert "reserved" in denied(Caller(user=user, groups=("skerry:cluster-admin",)), CLUSTERS)
 
 
 @pytest.mark.parametrize(
@@ -95,17 +52,14 @@ def test_other_proxies_and_nodes_are_left_to_the_members_own_rbac(request_: Memb
 def test_what_is_refused_on_purpose_names_the_way_out_and_is_in_the_guide(
     request_: MemberRequest, what: str, way_out: str
 ) -> None:
-    message = denied(ADMIN, request_)
+    decision = decide(ADMIN, request_, access(), 0.0)
+    assert isinstance(decision, Denied)
+    message = decision.error.message
     assert what in message
     assert way_out in message
     rows = [line for line in GUIDE.read_text().splitlines() if line.startswith("| `403") and what in line]
     assert len(rows) == 1
     assert way_out in rows[0]
-
-
-@pytest.mark.parametrize("user", ["system:admin", "system:serviceaccount:a:b", ""])
-def test_reserved_users_get_nowhere(user: str) -> None:
-    denied(Caller(user=user, groups=("skerry:cluster-admin",)), MemberRequest("m1", "get", "pods"))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +78,7 @@ def test_reserved_users_get_nowhere(user: str) -> None:
     ],
 )
 def test_host_api(caller: Caller, request_: HostRequest, allowed: bool) -> None:
-    assert isinstance(decide(caller, request_), Allowed) is allowed
+    assert isinstance(decided(caller, request_), Allowed) is allowed
 
 
 def test_a_refused_host_request_reads_like_kubernetes() -> None:
@@ -160,7 +114,7 @@ def test_a_refused_host_request_reads_like_kubernetes() -> None:
 def test_a_refusal_is_worded_as_the_api_server_words_it(
     request_: HostRequest, words: str, details: tuple[str, str, str]
 ) -> None:
-    decision = decide(NOBODY, request_)
+    decision = decided(NOBODY, request_)
     assert isinstance(decision, Denied)
     assert decision.error.message.startswith(f"{words}: ")
     about = decision.error.details
@@ -175,16 +129,16 @@ def test_an_action_is_let_in_by_its_own_groups_whatever_its_kind_lets_do() -> No
     own = {"create": ("joiners",), "update": ()}
     connect = [action for action in CLUSTER.actions if action.subresource == "connection"]
     actions = tuple(dataclasses.replace(action, groups=own[action.verb]) for action in connect)
-    access = HostAccess((dataclasses.replace(CLUSTER, actions=actions),))
+    rights = HostAccess((dataclasses.replace(CLUSTER, actions=actions),))
     connection = HostRequest("create", CLUSTER.group, CLUSTER.plural, "connection")
-    assert access.groups(connection) == ("joiners",)
-    assert access.groups(connection._replace(verb="update")) == ()
-    assert access.groups(connection._replace(verb="get", subresource="")) == BUILT_IN
+    assert rights.groups(connection) == ("joiners",)
+    assert rights.groups(connection._replace(verb="update")) == ()
+    assert rights.groups(connection._replace(verb="get", subresource="")) == (*BUILT_IN, HOST_VIEW)
 
 
 def test_everybody_is_told_the_paths_that_are_open() -> None:
     for caller in (NOBODY, ADMIN):
-        told = [rule for rule in rules(caller) if rule.paths]
+        told = [rule for rule in rules(caller, NONE, 0.0) if rule.paths]
         assert told == [HostRule(("get",), paths=open_to_all())]
 
 
@@ -192,27 +146,71 @@ SELF = ("authorization.k8s.io", "selfsubjectaccessreviews")
 
 
 def test_everybody_may_ask_about_themselves() -> None:
-    assert isinstance(decide(NOBODY, HostRequest("create", *SELF)), Allowed)
-    assert isinstance(decide(NOBODY, HostRequest("list", *SELF)), Denied)
+    assert isinstance(decided(NOBODY, HostRequest("create", *SELF)), Allowed)
+    assert isinstance(decided(NOBODY, HostRequest("list", *SELF)), Denied)
 
 
 @pytest.mark.parametrize("resource", [("", "namespaces"), ("", "events"), ("events.k8s.io", "events")])
 def test_namespaces_and_events_are_read_with_any_built_in_group(resource: tuple[str, str]) -> None:
-    assert isinstance(decide(ALICE, HostRequest("watch", *resource)), Allowed)
-    assert isinstance(decide(ALICE, HostRequest("delete", *resource)), Denied)
-    assert isinstance(decide(NOBODY, HostRequest("get", *resource)), Denied)
+    assert isinstance(decided(ALICE, HostRequest("watch", *resource)), Allowed)
+    assert isinstance(decided(ALICE, HostRequest("delete", *resource)), Denied)
+    assert isinstance(decided(NOBODY, HostRequest("get", *resource)), Denied)
 
 
 @pytest.mark.parametrize("caller", [ALICE, NOBODY, ADMIN])
 def test_rules_say_what_decide_allows(caller: Caller) -> None:
     told = {
         (verb, group, resource)
-        for rule in rules(caller)
+        for rule in rules(caller, NONE, 0.0)
         for verb in rule.verbs
         for group in rule.groups
         for resource in rule.resources
     }
     for verb in ("get", "create", "delete"):
         for group, resource in (("skerry.dev", "clusters"), ("skerry.dev", "credentials"), ("", "events"), SELF):
-            allowed = isinstance(decide(caller, HostRequest(verb, group, resource)), Allowed)
+            allowed = isinstance(decided(caller, HostRequest(verb, group, resource)), Allowed)
             assert allowed == bool(told & {(verb, group, resource), ("*", "*", "*")}), (verb, group, resource)
+
+
+ON_HOST = {"names": ["host"]}
+
+
+@pytest.mark.parametrize(
+    ("role", "groups"),
+    [
+        ("view", (HOST_VIEW,)),
+        ("admin", (HOST_VIEW,)),
+        ("cluster-admin", (HOST_VIEW, "skerry:cluster-admin")),
+    ],
+)
+def test_a_grant_on_the_host_reads_there_or_is_its_administrator(role: str, groups: tuple[str, ...]) -> None:
+    caller, compiled = Caller(user="alice"), access(grant(role=role, expires="1970-01-01T00:01:00Z", clusters=ON_HOST))
+    assert host_groups(caller, compiled, 0.0) == groups
+    for plural, verb, reads in (
+        ("clusters", "list", True),
+        ("accessgrants", "watch", True),
+        ("workspaces", "get", True),
+    ):
+        assert isinstance(decided(caller, HostRequest(verb, "skerry.dev", plural), compiled), Allowed) is reads
+    administers = role == "cluster-admin"
+    for plural, verb in (
+        ("credentials", "list"),
+        ("jointokens", "get"),
+        ("accessgrants", "create"),
+        ("clusters", "delete"),
+    ):
+        assert isinstance(decided(caller, HostRequest(verb, "skerry.dev", plural), compiled), Allowed) is administers
+    assert host_groups(caller, compiled, 60.0) == ()
+
+
+def test_neither_a_group_on_the_host_nor_one_that_a_caller_says_is_a_right_there() -> None:
+    compiled = access(grant(role=None, groups=["dba"], clusters=ON_HOST))
+    for caller in (Caller(user="alice"), Caller(user="alice", groups=("cluster-admin", "host-view"))):
+        assert host_groups(caller, compiled, 0.0) == ()
+
+
+def test_rights_that_a_grant_gives_on_the_host_are_among_the_rules() -> None:
+    compiled = access(grant(role="cluster-admin", clusters=ON_HOST))
+    assert HostRule(("*",), ("*",), ("*",)) in rules(Caller(user="alice"), compiled, 0.0)
+    reading = rules(Caller(user="alice"), access(grant(clusters=ON_HOST)), 0.0)
+    assert HostRule(("get", "list", "watch"), ("skerry.dev",), ("accessgrants",)) in reading

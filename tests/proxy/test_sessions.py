@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from services.proxy.sessions import Session, Sessions
+from services.proxy.sessions import Rests, Session, Sessions
 from services.proxy.settings import Limits
-from skerry.errors import ServiceUnavailable, StatusError, TooManyRequests
+from skerry.access import Touched
+from skerry.api.messages import Caller
+from skerry.errors import Forbidden, ServiceUnavailable, StatusError, TooManyRequests
 
 
 class Clock:
@@ -119,3 +123,39 @@ def test_nothing_enters_while_draining() -> None:
     table.drain()
     with pytest.raises(ServiceUnavailable):
         enter(table)
+
+
+def resting(table: Sessions, user: str, *, member: str = "", until: float = math.inf) -> Session:
+    """A session of which `allowed` says whether it is still allowed."""
+    session = table.enter(user, "c", math.inf, member, "uid" if member else "")
+    caller = Caller(user=user, groups=("shop",))
+    session.rests = Rests(caller, lambda: None if user in ALLOWED else Forbidden("taken away"), until)
+    return session
+
+
+ALLOWED = {"bob"}
+
+
+def test_what_rests_on_what_changed_is_decided_again_and_the_rest_is_not() -> None:
+    table = Sessions(Limits(), lambda: 0.0)
+    by_user, by_group = resting(table, "alice"), resting(table, "carol")
+    there, elsewhere = resting(table, "dave", member="m1"), resting(table, "erin", member="m2")
+    still, plain = resting(table, "bob", member="m1"), table.enter("frank", "c", math.inf, "m1", "uid")
+    assert table.reconsider(Touched(subjects=frozenset(("ualice",)))) == 1
+    assert (by_user.was_cut is not None, by_group.was_cut) == (True, None)
+    assert table.reconsider(Touched(clusters=frozenset(("m1",)))) == 1
+    assert there.was_cut is not None
+    assert (elsewhere.was_cut, still.was_cut, plain.was_cut) == (None, None, None)
+    assert table.reconsider(Touched(subjects=frozenset(("gshop",)))) == 2
+    assert by_group.was_cut is not None
+
+
+def test_what_rests_on_a_grant_that_ends_is_decided_again_at_its_end() -> None:
+    now = [0.0]
+    table = Sessions(Limits(), lambda: now[0])
+    ending, lasting = resting(table, "alice", until=60.0), resting(table, "bob", until=60.0)
+    for moment, cut in ((59.0, False), (60.0, True)):
+        now[0] = moment
+        table.review(lambda name: True, lambda name: "")
+        assert (ending.was_cut is not None) is cut
+    assert lasting.was_cut is None

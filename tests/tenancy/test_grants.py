@@ -25,10 +25,30 @@ def workspace(name: str = "team", **spec: Any) -> Document:
     return {"apiVersion": "skerry.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": spec}
 
 
-def test_a_new_grant_says_that_it_has_no_effect_yet() -> None:
-    (condition,) = grants.admit(grant(), NOW)["status"]["conditions"]
-    assert (condition["type"], condition["status"], condition["reason"]) == ("Enforced", "False", "NotEnforcedYet")
-    assert condition["message"] == grants.NOT_YET
+def uids(name: str) -> str:
+    """Of the clusters that exist."""
+    return {"m1": "uid-1", "m2": "uid-2"}.get(name, "")
+
+
+def test_a_new_grant_is_bound_to_the_clusters_of_now_and_says_that_it_is_being_put_in_place() -> None:
+    status = grants.admit(grant(clusters={"names": ["m1", "m9"]}), NOW, uids)["status"]
+    assert status["clusters"] == [{"name": "m1", "uid": "uid-1"}, {"name": "m9"}]
+    (condition,) = status["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Enforced", "False", "Applying")
+    assert grants.admit(grant(clusters={"selector": {}}), NOW, uids)["status"]["clusters"] == []
+
+
+def test_a_grant_that_is_written_again_is_bound_anew_unchanged_or_not() -> None:
+    enforced = {"type": "Enforced", "status": "True", "reason": "Enforced", "message": "on m1"}
+    status = {"clusters": [{"name": "m1", "uid": "uid-1", "state": "Enforced"}], "conditions": [enforced]}
+    stored = {**grant(), "status": status}
+    assert grants.change(stored, stored, NOW, uids) == stored
+    for document, uid in ((stored, "another"), ({**stored, "spec": {**stored["spec"], "role": "edit"}}, "uid-1")):
+        changed = grants.change(stored, document, NOW, lambda name, uid=uid: uid)  # type: ignore[misc]
+        assert changed["status"]["clusters"] == [{"name": "m1", "uid": uid}]
+        assert [each["status"] for each in changed["status"]["conditions"]] == ["False"]
+    gone = grants.change(stored, stored, NOW, lambda name: "")
+    assert gone["status"]["clusters"] == [{"name": "m1"}]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +65,7 @@ def test_a_new_grant_says_that_it_has_no_effect_yet() -> None:
     ],
 )
 def test_grants_that_are_taken(spec: Document) -> None:
-    assert grants.admit(grant(**spec), NOW)["spec"] == grant(**spec)["spec"]
+    assert grants.admit(grant(**spec), NOW, uids)["spec"] == grant(**spec)["spec"]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +89,7 @@ def test_grants_that_are_taken(spec: Document) -> None:
         ({"subjects": [{"kind": "User", "name": "serviceaccount:a:b"}]}, "spec.subjects[0].name", "ServiceAccount"),
         ({"subjects": [{"kind": "Group", "name": "SKERRY:x"}]}, "spec.subjects[0].name", "nobody's"),
         ({"namespaces": ["A"]}, "spec.namespaces[0]", "DNS label"),
+        ({"namespaces": ["a"], "clusters": {"names": ["m1", "host"]}}, "spec.namespaces", "rights there are for all of it"),
         ({"expires": "tomorrow"}, "spec.expires", "RFC 3339"),
         ({"expires": "2026-01-02T00:00:00"}, "spec.expires", "with a zone"),
         ({"expires": "2025-01-01T00:00:00Z"}, "spec.expires", "in the future"),
@@ -76,7 +97,7 @@ def test_grants_that_are_taken(spec: Document) -> None:
 )  # fmt: skip
 def test_what_breaks_a_rule_is_named(spec: Document, field: str, said: str) -> None:
     with pytest.raises(Invalid) as caught:
-        grants.admit(grant(**spec), NOW)
+        grants.admit(grant(**spec), NOW, uids)
     (cause,) = caught.value.details.causes
     assert cause.field == field
     assert said in cause.message
@@ -84,9 +105,9 @@ def test_what_breaks_a_rule_is_named(spec: Document, field: str, said: str) -> N
 
 def test_a_grant_that_has_expired_can_still_be_changed() -> None:
     old = grant(expires="2025-01-01T00:00:00Z")
-    assert grants.change(old, {**old, "spec": {**old["spec"], "role": "edit"}}, NOW)["spec"]["role"] == "edit"
+    assert grants.change(old, {**old, "spec": {**old["spec"], "role": "edit"}}, NOW, uids)["spec"]["role"] == "edit"
     with pytest.raises(Invalid, match="in the future"):
-        grants.change(old, grant(expires="2025-01-02T00:00:00Z"), NOW)
+        grants.change(old, grant(expires="2025-01-02T00:00:00Z"), NOW, uids)
 
 
 def test_a_workspace_that_is_taken() -> None:

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from services.tenancy.members import AGAIN_S, START_S, SURE_S, MemberWants, wants
+from services.tenancy.bindings import wants
+from services.tenancy.granted import Granted
+from services.tenancy.members import AGAIN_S, START_S, SURE_S, MemberWants
 from skerry import subjects
 from skerry.api.desired import SyncRequest
 from skerry.api.meta import Document
 from skerry.desired.owners import refusal
 from skerry.errors import Conflict
+from tests.access.grants import grant
 from tests.fixtures.nats import NatsHost
 from tests.registry.gate import CLUSTERS, Gate, opened_gate
 
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.integration
 class Stored(NamedTuple):
     """A Cluster of the informer."""
 
+    name: str
     uid: str
     stored: Document
 
@@ -43,16 +47,22 @@ class Clusters:
         condition = {"type": "DesiredApplied", "status": "True", "reason": self.reason, "message": ""}
         conditions = [condition] if self.reason else []
         status = {"conditions": conditions, "desired": {"entries": self.entries}}
-        return Stored(self.uid, {"metadata": {"name": name, **self.metadata}, "status": status})
+        return Stored(name, self.uid, {"metadata": {"name": name, **self.metadata}, "status": status})
 
 
 class World:
     """Tenancy's side, and the gate."""
 
     def __init__(self, gate: Gate) -> None:
-        self.gate, self.clusters, self.now = gate, Clusters(), 0.0
+        self.gate, self.clusters, self.now, self.granted = gate, Clusters(), 0.0, Granted()
         informer: Any = self.clusters
-        self.wanted = MemberWants(gate.bus, informer, lambda: self.now)
+        self.granted.access.cluster("m1", "uid-1", {})
+        self.wanted = MemberWants(gate.bus, informer, self.granted, lambda: self.now, lambda: self.now)
+
+    def grant(self, name: str, **spec: Any) -> None:
+        """A grant of edit in namespace shop on m1, or as `spec` says."""
+        given = grant(name, uids={"m1": "uid-1"}, **{"role": "edit", "namespaces": ["shop"], **spec})
+        self.granted.access.grant(name, given)
 
     async def names(self) -> list[str]:
         """Of the entries on m1."""
@@ -77,9 +87,9 @@ async def test_the_four_bindings_are_wanted_for_the_cluster_and_that_is_all(worl
 
 
 def test_what_is_wanted_passes_its_owners_row_and_may_be_adopted_if_it_is_the_same() -> None:
-    assert [refusal("tenancy", want.document) for want in wants("m1")] == [""] * 4
-    assert {want.options.adopt for want in wants("m1")} == {"Same"}
-    assert {(each.kind, each.name) for want in wants("m1") for each in want.because} == {("Cluster", "m1")}
+    assert [refusal("tenancy", want.document) for want in wants("m1", {})] == [""] * 4
+    assert {want.options.adopt for want in wants("m1", {})} == {"Same"}
+    assert {(each.kind, each.name) for want in wants("m1", {}) for each in want.because} == {("Cluster", "m1")}
 
 
 @pytest.mark.parametrize("reason", ["", "NotSupported", "Left"])
@@ -142,3 +152,51 @@ async def test_at_a_start_members_that_seem_to_have_it_all_are_asked_for_later_e
 async def test_what_the_registry_does_not_take_is_tried_again(world: World) -> None:
     with pytest.raises(Conflict, match="m9 is not taken: cluster m9 does not exist"):
         await world.wanted.reconcile("m9")
+
+
+SHOP = [*FOUR, "skerry:edit", "skerry:namespaces", "skerry:namespaces"]
+
+
+async def test_what_grants_need_comes_with_the_first_of_a_scope_and_goes_with_the_last(world: World) -> None:
+    world.grant("a")
+    await world.wanted.reconcile("m1")
+    assert await world.names() == sorted(SHOP)
+    placement = world.granted.placements["m1"]
+    assert (placement.uid, len(placement.revisions)) == ("uid-1", 8)
+
+    world.clusters.entries = 7
+    world.grant("b", subjects=[{"kind": "Group", "name": "x"}])
+    await world.wanted.reconcile("m1")
+    assert world.granted.placements["m1"] == placement, "a second grant in a known scope writes nothing"
+
+    world.granted.access.grant("a", None)
+    await world.wanted.reconcile("m1")
+    assert await world.names() == sorted(SHOP)
+    world.granted.access.grant("b", None)
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR
+
+
+async def test_what_ends_with_time_goes_at_that_time(world: World) -> None:
+    world.grant("a", expires="1970-01-01T00:01:00Z")
+    again = await world.wanted.reconcile("m1")
+    assert again is not None
+    assert 60 < again.seconds < 61
+    world.now, world.clusters.entries = 60.5, 7
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR
+
+
+async def test_of_a_member_that_goes_nothing_is_known_to_be_placed(world: World) -> None:
+    told: list[str] = []
+    world.granted.placed = told.append
+    await world.wanted.reconcile("m1")
+    world.clusters.reason = "Left"
+    await world.wanted.reconcile("m1")
+    assert (world.granted.placements, told) == ({}, ["m1", "m1"])
+
+
+async def test_why_the_registry_does_not_take_something_is_kept(world: World) -> None:
+    with pytest.raises(Conflict):
+        await world.wanted.reconcile("m9")
+    assert world.granted.placements["m9"].problem.startswith("cluster m9 does not exist")

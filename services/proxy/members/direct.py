@@ -15,10 +15,10 @@ from typing import Protocol
 
 import msgspec
 
-from services.proxy.authorize import Allowed
 from services.proxy.members.directory import MemberRoute
 from services.proxy.members.signer import Requests
 from skerry import subjects
+from skerry.access import Allowed
 from skerry.api.decode import decoder
 from skerry.api.messages import Claims, ConnectAnswer, ConnectRequest
 from skerry.errors import InternalError, ServiceUnavailable, SkerryError, StatusError

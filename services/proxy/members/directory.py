@@ -101,6 +101,10 @@ class Directory:
             await self._cache.current()
         return self._members.get(name)
 
+    async def current(self) -> None:
+        """Wait until everything is known that was stored before this call. ServiceUnavailable, GatewayTimeout."""
+        await self._cache.current()
+
     def _take_member(self, change: Change) -> None:
         item = change.old or change.new
         before = None if item is None else self._members.get(item.name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from skerry.errors import (
     TooManyRequests,
 )
 from skerry.http import ClientGone, Exchange, Raw
+from skerry.httpwire.answer import warning
 from skerry.httpwire.apps import LinkRewriter
 from skerry.httpwire.head import BODILESS, MalformedHead, first
 from skerry.httpwire.headers import announced, clean_trailers
@@ -58,6 +59,8 @@ class Relay:
         self._session = session
         self._limits = limits
         self._metrics = metrics
+        self.refused: Callable[[], str] | None = None
+        """What to say, in a Warning, beside a 403 of the member."""
         self._refused: StatusError | None = None
         self._broke: StreamReset | None = None
         self._waiting: asyncio.Timeout | None = None  # for the client to take what was written
@@ -155,6 +158,8 @@ class Relay:
 
     async def _respond(self, call: Call, answer: Answer, back: ReturnPath) -> int:
         head = response_head(answer, back)
+        if answer.status == 403 and self.refused is not None:
+            head = msgspec.structs.replace(head, headers=[*head.headers, (b"warning", warning(self.refused()))])
         links = link_rewriter(answer, back)
         bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
         if answer.end and not bodiless and answer.length in (None, len(answer.body)):

@@ -7,29 +7,37 @@ learn which exist, and an absence is believed only of a cache that is current.
 from __future__ import annotations
 
 import os
+import time
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from services.proxy.access import AccessRecord
 from services.proxy.authn import CachedCredential
-from services.proxy.authorize import Allowed, Denied, MemberRequest, decide
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, MemberRoute
+from services.proxy.members.explain import explained
 from services.proxy.members.headers import CallerHeaders, app_headers, back
 from services.proxy.members.heartbeats import HeartbeatTable
+from services.proxy.members.namespaces import narrowed
 from services.proxy.members.relay import Relay
 from services.proxy.members.signer import AssertionSigner
 from services.proxy.members.transport import Transport
 from services.proxy.metrics import Metrics
 from services.proxy.routes import Route
-from services.proxy.sessions import Sessions
+from services.proxy.sessions import Rests, Sessions
 from services.proxy.settings import Limits
+from skerry.access import Access, Allowed, Denied, MemberRequest, decide
+from skerry.access.decision import not_found
 from skerry.api import duration
 from skerry.api.conditions import AWAITING_APPROVAL
-from skerry.errors import NotFound, ServiceUnavailable, StatusError
+from skerry.api.messages import Caller
+from skerry.errors import Forbidden, NotFound, ServiceUnavailable, StatusError
 from skerry.http import Exchange
-from skerry.httpwire.head import Headers
+from skerry.httpwire import reviews
+from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.query import parse_query
 from skerry.httpwire.requestinfo import RequestClass, RequestInfo, classify, resolve
 from skerry.httpwire.target import RequestTarget, parse_target
@@ -38,6 +46,8 @@ from skerry.relay import AgentAway, OpenRequest
 HEAD_S, SLACK_S = 60, 10.0
 """A response head is awaited min(the request's own timeout, HEAD_S) + SLACK_S, except on long-running requests."""
 
+REVIEW_BYTES = 64 * 1024
+"""Of a self review."""
 REMEMBERED = 512
 """Bytes of a target whose meaning may be remembered: 1,024 of these are at most 0.5 MiB, and none is a whole command."""
 
@@ -48,6 +58,7 @@ class Members:
     def __init__(
         self,
         *,
+        granted: Access,
         limits: Limits,
         directory: Directory,
         sessions: Sessions,
@@ -57,6 +68,7 @@ class Members:
         direct: Direct,
         metrics: Metrics,
     ) -> None:
+        self._granted = granted
         self._limits = limits
         self._directory = directory
         self._sessions = sessions
@@ -76,14 +88,31 @@ class Members:
     ) -> None:
         """Answer one exchange. Raises StatusError, Cut, ClientGone."""
         classified = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
-        allowed = _decided(asking, credential, route.member, classified.info)
+        request_ = _question(route.member, classified.info, impersonates=asking.impersonates)
+        allowed = await self._decided(credential.caller, request_)
         member = await self._find(route.member)
         session = self._sessions.enter(credential.caller.user, credential, credential.expires, member.name, member.uid)
         session.endless = classified.info.verb == "watch"
         try:
             exchange.lasting = classified.class_.long_running
             relay = Relay(exchange, session, self._limits, self._metrics)
-            body, end = await relay.body()
+            if reviews.asks(classified.info):
+                body, end = await exchange.body(REVIEW_BYTES), True
+                prepared = self._prepared(credential.caller, request_, exchange.head, classified.info, body)
+                if isinstance(prepared, bytes):
+                    record.code = await _reviewed(exchange, prepared)
+                    return
+                allowed = prepared
+            else:
+                body, end = await relay.body()
+            if allowed.only:
+                classified = classified._replace(
+                    target=msgspec.structs.replace(classified.target, raw=narrowed(classified.target.raw, allowed.only))
+                )
+            session.rests = Rests(
+                credential.caller, lambda: self._again(credential.caller, request_, allowed), allowed.until
+            )
+            relay.refused = lambda: explained(credential.caller, request_, self._granted, time.time())
             assertion, transport = await self._transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)
@@ -95,6 +124,49 @@ class Members:
         finally:
             self._sessions.leave(session)
 
+    async def _decided(self, caller: Caller, request: MemberRequest) -> Allowed:
+        """Who the member sees. That somebody may not reach it is believed only of a cache that is current: a grant may just
+        have been made.
+        """
+        decision = decide(caller, request, self._granted, time.time())
+        if isinstance(decision, Denied) and decision.missing:
+            await self._directory.current()
+            decision = decide(caller, request, self._granted, time.time())
+        if isinstance(decision, Denied):
+            raise decision.error
+        return decision
+
+    def _prepared(
+        self, caller: Caller, request: MemberRequest, head: RequestHead, info: RequestInfo, body: bytes
+    ) -> Allowed | bytes:
+        """Whom the member answers a self review to: it is prepared as the request that it asks about, which is answered here
+        if it would be refused here.
+        """
+        review = reviews.document(head.get(b"content-type"), body, info.resource)
+        question = reviews.question(review) if info.resource == reviews.ACCESS else None
+        if question is None:
+            asked = request._replace(namespace=reviews.namespace(review))
+        else:
+            asked = MemberRequest(
+                request.member, question.verb, question.resource, question.subresource,
+                group=question.group, namespace=question.namespace,
+            )  # fmt: skip
+        decision = decide(caller, asked, self._granted, time.time())
+        if isinstance(decision, Denied):
+            return reviews.refusal(review, decision.error.message)
+        return decision
+
+    def _again(self, caller: Caller, request: MemberRequest, allowed: Allowed) -> StatusError | None:
+        """Why a live request that was allowed so is to be cut now: whoever has more than before is left alone."""
+        decision = decide(caller, request, self._granted, time.time())
+        if isinstance(decision, Denied):
+            return Forbidden(f"access to cluster {request.member!r} was taken away while the request ran")
+        if not set(allowed.groups) <= set(decision.groups) or decision.only != allowed.only:
+            return Forbidden(
+                f"what user {caller.user!r} may do on cluster {request.member!r} changed while the request ran: repeat it"
+            )
+        return None
+
     async def _transport(self, member: MemberRoute, allowed: Allowed) -> tuple[bytes, Transport]:
         """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
         if member.connection == "direct":
@@ -104,14 +176,14 @@ class Members:
     async def _find(self, name: str) -> MemberRoute:
         member = await self._directory.find(name)
         if member is None:
-            raise _not_found(
-                name, f'clusters.skerry.dev "{name}" not found; kubectl get clusters shows those that exist'
-            )
+            raise not_found(name)
         if member.connection == "none":
-            raise _not_found(
-                name,
+            raise NotFound(
                 f"cluster {name} is this host itself, and it runs without Kubernetes (connection none): there is no "
                 "API behind this name; the host's own API is at the root of this server",
+                kind="clusters",
+                group="skerry.dev",
+                name=name,
             )
         if member.quarantine:
             raise _unavailable(name, f"cluster {name} is quarantined: {member.quarantine}; nothing was executed")
@@ -162,16 +234,15 @@ def _read(method: bytes, rest: bytes) -> ClassifiedRequest:
 _asked = lru_cache(maxsize=1024)(_read)
 
 
-def _decided(asking: CallerHeaders, credential: CachedCredential, name: str, info: RequestInfo) -> Allowed:
-    request = MemberRequest(name, info.verb, info.resource, info.subresource, asking.impersonates)
-    decision = decide(credential.caller, request)
-    if isinstance(decision, Denied):
-        raise decision.error
-    return decision
+def _question(member: str, info: RequestInfo, *, impersonates: bool) -> MemberRequest:
+    return MemberRequest(member, info.verb, info.resource, info.subresource, impersonates, info.group, info.namespace)
 
 
-def _not_found(name: str, message: str) -> NotFound:
-    return NotFound(message, kind="clusters", group="skerry.dev", name=name)
+async def _reviewed(exchange: Exchange, answer: bytes) -> str:
+    await exchange.respond(
+        201, [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")], answer
+    )
+    return "201"
 
 
 def _request(classified: ClassifiedRequest, asking: CallerHeaders, content: RequestContent) -> OpenRequest:

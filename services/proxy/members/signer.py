@@ -15,8 +15,8 @@ from typing import Protocol
 
 import msgspec
 
-from services.proxy.authorize import Allowed
 from skerry import subjects
+from skerry.access import Allowed
 from skerry.api.decode import decoder
 from skerry.api.messages import Caller, CertifyAnswer, CertifyRequest
 from skerry.errors import ServiceUnavailable, StatusError

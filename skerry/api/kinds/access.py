@@ -11,6 +11,8 @@ ROLES = ("view", "edit", "admin", "cluster-admin")
 VIEW, EDIT, ADMIN, CLUSTER_ADMIN = (PREFIX + role for role in ROLES)
 BUILT_IN = (VIEW, EDIT, ADMIN, CLUSTER_ADMIN)
 """Groups that hold on all members, and whose ClusterRoleBindings every joined member has; the weakest first."""
+HOST_VIEW = PREFIX + "host-view"
+"""The group of who has a grant on the host: no credential has it, and no member knows it. It reads what kinds let it."""
 EVERYBODY = ("system:authenticated",)
 """The group that every caller is in, as Kubernetes names it."""
 
@@ -25,7 +27,9 @@ class Access:
     groups: tuple[str, ...]
 
 
-READ_BY_ROLES = (Access(verbs=READ, groups=BUILT_IN),)
-"""Whoever holds a role on members reads it."""
+READ_BY_ROLES = (Access(verbs=READ, groups=(*BUILT_IN, HOST_VIEW)),)
+"""Whoever holds a role on members, or on the host, reads it."""
+READ_ON_HOST = (Access(verbs=READ, groups=(HOST_VIEW,)),)
+"""Whoever holds a role on the host reads it."""
 CREATED_BY_EVERYBODY = (Access(verbs=("create",), groups=EVERYBODY),)
 """Questions about oneself."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
-from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY
+from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY, HOST_VIEW
 from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.catalog import SERVED
 from skerry.api.kinds.kind import Kind
@@ -81,7 +81,8 @@ def _stored(kind: Kind) -> str:
 def _who(groups: tuple[str, ...]) -> str:
     if groups == EVERYBODY:
         return "everybody"
-    return ", ".join(f"`{group}`" for group in groups if group != CLUSTER_ADMIN)
+    named = [f"`{group}`" for group in groups if group not in (CLUSTER_ADMIN, HOST_VIEW)]
+    return ", ".join([*named, *(["who has a grant on the host"] if HOST_VIEW in groups else [])])
 
 
 def _action(kind: Kind, action: Action) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from skerry.api import grants, v1alpha1
 from skerry.api.conditions import condition_of
+from skerry.api.kinds.access import READ_ON_HOST
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, count, joined, role, subjects, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
 from skerry.api.meta import Document
@@ -37,8 +38,9 @@ def describe_grant(old: Document, new: Document) -> Iterator[Occurrence]:
     before, after = condition_of(old, "Enforced"), condition_of(new, "Enforced")
     if after == before or after == condition_of({}, "Enforced"):
         return
-    enforced = after.status == "True"
-    yield Occurrence("Enforced" if enforced else after.reason or "NotEnforced", after.message, warning=not enforced)
+    if (after.status, after.reason) != (before.status, before.reason) and after.reason != "Applying":
+        warns = after.status != "True" and after.reason not in ("Expired", "Away")
+        yield Occurrence(after.reason or "NotEnforced", after.message, warning=warns)
 
 
 CREDENTIAL = Kind(
@@ -74,6 +76,7 @@ WORKSPACE = Kind(
     owner="tenancy",
     type=grants.Workspace,
     verbs=EVERY_VERB,
+    access=READ_ON_HOST,
     events=describe,
     columns=(
         NAME,
@@ -98,6 +101,7 @@ ACCESS_GRANT = Kind(
     owner="tenancy",
     type=grants.AccessGrant,
     verbs=EVERY_VERB,
+    access=READ_ON_HOST,
     events=describe_grant,
     columns=(
         NAME,

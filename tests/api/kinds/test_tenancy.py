@@ -7,7 +7,7 @@ from typing import Any
 from skerry.api.kinds.tenancy import describe, describe_grant
 from skerry.api.meta import Document
 
-UNENFORCED = {"type": "Enforced", "status": "False", "reason": "NotEnforcedYet", "message": "stored, without effect"}
+UNENFORCED = {"type": "Enforced", "status": "False", "reason": "Partly", "message": "not in place on m2"}
 
 
 def an(generation: int = 1, condition: Document | None = None, **metadata: Any) -> Document:
@@ -34,7 +34,14 @@ def test_what_waits_for_finalizers_says_for_which() -> None:
 
 def test_a_grant_without_effect_is_a_warning_once() -> None:
     told = list(describe_grant({}, an(condition=UNENFORCED)))
-    assert [(each.reason, each.warning) for each in told] == [("Created", False), ("NotEnforcedYet", True)]
+    assert [(each.reason, each.warning) for each in told] == [("Created", False), ("Partly", True)]
     assert [each.reason for each in describe_grant(an(condition=UNENFORCED), an(2, UNENFORCED))] == ["Changed"]
-    enforced = UNENFORCED | {"status": "True"}
+    enforced = UNENFORCED | {"status": "True", "reason": "Enforced"}
     assert [each.reason for each in describe_grant(an(condition=UNENFORCED), an(condition=enforced))] == ["Enforced"]
+
+
+def test_what_is_being_put_in_place_is_no_event_and_the_end_of_a_grant_no_warning() -> None:
+    applying = UNENFORCED | {"reason": "Applying"}
+    assert [each.reason for each in describe_grant({}, an(condition=applying))] == ["Created"]
+    (ended,) = describe_grant(an(condition=applying), an(condition=UNENFORCED | {"reason": "Expired"}))
+    assert (ended.reason, ended.warning) == ("Expired", False)

@@ -1,0 +1,39 @@
+"""What a caller has on a member, in a sentence: said beside a 403 of the member's own, which knows nothing of grants. Pure."""
+
+from __future__ import annotations
+
+from skerry.access import Access, MemberRequest, Reach
+from skerry.access.holdings import Scope
+from skerry.api.messages import Caller
+
+MOST = 5
+"""Namespaces, and grants, that are named."""
+
+
+def explained(caller: Caller, request: MemberRequest, access: Access, now: float) -> str:
+    """For the one who was refused: nothing in it is about anybody else."""
+    reach = access.reach(caller, request.member, now)
+    by = _few([str(basis) for basis in dict.fromkeys(holding.basis for holding in reach.holdings)])
+    since = f" ({', '.join(by)})" if by else ""
+    return (
+        f"cluster {request.member} refused this, not the host: {caller.user} has "
+        f"{', '.join(_held(reach, request.namespace)) or 'nothing any more'} there{since}; more takes another AccessGrant, or "
+        "RBAC on the cluster itself"
+    )
+
+
+def _held(reach: Reach, namespace: str) -> list[str]:
+    """What is held in the whole cluster and in this namespace; if there is nothing in it, in which others."""
+    scopes = sorted(reach.scopes, key=lambda scope: (scope.namespace, scope.role or scope.group))
+    whole = [f"{_name(scope)} in the whole cluster" for scope in scopes if not scope.namespace]
+    narrow = {f"{_name(scope)} in namespace {scope.namespace}": scope.namespace for scope in scopes if scope.namespace}
+    here = [text for text, where in narrow.items() if where == namespace]
+    return [*whole, *(here or _few(list(narrow)))]
+
+
+def _name(scope: Scope) -> str:
+    return scope.role or scope.group
+
+
+def _few(texts: list[str]) -> list[str]:
+    return texts if len(texts) <= MOST else [*texts[:MOST], f"and {len(texts) - MOST} more"]

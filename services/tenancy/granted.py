@@ -1,0 +1,31 @@
+"""What the parts of tenancy share of access: the compiled table, and what the registry has of its bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.tenancy.enforced import Placement
+from skerry.access import Access, Touched
+
+
+class Granted:
+    """One a process."""
+
+    def __init__(self) -> None:
+        self.access = Access()
+        self.placements: dict[str, Placement] = {}
+        """By member; of one that was not asked about yet there is none."""
+        self.placed: Callable[[str], None] = lambda name: None
+        """Called when a member's placement is another."""
+        self.touched: Callable[[Touched], None] = lambda touched: None
+        """Called when what somebody has changed."""
+
+    def place(self, name: str, placement: Placement | None) -> None:
+        """The registry has this for a member; None: the member is gone."""
+        if self.placements.get(name) == placement:
+            return
+        if placement is None:
+            self.placements.pop(name, None)
+        else:
+            self.placements[name] = placement
+        self.placed(name)

@@ -1,0 +1,103 @@
+"""A tenant through the whole system, with kubectl against a real API server: sees her own, reaches it, and loses it at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.federation import Host, eventually
+from tests.kube.member import Member
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
+
+
+def grant(**spec: Any) -> bytes:
+    """alice may edit in namespace shop of m1."""
+    base = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["m1"]}, "role": "edit"}
+    return json.dumps(
+        {
+            "apiVersion": "skerry.dev/v1alpha1",
+            "kind": "AccessGrant",
+            "metadata": {"name": "alice-edit"},
+            "spec": {**base, "namespaces": ["shop"], **spec},
+        }
+    ).encode()
+
+
+@pytest.mark.parametrize("mode", ["agent", "direct"])
+def test_a_tenant_sees_and_reaches_her_own_and_loses_it_within_a_second(
+    new_host: Callable[..., Host], plain_cluster: Member, mode: str
+) -> None:
+    host = new_host()
+    if mode == "direct":
+        host.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(plain_cluster.kubeconfig))
+        host.wait_ready("m1")
+    else:
+        host.join(plain_cluster, "m1")
+    plain_cluster.kubectl("create", "namespace", "shop")
+    try:
+        _story(host)
+    finally:
+        plain_cluster.kubectl("delete", "namespace", "shop", "--wait=false")
+
+
+def _story(host: Host) -> None:
+    host.kubeconfig("m1")
+    alice = host.credential("alice")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        done = host.kubectl_run("m1", *arguments, kubeconfig=alice)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    assert "no AccessGrant is for them" in run("get", "pods", "-n", "shop")[2]
+    host.kubectl(None, "apply", "-f", "-", stdin=grant())
+    host.kubectl(None, "wait", "accessgrant/alice-edit", "--for=condition=Enforced", "--timeout=30s")
+    state = json.loads(host.kubectl(None, "get", "accessgrant", "alice-edit", "-o", "json"))["status"]
+    assert [(each["name"], each["state"]) for each in state["clusters"]] == [("m1", "Enforced")]
+
+    assert run("create", "configmap", "c", "-n", "shop")[0] == 0
+    code, _, err = run("get", "pods", "-n", "kube-system")
+    assert code == 1
+    assert "alice has edit in namespace shop there (AccessGrant alice-edit)" in err
+    assert "forbidden" in err
+    assert run("get", "namespaces", "-o", "name") == (0, "namespace/shop\n", "")
+    assert run("auth", "can-i", "create", "pods", "-n", "shop")[1] == "yes\n"
+    assert run("auth", "can-i", "create", "pods", "-n", "default")[1] == "no\n"
+    assert run("auth", "can-i", "get", "nodes", "--subresource=proxy")[1].startswith("no - nodes/proxy is refused")
+    assert _admin_may(host, "get", "nodes", "--subresource=proxy").startswith("no - nodes/proxy is refused")
+
+    watching = _watch(host, alice)
+    eventually(lambda: b'"name":"c"' in watching.log.read_bytes(), "the watch has begun")
+    started = time.monotonic()
+    host.kubectl(None, "delete", "accessgrant", "alice-edit")
+    assert watching.process.wait(30) is not None
+    assert time.monotonic() - started < 10  # of which kubectl's own start is most
+    assert "no AccessGrant is for them" in run("get", "configmaps", "-n", "shop")[2]
+    eventually(
+        lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "withdrawn", 60
+    )
+
+
+def _admin_may(host: Host, *arguments: str) -> str:
+    return host.kubectl_run("m1", "auth", "can-i", *arguments).stdout.decode()
+
+
+class Watch:
+    """`kubectl get -w` in the background."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+
+
+def _watch(host: Host, kubeconfig: Path) -> Watch:
+    # one request, which is not repeated when it is cut, as kubectl's own watch would be
+    path = "/api/v1/namespaces/shop/configmaps?watch=true"
+    return Watch(host.kubectl_command("m1", "get", "--raw", path, kubeconfig=kubeconfig), host.directory / "watch.log")
