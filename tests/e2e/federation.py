@@ -149,8 +149,15 @@ class Host:
         """A join token for `name`."""
         return self.ok("token", "create", name, *options).strip()
 
-    def agent(self, member: Member, token: str | None, *options: str, state: Path | None = None) -> Agent:
-        """Start `skerry agent` inside the member; does not wait."""
+    def agent(
+        self,
+        member: Member,
+        token: str | None,
+        *options: str,
+        state: Path | None = None,
+        wrapper: tuple[str, ...] = (),
+    ) -> Agent:
+        """Start `skerry agent` inside the member, behind the command `wrapper`; does not wait."""
         self.members[member.name] = member
         place = state or self.directory / f"agent-{member.name}"
         place.mkdir(parents=True, exist_ok=True)
@@ -163,7 +170,7 @@ class Host:
         log = place / f"log-{len(self.agents)}"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                member.command([SKERRY, *arguments]),
+                member.command([*wrapper, SKERRY, *arguments]),
                 env={**os.environ, "KUBECONFIG": "", **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -31,7 +31,7 @@ _PROGRAMS = {
 }
 
 
-_OTHER_TIERS = {"strace": "strace"}
+_OTHER_TIERS = {"faketime": "faketime", "strace": "strace"}
 """Tests outside the node tier use these, and skip without them."""
 
 

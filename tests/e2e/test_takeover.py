@@ -1,0 +1,132 @@
+"""A cluster changes hands between two whole hosts, both ways and back, and is never served by both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from skerry.api.kinds import BUILT_IN
+from tests.e2e.federation import Agent, Host, eventually
+from tests.kube.member import Member
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
+
+LOOK = {"SKERRY_LOOK_S": "2"}
+MODES = ("agent", "direct")
+
+
+@pytest.fixture(scope="module")
+def east(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The host that has the cluster first."""
+    with Host(tmp_path_factory.mktemp("east"), (), LOOK) as host:
+        host.up()
+        yield host
+
+
+@pytest.fixture(scope="module")
+def west(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The one that takes it over."""
+    with Host(tmp_path_factory.mktemp("west"), (), LOOK) as host:
+        host.up()
+        yield host
+
+
+class Held:
+    """The cluster as m1 of a host, with the agent that it has there, if it has one."""
+
+    def __init__(self, host: Host, member: Member, mode: str, state: Path) -> None:
+        self.host, self._member, self._mode, self._state = host, member, mode, state
+        self._agent: Agent | None = None
+
+    def join(self, *options: str) -> None:
+        """By the way of this mode, until it is Ready."""
+        file = self._member.kubeconfig
+        if self._mode == "direct":
+            self.host.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(file), *options)
+        else:
+            self._agent = self.host.agent(self._member, self.host.token("m1"), *options, state=self._state)
+        self.host.wait_ready("m1", self._agent)
+
+    def take_back(self) -> None:
+        """What the message tells to do."""
+        if self._agent is None:
+            file = str(self._member.kubeconfig)
+            self.host.ok("cluster", "set", "m1", "--kubeconfig", file, "--take-over")
+            return
+        assert self._agent.stop() == 0
+        self._agent = self.host.agent(self._member, None, "--name", "m1", "--take-over", state=self._state)
+
+    @property
+    def uid(self) -> str:
+        """Of the host."""
+        return str(self.host.cluster("host")["status"]["uid"])
+
+    def condition(self, kind: str) -> dict[str, str]:
+        """Of m1 on this host; empty if there is none."""
+        found = self.host.cluster("m1").get("status", {}).get("conditions", [])
+        return next((each for each in found if each["type"] == kind), {})
+
+    def has_lost_it_to(self, other: Held) -> None:
+        """It says so by name, and answers no request with the cluster's data."""
+        try:
+            eventually(lambda: self.condition("Joined").get("reason") == "TakenOver", "the loss is told", 15)
+        except AssertionError:
+            print(
+                self._member.kubectl("get", "ns", "kube-system", "-o", "yaml").decode(),
+                self.host.cluster("m1"),
+                other.host.cluster("m1"),
+                self._agent and self._agent.said(),
+                self.host.logs(),
+            )
+            raise
+        assert other.uid in self.condition("Joined")["message"]
+        done = self.host.kubectl_run("m1", "get", "namespaces")
+        assert done.returncode != 0
+        assert other.uid in done.stderr.decode()
+
+    def serves(self) -> None:
+        """Until a request arrives."""
+        eventually(lambda: self.host.ready("m1") and self.host.serves("m1"), "it is served", 60)
+
+
+@pytest.mark.parametrize("second", MODES)
+@pytest.mark.parametrize("first", MODES)
+def test_a_cluster_goes_to_another_host_and_comes_back(
+    east: Host, west: Host, plain_cluster: Member, tmp_path: Path, first: str, second: str
+) -> None:
+    member = replace(plain_cluster)
+    here, there = Held(east, member, first, tmp_path / "east"), Held(west, member, second, tmp_path / "west")
+    here.join()
+    refused = _joins_without_take_over(there, member)
+    assert here.uid in refused
+    assert "--take-over" in refused
+    here.serves()
+
+    there.join("--take-over")
+    here.has_lost_it_to(there)
+    there.serves()
+
+    here.take_back()
+    there.has_lost_it_to(here)
+    here.serves()
+
+    assert "nothing on it was touched" in west.skerry("cluster", "remove", "m1").stderr
+    for name in BUILT_IN:
+        plain_cluster.kubectl("get", "clusterrolebinding", name)
+    here.serves()
+    east.ok("cluster", "remove", "m1")
+    assert b"skerry:" not in plain_cluster.kubectl("get", "clusterrolebinding", "-o", "name")
+
+
+def _joins_without_take_over(there: Held, member: Member) -> str:
+    """What a host says to a join of a cluster that another has."""
+    if there._mode == "direct":
+        done = there.host.skerry("cluster", "join", "m1", "--direct", "--kubeconfig", str(member.kubeconfig))
+        assert done.returncode == 1
+        return done.stderr
+    agent = there.host.agent(member, there.host.token("m1"), state=there._state.with_name("refused"))
+    assert agent.exits() == 1
+    return agent.said()
