@@ -20,8 +20,8 @@ from skerry.errors import BadRequest
 
 CA_LIFE = datetime.timedelta(days=3650)
 SERVER_LIFE = datetime.timedelta(days=365)
-_BACKDATE = datetime.timedelta(minutes=5)
-"""Members' clocks may be a little behind."""
+_BACKDATE = datetime.timedelta(days=1)
+"""A member whose clock is hours behind, or in another time zone, joins a host that was made just now."""
 
 
 class X509KeyPair(msgspec.Struct, frozen=True, kw_only=True):

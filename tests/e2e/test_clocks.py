@@ -42,7 +42,7 @@ def test_a_clock_that_no_certificate_is_good_by_fails_by_its_name(host: Host, pl
     agent = _agent(host, plain_cluster, "-30y", "old", "--dry-run")
     assert agent.exits() == 1, agent.said()
     failed = [line.split()[1] for line in agent.said().splitlines() if line.startswith("fail")]
-    assert failed == ["bus.tls", "clock"]
+    assert failed == ["bus.tls", "clock", "api.reach"]
     assert "time server" in agent.said()
 
 

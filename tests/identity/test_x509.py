@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
 from skerry.errors import BadRequest
 from skerry.identity import x509
@@ -84,3 +85,9 @@ def test_what_is_no_address_is_refused(addresses: tuple[str, ...]) -> None:
 
 def test_repr_shows_no_key() -> None:
     assert "PRIVATE" not in repr(CA)
+
+
+def test_a_certificate_is_good_by_a_clock_that_is_hours_behind() -> None:
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=23)
+    for pair in (CA, x509.issue_server(CA, ADDRESSES)):
+        assert load_pem_x509_certificate(pair.certificate).not_valid_before_utc < yesterday
