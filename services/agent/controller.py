@@ -15,7 +15,6 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -94,7 +93,7 @@ class Controller:
                     self._credentials.renewals,
                     self._credentials.rekeys,
                     self._end,
-                    partial(self._health.keep, self._settings.heartbeat_s),
+                    self._looks,
                     self._desired.run,
                     self._inventory.run,
                 )
@@ -250,6 +249,13 @@ class Controller:
                 group.create_task(generation.acceptor.drain(self._settings.grace_s))
 
     # Heartbeats
+
+    async def _looks(self) -> None:
+        """At the API server; what changed is told at once, and not only with the next heartbeat."""
+        while True:
+            if await self._health.check():
+                self._beat_now.set()
+            await asyncio.sleep(self._settings.heartbeat_s)
 
     async def _beats(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -57,14 +57,9 @@ class Health:
         self.known = asyncio.Event()
         """After the first check."""
 
-    async def keep(self, every_s: float) -> None:
-        """Check for ever."""
-        while True:
-            await self.check()
-            await asyncio.sleep(every_s)
-
-    async def check(self) -> None:
-        """One check; never raises, whatever the API server does."""
+    async def check(self) -> bool:
+        """One check; True if what the host should know of it changed. Never raises, whatever the API server does."""
+        before = self._known()
         uid, problem, taken_over = self._joined, "", False
         try:
             problem = await self._checked()
@@ -87,6 +82,10 @@ class Health:
             )
         self.uid, self.healthy, self.message, self.taken_over = uid, not problem, problem, taken_over
         self.known.set()
+        return self._known() != before
+
+    def _known(self) -> tuple[object, ...]:
+        return self.uid, self.message, self.taken_over, self.missing, self.repaired
 
     async def _checked(self) -> str:
         if problem := await probe.unready(self._upstream):

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from services.agent.health import Health
+from skerry.errors import ServiceUnavailable
 from skerry.member.identity import KUBE_SYSTEM, Expected
 from skerry.member.membership import MembershipCheck
 from skerry.member.upstream import WRONG_S, Upstream
@@ -20,7 +21,7 @@ class Looked:
     """An agent's health, and what it asked for at each check."""
 
     def __init__(self, api: ApiServer, upstream: Upstream) -> None:
-        self.api, self.clock = api, Clock()
+        self.api, self.clock, self.changed = api, Clock(), False
         upstream.expect(Expected("uid-1", "m1", "host-uid"))
         self.health = Health(upstream, MembershipCheck(upstream, "host", "host-uid"), "uid-1", 60.0, self.clock)
 
@@ -28,7 +29,7 @@ class Looked:
         """One check, so many seconds after the one before: the paths that it asked for."""
         self.clock.now += seconds
         self.api.seen.clear()
-        await self.health.check()
+        self.changed = await self.health.check()
         return {target.decode().partition("/skerry")[0] for target in self.api.targets}
 
 
@@ -42,6 +43,15 @@ async def test_the_cluster_its_rights_and_its_bindings_are_looked_at_each_minute
     for _ in range(5):
         assert await looked.after(11) == {"/readyz", KUBE_SYSTEM}
     assert {KUBE_SYSTEM, BINDINGS, "/version"} <= await looked.after(11)
+
+
+async def test_a_check_tells_whether_there_is_news_for_the_host(looked: Looked) -> None:
+    news = []
+    for unready in (False, False, True, True, False):
+        looked.api.refuse = {"/readyz": ServiceUnavailable("etcd is away")} if unready else {}
+        await looked.after(10)
+        news.append(looked.changed)
+    assert news == [False, False, True, False, True]
 
 
 async def test_a_cluster_that_changed_under_an_open_connection_is_found_at_the_next_check(looked: Looked) -> None:
