@@ -23,6 +23,7 @@ JSON_PATCH = "application/json-patch+json"
 ROOT = f"/apis/{API_VERSION}"
 WORKSPACES = f"{ROOT}/workspaces"
 GRANTS = f"{ROOT}/accessgrants"
+SETTINGS = f"{ROOT}/settings"
 ONE = f"{WORKSPACES}/NAME"
 
 
@@ -484,4 +485,25 @@ def _grants() -> Iterator[Case]:
     ))  # fmt: skip
 
 
-CASES = (*_creates(), *_updates(), *_patches(), *_applies(), *_deletes(), *_grants())
+def _settings() -> Iterator[Case]:
+    def setting(value: Any) -> Document:
+        return {"apiVersion": API_VERSION, "kind": "Setting", "metadata": {"name": "NAME"}, "spec": {"value": value}}
+
+    post, one = f"{SETTINGS}?fieldManager=creator", f"{SETTINGS}/NAME"
+    yield Case("setting", (
+        Step("POST", post, setting("true")),
+        Step("PATCH", one, {"spec": {"value": "false"}}, MERGE),
+        Step("PATCH", f"{one}?fieldManager=m1&force=true", setting("true"), APPLY),
+        Step("PUT", one, lambda found: {**found, "spec": {"value": "false"}}),
+        Step("DELETE", one),
+        Step("GET", one),
+    ))  # fmt: skip
+    yield Case("setting whose value is not text", (Step("POST", post, setting(True)), Step("POST", post, setting(1))))
+    yield Case("setting without a value", (
+        Step("POST", post, {**setting(""), "spec": {}}),
+        Step("POST", post, {key: value for key, value in setting("").items() if key != "spec"}),
+        Step("POST", post, setting(None)),
+    ))  # fmt: skip
+
+
+CASES = (*_creates(), *_updates(), *_patches(), *_applies(), *_deletes(), *_grants(), *_settings())

@@ -12,7 +12,7 @@ import pytest
 from services.proxy.hostapi import Forwarder, HostApi
 from skerry import subjects
 from skerry.admission import Callers, Rules, Writes
-from skerry.api.kinds import ACCESS_GRANT, KINDS, SERVED, WORKSPACE, Kind
+from skerry.api.kinds import ACCESS_GRANT, KINDS, SERVED, SETTING, WORKSPACE, Kind
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
 from skerry.errors import StatusError
@@ -24,7 +24,7 @@ from tests.conformance.sides import DEADLINE_S, ApiServer, HostSide
 from tests.fixtures.nats import NatsHost
 from tests.kube.member import Member
 
-COMPARED: tuple[Kind, ...] = (WORKSPACE, ACCESS_GRANT)
+COMPARED: tuple[Kind, ...] = (WORKSPACE, ACCESS_GRANT, SETTING)
 _JSON = {"content-type": "application/json"}
 _CALLER = Caller(user="admin", groups=("skerry:cluster-admin",))
 

@@ -18,7 +18,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
+        "subresources": {"status": {}} if "status" in schema["properties"] else {},
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
