@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from services.agent.desired import Desired
 from services.agent.store import Membership
 from skerry.api.v1alpha1 import Ceiling
 from skerry.desired.owners import RBAC
+from skerry.identity.trust import is_signed
 from skerry.member.upstream import Upstream, WholeAnswer
 
 MARK = "bench.skerry.dev/mark"
@@ -108,7 +110,9 @@ class Standin:
             member=member, host="bench", host_uid=host_uid, servers=[], ca="", assertion_root=trust_root,
             cluster_uid=cluster_uid,
         )  # fmt: skip
-        self.desired = Desired(membership, cast(Upstream, self.table), Ceiling(), time.time, _stay)
+        self.desired = Desired(
+            membership, partial(is_signed, (trust_root,)), cast(Upstream, self.table), Ceiling(), time.time, _stay
+        )
 
     async def holds(self, count: int) -> None:
         """Wait until so many objects are there."""

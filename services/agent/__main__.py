@@ -25,6 +25,7 @@ from services.agent.membership import JoinRefused, Removed
 from services.agent.model import HostClock
 from services.agent.settings import Settings
 from services.agent.store import Membership, StateError, Store
+from services.agent.trust import Trust
 from skerry import __version__
 from skerry.api.messages import JoinRequest, Token
 from skerry.api.v1alpha1 import Ceiling
@@ -275,11 +276,16 @@ async def _member(life: Life, settings: Settings, store: Store, membership: Memb
         upstream, membership.host, membership.host_uid, kept=lambda name: desired.keeps_binding(name)
     )
     health = Health(upstream, check, membership.cluster_uid, settings.look_s)
-    verifier = Verifier(membership.assertion_root, membership.member)
+    trust = Trust(store, membership)
+    verifier = Verifier(trust, membership.member)
     relay = Relay(upstream, verifier, settings.ceiling, clock)
-    desired = Desired(membership, upstream, settings.ceiling, lambda: clock.host(time.monotonic()), check.end)
+    desired = Desired(
+        membership, trust.is_signed, upstream, settings.ceiling, lambda: clock.host(time.monotonic()), check.end
+    )
     life.ready(False, f"connecting to host {membership.host}")
-    controller = Controller(settings, store, membership, health, desired, upstream, clock, relay.handle, life.ready)
+    controller = Controller(
+        settings, store, membership, trust, health, desired, upstream, clock, relay.handle, life.ready
+    )
     await controller.run(life.runtime.stop)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from functools import partial
 
 import msgspec
 
@@ -22,6 +23,7 @@ from skerry.backoff import Backoff
 from skerry.errors import Gone, SkerryError, StatusError
 from skerry.identity import creds
 from skerry.identity.creds import Credentials
+from skerry.identity.trust import is_signed
 from skerry.runtime import Runtime, logs_for_people
 
 log = logging.getLogger("skerry.agent")
@@ -112,7 +114,7 @@ class _Waiting:
         self._is_told = True
 
     def _told(self, message: bus.Message, news: asyncio.Event) -> None:
-        text = members.farewell(self._store, self._membership, message.data)
+        text = members.farewell(self._store, self._membership, partial(is_signed, self._membership.roots), message.data)
         if text:
             self._farewell = text
             news.set()

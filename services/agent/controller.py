@@ -28,6 +28,7 @@ from services.agent.membership import Removed
 from services.agent.model import HostClock, Watchdog
 from services.agent.settings import Settings
 from services.agent.store import Membership, Store
+from services.agent.trust import Trust
 from skerry import __version__, bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import Heartbeat, HeartbeatAnswer, RekeyOrder
@@ -60,6 +61,7 @@ class Controller:
         settings: Settings,
         store: Store,
         membership: Membership,
+        trust: Trust,
         health: Health,
         desired: Desired,
         upstream: Upstream,
@@ -67,7 +69,7 @@ class Controller:
         handler: Handler,
         ready: Ready,
     ) -> None:
-        self._settings, self._store, self._membership = settings, store, membership
+        self._settings, self._store, self._membership, self._trust = settings, store, membership, trust
         self._health, self._desired = health, desired
         self._upstream = upstream
         self._inventory = InventoryCollector(upstream, self._inventory_changed)
@@ -149,12 +151,12 @@ class Controller:
             log.info("desired state cannot be followed on this connection", extra={"reason": e.message})
 
     def _told_farewell(self, message: bus.Message) -> None:
-        self._end_for(members.farewell(self._store, self._membership, message.data))
+        self._end_for(members.farewell(self._store, self._membership, self._trust.is_signed, message.data))
 
     def _told_own_farewell(self, message: bus.Message) -> None:
         """The host says that this agent was revoked, by the key that the subject names."""
         ends = message.subject.rpartition(".")[2]
-        self._end_for(members.farewell(self._store, self._membership, message.data, ends))
+        self._end_for(members.farewell(self._store, self._membership, self._trust.is_signed, message.data, ends))
 
     def _end_for(self, text: str) -> None:
         if text:
@@ -291,9 +293,13 @@ class Controller:
         self._rtt_ms = round((received - sent) * 1000, 3)
         self._desired.directed(answer.desired)
         self._credentials.ordered(answer.rekey)
+        if self._trust.told(answer.roots):
+            self._beat_now.set()
         if heartbeat.inventory is not None and heartbeat.inventory is self._inventory.inventory:
             self._inventory_due = sent + EVERY_S
-        if not self._ending.is_set():
+        if self._trust.problem:
+            self._ready(False, self._trust.problem)
+        elif not self._ending.is_set():
             self._ready(True, f"cluster {self._membership.member} of host {self._membership.host}")
 
     def _unanswered(self, error: Exception, generation: Generation, leaving: bool) -> None:
@@ -320,8 +326,8 @@ class Controller:
             kubernetes_version=health.version,
             cluster_uid=health.uid,
             nodes=None if inventory is None else inventory.nodes,
-            healthy=health.healthy,
-            message=health.message,
+            healthy=health.healthy and not self._trust.problem,
+            message=self._trust.problem or health.message,
             missing=health.missing,
             repaired=health.repaired,
             taken_over=health.taken_over,
@@ -334,5 +340,6 @@ class Controller:
             client_certificate=ends.client,
             leaving=leaving,
             replaces=self._credentials.replaced if agent == self._credentials.nkey else "",
+            roots=self._trust(),
             desired=self._desired.progress,
         )

@@ -25,7 +25,7 @@ from skerry.desired.entry import opened_order
 from skerry.desired.objects import Objects
 from skerry.desired.owners import BINDINGS
 from skerry.errors import BadGateway, ServiceUnavailable, StatusError
-from skerry.identity import nkey
+from skerry.identity.signedtext import Verify
 from skerry.member.upstream import Upstream
 from skerry.runtime import endless
 
@@ -68,21 +68,22 @@ class Desired:
     def __init__(
         self,
         membership: Membership,
+        verify: Verify,
         upstream: Upstream,
         ceiling: Ceiling,
         clock: Callable[[], float],
         leaves: Callable[[], Awaitable[None]],
     ) -> None:
-        """`clock` is the host's time; `leaves` is called before everything is withdrawn from a member that is removed."""
-        self._leaves = leaves
+        """`verify` says whether the host signed, `clock` is the host's time; `leaves` is called before everything is withdrawn from
+        a member that is removed."""
+        self._leaves, self._verify = leaves, verify
         self._member = membership.member
         self._registry = RegistryClient(membership.member)
-        self._root = membership.assertion_root
         self.applier = Applier(
             membership.member,
             Objects(upstream, membership.host_uid, check=self._check_lead),
             self._registry,
-            self._verify,
+            verify,
             guard=partial(ceilings.entry_refusal, ceiling),
             clock=clock,
         )
@@ -93,9 +94,6 @@ class Desired:
         """For the line in front of a write: an agent that waited for its turn may have been told meanwhile that another leads."""
         if not self.applier.lead:
             raise ServiceUnavailable("another agent of this member applies now: nothing was written")
-
-    def _verify(self, data: bytes, signature: bytes) -> bool:
-        return nkey.verify(self._root, data, signature)
 
     async def run(self) -> None:
         """Apply and report until cancelled."""

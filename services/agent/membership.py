@@ -23,10 +23,11 @@ from skerry import bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import WITH_APPROVAL, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
 from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError, TooManyRequests, Unauthorized
-from skerry.identity import creds, nkey, rekeying
+from skerry.identity import creds, rekeying
 from skerry.identity.creds import Credentials
 from skerry.identity.farewell import check_farewell
 from skerry.identity.nkey import KeyPair
+from skerry.identity.signedtext import Verify
 
 log = logging.getLogger("skerry.agent")
 
@@ -86,7 +87,7 @@ async def ask_approval(connection: bus.Connection, membership: Membership, reque
     return _join_answer((await connection.request(subject, request, timeout_s=JOIN_TIMEOUT_S)).data)
 
 
-def farewell(store: Store, membership: Membership, data: bytes, ends: str = "") -> str:
+def farewell(store: Store, membership: Membership, verify: Verify, data: bytes, ends: str = "") -> str:
     """What the host says when it ends a membership, or one agent, whose key `ends` is: it is believed by its signature, and of this
     membership or key alone. Empty if it is not believed."""
     try:
@@ -94,7 +95,7 @@ def farewell(store: Store, membership: Membership, data: bytes, ends: str = "") 
             membership.member,
             ends or creds.load(store.user).account,
             data,
-            lambda text, signature: nkey.verify(membership.assertion_root, text, signature),
+            verify,
         )
     except (OSError, StatusError) as error:
         log.warning("a farewell is not believed", extra={"reason": str(error)})

@@ -52,6 +52,8 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """PEM of the bus's authority."""
     assertion_root: str
     """Public nkey, pinned at join."""
+    assertion_roots: list[str] = []
+    """All that are believed since the host said so; empty: that one."""
     cluster_uid: str
     """kube-system UID at the time of joining: another cluster behind the same kubeconfig is noticed."""
     jti: str = ""
@@ -60,6 +62,11 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """It waits for approval: its credentials may ask for that, and nothing is there of it yet."""
     removed: str = ""
     """Why the host said that this membership is over; empty while it is not."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The trust roots that are believed."""
+        return tuple(self.assertion_roots) or (self.assertion_root,)
 
 
 class _Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +225,14 @@ class Store:
         user.save(self.user)
         renewal.save(self.renewal)
         write_private(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(membership)))
+
+    def believe(self, roots: tuple[str, ...]) -> None:
+        """Keep other trust roots with the membership. StateError, OSError."""
+        membership = self.membership()
+        if membership is None:
+            raise StateError(f"{self.directory} holds no membership any more")
+        after = msgspec.structs.replace(membership, assertion_root=roots[0], assertion_roots=list(roots))
+        write_private(self.directory / "agent.json", msgspec.json.format(msgspec.json.encode(after)))
 
     def removed(self, membership: Membership, why: str) -> None:
         """Remember that the host ended the membership: a restart says so at once, a new token may replace it."""

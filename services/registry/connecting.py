@@ -170,8 +170,7 @@ class Connections:
 
     async def tell(self, request: ConnectRequest, member: str) -> ConnectAnswer:
         """`direct.<m>.connect`: the connection, sealed to a proxy's certified key. Only proxies can ask."""
-        root = self._registry.authority.assertion_root.public
-        record = check_record(root, request.record, self._clock().wall)
+        record = check_record(self._registry.authority.trust_roots(), request.record, self._clock().wall)
         name = subjects.member(member)
         cluster = await self._direct(name)
         connection = await self._registry.secrets.connection(cluster["metadata"]["uid"])

@@ -29,6 +29,7 @@ from skerry.api.messages import (
     CertifyAnswer,
     CertifyRequest,
     Direction,
+    Heartbeat,
     HeartbeatAnswer,
     JoinAnswer,
     JoinRequest,
@@ -76,9 +77,11 @@ class Handlers:
         direct: Callable[[str, str], Direction | None] = lambda name, agent: None,
         flooded_with: Callable[[str], None] = lambda jti: None,
         rekey: Callable[[str], RekeyOrder | None] = lambda name: None,
+        trust: Callable[[str, str, tuple[str, ...]], str] = lambda name, agent, roots: "",
     ) -> None:  # fmt: skip
         """`flooded(member, of)` is told of floods, `flooded_with(jti)` of those with a join token, `direct(member, agent)` says
-        what an agent should know about desired state, `rekey(member)` what agents should do about their keys.
+        what an agent should know about desired state, `rekey(member)` what agents should do about their keys,
+        `trust(member, agent, roots)` which trust roots an agent is to believe.
         """
         self._rekey = rekey
         self._registry = registry
@@ -87,7 +90,7 @@ class Handlers:
         self._flooded = flooded
         self._listen = listen
         self._clock = clock
-        self._direct = direct
+        self._direct, self._trust = direct, trust
         self._joining = asyncio.Semaphore(AT_ONCE)
         self._with_token: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._flooded_with = flooded_with
@@ -266,23 +269,24 @@ class Handlers:
         thousand times a second."""
         self._listen()
         now = self._clock()
-        name, direction = subjects.member_of(message.subject), None
+        name, direction, roots = subjects.member_of(message.subject), None, ""
         if not self._presence.admits(name, now):
             if self._presence.floods(name, now):
                 self._flooded(name, "heartbeats")
             if not self._unheard.admits(name, now.mono):
                 return
         else:
-            agent = self._beat(name, message, now)
-            if agent is None:
+            beat = self._beat(name, message, now)
+            if beat is None:
                 return
-            direction = self._direct(name, agent)
+            direction = self._direct(name, beat.agent)
+            roots = self._trust(name, beat.agent, beat.roots)
         if message.reply:
-            answer = HeartbeatAnswer(host_time=now.wall, desired=direction, rekey=self._rekey(name))
+            answer = HeartbeatAnswer(host_time=now.wall, desired=direction, rekey=self._rekey(name), roots=roots)
             message.respond_now(_encode(answer))
 
-    def _beat(self, name: str, message: Message, now: Now) -> str | None:
-        """Take what a heartbeat says: whose it is; None if it cannot be read."""
+    def _beat(self, name: str, message: Message, now: Now) -> Heartbeat | None:
+        """Take what a heartbeat says, and return it; None if it cannot be read."""
         try:
             beat = heartbeats.read(message.data)
         except heartbeats.Unreadable as error:
@@ -293,7 +297,7 @@ class Handlers:
                             extra={"subject": message.subject, "why": str(error)[:200], "in all": self.rubbish})  # fmt: skip
             return None
         self._changed(self._presence.heartbeat(name, beat, now))
-        return beat.agent
+        return beat
 
     def connected(self, message: Message) -> None:
         """`$SYS.ACCOUNT.*.CONNECT`."""
@@ -322,7 +326,8 @@ class Handlers:
             raise BadRequest("the proxy's key is not an nkey")
         expires = int(self._clock().wall) + RECORD_S
         root = self._registry.authority.assertion_root
-        return CertifyAnswer(record=make_record(root, request.proxy, request.key, expires), expires=expires)
+        record = make_record(root, request.proxy, request.key, expires)
+        return CertifyAnswer(record=record, expires=expires, root=root.public)
 
 
 class _Client(msgspec.Struct, frozen=True):

@@ -32,14 +32,15 @@ from services.registry.repairs import Repairs
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.summary import Summary
+from services.registry.trust import Trust
 from services.registry.writer import StatusWriter
 from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.bus import BucketConfig, Bus
-from skerry.identity import nkey
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import Resolver
 from skerry.identity.signedtext import Verify
+from skerry.identity.trust import is_signed
 from skerry.service import Context
 from skerry.storage.sealed import Keyring
 
@@ -56,6 +57,7 @@ class Parts:
     census: Census
     quarantine: Quarantine
     token_floods: TokenFloods
+    trust: Trust
     prober: Prober
     handlers: Handlers
     connections: Connections
@@ -106,6 +108,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
         quarantine = Quarantine(context, registry, writer, clock)
         token_floods = TokenFloods(context, registry)
+        trust = Trust(context, registry, clock)
         prober = Prober(context, registry, writer, appliers.keeps_binding, clock)
         appliers.follow(prober.leaves)
         progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
@@ -118,6 +121,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             census=Census(context, registry.resolver, presence, authority.own_accounts, statuses.changed),
             quarantine=quarantine,
             token_floods=token_floods,
+            trust=trust,
             prober=prober,
             handlers=Handlers(
                 registry,
@@ -129,6 +133,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
                 directions.of,
                 token_floods.flooded,
                 rekeys.order,
+                trust.heard,
             ),
             connections=Connections(registry, prober.changed, clock),
             desired=desired,
@@ -153,7 +158,7 @@ async def _desired(context: Ours, registry: RegistryStore, authority: Authority,
     return Desired(
         await Buckets.open(context.bus, context.replicas),
         partial(uid, leaving=False),
-        authority.assertion_root.sign,
+        lambda data: authority.assertion_root.sign(data),
         _verify(authority),
         context.timers.time,
         partial(uid, leaving=True),
@@ -162,5 +167,4 @@ async def _desired(context: Ours, registry: RegistryStore, authority: Authority,
 
 
 def _verify(authority: Authority) -> Verify:
-    root = authority.assertion_root.public
-    return lambda data, signature: nkey.verify(root, data, signature)
+    return lambda data, signature: is_signed(authority.trust_roots(), data, signature)

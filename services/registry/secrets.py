@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -48,6 +48,8 @@ class MemberSecret(msgspec.Struct, frozen=True, kw_only=True):
     """Public nkey -> what became of it, until servers were told that it is revoked: `services.registry.agentkeys`."""
     revoked: dict[str, float] = {}
     """Public nkey -> since when it is refused, for as long as the account lives."""
+    roots: dict[str, str] = {}
+    """Public nkey -> the newest trust root that this agent has; kept while the root is replaced (`skerry keys` reads it)."""
 
     def has(self, nkey: str) -> bool:
         """Whether a key is good: one of an agent, or one that is replaced and not revoked."""
@@ -109,6 +111,15 @@ class Secrets:
             except (Conflict, AlreadyExists):
                 continue
             return after
+
+    async def believes(self, name: str, roots: Mapping[str, str]) -> None:
+        """Keep which root these agents of a member have; nothing for a member that is not there. Conflict: again."""
+        secret, revision = await self._read(f"{_MEMBER}{name}", MemberSecret)
+        if secret is None:
+            return
+        known = {agent: root for agent, root in {**secret.roots, **roots}.items() if agent in secret.agents}
+        if known != secret.roots:
+            await self._write(f"{_MEMBER}{name}", msgspec.structs.replace(secret, roots=known), revision)
 
     async def drop(self, name: str, buried: MemberSecret) -> None:
         """Forget a member as it was buried; what it became since, or a later one of that name, stays. Idempotent."""

@@ -209,6 +209,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.census.controller,
         lambda context: context.state.quarantine.controller,
         lambda context: context.state.token_floods.controller,
+        lambda context: context.state.trust.controller,
         lambda context: context.state.prober.controller,
         lambda context: context.state.directions.controller,
         lambda context: context.state.appliers.controller,

@@ -13,6 +13,7 @@ from skerry.api.messages import SIGNATURE, Write, WriteRequest
 from skerry.bus import Message
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity.requests import RequestVerifier
+from skerry.identity.trust import Roots
 
 log = logging.getLogger("skerry.admission")
 
@@ -23,10 +24,10 @@ _decode = decoder(Write)
 
 
 class Callers:
-    """Reads the write requests of a process. `trust_root` is the public key that certifies proxies; `clock` is Unix time."""
+    """Reads the write requests of a process. `trust_roots` are the public keys that certify proxies; `clock` is Unix time."""
 
-    def __init__(self, trust_root: str, clock: Callable[[], float] = time.time) -> None:
-        self._verifier = RequestVerifier(trust_root)
+    def __init__(self, trust_roots: Roots, clock: Callable[[], float] = time.time) -> None:
+        self._verifier = RequestVerifier(trust_roots)
         self._clock = clock
         self._quiet: dict[str, float] = {}
 

@@ -6,9 +6,10 @@ Times are seconds since the epoch in host time unless a name says otherwise.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from skerry.api.v1alpha1 import APIVersions, Ceiling, Platform
 
@@ -228,6 +229,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """The last heartbeat before a clean stop."""
     replaces: str = ""
     """The key that this process had before it got this one."""
+    roots: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=2)] = ()
+    """The trust roots that the agent believes; none of one that knows nothing of their replacement."""
     desired: Progress | None = None
     """How far the agent is with what the member should have; None of an agent that does not apply it, or not yet."""
 
@@ -238,6 +241,8 @@ class HeartbeatAnswer(Message, frozen=True, kw_only=True):
     host_time: float
     desired: Direction | None = None
     rekey: RekeyOrder | None = None
+    roots: str = ""
+    """Where the agent believes other trust roots than it should: which, signed (skerry/identity/trust.py)."""
 
 
 class FloodReport(Message, frozen=True, kw_only=True):
@@ -317,6 +322,8 @@ class CertifyAnswer(Message, frozen=True, kw_only=True):
 
     record: str
     expires: int
+    root: str = ""
+    """By which root: another one than before, and the record before is soon worth nothing. Empty of older registries."""
 
 
 class TokenReview(Message, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ from skerry.httpwire.names import server_name
 from skerry.identity import creds, natsconf, permissions, x509
 from skerry.identity.federation import SERVICE_TTL_S, Authority
 from skerry.identity.files import write_private
+from skerry.identity.keyfiles import ROOTS, KeyFiles
 
 ADMIN_LIFE_S = 30 * 86400
 SERVICES = ("controller-manager", "proxy")
@@ -118,6 +119,7 @@ def keys_of(host: Path, options: UpOptions) -> Path:
 def _authority(host: Path, options: UpOptions) -> Authority:
     directory = keys_of(host, options)
     if (directory / "authority.json").exists():
+        KeyFiles(directory).tell_roots()
         return Authority.load(directory)
     if options.nats_keys:
         raise Failure(
@@ -243,7 +245,7 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
     registry = {
         "SKERRY_BUS_CREDENTIALS_FILE": str(host / "creds" / "controller-manager.creds"),
         "SKERRY_KEYS_DIR": str(keys_of(host, options)),
-        "SKERRY_TRUST_ROOT": authority.assertion_root.public,
+        "SKERRY_TRUST_ROOT_FILE": str(keys_of(host, options) / ROOTS),
         "SKERRY_BUS_PUBLIC": ",".join(public),
         "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),

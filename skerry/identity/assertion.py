@@ -18,6 +18,7 @@ from skerry.api.messages import Claims
 from skerry.errors import Forbidden, Unauthorized
 from skerry.identity import nkey
 from skerry.identity.nkey import KeyPair
+from skerry.identity.trust import Roots, is_signed
 
 LIFETIME_S = 60
 RENEW_BEFORE_S = 20
@@ -59,14 +60,14 @@ def make_record(root_key: KeyPair, proxy: str, proxy_public: str, exp: int) -> s
     return base64.urlsafe_b64encode(_encode(_Signed(record, root_key.sign(record)))).decode()
 
 
-def check_record(root: str, record: str, now: float) -> SigningCertificate:
-    """The record of a proxy's key as `make_record` wrote it. Unauthorized if `root` did not sign it, or it has ended."""
+def check_record(roots: tuple[str, ...], record: str, now: float) -> SigningCertificate:
+    """The record of a proxy's key as `make_record` wrote it. Unauthorized if none of `roots` signed it, or it has ended."""
     try:
         signed = msgspec.msgpack.decode(base64.urlsafe_b64decode(record), type=_Signed)
         certificate = msgspec.msgpack.decode(signed.record, type=SigningCertificate)
     except (msgspec.DecodeError, ValueError) as e:
         raise Unauthorized("the proxy's record is garbled") from e
-    if not nkey.verify(root, signed.record, signed.record_signature):
+    if not is_signed(roots, signed.record, signed.record_signature):
         raise Unauthorized("the proxy's record was not signed by this host's registry")
     if certificate.exp <= now:
         raise Unauthorized("the proxy's record has ended: it must be certified again")
@@ -109,10 +110,10 @@ class Signer:
 
 
 class Verifier:
-    """One agent's side: `root` is the public nkey pinned at join, `member` its own name."""
+    """One agent's side: `roots` are the public nkeys that it believes, `member` its own name."""
 
-    def __init__(self, root: str, member: str) -> None:
-        self._root = root
+    def __init__(self, roots: Roots, member: str) -> None:
+        self._roots = roots
         self._member = member
         self._cache: dict[bytes, tuple[int, Claims]] = {}
 
@@ -134,7 +135,7 @@ class Verifier:
 
     def _check(self, data: bytes, now: float) -> tuple[int, Claims]:
         assertion, record, claims = opened(data, Claims)
-        if not nkey.verify(self._root, assertion.record, assertion.record_signature):
+        if not is_signed(self._roots(), assertion.record, assertion.record_signature):
             raise Unauthorized("the assertion was made by a host that this agent did not join")
         if not nkey.verify(record.key, assertion.claims, assertion.claims_signature):
             raise Unauthorized(f"the assertion was not signed by proxy {record.proxy}")

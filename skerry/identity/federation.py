@@ -20,13 +20,14 @@ from typing import Any
 import msgspec
 
 from skerry import subjects
-from skerry.errors import BadRequest, StatusError
-from skerry.identity import jwt, nkey, permissions
+from skerry.errors import StatusError
+from skerry.identity import jwt, nkey, permissions, users
 from skerry.identity.creds import Credentials
 from skerry.identity.files import write_private
 from skerry.identity.jwt import AccountLimits, Export, Import, Permissions, Subjects
-from skerry.identity.keyfiles import NAMES, KeyFiles, Public, kind_of, operator_jwt
+from skerry.identity.keyfiles import NAMES, KeyFiles, Public, believed, kind_of, operator_jwt
 from skerry.identity.nkey import KeyPair, KeyType
+from skerry.identity.trust import make_statement
 
 SERVICE_TTL_S = 24 * 3600
 AGENT_TTL_S = 30 * 24 * 3600
@@ -117,10 +118,19 @@ class Authority:
 
     def believed(self, name: str) -> tuple[str, ...]:
         """The public keys that are believed as the key of this name: one, or while it is replaced the old and the new one."""
-        replacement = self.public.replacements.get(name)
-        if replacement is None:
-            return (self._key(name).public,)
-        return (replacement.new,) if replacement.disbelieved else (replacement.old, replacement.new)
+        return believed(self.public, name, self._key(name).public)
+
+    def trust_roots(self) -> tuple[str, ...]:
+        """What is believed as the trust root."""
+        return self.believed("assertion")
+
+    def trust_statement(self) -> str:
+        """For an agent that believes other roots: which it is to believe. Signed by the old one while that is believed, later by
+        the new one, which means nothing to who was away so long."""
+        roots, replacement = self.trust_roots(), self.public.replacements.get("assertion")
+        if replacement is not None and not replacement.disbelieved:
+            return replacement.statement
+        return make_statement(roots, self.assertion_root.sign)
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -142,7 +152,7 @@ class Authority:
     def sys_jwt(self) -> str:
         """Account SYS. Its signing key is scoped: whoever holds it can push account JWTs and ask servers, no more."""
         rights = Permissions(pub=Subjects(allow=_CLAIMS + _SERVER), sub=Subjects(allow=("_INBOX.{{subject()}}.>",)))
-        template = {**_fields(rights), "subs": -1, "data": -1, "payload": -1}
+        template = {**users.fields(rights), "subs": -1, "data": -1, "payload": -1}
         scopes = [
             {"kind": "user_scope", "key": key, "role": "resolver", "template": template} for key in self.believed("sys")
         ]
@@ -220,8 +230,8 @@ class Authority:
 
     def member_user(self, account: MemberAccount, public: str, ttl_s: int = AGENT_TTL_S) -> str:
         """User JWT in the member's own account, for the agent's nkey `public`. BadRequest if that is not a user key."""
-        allowed = permissions.member(account.name, _user_key(public))
-        return _user(nkey.from_seed(account.seed), account.public, public, account.name, allowed, ttl_s)
+        allowed = permissions.member(account.name, users.user_key(public))
+        return users.user(nkey.from_seed(account.seed), account.public, public, account.name, allowed, ttl_s)
 
     def tombstone(self, name: str, public: str) -> str:
         """The JWT that evicts the account `public`: no connections, no imports, every user revoked until now.
@@ -278,23 +288,23 @@ class Authority:
         public = nkey.create(KeyType.USER).public
         allowed = permissions.single(subjects.join(jti), public)
         account = self.token_account(jti)
-        return _user(self._of_token("signing", jti), account, public, f"join {jti}", allowed, ttl_s, bearer=True)
+        return users.user(self._of_token("signing", jti), account, public, f"join {jti}", allowed, ttl_s, bearer=True)
 
     def renewal_user(self, account: MemberAccount, public: str) -> str:
         """User JWT in the member's own account for an agent's nkey: may ask for a new user JWT only; it does not end itself,
         the account's tombstone ends it."""
-        allowed = permissions.renewal(account.name, _user_key(public))
-        return _user(nkey.from_seed(account.seed), account.public, public, f"renew {account.name}", allowed, 0)
+        allowed = permissions.renewal(account.name, users.user_key(public))
+        return users.user(nkey.from_seed(account.seed), account.public, public, f"renew {account.name}", allowed, 0)
 
     def pending_user(self, account: MemberAccount, public: str) -> str:
         """The same, which may ask whether the member was approved only."""
-        allowed = permissions.pending(account.name, _user_key(public))
-        return _user(nkey.from_seed(account.seed), account.public, public, f"pending {account.name}", allowed, 0)
+        allowed = permissions.pending(account.name, users.user_key(public))
+        return users.user(nkey.from_seed(account.seed), account.public, public, f"pending {account.name}", allowed, 0)
 
     def service_user(self, service: str, public: str, ttl_s: int = SERVICE_TTL_S) -> str:
         """User JWT of a service in HOST, with the permissions of `permissions.service`."""
-        allowed = permissions.service(service, _user_key(public))
-        return _user(self._key("host"), self.public.host, public, service, allowed, ttl_s)
+        allowed = permissions.service(service, users.user_key(public))
+        return users.user(self._key("host"), self.public.host, public, service, allowed, ttl_s)
 
     def service_credentials(self, service: str, ttl_s: int = SERVICE_TTL_S) -> Credentials:
         """Credentials of a service with a new key."""
@@ -305,14 +315,16 @@ class Authority:
         """Credentials for people with the nats tool: they see services, streams and events and change nothing."""
         key = nkey.create(KeyType.USER)
         allowed = permissions.observer(key.public)
-        return Credentials(_user(self._key("host"), self.public.host, key.public, "observer", allowed, ttl_s), key.seed)
+        return Credentials(
+            users.user(self._key("host"), self.public.host, key.public, "observer", allowed, ttl_s), key.seed
+        )
 
     def archivist_credentials(self, *, restoring: bool, ttl_s: int = 3600) -> Credentials:
         """Credentials of one backup or one restore, for the command that runs on the host's machine."""
         key = nkey.create(KeyType.USER)
         allowed = permissions.archivist(key.public, restoring=restoring)
         name = "restore" if restoring else "backup"
-        return Credentials(_user(self._key("host"), self.public.host, key.public, name, allowed, ttl_s), key.seed)
+        return Credentials(users.user(self._key("host"), self.public.host, key.public, name, allowed, ttl_s), key.seed)
 
     @property
     def own_accounts(self) -> frozenset[str]:
@@ -323,7 +335,9 @@ class Authority:
         """Credentials in SYS with a new key; the scope of the signing key gives the permissions."""
         key = nkey.create(KeyType.USER)
         user = {"issuer_account": self.public.sys, "type": "user", "version": jwt.VERSION}
-        return Credentials(jwt.encode(self._key("sys"), key.public, "resolver", user, expires=_expiry(ttl_s)), key.seed)
+        return Credentials(
+            jwt.encode(self._key("sys"), key.public, "resolver", user, expires=users.expiry(ttl_s)), key.seed
+        )
 
     def _account(
         self,
@@ -366,32 +380,6 @@ def _service(name: str, subject: str) -> Export:
         response_type="Singleton",
         response_threshold=REPLY_THRESHOLD_NS,
     )
-
-
-def _user(
-    signer: KeyPair, account: str, public: str, name: str, allowed: Permissions, ttl_s: int, *, bearer: bool = False
-) -> str:
-    nats = {**_fields(allowed), "subs": -1, "data": -1, "payload": -1, "type": "user", "version": jwt.VERSION}
-    if signer.public != account:
-        nats["issuer_account"] = account
-    if bearer:
-        nats["bearer_token"] = True
-    return jwt.encode(signer, public, name, nats, expires=_expiry(ttl_s))
-
-
-def _fields(allowed: Permissions) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(allowed)
-    return {"pub": {}, "sub": {}, **fields}
-
-
-def _expiry(ttl_s: int) -> int:
-    return int(time.time()) + ttl_s if ttl_s else 0
-
-
-def _user_key(public: str) -> str:
-    if nkey.kind_of(public) is not KeyType.USER:
-        raise BadRequest(f"{public[:60]!r} is not the public key of a user: it must be an nkey that starts with U")
-    return public
 
 
 __all__ = ["AGENT_TTL_S", "SERVICE_TTL_S", "Authority", "MemberAccount", "Public"]

@@ -18,11 +18,13 @@ from pathlib import Path
 import msgspec
 
 from skerry.errors import BadRequest, Conflict
-from skerry.identity import jwt, nkey
+from skerry.identity import jwt, nkey, trust
 from skerry.identity.files import sync, write_private
 from skerry.identity.nkey import KeyPair, KeyType
 
 FORMAT = 1
+ROOTS = "trust-roots"
+"""The file of the trust roots that services of the host believe."""
 NAMES = ("signing", "sys", "host", "join", "assertion")
 
 
@@ -35,6 +37,8 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     new: str
     disbelieved: bool = False
     """Whether the old one is not to be believed any more."""
+    statement: str = ""
+    """Of `assertion`: that both are to be believed, signed by the old one (skerry/identity/trust.py)."""
     operator_jwt: str = ""
     """Of `signing`: what the operator's JWT becomes when the old one is not believed any more; the root seed is not needed again."""
 
@@ -70,6 +74,15 @@ def operator_jwt(root: KeyPair, name: str, signing: list[str], system_account: s
     return jwt.encode(root, root.public, name, nats)
 
 
+def believed(public: Public, name: str, active: str) -> tuple[str, ...]:
+    """The public keys that are believed as the key of this name: one, or while it is replaced the old and the new one. `active`
+    is the one that signs."""
+    replacement = public.replacements.get(name)
+    if replacement is None:
+        return (active,)
+    return (replacement.new,) if replacement.disbelieved else (replacement.old, replacement.new)
+
+
 class KeyFiles:
     """The files in `directory`."""
 
@@ -100,8 +113,20 @@ class KeyFiles:
         return {name: nkey.from_seed(_read(self.directory / f"{name}.nk")) for name in NAMES}
 
     def save(self, public: Public) -> None:
-        """Write authority.json; on disk when this returns."""
+        """Write authority.json, and beside it the trust roots that services are to believe; on disk when this returns."""
         write_private(self._watched[0], msgspec.json.format(msgspec.json.encode(public)))
+        self._tell_roots(public)
+
+    def tell_roots(self) -> None:
+        """Have the file of trust roots as the keys are."""
+        self._tell_roots(self.public())
+
+    def _tell_roots(self, public: Public) -> None:
+        roots = believed(public, "assertion", nkey.from_seed(_read(self.directory / "assertion.nk")).public)
+        text = "".join(f"{root}\n" for root in roots).encode()
+        path = self.directory / ROOTS
+        if not path.exists() or path.read_bytes() != text:
+            write_private(path, text)
 
     # Replacing
 
@@ -109,9 +134,14 @@ class KeyFiles:
         """The first step; nothing if it was done. `root` gives the operator's root, and is asked for `signing` alone."""
         public = self.public()
         if name in public.replacements:
+            self.tell_roots()
             return
-        old, new = nkey.from_seed(_read(self.directory / f"{name}.nk")).public, nkey.create(kind_of(name))
+        key, new = nkey.from_seed(_read(self.directory / f"{name}.nk")), nkey.create(kind_of(name))
+        old = key.public
         replacement = Replacement(began=now, old=old, new=new.public)
+        if name == "assertion":
+            statement = trust.make_statement((old, new.public), key.sign)
+            replacement = msgspec.structs.replace(replacement, statement=statement)
         if name == "signing":
             by = root()
             after = operator_jwt(by, public.name, [new.public], public.sys)
@@ -124,6 +154,10 @@ class KeyFiles:
     def used(self, name: str) -> bool:
         """Whether the second step was done of the replacement that is open."""
         return not self._next(name).exists()
+
+    def used_at(self, name: str) -> float:
+        """When the second step was done last, Unix time."""
+        return (self.directory / f"{name}.nk").stat().st_ctime
 
     def use(self, name: str) -> None:
         """The second step; nothing if it was done."""
@@ -138,7 +172,8 @@ class KeyFiles:
         if not replacement.disbelieved:
             if replacement.operator_jwt:
                 public = msgspec.structs.replace(public, operator_jwt=replacement.operator_jwt)
-            self._put(public, name, msgspec.structs.replace(replacement, disbelieved=True))
+            replacement = msgspec.structs.replace(replacement, disbelieved=True)
+        self._put(public, name, replacement)
 
     def end(self, name: str) -> None:
         """The last step; nothing if it was done."""

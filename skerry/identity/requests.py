@@ -21,6 +21,7 @@ from skerry.api.messages import HOST, Caller, RequestClaims
 from skerry.errors import Unauthorized
 from skerry.identity import nkey
 from skerry.identity.assertion import CLOCK_SKEW_S, LIFETIME_S, Assertion, Signer, SigningCertificate, opened, timely
+from skerry.identity.trust import Roots, is_signed
 
 RECORDS = 1024
 """Verified records that are remembered: one per proxy and day."""
@@ -53,14 +54,16 @@ def sign(signer: Signer, caller: Caller, subject: str, payload: bytes, now: floa
 
 
 class RequestVerifier:
-    """One owner's side. `root` is the public nkey that signs the records of proxies' keys.
+    """One owner's side. `roots` are the public nkeys that are believed to sign the records of proxies' keys.
 
     The messages of what it raises are constant: a log can count them.
     """
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
         self._records: set[tuple[bytes, bytes]] = set()
+        self._by: tuple[str, ...] = ()
+        """By whom those are signed."""
         self._used = NonceCache()
 
     def verify(self, signature: str, subject: str, payload: bytes, now: float) -> Caller:
@@ -78,9 +81,12 @@ class RequestVerifier:
         return Caller(user=claims.user, groups=claims.groups)
 
     def _check_signatures(self, assertion: Assertion, record: SigningCertificate) -> None:
-        certificate = (assertion.record, assertion.record_signature)
+        certificate, roots = (assertion.record, assertion.record_signature), self._roots()
+        if roots != self._by:
+            self._records.clear()
+            self._by = roots
         if certificate not in self._records:
-            if not nkey.verify(self._root, *certificate):
+            if not is_signed(roots, *certificate):
                 raise Unauthorized("the request was signed by a proxy that this host's registry did not certify")
             if len(self._records) >= RECORDS:
                 self._records.clear()

@@ -37,11 +37,12 @@ from skerry.controller.sweep import sweeper
 from skerry.controller.timers import Timers
 from skerry.errors import SkerryError, StatusError
 from skerry.identity import creds
+from skerry.identity.trust import Roots
 from skerry.informer import Informer
 from skerry.runtime import Exit, Runtime, endless
 from skerry.service.endpoints import schemas
 from skerry.service.metrics import Figures, ServiceFigures, figures
-from skerry.service.settings import ProcessSettings, composed, part_of
+from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
 from skerry.service.spec import Context, Service
 from skerry.settings import Settings, load_or_help, redacted
 from skerry.storage import events_bucket
@@ -75,7 +76,7 @@ async def _main(services: Sequence[Some], life: Runtime) -> None:
     async with bus.Bus(how, lambda: creds.load(settings.bus_credentials_file), tracer) as connected:
         parts = [(each, part_of(settings, each.settings)) for each in services]
         process = Process(
-            parts, connected, how, trust_root=settings.trust_root, replicas=settings.replicas, tracer=tracer
+            parts, connected, how, trust_roots=trust_of(settings), replicas=settings.replicas, tracer=tracer
         )
         life.spawn(_tell(process, life), name="readiness")
         await process.serve(life.stop)
@@ -111,15 +112,15 @@ class Process:
         connected: bus.Bus,
         bus_settings: bus.Settings,
         *,
-        trust_root: str,
+        trust_roots: Roots,
         replicas: int = 1,
         timers: Timers | None = None,
         tracer: ReconcileTracer | None = None,
     ) -> None:
-        """`bus_settings` are those of `connected`, for services that need another user there; `trust_root` is the public key
-        that certifies proxies; `tracer` is that of `connected`."""
+        """`bus_settings` are those of `connected`, for services that need another user there; `trust_roots` are the public keys
+        that certify proxies; `tracer` is that of `connected`."""
         self.bus, self.bus_settings, self.replicas = connected, bus_settings, replicas
-        self.callers = Callers(trust_root)
+        self.callers = Callers(trust_roots)
         self.timers = timers or asyncio.get_running_loop()
         self.tracer = tracer
         read = (kind for service, _ in services for kind in (*service.rules, *service.needs))

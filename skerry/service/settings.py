@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import NODEFAULT
 
+from skerry.identity.trust import Roots, RootsFile, pinned
 from skerry.settings import Settings, SettingsError, about, variable
 from skerry.tracing import TRACING
 
@@ -24,9 +25,22 @@ class ProcessSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     bus_servers: Annotated[list[str], about("Addresses of the bus, tls://host:port, the preferred first.")]
     bus_ca_file: Annotated[Path, about("Authority that signed the bus's certificate; nothing else is trusted.")]
     bus_credentials_file: Annotated[Path, about("The process's user of the bus; read anew at each connect.")]
-    trust_root: Annotated[str, about("Public key that certifies proxies: what they signed is believed.")]
+    trust_root: Annotated[str, about("Public key that certifies proxies: what they signed is believed.")] = ""
+    trust_root_file: Annotated[
+        Path | None, about("Instead: a file with such keys, a line each, read anew when it changes (keys/trust-roots).")
+    ] = None
     replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1
     tracing: Annotated[bool, about(TRACING)] = False
+
+
+def trust_of(settings: ProcessSettings) -> Roots:
+    """The trust roots that are believed. SettingsError if none is named."""
+    if settings.trust_root_file is not None:
+        return RootsFile(settings.trust_root_file)
+    if not settings.trust_root:
+        names = f"{variable('trust_root')} or {variable('trust_root_file')}"
+        raise SettingsError(f"{names} must be set: run with --help for all settings")
+    return pinned(settings.trust_root)
 
 
 def composed(parts: Mapping[str, type[Settings]]) -> type[ProcessSettings]:

@@ -20,6 +20,7 @@ from skerry.errors import BadRequest, Unauthorized
 from skerry.identity import nkey, requests
 from skerry.identity.assertion import Signer, make_record
 from skerry.identity.nkey import KeyType
+from skerry.identity.trust import pinned
 
 ROOT, KEY = nkey.create(KeyType.ACCOUNT), nkey.create(KeyType.USER)
 PROXY = Signer("P1", KEY, make_record(ROOT, "P1", KEY.public, int(time.time()) + 3600))
@@ -35,7 +36,7 @@ ACTS = {(action.subresource, action.verb): answered for action in CLUSTER.action
 
 def endpoint(verb: str) -> Callable[[Message], Awaitable[bytes]]:
     acts = Actions("registry", CLUSTER, ACTS)
-    return acts.endpoints(Callers(ROOT.public))[subject(verb)]
+    return acts.endpoints(Callers(pinned(ROOT.public)))[subject(verb)]
 
 
 def subject(verb: str) -> str:

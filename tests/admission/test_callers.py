@@ -24,6 +24,7 @@ from skerry.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorize
 from skerry.identity import nkey, requests
 from skerry.identity.assertion import LIFETIME_S, Signer, make_record
 from skerry.identity.nkey import KeyType
+from skerry.identity.trust import pinned
 from skerry.storage import Store
 from skerry.storage.documents import KEPT_WRITE_IDS
 from tests.fixtures.nats import NatsHost
@@ -65,7 +66,7 @@ class World:
 async def world(nats_host: NatsHost) -> AsyncIterator[World]:
     async with nats_host.bus("tenancy") as owner, nats_host.bus("proxy") as bus:
         bucket = await owner.bucket(subjects.RESOURCES, create=BucketConfig())
-        callers, rules = Callers(nats_host.trust_root), Recorded()
+        callers, rules = Callers(pinned(nats_host.trust_root)), Recorded()
         stores = {kind: Store(bucket, kind) for kind in (WORKSPACE, CREDENTIAL)}
         writes = [Writes(store, rules) for store in stores.values()]
         service = owner.serve("tenancy", "0", {k: v for each in writes for k, v in each.endpoints(callers).items()})
@@ -200,7 +201,7 @@ class Replica:
     """Another process of the owner: its own memory of signatures, the same store."""
 
     def __init__(self, world: World) -> None:
-        self._world, self._callers = world, Callers(world.host.trust_root)
+        self._world, self._callers = world, Callers(pinned(world.host.trust_root))
 
     async def played(self, subject: str, payload: bytes, signature: str) -> Any:
         """Its answer to a message that the first replica has answered already."""
@@ -272,7 +273,7 @@ async def test_a_copy_is_forgotten_with_the_third_write_after_it_and_good_for_a_
         await world.send(PATCH, payload, signature)
     done = await Replica(world).played(PATCH, payload, signature)
     assert done["object"]["metadata"]["labels"] == {"tier": "gold"}
-    late = Callers(world.host.trust_root, clock=lambda: time.time() + LIFETIME_S)
+    late = Callers(pinned(world.host.trust_root), clock=lambda: time.time() + LIFETIME_S)
     with pytest.raises(Unauthorized, match="out of date"):
         late.read(Message(None, PATCH, "", payload, encode_headers({SIGNATURE: signature})), PATCH)  # type: ignore[arg-type]
 
@@ -291,7 +292,7 @@ async def test_a_proxy_that_repeats_a_request_signs_it_anew_and_has_one_write(wo
 
 async def test_refusals_are_logged_once_a_minute_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
     now = time.time()
-    callers = Callers(nkey.create(KeyType.ACCOUNT).public, lambda: now)
+    callers = Callers(pinned(nkey.create(KeyType.ACCOUNT).public), lambda: now)
     caplog.set_level(logging.WARNING)
 
     def reasons() -> list[str]:
@@ -317,7 +318,7 @@ def _message(signature: str, data: bytes = b"{}") -> Any:
 @pytest.mark.parametrize("data", [b"", b"{}", b"null", b"[" * 100_000, b'{"requestId":1}', b'{"requestId":"\xff"}'])
 def test_what_is_signed_and_no_write_is_a_bad_request(nats_host: NatsHost, data: bytes) -> None:
     with pytest.raises(BadRequest, match="not a write request"):
-        Callers(nats_host.trust_root).read(_message(nats_host.sign(ADMIN, CREATE, data), data), CREATE)
+        Callers(pinned(nats_host.trust_root)).read(_message(nats_host.sign(ADMIN, CREATE, data), data), CREATE)
 
 
 # What the credential of a service is worth

@@ -22,6 +22,7 @@ from skerry.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from skerry.identity import nkey, requests
 from skerry.identity.assertion import Signer, make_record
 from skerry.identity.nkey import KeyType
+from skerry.identity.trust import pinned
 from skerry.storage import Item, Store
 from tests.admission.workspace import NOW
 from tests.fixtures.jetstream import Line, Server
@@ -72,7 +73,7 @@ class Desk:
     def __init__(self) -> None:
         self.store = Store(Bucket(Line(Server()), "resources"), WORKSPACE)  # type: ignore[arg-type]
         self.rules = Owner()
-        self.endpoints = Writes(self.store, self.rules, lambda: NOW).endpoints(Callers(ROOT.public))
+        self.endpoints = Writes(self.store, self.rules, lambda: NOW).endpoints(Callers(pinned(ROOT.public)))
         self._number = 0
 
     async def ask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from skerry.desired.entry import signed_order
 from skerry.errors import ServiceUnavailable
 from skerry.http.exchange import Exchange
 from skerry.identity import nkey
+from skerry.identity.trust import is_signed
 from skerry.member.bindings import binding
 from skerry.member.upstream import Upstream
 from skerry.subjects import complete_key
@@ -101,7 +103,7 @@ async def desired(registry: Registry, upstream: Upstream) -> AsyncIterator[Desir
         assertion_root=registry.bucket.root.public,
         cluster_uid="u",
     )
-    made = Desired(membership, upstream, Ceiling(), lambda: 1000.0, registry.left)
+    made = Desired(membership, partial(is_signed, membership.roots), upstream, Ceiling(), lambda: 1000.0, registry.left)
     made.directed(Direction(epoch="", last=0, lead=True))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(made.run())

@@ -21,6 +21,7 @@ from skerry.http.exchange import Exchange
 from skerry.httpwire.head import Headers, ResponseHead, first
 from skerry.identity.assertion import Signer, Verifier, make_record
 from skerry.identity.nkey import KeyType, create
+from skerry.identity.trust import pinned
 from skerry.link import Acceptor, Call, Dialer, Stream
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
@@ -83,7 +84,7 @@ async def tunnel(nats: NatsHost, upstream: Upstream, ceiling: Ceiling, name: str
     root, key = nats.authority.assertion_root, create(KeyType.USER)
     signer = Signer("p", key, make_record(root, "p", key.public, int(time.time()) + 3600))
     clock = HostClock(time.time() - time.monotonic())
-    relay = Relay(upstream, Verifier(root.public, name), ceiling, clock)
+    relay = Relay(upstream, Verifier(pinned(root.public), name), ceiling, clock)
     async with AsyncExitStack() as stack:
         proxy = nats.service("proxy")
         pair = [await stack.enter_async_context(nats.connection(proxy, c)) for c in ("i", "b")]

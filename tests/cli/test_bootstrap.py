@@ -163,4 +163,5 @@ def test_with_external_nats_none_is_started(host: Path, tmp_path: Path) -> None:
     env = plan.processes[0].env
     assert env["SKERRY_BUS_SERVERS"] == env["SKERRY_BUS_PUBLIC"] == "tls://n.example:4222"
     assert env["SKERRY_BUS_CA_FILE"] == str(tmp_path / "keys" / "ca.crt")
-    assert env["SKERRY_TRUST_ROOT"] == Authority.load(tmp_path / "keys").assertion_root.public
+    trusted = Path(env["SKERRY_TRUST_ROOT_FILE"])
+    assert trusted.read_text().split() == [Authority.load(tmp_path / "keys").assertion_root.public]

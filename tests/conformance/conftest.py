@@ -17,6 +17,7 @@ from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
 from skerry.errors import StatusError
 from skerry.http import ClientGone, Exchange, Server
+from skerry.identity.trust import pinned
 from skerry.informer import Informer
 from skerry.storage import Store
 from tests.conformance.crd import definition
@@ -67,7 +68,7 @@ async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Informe
     ):
         bucket = await owner.bucket(subjects.RESOURCES, create=BucketConfig())
         stores = [Store(bucket, kind) for kind in COMPARED]
-        callers = Callers(nats_host.trust_root)
+        callers = Callers(pinned(nats_host.trust_root))
         endpoints = {
             subject: handler
             for store in stores

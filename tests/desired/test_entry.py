@@ -137,7 +137,7 @@ def test_what_is_signed_here_can_never_be_read_as_the_certificate_of_a_proxy() -
     ((data, signature),) = signatures
     record = base64.urlsafe_b64encode(msgspec.msgpack.encode([data, signature])).decode()
     with pytest.raises(Unauthorized):
-        check_record(ROOT.public, record, 0.0)
+        check_record((ROOT.public,), record, 0.0)
 
 
 ORDER = WithdrawOrder(cluster="u1", id="o1")

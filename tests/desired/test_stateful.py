@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +30,7 @@ from skerry.api.v1alpha1 import Ceiling
 from skerry.bus import Connection, Message
 from skerry.desired import applier
 from skerry.desired.client import Want
+from skerry.identity.trust import is_signed
 from skerry.member.credentials import source
 from skerry.member.kubeconfig import load
 from skerry.member.upstream import Upstream
@@ -60,7 +62,9 @@ class Agent:
         membership: Any = Membership(
             member="m1", host="h", host_uid=HOST, servers=[], ca="", assertion_root=ROOT.public, cluster_uid="u"
         )
-        self.side = agents.Desired(membership, upstream, Ceiling(), time.time, self._left)
+        self.side = agents.Desired(
+            membership, partial(is_signed, (ROOT.public,)), upstream, Ceiling(), time.time, self._left
+        )
         self.side.applier.lead = True
         self.deaf = False
         self._heard: list[Message] = []

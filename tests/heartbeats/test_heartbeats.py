@@ -28,7 +28,13 @@ def beat(**changes: Any) -> bytes:
 
 
 def test_what_an_agent_sends_is_read_as_it_is() -> None:
-    said: dict[str, Any] = {"cluster_uid": "5f2b", "kubernetes_version": "v1.36.3", "nodes": 3, "rtt_ms": 0.5}
+    said: dict[str, Any] = {
+        "cluster_uid": "5f2b",
+        "kubernetes_version": "v1.36.3",
+        "nodes": 3,
+        "rtt_ms": 0.5,
+        "roots": ("A", "B"),
+    }
     assert read(beat(**said)) == Heartbeat(agent="UA", epoch="1", version="0.1.0", **said)
 
 
@@ -45,6 +51,8 @@ def test_what_an_agent_sends_is_read_as_it_is() -> None:
         beat(agent="U\x1b[2J"),
         beat(agent="U\n"),
         beat(message="x" * LARGEST),
+        beat(roots=("A", "B", "C")),
+        beat(roots=("A" * 65,)),
         beat(agent="x" * 1_900_000),
     ],
 )

@@ -60,7 +60,7 @@ async def sea_of(nats: NatsHost, **settings: Any) -> AsyncIterator[Sea]:
             """Where a direct member is, as the registry answers."""
             name = message.subject.split(".")[1]
             ask = msgspec.json.decode(message.data, type=ConnectRequest)
-            key = check_record(nats.authority.assertion_root.public, ask.record, time.time()).key
+            key = check_record(nats.authority.trust_roots(), ask.record, time.time()).key
             host, port = addresses[name]
             target = Target(scheme="http", host=host, port=port, token=TOKEN.decode())
             connection = DirectConnection(cluster=made.proxy.directory.uid(name), revision=1, target=target)

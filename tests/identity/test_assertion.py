@@ -14,6 +14,7 @@ from skerry.errors import Forbidden, StatusError, Unauthorized
 from skerry.identity import assertion, nkey
 from skerry.identity.assertion import Signer, Verifier, check_record, make_record
 from skerry.identity.nkey import KeyType
+from skerry.identity.trust import pinned
 
 ROOT = nkey.create(KeyType.ACCOUNT)
 PROXY = nkey.create(KeyType.USER)
@@ -30,7 +31,7 @@ def signed(now: float = NOW, member: str = "m1", exp: float = NOW + 3600) -> byt
 
 
 def verifier(member: str = "m1") -> Verifier:
-    return Verifier(ROOT.public, member)
+    return Verifier(pinned(ROOT.public), member)
 
 
 def test_the_agent_reads_what_the_proxy_vouched_for() -> None:
@@ -77,7 +78,7 @@ def test_another_member_is_forbidden() -> None:
 
 def test_another_hosts_root_is_refused() -> None:
     with pytest.raises(Unauthorized, match="did not join"):
-        Verifier(nkey.create(KeyType.ACCOUNT).public, "m1").verify(signed(), NOW)
+        Verifier(pinned(nkey.create(KeyType.ACCOUNT).public), "m1").verify(signed(), NOW)
 
 
 def test_a_record_for_another_proxy_does_not_serve() -> None:
@@ -143,15 +144,15 @@ def test_garbage_in_the_right_shape_is_unauthorized(parts: list[bytes]) -> None:
 
 def test_a_record_is_believed_while_it_lasts_and_was_signed_by_the_root() -> None:
     record = make_record(ROOT, "p1", PROXY.public, int(NOW) + 60)
-    found = check_record(ROOT.public, record, NOW)
+    found = check_record((ROOT.public,), record, NOW)
     assert (found.proxy, found.key) == ("p1", PROXY.public)
     with pytest.raises(Unauthorized, match="ended"):
-        check_record(ROOT.public, record, NOW + 60)
+        check_record((ROOT.public,), record, NOW + 60)
     with pytest.raises(Unauthorized, match="not signed"):
-        check_record(nkey.create(KeyType.ACCOUNT).public, record, NOW)
+        check_record((nkey.create(KeyType.ACCOUNT).public,), record, NOW)
 
 
 @given(st.text(max_size=200))
 def test_a_garbled_record_is_unauthorized_and_nothing_else(text: str) -> None:
     with pytest.raises(Unauthorized):
-        check_record(ROOT.public, text, NOW)
+        check_record((ROOT.public,), text, NOW)

@@ -17,6 +17,7 @@ from skerry.identity import assertion, nkey, requests
 from skerry.identity.assertion import Signer, Verifier, make_record
 from skerry.identity.nkey import KeyType
 from skerry.identity.requests import NonceCache, RequestVerifier, digest, sign
+from skerry.identity.trust import pinned
 
 ROOT = nkey.create(KeyType.ACCOUNT)
 KEY = nkey.create(KeyType.USER)
@@ -37,7 +38,7 @@ def signed(signer: Signer | None = None, now: float = NOW) -> str:
 
 
 def owner() -> RequestVerifier:
-    return RequestVerifier(ROOT.public)
+    return RequestVerifier(pinned(ROOT.public))
 
 
 def claims(**changed: Any) -> str:
@@ -150,7 +151,7 @@ def test_an_assertion_for_a_member_is_none_for_the_host() -> None:
 
 def test_a_signed_request_is_no_assertion_for_a_member() -> None:
     with pytest.raises(Forbidden, match="another cluster"):
-        Verifier(ROOT.public, "m1").verify(base64.b64decode(signed()), NOW)
+        Verifier(pinned(ROOT.public), "m1").verify(base64.b64decode(signed()), NOW)
     with pytest.raises(Unauthorized):
         assertion.opened(proxy().assertion(HOST, "u", (), {}, NOW), RequestClaims)
     assert assertion.opened(base64.b64decode(signed()), Claims)[2].member == HOST

@@ -17,6 +17,7 @@ from skerry.api.v1alpha1 import Ceiling
 from skerry.http import ClientGone, Exchange, Server
 from skerry.httpwire.head import RequestHead, ResponseHead
 from skerry.identity.assertion import Verifier
+from skerry.identity.trust import pinned
 from skerry.link import Acceptor
 from skerry.member.credentials import ClientCredential, Fixed
 from skerry.member.kubeconfig import Target
@@ -168,7 +169,7 @@ class Agent:
         target = Target(scheme="http", host=upstream[0], port=upstream[1])
         self.upstream = Upstream(target, Fixed(ClientCredential(authorization=b"Bearer " + TOKEN)))
         clock = HostClock(time.time() - time.monotonic())
-        self._relay = Relay(self.upstream, Verifier(root, member), Ceiling(), clock)
+        self._relay = Relay(self.upstream, Verifier(pinned(root), member), Ceiling(), clock)
         self._pair: tuple[bus.Connection, bus.Connection] | None = None
         self._task: asyncio.Task[str] | None = None
 

@@ -16,6 +16,7 @@ from skerry.api.kinds import CLUSTER
 from skerry.bus import Message
 from skerry.controller import controller as controllers
 from skerry.errors import Conflict, InternalError, ServiceUnavailable
+from skerry.identity.trust import pinned
 from skerry.informer import Informer
 from skerry.service import Context, process
 from skerry.service.metrics import rendered
@@ -137,7 +138,9 @@ async def test_what_runs_is_finished_at_the_end_and_nothing_new_is_begun(nats_ho
 
     stop = asyncio.Event()
     async with nats_host.open_bus("test") as bus, asyncio.TaskGroup() as tasks:
-        one = process.Process([service("slow", one_key("slow", slow))], bus, nats_host.settings(), trust_root="A")
+        one = process.Process(
+            [service("slow", one_key("slow", slow))], bus, nats_host.settings(), trust_roots=pinned("A")
+        )
         tasks.create_task(one.serve(stop))
         await asyncio.wait_for(begun.wait(), 10)
         one.parts[0].controllers[0].add("another")
@@ -224,7 +227,7 @@ async def test_an_informer_that_ends_ends_the_process(
 
     monkeypatch.setattr(process, "Informer", Ending)
     async with fresh_nats_host.open_bus("test") as bus:
-        one = process.Process([service("one")], bus, fresh_nats_host.settings(), trust_root="A")
+        one = process.Process([service("one")], bus, fresh_nats_host.settings(), trust_roots=pinned("A"))
         serve = asyncio.ensure_future(one.serve(asyncio.Event()))
         await eventually(lambda: not one.problem)
         ended.set()

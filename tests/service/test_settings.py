@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pytest
 
-from skerry.service.settings import ProcessSettings, composed, part_of
+from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
 from skerry.settings import Settings, SettingsError, about, load, redacted, table
 
 BUS = {
@@ -44,7 +44,16 @@ def test_the_table_has_a_row_for_each_with_its_default_and_description() -> None
     assert "SKERRY_TIDE_FILE" in text
     assert "(required)" in text
     assert "How strong." in text
-    assert len(text.splitlines()) == 9
+    assert len(text.splitlines()) == 10
+
+
+def test_who_is_believed_is_a_key_or_a_file_of_keys_and_one_of_them_is_required(tmp_path: Path) -> None:
+    path = tmp_path / "trust-roots"
+    path.write_text("B\nC\n")
+    assert trust_of(load(ProcessSettings, BUS))() == ("A",)
+    assert trust_of(load(ProcessSettings, {**BUS, "SKERRY_TRUST_ROOT_FILE": str(path)}))() == ("B", "C")
+    with pytest.raises(SettingsError, match="SKERRY_TRUST_ROOT or SKERRY_TRUST_ROOT_FILE must be set"):
+        trust_of(load(ProcessSettings, {**BUS, "SKERRY_TRUST_ROOT": ""}))
 
 
 def test_what_one_service_requires_is_required() -> None:

@@ -1,6 +1,6 @@
 """How this proxy vouches for its callers: a key made at start, certified by the registry, renewed before it ends.
 
-Members trust the registry's assertion root, which they pinned when they joined; the registry signs a record of this
+Members trust the registry's assertion root, which they pinned when they joined or were told since; the registry signs a record of this
 process's public key, and the record travels with every assertion. The key never leaves the process. Without a record
 the proxy is not ready, and it asks for ever.
 """
@@ -26,6 +26,8 @@ from skerry.identity.assertion import Signer
 log = logging.getLogger("skerry.proxy")
 
 _decode = decoder(CertifyAnswer)
+AGAIN_S = 60.0
+"""Between two questions: the trust root may have been replaced, and what was signed by the old one is worth nothing then."""
 RETRY_S = (0.2, 5.0)
 """First and longest pause between attempts; the pauses in between double and are jittered."""
 
@@ -52,7 +54,7 @@ class AssertionSigner:
         self._now = now
         self._key = nkey.create(nkey.KeyType.USER)
         self._signer: Signer | None = None
-        self._record = ""
+        self._record = self._root = ""
         self._expires = 0.0
         self.reason = "the registry has not certified this proxy's key yet"
         """Why there is no valid record, for people; empty if there is one."""
@@ -89,12 +91,12 @@ class AssertionSigner:
         return self._key.unseal(data)
 
     async def keep(self) -> None:
-        """Get a record and renew it at two thirds of its life, for ever; ends only by being cancelled."""
+        """Get a record, and ask again within a minute, for ever; ends only by being cancelled."""
         pause = RETRY_S[0]
         while True:
             if await self._certified():
                 pause = RETRY_S[0]
-                await asyncio.sleep(max((self._expires - self._now()) * 2 / 3, 1.0))
+                await asyncio.sleep(min(max((self._expires - self._now()) * 2 / 3, 1.0), AGAIN_S))
             else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 pause = min(pause * 2, RETRY_S[1])
@@ -114,13 +116,18 @@ class AssertionSigner:
         return False
 
     async def certify(self) -> None:
-        """Ask the registry once. StatusError if it refuses or cannot be reached."""
+        """Ask the registry once. What it had holds while it is by the same root and has a third of its life left: members
+        verify what is new to them. StatusError if it refuses or cannot be reached."""
         ask = CertifyRequest(proxy=self._proxy, key=self._key.public)
         reply = await self._bus.request(subjects.CERTIFY, msgspec.json.encode(ask), timeout_s=5.0)
         try:
             answer = _decode(reply.data)
         except msgspec.DecodeError as error:
             raise ServiceUnavailable("the registry's answer about this proxy's key cannot be read") from error
+        now = self._now()
+        if self.ready and answer.root == self._root and self._expires - now > (answer.expires - now) / 3:
+            return
+        self._root = answer.root
         self._signer = Signer(self._proxy, self._key, answer.record)
         self._record = answer.record
         self._expires = float(answer.expires)

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from skerry import __version__
+from skerry import __version__, subjects
 from skerry.bus import Bus
 from skerry.cli import bootstrap, hostbus
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.keys.accounts import HostBus, HostKey, SigningKey, SysKey
 from skerry.cli.keys.rotation import RotatingKey
 from skerry.cli.keys.secrets import SecretsKey
-from skerry.cli.plan import RunStatus, read_plan
+from skerry.cli.keys.trust import TrustRootKey
+from skerry.cli.plan import Plan, RunStatus, read_plan
 from skerry.cli.term import program
 from skerry.identity.federation import Authority
 from skerry.identity.keyfiles import KeyFiles
@@ -66,23 +67,34 @@ async def opened(host: Path, status: RunStatus) -> AsyncIterator[HostKeys]:
             settings=settings,
             configure=partial(_configure, host, status, authority),
         )
-        secrets = SecretsKey(Keyring(directory / "secrets.key"), await bus.bucket(SECRETS))
-        keys = (SigningKey(host_bus), HostKey(host_bus), SysKey(host_bus), secrets)
+        keyring, sealed = Keyring(directory / "secrets.key"), await bus.bucket(SECRETS)
+        desired, check = await bus.bucket(subjects.DESIRED), partial(_plan, host)
+        trust = TrustRootKey(host_bus.files, authority, keyring, sealed, desired, check=check)
+        keys = (SigningKey(host_bus), HostKey(host_bus), SysKey(host_bus), trust, SecretsKey(keyring, sealed))
         yield HostKeys(directory=directory, authority=authority, keys=keys)
 
 
 async def _configure(host: Path, status: RunStatus, authority: Authority) -> str:
     """Our own nats-server; what people have to do where it is another's. Failure if the host must be started anew first."""
-    options, plan = status.options, read_plan(host)
+    options = status.options
     if options.nats:
         return (
             f"give each server what skerry nats-config --nats-keys {options.nats_keys} prints, start them anew one after "
             "another, and run this again"
         )
-    if plan is None or plan.version != __version__:
+    bootstrap.configure_bus(host, _plan(host), authority)
+    os.kill(status.pid, signal.SIGUSR1)
+    return ""
+
+
+def _plan(host: Path) -> Plan:
+    """What the supervisor was started with. Failure if that was a skerry whose processes know nothing of keys that change."""
+    plan = read_plan(host)
+    known = plan is not None and plan.version == __version__
+    for each in plan.processes if plan is not None else ():
+        known = known and "SKERRY_TRUST_ROOT" not in each.env and (each.name != "nats-server" or bool(each.revision))
+    if plan is None or not known:
         raise Failure(
             f"this host was started by another version of skerry: {program()} down; {program()} up, then this again"
         )
-    bootstrap.configure_bus(host, plan, authority)
-    os.kill(status.pid, signal.SIGUSR1)
-    return ""
+    return plan

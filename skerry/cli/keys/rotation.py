@@ -24,6 +24,8 @@ from skerry.identity.nkey import KeyPair
 PAUSE_S = 1.0
 """Between two looks at what has moved."""
 PREVIOUS_SECRETS = "secrets.previous.key"
+NAMES = {"assertion": "trust-root"}
+"""Of keys that people know by another name than that of their file."""
 NAMED = 10
 """How many of those that are missing are told by name."""
 
@@ -112,7 +114,7 @@ async def finish(key: RotatingKey, show: Show, *, drop_away: bool) -> None:
 
 def rotations(directory: Path) -> dict[str, float]:
     """The rotations that are open of keys in `directory`, and since when (Unix time). BadRequest if there are no keys."""
-    since = {name: each.began for name, each in KeyFiles(directory).public().replacements.items()}
+    since = {NAMES.get(name, name): each.began for name, each in KeyFiles(directory).public().replacements.items()}
     previous = directory / PREVIOUS_SECRETS
     return since | ({"secrets": previous.stat().st_mtime} if previous.exists() else {})
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from skerry import __version__
+from skerry.cli.failure import Failure
+from skerry.cli.keys import host as keyhost
+from skerry.cli.plan import ChildProcess, Plan, write_json
 from tests.e2e.federation import Done, Host, eventually
 from tests.member.apiserver import ApiServer
-
-pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
@@ -28,6 +30,32 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
         joined = await run(made, "cluster", "join", "m1", "--direct", "--kubeconfig", str(api.kubeconfig()))
         assert joined.returncode == 0, joined.stderr
         yield made
+
+
+SERVER = ChildProcess(name="nats-server", argv=[], revision="1")
+
+
+@pytest.mark.parametrize(
+    ("plan", "known"),
+    [
+        (Plan(version=__version__, processes=[SERVER]), True),
+        (Plan(version=__version__, processes=[ChildProcess(name="tower", argv=[])]), True),
+        (Plan(version="0.0.1", processes=[SERVER]), False),
+        (Plan(version=__version__, processes=[ChildProcess(name="nats-server", argv=[])]), False),
+        (Plan(version=__version__, processes=[ChildProcess(name="t", argv=[], env={"SKERRY_TRUST_ROOT": "A"})]), False),
+        (None, False),
+    ],
+)
+def test_a_host_that_was_started_by_another_skerry_is_started_anew_first(
+    tmp_path: Path, plan: Plan | None, known: bool
+) -> None:
+    if plan is not None:
+        write_json(tmp_path / "plan.json", plan)
+    if known:
+        assert keyhost._plan(tmp_path) == plan
+        return
+    with pytest.raises(Failure, match=r"another version of skerry: .* down; .* up, then this again"):
+        keyhost._plan(tmp_path)
 
 
 async def run(host: Host, *words: str) -> Done:
@@ -58,10 +86,12 @@ async def serves(host: Host) -> None:
     await asyncio.to_thread(eventually, ready, "m1 is ready")
 
 
+@pytest.mark.integration
 async def test_keys_are_replaced_by_command_over_a_crash_and_a_restore(host: Host, tmp_path: Path) -> None:
     before = await keys(host)
-    assert list(before) == ["signing", "host", "sys", "secrets"]
-    assert all(state == "in use" and moved == total > 0 for state, moved, total in before.values())
+    assert list(before) == ["signing", "host", "sys", "trust-root", "secrets"]
+    assert all(state == "in use" and moved == total for state, moved, total in before.values())
+    assert {name for name, (_, _, total) in before.items() if total == 0} == {"trust-root"}
     root = host.state / "host" / "keys" / "root"
     root.rename(tmp_path / "safe")
     refused = await run(host, "keys", "rotate", "signing")
@@ -79,7 +109,7 @@ async def test_keys_are_replaced_by_command_over_a_crash_and_a_restore(host: Hos
     backup = tmp_path / "middle.backup"
     await ok(host, "backup", str(backup))
     assert {name: state for name, (state, _, _) in (await keys(host)).items()} == {
-        "signing": "moved", "host": "in use", "sys": "in use", "secrets": "moved",
+        "signing": "moved", "host": "in use", "sys": "in use", "trust-root": "in use", "secrets": "moved",
     }  # fmt: skip
     doctor = json.loads((await run(host, "doctor", "host", "-o", "json")).stdout)
     found = next(each["found"] for each in doctor["checks"] if each["name"] == "host.keys")
@@ -96,8 +126,9 @@ async def test_keys_are_replaced_by_command_over_a_crash_and_a_restore(host: Hos
     await ok(host, "keys", "finish", "secrets")
     await ok(host, "keys", "rotate", "sys")
     await ok(host, "keys", "finish", "sys")
-    await ok(host, "keys", "rotate", "host")
+    for key in ("host", "trust-root"):
+        await ok(host, "keys", "rotate", key)
     assert {name: state for name, (state, _, _) in (await keys(host)).items()} == {
-        "signing": "in use", "host": "moved", "sys": "in use", "secrets": "in use",
+        "signing": "in use", "host": "moved", "sys": "in use", "trust-root": "moved", "secrets": "in use",
     }  # fmt: skip
     await serves(host)

@@ -73,7 +73,7 @@ class Near:
         """What the registry answers."""
         self.asked += 1
         ask = msgspec.json.decode(message.data, type=ConnectRequest)
-        record = check_record(self.host.nats.authority.assertion_root.public, ask.record, time.time())
+        record = check_record(self.host.nats.authority.trust_roots(), ask.record, time.time())
         if not self.uid:
             raise NotFound("there is no such cluster")
         target = Target(scheme="https", host="127.0.0.1", port=self.port, token=self.token, tls=Tls(ca=self._ca))

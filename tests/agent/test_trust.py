@@ -1,0 +1,65 @@
+"""What an agent believes is what its root says, kept before it is used; what no root of it signed changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.agent.store import Membership, Store
+from services.agent.trust import Trust
+from skerry.identity import nkey
+from skerry.identity.creds import Credentials
+from skerry.identity.nkey import KeyType
+from skerry.identity.trust import make_statement
+
+OLD, NEW = (nkey.create(KeyType.ACCOUNT) for _ in range(2))
+BOTH = (OLD.public, NEW.public)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path)
+    user = Credentials("h.e30.s", made.key().seed)
+    membership = Membership(
+        member="m1", host="h", host_uid="u", servers=[], ca="", assertion_root=OLD.public, cluster_uid="c"
+    )
+    made.joined(membership, user, user)
+    return made
+
+
+def trust(store: Store) -> Trust:
+    membership = store.membership()
+    assert membership is not None
+    return Trust(store, membership)
+
+
+def test_a_root_follows_another_over_restarts(store: Store) -> None:
+    one = trust(store)
+    assert one() == (OLD.public,)
+    assert one.told(make_statement(BOTH, OLD.sign))
+    assert one() == trust(store)() == BOTH
+    assert all(one.is_signed(b"x", key.sign(b"x")) for key in (OLD, NEW))
+    one.told(make_statement((NEW.public,), NEW.sign))
+    assert one() == trust(store)() == (NEW.public,)
+    assert not one.is_signed(b"x", OLD.sign(b"x"))
+    membership = store.membership()
+    assert membership is not None
+    assert membership.assertion_root == NEW.public
+    assert one.problem == ""
+
+
+def test_who_was_away_is_told_to_join_anew_and_believes_what_it_did(store: Store) -> None:
+    one = trust(store)
+    assert [one.told(make_statement((NEW.public,), NEW.sign)) for _ in range(2)] == [True, False]
+    assert one() == (OLD.public,)
+    assert "cluster remove m1; skerry token create m1" in one.problem
+    assert not one.told("")
+    assert one.problem == ""
+
+
+def test_a_root_that_cannot_be_kept_is_not_believed(store: Store) -> None:
+    one = trust(store)
+    store.forget()
+    assert not one.told(make_statement(BOTH, OLD.sign))
+    assert one() == (OLD.public,)
