@@ -98,7 +98,7 @@ def decide_host(caller: Caller, request: HostRequest, access: Access, now: float
         return barred(caller)
     groups = host_groups(caller, access, now)
     if not request.resource or CLUSTER_ADMIN in groups or _in_one_of(groups, _ACCESS.groups(request)):
-        return Allowed(PREFIX + caller.user, held(caller))
+        return Allowed(PREFIX + caller.user, held(caller), until=access.reach(caller, HOST, now).until)
     need = tuple(group for group in dict.fromkeys((*_ACCESS.groups(request), CLUSTER_ADMIN)) if group != HOST_VIEW)
     return Denied(_host_forbidden(caller, request, need))
 

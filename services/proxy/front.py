@@ -21,11 +21,12 @@ from services.proxy.members.relay import ResponseCut
 from services.proxy.members.requests import Members
 from services.proxy.metrics import CUT, GONE, Metrics
 from services.proxy.routes import listed, path_of, route_of
-from services.proxy.sessions import Sessions
+from services.proxy.sessions import Rests, Sessions
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import __version__, telemetry
-from skerry.access import Access, Denied
+from skerry.access import Access, Decision, Denied
+from skerry.api.messages import Caller
 from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
 from skerry.httpwire.target import parse_target
@@ -207,9 +208,13 @@ class Front:
                 attributes.name,
                 asks,
             )
-            decision = decide_host(credential.caller, request, self._parts.granted, time.time())
+            decision = self._decided(credential.caller, request)
             if isinstance(decision, Denied):
                 raise decision.error
+            if session.rests is None:
+                session.rests = Rests(
+                    credential.caller, lambda: self._again(credential.caller, request), decision.until
+                )
 
         def watching() -> None:
             session.endless = True
@@ -223,6 +228,14 @@ class Front:
             record.code = CUT if session.was_cut is not None else str(code)
         finally:
             self._parts.sessions.leave(session)
+
+    def _decided(self, caller: Caller, request: HostRequest) -> Decision:
+        return decide_host(caller, request, self._parts.granted, time.time())
+
+    def _again(self, caller: Caller, request: HostRequest) -> StatusError | None:
+        """Why a request that was allowed is to be cut now."""
+        decision = self._decided(caller, request)
+        return decision.error if isinstance(decision, Denied) else None
 
     def _rules(self, credential: CachedCredential) -> tuple[Rule, ...]:
         return tuple(Rule(*rule) for rule in rules(credential.caller, self._parts.granted, time.time()))

@@ -46,6 +46,13 @@ async def cut(response: Response) -> None:
             await response.read()
 
 
+async def eventually_allowed(host: World, target: bytes, token: bytes) -> None:
+    """Wait until the proxy knows of a grant: on the host's own API it asks nobody whether it is the latest."""
+    async with asyncio.timeout(10):
+        while (await host.ask(target, token=token)).status != 200:
+            await asyncio.sleep(0.01)
+
+
 async def review(host: World, token: bytes, target: bytes, **attributes: str) -> Answer:
     spec = {"resourceAttributes": attributes} if target == REVIEWS else attributes
     body = msgspec.json.encode({"spec": spec})
@@ -138,5 +145,25 @@ async def test_a_watch_ends_with_the_grant_that_it_rests_on_and_others_go_on(hos
     )
     assert (await host.ask(target, token=alice)).status == 403
     assert len(host.proxy.sessions) == 1
+    for watch in watches:
+        watch.abort()
+
+
+async def test_a_watch_of_the_host_itself_ends_with_the_grant_on_the_host(host: World) -> None:
+    alice, viewer = await host.token("alice"), await host.token("viewer", "skerry:view")
+    await host.cluster("host", "none")
+    target = b"/apis/skerry.dev/v1alpha1/clusters?watch=true"
+    assert (await host.ask(target, token=alice)).status == 403
+    status = {"clusters": [{"name": "host", "uid": host.proxy.directory.uid("host")}]}
+    spec = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["host"]}, "role": "view"}
+    await host.grants.create({"metadata": {"name": "on-host"}, "spec": spec, "status": status})
+    await eventually_allowed(host, target.partition(b"?")[0], alice)
+    watches = [await host.client.request(host.head(b"GET", target, token)) for token in (alice, viewer)]
+    assert [watch.status for watch in watches] == [200, 200]
+    await host.grants.delete("on-host")
+    async with asyncio.timeout(10):
+        await cut(watches[0])
+    await eventually(lambda: len(host.proxy.sessions) == 1)
+    assert (await host.ask(target, token=alice)).status == 403
     for watch in watches:
         watch.abort()

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.proxy.hostapi import reads, reviews, watch, writes, wswatch, yamltext
-from services.proxy.hostapi.attributes import Authorize, Live, Rule
+from services.proxy.hostapi.attributes import Attributes, Authorize, Live, Rule
 from services.proxy.hostapi.discovery import Discovery, DiscoveryDocument
 from services.proxy.hostapi.duration import check_timeout
 from services.proxy.hostapi.forward import Forwarder
@@ -17,6 +17,7 @@ from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
 from services.proxy.hostapi.sources import ObjectSource, sources
 from services.proxy.hostapi.table import Representation, reshaped, view
+from services.proxy.hostapi.visible import named, visible
 from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
 from skerry.api.messages import Caller
 from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
@@ -71,6 +72,7 @@ class HostApi:
         self._live = live
         self._now = now
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}
+        self._named = named(self._sources)
         self._discovery = Discovery(self._sources)
         self._openapi = OpenApi(self._sources)
 
@@ -126,9 +128,9 @@ class HostApi:
             return await _answer(exchange, 201, answer)
         if verb == "watch":
             watching()
-            return await self._watch(exchange, target, source, query, lambda: authorize(request_attributes))
+            return await self._watch(exchange, target, source, query, authorize, request_attributes)
         if verb in ("get", "list"):
-            return await _answer(exchange, 200, await self._read(exchange, target, source, query))
+            return await _answer(exchange, 200, await self._read(exchange, target, source, query, authorize))
         return await self._write(exchange, target, source, caller, query, verb)
 
     # Discovery
@@ -167,15 +169,24 @@ class HostApi:
         media = negotiate(_accept(exchange), TABLE | partial).media
         return view(kind, media, query.text("includeObject") or "Metadata", self._live, self._now)
 
-    async def _read(self, exchange: Exchange, target: Target, source: ObjectSource, query: Query) -> bytes:
+    async def _read(
+        self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, authorize: Authorize
+    ) -> bytes:
         kind = known(target)
+        shown = visible(kind, self._named, authorize)
         representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
-            return await reads.get(source, kind, target.namespace, target.name, query, representation)
-        return await reads.listed(source, kind, target.namespace, query, representation)
+            return await reads.get(source, kind, target.namespace, target.name, query, representation, shown)
+        return await reads.listed(source, kind, target.namespace, query, representation, shown)
 
     async def _watch(
-        self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, still_allowed: Callable[[], None]
+        self,
+        exchange: Exchange,
+        target: Target,
+        source: ObjectSource,
+        query: Query,
+        authorize: Authorize,
+        asked: Attributes,
     ) -> int:
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
@@ -185,7 +196,7 @@ class HostApi:
             )
         error: StatusError | None = None
         try:
-            plan = await watch.plan(source, kind, target.namespace, query)
+            plan = await watch.plan(source, kind, target.namespace, query, visible(kind, self._named, authorize))
         except StatusError as caught:
             if caught.code != 410:
                 raise
@@ -195,7 +206,7 @@ class HostApi:
             if error is not None:
                 await sink.tell((watch.event("ERROR", error.body()),))
             else:
-                await watch.stream(plan, representation, sink, still_allowed)
+                await watch.stream(plan, representation, sink, lambda: authorize(asked))
 
         if exchange.head.websocket:
             protocol = next(iter(offered(exchange.head.headers)), None)

@@ -73,11 +73,19 @@ def selector(query: Query, kind: Kind, check: Callable[[Query], None]) -> select
     return selectors.both(labels, selectors.fields(terms, kind))
 
 
-async def get(source: ObjectSource, kind: Kind, namespace: str, name: str, query: Query, view: Representation) -> bytes:
-    """One object. NotFound."""
+async def get(
+    source: ObjectSource,
+    kind: Kind,
+    namespace: str,
+    name: str,
+    query: Query,
+    view: Representation,
+    shown: selectors.Match = selectors.everything,
+) -> bytes:
+    """One object, of those that are `shown`. NotFound."""
     await fresh(source, revision_of(query))
     item = source.get(kind, name, namespace)
-    if item is None:
+    if item is None or not shown(item):
         raise not_found(kind, name)
     return view.one(item)
 
@@ -90,9 +98,17 @@ class Page(NamedTuple):
     more: str = ""
 
 
-async def listed(source: ObjectSource, kind: Kind, namespace: str, query: Query, view: Representation) -> bytes:
-    """The objects that match, or a page of them, as of one revision."""
-    part = await page(source, kind, namespace, query, selector(query, kind, check_list))
+async def listed(
+    source: ObjectSource,
+    kind: Kind,
+    namespace: str,
+    query: Query,
+    view: Representation,
+    shown: selectors.Match = selectors.everything,
+) -> bytes:
+    """The objects that match, of those that are `shown`, or a page of them, as of one revision."""
+    match = selectors.both(selector(query, kind, check_list), shown)
+    part = await page(source, kind, namespace, query, match)
     return view.many(part.items, part.revision, part.more)
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from services.proxy.hostapi.options import check_watch, integer, revision_of
 from services.proxy.hostapi.reads import fresh, selector
 from services.proxy.hostapi.request import Query
-from services.proxy.hostapi.selectors import Match, both
+from services.proxy.hostapi.selectors import Match, both, everything
 from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Representation
 from skerry.api.kinds import Kind
@@ -66,10 +66,10 @@ class WatchPlan(NamedTuple):
     timeout_s: float
 
 
-async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query) -> WatchPlan:
-    """Decide where the watch starts. BadRequest, Invalid; Gone if that is too far in the past."""
+async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query, shown: Match = everything) -> WatchPlan:
+    """Decide where the watch of those that are `shown` starts. BadRequest, Invalid; Gone if that is too far in the past."""
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
-    match = selector(query, kind, check_watch)
+    match = both(selector(query, kind, check_watch), shown)
     if namespace:
         match = both(lambda item: item.namespace == namespace, match)
     since, initial = revision_of(query), query.flag("sendInitialEvents")

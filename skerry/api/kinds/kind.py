@@ -82,6 +82,8 @@ class Kind:
     view_of: ViewOf | None = None
     events: Describe | None = None
     listing: Listing | None = None
+    about: str = ""
+    """Field with a reference to the object that one of these is about: it is shown to those who may get that one."""
     labelled: bool = False
     """Whether names are DNS labels of at most 63 characters, because they stand where dots may not: in a subject, or as
     the name of a namespace. Other names are DNS subdomains.
@@ -98,6 +100,8 @@ class Kind:
         for column in self.columns:
             if not fits(column, self.type):
                 yield f"column {column.name}: {self.type.__name__} has no field {column.path!r}"
+        if self.about and not has(self.type, self.about):
+            yield f"it is about {self.about}: {self.type.__name__} has no such field"
         for path in self.selectable:
             if not has(self.type, path):
                 yield f"selectable field {path}: {self.type.__name__} has no such field"
