@@ -57,6 +57,11 @@ class Host:
         """Empty: a host that knows no dry runs."""
         self.questions: list[JoinRequest] = []
         self.silent = False
+        self.root = nats.authority.assertion_root
+        """Signs what proxies say."""
+        self.believed: tuple[str, ...] = (self.root.public,)
+        self.statement = ""
+        """Answered to who believes other roots than those."""
         self.user_ttl_s = 3600
         self.skew_s = 0.0
         self._changed, self._ended = asyncio.Event(), asyncio.Event()
@@ -104,8 +109,7 @@ class Host:
 
     def signer(self) -> Signer:
         """What a proxy signs assertions with."""
-        root = self.nats.authority.assertion_root
-        return Signer("proxy1", self._key, make_record(root, "proxy1", self._key.public, int(self.now) + 3600))
+        return Signer("proxy1", self._key, make_record(self.root, "proxy1", self._key.public, int(self.now) + 3600))
 
     async def beat(self, count: int = 1, deadline_s: float = 15.0) -> Heartbeat:
         """Wait for `count` more heartbeats that were heard; the last."""
@@ -184,9 +188,11 @@ class Host:
         if self.error is not None:
             self.refused += 1
             raise self.error
-        self.beats.append(msgspec.json.decode(message.data, type=Heartbeat))
+        beat = msgspec.json.decode(message.data, type=Heartbeat)
+        self.beats.append(beat)
         self._changed.set()
-        return msgspec.json.encode(HeartbeatAnswer(host_time=self.now))
+        statement = self.statement if beat.roots != self.believed else ""
+        return msgspec.json.encode(HeartbeatAnswer(host_time=self.now, roots=statement))
 
     async def _renew(self, message: bus.Message) -> bytes:
         request = msgspec.json.decode(message.data, type=RenewRequest)

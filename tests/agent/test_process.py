@@ -15,7 +15,7 @@ import pytest
 
 from services.agent.membership import join
 from skerry import subjects
-from skerry.api.messages import Inventory, JoinRequest
+from skerry.api.messages import Heartbeat, Inventory, JoinRequest
 from skerry.checks.report import JOIN
 from skerry.errors import Conflict, Forbidden, ServiceUnavailable
 from skerry.http.exchange import Exchange
@@ -24,6 +24,7 @@ from skerry.identity import creds, jointoken
 from skerry.identity.creds import Credentials
 from skerry.identity.farewell import make_farewell
 from skerry.identity.nkey import KeyType, create, from_seed
+from skerry.identity.trust import make_statement
 from skerry.link import Dialer
 from skerry.localkube.certificates import CertificateAuthority
 from skerry.member.identity import KUBE_SYSTEM
@@ -772,4 +773,42 @@ async def test_an_api_server_that_answers_nonsense_does_not_end_the_agent(
     while not (beat := await host.beat()).healthy:
         continue
     assert beat.agent == first.agent
+    await agent.stop()
+
+
+# The trust root
+
+
+async def heard(host: Host, fits: Callable[[Heartbeat], bool]) -> Heartbeat:
+    """The next heartbeat that fits."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not fits(beat := await host.beat()):
+            pass
+    return beat
+
+
+async def test_a_trust_root_follows_another_over_a_restart_and_the_old_one_is_believed_no_more(
+    agent: Agent, host: Host
+) -> None:
+    old, new, other = host.root, create(KeyType.ACCOUNT), create(KeyType.ACCOUNT)
+    agent.token(await host.token("root-a"))
+    await agent.start()
+    await host.beat()
+    both = old.public, new.public
+    host.believed, host.statement = both, make_statement(both, old.sign)
+    await heard(host, lambda beat: beat.roots == both)
+    async with dialing(host) as dialer:
+        for host.root, answered in ((old, 200), (new, 200), (other, 401)):
+            assert await status(dialer, host, "root-a") == answered
+    await agent.stop()
+    host.believed, host.statement = (new.public,), make_statement((new.public,), new.sign)
+    await agent.start()
+    await heard(host, lambda beat: beat.roots == (new.public,))
+    async with dialing(host) as dialer:
+        for host.root, answered in ((old, 401), (new, 200)):
+            assert await status(dialer, host, "root-a") == answered
+    host.believed, host.statement = (other.public,), make_statement((other.public,), other.sign)
+    lost = await heard(host, lambda beat: not beat.healthy)
+    assert "join anew" in lost.message
+    assert lost.roots == (new.public,)
     await agent.stop()
