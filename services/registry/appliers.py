@@ -1,7 +1,8 @@
 """Appliers of direct members: what an agent would keep in place on its own cluster, the host keeps in place itself.
 
 They run where the registry's lease is, one per direct member that answers, with the credential that requests use, and end
-with the lease: in front of each write it is looked at once more. What a member should have is asked of the bucket as
+with the lease: in front of each write it is looked at once more. Of a cluster that another host took over, or that is another
+one by now, they end at once: the connections that they have were made when it was ours. What a member should have is asked of the bucket as
 agents ask, and its changes are heard as they are stored; so the same signatures are verified, and the same is reported.
 
 A member without entries costs a question a minute. Of what is not in place yet all members together hold HELD_BYTES, and
@@ -24,7 +25,6 @@ from services.registry.directing import Directions
 from services.registry.pausing import ended
 from services.registry.store import RegistryStore
 from skerry import subjects
-from skerry.api.conditions import condition_of
 from skerry.api.desired import SyncAnswer, SyncRequest, WithdrawOrder
 from skerry.api.kinds import CLUSTER
 from skerry.backoff import Backoff
@@ -281,11 +281,9 @@ class Appliers:
 
 
 def _wanted(item: Item) -> Wanted | None:
-    """What a Cluster says: None for one that is not reached directly, or does not answer. One that leaves has an applier for
-    as long as it is there: what it is to take away."""
+    """What a Cluster says: None for one that is not reached directly, or may not be written to. One that leaves has an applier
+    for as long as it is there: what it is to take away."""
     document = item.document()
-    if not direct.is_direct(document):
-        return None
-    if condition_of(document, "Reachable").status == "False":
+    if not direct.is_direct(document) or not direct.may_be_written_to(document):
         return None
     return Wanted(item.uid, direct.revision_of(document))

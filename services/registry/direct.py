@@ -83,6 +83,13 @@ def is_direct(document: Document) -> bool:
     return bool(document.get("spec", {}).get("connection", {}).get("mode") == MODE)
 
 
+def may_be_written_to(document: Document) -> bool:
+    """Whether a Cluster's API server answers this host, as the cluster that joined, and is not another host's by now."""
+    if condition_of(document, "Reachable").status == "False":
+        return False
+    return clusters.ready_of(document).reason not in (WRONG, TAKEN_OVER)
+
+
 def member(name: str, object_uid: str, facts: JoinFacts, expires: float | None, now: Now) -> Document:
     """The Cluster of a member that joins directly."""
     document: Document = {

@@ -165,3 +165,15 @@ def test_the_end_of_a_credential_is_an_event_30_7_and_1_day_before() -> None:
 
 def test_another_credential_is_an_event() -> None:
     assert news(cluster(), direct.credited(cluster(), 2, None)) == [("CredentialsReplaced", False)]
+
+
+@pytest.mark.parametrize(
+    ("state", "ours"),
+    [
+        (ProbeState.READY, True), (ProbeState.UNREADY, True), (ProbeState.REFUSED, True),
+        (ProbeState.UNREACHABLE, False), (ProbeState.WRONG, False), (ProbeState.TAKEN_OVER, False),
+    ],
+)  # fmt: skip
+def test_nothing_is_written_to_a_cluster_that_is_not_ours_any_more(state: ProbeState, ours: bool) -> None:
+    """One that another host had taken over got its bindings back, over connections of before."""
+    assert direct.may_be_written_to(after(ProbeResult(state, "so"))) is ours
