@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,19 +26,25 @@ ADMINISTRATORS = "skerry:cluster-admin"
 MANAGED = "app.kubernetes.io/managed-by=skerry"
 
 
+@pytest.fixture(scope="module")
+def looking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A host that looks often."""
+    with Host(tmp_path_factory.mktemp("looking"), environment=LOOK) as made:
+        made.up()
+        yield made
+
+
 @pytest.fixture
-def left_alone(plain_cluster: Member) -> Iterator[None]:
-    """The cluster without anything that joining leaves on it."""
-    yield
+def host(looking: Host, plain_cluster: Member) -> Iterator[Host]:
+    """It, without members; afterwards the cluster has nothing of what joining leaves on it."""
+    yield looking
+    if looking.cluster("m1"):
+        looking.ok("cluster", "remove", "m1")
+    for agent in looking.agents:
+        agent.stop()
     plain_cluster.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", MANAGED, "--wait=false")
     plain_cluster.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN)
     plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
-
-
-@pytest.fixture
-def host(left_alone: None, new_host: Callable[..., Host]) -> Host:
-    """A host that looks often, and is gone before the cluster is cleaned."""
-    return new_host(**LOOK)
 
 
 def join(host: Host, mode: str, member: Member, file: Path) -> Agent | None:
@@ -47,7 +53,10 @@ def join(host: Host, mode: str, member: Member, file: Path) -> Agent | None:
         host.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(file))
         return None
     try:
-        return host.join(replace(member, kubeconfig=file), "m1")
+        place = host.directory / f"agent-{len(host.agents)}"
+        agent = host.agent(replace(member, kubeconfig=file), host.token("m1"), state=place)
+        host.wait_ready("m1", agent)
+        return agent
     finally:
         host.members[member.name] = member
 
@@ -88,12 +97,14 @@ def test_what_is_to_be_kept_stays_on_a_member_that_is_removed_and_is_nobodys(
     host: Host, plain_cluster: Member, mode: str
 ) -> None:
     join(host, mode, plain_cluster, plain_cluster.kubeconfig)
+    uid = host.cluster("m1")["metadata"]["uid"]
     eventually(lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "entries", 60)
     assert "stays, and nobody" in host.skerry("cluster", "remove", "m1", "--keep-on-member").stderr
     for name in BUILT_IN:
         assert "skerry.dev" not in _labels(plain_cluster, name)
         plain_cluster.kubectl("get", "clusterrolebinding", name)
-    assert "LeftOnCluster" not in host.kubectl(None, "get", "events", "-A")
+    told = json.loads(host.kubectl(None, "get", "events", "-A", "-o", "json"))["items"]
+    assert [each for each in told if each["reason"] == "LeftOnCluster" and each["involvedObject"]["uid"] == uid] == []
 
 
 def _labels(member: Member, name: str) -> str:
