@@ -27,7 +27,7 @@ from skerry.errors import ServiceUnavailable
 class _Nobody:
     """Credentials for a server that asks for none."""
 
-    jwt = ""
+    jwt = public = ""
     inbox = "_INBOX"
     expires = None
 

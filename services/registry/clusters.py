@@ -25,6 +25,7 @@ from skerry.api.conditions import (
     CERTIFICATE_VALID,
     CLOCK_SYNCED,
     JOINED,
+    QUARANTINED,
     RIGHTS_COMPLETE,
     Verdict,
     condition_of,
@@ -151,6 +152,16 @@ def is_member(document: Document) -> bool:
 def has_agent(document: Document) -> bool:
     """Whether a Cluster is reached through an agent."""
     return bool(document.get("spec", {}).get("connection", {}).get("mode") == "agent")
+
+
+HOLDING = ("HeartbeatFlood", "RequestFlood")
+"""Reasons of the condition Quarantined for which the bus takes no connection of a member."""
+
+
+def is_held(document: Document) -> bool:
+    """Whether a member floods this host, so that none of its agents is let in for a while."""
+    quarantined = condition_of(document, QUARANTINED)
+    return quarantined.status == "True" and quarantined.reason in HOLDING
 
 
 def is_leaving(document: Document) -> bool:

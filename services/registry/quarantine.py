@@ -3,6 +3,9 @@
 A proxy cuts a flooding member off by itself, at once (skerry/link/dialer.py); what it tells the registries makes the
 others do the same before they are flooded too, and makes it visible. Too many heartbeats are counted by both. The hold is
 short and lifts itself: an agent with a bug comes back without a hand, a hostile one is cut again at its next flood.
+Who floods the registry is held by the bus's servers, which cut his connections and take none: what waits in front of the
+registry is others' too. The condition is stored first and the account follows from it; at the end it is let in first and then
+the condition goes, so that whoever leads next knows whom to let in.
 Level-triggered: what should be is compared with what is stored, so a lost message or a restart leaves nothing behind.
 """
 
@@ -20,7 +23,7 @@ from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry import subjects
-from skerry.api.conditions import Verdict, with_condition
+from skerry.api.conditions import QUARANTINED, Verdict, with_condition
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport
@@ -31,7 +34,6 @@ from skerry.service import Context
 
 log = logging.getLogger("skerry.registry")
 
-CONDITION = "Quarantined"
 HOLD_S = 60.0
 """After the last report."""
 TUNNEL = Verdict(
@@ -43,14 +45,14 @@ TUNNEL = Verdict(
 HEARTBEATS = Verdict(
     "True",
     "HeartbeatFlood",
-    "its agents sent hundreds of heartbeats beyond the rate that is handled; requests to it are refused for a minute "
-    "after the last report. Look at who holds the agent's credential, and at how many agents run",
+    "its agents sent hundreds of heartbeats beyond the rate that is handled; the bus takes no connection of them for a "
+    "minute after the last report. Look at who holds the agent's credential, and at how many agents run",
 )
 REQUESTS = Verdict(
     "True",
     "RequestFlood",
-    "its agents asked the registry hundreds of times beyond the rate that is handled; requests to it are refused for a "
-    "minute after the last report. Look at who holds the agent's credentials, and at how many agents run",
+    "its agents asked the registry hundreds of times beyond the rate that is handled; the bus takes no connection of them "
+    "for a minute after the last report. Look at who holds the agent's credentials, and at how many agents run",
 )
 _FLOODS = {"heartbeats": HEARTBEATS, "requests": REQUESTS}
 LIFTED = Verdict("False", "Lifted", "nothing was reported for a minute")
@@ -70,6 +72,8 @@ class Quarantine:
     ) -> None:
         self._registry, self._writer, self._clock, self._hold_s = registry, writer, clock, hold_s
         self._until: dict[str, tuple[float, Verdict]] = {}
+        self._holds: dict[str, bool] = {}
+        """Of these, what this process had the bus do last."""
         self.controller = context.controller("quarantine", self.reconcile, leader=True)
         for item in registry.members():
             stored = _stored(item.document())
@@ -100,14 +104,33 @@ class Quarantine:
         item = self._registry.cache.get(CLUSTER, name)
         if item is not None:
             condition = LIFTED if over else verdict
+            wanted = _with(item.document(), condition, now)
+            if over:
+                await self._tell(name, wanted, lift=True)
             again_s = await self._writer.write(name, item.uid, lambda document: _with(document, condition, now))
             if again_s is not None:
                 return After(again_s)
+            if not over:
+                await self._tell(name, wanted)
         if not over:
-            return After(until - now.mono)
+            return After(max(until - self._clock().mono, 0.0))
         if self._until[name][0] == until:
             del self._until[name]
+            self._holds.pop(name, None)
         return None
+
+    async def _tell(self, name: str, document: Document, *, lift: bool = False) -> None:
+        """Have the bus hold the member's account, or, with `lift` whoever held it, not any more. StatusError."""
+        holds = clusters.is_held(document)
+        if not clusters.has_agent(document) or (not lift and self._holds.get(name, False) is holds):
+            return
+        secret = await self._registry.secret_of(name, document)
+        if secret is None or clusters.is_leaving(document):
+            return
+        await self._registry.resolver.push(self._registry.account(document, secret).jwt)
+        self._holds[name] = holds
+        log.log(logging.WARNING if holds else logging.INFO, "connections of a member",
+                extra={"cluster": name, "are": "refused: it floods this host" if holds else "taken"})  # fmt: skip
 
 
 def _reported(data: bytes) -> Verdict:
@@ -121,7 +144,7 @@ def _reported(data: bytes) -> Verdict:
 
 def _stored(document: Document) -> Verdict | None:
     for condition in document.get("status", {}).get("conditions", []):
-        if condition.get("type") == CONDITION:
+        if condition.get("type") == QUARANTINED:
             return Verdict(condition.get("status", ""), condition.get("reason", ""), condition.get("message", ""))
     return None
 
@@ -132,5 +155,5 @@ def _with(document: Document, verdict: Verdict, now: Now) -> Document:
         return document
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
-    status["conditions"] = with_condition(conditions, clusters.condition(CONDITION, verdict, now))
+    status["conditions"] = with_condition(conditions, clusters.condition(QUARANTINED, verdict, now))
     return {**document, "status": status}

@@ -89,7 +89,8 @@ class RegistryStore:
 
     def account(self, cluster: Document, secret: MemberSecret, *, whole: bool = False) -> MemberAccount:
         """The member's account with a JWT of now: while it waits for approval, and not `whole` is said, it may only ask for that. A
-        key that was revoked is so whatever the clock of whoever made its JWTs said."""
+        key that was revoked is so whatever the clock of whoever made its JWTs said. While it floods this host the bus takes none of
+        its connections."""
         name = cluster["metadata"]["name"]
         known = MemberAccount(name=name, public=secret.account, seed=secret.seed.encode(), jwt="")
         return self.authority.member_account(
@@ -97,6 +98,7 @@ class RegistryStore:
             known=known,
             pending=awaits_approval(cluster) and not whole,
             revoked=dict.fromkeys(secret.revoked, YEAR_3000),
+            held=clusters.is_held(cluster),
         )
 
     async def push_account(self, cluster: Document, secret: MemberSecret) -> tuple[MemberAccount, bool]:

@@ -22,6 +22,7 @@ from skerry.api.conditions import (
     CREDENTIALS_VALID,
     FLAPPING,
     NO_VERDICT,
+    QUARANTINED,
     VERSION_SUPPORTED,
     condition_of,
 )
@@ -33,7 +34,7 @@ from skerry.service import Context
 
 log = logging.getLogger("skerry.registry")
 
-LOGGED = ("Ready", CREDENTIALS_VALID, CERTIFICATE_VALID, CLOCK_SYNCED, VERSION_SUPPORTED, "Quarantined", FLAPPING)
+LOGGED = ("Ready", CREDENTIALS_VALID, CERTIFICATE_VALID, CLOCK_SYNCED, VERSION_SUPPORTED, QUARANTINED, FLAPPING)
 """Conditions whose changes are lines in the log."""
 
 Observe = Callable[[Document], Document]
@@ -115,7 +116,7 @@ def _log(name: str, before: Document, after: Document) -> None:
     for kind in LOGGED:
         old, new = condition_of(before, kind), condition_of(after, kind)
         if (old.status, old.reason) != (new.status, new.reason):
-            good = new.status == ("False" if kind in ("Quarantined", FLAPPING) else "True")
+            good = new.status == ("False" if kind in (QUARANTINED, FLAPPING) else "True")
             if good and old == NO_VERDICT:
                 continue
             log.log(

@@ -20,6 +20,7 @@ APPROVAL_PENDING, APPROVAL_DENIED = "ApprovalPending", "ApprovalDenied"
 """Reasons of Joined: somebody has to approve the cluster first; that was denied, or did not happen in time."""
 AWAITING_APPROVAL = (APPROVAL_PENDING, APPROVAL_DENIED)
 CERTIFICATE_VALID = "CertificateValid"
+QUARANTINED = "Quarantined"
 """Condition: whether the client certificate that the host uses is good."""
 VERSION_SUPPORTED = "VersionSupported"
 """Condition: whether Kubernetes and the agent are of versions that are tested."""

@@ -207,11 +207,13 @@ class Authority:
         known: MemberAccount | None = None,
         revoked: dict[str, int] | None = None,
         pending: bool = False,
+        held: bool = False,
     ) -> MemberAccount:
         """The account of member `name`: a new one, or the JWT of a `known` one made anew. While it is `pending` it may ask
         whether it was approved, and nothing else, whatever its users may.
 
-        `revoked`: user nkey -> seconds since the epoch; JWTs of that user issued up to then are refused and cut.
+        `revoked`: user nkey -> seconds since the epoch; JWTs of that user issued up to then are refused and cut. While it is
+        `held` servers take no connection of it, and cut those that there are.
         BadRequest if `name` is not a DNS label: a `*` would make the imports a wildcard over other members.
         """
         subjects.member(name)
@@ -220,9 +222,8 @@ class Authority:
         whole = ((subjects.up(name), "service"), (subjects.down(name), "stream"), (subjects.renew(name), "service"))
         slices = ((subjects.approval(name), "service"),) if pending else whole
         imports = [self._import("host", self.public.host, public, subject, kind) for subject, kind in slices]
-        limits = AccountLimits(
-            conn=MEMBER_CONNECTIONS, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False
-        )
+        conn = 0 if held else MEMBER_CONNECTIONS
+        limits = AccountLimits(conn=conn, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False)
         if pending:
             limits = msgspec.structs.replace(limits, payload=BEARER_PAYLOAD)
         text = self._account(public, name, signing=[signing.public], imports=imports, limits=limits, revoked=revoked)

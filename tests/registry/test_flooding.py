@@ -92,9 +92,10 @@ async def test_who_floods_is_not_answered_as_often_as_he_asks(nats_host: NatsHos
         inbox, began = connection.inbox(), time.monotonic()
         await connection.subscribe(inbox, answers.append)
         for _ in range(40):
-            for _ in range(100):
-                connection.publish_now(subject, payload, inbox)
-            await connection.flush(DEADLINE_S)
+            with contextlib.suppress(ConnectionLost):  # the bus may be told to hold it meanwhile
+                for _ in range(100):
+                    connection.publish_now(subject, payload, inbox)
+                await connection.flush(DEADLINE_S)
         other = Agent(nats_host, f"behind-{what}")
         await other.join(await client.token(other.name))  # the registry reads in order: all before it was looked at
         elapsed = time.monotonic() - began

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import msgspec
 import pytest
 
 from services.registry.handlers import CALLS
-from services.registry.quarantine import CONDITION, HOLD_S
+from services.registry.quarantine import HOLD_S
 from skerry import subjects
+from skerry.api.conditions import QUARANTINED
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FloodReport, Heartbeat
+from skerry.bus import ConnectionLost
+from skerry.errors import StatusError
 from skerry.heartbeats import FLOOD_BEATS
 from skerry.identity.creds import Credentials
 from tests.fixtures.nats import NatsHost, eventually
@@ -35,7 +39,7 @@ async def quarantined(client: Client, name: str) -> dict[str, Any]:
     async with asyncio.timeout(DEADLINE_S):
         while True:
             for found in ((await client.cluster(name)) or {})["status"]["conditions"]:
-                if (found["type"], found["status"]) == (CONDITION, "True"):
+                if (found["type"], found["status"]) == (QUARANTINED, "True"):
                     return dict(found)
             await asyncio.sleep(0.02)
 
@@ -85,7 +89,7 @@ async def test_a_flood_of_requests_becomes_one_and_holds_up_nobody_elses_heartbe
             await beats.beat(other)
         assert (await quarantined(client, "asking"))["reason"] == "RequestFlood"
         conditions = ((await client.cluster("beating-on")) or {})["status"]["conditions"]
-        assert CONDITION not in {each["type"] for each in conditions}
+        assert QUARANTINED not in {each["type"] for each in conditions}
 
 
 async def test_rubbish_instead_of_heartbeats_counts_as_well(nats_host: NatsHost, client: Client) -> None:
@@ -104,7 +108,37 @@ async def test_a_member_cannot_ask_for_the_quarantine_of_another(nats_host: Nats
         await client.bus.publish(subjects.quarantine("jealous"), b"")
         await quarantined(client, "jealous")
     conditions = ((await client.cluster("victim")) or {})["status"]["conditions"]
-    assert CONDITION not in {each["type"] for each in conditions}
+    assert QUARANTINED not in {each["type"] for each in conditions}
+
+
+@pytest.mark.parametrize("what", ["hb", "svc.desired"])
+async def test_the_bus_takes_no_connection_of_who_floods_until_it_is_over_also_by_another_process(
+    fresh_nats_host: NatsHost, what: str
+) -> None:
+    host, clock = fresh_nats_host, Clock()
+    async with Running(host).running(), client_of(host) as client:
+        floods, beats = await joined(host, client, "floods"), Agent(host, "beats-on")
+        beating = beats.credentials(await beats.join(await client.token("beats-on")))
+        async with host.connection(floods) as connection, host.connection(beating) as other:
+            async with asyncio.timeout(DEADLINE_S):
+                while not connection.lost.done():
+                    with contextlib.suppress(ConnectionLost):
+                        for _ in range(50):
+                            connection.publish_now(f"up.floods.{what}", b"{}", connection.inbox())
+                        await asyncio.sleep(0.01)
+            assert "connections exceeded" in connection.reason
+            await beats.beat(other)
+        await quarantined(client, "floods")
+    async with Running(host, clock=clock, timers=clock).running():
+        with pytest.raises(StatusError):
+            async with host.connection(floods):
+                pass
+        clock.ahead = HOLD_S + 1
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                with contextlib.suppress(StatusError):
+                    async with host.connection(floods):
+                        break
 
 
 async def test_it_lifts_itself_also_when_the_process_that_imposed_it_is_gone(fresh_nats_host: NatsHost) -> None:
