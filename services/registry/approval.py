@@ -74,6 +74,8 @@ def _with(document: Document, joined: Verdict, ready: Verdict, now: Now) -> Docu
 
 def _check(document: Document) -> None:
     name = document["metadata"]["name"]
+    if name == clusters.HOST:
+        raise Conflict(f"cluster {name!r} does not wait for approval: it is the host itself")
     if clusters.is_leaving(document) or is_denied(document):
         raise Conflict(f"cluster {name!r} is being removed: nothing is left to decide")
     if not awaits_approval(document):

@@ -108,6 +108,11 @@ def test_a_cluster_without_any_condition_does_not_wait() -> None:
         approval.approved(bare, "al", "", NOW)
 
 
+def test_the_host_waits_for_nobody() -> None:
+    with pytest.raises(Conflict, match="it is the host itself"):
+        approval.denied(clusters.host("isle", "u", NOW), "al", "", NOW)
+
+
 def test_it_may_wait_for_seven_days_and_is_turned_away_then() -> None:
     assert approval.left_s(waiting(), later(6 * DAY_S)) == DAY_S
     assert approval.left_s(waiting(), later(7 * DAY_S)) == 0
