@@ -61,6 +61,8 @@ class CachedCredential(NamedTuple):
     """Of a token of an identity provider: while this is what is stored of it, the token holds."""
     authority: int = 0
     """Of a client certificate: which one in a row of authorities it was verified by."""
+    fresh_until: float = math.inf
+    """Of a token: when it is to be asked for again."""
 
 
 class RevokedUser(NamedTuple):
@@ -102,13 +104,17 @@ class Authenticator:
         provider: Callable[[str], ProviderVersion | None] = lambda name: None,
         authority: Callable[[], int] = lambda: 0,
         revoked: Callable[[str], RevokedUser | None] = lambda user: None,
+        refused: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        """`provider` is an IdentityProvider as it is stored now, `authority` that of client certificates, `revoked` by user."""
+        """`provider` is an IdentityProvider as it is stored now, `authority` that of client certificates; `revoked` is by user,
+        `refused` says whether a token was refused a moment ago.
+        """
         self._lookup = lookup
         self._now = now
         self._provider = provider
         self._authority = authority
         self._revoked = revoked
+        self._refused = refused
 
     def known(self, name: str) -> CachedCredential:
         """The Credential of this name, if it is there and holds; Unauthorized with the reason and the next step otherwise."""
@@ -135,6 +141,8 @@ class Authenticator:
             return credential.authority == self._authority()
         if credential.provider is not None:
             return self._provider(credential.provider.name) == credential.provider
+        if credential.name.startswith(REVIEWED):
+            return not self._refused(credential.name)
         return self._lookup(credential.name) is not None
 
     def _taken_back(self, credential: CachedCredential) -> bool:

@@ -155,7 +155,7 @@ class Front:
             return authenticator.checked(shown.certificate)
         if not name.startswith(REVIEWED):
             return await self._by_name(name)
-        known = tokens.get(name) or await tokens.review(name, token_of(exchange.head), exchange.peer[0])
+        known = await tokens.of(name, lambda: token_of(exchange.head), exchange.peer[0])
         return authenticator.checked(known)
 
     async def _by_name(self, name: str) -> CachedCredential:

@@ -112,12 +112,16 @@ class Proxy:
         self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._no_store = ""
         self._certificates = Certificates(settings)
+        self._tokens = Tokens(
+            self._review_token, self.directory.provider, self._cache.current, time.time, time.monotonic
+        )
         self._authenticator = Authenticator(
             self.directory.credential,
             time.time,
             provider=self.directory.provider,
             authority=lambda: self._certificates.authority,
             revoked=self.directory.revoked,
+            refused=self._tokens.refused,
         )
         self._server = Server(
             Front(self._parts()).handle,
@@ -143,7 +147,7 @@ class Proxy:
         return FrontParts(
             host_uid=self._settings.host_uid,
             authenticator=self._authenticator,
-            tokens=Tokens(self._review_token, self.directory.provider, self._cache.current, time.time, time.monotonic),
+            tokens=self._tokens,
             certificates=self._certificates,
             granted=self._granted,
             sessions=self.sessions,

@@ -1,4 +1,4 @@
-"""Tokens of identity providers: asked of tenancy once, and known by their digest from then on.
+"""Tokens of identity providers and of the host's own cluster: asked of tenancy once, and known by their digest from then on.
 
 What is known holds until the token ends or its provider is another, so tenancy may be away: whoever works, works on. Unknown
 tokens cost a question on the bus and a signature's check, so each address of a client may show only so many in a second; one that
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 
@@ -65,10 +66,31 @@ class Tokens:
         self._known.move_to_end(name)
         return credential
 
+    async def of(self, name: str, token: Callable[[], str], address: str) -> CachedCredential:
+        """The credential of this name, asked for if it is not known or not fresh; what is known holds while it cannot be asked for.
+
+        Unauthorized, TooManyRequests, ServiceUnavailable.
+        """
+        known = self.get(name)
+        if known is not None and self._now() < known.fresh_until:
+            return known
+        try:
+            return await self.review(name, token(), address)
+        except (ServiceUnavailable, TooManyRequests):
+            if known is None:
+                raise
+            return known
+        except Unauthorized:
+            self._drop(name)
+            raise
+
+    def refused(self, name: str) -> bool:
+        """True if a token was refused a moment ago."""
+        return self._clock() < self._refused.get(name, 0.0)
+
     async def review(self, name: str, token: str, address: str) -> CachedCredential:
         """The credential of a token that is not known, shown by a client. Unauthorized, TooManyRequests, ServiceUnavailable."""
-        until = self._refused.get(name)
-        if until is not None and self._clock() < until:
+        if self.refused(name):
             raise Unauthorized(REFUSED)
         asking = self._asking.get(name)
         if asking is None:
@@ -98,10 +120,17 @@ class Tokens:
             raise Unauthorized(REFUSED)
         version = ProviderVersion(answer.provider, answer.provider_uid, answer.provider_generation)
         caller = Caller(user=answer.user, groups=answer.groups)
-        credential = CachedCredential(name, caller, answer.expires, answer.issued, version)
-        if self._stored(credential) != version:
+        credential = CachedCredential(
+            name,
+            caller,
+            answer.expires,
+            answer.issued,
+            version if answer.provider else None,
+            fresh_until=answer.fresh_until or math.inf,
+        )
+        if self._stored(credential) != credential.provider:
             await self._caught_up()
-        if self._stored(credential) != version:
+        if self._stored(credential) != credential.provider:
             raise ServiceUnavailable("the identity provider is being changed: try again in a moment", retry_after_s=1)
         self._remember(credential)
         return credential

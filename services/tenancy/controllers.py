@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from services.tenancy import model
 from services.tenancy.granted import Granted
+from services.tenancy.hosttokens import HostTokens, own_cluster
 from services.tenancy.keyring import KeyRings
 from services.tenancy.revocations import over_s
 from services.tenancy.settings import TenancySettings
@@ -79,6 +80,8 @@ class TenancyState(NamedTuple):
     administrator: Administrator
     rings: KeyRings
     granted: Granted
+    host_tokens: HostTokens | None = None
+    """Asked about tokens that no provider is for."""
 
 
 TenancyContext = Context[TenancySettings, TenancyState]
@@ -86,12 +89,21 @@ TenancyContext = Context[TenancySettings, TenancyState]
 
 @asynccontextmanager
 async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
-    """The administrator's credential, looked at once; no keys of providers yet; what people may do, from now on."""
+    """The administrator's credential, looked at once; no keys of providers yet; what people may do, from now on.
+
+    KubeconfigError where tokens are to be asked of the host's cluster, and there is none.
+    """
     administrator = Administrator(context.store(CREDENTIAL), context.settings.admin_token_file)
     await administrator.ensure()
     granted = Granted()
     context.closing.callback(follow(context.informer, granted.access, lambda touched: granted.touched(touched)))
-    yield TenancyState(administrator, KeyRings(time.time), granted)
+    async with AsyncExitStack() as closing:
+        tokens = None
+        if context.settings.token_review:
+            server = own_cluster()
+            closing.push_async_callback(server.close)
+            tokens = HostTokens(server, time.time)
+        yield TenancyState(administrator, KeyRings(time.time), granted, tokens)
 
 
 def administrator(context: TenancyContext) -> Controller[str]:

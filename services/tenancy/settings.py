@@ -14,3 +14,7 @@ class TenancySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     admin_token_file: Annotated[
         Path | None, about("Bearer token of the host's own administrator, made by the CLI; read anew when it changes.")
     ] = None
+    token_review: Annotated[
+        bool,
+        about("Whether bearer tokens that no IdentityProvider is for are asked of the cluster that tenancy runs in."),
+    ] = False

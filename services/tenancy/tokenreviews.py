@@ -10,11 +10,22 @@ import logging
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from services.tenancy.controllers import TenancyContext
 from services.tenancy.keyring import KeyRing
 from services.tenancy.providers import provider_of
 from services.tenancy.providing import set_aside
-from services.tenancy.verify import FromTheFuture, TokenIdentity, TokenRefused, UnknownKey, UnreadToken, read, verify
+from services.tenancy.verify import (
+    MAX_TOKEN,
+    FromTheFuture,
+    TokenIdentity,
+    TokenRefused,
+    UnknownKey,
+    UnreadToken,
+    read,
+    verify,
+)
 from skerry.api.identities import IdentityProvider
 from skerry.api.kinds import IDENTITY_PROVIDER
 from skerry.api.messages import TokenReview, TokenReviewAnswer
@@ -33,19 +44,36 @@ async def review(context: TenancyContext, request: TokenReview, now: Callable[[]
     """Whom a token names, or why nobody. ServiceUnavailable while that cannot be known."""
     await context.informer.current()
     try:
-        unread = read(request.token)
-        provider = _provider(context.informer, unread)
-        identity = await _identity(context, provider, request.token, unread, now)
+        return await _answer(context, request.token, now)
     except TokenRefused as error:
         return TokenReviewAnswer(refused=str(error))
+
+
+async def _answer(context: TenancyContext, token: str, now: Callable[[], float]) -> TokenReviewAnswer:
+    """By the provider that a token is from; by the host's cluster, if it is from none. TokenRefused, ServiceUnavailable."""
+    try:
+        unread = read(token)
+        provider = _provider(context.informer, unread)
+    except TokenRefused:
+        if context.state.host_tokens is None or len(token) > MAX_TOKEN:
+            raise
+        return _told(await context.state.host_tokens.identity(token))
+    answer = _told(await _identity(context, provider, token, unread, now))
+    return msgspec.structs.replace(
+        answer,
+        provider=provider.metadata.name,
+        provider_uid=provider.metadata.uid,
+        provider_generation=provider.metadata.generation,
+    )
+
+
+def _told(identity: TokenIdentity) -> TokenReviewAnswer:
     return TokenReviewAnswer(
         user=identity.user,
         groups=identity.groups,
         issued=identity.issued,
         expires=identity.expires,
-        provider=provider.metadata.name,
-        provider_uid=provider.metadata.uid,
-        provider_generation=provider.metadata.generation,
+        fresh_until=min(identity.fresh_until, identity.expires),
     )
 
 

@@ -83,6 +83,8 @@ class TokenIdentity(NamedTuple):
     """Groups that nobody can be in."""
     left_out: bool = False
     """The provider left groups out of the token, because there are too many."""
+    fresh_until: float = math.inf
+    """When it is to be asked for again."""
 
 
 # Reading

@@ -341,8 +341,10 @@ class TokenReviewAnswer(Message, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     issued: float = 0.0
     expires: float = 0.0
+    fresh_until: float = 0.0
+    """When it is to be asked for again; until then, and while that cannot be, it holds."""
     provider: str = ""
-    """Name of the IdentityProvider."""
+    """Name of the IdentityProvider; empty: the host's own cluster said it."""
     provider_uid: str = ""
     provider_generation: int = 0
     """What was believed of it: of another spec the answer may be another."""

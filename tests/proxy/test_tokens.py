@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from services.proxy import tokens
-from services.proxy.authn import REFUSED, CachedCredential, ProviderVersion
+from services.proxy.authn import REFUSED, Authenticator, CachedCredential, ProviderVersion
 from services.proxy.tokens import REFUSED_S, UNKNOWN_PER_SECOND, Tokens, network
 from skerry.api.messages import TokenReviewAnswer
 from skerry.errors import GatewayTimeout, ServiceUnavailable, StatusError, TooManyRequests, Unauthorized
@@ -184,3 +184,36 @@ def test_what_verifies_signatures_is_not_in_the_front_door() -> None:
         "import sys, services.tower.__main__; print(*({'jwt', 'cryptography', 'services.tenancy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == ""
+
+
+def of_the_cluster(fresh_until: float) -> TokenReviewAnswer:
+    return TokenReviewAnswer(user="serviceaccount:a:b", issued=990.0, expires=2000.0, fresh_until=fresh_until)
+
+
+async def test_a_token_of_the_hosts_cluster_is_asked_for_again_and_holds_while_it_cannot_be() -> None:
+    world = World()
+    world.answer = of_the_cluster(1060.0)
+
+    async def show() -> CachedCredential:
+        return await world.tokens.of("token:t", lambda: "t", "192.0.2.1")
+
+    known = await show()
+    assert known.provider is None
+    assert await show() is known
+    world.now = 1060.0
+    world.answer = ServiceUnavailable("tenancy is away")
+    assert await show() is known
+    world.answer = of_the_cluster(1120.0)
+    assert (await show()).fresh_until == 1120.0
+    assert world.asked == ["t"] * 3
+    world.now = 1120.0
+    world.answer = TokenReviewAnswer(refused="the pod is gone")
+    with pytest.raises(Unauthorized):
+        await show()
+    assert world.tokens.refused("token:t")
+    assert not Authenticator(lambda name: None, lambda: world.now, refused=world.tokens.refused).holds(known)
+    assert world.tokens.get("token:t") is None
+    world.answer = ServiceUnavailable("tenancy is away")
+    world.now += REFUSED_S
+    with pytest.raises(ServiceUnavailable):
+        await show()

@@ -8,12 +8,14 @@ from typing import Any, cast
 import pytest
 
 from services.tenancy.controllers import TenancyContext
+from services.tenancy.hosttokens import HostTokens
 from services.tenancy.keyring import KeyRings
 from services.tenancy.tokenreviews import review
 from skerry.api.messages import TokenReview, TokenReviewAnswer
 from skerry.errors import ServiceUnavailable
 from skerry.http.outbound import OutboundError
 from tests.tenancy import test_keyring, tokens
+from tests.tenancy.test_hosttokens import ApiServer
 from tests.tenancy.test_providers import provider
 
 WHERE = test_keyring.WHERE
@@ -26,6 +28,7 @@ class World(test_keyring.World):
         super().__init__()
         self.rings = KeyRings(lambda: self.now, self.fetch)
         self.told: list[str] = []
+        self.host_tokens: HostTokens | None = None
         self.rings.changed = self.told.append
         self.stored = [provider(issuer=tokens.ISSUER, groups={"claim": "groups"}), *others]
 
@@ -36,7 +39,7 @@ class World(test_keyring.World):
         return [SimpleNamespace(name=each["metadata"]["name"], document=lambda each=each: each) for each in self.stored]
 
     async def review(self, token: str) -> TokenReviewAnswer:
-        context = SimpleNamespace(informer=self, state=SimpleNamespace(rings=self.rings))
+        context = SimpleNamespace(informer=self, state=SimpleNamespace(rings=self.rings, host_tokens=self.host_tokens))
         return await review(cast(TenancyContext, context), TokenReview(token=token), lambda: self.now)
 
 
@@ -98,3 +101,14 @@ async def test_what_is_no_token_is_refused_without_a_question(token: str) -> Non
     world = World()
     assert (await world.review(token)).refused
     assert world.asked == []
+
+
+async def test_what_is_from_no_provider_is_asked_of_the_hosts_cluster_and_nothing_else() -> None:
+    world = World()
+    world.host_tokens = HostTokens(ApiServer("skerry"), lambda: world.now)
+    for text in ("opaque", tokens.token(iss="https://kubernetes")):
+        answer = await world.review(text)
+        assert (answer.user, answer.provider) == ("serviceaccount:apps:deployer", "")
+        assert answer.fresh_until <= world.now + 60
+    assert (await world.review(tokens.token(aud="other"))).refused
+    assert "longer than" in (await world.review("x" * 20_000)).refused
