@@ -103,6 +103,7 @@ PROGRAMS: Mapping[str, Built | Wheel] = {
     "helm-4": Built("helm4", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4"),
     "etcd": Built("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
     "clientgo": Built("clientgo", ".", "k8s.io/client-go"),
+    "idp": Built("idp", ".", "github.com/zitadel/oidc/v3"),
 }
 
 
