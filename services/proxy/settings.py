@@ -23,6 +23,12 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     streams_per_member: Annotated[int, about("Requests to one member at once.")] = 4_000
     opens_per_second: Annotated[int, about("Requests that one user may start in one second.")] = 10_000
     session_s: Annotated[float, about("Longest life of an upgraded session (exec, port-forward).")] = 8 * 3600.0
+    outlive_s: Annotated[
+        float,
+        about(
+            "exec, attach, port-forward and logs may outlive a token of an identity provider by so long, 8 h at most."
+        ),
+    ] = 3600.0
     inline_bytes: Annotated[int, about("Request bodies up to this size travel in one message.")] = 256 * 1024
     stalled_s: Annotated[float, about("A client that takes nothing of a response for so long is cut.")] = 600.0
     upstream_connections: Annotated[int, about("Most connections to the API server of one direct member.")] = 8192

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.proxy.access import AccessRecord
-from services.proxy.authn import CachedCredential
+from services.proxy.authn import REVIEWED, CachedCredential
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, MemberRoute
@@ -46,6 +46,9 @@ from skerry.relay import AgentAway, OpenRequest
 HEAD_S, SLACK_S = 60, 10.0
 """A response head is awaited min(the request's own timeout, HEAD_S) + SLACK_S, except on long-running requests."""
 
+OUTLIVING = ("attach", "exec", "log", "portforward")
+"""Subresources of pods whose streams may outlive a token."""
+OUTLIVE_MAX_S = 8 * 3600.0
 REVIEW_BYTES = 64 * 1024
 """Of a self review."""
 REMEMBERED = 512
@@ -91,7 +94,8 @@ class Members:
         request_ = _question(route.member, classified.info, impersonates=asking.impersonates)
         allowed = await self._decided(credential.caller, request_)
         member = await self._find(route.member)
-        session = self._sessions.enter(credential.caller.user, credential, credential.expires, member.name, member.uid)
+        over = ends(credential, classified.info, self._limits.outlive_s)
+        session = self._sessions.enter(credential.caller.user, credential, over, member.name, member.uid)
         session.endless = classified.info.verb == "watch"
         try:
             exchange.lasting = classified.class_.long_running
@@ -204,6 +208,17 @@ class Members:
 
 def _unavailable(name: str, message: str) -> ServiceUnavailable:
     return ServiceUnavailable(message, kind="clusters", group="skerry.dev", name=name)
+
+
+def ends(credential: CachedCredential, info: RequestInfo, outlive_s: float) -> float:
+    """When a request that runs is cut at the latest because its credential ended; Unix seconds.
+
+    Tokens of identity providers live for minutes, and nobody wants their shell to: what is interactive, and logs, may go on for a
+    while. What takes the token back cuts them all the same.
+    """
+    if not credential.name.startswith(REVIEWED) or info.resource != "pods" or info.subresource not in OUTLIVING:
+        return credential.expires
+    return credential.expires + min(max(outlive_s, 0.0), OUTLIVE_MAX_S)
 
 
 class RequestContent(NamedTuple):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import uuid
 
-from services.proxy.members.requests import audit_id
+import pytest
+
+from services.proxy.authn import CachedCredential
+from services.proxy.members.requests import OUTLIVE_MAX_S, audit_id, ends
+from skerry.api.messages import Caller
+from skerry.httpwire.requestinfo import resolve
 
 
 def test_an_audit_id_is_a_random_uuid_in_its_usual_form() -> None:
@@ -13,3 +18,31 @@ def test_an_audit_id_is_a_random_uuid_in_its_usual_form() -> None:
         read = uuid.UUID(text)
         assert (str(read), read.version, read.variant) == (text, 4, uuid.RFC_4122)
     assert len(set(made)) == 50
+
+
+POD = b"/api/v1/namespaces/a/pods/p"
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "path", "outlives"),
+    [
+        ("token:x", b"POST", POD + b"/exec", True),
+        ("token:x", b"GET", POD + b"/attach", True),
+        ("token:x", b"POST", POD + b"/portforward", True),
+        ("token:x", b"GET", POD + b"/log", True),
+        ("token:x", b"GET", POD, False),
+        ("token:x", b"GET", POD + b"/proxy/x", False),
+        ("token:x", b"GET", b"/api/v1/watch/namespaces/a/pods", False),
+        ("token:x", b"GET", b"/apis/x.example/v1/namespaces/a/things/t/exec", False),
+        ("3f9a", b"POST", POD + b"/exec", False),
+        ("certificate:x", b"POST", POD + b"/exec", False),
+    ],
+)
+def test_what_is_interactive_outlives_a_token_of_a_provider_and_nothing_else_does(
+    name: str, method: bytes, path: bytes, outlives: bool
+) -> None:
+    credential = CachedCredential(name, Caller(user="alice"), 1000.0)
+    info = resolve(method, path.decode(), b"")
+    assert ends(credential, info, 60.0) == (1060.0 if outlives else 1000.0)
+    assert ends(credential, info, -5.0) == 1000.0
+    assert ends(credential, info, 1e9) == (1000.0 + OUTLIVE_MAX_S if outlives else 1000.0)
