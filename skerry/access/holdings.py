@@ -64,6 +64,7 @@ class Holding(NamedTuple):
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
+@lru_cache(maxsize=4096)
 def keys_of(caller: Caller) -> tuple[str, ...]:
     """The keys of all subjects that a caller is."""
     return ("u" + caller.user, *("g" + group for group in caller.groups))
