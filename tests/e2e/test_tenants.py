@@ -18,14 +18,14 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
 
 def grant(**spec: Any) -> bytes:
-    """alice may edit in namespace shop of m1."""
+    """alice may edit in namespace default of m1."""
     base = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["m1"]}, "role": "edit"}
     return json.dumps(
         {
             "apiVersion": "skerry.dev/v1alpha1",
             "kind": "AccessGrant",
             "metadata": {"name": "alice-edit"},
-            "spec": {**base, "namespaces": ["shop"], **spec},
+            "spec": {**base, "namespaces": ["default"], **spec},
         }
     ).encode()
 
@@ -40,11 +40,10 @@ def test_a_tenant_sees_and_reaches_her_own_and_loses_it_within_a_second(
         host.wait_ready("m1")
     else:
         host.join(plain_cluster, "m1")
-    plain_cluster.kubectl("create", "namespace", "shop")
     try:
         _story(host)
     finally:
-        plain_cluster.kubectl("delete", "namespace", "shop", "--wait=false")
+        plain_cluster.kubectl("delete", "configmap", "c", "--ignore-not-found")
 
 
 def _story(host: Host) -> None:
@@ -55,20 +54,20 @@ def _story(host: Host) -> None:
         done = host.kubectl_run("m1", *arguments, kubeconfig=alice)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
-    assert "no AccessGrant is for them" in run("get", "pods", "-n", "shop")[2]
+    assert "no AccessGrant is for them" in run("get", "pods", "-n", "default")[2]
     host.kubectl(None, "apply", "-f", "-", stdin=grant())
     host.kubectl(None, "wait", "accessgrant/alice-edit", "--for=condition=Enforced", "--timeout=30s")
     state = json.loads(host.kubectl(None, "get", "accessgrant", "alice-edit", "-o", "json"))["status"]
     assert [(each["name"], each["state"]) for each in state["clusters"]] == [("m1", "Enforced")]
 
-    assert run("create", "configmap", "c", "-n", "shop")[0] == 0
+    assert run("create", "configmap", "c", "-n", "default")[0] == 0
     code, _, err = run("get", "pods", "-n", "kube-system")
     assert code == 1
-    assert "alice has edit in namespace shop there (AccessGrant alice-edit)" in err
+    assert "alice has edit in namespace default there (AccessGrant alice-edit)" in err
     assert "forbidden" in err
-    assert run("get", "namespaces", "-o", "name") == (0, "namespace/shop\n", "")
-    assert run("auth", "can-i", "create", "pods", "-n", "shop")[1] == "yes\n"
-    assert run("auth", "can-i", "create", "pods", "-n", "default")[1] == "no\n"
+    assert run("get", "namespaces", "-o", "name") == (0, "namespace/default\n", "")
+    assert run("auth", "can-i", "create", "pods", "-n", "default")[1] == "yes\n"
+    assert run("auth", "can-i", "create", "pods", "-n", "kube-public")[1] == "no\n"
     assert run("auth", "can-i", "get", "nodes", "--subresource=proxy")[1].startswith("no - nodes/proxy is refused")
     assert _admin_may(host, "get", "nodes", "--subresource=proxy").startswith("no - nodes/proxy is refused")
 
@@ -78,7 +77,7 @@ def _story(host: Host) -> None:
     host.kubectl(None, "delete", "accessgrant", "alice-edit")
     assert watching.process.wait(30) is not None
     assert time.monotonic() - started < 10  # of which kubectl's own start is most
-    assert "no AccessGrant is for them" in run("get", "configmaps", "-n", "shop")[2]
+    assert "no AccessGrant is for them" in run("get", "configmaps", "-n", "default")[2]
     eventually(
         lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "withdrawn", 60
     )
@@ -99,5 +98,5 @@ class Watch:
 
 def _watch(host: Host, kubeconfig: Path) -> Watch:
     # one request, which is not repeated when it is cut, as kubectl's own watch would be
-    path = "/api/v1/namespaces/shop/configmaps?watch=true"
+    path = "/api/v1/namespaces/default/configmaps?watch=true"
     return Watch(host.kubectl_command("m1", "get", "--raw", path, kubeconfig=kubeconfig), host.directory / "watch.log")
