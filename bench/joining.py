@@ -12,10 +12,12 @@ import asyncio
 import contextlib
 import multiprocessing
 import statistics
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,6 +25,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench import rekeying
 from bench.federation import say
 from bench.workloads import workloads
 from skerry import subjects
@@ -60,6 +63,9 @@ async def _measure(host: NatsHost, client: Client, rounds: int) -> dict[str, Any
     say("  tokens that are revoked, members that are removed")
     figures["revoked_ms"] = _spread([await _revoked(host, client) for _ in range(ENDS * rounds)])
     figures["removed_ms"] = _spread([await _removed(host, client, each) for each in range(ENDS * rounds)])
+    say("  other keys under a watch and a copy, and thieves who are cut by them")
+    with tempfile.TemporaryDirectory() as directory:
+        figures["rekeys"] = await rekeying.measure(host, client, Path(directory))
     figures["floods"] = {}
     other = Agent(host, "bystander")
     credentials = other.credentials(await other.join(await client.token("bystander")))
@@ -202,6 +208,10 @@ def _flood(servers: tuple[str, ...], ca: str, jwt: str, seed: bytes, subject: st
     uvloop.run(run())
 
 
+def _cells(values: list[float]) -> list[str]:
+    return [f"{value:.1f}" for value in _spread(values).values()]
+
+
 def show(figures: dict[str, Any], console: Console) -> None:
     """Tables."""
     rates = ", ".join(f"{rate:.0f}" for rate in figures["joins_s"])
@@ -210,7 +220,14 @@ def show(figures: dict[str, Any], console: Console) -> None:
     for what in ("revoked", "removed"):
         spread = figures[f"{what}_ms"]
         ends.add_row(what, *(f"{spread[each]:.1f}" for each in ("p50", "p99", "max")), "50")
+    ends.add_row("stolen, then rekey --now", *_cells(figures["rekeys"]["stolen_ms"]), "1000")
     console.print(ends)
+    rekeys = figures["rekeys"]
+    lost = f"{len(rekeys['lost'])} lost" + (f": {rekeys['lost'][:3]}" if rekeys["lost"] else "")
+    console.print(
+        f"{len(rekeys['rekey_ms'])} other keys, ms each p50, p99, max: {', '.join(_cells(rekeys['rekey_ms']))}; meanwhile "
+        f"{rekeys['events']} events of a watch, {rekeys['copies']} copies of 100 MB, {rekeys['requests']} requests, {lost}"
+    )
     table = Table(
         "a flood of", "heartbeat of another, p50 ms", "p99 ms", "aim: 2 x alone", "join from outside, ms", "unanswered"
     )

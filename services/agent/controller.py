@@ -45,6 +45,8 @@ from skerry.tunnel.window import Budget
 log = logging.getLogger("skerry.agent")
 
 LEAVE_S = 1.0
+LINGER_S = 0.5
+"""A generation without streams stays for so long: what was sent to it before its word arrived is told to go elsewhere."""
 FACTS_S = 1.0
 """How long the first heartbeat waits for the first health check: usually it takes milliseconds."""
 _encode = msgspec.json.Encoder().encode
@@ -123,7 +125,7 @@ class Controller:
         try:
             while (pair := await pairs.next()) is not None:
                 generation = self._made(*pair)
-                if generation is None:
+                if generation is None or not await self._is_subscribed(generation):
                     continue
                 self._generations.append(generation)
                 self._credentials.changed()
@@ -143,6 +145,16 @@ class Controller:
                 await old[0].close()
         if not self._ending.is_set():
             raise InternalError("the supervisor of the agent's connections ended by itself")
+
+    async def _is_subscribed(self, generation: Generation) -> bool:
+        """Whether a generation takes streams: before that the one before it must not leave, or nobody would take them."""
+        try:
+            await generation.acceptor.start()
+        except StatusError as e:
+            generation.abort(e.message)
+            self._failed(e)
+            return False
+        return True
 
     async def _follow(self, generation: Generation) -> None:
         try:
@@ -236,6 +248,7 @@ class Controller:
         try:
             cap_s = 0.0 if self._credentials.cuts(generation) else self._settings.session_cap_s
             await generation.acceptor.drain(cap_s)
+            await asyncio.sleep(LINGER_S if cap_s else 0.0)
         finally:
             await pairs.close()
 

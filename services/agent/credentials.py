@@ -80,11 +80,14 @@ class CredentialKeeper:
             self._news.set()
 
     def changed(self) -> None:
-        """A generation came or went: earlier ones that still drain may have to end now."""
+        """A generation came or went: earlier ones that still drain may have to end now, and one that was made while the key was
+        replaced, or whose two connections have two keys, is followed by another."""
         if self._generations and self._generations[-1].nkey == self.nkey:
             for generation in self._generations[:-1]:
                 if self.cuts(generation) and generation.acceptor.draining:
                     generation.reset("the agent's key was replaced, at once")
+        if self._generations and self._generations[-1].nkeys & self._left:
+            self.renewed.set()
         self._news.set()
 
     def cuts(self, generation: Generation) -> bool:

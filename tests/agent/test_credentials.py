@@ -124,6 +124,18 @@ class Proxy:
                 await asyncio.sleep(0.05)
 
 
+async def asked_until(proxy: Proxy, stop: asyncio.Event) -> list[str]:
+    """What went wrong with requests, one after the other."""
+    lost = []
+    while not stop.is_set():
+        try:
+            if (code := await status(proxy.dialer, proxy.host, proxy.name)) != 200:
+                lost.append(str(code))
+        except (StatusError, StreamReset) as error:
+            lost.append(str(error))
+    return lost
+
+
 async def received(stream: Call, first: bytes) -> int:
     """How many bytes come until the end."""
     total = len(first)
@@ -175,6 +187,14 @@ async def test_what_runs_outlives_another_key_unless_it_is_to_end_at_once_and_th
             async with nats_host.connection(stolen):
                 pass
         await client.ready(name, "True")
+
+        asking = asyncio.ensure_future(asked_until(proxy, stop := asyncio.Event()))
+        for _ in range(8):
+            await acted(client, name, "rekey")
+            await until(client, name, lambda rekey: not rekey.get("pending"))
+        stop.set()
+        assert await asking == [], "one that comes while connections are made for the one before loses nothing either"
+        await until(client, name, lambda rekey: not rekey)
 
         streams.go_on.clear()
         stolen = creds.load(agent.state / "user.creds")

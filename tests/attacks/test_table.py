@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -19,10 +20,12 @@ import pytest
 
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
-from skerry.api.messages import Heartbeat, JoinRequest, RenewRequest
+from skerry.api.messages import Heartbeat, JoinRequest, RenewAnswer, RenewRequest
 from skerry.bus import Connection, Message, connect
 from skerry.errors import StatusError, Unauthorized
+from skerry.identity import nkey, rekeying
 from skerry.identity.creds import Credentials
+from skerry.identity.nkey import KeyType
 from tests.attacks.world import EVIL, VICTIM, WORK, World, world
 from tests.fixtures.nats import NatsHost, eventually
 from tests.registry.conftest import Agent
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.integration
 CLUSTER_KEY = subjects.key(CLUSTER.group, CLUSTER.kind, "", VICTIM)
 PLACES = (
     "up.victim.hb", "up.victim.svc.renew", "up.victim.svc.desired", "up.victim.svc.desired-status", "up.victim.ev.x",
+    "up.victim.svc.rekey", "up.victim.svc.retire", "down.victim.rekey", "down.victim.farewell.x",
     "up.victim.s.P.A.1", "down.victim.open.i", "down.victim.open.b", "down.victim.a.A.P.1", "down.victim.ask",
     "down.victim.desired.x", "down.victim.approved", "down.victim.farewell", "up.victim.svc.join", "renew.victim", "registry.clusters.delete", "registry.clusters.connection-create",
     "registry.jointokens.create", "registry.proxies.certify", "registry.desired.tenancy", "tenancy.credentials.create",
@@ -206,6 +210,25 @@ async def claims_to_be_the_victim(a: Attacker) -> None:
         await asyncio.sleep(0.3)
 
 
+async def takes_the_key(a: Attacker) -> None:
+    """Another key for the victim's agent, which the attacker alone has; and its own in the place of the victim's."""
+    victim, now = a.world.victim.key, time.time()
+    mine, other = nkey.create(KeyType.USER), nkey.create(KeyType.USER)
+    late = rekeying.rekey_request(VICTIM, victim, mine, now - 3600, "recorded")
+    good = rekeying.rekey_request(VICTIM, other, mine, now, "x")
+    forged = msgspec.structs.replace(good, text=good.text.replace(other.public, victim.public))
+    retire = rekeying.retire_request(VICTIM, mine, (), now, "x")
+    for request in (late, good, forged, msgspec.structs.replace(forged, by_old=forged.by_new), retire):
+        for subject in (
+            a.own,
+            *(each(name) for name in (VICTIM, "mallory") for each in (subjects.rekey, subjects.retire)),
+            subjects.rekey_order(VICTIM),
+        ):
+            a.send(subject, msgspec.json.encode(request))
+    await a.connection.flush()
+    await asyncio.sleep(0.1)
+
+
 async def replays(a: Attacker) -> None:
     for payload in a.world.recorded.values():
         for subject in (a.own, *a.world.recorded, subjects.renew(VICTIM)):
@@ -231,7 +254,7 @@ async def floods(a: Attacker) -> None:
 ATTEMPTS: tuple[Attempt, ...] = (
     publishes_everywhere, redirects_the_answer, listens_everywhere, joins_every_group, poses_as_a_service,
     plays_with_headers, sends_too_much, sends_garbage, uses_wildcards_and_reserved_names, asks_jetstream,
-    stores_by_an_answer, asks_the_system, claims_to_be_the_victim, replays, floods,
+    stores_by_an_answer, asks_the_system, claims_to_be_the_victim, takes_the_key, replays, floods,
 )  # fmt: skip
 
 
@@ -309,6 +332,27 @@ async def removed_seed(one: World) -> Attacker:
     return await after_removal(one, seed)
 
 
+async def replaced(one: World) -> Attacker:
+    """The directory of an agent that has got another key since."""
+    attacker, mallory = await agent(one), one.mallory
+    new = nkey.create(KeyType.USER)
+    async with one.host.connection(attacker.credentials) as connection:
+        request = rekeying.rekey_request("mallory", mallory.key, new, time.time(), "x")
+        reply = await connection.request(subjects.rekey("mallory"), msgspec.json.encode(request), timeout_s=5)
+        answer = msgspec.json.decode(reply.data, type=RenewAnswer)
+    async with one.host.connection(Credentials(answer.user_jwt, new.seed)) as connection:
+        retire = rekeying.retire_request("mallory", new, (), time.time(), "x")
+        await connection.request(subjects.retire("mallory"), msgspec.json.encode(retire), timeout_s=5)
+    return attacker
+
+
+async def replaced_renewal(one: World) -> Attacker:
+    """Its credential for renewals."""
+    attacker = await renewal(one)
+    await replaced(one)
+    return attacker
+
+
 async def revoked_bearer(one: World) -> Attacker:
     """Of a token that was revoked."""
     found = await bearer(one)
@@ -327,7 +371,8 @@ async def tenancy(one: World) -> Attacker:
 
 
 HOLDERS = (
-    bearer, replica, pattern, pending, pending_seed, agent, renewal, seed, expired, removed, removed_renewal, removed_seed, revoked_bearer, proxy, tenancy,
+    bearer, replica, pattern, pending, pending_seed, agent, renewal, seed, expired, removed, removed_renewal, removed_seed,
+    replaced, replaced_renewal, revoked_bearer, proxy, tenancy,
 )  # fmt: skip
 TABLE = Path(__file__).with_name("table.txt")
 
@@ -380,6 +425,7 @@ def test_only_the_services_of_the_host_reach_what_is_not_theirs() -> None:
         "renewal": {"host up.mallory.svc.renew", "kv resources cluster mallory"},
     }
     slice_ = {"host up.mallory.hb", "host up.mallory.*", "kv resources cluster mallory"}
+    slice_ |= {"host up.mallory.svc.rekey", "host up.mallory.svc.retire"}
     for row in TABLE.read_text().splitlines():
         pair, _, effects = row.partition(": ")
         holder = pair.split()[0]
