@@ -373,7 +373,6 @@ SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
         "x",
         None,
     ],
-    ids=str,
 )
 def test_a_key_that_cannot_be_used_is_left_out(fields: object) -> None:
     assert keys_of({"keys": [fields, jwk(ED, "good")]}) == ({"good": KEYS["d"]}, 1)
