@@ -76,7 +76,7 @@ def member_of(subject: str) -> str:
 
 
 _OF_MEMBERS = ("up", "join", "renew")
-_WITH_NAMES = (*_OF_MEMBERS, "direct", "down", "probe", "quarantine")
+_WITH_NAMES = (*_OF_MEMBERS, "cut", "direct", "down", "probe", "quarantine")
 
 
 def from_members(subject: str) -> bool:
@@ -188,6 +188,8 @@ PROBES = "probe.*"
 """The registry's prober tells proxies that a direct member answered, as a Heartbeat: for the cells of its row."""
 QUARANTINES = "quarantine.*"
 """A proxy tells the registries that a member floods the tunnel, so that every proxy leaves it alone for a while."""
+CUTS = "cut.*"
+"""A proxy tells the registries how many live requests to a member ended with it."""
 CERTIFY = "registry.proxies.certify"
 """A proxy asks the registry to sign its assertion key."""
 TOKEN_REVIEWS = "tenancy.tokens.review"  # noqa: S105 - a subject
@@ -209,6 +211,11 @@ def probe(name: str) -> str:
 def quarantine(name: str) -> str:
     """That a member floods: see QUARANTINES."""
     return f"quarantine.{member(name)}"
+
+
+def cut(name: str) -> str:
+    """That live requests to a member were cut: see CUTS."""
+    return f"cut.{member(name)}"
 
 
 def event(domain: str, name: str, verb: str) -> str:

@@ -11,7 +11,8 @@ import gc
 import logging
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
@@ -27,7 +28,7 @@ from services.proxy.members.heartbeats import HeartbeatTable
 from services.proxy.members.requests import Members
 from services.proxy.members.signer import AssertionSigner
 from services.proxy.metrics import Metrics
-from services.proxy.sessions import Sessions
+from services.proxy.sessions import Session, Sessions
 from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
@@ -35,7 +36,8 @@ from skerry import bus, subjects
 from skerry.access import Access, Touched
 from skerry.api.decode import decoder
 from skerry.api.kinds import EVENT, KINDS, SERVED
-from skerry.api.messages import FloodReport, TokenReview, TokenReviewAnswer
+from skerry.api.messages import TokenReview, TokenReviewAnswer
+from skerry.api.proxyreports import CutReport, FloodReport
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.heartbeats import Hearing
 from skerry.http import Server, ServerLimits
@@ -109,7 +111,7 @@ class Proxy:
             MetricsRegistry(), lambda: float(len(self.sessions)), lambda: float(self._dialers.granted)
         )
         self._access = AccessLog()
-        self._floods: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        self._reports: asyncio.Queue[tuple[str, FloodReport | CutReport]] = asyncio.Queue()
         self._no_store = ""
         self._certificates = Certificates(settings)
         self._tokens = Tokens(
@@ -259,11 +261,12 @@ class Proxy:
                 self.heartbeats.forget_all()
             if not self._cache.filled.is_set():
                 continue
-            cut = await self._reconsider()
-            cut += self.sessions.review(self._authenticator.holds, self.directory.uid)
+            cut = self.sessions.review(self._authenticator.holds, self.directory.uid)
+            self._tell_cut(cut)
             self._forget(loop.time())
-            if cut:
-                log.info("requests were cut", extra={"count": cut})
+            changed = await self._reconsider()
+            if changed or cut:
+                log.info("requests were cut", extra={"count": changed + len(cut)})
 
     async def _review_token(self, token: str) -> TokenReviewAnswer:
         """Ask tenancy whom a token names. StatusError."""
@@ -306,16 +309,22 @@ class Proxy:
             self._left.popleft()
 
     def _flooding(self, member: str, of: str) -> None:
-        self._floods.put_nowait((member, msgspec.json.encode(FloodReport(of=of))))
+        self._reports.put_nowait((subjects.quarantine(member), FloodReport(of=of)))
+
+    def _tell_cut(self, cut: Iterable[Session]) -> None:
+        """Who removes a member is told how many live requests ended with it."""
+        ended = Counter((each.member, each.uid) for each in cut if each.member and not self.directory.uid(each.member))
+        for (member, uid), streams in ended.items():
+            self._reports.put_nowait((subjects.cut(member), CutReport(uid=uid, streams=streams)))
 
     async def _report(self) -> None:
-        """Ask the registries to quarantine members that flooded us; here they are cut off already."""
+        """Tell the registries of members that flooded us, which are cut off here already, and of requests that were cut."""
         while True:
-            member, report = await self._floods.get()
+            subject, report = await self._reports.get()
             try:
-                await self._bus.publish(subjects.quarantine(member), report)
+                await self._bus.publish(subject, msgspec.json.encode(report))
             except StatusError as error:
-                log.warning("a flood could not be reported", extra={"cluster": member, "error": error.message})
+                log.warning("a report is lost", extra={"subject": subject, "error": error.message})
 
     async def _drain(self, runtime: Runtime) -> None:
         runtime.not_ready("stopping")

@@ -132,14 +132,14 @@ class Sessions:
                 retry_after_s=1,
             )
 
-    def review(self, credentials: Callable[[Any], bool], members: Callable[[str], str]) -> int:
+    def review(self, credentials: Callable[[Any], bool], members: Callable[[str], str]) -> list[Session]:
         """Cut what is no longer allowed: expired, revoked (`credentials`), or of a removed member.
 
         `members` gives the uid of a member's Cluster object, so that a removed member that joined again is not taken
-        for the same. Returns how many were cut.
+        for the same. Returns those that were cut.
         """
         now = self._now()
-        return sum(self._review(session, now, credentials, members) for session in tuple(self._live))
+        return [session for session in tuple(self._live) if self._review(session, now, credentials, members)]
 
     def _review(
         self, session: Session, now: float, credentials: Callable[[Any], bool], members: Callable[[str], str]

@@ -225,6 +225,7 @@ class Statuses:
             await registry.secrets.unclaim(uid, revision)
         self._presence.forget(name, object_uid)
         await self._forget(name)
+        await self._departures.tell_cut(document)
         await registry.clusters.finalize(name, object_uid, clusters.FINALIZER)
         log.info("removed", extra={"cluster": name})
 

@@ -2,26 +2,35 @@
 
 Its applier is given an order, again and again until its report names it: an agent over the bus, signed, that of a direct
 member in the process that leads. A Cluster's annotation `skerry.dev/withdraw: Orphan` has everything stay, as nobody's. Nothing waits for a member longer than DEADLINE_S, and for one that is away, is paused, or
-is too old for desired state not at all; what stays is said in the condition DesiredApplied, and so in an Event.
+is too old for desired state not at all; what stays is said in the condition DesiredApplied, and so in an Event. How many live
+requests ended with it is what proxies say that they cut.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
+
+import msgspec
 
 from services.registry import clusters, direct
 from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.model import TAKEN_OVER
 from skerry import subjects
-from skerry.api.conditions import CLEANED, DESIRED_APPLIED, Verdict, with_condition
+from skerry.api.conditions import CLEANED, DESIRED_APPLIED, STREAMS_CUT, Verdict, with_condition
+from skerry.api.decode import decoder
 from skerry.api.desired import Report, WithdrawOrder
+from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
-from skerry.bus import Bus
+from skerry.api.proxyreports import CutReport
+from skerry.bus import Bus, Message
 from skerry.errors import NotFound
+from skerry.informer import View
 from skerry.storage import Store
 
 log = logging.getLogger("skerry.registry")
@@ -29,8 +38,13 @@ log = logging.getLogger("skerry.registry")
 DEADLINE_S = 10.0
 """Unless the Cluster's annotation `skerry.dev/cleanup` says otherwise; at `0s` nothing is waited for, and it can be said at any time."""
 AGAIN_S = 0.25
+REPORTED_S = 0.2
+"""Proxies cut what runs in milliseconds; for so long after a removal began their reports are waited for."""
 NAMED = 5
 """Objects that the condition names."""
+
+
+_cut = decoder(CutReport)
 
 
 class _Given(NamedTuple):
@@ -43,9 +57,20 @@ class Departures:
     """See the module. `order(name, order)` gives an order to the applier of a direct member."""
 
     def __init__(
-        self, bus: Bus, desired: Desired, store: Store, order: Callable[[str, WithdrawOrder], None], clock: Clock
+        self,
+        bus: Bus,
+        cache: View,
+        desired: Desired,
+        store: Store,
+        order: Callable[[str, WithdrawOrder], None],
+        clock: Clock,
     ) -> None:
-        self._bus, self._desired, self._store, self._order, self._clock = bus, desired, store, order, clock
+        self._bus, self._cache, self._desired, self._store = bus, cache, desired, store
+        self._order, self._clock = order, clock
+        self._began: dict[str, float] = {}
+        """UID of a Cluster that leaves -> when that was seen first, by the monotonic clock."""
+        self._streams: Counter[str] = Counter()
+        """UID of a Cluster -> live requests to it that proxies cut since it leaves."""
         self._orders: dict[str, _Given | None] = {}
         """UID of a Cluster that leaves -> its order; None once nothing is waited for any more."""
 
@@ -61,6 +86,7 @@ class Departures:
     async def wait(self, document: Document) -> float | None:
         """In how many seconds to ask again; None when the member may go. StatusError."""
         name, uid = document["metadata"]["name"], document["metadata"]["uid"]
+        self._began.setdefault(uid, self._clock().mono)
         if uid not in self._orders:
             if not await self.worthwhile(document):
                 self._orders[uid] = None
@@ -93,6 +119,28 @@ class Departures:
     def gone(self, uid: str) -> None:
         """The Cluster went."""
         self._orders.pop(uid, None)
+        self._began.pop(uid, None)
+        self._streams.pop(uid, None)
+
+    def reported(self, message: Message) -> None:
+        """`cut.<m>`: a proxy cut live requests to a member that leaves."""
+        try:
+            report = _cut(message.data)
+        except msgspec.DecodeError as error:
+            log.warning("a report of cut requests cannot be read", extra={"reason": str(error)})
+            return
+        item = self._cache.get(CLUSTER, subjects.member_of(message.subject))
+        if item is not None and item.uid == report.uid:
+            self._streams[report.uid] += report.streams
+
+    async def tell_cut(self, document: Document) -> None:
+        """Say in the Cluster, before it goes, how many live requests ended with it."""
+        uid = document["metadata"]["uid"]
+        left_s = self._began.get(uid, -REPORTED_S) + REPORTED_S - self._clock().mono
+        if left_s > 0:
+            await asyncio.sleep(left_s)
+        if streams := self._streams.get(uid, 0):
+            await self._say(document, STREAMS_CUT, Verdict("True", STREAMS_CUT, f"streams cut: {streams}"))
 
     async def _send(self, name: str, document: Document, order: WithdrawOrder) -> None:
         if direct.is_direct(document):

@@ -57,6 +57,7 @@ class Parts:
     census: Census
     quarantine: Quarantine
     token_floods: TokenFloods
+    departures: Departures
     trust: Trust
     prober: Prober
     handlers: Handlers
@@ -104,7 +105,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         progress = MemberProgress(context, desired, directions, presence, clock, repairs.reported)
         writer = StatusWriter(context, clock, progress.observed)
         appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)
-        departures = Departures(context.bus, desired, context.store(CLUSTER), appliers.order, clock)
+        departures = Departures(context.bus, registry.cache, desired, context.store(CLUSTER), appliers.order, clock)
         statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
         quarantine = Quarantine(context, registry, writer, clock)
         token_floods = TokenFloods(context, registry)
@@ -118,6 +119,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             accounts=accounts,
             approvals=Approvals(context, registry, statuses.evict, clock),
             statuses=statuses,
+            departures=departures,
             census=Census(context, registry.resolver, presence, authority.own_accounts, statuses.changed),
             quarantine=quarantine,
             token_floods=token_floods,

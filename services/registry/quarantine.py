@@ -26,8 +26,8 @@ from skerry import subjects
 from skerry.api.conditions import QUARANTINED, Verdict, with_condition
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
-from skerry.api.messages import FloodReport
 from skerry.api.meta import Document
+from skerry.api.proxyreports import FloodReport
 from skerry.bus import Message
 from skerry.controller.controller import After
 from skerry.service import Context

@@ -191,6 +191,11 @@ def flooded(context: Ours, message: Message) -> None:
     context.state.quarantine.reported(message)
 
 
+def cut(context: Ours, message: Message) -> None:
+    """A proxy cut live requests to a member that leaves."""
+    context.state.departures.reported(message)
+
+
 SERVICE: Service[RegistrySettings, Parts] = Service(
     name="registry",
     description="clusters, join tokens, presence",
@@ -264,6 +269,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         subjects.CONNECTS: connected,
         subjects.DISCONNECTS: disconnected,
         subjects.QUARANTINES: flooded,
+        subjects.CUTS: cut,
         subjects.DESIRED_CHANGES: desired_changed,
     },
 )

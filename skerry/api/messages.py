@@ -245,13 +245,6 @@ class HeartbeatAnswer(Message, frozen=True, kw_only=True):
     """Where the agent believes other trust roots than it should: which, signed (skerry/identity/trust.py)."""
 
 
-class FloodReport(Message, frozen=True, kw_only=True):
-    """A proxy was flooded by a member: `quarantine.<m>`. An empty message of older proxies means frames."""
-
-    of: str = "frames"
-    """`frames`, or `heartbeats`."""
-
-
 class Caller(Message, frozen=True, kw_only=True):
     """An authenticated identity of the host: `user` without the prefix that members see."""
 

@@ -79,6 +79,7 @@ SERVICES = (
             subjects.CONNECTS,
             subjects.DISCONNECTS,
             subjects.QUARANTINES,
+            subjects.CUTS,
             subjects.DESIRED_CHANGES,
         ),
         tells=(
@@ -101,7 +102,7 @@ SERVICES = (
         workload=TOWER,
         calls=(subjects.CERTIFY, subjects.CONNECTIONS, subjects.TOKEN_REVIEWS),
         hears=(subjects.HEARTBEATS, subjects.PROBES, "up.*.s.>"),
-        tells=("down.*.open.*", "down.*.a.>", subjects.QUARANTINES),
+        tells=("down.*.open.*", "down.*.a.>", subjects.QUARANTINES, subjects.CUTS),
         forwards_writes=True,
     ),
 )

@@ -186,4 +186,4 @@ def _foreign(message: Message) -> bool:
         return WORK not in message.data
     if message.subject.startswith("$KV."):
         return not message.subject.startswith(("$KV.leaders.", "$KV.events."))
-    return message.subject.startswith(("registry.", "tenancy.", "direct.", "probe.", "quarantine."))
+    return message.subject.startswith(("registry.", "tenancy.", "direct.", "probe.", "quarantine.", "cut."))

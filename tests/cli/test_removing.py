@@ -16,6 +16,7 @@ from skerry.errors import Forbidden, NotFound, StatusError
 
 Captured = pytest.CaptureFixture[str]
 PATH = api.path_of("clusters", "m1")
+CUT = {"type": "StreamsCut", "status": "True", "reason": "StreamsCut", "message": "streams cut: 3"}
 CLEANED = {"type": "Cleaned", "status": "True", "reason": "Cleaned", "message": "cleaned on the member: 4 objects"}
 LEFT = {"type": "DesiredApplied", "status": "False", "reason": "Left", "message": "not all taken away: it is away"}
 TAKEN = {"type": "Joined", "status": "False", "reason": "TakenOver", "message": "another host has it"}
@@ -121,6 +122,7 @@ MARK = "  kubectl annotate namespace kube-system skerry.dev/host- skerry.dev/hos
         ([], [CLEANED, LEFT], ["cleaned on the member: 4 objects", "left there:", "  # not all taken away: it is away",
                                "  kubectl delete clusterr…", "  kubectl delete rolebind…", MARK]),
         ([], [], ["not reached: left there:", "  kubectl delete clusterr…", "  kubectl delete rolebind…", MARK]),
+        ([], [CUT, CLEANED], ["streams cut: 3", "cleaned on the member: 4 objects", "left there: the mark of this host", MARK]),
         ([PENDING], [], []),
         ([TAKEN], [], []),
     ],

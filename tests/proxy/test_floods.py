@@ -9,7 +9,8 @@ import pytest
 
 from services.proxy.members.heartbeats import MAX_AGENTS
 from skerry import subjects
-from skerry.api.messages import FloodReport, Heartbeat
+from skerry.api.messages import Heartbeat
+from skerry.api.proxyreports import FloodReport
 from skerry.bus import Message
 from skerry.heartbeats import FLOOD_BEATS
 from tests.fixtures.nats import eventually

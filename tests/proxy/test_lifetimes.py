@@ -11,9 +11,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.agent import handlers
+from skerry import subjects
+from skerry.bus import Message
 from skerry.http import Cut, Exchange, HttpError, Response
 from skerry.httpwire.head import ResponseHead
 from skerry.httpwire.websocket import Receiver, WebSocketMessage, asking, check_accepted
@@ -72,6 +75,26 @@ async def test_a_limit_is_a_429_that_says_which(fresh_nats_host: NatsHost, limit
         response.abort()
         await eventually(lambda: len(host.proxy.sessions) == 0)
         assert (await host.ask(b"/clusters/m1/api")).status == 200
+
+
+async def test_the_live_requests_of_a_member_that_is_removed_are_cut_and_counted(host: World) -> None:
+    reports: list[Message] = []
+    async with host.nats.bus("registry") as registry:
+        await (await registry.connection(timeout_s=5)).subscribe(subjects.CUTS, reports.append)
+        uid = host.proxy.directory.uid("m1")
+        watch = await watching(host)
+        session = await host.client.request(host.head(b"GET", EXEC, upgrade=b"websocket"))
+        elsewhere = await watching(host, HOST_WATCH)
+        await host.clusters.delete("m1")
+        await eventually(lambda: reports)
+        assert session.raw is not None
+        for read in (watch.read, session.raw.read):
+            with pytest.raises(HttpError):
+                await read()
+        elsewhere.abort()
+    assert [(each.subject, msgspec.json.decode(each.data)) for each in reports] == [
+        ("cut.m1", {"uid": uid, "streams": 2})
+    ]
 
 
 async def test_a_session_ends_at_its_cap(fresh_nats_host: NatsHost) -> None:

@@ -133,6 +133,24 @@ async def test_a_member_that_is_reached_withdraws_everything_before_it_is_cut(le
     assert await leaver.keys() == 0
 
 
+async def test_how_many_live_requests_ended_with_it_is_told(leaver: Leaver, fresh_nats_host: NatsHost) -> None:
+    """All proxies together; what is said of another Cluster, and what cannot be read, does not count."""
+    async with fresh_nats_host.bus("proxy") as proxy:
+        await leaver.report()
+        await leaver.removing()
+        order = await leaver.ordered()
+        for report in (cut(leaver.uid, 2), cut("another", 7), b"{", cut(leaver.uid, 0), cut(leaver.uid, 3)):
+            await proxy.publish(subjects.cut(NAME), report)
+        await leaver.report(order=order.id)
+        await leaver.gone()
+    assert ("StreamsCut", "streams cut: 5") in await leaver.events()
+
+
+def cut(uid: str, streams: int) -> bytes:
+    """What a proxy says that it cut."""
+    return msgspec.json.encode({"uid": uid, "streams": streams})
+
+
 async def test_of_one_that_is_to_be_kept_everything_is_to_stay(leaver: Leaver) -> None:
     await leaver.report()
     await patched(leaver.client, NAME, {"metadata": {"annotations": {WITHDRAW: "Orphan"}}})

@@ -14,7 +14,8 @@ from services.registry.quarantine import HOLD_S
 from skerry import subjects
 from skerry.api.conditions import QUARANTINED
 from skerry.api.kinds import CLUSTER
-from skerry.api.messages import FloodReport, Heartbeat
+from skerry.api.messages import Heartbeat
+from skerry.api.proxyreports import FloodReport
 from skerry.bus import ConnectionLost
 from skerry.errors import StatusError
 from skerry.heartbeats import FLOOD_BEATS

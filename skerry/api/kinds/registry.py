@@ -23,6 +23,7 @@ from skerry.api.conditions import (
     REPAIRED,
     RIGHTS_COMPLETE,
     RIGHTS_MISSING,
+    STREAMS_CUT,
     VERSION_SUPPORTED,
     Verdict,
     awaits_approval,
@@ -68,7 +69,7 @@ def _verdicts(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurr
     if before.reason == APPROVAL_PENDING and after.status == "True":
         yield Occurrence("Approved", after.message)
     yield from _recoveries(changed)
-    yield from _desired(changed)
+    yield from _on_member(changed)
     before, after = changed.get("Ready", (NO_VERDICT, NO_VERDICT))
     if after.status == "True" and before.status != "True":
         yield Occurrence("Ready", after.message or "requests reach it")
@@ -172,10 +173,13 @@ def _ceiling(old: Document, new: Document) -> Iterator[Occurrence]:
 _CEILING = at("status.ceiling")
 
 
-def _desired(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
-    """Whether what is wanted on a member is in place: no longer, or again."""
+def _on_member(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
+    """Whether what is wanted on a member is in place: no longer, or again; of one that leaves, what ended with it."""
     before, after = changed.get(DESIRED_APPLIED, (NO_VERDICT, NO_VERDICT))
     cleaned = changed.get(CLEANED, (NO_VERDICT, NO_VERDICT))[1]
+    cut = changed.get(STREAMS_CUT, (NO_VERDICT, NO_VERDICT))[1]
+    if cut.status == "True":
+        yield Occurrence(STREAMS_CUT, cut.message)
     if cleaned.status == "True":
         yield Occurrence(CLEANED, cleaned.message)
     if after.reason == "Left" and after != before:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from skerry.api.conditions import CLEANED, DESIRED_APPLIED, JOINED, awaits_approval, condition_of
+from skerry.api.conditions import CLEANED, DESIRED_APPLIED, JOINED, STREAMS_CUT, awaits_approval, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.api.names import CLEANUP, WITHDRAW
@@ -124,7 +124,9 @@ def _is_gone(api: Api, name: str, before: Document) -> bool:
 
 def _tell(name: str, before: Document, last: Document) -> None:
     """What became of it, in the order in which it is done."""
-    taken_over = condition_of(before, JOINED).reason == "TakenOver"
+    taken_over, cut = condition_of(before, JOINED).reason == "TakenOver", condition_of(last, STREAMS_CUT)
+    if cut.status == "True":
+        say(cut.message)
     for line in () if taken_over or awaits_approval(before) else _on_member(last):
         say(line)
     say("credentials revoked")
