@@ -270,6 +270,7 @@ async def _member(life: Life, settings: Settings, store: Store, membership: Memb
     clock = HostClock(time.time() - time.monotonic())
     if settings.take_over:
         await bindings.take_over(upstream, membership.host, membership.host_uid)
+        await bindings.ensure(upstream, membership.host_uid)
         log.info("the cluster is this host's now", extra={"host": membership.host})
     upstream.expect(Expected(membership.cluster_uid, membership.member, membership.host_uid))
     check = MembershipCheck(

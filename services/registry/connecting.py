@@ -120,7 +120,7 @@ class Connections:
             self._check_same(name, clusters.uid_of(cluster), facts.uid)
             if request.options.dry_run:
                 return cluster
-            await bindings.ensure(upstream)
+            await bindings.ensure(upstream, self._registry.settings.host_uid if body.spec.take_over else "")
             if body.spec.take_over:
                 await self._take(upstream)
         async with self._writing:

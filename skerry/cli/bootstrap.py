@@ -57,6 +57,7 @@ TUNABLE = {
         "SKERRY_IDLE_S",
         "SKERRY_INLINE_BYTES",
         "SKERRY_OPENS_PER_SECOND",
+        "SKERRY_OUTLIVE_S",
         "SKERRY_SESSION_S",
         "SKERRY_STALLED_S",
         "SKERRY_STREAMS",

@@ -60,23 +60,26 @@ class MembershipCheck:
             try:
                 metadata = await self._upstream.identify()
                 await checks.impersonation_of(self._upstream)
-                repaired = [f"ClusterRoleBinding {name}" for name in await self._bindings()]
+                joined = self._host_uid if owner_of(metadata)[0] == self._host_uid else ""
+                repaired = [f"ClusterRoleBinding {name}" for name in await self._bindings(joined)]
             except RightsMissing as error:
                 return Findings() if self._ended.is_set() else Findings(missing=error.message)
             if not self._ended.is_set():
                 await self._mark(metadata)
             return Findings(repaired=", ".join(repaired))
 
-    async def _bindings(self) -> tuple[str, ...]:
-        """Names of those that were made right. RightsMissing, BadGateway."""
+    async def _bindings(self, joined: str) -> tuple[str, ...]:
+        """Names of those that were made right. Labels of a host that had the cluster go where `joined` is the UID of the one that
+        has it: until that one had seen it, it wrote them anew. RightsMissing, BadGateway.
+        """
         try:
-            return await bindings.ensure(self._upstream, kept=self._left_alone)
+            return await bindings.ensure(self._upstream, joined, self._left_alone)
         except RightsMissing:
             if not any(self._left_alone(PREFIX + role) for role in ROLES):
                 raise
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), KEPT_S)
-        return await bindings.ensure(self._upstream, kept=self._left_alone)
+        return await bindings.ensure(self._upstream, joined, self._left_alone)
 
     def _left_alone(self, name: str) -> bool:
         return self._ended.is_set() or self._kept(name)

@@ -29,7 +29,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 class _Bearer:
     """Credentials that the stand-in below takes."""
 
-    jwt, inbox, expires = "e30.e30.x", "_INBOX.U", None
+    jwt, inbox, expires, public = "e30.e30.x", "_INBOX.U", None, "U"
 
     def sign(self, nonce: bytes) -> bytes:
         return b""

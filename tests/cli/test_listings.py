@@ -88,7 +88,16 @@ def test_a_style_is_looked_at_before_the_host_is() -> None:
 
 
 def test_every_kind_has_its_command(capsys: Captured) -> None:
-    assert list(LISTED) == ["clusters", "tokens", "credentials", "workspaces", "grants", "settings", "providers"]
+    assert list(LISTED) == [
+        "clusters",
+        "tokens",
+        "credentials",
+        "workspaces",
+        "grants",
+        "settings",
+        "providers",
+        "revocations",
+    ]
     assert set(LISTED.values()) == set(KINDS)
     for command, kind in LISTED.items():
         assert main([command, "--help"]) == 0

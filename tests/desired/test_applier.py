@@ -417,6 +417,7 @@ async def test_two_that_both_think_that_they_lead_harm_nothing(cluster: Cluster)
 
 
 async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(cluster: Cluster) -> None:
+    await cluster.made().withdraw_all("before")  # what other tests left
     cluster.bucket.put("tenancy", cluster.space())
     key = cluster.bucket.put("tenancy", cluster.binding())
     await cluster.settled(key, State.APPLIED)

@@ -127,5 +127,6 @@ def test_a_cluster_goes_to_another_host_and_comes_back(
     for name in BUILT_IN:
         plain_cluster.kubectl("get", "clusterrolebinding", name)
     here.serves()
+    eventually(lambda: east.skerry("desired", "wait", "m1").returncode == 0, "its entries are in place again", 60)
     east.ok("cluster", "remove", "m1")
     assert b"skerry:" not in plain_cluster.kubectl("get", "clusterrolebinding", "-o", "name")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 ROUNDS = 300
 AWAY = re.compile(r"/(clusters|jointokens)\b")
 """Their owner does not run here, so a write is an honest 503."""
-ACTION = re.compile(r"/clusters/\{name\}/desired$")
+ACTION = re.compile(r"/clusters/\{name\}/(agents|desired)$")
 """A read that the registry answers, and no cache."""
 SEEDS = (1, 2, 3)
 NAMES = ("m1", "default", "shop", "nope", "UPPER", "-", "a" * 300, "%00", "..", "é", "a/b", "status", "m1/status")

@@ -11,12 +11,15 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from services.tenancy.service import SERVICE as TENANCY
+from services.tenancy.settings import TenancySettings
 from skerry import bus, subjects
 from skerry.api.messages import ConnectAnswer, ConnectRequest
 from skerry.identity.assertion import check_record
 from skerry.identity.nkey import seal
 from skerry.member.kubeconfig import DirectConnection, Target
 from tests.fixtures.nats import NatsHost, eventually
+from tests.fixtures.service import serving
 from tests.http.peers import Peer, Upstream
 from tests.proxy.conftest import World, settings_for, world
 from tests.proxy.member import TOKEN, Agent
@@ -54,6 +57,7 @@ async def sea_of(nats: NatsHost, **settings: Any) -> AsyncIterator[Sea]:
         stack.push_async_callback(sea.upstream.close)
         raw = ("127.0.0.1", sea.upstream.port)
         addresses = {"d1": made.recorder.server.addresses[0], "d2": raw}
+        await stack.enter_async_context(serving(nats, (TENANCY, TenancySettings())))
         registry = await stack.enter_async_context(nats.bus("registry"))
 
         async def tell(message: bus.Message) -> None:

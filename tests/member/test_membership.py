@@ -136,6 +136,19 @@ async def test_a_mark_that_is_forbidden_is_tried_once_and_changes_nothing(api: A
     assert len(patches) == 1
 
 
+@pytest.mark.parametrize(("owner", "left"), [("host-uid", {"team": "a"}), ("first-uid", None)])
+async def test_what_the_host_before_wrote_before_it_let_go_is_not_labelled_as_its_own_any_more(
+    api: ApiServer, check: MembershipCheck, owner: str, left: dict[str, str] | None
+) -> None:
+    """Until it has seen the mark it puts right what is changed; while the mark is its own, its labels are too."""
+    labels = {HOST_LABEL: "first-uid", OWNER_LABEL: "tenancy", "team": "a"}
+    api.bindings["skerry:view"]["metadata"] = {"name": "skerry:view", "labels": labels}
+    api.annotations["skerry.dev/host"] = owner
+    await check.look()
+    found = api.bindings["skerry:view"]["metadata"]["labels"]
+    assert {key: value for key, value in found.items() if value} == (labels if left is None else left)
+
+
 async def test_who_joins_another_host_is_no_longer_labelled_as_the_first_ones(
     api: ApiServer, check: MembershipCheck, upstream: Upstream
 ) -> None:

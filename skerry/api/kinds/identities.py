@@ -81,6 +81,11 @@ REVOCATION = Kind(
         Column(name="Disabled", path="spec.disabled", type="boolean", description="Whether all is refused."),
         AGE,
     ),
+    listing=Listing(
+        command="revocations",
+        help="List whose credentials were taken back, and from when on.\n\nExample: skerry revocations -o wide",
+        empty="Nothing was taken back from anybody. Take back all that a user has: skerry credential revoke --user USER",
+    ),
 )
 
 KINDS = (IDENTITY_PROVIDER, REVOCATION)
