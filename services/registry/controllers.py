@@ -208,12 +208,13 @@ class Statuses:
     async def _evict(self, name: str, document: Document) -> None:
         """Somebody else may be doing the same, and be done: nothing here touches a later member of that name."""
         registry, uid, object_uid = self._registry, clusters.uid_of(document), document["metadata"]["uid"]
+        host = registry.settings.host_name
+        farewell = approval.farewell(document, host) or joining.farewell(name, host)
         while (secret := await registry.secrets.member(name)) is not None and secret.cluster == object_uid:
             tombstone = registry.authority.tombstone(name, secret.account)
-            await registry.secrets.bury(
-                Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall), secret.agents
-            )
-            await self._say_farewell(document, secret)
+            proof = Evicted(name=name, account=secret.account, jwt=tombstone, at=self._clock().wall, farewell=farewell)
+            await registry.secrets.bury(proof, secret.agents)
+            await self._say_farewell(document, secret, farewell)
             await registry.resolver.push(tombstone)
             await registry.secrets.drop(name, secret)
         await registry.secrets.drop_connection(object_uid)
@@ -229,15 +230,10 @@ class Statuses:
         await registry.clusters.finalize(name, object_uid, clusters.FINALIZER)
         log.info("removed", extra={"cluster": name})
 
-    async def _say_farewell(self, document: Document, secret: MemberSecret) -> None:
+    async def _say_farewell(self, document: Document, secret: MemberSecret, message: str) -> None:
         """Tell the agents that are connected, before nothing reaches them any more. Those that are away are refused when they
         come, and go on asking: they end by their own people's hand, or join anew with a token that these give them."""
-        name, authority, host = (
-            document["metadata"]["name"],
-            self._registry.authority,
-            self._registry.settings.host_name,
-        )
-        message = approval.farewell(document, host) or joining.farewell(name, host)
+        name, authority = document["metadata"]["name"], self._registry.authority
         text = make_farewell(name, secret.account, message, authority.assertion_root.sign)
         try:
             if awaits_approval(document):

@@ -9,6 +9,7 @@ import msgspec
 
 from services.registry import clusters
 from services.registry.model import at
+from services.registry.secrets import Evicted
 from skerry import heartbeats, subjects
 from skerry.api.messages import FORMAT, JoinRequest, RenewRequest
 from skerry.api.meta import Document
@@ -114,14 +115,14 @@ def check_renewal(request: RenewRequest, name: str, now: float) -> None:
         )
 
 
-def not_renewable(name: str, host: str, *, evicted: bool) -> StatusError:
+def not_renewable(name: str, host: str, *, evicted: Evicted | None) -> StatusError:
     """The error for an agent whose key is not one of a living member's.
 
     Gone ends it for good, so that needs the proof that its key was evicted. A key that is merely unknown may be that of a
     store which was lost and is not restored yet: 503, and the agent asks again, for ever.
     """
-    if evicted:
-        return Gone(farewell(name, host))
+    if evicted is not None:
+        return Gone(evicted.farewell or farewell(name, host))
     return ServiceUnavailable(
         f"host {host!r} does not know this agent of cluster {name!r} now, nor that it was removed: the cluster is just "
         f"leaving, or the host's store is not restored yet. The agent goes on asking; if the store is whole, {_again(name)}"

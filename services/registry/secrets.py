@@ -67,6 +67,8 @@ class Evicted(msgspec.Struct, frozen=True, kw_only=True):
     jwt: str
     """The tombstone; empty in the proof that is kept under an agent's key."""
     at: float
+    farewell: str = ""
+    """What its agents were told; empty in records of earlier versions."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ class RegistryStore:
         if secret is not None and key in secret.revoked:
             raise Gone(joining.agent_farewell(name, host, short_name(key)))
         if existing is None or clusters.is_leaving(existing) or secret is None or not secret.has(key):
-            raise joining.not_renewable(name, host, evicted=await self.secrets.evicted(key) is not None)
+            raise joining.not_renewable(name, host, evicted=await self.secrets.evicted(key))
         return existing, secret
 
     def account(self, cluster: Document, secret: MemberSecret, *, whole: bool = False) -> MemberAccount:

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.registry import secrets
+from services.registry import joining, secrets
+from services.registry.secrets import Evicted
 from skerry import subjects
 from skerry.api.conditions import condition_of
 from skerry.api.kinds import CLUSTER, EVENT, JOIN_TOKEN, SETTING
@@ -216,6 +217,12 @@ async def test_nobody_comes_back_with_the_token_of_a_denied_join(nats_host: Nats
     await gone(client, "insists")
     with pytest.raises(Unauthorized, match="was removed since this agent joined with this token"):
         await agent.join(token)
+
+
+@pytest.mark.parametrize(("farewell", "told"), [("denied by bob", "denied by bob"), ("", "cluster 'm1' was removed")])
+def test_who_asks_once_more_after_that_is_told_the_same(farewell: str, told: str) -> None:
+    evicted = Evicted(name="m1", account="A", jwt="", at=0.0, farewell=farewell)
+    assert joining.not_renewable("m1", "isle", evicted=evicted).message.startswith(told)
 
 
 @pytest.mark.parametrize("what", ["approve", "deny"])
