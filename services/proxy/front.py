@@ -142,17 +142,18 @@ class Front:
         asking = exchange.kept
         if not isinstance(asking, CallerHeaders):
             certificate = self._parts.certificates.client(exchange.tls_connection)
-            shown = presented(exchange.head, certificate)
-            asking = exchange.kept = CallerHeaders(exchange.head, exchange.peer[0], shown)
+            asking = exchange.kept = CallerHeaders(
+                exchange.head, exchange.peer[0], presented(exchange.head, certificate)
+            )
         credential = await self._authenticated(asking.presented, exchange)
         record.user = credential.caller.user
         return credential, asking
 
-    async def _authenticated(self, shown: Presented, exchange: Exchange) -> CachedCredential:
+    async def _authenticated(self, credential: Presented, exchange: Exchange) -> CachedCredential:
         """Who calls, by whatever kind of credential."""
-        name, authenticator, tokens = shown.name, self._parts.authenticator, self._parts.tokens
-        if shown.certificate is not None:
-            return authenticator.checked(shown.certificate)
+        name, authenticator, tokens = credential.name, self._parts.authenticator, self._parts.tokens
+        if credential.certificate is not None:
+            return authenticator.checked(credential.certificate)
         if not name.startswith(REVIEWED):
             return await self._by_name(name)
         known = await tokens.of(name, lambda: token_of(exchange.head), exchange.peer[0])

@@ -94,18 +94,18 @@ def check_join(secret: MemberSecret, nkey: str) -> None:
 
 def chosen(secret: MemberSecret, text: str, cluster: str) -> str:
     """The key of the agent that is to be revoked, by what it begins with; of one that is revoked already too. NotFound, Conflict."""
-    found = named(text, secret.agents) or named(text, untold(secret)) or named(text, secret.revoked)
-    if not found:
+    matching = named(text, secret.agents) or named(text, untold(secret)) or named(text, secret.revoked)
+    if not matching:
         known = ", ".join(map(short_name, sorted(secret.agents))) or "none"
         raise NotFound(f"cluster {cluster!r} has no agent {text[:60]!r}; there is: {known}")
-    if len(found) > 1:
-        raise Conflict(f"{text!r} may be {', '.join(sorted(found))}: say more of it")
-    if secret.agents.keys() == {found[0]}:
+    if len(matching) > 1:
+        raise Conflict(f"{text!r} may be {', '.join(sorted(matching))}: say more of it")
+    if secret.agents.keys() == {matching[0]}:
         raise Conflict(
-            f"{short_name(found[0])} is the last agent of cluster {cluster!r}: remove the cluster instead: skerry cluster "
+            f"{short_name(matching[0])} is the last agent of cluster {cluster!r}: remove the cluster instead: skerry cluster "
             f"remove {cluster}"
         )
-    return found[0]
+    return matching[0]
 
 
 def with_successor(secret: MemberSecret, nkey: str) -> frozenset[str]:

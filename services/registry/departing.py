@@ -92,8 +92,8 @@ class Departures:
                 self._orders[uid] = None
                 entries = await self._desired.entries(name)
                 if entries and clusters.ready_of(document).reason != TAKEN_OVER:
-                    asked = clusters.cleanup_s(document, DEADLINE_S) > 0
-                    why = "it could not be asked to" if asked else "its credentials were to be revoked at once"
+                    waits = clusters.cleanup_s(document, DEADLINE_S) > 0
+                    why = "it could not be asked to" if waits else "its credentials were to be revoked at once"
                     await self._tell(document, f"{why}: {entries} entries may be left on it")
                 return None
             order = WithdrawOrder(cluster=uid, id=secrets.token_hex(8), keep=clusters.is_kept(document))

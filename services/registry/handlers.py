@@ -228,12 +228,7 @@ class Handlers:
         joining.check_renewal(request, name, now)
         registry = self._registry
         existing, secret = await registry.living(name, request.nkey)
-        account = registry.account(existing, secret)
-        return RenewAnswer(
-            user_jwt=registry.authority.member_user(account, request.nkey, registry.settings.agent_ttl_s),
-            renewal_jwt=registry.authority.renewal_user(account, request.nkey),
-            host_time=now,
-        )
+        return registry.credentials(existing, secret, request.nkey, now)
 
     async def ask(self, request: ApprovalRequest, member: str) -> JoinAnswer:
         """`up.<m>.svc.join`: whether a member that waits was approved; the answer to its join if it was, or was long ago: an answer

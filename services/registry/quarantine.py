@@ -104,14 +104,14 @@ class Quarantine:
         item = self._registry.cache.get(CLUSTER, name)
         if item is not None:
             condition = LIFTED if over else verdict
-            wanted = _with(item.document(), condition, now)
+            cluster = _with(item.document(), condition, now)
             if over:
-                await self._tell(name, wanted, lift=True)
+                await self._tell(name, cluster, lift=True)
             again_s = await self._writer.write(name, item.uid, lambda document: _with(document, condition, now))
             if again_s is not None:
                 return After(again_s)
             if not over:
-                await self._tell(name, wanted)
+                await self._tell(name, cluster)
         if not over:
             return After(max(until - self._clock().mono, 0.0))
         if self._until[name][0] == until:

@@ -85,12 +85,11 @@ class Rekeys:
             raise Conflict(f"cluster {name!r} has no agent yet whose key could be replaced")
         if dry_run:
             return cluster
-        asked = at(self._clock().wall)
         stored = await self._store_rekey(
             name,
             cluster["metadata"]["uid"],
             lambda before: RekeyStatus(
-                requested=asked,
+                requested=at(self._clock().wall),
                 at_once=at_once,
                 pending=sorted(secret.agents),
                 replaced=_replaced(secret),
@@ -139,12 +138,7 @@ class Rekeys:
         if before != secret:
             log.info("an agent has another key", extra={"cluster": name, "agent": keys.new, "before": keys.old})
         await self._follow(name)
-        account = registry.account(cluster, secret)
-        return RenewAnswer(
-            user_jwt=registry.authority.member_user(account, keys.new, registry.settings.agent_ttl_s),
-            renewal_jwt=registry.authority.renewal_user(account, keys.new),
-            host_time=now,
-        )
+        return registry.credentials(cluster, secret, keys.new, now)
 
     async def retire(self, request: RetireRequest, member: str) -> Retired:
         """`up.<m>.svc.retire`: an agent uses a replaced key no longer."""

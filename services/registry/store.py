@@ -13,7 +13,7 @@ from services.registry.settings import RegistrySettings
 from skerry.api.agentlist import short_name
 from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER
-from skerry.api.messages import FORMAT, WITH_APPROVAL, JoinAnswer
+from skerry.api.messages import FORMAT, WITH_APPROVAL, JoinAnswer, RenewAnswer
 from skerry.api.meta import Document
 from skerry.errors import AlreadyExists, Conflict, Gone, NotFound
 from skerry.identity.federation import Authority, MemberAccount
@@ -99,6 +99,15 @@ class RegistryStore:
             pending=awaits_approval(cluster) and not whole,
             revoked=dict.fromkeys(secret.revoked, YEAR_3000),
             held=clusters.is_held(cluster),
+        )
+
+    def credentials(self, cluster: Document, secret: MemberSecret, key: str, now: float) -> RenewAnswer:
+        """New credentials for an agent's key, as of a time in Unix seconds."""
+        account = self.account(cluster, secret)
+        return RenewAnswer(
+            user_jwt=self.authority.member_user(account, key, self.settings.agent_ttl_s),
+            renewal_jwt=self.authority.renewal_user(account, key),
+            host_time=now,
         )
 
     async def push_account(self, cluster: Document, secret: MemberSecret) -> tuple[MemberAccount, bool]:

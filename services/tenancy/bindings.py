@@ -26,13 +26,13 @@ def wants(name: str, scopes: Mapping[Scope, tuple[Basis, ...]]) -> list[Want]:
     namespace, what lets Namespaces be listed.
     """
     cluster = (Because(kind=CLUSTER.kind, name=name),)
-    wanted = [Want(bindings.binding(role), ADOPT, cluster) for role in ROLES]
+    desired = [Want(bindings.binding(role), ADOPT, cluster) for role in ROLES]
     narrow = {scope: bases for scope, bases in sorted(scopes.items()) if scope.namespace}
-    wanted += [Want(role_binding(scope), ADOPT, _because(bases)) for scope, bases in narrow.items() if scope.role]
+    desired += [Want(role_binding(scope), ADOPT, _because(bases)) for scope, bases in narrow.items() if scope.role]
     if narrow:
         because = _because(basis for bases in narrow.values() for basis in bases)
-        wanted += [Want(document, ADOPT, because) for document in (namespaces_role(), namespaces_binding())]
-    return wanted
+        desired += [Want(document, ADOPT, because) for document in (namespaces_role(), namespaces_binding())]
+    return desired
 
 
 def needed(scopes: Iterable[Scope]) -> list[Document]:

@@ -61,9 +61,10 @@ def grants(context: TenancyContext) -> Controller[str]:
                 controller.add(item.name)
 
     def changed(change: Change) -> None:
-        if picture(change.old) != picture(change.new):
-            reports.forget((change.new or change.old).name)  # type: ignore[union-attr]
-            on(str((change.new or change.old).name))  # type: ignore[union-attr]
+        item = change.new or change.old
+        if item is not None and picture(change.old) != picture(change.new):
+            reports.forget(item.name)
+            on(item.name)
 
     context.closing.callback(context.informer.add_event_handler(CLUSTER, changed))
     context.state.granted.placed = on

@@ -78,8 +78,8 @@ def policy(spec: IdentityProviderSpec) -> OutboundPolicy:
 async def look(spec: IdentityProviderSpec, now: float, fetching: Fetch = fetch) -> FetchedKeys:
     """Ask a provider for its keys. ProviderProblem."""
     allowed = policy(spec)
-    found = await _document(spec.issuer.rstrip("/") + DISCOVERY, spec, allowed, "DiscoveryFailed", fetching)
-    configuration = found.document
+    discovery = await _document(spec.issuer.rstrip("/") + DISCOVERY, spec, allowed, "DiscoveryFailed", fetching)
+    configuration = discovery.document
     if configuration.get("issuer") != spec.issuer:
         raise ProviderProblem(
             "DiscoveryFailed", f"it calls itself {configuration.get('issuer')!r:.200}: spec.issuer must be exactly that"

@@ -173,11 +173,11 @@ class HostApi:
         self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, authorize: Authorize
     ) -> bytes:
         kind = known(target)
-        shown = visible(kind, self._named, authorize)
+        may_see = visible(kind, self._named, authorize)
         representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
-            return await reads.get(source, kind, target.namespace, target.name, query, representation, shown)
-        return await reads.listed(source, kind, target.namespace, query, representation, shown)
+            return await reads.get(source, kind, target.namespace, target.name, query, representation, may_see)
+        return await reads.listed(source, kind, target.namespace, query, representation, may_see)
 
     async def _watch(
         self,

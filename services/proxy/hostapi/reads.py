@@ -80,12 +80,12 @@ async def get(
     name: str,
     query: Query,
     view: Representation,
-    shown: selectors.Match = selectors.everything,
+    may_see: selectors.Match = selectors.everything,
 ) -> bytes:
-    """One object, of those that are `shown`. NotFound."""
+    """One object, of those that the caller `may_see`. NotFound."""
     await fresh(source, revision_of(query))
     item = source.get(kind, name, namespace)
-    if item is None or not shown(item):
+    if item is None or not may_see(item):
         raise not_found(kind, name)
     return view.one(item)
 
@@ -104,10 +104,10 @@ async def listed(
     namespace: str,
     query: Query,
     view: Representation,
-    shown: selectors.Match = selectors.everything,
+    may_see: selectors.Match = selectors.everything,
 ) -> bytes:
-    """The objects that match, of those that are `shown`, or a page of them, as of one revision."""
-    match = selectors.both(selector(query, kind, check_list), shown)
+    """The objects that match, of those that the caller `may_see`, or a page of them, as of one revision."""
+    match = selectors.both(selector(query, kind, check_list), may_see)
     part = await page(source, kind, namespace, query, match)
     return view.many(part.items, part.revision, part.more)
 

@@ -22,7 +22,7 @@ def visible(kind: Kind, kinds: Mapping[tuple[str, str], Kind], authorize: Author
         return everything
     about = at(kind.about)
 
-    def shown(item: Item) -> bool:
+    def is_visible(item: Item) -> bool:
         reference = about(item.document()) or {}
         name = str(reference.get("kind") or "")
         group = str(reference.get("apiVersion") or "").rpartition("/")[0]
@@ -35,4 +35,4 @@ def visible(kind: Kind, kinds: Mapping[tuple[str, str], Kind], authorize: Author
             return False
         return True
 
-    return shown
+    return is_visible

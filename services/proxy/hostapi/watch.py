@@ -66,10 +66,12 @@ class WatchPlan(NamedTuple):
     timeout_s: float
 
 
-async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query, shown: Match = everything) -> WatchPlan:
-    """Decide where the watch of those that are `shown` starts. BadRequest, Invalid; Gone if that is too far in the past."""
+async def plan(
+    source: ObjectSource, kind: Kind, namespace: str, query: Query, may_see: Match = everything
+) -> WatchPlan:
+    """Decide where the watch of those that the caller `may_see` starts. BadRequest, Invalid; Gone if that is too far in the past."""
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
-    match = both(selector(query, kind, check_watch), shown)
+    match = both(selector(query, kind, check_watch), may_see)
     if namespace:
         match = both(lambda item: item.namespace == namespace, match)
     since, initial = revision_of(query), query.flag("sendInitialEvents")

@@ -149,13 +149,13 @@ class Members:
         review = reviews.document(head.get(b"content-type"), body, info.resource)
         question = reviews.question(review) if info.resource == reviews.ACCESS else None
         if question is None:
-            asked = request._replace(namespace=reviews.namespace(review))
+            reviewed = request._replace(namespace=reviews.namespace(review))
         else:
-            asked = MemberRequest(
+            reviewed = MemberRequest(
                 request.member, question.verb, question.resource, question.subresource,
                 group=question.group, namespace=question.namespace,
             )  # fmt: skip
-        decision = decide(caller, asked, self._granted, time.time())
+        decision = decide(caller, reviewed, self._granted, time.time())
         if isinstance(decision, Denied):
             return reviews.refusal(review, decision.error.message)
         return decision

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class HostBus:
         }
 
 
-class BusKey:
+class BusKey(ABC):
     """One of the three; who believes it is told by `_announce`."""
 
     name: str
@@ -109,9 +110,9 @@ class BusKey:
         """The account whose imports it signs; empty: accounts."""
         return ""
 
+    @abstractmethod
     async def _announce(self) -> tuple[str, ...]:
         """Have everybody believe the keys that `Authority.believed` names, and no other. Who does not yet, for people."""
-        raise NotImplementedError
 
     def _besides(self) -> list[tuple[str, str]]:
         """What else it signs, for people, and by whose signature it is."""
