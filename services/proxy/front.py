@@ -21,6 +21,7 @@ from services.proxy.members.relay import ResponseCut
 from services.proxy.members.requests import Members
 from services.proxy.metrics import CUT, GONE, Metrics
 from services.proxy.routes import listed, path_of, route_of
+from services.proxy.selfaccess import self_access
 from services.proxy.sessions import Rests, Sessions
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
@@ -224,7 +225,12 @@ class Front:
         session.cut = lambda error: exchange.abort()
         try:
             code = await self._parts.host_api.handle(
-                exchange, credential.caller, authorize, rules=lambda: self._rules(credential), watching=watching
+                exchange,
+                credential.caller,
+                authorize,
+                rules=lambda: self._rules(credential),
+                access=lambda: self_access(credential, self._parts.granted, time.time()),
+                watching=watching,
             )
             record.code = CUT if session.was_cut is not None else str(code)
         finally:

@@ -270,14 +270,18 @@ class Access:
         """The clusters on which `caller` has anything, the host among them, each once."""
         if any(group in _ROLE_SCOPES for group in caller.groups):
             yield from self._clusters
-            return
+        else:
+            yield from self.granted(caller, now)
+
+    def granted(self, caller: Caller, now: float) -> Iterator[str]:
+        """The clusters on which a grant or workspace gives `caller` something, each once."""
         seen: set[str] = set()
         for subject in keys_of(caller):
             held = self._held.get(subject)
             if held is None:
                 continue
             for name in (*held.named, *self._selecting(held, now)):
-                if name not in seen and not self.reach(caller, name, now).nothing:
+                if name not in seen and self.reach(caller, name, now).holdings:
                     seen.add(name)
                     yield name
 

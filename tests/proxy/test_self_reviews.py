@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -56,3 +57,36 @@ async def test_namespaces_are_readable_and_credentials_are_not(host: World) -> N
     assert (await host.ask(b"/api/v1/namespaces", token=alice)).status == 200
     nobody = await host.token("nobody", "shop")
     assert (await host.ask(b"/api/v1/namespaces", token=nobody)).status == 403
+
+
+async def test_who_has_nothing_is_told_so_and_who_has_something_what_gives_it(host: World) -> None:
+    path, question = "skerry.dev/v1alpha1/selfaccessreviews", {"kind": "SelfAccessReview"}
+    nobody = await host.token("nobody", "shop")
+    status = await review(host, nobody, path, question)
+    assert (status["user"], status["groups"], status["source"], status["access"]) == (
+        "nobody",
+        ["shop"],
+        "Credential",
+        [],
+    )
+    await host.grant("ann-edit", subjects=[{"kind": "User", "name": "ann"}], namespaces=["shop"])
+    ann = await host.token("ann")
+    async with asyncio.timeout(10):
+        while not (rows := (await review(host, ann, path, question))["access"]):
+            await asyncio.sleep(0.02)
+    source = {"kind": "AccessGrant", "name": "ann-edit"}
+    assert rows == [{"cluster": "m1", "namespace": "shop", "role": "edit", "source": source}]
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "code"),
+    [
+        (b"application/vnd.kubernetes.protobuf", b"k8s\x00", 415),
+        (b"application/json", b"[]", 400),
+        (b"application/json", b'{"kind": "SelfSubjectReview"}', 400),
+    ],
+)
+async def test_what_is_no_question_about_oneself_is_refused(host: World, media: bytes, body: bytes, code: int) -> None:
+    path = b"/apis/skerry.dev/v1alpha1/selfaccessreviews"
+    answer = await host.ask(path, b"POST", headers=[(b"content-type", media)], body=body)
+    assert answer.status == code

@@ -20,6 +20,7 @@ from services.proxy.hostapi.table import Representation, reshaped, view
 from services.proxy.hostapi.visible import named, visible
 from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
 from skerry.api.messages import Caller
+from skerry.api.selfaccess import SelfAccessReviewStatus
 from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
 from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
@@ -32,6 +33,11 @@ JSON = (b"content-type", b"application/json")
 _NO_CACHE = (b"cache-control", b"no-cache, private")
 _FOR_EVER = (b"cache-control", b"public, immutable, max-age=31536000")
 """A document whose URL has the hash of its content."""
+
+
+def unknown() -> SelfAccessReviewStatus:
+    """Of a caller about whom nothing else is known than their name."""
+    return SelfAccessReviewStatus(user="", groups=[], source="Credential", expires="", access=[])
 
 
 class Exchange(Protocol):
@@ -83,28 +89,24 @@ class HostApi:
         authorize: Authorize,
         *,
         rules: Callable[[], tuple[Rule, ...]] = tuple,
+        access: Callable[[], SelfAccessReviewStatus] = unknown,
         watching: Callable[[], None] = lambda: None,
     ) -> int:
         """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it.
 
-        `rules` says what the caller may do at all, `watching` is told when this exchange becomes a watch.
+        `rules` says what the caller may do at all, `access` who they are and what they have on clusters, `watching` is told when this exchange becomes a watch.
 
         The front door's own errors carry a Warning header, so that they stand out from a member's. Here the Status is
         the API's normal voice, and kubectl would print everything twice.
         """
         try:
-            return await self._handle(exchange, caller, authorize, rules, watching)
+            asking = reviews.ReviewCaller(caller, authorize, rules, access)
+            return await self._handle(exchange, asking, watching)
         except StatusError as error:
             return await _answer(exchange, error.code, error.body(), _retry_after(error))
 
-    async def _handle(
-        self,
-        exchange: Exchange,
-        caller: Caller,
-        authorize: Authorize,
-        rules: Callable[[], tuple[Rule, ...]],
-        watching: Callable[[], None],
-    ) -> int:
+    async def _handle(self, exchange: Exchange, asking: reviews.ReviewCaller, watching: Callable[[], None]) -> int:
+        caller, authorize = asking.caller, asking.authorize
         path, query = parse(exchange.head.target)
         target = locate(path, self._kinds)
         verb = _verb(exchange.head.method, target, query)
@@ -124,7 +126,7 @@ class HostApi:
         source = self._sources[target.kind]
         if source is None:
             media, body = await yamltext.as_json(_content_type(exchange), await _body(exchange))
-            answer = reviews.answer(target.kind, media, body, caller, authorize, rules)
+            answer = reviews.answer(target.kind, media, body, asking)
             return await _answer(exchange, 201, answer)
         if verb == "watch":
             watching()

@@ -23,23 +23,15 @@ from skerry.api.corev1 import (
     SelfSubjectRulesReview,
     UserInfo,
 )
-from skerry.api.kinds import ACCESS_REVIEW, EVERYBODY, RULES_REVIEW, SUBJECT_REVIEW, Kind
+from skerry.api.kinds import ACCESS_REVIEW, EVERYBODY, RULES_REVIEW, SELF_ACCESS_REVIEW, SUBJECT_REVIEW, Kind
 from skerry.api.messages import Caller
 from skerry.api.meta import Document
+from skerry.api.selfaccess import SelfAccessReviewStatus
 from skerry.api.times import rfc3339
 from skerry.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType, cause
 from skerry.storage import utc_now
 
 _JSON = ("", "application/json")
-
-Rules = Callable[[], tuple[Rule, ...]]
-
-
-def answer(kind: Kind, content_type: str, body: bytes, caller: Caller, authorize: Authorize, rules: Rules) -> bytes:
-    """The review with its status. BadRequest, Invalid, UnsupportedMediaType."""
-    review = _read(kind, content_type, body)
-    result = _ANSWERS[kind](review, ReviewCaller(caller, authorize, rules))
-    return msgspec.json.encode({"kind": kind.kind, "apiVersion": kind.api_version, **result})
 
 
 class ReviewCaller(NamedTuple):
@@ -47,7 +39,14 @@ class ReviewCaller(NamedTuple):
 
     caller: Caller
     authorize: Authorize
-    rules: Rules
+    rules: Callable[[], tuple[Rule, ...]]
+    access: Callable[[], SelfAccessReviewStatus]
+
+
+def answer(kind: Kind, content_type: str, body: bytes, asking: ReviewCaller) -> bytes:
+    """The review with its status. BadRequest, Invalid, UnsupportedMediaType."""
+    result = _ANSWERS[kind](_read(kind, content_type, body), asking)
+    return msgspec.json.encode({"kind": kind.kind, "apiVersion": kind.api_version, **result})
 
 
 def _may(document: Document, asking: ReviewCaller) -> Document:
@@ -72,12 +71,21 @@ def _whoami(document: Document, asking: ReviewCaller) -> Document:
     }
 
 
-_ANSWERS = {ACCESS_REVIEW: _may, RULES_REVIEW: _everything, SUBJECT_REVIEW: _whoami}
+def _own_access(document: Document, asking: ReviewCaller) -> Document:
+    return {"metadata": {"creationTimestamp": rfc3339(utc_now())}, "status": asking.access()}
+
+
+_ANSWERS = {
+    ACCESS_REVIEW: _may,
+    RULES_REVIEW: _everything,
+    SUBJECT_REVIEW: _whoami,
+    SELF_ACCESS_REVIEW: _own_access,
+}
 
 
 def _read(kind: Kind, content_type: str, body: bytes) -> Document:
     media = content_type.partition(";")[0].strip().lower()
-    if media == protobuf.CONTENT_TYPE:
+    if media == protobuf.CONTENT_TYPE and kind in _SPECS:
         return {"spec": _SPECS[kind](protobuf.review_spec(body))}
     if media not in _JSON:
         raise UnsupportedMediaType(
@@ -98,7 +106,7 @@ _SPECS: dict[Kind, Callable[[bytes], Document]] = {
     RULES_REVIEW: lambda spec: dict(protobuf.texts(spec, {1: "namespace"})),
     SUBJECT_REVIEW: lambda spec: {},
 }
-"""A review's spec from Kubernetes protobuf."""
+"""A review's spec from Kubernetes protobuf, of the kinds that Kubernetes has."""
 
 
 def _converted(document: Document, kind: Any) -> Any:

@@ -29,6 +29,7 @@ from skerry.api.kinds.kubernetes import (
     EVENT_V1,
     NAMESPACE,
     RULES_REVIEW,
+    SELF_ACCESS_REVIEW,
     SUBJECT_REVIEW,
 )
 from skerry.api.kinds.paths import at
@@ -59,6 +60,7 @@ __all__ = [
     "RESOURCES",
     "REVOCATION",
     "RULES_REVIEW",
+    "SELF_ACCESS_REVIEW",
     "SERVED",
     "SETTING",
     "SUBJECT_REVIEW",
