@@ -6,6 +6,7 @@ short and lifts itself: an agent with a bug comes back without a hand, a hostile
 Who floods the registry is held by the bus's servers, which cut his connections and take none: what waits in front of the
 registry is others' too. The condition is stored first and the account follows from it; at the end it is let in first and then
 the condition goes, so that whoever leads next knows whom to let in.
+A request is answered by one replica, which may not be the one that writes: whoever counts a flood tells all of them, as proxies do.
 Level-triggered: what should be is compared with what is stored, so a lost message or a restart leaves nothing behind.
 """
 
@@ -23,13 +24,14 @@ from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.writer import StatusWriter
 from skerry import subjects
-from skerry.api.conditions import QUARANTINED, Verdict, with_condition
+from skerry.api.conditions import NO_VERDICT, QUARANTINED, Verdict, condition_of, with_condition
 from skerry.api.decode import decoded
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.api.proxyreports import FloodReport
 from skerry.bus import Message
 from skerry.controller.controller import After
+from skerry.informer import Change
 from skerry.service import Context
 
 log = logging.getLogger("skerry.registry")
@@ -74,11 +76,12 @@ class Quarantine:
         self._until: dict[str, tuple[float, Verdict]] = {}
         self._holds: dict[str, bool] = {}
         """Of these, what this process had the bus do last."""
+        self._bus = context.bus
         self.controller = context.controller("quarantine", self.reconcile, leader=True)
+        self.reports = context.controller("floods", self._report)
+        context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
         for item in registry.members():
-            stored = _stored(item.document())
-            if stored is not None and stored.status == "True":
-                self._impose(item.name, stored)  # another process did, and may not live to lift it
+            self._seen(Change(item.revision, None, item))
 
     def reported(self, message: Message) -> None:
         """`quarantine.<m>`: a proxy was flooded by a member."""
@@ -87,6 +90,20 @@ class Quarantine:
     def flooded(self, name: str, of: str) -> None:
         """A member sends too many `heartbeats`, or `requests` to the registry."""
         self._impose(name, _FLOODS[of])
+        self.reports.add((name, of))
+
+    async def _report(self, flood: tuple[str, str]) -> None:
+        """Tell all replicas, of which another one may lead. StatusError."""
+        name, of = flood
+        await self._bus.publish(subjects.quarantine(name), msgspec.json.encode(FloodReport(of=of)))
+
+    def _seen(self, change: Change) -> None:
+        """What another process imposed is lifted by the one that leads then, whatever that has heard of it."""
+        if change.new is None or _is_quarantined(change.before()) or not _is_quarantined(change.after()):
+            return
+        until, _ = self._until.get(change.new.name, (float("-inf"), LIFTED))
+        if until <= self._clock().mono:
+            self._impose(change.new.name, condition_of(change.after(), QUARANTINED))
 
     def _impose(self, name: str, verdict: Verdict) -> None:
         item = self._registry.cache.get(CLUSTER, name)
@@ -142,16 +159,13 @@ def _reported(data: bytes) -> Verdict:
     return _FLOODS.get(report.of, TUNNEL)
 
 
-def _stored(document: Document) -> Verdict | None:
-    for condition in document.get("status", {}).get("conditions", []):
-        if condition.get("type") == QUARANTINED:
-            return Verdict(condition.get("status", ""), condition.get("reason", ""), condition.get("message", ""))
-    return None
+def _is_quarantined(document: Document) -> bool:
+    return condition_of(document, QUARANTINED).status == "True"
 
 
 def _with(document: Document, verdict: Verdict, now: Now) -> Document:
     """`document` with the condition; what was never imposed is not lifted."""
-    if verdict == LIFTED and _stored(document) is None:
+    if verdict == LIFTED and condition_of(document, QUARANTINED) == NO_VERDICT:
         return document
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])

@@ -187,7 +187,7 @@ def disconnected(context: Ours, message: Message) -> None:
 
 
 def flooded(context: Ours, message: Message) -> None:
-    """A proxy was flooded by a member."""
+    """A proxy, or another registry, was flooded by a member."""
     context.state.quarantine.reported(message)
 
 
@@ -213,6 +213,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.statuses.ticker,
         lambda context: context.state.census.controller,
         lambda context: context.state.quarantine.controller,
+        lambda context: context.state.quarantine.reports,
         lambda context: context.state.token_floods.controller,
         lambda context: context.state.trust.controller,
         lambda context: context.state.prober.controller,

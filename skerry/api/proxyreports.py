@@ -10,10 +10,10 @@ from skerry.api.messages import Message
 
 
 class FloodReport(Message, frozen=True, kw_only=True):
-    """A proxy was flooded by a member: `quarantine.<m>`. An empty message of older proxies means frames."""
+    """A proxy, or a registry, was flooded by a member: `quarantine.<m>`. An empty message of older proxies means frames."""
 
     of: str = "frames"
-    """`frames`, or `heartbeats`."""
+    """`frames`, `heartbeats`, or `requests`, which registries alone count."""
 
 
 class CutReport(Message, frozen=True, kw_only=True):

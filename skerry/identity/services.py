@@ -89,6 +89,7 @@ SERVICES = (
             subjects.AGENT_FAREWELLS,
             subjects.REKEY_ORDERS,
             subjects.APPROVED,
+            subjects.QUARANTINES,
         ),
     ),
     Service(

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
-import functools
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ import pytest
 from services.agent.checks import FULL
 from services.registry import service
 from services.registry.clock import Clock, wall_and_mono
-from services.registry.parts import opened
+from services.registry.parts import Ours, Parts, opened
 from services.registry.settings import RegistrySettings
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, EVENT, KINDS, Kind
@@ -65,11 +64,18 @@ class Running:
         clock: Clock = wall_and_mono,
         timers: Timers | None = None,
     ) -> None:
-        self._host, self._timers = host, timers
-        self._service = dataclasses.replace(service.SERVICE, state=functools.partial(opened, clock=clock))
+        self._host, self._timers, self._clock = host, timers, clock
+        self._service = dataclasses.replace(service.SERVICE, state=self._opened)
+        self.parts: Parts
+        """What it is made of, once it runs."""
         self._settings = RegistrySettings(
             keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers), look_s=LOOK_S
         )
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, context: Ours) -> AsyncIterator[Parts]:
+        async with opened(context, self._clock) as self.parts:
+            yield self.parts
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Process]:

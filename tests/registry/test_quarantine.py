@@ -9,17 +9,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.registry import clusters
 from services.registry.handlers import CALLS
-from services.registry.quarantine import HOLD_S
+from services.registry.quarantine import HEARTBEATS, HOLD_S
 from skerry import subjects
-from skerry.api.conditions import QUARANTINED
+from skerry.api.conditions import QUARANTINED, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat
+from skerry.api.meta import Document
 from skerry.api.proxyreports import FloodReport
 from skerry.bus import ConnectionLost
-from skerry.errors import StatusError
+from skerry.errors import StatusError, TooManyRequests
 from skerry.heartbeats import FLOOD_BEATS
 from skerry.identity.creds import Credentials
+from skerry.storage import Store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.registry.conftest import DEADLINE_S, Agent, Client, Running, client_of
 from tests.registry.test_restarts import Clock
@@ -158,3 +161,34 @@ async def test_it_lifts_itself_also_when_the_process_that_imposed_it_is_gone(fre
         assert ("True", "TunnelFlood") in conditions()
         clock.ahead = HOLD_S + 1
         await eventually(lambda: ("False", "Lifted") in conditions())
+
+
+async def test_a_flood_counts_whichever_replica_answers_it(fresh_nats_host: NatsHost) -> None:
+    """Requests go to one of them, and one of them writes."""
+    host, replicas = fresh_nats_host, {"left": Running(fresh_nats_host), "right": Running(fresh_nats_host)}
+    async with replicas["left"].running(), replicas["right"].running(), client_of(host) as client:
+        for name in replicas:
+            await joined(host, client, name)
+        for name, replica in replicas.items():
+            for _ in range(CALLS_AT_ONCE + FLOOD_BEATS + 100):
+                with contextlib.suppress(TooManyRequests):
+                    replica.parts.handlers.may_call(name, "desired")
+        for name in replicas:
+            assert (await quarantined(client, name))["reason"] == "RequestFlood"
+
+
+async def test_what_is_stored_is_lifted_by_who_never_heard_why(fresh_nats_host: NatsHost) -> None:
+    host, clock = fresh_nats_host, Clock()
+    async with Running(host, clock=clock, timers=clock).running() as process, client_of(host) as client:
+        await joined(host, client, "unheard")
+        condition = clusters.condition(QUARANTINED, HEARTBEATS, clock())
+
+        def imposed(document: Document) -> Document:
+            return {**document, "status": {**document["status"], "conditions": [condition]}}
+
+        await Store(await process.bus.bucket(subjects.RESOURCES), CLUSTER).modify("unheard", imposed)
+        assert (await quarantined(client, "unheard"))["reason"] == "HeartbeatFlood"
+        clock.ahead = HOLD_S + 1
+        async with asyncio.timeout(DEADLINE_S):
+            while condition_of(await client.cluster("unheard") or {}, QUARANTINED).reason != "Lifted":
+                await asyncio.sleep(0.02)
