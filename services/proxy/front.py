@@ -15,6 +15,7 @@ import msgspec
 from services.proxy.access import AccessLog, AccessRecord
 from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Presented, Unknown, presented, token_of
 from services.proxy.authorize import HostRequest, decide_host, rules
+from services.proxy.explaining import Explainer
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members.headers import CallerHeaders, impersonates
 from services.proxy.members.relay import ResponseCut
@@ -64,6 +65,7 @@ class FrontParts(NamedTuple):
     sessions: Sessions
     members: Members
     host_api: HostApi
+    explainer: Explainer
     metrics: Metrics
     access: AccessLog
     not_ready: Callable[[], str]
@@ -230,6 +232,7 @@ class Front:
                 authorize,
                 rules=lambda: self._rules(credential),
                 access=lambda: self_access(credential, self._parts.granted, time.time()),
+                explain=lambda spec: self._parts.explainer.explain(credential, spec),
                 watching=watching,
             )
             record.code = CUT if session.was_cut is not None else str(code)

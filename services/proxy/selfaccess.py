@@ -23,7 +23,7 @@ def self_access(credential: CachedCredential, access: Access, now: float) -> Sel
     return SelfAccessReviewStatus(
         user=credential.caller.user,
         groups=list(credential.caller.groups),
-        source=_source(credential),
+        source=source_of(credential),
         provider=UNSET if provider is None else provider.name,
         expires=rfc3339(credential.expires),
         access=rows[:MOST_ROWS],
@@ -31,7 +31,8 @@ def self_access(credential: CachedCredential, access: Access, now: float) -> Sel
     )
 
 
-def _source(credential: CachedCredential) -> str:
+def source_of(credential: CachedCredential) -> str:
+    """The kind of credential that says who somebody is."""
     if credential.provider is not None:
         return "IdentityProvider"
     if credential.name.startswith(CERTIFICATE):

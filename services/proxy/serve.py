@@ -19,6 +19,7 @@ import msgspec
 
 from services.proxy.access import AccessLog
 from services.proxy.authn import Authenticator
+from services.proxy.explaining import Explainer
 from services.proxy.front import Front, FrontParts
 from services.proxy.hostapi import Forwarder, HostApi
 from services.proxy.members.connections import DialerSupervisor
@@ -161,6 +162,7 @@ class Proxy:
                 self.heartbeats.live,
                 events=self._events,
             ),
+            explainer=Explainer(members, self._granted, self._cache, self._bus),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,

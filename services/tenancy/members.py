@@ -86,7 +86,7 @@ class MemberWants:
     async def reconcile(self, name: str) -> After | None:
         """Have the registry know all that is wanted on a member. StatusError."""
         item = self._informer.get(CLUSTER, name)
-        if item is None or not _has_channel(item.document()):
+        if item is None or not has_channel(item.document()):
             self._settled.pop(name, None)
             self._granted.place(name, None)
             return None
@@ -134,7 +134,7 @@ def _lacks(document: Document, wanted: int) -> bool:
     return not isinstance(entries, int) or entries < wanted
 
 
-def _has_channel(document: Document) -> bool:
+def has_channel(document: Document) -> bool:
     """Whether a Cluster is a member that keeps desired state, and stays."""
     if "deletionTimestamp" in document["metadata"]:
         return False

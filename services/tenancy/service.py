@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.tenancy.bindingstates import binding_states
 from services.tenancy.controllers import administrator, credentials, opened, revocations
 from services.tenancy.granting import grants
 from services.tenancy.members import members
@@ -34,6 +35,6 @@ SERVICE = Service(
         REVOCATION: RevocationRules,
     },
     controllers=(administrator, credentials, revocations, members, grants, providers, providers_status),
-    endpoints={subjects.TOKEN_REVIEWS: reviewed},
+    endpoints={subjects.BINDING_STATES: binding_states, subjects.TOKEN_REVIEWS: reviewed},
     needs=(CLUSTER,),
 )

@@ -35,6 +35,7 @@ AFTER = {
     "credential": "clients",
     "cluster": "clients",
     "desired": "desired",
+    "explain": "explain",
     "agent": "agent",
     "keys": "keys",
 }

@@ -95,13 +95,13 @@ SERVICES = (
     Service(
         name="tenancy",
         workload=CONTROLLER_MANAGER,
-        endpoints=(subjects.TOKEN_REVIEWS,),
+        endpoints=(subjects.BINDING_STATES, subjects.TOKEN_REVIEWS),
         calls=_desired("tenancy"),
     ),
     Service(
         name="proxy",
         workload=TOWER,
-        calls=(subjects.CERTIFY, subjects.CONNECTIONS, subjects.TOKEN_REVIEWS),
+        calls=(subjects.BINDING_STATES, subjects.CERTIFY, subjects.CONNECTIONS, subjects.TOKEN_REVIEWS),
         hears=(subjects.HEARTBEATS, subjects.PROBES, "up.*.s.>"),
         tells=("down.*.open.*", "down.*.a.>", subjects.QUARANTINES, subjects.CUTS),
         forwards_writes=True,

@@ -22,6 +22,8 @@ KINDS = {
     "settings",
     "identityproviders",
     "revocations",
+    "accessexplanations",
+    "selfaccessreviews",
 }
 
 

@@ -7,17 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.tenancy.granting import clusters_of, picture
 from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
+from skerry.api.bindingstates import BindingStatesAnswer, BindingStatesRequest
 from skerry.api.conditions import Verdict, condition_of
+from skerry.api.decode import decoded
 from skerry.api.desired import Problem, Report, State
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER
 from skerry.api.meta import Document
-from skerry.bus import BucketConfig
+from skerry.bus import BucketConfig, Bus
+from skerry.errors import BadRequest
 from skerry.service import Process
 from skerry.storage import Store
 from skerry.storage.documents import item
@@ -89,6 +93,13 @@ async def opened(host: NatsHost) -> AsyncIterator[World]:
             yield World(gate, process, clusters, Store(await bus.bucket(subjects.RESOURCES), ACCESS_GRANT))
 
 
+async def states(proxy: Bus, name: str, *scopes: tuple[str, str]) -> list[tuple[str, str]]:
+    """What tenancy tells a proxy of bindings."""
+    question = msgspec.json.encode(BindingStatesRequest(cluster=name, scopes=scopes))
+    answer = decoded((await proxy.request(subjects.BINDING_STATES, question)).data, BindingStatesAnswer)
+    return [(each.state, each.message) for each in answer.states]
+
+
 async def test_a_grant_is_bound_put_in_place_and_says_so_when_the_member_does(
     fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +119,17 @@ async def test_a_grant_is_bound_put_in_place_and_says_so_when_the_member_does(
         )
         await world.clusters.modify("m1", lambda document: _desired(document, "Problems"))
         await world.says("a", "False", "Waiting")
+        async with fresh_nats_host.bus("proxy") as proxy:
+            await proxy.ready()
+            assert await states(proxy, "m1", ("edit", "shop"), ("view", "")) == [
+                ("Waiting", "namespace shop is missing"),
+                ("Enforced", ""),
+            ]
+            assert await states(proxy, "m1", ("edit", "till")) == [("Applying", "")]
+            assert await states(proxy, "m7", ("view", "")) == [("NoCluster", "there is no such cluster (yet)")]
+            for asked in ([("root", "")], [("view", "")] * 65):
+                with pytest.raises(BadRequest, match="at most 64 scopes"):
+                    await states(proxy, "m1", *asked)
         assert world.enforced("a").message == "waiting on m1 (namespace shop is missing)"
 
         await world.grant("whole", namespaces=[], clusters={"selector": {"matchLabels": {"env": "prod"}}})

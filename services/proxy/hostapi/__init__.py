@@ -10,7 +10,7 @@ what differs between kinds is in their declarations (skerry/api/kinds.py) and in
 from __future__ import annotations
 
 from services.proxy.hostapi.api import HostApi
-from services.proxy.hostapi.attributes import Attributes, Authorize, Live, Rule
+from services.proxy.hostapi.attributes import Attributes, Authorize, Explain, Live, Rule
 from services.proxy.hostapi.forward import Forwarder
 
-__all__ = ["Attributes", "Authorize", "Forwarder", "HostApi", "Live", "Rule"]
+__all__ = ["Attributes", "Authorize", "Explain", "Forwarder", "HostApi", "Live", "Rule"]

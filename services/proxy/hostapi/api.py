@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.proxy.hostapi import reads, reviews, watch, writes, wswatch, yamltext
-from services.proxy.hostapi.attributes import Attributes, Authorize, Live, Rule
+from services.proxy.hostapi.attributes import Attributes, Authorize, Explain, Live, Rule
 from services.proxy.hostapi.discovery import Discovery, DiscoveryDocument
 from services.proxy.hostapi.duration import check_timeout
 from services.proxy.hostapi.forward import Forwarder
@@ -18,6 +18,7 @@ from services.proxy.hostapi.request import MISSING, Query, Target, attributes, k
 from services.proxy.hostapi.sources import ObjectSource, sources
 from services.proxy.hostapi.table import Representation, reshaped, view
 from services.proxy.hostapi.visible import named, visible
+from skerry.api.explanations import ExplanationSpec, ExplanationStatus
 from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
 from skerry.api.messages import Caller
 from skerry.api.selfaccess import SelfAccessReviewStatus
@@ -38,6 +39,11 @@ _FOR_EVER = (b"cache-control", b"public, immutable, max-age=31536000")
 def unknown() -> SelfAccessReviewStatus:
     """Of a caller about whom nothing else is known than their name."""
     return SelfAccessReviewStatus(user="", groups=[], source="Credential", expires="", access=[])
+
+
+async def unexplained(spec: ExplanationSpec) -> ExplanationStatus:
+    """Where no clusters are reached."""
+    raise NotFound(MISSING)
 
 
 class Exchange(Protocol):
@@ -90,17 +96,19 @@ class HostApi:
         *,
         rules: Callable[[], tuple[Rule, ...]] = tuple,
         access: Callable[[], SelfAccessReviewStatus] = unknown,
+        explain: Explain = unexplained,
         watching: Callable[[], None] = lambda: None,
     ) -> int:
         """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it.
 
-        `rules` says what the caller may do at all, `access` who they are and what they have on clusters, `watching` is told when this exchange becomes a watch.
+        `rules` says what the caller may do at all, `access` who they are and what they have on clusters,
+        `explain` why; `watching` is told when this exchange becomes a watch.
 
         The front door's own errors carry a Warning header, so that they stand out from a member's. Here the Status is
         the API's normal voice, and kubectl would print everything twice.
         """
         try:
-            asking = reviews.ReviewCaller(caller, authorize, rules, access)
+            asking = reviews.ReviewCaller(caller, authorize, rules, access, explain)
             return await self._handle(exchange, asking, watching)
         except StatusError as error:
             return await _answer(exchange, error.code, error.body(), _retry_after(error))
@@ -126,7 +134,7 @@ class HostApi:
         source = self._sources[target.kind]
         if source is None:
             media, body = await yamltext.as_json(_content_type(exchange), await _body(exchange))
-            answer = reviews.answer(target.kind, media, body, asking)
+            answer = await reviews.answer(target.kind, media, body, asking)
             return await _answer(exchange, 201, answer)
         if verb == "watch":
             watching()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
+
+from skerry.api.explanations import ExplanationSpec, ExplanationStatus
 
 
 class Attributes(NamedTuple):
@@ -34,3 +36,6 @@ Authorize = Callable[[Attributes], None]
 
 Live = Callable[[str], Mapping[str, object]]
 """From an object's name to the values of the columns that declare `live`; empty where nothing is known."""
+
+Explain = Callable[[ExplanationSpec], Awaitable[ExplanationStatus]]
+"""The answer to an AccessExplanation of the caller. Raises StatusError."""

@@ -5,12 +5,12 @@ kubectl posts them as Kubernetes protobuf and does not fall back; answers are JS
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from services.proxy.hostapi.attributes import Attributes, Authorize, Rule
+from services.proxy.hostapi.attributes import Attributes, Authorize, Explain, Rule
 from skerry import protobuf
 from skerry.admission.reading import read_json, without_nulls
 from skerry.api.corev1 import (
@@ -23,7 +23,16 @@ from skerry.api.corev1 import (
     SelfSubjectRulesReview,
     UserInfo,
 )
-from skerry.api.kinds import ACCESS_REVIEW, EVERYBODY, RULES_REVIEW, SELF_ACCESS_REVIEW, SUBJECT_REVIEW, Kind
+from skerry.api.explanations import AccessExplanation
+from skerry.api.kinds import (
+    ACCESS_EXPLANATION,
+    ACCESS_REVIEW,
+    EVERYBODY,
+    RULES_REVIEW,
+    SELF_ACCESS_REVIEW,
+    SUBJECT_REVIEW,
+    Kind,
+)
 from skerry.api.messages import Caller
 from skerry.api.meta import Document
 from skerry.api.selfaccess import SelfAccessReviewStatus
@@ -41,20 +50,21 @@ class ReviewCaller(NamedTuple):
     authorize: Authorize
     rules: Callable[[], tuple[Rule, ...]]
     access: Callable[[], SelfAccessReviewStatus]
+    explain: Explain
 
 
-def answer(kind: Kind, content_type: str, body: bytes, asking: ReviewCaller) -> bytes:
-    """The review with its status. BadRequest, Invalid, UnsupportedMediaType."""
-    result = _ANSWERS[kind](_read(kind, content_type, body), asking)
+async def answer(kind: Kind, content_type: str, body: bytes, asking: ReviewCaller) -> bytes:
+    """The review with its status. BadRequest, Invalid, UnsupportedMediaType, and what explaining raises."""
+    result = await _ANSWERS[kind](_read(kind, content_type, body), asking)
     return msgspec.json.encode({"kind": kind.kind, "apiVersion": kind.api_version, **result})
 
 
-def _may(document: Document, asking: ReviewCaller) -> Document:
+async def _may(document: Document, asking: ReviewCaller) -> Document:
     review = _converted(document, SelfSubjectAccessReview)
     return _with_spec(document, _access(review, asking.authorize))
 
 
-def _everything(document: Document, asking: ReviewCaller) -> Document:
+async def _everything(document: Document, asking: ReviewCaller) -> Document:
     _converted(document, SelfSubjectRulesReview)
     return _with_spec(document, _rules(asking.rules()))
 
@@ -63,7 +73,7 @@ def _with_spec(document: Document, status: msgspec.Struct) -> Document:
     return {"metadata": {"creationTimestamp": None}, "spec": document.get("spec", {}), "status": status}
 
 
-def _whoami(document: Document, asking: ReviewCaller) -> Document:
+async def _whoami(document: Document, asking: ReviewCaller) -> Document:
     user = UserInfo(username=asking.caller.user, groups=[*asking.caller.groups, *EVERYBODY])
     return {
         "metadata": {"creationTimestamp": rfc3339(utc_now())},
@@ -71,15 +81,21 @@ def _whoami(document: Document, asking: ReviewCaller) -> Document:
     }
 
 
-def _own_access(document: Document, asking: ReviewCaller) -> Document:
+async def _own_access(document: Document, asking: ReviewCaller) -> Document:
     return {"metadata": {"creationTimestamp": rfc3339(utc_now())}, "status": asking.access()}
 
 
-_ANSWERS = {
+async def _explained(document: Document, asking: ReviewCaller) -> Document:
+    question = _converted(document, AccessExplanation)
+    return _with_spec(document, await asking.explain(question.spec))
+
+
+_ANSWERS: dict[Kind, Callable[[Document, ReviewCaller], Awaitable[Document]]] = {
     ACCESS_REVIEW: _may,
     RULES_REVIEW: _everything,
     SUBJECT_REVIEW: _whoami,
     SELF_ACCESS_REVIEW: _own_access,
+    ACCESS_EXPLANATION: _explained,
 }
 
 

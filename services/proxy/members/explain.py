@@ -13,7 +13,7 @@ MOST = 5
 def explained(caller: Caller, request: MemberRequest, access: Access, now: float) -> str:
     """For the one who was refused: nothing in it is about anybody else."""
     reach = access.reach(caller, request.member, now)
-    by = _few([str(basis) for basis in dict.fromkeys(holding.basis for holding in reach.holdings)])
+    by = few([str(basis) for basis in dict.fromkeys(holding.basis for holding in reach.holdings)])
     since = f" ({', '.join(by)})" if by else ""
     return (
         f"cluster {request.member} refused this, not the host: {caller.user} has "
@@ -25,15 +25,18 @@ def explained(caller: Caller, request: MemberRequest, access: Access, now: float
 def _held(reach: Reach, namespace: str) -> list[str]:
     """What is held in the whole cluster and in this namespace; if there is nothing in it, in which others."""
     scopes = sorted(reach.scopes, key=lambda scope: (scope.namespace, scope.role or scope.group))
-    whole = [f"{_name(scope)} in the whole cluster" for scope in scopes if not scope.namespace]
-    narrow = {f"{_name(scope)} in namespace {scope.namespace}": scope.namespace for scope in scopes if scope.namespace}
+    whole = [phrase(scope) for scope in scopes if not scope.namespace]
+    narrow = {phrase(scope): scope.namespace for scope in scopes if scope.namespace}
     here = [text for text, where in narrow.items() if where == namespace]
-    return [*whole, *(here or _few(list(narrow)))]
+    return [*whole, *(here or few(list(narrow)))]
 
 
-def _name(scope: Scope) -> str:
-    return scope.role or scope.group
+def phrase(scope: Scope) -> str:
+    """A right on a cluster, in words."""
+    where = f"in namespace {scope.namespace}" if scope.namespace else "in the whole cluster"
+    return f"{scope.role or scope.group} {where}"
 
 
-def _few(texts: list[str]) -> list[str]:
+def few(texts: list[str]) -> list[str]:
+    """The first of them, and how many more there are."""
     return texts if len(texts) <= MOST else [*texts[:MOST], f"and {len(texts) - MOST} more"]

@@ -29,7 +29,7 @@ from services.proxy.metrics import Metrics
 from services.proxy.routes import Route
 from services.proxy.sessions import Rests, Sessions
 from services.proxy.settings import Limits
-from skerry.access import Access, Allowed, Denied, MemberRequest, decide
+from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, decide
 from skerry.access.decision import not_found
 from skerry.api import duration
 from skerry.api.conditions import AWAITING_APPROVAL
@@ -92,8 +92,10 @@ class Members:
         """Answer one exchange. Raises StatusError, Cut, ClientGone."""
         classified = (_asked if len(route.target) <= REMEMBERED else _read)(exchange.head.method, route.target)
         request_ = _question(route.member, classified.info, impersonates=asking.impersonates)
-        allowed = await self._decided(credential.caller, request_)
-        member = await self._find(route.member)
+        decision = await self.decided(credential.caller, request_)
+        if isinstance(decision, Denied):
+            raise decision.error
+        allowed, member = decision, await self.find(route.member)
         over = ends(credential, classified.info, self._limits.outlive_s)
         session = self._sessions.enter(credential.caller.user, credential, over, member.name, member.uid)
         session.endless = classified.info.verb == "watch"
@@ -117,7 +119,7 @@ class Members:
                 credential.caller, lambda: self._again(credential.caller, request_, allowed), allowed.until
             )
             relay.refused = lambda: explained(credential.caller, request_, self._granted, time.time())
-            assertion, transport = await self._transport(member, allowed)
+            assertion, transport = await self.transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)
             request = _request(classified, asking, RequestContent(headers, assertion, body, end))
@@ -128,7 +130,7 @@ class Members:
         finally:
             self._sessions.leave(session)
 
-    async def _decided(self, caller: Caller, request: MemberRequest) -> Allowed:
+    async def decided(self, caller: Caller, request: MemberRequest) -> Decision:
         """Who the member sees. That somebody may not reach it is believed only of a cache that is current: a grant may just
         have been made.
         """
@@ -136,8 +138,6 @@ class Members:
         if isinstance(decision, Denied) and decision.missing:
             await self._directory.current()
             decision = decide(caller, request, self._granted, time.time())
-        if isinstance(decision, Denied):
-            raise decision.error
         return decision
 
     def _prepared(
@@ -171,13 +171,14 @@ class Members:
             )
         return None
 
-    async def _transport(self, member: MemberRoute, allowed: Allowed) -> tuple[bytes, Transport]:
+    async def transport(self, member: MemberRoute, allowed: Allowed) -> tuple[bytes, Transport]:
         """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
         if member.connection == "direct":
             return b"", await self._direct.transport(member, allowed)
         return self._signer.assertion(member.name, allowed), self._dialers.dialer()
 
-    async def _find(self, name: str) -> MemberRoute:
+    async def find(self, name: str) -> MemberRoute:
+        """The member of a name, if requests may be sent to it. StatusError."""
         member = await self._directory.find(name)
         if member is None:
             raise not_found(name)
@@ -195,9 +196,13 @@ class Members:
             raise _unavailable(name, f"cluster {name} is no member yet: {member.message}; nothing was executed")
         return member
 
+    def away_since(self, member: MemberRoute) -> str:
+        """RFC 3339 time since which nothing was heard of it; empty if that is not known."""
+        return self._heartbeats.since(member.name) or member.away_since
+
     def _away(self, member: MemberRoute) -> StatusError:
         """503 that says since when; without Retry-After, which would make client-go repeat any verb."""
-        since = self._heartbeats.since(member.name) or member.away_since
+        since = self.away_since(member)
         return _unavailable(
             member.name,
             f"cluster {member.name} is away{f' since {since}' if since else ''}: its agent is not connected; nothing "

@@ -23,6 +23,7 @@ from skerry.api.kinds.kind import (
     ViewOf,
 )
 from skerry.api.kinds.kubernetes import (
+    ACCESS_EXPLANATION,
     ACCESS_REVIEW,
     DEFAULT,
     EVENT,
@@ -38,6 +39,7 @@ from skerry.api.kinds.tenancy import ACCESS_GRANT, CREDENTIAL, SETTING, WORKSPAC
 from skerry.api.meta import Document
 
 __all__ = [
+    "ACCESS_EXPLANATION",
     "ACCESS_GRANT",
     "ACCESS_REVIEW",
     "BUILT_IN",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from skerry.api import corev1, selfaccess, v1alpha1
+from skerry.api import corev1, explanations, selfaccess, v1alpha1
 from skerry.api.kinds.access import CREATED_BY_EVERYBODY, READ, READ_BY_ROLES
 from skerry.api.kinds.columns import AGE, Column, about
 from skerry.api.kinds.kind import EVENTS, Find, Kind, ViewOf
@@ -169,6 +169,16 @@ ACCESS_REVIEW = _review("authorization.k8s.io", "SelfSubjectAccessReview", corev
 RULES_REVIEW = _review("authorization.k8s.io", "SelfSubjectRulesReview", corev1.SelfSubjectRulesReview)
 SUBJECT_REVIEW = _review("authentication.k8s.io", "SelfSubjectReview", corev1.SelfSubjectReview)
 SELF_ACCESS_REVIEW = _review(v1alpha1.GROUP, "SelfAccessReview", selfaccess.SelfAccessReview, v1alpha1.VERSION)
+ACCESS_EXPLANATION = _review(v1alpha1.GROUP, "AccessExplanation", explanations.AccessExplanation, v1alpha1.VERSION)
 """Not Kubernetes' own, but answered as those are."""
 
-KINDS = (NAMESPACE, EVENT, EVENT_V1, ACCESS_REVIEW, RULES_REVIEW, SUBJECT_REVIEW, SELF_ACCESS_REVIEW)
+KINDS = (
+    NAMESPACE,
+    EVENT,
+    EVENT_V1,
+    ACCESS_REVIEW,
+    RULES_REVIEW,
+    SUBJECT_REVIEW,
+    SELF_ACCESS_REVIEW,
+    ACCESS_EXPLANATION,
+)
