@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from msgspec import UnsetType
+
 from skerry.access.holdings import Basis, Holding, Scope, keys_of, of_grant, of_workspace, role_scope
 from skerry.access.selection import Test, selects
 from skerry.api.decode import decoder
-from skerry.api.grants import AccessGrant, LabelSelector, Workspace
+from skerry.api.grants import AccessGrant, ClusterSelection, LabelSelector, Workspace
 from skerry.api.kinds.access import BUILT_IN, ROLES
 from skerry.api.messages import HOST, Caller
 
@@ -292,19 +294,22 @@ class Access:
 
     def scopes(self, cluster: str, now: float) -> dict[Scope, tuple[Basis, ...]]:
         """What anybody has on a cluster, and what gives it: the bindings that it needs."""
-        there = self._clusters.get(cluster)
         scopes: dict[Scope, dict[Basis, None]] = {}
-        for holding in () if there is None else self._on(cluster, there.uid):
-            if holding.expires > now:
-                for scope in holding.scopes:
-                    scopes.setdefault(scope, {})[holding.basis] = None
+        for holding in self.holdings(cluster, now):
+            for scope in holding.scopes:
+                scopes.setdefault(scope, {})[holding.basis] = None
         return {scope: tuple(sorted(bases)) for scope, bases in scopes.items()}
 
     def ends(self, cluster: str, now: float) -> float:
         """Unix seconds: when the scopes of a cluster are fewer, if nothing changes."""
+        return min([each.expires for each in self.holdings(cluster, now)], default=math.inf)
+
+    def holdings(self, cluster: str, now: float) -> Iterator[Holding]:
+        """All that holds on a cluster."""
         there = self._clusters.get(cluster)
-        holdings = () if there is None else self._on(cluster, there.uid)
-        return min([each.expires for each in holdings if each.expires > now], default=math.inf)
+        for holding in () if there is None else self._on(cluster, there.uid):
+            if holding.expires > now:
+                yield holding
 
     def _on(self, cluster: str, uid: str) -> Iterator[Holding]:
         for holding in self._named.get(cluster, {}).values():
@@ -313,6 +318,15 @@ class Access:
         for selected in self._selected.values():
             if cluster in selected.clusters:
                 yield from selected.holdings.values()
+
+    def is_among(self, selection: ClusterSelection | UnsetType, cluster: str) -> bool:
+        """True if a selection has a cluster: by name, whether it exists or not, or by its labels now."""
+        if isinstance(selection, UnsetType):
+            return False
+        if isinstance(selection.selector, UnsetType):
+            return cluster in selection.names
+        there = self._clusters.get(cluster)
+        return there is not None and cluster != HOST and selects(selection.selector)(there.labels)
 
     def selected(self, grant: str) -> tuple[str, ...]:
         """The clusters that the selector of an AccessGrant selects now, in order."""

@@ -59,6 +59,8 @@ class Holding(NamedTuple):
     """A LabelSelector as JSON: equal ones are one."""
     expires: float = math.inf
     """Unix seconds."""
+    owned: bool = False
+    """The namespaces are the subjects' own: who is admin there may give roles there."""
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -101,7 +103,7 @@ def of_grant(grant: AccessGrant) -> tuple[Holding, ...]:
     spec = grant.spec
     subjects = _distinct(key_of(each) for each in spec.subjects)
     scopes = tuple(scopes_of(grant))
-    expires = math.inf if spec.expires is UNSET else _ends(spec.expires)
+    expires = ends_of(grant)
     if not subjects or not scopes or grant.metadata.deletion_timestamp is not UNSET:
         return ()
     basis = Basis("AccessGrant", grant.metadata.name)
@@ -126,10 +128,12 @@ def scopes_of(grant: AccessGrant) -> Iterator[Scope]:
             yield from (group_scope(group, namespace) for group in dict.fromkeys(spec.groups) if usable_group(group))
 
 
-def _ends(text: str) -> float:
-    """Of a time that cannot be read: it is over."""
+def ends_of(grant: AccessGrant) -> float:
+    """Unix seconds at which a grant ends: inf for none, -inf for a time that cannot be read."""
+    if grant.spec.expires is UNSET:
+        return math.inf
     try:
-        return seconds(text)
+        return seconds(grant.spec.expires)
     except ValueError:
         return -math.inf
 
@@ -145,7 +149,7 @@ def of_workspace(workspace: Workspace) -> tuple[Holding, ...]:
             places.setdefault((each.cluster, each.uid), []).append(each.name)
     basis = Basis("Workspace", workspace.metadata.name)
     return tuple(
-        Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,))
+        Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,), owned=True)
         for role, subjects in _by_role(workspace.spec.members).items()
         for cluster, names in places.items()
     )

@@ -111,6 +111,12 @@ class WorkspaceNamespace(Struct, frozen=True, kw_only=True):
 
     cluster: Annotated[str, described("Name of the cluster.")]
     name: Annotated[str, described("Name of the namespace.")]
+    adopt: Annotated[
+        bool, described("Whether one that exists already, and is nobody's, becomes the workspace's own.")
+    ] = False
+    when_removed: Annotated[
+        str, one_of("What becomes of it when it, or the workspace, is removed: it stays, or goes.", "Keep", "Delete")
+    ] = "Keep"
 
 
 class WorkspaceSpec(Struct, frozen=True, kw_only=True):
