@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from services.tenancy.enforced import Placement
 from skerry.access import Access, Touched
+from skerry.api.kinds import CLUSTER, Kind
+from skerry.api.meta import Document
+from skerry.informer import View
 
 
 class Granted:
@@ -29,3 +32,15 @@ class Granted:
         else:
             self.placements[name] = placement
         self.placed(name)
+
+
+def document_of(informer: View, kind: Kind, name: str) -> Document | None:
+    """The object of this name."""
+    item = informer.get(kind, name)
+    return None if item is None else item.document()
+
+
+def uid_of(informer: View, name: str) -> str:
+    """The UID of a Cluster that stays; empty if there is none."""
+    item = informer.get(CLUSTER, name)
+    return "" if item is None or "deletionTimestamp" in item.document()["metadata"] else item.uid

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from services.tenancy import bindings
 from services.tenancy.controllers import TenancyContext
 from services.tenancy.enforced import Member, Stand, Standing, listed, stand, verdict
-from services.tenancy.granted import Granted
+from services.tenancy.granted import Granted, uid_of
 from skerry import subjects
 from skerry.access.holdings import scopes_of
 from skerry.api.conditions import DESIRED_APPLIED, Verdict, condition_of, new_condition, with_condition
@@ -155,15 +155,13 @@ class GrantStatus:
         if isinstance(grant.spec.clusters.selector, LabelSelector):
             return None
         bound = {each.name: each.uid for each in grant.status.clusters}
-        return {name: bound.get(name) or self._uid(name) for name in dict.fromkeys(grant.spec.clusters.names)}
-
-    def _uid(self, name: str) -> str:
-        item = self._informer.get(CLUSTER, name)
-        return "" if item is None or "deletionTimestamp" in item.document()["metadata"] else item.uid
+        return {
+            name: bound.get(name) or uid_of(self._informer, name) for name in dict.fromkeys(grant.spec.clusters.names)
+        }
 
     async def _stand(self, grant: AccessGrant, bound: dict[str, str] | None, name: str) -> Stand:
         item = self._informer.get(CLUSTER, name)
-        if item is None or not self._uid(name):
+        if item is None or not uid_of(self._informer, name):
             self._reports.forget(name)
             return stand(None if bound is None else bound[name], name, None, (), narrow=False)
         scopes = tuple(scopes_of(grant))

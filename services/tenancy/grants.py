@@ -67,16 +67,20 @@ def _bindings(document: Document, uids: Uids) -> list[Document]:
 
 def _check(document: Document, now: datetime | None) -> None:
     spec = document["spec"]
-    errors = [
+    errors = [*problems(spec), *_expires(spec.get("expires"), now)]
+    if errors:
+        raise invalid_object(document, errors)
+
+
+def problems(spec: Document) -> list[FieldError]:
+    """The faults of whom, where and what a spec says; its end is not looked at."""
+    return [
         *_subjects(spec["subjects"]),
         *people.selection_problems(spec["clusters"], "spec.clusters"),
         *_role(spec),
         *_namespaces(spec.get("namespaces", [])),
         *_on_host(spec),
-        *_expires(spec.get("expires"), now),
     ]
-    if errors:
-        raise invalid_object(document, errors)
 
 
 def _subjects(subjects: list[Document]) -> list[FieldError]:

@@ -1,4 +1,4 @@
-"""Writes of Credentials, Workspaces, AccessGrants, Settings, IdentityProviders and Revocations.
+"""Writes of Credentials, Workspaces, AccessGrants, AccessRequests, Settings, IdentityProviders and Revocations.
 
 A credential's token is made here, shown in the answer to create, and forgotten.
 """
@@ -8,12 +8,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from services.tenancy import grants, hostsettings, model, providers, revocations, workspaces
+from services.tenancy import (
+    granted,
+    grants,
+    hostsettings,
+    model,
+    providers,
+    requesting,
+    requests,
+    revocations,
+    workspaces,
+)
 from skerry.admission import Admitted, Rules
 from skerry.api.identities import revocation_name
-from skerry.api.kinds import CLUSTER, IDENTITY_PROVIDER, REVOCATION
+from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, IDENTITY_PROVIDER, REVOCATION
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX
@@ -77,17 +88,34 @@ class GrantRules(Rules):
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """A new one."""
         await self._informer.current()
-        return Admitted(grants.admit(document, self._clock(), self._uid))
+        return Admitted(grants.admit(document, self._clock(), partial(granted.uid_of, self._informer)))
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
         await self._informer.current()
-        return Admitted(grants.change(current, document, self._clock(), self._uid))
+        return Admitted(grants.change(current, document, self._clock(), partial(granted.uid_of, self._informer)))
 
-    def _uid(self, name: str) -> str:
-        """Of a Cluster that stays."""
-        item = self._informer.get(CLUSTER, name)
-        return "" if item is None or "deletionTimestamp" in item.document()["metadata"] else item.uid
+
+class RequestRules(Rules):
+    """Admission of AccessRequests."""
+
+    def __init__(self, context: Context[Any, Any], *, clock: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(context)
+        self._informer, self._clock = context.informer, clock
+        context.informer.index(ACCESS_REQUEST, requesting.REQUESTER, requesting.requester)
+
+    async def admit(self, document: Document, request: WriteRequest) -> Admitted:
+        """A new one; or one of the caller's that says it already, and is open. Conflict, TooManyRequests."""
+        await self._informer.current()
+        now, user = self._clock(), request.caller.user
+        asked = requests.admit(document, user, requesting.terms(self._informer), now)
+        requests.check_grants(asked, granted.document_of(self._informer, ACCESS_GRANT, asked["metadata"]["name"]))
+        own = [item.document() for item in self._informer.lookup(ACCESS_REQUEST, requesting.REQUESTER, user)]
+        covering = requests.covering(own, asked, now.timestamp())
+        if covering is not None:
+            return Admitted(covering, warnings=(requests.said_already(covering),), instead=True)
+        requests.check_bounds(own, user, now.timestamp())
+        return Admitted(asked)
 
 
 class SettingRules(Rules):

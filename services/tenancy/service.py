@@ -7,10 +7,12 @@ from services.tenancy.controllers import administrator, credentials, opened, rev
 from services.tenancy.granting import grants
 from services.tenancy.members import members
 from services.tenancy.providing import providers, providers_status
+from services.tenancy.requesting import ACTIONS, access_requests
 from services.tenancy.rules import (
     CredentialRules,
     GrantRules,
     ProviderRules,
+    RequestRules,
     RevocationRules,
     SettingRules,
     WorkspaceRules,
@@ -18,23 +20,43 @@ from services.tenancy.rules import (
 from services.tenancy.settings import TenancySettings
 from services.tenancy.tokenreviews import reviewed
 from skerry import subjects
-from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, REVOCATION, SETTING, WORKSPACE
+from skerry.api.kinds import (
+    ACCESS_GRANT,
+    ACCESS_REQUEST,
+    CLUSTER,
+    CREDENTIAL,
+    IDENTITY_PROVIDER,
+    REVOCATION,
+    SETTING,
+    WORKSPACE,
+)
 from skerry.service import Service
 
 SERVICE = Service(
     name="tenancy",
-    description="credentials, workspaces, grants, settings, identity providers, revocations",
+    description="credentials, workspaces, grants, requests, settings, identity providers, revocations",
     settings=TenancySettings,
     state=opened,
     rules={
         CREDENTIAL: CredentialRules,
         WORKSPACE: WorkspaceRules,
         ACCESS_GRANT: GrantRules,
+        ACCESS_REQUEST: RequestRules,
         SETTING: SettingRules,
         IDENTITY_PROVIDER: ProviderRules,
         REVOCATION: RevocationRules,
     },
-    controllers=(administrator, credentials, revocations, members, grants, providers, providers_status),
+    controllers=(
+        administrator,
+        credentials,
+        revocations,
+        members,
+        grants,
+        access_requests,
+        providers,
+        providers_status,
+    ),
+    actions=ACTIONS,
     endpoints={subjects.BINDING_STATES: binding_states, subjects.TOKEN_REVIEWS: reviewed},
     needs=(CLUSTER,),
 )

@@ -47,6 +47,8 @@ class Admitted(NamedTuple):
     """Status fields for the answer to this create alone: the place for a secret. Absent on dry run, never stored."""
     warnings: tuple[str, ...] = ()
     """For the caller: allowed, but worth knowing."""
+    instead: bool = False
+    """Of a create: `document` is one that is there already and says all that was asked for: it is the answer, and nothing is stored."""
 
 
 class Rules:
@@ -107,6 +109,8 @@ class Writes:
 
     async def _created(self, prepared: Prepared, request: WriteRequest) -> WriteAnswer:
         admitted = await self._rules.admit(prepared.document, request)
+        if admitted.instead:
+            return _answer(admitted.document, (*prepared.warnings, *admitted.warnings))
         document = _keeping_owners(admitted.document, prepared.document)
         self._prepare.check_name(document)
         warnings = (*prepared.warnings, *admitted.warnings)

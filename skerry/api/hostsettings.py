@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from skerry.api import duration
 from skerry.api.meta import Document
 
 
@@ -20,6 +21,17 @@ class Grammar(NamedTuple):
     allows: Callable[[str], bool]
 
 
+def _is_duration(text: str) -> bool:
+    try:
+        return bool(duration.bounded(text, *_DURATIONS))
+    except ValueError:
+        return False
+
+
+_DURATIONS = ("30d", "1m")
+_MOST = 10
+DURATION = Grammar(f"must be a duration from {_DURATIONS[1]} to {_DURATIONS[0]}, such as 8h or 1h30m", _is_duration)
+COUNT = Grammar(f"must be a number from 1 to {_MOST}", [str(number) for number in range(1, _MOST + 1)].__contains__)
 BOOLEAN = Grammar("must be true or false", ("true", "false").__contains__)
 
 
@@ -48,5 +60,23 @@ JOIN_APPROVAL = HostSetting(
     grammar=BOOLEAN,
     description="whether every cluster that joins through an agent waits until somebody approves it",
 )
-HOST_SETTINGS = {setting.name: setting for setting in (JOIN_APPROVAL,)}
+SELF_APPROVAL = HostSetting(
+    name="access.self-approval",
+    default="false",
+    grammar=BOOLEAN,
+    description="whether who asks for access may approve it, where they could give it",
+)
+APPROVALS = HostSetting(
+    name="access.approvals",
+    default="1",
+    grammar=COUNT,
+    description="how many people have to approve an AccessRequest",
+)
+LONGEST = HostSetting(
+    name="access.longest",
+    default="8h",
+    grammar=DURATION,
+    description="for how long access may be asked for, and approved, at most",
+)
+HOST_SETTINGS = {setting.name: setting for setting in (JOIN_APPROVAL, SELF_APPROVAL, APPROVALS, LONGEST)}
 """By name."""

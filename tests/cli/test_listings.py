@@ -95,6 +95,7 @@ def test_every_kind_has_its_command(capsys: Captured) -> None:
         "workspaces",
         "grants",
         "settings",
+        "requests",
         "providers",
         "revocations",
     ]

@@ -19,6 +19,7 @@ KINDS = {
     "credentials",
     "workspaces",
     "accessgrants",
+    "accessrequests",
     "settings",
     "identityproviders",
     "revocations",

@@ -35,12 +35,14 @@ from skerry.api.kinds.kubernetes import (
 )
 from skerry.api.kinds.paths import at
 from skerry.api.kinds.registry import CLUSTER, JOIN_TOKEN
+from skerry.api.kinds.requests import ACCESS_REQUEST
 from skerry.api.kinds.tenancy import ACCESS_GRANT, CREDENTIAL, SETTING, WORKSPACE
 from skerry.api.meta import Document
 
 __all__ = [
     "ACCESS_EXPLANATION",
     "ACCESS_GRANT",
+    "ACCESS_REQUEST",
     "ACCESS_REVIEW",
     "BUILT_IN",
     "CLUSTER",
