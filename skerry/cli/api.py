@@ -10,26 +10,31 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from skerry.api.meta import Document
+from skerry.api.text import clean
 from skerry.api.v1alpha1 import API_VERSION
 from skerry.cli.failure import Failure
 from skerry.cli.kubeconfig import Context
-from skerry.cli.term import program
+from skerry.cli.term import program, say
 from skerry.errors import StatusError, from_body
 from skerry.httpwire.names import server_name
 
 TIMEOUT_S = 30.0
 QUIET_S = 150.0
 """A watch sends bookmarks every minute: one that is silent for longer is dead."""
+WARNING = 1024
+"""Characters of a warning that are shown."""
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"(?: ".*")?')
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -129,6 +134,11 @@ class Api:
         try:
             connection.request(method, path, body=data, headers=dict(headers))
             answer = connection.getresponse()
+            said = (
+                () if answer.status >= 400 else answer.headers.get_all("Warning") or ()
+            )  # an error says it again itself
+            for each in warnings(said):
+                say(f"Warning: {each}")
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise Failure(f"cannot reach the host at {self.context.server}: {_why(error)}") from error
@@ -194,6 +204,13 @@ def _error(status: int, body: bytes, context: Context) -> Exception:
 def path_of(plural: str, name: str = "") -> str:
     """Path of a collection, or of one object, of our group."""
     return f"/apis/{API_VERSION}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def warnings(headers: Iterable[str]) -> list[str]:
+    """Texts of Warning headers (RFC 7234, 5.5) that the host sends beside an answer; others are left out."""
+    matches = (_WARNING.fullmatch(each.strip()) for each in headers)
+    texts = [re.sub(r"\\(.)", r"\1", match[1]) for match in matches if match is not None]
+    return [clean(text.encode("latin-1", "replace").decode("utf-8", "replace"), WARNING) for text in texts]
 
 
 def clusters(api: Api) -> list[Document]:

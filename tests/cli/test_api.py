@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from skerry.cli import kubeconfig
-from skerry.cli.api import Api, clusters, members, named_by
+from skerry.cli.api import Api, clusters, members, named_by, warnings
 from skerry.cli.failure import Failure
 from skerry.errors import NotFound, StatusError
 from skerry.httpwire.names import server_name
@@ -167,3 +167,19 @@ def test_a_name_in_tls_of_ones_own_is_asked_for(server: str, authority: x509.X50
 def test_a_plain_http_server_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="must be https"):
         _api("http://127.0.0.1:1", b"x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "texts"),
+    [
+        ('299 - "it is there already"', ["it is there already"]),
+        ('299 skerry "say \\"x\\" or a\\\\b"', ['say "x" or a\\b']),
+        ('299 - "ends \x1b[2J soon"', ["ends  [2J soon"]),
+        ('299 - "caf\u00c3\u00a9"', ["caf\u00e9"]),
+        ('299 - "' + "x" * 5000 + '"', ["x" * 1024]),
+        ('110 - "stale"', []),
+        ("nonsense", []),
+    ],
+)
+def test_warnings_of_the_host_are_read_as_they_are_written(header: str, texts: list[str]) -> None:
+    assert warnings([header]) == texts
