@@ -28,13 +28,13 @@ BEFORE = {
 }
 """The module in `skerry.cli.commands` of each command that --help tells before the listings of kinds."""
 AFTER = {
+    "grant": "granting",
+    "revoke": "granting",
     "kubeconfig": "clients",
     "version": "info",
     "completion": "info",
     "token": "tokens",
     "credential": "clients",
-    "grant": "granting",
-    "revoke": "granting",
     "request": "requesting",
     "cluster": "clients",
     "desired": "desired",

@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def test_a_tenant_sees_and_reaches_her_own_and_loses_it_within_a_second(
         host.join(plain_cluster, "m1")
     try:
         _story(host)
+        if mode == "agent":
+            _on_call(host)
     finally:
         plain_cluster.kubectl("delete", "configmap", "c", "--ignore-not-found")
 
@@ -81,6 +84,63 @@ def _story(host: Host) -> None:
     eventually(
         lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "withdrawn", 60
     )
+
+
+def _on_call(host: Host) -> None:
+    """alice asks for edit in a namespace; bob, an admin of the cluster, gives it with kubectl and with the command line."""
+    alice, bob = host.credential("alice"), host.credential("bob")
+    host.ok("grant", "bob", "admin", "--cluster", "m1", "--wait", "60s")
+
+    def skerry(who: Path, *words: str) -> tuple[int, str, str]:
+        done = host.skerry(*words, "--kubeconfig", str(who), "--context", "skerry")
+        return done.returncode, done.stdout.strip().rpartition("/")[2], done.stderr
+
+    def ask(*words: str) -> tuple[int, str, str]:
+        return skerry(
+            alice, "request", "create", "edit", "--cluster", "m1", "-n", "default", "--reason", "INC-1", *words
+        )
+
+    def may_write() -> bool:
+        return host.kubectl_run("m1", "get", "configmaps", "-n", "default", kubeconfig=alice).returncode == 0
+
+    assert not may_write()
+    code, name, said = ask()
+    assert code == 0, said
+    assert "waits for approval until" in said
+    code, again, said = ask("--wait", "1s")
+    assert (code, again) == (5, name)
+    assert f"Warning: accessrequest {name} covers this and waits for approval" in said
+    assert "own: somebody else has to approve it" in skerry(alice, "request", "approve", name)[2]
+    path = f"/apis/skerry.dev/v1alpha1/accessrequests/{name}/approve"
+    answer = host.kubectl(None, "create", "--raw", path, "-f", "-", stdin=b'{"comment": "go"}', kubeconfig=bob)
+    assert json.loads(answer)["status"]["state"] == "Approved"
+    eventually(may_write, "what was approved works")
+    assert (
+        host.kubectl(None, "get", "accessrequest", name, "-o", "jsonpath={.status.state}", kubeconfig=alice)
+        == "Approved"
+    )
+    assert skerry(alice, "request", "end", name)[0] == 0
+    assert not may_write()
+
+    code, name, said = ask("--for", "1h")
+    assert code == 0, said
+    code, _, said = skerry(bob, "request", "approve", name, "--for", "25s", "--wait", "20s")
+    assert code == 0, said
+    assert "approved by bob until" in said
+    listed = host.kubectl_run("m1", "get", "configmaps", "-n", "default", kubeconfig=alice)
+    assert f"Warning: AccessGrant {name} ends at" in listed.stderr.decode()
+    ends = datetime.fromisoformat(
+        host.kubectl(None, "get", "accessrequest", name, "-o", "jsonpath={.status.ends}", kubeconfig=alice)
+    ).timestamp()
+    watching = _watch(host, alice)
+    assert watching.process.wait(60) is not None
+    assert ends - 1 <= time.time() < ends + 10  # of which kubectl's own end is most
+    assert not may_write()
+    eventually(
+        lambda: host.kubectl(None, "get", "accessrequest", name, "-o", "jsonpath={.status.state}") == "Ended",
+        "it is over",
+    )
+    host.ok("revoke", *host.kubectl(None, "get", "accessgrants", "-o", "jsonpath={.items[*].metadata.name}").split())
 
 
 def _admin_may(host: Host, *arguments: str) -> str:

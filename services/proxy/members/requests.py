@@ -18,6 +18,7 @@ from services.proxy.authn import REVIEWED, CachedCredential
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, MemberRoute
+from services.proxy.members.ending import ends_soon
 from services.proxy.members.explain import explained
 from services.proxy.members.headers import CallerHeaders, app_headers, back
 from services.proxy.members.heartbeats import HeartbeatTable
@@ -119,6 +120,7 @@ class Members:
                 credential.caller, lambda: self._again(credential.caller, request_, allowed), allowed.until
             )
             relay.refused = lambda: explained(credential.caller, request_, self._granted, time.time())
+            relay.ends_soon = ends_soon(credential.caller, request_, allowed, self._granted, time.time())
             assertion, transport = await self.transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)
