@@ -14,14 +14,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from services.tenancy import grants, requests
 from services.tenancy.controllers import DAY_S, TenancyContext
 from services.tenancy.granted import document_of, uid_of
 from services.tenancy.requests import Approval, Terms
+from skerry.access.escalation import Refusal, Writer, grant_refusal
 from skerry.api.accessrequests import SOON_S, AccessRequestApproval, AccessRequestDecision
+from skerry.api.grants import AccessGrant
 from skerry.api.hostsettings import APPROVALS, LONGEST, SELF_APPROVAL
-from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, CLUSTER_ADMIN, SETTING
-from skerry.api.kinds.access import ROLES
+from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, SETTING
 from skerry.api.messages import HOST, Caller, WriteRequest
 from skerry.api.meta import Document
 from skerry.api.times import seconds
@@ -64,36 +67,45 @@ class Requests:
 
     # Who decides
 
-    async def _check(self, request: WriteRequest, verb: str, *, own: bool = False) -> None:
-        """Forbidden unless the caller could write the grant of a request, or may do it with `own` and made it; NotFound if they
-        may not even know of it.
+    async def _check(self, request: WriteRequest, verb: str, *, given: str = "", own: bool = False) -> None:
+        """Forbidden unless the caller could write the grant of a request, for a duration that is `given` or was asked for; or, with
+        `own`, made the request. NotFound if they may not even know of it.
         """
         await self._informer.current()
-        caller, document = request.caller, (await self._store.get(request.name)).document()
-        is_own = document["status"]["requestedBy"] == caller.user
-        if (own and is_own) or self._administers(caller):
+        caller, document, now = request.caller, (await self._store.get(request.name)).document(), self._now()
+        if document["status"]["requestedBy"] == caller.user and (own or not terms(self._informer).self_approval):
+            return  # their own: what they may not is said where it is decided
+        least = requests.until(document, given, now) if verb == "approve" else now
+        refusal = self._refusal(caller, document, least)
+        if refusal is None:
             return
-        if not is_own:
+        if not self._may_know(caller, document):
             raise self._store.not_found(request.name)
         raise Forbidden(
-            f'accessrequests.skerry.dev "{request.name}" is forbidden: user {caller.user!r} may not {verb} it: that takes an '
-            "administrator of the host",
+            f'accessrequests.skerry.dev "{request.name}" is forbidden: user {caller.user!r} may not {verb} it: {refusal}',
             kind=ACCESS_REQUEST.plural,
             group=ACCESS_REQUEST.group,
             name=request.name,
         )
 
-    def _administers(self, caller: Caller) -> bool:
-        """True of the host's administrators."""
-        holdings = self._access.reach(caller, HOST, self._now()).holdings
-        given = {scope.role for holding in holdings for scope in holding.scopes}
-        return CLUSTER_ADMIN in caller.groups or ROLES[-1] in given
+    def _refusal(self, caller: Caller, document: Document, ends: float) -> Refusal | None:
+        """Why somebody could not write the grant of a request until then, Unix seconds; None if they could."""
+        grant = msgspec.convert(requests.proposed(document, ends), AccessGrant)
+        return grant_refusal(Writer(caller), None, grant, self._access, self._now())
+
+    def _may_know(self, caller: Caller, document: Document) -> bool:
+        """True of the requester, of who could give it for a moment at least, and of who reads all on the host."""
+        if document["status"]["requestedBy"] == caller.user or self._refusal(caller, document, self._now()) is None:
+            return True
+        return any(
+            scope.role for each in self._access.reach(caller, HOST, self._now()).holdings for scope in each.scopes
+        )
 
     # Decisions
 
     async def approve(self, request: WriteRequest, body: AccessRequestApproval) -> Document:
         """Approve a request, and make its grant if that is enough. Conflict, Forbidden, BadRequest, NotFound."""
-        await self._check(request, "approve")
+        await self._check(request, "approve", given=body.duration)
         approval, name = Approval(request.caller.user, body.duration, body.comment), request.name
 
         def change(document: Document) -> Document:

@@ -325,6 +325,19 @@ def grant_of(document: Document) -> Document:
     }
 
 
+def proposed(document: Document, ends: float) -> Document:
+    """The AccessGrant that an approval would make of a request, with an end in Unix seconds."""
+    return grant_of({**document, "status": {**document["status"], "ends": rfc3339(ends)}})
+
+
+def until(document: Document, given: str, now: float) -> float:
+    """When what is approved now ends, for a duration that is `given` or was asked for; Unix seconds."""
+    try:
+        return now + duration.parse(given or document["spec"]["duration"])
+    except ValueError:
+        return now  # it is refused where it is decided
+
+
 def made_of(grant: Document, uid: str) -> bool:
     """True if a grant is that of the request with this UID."""
     return bool(uid) and any(each.get("uid") == uid for each in grant["metadata"].get("ownerReferences") or ())

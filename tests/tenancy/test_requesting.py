@@ -21,7 +21,7 @@ from skerry.api.messages import SIGNATURE, Caller, Write, WriteAnswer, WriteOpti
 from skerry.api.meta import Document
 from skerry.api.times import rfc3339
 from skerry.bus import BucketConfig, Bus
-from skerry.errors import BadRequest, Conflict, Forbidden, StatusError
+from skerry.errors import BadRequest, Conflict, Forbidden, NotFound, StatusError
 from skerry.service import Process
 from skerry.storage import Store, events_bucket
 from tests.fixtures.nats import NatsHost, eventually
@@ -34,8 +34,8 @@ ADMIN = ("skerry:cluster-admin",)
 class World:
     """Two replicas of tenancy, and what the front door asks them."""
 
-    def __init__(self, host: NatsHost, bus: Bus, process: Process, stores: dict[Kind, Store]) -> None:
-        self.host, self.bus, self.process, self.stores = host, bus, process, stores
+    def __init__(self, host: NatsHost, bus: Bus, process: Process, stores: dict[Kind, Store], clusters: Store) -> None:
+        self.host, self.bus, self.process, self.stores, self.clusters = host, bus, process, stores, clusters
 
     async def ask(self, subject: str, write: Write, user: str, groups: tuple[str, ...] = ()) -> bytes:
         payload = msgspec.json.encode(write)
@@ -117,6 +117,28 @@ class World:
         finally:
             await self.stores[SETTING].delete(name)
 
+    @asynccontextmanager
+    async def grant(
+        self, name: str, user: str, role: str, cluster: str, namespaces: list[str] | None = None, expires: str = ""
+    ) -> AsyncIterator[None]:
+        """A grant, once tenancy knows of it."""
+        uid = (await self.clusters.get(cluster)).uid
+        spec = {
+            "subjects": [{"kind": "User", "name": user}],
+            "clusters": {"names": [cluster]},
+            "role": role,
+            **({"namespaces": namespaces} if namespaces else {}),
+            **({"expires": expires} if expires else {}),
+        }
+        store = self.stores[ACCESS_GRANT]
+        await store.create(
+            {"metadata": {"name": name}, "spec": spec, "status": {"clusters": [{"name": cluster, "uid": uid}]}}
+        )
+        try:
+            yield
+        finally:
+            await store.delete(name)
+
     async def told(self, name: str) -> set[str]:
         """Reasons of the Events about a request so far."""
         bucket = await events_bucket(self.bus)
@@ -158,11 +180,15 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         bucket = await tenancy.bucket(subjects.RESOURCES, create=BucketConfig())
         stores = {kind: Store(bucket, kind) for kind in (ACCESS_REQUEST, ACCESS_GRANT, SETTING)}
         clusters = Store(await registry.bucket(subjects.RESOURCES), CLUSTER)
-        await clusters.create({"metadata": {"name": "m1"}, "spec": {"role": "member", "connection": {"mode": "agent"}}})
+        for name in ("m1", "host"):
+            await clusters.create(
+                {"metadata": {"name": name}, "spec": {"role": "member", "connection": {"mode": "agent"}}}
+            )
         try:
-            yield World(nats_host, proxy, process, stores)
+            yield World(nats_host, proxy, process, stores, clusters)
         finally:
-            await clusters.delete("m1")
+            for name in ("m1", "host"):
+                await clusters.delete(name)
             for item in process.informer.list(ACCESS_REQUEST):
                 await stores[ACCESS_REQUEST].delete(item.name)
 
@@ -333,12 +359,26 @@ async def test_settings_say_who_how_many_and_how_long(world: World) -> None:
 async def test_only_who_could_give_it_decides_and_a_dry_run_decides_nothing(world: World) -> None:
     document, _ = await world.create("alice")
     name = document["metadata"]["name"]
-    for what in ("approve", "deny"):
-        with pytest.raises(StatusError) as caught:
-            await world.act(name, what, "mallory", ())
-        assert caught.value.code in (403, 404)
-    with pytest.raises(StatusError):
-        await world.act(name, "end", "mallory", ("skerry:admin",))
+    for what in ("approve", "deny", "end"):
+        for groups in ((), ("skerry:edit",), ("org:shop",)):
+            await refused(world.act(name, what, "mallory", groups), NotFound, f'"{name}" not found')
+    async with world.grant("reader", "vera", "view", "host"), world.grant("narrow", "nora", "admin", "m1", ["shop"]):
+        await refused(
+            world.act(name, "approve", "vera", ()), Forbidden, "may not approve it: it takes admin in the whole of m1"
+        )
+        await refused(
+            world.act(name, "approve", "nora", ()), NotFound, "not found"
+        )  # admin of a namespace gives nothing
+    async with world.grant("cluster", "carl", "admin", "m1", expires=rfc3339(time.time() + 1800)):
+        await refused(world.act(name, "approve", "carl", ()), Forbidden, "an end that is not after")
+        done = await world.act(name, "approve", "carl", (), duration="10m")
+        assert done["status"]["state"] == "Approved"
+    await world.act(name, "end", "alice", ())
+    strong, _ = await world.create("alice", role="cluster-admin", namespaces=[])
+    async with world.grant("cluster", "carl", "admin", "m1"):
+        await refused(world.act(strong["metadata"]["name"], "approve", "carl", ()), NotFound, "not found")
+    document, _ = await world.create("alice")
+    name = document["metadata"]["name"]
     write = Write(
         request_id="dry", name=name, subresource="approve", body=msgspec.Raw(b"{}"), options=WriteOptions(dry_run=True)
     )
