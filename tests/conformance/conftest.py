@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from services.proxy.hostapi import Forwarder, HostApi
 from skerry import subjects
@@ -21,7 +23,7 @@ from skerry.identity.trust import pinned
 from skerry.informer import Informer
 from skerry.storage import Store
 from tests.conformance.crd import definition
-from tests.conformance.sides import DEADLINE_S, ApiServer, HostSide
+from tests.conformance.sides import DEADLINE_S, Side, api_server, host_api
 from tests.fixtures.nats import NatsHost
 from tests.kube.member import Member
 
@@ -30,37 +32,45 @@ _JSON = {"content-type": "application/json"}
 _CALLER = Caller(user="admin", groups=("skerry:cluster-admin",))
 
 
-@pytest.fixture(scope="module")
-def apiserver(plain_cluster: Member) -> ApiServer:
+class Host(NamedTuple):
+    """The host API, and what it serves."""
+
+    side: Side
+    cache: Informer
+    stores: list[Store]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def apiserver(plain_cluster: Member) -> AsyncIterator[Side]:
     """The oracle: an API server with the CustomResourceDefinitions of the compared kinds."""
-    server = ApiServer(plain_cluster)
+    server = api_server(plain_cluster)
     for kind in COMPARED:
         body = msgspec.json.encode(definition(kind))
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        made = server.ask_now("POST", path, body, _JSON)
+        made = await server.ask("POST", path, body, _JSON)
         assert made.status in (201, 409), made
     names = ",".join(f"crd/{kind.plural}.{kind.group}" for kind in COMPARED).split(",")
     plain_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    return server
+    yield server
+    await server.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def host(served: Host) -> AsyncIterator[Side]:
+    """The host API; everything is removed after each test."""
+    yield served.side
+    await _emptied(served.cache, served.stores)
 
 
 @pytest.fixture
-async def host(nats_host: NatsHost) -> AsyncIterator[HostSide]:
-    """The host API over a real bus; everything is removed at the end."""
-    async with _serving(nats_host) as (side, cache, stores):
-        yield side
-        await _emptied(cache, stores)
-
-
-@pytest.fixture
-async def lasting_host(nats_host: NatsHost) -> AsyncIterator[HostSide]:
+def lasting_host(served: Host) -> Side:
     """The same, for a module that removes things itself or leaves them to the end of its nats-server."""
-    async with _serving(nats_host) as (side, _, _):
-        yield side
+    return served.side
 
 
-@contextlib.asynccontextmanager
-async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Informer, list[Store]]]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(nats_host: NatsHost) -> AsyncIterator[Host]:
+    """The host API over a real bus, for all tests of a module."""
     async with (
         nats_host.bus("proxy") as bus,
         nats_host.bus("tenancy") as owner,
@@ -88,9 +98,11 @@ async def _serving(nats_host: NatsHost) -> AsyncIterator[tuple[HostSide, Informe
         async with asyncio.timeout(DEADLINE_S):
             await owner.ready()
             await cache.filled.wait()
+        side = host_api(server.addresses[0][1])
         try:
-            yield HostSide(server.addresses[0][1]), cache, stores
+            yield Host(side, cache, stores)
         finally:
+            await side.close()
             await server.close(0)
             service.stop()
             feeding.cancel()

@@ -8,89 +8,24 @@ population that nothing else touches.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-import yaml
 
 from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
-from skerry.http import Client
-from skerry.httpwire.head import RequestHead
 from tests.conformance.bodies import AL, OWNER
 from tests.conformance.requests import PATCHES, ROOT, Request
-from tests.conformance.sides import AGENT, DEADLINE_S, Answer
+from tests.conformance.sides import AGENT, Answer, Side
 
 Words = Mapping[str, str]
 """NAME, UID, VERSION and TOKEN of one side."""
 
 JSON = "application/json"
-LONGEST_WATCH_S = 5.0
 _PLAIN = {"accept": JSON, "user-agent": AGENT, "content-type": JSON}
 _STALE = "999999"
 _AT_ONCE = 16
-
-
-class Caller:
-    """Requests to one side, over connections that stay open."""
-
-    def __init__(self, client: Client, headers: Mapping[str, str]) -> None:
-        self._client = client
-        self._headers = headers
-
-    async def ask(
-        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], *, watch: bool = False
-    ) -> Answer:
-        """The whole answer; of a watch what comes before it ends, or until the deadline."""
-        sent = {**headers, **self._headers}
-        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
-        length = None if body is None else len(body)
-        head = RequestHead(
-            method=method.encode(), target=target.encode("latin-1"), headers=fields, content_length=length
-        )
-        async with asyncio.timeout(DEADLINE_S):
-            response = await self._client.request(head, body)
-            data = b""
-            try:
-                async with asyncio.timeout(LONGEST_WATCH_S if watch else None):
-                    while part := await response.read():
-                        data += part
-            except TimeoutError:
-                pass
-            await response.release()
-        named: dict[str, list[str]] = {}
-        for name, value in response.headers:
-            named.setdefault(name.lower().decode(), []).append(value.decode("latin-1"))
-        media = named.get("content-type", [""])[0].partition(";")[0]
-        return Answer(response.status, _read(data, media, watch=watch), tuple(named.get("warning", ())), media)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
-
-def _read(data: bytes, media: str, *, watch: bool) -> Any:
-    """JSON, YAML, the events of a watch, or else the text itself."""
-    try:
-        if media == "application/yaml":
-            return yaml.safe_load(data)
-        if not watch:
-            return msgspec.json.decode(data) if data else None
-        return _events(data.decode())
-    except (msgspec.DecodeError, json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError):
-        return {"text": data[:200].decode(errors="replace")}
-
-
-def _events(text: str) -> Any:
-    """The events of a stream, which may be indented; one value that is none stands for itself."""
-    found, decoder = [], json.JSONDecoder()
-    while text := text.lstrip():
-        value, end = decoder.raw_decode(text)
-        found.append(value)
-        text = text[end:]
-    return found[0] if len(found) == 1 and "object" not in found[0] else found
 
 
 class Played(NamedTuple):
@@ -101,34 +36,34 @@ class Played(NamedTuple):
     """The object, or the objects, after a write."""
 
 
-async def one(caller: Caller, request: Request, name: str) -> Played:
+async def one(side: Side, request: Request, name: str) -> Played:
     """A request about an object of its own, called `name`."""
     plural = request.target.removeprefix(f"{ROOT}/").partition("/")[0].partition("?")[0]
     path = f"{ROOT}/{plural}/{name}"
-    made = await _prepared(caller, request.state, plural, name)
-    answer = await _sent(caller, request, words(made, name))
-    left = (await caller.ask("GET", path, None, _PLAIN)).body
+    made = await _prepared(side, request.state, plural, name)
+    answer = await _sent(side, request, words(made, name))
+    left = (await side.ask("GET", path, None, _PLAIN)).body
     if request.method == "POST" and answer.status == 201 and isinstance(answer.body, dict):
-        await _removed(caller, plural, answer.body, name)
+        await _removed(side, plural, answer.body, name)
     return Played(answer, left)
 
 
-async def _removed(caller: Caller, plural: str, made: Any, name: str) -> None:
+async def _removed(side: Side, plural: str, made: Any, name: str) -> None:
     """Remove what was created under another name than the request's own: the next one may want that name."""
     other = (made.get("metadata") or {}).get("name", name)
     if other != name:
         path = f"{ROOT}/{plural}/{other}"
         free = msgspec.json.encode({"metadata": {"finalizers": None}})
-        await caller.ask("PATCH", path, free, {**_PLAIN, "content-type": PATCHES["merge"]})
-        await caller.ask("DELETE", path, None, _PLAIN)
+        await side.ask("PATCH", path, free, {**_PLAIN, "content-type": PATCHES["merge"]})
+        await side.ask("DELETE", path, None, _PLAIN)
 
 
-async def _sent(caller: Caller, request: Request, known: Words) -> Answer:
+async def _sent(side: Side, request: Request, known: Words) -> Answer:
     target, body = request.target, request.body
     for word, value in known.items():
         target = target.replace(word, value)
         body = None if body is None else body.replace(word.encode(), value.encode())
-    return await caller.ask(request.method, target, body, dict(request.headers), watch=request.verb == "watch")
+    return await side.ask(request.method, target, body, dict(request.headers), watch=request.verb == "watch")
 
 
 def words(found: Document, name: str, token: str = "") -> Words:
@@ -157,7 +92,7 @@ def thing(plural: str, name: str, spec: Document | None = None, **metadata: Any)
     return {**head, "spec": _SPECS[plural] if spec is None else spec}
 
 
-async def _prepared(caller: Caller, state: str, plural: str, name: str) -> Document:
+async def _prepared(side: Side, state: str, plural: str, name: str) -> Document:
     """The object in that state; {} if it is absent."""
     if state == "absent":
         return {}
@@ -165,16 +100,16 @@ async def _prepared(caller: Caller, state: str, plural: str, name: str) -> Docum
     held = held if state in ("held", "terminating") else {}
     document = thing(plural, name, labels={"a": "1"}, annotations={"note": "x"}, **held)
     if state == "applied":
-        return await _made(caller, "PATCH", f"{plural}/{name}?fieldManager=m1", document, PATCHES["apply"])
-    found = await _made(caller, "POST", f"{plural}?fieldManager=creator", document)
+        return await _made(side, "PATCH", f"{plural}/{name}?fieldManager=m1", document, PATCHES["apply"])
+    found = await _made(side, "POST", f"{plural}?fieldManager=creator", document)
     if state == "terminating":
-        found = await _made(caller, "DELETE", f"{plural}/{name}", None)
+        found = await _made(side, "DELETE", f"{plural}/{name}", None)
     return found
 
 
-async def _made(caller: Caller, method: str, path: str, document: Document | None, media: str = JSON) -> Document:
+async def _made(side: Side, method: str, path: str, document: Document | None, media: str = JSON) -> Document:
     body = None if document is None else msgspec.json.encode(document)
-    answer = await caller.ask(method, f"{ROOT}/{path}", body, {**_PLAIN, "content-type": media})
+    answer = await side.ask(method, f"{ROOT}/{path}", body, {**_PLAIN, "content-type": media})
     assert answer.status in (200, 201), answer
     assert isinstance(answer.body, dict)
     return answer.body
@@ -193,54 +128,54 @@ POPULATION: Mapping[str, Document] = {
 """Metadata by name."""
 
 
-async def emptied(caller: Caller) -> None:
+async def emptied(side: Side) -> None:
     """No object of any compared kind is left."""
     for plural in _SPECS:
-        found = await caller.ask("GET", f"{ROOT}/{plural}", None, _PLAIN)
+        found = await side.ask("GET", f"{ROOT}/{plural}", None, _PLAIN)
         left = iter([item["metadata"] for item in found.body["items"]])
-        await asyncio.gather(*(_ended(caller, plural, left) for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(_ended(side, plural, left) for _ in range(_AT_ONCE)))
 
 
-async def _ended(caller: Caller, plural: str, left: Iterator[Document]) -> None:
+async def _ended(side: Side, plural: str, left: Iterator[Document]) -> None:
     free = msgspec.json.encode({"metadata": {"finalizers": None}})
     for metadata in left:
         path = f"{ROOT}/{plural}/{metadata['name']}"
         if metadata.get("finalizers"):
-            await caller.ask("PATCH", path, free, {**_PLAIN, "content-type": PATCHES["merge"]})
-        await caller.ask("DELETE", path, None, _PLAIN)
+            await side.ask("PATCH", path, free, {**_PLAIN, "content-type": PATCHES["merge"]})
+        await side.ask("DELETE", path, None, _PLAIN)
 
 
-async def populated(caller: Caller) -> None:
+async def populated(side: Side) -> None:
     """The population is there, each in its first state."""
-    found = await caller.ask("GET", f"{ROOT}/workspaces", None, _PLAIN)
+    found = await side.ask("GET", f"{ROOT}/workspaces", None, _PLAIN)
     known = [item["metadata"] for item in found.body["items"] if item["metadata"]["name"] in POPULATION]
     there = {metadata["name"] for metadata in known}
     if any("deletionTimestamp" in metadata for metadata in known):
-        await emptied(caller)
+        await emptied(side)
         there = set()
     for name, metadata in POPULATION.items():
         if name not in there:
-            await _made(caller, "POST", "workspaces?fieldManager=creator", thing("workspaces", name, **metadata))
+            await _made(side, "POST", "workspaces?fieldManager=creator", thing("workspaces", name, **metadata))
 
 
-async def _newest(caller: Caller) -> str:
+async def _newest(side: Side) -> str:
     """The version of the whole population: a deletion as of an older one may miss what a cache has not seen yet."""
-    found = await caller.ask("GET", f"{ROOT}/workspaces", None, _PLAIN)
+    found = await side.ask("GET", f"{ROOT}/workspaces", None, _PLAIN)
     version = found.body["metadata"]["resourceVersion"]
     assert isinstance(version, str)
     return version
 
 
-async def among(caller: Caller, request: Request, *, name: str = "p2") -> Played:
+async def among(side: Side, request: Request, *, name: str = "p2") -> Played:
     """A request about the population, which is there; what is left of it afterwards, if it is a write."""
-    found = await caller.ask("GET", f"{ROOT}/workspaces/{name}", None, _PLAIN)
+    found = await side.ask("GET", f"{ROOT}/workspaces/{name}", None, _PLAIN)
     token = ""
     if "TOKEN" in request.target:
-        page = await caller.ask("GET", f"{ROOT}/workspaces?limit=2", None, _PLAIN)
+        page = await side.ask("GET", f"{ROOT}/workspaces?limit=2", None, _PLAIN)
         token = page.body["metadata"]["continue"]
     if request.method == "DELETE":
-        request = request._replace(target=request.target.replace("VERSION", await _newest(caller)))
-    answer = await _sent(caller, request, words(found.body, name, token))
+        request = request._replace(target=request.target.replace("VERSION", await _newest(side)))
+    answer = await _sent(side, request, words(found.body, name, token))
     if request.method in ("GET", "HEAD"):
         return Played(answer)
-    return Played(answer, (await caller.ask("GET", f"{ROOT}/workspaces", None, _PLAIN)).body["items"])
+    return Played(answer, (await side.ask("GET", f"{ROOT}/workspaces", None, _PLAIN)).body["items"])

@@ -1,4 +1,5 @@
-"""The two sides of the comparison: a real API server and the host API. Both answer the same requests.
+"""The two sides of the comparison: a real API server and the host API. Both answer the same requests, hundreds of each
+module: so they go over connections that stay open.
 
 What must differ between two servers is replaced by a word: uids, times, resourceVersions, generated names.
 """
@@ -6,11 +7,11 @@ What must differ between two servers is replaced by a word: uids, times, resourc
 from __future__ import annotations
 
 import asyncio
-import http.client
+import json
 import re
 import ssl
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,6 +23,7 @@ from skerry.httpwire.head import RequestHead
 from tests.kube.member import Member
 
 DEADLINE_S = 15.0
+LONGEST_WATCH_S = 5.0
 AGENT = "conformance/1.0"
 JSON, YAML = "application/json", "application/yaml"
 
@@ -61,92 +63,85 @@ def talk(url: str, protocols: list[str], **options: Any) -> Talk:
         connection.shutdown()
 
 
-class Side(Protocol):
-    """Something that answers requests of the Kubernetes API."""
+class Side:
+    """One of the two: a server of the Kubernetes API, over connections of one event loop that stay open; `close` it.
 
-    async def ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        """The whole answer."""
-        ...
+    `headers` go with each request; `tls` is the client's.
+    """
 
+    def __init__(self, client: Client, headers: Mapping[str, str], tls: ssl.SSLContext | None = None) -> None:
+        self._client = client
+        self._headers = headers
+        self._tls = tls
 
-class ApiServer:
-    """A real kube-apiserver."""
-
-    def __init__(self, member: Member) -> None:
-        self._host = urlsplit(member.url).netloc
-        self._token = member.token
-        self._tls = ssl.create_default_context(cafile=str(member.ca))
-
-    def client(self) -> tuple[Client, dict[str, str]]:
-        """For many requests of one event loop: connections that stay open, and the headers that each request needs."""
-        url = urlsplit(f"https://{self._host}")
-        client = Client(str(url.hostname), url.port or 443, self._tls)
-        return client, {"authorization": f"Bearer {self._token}"}
-
-    async def ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        """The whole answer."""
-        return await asyncio.to_thread(self.ask_now, method, target, body, headers)
-
-    def ask_now(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        """The whole answer, blocking."""
-        connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=DEADLINE_S)
-        try:
-            connection.request(method, target, body, {**headers, "authorization": f"Bearer {self._token}"})
-            response = connection.getresponse()
-            data = response.read()
-            warnings = tuple(response.headers.get_all("warning") or ())
-            return _answer(response.status, data, warnings, response.headers.get("content-type", ""))
-        finally:
-            connection.close()
-
-    async def talk(self, target: str, protocols: list[str]) -> Talk:
-        """See `talk`."""
-        header = {"Authorization": f"Bearer {self._token}"}
-        return await asyncio.to_thread(
-            talk, f"wss://{self._host}{target}", protocols, header=header, sslopt={"context": self._tls}
-        )
-
-
-class HostSide:
-    """The host API on a local port, without TLS."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    def client(self) -> tuple[Client, dict[str, str]]:
-        """For many requests of one event loop: connections that stay open, and the headers that each request needs."""
-        return Client("127.0.0.1", self._port), {"host": "test"}
-
-    async def ask(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        """The whole answer."""
-        fields = [(b"host", b"test"), *((key.encode(), value.encode()) for key, value in headers.items())]
+    async def ask(
+        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], *, watch: bool = False
+    ) -> Answer:
+        """The whole answer; of a watch what comes before it ends, or until the deadline."""
+        sent = {**headers, **self._headers}
+        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
         length = None if body is None else len(body)
-        head = RequestHead(method=method.encode(), target=target.encode(), headers=fields, content_length=length)
+        head = RequestHead(
+            method=method.encode(), target=target.encode("latin-1"), headers=fields, content_length=length
+        )
         async with asyncio.timeout(DEADLINE_S):
-            client = Client("127.0.0.1", self._port)
-            response = await client.request(head, body)
+            response = await self._client.request(head, body)
             data = b""
-            while part := await response.read():
-                data += part
-            await client.close()
-        named = [(name.lower(), value.decode()) for name, value in response.headers]
-        warnings = tuple(value for name, value in named if name == b"warning")
-        return _answer(response.status, data, warnings, dict(named).get(b"content-type", ""))
+            try:
+                async with asyncio.timeout(LONGEST_WATCH_S if watch else None):
+                    while part := await response.read():
+                        data += part
+            except TimeoutError:
+                pass
+            await response.release()
+        named: dict[str, list[str]] = {}
+        for name, value in response.headers:
+            named.setdefault(name.lower().decode(), []).append(value.decode("latin-1"))
+        media = named.get("content-type", [""])[0].partition(";")[0]
+        return Answer(response.status, _read(data, media, watch=watch), tuple(named.get("warning", ())), media)
 
     async def talk(self, target: str, protocols: list[str]) -> Talk:
-        """See `talk`."""
-        return await asyncio.to_thread(talk, f"ws://127.0.0.1:{self._port}{target}", protocols)
+        """What it says over WebSocket."""
+        url = f"{self._client.origin.decode().replace('http', 'ws', 1)}{target}"
+        return await asyncio.to_thread(talk, url, protocols, header=dict(self._headers), sslopt={"context": self._tls})
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
 
 
-def _answer(status: int, data: bytes, warnings: tuple[str, ...], content_type: str) -> Answer:
-    media = content_type.partition(";")[0]
-    if media == YAML:
-        body = yaml.safe_load(data)
-    elif b"\n{" in data or data.startswith(b'{"type":'):
-        body = [msgspec.json.decode(line) for line in data.splitlines()]
-    else:
-        body = msgspec.json.decode(data)
-    return Answer(status, body, warnings, media)
+def api_server(member: Member) -> Side:
+    """A real kube-apiserver."""
+    url = urlsplit(member.url)
+    tls = ssl.create_default_context(cafile=str(member.ca))
+    return Side(Client(str(url.hostname), url.port or 443, tls), {"authorization": f"Bearer {member.token}"}, tls)
+
+
+def host_api(port: int) -> Side:
+    """The host API on a local port, without TLS."""
+    return Side(Client("127.0.0.1", port), {})
+
+
+def _read(data: bytes, media: str, *, watch: bool) -> Any:
+    """JSON, YAML, the events of a watch, or else the text itself."""
+    try:
+        if media == YAML:
+            return yaml.safe_load(data)
+        if not watch:
+            return msgspec.json.decode(data) if data else None
+        return _events(data.decode())
+    except (msgspec.DecodeError, json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError):
+        return {"text": data[:200].decode(errors="replace")}
+
+
+def _events(text: str) -> Any:
+    """The events of a stream, which may be indented; one value that is none stands for itself."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.lstrip():
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found[0] if len(found) == 1 and "object" not in found[0] else found
 
 
 _TIMES = ("creationTimestamp", "deletionTimestamp", "time", "lastTransitionTime")

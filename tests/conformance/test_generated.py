@@ -12,7 +12,7 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
@@ -20,11 +20,11 @@ from tests.conformance import replay, requests
 from tests.conformance.choices import drawn
 from tests.conformance.differences import Difference, difference, report
 from tests.conformance.known import KNOWN, Known, unknown
-from tests.conformance.replay import Caller, Played
+from tests.conformance.replay import Played
 from tests.conformance.requests import Request
-from tests.conformance.sides import ApiServer, HostSide
+from tests.conformance.sides import Side
 
-pytestmark = [pytest.mark.kube, pytest.mark.integration]
+pytestmark = [pytest.mark.kube, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 GIVEN = os.environ.get("SKERRY_CONFORMANCE_SEED")
 SEEDS = (int(GIVEN),) if GIVEN else tuple(range(1, 10))
@@ -39,11 +39,11 @@ PART = 4
 class Pair:
     """Both sides."""
 
-    def __init__(self, theirs: Caller, ours: Caller) -> None:
+    def __init__(self, theirs: Side, ours: Side) -> None:
         self.theirs = theirs
         self.ours = ours
 
-    async def both(self, work: Callable[[Caller], Awaitable[Played]]) -> tuple[Played, Played]:
+    async def both(self, work: Callable[[Side], Awaitable[Played]]) -> tuple[Played, Played]:
         """The same on both."""
         first, second = await asyncio.gather(work(self.theirs), work(self.ours))
         return first, second
@@ -56,12 +56,9 @@ class Pair:
 
 
 @pytest.fixture
-async def sides(apiserver: ApiServer, lasting_host: HostSide) -> AsyncIterator[Pair]:
-    """Callers of both, closed at the end."""
-    found = Pair(Caller(*apiserver.client()), Caller(*lasting_host.client()))
-    yield found
-    await found.theirs.close()
-    await found.ours.close()
+def sides(apiserver: Side, lasting_host: Side) -> Pair:
+    """Both."""
+    return Pair(apiserver, lasting_host)
 
 
 Play = Callable[[Request], Awaitable[Difference | None]]

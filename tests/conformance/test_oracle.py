@@ -10,9 +10,9 @@ import pytest
 
 from tests.conformance import cases, edges, found
 from tests.conformance.cases import Case, Step
-from tests.conformance.sides import AGENT, Answer, ApiServer, HostSide, Side, comparable
+from tests.conformance.sides import AGENT, Answer, Side, comparable
 
-pytestmark = [pytest.mark.kube, pytest.mark.integration]
+pytestmark = [pytest.mark.kube, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 CASES = (*cases.CASES, *edges.CASES, *found.CASES)
 
@@ -22,7 +22,8 @@ async def played(side: Side, case: Case, name: str) -> list[Answer]:
     last: dict[str, Any] = {}
     answers = []
     for step in case.steps:
-        answer = await side.ask(step.method, step.target.replace("NAME", name), _body(step, last, name), _headers(step))
+        target, watch = step.target.replace("NAME", name), "watch=" in step.target
+        answer = await side.ask(step.method, target, _body(step, last, name), _headers(step), watch=watch)
         if isinstance(answer.body, dict) and answer.body.get("kind") not in ("Status", None):
             last = answer.body
         answers.append(answer)
@@ -60,7 +61,7 @@ def different(theirs: Any, ours: Any) -> str:
 
 
 @pytest.mark.parametrize("index", range(len(CASES)), ids=[case.name.replace(" ", "-") for case in CASES])
-async def test_both_sides_say_the_same(apiserver: ApiServer, host: HostSide, index: int) -> None:
+async def test_both_sides_say_the_same(apiserver: Side, host: Side, index: int) -> None:
     case, name = CASES[index], f"c{index}"
     expected = await played(apiserver, case, name)
     found = await played(host, case, name)

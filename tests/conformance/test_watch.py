@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.conformance.cases import ONE, Case, apply, create, delete, merge, put, with_metadata
-from tests.conformance.sides import ApiServer, HostSide, Side, comparable
+from tests.conformance.sides import Side, comparable
 from tests.conformance.test_oracle import different, played
 
-pytestmark = [pytest.mark.kube, pytest.mark.integration]
+pytestmark = [pytest.mark.kube, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 HELD = create(finalizers=["x.dev/f", "x.dev/g"])
 STORIES = (
@@ -31,13 +31,13 @@ async def told(side: Side, story: Case, name: str) -> list[dict[str, Any]]:
     before = (await side.ask("GET", f"{collection}?limit=1", None, headers)).body["metadata"]["resourceVersion"]
     await played(side, story, name)
     query = f"watch=true&resourceVersion={before}&timeoutSeconds=2&fieldSelector=metadata.name%3D{name}"
-    events = (await side.ask("GET", f"{collection}?{query}", None, headers)).body
+    events = (await side.ask("GET", f"{collection}?{query}", None, headers, watch=True)).body
     assert isinstance(events, list)
     return events
 
 
 @pytest.mark.parametrize("index", range(len(STORIES)), ids=[story.name.replace(" ", "-") for story in STORIES])
-async def test_watchers_are_told_the_same(apiserver: ApiServer, host: HostSide, index: int) -> None:
+async def test_watchers_are_told_the_same(apiserver: Side, host: Side, index: int) -> None:
     story, name = STORIES[index], f"w{index}"
     expected, found = await told(apiserver, story, name), await told(host, story, name)
     assert not different(comparable(expected), comparable(found))

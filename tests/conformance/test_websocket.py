@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.conformance.sides import ApiServer, HostSide
+from tests.conformance.sides import Side
 
-pytestmark = [pytest.mark.kube, pytest.mark.integration]
+pytestmark = [pytest.mark.kube, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 PATH = "/apis/skerry.dev/v1alpha1/workspaces"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 HEADERS = {"content-type": "application/json"}
 
 
 @pytest.mark.parametrize("protocols", [[], ["base64.binary.k8s.io"], ["anything"]])
-async def test_both_sides_tell_the_same(apiserver: ApiServer, host: HostSide, protocols: list[str]) -> None:
+async def test_both_sides_tell_the_same(apiserver: Side, host: Side, protocols: list[str]) -> None:
     name = f"socket-{len(protocols)}-{len(''.join(protocols))}"
     body = msgspec.json.encode(
         {
