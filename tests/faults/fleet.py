@@ -71,6 +71,11 @@ class Process:
         """Of the process."""
         return self.process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
     def lines(self) -> list[dict[str, Any]]:
         """What it logged."""
         found = []
@@ -83,7 +88,7 @@ class Process:
         """The first log line with this message."""
 
         def look() -> dict[str, Any] | None:
-            if self.process.poll() is not None:
+            if not self.alive:
                 raise AssertionError(f"the process ended:\n{self.log.read_text(errors='replace')}")
             return next((line for line in self.lines() if line.get("message") == message), None)
 
@@ -101,7 +106,7 @@ class Process:
 
     async def stop(self) -> int:
         """SIGTERM, and wait; the exit code."""
-        if self.process.poll() is None:
+        if self.alive:
             self.process.terminate()
         return await self.ended()
 
@@ -111,7 +116,7 @@ class Process:
 
     def end(self) -> None:
         """Gone, whatever it does."""
-        if self.process.poll() is None:
+        if self.alive:
             self.process.kill()
         self.process.wait(DEADLINE_S)
 
@@ -126,6 +131,8 @@ class Tower(Process):
 
     client: Client
     token = b""
+    settings: dict[str, str]
+    """What it was given besides those that all have."""
 
     async def connect(self, context: ssl.SSLContext) -> None:
         """Wait until it is ready, then make a client."""
@@ -189,6 +196,12 @@ class Member:
             "/api/v1/namespaces/d/pods/p/exec": self._exec,
             "/big": self._big,
         }
+
+    async def left_alone(self) -> None:
+        """All that watched it have left, and what it executed is forgotten."""
+        await until(lambda: self.left == self.watching, "nobody watches the member")
+        self.left = self.watching = 0
+        self.executed.clear()
 
     async def _pods(self, exchange: Exchange) -> None:
         body = await exchange.body(1 << 20)
@@ -280,9 +293,12 @@ class Fleet:
         self.nats, self.member = nats, Member(api)
         self.directory = nats.directory / "fleet"
         self.directory.mkdir()
+        self.manager: Process | None = None
         self.towers: list[Tower] = []
         self.agents: list[Process] = []
         self.processes: list[Process] = []
+        """All that ever ran."""
+        self._joined = 0
         self.admin = b"skerry_" + secrets.token_urlsafe(32).encode()
         self._context = ssl.create_default_context(cafile=str(nats.directory / "ca.crt"))
 
@@ -304,6 +320,7 @@ class Fleet:
             },
         )
         self.processes.append(process)
+        self.manager = process
         await process.logged("ready")
         return process
 
@@ -317,7 +334,7 @@ class Fleet:
             "SKERRY_GRACE_S": "5",
         }
         tower = Tower("services.tower", self._log("tower"), environment | settings)
-        tower.token = self.admin
+        tower.token, tower.settings = self.admin, settings
         self.processes.append(tower)
         await tower.connect(self._context)
         self.towers.append(tower)
@@ -325,11 +342,12 @@ class Fleet:
 
     async def agent(self, *, port: int = 0, **settings: str) -> Process:
         """One more agent of the member, serving; `port`: where it dials instead of the bus itself."""
-        state = self.directory / f"agent-{len(self.agents)}"
-        text = jointoken.decode(await self._token(replica=bool(self.agents)))
+        state = self.directory / f"agent-{self._joined}"
+        text = jointoken.decode(await self._token(replica=self._joined > 0))
         if port:
             text = msgspec.structs.replace(text, servers=[f"tls://127.0.0.1:{port}"])
-        token = self.directory / f"agent-{len(self.agents)}.token"
+        token = self.directory / f"agent-{self._joined}.token"
+        self._joined += 1
         token.touch(mode=0o600)
         token.write_text(jointoken.encode(text))
         environment = {
@@ -383,19 +401,42 @@ class Fleet:
                     assert (await tower.ask(target)).status == 200
         self.member.executed.clear()
 
+    async def whole(self, towers: int, agents: int) -> None:
+        """So many of each serve, whatever a test before has done: what ended is started anew, what is too many stops."""
+        for process in self.processes:
+            if process.alive:
+                process.signal(signal.SIGCONT)
+        if self.manager is None or not self.manager.alive:
+            await self.controller()
+        await self._towers(towers)
+        while len(self.towers) < towers:
+            await self.tower()
+        self.agents = [agent for agent in self.agents if agent.alive]
+        while len(self.agents) > agents:
+            await self.agents.pop().stop()
+        while len(self.agents) < agents:
+            await self.agent()
+        for tower in self.towers if agents else ():
+            await self.working(tower)
+        await self.member.left_alone()
+        if agents > 1:
+            await self.warm()
+
+    async def _towers(self, wanted: int) -> None:
+        """No more than so many, none with settings of its own, and no request of a test before."""
+        keep = [tower for tower in self.towers if tower.alive and not tower.settings][:wanted]
+        for tower in self.towers:
+            tower.client.cut()
+            if tower not in keep:
+                await tower.stop()
+                await tower.client.close()
+        self.towers = keep
+
     @contextlib.asynccontextmanager
     async def running(self, towers: int = 1, agents: int = 1) -> AsyncIterator[Fleet]:
         """Everything started; everything gone at the end, with the logs printed for a failure."""
         try:
-            await self.controller()
-            for _ in range(towers):
-                await self.tower()
-            for _ in range(agents):
-                await self.agent()
-            for tower in self.towers if agents else ():
-                await self.working(tower)
-            if agents > 1:
-                await self.warm()
+            await self.whole(towers, agents)
             yield self
         finally:
             await self._end()

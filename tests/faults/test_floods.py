@@ -12,7 +12,7 @@ from skerry.bus import Message
 from skerry.identity import creds
 from tests.faults.fleet import PODS, Answer, Fleet, Tower
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
 
 async def answered(tower: Tower, *texts: str) -> Answer:

@@ -11,9 +11,13 @@ import pytest
 
 from skerry.errors import StatusError
 from skerry.http import Cut, HttpError, Response
-from tests.faults.fleet import EXEC, PODS, WATCH, Fleet, Process, Strait, Tower, until
+from tests.faults.fleet import EXEC, PODS, WATCH, Fleet, Strait, Tower, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+
+
+PAUSE_S = 0.01
+"""Between two requests of a client: while processes start, six that never rest would cost more than they show."""
 
 
 async def watching(tower: Tower) -> Response:
@@ -67,12 +71,13 @@ class Load:
         turn = number
         while not self._stop.is_set():
             turn += 1
+            await asyncio.sleep(PAUSE_S)
             name = b"%d-%d" % (number, turn)
             await self._until_executed(turn, name)
 
     async def _until_executed(self, turn: int, name: bytes) -> None:
         for attempt in range(100):
-            towers = [tower for tower in self._fleet.towers if tower.process.poll() is None]
+            towers = [tower for tower in self._fleet.towers if tower.alive]
             tower = towers[(turn + attempt) % len(towers)]
             try:
                 answer = await tower.ask(PODS, b"POST", name)
@@ -165,21 +170,6 @@ async def test_a_rolling_restart_of_towers_loses_no_request(fleet: Fleet) -> Non
     assert len(fleet.member.executed) == len(set(fleet.member.executed))
 
 
-async def test_an_exec_in_progress_has_its_grace_when_its_agent_leaves(single: Fleet) -> None:
-    (tower,) = single.towers
-    response = await tower.open(EXEC, upgrade=b"websocket")
-    assert response.raw is not None
-    await response.raw.write(b"before")
-    assert await response.raw.read() == b"before"
-    single.agents[0].signal(signal.SIGTERM)
-    await single.agents[0].logged("stopping")
-    await response.raw.write(b"after")
-    assert await response.raw.read() == b"after"
-    await response.raw.write_eof()
-    assert await response.raw.read() == b""
-    assert await single.agents[0].ended() == 0
-
-
 async def test_the_bus_restarts_and_all_recover_alone_within_ten_seconds(fleet: Fleet) -> None:
     watch = await watching(fleet.towers[0])
     fleet.nats.restart()
@@ -207,6 +197,46 @@ async def test_a_stopped_agent_never_makes_a_request_wait_beyond_its_times(fleet
         fleet.agents[0].signal(signal.SIGCONT)
     assert max(times) < 2.5, times
     assert sorted(times)[len(times) // 2] < 0.5, times
+
+
+async def test_a_tower_that_is_stopped_leaves_nothing_behind_at_the_member(fleet: Fleet) -> None:
+    first, second = fleet.towers
+    response = await watching(first)
+    first.signal(signal.SIGSTOP)
+    try:
+        await until(lambda: fleet.member.left == 1, "its watch is let go of", 8)
+        assert (await second.ask(PODS)).status == 200
+    finally:
+        first.signal(signal.SIGCONT)
+    with contextlib.suppress(HttpError, StatusError):
+        async with asyncio.timeout(8):
+            while await response.read():
+                pass
+    await fleet.working(first, 10)
+
+
+async def test_the_controller_manager_may_be_away_while_requests_flow(fleet: Fleet) -> None:
+    assert fleet.manager is not None
+    await fleet.manager.kill()
+    for tower in fleet.towers:
+        assert (await tower.ask(PODS, b"POST", b"without it")).status == 200
+    await fleet.controller()
+    assert all(process.alive for process in (*fleet.towers, *fleet.agents))
+
+
+async def test_an_exec_in_progress_has_its_grace_when_its_agent_leaves(single: Fleet) -> None:
+    (tower,) = single.towers
+    response = await tower.open(EXEC, upgrade=b"websocket")
+    assert response.raw is not None
+    await response.raw.write(b"before")
+    assert await response.raw.read() == b"before"
+    single.agents[0].signal(signal.SIGTERM)
+    await single.agents[0].logged("stopping")
+    await response.raw.write(b"after")
+    assert await response.raw.read() == b"after"
+    await response.raw.write_eof()
+    assert await response.raw.read() == b""
+    assert await single.agents[0].ended() == 0
 
 
 async def test_a_change_that_a_stopped_agent_got_is_504_and_is_not_executed_when_it_wakes(single: Fleet) -> None:
@@ -248,33 +278,4 @@ async def test_an_agent_behind_a_half_open_connection_delays_nobody_and_returns_
         strait.thaw()
         await single.agents[0].stop()
         await single.working(tower, 20)
-        assert far.process.poll() is None
-
-
-async def test_a_tower_that_is_stopped_leaves_nothing_behind_at_the_member(fleet: Fleet) -> None:
-    first, second = fleet.towers
-    response = await watching(first)
-    first.signal(signal.SIGSTOP)
-    try:
-        await until(lambda: fleet.member.left == 1, "its watch is let go of", 8)
-        assert (await second.ask(PODS)).status == 200
-    finally:
-        first.signal(signal.SIGCONT)
-    with contextlib.suppress(HttpError, StatusError):
-        async with asyncio.timeout(8):
-            while await response.read():
-                pass
-    await fleet.working(first, 10)
-
-
-def _alive(process: Process) -> bool:
-    return process.process.poll() is None
-
-
-async def test_the_controller_manager_may_be_away_while_requests_flow(fleet: Fleet) -> None:
-    controller = fleet.processes[0]
-    await controller.kill()
-    for tower in fleet.towers:
-        assert (await tower.ask(PODS, b"POST", b"without it")).status == 200
-    await fleet.controller()
-    assert all(_alive(process) for process in (*fleet.towers, *fleet.agents))
+        assert far.alive

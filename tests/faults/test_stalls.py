@@ -17,7 +17,7 @@ import pytest
 
 from tests.faults.fleet import PODS, Fleet, Tower, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
 READERS = 200
 BUDGET = 96 << 20
