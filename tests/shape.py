@@ -44,16 +44,26 @@ class Module(NamedTuple):
 
 def modules(root: Path, tops: Iterable[str]) -> list[Module]:
     """Every module below the folders `tops` of `root`."""
-    return [_module(root, path) for top in tops for path in sorted((root / top).rglob("*.py"))]
+    return [parsed(root, path) for path in files(root, tops)]
 
 
-def _module(root: Path, path: Path) -> Module:
-    text = path.read_text()
+def files(root: Path, tops: Iterable[str]) -> list[Path]:
+    """What they are read from."""
+    return [path for top in tops for path in sorted((root / top).rglob("*.py"))]
+
+
+def name_of(root: Path, path: Path) -> str:
+    """What a module is imported as."""
     parts = path.relative_to(root).with_suffix("").parts
-    name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def parsed(root: Path, path: Path) -> Module:
+    """Read one."""
+    text = path.read_text()
     lines = text.splitlines()
     comments = sum(line.lstrip().startswith("#") for line in lines)
-    return Module(name, len(lines), comments, ast.parse(text))
+    return Module(name_of(root, path), len(lines), comments, ast.parse(text))
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
@@ -120,10 +130,20 @@ def circles(found: list[Module]) -> list[list[str]]:
     return result
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Statements of all depths: a tenth of what `ast.walk` gives, most of which are parts of expressions."""
+    left = [tree]
+    while left:
+        for node in ast.iter_child_nodes(left.pop()):
+            if isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
+                yield node
+                left.append(node)
+
+
 def imports(module: Module, names: set[str]) -> set[str]:
     """Those of `names` that a module imports, wherever it does so."""
     found: set[str] = set()
-    for node in ast.walk(module.tree):
+    for node in statements(module.tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
