@@ -24,6 +24,7 @@ MOST_GROUPS = 60
 KEPT = 20_000
 """Callers' reaches that are remembered."""
 _ROLE_SCOPES = {group: role_scope(role) for group, role in zip(BUILT_IN, ROLES, strict=True)}
+_GROUP_BASES = {group: Basis("Group", group) for group in BUILT_IN}
 _selector = decoder(LabelSelector)
 
 Source: TypeAlias = tuple[str, str]
@@ -52,7 +53,7 @@ class Reach:
         """Those of the caller's groups that are roles on all clusters."""
         self.holdings = holdings
         """What grants and workspaces give."""
-        self.until = min([each.expires for each in holdings], default=math.inf)
+        self.until = math.inf if not holdings else min([each.expires for each in holdings])
         """Unix seconds: from then on it is less."""
         self.answers: dict[tuple[str, bool], Any] = {}
         """For whoever decides by it: what was decided already."""
@@ -80,30 +81,28 @@ class Reach:
 
     def groups(self, namespace: str) -> tuple[str, ...]:
         """The groups to assert for a request that names this namespace; none is named by an empty one."""
-        scopes = [
-            scope for holding in self.holdings for scope in holding.scopes
-            if not scope.namespace or scope.namespace == namespace
-        ]  # fmt: skip
-        scopes += [_ROLE_SCOPES[group] for group in self.built_in]
-        return (scopes[0].group,) if len(scopes) == 1 else _ordered(scopes)
+        return self.given(namespace)[0]
 
-    def bases(self, namespace: str) -> tuple[Basis, ...]:
-        """What gives these groups."""
-        given = [
-            holding.basis for holding in self.holdings
-            if any(not scope.namespace or scope.namespace == namespace for scope in holding.scopes)
-        ]  # fmt: skip
-        return (*(Basis("Group", group) for group in self.built_in), *dict.fromkeys(given))
+    def given(self, namespace: str) -> tuple[tuple[str, ...], tuple[Basis, ...]]:
+        """These groups, and what gives them."""
+        scopes = {group: _ROLE_SCOPES[group] for group in self.built_in}
+        bases = [_GROUP_BASES[group] for group in self.built_in]
+        for holding in self.holdings:
+            gives = False
+            for scope in holding.scopes:
+                if not scope.namespace or scope.namespace == namespace:
+                    scopes[scope.group] = scope
+                    gives = True
+            if gives:
+                bases.append(holding.basis)
+        groups = tuple(scopes) if len(scopes) < 2 else tuple(sorted(scopes, key=lambda group: _rank(scopes[group])))
+        return groups[:MOST_GROUPS], tuple(bases) if len(bases) < 2 else tuple(dict.fromkeys(bases))
 
 
-def _ordered(scopes: Iterable[Scope]) -> tuple[str, ...]:
-    """Their groups, once each: whole roles from the weakest, then those of the namespace, then members' own."""
-
-    def rank(scope: Scope) -> tuple[bool, bool, int, str]:
-        role = scope.role
-        return not role, bool(scope.namespace), ROLES.index(role) if role else 0, scope.group
-
-    return tuple(dict.fromkeys(scope.group for scope in sorted(scopes, key=rank)))[:MOST_GROUPS]
+def _rank(scope: Scope) -> tuple[bool, bool, int, str]:
+    """The order of groups: whole roles from the weakest, then those of the namespace, then members' own, wherever they hold."""
+    role = scope.role
+    return not role, bool(role and scope.namespace), ROLES.index(role) if role else 0, scope.group
 
 
 class _Cluster(NamedTuple):
@@ -253,20 +252,24 @@ class Access:
         there = self._clusters.get(cluster)
         if there is None:
             return Reach((), ())
-        built_in = tuple([group for group in BUILT_IN if group in caller.groups])
+        built_in = ()
+        if not _ROLE_SCOPES.keys().isdisjoint(caller.groups):
+            built_in = tuple([group for group in BUILT_IN if group in caller.groups])
         holdings: list[Holding] = []
+        held_by, uid = self._held, there.uid
         for subject in keys_of(caller):
-            held = self._held.get(subject)
-            if held is not None:
+            held = held_by.get(subject)
+            if held is None:
+                continue
+            holdings += [each for bound, each in held.named.get(cluster, ()) if bound == uid and each.expires > now]
+            if held.selecting:
+                selected = self._selected
                 holdings += [
-                    each for uid, each in held.named.get(cluster, ()) if uid == there.uid and each.expires > now
+                    each
+                    for each in held.selecting
+                    if each.expires > now and cluster in selected[each.selector].clusters
                 ]
-                if held.selecting:
-                    holdings += [each for each in held.selecting if each.expires > now and self._selects(each, cluster)]
         return Reach(built_in, tuple(holdings))
-
-    def _selects(self, holding: Holding, cluster: str) -> bool:
-        return cluster in self._selected[holding.selector].clusters
 
     def clusters(self, caller: Caller, now: float) -> Iterator[str]:
         """The clusters on which `caller` has anything, the host among them, each once."""

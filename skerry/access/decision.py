@@ -146,9 +146,9 @@ def _allowed(caller: Caller, request: MemberRequest, reach: Reach) -> Allowed:
 
 
 def _worked_out(caller: Caller, namespace: str, enumerates: bool, reach: Reach) -> Allowed:
-    groups = reach.groups(namespace)
+    groups, bases = reach.given(namespace)
     only: tuple[str, ...] = ()
     if enumerates and not reach.whole:
         groups, only = (*groups, NAMESPACES_GROUP), reach.namespaces
     extra = ((EXTRA_USER, (caller.user,)),)
-    return Allowed(PREFIX + caller.user, groups, extra, reach.bases(namespace), only, reach.until)
+    return Allowed(PREFIX + caller.user, groups, extra, bases, only, reach.until)

@@ -71,7 +71,7 @@ def test_groups_of_a_request_are_those_of_the_whole_cluster_and_of_its_namespace
     assert reach.groups("till") == ("skerry:view", "skerry:ns:till:edit")
     assert reach.groups("other") == ("skerry:view",)
     assert reach.namespaces == ("shop", "till")
-    assert [str(each) for each in reach.bases("till")] == ["AccessGrant a", "AccessGrant b"]
+    assert [str(each) for each in reach.given("till")[1]] == ["AccessGrant a", "AccessGrant b"]
 
 
 def test_no_more_groups_are_asserted_than_a_member_takes_and_roles_are_first() -> None:
