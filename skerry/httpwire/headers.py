@@ -22,10 +22,12 @@ HOP_BY_HOP = frozenset((
 
 GUARDED = frozenset((
     b"authorization", b"cookie", b"forwarded", b"x-real-ip", b"audit-id", b"host", b"expect",
-    b"true-client-ip", b"x-client-cert", b"x-original-uri", b"x-original-url", b"x-rewrite-url",
+    b"referer", b"true-client-ip", b"x-client-cert", b"x-original-uri", b"x-original-url", b"x-rewrite-url",
     b"x-http-method-override", b"x-http-method", b"x-method-override",
 ))  # fmt: skip
-"""Request headers that say who calls, or that some server reads as another target or method: ours to set, if at all."""
+"""Request headers that say who calls, or where from (a page about another cluster, in a browser), or that some server reads as
+another target or method: ours to set, if at all.
+"""
 
 GUARDED_PREFIXES = (b"impersonate", b"x-remote-", b"x-forwarded-")
 BEARER_PROTOCOL = b"base64url.bearer.authorization.k8s.io."

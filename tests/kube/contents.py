@@ -6,6 +6,7 @@ kube-system), what a controller or the kubelet makes anew by itself, and events.
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 from collections.abc import Iterator
@@ -92,19 +93,31 @@ class Janitor:
             annotations = dict.fromkeys(marks)
             self._ask("PATCH", "/api/v1/namespaces/kube-system", {"metadata": {"annotations": annotations}})
 
+    def dump(self) -> str:
+        """All that can be listed, whole, as text; what Secrets hold in plain text too."""
+        parts = []
+        for path in self._lists(every=True):
+            document = self._ask("GET", path)
+            parts.append(json.dumps(document))
+            if path == "/api/v1/secrets":
+                values = [value for item in document["items"] for value in (item.get("data") or {}).values()]
+                parts += [base64.b64decode(value).decode(errors="replace") for value in values]
+        return "\n".join(parts)
+
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
 
-    def _lists(self) -> Iterator[str]:
-        """Where each resource is listed that can be deleted; of each group the version that it prefers."""
+    def _lists(self, *, every: bool = False) -> Iterator[str]:
+        """Where each resource is listed that can be deleted, or each there is; of each group the version that it prefers."""
         for root in ("/api", "/apis"):
             for group in self._ask("GET", root, accept=_DISCOVERY)["items"]:
                 named = group["metadata"].get("name")
                 version = group["versions"][0]
                 prefix = f"/apis/{named}/{version['version']}" if named else f"/api/{version['version']}"
                 for resource in version.get("resources", ()):
-                    if {"list", "delete"} <= set(resource["verbs"]) and resource["resource"] not in _BY_THEMSELVES:
+                    deletable = "delete" in resource["verbs"] and resource["resource"] not in _BY_THEMSELVES
+                    if "list" in resource["verbs"] and (deletable or every):
                         yield f"{prefix}/{resource['resource']}"
 
     def _ask(self, method: str, path: str, body: Any = None, accept: str = "application/json") -> Any:

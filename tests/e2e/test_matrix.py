@@ -1,0 +1,189 @@
+"""Who may do what: the request itself, both forms of `kubectl auth can-i`, and the explanation agree in every cell, on real API
+servers; and nothing that lies on one member names another, or its people.
+
+Identities, verbs, resources with subresources, namespaces, and clusters behind an agent, direct, under a ceiling, and away. The
+ordinary run takes a sample that is another each day, the soak all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.e2e.federation import Agent, Host, eventually
+from tests.e2e.matrix import NAMESPACES, Asker, Question, questions
+from tests.kube.contents import Janitor
+from tests.kube.member import Member
+from tests.kube.provider import Provider
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(900)]
+
+NEAR, FAR = "near", "hidden-oslo"
+"""Behind an agent, and direct."""
+PEOPLE = {
+    "nobody": [], "view-a": [], "edit-ab": [], "admin": [], "selected": [], "grouped": ["org:shop"], "expired": [],
+    "elevated": [], "revoked": [], "bound": [], "hostview": [], "viewer": ["skerry:view"], "root": ["skerry:cluster-admin"],
+}  # fmt: skip
+SAMPLE = 60
+"""Cells of an ordinary run for each kind of cluster."""
+
+
+def grant(name: str, who: str, *, kind: str = "User", **spec: Any) -> dict[str, Any]:
+    base = {"subjects": [{"kind": kind, "name": who}], "clusters": {"names": [NEAR, FAR]}}
+    return {
+        "apiVersion": "skerry.dev/v1alpha1", "kind": "AccessGrant", "metadata": {"name": name}, "spec": {**base, **spec},
+    }  # fmt: skip
+
+
+def grants(soon: str) -> list[dict[str, Any]]:
+    return [
+        grant("view-a", "view-a", role="view", namespaces=["a"]),
+        grant("edit-ab", "edit-ab", role="edit", namespaces=["a", "b"]),
+        grant("admin", "admin", role="admin"),
+        grant("selected", "selected", role="edit", clusters={"selector": {"matchLabels": {"env": "prod"}}}),
+        grant("grouped", "org:shop", kind="Group", role="view"),
+        grant("expired", "expired", role="edit", expires=soon),
+        grant("elevated", "elevated", role="view"),
+        grant("elevated-a", "elevated", role="admin", namespaces=["a"]),
+        grant("revoked", "revoked", role="admin"),
+        grant("bound", "bound", groups=["dba"], namespaces=["a"]),
+        grant("hostview", "hostview", role="view", clusters={"names": ["host"]}),
+    ]
+
+
+class Rig:
+    """A host with two members, people with tokens, and what they were granted."""
+
+    def __init__(self, host: Host, near: Member) -> None:
+        self.host, self.near = host, near
+        self.tokens: dict[str, str] = {}
+        self._agent: Agent | None = None
+
+    def have(self, state: str) -> str:
+        """The name of a cluster in this state."""
+        if state == "direct":
+            return FAR
+        if self._agent is not None:
+            self._agent.stop()
+        if state == "away":
+            eventually(lambda: not self._answers(), "the agent is away")
+            return NEAR
+        token = self.host.token(NEAR) if self._agent is None else None
+        options = ("--read-only", "--namespaces", "a,b") if state == "ceiling" else ("--ceiling-off",)
+        self._agent = self.host.agent(self.near, token, *options)
+        limited = state == "ceiling"
+        eventually(lambda: self._answers() and self._limited() == limited, f"{NEAR}: {state}", 90)
+        return NEAR
+
+    def _answers(self) -> bool:
+        return self.host.get(f"/clusters/{NEAR}/version") is not None
+
+    def _limited(self) -> bool:
+        return "readOnly" in self.host.cluster(NEAR)["status"].get("ceiling", {})
+
+    def settle(self) -> None:
+        """Wait until all that was granted is in place on both."""
+        for name in (NEAR, FAR):
+            self.host.ok("desired", "wait", name, "--timeout", "90s")
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, kube: Provider) -> Iterator[Rig]:
+    with kube.plain(tmp_path_factory.mktemp(FAR), FAR) as far, Host(tmp_path_factory.mktemp("matrix")) as host:
+        host.up()
+        made = Rig(host, plain_cluster)
+        for member in (plain_cluster, far):
+            for name in NAMESPACES:
+                member.kubectl("create", "namespace", name)
+        plain_cluster.kubectl("create", "rolebinding", "own", "-n", "b", "--clusterrole=edit", "--user=skerry:bound")
+        host.ok("cluster", "join", FAR, "--direct", "--kubeconfig", str(far.kubeconfig))
+        made.have("agent")
+        for name in (NEAR, FAR):
+            host.kubectl(None, "label", "cluster", name, "env=prod")
+        soon = datetime.now(UTC) + timedelta(seconds=20)
+        host.kubectl(None, "apply", "-f", "-", stdin=_list(grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ"))))
+        for who, groups in PEOPLE.items():
+            named = [part for group in groups for part in ("--group", group)]
+            made.tokens[who] = host.ok("credential", "create", who, *named).strip()
+        host.ok("credential", "revoke", "--user", "revoked")
+        eventually(lambda: datetime.now(UTC) > soon, "the grant has ended", 60)
+        made.settle()
+        yield made
+        host.ok("cluster", "remove", FAR)
+        host.skerry("cluster", "remove", NEAR)
+
+
+def _list(items: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items}).encode()
+
+
+def cells(rig: Rig, state: str, number: int = 0) -> list[tuple[str, str, Question]]:
+    """All of them, or so many, which are others each day."""
+    everything = [(who, token, question) for who, token in rig.tokens.items() for question in questions()]
+    chance = random.Random(f"{datetime.now(UTC).date()} {state}")
+    return chance.sample(everything, number) if number else everything
+
+
+async def disagreements(rig: Rig, state: str, number: int = 0) -> None:
+    cluster = rig.have(state)
+    asker = Asker(rig.host.listen, rig.host.tls(), cluster)
+    try:
+        outcomes = await asker.cells(cells(rig, state, number))
+    finally:
+        await asker.close()
+    wrong = {key: outcome for key, outcome in outcomes.items() if not outcome.agrees}
+    allowed = sum(outcome.real for outcome in outcomes.values())
+    lines = [f"{who} {question}: {outcome}" for (who, question), outcome in list(wrong.items())[:12]]
+    assert not wrong, f"{len(wrong)} of {len(outcomes)} on {state}:\n" + "\n".join(lines)
+    assert (allowed == 0) == (state == "away")
+    assert allowed < len(outcomes)
+
+
+STATES = ("direct", "agent", "ceiling", "away")
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_requests_reviews_and_explanations_agree(rig: Rig, state: str) -> None:
+    await disagreements(rig, state, SAMPLE)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("state", STATES)
+async def test_requests_reviews_and_explanations_agree_in_each_cell(rig: Rig, state: str) -> None:
+    assert len(STATES) * len(cells(rig, state)) >= 3000
+    await disagreements(rig, state)
+
+
+def test_nothing_on_a_member_names_another_or_its_people(rig: Rig) -> None:
+    """Somebody who is granted something on the other alone, by a name that tells it, and a workspace there."""
+    rig.have("agent")
+    host, words = rig.host, (FAR, "zacharias", "sunken-treasure", "org:pirates")
+    there: dict[str, Any] = {"clusters": {"names": [FAR]}, "namespaces": ["b"]}
+    workspace = {
+        "apiVersion": "skerry.dev/v1alpha1",
+        "kind": "Workspace",
+        "metadata": {"name": "sunken-treasure"},
+        "spec": {"members": [{"kind": "User", "name": "zacharias", "role": "edit"}], "clusters": {"names": [FAR]}},
+    }
+    made = [
+        workspace,
+        grant("sunken-treasure", "zacharias", role="edit", **there),
+        grant("on-both", "org:pirates", kind="Group", role="view"),
+    ]
+    host.kubectl(None, "apply", "-f", "-", stdin=_list(made))
+    rig.settle()
+    kubeconfig = host.credential("zacharias", "org:pirates")
+    assert host.kubectl(FAR, "get", "pods", "-n", "b", kubeconfig=kubeconfig) == ""
+    janitor = Janitor(rig.near)
+    try:
+        dump = janitor.dump()
+    finally:
+        janitor.close()
+    assert "skerry:edit" in dump
+    assert "skerry.dev/host" in dump
+    assert [word for word in words if word in dump] == []
