@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -23,6 +24,7 @@ from services.proxy.members.selfreviews import MemberAnswer, asked
 from services.proxy.members.transport import Transport
 from skerry import subjects
 from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, Reach
+from skerry.access.escalation import Writer, givers, grant_refusal
 from skerry.access.holdings import Scope
 from skerry.admission.conform import FieldError
 from skerry.admission.prepare import invalid_object
@@ -35,7 +37,7 @@ from skerry.api.explanations import (
     ExplanationSpec,
     ExplanationStatus,
 )
-from skerry.api.kinds import ACCESS_EXPLANATION, ACCESS_GRANT, CLUSTER
+from skerry.api.kinds import ACCESS_EXPLANATION, CLUSTER
 from skerry.api.kinds.access import ROLES
 from skerry.api.messages import HOST, Caller
 from skerry.api.names import PREFIX
@@ -49,6 +51,8 @@ log = logging.getLogger("skerry.proxy")
 
 STATE_S = 2.0
 """How long tenancy is waited for, which knows what is in place on members."""
+WHILE_S = 60.0
+"""Somebody can give what they themselves have for so long."""
 REASON = 1024
 """Characters of a member's own words."""
 _NOBODY = f"{PREFIX}skerry:explain"
@@ -87,8 +91,17 @@ class _Question(NamedTuple):
 class Explainer:
     """See the module."""
 
-    def __init__(self, members: Members, granted: Access, cache: View, bus: Requests) -> None:
+    def __init__(
+        self,
+        members: Members,
+        granted: Access,
+        cache: View,
+        bus: Requests,
+        credentials: Callable[[], Iterable[CachedCredential]],
+    ) -> None:
+        """`credentials` are those by which others may be given something."""
         self._members, self._granted, self._cache, self._bus = members, granted, cache, bus
+        self._credentials = credentials
 
     async def explain(self, credential: CachedCredential, spec: ExplanationSpec) -> ExplanationStatus:
         """The answer. Invalid for a question that makes no sense, Forbidden for one about others that the caller may not ask."""
@@ -97,7 +110,7 @@ class Explainer:
             raise _invalid(problems)
         question = _Question(spec, reasons.request_of(spec), reasons.subject(spec, credential.caller))
         if spec.user:
-            self._check_asker(credential.caller, question)
+            self._check_asker(credential, question)
             identity = ExplainedIdentity(user=spec.user, groups=spec.groups, source="Asked")
         else:
             identity = reasons.identity_of(credential)
@@ -108,13 +121,21 @@ class Explainer:
             return self._denied(question, identity, decision)
         return await self._allowed(question, identity, decision)
 
-    def _check_asker(self, caller: Caller, question: _Question) -> None:
-        """Forbidden, unless the caller could write a grant there."""
-        request = HostRequest("create", ACCESS_GRANT.group, ACCESS_GRANT.plural)
-        if isinstance(decide_host(caller, request, self._granted, time.time()), Denied):
+    def _check_asker(self, credential: CachedCredential, question: _Question) -> None:
+        """Forbidden, unless the caller could write the least of grants there."""
+        now, writer = time.time(), Writer(credential.caller, credential.expires)
+        least = reasons.grant_of(ROLES[0], question.spec, question.subject.user, now + WHILE_S)
+        if grant_refusal(writer, None, least, self._granted, now) is not None:
             raise Forbidden(
-                f"user {caller.user!r} may ask about themselves alone: about others may ask who may write a grant there"
+                f"user {writer.caller.user!r} may ask about themselves alone: about others may ask who may write a grant there"
             )
+
+    def _givers(self, question: _Question, role: str) -> list[str]:
+        """Who could give a role for the request. Told to those alone who have something there, or may ask about others."""
+        now = time.time()
+        grant = reasons.grant_of(role, question.spec, question.subject.user, now + WHILE_S)
+        writers = (Writer(each.caller, each.expires) for each in self._credentials() if each.expires > now + WHILE_S)
+        return list(givers(grant, self._granted, now, writers))
 
     def _reach(self, question: _Question) -> Reach:
         return self._granted.reach(question.subject, question.request.member, time.time())
@@ -140,17 +161,27 @@ class Explainer:
     # Members
 
     def _denied(self, question: _Question, identity: ExplainedIdentity, denied: Denied) -> ExplanationStatus:
-        """By the host. Who has nothing there learns nothing about the cluster, not even that it exists."""
-        reach, request = self._reach(question), question.request
+        """By the host. Who has nothing there learns nothing about the cluster, not even that it exists; and who asks about
+        others not whether they have something elsewhere.
+        """
+        reach, request, asks_of_others = self._reach(question), question.request, bool(question.spec.user)
+        why = denied.error.message
+        if denied.missing and asks_of_others:
+            why = f"{question.subject.user} has nothing on cluster {request.member}"
         status = ExplanationStatus(
             allowed=False,
             identity=identity,
-            member=ExplainedMember(asked=False, reason=f"not asked: {denied.error.message}"),
+            member=ExplainedMember(asked=False, reason=f"not asked: {why}"),
             missing=denied.missing,
         )
-        if denied.missing:
-            return msgspec.structs.replace(status, next=reasons.asks_for(reasons.likely_role(request), request))
-        return msgspec.structs.replace(status, basis=reasons.bases(reach, request.namespace))
+        if not denied.missing:
+            return msgspec.structs.replace(status, basis=reasons.bases(reach, request.namespace))
+        role = reasons.likely_role(request)
+        return msgspec.structs.replace(
+            status,
+            can_grant=self._givers(question, role) if asks_of_others else [],
+            next=reasons.asks_for(role, request),
+        )
 
     async def _allowed(self, question: _Question, identity: ExplainedIdentity, allowed: Allowed) -> ExplanationStatus:
         """By the host: the rest is the member's word."""
@@ -215,7 +246,11 @@ class Explainer:
         needs = f"{reasons.action(question.spec)} needs {role}"
         member = msgspec.structs.replace(member, reason=member.reason or needs)
         return msgspec.structs.replace(
-            status, member=member, missing=f"{role} {where}", next=reasons.asks_for(role, request)
+            status,
+            member=member,
+            missing=f"{role} {where}",
+            can_grant=self._givers(question, role),
+            next=reasons.asks_for(role, request),
         )
 
     async def _sufficient(self, question: _Question) -> str:

@@ -14,9 +14,11 @@ from skerry.access import MemberRequest, Reach
 from skerry.access.holdings import Scope, role_scope
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.api.explanations import ExplainedBasis, ExplainedIdentity, ExplanationSpec
+from skerry.api.grants import AccessGrant, AccessGrantSpec, ClusterSelection, Subject
 from skerry.api.kinds import BUILT_IN
 from skerry.api.kinds.access import ROLES
 from skerry.api.messages import Caller
+from skerry.api.meta import ObjectMeta
 from skerry.api.names import PREFIX, is_group
 from skerry.api.times import rfc3339
 from skerry.api.validation import is_label
@@ -172,6 +174,23 @@ def action(spec: ExplanationSpec) -> str:
             else f"{resource.verb} on {name}"
         )
     return "" if path is UNSET else f"{path.verb} on {path.path}"
+
+
+def grant_of(role: str, question: ExplanationSpec, user: str, ends: float) -> AccessGrant:
+    """The grant that would give a role for the request; `ends` is in Unix seconds, soon: who has something for a while may give
+    it for a while.
+    """
+    namespace = namespace_of(question)
+    return AccessGrant(
+        metadata=ObjectMeta(),
+        spec=AccessGrantSpec(
+            subjects=[Subject(kind="User", name=user)],
+            clusters=ClusterSelection(names=[question.cluster]),
+            role=role,
+            namespaces=[namespace] if namespace else [],
+            expires=rfc3339(ends),
+        ),
+    )
 
 
 def likely_role(request: MemberRequest) -> str:

@@ -162,7 +162,7 @@ class Proxy:
                 self.heartbeats.live,
                 events=self._events,
             ),
-            explainer=Explainer(members, self._granted, self._cache, self._bus),
+            explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory.strong_credentials),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,

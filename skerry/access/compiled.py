@@ -252,7 +252,7 @@ class Access:
         there = self._clusters.get(cluster)
         if there is None:
             return Reach((), ())
-        built_in = ()
+        built_in: tuple[str, ...] = ()
         if not _ROLE_SCOPES.keys().isdisjoint(caller.groups):
             built_in = tuple([group for group in BUILT_IN if group in caller.groups])
         holdings: list[Holding] = []

@@ -22,7 +22,7 @@ from skerry.httpwire.headwriter import valid_headers
     [
         b"authorization", b"cookie", b"impersonate-user", b"impersonate-group", b"impersonate-uid",
         b"impersonate-extra-scopes", b"impersonate", b"x-remote-user", b"x-remote-extra-a", b"x-forwarded-for",
-        b"x-forwarded-prefix", b"forwarded", b"x-real-ip", b"audit-id", b"impersonate_user", b"x_remote_group",
+        b"x-forwarded-prefix", b"forwarded", b"x-real-ip", b"referer", b"audit-id", b"impersonate_user", b"x_remote_group",
         b"x_forwarded_for", b"x_real_ip", b"audit_id", b"x-forwarded_host", b"x-original-url", b"x-http-method-override",
     ],
 )  # fmt: skip

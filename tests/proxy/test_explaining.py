@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -104,6 +105,7 @@ async def test_who_may_is_told_by_what(host: World) -> None:
 async def test_who_may_not_is_told_which_role_would_do_and_how_to_ask_for_it(host: World) -> None:
     rbac(host)
     alice = await host.token("alice")
+    await host.grant("bob-admin", role="admin", subjects=[{"kind": "User", "name": "bob"}])
     await host.grant("shop-view", role="view", namespaces=["shop"])
     async with tenancy(host, "Enforced"):
         status = await explained(host, alice, verb="delete", resource="pods", namespace="shop")
@@ -116,6 +118,7 @@ async def test_who_may_not_is_told_which_role_would_do_and_how_to_ask_for_it(hos
         }
         assert (status["allowed"], status["missing"]) == (False, "edit in namespace shop")
         assert status["next"] == "skerry request create edit --cluster m1 -n shop --reason …"
+        assert status["canGrant"] == ["admin", "bob"]
         asked = [dict(head.headers)[b"impersonate-user"] for head in host.recorder.heads[-4:]]
         assert asked == [b"skerry:skerry:explain"] * 4  # the member's audit names nobody who was not there
 
@@ -187,13 +190,38 @@ async def test_about_others_asks_who_may_write_their_grant(host: World) -> None:
     alice = await host.token("alice")
     await host.grant("shop-view", role="view", namespaces=["shop"])
     question = {"verb": "list", "resource": "pods", "namespace": "shop"}
+    await host.grant("bob-admin", role="admin", subjects=[{"kind": "User", "name": "bob"}])
     refused = await ask(host, alice, user="bob", **question)
     assert (refused.status, b"about themselves alone" in refused.body) == (403, True)
     status = await explained(host, host.admin, user="alice", **question)
     assert (status["allowed"], status["identity"]["source"]) == (True, "Asked")
     status = await explained(host, host.admin, user="bob", groups=["skerry:edit"], **question)
     assert (status["allowed"], status["basis"][0]["gives"]) == (True, "edit in the whole cluster")
-    assert (await explained(host, host.admin, user="carol", **question))["missing"] == "a grant on cluster m1"
+    nothing = await explained(host, host.admin, user="carol", **question)
+    assert (nothing["missing"], nothing["canGrant"]) == ("a grant on cluster m1", ["admin", "bob"])
+    assert nothing["member"]["reason"] == "not asked: carol has nothing on cluster m1"
+
+
+async def test_who_administers_a_cluster_may_ask_about_others_there_and_learns_nothing_of_elsewhere(
+    host: World,
+) -> None:
+    rbac(host)
+    bob = await host.token("bob")
+    await host.grant("bob-admin", role="admin", subjects=[{"kind": "User", "name": "bob"}])
+    await host.cluster("m2")
+    question = {"verb": "list", "resource": "pods", "namespace": "shop"}
+    before = await ask(host, bob, user="carol", **question)
+    assert before.status == 201
+    status = {"clusters": [{"name": "m2", "uid": host.proxy.directory.uid("m2")}]}
+    spec = {"subjects": [{"kind": "User", "name": "carol"}], "clusters": {"names": ["m2"]}, "role": "edit"}
+    await host.grants.create({"metadata": {"name": "elsewhere"}, "spec": spec, "status": status})
+    carol = await host.token("carol")
+    async with asyncio.timeout(10):
+        while (await host.ask(b"/clusters/m2/api", token=carol)).status == 403:
+            await asyncio.sleep(0.01)
+    assert (await ask(host, bob, user="carol", **question)).body == before.body
+    hidden, absent = [await ask(host, bob, name, user="carol", **question) for name in ("m2", "m7")]
+    assert (hidden.status, hidden.body.replace(b"m2", b"m7")) == (403, absent.body)
 
 
 async def test_a_namespace_and_a_path_are_asked_about_as_requests_name_them(host: World) -> None:

@@ -89,6 +89,32 @@ async def test_the_member_sees_the_groups_of_the_namespace_that_is_named_and_no_
     assert b"alice has edit in namespace shop there (AccessGrant alice-edit)" in (refused.header(b"warning") or b"")
 
 
+async def test_nothing_that_travels_to_a_member_names_another_or_what_the_caller_has_there(host: World) -> None:
+    """All headers of a request are looked through, by whatever a browser or a curious client puts into them."""
+    await host.cluster("oslo")
+    alice = await host.token("alice", "org:pirates")
+    await host.grant("treasure-hunt", subjects=[{"kind": "Group", "name": "org:pirates"}], namespaces=["shop"])
+    elsewhere = {"clusters": [{"name": "oslo", "uid": host.proxy.directory.uid("oslo")}]}
+    spec = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["oslo"]}, "role": "admin"}
+    await host.grants.create({"metadata": {"name": "oslo-admin"}, "spec": spec, "status": elsewhere})
+    sent = [
+        (b"referer", b"https://host.example/clusters/oslo/api/v1/pods"),
+        (b"x-forwarded-host", b"oslo.clusters.example"),
+        (b"x-original-uri", b"/clusters/oslo/"),
+        (b"cookie", b"last=oslo"),
+    ]
+    assert (await host.ask(PODS, token=alice, headers=sent)).status == 200
+    head = host.recorder.heads[-1]
+    assert groups(head) == [b"skerry:ns:shop:edit"]
+    whole = b"\n".join([head.target, *(part for pair in head.headers for part in pair)])
+    for word in (b"oslo", b"pirates", b"treasure", b"admin", b"m1"):
+        assert word not in whole, (word, whole)
+    assert {name for name, _ in head.headers} == {
+        b"host", b"authorization", b"impersonate-user", b"impersonate-group", b"impersonate-extra-skerry.dev%2fuser",
+        b"audit-id", b"x-forwarded-for",
+    }  # fmt: skip
+
+
 async def test_a_self_review_is_prepared_as_the_request_that_it_asks_about(host: World) -> None:
     alice, recorder = await host.token("alice"), host.recorder
     await host.grant("alice-edit", namespaces=["shop"])

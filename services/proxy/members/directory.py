@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,12 +18,14 @@ from skerry.api import v1alpha1
 from skerry.api.decode import decoder
 from skerry.api.identities import IdentityProvider, Revocation, revocation_name
 from skerry.api.kinds import CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, REVOCATION
+from skerry.api.kinds.access import ADMIN, CLUSTER_ADMIN
 from skerry.api.messages import Caller
 from skerry.api.times import seconds
 from skerry.informer import Change, Informer
 
 log = logging.getLogger("skerry.proxy")
 
+_STRONG = frozenset((ADMIN, CLUSTER_ADMIN))
 _credential = decoder(v1alpha1.Credential)
 _cluster = decoder(v1alpha1.Cluster)
 _provider = decoder(IdentityProvider)
@@ -77,6 +79,10 @@ class Directory:
     def credential(self, name: str) -> CachedCredential | None:
         """The Credential of that name, expired or not."""
         return self._credentials.get(name)
+
+    def strong_credentials(self) -> Iterator[CachedCredential]:
+        """Those with a built-in group by which others may be given something, expired or not."""
+        return (each for each in self._credentials.values() if not _STRONG.isdisjoint(each.caller.groups))
 
     def provider(self, name: str) -> ProviderVersion | None:
         """The IdentityProvider of that name, as this process knows it."""
