@@ -1,7 +1,9 @@
-"""Who may do what on the host itself: rights are data of each kind, held by groups. Pure.
+"""Who may do what on the host itself: rights are data of each kind, held by groups, or by whom an object is tied to. Pure.
 
 Requests to members are decided in skerry/access. A caller's groups here are the built-in ones of their credential, and
-those that grants on the host give: cluster-admin there is the host's administrator, any other role reads.
+those that grants on the host give: cluster-admin there is the host's administrator, any other role reads, and
+`groups: [auditor]` is the built-in group of that name. To which objects a caller is tied is worked out where the objects
+are (hostapi/visible.py).
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import NamedTuple
 from services.proxy.routes import open_to_all
 from skerry.access import Access, Allowed, Decision, Denied, barred, held
 from skerry.access.decision import KUBERNETES
-from skerry.api.kinds import CLUSTER_ADMIN, EVERYBODY, HOST_VIEW, SERVED, Kind
+from skerry.access.holdings import Basis
+from skerry.api.kinds import CLUSTER_ADMIN, EVERYBODY, HOST_GROUPS, HOST_VIEW, SERVED, Kind, Tie
 from skerry.api.messages import HOST, Caller
 from skerry.api.names import PREFIX
 from skerry.errors import Forbidden, StatusError
@@ -39,6 +42,22 @@ class HostRule(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
+class Right(NamedTuple):
+    """Who may do something: members of these groups with all objects, and with one to whom it is tied in one of these ways."""
+
+    groups: tuple[str, ...] = ()
+    ties: tuple[Tie, ...] = ()
+
+    def by(self, groups: Iterable[str]) -> list[str]:
+        """Those of `groups` that may do it with all objects."""
+        return [group for group in groups if group in self.groups]
+
+    @property
+    def everybodys(self) -> bool:
+        """True if whoever is known may do it with all objects."""
+        return EVERYBODY[0] in self.groups
+
+
 class HostAccess:
     """Who may do what with each of `kinds`, as they declare it; CLUSTER_ADMIN may do everything, and is not asked for here.
 
@@ -46,60 +65,70 @@ class HostAccess:
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._kinds: dict[tuple[str, str, str], tuple[str, ...]] = {}
-        self._actions: dict[tuple[str, str, str, str], tuple[str, ...]] = {}
-        self._rules: list[tuple[HostRule, tuple[str, ...]]] = []
+        self._kinds: dict[tuple[str, str, str], Right] = {}
+        self._actions: dict[tuple[str, str, str, str], Right] = {}
+        self._rules: list[tuple[HostRule, Right]] = []
         for kind in kinds:
             for access in kind.access:
-                self._rules.append((HostRule(access.verbs, (kind.group,), (kind.plural,)), access.groups))
+                right = Right(access.groups, access.ties)
+                self._rules.append((HostRule(access.verbs, (kind.group,), (kind.plural,)), right))
                 for verb in access.verbs:
                     key = kind.group, kind.plural, verb
-                    self._kinds[key] = (*self._kinds.get(key, ()), *access.groups)
+                    before = self._kinds.get(key, _NOBODY)
+                    self._kinds[key] = Right((*before.groups, *right.groups), (*before.ties, *right.ties))
             for action in kind.actions:
-                resource = f"{kind.plural}/{action.subresource}"
-                self._rules.append((HostRule((action.verb,), (kind.group,), (resource,)), action.groups))
-                self._actions[kind.group, kind.plural, action.subresource, action.verb] = action.groups
+                right, resource = Right(action.groups), f"{kind.plural}/{action.subresource}"
+                self._rules.append((HostRule((action.verb,), (kind.group,), (resource,)), right))
+                self._actions[kind.group, kind.plural, action.subresource, action.verb] = right
 
-    def groups(self, request: HostRequest) -> tuple[str, ...]:
-        """One of these is needed; none is enough if there are none."""
+    def right(self, request: HostRequest) -> Right:
+        """Who may make a request."""
         if request.subresource:
             action = self._actions.get((request.group, request.resource, request.subresource, request.verb))
             if action is not None:
                 return action
-        return self._kinds.get((request.group, request.resource, request.verb), ())
+        return self._kinds.get((request.group, request.resource, request.verb), _NOBODY)
 
     def rules(self, groups: Collection[str]) -> list[HostRule]:
-        """The rules for everybody, then those for these groups."""
-        own = [rule for rule, needs in self._rules if needs != EVERYBODY and _in_one_of(groups, needs)]
-        return [*(rule for rule, needs in self._rules if needs == EVERYBODY), *own]
+        """What everybody may, with what is theirs or with all; then what these groups may."""
+        common = [rule for rule, right in self._rules if right.everybodys or right.ties]
+        return [*common, *(rule for rule, right in self._rules if right.by(groups) and rule not in common)]
 
 
+_NOBODY = Right()
 _ACCESS = HostAccess(SERVED)
 
 
-def _in_one_of(groups: Collection[str], needs: tuple[str, ...]) -> bool:
-    return needs == EVERYBODY or any(group in needs for group in groups)
-
-
-def host_groups(caller: Caller, access: Access, now: float) -> tuple[str, ...]:
-    """The groups that count on the host."""
-    roles = {
-        scope.role for holding in access.reach(caller, HOST, now).holdings for scope in holding.scopes if scope.role
-    }
-    if not roles:
-        return held(caller)
-    administrator = (CLUSTER_ADMIN,) if CLUSTER_ADMIN.removeprefix(PREFIX) in roles else ()
-    return tuple(dict.fromkeys((*held(caller), HOST_VIEW, *administrator)))
+def host_groups(caller: Caller, access: Access, now: float) -> dict[str, Basis]:
+    """The groups that count on the host, with what gives each: those of the credential, then those of grants on the host."""
+    own = (*held(caller), *(group for group in HOST_GROUPS if group in caller.groups))
+    groups = {group: Basis("Group", group) for group in own}
+    for holding in access.reach(caller, HOST, now).holdings:
+        for scope in holding.scopes:
+            if scope.role:
+                groups.setdefault(HOST_VIEW, holding.basis)
+            if scope.group == CLUSTER_ADMIN or scope.group in HOST_GROUPS:
+                groups.setdefault(scope.group, holding.basis)
+    return groups
 
 
 def decide_host(caller: Caller, request: HostRequest, access: Access, now: float) -> Decision:
-    """Decide whether `caller` may make `request` at a time in Unix seconds. Total: every input has an answer, none raises."""
+    """Decide whether `caller` may make `request` at a time in Unix seconds: with all objects, or with those that are tied to
+    them. Total: every input has an answer, none raises.
+    """
     if request.impersonates or not caller.user or caller.user.startswith(KUBERNETES):
         return barred(caller)
-    groups = host_groups(caller, access, now)
-    if not request.resource or CLUSTER_ADMIN in groups or _in_one_of(groups, _ACCESS.groups(request)):
-        return Allowed(PREFIX + caller.user, held(caller), until=access.reach(caller, HOST, now).until)
-    need = tuple(group for group in dict.fromkeys((*_ACCESS.groups(request), CLUSTER_ADMIN)) if group != HOST_VIEW)
+    groups, right = host_groups(caller, access, now), _ACCESS.right(request)
+    by = [CLUSTER_ADMIN] if CLUSTER_ADMIN in groups else right.by(groups)
+    if by or right.everybodys or right.ties or not request.resource:
+        return Allowed(
+            PREFIX + caller.user,
+            held(caller),
+            basis=tuple(dict.fromkeys(groups[group] for group in by)),
+            until=access.reach(caller, HOST, now).until,
+            ties=() if by or right.everybodys else right.ties,
+        )
+    need = tuple(group for group in dict.fromkeys((*right.groups, CLUSTER_ADMIN)) if group != HOST_VIEW)
     return Denied(_host_forbidden(caller, request, need))
 
 

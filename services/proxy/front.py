@@ -28,6 +28,7 @@ from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import __version__, telemetry
 from skerry.access import Access, Decision, Denied
+from skerry.api.kinds import Tie
 from skerry.api.messages import Caller
 from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
 from skerry.http import ClientGone, Exchange
@@ -202,7 +203,7 @@ class Front:
     async def _host(self, exchange: Exchange, record: AccessRecord, credential: CachedCredential) -> None:
         asks = impersonates(exchange.head.headers)
 
-        def authorize(attributes: Attributes) -> None:
+        def authorize(attributes: Attributes) -> tuple[Tie, ...]:
             request = HostRequest(
                 attributes.verb,
                 attributes.group,
@@ -219,6 +220,7 @@ class Front:
                 session.rests = Rests(
                     credential.caller, lambda: self._again(credential.caller, request), decision.until
                 )
+            return decision.ties
 
         def watching() -> None:
             session.endless = True

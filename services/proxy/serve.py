@@ -161,6 +161,7 @@ class Proxy:
                 SERVED,
                 self.heartbeats.live,
                 events=self._events,
+                granted=self._granted,
             ),
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory.strong_credentials),
             metrics=self._metrics,

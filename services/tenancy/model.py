@@ -15,7 +15,7 @@ import msgspec
 from skerry.admission.writes import invalid
 from skerry.api import duration
 from skerry.api.kinds import CREDENTIAL
-from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN
+from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, HOST_GROUPS
 from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX, is_group, is_user
 from skerry.api.times import rfc3339, seconds
@@ -73,9 +73,10 @@ def admit(document: Document, token: str, now: datetime) -> Document:
 def _groups(groups: list[str]) -> list[str]:
     if len(groups) > MAX_GROUPS:
         raise _invalid("spec.groups", f"at most {MAX_GROUPS} groups", len(groups))
+    known = (*BUILT_IN, *HOST_GROUPS)
     for index, group in enumerate(groups):
-        if group not in BUILT_IN and not is_group(group):
-            raise _invalid(f"spec.groups[{index}]", f"use one of {', '.join(BUILT_IN)}, or {_NAME_RULE}", group)
+        if group not in known and not is_group(group):
+            raise _invalid(f"spec.groups[{index}]", f"use one of {', '.join(known)}, or {_NAME_RULE}", group)
     return list(dict.fromkeys(groups))
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec import UnsetType
 
 from skerry.access.holdings import Basis, Holding, Scope, keys_of, of_grant, of_workspace, role_scope
+from skerry.access.members import Members
 from skerry.access.selection import Test, selects
 from skerry.api.decode import decoder
 from skerry.api.grants import AccessGrant, ClusterSelection, LabelSelector, Workspace
@@ -144,6 +145,7 @@ class Access:
         self._named: dict[str, dict[int, Holding]] = {}
         """By the names that they are for, by identity."""
         self._reaches: dict[tuple[Caller, str], Reach] = {}
+        self.members = Members()
 
     # Changes
 
@@ -167,7 +169,9 @@ class Access:
 
     def workspace(self, name: str, workspace: Workspace | None) -> Touched:
         """The Workspace of this name is now this one; None: there is none."""
-        return self._source(("Workspace", name), () if workspace is None else of_workspace(workspace))
+        members = self.members.put(name, () if workspace is None else workspace.spec.members)
+        touched = self._source(("Workspace", name), () if workspace is None else of_workspace(workspace))
+        return touched._replace(subjects=touched.subjects | members) if members else touched
 
     def _source(self, source: Source, after: tuple[Holding, ...]) -> Touched:
         before = self._holdings.get(source, ())

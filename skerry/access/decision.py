@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from skerry.access.compiled import Access, Reach
 from skerry.access.holdings import Basis
-from skerry.api.kinds.access import BUILT_IN
+from skerry.api.kinds.access import BUILT_IN, Tie
 from skerry.api.messages import Caller
 from skerry.api.names import NAMESPACES_GROUP, PREFIX
 from skerry.errors import Forbidden, NotFound, StatusError
@@ -49,6 +49,8 @@ class Allowed(NamedTuple):
     """A list or watch of Namespaces may show these alone; empty: it is not narrowed."""
     until: float = math.inf
     """Unix seconds: from then on it is to be decided again."""
+    ties: tuple[Tie, ...] = ()
+    """Of a request to the host itself: it holds for objects to which the caller is tied in one of these ways; empty: for all."""
 
 
 class Denied(NamedTuple):

@@ -150,13 +150,13 @@ def of_workspace(workspace: Workspace) -> tuple[Holding, ...]:
     basis = Basis("Workspace", workspace.metadata.name)
     return tuple(
         Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,), owned=True)
-        for role, subjects in _by_role(workspace.spec.members).items()
+        for role, subjects in by_role(workspace.spec.members).items()
         for cluster, names in places.items()
     )
 
 
-def _by_role(members: Iterable[WorkspaceMember]) -> dict[str, tuple[str, ...]]:
-    """A subject that is named twice has both roles."""
+def by_role(members: Iterable[WorkspaceMember]) -> dict[str, tuple[str, ...]]:
+    """Keys of subjects by role: one that is named twice has both. A role that no workspace has counts for nothing."""
     found: dict[str, list[str]] = {}
     for member in members:
         if member.role in ROLES[:3]:

@@ -6,7 +6,7 @@ import heapq
 import inspect
 import logging
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -68,8 +68,10 @@ class KindStore:
                 index.pop(key)
         return old
 
-    def list(self, namespace: str) -> Items:
-        """Objects in the order of namespace and name; all namespaces for `""`."""
+    def list(self, namespace: str, keys: Iterable[ObjectKey] | None = None) -> Items:
+        """Objects in the order of namespace and name; all namespaces for `""`. Of those with `keys`, if they are given."""
+        if keys is not None:
+            return _ordered({key: self.items[key] for key in keys if key in self.items}, namespace)
         if self._order is None:
             self._order = sorted(self.items)
         order, items = self._order, self.items
@@ -77,17 +79,19 @@ class KindStore:
             order = order[bisect_left(order, (namespace, "")) : bisect_left(order, (namespace + "\0", ""))]
         return [items[key] for key in order]
 
-    def snapshot(self, revision: int, namespace: str) -> Items:
-        """The objects as they were at `revision`: what came later is undone. Gone before the ring's horizon."""
+    def snapshot(self, revision: int, namespace: str, keys: Iterable[ObjectKey] | None = None) -> Items:
+        """The objects as they were at `revision`: what came later is undone. Gone before the ring's horizon. Of those with
+        `keys`, if they are given, and of those that changed since.
+        """
         if revision < self.ring.horizon:
             raise too_old(revision, self.ring.horizon)
         later = self.ring.after(revision)
         if not later:
-            return self.list(namespace)
-        items = dict(self.items)
+            return self.list(namespace, keys)
+        items = dict(self.items) if keys is None else {key: self.items[key] for key in keys if key in self.items}
         for change in reversed(later):
             _undo(items, change)
-        return [items[key] for key in sorted(items) if not namespace or key[0] == namespace]
+        return _ordered(items, namespace)
 
     # Indexes
 
@@ -157,6 +161,10 @@ class KindStore:
                 handler(heard)
             except Exception:
                 log.exception("an event handler failed", extra={"kind": self.kind.kind, "revision": change.revision})
+
+
+def _ordered(items: dict[ObjectKey, Item], namespace: str) -> Items:
+    return [items[key] for key in sorted(items) if not namespace or key[0] == namespace]
 
 
 def _undo(items: dict[ObjectKey, Item], change: Change) -> None:

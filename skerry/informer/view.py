@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from skerry.api.kinds import Kind
-from skerry.informer.index import IndexFunction
+from skerry.informer.index import IndexFunction, ObjectKey
 from skerry.informer.kindstore import EventHandler, Items, KindStore, Tombstone
 from skerry.informer.progress import CURRENT_S, RevisionProgress
 from skerry.informer.ring import Convert, RingCursor, too_old
@@ -45,19 +45,24 @@ class View:
         """The object, or None."""
         return self._store(kind).items.get((namespace, name))
 
-    def list(self, kind: Kind, namespace: str = "") -> Items:
-        """Objects of a kind in the order of namespace and name; all namespaces for `""`."""
-        return self._store(kind).list(namespace)
+    def list(self, kind: Kind, namespace: str = "", keys: Iterable[ObjectKey] | None = None) -> Items:
+        """Objects of a kind in the order of namespace and name; all namespaces for `""`. With `keys` those of them that
+        there are, which costs as much as there are keys.
+        """
+        return self._store(kind).list(namespace, keys)
 
-    def snapshot(self, kind: Kind, revision: int, namespace: str = "") -> Items:
-        """The objects of a kind as they were at `revision`, which has been reached: what came later is undone.
+    def snapshot(
+        self, kind: Kind, revision: int, namespace: str = "", keys: Iterable[ObjectKey] | None = None
+    ) -> Items:
+        """The objects of a kind as they were at `revision`, which has been reached: what came later is undone. With `keys`
+        those alone, and what changed since.
 
         Gone if the ring does not reach back so far, or not all was seen of what was there then. Costs nothing but the
         changes since, and keeps nothing.
         """
         if not self._progress.knows(revision):
             raise too_old(revision, self.revision)
-        return self._store(kind).snapshot(revision, namespace)
+        return self._store(kind).snapshot(revision, namespace, keys)
 
     def index(self, kind: Kind, name: str, function: IndexFunction) -> None:
         """Have `lookup(kind, name, value)` find the objects for which `function` gives `value`, in constant time.

@@ -91,7 +91,7 @@ async def served(nats_host: NatsHost) -> AsyncIterator[Host]:
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):
-                await api.handle(exchange, _CALLER, lambda asked: None)
+                await api.handle(exchange, _CALLER, lambda asked: ())
 
         server = Server(handle)
         await server.start("127.0.0.1", 0)

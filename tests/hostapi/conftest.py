@@ -18,7 +18,7 @@ from services.proxy.hostapi import Attributes, Forwarder, HostApi, Rule
 from services.tenancy import service as tenancy
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
-from skerry.api.kinds import CLUSTER, EVENT, KINDS, SERVED
+from skerry.api.kinds import CLUSTER, EVENT, KINDS, SERVED, Tie
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig, Entry, Filled, Resync
 from skerry.controller.recorder import Recorder
@@ -63,10 +63,11 @@ class World:
         self.denied: set[str] = set()
         self.live: dict[str, Mapping[str, object]] = {}
 
-    def authorize(self, asked: Attributes) -> None:
+    def authorize(self, asked: Attributes) -> tuple[Tie, ...]:
         """Refuses the resources in `denied`."""
         if asked.resource in self.denied:
             raise Forbidden(f"{asked.resource} is forbidden")
+        return ()
 
     async def made(self, name: str, **metadata: Any) -> int:
         """A Cluster that the cache has; its revision."""

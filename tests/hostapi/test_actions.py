@@ -266,8 +266,8 @@ def test_parameters_of_a_query_are_no_schema_of_their_own() -> None:
 
 def test_who_may_is_what_it_says() -> None:
     access = HostAccess(ALL)
-    assert access.groups(HostRequest("get", "skerry.dev", "berths", "depth", name="b")) == BUILT_IN
-    assert access.groups(HostRequest("get", "skerry.dev", "berths", "manifest", name="b")) == ()
+    assert access.right(HostRequest("get", "skerry.dev", "berths", "depth", name="b")).groups == BUILT_IN
+    assert access.right(HostRequest("get", "skerry.dev", "berths", "manifest", name="b")).groups == ()
 
 
 def test_rights_on_the_bus_follow_who_answers(monkeypatch: pytest.MonkeyPatch) -> None:

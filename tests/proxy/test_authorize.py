@@ -10,7 +10,8 @@ import pytest
 from services.proxy.authorize import HostAccess, HostRequest, HostRule, decide_host, host_groups, rules
 from services.proxy.routes import open_to_all
 from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, decide, held
-from skerry.api.kinds import BUILT_IN, CLUSTER, HOST_VIEW
+from skerry.access.holdings import Basis
+from skerry.api.kinds import BUILT_IN, CLUSTER, HOST_GROUPS, HOST_VIEW
 from skerry.api.messages import Caller
 from tests.access.grants import access, grant
 
@@ -71,9 +72,11 @@ def test_what_is_refused_on_purpose_names_the_way_out_and_is_in_the_guide(
         (ALICE, CLUSTERS, True),
         (ALICE, HostRequest("watch", "skerry.dev", "clusters"), True),
         (ALICE, HostRequest("delete", "skerry.dev", "clusters", name="m1"), False),
-        (ALICE, HostRequest("list", "skerry.dev", "credentials"), False),
+        (ALICE, HostRequest("list", "skerry.dev", "credentials"), True),
+        (ALICE, HostRequest("list", "skerry.dev", "jointokens"), False),
         (ALICE, HostRequest("create", "skerry.dev", "jointokens"), False),
-        (NOBODY, CLUSTERS, False),
+        (NOBODY, CLUSTERS, True),
+        (NOBODY, HostRequest("list", "skerry.dev", "settings"), False),
         (NOBODY, HostRequest("get"), True),
     ],
 )
@@ -93,13 +96,13 @@ def test_a_refused_host_request_reads_like_kubernetes() -> None:
     ("request_", "words", "details"),
     [
         (
-            HostRequest("list", "", "namespaces"),
-            'namespaces is forbidden: User "nobody" cannot list resource "namespaces" in API group "" at the cluster scope',
+            HostRequest("create", "", "namespaces"),
+            'namespaces is forbidden: User "nobody" cannot create resource "namespaces" in API group "" at the cluster scope',
             ("namespaces", "", ""),
         ),
         (
-            HostRequest("get", "events.k8s.io", "events", "", "default", "e"),
-            'events.events.k8s.io "e" is forbidden: User "nobody" cannot get resource "events" in API group '
+            HostRequest("delete", "events.k8s.io", "events", "", "default", "e"),
+            'events.events.k8s.io "e" is forbidden: User "nobody" cannot delete resource "events" in API group '
             '"events.k8s.io" in the namespace "default"',
             ("events", "events.k8s.io", "e"),
         ),
@@ -131,9 +134,9 @@ def test_an_action_is_let_in_by_its_own_groups_whatever_its_kind_lets_do() -> No
     actions = tuple(dataclasses.replace(action, groups=own[action.verb]) for action in connect)
     rights = HostAccess((dataclasses.replace(CLUSTER, actions=actions),))
     connection = HostRequest("create", CLUSTER.group, CLUSTER.plural, "connection")
-    assert rights.groups(connection) == ("joiners",)
-    assert rights.groups(connection._replace(verb="update")) == ()
-    assert rights.groups(connection._replace(verb="get", subresource="")) == (*BUILT_IN, HOST_VIEW)
+    assert rights.right(connection).groups == ("joiners",)
+    assert rights.right(connection._replace(verb="update")).groups == ()
+    assert rights.right(connection._replace(verb="get", subresource="")).groups == (*BUILT_IN, HOST_VIEW)
 
 
 def test_everybody_is_told_the_paths_that_are_open() -> None:
@@ -142,6 +145,7 @@ def test_everybody_is_told_the_paths_that_are_open() -> None:
         assert told == [HostRule(("get",), paths=open_to_all())]
 
 
+ON_HOST = {"names": ["host"]}
 SELF = ("authorization.k8s.io", "selfsubjectaccessreviews")
 
 
@@ -150,11 +154,71 @@ def test_everybody_may_ask_about_themselves() -> None:
     assert isinstance(decided(NOBODY, HostRequest("list", *SELF)), Denied)
 
 
-@pytest.mark.parametrize("resource", [("", "namespaces"), ("", "events"), ("events.k8s.io", "events")])
-def test_namespaces_and_events_are_read_with_any_built_in_group(resource: tuple[str, str]) -> None:
-    assert isinstance(decided(ALICE, HostRequest("watch", *resource)), Allowed)
+def ties(caller: Caller, request: HostRequest, compiled: Access = NONE) -> list[str] | None:
+    """By what ties alone a request is allowed; None: with all objects."""
+    decision = decided(caller, request, compiled)
+    assert isinstance(decision, Allowed)
+    return [tie.by for tie in decision.ties] or None
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "watch"])
+@pytest.mark.parametrize(
+    ("resource", "by"),
+    [
+        (("skerry.dev", "clusters"), ["cluster"]),
+        (("", "namespaces"), ["workspace"]),
+        (("", "events"), None),
+        (("events.k8s.io", "events"), None),
+    ],
+)
+def test_what_is_read_with_a_built_in_group_others_read_by_ties(
+    verb: str, resource: tuple[str, str], by: list[str] | None
+) -> None:
+    assert ties(ALICE, HostRequest(verb, *resource)) is None
+    assert ties(NOBODY, HostRequest(verb, *resource)) == by
     assert isinstance(decided(ALICE, HostRequest("delete", *resource)), Denied)
-    assert isinstance(decided(NOBODY, HostRequest("get", *resource)), Denied)
+
+
+@pytest.mark.parametrize(
+    ("resource", "verbs", "by"),
+    [
+        ("workspaces", ("get", "list", "watch"), ["workspace"]),
+        ("accessgrants", ("get", "list", "watch"), ["subjects"]),
+        ("credentials", ("get", "list", "watch", "delete"), ["user"]),
+    ],
+)
+def test_what_is_somebodys_own_takes_no_group(resource: str, verbs: tuple[str, ...], by: list[str]) -> None:
+    for verb in verbs:
+        assert ties(NOBODY, HostRequest(verb, "skerry.dev", resource)) == by
+        assert ties(ADMIN, HostRequest(verb, "skerry.dev", resource)) is None
+    assert isinstance(decided(NOBODY, HostRequest("deletecollection", "skerry.dev", resource)), Denied)
+
+
+@pytest.mark.parametrize("group", HOST_GROUPS)
+def test_built_in_groups_of_the_host_come_from_credentials_and_from_grants_on_the_host(group: str) -> None:
+    name = group.removeprefix("skerry:")
+    on_host = access(grant(role=None, groups=[name], clusters=ON_HOST))
+    on_member = access(grant(role=None, groups=[name]))
+    assert host_groups(Caller(user="x", groups=(group,)), NONE, 0.0) == {group: Basis("Group", group)}
+    assert host_groups(Caller(user="alice"), on_host, 0.0) == {group: Basis("AccessGrant", "g")}
+    assert host_groups(Caller(user="alice"), on_member, 0.0) == {}
+    assert host_groups(Caller(user="x", groups=(name,)), on_host, 0.0) == {}
+    reach = decide(Caller(user="x", groups=(group,)), MemberRequest("m1", "get"), on_host, 0.0)
+    assert isinstance(reach, Denied), "they are nothing on members"
+
+
+def test_a_host_decision_says_what_it_rests_on() -> None:
+    compiled = access(grant(clusters=ON_HOST))
+
+    def basis(caller: Caller, request: HostRequest) -> list[str]:
+        decision = decided(caller, request, compiled)
+        assert isinstance(decision, Allowed)
+        return [str(each) for each in decision.basis]
+
+    assert basis(ADMIN, CLUSTERS) == ["Group skerry:cluster-admin"]
+    assert basis(ALICE, CLUSTERS) == ["Group skerry:view", "Group skerry:edit", "AccessGrant g"]
+    assert basis(Caller(user="alice"), HostRequest("get", "skerry.dev", "settings")) == ["AccessGrant g"]
+    assert basis(NOBODY, CLUSTERS) == []
 
 
 @pytest.mark.parametrize("caller", [ALICE, NOBODY, ADMIN])
@@ -172,9 +236,6 @@ def test_rules_say_what_decide_allows(caller: Caller) -> None:
             assert allowed == bool(told & {(verb, group, resource), ("*", "*", "*")}), (verb, group, resource)
 
 
-ON_HOST = {"names": ["host"]}
-
-
 @pytest.mark.parametrize(
     ("role", "groups"),
     [
@@ -185,28 +246,33 @@ ON_HOST = {"names": ["host"]}
 )
 def test_a_grant_on_the_host_reads_there_or_is_its_administrator(role: str, groups: tuple[str, ...]) -> None:
     caller, compiled = Caller(user="alice"), access(grant(role=role, expires="1970-01-01T00:01:00Z", clusters=ON_HOST))
-    assert host_groups(caller, compiled, 0.0) == groups
+    assert tuple(host_groups(caller, compiled, 0.0)) == groups
     for plural, verb, reads in (
         ("clusters", "list", True),
         ("accessgrants", "watch", True),
         ("workspaces", "get", True),
+        ("settings", "get", True),
+        ("identityproviders", "list", True),
+        ("revocations", "list", False),
     ):
-        assert isinstance(decided(caller, HostRequest(verb, "skerry.dev", plural), compiled), Allowed) is reads
+        decision = decided(caller, HostRequest(verb, "skerry.dev", plural), compiled)
+        assert isinstance(decision, Allowed) is (reads or role == "cluster-admin")
+        assert not isinstance(decision, Allowed) or not decision.ties
     administers = role == "cluster-admin"
     for plural, verb in (
-        ("credentials", "list"),
+        ("credentials", "create"),
         ("jointokens", "get"),
         ("accessgrants", "create"),
         ("clusters", "delete"),
     ):
         assert isinstance(decided(caller, HostRequest(verb, "skerry.dev", plural), compiled), Allowed) is administers
-    assert host_groups(caller, compiled, 60.0) == ()
+    assert host_groups(caller, compiled, 60.0) == {}
 
 
 def test_neither_a_group_on_the_host_nor_one_that_a_caller_says_is_a_right_there() -> None:
     compiled = access(grant(role=None, groups=["dba"], clusters=ON_HOST))
     for caller in (Caller(user="alice"), Caller(user="alice", groups=("cluster-admin", "host-view"))):
-        assert host_groups(caller, compiled, 0.0) == ()
+        assert host_groups(caller, compiled, 0.0) == {}
 
 
 def test_rights_that_a_grant_gives_on_the_host_are_among_the_rules() -> None:

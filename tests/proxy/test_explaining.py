@@ -236,7 +236,7 @@ async def test_a_namespace_and_a_path_are_asked_about_as_requests_name_them(host
     ) == [b"skerry:namespaces"]
     vera = await host.token("vera", "skerry:view")
     assert (await explained(host, vera, verb="get", path="/healthz"))["allowed"] is True
-    own = await explained(host, vera, "host", verb="list", group="skerry.dev", resource="credentials")
+    own = await explained(host, vera, "host", verb="list", group="skerry.dev", resource="jointokens")
     assert (own["allowed"], "it takes" in own["missing"]) == (False, True)
 
 

@@ -178,13 +178,14 @@ async def test_a_watch_ends_with_the_grant_that_it_rests_on_and_others_go_on(hos
 async def test_a_watch_of_the_host_itself_ends_with_the_grant_on_the_host(host: World) -> None:
     alice, viewer = await host.token("alice"), await host.token("viewer", "skerry:view")
     await host.cluster("host", "none")
-    target = b"/apis/skerry.dev/v1alpha1/clusters?watch=true"
+    target = b"/apis/skerry.dev/v1alpha1/settings?watch=true"
     assert (await host.ask(target, token=alice)).status == 403
     status = {"clusters": [{"name": "host", "uid": host.proxy.directory.uid("host")}]}
     spec = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["host"]}, "role": "view"}
     await host.grants.create({"metadata": {"name": "on-host"}, "spec": spec, "status": status})
     await eventually_allowed(host, target.partition(b"?")[0], alice)
-    watches = [await host.client.request(host.head(b"GET", target, token)) for token in (alice, viewer)]
+    clusters = target.replace(b"settings", b"clusters")
+    watches = [await host.client.request(host.head(b"GET", *each)) for each in ((target, alice), (clusters, viewer))]
     assert [watch.status for watch in watches] == [200, 200]
     await host.grants.delete("on-host")
     async with asyncio.timeout(10):

@@ -79,7 +79,7 @@ async def front(host: NatsHost, kinds: tuple[Kind, ...]) -> AsyncIterator[int]:
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):
-                await api.handle(exchange, ADMIN, lambda asked: None, rules=lambda: (Rule(("*",), ("*",), ("*",)),))
+                await api.handle(exchange, ADMIN, lambda asked: (), rules=lambda: (Rule(("*",), ("*",), ("*",)),))
 
         server = Server(handle)
         await server.start("127.0.0.1", 0)

@@ -15,11 +15,13 @@ from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, in_yaml, negotiate
 from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
+from services.proxy.hostapi.sight import Sight
 from services.proxy.hostapi.sources import ObjectSource, sources
 from services.proxy.hostapi.table import Representation, reshaped, view
-from services.proxy.hostapi.visible import named, visible
+from services.proxy.hostapi.visible import Viewer, Visibility
+from skerry.access import Access
 from skerry.api.explanations import ExplanationSpec, ExplanationStatus
-from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind
+from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind, Tie
 from skerry.api.messages import Caller
 from skerry.api.selfaccess import SelfAccessReviewStatus
 from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
@@ -66,7 +68,7 @@ class HostApi:
     """Serves /api, /apis and /openapi of the host.
 
     `live(name)` gives the cells that only a proxy knows, by object name, keyed by `Column.live`. Events are served if there
-    is a cache of them.
+    is a cache of them. `granted` is kept in step with `cache` by whoever makes it.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class HostApi:
         live: Live = lambda name: {},
         now: Callable[[], datetime] = utc_now,
         events: Informer | None = None,
+        granted: Access | None = None,
     ) -> None:
         caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
         self._sources = sources(caches, kinds)
@@ -84,7 +87,8 @@ class HostApi:
         self._live = live
         self._now = now
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}
-        self._named = named(self._sources)
+        self._by_resource = {(kind.group, kind.plural): kind for kind in self._sources}
+        self._visibility = Visibility(self._sources, granted or Access(), lambda: self._now().timestamp())
         self._discovery = Discovery(self._sources)
         self._openapi = OpenApi(self._sources)
 
@@ -120,8 +124,8 @@ class HostApi:
         verb = _verb(exchange.head.method, target, query)
         if verb != "watch":
             check_timeout(query)
-        request_attributes = attributes(target, verb, path)
-        authorize(request_attributes)
+        viewer, request_attributes = Viewer(caller, authorize), attributes(target, verb, path)
+        ties = authorize(request_attributes)
         if writes.is_status(target):
             target = writes.status_read(target, verb)
         if target.kind is None:
@@ -134,14 +138,32 @@ class HostApi:
         source = self._sources[target.kind]
         if source is None:
             media, body = await yamltext.as_json(_content_type(exchange), await _body(exchange))
-            answer = await reviews.answer(target.kind, media, body, asking)
+            own = asking._replace(authorize=self._reviewed(viewer))
+            answer = await reviews.answer(target.kind, media, body, own)
             return await _answer(exchange, 201, answer)
+        sight = self._visibility.sight(target.kind, viewer, ties)
         if verb == "watch":
             watching()
-            return await self._watch(exchange, target, source, query, authorize, request_attributes)
+            return await self._watch(exchange, target, source, query, sight, lambda: authorize(request_attributes))
         if verb in ("get", "list"):
-            return await _answer(exchange, 200, await self._read(exchange, target, source, query, authorize))
+            return await _answer(exchange, 200, await self._read(exchange, target, source, query, sight))
+        if target.name:
+            await self._visibility.check(request_attributes, target.kind, viewer, ties)
         return await self._write(exchange, target, source, caller, query, verb)
+
+    def _reviewed(self, viewer: Viewer) -> Authorize:
+        """Authorizes as a self review asks: of one object at once whether it is the caller's."""
+
+        def authorize(asked: Attributes) -> tuple[Tie, ...]:
+            ties = viewer.authorize(asked)
+            kind = self._by_resource.get((asked.group, asked.resource))
+            if kind is not None and kind.action(asked.subresource, asked.verb) is None:
+                refused = self._visibility.refusal(asked, kind, viewer, ties)
+                if refused is not None:
+                    raise refused
+            return ties
+
+        return authorize
 
     # Discovery
 
@@ -180,14 +202,13 @@ class HostApi:
         return view(kind, media, query.text("includeObject") or "Metadata", self._live, self._now)
 
     async def _read(
-        self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, authorize: Authorize
+        self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, sight: Sight
     ) -> bytes:
         kind = known(target)
-        may_see = visible(kind, self._named, authorize)
         representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
-            return await reads.get(source, kind, target.namespace, target.name, query, representation, may_see)
-        return await reads.listed(source, kind, target.namespace, query, representation, may_see)
+            return await reads.get(source, kind, target.namespace, target.name, query, representation, sight)
+        return await reads.listed(source, kind, target.namespace, query, representation, sight)
 
     async def _watch(
         self,
@@ -195,8 +216,8 @@ class HostApi:
         target: Target,
         source: ObjectSource,
         query: Query,
-        authorize: Authorize,
-        asked: Attributes,
+        sight: Sight,
+        still_allowed: Callable[[], object],
     ) -> int:
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
@@ -206,7 +227,7 @@ class HostApi:
             )
         error: StatusError | None = None
         try:
-            plan = await watch.plan(source, kind, target.namespace, query, visible(kind, self._named, authorize))
+            plan = await watch.plan(source, kind, target.namespace, query, sight)
         except StatusError as caught:
             if caught.code != 410:
                 raise
@@ -216,7 +237,7 @@ class HostApi:
             if error is not None:
                 await sink.tell((watch.event("ERROR", error.body()),))
             else:
-                await watch.stream(plan, representation, sink, lambda: authorize(asked))
+                await watch.stream(plan, representation, sink, still_allowed)
 
         if exchange.head.websocket:
             protocol = next(iter(offered(exchange.head.headers)), None)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from skerry.api.explanations import ExplanationSpec, ExplanationStatus
+from skerry.api.kinds import Tie
 
 
 class Attributes(NamedTuple):
@@ -31,8 +32,10 @@ class Rule(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
-Authorize = Callable[[Attributes], None]
-"""Raises Forbidden, or NotFound where the caller may not even know; returns if the request is allowed."""
+Authorize = Callable[[Attributes], tuple[Tie, ...]]
+"""Raises Forbidden. What is allowed is allowed with all objects, or with those alone to which the caller is tied in one of the
+ways that are returned.
+"""
 
 Live = Callable[[str], Mapping[str, object]]
 """From an object's name to the values of the columns that declare `live`; empty where nothing is known."""

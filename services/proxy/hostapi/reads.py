@@ -19,6 +19,7 @@ from services.proxy.hostapi.options import (
     token,
 )
 from services.proxy.hostapi.request import Query
+from services.proxy.hostapi.sight import WHOLE, Sight
 from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Representation
 from skerry.api.kinds import Kind
@@ -80,12 +81,12 @@ async def get(
     name: str,
     query: Query,
     view: Representation,
-    may_see: selectors.Match = selectors.everything,
+    sight: Sight = WHOLE,
 ) -> bytes:
-    """One object, of those that the caller `may_see`. NotFound."""
+    """One object, of those in `sight`. NotFound."""
     await fresh(source, revision_of(query))
     item = source.get(kind, name, namespace)
-    if item is None or not may_see(item):
+    if item is None or not sight.match(item):
         raise not_found(kind, name)
     return view.one(item)
 
@@ -104,22 +105,24 @@ async def listed(
     namespace: str,
     query: Query,
     view: Representation,
-    may_see: selectors.Match = selectors.everything,
+    sight: Sight = WHOLE,
 ) -> bytes:
-    """The objects that match, of those that the caller `may_see`, or a page of them, as of one revision."""
-    match = selectors.both(selector(query, kind, check_list), may_see)
-    part = await page(source, kind, namespace, query, match)
+    """The objects that match, of those in `sight`, or a page of them, as of one revision."""
+    part = await page(source, kind, namespace, query, selector(query, kind, check_list), sight)
     return view.many(part.items, part.revision, part.more)
 
 
-async def page(source: ObjectSource, kind: Kind, namespace: str, query: Query, match: selectors.Match) -> Page:
-    """What of all that `match`es the ListOptions of `query`, which were checked, ask for. BadRequest, Gone, GatewayTimeout.
+async def page(
+    source: ObjectSource, kind: Kind, namespace: str, query: Query, match: selectors.Match, sight: Sight = WHOLE
+) -> Page:
+    """What of all in `sight` that `match`es the ListOptions of `query`, which were checked, ask for. BadRequest, Gone, GatewayTimeout.
 
     Pages are of one snapshot, which the ring of changes gives back on any replica that saw those changes; where it
     cannot, 410 with a token that goes on without.
     """
     list_options = options(query)
-    state = await _state(source, kind, namespace, list_options)
+    state = await _state(source, kind, namespace, list_options, sight)
+    match = selectors.both(match, sight.match)
     matching: list[Item] = []
     more = ""
     for item in _after(state.items, list_options.continue_):
@@ -133,30 +136,29 @@ async def page(source: ObjectSource, kind: Kind, namespace: str, query: Query, m
     return Page(matching, max(state.revision, 1), more)
 
 
-async def _state(source: ObjectSource, kind: Kind, namespace: str, list_options: ListOptions) -> _State:
+async def _state(source: ObjectSource, kind: Kind, namespace: str, list_options: ListOptions, sight: Sight) -> _State:
     going_on = list_options.continue_
     if going_on is not None and going_on.revision is not None:
-        return await _as_before(source, kind, namespace, going_on.revision, going_on.start)
+        await reached(source, going_on.revision)
+        try:
+            return _as_before(source, kind, namespace, going_on.revision, sight)
+        except Gone as error:
+            raise Inconsistent(going_on.start) from error
     if list_options.exact and list_options.revision is not None:
-        return await _exact(source, kind, namespace, list_options.revision)
+        await reached(source, list_options.revision)
+        try:
+            return _as_before(source, kind, namespace, list_options.revision, sight)
+        except Gone as error:
+            raise Gone("The resourceVersion for the provided list is too old.") from error
     await fresh(source, list_options.revision)
-    return _State(source.list(kind, namespace), source.revision, going_on is None)
+    return _State(source.list(kind, namespace, sight.keys()), source.revision, going_on is None)
 
 
-async def _as_before(source: ObjectSource, kind: Kind, namespace: str, revision: int, start: tuple[str, str]) -> _State:
-    await reached(source, revision)
-    try:
-        return _State(source.snapshot(kind, revision, namespace), revision)
-    except Gone as error:
-        raise Inconsistent(start) from error
-
-
-async def _exact(source: ObjectSource, kind: Kind, namespace: str, revision: int) -> _State:
-    await reached(source, revision)
-    try:
-        return _State(source.snapshot(kind, revision, namespace), revision)
-    except Gone as error:
-        raise Gone("The resourceVersion for the provided list is too old.") from error
+def _as_before(source: ObjectSource, kind: Kind, namespace: str, revision: int, sight: Sight) -> _State:
+    items = source.snapshot(kind, revision, namespace, sight.keys())
+    if not sight.whole:
+        items = [item for item in items if sight.past(item, source.get(kind, item.name, item.namespace))]
+    return _State(items, revision)
 
 
 def _after(items: list[Item], place: Continue | None) -> list[Item]:

@@ -12,6 +12,7 @@ from typing import Protocol
 from skerry.api.kinds import Kind, ViewOf
 from skerry.api.meta import Document
 from skerry.informer import Informer, RingCursor
+from skerry.informer.index import ObjectKey
 from skerry.informer.kindstore import Items
 from skerry.storage import Item
 from skerry.storage.documents import item as make_item
@@ -23,8 +24,10 @@ class ObjectSource(Protocol):
     @property
     def revision(self) -> int: ...
     def get(self, kind: Kind, name: str, namespace: str = "") -> Item | None: ...
-    def list(self, kind: Kind, namespace: str = "") -> Items: ...
-    def snapshot(self, kind: Kind, revision: int, namespace: str = "") -> Items: ...
+    def list(self, kind: Kind, namespace: str = "", keys: Iterable[ObjectKey] | None = None) -> Items: ...
+    def snapshot(
+        self, kind: Kind, revision: int, namespace: str = "", keys: Iterable[ObjectKey] | None = None
+    ) -> Items: ...
     def watch(self, kind: Kind, since: int | None = None) -> RingCursor: ...
     async def current(self) -> int: ...
     async def reached(self, revision: int) -> None: ...
@@ -53,13 +56,15 @@ class Derived:
         base = self._cache.get(self._base, name, namespace)
         return None if base is None else self._convert(base)
 
-    def list(self, kind: Kind, namespace: str = "") -> Items:
-        """All of them, in the order of namespace and name."""
-        return self._shown(self._cache.list(self._base, namespace))
+    def list(self, kind: Kind, namespace: str = "", keys: Iterable[ObjectKey] | None = None) -> Items:
+        """All of them, or those with these keys and what is always there, in the order of namespace and name."""
+        return self._shown(self._cache.list(self._base, namespace, keys))
 
-    def snapshot(self, kind: Kind, revision: int, namespace: str = "") -> Items:
+    def snapshot(
+        self, kind: Kind, revision: int, namespace: str = "", keys: Iterable[ObjectKey] | None = None
+    ) -> Items:
         """As they were at `revision`. Gone."""
-        return self._shown(self._cache.snapshot(self._base, revision, namespace))
+        return self._shown(self._cache.snapshot(self._base, revision, namespace, keys))
 
     def watch(self, kind: Kind, since: int | None = None) -> RingCursor:
         """Changes after revision `since`. Gone."""

@@ -1,38 +1,187 @@
-"""Which objects a caller is shown: those of a kind that is about others (an Event) follow the object that they are about."""
+"""Which objects a caller is shown, and may do something to, of a kind whose rights follow from ties.
+
+The ties are declared by kinds. By those that objects state themselves (the subjects of a grant) they are found through an
+index, by the others (a cluster that the caller has something on) through the compiled access: nobody's list looks at what
+is not theirs. An Event follows the object that it is about.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from services.proxy.hostapi.attributes import Attributes, Authorize
-from services.proxy.hostapi.selectors import Match, everything
-from skerry.api.kinds import Kind, at
-from skerry.errors import StatusError
-from skerry.storage import Item
+from services.proxy.hostapi.reads import not_found
+from services.proxy.hostapi.sight import WHOLE, Sight
+from services.proxy.hostapi.sources import ObjectSource
+from skerry.access import Access, keys_of
+from skerry.access.ties import given, names_caller, names_given, written
+from skerry.api.kinds import Kind, Tie, at
+from skerry.api.messages import Caller
+from skerry.errors import Forbidden, StatusError
+from skerry.informer import Informer
+from skerry.informer.index import IndexFunction, ObjectKey
+from skerry.storage import Item, decode_document
+
+_OF_MANY = ("create", "deletecollection", "list", "watch")
+REMEMBERED_BYTES = 8192
+"""Objects up to this size are looked into once for all watchers of a change; 1,024 of them are at most 8 MiB."""
 
 
-def named(kinds: Iterable[Kind]) -> dict[tuple[str, str], Kind]:
-    """Kinds by group and name, as references have them."""
-    return {(kind.group, kind.kind): kind for kind in kinds}
+class Viewer(NamedTuple):
+    """Who looks, and what they may do at all."""
+
+    caller: Caller
+    authorize: Authorize
 
 
-def visible(kind: Kind, kinds: Mapping[tuple[str, str], Kind], authorize: Authorize) -> Match:
-    """True of objects of `kind` that a caller may be shown, who may read the kind itself: `authorize` says what they may."""
-    if not kind.about:
-        return everything
-    about = at(kind.about)
+class Visibility:
+    """Works out ties for all kinds that are served."""
 
-    def is_visible(item: Item) -> bool:
-        reference = about(item.document()) or {}
-        name = str(reference.get("kind") or "")
-        group = str(reference.get("apiVersion") or "").rpartition("/")[0]
-        other = kinds.get((group, name))
-        plural = (name.lower() or "*") if other is None else other.plural
-        namespace = str(reference.get("namespace") or "") if other is not None and other.namespaced else ""
+    def __init__(self, sources: Mapping[Kind, ObjectSource | None], access: Access, now: Callable[[], float]) -> None:
+        self._sources = sources
+        self._access = access
+        self._now = now
+        self._named = {(kind.group, kind.kind): kind for kind in sources}
+        for kind, source in sources.items():
+            for tie in ties_of(kind):
+                if tie.written and isinstance(source, Informer):
+                    source.index(kind, _index(tie), subjects_of(tie))
+
+    def sight(self, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> Sight:
+        """What a viewer who may read objects of a kind by these ties (none: all of them) is shown of it."""
+        if not ties:
+            return Sight(lambda item: self._follows(kind, item, viewer)) if kind.about else WHOLE
+        by_name = kind.namespaced and not all(tie.written for tie in ties)
+
+        def match(item: Item) -> bool:
+            return any(self._tied(tie, kind, item, viewer.caller) for tie in ties) and (
+                not kind.about or self._follows(kind, item, viewer)
+            )
+
+        def keys() -> Iterable[ObjectKey] | None:
+            return None if by_name else {key for tie in ties for key in self._keys(tie, kind, viewer.caller)}
+
+        return Sight(match, keys)
+
+    async def check(self, asked: Attributes, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> None:
+        """Raise the refusal of a request about one object, which is believed only of a cache that is current: it may just
+        have been made. ServiceUnavailable, GatewayTimeout.
+        """
+        source = self._sources[kind]
+        if source is not None and self.refusal(asked, kind, viewer, ties) is not None:
+            await source.current()
+            refused = self.refusal(asked, kind, viewer, ties)
+            if refused is not None:
+                raise refused
+
+    def refusal(self, asked: Attributes, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> StatusError | None:
+        """What is answered to a request about one object that `authorize` let through by `ties`, if it is none for the caller:
+        NotFound, as for one that does not exist; Forbidden if they may see it.
+        """
+        shown = self._shown(kind, viewer, asked) if asked.name and asked.verb not in _OF_MANY else None
+        if not asked.name or (not ties and shown is None):
+            return None
+        source = self._sources[kind]
+        item = None if source is None else source.get(kind, asked.name, asked.namespace)
+        if item is None or not (shown or self.sight(kind, viewer, ties)).match(item):
+            return not_found(kind, asked.name)
+        if not ties or self.sight(kind, viewer, ties).match(item):
+            return None
+        resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+        return Forbidden(
+            f'{resource} "{asked.name}" is forbidden: User "{viewer.caller.user}" may see it, and may not {asked.verb} it: '
+            "ask an administrator of the host",
+            kind=kind.plural,
+            group=kind.group,
+            name=asked.name,
+        )
+
+    def _shown(self, kind: Kind, viewer: Viewer, asked: Attributes) -> Sight | None:
+        """What a viewer is shown of a kind, if it is a part; None if it is everything, or if nothing is ever shown to them."""
         try:
-            authorize(Attributes("get", group, plural, "", namespace, str(reference.get("name") or "")))
+            ties = viewer.authorize(Attributes("get", kind.group, kind.plural, "", asked.namespace, asked.name))
+        except StatusError:
+            return None
+        sight = self.sight(kind, viewer, ties)
+        return None if sight.whole else sight
+
+    # Ties
+
+    def _tied(self, tie: Tie, kind: Kind, item: Item, caller: Caller) -> bool:
+        """Whether an object is tied so to a caller now."""
+        if tie.written:
+            return names_caller(frozenset(subjects_of(tie)(item)), caller)
+        return given(tie, caller, item.namespace if kind.namespaced else item.name, self._access, self._now())
+
+    def _keys(self, tie: Tie, kind: Kind, caller: Caller) -> Iterator[ObjectKey]:
+        """Namespace and name of what is tied so to a caller now."""
+        source = self._sources[kind]
+        if not tie.written:
+            yield from (("", name) for name in names_given(tie, caller, self._access, self._now()))
+        elif isinstance(source, Informer):
+            for key in keys_of(caller):
+                yield from ((item.namespace, item.name) for item in source.lookup(kind, _index(tie), key))
+
+    def _follows(self, kind: Kind, item: Item, viewer: Viewer) -> bool:
+        """Whether a viewer may get the object that one of these is about."""
+        reference = _reference(kind.about, item)
+        other = self._named.get((reference.group, reference.kind))
+        plural = (reference.kind.lower() or "*") if other is None else other.plural
+        namespace = reference.namespace if other is not None and other.namespaced else ""
+        try:
+            ties = viewer.authorize(Attributes("get", reference.group, plural, "", namespace, reference.name))
         except StatusError:
             return False
-        return True
+        if not ties:
+            return True
+        source = None if other is None else self._sources[other]
+        if other is None or source is None:
+            return False
+        subject = source.get(other, reference.name, namespace)
+        return subject is not None and self.sight(other, viewer, ties).match(subject)
 
-    return is_visible
+
+def ties_of(kind: Kind) -> Iterator[Tie]:
+    """All that a kind declares, each once."""
+    yield from dict.fromkeys(tie for access in kind.access for tie in access.ties)
+
+
+def _index(tie: Tie) -> str:
+    return f"{tie.by} {tie.path}"
+
+
+@cache
+def subjects_of(tie: Tie) -> IndexFunction:
+    """The keys of the subjects that objects are tied to, by their own words; one function for each tie, as indexes want it."""
+    read = written(tie)
+
+    def of(body: bytes) -> frozenset[str]:
+        return read(decode_document(body))
+
+    known = lru_cache(maxsize=1024)(of)
+    return lambda item: (known if len(item.body) <= REMEMBERED_BYTES else of)(item.body)
+
+
+class Reference(NamedTuple):
+    """The object that another is about."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+
+def _reference(path: str, item: Item) -> Reference:
+    return (_known_reference if len(item.body) <= REMEMBERED_BYTES else _referred)(path, item.body)
+
+
+def _referred(path: str, body: bytes) -> Reference:
+    there: Any = at(path)(decode_document(body))
+    reference = there if isinstance(there, dict) else {}
+    group = str(reference.get("apiVersion") or "").rpartition("/")[0]
+    return Reference(group, *(str(reference.get(name) or "") for name in ("kind", "namespace", "name")))
+
+
+_known_reference = lru_cache(maxsize=1024)(_referred)

@@ -15,7 +15,8 @@ from typing import NamedTuple, Protocol
 from services.proxy.hostapi.options import check_watch, integer, revision_of
 from services.proxy.hostapi.reads import fresh, selector
 from services.proxy.hostapi.request import Query
-from services.proxy.hostapi.selectors import Match, both, everything
+from services.proxy.hostapi.selectors import Match, both
+from services.proxy.hostapi.sight import WHOLE, Sight
 from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Representation
 from skerry.api.kinds import Kind
@@ -66,12 +67,10 @@ class WatchPlan(NamedTuple):
     timeout_s: float
 
 
-async def plan(
-    source: ObjectSource, kind: Kind, namespace: str, query: Query, may_see: Match = everything
-) -> WatchPlan:
-    """Decide where the watch of those that the caller `may_see` starts. BadRequest, Invalid; Gone if that is too far in the past."""
+async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query, sight: Sight = WHOLE) -> WatchPlan:
+    """Decide where the watch of those in `sight` starts. BadRequest, Invalid; Gone if that is too far in the past."""
     bookmarks, timeout_s = query.flag("allowWatchBookmarks"), integer(query, "timeoutSeconds")
-    match = both(selector(query, kind, check_watch), may_see)
+    match = both(selector(query, kind, check_watch), sight.match)
     if namespace:
         match = both(lambda item: item.namespace == namespace, match)
     since, initial = revision_of(query), query.flag("sendInitialEvents")
@@ -81,12 +80,12 @@ async def plan(
     else:
         watch = source.watch(kind)
         lists = initial or query.find("sendInitialEvents") is None
-        items = [item for item in source.list(kind, namespace) if match(item)] if lists else []
+        items = [item for item in source.list(kind, namespace, sight.keys()) if match(item)] if lists else []
     length_s = float(max(0, timeout_s or 0)) or random.uniform(*LONGEST_S)  # noqa: S311 - not a secret
     return WatchPlan(source, watch, items, match, bookmarks, initial and bookmarks, length_s)
 
 
-async def stream(plan: WatchPlan, view: Representation, sink: EventSink, still_allowed: Callable[[], None]) -> None:
+async def stream(plan: WatchPlan, view: Representation, sink: EventSink, still_allowed: Callable[[], object]) -> None:
     """Write events until the watch's time is over; an error of the watch is its last event."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + plan.timeout_s
@@ -118,7 +117,7 @@ async def _deliver(plan: WatchPlan, view: Representation, sink: EventSink) -> No
     await _write_all(sink, lines)
 
 
-def _recheck(still_allowed: Callable[[], None]) -> None:
+def _recheck(still_allowed: Callable[[], object]) -> None:
     try:
         still_allowed()
     except StatusError as error:

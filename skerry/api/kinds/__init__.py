@@ -7,7 +7,7 @@ docs/kinds.md follow from the declaration; no other module asks which kind it ha
 
 from __future__ import annotations
 
-from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, HOST_VIEW, READ, Access
+from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, HOST_GROUPS, HOST_VIEW, READ, Access, Tie
 from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
 from skerry.api.kinds.columns import Column
@@ -54,6 +54,7 @@ __all__ = [
     "EVENT_V1",
     "EVERYBODY",
     "EVERY_VERB",
+    "HOST_GROUPS",
     "HOST_VIEW",
     "IDENTITY_PROVIDER",
     "JOIN_TOKEN",
@@ -77,6 +78,7 @@ __all__ = [
     "Kind",
     "Listing",
     "Occurrence",
+    "Tie",
     "ViewOf",
     "at",
     "catalog",

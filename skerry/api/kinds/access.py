@@ -1,8 +1,9 @@
-"""Who may do what on the host, as data: kinds and their actions name the groups that they let in."""
+"""Who may do what on the host, as data: kinds name the groups that they let in, and the ties by which an object is somebody's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from skerry.api.names import PREFIX
 
@@ -13,6 +14,8 @@ BUILT_IN = (VIEW, EDIT, ADMIN, CLUSTER_ADMIN)
 """Groups that hold on all members, and whose ClusterRoleBindings every joined member has; the weakest first."""
 HOST_VIEW = PREFIX + "host-view"
 """The group of who has a grant on the host: no credential has it, and no member knows it. It reads what kinds let it."""
+HOST_GROUPS = (AUDITOR, MONITOR, APP_REVIEWER) = tuple(PREFIX + name for name in ("auditor", "monitor", "app-reviewer"))
+"""Groups that count on the host alone, and give there what kinds let them: of a credential, or of a grant on the host."""
 EVERYBODY = ("system:authenticated",)
 """The group that every caller is in, as Kubernetes names it."""
 
@@ -20,16 +23,62 @@ READ = ("get", "list", "watch")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tie:
+    """How an object may be a caller's own, or of their business."""
+
+    by: Literal["cluster", "subjects", "user", "workspace"]
+    """`cluster`: it is a Cluster on which the caller has something. `workspace`: it is the Workspace, or the Namespace of that
+    name, or lies in the Namespace, of one that the caller is a member of. `user`: its `path` names the caller.
+    `subjects`: the list at `path` names the caller, or a group of theirs, as a Subject.
+    """
+    path: str = ""
+    roles: tuple[str, ...] = ROLES[:3]
+    """Of a workspace: those that are enough."""
+
+    @property
+    def written(self) -> bool:
+        """True if the object itself says whom it is tied to."""
+        return bool(self.path)
+
+
+REACHED = Tie(by="cluster")
+OF_WORKSPACE = Tie(by="workspace")
+
+
+def subjects_at(path: str) -> Tie:
+    """Whoever is named by the list of Subjects at `path`."""
+    return Tie(by="subjects", path=path)
+
+
+def user_at(path: str) -> Tie:
+    """The user whose name is at `path`."""
+    return Tie(by="user", path=path)
+
+
+OBJECT_VERBS = ("delete", "get", "list", "patch", "update", "watch")
+"""Verbs that a tie can allow: there is an object. A list or watch by a tie has the objects that are tied."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Access:
-    """Verbs that a kind allows to members of any of these groups. CLUSTER_ADMIN may do everything, unsaid."""
+    """Verbs that a kind allows with all its objects to members of any of these groups, and with a single one to whom it is
+    tied in any of these ways. CLUSTER_ADMIN may do everything, unsaid.
+    """
 
     verbs: tuple[str, ...]
-    groups: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    ties: tuple[Tie, ...] = ()
 
 
-READ_BY_ROLES = (Access(verbs=READ, groups=(*BUILT_IN, HOST_VIEW)),)
-"""Whoever holds a role on members, or on the host, reads it."""
-READ_ON_HOST = (Access(verbs=READ, groups=(HOST_VIEW,)),)
+READ_ON_HOST = Access(verbs=READ, groups=(HOST_VIEW,))
 """Whoever holds a role on the host reads it."""
-CREATED_BY_EVERYBODY = (Access(verbs=("create",), groups=EVERYBODY),)
+READ_BY_ROLES = Access(verbs=READ, groups=(*BUILT_IN, HOST_VIEW))
+"""Whoever holds a role on all members, or on the host, reads it."""
+READ_BY_EVERYBODY = Access(verbs=READ, groups=EVERYBODY)
+CREATED_BY_EVERYBODY = Access(verbs=("create",), groups=EVERYBODY)
 """Questions about oneself."""
+
+
+def read_by(*ties: Tie) -> Access:
+    """Whoever is tied to an object reads it."""
+    return Access(verbs=READ, ties=ties)

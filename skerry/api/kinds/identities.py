@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from skerry.api import identities, v1alpha1
 from skerry.api.conditions import condition_of
+from skerry.api.kinds.access import READ_ON_HOST
 from skerry.api.kinds.columns import AGE, NAME, Column, condition, joined, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
 from skerry.api.kinds.tenancy import describe
@@ -30,6 +31,7 @@ IDENTITY_PROVIDER = Kind(
     owner="tenancy",
     type=identities.IdentityProvider,
     verbs=EVERY_VERB,
+    access=(READ_ON_HOST,),
     events=describe_provider,
     columns=(
         NAME,

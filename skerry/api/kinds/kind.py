@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY, Access
+from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY, OBJECT_VERBS, Access
 from skerry.api.kinds.action import ACTION_VERBS, Action
 from skerry.api.kinds.columns import Column, fits
 from skerry.api.kinds.paths import has
@@ -94,9 +94,20 @@ class Kind:
             raise ValueError(f"kind {self.kind}: {problem}")
 
     def _problems(self) -> Iterator[str]:
+        yield from self._field_problems()
+        for access in self.access:
+            yield from self._access_problems(access)
         yield from (f"there is no verb {verb}" for verb in self.verbs if verb not in EVERY_VERB)
         if self.view_of and self.bucket:
             yield f"it is a view of {self.view_of.kind.kind}, so it lies in no bucket of its own"
+        seen = {("status", verb) for verb in ACTION_VERBS}
+        for action in self.actions:
+            yield from (f"action {action.subresource}: {problem}" for problem in action.problems())
+            if (action.subresource, action.verb) in seen:
+                yield f"action {action.subresource}: {action.verb} is declared twice, or is that of status"
+            seen.add((action.subresource, action.verb))
+
+    def _field_problems(self) -> Iterator[str]:
         for column in self.columns:
             if not fits(column, self.type):
                 yield f"column {column.name}: {self.type.__name__} has no field {column.path!r}"
@@ -105,15 +116,20 @@ class Kind:
         for path in self.selectable:
             if not has(self.type, path):
                 yield f"selectable field {path}: {self.type.__name__} has no such field"
-        seen = {("status", verb) for verb in ACTION_VERBS}
-        for action in self.actions:
-            yield from (f"action {action.subresource}: {problem}" for problem in action.problems())
-            if (action.subresource, action.verb) in seen:
-                yield f"action {action.subresource}: {action.verb} is declared twice, or is that of status"
-            seen.add((action.subresource, action.verb))
+
+    def _access_problems(self, access: Access) -> Iterator[str]:
+        if not access.groups and not access.ties:
+            yield f"{', '.join(access.verbs)} is allowed to nobody"
+        yield from (f"access to {verb}: it has no such verb" for verb in access.verbs if verb not in self.verbs)
+        for tie in access.ties:
+            yield from (f"{verb} cannot follow from a tie" for verb in access.verbs if verb not in OBJECT_VERBS)
+            if tie.by in ("subjects", "user") and not (tie.path and has(self.type, tie.path)):
+                yield f"it is tied by {tie.path!r}: {self.type.__name__} has no such field"
+            if tie.path and self.view_of:
+                yield f"it is a view, and tied by {tie.path!r}: only what is stored is looked up so"
 
     def allows(self, verb: str, groups: Collection[str]) -> bool:
-        """True if who is in these groups may do something with its objects."""
+        """True if who is in these groups may do something with all its objects."""
         return CLUSTER_ADMIN in groups or any(
             verb in access.verbs and (access.groups == EVERYBODY or any(each in groups for each in access.groups))
             for access in self.access

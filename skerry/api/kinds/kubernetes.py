@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from skerry.api import corev1, explanations, selfaccess, v1alpha1
-from skerry.api.kinds.access import CREATED_BY_EVERYBODY, READ, READ_BY_ROLES
+from skerry.api.kinds.access import (
+    CREATED_BY_EVERYBODY,
+    OF_WORKSPACE,
+    READ,
+    READ_BY_EVERYBODY,
+    READ_BY_ROLES,
+    read_by,
+)
 from skerry.api.kinds.columns import AGE, Column, about
 from skerry.api.kinds.kind import EVENTS, Find, Kind, ViewOf
 from skerry.api.kinds.registry import CLUSTER
@@ -81,7 +88,7 @@ NAMESPACE = Kind(
     owner="tenancy",
     type=corev1.Namespace,
     verbs=READ,
-    access=READ_BY_ROLES,
+    access=(READ_BY_ROLES, read_by(OF_WORKSPACE)),
     bucket="",
     view_of=ViewOf(kind=WORKSPACE, convert=namespace_of, always=default_namespace),
     columns=(
@@ -118,7 +125,7 @@ EVENT = Kind(
     type=corev1.Event,
     about="involvedObject",
     verbs=READ,
-    access=READ_BY_ROLES,
+    access=(READ_BY_EVERYBODY,),
     bucket=EVENTS,
     columns=_EVENT_COLUMNS,
     selectable=(*(f"involvedObject.{name}" for name in _REFERENCE), "reason", "type", "reportingComponent"),
@@ -135,7 +142,7 @@ EVENT_V1 = Kind(
     type=corev1.EventV1,
     about="regarding",
     verbs=READ,
-    access=READ_BY_ROLES,
+    access=(READ_BY_EVERYBODY,),
     bucket="",
     view_of=ViewOf(kind=EVENT, convert=event_v1),
     columns=(
@@ -159,7 +166,7 @@ def _review(group: str, kind: str, shape: type[Struct], version: str = "v1") -> 
         owner=PROXY,
         type=shape,
         verbs=("create",),
-        access=CREATED_BY_EVERYBODY,
+        access=(CREATED_BY_EVERYBODY,),
         bucket="",
         categories=(),
     )

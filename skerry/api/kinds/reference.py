@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
-from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY, HOST_VIEW
+from skerry.api.kinds.access import CLUSTER_ADMIN, EVERYBODY, HOST_VIEW, Tie
 from skerry.api.kinds.action import METHODS, Action
 from skerry.api.kinds.catalog import SERVED
 from skerry.api.kinds.kind import Kind
@@ -64,7 +64,8 @@ def _facts(kind: Kind) -> Iterator[tuple[str, str]]:
     yield "resource", ", ".join(f"`{name}`" for name in (kind.plural, *kind.short_names))
     yield "stored", _stored(kind)
     yield "verbs", ", ".join(kind.verbs)
-    yield "may", "; ".join(f"{_who(access.groups)}: {', '.join(access.verbs)}" for access in kind.access)
+    yield "may", "; ".join(f"{_who(access.groups, access.ties)}: {', '.join(access.verbs)}" for access in kind.access)
+    yield "shown", f"with the object at `{kind.about}`, to who may get that one" if kind.about else ""
     yield "names", "DNS labels of at most 63 characters" if kind.labelled else ""
     yield "fieldSelector", ", ".join(f"`{path}`" for path in kind.selectable)
     yield "Events", "what happens to its objects is told" if kind.events else ""
@@ -78,11 +79,25 @@ def _stored(kind: Kind) -> str:
     return f"bucket `{kind.bucket}`" if kind.bucket else "never: it is a question, answered at once"
 
 
-def _who(groups: tuple[str, ...]) -> str:
+def _who(groups: tuple[str, ...], ties: tuple[Tie, ...] = ()) -> str:
     if groups == EVERYBODY:
         return "everybody"
     named = [f"`{group}`" for group in groups if group not in (CLUSTER_ADMIN, HOST_VIEW)]
-    return ", ".join([*named, *(["who has a grant on the host"] if HOST_VIEW in groups else [])])
+    on_host = ["who has a grant on the host"] if HOST_VIEW in groups else []
+    return ", ".join([*named, *on_host, *(_tied(tie) for tie in ties)])
+
+
+def _tied(tie: Tie) -> str:
+    """Who is tied so to an object."""
+    match tie.by:
+        case "cluster":
+            return "who has something on the cluster"
+        case "workspace":
+            return f"members of the workspace ({', '.join(tie.roles)})"
+        case "subjects":
+            return f"whom `{tie.path}` names"
+        case "user":
+            return f"the user at `{tie.path}`"
 
 
 def _action(kind: Kind, action: Action) -> str:

@@ -31,7 +31,7 @@ from skerry.api.conditions import (
 )
 from skerry.api.connection import ClusterConnection
 from skerry.api.desiredlist import DesiredEntryList, DesiredQuery
-from skerry.api.kinds.access import BUILT_IN, READ_BY_ROLES
+from skerry.api.kinds.access import BUILT_IN, REACHED, READ_BY_ROLES, read_by
 from skerry.api.kinds.action import Action
 from skerry.api.kinds.columns import AGE, NAME, Column, joined, why_not
 from skerry.api.kinds.fleet import agents, ceiling, cpu, memory, nodes_ready, platform, readiness, until_and_why
@@ -243,7 +243,7 @@ CLUSTER = Kind(
     owner="registry",
     type=v1alpha1.Cluster,
     verbs=("delete", "get", "list", "patch", "update", "watch"),
-    access=READ_BY_ROLES,
+    access=(READ_BY_ROLES, read_by(REACHED)),
     actions=(
         _connect("create", "Join a direct member: the host reaches its API server with this kubeconfig."),
         _connect("update", "Give the host another credential for a direct member."),

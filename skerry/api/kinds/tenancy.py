@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from skerry.api import grants, v1alpha1
 from skerry.api.conditions import condition_of
-from skerry.api.kinds.access import READ_ON_HOST
+from skerry.api.kinds.access import OF_WORKSPACE, READ, READ_ON_HOST, Access, read_by, subjects_at, user_at
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, count, joined, role, subjects, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
 from skerry.api.meta import Document
@@ -52,6 +52,7 @@ CREDENTIAL = Kind(
     owner="tenancy",
     type=v1alpha1.Credential,
     verbs=("create", "delete", "get", "list", "watch"),
+    access=(Access(verbs=("delete", *READ), ties=(user_at("spec.user"),)),),
     columns=(
         NAME,
         Column(name="User", path="spec.user", description="Whom it speaks for."),
@@ -76,7 +77,7 @@ WORKSPACE = Kind(
     owner="tenancy",
     type=grants.Workspace,
     verbs=EVERY_VERB,
-    access=READ_ON_HOST,
+    access=(READ_ON_HOST, read_by(OF_WORKSPACE)),
     events=describe,
     columns=(
         NAME,
@@ -101,7 +102,7 @@ ACCESS_GRANT = Kind(
     owner="tenancy",
     type=grants.AccessGrant,
     verbs=EVERY_VERB,
-    access=READ_ON_HOST,
+    access=(READ_ON_HOST, read_by(subjects_at("spec.subjects"))),
     events=describe_grant,
     columns=(
         NAME,
@@ -139,6 +140,7 @@ SETTING = Kind(
     owner="tenancy",
     type=v1alpha1.Setting,
     verbs=EVERY_VERB,
+    access=(READ_ON_HOST,),
     events=describe,
     columns=(NAME, Column(name="Value", path="spec.value", description="Its value."), AGE),
     listing=Listing(

@@ -87,9 +87,9 @@ def test_it_is_described_with_what_its_actions_take_and_answer() -> None:
 def test_who_may_is_what_it_says() -> None:
     access = HostAccess(ALL)
     asked = HostRequest("get", "skerry.dev", "berths", name="b")
-    assert access.groups(asked) == ("skerry:pilot",)
-    assert access.groups(asked._replace(verb="delete")) == ()
-    assert access.groups(asked._replace(verb="create", subresource="tow")) == ("skerry:tug",)
+    assert access.right(asked).groups == ("skerry:pilot",)
+    assert access.right(asked._replace(verb="delete")).groups == ()
+    assert access.right(asked._replace(verb="create", subresource="tow")).groups == ("skerry:tug",)
     tug = {(rule.verbs, rule.resources) for rule in access.rules(("skerry:tug",))}
     assert (("create",), ("berths/tow",)) in tug
     assert (("get", "list"), ("berths",)) not in tug

@@ -8,7 +8,8 @@ import pytest
 
 from skerry.api import v1alpha1
 from skerry.api.connection import ClusterConnection
-from skerry.api.kinds import WORKSPACE, Action, Column, Kind, ViewOf
+from skerry.api.kinds import WORKSPACE, Access, Action, Column, Kind, ViewOf
+from skerry.api.kinds.access import OF_WORKSPACE, subjects_at, user_at
 from skerry.api.meta import ObjectMeta, Struct
 
 
@@ -63,6 +64,23 @@ def action(**more: Any) -> Action:
         ({"actions": (action(verb="watch"),)}, "action tow: verb watch is none of get, create, update, delete"),
         ({"actions": (action(), action())}, "action tow: create is declared twice"),
         ({"actions": (action(subresource="status", verb="update"),)}, "action status: update is declared twice, or is"),
+        ({"about": "spec.port"}, "it is about spec.port: Berth has no such field"),
+        ({"access": (Access(verbs=("get",)),)}, "get is allowed to nobody"),
+        ({"access": (Access(verbs=("watch",), groups=("g",)),)}, "access to watch: it has no such verb"),
+        ({"access": (Access(verbs=("create",), ties=(OF_WORKSPACE,)),)}, "create cannot follow from a tie"),
+        ({"access": (Access(verbs=("get",), ties=(user_at(""),)),)}, "it is tied by '': Berth has no such field"),
+        (
+            {"access": (Access(verbs=("get",), ties=(subjects_at("spec.captains"),)),)},
+            "it is tied by 'spec.captains': Berth has no such field",
+        ),
+        (
+            {
+                "access": (Access(verbs=("get",), ties=(user_at("spec.ship"),)),),
+                "view_of": ViewOf(kind=WORKSPACE, convert=dict),
+                "bucket": "",
+            },
+            "it is a view, and tied by 'spec.ship': only what is stored is looked up so",
+        ),
         (
             {"view_of": ViewOf(kind=WORKSPACE, convert=dict)},
             "it is a view of Workspace, so it lies in no bucket of its own",

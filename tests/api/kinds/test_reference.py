@@ -21,8 +21,8 @@ def test_the_page_in_the_repository_is_the_one_that_follows() -> None:
 def test_a_kind_is_told_with_who_may_what_and_its_actions() -> None:
     cluster = section("Cluster (skerry.dev/v1alpha1)")
     assert (
-        "| may | `skerry:view`, `skerry:edit`, `skerry:admin`, who has a grant on the host: get, list, watch |"
-        in cluster
+        "| may | `skerry:view`, `skerry:edit`, `skerry:admin`, who has a grant on the host: get, list, watch; who has something on "
+        "the cluster: get, list, watch |" in cluster
     )
     assert "| `POST clusters/NAME/connection` | ClusterConnection | Cluster |" in cluster
     assert "| MESSAGE | Why it is not ready. (with `-o wide`) |" in cluster

@@ -1,0 +1,62 @@
+"""Whether an object of the host is a caller's own, or of their business: the ties that kinds declare, worked out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from skerry.access.compiled import Access
+from skerry.access.holdings import key_of, keys_of
+from skerry.api.grants import Subject
+from skerry.api.kinds.access import Tie
+from skerry.api.kinds.paths import at
+from skerry.api.messages import Caller
+from skerry.api.meta import Document
+
+Keys = Callable[[Document], frozenset[str]]
+
+
+@cache
+def written(tie: Tie) -> Keys:
+    """The keys of all subjects to whom an object says that it is tied; of one that cannot be read, none."""
+    value = at(tie.path)
+
+    def keys(document: Document) -> frozenset[str]:
+        there = value(document)
+        if tie.by == "user":
+            return frozenset(("u" + there,)) if isinstance(there, str) and there else frozenset()
+        return frozenset(_subjects(there if isinstance(there, list) else ()))
+
+    return keys
+
+
+def _subjects(subjects: Iterable[Any]) -> Iterator[str]:
+    for each in subjects:
+        try:
+            key = key_of(msgspec.convert(each, Subject))
+        except msgspec.ValidationError:
+            continue
+        if key:
+            yield key
+
+
+def names_caller(keys: frozenset[str], caller: Caller) -> bool:
+    """True if one of these keys is the caller's."""
+    return not keys.isdisjoint(keys_of(caller))
+
+
+def given(tie: Tie, caller: Caller, name: str, access: Access, now: float) -> bool:
+    """Whether a caller is tied, by what `access` has, to the Cluster or the Workspace of this name."""
+    if tie.by == "cluster":
+        return not access.reach(caller, name, now).nothing
+    return not access.members.roles(caller, name).isdisjoint(tie.roles)
+
+
+def names_given(tie: Tie, caller: Caller, access: Access, now: float) -> Iterator[str]:
+    """The names of all Clusters, or Workspaces, to which a caller is tied so."""
+    if tie.by == "cluster":
+        return access.clusters(caller, now)
+    return (name for name in access.members.workspaces(caller) if given(tie, caller, name, access, now))
