@@ -1,4 +1,6 @@
-"""Entry of `skerry`: global options, one place where errors become exit codes, and a quick path for `skerry version`."""
+"""Entry of `skerry`: global options, one place where errors become exit codes, and quick paths for `skerry version` and for
+kubectl, which runs `skerry login --exec` before its requests.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +37,9 @@ def _standard_streams() -> None:
 
 
 def _run(words: list[str]) -> int:
+    if words[:2] == ["login", "--exec"] and (credential := _at_hand(words)):
+        sys.stdout.write(credential + "\n")
+        return 0
     from skerry.cli.failure import exit_code
 
     verbose = False
@@ -48,6 +53,13 @@ def _run(words: list[str]) -> int:
         if not isinstance(error, BrokenPipeError):
             _tell(error, words, verbose)
         return exit_code(error)
+
+
+def _at_hand(words: list[str]) -> str:
+    """What kubectl asks for before its requests, if it lies there: nothing else is loaded for it."""
+    from skerry.cli.login.entry import at_hand
+
+    return at_hand(words)
 
 
 def _discard_unwritten() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from skerry.cli.failure import Failure
+from skerry.cli.login.parameters import LoginParameters, ParameterError, of_arguments
 from skerry.httpwire.names import member_of, server_name
 from skerry.member.kubeconfig import KubeconfigError, document, entries
 
@@ -20,8 +21,8 @@ Config = dict[str, Any]
 class Context:
     """One context, resolved: where the host is and how to be somebody there."""
 
-    def __init__(self, name: str, cluster: Config, user: Config, where: Path) -> None:
-        self.name, self.where = name, where
+    def __init__(self, name: str, cluster: Config, user: Config, where: Path, user_name: str = "") -> None:
+        self.name, self.where, self.user_name = name, where, user_name
         self.member = member(cluster)
         self.server = host_of(str(cluster.get("server", "")))
         self.ca = _data(cluster, "certificate-authority", where)
@@ -29,11 +30,27 @@ class Context:
         self.server_name = "" if is_members(name) else name
         """What to ask for in TLS instead of the server's own name; the name of a member would lead to the member."""
         self.insecure = bool(cluster.get("insecure-skip-tls-verify"))
-        self.token = _token(user, where)
+        self._token = _token(user, where)
+        self.login = None if self._token else _login(user, self.name, where)
+        """How its user logs in, if by our exec plugin."""
         self.client_certificate = _data(user, "client-certificate", where)
         self.client_key = _data(user, "client-key", where)
-        if "exec" in user and not self.token:
-            raise Failure(f"context {name} in {where} uses an exec plugin: give a context with a token or certificate")
+        if "exec" in user and not self._token and self.login is None:
+            raise Failure(
+                f"context {self.name} in {where} uses an exec plugin: give a context with a token or certificate, or one of "
+                "skerry kubeconfig --login"
+            )
+
+    @property
+    def token(self) -> str:
+        """The bearer token; of who logs in one that is good now, for which they may be asked. Failure."""
+        if self.login is None:
+            return self._token
+        from skerry.cli.login.asking import asking, on_terminal
+        from skerry.cli.login.signin import cache_of, token
+
+        ask = asking(self.login.flow) if on_terminal() else None
+        return token(self.login, cache_of(self.login), ask).id_token
 
     @property
     def prefix(self) -> str:
@@ -80,6 +97,54 @@ def _token(user: Config, where: Path) -> str:
     if token := user.get("token"):
         return str(token)
     return _named_file(user, "tokenFile", where).decode(errors="replace").strip()
+
+
+def _login(user: Config, context: str, where: Path) -> LoginParameters | None:
+    """How a user logs in; None if not by our exec plugin. Failure."""
+    plugin = user.get("exec")
+    if not isinstance(plugin, dict):
+        return None
+    try:
+        return of_arguments([str(word) for word in plugin.get("args") or ()])
+    except ParameterError as error:
+        raise Failure(f"context {context} in {where} says nothing to log in by: {error}") from error
+
+
+def login(paths: list[Path], chosen: str) -> LoginParameters:
+    """How to log in for the context `chosen`; by default the current one, or the only login that any context has.
+
+    Failure naming the contexts that log in.
+    """
+    configs = [(path, read(path)) for path in paths if path.exists()]
+    logins = _logins(configs)
+    current = chosen or _current(configs)
+    if current in logins:
+        return logins[current]
+    if not chosen and len(set(logins.values())) == 1:
+        return next(iter(logins.values()))
+    where = ", ".join(map(str, paths))
+    which = f"context {current} in {where} does not log in" if current else f"no context in {where} is current"
+    if logins:
+        raise Failure(f"{which}: choose one that logs in with --context; there is: {', '.join(logins)}")
+    raise Failure(
+        f"{which}: ask an administrator of the host for a kubeconfig that logs in, made by skerry kubeconfig --login"
+    )
+
+
+def _logins(configs: list[tuple[Path, Config]]) -> dict[str, LoginParameters]:
+    """How to log in, by context."""
+    logins: dict[str, LoginParameters] = {}
+    for path, config in configs:
+        for name in entries(config, "contexts"):
+            entry = named(config, "contexts", name) or {}
+            user = _across(configs, "users", str(entry.get("user", "")))
+            if name not in logins and user and (parameters := _login(user, name, path)) is not None:
+                logins[name] = parameters
+    return logins
+
+
+def _current(configs: list[tuple[Path, Config]]) -> str:
+    return next((str(config["current-context"]) for _, config in configs if config.get("current-context")), "")
 
 
 def _named_file(entry: Config, key: str, where: Path) -> bytes:
@@ -130,7 +195,7 @@ def context(paths: list[Path], chosen: str) -> Context:
     configs = [(path, read(path)) for path in paths if path.exists()]
     if not configs:
         raise Failure(f"there is no kubeconfig at {', '.join(map(str, paths))}: give one with --kubeconfig FILE")
-    name = chosen or next((str(c["current-context"]) for _, c in configs if c.get("current-context")), "")
+    name = chosen or _current(configs)
     for path, config in configs:
         entry = named(config, "contexts", name)
         if entry is None:
@@ -139,8 +204,17 @@ def context(paths: list[Path], chosen: str) -> Context:
         user = _across(configs, "users", str(entry.get("user", "")))
         if cluster is None or not cluster.get("server"):
             raise Failure(f"context {name} in {path} names no cluster with a server")
-        return Context(name, cluster, user or {}, path)
+        return Context(name, cluster, user or {}, path, str(entry.get("user", "")))
     raise _no_context(configs, name)
+
+
+def logged_in(paths: list[Path]) -> Context | None:
+    """The current context, if its user logs in here: no other is known to be one of a Skerry host."""
+    try:
+        current = context(paths, "")
+    except Failure:
+        return None
+    return None if current.login is None else current
 
 
 def _no_context(configs: list[tuple[Path, Config]], name: str) -> Failure:
@@ -154,8 +228,19 @@ def _across(configs: list[tuple[Path, Config]], section: str, name: str) -> Conf
     return next((entry for _, config in configs if (entry := named(config, section, name)) is not None), None)
 
 
-def build(prefix: str, members: list[str], *, server: str, ca: bytes, token: str, uid: str = "") -> Config:
+def build(
+    prefix: str,
+    members: list[str],
+    *,
+    server: str,
+    ca: bytes,
+    token: str = "",
+    uid: str = "",
+    user: tuple[str, Config] | None = None,
+) -> Config:
     """A kubeconfig with context `<prefix>` for the host API and `<prefix>-<member>` for each member.
+
+    Its one user is `<prefix>` with the token, or `user`, by name and content.
 
     With the host's `uid` members are named in TLS (docs/adr/0016), without it by path.
     """
@@ -166,12 +251,13 @@ def build(prefix: str, members: list[str], *, server: str, ca: bytes, token: str
             clusters[f"{prefix}-{member}"] = {"server": server, "tls-server-name": server_name(member, uid), **trust}
         else:
             clusters[f"{prefix}-{member}"] = {"server": f"{server}/clusters/{member}", **trust}
+    user_name, content = user or (prefix, {"token": token})
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": cluster} for name, cluster in clusters.items()],
-        "users": [{"name": prefix, "user": {"token": token}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": prefix}} for name in clusters],
+        "users": [{"name": user_name, "user": content}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": user_name}} for name in clusters],
         "current-context": prefix,
     }
 

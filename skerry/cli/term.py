@@ -32,6 +32,14 @@ def program() -> str:
     return _short(invoked)
 
 
+def command() -> str:
+    """How others call us, from wherever: `skerry`, or an absolute path."""
+    if (name := program()) == "skerry":
+        return name
+    invoked = Path(sys.argv[0])
+    return str((invoked if invoked.name == "skerry" else Path(sys.executable).with_name("skerry")).absolute())
+
+
 def _short(path: Path) -> str:
     with contextlib.suppress(ValueError, OSError):
         relative = Path(os.path.abspath(path)).relative_to(Path.cwd())  # noqa: PTH100 - symlinks stay as typed

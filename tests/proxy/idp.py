@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from tests.proxy.browse import PASSWORD, sign_in
+
 CALLBACK = "http://127.0.0.1:1/callback"
-PASSWORD = "open sesame"
 DEADLINE_S = 20.0
 
 
@@ -38,9 +39,14 @@ class Idp:
         )
 
     def control(self, **wanted: Any) -> None:
-        """Change what is named: users, lifetimeS, rotate, keepOld."""
+        """Change what is named: users, lifetimeS, rotate, keepOld, endLogins."""
         status, _, body = self._request("POST", "/control", json.dumps(wanted))
         assert status == 200, body
+
+    def grants(self) -> dict[str, int]:
+        """How many grants of each type were asked for."""
+        counted: dict[str, int] = json.loads(self._request("GET", "/control")[2])
+        return counted
 
     def users(self, **groups: list[str]) -> None:
         """Exactly these users, with their groups."""
@@ -62,10 +68,7 @@ class Idp:
             "client_id": "skerry", "redirect_uri": CALLBACK, "response_type": "code", "state": "s", "nonce": "n",
             "scope": "openid email offline_access", "code_challenge": challenge, "code_challenge_method": "S256",
         }  # fmt: skip
-        page = self._redirected("GET", f"{self._authorize}?{urlencode(query)}")
-        request = parse_qs(urlsplit(page).query)["authRequestID"][0]
-        back = self._redirected("POST", "/login/username", {"username": user, "password": PASSWORD, "id": request})
-        end = self._redirected("GET", f"{urlsplit(back).path}?{urlsplit(back).query}")
+        end = sign_in(f"{self.issuer}{self._authorize}?{urlencode(query)}", user)
         assert end.startswith(CALLBACK)
         code = parse_qs(urlsplit(end).query)["code"][0]
         return self._tokens(
@@ -81,11 +84,6 @@ class Idp:
         assert status == 200, body
         answer = json.loads(body)
         return Signed(answer["id_token"], answer["refresh_token"])
-
-    def _redirected(self, method: str, path: str, form: Mapping[str, str] | None = None) -> str:
-        status, location, body = self._request(method, path, form)
-        assert status == 302, body
-        return location
 
     def _request(self, method: str, path: str, form: Mapping[str, str] | str | None = None) -> tuple[int, str, bytes]:
         body = urlencode(form) if isinstance(form, Mapping) else form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, REVOCATION, Kind
 from skerry.api.names import HOST_LABEL
 from skerry.cli import listing, output, state
 from skerry.cli.failure import FAILED, USAGE, Failure
-from skerry.cli.term import out, program, say, seconds
+from skerry.cli.term import command, out, program, say, seconds
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
@@ -31,7 +32,7 @@ Style = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|yaml|na
 
 
 def connect(kubeconfig: Path | None, context: str) -> Api:
-    """A client by --kubeconfig and --context, else with the local admin kubeconfig."""
+    """A client by --kubeconfig and --context, else with the local admin kubeconfig, else with a login of one's own."""
     from skerry.cli import kubeconfig as files
     from skerry.cli.api import Api
 
@@ -41,6 +42,8 @@ def connect(kubeconfig: Path | None, context: str) -> Api:
         return Api(files.context(files.files(), context))
     admin = state.directory(None) / "host" / "admin.kubeconfig"
     if not admin.exists():
+        if (own := files.logged_in(files.files())) is not None:
+            return Api(own)
         raise Failure(
             f"no host here ({admin} does not exist): start one with {program()} up, or name one with --kubeconfig FILE",
             FAILED,
@@ -48,18 +51,32 @@ def connect(kubeconfig: Path | None, context: str) -> Api:
     return Api(files.context([admin], ""))
 
 
-def cluster_names(incomplete: str) -> list[str]:
-    """For the shell: names of clusters, if the host answers at once."""
+def _names_at_hand(incomplete: str, names: Callable[[Api], list[str]]) -> list[str]:
+    """For the shell: what the local host answers, if it does so at once."""
     from skerry.cli import kubeconfig as files
-    from skerry.cli.api import Api, clusters, members
+    from skerry.cli.api import Api
     from skerry.errors import SkerryError
 
     try:
         admin = state.directory(None) / "host" / "admin.kubeconfig"
-        names = members(clusters(Api(files.context([admin], ""), timeout_s=0.5)))
+        known = names(Api(files.context([admin], ""), timeout_s=0.5))
     except SkerryError:
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def cluster_names(incomplete: str) -> list[str]:
+    """For the shell: names of clusters."""
+    from skerry.cli.api import clusters, members
+
+    return _names_at_hand(incomplete, lambda api: members(clusters(api)))
+
+
+def provider_names(incomplete: str) -> list[str]:
+    """For the shell: names of identity providers."""
+    from skerry.cli.login.offered import logins
+
+    return _names_at_hand(incomplete, lambda api: list(logins(api)))
 
 
 # credential
@@ -207,6 +224,16 @@ def kubeconfig(
         bool, typer.Option("--path", help="Name members by path, for clients and ingresses that pass no TLS name on.")
     ] = False,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the names of contexts begin with.")] = "",
+    login: Annotated[
+        bool,
+        typer.Option(
+            "--login", help="Without a secret: who uses it logs in at an identity provider. To be handed out."
+        ),
+    ] = False,
+    provider: Annotated[
+        str,
+        typer.Option("--provider", metavar="P", help="With --login: which provider.", autocompletion=provider_names),
+    ] = "",
     kubeconfig_file: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -214,17 +241,20 @@ def kubeconfig(
 
     The current context is the host, or the member if exactly one is named.
 
-    Example: skerry kubeconfig --merge --use m1
+    Examples: skerry kubeconfig --merge --use m1        skerry kubeconfig --login --output colleagues.kubeconfig
     """
     from skerry.cli import kubeconfig as files
 
     if use and not merge:
         raise Failure("--use needs --merge", USAGE)
+    if provider and not login:
+        raise Failure("--provider needs --login", USAGE)
     if merge and output_file:
         raise Failure("--merge and --output exclude each other", USAGE)
     api = connect(kubeconfig_file, context)
     prefix = name or api.context.prefix
-    config = _config(api, names or [], prefix, by_path=path)
+    user = _user(api, prefix, provider, command() if merge else "skerry", login=login)
+    config = _config(api, names or [], prefix, user, by_path=path)
     if merge:
         from skerry.cli import merging
 
@@ -240,7 +270,24 @@ def kubeconfig(
         out(files.text(config).rstrip())
 
 
-def _config(api: Api, names: list[str], prefix: str, *, by_path: bool) -> dict[str, Any]:
+def _user(api: Api, prefix: str, provider: str, command: str, *, login: bool) -> tuple[str, dict[str, Any]]:
+    """Name and content of the user. Who logs in has a name of its own, so that merging it replaces no token."""
+    who = api.context
+    if login or who.login is not None:
+        from skerry.cli.login.offered import offered, user
+
+        if who.login is not None and not provider:
+            return who.user_name, user(who.login, command)
+        name, parameters = offered(api, provider)
+        return f"{prefix}-{name}", user(parameters, command)
+    if not who.token:
+        raise Failure(f"context {who.name} has no token to put into a kubeconfig: use one made by skerry")
+    return prefix, {"token": who.token}
+
+
+def _config(
+    api: Api, names: list[str], prefix: str, user: tuple[str, dict[str, Any]], *, by_path: bool
+) -> dict[str, Any]:
     from skerry.cli import kubeconfig as files
     from skerry.cli.api import clusters, members, named_by
 
@@ -250,12 +297,10 @@ def _config(api: Api, names: list[str], prefix: str, *, by_path: bool) -> dict[s
     if unknown:
         raise Failure(f"no cluster {', '.join(unknown)}; there is: {', '.join(known) or 'none'}")
     who = api.context
-    if not who.token:
-        raise Failure(f"context {who.name} has no token to put into a kubeconfig: use one made by skerry")
     uid = "" if by_path else named_by(api, items)
     if known and not uid and not by_path:
         say(f"members are named by path: {who.server} does not answer to their names in TLS")
-    config = files.build(prefix, names or known, server=who.server, ca=who.ca, token=who.token, uid=uid)
+    config = files.build(prefix, names or known, server=who.server, ca=who.ca, user=user, uid=uid)
     return {**config, "current-context": f"{prefix}-{names[0]}"} if len(names) == 1 else config
 
 

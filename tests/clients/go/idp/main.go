@@ -1,6 +1,7 @@
 // Command idp is an OpenID provider for tests: a certified library's, with users, groups, lifetimes and keys as a test says.
 //
-// It prints its issuer and serves until its standard input ends. POST /control takes {users, lifetimeS, rotate, keepOld}.
+// It prints its issuer and serves until its standard input ends. POST /control takes {users, lifetimeS, rotate, keepOld,
+// endLogins}; GET /control tells how many grants of each type were asked for.
 package main
 
 import (
@@ -60,6 +61,7 @@ type provider struct {
 	users    map[string]user
 	lifetime time.Duration
 	keys     []key // the last one signs
+	grants   map[string]int
 }
 
 func (p *provider) GetUserByID(id string) *storage.User {
@@ -160,6 +162,7 @@ func (p *provider) control(w http.ResponseWriter, r *http.Request) {
 		LifetimeS float64 `json:"lifetimeS"`
 		Rotate    bool    `json:"rotate"`
 		KeepOld   bool    `json:"keepOld"`
+		EndLogins bool    `json:"endLogins"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&wanted); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -167,6 +170,13 @@ func (p *provider) control(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if wanted.EndLogins {
+		for id := range p.users {
+			if err := p.TerminateSession(r.Context(), id, clientID); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		}
+	}
 	if wanted.Users != nil {
 		p.users = map[string]user{}
 		for _, each := range wanted.Users {
@@ -183,6 +193,25 @@ func (p *provider) control(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// asked tells how many grants of each type were asked for.
+func (p *provider) asked(w http.ResponseWriter, _ *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(p.grants)
+}
+
+// counted counts grants.
+func (p *provider) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if grant := r.PostFormValue("grant_type"); r.Method == http.MethodPost && grant != "" {
+			p.mu.Lock()
+			p.grants[grant]++
+			p.mu.Unlock()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func main() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +219,7 @@ func main() {
 	}
 	issuer := "http://" + listener.Addr().String()
 	storage.RegisterClients(storage.NativeClient(clientID, "http://127.0.0.1/callback"))
-	p := &provider{users: map[string]user{}, lifetime: time.Hour}
+	p := &provider{users: map[string]user{}, lifetime: time.Hour, grants: map[string]int{}}
 	p.Storage = storage.NewStorage(p)
 	if err := p.rotate(false); err != nil {
 		log.Fatal(err)
@@ -198,7 +227,8 @@ func main() {
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /control", p.control)
-	mux.Handle("/", exampleop.SetupServer(issuer, p, quiet, false))
+	mux.HandleFunc("GET /control", p.asked)
+	mux.Handle("/", p.counted(exampleop.SetupServer(issuer, p, quiet, false)))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // who started it has gone
