@@ -28,6 +28,7 @@ SUITES = (
     "tunnel",
     "exec",
     "doctor",
+    "login",
     "hostapi",
     "informer",
     "inventory",

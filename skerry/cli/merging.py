@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from skerry.cli.failure import Failure
 from skerry.cli.kubeconfig import Config, host_of, is_members, member, read, text
+from skerry.cli.login.parameters import ParameterError, of_arguments
 from skerry.identity.files import write_private
 from skerry.member.kubeconfig import SECTIONS
 
@@ -60,7 +61,10 @@ def merge(ours: Config, use: str, paths: list[Path]) -> list[Path]:
 
 
 def _refuse_others(ours: Config, configs: Configs) -> None:
-    """Whatever has the name of an entry of ours must be ours, and lead where ours leads."""
+    """Whatever has the name of an entry of ours must be ours, and lead where ours leads; or hold the very same.
+
+    A user whom no context has any more, because its contexts log in otherwise now, is nobody's that is known.
+    """
     mine = _replaceable(ours, configs)
     taken = {
         f"{SECTIONS[section]} {entry['name']} in {path}"
@@ -68,13 +72,26 @@ def _refuse_others(ours: Config, configs: Configs) -> None:
         for entry in ours[section]
         if entry["name"] not in getattr(mine, section)
         for path, config in configs.items()
-        if any(each["name"] == entry["name"] for each in _entries(config, section))
+        if any(each["name"] == entry["name"] and not _same(each, entry) for each in _entries(config, section))
     }
     if taken:
         raise Failure(
             f"not merged: these lead to another host or cluster, and what they hold may be nowhere else: "
             f"{', '.join(sorted(taken))}. Choose another name for this host's contexts with --name NAME"
         )
+
+
+def _same(old: Config, new: Config) -> bool:
+    """True if a user holds the same secret, or none but how to log in."""
+    user, other = old.get("user") or {}, new.get("user")
+    return other is not None and (user == other or (set(user) == set(other) == {"exec"} and _logs_in(user)))
+
+
+def _logs_in(user: Config) -> bool:
+    try:
+        return of_arguments([str(word) for word in user["exec"].get("args") or ()]) is not None
+    except (AttributeError, ParameterError):
+        return False
 
 
 def _replaceable(ours: Config, configs: Configs) -> OurEntries:

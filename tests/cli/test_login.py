@@ -165,6 +165,8 @@ def test_a_login_that_fails_says_so_by_its_exit_code(shell: Shell, said: dict[st
     [
         (["login", "--browser", "--device"], 2, "exclude each other"),
         (["login", "--timeout", "soon"], 2, "no duration|not a duration"),
+        (["login", "--timeout", "0"], 2, "at most 1h"),
+        (["login", "--timeout", "99999999d"], 2, "at most 1h"),
         (["login", "--exec"], 2, "--issuer is missing"),
         (["login", "--exec", "--issuer=https://a", "--client-id=b", "--flow=Guess"], 2, "--flow 'Guess'"),
         (["login", "--issuer=http://idp.example.com", "--client-id=b"], 1, "no https:// address"),
@@ -173,7 +175,7 @@ def test_a_login_that_fails_says_so_by_its_exit_code(shell: Shell, said: dict[st
         (["whoami", "-o", "name"], 2, "-o name: use json or yaml"),
         (["kubeconfig", "--provider", "corp"], 2, "--provider needs --login"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_what_cannot_be_done_is_one_sentence(shell: Shell, words: list[str], code: int, told: str) -> None:
     ended = shell.run(*words)
@@ -295,6 +297,26 @@ def test_merging_it_replaces_no_token_and_names_a_program_that_is_there(shell: S
     program = users["skerry-corp"]["exec"]["command"]
     assert program == "skerry" or Path(program).is_absolute()
     assert {each["context"]["user"] for each in config["contexts"] if each["name"] == "skerry"} == {"skerry-corp"}
+
+
+def test_tokens_and_logins_are_merged_in_turn_and_none_is_lost(shell: Shell) -> None:
+    shell.server.answer(PROVIDERS, {"items": [shell.provider(clientID="cli")]})
+    admin = shell.home / "admin"
+    shell.kubeconfig(token="skerry_precious")
+    shell.config.rename(admin)
+    for words in (["--login"], [], ["--login"], []):
+        ended = shell.run("kubeconfig", "--merge", "--kubeconfig", str(admin), *words)
+        assert ended.code == 0, ended.err
+    config = yaml.safe_load(shell.config.read_text())
+    users = {each["name"]: each["user"] for each in config["users"]}
+    assert (users["skerry"], set(users["skerry-corp"])) == ({"token": "skerry_precious"}, {"exec"})
+    users["skerry"]["token"] = "skerry_another"
+    shell.config.write_text(
+        json.dumps({**config, "users": [{"name": name, "user": each} for name, each in users.items()]})
+    )
+    assert shell.run("kubeconfig", "--merge", "--kubeconfig", str(admin), "--login").code == 0
+    refused = shell.run("kubeconfig", "--merge", "--kubeconfig", str(admin))
+    assert (refused.code, "what they hold may be nowhere else" in refused.err) == (1, True)
 
 
 @pytest.mark.parametrize(

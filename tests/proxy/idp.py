@@ -30,8 +30,9 @@ class Signed(NamedTuple):
 class Idp:
     """A provider that runs, whose users, lifetimes and keys a test says."""
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, process: subprocess.Popen[str]) -> None:
         self.issuer = issuer
+        self._process = process
         self._address = urlsplit(issuer).netloc
         configuration = json.loads(self._request("GET", "/.well-known/openid-configuration")[2])
         self._authorize, self._token = (
@@ -59,6 +60,12 @@ class Idp:
                 for name, listed in groups.items()
             ]
         )  # fmt: skip
+
+    def end(self) -> None:
+        """It goes away."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # it ends by itself
+        self._process.wait(DEADLINE_S)
 
     def sign_in(self, user: str) -> Signed:
         """Walk through the pages as a browser would: code with PKCE."""
@@ -98,10 +105,9 @@ class Idp:
 def running(program: Path) -> Iterator[Idp]:
     """A provider of one's own."""
     with subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
         assert process.stdout is not None
+        provider = Idp(process.stdout.readline().strip(), process)
         try:
-            yield Idp(process.stdout.readline().strip())
+            yield provider
         finally:
-            process.stdin.close()  # it ends by itself
-            process.wait(DEADLINE_S)
+            provider.end()

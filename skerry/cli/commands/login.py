@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LoginKubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig. Default: KUBECONFIG, ~/.kube/config.")
 ]
+MOST_S = 3600.0
 _PLUGIN = "What a kubeconfig says"
 _SOURCES = {
     "Credential": "a token of the host",
@@ -61,13 +62,16 @@ def login(
 
     if browser and device:
         raise Failure("--browser and --device exclude each other", USAGE)
+    timeout_s = seconds(timeout)
+    if not 0 < timeout_s <= MOST_S:
+        raise Failure(f"--timeout {timeout}: use at most 1h", USAGE)
     try:
         known = parameters(issuer, client_id, scopes, flow, ca_data) if exec_ or issuer else None
     except ParameterError as error:
         raise Failure(str(error), USAGE) from error
     where = known or _of_context(kubeconfig, context)
     chosen = "Browser" if browser else "Device" if device else where.flow
-    ask = asking(chosen, seconds(timeout)) if not exec_ or may_ask(os.environ, on_terminal()) else None
+    ask = asking(chosen, timeout_s) if not exec_ or may_ask(os.environ, on_terminal()) else None
     result = token(where, cache_of(where), ask, plugin=exec_)
     if exec_:
         out(exec_credential(result.id_token, result.expires))
