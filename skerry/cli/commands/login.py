@@ -13,7 +13,7 @@ from skerry.api.selfaccess import EVERYWHERE
 from skerry.cli import output
 from skerry.cli.commands.clients import ContextName, Kubeconfig, connect
 from skerry.cli.failure import USAGE, Failure
-from skerry.cli.term import out, say, seconds
+from skerry.cli.term import out, program, say, seconds
 
 if TYPE_CHECKING:
     from skerry.cli.login.parameters import LoginParameters
@@ -148,7 +148,7 @@ def whoami(
         out("")
         output.columns(["CLUSTER", "NAMESPACE", "ROLE", "FROM", "UNTIL"], rows)
     else:
-        say("Nothing is granted to you yet: ask an administrator of the host for an AccessGrant.")
+        say(f"Nothing is granted to you yet: {program()} request create ROLE --cluster NAME --reason TEXT asks for it.")
     if status["incomplete"]:
         say(f"There is more: only the first {len(rows)} are shown.")
 

@@ -1,7 +1,7 @@
 """A token for somebody: the one that is kept, else a new one by the refresh token, else by asking.
 
 One process of a user does so at a time; the others wait for it and take what it gets, its failure too: twenty requests
-that begin together open one browser, and one that is closed unanswered stays closed.
+that begin together open one browser, and one that is closed unanswered stays closed (docs/adr/0028).
 """
 
 from __future__ import annotations
