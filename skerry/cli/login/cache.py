@@ -82,28 +82,28 @@ class LoginCache:
             os.close(descriptor)
 
     def write(self, login: StoredLogin) -> None:
-        """Replace what is kept: whole or not at all. CacheError."""
+        """Replace what is kept: whole or not at all. For who has the lock. CacheError."""
         self._prepare()
         data = json.dumps({"format": _FORMAT, **login._asdict()}).encode()
-        temporary = f"{self.path}.{os.urandom(4).hex()}"
+        temporary = f"{self.path}.new"
         try:
+            _unlink(temporary)  # of a process that was killed
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(data)
                 os.replace(temporary, self.path)  # noqa: PTH105
             except BaseException:
-                os.unlink(temporary)  # noqa: PTH108
+                _unlink(temporary)
                 raise
         except OSError as error:
             raise _refused(self.path, error) from error
 
     def remove(self) -> None:
-        """Forget it. Idempotent. CacheError."""
+        """Forget it. For who has the lock. Idempotent. CacheError."""
         try:
-            os.unlink(self.path)  # noqa: PTH108
-        except FileNotFoundError:
-            return
+            _unlink(self.path)
+            _unlink(f"{self.path}.new")
         except OSError as error:
             raise _refused(self.path, error) from error
 
@@ -178,6 +178,14 @@ def stored(where: str) -> list[LoginCache]:
     except OSError as error:
         raise _refused(where, error) from error
     return [LoginCache(where, name.removesuffix(".json")) for name in names if name.endswith(".json")]
+
+
+def _unlink(path: str) -> None:
+    """Delete a file, if there is one."""
+    try:
+        os.unlink(path)  # noqa: PTH108
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def _locked(descriptor: int) -> bool:

@@ -28,8 +28,11 @@ class ProviderAway(Failure):
     """It cannot be reached, or makes errors: later it may be there."""
 
 
-class Ended(Failure):
-    """What was shown to it holds no more."""
+class Refused(Failure):
+    """It gives no tokens for what was shown to it."""
+
+
+_AWAY = ("server_error", "temporarily_unavailable")
 
 
 class ProviderAnswer(NamedTuple):
@@ -61,12 +64,12 @@ class Provider:
         return self._discovery
 
     def tokens(self, form: Mapping[str, str]) -> TokenAnswer:
-        """What the token endpoint gives for a grant. Ended if the grant holds no more."""
+        """What the token endpoint gives for a grant. Refused, ProviderAway or another Failure."""
         answer = self.token_answer(form)
         if not answer.error:
             return answer
         error = refused(self.parameters.issuer, answer.error, answer.error_description)
-        raise Ended(error.message) if answer.error == "invalid_grant" else error
+        raise (ProviderAway if answer.error in _AWAY else Refused)(error.message)
 
     def token_answer(self, form: Mapping[str, str]) -> TokenAnswer:
         """What the token endpoint answers to a grant, its own errors too."""

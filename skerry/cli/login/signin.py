@@ -14,7 +14,7 @@ from skerry.cli.login.cache import CacheError, LoginCache, StoredLogin, director
 from skerry.cli.login.oidc import SignedIn, signed_in
 from skerry.cli.login.parameters import LoginParameters, ParameterError
 from skerry.cli.login.parameters import parameters as parameters_of
-from skerry.cli.login.provider import Ended, Provider, ProviderAway
+from skerry.cli.login.provider import Provider, Refused
 from skerry.cli.term import program
 from skerry.errors import SkerryError
 
@@ -57,7 +57,13 @@ def token(
                 TIMED_OUT,
             )
         with lock:
-            return _obtained(parameters, cache, ask, began=began, plugin=plugin, now=now)
+            found = cache.read()
+            waited_for = found.id_token != login.id_token and found.expires > now()
+            if found.holds(now()) or waited_for:
+                return found
+            if found.failed >= began:
+                raise Failure(found.failure, found.failure_code)
+            return _obtained(parameters, cache, found, ask, plugin=plugin, now=now)
     except CacheError as error:
         raise Failure(str(error)) from error
 
@@ -65,29 +71,25 @@ def token(
 def _obtained(
     parameters: LoginParameters,
     cache: LoginCache,
+    login: StoredLogin,
     ask: Ask | None,
     *,
-    began: float,
     plugin: bool,
     now: Callable[[], float],
 ) -> StoredLogin:
-    """As `token`, by who has the lock."""
-    login = cache.read()
-    if login.holds(now()):
-        return login
-    if login.failed >= began:
-        raise Failure(login.failure, login.failure_code)
+    """As `token`, by who has the lock and has looked at what is kept: `login`."""
     provider = Provider(parameters)
     if login.refresh_token:
         try:
             return _refreshed(provider, cache, login, now)
-        except Ended:
+        except Refused:
             login = login._replace(id_token="", refresh_token="")
             cache.write(login)
-        except ProviderAway as error:
+        except Failure as error:
             if login.expires > now():
                 return login
-            raise _failed(cache, login, error, now()) from error
+            _tell_others(cache, login, error, now())
+            raise
     if ask is None:
         raise Failure(_unasked(parameters))
     if plugin and login.failure_code == TIMED_OUT and now() - login.failed < QUIET_S:
@@ -95,16 +97,18 @@ def _obtained(
     try:
         signed = ask(provider)
     except (SkerryError, KeyboardInterrupt) as error:
-        raise _failed(cache, login, error, now()) from error
+        _tell_others(cache, login, error, now())
+        raise
     return _kept(cache, parameters, signed, signed.refresh_token)
 
 
 def _refreshed(provider: Provider, cache: LoginCache, login: StoredLogin, now: Callable[[], float]) -> StoredLogin:
-    """A new token without a word. Ended, ProviderAway or another Failure."""
+    """A new token without a word. Refused, if the provider gives none or one that is not believed; Failure."""
     answer = provider.tokens({"grant_type": "refresh_token", "refresh_token": login.refresh_token})
-    if answer.id_token is None:
-        raise Ended("the provider gives no ID token without asking")
-    signed = signed_in(answer, provider.parameters, now(), subject=login.subject)
+    try:
+        signed = signed_in(answer, provider.parameters, now(), subject=login.subject)
+    except Failure as error:
+        raise Refused(error.message) from error
     return _kept(cache, provider.parameters, signed, signed.refresh_token or login.refresh_token)
 
 
@@ -116,11 +120,10 @@ def _kept(cache: LoginCache, parameters: LoginParameters, signed: SignedIn, refr
     return login
 
 
-def _failed(cache: LoginCache, login: StoredLogin, error: BaseException, at: float) -> BaseException:
-    """The error, once those that wait can know it."""
+def _tell_others(cache: LoginCache, login: StoredLogin, error: BaseException, at: float) -> None:
+    """Have those that wait know that this login failed."""
     message = str(error) if isinstance(error, SkerryError) else "the login was interrupted: log in again"
     cache.write(login._replace(failed=at, failure=message, failure_code=exit_code(error)))
-    return error
 
 
 def _unasked(parameters: LoginParameters, more: str = "") -> str:

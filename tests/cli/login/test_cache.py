@@ -43,6 +43,17 @@ def test_what_is_written_is_read(cache: LoginCache) -> None:
     assert cache.read() == StoredLogin()
 
 
+def test_what_a_killed_process_left_is_replaced_and_forgotten(cache: LoginCache) -> None:
+    left = Path(f"{cache.path}.new")
+    left.parent.mkdir(mode=0o700, parents=True)
+    left.write_text("half of a token")
+    cache.write(LOGIN)
+    assert not left.exists()
+    left.write_text("half of a token")
+    cache.remove()
+    assert not left.exists()
+
+
 def test_nobody_else_can_read_it_or_what_is_beside_it(cache: LoginCache) -> None:
     previous = os.umask(0)
     try:

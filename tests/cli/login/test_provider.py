@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skerry.cli.failure import Failure
-from skerry.cli.login.provider import MAX_BYTES, Ended, Provider, ProviderAway
+from skerry.cli.login.provider import MAX_BYTES, Provider, ProviderAway, Refused
 from tests.cli.login.standin import Form, Said, Standin, running
 
 SECRET = {"grant_type": "refresh_token", "refresh_token": "precious"}
@@ -58,9 +58,9 @@ def test_nothing_is_asked_in_the_clear(issuer: str, standin: Standin) -> None:
 @pytest.mark.parametrize(
     ("said", "error", "told"),
     [
-        ((400, {"error": "invalid_grant", "error_description": "gone"}), Ended, "gone"),
-        ((401, {"error": "invalid_client"}), Failure, "registered there as a public one"),
-        ((200, {"error": "server_error"}), Failure, "server_error"),
+        ((400, {"error": "invalid_grant", "error_description": "gone"}), Refused, "gone"),
+        ((401, {"error": "invalid_client"}), Refused, "registered there as a public one"),
+        ((200, {"error": "server_error"}), ProviderAway, "server_error"),
         ((404, b"nothing"), Failure, "something else than tokens"),
         ((404, b"{}"), Failure, "answered with 404"),
         ((200, b"<html>"), Failure, "something else than tokens"),

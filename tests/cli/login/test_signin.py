@@ -65,11 +65,22 @@ def test_one_that_ends_is_replaced_by_the_refresh_token(standin: Standin, cache:
 def test_a_token_about_somebody_else_is_not_taken(standin: Standin, cache: LoginCache) -> None:
     cache.write(kept(standin, 0))
     standin.answer("/token", {"id_token": standin.id_token(sub="u2")})
-    with pytest.raises(Failure, match="somebody else"):
-        token(standin.parameters, cache, None)
+    people = People(standin)
+    assert token(standin.parameters, cache, people).refresh_token == "asked"
+    assert people.asked == 1
 
 
-@pytest.mark.parametrize("said", [GONE, (200, {})], ids=["ended", "no ID token"])
+def test_a_provider_that_describes_another_one_costs_no_refresh_token(standin: Standin, cache: LoginCache) -> None:
+    cache.write(kept(standin, 0))
+    standin.describe(issuer="https://evil")
+    with pytest.raises(Failure, match="calls itself"):
+        token(standin.parameters, cache, nobody)
+    assert cache.read().refresh_token == "old"
+
+
+@pytest.mark.parametrize(
+    "said", [GONE, (400, {"error": "invalid_request"}), (200, {})], ids=["ended", "refused", "no ID token"]
+)
 def test_when_the_refresh_token_ended_somebody_is_asked(standin: Standin, cache: LoginCache, said: object) -> None:
     cache.write(kept(standin, 0))
     standin.answer("/token", said)
@@ -126,6 +137,17 @@ def test_of_many_that_begin_together_one_asks_and_all_get_its_token(standin: Sta
     people = People(standin, pause=0.3)
     results = together(20, lambda: token(standin.parameters, cache, people, plugin=True).id_token)
     assert (people.asked, len(set(results))) == (1, 1)
+
+
+def test_a_token_that_lives_for_seconds_is_shared_too(standin: Standin, cache: LoginCache) -> None:
+    def brief(provider: Provider) -> SignedIn:
+        asked.append(provider)
+        time.sleep(0.3)
+        return signed_in(TokenAnswer(id_token=standin.id_token(25.0)), provider.parameters, time.time())
+
+    asked: list[Provider] = []
+    results = together(5, lambda: token(standin.parameters, cache, brief).id_token)
+    assert (len(asked), len(set(results))) == (1, 1)
 
 
 @pytest.mark.parametrize("error", [Failure("no, thanks"), Failure("nobody", TIMED_OUT)], ids=["refused", "unanswered"])
