@@ -33,6 +33,9 @@ class Limits(NamedTuple):
     path: int = 255
 
 
+LIMITS = Limits()
+
+
 class ArchiveError(Exception):
     """An archive that is refused: the rule as one CamelCase word, the file that breaks it if it is one, and why, for people."""
 
@@ -54,7 +57,7 @@ class _Header(NamedTuple):
     size: int
 
 
-def files(archive: bytes, limits: Limits = Limits()) -> Iterator[File]:
+def files(archive: bytes, limits: Limits = LIMITS) -> Iterator[File]:
     """The files in an archive, in its order; directories are left out. ArchiveError at the first broken rule."""
     unpacked = _Unpacked(archive, limits)
     seen: set[str] = set()

@@ -110,8 +110,9 @@ def _beyond(low: Version, named: int) -> tuple[object, ...] | None:
 
 
 def _next(low: Version, place: int) -> tuple[object, ...]:
-    raised = (*low[:place], low[place] + 1, 0, 0)[:3]
-    return Version(*raised).precedence
+    numbers = [low.major, low.minor, low.patch]
+    major, minor, patch = (*numbers[:place], numbers[place] + 1, 0, 0)[:3]
+    return Version(major, minor, patch).precedence
 
 
 def _judge(operator: str, low: Version, beyond: tuple[object, ...] | None, *, exact: bool) -> Test:

@@ -15,7 +15,8 @@ ORDER = [
 
 
 def test_precedence_is_that_of_the_specification() -> None:
-    assert sorted(reversed(ORDER), key=lambda each: version(each).precedence) == ORDER
+    keys = [version(each).precedence for each in ORDER]
+    assert keys == sorted(keys)
 
 
 def test_what_follows_a_plus_does_not_count() -> None:

@@ -1,0 +1,93 @@
+"""YAML of strangers is what Helm takes it for, or refused with the place and the reason."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.appstore.foreignyaml import DEEPEST, ForeignYamlError, loaded, plain
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None), ("~", None), ("Null", None), ("yes", True), ("On", True), ("TRUE", True), ("no", False), ("off", False),
+        ("0", 0), ("-12", -12), ("+7", 7), ("1_000", 1000), ("010", 8), ("0o10", 8), ("0x1F", 31), ("0b101", 5), ("-0x10", -16),
+        ("08", 8.0), ("1.0", 1.0), (".5", 0.5), ("1e3", 1000.0), ("-2.5E-1", -0.25), ("1e999", "1e999"), ("9" * 41, "9" * 41),
+        ("0o9", "0o9"), (".inf", ".inf"), ("1.2.3", "1.2.3"), ("v1", "v1"), ("2024-01-01", "2024-01-01"), ("nginx", "nginx"),
+    ],
+)  # fmt: skip
+def test_a_plain_scalar_is_what_helm_takes_it_for(text: str, value: Any) -> None:
+    assert plain(text) == value
+    assert type(plain(text)) is type(value)
+
+
+def test_what_is_in_quotes_is_text() -> None:
+    assert loaded(b"a: '1'\nb: \"yes\"\nc: |\n  2\n") == {"a": "1", "b": "yes", "c": "2\n"}
+
+
+def test_what_is_not_wanted_is_gone_over() -> None:
+    text = b"apiVersion: v1\nentries:\n  web:\n  - {version: 1.0.0, maintainers: [{name: x}, [y]]}\nserverInfo: {a: {b: c}}\n"
+    assert loaded(text, lambda key: key == "entries")["entries"]["web"][0]["version"] == "1.0.0"
+    assert loaded(text, lambda key: key == "apiVersion") == {"apiVersion": "v1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"", "it is empty"),
+        (b"# nothing", "it is empty"),
+        (b"a: 1\n---\nb: 2", "more than one document"),
+        (b"a: &x [1]\nb: *x", "line 2: aliases are not taken"),
+        (b"a: 1\na: 2", "line 2: 'a' is there twice"),
+        (b"a: !!python/object:os.system x", "line 1: tags are not taken"),
+        (b"a: !!str 1", "line 1: tags are not taken"),
+        (b"a: ! 1", "line 1: tags are not taken"),
+        (b"? [a]\n: 1", "line 1: keys are texts"),
+        (b"a: [1", "expected"),
+        (b"a: \xff", "invalid"),
+        (b"a: \x00", "control characters"),
+        (b"[" * (DEEPEST + 2) + b"]" * (DEEPEST + 2), "nested deeper than"),
+        (b"[" + b"1," * 101 + b"]", "more than 100 values"),
+        (b"\t- a", "found character"),
+    ],
+)
+def test_what_is_not_taken_says_why(text: bytes, why: str) -> None:
+    with pytest.raises(ForeignYamlError, match=why):
+        loaded(text, most=120 if b"[[" in text else 100)
+
+
+def test_aliases_are_found_in_what_is_gone_over() -> None:
+    with pytest.raises(ForeignYamlError, match="aliases"):
+        loaded(b"skipped: [&a [1], *a]", lambda key: False)
+
+
+def test_two_hundred_thousand_levels_end_at_the_limit() -> None:
+    with pytest.raises(ForeignYamlError):
+        loaded(b"[" * 200_000)
+    with pytest.raises(ForeignYamlError):
+        loaded(b"a: " + b"[" * 5_000, lambda key: False)
+
+
+@given(st.binary(max_size=300) | st.text(alphabet="ab:-[]{}&*!|>#'\"\n ,?", max_size=60).map(str.encode))
+def test_bytes_are_a_value_or_an_error_of_ours(text: bytes) -> None:
+    with suppress(ForeignYamlError):
+        msgspec.json.encode(loaded(text))
+
+
+words = st.text(alphabet="abyNn01.-_: '\"{}[]#&*!\u00e9", max_size=8)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | words,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_what_json_says_is_read_alike(value: Any) -> None:
+    assert loaded(msgspec.json.encode(value)) == value
