@@ -2,14 +2,14 @@
 
 No aliases: a few of them stand for gigabytes. No tags, one document, keys are strings and none is there twice, and there is an
 end to depth and to the number of values. Plain scalars are what go-yaml, and so Helm, takes them for: `version: 1.0` is a number
-and no text. Values that are not asked for are gone over without being made: a tree of a whole index costs 600 MB.
+and no text. A document is read in pieces that its reader asks for: a tree of a whole index costs 600 MB.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -26,81 +26,105 @@ _BOOLEANS = {
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?")
 
-Events = Iterator[Any]
-Wanted = Callable[[str], bool]
-
 
 class ForeignYamlError(ValueError):
     """YAML that is not taken. The message says where, and why."""
 
 
-def loaded(text: bytes, wanted: Wanted | None = None, *, most: int = MOST_VALUES) -> Any:
-    """The value in `text`; of a mapping at its top the keys alone that are wanted. ForeignYamlError."""
-    reader = _Reader(text, most)
-    value = reader.value(reader.next(), 0, wanted)
-    if not isinstance(reader.next(), yaml.DocumentEndEvent) or not isinstance(reader.next(), yaml.StreamEndEvent):
-        raise ForeignYamlError("there is more than one document")
+def loaded(text: bytes, *, most: int = MOST_VALUES) -> Any:
+    """The value in `text`, of at most so many values in all. ForeignYamlError."""
+    reader = Reader(text)
+    value = reader.value(most)
+    reader.end()
     return value
 
 
-class _Reader:
-    def __init__(self, text: bytes, most: int) -> None:
-        self._events: Events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        self._left = self._most = most
-        self.next()
-        if isinstance(self.next(), yaml.StreamEndEvent):
+class Reader:
+    """Reads one document from its beginning to its end, as it is asked to. ForeignYamlError."""
+
+    def __init__(self, text: bytes) -> None:
+        self._events: Iterator[Any] = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        self._left = self._most = 0
+        self._next()
+        if isinstance(self._next(), yaml.StreamEndEvent):
             raise ForeignYamlError("it is empty")
 
-    def next(self) -> Any:
-        try:
-            return next(self._events)
-        except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-            raise ForeignYamlError(_one_line(str(error))) from error
+    def mapping(self) -> Iterator[str]:
+        """The keys of the mapping that comes. What each stands for is to be read before the next one is asked for."""
+        event = self._next()
+        if not isinstance(event, yaml.MappingStartEvent):
+            raise ForeignYamlError(f"{_place(event)}: a mapping is expected")
+        yield from self._keys(event)
 
-    def value(self, event: Any, depth: int, wanted: Wanted | None = None) -> Any:
-        """What begins with this event."""
-        self._left -= 1
-        if self._left < 0:
-            raise ForeignYamlError(f"there are more than {self._most} values")
-        if depth > DEEPEST:
-            raise ForeignYamlError(f"it is nested deeper than {DEEPEST} levels")
-        if isinstance(event, yaml.AliasEvent):
-            raise ForeignYamlError(f"{_place(event)}: aliases are not taken: write the value out")
-        if event.tag is not None:
-            raise ForeignYamlError(f"{_place(event)}: tags are not taken: {event.tag[:40]!r}")
-        if isinstance(event, yaml.ScalarEvent):
-            return event.value if not event.implicit[0] else plain(event.value)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return list(self._items(depth))
-        return self._mapping(depth, wanted)
+    def sequence(self, most: int) -> Iterator[Any]:
+        """The values of the sequence that comes, each of at most so many values in itself."""
+        event = self._next()
+        if not isinstance(event, yaml.SequenceStartEvent):
+            raise ForeignYamlError(f"{_place(event)}: a sequence is expected")
+        self._check(event)
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            self._left = self._most = most
+            yield self._value(event, 0)
 
-    def _items(self, depth: int) -> Iterator[Any]:
-        while not isinstance(event := self.next(), yaml.SequenceEndEvent):
-            yield self.value(event, depth + 1)
+    def value(self, most: int) -> Any:
+        """The next value, of at most so many in all."""
+        self._left = self._most = most
+        return self._value(self._next(), 0)
 
-    def _mapping(self, depth: int, wanted: Wanted | None) -> dict[str, Any]:
-        mapping: dict[str, Any] = {}
-        while not isinstance(event := self.next(), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent):
-                raise ForeignYamlError(f"{_place(event)}: keys are texts")
-            if event.value in mapping:
-                raise ForeignYamlError(f"{_place(event)}: {event.value[:60]!r} is there twice")
-            if wanted is None or wanted(event.value):
-                mapping[event.value] = self.value(self.next(), depth + 1)
-            else:
-                self._skip()
-        return mapping
-
-    def _skip(self) -> None:
-        """Go over one value, whatever is in it."""
+    def skip(self) -> None:
+        """Go over the next value, whatever is in it."""
         depth = 0
         while True:
-            event = self.next()
-            if isinstance(event, yaml.AliasEvent):
-                raise ForeignYamlError(f"{_place(event)}: aliases are not taken: write the value out")
+            event = self._next()
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth == 0:
                 return
+
+    def end(self) -> None:
+        """Nothing comes any more."""
+        if not isinstance(self._next(), yaml.DocumentEndEvent) or not isinstance(self._next(), yaml.StreamEndEvent):
+            raise ForeignYamlError("there is more than one document")
+
+    def _next(self) -> Any:
+        try:
+            event = next(self._events)
+        except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+            raise ForeignYamlError(" ".join(str(error).split())[:300]) from error
+        if isinstance(event, yaml.AliasEvent):
+            raise ForeignYamlError(f"{_place(event)}: aliases are not taken: write the value out")
+        return event
+
+    def _value(self, event: Any, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ForeignYamlError(f"{_place(event)}: there are more than {self._most} values")
+        if depth > DEEPEST:
+            raise ForeignYamlError(f"{_place(event)}: it is nested deeper than {DEEPEST} levels")
+        if isinstance(event, yaml.MappingStartEvent):
+            return {key: self._value(self._next(), depth + 1) for key in self._keys(event)}
+        self._check(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return plain(event.value) if event.implicit[0] else event.value
+        return list(self._items(depth))
+
+    def _items(self, depth: int) -> Iterator[Any]:
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            yield self._value(event, depth + 1)
+
+    def _keys(self, start: Any) -> Iterator[str]:
+        self._check(start)
+        seen: set[str] = set()
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise ForeignYamlError(f"{_place(event)}: keys are texts")
+            if event.value in seen:
+                raise ForeignYamlError(f"{_place(event)}: {event.value[:60]!r} is there twice")
+            seen.add(event.value)
+            yield event.value
+
+    def _check(self, event: Any) -> None:
+        if event.tag is not None:
+            raise ForeignYamlError(f"{_place(event)}: tags are not taken: {event.tag[:40]!r}")
 
 
 def plain(text: str) -> Any:
@@ -130,7 +154,3 @@ def _integer(text: str) -> int | float:
 
 def _place(event: Any) -> str:
     return f"line {event.start_mark.line + 1}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]

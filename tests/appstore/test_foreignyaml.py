@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.appstore.foreignyaml import DEEPEST, ForeignYamlError, loaded, plain
+from services.appstore.foreignyaml import DEEPEST, ForeignYamlError, Reader, loaded, plain
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,39 @@ def test_what_is_in_quotes_is_text() -> None:
     assert loaded(b"a: '1'\nb: \"yes\"\nc: |\n  2\n") == {"a": "1", "b": "yes", "c": "2\n"}
 
 
-def test_what_is_not_wanted_is_gone_over() -> None:
-    text = b"apiVersion: v1\nentries:\n  web:\n  - {version: 1.0.0, maintainers: [{name: x}, [y]]}\nserverInfo: {a: {b: c}}\n"
-    assert loaded(text, lambda key: key == "entries")["entries"]["web"][0]["version"] == "1.0.0"
-    assert loaded(text, lambda key: key == "apiVersion") == {"apiVersion": "v1"}
+INDEX = b"""
+apiVersion: v1
+serverInfo: {a: {b: [c]}, d: x}
+entries:
+  web:
+  - {version: 1.0.0, maintainers: [{name: x}]}
+  - version: 2.0.0
+  redis: []
+"""
+
+
+def test_a_document_is_read_in_pieces() -> None:
+    reader = Reader(INDEX)
+    entries: dict[str, list[Any]] = {}
+    for key in reader.mapping():
+        if key != "entries":
+            reader.skip()
+            continue
+        for name in reader.mapping():
+            entries[name] = list(reader.sequence(10))
+    reader.end()
+    assert entries == {"web": [{"version": "1.0.0", "maintainers": [{"name": "x"}]}, {"version": "2.0.0"}], "redis": []}
+
+
+def test_a_piece_of_another_shape_is_refused() -> None:
+    with pytest.raises(ForeignYamlError, match="line 1: a mapping is expected"):
+        list(Reader(b"[1]").mapping())
+    with pytest.raises(ForeignYamlError, match="line 1: a sequence is expected"):
+        list(Reader(b"a: 1").sequence(5))
+    with pytest.raises(ForeignYamlError, match="line 2: there are more than 2 values"):
+        list(Reader(b"- [1]\n- [1, 2]").sequence(2))
+    with pytest.raises(ForeignYamlError, match="tags are not taken"):
+        list(Reader(b"!!set [1]").sequence(5))
 
 
 @pytest.mark.parametrize(
@@ -64,14 +93,14 @@ def test_what_is_not_taken_says_why(text: bytes, why: str) -> None:
 
 def test_aliases_are_found_in_what_is_gone_over() -> None:
     with pytest.raises(ForeignYamlError, match="aliases"):
-        loaded(b"skipped: [&a [1], *a]", lambda key: False)
+        Reader(b"[&a [1], *a]").skip()
 
 
 def test_two_hundred_thousand_levels_end_at_the_limit() -> None:
     with pytest.raises(ForeignYamlError):
         loaded(b"[" * 200_000)
     with pytest.raises(ForeignYamlError):
-        loaded(b"a: " + b"[" * 5_000, lambda key: False)
+        Reader(b"[" * 5_000).skip()
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="ab:-[]{}&*!|>#'\"\n ,?", max_size=60).map(str.encode))

@@ -43,7 +43,7 @@ def test_all_that_helm_and_artifact_hub_say_is_read() -> None:
             },
         }
     )
-    assert described.type, described.deprecated == ("library", True)
+    assert (described.type, described.deprecated) == ("library", True)
     assert (described.app_version, described.description, described.keywords) == (
         "7.1",
         "A web server",
