@@ -1,0 +1,172 @@
+"""Running a program behind walls: one process per operation, bounded in memory, time, files, network and output.
+
+A chart of 212 bytes makes Go's runtime give up, nested loops in a template never end, and a member that is half dead is waited
+for without end: so what runs a chart is killable at any time, and can reach only what it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from services.appstore.helm import enter
+
+MIB = 1 << 20
+Wall: TypeAlias = Literal["limits", "files", "network"]
+Ending: TypeAlias = Literal["exit", "signal", "deadline", "output"]
+
+
+class Jail(NamedTuple):
+    """What a program may reach and use."""
+
+    directory: Path
+    """Its own, with nothing in it that it may not read and write; it is HOME, TMPDIR and the working directory too."""
+    read: tuple[Path, ...] = ()
+    ports: tuple[int, ...] = ()
+    """TCP ports that it may connect to."""
+    data: int = 192 * MIB
+    """Bytes of memory that it may write to. A limit on addresses instead stops Go itself below 1 GiB."""
+    cpu_s: int = 20
+    files: int = 256
+    file: int = 64 * MIB
+    """Bytes of a file that it writes."""
+    output: int = 16 * MIB
+    """Bytes that it may say on stdout."""
+    errors: int = MIB
+    grace_s: float = 10.0
+    """Between SIGTERM and SIGKILL."""
+    required: bool = False
+    """Whether it is not to run where a wall is missing."""
+
+
+class Finished(NamedTuple):
+    """How a program ended, and what it said."""
+
+    ending: Ending
+    code: int
+    """Its exit code, or the number of the signal that ended it."""
+    stdout: bytes
+    stderr: bytes
+
+
+def walls() -> tuple[Wall, ...]:
+    """Those that stand on this machine."""
+    version = enter.landlock_version()
+    return ("limits", *(("files",) if version >= 1 else ()), *(("network",) if version >= 4 else ()))
+
+
+async def run(
+    jail: Jail,
+    command: Sequence[str],
+    *,
+    deadline_s: float,
+    stdin: bytes = b"",
+    environ: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a command, named by its path, to its end or to the deadline. OSError if the directory or the program is not there.
+
+    When it is cancelled the program and all its children are killed before it returns.
+    """
+    directory = str(jail.directory)
+    own = {"HOME": directory, "TMPDIR": directory, "PATH": "", "SKERRY_JAIL": _described(jail, command[0])}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        "-S",
+        str(Path(enter.__file__)),
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=directory,
+        env={**(environ or {}), **own},
+        start_new_session=True,
+    )
+    try:
+        return await _until(process, jail, deadline_s, stdin)
+    finally:
+        _signal(process, signal.SIGKILL)
+        await process.wait()
+
+
+def _described(jail: Jail, program: str) -> str:
+    limits = {"DATA": jail.data, "CPU": jail.cpu_s, "NOFILE": jail.files, "FSIZE": jail.file, "CORE": 0}
+    read = [program, *map(str, jail.read), "/dev/null"]
+    return json.dumps(
+        {
+            "parent": os.getpid(),
+            "read": read,
+            "write": [str(jail.directory), "/dev/null"],
+            "connect": list(jail.ports),
+            "limits": limits,
+            "require": jail.required,
+        }
+    )
+
+
+async def _until(process: asyncio.subprocess.Process, jail: Jail, deadline_s: float, stdin: bytes) -> Finished:
+    assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018  pipes were asked for
+    stdout, stderr = bytearray(), bytearray()
+    ending: Ending | None = None
+    reading = asyncio.gather(
+        _fed(process.stdin, stdin),
+        _bounded(process.stdout, stdout, jail.output, cut=False),
+        _bounded(process.stderr, stderr, jail.errors, cut=True),
+    )
+    try:
+        async with asyncio.timeout(deadline_s):
+            await reading
+            await process.wait()
+    except TimeoutError:
+        ending = "deadline"
+    except _TooMuch:
+        ending = "output"
+    finally:
+        reading.cancel()
+        with suppress(asyncio.CancelledError, _TooMuch):
+            await reading
+    if ending is not None:
+        await _stop(process, jail.grace_s)
+    code = process.returncode or 0
+    return Finished(ending or ("signal" if code < 0 else "exit"), abs(code), bytes(stdout), bytes(stderr))
+
+
+class _TooMuch(Exception):
+    pass
+
+
+async def _fed(pipe: asyncio.StreamWriter, content: bytes) -> None:
+    with suppress(ConnectionError):
+        pipe.write(content)
+        await pipe.drain()
+    pipe.close()
+
+
+async def _bounded(pipe: asyncio.StreamReader, into: bytearray, most: int, *, cut: bool) -> None:
+    while piece := await pipe.read(64 * 1024):
+        into += piece[: most - len(into)]
+        if len(into) >= most and not cut:
+            raise _TooMuch
+
+
+async def _stop(process: asyncio.subprocess.Process, grace_s: float) -> None:
+    """Ask its whole group to end, and end it."""
+    _signal(process, signal.SIGTERM)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(grace_s):
+            await process.wait()
+            return
+    _signal(process, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
