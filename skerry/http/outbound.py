@@ -2,8 +2,9 @@
 
 A name is resolved once, every address of it is judged (`httpwire.addresses`), and one that passed is dialled as it is: a name
 that means something else a moment later (DNS rebinding) reaches nothing. TLS is to the name, by the authorities that are
-given or else the system's. No proxy of the environment, no cookies, no credentials, no encoding, no redirects; one deadline
-holds for everything from the name to the last byte.
+given or else the system's. No proxy of the environment, no cookies, no encoding; a redirect is followed where the policy says so,
+each hop judged as the first, and credentials stay with the origin that they are for. One deadline holds for everything from the
+name to the last byte.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from skerry.http.client import Client
 from skerry.http.errors import Cut, HttpError, NoAnswer, Unreachable, UpstreamProtocolError
@@ -29,6 +30,7 @@ DEADLINE_S = 10.0
 MAX_URL = 2048
 TRIED = 4
 """Addresses of one name that are dialled, one after the other."""
+_REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"https": 443, "http": 80}
 
 Problem = Literal[
@@ -42,9 +44,11 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 class OutboundError(HttpError):
     """A fetch that came to nothing: `problem` in one word, the message for people. It names the URL."""
 
-    def __init__(self, problem: Problem, message: str) -> None:
+    def __init__(self, problem: Problem, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.problem: Problem = problem
+        self.status = status
+        """Of the answer, where it is that what is wrong."""
 
 
 class OutboundPolicy(NamedTuple):
@@ -52,7 +56,13 @@ class OutboundPolicy(NamedTuple):
 
     addresses: AddressPolicy = AddressPolicy()
     plain_on_loopback: bool = False
-    """Whether http will do where every address that is dialled is this machine's own; else https alone."""
+    """Whether http will do where every address that is dialled is this machine's own."""
+    plain: bool = False
+    """Whether http will do everywhere; else https alone."""
+    private_hosts: frozenset[str] = frozenset()
+    """Names whose addresses may be private."""
+    redirects: int = 0
+    """Hops that are followed; never from https to http."""
     max_bytes: int = MAX_BYTES
     deadline_s: float = DEADLINE_S
 
@@ -67,14 +77,38 @@ class Origin(NamedTuple):
     authority: bytes
     """As it stands in the Host header."""
 
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What a credential is for: nothing else may see it."""
+        return self.scheme, self.host, self.port
+
 
 class Fetched(NamedTuple):
-    """A whole answer with status 200."""
+    """A whole answer."""
 
     headers: Headers
     body: bytes
     address: str
     """Where it came from."""
+    status: int = 200
+
+
+class _Elsewhere(Exception):
+    """An answer that leads to another URL."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+
+class _Asked(NamedTuple):
+    """What is asked for, wherever it lies in the end."""
+
+    policy: OutboundPolicy
+    ca_pem: str
+    headers: Sequence[tuple[bytes, bytes]]
+    statuses: Collection[int]
+    resolve: Resolve
 
 
 async def resolved(host: str, port: int) -> Sequence[str]:
@@ -109,20 +143,41 @@ async def fetch(
     *,
     ca_pem: str = "",
     accept: bytes = b"application/json",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    credentials: Sequence[tuple[bytes, bytes]] = (),
+    statuses: Collection[int] = (200,),
     resolve: Resolve = resolved,
 ) -> Fetched:
-    """GET `url`. OutboundError for everything that is not a whole answer with status 200 within the policy.
+    """GET `url`. OutboundError for everything that is not a whole answer with one of these statuses within the policy.
 
-    `ca_pem` are the only authorities that count; empty: the system's.
+    `ca_pem` are the only authorities that count; empty: the system's. `credentials` are headers for the URL's own origin, and no
+    other sees them.
     """
-    origin = origin_of(url)
-    context = _context(origin, url, ca_pem)
+    start = origin = origin_of(url)
+    asked = _Asked(policy, ca_pem, ((b"accept", accept), *headers), statuses, resolve)
     try:
         async with asyncio.timeout(policy.deadline_s):
-            allowed = await _addresses(origin, url, policy, resolve)
-            return await _fetched(origin, url, policy, allowed, context, accept)
+            for _ in range(policy.redirects + 1):
+                own = credentials if origin.place == start.place else ()
+                try:
+                    return await _fetched(origin, url, asked, own)
+                except _Elsewhere as elsewhere:
+                    url, origin = _next(url, origin, elsewhere.location)
+            raise OutboundError("Redirect", f"{url} leads elsewhere for more than {policy.redirects} times")
     except TimeoutError as error:
         raise OutboundError("Timeout", f"{url} was not answered as a whole within {policy.deadline_s:.0f} s") from error
+
+
+def _next(url: str, origin: Origin, location: str) -> tuple[str, Origin]:
+    """Where a redirect leads."""
+    try:
+        joined = urljoin(url, location)
+    except ValueError as error:
+        raise OutboundError("Redirect", f"{url} leads to {location!r}, which is no URL") from error
+    after = origin_of(joined.partition("#")[0])
+    if origin.scheme == "https" and after.scheme == "http":
+        raise OutboundError("Redirect", f"{url} leads from https to http, which is not followed")
+    return joined, after
 
 
 def _context(origin: Origin, url: str, ca_pem: str) -> ssl.SSLContext | None:
@@ -134,14 +189,16 @@ def _context(origin: Origin, url: str, ca_pem: str) -> ssl.SSLContext | None:
         raise OutboundError("TLS", f"the authorities given for {url} are no certificates in PEM: {error}") from error
 
 
-async def _addresses(origin: Origin, url: str, policy: OutboundPolicy, resolve: Resolve) -> list[str]:
+async def _addresses(origin: Origin, url: str, asked: _Asked) -> list[str]:
     """What of a name's addresses may be dialled."""
+    policy = asked.policy
     try:
-        known = await resolve(origin.host, origin.port)
+        known = await asked.resolve(origin.host, origin.port)
     except (OSError, UnicodeError) as error:
         raise OutboundError("Name", f"the name {origin.host} of {url} cannot be resolved: {error}") from error
-    refused = {address: refusal(address, policy.addresses) for address in known}
-    if origin.scheme == "http":
+    addresses = policy.addresses._replace(private=True) if origin.host in policy.private_hosts else policy.addresses
+    refused = {address: refusal(address, addresses) for address in known}
+    if origin.scheme == "http" and not policy.plain:
         plain = "http is for this machine itself alone: use https"
         refused = {
             address: why or ("" if policy.plain_on_loopback and is_loopback(address) else plain)
@@ -154,23 +211,19 @@ async def _addresses(origin: Origin, url: str, policy: OutboundPolicy, resolve: 
     return allowed[:TRIED]
 
 
-async def _fetched(
-    origin: Origin,
-    url: str,
-    policy: OutboundPolicy,
-    addresses: Sequence[str],
-    context: ssl.SSLContext | None,
-    accept: bytes,
-) -> Fetched:
+async def _fetched(origin: Origin, url: str, asked: _Asked, credentials: Sequence[tuple[bytes, bytes]]) -> Fetched:
     """From the first address that takes a connection."""
+    policy, context = asked.policy, _context(origin, url, asked.ca_pem)
+    addresses = await _addresses(origin, url, asked)
     head = RequestHead(
         method=b"GET",
         target=origin.target,
         headers=[
             (b"host", origin.authority),
-            (b"accept", accept),
             (b"accept-encoding", b"identity"),
             (b"user-agent", b"skerry"),
+            *asked.headers,
+            *credentials,
         ],
     )
     limits = ClientLimits(connect_s=policy.deadline_s / len(addresses), head_s=policy.deadline_s, idle=0)
@@ -178,7 +231,7 @@ async def _fetched(
     for address in addresses:
         client = Client(address, origin.port, context, limits, server_hostname=origin.host)
         try:
-            return await _answer(partial(client.request, head), url, policy, address)
+            return await _answer(partial(client.request, head), url, asked, address)
         except Unreachable as error:
             problem: Problem = "TLS" if isinstance(error.__cause__, ssl.SSLError) else "Unreachable"
             failure = OutboundError(problem, f"{url} cannot be fetched: {error}")
@@ -192,24 +245,23 @@ async def _fetched(
     raise failure
 
 
-async def _answer(
-    request: Callable[[], Awaitable[Response]], url: str, policy: OutboundPolicy, address: str
-) -> Fetched:
+async def _answer(request: Callable[[], Awaitable[Response]], url: str, asked: _Asked, address: str) -> Fetched:
     response = await request()
     try:
-        if 300 <= response.status < 400:
-            to = (first(response.headers, b"location") or b"")[:200].decode("latin-1")
-            raise OutboundError(
-                "Redirect", f"{url} leads elsewhere ({response.status} to {to!r}), which is not followed"
-            )
-        if response.status != 200:
-            raise OutboundError("Status", f"{url} was answered with {response.status}")
+        status = response.status
+        if status in _REDIRECTS and status not in asked.statuses:
+            to = (first(response.headers, b"location") or b"").decode("latin-1")
+            if asked.policy.redirects and to:
+                raise _Elsewhere(to)
+            raise OutboundError("Redirect", f"{url} leads elsewhere ({status} to {to[:200]!r}), which is not followed")
+        if status not in asked.statuses:
+            raise OutboundError("Status", f"{url} was answered with {status}", status)
         if first(response.headers, b"content-encoding") not in (None, b"identity"):
             raise OutboundError("Protocol", f"{url} was answered in an encoding that nobody asked for")
         try:
-            body = await response.body(policy.max_bytes)
+            body = await response.body(asked.policy.max_bytes)
         except ValueError as error:
-            raise OutboundError("TooLarge", f"{url} is larger than {policy.max_bytes} bytes") from error
-        return Fetched(response.headers, body, address)
+            raise OutboundError("TooLarge", f"{url} is larger than {asked.policy.max_bytes} bytes") from error
+        return Fetched(response.headers, body, address, status)
     finally:
         response.abort()

@@ -10,6 +10,7 @@ import ipaddress
 from typing import NamedTuple
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 METADATA = frozenset(
     ipaddress.ip_address(text)
@@ -31,10 +32,13 @@ _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 
 
 class AddressPolicy(NamedTuple):
-    """What may be dialled besides public addresses. Link-local, multicast, unspecified, reserved and metadata addresses never may."""
+    """What may be dialled besides public addresses. Link-local, multicast, unspecified, reserved and
+    metadata addresses may not, unless a network names them."""
 
     private: bool = False
     loopback: bool = False
+    networks: tuple[_Network, ...] = ()
+    """Whatever lies in these may be dialled all the same: somebody named them."""
 
 
 def refusal(text: str, policy: AddressPolicy) -> str:
@@ -54,6 +58,8 @@ def is_loopback(text: str) -> bool:
 
 
 def _refusal(address: _Address, policy: AddressPolicy) -> str:
+    if any(address in network for network in policy.networks):
+        return ""
     if address in METADATA:
         return "the metadata service of a cloud"
     if address.is_loopback:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,7 @@ async def test_the_system_resolves_names() -> None:
     [
         (body(b"", b"302 Found", b"location: http://169.254.169.254/\r\n"), "Redirect"),
         (body(b"", b"308 Permanent Redirect", b"location: /other\r\n"), "Redirect"),
-        (body(b"", b"304 Not Modified"), "Redirect"),
+        (body(b"", b"304 Not Modified"), "Status"),
         (body(b"no", b"404 Not Found"), "Status"),
         (body(b"no", b"500 Internal Server Error"), "Status"),
         (body(b"no", b"204 No Content"), "Status"),
@@ -217,3 +218,95 @@ async def test_tls_is_to_the_name_by_the_given_authority(plain: Lab, tmp_path: P
         assert await problem(fetch(url, HASTY, ca_pem=ours.certificate.decode())) in ("TLS", "Timeout")
     finally:
         await upstream.close()
+
+
+def telling(heads: list[bytes], *answers: bytes) -> Callable[[Peer], Awaitable[None]]:
+    """A server that keeps the heads of requests, and gives these answers one after the other."""
+    left = list(answers)
+
+    async def talk(peer: Peer) -> None:
+        while head := await peer.line(b"\r\n\r\n"):
+            heads.append(head)
+            await peer.send(left.pop(0) if len(left) > 1 else left[0])
+
+    return talk
+
+
+def elsewhere(location: str) -> bytes:
+    return body(b"", b"302 Found", f"location: {location}\r\n".encode())
+
+
+FOLLOWING = HERE._replace(redirects=3)
+SECRET = [(b"authorization", b"Basic c2VjcmV0")]
+
+
+async def test_a_redirect_is_followed_where_the_policy_says_so_and_credentials_stay_with_their_origin(
+    plain: Lab,
+) -> None:
+    heads: list[bytes] = []
+    others: list[bytes] = []
+    other = await plain.upstream(telling(others, body(b"there")))
+    first = await plain.upstream(telling(heads, elsewhere("/b?c=d#e"), elsewhere(f"http://127.0.0.1:{other.port}/x")))
+    fetched = await fetch(
+        f"http://127.0.0.1:{first.port}/a", FOLLOWING, credentials=SECRET, headers=[(b"if-none-match", b'"1"')]
+    )
+    assert fetched.body == b"there"
+    assert [head.split(b" ")[1] for head in heads + others] == [b"/a", b"/b?c=d", b"/x"]
+    assert [b"c2VjcmV0" in head for head in heads + others] == [True, True, False]
+    assert all(b'if-none-match: "1"' in head for head in heads + others)
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("http://169.254.169.254/latest", "Address"),
+        ("http://[::ffff:169.254.169.254]/", "Address"),
+        ("file:///etc/passwd", "URL"),
+        ("http://user:pw@127.0.0.1/", "URL"),
+        ("http://[::1", "Redirect"),
+        ("/again", "Redirect"),
+        ("\x01", "Protocol"),
+    ],
+)
+async def test_each_hop_is_judged_as_the_first(plain: Lab, location: str, expected: str) -> None:
+    upstream = await plain.upstream(telling([], elsewhere(location)))
+    assert await problem(fetch(f"http://127.0.0.1:{upstream.port}/", FOLLOWING)) == expected
+
+
+async def test_a_redirect_does_not_lead_from_https_to_http(tmp_path: Path) -> None:
+    ours = create_ca("idp")
+    pair = issue_server(ours, ("idp.test",))
+    (tmp_path / "c").write_bytes(pair.certificate)
+    (tmp_path / "k").write_bytes(pair.key)
+    upstream = Upstream(answering(elsewhere("http://127.0.0.1/")))
+    await upstream.start(server_context(tmp_path / "c", tmp_path / "k"))
+    try:
+        url = f"https://idp.test:{upstream.port}/"
+        policy = FOLLOWING._replace(plain=True)
+        fetching = fetch(url, policy, ca_pem=ours.certificate.decode(), resolve=meaning("127.0.0.1"))
+        assert await problem(fetching) == "Redirect"
+    finally:
+        await upstream.close()
+
+
+async def test_an_answer_that_is_expected_is_no_failure(plain: Lab) -> None:
+    upstream = await plain.upstream(answering(body(b"", b"304 Not Modified", b'etag: "1"\r\n')))
+    fetched = await fetch(f"http://127.0.0.1:{upstream.port}/", HERE, statuses=(200, 304))
+    assert (fetched.status, fetched.body) == (304, b"")
+    refused = await plain.upstream(answering(body(b"no", b"401 Unauthorized")))
+    with pytest.raises(OutboundError) as caught:
+        await fetch(f"http://127.0.0.1:{refused.port}/", HERE)
+    assert (caught.value.problem, caught.value.status) == ("Status", 401)
+
+
+async def test_networks_and_names_that_somebody_allowed_are_dialled(plain: Lab) -> None:
+    upstream = await plain.upstream(answering(body(b"ours")))
+    url = f"http://repo.test:{upstream.port}/"
+    resolve = meaning("127.0.0.1")
+    named = OutboundPolicy(addresses=AddressPolicy(networks=(ip_network("127.0.0.0/8"),)), plain=True)
+    assert (await fetch(url, named, resolve=resolve)).body == b"ours"
+    assert await problem(fetch(url, named._replace(plain=False), resolve=resolve)) == "Address"
+    private = OutboundPolicy(private_hosts=frozenset(("repo.test",)), plain=True, deadline_s=0.5)
+    assert await problem(fetch(url, private, resolve=resolve)) == "Address"
+    assert await problem(fetch("http://repo.test:1/", private, resolve=meaning("10.255.255.1"))) != "Address"
+    assert await problem(fetch("http://other.test:1/", private, resolve=meaning("10.255.255.1"))) == "Address"

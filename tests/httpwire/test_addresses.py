@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from skerry.httpwire.addresses import METADATA, AddressPolicy, is_loopback, refusal
@@ -49,6 +51,21 @@ def test_public_addresses_are_dialled(address: str) -> None:
 @pytest.mark.parametrize("text", ["", "localhost", "127.1", "0x7f.0.0.1", "2130706433", "010.0.0.1", "1.2.3.4.5"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     assert refusal(text, OPEN) == "not an IP address"
+
+
+@pytest.mark.parametrize(
+    ("network", "inside", "outside"),
+    [
+        ("10.20.0.0/16", "10.20.1.1", "10.21.1.1"),
+        ("10.20.0.0/16", "::ffff:10.20.1.1", "::ffff:10.21.1.1"),
+        ("169.254.169.254/32", "169.254.169.254", "169.254.169.253"),
+        ("127.0.0.0/8", "127.0.0.1", "::1"),
+        ("fd12::/16", "fd12::1", "fd13::1"),
+    ],
+)
+def test_what_lies_in_a_network_that_is_named_is_dialled(network: str, inside: str, outside: str) -> None:
+    policy = AddressPolicy(networks=(ipaddress.ip_network(network),))
+    assert (refusal(inside, policy), bool(refusal(outside, policy))) == ("", True)
 
 
 def test_services_of_clouds_are_named_as_what_they_are() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from services.tenancy.keyring import AWAY_S, LONGEST_S, SHORTEST_S, USUAL_S, KeyRing, KeyRings, fresh_s, policy
 from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy, Problem
+from skerry.httpwire.addresses import AddressPolicy
 from skerry.httpwire.head import Headers
 from tests.tenancy.tokens import ISSUER, JWKS, NOW, RSA, SPEC, jwk
 
@@ -195,9 +196,9 @@ def test_the_age_in_a_cache_is_taken_off(age: bytes, fresh: float) -> None:
 
 def test_only_a_provider_that_says_so_is_looked_for_on_this_machine() -> None:
     here = msgspec.structs.replace(SPEC, issuer="http://localhost:5556/dex")
-    assert policy(here).addresses == (True, True)
+    assert policy(here).addresses == AddressPolicy(private=True, loopback=True)
     assert policy(here).plain_on_loopback
-    assert policy(SPEC).addresses == (True, False)
+    assert policy(SPEC).addresses == AddressPolicy(private=True)
     assert not policy(SPEC).plain_on_loopback
 
 
