@@ -1,0 +1,81 @@
+"""The questions that are answered in the other process, and their answers: one JSON document a line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from services.appstore.foreignyaml import ForeignYamlError
+from services.appstore.index import ListedChart, read
+from services.appstore.metadata import ChartError
+from services.appstore.package import Package
+from services.appstore.package import read as read_package
+
+HEAD = 1 << 20
+"""Bytes of a question before its content, at most."""
+
+
+class IndexQuestion(msgspec.Struct, frozen=True):
+    """Which charts of an index are wanted, and which of its blocks are known already."""
+
+    newest: int
+    charts: frozenset[str] = frozenset()
+    """Empty: all."""
+    seen: frozenset[str] = frozenset()
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The content is not taken."""
+
+    reason: str
+    message: str
+
+
+class IndexAnswer(msgspec.Struct, frozen=True, tag=True):
+    """One chart of an index."""
+
+    chart: ListedChart
+
+
+class PackageAnswer(msgspec.Struct, frozen=True, tag=True):
+    """A package."""
+
+    package: Package
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """There is no more. An answer that ends without it is not whole."""
+
+
+Answer = IndexAnswer | PackageAnswer | Refused | Done
+_encode = msgspec.json.Encoder().encode
+_question = msgspec.json.Decoder(IndexQuestion).decode
+
+
+def question(asked: IndexQuestion, content: bytes) -> bytes:
+    """What is written to the process that reads an index."""
+    return _encode(asked) + b"\n" + content
+
+
+def main(what: str, stdin: bytes) -> Iterator[bytes]:
+    """The answers to what stands on stdin, a line each."""
+    for answer in (*(_index(stdin) if what == "index" else _package(stdin)), Done()):
+        yield _encode(answer) + b"\n"
+
+
+def _index(stdin: bytes) -> Iterator[Answer]:
+    head, _, content = stdin.partition(b"\n")
+    asked = _question(head)
+    try:
+        for chart in read(content, asked.newest, lambda name: not asked.charts or name in asked.charts, asked.seen):
+            yield IndexAnswer(chart)
+    except ForeignYamlError as error:
+        yield Refused("NotARepository", f"its index.yaml is none: {error}")
+
+
+def _package(stdin: bytes) -> Iterator[Answer]:
+    try:
+        yield PackageAnswer(read_package(stdin))
+    except ChartError as error:
+        yield Refused(error.reason, str(error))

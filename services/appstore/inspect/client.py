@@ -1,0 +1,76 @@
+"""Asking the process that reads for us. What it says is checked again where it enters: it has read what a stranger wrote."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from services.appstore.helm.jail import MIB, Finished, Jail, run
+from services.appstore.index import ListedChart
+from services.appstore.inspect.answers import Answer, Done, IndexAnswer, IndexQuestion, PackageAnswer, Refused, question
+from services.appstore.metadata import ChartError
+from services.appstore.package import Package
+
+DEADLINE_S = 60.0
+DATA = 384 * MIB
+"""Bytes that it may need, Python's own among them."""
+_answer = msgspec.json.Decoder(Answer).decode
+_ROOT = Path(__file__).parents[3]
+
+
+async def read_index(content: bytes, asked: IndexQuestion) -> list[ListedChart]:
+    """The charts of an index that are wanted. ChartError for what is no index, or cannot be read within the limits."""
+    answers = await _answers("index", question(asked, content))
+    return [answer.chart for answer in answers if isinstance(answer, IndexAnswer)]
+
+
+async def read_package(content: bytes) -> Package:
+    """The package. ChartError for one that is refused."""
+    for answer in await _answers("package", content):
+        if isinstance(answer, PackageAnswer):
+            return answer.package
+    raise ChartError("Unreadable", "nothing was read of it")
+
+
+async def _answers(what: str, stdin: bytes) -> list[Answer]:
+    with tempfile.TemporaryDirectory(prefix="skerry-inspect-") as directory:
+        jail = Jail(Path(directory), read=_readable(), data=DATA, cpu_s=60, output=64 * MIB)
+        command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]
+        finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(_ROOT)})
+    lines = finished.stdout.splitlines()
+    try:
+        answers = [_answer(line) for line in lines]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _failed(finished) from error
+    if not answers or not isinstance(answers[-1], Done):
+        raise _failed(finished)
+    for answer in answers:
+        if isinstance(answer, Refused):
+            raise ChartError(answer.reason, answer.message)
+    return answers
+
+
+def _failed(finished: Finished) -> ChartError:
+    last = finished.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
+    return ChartError(
+        "Unreadable", f"reading it did not end well ({finished.ending} {finished.code}{': ' if last else ''}{last})"
+    )
+
+
+def _readable() -> tuple[Path, ...]:
+    """What Python needs: itself, its libraries, and Skerry."""
+    places: Iterable[str | Path] = (
+        sys.prefix,
+        sys.base_prefix,
+        _ROOT,
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/etc/ld.so.cache",
+    )
+    return tuple(path for place in dict.fromkeys(places) if (path := Path(place)).exists())

@@ -1,0 +1,77 @@
+"""What strangers wrote is read in another process: its answers are ours, its end is not."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from services.appstore.inspect import client
+from services.appstore.inspect.answers import IndexQuestion, main, question
+from services.appstore.inspect.client import read_index, read_package
+from services.appstore.metadata import ChartError
+from tests.appstore.charts import package
+
+INDEX = b"""apiVersion: v1
+entries:
+  web:
+  - {name: web, version: 1.0.0, urls: [web-1.0.0.tgz]}
+  - {name: web, version: 1.1.0, urls: [web-1.1.0.tgz]}
+  redis:
+  - {name: redis, version: latest, urls: [x]}
+"""
+
+
+async def test_an_index_is_read_there() -> None:
+    web, redis = await read_index(INDEX, IndexQuestion(newest=1))
+    assert ([each.chart.version for each in web.versions], web.known) == (["1.1.0"], 2)
+    assert redis.skipped[0].reason == "BadVersion"
+    (only,) = await read_index(INDEX, IndexQuestion(newest=1, charts=frozenset(("web",)), seen=frozenset((web.block,))))
+    assert only.unchanged
+
+
+async def test_a_package_is_read_there() -> None:
+    found = await read_package(package(files={"README.md": b"\xff\x00#"}))
+    assert (found.chart.name, found.readme) == ("web", b"\xff\x00#")
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"", b"entries: [" * 5000])
+async def test_what_is_no_index_is_refused(content: bytes) -> None:
+    with pytest.raises(ChartError) as caught:
+        await read_index(content, IndexQuestion(newest=1))
+    assert caught.value.reason == "NotARepository"
+
+
+async def test_a_package_that_breaks_a_rule_is_refused_by_it() -> None:
+    zeros = zlib.compress(bytes(1), wbits=31)
+    for content, reason in ((b"x", "BadArchive"), (zeros, "NoChart"), (package("web", "x"), "BadVersion")):
+        with pytest.raises(ChartError) as caught:
+            await read_package(content)
+        assert caught.value.reason == reason
+
+
+async def test_a_process_that_does_not_end_well_is_the_contents_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "DATA", 8 << 20)
+    with pytest.raises(ChartError) as caught:
+        await read_package(package())
+    assert caught.value.reason == "Unreadable"
+
+
+async def test_many_are_read_at_once() -> None:
+    names = [f"c{number}" for number in range(4)]
+    found = await asyncio.gather(*(read_package(package(name)) for name in names))
+    assert [each.chart.name for each in found] == names
+
+
+def test_answers_have_an_end() -> None:
+    assert b'"Done"' in list(main("index", question(IndexQuestion(newest=1), INDEX)))[-1]
+    assert b'"Done"' in list(main("package", b"x"))[-1]
+
+
+async def test_it_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    await read_package(package())
+    assert list(tmp_path.iterdir()) == []
