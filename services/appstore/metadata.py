@@ -77,28 +77,49 @@ def chart(tree: Any) -> Chart:
         foreign = msgspec.convert(tree, _Foreign)
     except msgspec.ValidationError as error:
         raise ChartError("BadMetadata", _said(error)) from error
+    _check(foreign)
+    return msgspec.structs.replace(
+        _described(foreign),
+        name=foreign.name,
+        version=foreign.version,
+        type=foreign.type or "application",
+        kube_version=foreign.kube_version or "",
+        deprecated=foreign.deprecated or False,
+        dependencies=_dependencies([each for each in foreign.dependencies or () if each]),
+    )
+
+
+def _check(foreign: _Foreign) -> None:
+    """ChartError where something is wrong that decides."""
     if foreign.api_version not in ("v1", "v2"):
         raise ChartError("BadMetadata", f"apiVersion is {foreign.api_version[:40]!r}, and must be v1 or v2")
     if not NAME.fullmatch(foreign.name):
         raise ChartError("BadName", f"name is {foreign.name[:80]!r}, and must be {NAME_RULE}")
-    kind = foreign.type or "application"
-    if kind not in ("application", "library"):
-        raise ChartError("BadMetadata", f"type is {kind[:40]!r}, and must be application or library")
+    if foreign.type not in (None, "", "application", "library"):
+        raise ChartError("BadMetadata", f"type is {foreign.type[:40]!r}, and must be application or library")
+    try:
+        version(foreign.version)
+    except ValueError as error:
+        raise ChartError("BadVersion", f"version: {error}") from error
+    try:
+        in_range(foreign.kube_version or "*")
+    except ValueError as error:
+        raise ChartError("BadMetadata", f"kubeVersion: {error}") from error
+
+
+def _described(foreign: _Foreign) -> Chart:
+    """What is only shown."""
     annotations = {key: text for key, text in (foreign.annotations or {}).items() if text is not None}
     return Chart(
-        name=foreign.name,
-        version=_version(foreign.version),
-        type=kind,
+        name="",
+        version="",
         app_version=clean(foreign.app_version or "", LONGEST_WORD),
         description=clean(foreign.description or "", LONGEST_TEXT),
         keywords=[clean(each, 64) for each in _first(foreign.keywords)],
         home=_link(foreign.home),
         sources=[link for each in _first(foreign.sources) if (link := _link(each))],
         icon=_link(foreign.icon),
-        kube_version=_range(foreign.kube_version),
-        deprecated=foreign.deprecated or False,
         maintainers=[_maintainer(each) for each in _first(foreign.maintainers)],
-        dependencies=_dependencies([each for each in foreign.dependencies or () if each]),
         license=clean(annotations.get(HUB + "license", ""), LONGEST_WORD),
         category=clean(annotations.get(HUB + "category", ""), 64),
         prerelease=annotations.get(HUB + "prerelease") == "true",
@@ -116,24 +137,6 @@ def _said(error: msgspec.ValidationError) -> str:
 
 def _first(items: Iterable[Any] | None) -> list[Any]:
     return [each for each in items or () if each][:MOST]
-
-
-def _version(text: str) -> str:
-    try:
-        version(text)
-    except ValueError as error:
-        raise ChartError("BadVersion", f"version: {error}") from error
-    return text
-
-
-def _range(text: str | None) -> str:
-    if not text:
-        return ""
-    try:
-        in_range(text)
-    except ValueError as error:
-        raise ChartError("BadMetadata", f"kubeVersion: {error}") from error
-    return text
 
 
 def _link(text: str | None) -> str:
