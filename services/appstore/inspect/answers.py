@@ -11,6 +11,7 @@ from services.appstore.index import ListedChart, read
 from services.appstore.metadata import ChartError
 from services.appstore.package import Package
 from services.appstore.package import read as read_package
+from skerry.api.decode import decoder
 
 HEAD = 1 << 20
 """Bytes of a question before its content, at most."""
@@ -50,7 +51,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 Answer = IndexAnswer | PackageAnswer | Refused | Done
 _encode = msgspec.json.Encoder().encode
-_question = msgspec.json.Decoder(IndexQuestion).decode
+_question = decoder(IndexQuestion)
 
 
 def question(asked: IndexQuestion, content: bytes) -> bytes:

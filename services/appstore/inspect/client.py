@@ -14,11 +14,11 @@ from services.appstore.index import ListedChart
 from services.appstore.inspect.answers import Answer, Done, IndexAnswer, IndexQuestion, PackageAnswer, Refused, question
 from services.appstore.metadata import ChartError
 from services.appstore.package import Package
+from skerry.api.decode import decoded
 
 DEADLINE_S = 60.0
 DATA = 384 * MIB
 """Bytes that it may need, Python's own among them."""
-_answer = msgspec.json.Decoder(Answer).decode
 _ROOT = Path(__file__).parents[3]
 
 
@@ -43,8 +43,8 @@ async def _answers(what: str, stdin: bytes) -> list[Answer]:
         finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(_ROOT)})
     lines = finished.stdout.splitlines()
     try:
-        answers = [_answer(line) for line in lines]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        answers: list[Answer] = [decoded(line, Answer) for line in lines]
+    except msgspec.DecodeError as error:
         raise _failed(finished) from error
     if not answers or not isinstance(answers[-1], Done):
         raise _failed(finished)
