@@ -38,7 +38,12 @@ def _standard_streams() -> None:
 
 def _run(words: list[str]) -> int:
     if words[:2] == ["login", "--exec"] and (credential := _at_hand(words)):
-        sys.stdout.write(credential + "\n")
+        try:
+            sys.stdout.write(credential + "\n")
+            sys.stdout.flush()
+        except OSError:
+            _discard_unwritten()
+            return 1
         return 0
     from skerry.cli.failure import exit_code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -65,6 +66,16 @@ def test_a_cache_that_is_refused_is_left_to_the_command(known: LoginParameters, 
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     assert at_hand(known.arguments()) == ""
+
+
+def test_who_asked_and_left_is_no_reason_for_a_traceback(known: LoginParameters) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "skerry.cli", *known.arguments()], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_nothing_is_loaded_for_it_that_is_not_needed(known: LoginParameters) -> None:
