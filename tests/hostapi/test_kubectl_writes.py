@@ -41,6 +41,13 @@ kind: Setting
 metadata: {name: join.approval}
 spec: {value: "true"}
 """
+REQUEST = """
+apiVersion: skerry.dev/v1alpha1
+kind: AccessRequest
+metadata: {generateName: req-}
+spec: {clusters: {names: [m1]}, namespaces: [shop], role: edit, reason: INC-1}
+"""
+SELF_APPROVAL = SETTING.replace("join.approval", "access.self-approval")
 
 
 class Kubectl:
@@ -70,7 +77,7 @@ class Kubectl:
 async def kubectl(world: World, tmp_path: Path) -> AsyncIterator[Kubectl]:
     found = Kubectl(world, tmp_path)
     yield found
-    await found.run("delete", "workspaces,accessgrants,settings", "--all", "--wait=false")
+    await found.run("delete", "workspaces,accessgrants,accessrequests,settings", "--all", "--wait=false")
 
 
 async def test_apply_says_created_unchanged_and_configured(kubectl: Kubectl) -> None:
@@ -211,6 +218,46 @@ async def test_a_setting_is_made_changed_and_taken_back(kubectl: Kubectl, tmp_pa
 async def test_a_setting_that_there_is_not_is_refused_with_what_there_is(
     kubectl: Kubectl, text: str, said: str
 ) -> None:
+    code, _, err = await kubectl.run("create", "-f", "-", stdin=text)
+    assert code == 1
+    assert said in err
+
+
+async def test_access_is_asked_for_once_shown_in_a_table_and_approved(kubectl: Kubectl) -> None:
+    made = await kubectl.ok("create", "-f", "-", stdin=REQUEST)
+    name = made.split()[0].partition("/")[2]
+    code, again, said = await kubectl.run("create", "-f", "-", stdin=REQUEST)
+    assert (code, again) == (0, made)
+    assert f"Warning: accessrequest {name} covers this and waits for approval until" in said
+    row = (await kubectl.ok("get", "areq", "--field-selector=status.state=Pending", "--no-headers")).split()
+    assert [row[0], *row[1:6], row[7]] == [name, "admin", "edit", "m1", "shop", "Pending", "INC-1"]
+    path = f"/apis/skerry.dev/v1alpha1/accessrequests/{name}/approve"
+    code, _, said = await kubectl.run("create", "--raw", path, "-f", "-", stdin="{}")
+    assert code == 1
+    assert "somebody else has to approve it (Setting access.self-approval)" in said
+    await kubectl.ok("create", "-f", "-", stdin=SELF_APPROVAL)
+    done = json.loads(await kubectl.ok("create", "--raw", path, "-f", "-", stdin='{"duration": "1h", "comment": "go"}'))
+    assert (done["status"]["state"], done["status"]["approvals"][0]["own"]) == ("Approved", True)
+    labelled = ("get", "accessgrants", "-l", "skerry.dev/because=request", "-o", "name")
+    assert await kubectl.ok(*labelled) == f"accessgrant.skerry.dev/{name}\n"
+    await kubectl.ok("create", "--raw", path.replace("approve", "end"), "-f", "-", stdin="{}")
+    assert await kubectl.ok(*labelled) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (REQUEST.replace("INC-1", "''"), "spec.reason: Required value: say why"),
+        (REQUEST.replace("INC-1", '"\\e[2J"'), 'spec.reason: Invalid value: " [2J": use printable characters'),
+        (REQUEST.replace("role: edit", "role: owner"), 'spec.role: Unsupported value: "owner"'),
+        (
+            REQUEST.replace("role: edit", "role: edit, duration: 9h"),
+            "must be between 1s and 8h; Setting access.longest says so",
+        ),
+    ],
+    ids=["no reason", "escapes", "no role", "too long"],
+)
+async def test_what_cannot_be_asked_for_is_named(kubectl: Kubectl, text: str, said: str) -> None:
     code, _, err = await kubectl.run("create", "-f", "-", stdin=text)
     assert code == 1
     assert said in err
