@@ -14,15 +14,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from services.tenancy import grants, requests
 from services.tenancy.controllers import DAY_S, TenancyContext
 from services.tenancy.granted import document_of, uid_of
 from services.tenancy.requests import Approval, Terms
-from skerry.access.escalation import Refusal, Writer, grant_refusal
+from skerry.access.asking import giving_refusal
 from skerry.api.accessrequests import SOON_S, AccessRequestApproval, AccessRequestDecision
-from skerry.api.grants import AccessGrant
 from skerry.api.hostsettings import APPROVALS, LONGEST, SELF_APPROVAL
 from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, SETTING
 from skerry.api.messages import HOST, Caller, WriteRequest
@@ -76,7 +73,7 @@ class Requests:
         if document["status"]["requestedBy"] == caller.user and (own or not terms(self._informer).self_approval):
             return  # their own: what they may not is said where it is decided
         least = requests.until(document, given, now) if verb == "approve" else now
-        refusal = self._refusal(caller, document, least)
+        refusal = giving_refusal(caller, document, least, self._access, now)
         if refusal is None:
             return
         if not self._may_know(caller, document):
@@ -88,18 +85,14 @@ class Requests:
             name=request.name,
         )
 
-    def _refusal(self, caller: Caller, document: Document, ends: float) -> Refusal | None:
-        """Why somebody could not write the grant of a request until then, Unix seconds; None if they could."""
-        grant = msgspec.convert(requests.proposed(document, ends), AccessGrant)
-        return grant_refusal(Writer(caller), None, grant, self._access, self._now())
-
     def _may_know(self, caller: Caller, document: Document) -> bool:
         """True of the requester, of who could give it for a moment at least, and of who reads all on the host."""
-        if document["status"]["requestedBy"] == caller.user or self._refusal(caller, document, self._now()) is None:
+        now = self._now()
+        if document["status"]["requestedBy"] == caller.user:
             return True
-        return any(
-            scope.role for each in self._access.reach(caller, HOST, self._now()).holdings for scope in each.scopes
-        )
+        if giving_refusal(caller, document, now, self._access, now) is None:
+            return True
+        return any(scope.role for each in self._access.reach(caller, HOST, now).holdings for scope in each.scopes)
 
     # Decisions
 

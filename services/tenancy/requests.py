@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.tenancy import grants
+from skerry.access.asking import asked_grant
 from skerry.admission.conform import FieldError, invalid_value, required
 from skerry.admission.prepare import invalid_object
 from skerry.api import duration
@@ -23,7 +24,6 @@ from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST
 from skerry.api.kinds.access import ROLES
 from skerry.api.kinds.requests import wanted
 from skerry.api.meta import Document
-from skerry.api.names import SERVICE_ACCOUNT
 from skerry.api.text import clean
 from skerry.api.times import rfc3339, seconds
 from skerry.errors import BadRequest, Conflict, Forbidden, TooManyRequests
@@ -66,7 +66,7 @@ def admit(document: Document, user: str, terms: Terms, now: datetime) -> Documen
     """What `user` asks for as it is stored. Invalid names the fields."""
     spec = document["spec"]
     errors = [
-        *grants.problems(_grant_spec(spec, user)),
+        *grants.problems(asked_grant(spec, user, "")),
         *_text_problems("spec.reason", spec["reason"], needed="say why, for who decides"),
         *_duration_problems("spec.duration", spec["duration"], terms.longest, why=f"; Setting {LONGEST.name} says so"),
         *_duration_problems("spec.pendingFor", spec["pendingFor"], *WAITS),
@@ -321,13 +321,8 @@ def grant_of(document: Document) -> Document:
         "apiVersion": ACCESS_GRANT.api_version,
         "kind": ACCESS_GRANT.kind,
         "metadata": {"name": metadata["name"], "labels": {BECAUSE: "request"}, "ownerReferences": [owner]},
-        "spec": {**_grant_spec(document["spec"], status["requestedBy"]), "expires": status["ends"]},
+        "spec": asked_grant(document["spec"], status["requestedBy"], status["ends"]),
     }
-
-
-def proposed(document: Document, ends: float) -> Document:
-    """The AccessGrant that an approval would make of a request, with an end in Unix seconds."""
-    return grant_of({**document, "status": {**document["status"], "ends": rfc3339(ends)}})
 
 
 def until(document: Document, given: str, now: float) -> float:
@@ -341,13 +336,3 @@ def until(document: Document, given: str, now: float) -> float:
 def made_of(grant: Document, uid: str) -> bool:
     """True if a grant is that of the request with this UID."""
     return bool(uid) and any(each.get("uid") == uid for each in grant["metadata"].get("ownerReferences") or ())
-
-
-def _grant_spec(spec: Document, user: str) -> Document:
-    account = user.startswith(SERVICE_ACCOUNT)
-    subject = {
-        "kind": "ServiceAccount" if account else "User",
-        "name": user.removeprefix(SERVICE_ACCOUNT) if account else user,
-    }
-    narrow = {"namespaces": spec["namespaces"]} if spec.get("namespaces") else {}
-    return {"subjects": [subject], "clusters": spec["clusters"], "role": spec["role"], **narrow}

@@ -16,19 +16,26 @@ from skerry.api.kinds.paths import at
 from skerry.api.messages import Caller
 from skerry.api.meta import Document
 
+CLUSTER = "c"
+"""What the key of a cluster begins with."""
 Keys = Callable[[Document], frozenset[str]]
 
 
 @cache
 def written(tie: Tie) -> Keys:
-    """The keys of all subjects to whom an object says that it is tied; of one that cannot be read, none."""
+    """The keys by which an object is found whom it says it is tied to: those of all subjects, or of the clusters on which
+    somebody could give what it asks for. Of one that cannot be read there are none.
+    """
     value = at(tie.path)
 
     def keys(document: Document) -> frozenset[str]:
         there = value(document)
         if tie.by == "user":
             return frozenset(("u" + there,)) if isinstance(there, str) and there else frozenset()
-        return frozenset(_subjects(there if isinstance(there, list) else ()))
+        listed = there if isinstance(there, list) else ()
+        if tie.by == "giver":
+            return frozenset(CLUSTER + name for name in listed if isinstance(name, str))
+        return frozenset(_subjects(listed))
 
     return keys
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from skerry.access.ties import given, names_caller, names_given, written
-from skerry.api.kinds.access import OF_WORKSPACE, REACHED, Tie, subjects_at, user_at
+from skerry.api.kinds.access import OF_WORKSPACE, REACHED, Tie, giver_at, subjects_at, user_at
 from skerry.api.messages import Caller
 from tests.access.grants import access, grant, workspace
 
 ALICE, BOB = Caller(user="alice", groups=("org:shop",)), Caller(user="bob")
-SUBJECTS, USER = subjects_at("spec.subjects"), user_at("spec.user")
+SUBJECTS, USER, GIVER = subjects_at("spec.subjects"), user_at("spec.user"), giver_at("spec.clusters.names")
 
 
 def subject(kind: Any, name: Any) -> dict[str, Any]:
@@ -32,6 +32,9 @@ def subject(kind: Any, name: Any) -> dict[str, Any]:
         (SUBJECTS, {"subjects": [subject("User", 1), "alice", None, {}, subject("User", "bob")]}, {"ubob"}),
         (SUBJECTS, {"subjects": "alice"}, set()),
         (SUBJECTS, {}, set()),
+        (GIVER, {"clusters": {"names": ["m1", "m2", 3]}}, {"cm1", "cm2"}),
+        (GIVER, {"clusters": {"selector": {}}}, set()),
+        (GIVER, {"clusters": {"names": "m1"}}, set()),
     ],
 )
 def test_whom_an_object_names(tie: Tie, spec: dict[str, Any], keys: set[str]) -> None:

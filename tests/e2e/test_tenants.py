@@ -124,16 +124,18 @@ def _on_call(host: Host) -> None:
 
     code, name, said = ask("--for", "1h")
     assert code == 0, said
-    code, _, said = skerry(bob, "request", "approve", name, "--for", "25s", "--wait", "20s")
+    code, _, said = skerry(bob, "request", "approve", name, "--for", "45s", "--wait", "40s")
     assert code == 0, said
     assert "approved by bob until" in said
+    assert said.endswith("on m1\n")
+    eventually(may_write, "what was approved works")
     listed = host.kubectl_run("m1", "get", "configmaps", "-n", "default", kubeconfig=alice)
     assert f"Warning: AccessGrant {name} ends at" in listed.stderr.decode()
     ends = datetime.fromisoformat(
         host.kubectl(None, "get", "accessrequest", name, "-o", "jsonpath={.status.ends}", kubeconfig=alice)
     ).timestamp()
     watching = _watch(host, alice)
-    assert watching.process.wait(60) is not None
+    assert watching.process.wait(90) is not None
     assert ends - 1 <= time.time() < ends + 10  # of which kubectl's own end is most
     assert not may_write()
     eventually(

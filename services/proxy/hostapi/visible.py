@@ -16,7 +16,8 @@ from services.proxy.hostapi.reads import not_found
 from services.proxy.hostapi.sight import WHOLE, Sight
 from services.proxy.hostapi.sources import ObjectSource
 from skerry.access import Access, keys_of
-from skerry.access.ties import given, names_caller, names_given, written
+from skerry.access.asking import could_give
+from skerry.access.ties import CLUSTER, given, names_caller, names_given, written
 from skerry.api.kinds import Kind, Tie, at
 from skerry.api.messages import Caller
 from skerry.errors import Forbidden, StatusError
@@ -111,6 +112,8 @@ class Visibility:
 
     def _tied(self, tie: Tie, kind: Kind, item: Item, caller: Caller) -> bool:
         """Whether an object is tied so to a caller now."""
+        if tie.by == "giver":
+            return could_give(caller, item.document(), self._access, self._now())
         if tie.written:
             return names_caller(frozenset(subjects_of(tie)(item)), caller)
         return given(tie, caller, item.namespace if kind.namespaced else item.name, self._access, self._now())
@@ -121,7 +124,8 @@ class Visibility:
         if not tie.written:
             yield from (("", name) for name in names_given(tie, caller, self._access, self._now()))
         elif isinstance(source, Informer):
-            for key in keys_of(caller):
+            reached = (CLUSTER + name for name in self._access.clusters(caller, self._now()))
+            for key in reached if tie.by == "giver" else keys_of(caller):
                 yield from ((item.namespace, item.name) for item in source.lookup(kind, _index(tie), key))
 
     def _follows(self, kind: Kind, item: Item, viewer: Viewer) -> bool:

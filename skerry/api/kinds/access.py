@@ -26,10 +26,11 @@ READ = ("get", "list", "watch")
 class Tie:
     """How an object may be a caller's own, or of their business."""
 
-    by: Literal["cluster", "subjects", "user", "workspace"]
+    by: Literal["cluster", "giver", "subjects", "user", "workspace"]
     """`cluster`: it is a Cluster on which the caller has something. `workspace`: it is the Workspace, or the Namespace of that
     name, or lies in the Namespace, of one that the caller is a member of. `user`: its `path` names the caller.
-    `subjects`: the list at `path` names the caller, or a group of theirs, as a Subject.
+    `subjects`: the list at `path` names the caller, or a group of theirs, as a Subject. `giver`: it is an AccessGrant or an
+    AccessRequest for clusters that the list at `path` names, and the caller could give what it gives or asks for.
     """
     path: str = ""
     roles: tuple[str, ...] = ROLES[:3]
@@ -53,6 +54,11 @@ def subjects_at(path: str) -> Tie:
 def user_at(path: str) -> Tie:
     """The user whose name is at `path`."""
     return Tie(by="user", path=path)
+
+
+def giver_at(path: str) -> Tie:
+    """Whoever could give what a grant gives, or a request asks for, on the clusters that are named at `path`."""
+    return Tie(by="giver", path=path)
 
 
 OBJECT_VERBS = ("delete", "get", "list", "patch", "update", "watch")

@@ -123,7 +123,7 @@ class Kind:
         yield from (f"access to {verb}: it has no such verb" for verb in access.verbs if verb not in self.verbs)
         for tie in access.ties:
             yield from (f"{verb} cannot follow from a tie" for verb in access.verbs if verb not in OBJECT_VERBS)
-            if tie.by in ("subjects", "user") and not (tie.path and has(self.type, tie.path)):
+            if tie.by in ("giver", "subjects", "user") and not (tie.path and has(self.type, tie.path)):
                 yield f"it is tied by {tie.path!r}: {self.type.__name__} has no such field"
             if tie.path and self.view_of:
                 yield f"it is a view, and tied by {tie.path!r}: only what is stored is looked up so"

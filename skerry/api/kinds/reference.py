@@ -94,6 +94,8 @@ def _tied(tie: Tie) -> str:
             return "who has something on the cluster"
         case "workspace":
             return f"members of the workspace ({', '.join(tie.roles)})"
+        case "giver":
+            return "whoever could give it"
         case "subjects":
             return f"whom `{tie.path}` names"
         case "user":

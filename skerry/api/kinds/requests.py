@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from skerry.api import accessrequests, v1alpha1
 from skerry.api.accessrequests import APPROVED, PENDING
-from skerry.api.kinds.access import CREATED_BY_EVERYBODY, EVERYBODY, READ_ON_HOST, read_by, user_at
+from skerry.api.kinds.access import CREATED_BY_EVERYBODY, EVERYBODY, READ_ON_HOST, giver_at, read_by, user_at
 from skerry.api.kinds.action import Action
 from skerry.api.kinds.columns import NAME, Column, clusters, joined
 from skerry.api.kinds.kind import Kind, Listing, Occurrence
@@ -62,7 +62,11 @@ ACCESS_REQUEST = Kind(
     owner="tenancy",
     type=accessrequests.AccessRequest,
     verbs=("create", "delete", "get", "list", "watch"),
-    access=(CREATED_BY_EVERYBODY, READ_ON_HOST, read_by(user_at("status.requestedBy"))),
+    access=(
+        CREATED_BY_EVERYBODY,
+        READ_ON_HOST,
+        read_by(user_at("status.requestedBy"), giver_at("spec.clusters.names")),
+    ),
     actions=(
         _decide(
             "approve",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from skerry.api import grants, v1alpha1
 from skerry.api.conditions import condition_of
-from skerry.api.kinds.access import OF_WORKSPACE, READ, READ_ON_HOST, Access, read_by, subjects_at, user_at
+from skerry.api.kinds.access import OF_WORKSPACE, READ, READ_ON_HOST, Access, giver_at, read_by, subjects_at, user_at
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, count, joined, role, subjects, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
 from skerry.api.meta import Document
@@ -102,7 +102,7 @@ ACCESS_GRANT = Kind(
     owner="tenancy",
     type=grants.AccessGrant,
     verbs=EVERY_VERB,
-    access=(READ_ON_HOST, read_by(subjects_at("spec.subjects"))),
+    access=(READ_ON_HOST, read_by(subjects_at("spec.subjects"), giver_at("spec.clusters.names"))),
     events=describe_grant,
     columns=(
         NAME,
