@@ -1,6 +1,6 @@
 """How often a member's status is written, whatever the member says and however often. Pure.
 
-At most one write a second, with everything that is due then. A text whose reason stayed is refreshed at most every half a
+At most one write a second, with everything that is due then, unless others wait for it. A text whose reason stayed is refreshed at most every half a
 minute, and not at all for another time, port or id in it: what it says stays true, and who reads wants a state, no log.
 Figures of the inventory are written at most every ten seconds.
 """
@@ -51,8 +51,8 @@ class Pace:
         self._told: dict[str, float] = {}
         self._counted: dict[str, float] = {}
 
-    def plan(self, name: str, stored: Document, observed: Document, now: float) -> WritePlan:
-        """The part of `observed` that is to be written now."""
+    def plan(self, name: str, stored: Document, observed: Document, now: float, *, at_once: bool = False) -> WritePlan:
+        """The part of `observed` that is to be written now; `at_once`: also within a second of the last write."""
         if observed == stored:
             return WritePlan(None)
         news = chosen = _with_texts_of(stored, observed, only_passing=True)
@@ -69,7 +69,7 @@ class Pace:
         if chosen == stored:
             return WritePlan(None, rest_s)
         write_s = self._written.get(name, float("-inf")) + WRITE_S - now
-        if write_s > 0:
+        if write_s > 0 and not at_once:
             return WritePlan(None, write_s)
         return WritePlan(chosen, None if chosen == news else rest_s)
 

@@ -124,7 +124,9 @@ class Quarantine:
             cluster = _with(item.document(), condition, now)
             if over:
                 await self._tell(name, cluster, lift=True)
-            again_s = await self._writer.write(name, item.uid, lambda document: _with(document, condition, now))
+            again_s = await self._writer.write(
+                name, item.uid, lambda document: _with(document, condition, now), at_once=not over
+            )
             if again_s is not None:
                 return After(again_s)
             if not over:

@@ -77,17 +77,20 @@ class StatusWriter:
         moments = (due(document, now, self._agent_ttl_s), self._flaps.due(name, document, now))
         return min((each for each in moments if each is not None), default=None)
 
-    async def write(self, name: str, uid: str, observe: Observe) -> float | None:
-        """Store what `observe` makes of the Cluster with that uid, as far as its time has come. In how many seconds to call
-        again for the rest, None if there is none. StatusError: also where another replica leads."""
+    async def write(self, name: str, uid: str, observe: Observe, *, at_once: bool = False) -> float | None:
+        """Store what `observe` makes of the Cluster with that uid, as far as its time has come; `at_once` where others wait for it
+        and something else bounds how often that is. In how many seconds to call again for the rest, None if there is none.
+        StatusError: also where another replica leads.
+        """
         item = self._cache.get(CLUSTER, name)
         if item is None or item.uid != uid:
             return None
         document = item.document()
-        plan = self._pace.plan(name, document, self._observed(name, document, observe), self._clock().mono)
-        return plan.again_s if plan.document is None else await self._modify(name, uid, observe)
+        seen = self._observed(name, document, observe)
+        plan = self._pace.plan(name, document, seen, self._clock().mono, at_once=at_once)
+        return plan.again_s if plan.document is None else await self._modify(name, uid, observe, at_once=at_once)
 
-    async def _modify(self, name: str, uid: str, observe: Observe) -> float | None:
+    async def _modify(self, name: str, uid: str, observe: Observe, *, at_once: bool) -> float | None:
         """By what is stored, which the cache may not have yet."""
         again_s: float | None = None
         before: Document = {}
@@ -99,7 +102,7 @@ class StatusWriter:
                 return None
             before = document
             seen = self._observed(name, document, observe)
-            planned, again_s = self._pace.plan(name, document, seen, self._clock().mono)
+            planned, again_s = self._pace.plan(name, document, seen, self._clock().mono, at_once=at_once)
             return planned
 
         try:

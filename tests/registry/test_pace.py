@@ -34,6 +34,14 @@ def test_a_member_is_written_once_a_second() -> None:
     assert pace.plan("m2", cluster(uid=1), cluster(uid=2), 101.0).document is not None
 
 
+def test_what_others_wait_for_is_written_at_once_and_counts_as_a_write() -> None:
+    pace = Pace()
+    written(pace, cluster(uid=1), cluster(uid=2), 100.0)
+    assert pace.plan("m1", cluster(uid=2), cluster(uid=3), 100.25, at_once=True) == (cluster(uid=3), None)
+    written(pace, cluster(uid=2), cluster(uid=3), 101.25)
+    assert pace.plan("m1", cluster(uid=3), cluster(uid=4), 101.5) == (None, WRITE_S - 0.25)
+
+
 def test_a_text_whose_reason_stayed_waits() -> None:
     pace = Pace()
     written(pace, cluster("one"), cluster("two"), 100.0)
