@@ -19,7 +19,7 @@ from skerry.api.meta import Document, ListMeta, ObjectMeta, Status, Struct
 from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, WITHDRAW
 from skerry.desired.owners import OWNERS, Reference, reference
 from skerry.errors import ServiceUnavailable
-from skerry.member import account
+from skerry.member import account, identity
 from skerry.member.upstream import Upstream, WholeAnswer
 
 APPLY = b"application/apply-patch+yaml"
@@ -190,7 +190,7 @@ class Objects:
         manager = OWNERS[owner].manager
         there = await self.read(which)
         force = options.conflicts == "Force"
-        if there is not None and not self._mine(there, owner, which):
+        if there is not None and not await self._mine(there, owner, which):
             if options.adopt == "Never":
                 raise Unsettled(
                     State.EXISTS, f"{which} is there already and is not Skerry's: delete it, or have it adopted"
@@ -212,16 +212,25 @@ class Objects:
             raise self._refused(answer, which, there)
         return placed(_metadata(answer), manager)
 
-    def _mine(self, there: ObjectMeta, owner: str, which: Reference) -> bool:
-        """Whether its labels say that it is this owner's. Unsettled if they say that it is somebody else's."""
+    async def _mine(self, there: ObjectMeta, owner: str, which: Reference) -> bool:
+        """Whether its labels say that it is this owner's, or that one's of a host from which the cluster was taken over.
+        Unsettled if they say that it is somebody else's.
+        """
         theirs, host = owner_of(there)
         if not theirs and not host:
             return False
-        if host != self.host:
+        if host != self.host and not (host and await self._is_marked()):
             raise Unsettled(State.FOREIGN, f"{which} belongs to another host ({host[:64] or 'of no name'})")
         if theirs != owner:
             raise Unsettled(State.FOREIGN, f"{which} is wanted by {theirs[:63] or 'nobody'} already")
         return True
+
+    async def _is_marked(self) -> bool:
+        """Whether the cluster is this host's by its mark, which is one host's at a time: who had it before lets go of it. False
+        where the mark cannot be read.
+        """
+        answer = await self._call("GET", identity.KUBE_SYSTEM, headers=[(b"accept", METADATA)])
+        return answer.status == 200 and identity.owner_of(answer.metadata())[0] == self.host
 
     def _refused(self, answer: WholeAnswer, which: Reference, there: ObjectMeta | None) -> Unsettled:
         problem = _unsettled(answer, "patch", str(which))

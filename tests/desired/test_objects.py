@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from skerry.api.desired import Options, State
+from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.desired.objects import Missing, Objects, Unsettled
 from skerry.desired.owners import Reference
 from skerry.errors import ServiceUnavailable
 from skerry.member import account
+from skerry.member.identity import HOST_ANNOTATION
 from skerry.member.upstream import Upstream, WholeAnswer
 
 RBAC = "rbac.authorization.k8s.io"
@@ -31,12 +33,15 @@ class Api:
     def __init__(self, status: int, body: bytes) -> None:
         self._answer = WholeAnswer(status=status, body=body)
         self.there = WholeAnswer(status=404, body=b"{}")
+        self.kube_system = WholeAnswer(status=404, body=b"{}")
         self.written: list[str] = []
 
     async def call(self, method: str, path: str, **more: Any) -> WholeAnswer:
         if method != "GET":
             self.written.append(f"{method} {path.partition('?')[0]}")
             return self._answer
+        if path == "/api/v1/namespaces/kube-system":
+            return self.kube_system
         served = {
             f"/apis/{RBAC}/v1": ("rolebindings", "RoleBinding", True),
             "/api/v1": ("namespaces", "Namespace", False),
@@ -138,3 +143,38 @@ async def test_what_cannot_be_taken_away_says_why_and_stays_ours(code: int, stat
         await api.objects().withdraw(which, "tenancy")
     assert raised.value.state is state
     assert api.written == [f"DELETE /apis/{RBAC}/v1/namespaces/shop/rolebindings/skerry%3Aedit"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "marked", "is_taken"),
+    [
+        ({OWNER_LABEL: "tenancy", HOST_LABEL: "former"}, "host", True),
+        ({OWNER_LABEL: "tenancy", HOST_LABEL: "former"}, "former", False),
+        ({OWNER_LABEL: "tenancy", HOST_LABEL: "former"}, "", False),
+        ({OWNER_LABEL: "quota", HOST_LABEL: "former"}, "host", False),
+        ({HOST_LABEL: "former"}, "host", False),
+        ({OWNER_LABEL: "tenancy"}, "host", False),
+    ],
+    ids=["taken over", "its host's", "no mark", "another owner's", "no owner", "no host"],
+)
+async def test_what_another_host_left_is_taken_where_the_mark_is_ours(
+    labels: dict[str, str], marked: str, is_taken: bool
+) -> None:
+    api = Api(200, _encode({"metadata": {"name": "skerry:edit", "uid": "u"}}))
+    api.there = WholeAnswer(status=200, body=_encode({"metadata": {"name": "skerry:edit", "labels": labels}}))
+    marks = {"annotations": {HOST_ANNOTATION: marked} if marked else {}}
+    api.kube_system = WholeAnswer(status=200, body=_encode({"metadata": marks}))
+    if is_taken:
+        await api.objects().apply(DOCUMENT, "tenancy", Options())
+        assert len(api.written) == 1
+    else:
+        assert (await applied(api)).state is State.FOREIGN
+        assert api.written == []
+
+
+async def test_where_the_mark_may_not_be_read_what_is_another_hosts_stays_so() -> None:
+    api = Api(200, b"{}")
+    labels = {OWNER_LABEL: "tenancy", HOST_LABEL: "former"}
+    api.there = WholeAnswer(status=200, body=_encode({"metadata": {"name": "skerry:edit", "labels": labels}}))
+    api.kube_system = WholeAnswer(status=403, body=status(403, "no"))
+    assert (await applied(api)).state is State.FOREIGN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,19 @@ from tests.kube.member import Member
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
 LOOK = {"SKERRY_LOOK_S": "2"}
+ACCESS = "clusterroles,rolebindings,clusterrolebindings"
+GRANT = {
+    "apiVersion": "skerry.dev/v1alpha1",
+    "kind": "AccessGrant",
+    "metadata": {"name": "team"},
+    "spec": {
+        "subjects": [{"kind": "Group", "name": "team"}],
+        "role": "edit",
+        "clusters": {"names": ["m1"]},
+        "namespaces": ["default"],
+    },
+}
+"""The same on both hosts: what it needs on the cluster has the same name, and the label of the one that wrote it."""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +81,16 @@ class Held:
         assert self._agent.stop() == 0
         self._agent = self.host.agent(self._member, None, "--name", "m1", "--take-over", state=self._state)
 
+    def enforces(self) -> None:
+        """Until its grant is in place there, and all else that it wants, under its own label."""
+        self.host.kubectl(None, "apply", "-f", "-", stdin=json.dumps(GRANT).encode())
+        waited = self.host.skerry("desired", "wait", "m1", "--timeout", "60s")
+        assert waited.returncode == 0, waited.stderr
+        self.host.kubectl(None, "wait", "accessgrant/team", "--for=condition=Enforced", "--timeout=30s")
+        labelled = self._member.kubectl("get", ACCESS, "-A", "-l", f"skerry.dev/host={self.uid}", "-o", "name")
+        names = {each.rpartition("/")[2] for each in labelled.decode().split()}
+        assert names == {*BUILT_IN, "skerry:namespaces", "skerry:edit"}
+
     @property
     def uid(self) -> str:
         """Of the host."""
@@ -96,7 +120,10 @@ def between(east: Host, west: Host, plain_cluster: Member) -> Iterator[None]:
     yield
     for host in (east, west):
         host.skerry("cluster", "remove", "m1")
-    plain_cluster.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN)
+        host.kubectl(None, "delete", "accessgrant", "team", "--ignore-not-found")
+    plain_cluster.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN, "skerry:namespaces")
+    plain_cluster.kubectl("delete", "clusterrole", "--ignore-not-found", "skerry:namespaces")
+    plain_cluster.kubectl("delete", "rolebinding", "--ignore-not-found", "skerry:edit")
     plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
 
@@ -110,6 +137,7 @@ def test_a_cluster_goes_to_another_host_and_comes_back(
         Held(west, plain_cluster, second, tmp_path / "west"),
     )
     here.join()
+    here.enforces()
     refused = there.is_refused()
     assert here.uid in refused
     assert "--take-over" in refused
@@ -118,6 +146,7 @@ def test_a_cluster_goes_to_another_host_and_comes_back(
     there.join("--take-over")
     here.has_lost_it_to(there)
     there.serves()
+    there.enforces()
 
     here.take_back()
     there.has_lost_it_to(here)
@@ -127,6 +156,6 @@ def test_a_cluster_goes_to_another_host_and_comes_back(
     for name in BUILT_IN:
         plain_cluster.kubectl("get", "clusterrolebinding", name)
     here.serves()
-    eventually(lambda: east.skerry("desired", "wait", "m1").returncode == 0, "its entries are in place again", 60)
+    here.enforces()
     east.ok("cluster", "remove", "m1")
-    assert b"skerry:" not in plain_cluster.kubectl("get", "clusterrolebinding", "-o", "name")
+    assert b"skerry:" not in plain_cluster.kubectl("get", ACCESS, "-A", "-o", "name")
