@@ -53,6 +53,7 @@ GRANT_SPECS: tuple[Document, ...] = (
         "expires": "t",
     },
 )
+SETTING_SPECS: tuple[Document, ...] = ({"value": "true"}, {"value": ""})
 OWNER = {"apiVersion": "v1", "kind": "X", "name": "x", "uid": "1-2"}
 METADATA: Document = {
     "labels": {"a": "1", "skerry.dev/b": ""},
@@ -69,7 +70,11 @@ METADATA: Document = {
 """What metadata may have besides name, uid and resourceVersion."""
 CONDITION = {"type": "A", "status": "True", "reason": "r", "message": "", "lastTransitionTime": "2020-01-01T00:00:00Z"}
 
-KINDS = {"workspaces": ("Workspace", WORKSPACE_SPECS), "accessgrants": ("AccessGrant", GRANT_SPECS)}
+KINDS = {
+    "workspaces": ("Workspace", WORKSPACE_SPECS),
+    "accessgrants": ("AccessGrant", GRANT_SPECS),
+    "settings": ("Setting", SETTING_SPECS),
+}
 
 
 def objects(draw: st.DrawFn, plural: str, *, versioned: bool = False) -> Document:
@@ -112,7 +117,11 @@ _ABSENT: dict[str, tuple[Path, ...]] = {
         ("spec", "namespaces"),
         *((("spec", key)) for key in own),
     )
-    for plural, own in (("workspaces", ("displayName", "members")), ("accessgrants", ("subjects", "role", "groups", "expires")))
+    for plural, own in (
+        ("workspaces", ("displayName", "members")),
+        ("accessgrants", ("subjects", "role", "groups", "expires")),
+        ("settings", ("value",)),
+    )
 }  # fmt: skip
 """Places that an object may lack."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
-from tests.conformance.bodies import AL, OWNER
+from tests.conformance.bodies import AL, KINDS, OWNER
 from tests.conformance.requests import PATCHES, ROOT, Request
 from tests.conformance.sides import AGENT, Answer, Side
 
@@ -82,13 +82,13 @@ def words(found: Document, name: str, token: str = "") -> Words:
 _SPECS: Mapping[str, Document] = {
     "workspaces": {"displayName": "Team", "members": [AL, {"kind": "User", "name": "cy", "role": "edit"}]},
     "accessgrants": {"subjects": [AL], "clusters": {"names": ["x"]}, "role": "view"},
+    "settings": {"value": "true"},
 }
-_KINDS = {"workspaces": "Workspace", "accessgrants": "AccessGrant"}
 
 
 def thing(plural: str, name: str, spec: Document | None = None, **metadata: Any) -> Document:
     """An object that both sides take."""
-    head = {"apiVersion": API_VERSION, "kind": _KINDS[plural], "metadata": {"name": name, **metadata}}
+    head = {"apiVersion": API_VERSION, "kind": KINDS[plural][0], "metadata": {"name": name, **metadata}}
     return {**head, "spec": _SPECS[plural] if spec is None else spec}
 
 

@@ -63,7 +63,7 @@ class Request(NamedTuple):
         return f"{self.verb} {self.target.partition('?')[0].removeprefix(ROOT)} ({self.state}){told}"
 
 
-_PLURALS = ("workspaces", "workspaces", "workspaces", "accessgrants")
+_PLURALS = ("workspaces", "workspaces", "workspaces", "accessgrants", "settings")
 _NAMES = (
     "nope",
     "UPPER",

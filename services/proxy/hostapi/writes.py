@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.proxy.hostapi import reads, writeoptions, yamltext
+from services.proxy.hostapi.discovery import has_status
 from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.options import check_list
 from services.proxy.hostapi.request import Query, Target, known
@@ -84,8 +85,9 @@ async def answer(
 
 
 def is_status(target: Target) -> bool:
-    """True if this is the status subresource of a kind that a service owns."""
-    return target.kind is not None and bool(target.kind.owner) and target.subresource == "status"
+    """True if this is the status subresource of a kind that a service owns and that has one."""
+    kind = target.kind
+    return kind is not None and bool(kind.owner) and has_status(kind) and target.subresource == "status"
 
 
 def status_read(target: Target, verb: str) -> Target:
