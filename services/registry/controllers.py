@@ -77,6 +77,7 @@ class Statuses:
         self._registry, self._presence, self._writer, self._clock = registry, presence, writer, clock
         self._forget = forget
         self._bus: Bus = context.bus
+        self._heard_on: Bus = context.heard
         self._hearing = Hearing()
         self._settled: dict[str, Settled] = {}
         self._heard = asyncio.get_running_loop().time()
@@ -125,9 +126,14 @@ class Statuses:
         with every appointment due."""
         now = asyncio.get_running_loop().time()
         paused_s, self._heard = now - self._heard - TICK_S, now
-        if self._hearing.begins(self._bus.generation if self._bus.connected else 0, paused_s):
+        hears = self._heard_on
+        if self._hearing.begins(hears.generation if hears.connected else 0, paused_s):
             self._presence.listen(self._clock())
             self.changed(set(self._presence.members))
+
+    @property
+    def _is_on_the_bus(self) -> bool:
+        return self._bus.connected and self._heard_on.connected
 
     # One member
 
@@ -145,7 +151,7 @@ class Statuses:
             return await self._remove(name)
         if member is None:
             return None
-        if not self._bus.connected:
+        if not self._is_on_the_bus:
             return After(AWAY_S)
         self._settled.pop(name, None)
         stored, now = clusters.presence_of(document), self._clock()
@@ -171,7 +177,7 @@ class Statuses:
             settled is None
             or settled.revision != item.revision
             or now.mono >= settled.until
-            or not self._bus.connected
+            or not self._is_on_the_bus
             or self._presence.judge(item.name, settled.stored, now) != settled.presence
         ):
             return None

@@ -265,10 +265,12 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         (CLUSTER, "revoke-agent", "create"): revoke_agent,
     },
     needs=(SETTING,),
-    hears={
+    hears_outsiders={
         subjects.HEARTBEATS: heartbeat,
         subjects.CONNECTS: connected,
         subjects.DISCONNECTS: disconnected,
+    },
+    hears={
         subjects.QUARANTINES: flooded,
         subjects.CUTS: cut,
         subjects.DESIRED_CHANGES: desired_changed,

@@ -22,7 +22,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import ParseResult
 
 import msgspec
@@ -49,13 +49,14 @@ class _Info(msgspec.Struct):
 class NatsClient(Client):
     """One attempt, one connection. `lost` is set once, by `lose`."""
 
-    def __init__(self, on_message: OnMessage, on_denied: Callable[[str], None]) -> None:
+    def __init__(self, on_message: OnMessage, on_denied: Callable[[str], None], turn_bytes: int = 0) -> None:
+        """`turn_bytes` are read in one turn of the loop, then it is others' turn; 0: all that came."""
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.lost.add_done_callback(self._ended)
         self._on_denied = on_denied
-        self._parser = Parser(on_message, self._operation)
+        self._parser, self._turn_bytes = Parser(on_message, self._operation), turn_bytes
         self._io: asyncio.WriteTransport | None = None
         self._unsent: list[bytes] = []
         self.queued_bytes = 0
@@ -82,7 +83,8 @@ class NatsClient(Client):
         stream = self._transport
         self._io = stream._io_writer.transport  # type: ignore[union-attr]
         self._io.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self._io.set_protocol(_Reader(self, self._parser))
+        reader = _FairReader(self, self._parser, self._turn_bytes) if self._turn_bytes else _Reader(self, self._parser)
+        self._io.set_protocol(reader)
         early = bytes(stream._io_reader._buffer)  # type: ignore[union-attr]
         self._parser.feed(early)
 
@@ -207,6 +209,13 @@ class NatsClient(Client):
         else:
             self._writable.set()
 
+    def end_turn(self) -> None:
+        """Read nothing more in this turn of the loop."""
+        if self._io is not None and not self.lost.done():
+            reading = cast(asyncio.Transport, self._io)
+            reading.pause_reading()
+            self._loop.call_soon(reading.resume_reading)
+
     async def writable(self) -> None:
         """Wait until the transport is below its high-water mark, or lost."""
         self.flush_now()
@@ -257,3 +266,21 @@ class _Reader(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._wire.pause(False)
+
+
+class _FairReader(_Reader):
+    """Of a connection that others may fill: libuv reads a socket up to 32 times in one turn of the loop, which are 8 MB and tens of
+    thousands of small messages, and everything else in the process waits for that.
+    """
+
+    def __init__(self, wire: NatsClient, parser: Parser, turn_bytes: int) -> None:
+        super().__init__(wire, parser)
+        self._turn_bytes = turn_bytes
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return super().get_buffer(sizehint)[: self._turn_bytes]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        super().buffer_updated(nbytes)
+        if nbytes >= self._turn_bytes // 2:  # TLS gives records, which fill no buffer to its end
+            self._wire.end_turn()

@@ -58,7 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `servers`: `tls://host:port`, tried in random order. `ca_pem`: the only authority that is trusted; the certificate
     must name the host that is dialled. Lost after `ping_s` x (`ping_max` + 1) of silence at most. After losing it,
-    attempts to connect again are at most `longest_pause_s` apart.
+    attempts to connect again are at most `longest_pause_s` apart. Of a connection that others may fill so many `turn_bytes` are
+    read in one turn of the loop; 0: all that came.
     """
 
     servers: tuple[str, ...]
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ping_s: float = 5.0
     ping_max: int = 2
     longest_pause_s: float = 2.0
+    turn_bytes: int = 0
 
 
 class NoResponders(ServiceUnavailable):
@@ -89,7 +91,7 @@ class Connection:
         self.denied = 0
         self.strays = 0
         """Messages that were dropped: a member may name any bytes as a subject, and the server passes them on."""
-        self._wire = NatsClient(self._received, self._on_denied)
+        self._wire = NatsClient(self._received, self._on_denied, settings.turn_bytes)
         self.lost = self._wire.lost
         self._subscriptions: dict[int, Subscription] = {}
         self._sids = itertools.count(1)

@@ -29,6 +29,8 @@ from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
 log = logging.getLogger(__name__)
 
+TURN_BYTES = 32 * 1024
+"""A hundred requests or so, which are refused within a millisecond."""
 STABLE_S = 10.0
 """A connection that lived this long ends the backoff."""
 
@@ -123,9 +125,10 @@ class _Declared(msgspec.Struct, frozen=True):
 class Registration:
     """Declared subscriptions; they live over connections until `stop()`."""
 
-    def __init__(self, bus: Bus, declared: list[_Declared]) -> None:
+    def __init__(self, bus: Bus, declared: list[_Declared], others: tuple[Registration, ...]) -> None:
+        """`others` on other connections end with this one."""
         self._bus = bus
-        self._declared = declared
+        self._declared, self._others = declared, others
         self._live: list[Subscription] = []
 
     def stop(self) -> None:
@@ -134,6 +137,8 @@ class Registration:
         for subscription in self._live:
             subscription.unsubscribe()
         self._live = []
+        for other in self._others:
+            other.stop()
 
     def _open(self, connection: Connection) -> None:
         self._live = [
@@ -165,6 +170,12 @@ class Bus:
         self.reason = "not connected yet"
         self.generation = 0
         """How many connections it has had; 0 before the first."""
+
+    def another(self, name: str) -> Bus:
+        """One more connection with the same credentials, to be entered, for what others may fill; `name` is added to this one's.
+        What waits in front of one holds up nothing of the other."""
+        settings = msgspec.structs.replace(self._settings, name=f"{self._settings.name}/{name}", turn_bytes=TURN_BYTES)
+        return Bus(settings, self._source, self._tracer)
 
     async def __aenter__(self) -> Bus:
         self._owner = asyncio.current_task()
@@ -270,27 +281,29 @@ class Bus:
         metadata: Mapping[str, Metadata] | None = None,
         data: Callable[[], object] | None = None,
         admits: Mapping[str, Admit] | None = None,
+        asked: Bus | None = None,
     ) -> Registration:
         """A NATS micro service (`nats micro ls`): subject -> handler; queue group = the service's name.
 
         `metadata` (by subject) is what `nats micro info` shows of an endpoint, `data` what `nats micro stats` shows of all. `admits`
-        (by subject) raises a StatusError, inline, for a request that is not to be read.
+        (by subject) raises a StatusError, inline, for a request that is not to be read; such endpoints are asked on `asked`.
         """
         served = MicroService(service, version, endpoints, description, metadata, data, self._tracer, admits)
         gates = served.gates()
-        return self._declare(
-            [
-                _Declared(subject, queue, handler, 64, 4096, gates.get(subject))
-                for subject, queue, handler in served.subscriptions()
-            ]
-        )
+        declared = [
+            _Declared(subject, queue, handler, 64, 4096, gates.get(subject))
+            for subject, queue, handler in served.subscriptions()
+        ]
+        others = [each for each in declared if each.gate is None]
+        gated = [each for each in declared if each.gate is not None]
+        return self._declare(others, ((asked or self)._declare(gated),) if gated else ())
 
     async def bucket(self, name: str, *, create: BucketConfig | None = None) -> Bucket:
         """The bucket; made if it does not exist and `create` says how, else NotFound. ConnectionLost after 5 s."""
         return await open_bucket(self, name, create)
 
-    def _declare(self, declared: list[_Declared]) -> Registration:
-        registration = Registration(self, declared)
+    def _declare(self, declared: list[_Declared], others: tuple[Registration, ...] = ()) -> Registration:
+        registration = Registration(self, declared, others)
         self._registrations.add(registration)
         if self.connected:
             registration._open(cast(Connection, self._connection))

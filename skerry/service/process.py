@@ -198,12 +198,19 @@ class Part:
         self.serving = False
         """Whether it has something to drain; before that, a stop of the process simply ends it."""
         self.controllers: tuple[Controller[Any], ...] = ()
+        self._own: tuple[bus.Bus, ...] = ()
+        """Its connections besides the process's."""
         self.failures = 0
 
     @property
     def problem(self) -> str:
         """Why it does not serve, or which keys do not get done; empty if all is well."""
-        return self._phase or "; ".join(each.problem for each in self.controllers if each.problem)
+        if self._phase:
+            return self._phase
+        problems = [
+            f"one of its connections to the bus is lost: {each.reason}" for each in self._own if not each.connected
+        ]
+        return "; ".join([*problems, *(each.problem for each in self.controllers if each.problem)])
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Run until `stop`, again after each failure, with growing pauses."""
@@ -211,7 +218,7 @@ class Part:
         while not stop.is_set():
             started = loop.time()
             self._phase = await self._once(stop)
-            self.controllers, self.serving = (), False
+            self.controllers, self._own, self.serving = (), (), False
             if stop.is_set():
                 return
             if loop.time() - started > STABLE_S:
@@ -250,10 +257,14 @@ class Part:
             events_bucket(process.bus, process.replicas),
             process.bus.bucket(subjects.LEADERS, create=bus.BucketConfig(replicas=process.replicas)),
         )
+        asked = await self._another(closing, "asked") if self._service.admits else process.bus
+        heard = await self._another(closing, "heard") if self._service.hears_outsiders else process.bus
         context: Context[Any, Any] = Context(
             name=self.name,
             settings=self._settings,
             bus=process.bus,
+            asked=asked,
+            heard=heard,
             bus_settings=process.bus_settings,
             bucket=process.bucket,
             informer=process.informer.view(self.name, (*self._service.rules, *self._service.needs)),
@@ -266,6 +277,12 @@ class Part:
         )
         context.state = await closing.enter_async_context(self._service.state(context))
         return context
+
+    async def _another(self, closing: AsyncExitStack, name: str) -> bus.Bus:
+        """A connection of this service alone."""
+        made = await closing.enter_async_context(self._process.bus.another(f"{self.name}-{name}"))
+        self._own = (*self._own, made)
+        return made
 
     async def _serve(self, context: Context[Any, Any], stop: asyncio.Event) -> None:
         service = self._service
@@ -290,7 +307,7 @@ class Part:
             working += [group.create_task(each.run(), name=each.name) for each in self.controllers]
             registrations = self._registered(context, [Writes(store, rules) for store, rules in stores.items()])
             try:
-                await context.bus.ready()
+                await asyncio.gather(*(each.ready() for each in (context.bus, context.asked, context.heard)))
                 self._phase = ""
                 await stop.wait()
             finally:
@@ -322,9 +339,12 @@ class Part:
             metadata=metadata,
             data=lambda: figures(self.controllers),
             admits={each.subject: each.admits(context) for each in service.typed if each.admit is not None},
+            asked=context.asked,
         )
         heard = [
-            context.bus.subscribe(subject, partial(handler, context)) for subject, handler in service.hears.items()
+            connection.subscribe(subject, partial(handler, context))
+            for connection, hears in ((context.bus, service.hears), (context.heard, service.hears_outsiders))
+            for subject, handler in hears.items()
         ]
         return [served, *heard]
 

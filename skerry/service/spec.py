@@ -44,6 +44,11 @@ class Context(Generic[S, T]):
     name: str
     settings: S
     bus: Bus
+    asked: Bus
+    """Its connection for what outsiders may ask; `bus` where they may ask nothing. What somebody floods waits there, and not in
+    front of the store's answers (ADR 27)."""
+    heard: Bus
+    """Its connection for what outsiders cause; `bus` where it hears nothing of them."""
     bus_settings: BusSettings
     """How the process reaches the bus, for a service that needs another user there."""
     bucket: Bucket
@@ -138,6 +143,8 @@ class Service(Generic[S, T]):
     of other kinds that says this service."""
     hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
     """Subjects that every replica hears."""
+    hears_outsiders: Mapping[str, Heard[S, T]] = field(default_factory=dict)
+    """The same of what comes from outside the host, or is caused there."""
     needs: tuple[Kind, ...] = ()
     """Kinds that it reads besides its own."""
     state: Callable[[Context[S, T]], AbstractAsyncContextManager[T]] = nothing

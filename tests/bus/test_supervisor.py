@@ -8,12 +8,15 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import pytest
 
 from skerry.backoff import Backoff
 from skerry.bus import Bus, Connection, ConnectionLost, Message, connections
+from skerry.bus.supervisor import TURN_BYTES
 from skerry.errors import ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity.creds import Credentials
 from tests.fixtures.nats import NatsHost, eventually
@@ -50,6 +53,30 @@ async def test_a_declared_subscription_is_there_when_ready_returns(nats_host: Na
         await registry.ready()
         for subject in ("registry.early", "registry.late"):
             assert (await proxy.request(subject, b"x")).data == b"x"
+
+
+async def test_of_a_connection_that_others_fill_little_is_read_in_one_turn_of_the_loop(nats_host: NatsHost) -> None:
+    """And nothing is lost: libuv would read on for as long as there is something, 8 MB in one turn."""
+    turn, heard = 0, Counter[int]()
+
+    def count(message: Message) -> None:
+        heard[turn] += 1
+
+    payload, many = bytes(200), 20_000
+    async with nats_host.open_bus("registry") as registry, registry.another("asked") as asked:
+        asked.subscribe("registry.filled", count)
+        await asked.ready()
+        reading = cast(asyncio.Transport, (await asked.connection(5.0))._wire._io)
+        reading.pause_reading()
+        for _ in range(many):
+            await registry.publish("registry.filled", payload)
+        await registry.ready()
+        reading.resume_reading()
+        async with asyncio.timeout(20):
+            while heard.total() < many:
+                turn += 1
+                await asyncio.sleep(0)
+    assert max(heard.values()) <= TURN_BYTES // len(payload)
 
 
 async def test_trap_3_everything_declared_returns_after_a_restart(fresh_nats_host: NatsHost) -> None:

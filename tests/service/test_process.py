@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -262,3 +262,49 @@ def test_an_error_on_purpose_is_found_inside_groups() -> None:
     assert expected(ExceptionGroup("outer", [ExceptionGroup("inner", [error])])) is error
     assert expected(ExceptionGroup("outer", [error, ValueError("bug")])) is None
     assert expected(ValueError("bug")) is None
+
+
+async def test_what_outsiders_fill_holds_up_neither_what_others_say_nor_the_store(nats_host: NatsHost) -> None:
+    contexts, heard = list[Context[Any, Any]](), list[str]()
+
+    @contextlib.asynccontextmanager
+    async def state(context: Context[Any, Any]) -> AsyncIterator[None]:
+        contexts.append(context)
+        yield
+
+    async def ask(context: Context[Any, Any], request: dict[str, Any]) -> dict[str, Any]:
+        return request
+
+    def hear(context: Context[Any, Any], message: Message) -> None:
+        heard.append(message.subject)
+
+    busy = service(
+        "busy",
+        state=state,
+        endpoints={"ask": ask, "own": ask},
+        admits={"ask": lambda context: None},
+        hears={"inside.x": hear},
+        hears_outsiders={"outside.x": hear},
+    )
+    async with serving(nats_host, busy, user="anybody") as one, nats_host.open_bus("caller") as caller:
+        await caller.ready()
+        (context,) = contexts
+        ways = {"busy.ask": context.asked, "outside.x": context.heard, "inside.x": context.bus, "busy.own": context.bus}
+        for full in (context.asked, context.heard):
+            reading = cast(asyncio.Transport, (await full.connection(5.0))._wire._io)
+            reading.pause_reading()
+            for subject, way in ways.items():
+                if way is full:
+                    continue
+                heard.clear()
+                if subject.startswith("busy."):
+                    assert (await caller.request(subject, b"{}")).data == b"{}"
+                else:
+                    await caller.publish(subject, b"")
+                    await eventually(lambda: heard == [subject])  # noqa: B023
+            reading.resume_reading()
+        assert not one.problem
+        (await context.asked.connection(5.0)).abort("lost")
+        assert "busy: one of its connections to the bus is lost" in one.problem
+        await eventually(lambda: not one.problem)
+        assert (await caller.request("busy.ask", b"{}")).data == b"{}"

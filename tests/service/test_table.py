@@ -17,5 +17,5 @@ from skerry.service import Service
 def test_a_service_answers_and_hears_and_owns_what_its_row_says(service: Service[Any, Any]) -> None:
     (row,) = services.services_of(service.name)
     assert {each.subject for each in service.typed} == set(row.endpoints)
-    assert set(service.hears) == set(row.hears)
+    assert {*service.hears, *service.hears_outsiders} == set(row.hears)
     assert set(service.rules) == set(owned_by(service.name))
