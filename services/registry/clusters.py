@@ -35,7 +35,7 @@ from skerry.api.conditions import (
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
 from skerry.api.names import CLEANUP, WITHDRAW
-from skerry.api.v1alpha1 import Ceiling, RekeyStatus
+from skerry.api.v1alpha1 import Ceiling, RekeyStatus, RevokedAgentKey
 from skerry.http.certificates import CertificateEnds
 
 HOST = "host"
@@ -232,6 +232,13 @@ def with_rekey(document: Document, rekey: RekeyStatus | None) -> Document | None
         credentials["rekey"] = msgspec.to_builtins(rekey)
     status["credentials"] = credentials
     return {**document, "status": status}
+
+
+def with_revoked(document: Document, revoked: RevokedAgentKey) -> Document:
+    """`document` that says who was revoked last."""
+    status = document.get("status") or {}
+    credentials = {**(status.get("credentials") or {}), "revoked": msgspec.to_builtins(revoked)}
+    return {**document, "status": {**status, "credentials": credentials}}
 
 
 def _facts(beat: Heartbeat) -> Document:

@@ -28,7 +28,7 @@ from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import RekeyOrder, RekeyRequest, RenewAnswer, Retired, RetireRequest
 from skerry.api.meta import Document
-from skerry.api.v1alpha1 import RekeyStatus, ReplacedAgentKey
+from skerry.api.v1alpha1 import RekeyStatus, ReplacedAgentKey, RevokedAgentKey
 from skerry.bus import Bus
 from skerry.controller.controller import After
 from skerry.errors import BadRequest, Conflict, NotFound, StatusError
@@ -78,8 +78,8 @@ class Rekeys:
 
     # What people ask
 
-    async def start(self, name: str, *, at_once: bool, dry_run: bool = False) -> Document:
-        """Have every agent of a member get another key: the Cluster, which says of whom that is waited for."""
+    async def start(self, name: str, *, by: str, at_once: bool, dry_run: bool = False) -> Document:
+        """Have every agent of a member get another key, as `by` wants: the Cluster, which says of whom that is waited for."""
         cluster, secret = await self._member(name)
         if not secret.agents:
             raise Conflict(f"cluster {name!r} has no agent yet whose key could be replaced")
@@ -90,6 +90,7 @@ class Rekeys:
             cluster["metadata"]["uid"],
             lambda before: RekeyStatus(
                 requested=at(self._clock().wall),
+                by=by,
                 at_once=at_once,
                 pending=sorted(secret.agents),
                 replaced=_replaced(secret),
@@ -103,8 +104,8 @@ class Rekeys:
             await self._bus.publish(subjects.rekey_order(name), _encode(_order(rekey)))
         return stored.document()
 
-    async def revoke(self, name: str, agent: str, *, dry_run: bool = False) -> Document:
-        """Revoke one agent of a member, and nobody else: the Cluster."""
+    async def revoke(self, name: str, agent: str, *, by: str, dry_run: bool = False) -> Document:
+        """Revoke one agent of a member, as `by` wants, and nobody else: the Cluster."""
         registry, now = self._registry, self._clock().wall
         cluster, secret = await self._member(name)
         nkey = agentkeys.chosen(secret, agent, name)
@@ -120,7 +121,9 @@ class Rekeys:
         await registry.secrets.prove(proof, agentkeys.with_successor(secret, nkey))
         await self._say_farewell(name, nkey)
         await self._tell(cluster, after)
-        log.warning("an agent is revoked", extra={"cluster": name, "agent": nkey})
+        log.warning("an agent is revoked", extra={"cluster": name, "agent": nkey, "by": by})
+        revoked_key = RevokedAgentKey(key=nkey, by=by, at=at(now))
+        await self._store(name, after.cluster, lambda stored: clusters.with_revoked(stored, revoked_key))
         await self._follow(name)
         return await registry.get_cluster(name)
 
@@ -212,10 +215,15 @@ class Rekeys:
     async def _store_rekey(
         self, name: str, uid: str, change: Callable[[RekeyStatus | None], RekeyStatus | None]
     ) -> Item | None:
+        return await self._store(
+            name, uid, lambda stored: clusters.with_rekey(stored, change(clusters.rekey_of(stored)))
+        )
+
+    async def _store(self, name: str, uid: str, change: Callable[[Document], Document | None]) -> Item | None:
+        """Change the Cluster with that uid; None if it is not there any more."""
+
         def changed(document: Document) -> Document | None:
-            if document["metadata"]["uid"] != uid:
-                return None
-            return clusters.with_rekey(document, change(clusters.rekey_of(document)))
+            return change(document) if document["metadata"]["uid"] == uid else None
 
         try:
             return await self._registry.clusters.modify(name, changed)

@@ -124,12 +124,14 @@ async def list_agents(context: Ours, request: WriteRequest, body: None) -> Docum
 
 async def start_rekey(context: Ours, request: WriteRequest, body: Rekey) -> Document:
     """Somebody has all agents of a member get other keys."""
-    return await context.state.rekeys.start(request.name, at_once=body.at_once, dry_run=request.options.dry_run)
+    by, dry_run = request.caller.user, request.options.dry_run
+    return await context.state.rekeys.start(request.name, by=by, at_once=body.at_once, dry_run=dry_run)
 
 
 async def revoke_agent(context: Ours, request: WriteRequest, body: RevokedAgent) -> Document:
     """Somebody revokes one agent of a member."""
-    return await context.state.rekeys.revoke(request.name, body.agent, dry_run=request.options.dry_run)
+    by, dry_run = request.caller.user, request.options.dry_run
+    return await context.state.rekeys.revoke(request.name, body.agent, by=by, dry_run=dry_run)
 
 
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:

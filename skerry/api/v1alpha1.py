@@ -128,6 +128,7 @@ class RekeyStatus(Struct, frozen=True, kw_only=True):
     """A rekey that is under way; absent when there is nothing left to do."""
 
     requested: Annotated[str, described("When it was asked for.")] = ""
+    by: Annotated[str, described("Who asked for it; empty: an agent, for itself.")] = ""
     at_once: Annotated[bool, described("Whether connections with replaced keys are cut, not left to end.")] = False
     pending: Annotated[list[str], described("Keys of agents that have not got another one yet: public nkeys.")] = []
     replaced: Annotated[
@@ -136,12 +137,21 @@ class RekeyStatus(Struct, frozen=True, kw_only=True):
     ] = []
 
 
+class RevokedAgentKey(Struct, frozen=True, kw_only=True):
+    """An agent's key that somebody revoked."""
+
+    key: Annotated[str, described("Its public nkey.")] = ""
+    by: Annotated[str, described("Who revoked it.")] = ""
+    at: Annotated[str, described("Since when it is refused.")] = ""
+
+
 class CredentialsStatus(Struct, frozen=True, kw_only=True):
     """The life of the credentials that the connection uses."""
 
     expires: Annotated[str | UnsetType, described("When they end unless they are renewed.")] = UNSET
     revision: Annotated[int, described("Of a direct member: counts the credentials that the host was given.")] = 0
     rekey: Annotated[RekeyStatus | UnsetType, described("Agents that get other keys.")] = UNSET
+    revoked: Annotated[RevokedAgentKey | UnsetType, described("The agent that was revoked last.")] = UNSET
 
 
 class DesiredStatus(Struct, frozen=True, kw_only=True):

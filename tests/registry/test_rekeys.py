@@ -130,6 +130,7 @@ async def test_agents_are_told_get_another_key_and_the_first_goes_when_it_is_use
         assert await keyed.order(old) is None
         cluster = await acted(client, name, "rekey", {})
         assert cluster["status"]["credentials"]["rekey"]["pending"] == [keyed.key.public]
+        assert cluster["status"]["credentials"]["rekey"]["by"] == "admin"
         await eventually(lambda: told)
         order = msgspec.json.decode(told[0].data, type=RekeyOrder)
         assert order == RekeyOrder(keys=(keyed.key.public,))
@@ -318,7 +319,9 @@ async def test_one_revoked_agent_is_told_cut_and_out_and_the_others_go_on(
         for who in ("UXXXX", ""):
             with pytest.raises(NotFound):
                 await acted(client, name, "revoke-agent", {"agent": who})
-        await acted(client, name, "revoke-agent", {"agent": thief.key.public[:20].lower()})
+        cluster = await acted(client, name, "revoke-agent", {"agent": thief.key.public[:20].lower()})
+        revoked = cluster["status"]["credentials"]["revoked"]
+        assert (revoked["key"], revoked["by"]) == (thief.key.public, "admin")
         await lost(cut)
         await keyed.order(stays)
         with pytest.raises(Conflict, match="is the last agent of cluster"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from skerry.api import v1alpha1
-from skerry.api.agentlist import ClusterAgentList, Rekey, RevokedAgent
+from skerry.api.agentlist import ClusterAgentList, Rekey, RevokedAgent, short_name
 from skerry.api.approval import ClusterDecision
 from skerry.api.conditions import (
     APPROVAL_DENIED,
@@ -58,6 +58,7 @@ def describe_cluster(old: Document, new: Document) -> Iterator[Occurrence]:
     if old.get("spec") != new.get("spec"):
         yield from _holds(old, new)
     yield from _ceiling(old, new)
+    yield from _keys(old, new)
 
 
 def _verdicts(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:
@@ -171,6 +172,28 @@ def _ceiling(old: Document, new: Document) -> Iterator[Occurrence]:
 
 
 _CEILING = at("status.ceiling")
+
+
+def _keys(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Who has its agents get other keys, or revoked one, and when that is done."""
+    before, after = _REKEY(old) or {}, _REKEY(new) or {}
+    if after and after.get("requested") != before.get("requested"):
+        if after.get("by"):
+            cut = ", and connections with those of now are cut" if after.get("atOnce") else ""
+            yield Occurrence("RekeyRequested", f"{after['by']} has its agents get other keys{cut}")
+        else:
+            yield Occurrence("AgentRekeyed", "an agent got itself another key")
+    elif before and not after:
+        yield Occurrence("Rekeyed", "its agents have other keys; those of before are revoked")
+    revoked = _REVOKED(new)
+    if revoked and revoked != _REVOKED(old):
+        agent = short_name(str(revoked.get("key", "")))
+        yield Occurrence(
+            "AgentRevoked", f"{revoked.get('by')} revoked agent {agent}: it is cut and stays out", warning=True
+        )
+
+
+_REKEY, _REVOKED = at("status.credentials.rekey"), at("status.credentials.revoked")
 
 
 def _on_member(changed: Mapping[str, tuple[Verdict, Verdict]]) -> Iterator[Occurrence]:

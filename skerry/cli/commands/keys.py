@@ -77,7 +77,7 @@ def rotate(
         async def work(host: HostKeys) -> Standing:
             chosen = host.key(key)
             with rotation.alone(host.directory):
-                return await rotation.rotate(chosen, lambda: _root(host, root), limit_s, display.show)
+                return await rotation.rotate(chosen, lambda: _root(host, root), limit_s, display.show, host.tell)
 
         found = _with_keys(state_dir, work)
     out(f"key {key}: {found.moved} of {found.total} moved")
@@ -102,7 +102,7 @@ def finish(
         async def work(host: HostKeys) -> None:
             chosen = host.key(key)
             with rotation.alone(host.directory):
-                await rotation.finish(chosen, display.show, drop_away=drop_away)
+                await rotation.finish(chosen, display.show, drop_away=drop_away, tell=host.tell)
 
         _with_keys(state_dir, work)
     out(f"key {key}: the old one is dropped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -12,17 +13,23 @@ from functools import partial
 from pathlib import Path
 
 from skerry import __version__, subjects
+from skerry.api.kinds import CLUSTER
+from skerry.api.messages import HOST
+from skerry.api.text import clean
 from skerry.bus import Bus
 from skerry.cli import bootstrap, hostbus
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.keys.accounts import HostBus, HostKey, SigningKey, SysKey
-from skerry.cli.keys.rotation import RotatingKey
+from skerry.cli.keys.rotation import RotatingKey, Tell
 from skerry.cli.keys.secrets import SecretsKey
 from skerry.cli.keys.trust import TrustRootKey
 from skerry.cli.plan import Plan, RunStatus, read_plan
-from skerry.cli.term import program
+from skerry.cli.term import program, say
+from skerry.controller.recorder import Recorder
+from skerry.errors import StatusError
 from skerry.identity.federation import Authority
 from skerry.identity.keyfiles import KeyFiles
+from skerry.storage import Store, events_bucket
 from skerry.storage.sealed import Keyring
 
 REACHED_S = 20.0
@@ -38,6 +45,7 @@ class HostKeys:
     directory: Path
     authority: Authority
     keys: tuple[RotatingKey, ...]
+    tell: Tell
 
     def key(self, name: str) -> RotatingKey:
         """The key of this name. Failure (usage) if there is none."""
@@ -71,7 +79,30 @@ async def opened(host: Path, status: RunStatus) -> AsyncIterator[HostKeys]:
         desired, check = await bus.bucket(subjects.DESIRED), partial(_plan, host)
         trust = TrustRootKey(host_bus.files, authority, keyring, sealed, desired, check=check)
         keys = (SigningKey(host_bus), HostKey(host_bus), SysKey(host_bus), trust, SecretsKey(keyring, sealed))
-        yield HostKeys(directory=directory, authority=authority, keys=keys)
+        yield HostKeys(directory=directory, authority=authority, keys=keys, tell=partial(_tell, bus, _person()))
+
+
+async def _tell(bus: Bus, by: str, reason: str, what: str) -> None:
+    """An Event of the Cluster that the host is. What cannot be stored is not told, as of every Event."""
+    try:
+        host = await Store(await bus.bucket(subjects.RESOURCES), CLUSTER).find(HOST)
+        recorder = Recorder(await events_bucket(bus), "keys")
+    except StatusError as error:
+        say(f"this is not among the Events of the host: {error.message}")
+        return
+    if host is None:
+        return
+    recorder.normal(host.document(), reason, f"{by} {what}")
+    storing = asyncio.ensure_future(recorder.run())
+    await recorder.flushed()
+    storing.cancel()
+
+
+def _person() -> str:
+    """Who runs this command, for people: the system's user, and who became that one with sudo."""
+    user = getpass.getuser()
+    before = clean(os.environ.get("SUDO_USER", ""), 64)
+    return f"{user} ({before} with sudo)" if before and before != user else user
 
 
 async def _configure(host: Path, status: RunStatus, authority: Authority) -> str:

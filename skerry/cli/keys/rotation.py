@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -32,6 +32,8 @@ NAMED = 10
 Show = Callable[[str], None]
 Root = Callable[[], KeyPair]
 """Gives the operator's root seed, for the key that only it can replace. Failure if it is not there."""
+Tell = Callable[[str, str], Awaitable[None]]
+"""Tells what is done, in an Event of the host: its reason, and what, to which key."""
 State = Literal["in use", "moving", "moved"]
 
 
@@ -82,10 +84,17 @@ class RotatingKey(Protocol):
         """Forget the old key, everywhere. Idempotent."""
 
 
-async def rotate(key: RotatingKey, root: Root, limit_s: float, show: Show) -> Standing:
+async def nobody(reason: str, what: str) -> None:
+    """Tells nobody."""
+
+
+async def rotate(key: RotatingKey, root: Root, limit_s: float, show: Show, tell: Tell = nobody) -> Standing:
     """Begin, or go on, until all has moved. Failure (timed out), naming what is missing."""
     until = asyncio.get_running_loop().time() + limit_s
+    begins = (await key.look()).state == "in use"
     await key.begin(root)
+    if begins:
+        await tell("KeyRotated", f"has key {key.name} replaced: a new one stands beside the old one")
     while (now := await key.move(show)).moved < now.total:
         show(f"key {key.name}: {now.moved} of {now.total} moved; missing: {now.lacking}")
         if asyncio.get_running_loop().time() >= until:
@@ -98,7 +107,7 @@ async def rotate(key: RotatingKey, root: Root, limit_s: float, show: Show) -> St
     return now
 
 
-async def finish(key: RotatingKey, show: Show, *, drop_away: bool) -> None:
+async def finish(key: RotatingKey, show: Show, *, drop_away: bool, tell: Tell = nobody) -> None:
     """Drop the old key. Failure if there is none, or somebody would be lost by that and `drop_away` was not said."""
     now = await key.look()
     if now.state == "in use":
@@ -110,6 +119,8 @@ async def finish(key: RotatingKey, show: Show, *, drop_away: bool) -> None:
             f"Wait for them: {program()} keys rotate {key.name}; or lose them: {program()} keys finish {key.name} --drop-away"
         )
     await key.drop(show)
+    lost = f"; lost with it: {now.lacking}" if now.missing else ""
+    await tell("OldKeyDropped", f"dropped the old {key.name} key{lost}")
 
 
 def rotations(directory: Path) -> dict[str, float]:

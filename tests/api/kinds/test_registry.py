@@ -58,6 +58,26 @@ def test_another_ceiling_is_told_with_the_one_before() -> None:
     assert reasons(limited(desired="Other"), limited(desired="Other")) == []
 
 
+def test_who_had_keys_replaced_and_whom_somebody_revoked_is_told_once() -> None:
+    def keyed(**credentials: Any) -> Document:
+        document = member("True")
+        return {**document, "status": {**document["status"], "credentials": credentials}}
+
+    asked = keyed(rekey={"requested": "t1", "by": "jane", "pending": ["UA"]})
+    (told,) = describe_cluster(keyed(), asked)
+    assert told == Occurrence("RekeyRequested", "jane has its agents get other keys")
+    half = keyed(rekey={"requested": "t1", "by": "jane", "pending": [], "replaced": [{"key": "UA", "by": "UB"}]})
+    assert reasons(asked, half) == []
+    assert reasons(half, keyed()) == ["Rekeyed"]
+    (told,) = describe_cluster(asked, keyed(rekey={"requested": "t2", "by": "jo", "atOnce": True, "pending": ["UA"]}))
+    assert told.message == "jo has its agents get other keys, and connections with those of now are cut"
+    assert reasons(keyed(), keyed(rekey={"requested": "t1", "replaced": [{"key": "UA"}]})) == ["AgentRekeyed"]
+    revoked = keyed(revoked={"key": "UABCDEFGHIJKL", "by": "jane", "at": "t1"})
+    (told,) = describe_cluster(keyed(), revoked)
+    assert told == Occurrence("AgentRevoked", "jane revoked agent UABCDEFGHI: it is cut and stays out", warning=True)
+    assert reasons(revoked, {**revoked, "metadata": {"name": "m1", "labels": {}}}) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "event", "recovered"),
     [

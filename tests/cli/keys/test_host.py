@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 import signal
@@ -126,6 +127,11 @@ async def test_keys_are_replaced_by_command_over_a_crash_and_a_restore(host: Hos
     await ok(host, "keys", "finish", "secrets")
     await ok(host, "keys", "rotate", "sys")
     await ok(host, "keys", "finish", "sys")
+    events = await asyncio.to_thread(host.get, "/api/v1/namespaces/default/events")
+    told = {each["reason"]: each for each in (events or {"items": []})["items"] if "sys" in each["message"]}
+    assert told.keys() == {"KeyRotated", "OldKeyDropped"}
+    assert told["OldKeyDropped"]["message"].startswith(f"{getpass.getuser()} ")
+    assert told["OldKeyDropped"]["involvedObject"]["name"] == "host"
     for key in ("host", "trust-root"):
         await ok(host, "keys", "rotate", key)
     assert {name: state for name, (state, _, _) in (await keys(host)).items()} == {

@@ -92,6 +92,23 @@ async def test_finish_refuses_while_somebody_would_be_lost_and_names_them() -> N
     assert key.done[-1] == "drop"
 
 
+async def test_what_is_done_is_told_once_and_nothing_that_was_refused() -> None:
+    key, told = OneKey(away=1), list[tuple[str, str]]()
+
+    async def tell(reason: str, what: str) -> None:
+        told.append((reason, what))
+
+    for _ in range(2):
+        with pytest.raises(Failure, match="2 of 3 moved"):
+            await rotation.rotate(key, no_root, 0.0, quiet, tell)
+    assert told == [("KeyRotated", "has key test replaced: a new one stands beside the old one")]
+    with pytest.raises(Failure, match="would be lost"):
+        await rotation.finish(key, quiet, drop_away=False, tell=tell)
+    assert len(told) == 1
+    await rotation.finish(key, quiet, drop_away=True, tell=tell)
+    assert told[1:] == [("OldKeyDropped", "dropped the old test key; lost with it: member-0")]
+
+
 async def test_finish_moves_what_can_be_moved_by_then() -> None:
     key = OneKey()
     await key.begin(no_root)
