@@ -22,7 +22,7 @@ from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.model import TAKEN_OVER
 from skerry import subjects
-from skerry.api.conditions import CLEANED, DESIRED_APPLIED, STREAMS_CUT, Verdict, with_condition
+from skerry.api.conditions import CLEANED, DESIRED_APPLIED, STREAMS_CUT, UNMARKED, Verdict, with_condition
 from skerry.api.decode import decoder
 from skerry.api.desired import Report, WithdrawOrder
 from skerry.api.kinds import CLUSTER
@@ -160,7 +160,8 @@ class Departures:
         """The same of what is gone from it, as it says."""
         done = "left on the member, as nobody's" if clusters.is_kept(document) else "cleaned on the member"
         count = "" if report.withdrawn is None else f": {report.withdrawn} objects"
-        await self._say(document, CLEANED, Verdict("True", "Cleaned", done + count))
+        reason = UNMARKED if report.unmarked else "Cleaned"
+        await self._say(document, CLEANED, Verdict("True", reason, done + count))
 
     async def _say(self, document: Document, kind: str, verdict: Verdict) -> None:
         name, uid = document["metadata"]["name"], document["metadata"]["uid"]

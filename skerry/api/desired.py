@@ -236,3 +236,5 @@ class Report(Message, frozen=True, kw_only=True):
     """The WithdrawOrder that was carried out: what is a problem stays on the member."""
     withdrawn: int | None = None
     """Objects that were taken away by that order, or let go if it said so; None of an agent that does not count them."""
+    unmarked: bool = False
+    """Whether the cluster is not marked as this host's any more, by that order."""

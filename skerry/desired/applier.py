@@ -89,7 +89,7 @@ class Applier:
         self._waiting: dict[tuple[str, str], set[str]] = defaultdict(set)
         """(Namespace or CustomResourceDefinition, name) -> keys that wait for it."""
         self._write_at = 0.0
-        self._order, self._withdrawn = "", 0
+        self._order, self._withdrawn, self._unmarked = "", 0, False
         self._unheard = False
         self._working = 0
         self._idle = asyncio.Event()
@@ -153,6 +153,7 @@ class Applier:
             repairs=self._repairs.latest,
             order=self._order,
             withdrawn=self._withdrawn if self._order else None,
+            unmarked=self._unmarked,
         )
 
     def report_again(self) -> None:
@@ -161,9 +162,9 @@ class Applier:
         self._changed.set()
 
     async def withdraw_all(self, order: str, *, keep: bool = False) -> None:
-        """Everything that carries our labels goes, by an order of the host, or with `keep` stays as nobody's; the next report
-        says so, and what could not be is a problem in it. Nothing is applied from now on. The same order again only has it
-        reported again.
+        """Everything that carries our labels goes, by an order of the host, or with `keep` stays as nobody's, and the host's mark
+        goes; the next report says so, and what could not be is a problem in it. Nothing is applied from now on. The same order
+        again only has it reported again.
         """
         self.ending = True
         self.feed.end()
@@ -175,8 +176,16 @@ class Applier:
                 self.state.withdraw(text, now)
             for text in in_order(list(self.state.entries), self.state):
                 await self._withdraw_finally(text, keep=keep)
+            self._unmarked = await self._unmark()
             self._order = order
         self._changed.set()
+
+    async def _unmark(self) -> bool:
+        try:
+            return await self._objects.unmark()
+        except StatusError as error:
+            log.warning("the mark of the host stays on the member", extra={"reason": error.message})
+            return False
 
     async def _find_ours(self) -> None:
         """What carries our labels is there to be withdrawn, whether or not its entry is known. What cannot be listed is

@@ -20,10 +20,12 @@ from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, WITHDRAW
 from skerry.desired.owners import OWNERS, Reference, reference
 from skerry.errors import ServiceUnavailable
 from skerry.member import account, identity
+from skerry.member.bindings import MERGE
 from skerry.member.upstream import Upstream, WholeAnswer
 
 APPLY = b"application/apply-patch+yaml"
 JSON_PATCH = b"application/json-patch+json"
+MARK_ATTEMPTS = 5
 METADATA = b"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -229,8 +231,27 @@ class Objects:
         """Whether the cluster is this host's by its mark, which is one host's at a time: who had it before lets go of it. False
         where the mark cannot be read.
         """
-        answer = await self._call("GET", identity.KUBE_SYSTEM, headers=[(b"accept", METADATA)])
+        answer = await self._kube_system()
         return answer.status == 200 and identity.owner_of(answer.metadata())[0] == self.host
+
+    async def unmark(self) -> bool:
+        """Take the mark of this host off the cluster, and leave that of another one: True if it is not this host's by its mark."""
+        for _ in range(MARK_ATTEMPTS):
+            answer = await self._kube_system()
+            if answer.status != 200:
+                return False
+            metadata = answer.metadata()
+            if identity.owner_of(metadata)[0] != self.host:
+                return True
+            marks = dict.fromkeys((identity.HOST_ANNOTATION, identity.HOST_NAME_ANNOTATION))
+            patch = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "annotations": marks}}
+            answer = await self._call("PATCH", identity.KUBE_SYSTEM, body=_encode(patch), content_type=MERGE)
+            if answer.status != 409:  # somebody writes there: it may be another host that takes the cluster over
+                return answer.status == 200
+        return False
+
+    async def _kube_system(self) -> WholeAnswer:
+        return await self._call("GET", identity.KUBE_SYSTEM, headers=[(b"accept", METADATA)])
 
     def _refused(self, answer: WholeAnswer, which: Reference, there: ObjectMeta | None) -> Unsettled:
         problem = _unsettled(answer, "patch", str(which))

@@ -18,6 +18,7 @@ Captured = pytest.CaptureFixture[str]
 PATH = api.path_of("clusters", "m1")
 CUT = {"type": "StreamsCut", "status": "True", "reason": "StreamsCut", "message": "streams cut: 3"}
 CLEANED = {"type": "Cleaned", "status": "True", "reason": "Cleaned", "message": "cleaned on the member: 4 objects"}
+UNMARKED = {**CLEANED, "reason": "Unmarked"}
 LEFT = {"type": "DesiredApplied", "status": "False", "reason": "Left", "message": "not all taken away: it is away"}
 TAKEN = {"type": "Joined", "status": "False", "reason": "TakenOver", "message": "another host has it"}
 PENDING = {"type": "Joined", "status": "False", "reason": "ApprovalPending", "message": "it waits"}
@@ -123,6 +124,9 @@ MARK = "  kubectl annotate namespace kube-system skerry.dev/host- skerry.dev/hos
                                "  kubectl delete clusterr…", "  kubectl delete rolebind…", MARK]),
         ([], [], ["not reached: left there:", "  kubectl delete clusterr…", "  kubectl delete rolebind…", MARK]),
         ([], [CUT, CLEANED], ["streams cut: 3", "cleaned on the member: 4 objects", "left there: the mark of this host", MARK]),
+        ([], [UNMARKED], ["cleaned on the member: 4 objects"]),
+        ([], [UNMARKED, LEFT], ["cleaned on the member: 4 objects", "left there:", "  # not all taken away: it is away",
+                                "  kubectl delete clusterr…", "  kubectl delete rolebind…"]),
         ([PENDING], [], []),
         ([TAKEN], [], []),
     ],
@@ -149,6 +153,14 @@ def test_a_direct_one_may_have_an_account_left(host: Host, capsys: Captured) -> 
         "delete clusterrolebinding,clusterrole,namespace -l app.kubernetes.io/managed-by=skerry"
         in capsys.readouterr().err
     )
+
+
+def test_of_a_direct_one_without_the_mark_its_account_alone_is_left(host: Host, capsys: Captured) -> None:
+    host.mode, host.conditions = "direct", [UNMARKED]
+    assert main(["cluster", "remove", "m1"]) == 0
+    told = capsys.readouterr().err
+    assert "left there: its account if one was made" in told
+    assert "annotate" not in told
 
 
 def test_what_stays_is_nobodys(host: Host, capsys: Captured) -> None:

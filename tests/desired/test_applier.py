@@ -18,6 +18,7 @@ from skerry.desired.objects import Objects, Placed
 from skerry.desired.owners import Reference
 from skerry.errors import Forbidden
 from skerry.member.credentials import source
+from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION, KUBE_SYSTEM, owner_of
 from skerry.member.kubeconfig import load
 from skerry.member.upstream import Upstream
 from tests.desired.bucket import HOST, NAME, Bucket, key_of
@@ -423,11 +424,14 @@ async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(clu
     await cluster.settled(key, State.APPLIED)
     theirs = cluster.binding("theirs")
     await cluster.ask("POST", BINDINGS.format(cluster.namespace), theirs)
+    mark = {"metadata": {"annotations": {HOST_ANNOTATION: HOST, HOST_NAME_ANNOTATION: "isle"}}}
+    await cluster.ask("PATCH", KUBE_SYSTEM, mark, "application/merge-patch+json")
     await cluster.applier.withdraw_all("o1")
     items = (await cluster.ask("GET", BINDINGS.format(cluster.namespace)))["items"]
     assert [each["metadata"]["name"] for each in items] == ["theirs"]
+    assert owner_of((await cluster.ask("GET", KUBE_SYSTEM))["metadata"]) == ("", "")
     report = await cluster.applier.report()
-    assert (report.order, report.problems, report.counts) == ("o1", (), {})
+    assert (report.order, report.problems, report.counts, report.unmarked) == ("o1", (), {}, True)
     assert report.withdrawn == 1, "the namespace stays, and is nobody's"
     cluster.bucket.put("tenancy", cluster.binding(group="skerry:b"))
     assert cluster.applier.state.entries == {}
@@ -474,6 +478,7 @@ async def test_what_cannot_be_withdrawn_is_named_in_the_report(cluster: Cluster)
     await refusing.withdraw_all("o1")
     report = await refusing.report()
     assert {(each.key, each.state, each.message) for each in report.problems} >= {(key, State.FAILED, "not now")}
+    assert report.unmarked, "there was no mark"
     assert await cluster.there(cluster.path())
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from skerry.api.desired import Options, State
 from skerry.api.names import HOST_LABEL, OWNER_LABEL
-from skerry.desired.objects import Missing, Objects, Unsettled
+from skerry.desired.objects import MARK_ATTEMPTS, Missing, Objects, Unsettled
 from skerry.desired.owners import Reference
 from skerry.errors import ServiceUnavailable
 from skerry.member import account
-from skerry.member.identity import HOST_ANNOTATION
+from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION
 from skerry.member.upstream import Upstream, WholeAnswer
 
 RBAC = "rbac.authorization.k8s.io"
@@ -178,3 +178,52 @@ async def test_where_the_mark_may_not_be_read_what_is_another_hosts_stays_so() -
     api.there = WholeAnswer(status=200, body=_encode({"metadata": {"name": "skerry:edit", "labels": labels}}))
     api.kube_system = WholeAnswer(status=403, body=status(403, "no"))
     assert (await applied(api)).state is State.FOREIGN
+
+
+class Marked(Api):
+    """kube-system with a mark, in which somebody else writes as often as it is told."""
+
+    def __init__(self, owner: str, code: int = 200, written_by_others: int = 0) -> None:
+        super().__init__(code, status(code, "no"))
+        self._others = written_by_others
+        self.marks: dict[str, str | None] = {HOST_ANNOTATION: owner, HOST_NAME_ANNOTATION: "isle"} if owner else {}
+
+    async def call(self, method: str, path: str, **more: Any) -> WholeAnswer:
+        metadata = {"annotations": self.marks, "resourceVersion": "7"}
+        self.kube_system = WholeAnswer(status=200, body=_encode({"metadata": metadata}))
+        answer = await super().call(method, path, **more)
+        if method == "PATCH" and self._others:
+            self._others -= 1
+            return WholeAnswer(status=409, body=status(409, "the object has been modified"))
+        if method == "PATCH" and answer.status == 200:
+            patch = msgspec.json.decode(more["body"])["metadata"]
+            assert patch["resourceVersion"] == "7", "another host may take it over in this moment"
+            self.marks = {key: value for key, value in (self.marks | patch["annotations"]).items() if value is not None}
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("owner", "code", "others", "is_gone", "left"),
+    [
+        ("host", 200, 0, True, set()),
+        ("host", 200, 2, True, set()),
+        ("host", 200, MARK_ATTEMPTS, False, {HOST_ANNOTATION, HOST_NAME_ANNOTATION}),
+        ("host", 403, 0, False, {HOST_ANNOTATION, HOST_NAME_ANNOTATION}),
+        ("another", 200, 0, True, {HOST_ANNOTATION, HOST_NAME_ANNOTATION}),
+        ("", 200, 0, True, set()),
+    ],
+    ids=["ours", "others write too", "others never stop", "may not", "another host's", "nobody's"],
+)
+async def test_the_mark_is_taken_off_where_it_is_ours(
+    owner: str, code: int, others: int, is_gone: bool, left: set[str]
+) -> None:
+    api = Marked(owner, code, others)
+    assert await api.objects().unmark() is is_gone
+    assert set(api.marks) == left
+
+
+async def test_where_kube_system_may_not_be_read_the_mark_stays() -> None:
+    api = Api(200, b"{}")
+    api.kube_system = WholeAnswer(status=403, body=status(403, "no"))
+    assert await api.objects().unmark() is False
+    assert api.written == []

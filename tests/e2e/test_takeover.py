@@ -159,3 +159,4 @@ def test_a_cluster_goes_to_another_host_and_comes_back(
     here.enforces()
     east.ok("cluster", "remove", "m1")
     assert b"skerry:" not in plain_cluster.kubectl("get", ACCESS, "-A", "-o", "name")
+    assert b"skerry.dev" not in plain_cluster.kubectl("get", "namespace", "kube-system", "-o", "yaml")

@@ -193,11 +193,12 @@ def cluster_list(style: Style = "", kubeconfig: Kubeconfig = None, context: Cont
     listing.show(partial(connect, kubeconfig, context), CLUSTER, style)
 
 
-def leftovers(context: str = "", *, direct: bool = True, cleaned: bool = False) -> list[str]:
+def leftovers(context: str = "", *, direct: bool = True, cleaned: bool = False, unmarked: bool = False) -> list[str]:
     """Commands that remove from a member what joining and the host's services put there, as far as it is still there; run with
     the member's own kubeconfig. Namespaces of tenants stay, with what is in them.
 
-    A direct member may have an account for the host, in a namespace of its own. `cleaned`: it took away what they put there.
+    A direct member may have an account for the host, in a namespace of its own. `cleaned`: it took away what they put there;
+    `unmarked`: and it is not marked as the host's any more.
     """
     kubectl = f"kubectl --context {context}" if context else "kubectl"
     account = f"{kubectl} delete clusterrolebinding,clusterrole,namespace -l app.kubernetes.io/managed-by=skerry"
@@ -208,7 +209,7 @@ def leftovers(context: str = "", *, direct: bool = True, cleaned: bool = False) 
     return [
         *([] if cleaned else bindings),
         *([account] if direct else []),
-        f"{kubectl} annotate namespace kube-system skerry.dev/host- skerry.dev/host-name-",
+        *([] if unmarked else [f"{kubectl} annotate namespace kube-system skerry.dev/host- skerry.dev/host-name-"]),
     ]
 
 

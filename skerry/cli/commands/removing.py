@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from skerry.api.conditions import CLEANED, DESIRED_APPLIED, JOINED, STREAMS_CUT, awaits_approval, condition_of
+from skerry.api.conditions import CLEANED, DESIRED_APPLIED, JOINED, STREAMS_CUT, UNMARKED, awaits_approval, condition_of
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.api.names import CLEANUP, WITHDRAW
@@ -143,10 +143,13 @@ def _on_member(last: Document) -> Iterator[str]:
         yield cleaned.message
     if (last["metadata"].get("annotations") or {}).get(WITHDRAW) == "Orphan":
         yield "what the host's services put there stays, and nobody keeps it in place any more"
-    if is_clean := cleaned.status == "True" and left.reason != "Left":
-        yield "left there: the mark of this host" + (", and its account if one was made" if direct else "")
+    is_clean, is_unmarked = cleaned.status == "True" and left.reason != "Left", cleaned.reason == UNMARKED
+    commands = leftovers(direct=direct, cleaned=is_clean, unmarked=is_unmarked)
+    if is_clean:
+        stays = ["the mark of this host"] * (not is_unmarked) + ["its account if one was made"] * direct
+        yield from [f"left there: {', and '.join(stays)}"] if stays else []
     else:
         yield "left there:" if cleaned.status == "True" else "not reached: left there:"
     if left.reason == "Left":
         yield f"  # {left.message}"
-    yield from (f"  {line}" for line in leftovers(direct=direct, cleaned=is_clean))
+    yield from (f"  {line}" for line in commands)
