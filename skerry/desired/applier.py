@@ -313,7 +313,7 @@ class Applier:
             self._set(document)
             return
         which = reference(document)
-        if _names(which) != (known.key.group, known.key.kind, known.key.namespace, known.key.name):
+        if which.parts != (known.key.group, known.key.kind, known.key.namespace, known.key.name):
             raise Unsettled(State.REFUSED, f"the entry holds {which}, which is not what its key says", again_s=None)
         if problem := self._guard(entry.owner, which):
             raise Unsettled(State.REFUSED, problem, again_s=None)
@@ -397,8 +397,3 @@ class Applier:
 
 def _is_settings(known: Known) -> bool:
     return (known.key.group, known.key.kind) == (owners.SETTINGS[0], owners.SETTINGS[1].lower())
-
-
-def _names(which: Reference) -> tuple[str, str, str, str]:
-    group = which.api_version.rpartition("/")[0]
-    return group, which.kind.lower(), which.namespace, which.name

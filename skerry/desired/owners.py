@@ -30,6 +30,11 @@ class Reference(NamedTuple):
     namespace: str
     name: str
 
+    @property
+    def parts(self) -> tuple[str, str, str, str]:
+        """As a key names it: group, kind in lower case, namespace, name."""
+        return self.api_version.rpartition("/")[0], self.kind.lower(), self.namespace, self.name
+
     def __str__(self) -> str:
         where = f"{self.namespace}/" if self.namespace else ""
         return f"{self.kind} {where}{self.name}"

@@ -13,7 +13,7 @@ from services.registry import direct
 from services.registry.direct import JoinFacts, ProbeResult, ProbeState
 from services.registry.model import Now
 from skerry.api.conditions import condition_of
-from skerry.api.kinds.registry import describe_cluster
+from skerry.api.kinds.happenings import describe_cluster
 from skerry.api.messages import Inventory
 from skerry.http import certificates
 from skerry.identity import x509

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from skerry.api.kinds import JOIN_TOKEN, Occurrence
-from skerry.api.kinds.registry import describe_cluster, describe_join_token
+from skerry.api.kinds.happenings import describe_cluster, describe_join_token
 from skerry.api.meta import Document
 
 
