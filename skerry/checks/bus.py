@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+import msgspec
+
 from skerry import bus
 from skerry.checks.report import Outcome
 from skerry.checks.run import Checks
@@ -89,6 +91,9 @@ class BusChecks:
 
     async def _tcp(self) -> Outcome:
         outcomes = await asyncio.gather(*(_dialled(host, port) for host, port in self._addresses))
+        answering = [server for server, (_, why) in zip(self._settings.servers, outcomes, strict=True) if not why]
+        if answering:  # what the others are is told here, and is no news of TLS
+            self._settings = msgspec.structs.replace(self._settings, servers=tuple(answering))
         open_ = [address for address, why in outcomes if not why]
         closed = [f"{address} cannot be reached ({why})" for address, why in outcomes if why]
         remedy = "let this machine connect to it, outwards; on the host, see that it runs: skerry status"

@@ -87,6 +87,17 @@ async def test_a_certificate_of_somebody_else_is_tls(host: Host, api: ApiServer)
     assert (check.name, "make a new token" in check.next) == ("bus.tls", True)
 
 
+async def test_it_is_tls_of_an_address_that_answers_whichever_of_several_comes_first(
+    host: Host, api: ApiServer
+) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        closed = [f"tls://127.0.0.{number}:{held.getsockname()[1]}" for number in range(2, 8)]
+        results = await made([*closed, *host.nats.servers], api.ca.certificate.decode(), await bearer(host))
+    assert (results["bus.tcp"].result, results["bus.tls"].result) == ("warn", "fail")
+    assert "not the host's" in results["bus.tls"].found
+
+
 async def test_something_that_is_no_bus_is_tls(host: Host, api: ApiServer) -> None:
     check = first_failed(await made([f"tls://127.0.0.1:{api.port}"], host.nats.ca_pem, await bearer(host)))
     assert (check.name, "skerry status" in check.next) == ("bus.tls", True)
