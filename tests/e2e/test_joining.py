@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from skerry.identity import jointoken
 from tests.e2e.federation import Host, eventually
 from tests.kube.member import Member
 
@@ -101,6 +103,34 @@ def test_a_removed_member_is_cut_cannot_return_and_frees_its_name(
     assert again.exits() == 1
     fresh = host.agent(plain_cluster, host.token("leaver"), state=host.directory / "fresh")
     host.wait_ready("leaver", fresh)
+
+
+def test_a_cluster_waits_until_it_is_approved_also_beyond_its_tokens_end(
+    host: Host, plain_cluster: Member, tmp_path: Path
+) -> None:
+    token = host.token("waits", "--approval", "--ttl", "15s")
+    agent = host.agent(plain_cluster, token, state=tmp_path)
+    _waits(host, "waits")
+    assert "skerry cluster approve waits" in agent.said()
+    refused = host.kubectl_run("waits", "get", "namespaces")
+    assert refused.returncode == 1
+    assert b"approv" in refused.stderr
+    assert b"skerry:" not in plain_cluster.kubectl("get", "clusterrolebindings", "-o", "name")
+    assert b"skerry.dev" not in plain_cluster.kubectl("get", "namespace", "kube-system", "-o", "yaml")
+    over = jointoken.decode(token, 0).expires + 1
+    eventually(lambda: time.time() > over, "the token's end", 30)
+    host.ok("cluster", "approve", "waits", "--reason", "it is ours")
+    host.wait_ready("waits", agent)
+    host.kubectl("waits", "get", "namespaces")
+    again = host.skerry("cluster", "approve", "waits")
+    assert (again.returncode, len(again.stderr.splitlines())) == (1, 1), again.stderr
+    host.ok("cluster", "remove", "waits")
+
+
+def _waits(host: Host, name: str) -> None:
+    """Until kubectl shows that it waits for approval."""
+    chosen = ("get", "cluster", name, "-o", 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}')
+    eventually(lambda: host.kubectl_run(None, *chosen).stdout == b"ApprovalPending", "it waits", 30)
 
 
 def test_a_read_only_member_cannot_be_written_to_by_the_administrator_of_the_host(

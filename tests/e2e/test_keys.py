@@ -1,4 +1,4 @@
-"""The host's keys are replaced under a running watch, with one member awake and one asleep."""
+"""The host's keys are replaced under a running watch, with one member awake, one that wakes up in time and one that does not."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ class Watcher:
         self._thread.join(20)
 
 
-def test_keys_are_replaced_with_a_member_asleep(federation: Host, member_two: Member) -> None:
+def test_keys_are_replaced_with_a_member_asleep(federation: Host, member_two: Member, plain_cluster: Member) -> None:
     host = federation
+    lost = host.join(plain_cluster, "three")
+    lost.stop()
     asleep = next(each for each in host.agents if each.log.parent.name == f"agent-{member_two.name}")
     host.kubeconfig("one")
     watcher, made = Watcher(host, "one"), list[str]()
@@ -69,16 +71,17 @@ def test_keys_are_replaced_with_a_member_asleep(federation: Host, member_two: Me
             host.ok("keys", "rotate", key)
             make()
         waits = host.skerry("keys", "rotate", "trust-root", "--wait", "15s")
-        assert (waits.returncode, "1 of 2 moved" in waits.stderr, "two (agent" in waits.stderr) == (5, True, True), (
-            waits
-        )
+        told = ["1 of 3 moved" in waits.stderr, "two (agent" in waits.stderr, "three (agent" in waits.stderr]
+        assert (waits.returncode, *told) == (5, True, True, True), waits
         refused = host.skerry("keys", "finish", "trust-root")
         assert (refused.returncode, "would be lost" in refused.stderr) == (1, True), refused
         make()
         again = host.agent(member_two, None)
         eventually(lambda: host.serves("two"), "two serves again")
-        host.ok("keys", "rotate", "trust-root", "--wait", "60s")
-        for key in ("trust-root", "sys", "signing", "secrets"):
+        moved = eventually(lambda: _moved(host) == 2, "two has moved, three is away", 60)
+        assert moved
+        host.ok("keys", "finish", "trust-root", "--drop-away")
+        for key in ("sys", "signing", "secrets"):
             host.ok("keys", "finish", key)
             make()
         listed = json.loads(host.ok("keys", "list", "-o", "json"))
@@ -86,5 +89,22 @@ def test_keys_are_replaced_with_a_member_asleep(federation: Host, member_two: Me
         eventually(lambda: host.serves("one") and host.serves("two"), "both serve", 60)
         eventually(lambda: [name for name in watcher.names if name.startswith("key-")] == made, "nothing is lost")
         assert "being replaced" in again.said()
+        _comes_back(host, plain_cluster)
     finally:
         watcher.end()
+
+
+def _moved(host: Host) -> int:
+    listed = json.loads(host.ok("keys", "list", "-o", "json"))
+    return int(next(each["moved"] for each in listed if each["key"] == "trust-root"))
+
+
+def _comes_back(host: Host, member: Member) -> None:
+    """An agent that was away while the trust root that it believes was dropped says what to do, and joins anew so."""
+    agent = host.agent(member, None, "--name", "three")
+    eventually(lambda: "skerry cluster remove three" in agent.said(), "it says how it comes back", 60)
+    assert not host.serves("three")
+    agent.stop()
+    host.ok("cluster", "remove", "three")
+    host.wait_ready("three", host.agent(member, host.token("three")))
+    eventually(lambda: host.serves("three"), "three serves again", 60)

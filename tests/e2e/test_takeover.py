@@ -12,7 +12,7 @@ from skerry.api.kinds import BUILT_IN
 from tests.e2e.federation import Agent, Host, eventually
 from tests.kube.member import Member
 
-pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(480)]
 
 LOOK = {"SKERRY_LOOK_S": "2"}
 ACCESS = "clusterroles,rolebindings,clusterrolebindings"

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
 from services.registry import joining, secrets
+from services.registry.approval import WAITS_S
+from services.registry.clock import wall_and_mono
+from services.registry.model import Now
 from services.registry.secrets import Evicted
 from skerry import subjects
 from skerry.api.conditions import condition_of
@@ -315,6 +319,29 @@ async def test_a_registry_that_comes_back_knows_who_waits(fresh_nats_host: NatsH
         async with host.connection(agent.credentials(whole)) as connection:
             await agent.beat(connection)
             await client.ready("sleeper", "True")
+
+
+async def test_after_seven_days_it_is_turned_away_and_told_so(fresh_nats_host: NatsHost) -> None:
+    host = fresh_nats_host
+
+    def later(seconds: float) -> Now:
+        now = wall_and_mono()
+        return now._replace(wall=now.wall + seconds)
+
+    async with client_of_first(host) as client, pending(host, client, "patient") as found:
+        own = found.agent.credentials(found.answer)
+    almost, over = partial(later, WAITS_S - 3600), partial(later, WAITS_S + 60)
+    async with Running(host, clock=almost).running(), client_of(host), host.connection(own) as connection:
+        assert (await asked(found.agent, connection)).pending
+    farewells = list[bytes]()
+    async with host.connection(own) as connection:
+        await connection.subscribe(subjects.farewell("patient"), lambda message: farewells.append(message.data))
+        async with Running(host, clock=over).running(), client_of(host) as client:
+            await gone(client, "patient")
+            assert "nobody approved it within 7 days" in await told(client, "patient", "ApprovalDenied")
+            await asyncio.wait_for(connection.closed(), DEADLINE_S)
+    text = check_farewell("patient", own.account, farewells[0], _verify(host))
+    assert "nobody approved it within 7 days" in text
 
 
 @contextlib.asynccontextmanager

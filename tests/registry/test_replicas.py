@@ -1,13 +1,14 @@
-"""Two replicas of the registry on one bus: races that only one may win."""
+"""Three replicas of the registry on one bus: races that only one may win."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
-from skerry.api.kinds import CLUSTER
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.messages import JoinAnswer
 from skerry.errors import Conflict, Forbidden, NotFound
 from tests.fixtures.nats import NatsHost
@@ -18,9 +19,11 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 async def client(nats_host: NatsHost) -> AsyncIterator[Client]:
-    """A client of two registries."""
-    async with Running(nats_host).running(), Running(nats_host).running(), client_of(nats_host) as found:
-        yield found
+    """A client of three registries."""
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(Running(nats_host).running())
+        yield await stack.enter_async_context(client_of(nats_host))
 
 
 async def test_of_many_keys_one_uses_a_token(nats_host: NatsHost, client: Client) -> None:
@@ -29,8 +32,14 @@ async def test_of_many_keys_one_uses_a_token(nats_host: NatsHost, client: Client
         token = await client.token(name)
         agents = [Agent(nats_host, name, f"uid-{name}") for _ in range(4)]
         answers = await asyncio.gather(*(agent.join(token) for agent in agents), return_exceptions=True)
+        await client.cache.current()
         assert sum(isinstance(answer, JoinAnswer) for answer in answers) == 1
         assert sum(isinstance(answer, Forbidden) for answer in answers) == 3
+        assert (
+            len([item for item in client.cache.list(CLUSTER) if item.document()["status"]["uid"] == f"uid-{name}"]) == 1
+        )
+        [stored] = [item.document() for item in client.cache.list(JOIN_TOKEN) if item.name.startswith(f"{name}-")]
+        assert stored["status"]["uses"] == 1, "nobody used it twice"
 
 
 async def test_of_two_names_one_gets_a_physical_cluster(nats_host: NatsHost, client: Client) -> None:
