@@ -31,6 +31,9 @@ from tests.member.apiserver import ApiServer
 from tests.registry.conftest import Client
 
 REKEYS, THIEVES = 100, 50
+APART_S = 0.5
+"""Between two thieves: another key takes two of the ten requests a second that a member may make, and 50 in a row would measure that
+rate."""
 COPY, PIECE = 100 << 20, b"x" * (64 << 10)
 EVENT_S = 0.02
 DEADLINE_S = 60.0
@@ -82,6 +85,7 @@ async def _rekeyed(client: Client, name: str) -> float:
 async def _robbed(host: NatsHost, client: Client, name: str, agent: Agent) -> float:
     """From the request until a thief who has the agent's directory is cut."""
     await _until(client, name, lambda rekey: not rekey)
+    await asyncio.sleep(APART_S)
     async with host.connection(creds.load(agent.state / "user.creds"), "thief") as thief:
         began = time.perf_counter()
         await acted(client, name, "rekey", atOnce=True)
