@@ -22,16 +22,19 @@ from services.tenancy import (
     revocations,
     workspaces,
 )
+from services.tenancy.controllers import TenancyContext
+from services.tenancy.writers import Writers
 from skerry.admission import Admitted, Rules
 from skerry.api.identities import revocation_name
-from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, IDENTITY_PROVIDER, REVOCATION
+from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, IDENTITY_PROVIDER, REVOCATION, WORKSPACE
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX
+from skerry.controller.garbage import collector
 from skerry.controller.timers import sleep
 from skerry.errors import Conflict
 from skerry.service import Context
-from skerry.storage import utc_now
+from skerry.storage import Item, utc_now
 
 
 def new_token() -> str:
@@ -69,31 +72,67 @@ class CredentialRules(Rules):
 class WorkspaceRules(Rules):
     """Admission of Workspaces."""
 
+    def __init__(self, context: TenancyContext) -> None:
+        super().__init__(context)
+        self._informer = context.informer
+        self._writers = Writers(context.informer, lambda: context.state.granted.access)
+
+    async def before_change(self, current: Item, request: WriteRequest) -> None:
+        """Its admins and administrators of the host change it."""
+        await self._informer.current()
+        self._writers.touch_workspace(request, current)
+
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """A new one."""
-        return Admitted(workspaces.admit(document))
+        await self._informer.current()
+        admitted = workspaces.admit(document)
+        self._writers.check_workspace(request, None, document)
+        return Admitted(admitted)
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
-        return Admitted(workspaces.admit(document))
+        admitted = workspaces.admit(document)
+        self._writers.check_workspace(request, current, document)
+        return Admitted(admitted)
+
+    async def before_delete(self, current: Item, request: WriteRequest) -> None:
+        """Administrators of the host delete it, and the collector of what has no owner any more."""
+        if request.caller != collector(WORKSPACE):
+            await self._informer.current()
+            self._writers.touch_workspace(request, current, deletes=True)
 
 
 class GrantRules(Rules):
     """Admission of AccessGrants."""
 
-    def __init__(self, context: Context[Any, Any], *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, context: TenancyContext, *, clock: Callable[[], datetime] = utc_now) -> None:
         super().__init__(context)
         self._informer, self._clock = context.informer, clock
+        self._writers = Writers(context.informer, lambda: context.state.granted.access)
+
+    async def before_change(self, current: Item, request: WriteRequest) -> None:
+        """Who could have written it changes it."""
+        await self._informer.current()
+        self._writers.touch_grant(request, current)
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """A new one."""
         await self._informer.current()
-        return Admitted(grants.admit(document, self._clock(), partial(granted.uid_of, self._informer)))
+        admitted = grants.admit(document, self._clock(), partial(granted.uid_of, self._informer))
+        self._writers.check_grant(request, None, document)
+        return Admitted(admitted)
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
-        await self._informer.current()
-        return Admitted(grants.change(current, document, self._clock(), partial(granted.uid_of, self._informer)))
+        admitted = grants.change(current, document, self._clock(), partial(granted.uid_of, self._informer))
+        self._writers.check_grant(request, current, document)
+        return Admitted(admitted)
+
+    async def before_delete(self, current: Item, request: WriteRequest) -> None:
+        """Who could have written it deletes it, and the collector of what has no owner any more."""
+        if request.caller != collector(ACCESS_GRANT):
+            await self._informer.current()
+            self._writers.touch_grant(request, current)
 
 
 class RequestRules(Rules):

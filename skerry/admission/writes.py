@@ -65,6 +65,9 @@ class Rules:
         """Decide whether and how `document` replaces `current`. Invalid, Forbidden, Conflict. Status cannot be changed here."""
         return Admitted(document)
 
+    async def before_change(self, current: Item, request: WriteRequest) -> None:
+        """Forbidden or NotFound for who may not change this object, whatever to: before anything is told of what it holds."""
+
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
         """Forbidden if this object may not be deleted."""
 
@@ -132,6 +135,7 @@ class Writes:
         before = await self._store.get(request.name, request.namespace, write_id=request.request_id)
         if request.request_id in before.writes:
             return _answer(before.document())
+        await self._rules.before_change(before, request)
         self._store.check(before, uid)
         if version in ("", "0"):
             raise self._prepare.unversioned(request.name)
@@ -152,6 +156,8 @@ class Writes:
                 return _answer(before.document())
             if before is None and not (applies and "create" in self.kind.verbs):
                 raise self._store.not_found(request.name)
+            if before is not None:
+                await self._rules.before_change(before, request)
             live = {} if before is None else before.document()
             size = len(request.body) + (0 if before is None else len(before.body))
             prepared = await _aside(size, change, request, live, self._clock())

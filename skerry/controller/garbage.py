@@ -22,6 +22,7 @@ from skerry.admission.writes import Rules
 from skerry.api.kinds import Kind
 from skerry.api.messages import Caller, WriteRequest
 from skerry.api.meta import Document
+from skerry.api.names import PREFIX
 from skerry.controller.controller import After, Controller, Reconcile
 from skerry.controller.recorder import Recorder
 from skerry.errors import Conflict, Forbidden, NotFound
@@ -40,6 +41,11 @@ _DELETED = b'"deletionTimestamp"'
 _OURS = frozenset((ORPHAN, FOREGROUND))
 OWNER, WAITING = "owner", "waiting"
 """Indexes: by the uids of owners; by its own uid what is deleted and waits for nothing but a collector."""
+
+
+def collector(kind: Kind) -> Caller:
+    """Who collects objects of a kind: the service that owns it, by a name that no user can have."""
+    return Caller(user=PREFIX + kind.owner)
 
 
 class Place(NamedTuple):
@@ -216,8 +222,7 @@ class Garbage:
 
     async def _collect(self, place: Place, item: Item, *, foreground: bool) -> None:
         store, rules = self._rules[place.group, place.kind]
-        caller = Caller(user=f"skerry:{store.kind.owner}")
-        request = WriteRequest(request_id="", caller=caller, namespace=place.namespace, name=place.name)
+        request = WriteRequest(request_id="", caller=collector(store.kind), namespace=place.namespace, name=place.name)
         await rules.before_delete(item, request)
         policy = "Foreground" if foreground else ""
         after = await store.delete(place.name, place.namespace, uid=item.uid, policy=policy)

@@ -262,7 +262,7 @@ def test_a_grant_on_the_host_reads_there_or_is_its_administrator(role: str, grou
     for plural, verb in (
         ("credentials", "create"),
         ("jointokens", "get"),
-        ("accessgrants", "create"),
+        ("settings", "create"),
         ("clusters", "delete"),
     ):
         assert isinstance(decided(caller, HostRequest(verb, "skerry.dev", plural), compiled), Allowed) is administers

@@ -83,6 +83,10 @@ READ_BY_ROLES = Access(verbs=READ, groups=(*BUILT_IN, HOST_VIEW))
 READ_BY_EVERYBODY = Access(verbs=READ, groups=EVERYBODY)
 CREATED_BY_EVERYBODY = Access(verbs=("create",), groups=EVERYBODY)
 """Questions about oneself."""
+WRITTEN_BY_WHO_HOLDS = Access(verbs=("create", "delete", "patch", "update"), groups=EVERYBODY)
+"""Everybody may try: the owner looks at what is given, and at what the writer holds (skerry/access/escalation.py)."""
+CHANGED_BY_ITS_ADMINS = Access(verbs=("patch", "update"), ties=(Tie(by="workspace", roles=("admin",)),))
+"""What of it, its owner looks at."""
 
 
 def read_by(*ties: Tie) -> Access:

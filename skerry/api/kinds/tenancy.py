@@ -9,7 +9,18 @@ from collections.abc import Iterator
 
 from skerry.api import grants, v1alpha1
 from skerry.api.conditions import condition_of
-from skerry.api.kinds.access import OF_WORKSPACE, READ, READ_ON_HOST, Access, giver_at, read_by, subjects_at, user_at
+from skerry.api.kinds.access import (
+    CHANGED_BY_ITS_ADMINS,
+    OF_WORKSPACE,
+    READ,
+    READ_ON_HOST,
+    WRITTEN_BY_WHO_HOLDS,
+    Access,
+    giver_at,
+    read_by,
+    subjects_at,
+    user_at,
+)
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, count, joined, role, subjects, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
 from skerry.api.meta import Document
@@ -77,7 +88,7 @@ WORKSPACE = Kind(
     owner="tenancy",
     type=grants.Workspace,
     verbs=EVERY_VERB,
-    access=(READ_ON_HOST, read_by(OF_WORKSPACE)),
+    access=(READ_ON_HOST, read_by(OF_WORKSPACE), CHANGED_BY_ITS_ADMINS),
     events=describe,
     columns=(
         NAME,
@@ -102,7 +113,7 @@ ACCESS_GRANT = Kind(
     owner="tenancy",
     type=grants.AccessGrant,
     verbs=EVERY_VERB,
-    access=(READ_ON_HOST, read_by(subjects_at("spec.subjects"), giver_at("spec.clusters.names"))),
+    access=(READ_ON_HOST, read_by(subjects_at("spec.subjects"), giver_at("spec.clusters.names")), WRITTEN_BY_WHO_HOLDS),
     events=describe_grant,
     columns=(
         NAME,

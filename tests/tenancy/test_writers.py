@@ -1,0 +1,189 @@
+"""Writes of grants and workspaces through tenancy, by signed callers: whoever may not, may not by any verb, and learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.proxy.hostapi.forward import Forwarder
+from services.proxy.hostapi.request import Target
+from services.tenancy.service import SERVICE
+from services.tenancy.settings import TenancySettings
+from services.tenancy.writers import strong_groups
+from skerry import subjects
+from skerry.api.decode import decoded
+from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, WORKSPACE, Kind
+from skerry.api.messages import Caller, WriteAnswer, WriteOptions
+from skerry.api.meta import Document
+from skerry.api.times import rfc3339
+from skerry.bus import BucketConfig
+from skerry.controller.garbage import collector
+from skerry.errors import Forbidden, NotFound, StatusError
+from skerry.service import Process
+from skerry.storage import Store
+from skerry.storage.documents import item
+from tests.fixtures.nats import NatsHost
+from tests.fixtures.service import serving
+
+pytestmark = pytest.mark.integration
+
+ROOT = Caller(user="root", groups=("skerry:cluster-admin",))
+BOB, EVE, CAROL = (Caller(user=name) for name in ("bob", "eve", "carol"))
+MERGE, PATCH, APPLY = (f"application/{name}" for name in ("merge-patch+json", "json-patch+json", "apply-patch+yaml"))
+
+
+def grant(name: str, user: str = "alice", **spec: Any) -> Document:
+    """A grant of view on m1, but for what `spec` says."""
+    base = {"subjects": [{"kind": "User", "name": user}], "clusters": {"names": ["m1"]}, "role": "view"}
+    return {
+        "apiVersion": "skerry.dev/v1alpha1",
+        "kind": "AccessGrant",
+        "metadata": {"name": name},
+        "spec": {**base, **spec},
+    }
+
+
+def workspace(**spec: Any) -> Document:
+    """Workspace team, which bob is admin of and carol views, on m1."""
+    members = [{"kind": "User", "name": "bob", "role": "admin"}, {"kind": "User", "name": "carol", "role": "view"}]
+    base = {"members": members, "clusters": {"names": ["m1"]}}
+    return {
+        "apiVersion": "skerry.dev/v1alpha1",
+        "kind": "Workspace",
+        "metadata": {"name": "team"},
+        "spec": {**base, **spec},
+    }
+
+
+class World:
+    """Tenancy, and a proxy that asks it."""
+
+    def __init__(self, process: Process, forwarder: Forwarder) -> None:
+        self._process, self._forwarder = process, forwarder
+
+    async def write(
+        self, caller: Caller, verb: str, kind: Kind, name: str, body: object = None, media: str = "application/json"
+    ) -> Document:
+        """The object after a write. StatusError."""
+        target = Target((), kind, "", name if verb != "create" else "")
+        options = WriteOptions(field_manager="test", force=media == APPLY)
+        answer = await self._forwarder.ask(target, caller, verb, msgspec.json.encode(body), options, media)
+        await self._process.informer.current()
+        return dict(decoded(decoded(answer, WriteAnswer).object))
+
+    async def refused(self, caller: Caller, verb: str, kind: Kind, name: str, *more: Any) -> StatusError:
+        """What a write is answered that must not be."""
+        with pytest.raises((Forbidden, NotFound)) as caught:
+            await self.write(caller, verb, kind, name, *more)
+        return caught.value
+
+
+@asynccontextmanager
+async def opened(host: NatsHost) -> AsyncIterator[World]:
+    """With clusters m1 and m2."""
+    async with serving(host, (SERVICE, TenancySettings())) as process, host.bus("proxy") as bus:
+        async with host.open_bus("registry") as registry:
+            store = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
+            for name in ("m1", "m2"):
+                spec = {"role": "member", "connection": {"mode": "agent"}}
+                await store.create({"metadata": {"name": name}, "spec": spec})
+        await bus.ready()
+        yield World(process, Forwarder(bus, host.sign))
+
+
+async def test_no_verb_writes_a_grant_that_gives_more_than_the_writer_has(fresh_nats_host: NatsHost) -> None:
+    async with opened(fresh_nats_host) as world:
+        await world.write(ROOT, "create", ACCESS_GRANT, "bobs", grant("bobs", "bob", role="admin"))
+        await world.write(ROOT, "create", ACCESS_GRANT, "m2s", grant("m2s", "carol", clusters={"names": ["m2"]}))
+        made = await world.write(BOB, "create", ACCESS_GRANT, "a", grant("a", role="admin"))
+        more = {"role": "cluster-admin"}
+        told = (await world.refused(BOB, "create", ACCESS_GRANT, "b", grant("b", **more))).message
+        assert told == (
+            'accessgrants.skerry.dev is forbidden: User "bob" may not write it: it takes cluster-admin in the whole of m1 to give '
+            "cluster-admin in the whole of m1; held there: admin in the whole of m1 (AccessGrant bobs)"
+        )
+        attempts: list[tuple[str, str, object, str]] = [
+            ("update", "a", {**made, "spec": {**made["spec"], **more}}, "application/json"),
+            ("patch", "a", {"spec": more}, MERGE),
+            ("patch", "a", [{"op": "replace", "path": "/spec/clusters/names", "value": ["m2"]}], PATCH),
+            ("patch", "a", grant("a", **more), APPLY),
+            ("patch", "new", grant("new", **more), APPLY),
+        ]
+        for verb, name, body, media in attempts:
+            assert isinstance(await world.refused(BOB, verb, ACCESS_GRANT, name, body, media), Forbidden), (verb, media)
+        assert (await world.write(BOB, "patch", ACCESS_GRANT, "a", {"spec": {"role": "edit"}}, MERGE))["spec"][
+            "role"
+        ] == "edit"
+
+        for caller, name in ((BOB, "m2s"), (EVE, "a"), (EVE, "nowhere")):
+            hidden: list[tuple[str, object, str]] = [
+                ("update", {**made, "metadata": {**made["metadata"], "name": name}}, "application/json"),
+                ("patch", [{"op": "test", "path": "/spec/role", "value": "guessed"}], PATCH),
+                ("delete", None, "application/json"),
+            ]
+            for verb, body, media in hidden:
+                error = await world.refused(caller, verb, ACCESS_GRANT, name, body, media)
+                assert (
+                    error.status()
+                    == NotFound(
+                        f'accessgrants.skerry.dev "{name}" not found',
+                        kind="accessgrants",
+                        group="skerry.dev",
+                        name=name,
+                    ).status()
+                )
+        assert isinstance(await world.refused(CAROL, "delete", ACCESS_GRANT, "m2s"), Forbidden)
+        assert "who could: bob" in (await world.refused(EVE, "create", ACCESS_GRANT, "e", grant("e", "eve"))).message
+        await world.write(BOB, "delete", ACCESS_GRANT, "a")
+
+
+async def test_what_is_held_by_a_credential_is_given_for_as_long_as_it_is_good(fresh_nats_host: NatsHost) -> None:
+    async with opened(fresh_nats_host) as world:
+        ops = Caller(user="ops", groups=("skerry:admin",))
+        assert isinstance(await world.refused(ops, "create", ACCESS_GRANT, "a", grant("a")), Forbidden)
+        spec = {"user": "ops", "groups": ["skerry:admin"], "ttl": "1h"}
+        credential = {"apiVersion": "skerry.dev/v1alpha1", "kind": "Credential", "metadata": {}, "spec": spec}
+        made = await world.write(ROOT, "create", CREDENTIAL, "", credential)
+        ends = made["status"]["expires"]
+        told = (await world.refused(ops, "create", ACCESS_GRANT, "a", grant("a"))).message
+        assert f"it takes an end that is not after {ends}" in told
+        await world.write(ops, "create", ACCESS_GRANT, "a", grant("a", expires=ends))
+        told = (await world.refused(EVE, "create", ACCESS_GRANT, "e", grant("e", expires=rfc3339(4e9)))).message
+        assert "who could" not in told
+        told = (await world.refused(EVE, "create", ACCESS_GRANT, "e", grant("e", expires=ends))).message
+        assert told.endswith("; who could: ops")
+
+
+async def test_a_workspaces_admins_change_it_and_cannot_widen_themselves(fresh_nats_host: NatsHost) -> None:
+    async with opened(fresh_nats_host) as world:
+        assert isinstance(await world.refused(BOB, "create", WORKSPACE, "team", workspace()), Forbidden)
+        assert isinstance(await world.refused(BOB, "patch", WORKSPACE, "team", workspace(), APPLY), Forbidden)
+        await world.write(ROOT, "create", WORKSPACE, "team", workspace())
+        named = {"namespaces": [{"cluster": "m1", "name": "team-a"}]}
+        assert (await world.write(BOB, "patch", WORKSPACE, "team", {"spec": named}, MERGE))["spec"]["namespaces"]
+        for spec, why in (
+            ({"clusters": {"names": ["m1", "m2"]}}, "to change its clusters"),
+            ({"namespaces": [{"cluster": "m1", "name": "till"}]}, "for namespace"),
+            ({"namespaces": [{"cluster": "m1", "name": "team", "adopt": True}]}, "and not adopted"),
+            ({"members": [{"kind": "User", "name": "bob", "role": "edit"}]}, "its last admin: name another one first"),
+        ):
+            told = (await world.refused(BOB, "patch", WORKSPACE, "team", {"spec": spec}, MERGE)).message
+            assert why in told
+        told = (await world.refused(BOB, "delete", WORKSPACE, "team")).message
+        assert "an administrator of the host to delete a workspace" in told
+        told = (await world.refused(CAROL, "patch", WORKSPACE, "team", {"spec": {"displayName": "x"}}, MERGE)).message
+        assert told.endswith("held there: view; who could: bob")
+        for verb in ("patch", "delete"):
+            assert isinstance(await world.refused(EVE, verb, WORKSPACE, "team", {"spec": {}}, MERGE), NotFound)
+        assert isinstance(await world.refused(collector(ACCESS_GRANT), "patch", WORKSPACE, "team", {}, MERGE), NotFound)
+        await world.write(ROOT, "delete", WORKSPACE, "team")
+
+
+def test_credentials_are_found_by_the_groups_that_let_give() -> None:
+    for groups, found in ((["skerry:view"], []), (["skerry:admin", "skerry:view"], ["skerry:admin"])):
+        stored = {"metadata": {"name": "c"}, "spec": {"user": "u", "groups": groups}}
+        assert strong_groups(item(stored, 1)) == found
