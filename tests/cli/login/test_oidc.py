@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from skerry.cli.failure import FAILED, Failure
+from skerry.cli.login.cache import MAX_TIME
 from skerry.cli.login.oidc import (
+    LEEWAY_S,
     MAX_TOKEN,
     Discovery,
     Question,
@@ -68,13 +70,15 @@ def test_the_page_is_asked_for_with_all_that_makes_the_answer_ours() -> None:
         "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",  # RFC 7636, appendix B
         "code_challenge_method": "S256",
     }
-    assert "?" not in authorization_url(f"{ISSUER}/auth", PARAMETERS, asked, "http://127.0.0.1:1/").partition("?")[2]
+    plain = authorization_url(f"{ISSUER}/auth", PARAMETERS, asked, "http://127.0.0.1:1/")
+    assert plain.startswith(f"{ISSUER}/auth?response_type=code&client_id=skerry&")
+    assert "?" not in plain.partition("?")[2]
 
 
 def test_nothing_of_a_question_is_used_twice() -> None:
     texts = [text for _ in range(20) for text in question()]
     assert len(set(texts)) == 60
-    assert min(map(len, texts)) >= 43
+    assert [len(text) for text in question()] == [43, 43, 64]
 
 
 # Redirects
@@ -100,7 +104,11 @@ def test_a_code_is_taken_from_our_provider_alone() -> None:
     [
         ({"error": "access_denied", "error_description": "not\x1b[2J today"}, r"access_denied: not\?\[2J today"),
         ({"error": "login_required"}, r"\(login_required\): log in again"),
-        ({"error": "redirect_uri_mismatch"}, "http://127.0.0.1/callback"),
+        ({"error": "access_denied"}, "or ask an administrator of the provider"),
+        ({"error": "invalid_client"}, "registered there as a public one"),
+        ({"error": "unauthorized_client"}, "allowed to log in this way there"),
+        ({"error": "invalid_scope"}, "scopes of the IdentityProvider must be known"),
+        ({"error": "redirect_uri_mismatch"}, "register http://127.0.0.1/callback"),
         ({}, "without a code"),
         ({"code": ""}, "without a code"),
     ],
@@ -114,7 +122,8 @@ def test_a_refusal_is_one_sentence_with_the_next_step(answer: dict[str, str], to
 
 def test_what_a_provider_says_is_shown_in_one_line_and_not_for_ever() -> None:
     assert shown("a\nb\x00‮c") == "a?b??c"
-    assert len(shown("x" * 5000)) == 201
+    assert shown("x" * 200) == "x" * 200
+    assert shown("x" * 201) == shown("x" * 5000) == "x" * 200 + "…"
     assert len(str(refused(ISSUER, "e" * 5000, None))) < 400
 
 
@@ -202,13 +211,14 @@ def test_people_are_told_a_name(claims: dict[str, Any], name: str) -> None:
     [
         ({"iss": "https://evil"}, "is from https://evil"),
         ({"aud": "other"}, "not for client skerry"),
+        ({"aud": "skerry-web"}, "not for client skerry"),
         ({"aud": []}, "not for client skerry"),
         ({"azp": "other"}, "another client, other"),
         ({"nonce": "m"}, "not the answer to this login"),
         ({"nonce": None}, "not the answer to this login"),
         ({"sub": "u2"}, "somebody else"),
-        ({"exp": NOW - 61}, "set the clock"),
-        ({"exp": 1e12}, "set the clock"),
+        ({"exp": NOW - LEEWAY_S}, "set the clock"),
+        ({"exp": MAX_TIME}, "set the clock"),
         ({"exp": "soon"}, "cannot be read"),
         ({"exp": None}, "cannot be read"),
         ({"aud": 1}, "cannot be read"),
@@ -220,6 +230,27 @@ def test_one_that_does_not_is_refused_and_never_shown(claims: dict[str, Any], to
     with pytest.raises(Failure, match=told) as caught:
         believed(text, subject="u1")
     assert text.split(".")[1] not in str(caught.value)
+
+
+@pytest.mark.parametrize("exp", [NOW - LEEWAY_S + 1, NOW + 1, MAX_TIME - 1])
+def test_one_that_ended_a_moment_ago_by_this_clock_is_believed(exp: float) -> None:
+    assert believed(jwt(exp=exp)).claims.exp == exp
+
+
+def test_base64_is_that_of_urls_and_length_is_that_of_the_host() -> None:
+    text = jwt(sub="??? >>> ???? >>>> ??>>??")
+    assert {"-", "_"} <= set(text.split(".")[1])
+    assert believed(text).claims.sub == "??? >>> ???? >>>> ??>>??"
+    longest = f"{text}{'s' * (MAX_TOKEN - len(text))}"
+    assert believed(longest).id_token == longest
+    with pytest.raises(Failure, match="three parts of base64url, at most 16384 bytes"):
+        believed(f"{longest}s")
+
+
+@pytest.mark.parametrize("form", ["a.{0}", "a.{0}.b.c", "a.{0}.b c", "a.{0}.é", "a.{0}.\x7f", "a.%%%%{0}.c"])
+def test_around_good_claims_all_must_be_a_jwt(form: str) -> None:
+    with pytest.raises(Failure, match="cannot be read"):
+        believed(form.format(jwt().split(".")[1]))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +283,7 @@ def device(**fields: Any) -> bytes:
     return json.dumps({**usual, **fields}).encode()
 
 
-@pytest.mark.parametrize(("wanted", "pause"), [(None, 5.0), (1, 1.0), (0, 5.0), (-1, 5.0), (600, 5.0)])
+@pytest.mark.parametrize(("wanted", "pause"), [(None, 5.0), (1, 1.0), (0, 5.0), (-1, 5.0), (60, 60.0), (60.5, 5.0)])
 def test_a_device_is_asked_as_often_as_the_provider_wants_within_reason(wanted: float | None, pause: float) -> None:
     assert interval(device_answer(device(interval=wanted), ISSUER)) == pause
 
@@ -263,7 +294,10 @@ def test_a_device_is_asked_as_often_as_the_provider_wants_within_reason(wanted: 
         (device(verification_uri="http://idp.example.com/device"), "no https:// address"),
         (device(verification_uri_complete="javascript:1"), "no https:// address"),
         (device(user_code=None), "no code for another device"),
-        (b'{"error": "unauthorized_client"}', "must be allowed to log in this way"),
+        (
+            b'{"error": "unauthorized_client", "error_description": "no codes"}',
+            r"no codes\): .* be allowed to log in this way",
+        ),
         (b"[]", "something else than tokens"),
     ],
     ids=range(5),
