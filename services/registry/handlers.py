@@ -40,7 +40,7 @@ from skerry.api.messages import (
 from skerry.api.meta import Document
 from skerry.bus import Message
 from skerry.bus.services import REFUSALS
-from skerry.errors import AlreadyExists, BadRequest, TooManyRequests
+from skerry.errors import AlreadyExists, BadRequest, Conflict, TooManyRequests
 from skerry.heartbeats import Admission
 from skerry.identity import nkey
 from skerry.identity.assertion import make_record
@@ -160,9 +160,7 @@ class Handlers:
 
     async def _join(self, request: JoinRequest, token_name: str, token_uid: str) -> JoinAnswer:
         registry, now = self._registry, self._clock()
-        stored = await registry.tokens.find(token_name) if token_name else None
-        document = None if stored is None else stored.document()
-        document = tokens.check_token(document, token_uid, request, now.wall)
+        document = await self._token(token_name, token_uid, request, now)
         bound = tokens.bound_at(document, request.nkey)
         if bound is not None and (evicted := await registry.secrets.evicted(request.nkey)) is not None:
             tokens.check_repeat(request.name, bound, evicted.at)
@@ -173,8 +171,13 @@ class Handlers:
         agents = frozenset(secret.agents) if secret is not None else frozenset[str]()
         if secret is not None:
             agentkeys.check_join(secret, request.nkey)
-        joining.check_cluster(request, existing, agents, replica=replica)
-        joining.check_uid(request, await self._registry.owner(request.cluster_uid, now))
+        try:
+            joining.check_cluster(request, existing, agents, replica=replica)
+            joining.check_uid(request, await registry.owner(request.cluster_uid, now))
+        except Conflict:
+            # Another registry may have let an agent join with this token since it was read: then that is what is to be told.
+            await self._token(token_name, token_uid, request, now)
+            raise
         await registry.tokens.modify(token_name, lambda document: self._bind(document, request, token_uid, now))
         cluster = await self._claim(request, document, now)
         secret = await registry.secrets.change(
@@ -184,6 +187,11 @@ class Handlers:
         said = "waits for approval" if answer.pending else "joined"
         log.info(said, extra={"cluster": request.name, "agent": request.nkey, "replica": replica})
         return answer
+
+    async def _token(self, name: str, uid: str, request: JoinRequest, now: Now) -> Document:
+        """The token as it is stored now, which lets this agent join. Unauthorized, Forbidden."""
+        stored = await self._registry.tokens.find(name) if name else None
+        return tokens.check_token(None if stored is None else stored.document(), uid, request, now.wall)
 
     def _waits(self, token: Document) -> bool:
         """Whether a new cluster that joins with this token has to be approved."""

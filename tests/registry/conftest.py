@@ -161,17 +161,20 @@ class Agent:
         self.key = key or nkey.create(KeyType.USER)
         self.cluster_uid = cluster_uid or str(uuid.uuid4())
 
-    async def join(self, token_text: str, **changes: Any) -> JoinAnswer:
-        """Ask to join with a token."""
-        token: Token = jointoken.decode(token_text, 0)
-        request = JoinRequest(
+    def join_request(self) -> JoinRequest:
+        """What it asks with."""
+        return JoinRequest(
             nkey=self.key.public,
             name=self.name,
             cluster_uid=self.cluster_uid,
             kubernetes_version="v1.36.3",
             agent_version="0.1.0",
         )
-        request = msgspec.structs.replace(request, **changes)
+
+    async def join(self, token_text: str, **changes: Any) -> JoinAnswer:
+        """Ask to join with a token."""
+        token: Token = jointoken.decode(token_text, 0)
+        request = msgspec.structs.replace(self.join_request(), **changes)
         async with self._connected(Credentials(token.jwt)) as connection:
             reply = await connection.request(
                 subjects.join(token.jti), msgspec.json.encode(request), timeout_s=DEADLINE_S

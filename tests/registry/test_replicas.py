@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
+from services.registry.store import RegistryStore
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.api.messages import JoinAnswer
+from skerry.api.meta import Document
 from skerry.errors import Conflict, Forbidden, NotFound
+from skerry.identity import jointoken
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import Agent, Client, Running, client_of
 
@@ -40,6 +44,35 @@ async def test_of_many_keys_one_uses_a_token(nats_host: NatsHost, client: Client
         )
         [stored] = [item.document() for item in client.cache.list(JOIN_TOKEN) if item.name.startswith(f"{name}-")]
         assert stored["status"]["uses"] == 1, "nobody used it twice"
+
+
+class Late(RegistryStore):
+    """Looks for the cluster only after `first` has ended."""
+
+    first: Callable[[], Awaitable[object]]
+
+    @classmethod
+    def than(cls, first: Callable[[], Awaitable[object]], store: RegistryStore) -> Late:
+        """In place of `store`."""
+        late = cls(**{each.name: getattr(store, each.name) for each in dataclasses.fields(store)})
+        object.__setattr__(late, "first", first)
+        return late
+
+    async def cluster(self, name: str) -> Document | None:
+        await self.first()
+        return await super().cluster(name)
+
+
+async def test_who_read_a_token_before_another_used_it_is_told_that_it_was_used(nats_host: NatsHost) -> None:
+    """The other has made the cluster meanwhile; that this is in the way says less than why."""
+    near, far = Running(nats_host), Running(nats_host)
+    async with near.running(), far.running(), client_of(nats_host) as client:
+        token = jointoken.decode(await client.token("late"), 0)
+        first, second = (Agent(nats_host, "late", "uid-late").join_request() for _ in range(2))
+        handlers = far.parts.handlers
+        handlers._registry = Late.than(lambda: near.parts.handlers.join(first, token.jti), far.parts.registry)
+        with pytest.raises(Forbidden, match="was used already, by another agent"):
+            await handlers.join(second, token.jti)
 
 
 async def test_of_two_names_one_gets_a_physical_cluster(nats_host: NatsHost, client: Client) -> None:
