@@ -84,8 +84,8 @@ class Fixed:
         return self._credential
 
     async def renew(self, refused: ClientCredential) -> ClientCredential | None:
-        """Nothing newer, ever."""
-        return None
+        """Itself, if another one was refused: files were read again since that one was given out, for another request."""
+        return None if self._credential == refused else self._credential
 
 
 class TokenFile:

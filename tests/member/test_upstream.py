@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,9 +16,11 @@ from skerry.identity import x509
 from skerry.member import kubeconfig, tls
 from skerry.member.credentials import ClientCredential, source
 from skerry.member.kubeconfig import KubeconfigError, Target, Tls
+from skerry.member.rotation import Rotation
 from skerry.member.upstream import Upstream
 from tests.fixtures.nats import eventually
 from tests.member.apiserver import ApiServer
+from tests.member.test_rotation import Disk
 
 pytestmark = pytest.mark.integration
 
@@ -90,6 +93,19 @@ class Rotating:
     async def renew(self, refused: ClientCredential) -> ClientCredential | None:
         """Nothing."""
         return None
+
+
+async def test_of_two_requests_that_were_refused_both_are_sent_again_with_what_was_renewed(tmp_path: Path) -> None:
+    """The first has the files read again; for the second they have not changed since."""
+    disk = Disk(tmp_path)
+    upstream = Upstream.rotating(Rotation(disk.load), connections=1)
+    refused = await upstream.credential()
+    assert not await upstream.renew(refused)
+    disk.renew()
+    assert await upstream.renew(refused)
+    assert await upstream.renew(refused)
+    assert not await upstream.renew(await upstream.credential())
+    await upstream.close()
 
 
 async def test_a_new_client_certificate_makes_a_new_pool(api: ApiServer) -> None:
