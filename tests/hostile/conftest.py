@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-import pytest
 import pytest_asyncio
 
 from services.tenancy.service import SERVICE as TENANCY
@@ -37,14 +37,18 @@ class Sea:
         self.raw_answer = b""
         self.raw_seen: list[bytes] = []
         self.upstream = Upstream(self._talk)
+        self.peers: list[Peer] = []
+        """Connections of the test that runs."""
 
     async def _talk(self, peer: Peer) -> None:
         self.raw_seen.append(await peer.line(b"\r\n\r\n"))
         await peer.send(self.raw_answer)
 
-    async def peer(self) -> Peer:
-        """A new connection to the front door."""
-        return await Peer.connect(self.world.address[1])
+    async def peer(self, context: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> Peer:
+        """A new connection to the front door, which ends with the test."""
+        peer = await Peer.connect(self.world.address[1], context, name)
+        self.peers.append(peer)
+        return peer
 
 
 @contextlib.asynccontextmanager
@@ -89,12 +93,16 @@ async def sea(nats_host: NatsHost) -> AsyncIterator[Sea]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def fresh(sea: Sea) -> None:
-    """Nothing recorded yet."""
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+async def fresh(sea: Sea) -> AsyncIterator[None]:
+    """Nothing recorded yet, and in the end nothing open: what a test that failed left would be found as a leak in another."""
     sea.world.recorder.heads.clear()
     sea.world.recorder.whole.clear()
     sea.raw_seen.clear()
+    yield
+    for peer in sea.peers:
+        peer.writer.close()
+    sea.peers.clear()
 
 
 __all__ = ["MODES", "RAW_MODES", "Sea", "eventually"]

@@ -47,7 +47,7 @@ class Named(NamedTuple):
 
     async def peer(self, name: str | None) -> Peer:
         """A connection that asks for `name`; None: for none."""
-        return await Peer.connect(self.sea.world.address[1], self.context, name or "127.0.0.1")
+        return await self.sea.peer(self.context, name or "127.0.0.1")
 
     async def answers(self, name: str | None, *raw: bytes) -> list[Answer]:
         """What one connection gets for these requests, one after the other."""
