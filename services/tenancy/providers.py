@@ -91,8 +91,8 @@ def on_this_machine(issuer: str) -> bool:
 
 
 def provider_of(document: Document) -> IdentityProvider:
-    """A stored provider. msgspec.ValidationError if it cannot be read."""
-    return msgspec.convert(document, IdentityProvider)
+    """A stored provider, whatever a newer replica says of how it is. msgspec.ValidationError if it cannot be read."""
+    return msgspec.convert({key: each for key, each in document.items() if key != "status"}, IdentityProvider)
 
 
 def _age(document: Document) -> tuple[str, str]:

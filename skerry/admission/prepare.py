@@ -325,7 +325,8 @@ class Preparation:
         return FieldManager(self.kind, request.options.field_manager, now, request.subresource)
 
     def _check(self, document: Document, errors: list[FieldError]) -> None:
-        self._raise(document, errors + conform.problems(self._schema, document))
+        """A stored status is not the writer's: a newer replica may have put there what this one would refuse. Invalid."""
+        self._raise(document, errors + conform.problems(self._schema, _observed(document, {})))
 
     def _raise(self, document: Document, errors: list[FieldError]) -> None:
         if errors:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from skerry.admission.patches import MOST_OPERATIONS
-from skerry.admission.prepare import JSON_PATCH, MERGE_PATCH, Preparation, Prepared
+from skerry.admission.prepare import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Preparation, Prepared
 from skerry.admission.reading import DEEPEST
 from skerry.api.meta import Document
 from tests.admission.workspace import (
@@ -66,6 +66,34 @@ def test_a_put_says_all_but_the_status_and_what_the_server_sets() -> None:
 def test_an_object_without_a_status_gets_none_from_a_client() -> None:
     assert put({**LIVE, "status": {"conditions": [CONDITION]}}, LIVE) == Prepared(LIVE)
     assert merge({"status": {"conditions": [CONDITION]}}, LIVE) == Prepared(LIVE)
+
+
+NEWER = [
+    {"conditions": "gone since"},
+    {"conditions": {"Ready": "True"}},
+    {"conditions": [{"type": "Ready", "status": "Perhaps"}, {"type": "Ready"}, 7, None]},
+    {"conditions": [CONDITION], "added": {"later": [1, None]}},
+    ["another", "shape"],
+    "a text",
+]
+"""Statuses of a replica whose schema is another one."""
+
+
+@pytest.mark.parametrize("status", NEWER, ids=range(len(NEWER)))
+def test_a_stored_status_that_does_not_fit_stays_and_is_in_nobodys_way(status: Any) -> None:
+    """A rolling upgrade: a newer replica wrote the status, an older one takes a change of the rest."""
+    before, spec = {**OBSERVED, "status": status}, {**LIVE["spec"], "displayName": "b"}
+    stored = Prepared({**before, "spec": spec})
+    assert put({**before, "spec": spec}, before) == stored
+    assert put({**LIVE, "spec": spec}, before) == stored
+    assert merge({"spec": {"displayName": "b"}}, before) == stored
+    assert operate({"op": "replace", "path": "/spec/displayName", "value": "b"}, before=before) == stored
+    sent = {key: LIVE[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": "n"}, "spec": {"displayName": "b"}}
+    applied = PREPARATION.applied(request(sent, APPLY_PATCH, force=True), before, NOW).document
+    assert (applied["spec"]["displayName"], applied["status"]) == ("b", status)
+    managed = {**before, "metadata": applied["metadata"]}
+    again = PREPARATION.applied(request({**sent, "spec": {}}, APPLY_PATCH, force=True), managed, NOW).document
+    assert again["status"] == status
 
 
 @pytest.mark.parametrize("metadata", [{}, {"resourceVersion": ""}, {"resourceVersion": "5"}])

@@ -37,6 +37,8 @@ def test_a_whole_provider_and_a_small_one_are_admitted_as_they_are() -> None:
     assert admit(provider(**WHOLE)) == provider(**WHOLE)
     assert admit(provider()) == provider()
     assert provider_of(provider(**WHOLE)).spec.login.client_id == "skerry"  # type: ignore[union-attr]
+    newer = {**provider(**WHOLE), "status": {"conditions": "of another shape"}}
+    assert provider_of(newer).spec.login.client_id == "skerry"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("issuer", ["http://127.0.0.1:5556", "http://localhost:5556/dex", "http://[::1]:1"])
