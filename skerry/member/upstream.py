@@ -33,6 +33,10 @@ from skerry.member.role import AGENT, ClientRole
 from skerry.member.rotation import Rotation
 
 CALL_S = 10.0
+"""For an answer: to a call of our own, or to the question which cluster it is."""
+WHOLE_S = 3 * CALL_S
+"""For a call whose connection is made for it: it is dialled, asked which cluster it is, and then called. An API server that takes
+five seconds for each of these lives."""
 DRAIN_S = 8 * 3600.0
 DRAIN_POLL_S = 30.0
 WRONG_S = 1.0
@@ -355,13 +359,14 @@ class Upstream:
     ) -> WholeAnswer:
         head = self._head(credential, method, path, headers)
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(WHOLE_S):
                 response = await self.send(credential, head, body or None, CALL_S)
-                try:
-                    date = first(response.headers, b"date")
-                    return WholeAnswer(status=response.status, body=await response.body(CALL_LIMIT), date=date)
-                finally:
-                    await response.release()
+            try:
+                async with asyncio.timeout(CALL_S):
+                    whole = await response.body(CALL_LIMIT)
+                return WholeAnswer(status=response.status, body=whole, date=first(response.headers, b"date"))
+            finally:
+                await response.release()
         except CredentialRefused:
             return WholeAnswer(status=401, body=b"")
         except Unreachable as e:

@@ -6,6 +6,7 @@ The real one is used in the kube tier.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 from collections.abc import Awaitable, Callable
@@ -53,6 +54,8 @@ class ApiServer:
         """Path prefix -> error, before anything else."""
         self.readable = False
         """What is refused may be read all the same."""
+        self.delay_s = 0.0
+        """Before each answer."""
         self.unmarkable = False
         self.nodes = 3
         self.version = "v1.36.3"
@@ -127,6 +130,7 @@ class ApiServer:
         head = exchange.head
         seen = Seen(head.method, head.target, head.headers)
         self.seen.append(seen)
+        await asyncio.sleep(self.delay_s)
         try:
             await self._answer(exchange, seen)
         except StatusError as e:

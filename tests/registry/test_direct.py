@@ -44,7 +44,7 @@ from skerry.http.exchange import Exchange
 from skerry.identity import nkey
 from skerry.identity.assertion import make_record
 from skerry.identity.nkey import KeyPair, KeyType
-from skerry.member import kubeconfig, membership
+from skerry.member import kubeconfig, membership, upstream
 from skerry.member.bindings import binding
 from skerry.member.identity import KUBE_SYSTEM
 from skerry.member.kubeconfig import DirectConnection, flattened
@@ -386,6 +386,27 @@ async def test_a_restart_of_the_registry_is_no_news_of_a_member_that_answers(
             for _ in range(3):
                 await looks.get()
             assert await client.cluster("steady") == before
+
+
+async def test_an_api_server_that_is_slow_lives(
+    client: Client, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer is within its time. A look as a whole was held against one: a member that answered was called away."""
+    monkeypatch.setattr(upstream, "CALL_S", 4.0)
+    monkeypatch.setattr(prober, "VERSION_EVERY", 1)
+    monkeypatch.setattr(prober, "EVERY_S", 0.2)
+    beats: asyncio.Queue[Heartbeat] = asyncio.Queue()
+    client.bus.subscribe(
+        subjects.probe("slow"), lambda message: beats.put_nowait(msgspec.json.decode(message.data, type=Heartbeat))
+    )
+    await connect(client, "create", "slow", given(api))
+    ready = await condition(client, "slow", "Ready", "Connected")
+    api.delay_s = 2.2
+    async with asyncio.timeout(60):
+        while ((await beats.get()).rtt_ms or 0.0) < 2 * api.delay_s * 1000:
+            pass
+    assert await condition(client, "slow", "Ready", "Connected") == ready
+    api.delay_s = 0.0
 
 
 async def test_an_outage_is_seen_told_and_over(client: Client, api: ApiServer) -> None:
