@@ -23,6 +23,7 @@ from skerry.api.desired import (
     BATCH,
     BATCH_BYTES,
     ENTRY_BYTES,
+    MARKER_S,
     PAGE,
     PAGE_BYTES,
     REASONS,
@@ -57,8 +58,6 @@ from skerry.identity.signedtext import Sign, Verify
 
 log = logging.getLogger("skerry.registry")
 
-MARKER_S = 30 * 86400
-"""A withdrawal can be read for so long; who was away for longer is told everything."""
 REPUBLISH = (f"$KV.{subjects.DESIRED}.*.>", "down.{{wildcard(1)}}.desired.>")
 ATTEMPTS = 4
 COUNTED = 1024

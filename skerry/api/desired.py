@@ -25,6 +25,8 @@ PROBLEMS, MESSAGE = 100, 256
 """Problems of one report, and characters of the message of each."""
 REPAIRS, BY = 10, 64
 """Repairs that a report names, and characters of who made each necessary."""
+MARKER_S = 30 * 86400
+"""A withdrawal can be read for so long. Who was away for longer asks for everything."""
 REASONS = 8
 """Names that an entry says it is because of."""
 

@@ -107,8 +107,7 @@ class Applier:
         """What the host answers to a heartbeat: its bucket's epoch, the last revision in it for this member, and whether
         this applier is the one that applies.
         """
-        if epoch != self.state.epoch or last > self.state.synced:
-            self.feed.ask()
+        self.feed.told(epoch, last)
         if lead and not self.lead:
             self._again(list(self.state.entries))
         self.lead = lead

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from skerry.api.desired import SyncAnswer, SyncEntry, SyncRequest
+from skerry.api.desired import MARKER_S, SyncAnswer, SyncEntry, SyncRequest
 from skerry.bus import Message
 from skerry.controller.timers import Timers, sleep
 from skerry.desired.entry import Entry, opened
@@ -27,6 +27,8 @@ FIRST_S, LONGEST_S = 1.0, 60.0
 """Pauses after a sync that failed."""
 BETWEEN_S = 0.25
 """Between two syncs."""
+OLD_S = MARKER_S / 2
+"""Who knew for so long nothing of the bucket asks for everything: of what was withdrawn meanwhile nothing may be left."""
 HELD_BYTES = 4 << 20
 """Of entries that are not in place yet."""
 
@@ -71,6 +73,8 @@ class Feed:
         """UID of the Cluster object, as the registry said last."""
         self._disputed: set[str] = set()
         """Keys that this bucket has, and whose entries are not believed: they are not absent."""
+        self._known_at = 0.0
+        """When all was known here that the bucket had, by the clock."""
         self._entries: dict[str, Entry] = {}
         self._held = held or Held()
         self._asked = asyncio.Event()
@@ -97,6 +101,13 @@ class Feed:
     def ask(self) -> None:
         """Have a sync made soon: something may have been missed."""
         self._asked.set()
+
+    def told(self, epoch: str, last: int) -> None:
+        """The host says what its bucket's epoch is and the last revision in it; 0 while it does not know that."""
+        if epoch != self._state.epoch or last > self._state.synced:
+            self.ask()
+        elif last:
+            self._known_at = self._clock()
 
     def end(self) -> None:
         """Take nothing from now on, nor what is under way: the state is another's to wind up."""
@@ -146,8 +157,9 @@ class Feed:
             self.drop(key)
 
     async def _sync(self) -> None:
-        """Everything that changed since the last one."""
-        after, full, last = self._state.synced, False, 0
+        """Everything that changed since the last one; everything there is if that was too long ago, or a clock was set back."""
+        began = self._clock()
+        after, full, last = (self._state.synced if 0 <= began - self._known_at < OLD_S else 0), False, 0
         listed: set[str] = set()
         fresh: list[str] = []
         while True:
@@ -167,6 +179,7 @@ class Feed:
                 break
             after = page.next
         known = listed if full else None
+        self._known_at = began
         self._fresh(fresh + self._state.caught_up(last, self._clock(), listed=known, disputed=self._disputed))
 
     def _listed(self, each: SyncEntry) -> bool:

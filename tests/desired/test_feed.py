@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from skerry.api.desired import SyncAnswer, SyncRequest
-from skerry.desired.feed import Feed
+import pytest
+
+from skerry.api.desired import MARKER_S, SyncAnswer, SyncRequest
+from skerry.desired.feed import OLD_S, Feed
 from skerry.desired.model import DesiredState
 from tests.desired.bucket import Bucket, key_of
 from tests.fixtures.nats import eventually
@@ -26,12 +28,15 @@ class SlowBucket(Bucket):
     def __init__(self) -> None:
         super().__init__()
         self.asked, self.answered = asyncio.Event(), asyncio.Event()
+        self.requests, self.answers = list[SyncRequest](), 0
 
     async def sync(self, request: SyncRequest) -> SyncAnswer:
         """As the registry, late."""
+        self.requests.append(request)
         answer = await super().sync(request)
         self.asked.set()
         await self.answered.wait()
+        self.answers += 1
         return answer
 
 
@@ -76,3 +81,60 @@ async def test_what_came_live_while_a_full_answer_was_on_its_way_is_not_withdraw
         task.cancel()
     assert [key for key in later if not state.entries[key].wanted] == []
     assert state.synced == bucket.last
+
+
+class Wall:
+    """A clock of people's."""
+
+    def __init__(self) -> None:
+        self.now = 1e9
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def synced(bucket: SlowBucket, feed: Feed) -> SyncRequest:
+    """What a feed asks next, once that is answered."""
+    count = len(bucket.requests)
+    feed.ask()
+    await eventually(lambda: len(bucket.requests) > count and bucket.answers > count)
+    return bucket.requests[-1]
+
+
+@pytest.mark.parametrize("away_s", [MARKER_S + 1, -86_400.0], ids=["a-month", "a-clock-set-back"])
+async def test_who_was_away_for_longer_than_markers_live_learns_what_went_meanwhile(away_s: float) -> None:
+    """It asked what had changed since it knew all, and of what was withdrawn and then forgotten nothing said so: it stayed."""
+    bucket, state, wall = SlowBucket(), DesiredState(), Wall()
+    bucket.answered.set()
+    feed = Feed(state, bucket, bucket.verify, lambda keys: None, clock=wall, timers=asyncio.get_running_loop())
+    gone, stays = (bucket.put("tenancy", space(name)) for name in ("gone", "stays"))
+    bucket.complete("tenancy")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(feed.run())
+        await synced(bucket, feed)
+        assert (await synced(bucket, feed)).after == state.synced == bucket.last
+        bucket.silent = True
+        bucket.withdraw(gone)
+        later = bucket.put("tenancy", space("later"))
+        del bucket.entries[gone]  # its marker's time is over
+        wall.now += away_s
+        assert (await synced(bucket, feed)).after == 0
+        task.cancel()
+    assert {key: known.wanted for key, known in state.entries.items()} == {gone: False, stays: True, later: True}
+
+
+async def test_who_hears_that_nothing_is_missing_need_not_ask_for_everything() -> None:
+    """Members to which nothing happens for months."""
+    bucket, state, wall = SlowBucket(), DesiredState(), Wall()
+    bucket.answered.set()
+    feed = Feed(state, bucket, bucket.verify, lambda keys: None, clock=wall, timers=asyncio.get_running_loop())
+    bucket.put("tenancy", SPACE)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        task = group.create_task(feed.run())
+        await synced(bucket, feed)
+        for _ in range(3):
+            wall.now += OLD_S - 1
+            feed.told(bucket.epoch, bucket.last)
+        wall.now += 1
+        assert (await synced(bucket, feed)).after == bucket.last
+        task.cancel()
