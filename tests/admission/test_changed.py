@@ -88,7 +88,10 @@ def test_a_stored_status_that_does_not_fit_stays_and_is_in_nobodys_way(status: A
     assert put({**LIVE, "spec": spec}, before) == stored
     assert merge({"spec": {"displayName": "b"}}, before) == stored
     assert operate({"op": "replace", "path": "/spec/displayName", "value": "b"}, before=before) == stored
-    sent = {key: LIVE[key] for key in ("apiVersion", "kind")} | {"metadata": {"name": "n"}, "spec": {"displayName": "b"}}
+    sent = {key: LIVE[key] for key in ("apiVersion", "kind")} | {
+        "metadata": {"name": "n"},
+        "spec": {"displayName": "b"},
+    }
     applied = PREPARATION.applied(request(sent, APPLY_PATCH, force=True), before, NOW).document
     assert (applied["spec"]["displayName"], applied["status"]) == ("b", status)
     managed = {**before, "metadata": applied["metadata"]}
