@@ -20,6 +20,7 @@ from bench.standin import MARK
 from skerry import subjects
 from skerry.desired.client import DesiredClient, Want
 from skerry.desired.owners import RBAC
+from skerry.errors import GatewayTimeout
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.upstream import Upstream
@@ -288,7 +289,10 @@ async def _filled(desired: DesiredClient, names: list[str]) -> None:
 
     async def some() -> None:
         for name in left:
-            await desired.settle(name, [binding(number) for number in range(ENTRIES)])
+            while True:  # as owners do: what is unknown is settled again
+                with contextlib.suppress(GatewayTimeout):
+                    await desired.settle(name, [binding(number) for number in range(ENTRIES)])
+                    break
 
     await _together([some() for _ in range(WRITERS)])
 

@@ -1,6 +1,7 @@
-"""The data plane's rules (docs/data-plane.md) and the tests that hold them: none without, and none that does not exist.
+"""The rules of the data plane (docs/data-plane.md) and of the fleet (docs/fleet.md), and the tests that hold them: none without, and
+none that does not exist.
 
-The page is the table: a rule is a bullet `- **ID** text` with its tests in backquotes below it, as paths from `tests/`.
+A page is the table: a rule is a bullet `- **ID** text` with its tests in backquotes below it, as paths from `tests/`.
 Functions are found in the syntax tree, so that nothing has to be imported.
 """
 
@@ -18,6 +19,8 @@ from services.proxy.settings import Limits
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "data-plane.md"
+PAGES = {PAGE: {"HTTP", "ID", "LINK", "FRAME", "FLOW", "LIMIT"}, PAGE.with_name("fleet.md"): {"PRESENCE", "DESIRED"}}
+"""With the groups of their rules."""
 _RULE = re.compile(r"^- \*\*([A-Z]+)-([0-9]+)\*\* (.*?)(?=^- \*\*|^## |\Z)", re.MULTILINE | re.DOTALL)
 _TEST = re.compile(r"^  `([\w/]+\.py)::(\w+)`$", re.MULTILINE)
 
@@ -31,11 +34,11 @@ class Rule(NamedTuple):
     tests: tuple[tuple[str, str], ...]
 
 
-def rules() -> list[Rule]:
-    """All rules, in order."""
+def rules(page: Path) -> list[Rule]:
+    """All rules of a page, in order."""
     return [
         Rule(found[1], int(found[2]), _TEST.sub("", found[3]).strip(), tuple(_TEST.findall(found[3])))
-        for found in _RULE.finditer(PAGE.read_text())
+        for found in _RULE.finditer(page.read_text())
     ]
 
 
@@ -46,7 +49,7 @@ def functions(path: Path) -> frozenset[str]:
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
 
 
-RULES = rules()
+RULES = [rule for page in PAGES for rule in rules(page)]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[f"{rule.group}-{rule.number}" for rule in RULES])
@@ -62,18 +65,20 @@ def _exists(path: str, name: str) -> bool:
     return file.exists() and name.startswith("test_") and name in functions(file)
 
 
-def test_ids_are_numbered_without_gaps_and_none_is_lost() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_ids_are_numbered_without_gaps_and_none_is_lost(page: Path) -> None:
     groups: dict[str, list[int]] = {}
-    for rule in RULES:
+    for rule in rules(page):
         groups.setdefault(rule.group, []).append(rule.number)
-    assert set(groups) == {"HTTP", "ID", "LINK", "FRAME", "FLOW", "LIMIT"}
+    assert set(groups) == PAGES[page]
     for name, numbers in groups.items():
         assert numbers == list(range(1, len(numbers) + 1)), name
-    assert len(RULES) == PAGE.read_text().count("\n- **")
+    assert len(rules(page)) == page.read_text().count("\n- **")
 
 
-def test_every_line_in_backquotes_below_a_rule_is_a_test() -> None:
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("  `")]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_line_in_backquotes_below_a_rule_is_a_test(page: Path) -> None:
+    lines = [line for line in page.read_text().splitlines() if line.startswith("  `")]
     assert [line for line in lines if not _TEST.match(line) and "::" in line] == []
 
 

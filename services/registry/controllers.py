@@ -49,7 +49,7 @@ AWAY_S = 1.0
 
 def _together_s(after_s: float, now: float) -> float:
     """In how many seconds to look at who may be looked at in `after_s`. Three in ten heartbeats are followed by a look that finds
-    nothing, and for one alone the process is woken, which costs more than the look."""
+    nothing, and for one alone the process is woken, which costs more than the look (ADR 30)."""
     return after_s if after_s < SOON_S else math.ceil(now + after_s) - now
 
 

@@ -28,7 +28,8 @@ JSON_PATCH = b"application/json-patch+json"
 MARK_ATTEMPTS = 5
 METADATA = b"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_DENIED = (("admission webhook", "denied the request"), ("ValidatingAdmissionPolicy", "denied request"))
+"""How an API server words what its people have it refuse, whatever the code."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -374,6 +375,10 @@ def _mended(verb: str, message: str) -> str:
     return f"allow `{verb}` there to the account that Skerry has"
 
 
+def _is_denied(message: str) -> bool:
+    return any(who in message and verdict in message for who, verdict in _DENIED)
+
+
 def _unsettled(answer: WholeAnswer, verb: str, what: str) -> Unsettled:
     """What an error of the API server means for an entry."""
     try:
@@ -382,7 +387,7 @@ def _unsettled(answer: WholeAnswer, verb: str, what: str) -> Unsettled:
         status = Status(message=answer.message(), code=answer.status)
     message = status.message or answer.message()
     causes = [] if isinstance(status.details, msgspec.UnsetType) else status.details.causes
-    if "admission webhook" in message and "denied the request" in message:
+    if _is_denied(message):
         return Unsettled(State.REFUSED, message)
     if any(each.reason == "NamespaceTerminating" for each in causes):
         return Unsettled(State.WAITING, message, again_s=2.0)

@@ -418,6 +418,51 @@ async def test_what_comes_after_another_waits_for_it(cluster: Cluster) -> None:
     await cluster.settled(second, State.APPLIED)
 
 
+async def test_what_comes_after_one_that_fails_waits_and_nothing_else_does(cluster: Cluster) -> None:
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    await cluster.ask("POST", BINDINGS.format(cluster.namespace), cluster.binding("skerry:theirs"))
+    first = cluster.bucket.put("tenancy", cluster.binding("skerry:theirs", group="skerry:ours"))
+    second = cluster.bucket.put("tenancy", cluster.binding("skerry:second"), after=(first,))
+    other = cluster.bucket.put("tenancy", cluster.binding("skerry:other"))
+    await cluster.settled(other, State.APPLIED)
+    await cluster.settled(first, State.EXISTS)
+    await cluster.settled(second, State.WAITING)
+    await cluster.until(lambda: cluster.applier.progress() == ("e1", cluster.bucket.last))
+    assert {each.key for each in cluster.applier.state.report().problems} == {first, second}
+    await cluster.ask("DELETE", cluster.path("skerry:theirs"))
+    await cluster.settled(second, State.APPLIED)
+
+
+async def test_what_the_members_people_have_refused_is_refused_in_their_words(cluster: Cluster) -> None:
+    admission, name = "/apis/admissionregistration.k8s.io/v1", cluster.namespace
+    match = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
+        "resourceRules": [
+            {
+                "apiGroups": [RBAC],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE", "UPDATE"],
+                "resources": ["rolebindings"],
+            },
+        ],
+    }
+    policy = {"validations": [{"expression": "false", "message": "nobody binds here"}], "matchConstraints": match}
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    for plural, spec in (("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", binding)):
+        await cluster.ask("POST", f"{admission}/{plural}", {"metadata": {"name": name}, "spec": spec})
+    try:
+        async with asyncio.timeout(60):
+            while isinstance(await cluster.ask("POST", f"{BINDINGS.format(name)}?dryRun=All", cluster.binding()), dict):
+                await asyncio.sleep(0.1)
+        key = cluster.bucket.put("tenancy", cluster.binding())
+        await cluster.settled(key, State.REFUSED)
+        assert "nobody binds here" in cluster.message(key)
+    finally:
+        for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+            await cluster.ask("DELETE", f"{admission}/{plural}/{name}")
+
+
 class Held(Objects):
     """A write is answered late."""
 

@@ -75,6 +75,7 @@ MAY_NOT = 'rolebindings is forbidden: User "%s" cannot patch resource "rolebindi
     ("code", "body", "state", "says"),
     [
         (403, status(403, 'admission webhook "w.example" denied the request: no'), State.REFUSED, "denied the request: no"),
+        (422, status(422, "rolebindings is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"), State.REFUSED, "denied request: no"),
         (403, status(403, MAY_NOT % "jane"), State.FORBIDDEN, "allow `patch` there"),
         (403, status(403, MAY_NOT % OURS), State.FORBIDDEN, "--create-service-account"),
         (403, status(403, "exceeded quota: objects"), State.REFUSED, "exceeded quota"),
@@ -87,7 +88,7 @@ MAY_NOT = 'rolebindings is forbidden: User "%s" cannot patch resource "rolebindi
         (500, b"<html>\xff", State.FAILED, ""),
         (200, b"no object", State.FAILED, "cannot be read"),
     ],
-    ids=["webhook", "RBAC", "RBAC of our account", "quota", "terminating", "field", "409", "413", "422", "500", "500 of words", "unreadable"],
+    ids=["webhook", "policy", "RBAC", "RBAC of our account", "quota", "terminating", "field", "409", "413", "422", "500", "500 of words", "unreadable"],
 )  # fmt: skip
 async def test_a_refusal_is_a_state_that_says_why(code: int, body: bytes, state: State, says: str) -> None:
     error = await applied(Api(code, body))
