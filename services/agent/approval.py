@@ -83,6 +83,8 @@ class _Waiting:
                 called = asyncio.ensure_future(news.wait())
                 await asyncio.wait((*ends, called), timeout=backoff.next(), return_when=asyncio.FIRST_COMPLETED)
                 called.cancel()
+            if self._farewell:  # the cut that follows it may be read in the same turn
+                raise Removed(self._farewell)
             return None
         finally:
             for end in ends:

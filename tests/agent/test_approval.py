@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -222,6 +223,32 @@ async def test_only_the_hosts_own_farewell_to_this_membership_is_believed(waitin
 
     with pytest.raises(Removed, match=r"^bye$"):
         await waiting.run(farewells)
+
+
+async def test_a_farewell_counts_whose_cut_is_read_in_the_same_turn(waiting: Waiting) -> None:
+    """As on a busy machine: it went on asking for ever with credentials that nobody takes."""
+    host = waiting.host
+
+    async def end() -> None:
+        async with host.bus("registry") as bus:
+            await bus.ready()
+            await host.push(host.authority.member_account(waiting.name, known=waiting.account).jwt)
+            text = make_farewell(waiting.name, waiting.account.public, "bye", host.authority.assertion_root.sign)
+            await bus.publish(subjects.farewell(waiting.name), text)
+            await bus.ready()
+        await host.push(host.authority.tombstone(waiting.name, waiting.account.public))
+
+    def both(runtime: Runtime) -> None:
+        async def say() -> None:
+            await eventually(lambda: waiting.asked, DEADLINE_S)
+            ending = threading.Thread(target=lambda: asyncio.run(end()))
+            ending.start()
+            ending.join()  # nothing is read here meanwhile
+
+        runtime.spawn(say(), name="farewell and cut")
+
+    with pytest.raises(Removed, match=r"^bye$"):
+        await waiting.run(both)
 
 
 async def test_a_lost_connection_is_made_again(waiting: Waiting) -> None:
