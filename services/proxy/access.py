@@ -16,6 +16,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from skerry.access.holdings import Basis
 from skerry.runtime import HumanFormatter, JsonFormatter, redact
 
 log = logging.getLogger("skerry.proxy.access")
@@ -24,6 +25,8 @@ FLUSH_S = 0.2
 MAX_LINES = 2000
 REMEMBERED = 512
 """Bytes of a target whose line may be remembered."""
+GRANT = 300
+"""Characters of what allowed it: names are shorter."""
 _encode = msgspec.json.Encoder().encode
 _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 """What our secrets start with: a client that puts one into a path is not helped by our log."""
@@ -32,11 +35,13 @@ _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 class AccessRecord:
     """One request as the access log has it."""
 
-    __slots__ = ("class_", "code", "member", "started", "stream", "user")
+    __slots__ = ("basis", "class_", "code", "member", "started", "stream", "user")
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.user = ""
+        self.basis: tuple[Basis, ...] = ()
+        """What allowed it; of what was refused, and of what everybody may, nothing."""
         self.code = ""
         """The status that the client saw, `gone` if it left, `cut` if its answer was broken off."""
         self.class_ = "host"
@@ -75,6 +80,7 @@ class AccessLog:
             "code": record.code,
             "ms": round(seconds * 1000, 1),
             "stream": record.stream,
+            "grant": _grant(record.basis),
         }
         if self._sink is None:
             log.info("request", extra=fields)
@@ -126,6 +132,15 @@ def _sink() -> LogSink | None:
 def _word(text: str) -> str:
     """One word for a line: a user's name may hold what would look like another field or line."""
     return text if text.isascii() and text.isprintable() and " " not in text else ascii(text).replace(" ", "\\x20")
+
+
+@lru_cache(maxsize=4096)
+def _grant(basis: tuple[Basis, ...]) -> str:
+    """One word: kind and name of what allows something, and of how much more there is, the number."""
+    if not basis:
+        return ""
+    more = f"+{len(basis) - 1}" if len(basis) > 1 else ""
+    return _word(f"{basis[0].kind}/{basis[0].name}"[:GRANT]) + more
 
 
 @lru_cache(maxsize=1024)

@@ -30,7 +30,15 @@ from skerry import __version__, telemetry
 from skerry.access import Access, Decision, Denied
 from skerry.api.kinds import Tie
 from skerry.api.messages import Caller
-from skerry.errors import GatewayTimeout, InternalError, MethodNotAllowed, NotFound, ServiceUnavailable, StatusError
+from skerry.errors import (
+    Forbidden,
+    GatewayTimeout,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    StatusError,
+)
 from skerry.http import ClientGone, Exchange
 from skerry.httpwire.target import parse_target
 
@@ -217,8 +225,9 @@ class Front:
             if isinstance(decision, Denied):
                 raise decision.error
             if session.rests is None:
+                record.basis = decision.basis
                 session.rests = Rests(
-                    credential.caller, lambda: self._again(credential.caller, request), decision.until
+                    credential.caller, lambda: self._again(credential.caller, request, decision.ties), decision.until
                 )
             return decision.ties
 
@@ -244,10 +253,12 @@ class Front:
     def _decided(self, caller: Caller, request: HostRequest) -> Decision:
         return decide_host(caller, request, self._parts.granted, time.time())
 
-    def _again(self, caller: Caller, request: HostRequest) -> StatusError | None:
-        """Why a request that was allowed is to be cut now."""
+    def _again(self, caller: Caller, request: HostRequest, ties: tuple[Tie, ...]) -> StatusError | None:
+        """Why a request that was allowed by these ties is to be cut now."""
         decision = self._decided(caller, request)
-        return decision.error if isinstance(decision, Denied) else None
+        if isinstance(decision, Denied):
+            return decision.error
+        return None if decision.ties == ties else Forbidden("what you may do on the host changed while the request ran")
 
     def _rules(self, credential: CachedCredential) -> tuple[Rule, ...]:
         return tuple(Rule(*rule) for rule in rules(credential.caller, self._parts.granted, time.time()))

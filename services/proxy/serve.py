@@ -22,6 +22,7 @@ from services.proxy.authn import Authenticator
 from services.proxy.explaining import Explainer
 from services.proxy.front import Front, FrontParts
 from services.proxy.hostapi import Forwarder, HostApi
+from services.proxy.hostapi.shifts import Shifts
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, MemberRoute
@@ -44,7 +45,7 @@ from skerry.heartbeats import Hearing
 from skerry.http import Server, ServerLimits
 from skerry.httpwire.room import Room
 from skerry.identity.creds import Credentials, load
-from skerry.informer import Informer
+from skerry.informer import Change, Informer
 from skerry.informer.granted import follow
 from skerry.link import LinkSettings
 from skerry.runtime import Runtime, endless
@@ -85,6 +86,7 @@ class Proxy:
         self._granted = Access()
         self._touched: list[Touched] = []
         """Whose access may be another than when their live requests were decided."""
+        self._shifts = Shifts(time.time, lambda: self._events.revision)
         follow(self._cache, self._granted, self._touch)
         self._left: deque[tuple[float, MemberRoute]] = deque()
         """Members that went, and when: a request that had begun could bring back what is kept of them."""
@@ -162,6 +164,7 @@ class Proxy:
                 self.heartbeats.live,
                 events=self._events,
                 granted=self._granted,
+                shifts=self._shifts,
             ),
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory.strong_credentials),
             metrics=self._metrics,
@@ -280,7 +283,8 @@ class Proxy:
         except msgspec.DecodeError as error:
             raise ServiceUnavailable("tenancy's answer about a token cannot be read") from error
 
-    def _touch(self, touched: Touched) -> None:
+    def _touch(self, touched: Touched, change: Change) -> None:
+        self._shifts.note(touched, change.revision, known=change.old is not None)
         if len(self.sessions) and any(touched):
             self._touched.append(touched)
             self._changed.set()

@@ -96,7 +96,7 @@ async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
     administrator = Administrator(context.store(CREDENTIAL), context.settings.admin_token_file)
     await administrator.ensure()
     granted = Granted()
-    context.closing.callback(follow(context.informer, granted.access, lambda touched: granted.touched(touched)))
+    context.closing.callback(follow(context.informer, granted.access, lambda touched, change: granted.touched(touched)))
     async with AsyncExitStack() as closing:
         tokens = None
         if context.settings.token_review:

@@ -6,6 +6,7 @@ has on a member is worked out once and kept until something that it rests on may
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -293,6 +294,13 @@ class Access:
                 if name not in seen and self.reach(caller, name, now).holdings:
                     seen.add(name)
                     yield name
+
+    def ended(self, caller: Caller, now: float) -> float:
+        """Unix seconds: when the last of what grants gave `caller`, and that is over, ended; -inf if there is none."""
+        held = [self._held[subject] for subject in keys_of(caller) if subject in self._held]
+        named = (each for part in held for there in part.named.values() for _, each in there)
+        holdings = itertools.chain(named, (each for part in held for each in part.selecting))
+        return max((each.expires for each in holdings if each.expires <= now), default=-math.inf)
 
     def _selecting(self, held: _Held, now: float) -> Iterator[str]:
         for holding in held.selecting:

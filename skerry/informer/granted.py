@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from skerry.access import Access, Touched
+from skerry.access.holdings import key_of
 from skerry.api.decode import decoder
 from skerry.api.grants import AccessGrant, Workspace
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER, WORKSPACE
@@ -22,26 +23,30 @@ _grant, _workspace = decoder(AccessGrant), decoder(Workspace)
 
 
 def follow(
-    informer: View, access: Access, touched: Callable[[Touched], None] = lambda touched: None
+    informer: View, access: Access, touched: Callable[[Touched, Change], None] = lambda touched, change: None
 ) -> Callable[[], None]:
     """Keep `access` in step, from now on and with what is there already, and tell whose access may be another after a
-    change; returns how to stop. What cannot be read gives nothing.
+    change; returns how to stop. What cannot be read gives nothing. Of a grant that is said to be over each change is told.
     """
 
     def cluster(change: Change) -> None:
         item = change.new
         if item is None:
-            touched(access.cluster(_name(change)))
+            touched(access.cluster(_name(change)), change)
         elif item.tied and "deletionTimestamp" in item.document()["metadata"]:
-            touched(access.cluster(item.name))
+            touched(access.cluster(item.name), change)
         else:
-            touched(access.cluster(item.name, item.uid, item.labels))
+            touched(access.cluster(item.name, item.uid, item.labels), change)
 
     def grant(change: Change) -> None:
-        touched(access.grant(_name(change), _read(change, _grant)))
+        given = _read(change, _grant)
+        moved = access.grant(_name(change), given)
+        if given is not None and any(each.reason == "Expired" for each in given.status.conditions):
+            moved = moved._replace(subjects=moved.subjects.union(key_of(each) for each in given.spec.subjects))
+        touched(moved, change)
 
     def workspace(change: Change) -> None:
-        touched(access.workspace(_name(change), _read(change, _workspace)))
+        touched(access.workspace(_name(change), _read(change, _workspace)), change)
 
     stops: list[Callable[[], None]] = []
     for kind, handler in ((CLUSTER, cluster), (ACCESS_GRANT, grant), (WORKSPACE, workspace)):

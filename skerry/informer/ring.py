@@ -113,9 +113,8 @@ class Ring:
                 if not each.done():
                     each.set_result(None)
 
-    async def arrival(self, timeout_s: float | None) -> bool:
-        """Until the next `wake`; False after `timeout_s`."""
-        arrived = asyncio.get_running_loop().create_future()
+    async def arrival(self, arrived: asyncio.Future[None], timeout_s: float | None) -> bool:
+        """Until the next `wake`, or until somebody else ends `arrived`; False after `timeout_s`."""
         self._waiting.add(arrived)
         try:
             async with asyncio.timeout(timeout_s):
@@ -143,17 +142,31 @@ class RingCursor:
         self._ring = ring
         self._broken = ring.broken
         self._convert = convert
+        self._nudged = False
+        self._arrived: asyncio.Future[None] | None = None
         self.revision = since
 
     def take(self) -> list[Change]:
         """The changes since the last call, without waiting. Gone if the ring has moved past this watch."""
-        ring = self._ring
+        changes = self.pending()
+        self._nudged = False
+        if changes:
+            self.revision = changes[-1].revision
+        return changes
+
+    def pending(self) -> list[Change]:
+        """The changes that `take` would give."""
+        ring, convert = self._ring, self._convert
         if ring.broken != self._broken or self._lost():
             raise too_old(self.revision, ring.horizon)
         changes = ring.after(self.revision)
-        if changes:
-            self.revision = changes[-1].revision
-        return changes if self._convert is None else [change.shown(self._convert) for change in changes]
+        return changes if convert is None else [change.shown(convert) for change in changes]
+
+    def nudge(self) -> None:
+        """End `wait`, or the next one: something else than the objects has changed for this watch."""
+        self._nudged = True
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
 
     def _lost(self) -> bool:
         return self._ring.dropped > self.revision
@@ -165,9 +178,10 @@ class RingCursor:
 
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Until something may have happened; False after `timeout_s`."""
-        if self._ring.after(self.revision) or self._ring.broken != self._broken:
+        if self._nudged or self._ring.after(self.revision) or self._ring.broken != self._broken:
             return True
-        return await self._ring.arrival(timeout_s)
+        self._arrived = asyncio.get_running_loop().create_future()
+        return await self._ring.arrival(self._arrived, timeout_s)
 
     async def __aiter__(self) -> AsyncIterator[Change]:
         while True:

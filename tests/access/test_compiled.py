@@ -273,3 +273,16 @@ def test_a_namespace_never_gives_the_whole_and_nothing_is_given_outside_the_pref
 
 def test_a_reach_of_nothing_has_no_end() -> None:
     assert access().reach(ALICE, "m1", 0.0).until == math.inf
+
+
+def test_when_the_last_of_what_a_caller_had_ended() -> None:
+    minute, hour = "1970-01-01T00:01:00Z", "1970-01-01T01:00:00Z"
+    compiled = access(
+        grant("a", expires=minute),
+        grant("b", expires=hour, clusters={"selector": {}}),
+        grant("c", subjects=[{"kind": "Group", "name": "shop"}]),
+    )
+    alice = Caller(user="alice", groups=("shop",))
+    ended = [compiled.ended(alice, now) for now in (0.0, 60.0, 3599.0, 3600.0)]
+    assert ended == [-math.inf, 60.0, 60.0, 3600.0]
+    assert compiled.ended(Caller(user="bob"), 3600.0) == -math.inf

@@ -13,14 +13,15 @@ import msgspec
 from services.proxy.authorize import HostRequest, decide_host, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.hostapi.forward import Forwarder
+from services.proxy.hostapi.shifts import Shifts
 from services.proxy.hostapi.visible import Viewer
-from skerry.access import Access, Denied
+from skerry.access import Access, Denied, Touched
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, EVENT, KINDS, SERVED, WORKSPACE, Kind, Tie
 from skerry.api.messages import Caller
 from skerry.bus import Entry, Filled
 from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
-from skerry.informer import Informer
+from skerry.informer import Change, Informer
 from skerry.informer.granted import follow
 from skerry.storage.documents import Item, seal
 from skerry.subjects import key
@@ -38,7 +39,7 @@ class Asked:
         self.head = RequestHead(
             method=method.encode(), target=target.encode(), headers=headers, content_length=len(body)
         )
-        self.gone = asyncio.Event()
+        self.gone, self.begun = asyncio.Event(), asyncio.Event()
         self.status = 0
         self.body = b""
         self.events: asyncio.Queue[Any] = asyncio.Queue()
@@ -52,6 +53,7 @@ class Asked:
 
     async def start(self, head: ResponseHead, *, length: int | None) -> None:
         self.status = head.status
+        self.begun.set()
 
     async def write(self, data: bytes) -> None:
         for line in data.splitlines():
@@ -111,6 +113,7 @@ class Tenants:
             each.take(Filled(0))
             each._progress.leader = Leader(each, self.late)
         self.forwarding = Forwarding()
+        self.shifts = Shifts(lambda: self.now, lambda: self.events.revision)
         self.api = HostApi(
             self.informer,
             self.forwarding,
@@ -118,8 +121,12 @@ class Tenants:
             now=lambda: datetime.fromtimestamp(self.now, UTC),
             events=self.events,
             granted=self.access,
+            shifts=self.shifts,
         )
-        follow(self.informer, self.access)
+        follow(self.informer, self.access, self._touched)
+
+    def _touched(self, touched: Touched, change: Change) -> None:
+        self.shifts.note(touched, change.revision, known=change.old is not None)
 
     # What is stored
 
@@ -211,11 +218,15 @@ class Tenants:
         return self.api._visibility.sight(kind, Viewer(caller, authorize), ties).match(item)
 
     @contextlib.asynccontextmanager
-    async def watching(self, caller: Caller, target: str) -> AsyncIterator[Asked]:
-        """A watch that runs."""
-        asked = Asked("GET", target, b"", [])
+    async def watching(
+        self, caller: Caller, target: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Asked]:
+        """A watch that runs: what was stored before is what it begins with."""
+        asked = Asked("GET", target, b"", [(k.encode(), v.encode()) for k, v in (headers or {}).items()])
         running = asyncio.ensure_future(self._handle(asked, caller))
         try:
+            async with asyncio.timeout(10):
+                await asked.begun.wait()
             yield asked
         finally:
             running.cancel()

@@ -244,8 +244,8 @@ async def test_ones_own_credentials_can_be_ended_and_nobody_elses() -> None:
     assert (await made.ask(ALICE, f"{API}/credentials", "DELETE")).status == 403
     assert (await made.ask(ALICE, f"{API}/credentials", "POST", {})).status == 403
     assert (await made.ask(ALICE, f"{API}/credentials/c-alice", "PUT", {})).status == 403
-    assert (await made.ask(ALICE, f"{API}/credentials/c-alice/status")).json()["spec"] == {"user": "alice"}
-    assert (await made.ask(ALICE, f"{API}/credentials/c-bob/status")).status == 404
+    assert (await made.ask(ALICE, f"{API}/accessgrants/alice-m1/status")).json()["spec"]["role"] == "view"
+    assert (await made.ask(ALICE, f"{API}/accessgrants/bob-m3/status")).status == 404
     assert made.forwarding.forwarded == ["delete credentials/c-alice"]
 
 
@@ -333,3 +333,21 @@ async def test_what_is_hidden_is_neither_listed_nor_got_nor_watched(world: World
     world.denied.discard("clusters")
     watched = await world.ask(f"{CORE}?watch=true&timeoutSeconds=1")
     assert about["metadata"]["uid"].encode() in watched.body
+
+
+async def test_what_everybody_may_try_is_tried_on_what_one_sees_and_an_apply_makes_what_there_is_not() -> None:
+    made = fleet()
+    apply = {"content-type": "application/apply-patch+yaml"}
+    for name, method, code in (
+        ("alice-m1", "PUT", 200),
+        ("bob-m3", "PUT", 404),
+        ("bob-m3", "PATCH", 404),
+        ("none", "PUT", 404),
+        ("none", "PATCH", 200),
+        ("bob-m3", "DELETE", 404),
+    ):
+        target = f"{API}/accessgrants/{name}?fieldManager=t"
+        assert (await made.ask(ALICE, target, method, {}, apply if method == "PATCH" else None)).status == code, name
+    assert made.forwarding.forwarded == ["update accessgrants/alice-m1", "patch accessgrants/none"]
+    assert (await made.ask(ALICE, f"{API}/workspaces/till", "PUT", {})).status == 403
+    assert (await made.ask(BOB, f"{API}/workspaces/till", "PUT", {})).status == 200

@@ -11,7 +11,7 @@ from skerry.api.kinds import ACCESS_GRANT, CLUSTER, WORKSPACE, Kind
 from skerry.api.messages import Caller
 from skerry.api.meta import Document
 from skerry.bus import Entry, Filled
-from skerry.informer import Informer
+from skerry.informer import Change, Informer
 from skerry.informer.granted import follow
 from skerry.storage.documents import seal
 from skerry.subjects import key
@@ -34,6 +34,9 @@ class World:
         entry = Entry(key=key(kind.group, kind.kind, "", name), value=value, revision=self.revision, created=0.0)
         self.informer.take(entry)
 
+    def note(self, touched: Touched, change: Change) -> None:
+        self.touched.append(touched)
+
     def whole(self) -> tuple[str, ...]:
         return self.access.reach(ALICE, "m1", 0.0).whole
 
@@ -48,11 +51,11 @@ GRANT: Document = {
 def test_what_is_there_and_what_comes_counts_alike_and_what_goes_does_not(first: bool) -> None:
     world = World()
     if first:
-        follow(world.informer, world.access, world.touched.append)
+        follow(world.informer, world.access, world.note)
     world.store(CLUSTER, "m1", spec={})
     world.store(ACCESS_GRANT, "a", **GRANT)
     if not first:
-        follow(world.informer, world.access, world.touched.append)
+        follow(world.informer, world.access, world.note)
     assert world.whole() == ("skerry:edit",)
     assert Touched(frozenset(("ualice",)), scopes=frozenset(("m1",))) in world.touched
     world.store(ACCESS_GRANT, "a", deleted=True, **GRANT)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.proxy.access import AccessLog, AccessRecord, shown
+from skerry.access.holdings import Basis
 from skerry.runtime import HumanFormatter, JsonFormatter
 
 
@@ -27,10 +28,16 @@ def stream() -> Iterator[io.StringIO]:
     root.setLevel(before)
 
 
-def line(stream: io.StringIO, formatter: logging.Formatter, user: str = "alice") -> str:
+BASIS = (Basis("AccessGrant", "g"), Basis("Workspace", "w"))
+
+
+def line(
+    stream: io.StringIO, formatter: logging.Formatter, user: str = "alice", basis: tuple[Basis, ...] = BASIS
+) -> str:
     next(h for h in logging.getLogger().handlers if getattr(h, "stream", None) is stream).setFormatter(formatter)
     record = AccessRecord()
     record.user, record.code, record.stream = user, "200", "s1"
+    record.basis = basis
 
     async def write() -> None:
         access = AccessLog()
@@ -54,6 +61,7 @@ def test_json_lines_have_the_fields_of_all_others(stream: io.StringIO) -> None:
         "code": "200",
         "ms": 12.3,
         "stream": "s1",
+        "grant": "AccessGrant/g+1",
     }
 
 
@@ -61,7 +69,7 @@ def test_human_lines_read_like_all_others(stream: io.StringIO) -> None:
     text = line(stream, HumanFormatter())
     assert text.endswith(
         " info     skerry.proxy.access: request method=GET path=/clusters/m1/exec?command&tty user=alice code=200 "
-        "ms=12.3 stream=s1\n"
+        "ms=12.3 stream=s1 grant=AccessGrant/g+1\n"
     )
 
 
@@ -99,3 +107,18 @@ async def test_a_disk_that_was_full_for_a_moment_does_not_end_the_log(stream: io
     access.add(AccessRecord(), b"GET", b"/seen", 0.0)
     access.flush()
     assert '"/seen"' in full.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("basis", "word"),
+    [
+        ((), ""),
+        ((Basis("Group", "skerry:view"),), "Group/skerry:view"),
+        ((Basis("AccessGrant", "a b\nuser=root"),), "'AccessGrant/a\\x20b\\nuser=root'"),
+        ((Basis("AccessGrant", "x" * 1000),), f"AccessGrant/{'x' * 288}"),
+    ],
+)
+def test_what_allowed_a_request_is_one_word_of_bounded_length(
+    stream: io.StringIO, basis: tuple[Basis, ...], word: str
+) -> None:
+    assert line(stream, HumanFormatter(), basis=basis).endswith(f" grant={word}\n")

@@ -183,7 +183,7 @@ def test_what_is_read_with_a_built_in_group_others_read_by_ties(
     ("resource", "verbs", "by"),
     [
         ("workspaces", ("get", "list", "watch"), ["workspace"]),
-        ("accessgrants", ("get", "list", "watch"), ["subjects"]),
+        ("accessgrants", ("get", "list", "watch"), ["subjects", "giver"]),
         ("credentials", ("get", "list", "watch", "delete"), ["user"]),
     ],
 )

@@ -15,6 +15,7 @@ from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.negotiate import GROUPS, PARTIAL, PARTIAL_LIST, TABLE, Media, in_yaml, negotiate
 from services.proxy.hostapi.openapi import OpenApi
 from services.proxy.hostapi.request import MISSING, Query, Target, attributes, known, locate, parse
+from services.proxy.hostapi.shifts import Shifts
 from services.proxy.hostapi.sight import Sight
 from services.proxy.hostapi.sources import ObjectSource, sources
 from services.proxy.hostapi.table import Representation, reshaped, view
@@ -24,7 +25,7 @@ from skerry.api.explanations import ExplanationSpec, ExplanationStatus
 from skerry.api.kinds import EVENTS, RESOURCES, Action, Kind, Tie
 from skerry.api.messages import Caller
 from skerry.api.selfaccess import SelfAccessReviewStatus
-from skerry.errors import MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
+from skerry.errors import Forbidden, MethodNotAllowed, NotAcceptable, NotFound, RequestEntityTooLarge, StatusError
 from skerry.http import Raw
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 from skerry.httpwire.websocket import accepted, offered
@@ -68,7 +69,7 @@ class HostApi:
     """Serves /api, /apis and /openapi of the host.
 
     `live(name)` gives the cells that only a proxy knows, by object name, keyed by `Column.live`. Events are served if there
-    is a cache of them. `granted` is kept in step with `cache` by whoever makes it.
+    is a cache of them. `granted` is kept in step with `cache`, and `shifts` told of it, by whoever makes them.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class HostApi:
         now: Callable[[], datetime] = utc_now,
         events: Informer | None = None,
         granted: Access | None = None,
+        shifts: Shifts | None = None,
     ) -> None:
         caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
         self._sources = sources(caches, kinds)
@@ -88,7 +90,8 @@ class HostApi:
         self._now = now
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}
         self._by_resource = {(kind.group, kind.plural): kind for kind in self._sources}
-        self._visibility = Visibility(self._sources, granted or Access(), lambda: self._now().timestamp())
+        seconds = lambda: self._now().timestamp()  # noqa: E731
+        self._visibility = Visibility(self._sources, granted or Access(), shifts or Shifts(seconds), seconds)
         self._discovery = Discovery(self._sources)
         self._openapi = OpenApi(self._sources)
 
@@ -144,7 +147,12 @@ class HostApi:
         sight = self._visibility.sight(target.kind, viewer, ties)
         if verb == "watch":
             watching()
-            return await self._watch(exchange, target, source, query, sight, lambda: authorize(request_attributes))
+
+            def still_allowed() -> None:
+                if authorize(request_attributes) != ties:
+                    raise Forbidden("your rights on the host are others now")
+
+            return await self._watch(exchange, target, source, query, sight, still_allowed)
         if verb in ("get", "list"):
             return await _answer(exchange, 200, await self._read(exchange, target, source, query, sight))
         if target.name:
@@ -217,7 +225,7 @@ class HostApi:
         source: ObjectSource,
         query: Query,
         sight: Sight,
-        still_allowed: Callable[[], object],
+        still_allowed: Callable[[], None],
     ) -> int:
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)

@@ -6,8 +6,24 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from services.proxy.hostapi.selectors import Match, everything
+from services.proxy.hostapi.shifts import ShiftCursor
 from skerry.informer.index import ObjectKey
 from skerry.storage import Item
+
+
+class Moving(NamedTuple):
+    """How a watch learns that its part of the objects has become another one while they stayed as they are."""
+
+    since: Callable[[int], bool]
+    """True if that may have happened after a revision."""
+    cursor: Callable[[Callable[[], None]], ShiftCursor]
+    """Notes it from now on; it calls what it is given each time."""
+    ends: Callable[[], float]
+    """Unix seconds: when something that the caller has ends, if nothing changes."""
+    now: Callable[[], float]
+    """Unix seconds."""
+    by_name: bool
+    """Whether a change of one Cluster shows or hides that object alone."""
 
 
 class Sight(NamedTuple):
@@ -17,6 +33,8 @@ class Sight(NamedTuple):
     """True of an object that belongs to it."""
     keys: Callable[[], Iterable[ObjectKey] | None] = lambda: None
     """Namespace and name of all objects that belong to it, and maybe of others; None: any may."""
+    moving: Moving | None = None
+    """None: it is another one only when an object is."""
 
     @property
     def whole(self) -> bool:

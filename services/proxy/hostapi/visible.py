@@ -7,21 +7,23 @@ is not theirs. An Event follows the object that it is about.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from services.proxy.hostapi.attributes import Attributes, Authorize
 from services.proxy.hostapi.reads import not_found
-from services.proxy.hostapi.sight import WHOLE, Sight
+from services.proxy.hostapi.shifts import ShiftCursor, Shifts
+from services.proxy.hostapi.sight import WHOLE, Moving, Sight
 from services.proxy.hostapi.sources import ObjectSource
-from skerry.access import Access, keys_of
+from skerry.access import Access, Touched, held, keys_of
 from skerry.access.asking import could_give
 from skerry.access.ties import CLUSTER, given, names_caller, names_given, written
-from skerry.api.kinds import Kind, Tie, at
+from skerry.api.kinds import CLUSTER_ADMIN, Kind, Tie, at
 from skerry.api.messages import Caller
 from skerry.errors import Forbidden, StatusError
-from skerry.informer import Informer
+from skerry.informer import Change, Informer
 from skerry.informer.index import IndexFunction, ObjectKey
 from skerry.storage import Item, decode_document
 
@@ -40,20 +42,31 @@ class Viewer(NamedTuple):
 class Visibility:
     """Works out ties for all kinds that are served."""
 
-    def __init__(self, sources: Mapping[Kind, ObjectSource | None], access: Access, now: Callable[[], float]) -> None:
+    def __init__(
+        self, sources: Mapping[Kind, ObjectSource | None], access: Access, shifts: Shifts, now: Callable[[], float]
+    ) -> None:
         self._sources = sources
         self._access = access
+        self._shifts = shifts
         self._now = now
         self._named = {(kind.group, kind.kind): kind for kind in sources}
         for kind, source in sources.items():
             for tie in ties_of(kind):
                 if tie.written and isinstance(source, Informer):
                     source.index(kind, _index(tie), subjects_of(tie))
+                    if kind.events and tie.by != "giver":
+                        source.add_event_handler(kind, partial(self._note, tie))
 
     def sight(self, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> Sight:
         """What a viewer who may read objects of a kind by these ties (none: all of them) is shown of it."""
-        if not ties:
-            return Sight(lambda item: self._follows(kind, item, viewer)) if kind.about else WHOLE
+        caller = viewer.caller
+        if kind.about and not ties:
+            changing = None if CLUSTER_ADMIN in caller.groups else self._moving(kind, caller)
+            return Sight(lambda item: self._follows(kind, item, viewer), moving=changing)
+        if not ties:  # who is shown everything by a grant on the host is so for as long as there is that grant
+            return WHOLE if held(caller) or not any(ties_of(kind)) else Sight(moving=self._moving(kind, caller))
+        stays = not kind.about and all(tie.written and tie.by != "giver" for tie in ties)
+        moving = None if stays else self._moving(kind, caller)
         by_name = kind.namespaced and not all(tie.written for tie in ties)
 
         def match(item: Item) -> bool:
@@ -64,7 +77,33 @@ class Visibility:
         def keys() -> Iterable[ObjectKey] | None:
             return None if by_name else {key for tie in ties for key in self._keys(tie, kind, viewer.caller)}
 
-        return Sight(match, keys)
+        return Sight(match, keys, moving)
+
+    def _moving(self, kind: Kind, caller: Caller) -> Moving:
+        """How it is told that what a caller is shown of a kind is otherwise, though its objects are not."""
+        access, shifts, now = self._access, self._shifts, self._now
+
+        def since(revision: int) -> bool:
+            return shifts.since(caller, revision, events=bool(kind.about), ended=access.ended(caller, now()))
+
+        def cursor(nudge: Callable[[], None]) -> ShiftCursor:
+            return shifts.cursor(caller, nudge, clusters=not held(caller))
+
+        def ends() -> float:
+            return min(
+                (access.reach(caller, name, now()).until for name in access.granted(caller, now())), default=math.inf
+            )
+
+        by_name = all(tie.by == "cluster" for tie in ties_of(kind))
+        return Moving(since, cursor, ends, now, by_name)
+
+    def _note(self, tie: Tie, change: Change) -> None:
+        """Who is tied to an object is shown what is told about it."""
+        before, after = (
+            frozenset() if each is None else frozenset(subjects_of(tie)(each)) for each in (change.old, change.new)
+        )
+        if before != after:
+            self._shifts.note(Touched(subjects=before ^ after), change.revision)
 
     async def check(self, asked: Attributes, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> None:
         """Raise the refusal of a request about one object, which is believed only of a cache that is current: it may just
@@ -81,23 +120,18 @@ class Visibility:
         """What is answered to a request about one object that `authorize` let through by `ties`, if it is none for the caller:
         NotFound, as for one that does not exist; Forbidden if they may see it.
         """
-        shown = self._shown(kind, viewer, asked) if asked.name and asked.verb not in _OF_MANY else None
-        if not asked.name or (not ties and shown is None):
+        if not asked.name or asked.verb in _OF_MANY:
+            return None
+        shown, may = self._shown(kind, viewer, asked), self.sight(kind, viewer, ties)
+        if shown is None and not ties:
             return None
         source = self._sources[kind]
         item = None if source is None else source.get(kind, asked.name, asked.namespace)
-        if item is None or not (shown or self.sight(kind, viewer, ties)).match(item):
+        if item is None:  # an apply makes what there is not
+            return None if asked.verb == "patch" and not ties else not_found(kind, asked.name)
+        if not (shown or may).match(item):
             return not_found(kind, asked.name)
-        if not ties or self.sight(kind, viewer, ties).match(item):
-            return None
-        resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-        return Forbidden(
-            f'{resource} "{asked.name}" is forbidden: User "{viewer.caller.user}" may see it, and may not {asked.verb} it: '
-            "ask an administrator of the host",
-            kind=kind.plural,
-            group=kind.group,
-            name=asked.name,
-        )
+        return None if not ties or may.match(item) else _not_this_one(asked, kind, viewer.caller)
 
     def _shown(self, kind: Kind, viewer: Viewer, asked: Attributes) -> Sight | None:
         """What a viewer is shown of a kind, if it is a part; None if it is everything, or if nothing is ever shown to them."""
@@ -189,3 +223,14 @@ def _referred(path: str, body: bytes) -> Reference:
 
 
 _known_reference = lru_cache(maxsize=1024)(_referred)
+
+
+def _not_this_one(asked: Attributes, kind: Kind, caller: Caller) -> Forbidden:
+    resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+    return Forbidden(
+        f'{resource} "{asked.name}" is forbidden: User "{caller.user}" may see it, and may not {asked.verb} it: '
+        "ask an administrator of the host",
+        kind=kind.plural,
+        group=kind.group,
+        name=asked.name,
+    )

@@ -8,6 +8,7 @@ does one whose permissions changed, because what it has cached is then wrong.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
@@ -16,6 +17,7 @@ from services.proxy.hostapi.options import check_watch, integer, revision_of
 from services.proxy.hostapi.reads import fresh, selector
 from services.proxy.hostapi.request import Query
 from services.proxy.hostapi.selectors import Match, both
+from services.proxy.hostapi.shown import Following, Shown
 from services.proxy.hostapi.sight import WHOLE, Sight
 from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Representation
@@ -65,6 +67,8 @@ class WatchPlan(NamedTuple):
     bookmarks: bool
     ends_initial: bool
     timeout_s: float
+    following: Following | None = None
+    """Set if what its client is shown can change while the objects stay as they are."""
 
 
 async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query, sight: Sight = WHOLE) -> WatchPlan:
@@ -77,12 +81,32 @@ async def plan(source: ObjectSource, kind: Kind, namespace: str, query: Query, s
     await fresh(source, since)
     if since and not initial:
         watch, items = source.watch(kind, since), []
+        if sight.moving is not None and sight.moving.since(since):
+            raise Gone(f"what you may see has changed since resource version {since}, list again")
     else:
         watch = source.watch(kind)
         lists = initial or query.find("sendInitialEvents") is None
         items = [item for item in source.list(kind, namespace, sight.keys()) if match(item)] if lists else []
     length_s = float(max(0, timeout_s or 0)) or random.uniform(*LONGEST_S)  # noqa: S311 - not a secret
-    return WatchPlan(source, watch, items, match, bookmarks, initial and bookmarks, length_s)
+    following = _following(source, kind, namespace, sight, match, watch)
+    return WatchPlan(source, watch, items, match, bookmarks, initial and bookmarks, length_s, following)
+
+
+def _following(
+    source: ObjectSource, kind: Kind, namespace: str, sight: Sight, match: Match, watch: RingCursor
+) -> Following | None:
+    """How a watch of a part that changes without its objects goes on: one by one, where these can be looked up."""
+    if sight.moving is None:
+        return None
+    shown = None
+    if not sight.whole and not kind.about:
+        shown = Shown(
+            lambda: (item for item in source.list(kind, namespace, sight.keys()) if match(item)),
+            lambda key: source.get(kind, key[1], key[0]),
+            match,
+        )
+        shown.undo(watch.pending())
+    return Following(sight.moving, watch.nudge, shown)
 
 
 async def stream(plan: WatchPlan, view: Representation, sink: EventSink, still_allowed: Callable[[], object]) -> None:
@@ -95,7 +119,8 @@ async def stream(plan: WatchPlan, view: Representation, sink: EventSink, still_a
         if plan.ends_initial:
             await sink.tell((event("BOOKMARK", view.bookmark(plan.watch.revision, INITIAL_END)),))
         while loop.time() < deadline:
-            await plan.watch.wait(max(0.0, min(bookmark_at, deadline) - loop.time()))
+            rest_s = math.inf if plan.following is None else plan.following.rest_s()
+            await plan.watch.wait(max(0.0, min(rest_s, min(bookmark_at, deadline) - loop.time())))
             _recheck(still_allowed)
             await _deliver(plan, view, sink)
             if loop.time() >= bookmark_at:
@@ -113,8 +138,26 @@ async def _bookmark(plan: WatchPlan, view: Representation, sink: EventSink) -> N
 
 
 async def _deliver(plan: WatchPlan, view: Representation, sink: EventSink) -> None:
-    lines = (line for change in plan.watch.take() if (line := told(change, plan.match, view)))
-    await _write_all(sink, lines)
+    if plan.following is None:
+        lines = (line for change in plan.watch.take() if (line := told(change, plan.match, view)))
+        await _write_all(sink, lines)
+    else:
+        await _write_all(sink, _followed(plan, plan.following, view))
+
+
+def _followed(plan: WatchPlan, following: Following, view: Representation) -> list[bytes]:
+    """All lines at once: what is visible must not change between a change of an object and the next."""
+    lines: list[bytes] = []
+    for change in plan.watch.take():
+        has = _has(change, plan.match) if following.shown is None else following.shown.change(change)
+        lines.append(_line(change, *has, view))
+    shifted = following.told(plan.source.revision)
+    if shifted:
+        plan.watch.advance(plan.source.revision)
+        lines += [event(each.type, view.event(each.item)) for each in shifted]
+        if plan.bookmarks:  # an object that was there before has an older revision than the watch
+            lines.append(event("BOOKMARK", view.bookmark(plan.watch.revision, {})))
+    return [line for line in lines if line]
 
 
 def _recheck(still_allowed: Callable[[], object]) -> None:
@@ -140,8 +183,15 @@ async def _write_all(sink: EventSink, lines: Iterable[bytes]) -> None:
 
 def told(change: Change, match: Match, view: Representation) -> bytes:
     """The line that a watcher with `match` gets for a change; empty if the change is none of its business."""
-    before = change.old is not None and match(change.old)
-    after = change.new is not None and match(change.new)
+    return _line(change, *_has(change, match), view)
+
+
+def _has(change: Change, match: Match) -> tuple[bool, bool]:
+    return change.old is not None and match(change.old), change.new is not None and match(change.new)
+
+
+def _line(change: Change, before: bool, after: bool, view: Representation) -> bytes:
+    """Whether the client has the object before and after makes the event."""
     if change.new is not None and after:
         return event("MODIFIED" if before else "ADDED", view.event(change.new))
     if change.old is not None and before:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from skerry.access import Access, MemberRequest, Reach
 from skerry.access.holdings import Scope
 from skerry.api.messages import Caller
@@ -18,8 +20,23 @@ def explained(caller: Caller, request: MemberRequest, access: Access, now: float
     return (
         f"cluster {request.member} refused this, not the host: {caller.user} has "
         f"{', '.join(_held(reach, request.namespace)) or 'nothing any more'} there{since}; more takes another AccessGrant, or "
-        "RBAC on the cluster itself"
+        f"RBAC on the cluster itself{_command(request)}"
     )
+
+
+def _command(request: MemberRequest) -> str:
+    """What tells all of it, to be typed; nothing if a word of it would have to be quoted."""
+    resource = f"{request.resource}.{request.group}" if request.group else request.resource
+    if request.subresource:
+        resource = f"{resource}/{request.subresource}"
+    words = (request.member, request.namespace, request.verb, resource)
+    if not all(_WORD.fullmatch(word) for word in words if word) or not request.resource:
+        return ""
+    namespace = f" -n {request.namespace}" if request.namespace else ""
+    return f": skerry explain access --cluster {request.member}{namespace} {request.verb} {resource}"
+
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9./-]{0,252}")
 
 
 def _held(reach: Reach, namespace: str) -> list[str]:

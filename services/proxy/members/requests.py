@@ -96,6 +96,7 @@ class Members:
         decision = await self.decided(credential.caller, request_)
         if isinstance(decision, Denied):
             raise decision.error
+        record.basis = decision.basis
         allowed, member = decision, await self.find(route.member)
         over = ends(credential, classified.info, self._limits.outlive_s)
         session = self._sessions.enter(credential.caller.user, credential, over, member.name, member.uid)
