@@ -18,6 +18,7 @@ from services.tenancy import grants, requests
 from services.tenancy.controllers import DAY_S, TenancyContext
 from services.tenancy.granted import document_of, uid_of
 from services.tenancy.requests import Approval, Terms
+from services.tenancy.writers import Writers
 from skerry.access.asking import giving_refusal
 from skerry.api.accessrequests import SOON_S, AccessRequestApproval, AccessRequestDecision
 from skerry.api.hostsettings import APPROVALS, LONGEST, SELF_APPROVAL
@@ -61,6 +62,7 @@ class Requests:
         self._store, self._grants = context.store(ACCESS_REQUEST), context.store(ACCESS_GRANT)
         self._informer, self._recorder, self._now = context.informer, context.recorder, now
         self._access = context.state.granted.access
+        self._writers = Writers(context.informer, lambda: self._access)
 
     # Who decides
 
@@ -73,7 +75,8 @@ class Requests:
         if document["status"]["requestedBy"] == caller.user and (own or not terms(self._informer).self_approval):
             return  # their own: what they may not is said where it is decided
         least = requests.until(document, given, now) if verb == "approve" else now
-        refusal = giving_refusal(caller, document, least, self._access, now)
+        until = self._writers.writer(caller).ends
+        refusal = giving_refusal(caller, document, least, self._access, now, until=until)
         if refusal is None:
             return
         if not self._may_know(caller, document):

@@ -85,13 +85,13 @@ class WorkspaceRules(Rules):
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """A new one."""
         await self._informer.current()
-        admitted = workspaces.admit(document)
+        admitted = workspaces.admit(document, {}, self._writers.is_among(document))
         self._writers.check_workspace(request, None, document)
         return Admitted(admitted)
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
-        admitted = workspaces.admit(document)
+        admitted = workspaces.admit(document, current, self._writers.is_among(document))
         self._writers.check_workspace(request, current, document)
         return Admitted(admitted)
 

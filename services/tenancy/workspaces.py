@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from services.tenancy import people
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.prepare import invalid_object
+from skerry.api.messages import HOST
 from skerry.api.meta import Document
 from skerry.api.validation import is_label
 
@@ -14,15 +17,19 @@ MAX_ITEMS = 1000
 MAX_DISPLAY = 256
 
 
-def admit(document: Document) -> Document:
-    """The workspace as it may be stored, new or changed. Invalid names the fields."""
-    spec = document["spec"]
+def admit(document: Document, current: Document, is_among: Callable[[str], bool]) -> Document:
+    """The workspace as it may be stored, new (`current` is empty) or changed; `is_among` is true of its clusters. Invalid names
+    the fields. A namespace stays although its cluster's labels have become others.
+    """
+    spec, before = document["spec"], current.get("spec") or {}
+    same = "selector" in spec.get("clusters", {}) and before.get("clusters") == spec["clusters"]
+    stays = {(each["cluster"], each["name"]) for each in before.get("namespaces") or ()} if same else set()
     errors = [
         *_name(str(document["metadata"].get("name", ""))),
         *_display(spec.get("displayName", "")),
         *_members(spec.get("members", [])),
         *(people.selection_problems(spec["clusters"], "spec.clusters") if "clusters" in spec else ()),
-        *_namespaces(spec.get("namespaces", [])),
+        *_namespaces(spec.get("namespaces", []), lambda place: place in stays or is_among(place[0])),
     ]
     if errors:
         raise invalid_object(document, errors)
@@ -32,12 +39,12 @@ def admit(document: Document) -> Document:
 def _name(name: str) -> list[FieldError]:
     if name and not is_label(name):
         return [invalid_value("metadata.name", name, f"{people.LABEL_RULE}, because it is also a namespace")]
+    return _reserved("metadata.name", name)
+
+
+def _reserved(field: str, name: str) -> list[FieldError]:
     if name == RESERVED[0] or name.startswith(RESERVED[1:]):
-        return [
-            forbidden(
-                "metadata.name", f"{name!r} is reserved: default and names with {' or '.join(RESERVED[1:])} in front"
-            )
-        ]
+        return [forbidden(field, f"{name!r} is reserved: default and names with {' or '.join(RESERVED[1:])} in front")]
     return []
 
 
@@ -61,13 +68,26 @@ def _members(members: list[Document]) -> list[FieldError]:
     ]
 
 
-def _namespaces(namespaces: list[Document]) -> list[FieldError]:
+def _namespaces(namespaces: list[Document], fits: Callable[[tuple[str, str]], bool]) -> list[FieldError]:
     return _too_many(namespaces, "spec.namespaces") or [
-        invalid_value(f"spec.namespaces[{index}].{key}", each[key], people.LABEL_RULE)
+        problem
         for index, each in enumerate(namespaces)
-        for key in ("cluster", "name")
-        if not is_label(each[key])
+        for problem in _namespace(f"spec.namespaces[{index}]", each["cluster"], each["name"], fits)
     ]
+
+
+def _namespace(path: str, cluster: str, name: str, fits: Callable[[tuple[str, str]], bool]) -> list[FieldError]:
+    wrong = [
+        invalid_value(f"{path}.{key}", value, people.LABEL_RULE)
+        for key, value in (("cluster", cluster), ("name", name))
+        if not is_label(value)
+    ]
+    if wrong or cluster == HOST:
+        return wrong or [forbidden(f"{path}.cluster", f"a workspace has no namespaces on {HOST}: name a member")]
+    if not fits((cluster, name)):
+        text = "is not among spec.clusters: name it there, or give it labels that spec.clusters.selector selects"
+        return [invalid_value(f"{path}.cluster", cluster, text)]
+    return _reserved(f"{path}.name", name)
 
 
 def _too_many(items: list[Document], field: str) -> list[FieldError]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -63,6 +64,10 @@ class Writers:
         if refusal is not None:
             admins = () if before is None else tuple(each.name for each in before.spec.members if each.role == "admin")
             raise _forbidden(WORKSPACE, request, refusal, admins if before is not None and after is not None else ())
+
+    def is_among(self, workspace: Document) -> Callable[[str], bool]:
+        """A test of names: whether a cluster is among those of a workspace."""
+        return partial(self._access().is_among, msgspec.convert(workspace, Workspace).spec.clusters)
 
     def touch_grant(self, request: WriteRequest, current: Item) -> None:
         """NotFound for who may not know of a grant; Forbidden for who may not take away what it gives."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from skerry.access.compiled import Access
@@ -28,14 +30,18 @@ def asked_grant(spec: Document, user: str, ends: str) -> Document:
     return {"subjects": [subject], **where, "expires": ends}
 
 
-def giving_refusal(caller: Caller, request: Document, ends: float, access: Access, now: float) -> Refusal | None:
-    """Why `caller` could not write the grant of a request until `ends`; None if they could. Times are Unix seconds."""
+def giving_refusal(
+    caller: Caller, request: Document, ends: float, access: Access, now: float, *, until: float = math.inf
+) -> Refusal | None:
+    """Why `caller`, who has their built-in groups `until` then, could not write the grant of a request until `ends`; None if they
+    could. Times are Unix seconds.
+    """
     try:
         spec = asked_grant(request["spec"], str(_requester(request) or ""), rfc3339(ends))
         grant = msgspec.convert({"metadata": {"name": ""}, "spec": spec}, AccessGrant)
     except (KeyError, AttributeError, TypeError, msgspec.ValidationError):
         return Refusal("a request that can be read")
-    return grant_refusal(Writer(caller), None, grant, access, now)
+    return grant_refusal(Writer(caller, until), None, grant, access, now)
 
 
 def could_give(caller: Caller, document: Document, access: Access, now: float) -> bool:

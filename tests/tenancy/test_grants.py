@@ -117,7 +117,10 @@ def test_a_workspace_that_is_taken() -> None:
         clusters={"selector": {}},
         namespaces=[{"cluster": "m1", "name": "shop"}],
     )
-    assert workspaces.admit(document) == document
+    assert workspaces.admit(document, {}, bool) == document
+    assert workspaces.admit(document, document, lambda cluster: False) == document
+    with pytest.raises(Invalid, match="is not among"):
+        workspaces.admit(document, workspace(clusters={"names": ["m1"]}), lambda cluster: False)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +134,14 @@ def test_a_workspace_that_is_taken() -> None:
         (workspace(members=[{"kind": "User", "name": "a\nb", "role": "view"}]), "spec.members[0].name"),
         (workspace(clusters={}), "spec.clusters"),
         (workspace(namespaces=[{"cluster": "m1", "name": "A"}]), "spec.namespaces[0].name"),
+        (workspace(namespaces=[{"cluster": "m1", "name": "default"}]), "spec.namespaces[0].name"),
+        (workspace(namespaces=[{"cluster": "m1", "name": "kube-public"}]), "spec.namespaces[0].name"),
+        (workspace(namespaces=[{"cluster": "m1", "name": "skerry-system"}]), "spec.namespaces[0].name"),
+        (workspace(namespaces=[{"cluster": "host", "name": "shop"}]), "spec.namespaces[0].cluster"),
+        (workspace(namespaces=[{"cluster": "m2", "name": "shop"}]), "spec.namespaces[0].cluster"),
     ],
 )
 def test_a_workspace_that_breaks_a_rule(document: Document, field: str) -> None:
     with pytest.raises(Invalid) as caught:
-        workspaces.admit(document)
+        workspaces.admit(document, {}, lambda cluster: cluster == "m1")
     assert [cause.field for cause in caught.value.details.causes] == [field]

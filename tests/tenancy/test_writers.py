@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from services.proxy.hostapi.forward import Forwarder
-from services.proxy.hostapi.request import Target
+from services.proxy.hostapi.request import Query, Target
 from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
 from services.tenancy.writers import strong_groups
 from skerry import subjects
 from skerry.api.decode import decoded
-from skerry.api.kinds import ACCESS_GRANT, CLUSTER, CREDENTIAL, WORKSPACE, Kind
+from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, CLUSTER, CREDENTIAL, WORKSPACE, Kind
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
 from skerry.api.meta import Document
 from skerry.api.times import rfc3339
@@ -74,6 +74,14 @@ class World:
         answer = await self._forwarder.ask(target, caller, verb, msgspec.json.encode(body), options, media)
         await self._process.informer.current()
         return dict(decoded(decoded(answer, WriteAnswer).object))
+
+    async def approve(self, caller: Caller, name: str, **body: str) -> Document:
+        """The request after an approval. StatusError."""
+        target = Target((), ACCESS_REQUEST, "", name, "approve")
+        action = ACCESS_REQUEST.action("approve", "create")
+        assert action is not None
+        answer = await self._forwarder.act(target, action, caller, Query(""), "", msgspec.json.encode(body))
+        return dict(decoded(answer))
 
     async def refused(self, caller: Caller, verb: str, kind: Kind, name: str, *more: Any) -> StatusError:
         """What a write is answered that must not be."""
@@ -156,6 +164,25 @@ async def test_what_is_held_by_a_credential_is_given_for_as_long_as_it_is_good(f
         assert "who could" not in told
         told = (await world.refused(EVE, "create", ACCESS_GRANT, "e", grant("e", expires=ends))).message
         assert told.endswith("; who could: ops")
+
+
+async def test_an_approval_gives_no_longer_than_the_approvers_credential_is_good(fresh_nats_host: NatsHost) -> None:
+    async with opened(fresh_nats_host) as world:
+        ops = Caller(user="ops", groups=("skerry:admin",))
+        spec = {"user": "ops", "groups": ["skerry:admin"], "ttl": "1h"}
+        credential = {"apiVersion": "skerry.dev/v1alpha1", "kind": "Credential", "metadata": {}, "spec": spec}
+        await world.write(ROOT, "create", CREDENTIAL, "", credential)
+        wanted = {"clusters": {"names": ["m1"]}, "role": "view", "duration": "2h", "reason": "INC-1"}
+        asked = {
+            "apiVersion": "skerry.dev/v1alpha1",
+            "kind": "AccessRequest",
+            "metadata": {"name": "r"},
+            "spec": wanted,
+        }
+        await world.write(EVE, "create", ACCESS_REQUEST, "r", asked)
+        with pytest.raises(Forbidden, match="it takes an end that is not after"):
+            await world.approve(ops, "r")
+        assert (await world.approve(ops, "r", duration="30m"))["status"]["state"] == "Approved"
 
 
 async def test_a_workspaces_admins_change_it_and_cannot_widen_themselves(fresh_nats_host: NatsHost) -> None:
