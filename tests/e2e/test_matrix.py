@@ -7,6 +7,7 @@ ordinary run takes a sample that is another each day, the soak all of them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ PEOPLE = {
     "nobody": [], "view-a": [], "edit-ab": [], "admin": [], "selected": [], "grouped": ["org:shop"], "expired": [],
     "elevated": [], "revoked": [], "bound": [], "hostview": [], "viewer": ["skerry:view"], "root": ["skerry:cluster-admin"],
 }  # fmt: skip
-SAMPLE = 60
+CREDENTIALS, GRANTS = (f"/apis/skerry.dev/v1alpha1/{plural}" for plural in ("credentials", "accessgrants"))
+SAMPLE = 50
 """Cells of an ordinary run for each kind of cluster."""
 
 
@@ -63,11 +65,20 @@ class Rig:
         self.host, self.near = host, near
         self.tokens: dict[str, str] = {}
         self._agent: Agent | None = None
+        self._state = ""
+
+    @property
+    def administrator(self) -> str:
+        """Their token."""
+        return (self.host.state / "host" / "admin.token").read_text().strip()
 
     def have(self, state: str) -> str:
         """The name of a cluster in this state."""
         if state == "direct":
             return FAR
+        if state == self._state:
+            return NEAR
+        self._state = state
         if self._agent is not None:
             self._agent.stop()
         if state == "away":
@@ -98,24 +109,39 @@ def rig(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, kube: P
         host.up()
         made = Rig(host, plain_cluster)
         for member in (plain_cluster, far):
-            for name in NAMESPACES:
-                member.kubectl("create", "namespace", name)
+            member.apply(
+                *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each}} for each in NAMESPACES)
+            )
         plain_cluster.kubectl("create", "rolebinding", "own", "-n", "b", "--clusterrole=edit", "--user=skerry:bound")
         host.ok("cluster", "join", FAR, "--direct", "--kubeconfig", str(far.kubeconfig))
         made.have("agent")
-        for name in (NEAR, FAR):
-            host.kubectl(None, "label", "cluster", name, "env=prod")
+        host.kubectl(None, "label", "cluster", NEAR, FAR, "env=prod")
         soon = datetime.now(UTC) + timedelta(seconds=20)
         host.kubectl(None, "apply", "-f", "-", stdin=_list(grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ"))))
-        for who, groups in PEOPLE.items():
-            named = [part for group in groups for part in ("--group", group)]
-            made.tokens[who] = host.ok("credential", "create", who, *named).strip()
+        made.tokens = asyncio.run(_tokens(made))
         host.ok("credential", "revoke", "--user", "revoked")
         eventually(lambda: datetime.now(UTC) > soon, "the grant has ended", 60)
         made.settle()
         yield made
         host.ok("cluster", "remove", FAR)
         host.skerry("cluster", "remove", NEAR)
+
+
+async def _tokens(rig: Rig) -> dict[str, str]:
+    asker = Asker(rig.host.listen, rig.host.tls(), "")
+    try:
+        return await _made(asker, rig.administrator, PEOPLE)
+    finally:
+        await asker.close()
+
+
+async def _made(asker: Asker, admin: str, people: dict[str, list[str]]) -> dict[str, str]:
+    """A token for each, with their groups."""
+    made = {}
+    for who, groups in people.items():
+        body = json.dumps({"spec": {"user": who, "groups": groups, "ttl": "8h"}}).encode()
+        made[who] = (await asker.ask(admin, "POST", CREDENTIALS, body))[1]["status"]["token"]
+    return made
 
 
 def _list(items: list[dict[str, Any]]) -> bytes:
@@ -157,6 +183,70 @@ async def test_requests_reviews_and_explanations_agree(rig: Rig, state: str) -> 
 async def test_requests_reviews_and_explanations_agree_in_each_cell(rig: Rig, state: str) -> None:
     assert len(STATES) * len(cells(rig, state)) >= 3000
     await disagreements(rig, state)
+
+
+def test_the_command_says_it_in_the_clusters_own_words(rig: Rig) -> None:
+    rig.have("agent")
+    file = rig.host.credential("view-a")
+
+    def explained(*words: str) -> tuple[int, list[str]]:
+        asked = ("explain", "access", "--kubeconfig", str(file), "--context", "skerry", "--cluster", NEAR, *words)
+        done = rig.host.skerry(*asked)
+        return done.returncode, done.stdout.splitlines()
+
+    code, lines = explained("-n", "a", "delete", "deploy", "x")
+    assert (code, lines[0]) == (1, f"denied: view-a may not delete deploy x in namespace a on {NEAR}")
+    assert lines[2:] == [
+        "  basis     AccessGrant view-a gives view in namespace a",
+        "  member    no: delete on deployments.apps needs edit (binding a/skerry:view is in place)",
+        "  ceiling   none",
+        "  missing   edit in namespace a",
+        f"  next      skerry request create edit --cluster {NEAR} -n a --reason …   (admin, root can approve)",
+    ]
+    code, lines = explained("-n", "a", "get", "po/log")
+    assert (code, lines[0]) == (0, f"allowed: view-a may get po/log in namespace a on {NEAR}")
+    assert 'RBAC: allowed by RoleBinding "skerry:view/a"' in lines[3]
+
+
+async def test_what_changes_while_a_member_is_away_is_right_when_it_is_back(rig: Rig) -> None:
+    """200 grants come and one goes: who lost theirs never gets anything in between, whatever still lies on the member."""
+    rig.have("agent")
+    admin, asker = rig.administrator, Asker(rig.host.listen, rig.host.tls(), NEAR)
+    pods = f"/clusters/{NEAR}/api/v1/namespaces/{{}}/pods".format
+    try:
+        leaver = (await _made(asker, admin, {"leaver": []}))["leaver"]
+        await asker.ask(admin, "POST", GRANTS, json.dumps(_mine("leaver", "c")).encode())
+        await _until(asker, {leaver: pods("c")}, 200)
+        await asyncio.to_thread(rig.have, "away")
+        await asker.ask(admin, "DELETE", f"{GRANTS}/leaver")
+        places = {f"late{number}": NAMESPACES[number % 3] for number in range(200)}
+        tokens = await _made(asker, admin, {name: [] for name in places if int(name[4:]) < 9})
+        made = await asyncio.gather(
+            *(asker.ask(admin, "POST", GRANTS, json.dumps(_mine(who, place)).encode()) for who, place in places.items())
+        )
+        assert {status for status, _ in made} == {201}
+        back = asyncio.create_task(asyncio.to_thread(rig.have, "agent"))
+        answers = []
+        while not back.done():
+            answers.append((await asker.ask(leaver, "GET", pods("c")))[0])
+        await back
+        await _until(asker, {token: pods(places[who]) for who, token in tokens.items()}, 200)
+        answers += [(await asker.ask(leaver, "GET", pods("c")))[0] for _ in range(20)]
+        assert set(answers) <= {403}
+    finally:
+        await asker.close()
+
+
+def _mine(who: str, namespace: str) -> dict[str, Any]:
+    return grant(who, who, role="view", namespaces=[namespace], clusters={"names": [NEAR]})
+
+
+async def _until(asker: Asker, targets: dict[str, str], status: int) -> None:
+    """Wait until each of these tokens gets this answer from its target."""
+    async with asyncio.timeout(60):
+        for token, target in targets.items():
+            while (await asker.ask(token, "GET", target))[0] != status:
+                await asyncio.sleep(0.05)
 
 
 def test_nothing_on_a_member_names_another_or_its_people(rig: Rig) -> None:

@@ -21,6 +21,7 @@ from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
 from skerry.api.kinds import IDENTITY_PROVIDER
 from skerry.api.messages import Caller
+from skerry.bus import Connection
 from skerry.errors import StatusError
 from skerry.http import Client, HttpError
 from skerry.http.tls import client_context
@@ -302,3 +303,29 @@ async def test_a_client_certificate_names_a_person_until_its_authority_is_replac
             while await status(alice) != 401:
                 await asyncio.sleep(0.05)
         assert await status(client(certificate(others, tmp_path, "bob"))) == 200
+
+
+async def test_ordinary_requests_ask_nobody_on_the_bus(company: Company) -> None:
+    """Counted by the server: what the proxy's own connection sends, while people with known credentials work, on the host's API
+    and on a member, granted by name or by a group of theirs.
+    """
+    host = company.host
+    await host.grant("shop", subjects=[{"kind": "Group", "name": "org:shop"}])
+    tokens = [company.token(), await host.token("alice", "skerry:view")]
+    targets = (b"/clusters/m1/api/v1/pods", b"/clusters/m1/api/v1/namespaces/a/pods/p", b"/apis/skerry.dev/v1alpha1")
+    asked = [(target, token) for token in tokens for target in targets]
+    for target, token in asked:
+        assert (await host.ask(target, token=token)).status == 200, target
+    async with host.nats.connection(host.nats.system()) as system:
+        before = await _sent(system)
+        for target, token in asked * 50:
+            assert (await host.ask(target, token=token)).status == 200
+        after = await _sent(system)
+    assert after - before <= 3  # the proxy asks once a minute whether its certificate is still good
+
+
+async def _sent(system: Connection) -> int:
+    """Messages that the proxy's connection for everything but streams has sent."""
+    reply = await system.request("$SYS.REQ.SERVER.PING.CONNZ", b"{}", timeout_s=5)
+    connections = json.loads(reply.data)["data"]["connections"]
+    return sum(each["in_msgs"] for each in connections if each["name"] == "proxy")
