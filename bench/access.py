@@ -1,13 +1,17 @@
-"""Deciding with many grants, in this process: what a decision takes, cold and repeated, and what grants cost in memory."""
+"""Deciding with many grants, in this process: what a decision takes, cold and repeated, what becomes of thousands of live
+requests when a grant goes, and what grants cost in memory.
+"""
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import random
 import statistics
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,11 +20,14 @@ from rich.table import Table
 
 from bench.federation import say
 from bench.processes import rss_mib
+from services.proxy.sessions import Rests, Sessions
+from services.proxy.settings import Limits
 from skerry.access import Access, Denied, MemberRequest, decide
 from skerry.api.grants import AccessGrant
 from skerry.api.messages import Caller
+from skerry.errors import StatusError
 
-FEW, MANY, MEMBERS = 10_000, 50_000, 1_000
+FEW, MANY, MEMBERS, LIVE = 10_000, 50_000, 1_000, 5_000
 ROLES = ("view", "edit", "admin")
 ASKED = 5_000
 _grant = msgspec.json.Decoder(AccessGrant).decode
@@ -32,15 +39,16 @@ def measure(rounds: int) -> dict[str, Any]:
     access = _members()
     for number in range(FEW):
         access.grant(f"g{number}", _read(number))
-    cold, again, changes = [], [], []
+    cold, again, changes, cuts = [], [], [], []
     for turn in range(rounds):
         cold.append(_cold(access, turn))
         again.append(_again(access))
         changes.append(_change(access))
+        cuts.append(_cut(access))
     figures = {"cold_us": statistics.median(cold), "again_us": statistics.median(again)}
     del access
     gc.collect()
-    return {**figures, "change_us": statistics.median(changes), "mib": _mib()}
+    return {**figures, "change_us": statistics.median(changes), "cut_ms": statistics.median(cuts), "mib": _mib()}
 
 
 def _members() -> Access:
@@ -116,6 +124,47 @@ def _change(access: Access) -> float:
     return (time.perf_counter() - started) / (2 * len(grants)) * 1e6
 
 
+def _cut(access: Access) -> float:
+    """Milliseconds: the grant goes on which so many live requests of one person rest, among as many of others, until each was
+    decided again and told to end.
+    """
+    limits = Limits(streams=4 * LIVE, streams_per_user=2 * LIVE, streams_per_member=4 * LIVE, opens_per_second=4 * LIVE)
+    sessions, ended = Sessions(limits, time.time), 0
+
+    def end(error: StatusError) -> None:
+        nonlocal ended
+        ended += 1
+
+    access.grant("live", _live())
+    for number in range(2 * LIVE):
+        caller = Caller(user=f"user{number * 2 + 1}" if number % 2 else "liver")
+        request = MemberRequest("m1", "watch", "pods", namespace=f"n{number % 50}")
+        session = sessions.enter(caller.user, caller, math.inf, "m1", "uid-1")
+        again = partial(_again_decided, access, caller, request)
+        session.rests, session.cut = Rests(caller, again, math.inf), end
+    started = time.perf_counter()
+    touched = access.grant("live", None)
+    sessions.reconsider(touched)
+    took = (time.perf_counter() - started) * 1e3
+    if ended != LIVE:
+        raise AssertionError(f"{ended} of {LIVE} requests were ended")
+    return took
+
+
+def _again_decided(access: Access, caller: Caller, request: MemberRequest) -> StatusError | None:
+    decision = decide(caller, request, access, 0.0)
+    return decision.error if isinstance(decision, Denied) else None
+
+
+def _live() -> AccessGrant:
+    document = {
+        "metadata": {"name": "live", "uid": "live"},
+        "spec": {"subjects": [{"kind": "User", "name": "liver"}], "clusters": {"names": ["m1"]}, "role": "edit"},
+        "status": {"clusters": [{"name": "m1", "uid": "uid-1"}]},
+    }
+    return _grant(msgspec.json.encode(document))
+
+
 def _mib() -> float:
     gc.collect()
     before = rss_mib(os.getpid())
@@ -130,6 +179,7 @@ ROWS = (
     (f"a first decision, {FEW} grants (us, p50)", "cold_us", 20.0),
     (f"the same again, {FEW} grants (us)", "again_us", 3.0),
     ("a grant that comes or goes (us)", "change_us", None),
+    (f"{LIVE} live requests that lose their grant, {LIVE} others (ms)", "cut_ms", 1000.0),
     (f"{MANY} grants on {MEMBERS} members (MiB)", "mib", 64.0),
 )
 
