@@ -24,6 +24,7 @@ from rich.console import Console
 
 SUITES = (
     "access",
+    "grants",
     "kernel",
     "tunnel",
     "exec",

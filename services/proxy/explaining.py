@@ -51,6 +51,8 @@ log = logging.getLogger("skerry.proxy")
 
 STATE_S = 2.0
 """How long tenancy is waited for, which knows what is in place on members."""
+AT_ONCE = 8
+"""Questions to tenancy: who asks for thousands of explanations waits, and the services of the host do not."""
 WHILE_S = 60.0
 """Somebody can give what they themselves have for so long."""
 REASON = 1024
@@ -102,6 +104,7 @@ class Explainer:
         """`credentials` are those by which others may be given something."""
         self._members, self._granted, self._cache, self._bus = members, granted, cache, bus
         self._credentials = credentials
+        self._asking = asyncio.Semaphore(AT_ONCE)
 
     async def explain(self, credential: CachedCredential, spec: ExplanationSpec) -> ExplanationStatus:
         """The answer. Invalid for a question that makes no sense, Forbidden for one about others that the caller may not ask."""
@@ -271,7 +274,9 @@ class Explainer:
             return {}
         request = BindingStatesRequest(cluster=cluster, scopes=tuple((each.role, each.namespace) for each in scopes))
         try:
-            reply = await self._bus.request(subjects.BINDING_STATES, msgspec.json.encode(request), timeout_s=STATE_S)
+            async with self._asking:
+                question = msgspec.json.encode(request)
+                reply = await self._bus.request(subjects.BINDING_STATES, question, timeout_s=STATE_S)
             answer = decoded(reply.data, BindingStatesAnswer)
         except (StatusError, msgspec.DecodeError) as error:
             log.info("tenancy does not tell what is in place", extra={"cluster": cluster, "error": str(error)})
