@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET
 
 from services.proxy import reasons
-from services.proxy.authn import CachedCredential
+from services.proxy.authn import CachedCredential, RevokedUser
 from services.proxy.authorize import HostRequest, decide_host
 from services.proxy.members.directory import MemberRoute
 from services.proxy.members.selfreviews import MemberAnswer, asked
@@ -71,6 +72,13 @@ class Members(Protocol):
     def away_since(self, member: MemberRoute) -> str: ...
 
 
+class People(Protocol):
+    """The part of `services.proxy.members.directory.Directory` that is needed here."""
+
+    def strong_credentials(self) -> Iterable[CachedCredential]: ...
+    def revoked(self, user: str) -> RevokedUser | None: ...
+
+
 class Reply(Protocol):
     """The answer to a request on the bus."""
 
@@ -99,11 +107,10 @@ class Explainer:
         granted: Access,
         cache: View,
         bus: Requests,
-        credentials: Callable[[], Iterable[CachedCredential]],
+        people: People,
     ) -> None:
-        """`credentials` are those by which others may be given something."""
         self._members, self._granted, self._cache, self._bus = members, granted, cache, bus
-        self._credentials = credentials
+        self._people = people
         self._asking = asyncio.Semaphore(AT_ONCE)
 
     async def explain(self, credential: CachedCredential, spec: ExplanationSpec) -> ExplanationStatus:
@@ -137,8 +144,16 @@ class Explainer:
         """Who could give a role for the request. Told to those alone who have something there, or may ask about others."""
         now = time.time()
         grant = reasons.grant_of(role, question.spec, question.subject.user, now + WHILE_S)
-        writers = (Writer(each.caller, each.expires) for each in self._credentials() if each.expires > now + WHILE_S)
-        return list(givers(grant, self._granted, now, writers))
+        writers = (
+            Writer(each.caller, each.expires)
+            for each in self._people.strong_credentials()
+            if each.expires > now + WHILE_S
+        )
+        return [name for name in givers(grant, self._granted, now, writers) if not self._is_disabled(name)]
+
+    def _is_disabled(self, user: str) -> bool:
+        revoked = self._people.revoked(user)
+        return revoked is not None and revoked.before == math.inf
 
     def _reach(self, question: _Question) -> Reach:
         return self._granted.reach(question.subject, question.request.member, time.time())

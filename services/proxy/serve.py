@@ -166,7 +166,7 @@ class Proxy:
                 granted=self._granted,
                 shifts=self._shifts,
             ),
-            explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory.strong_credentials),
+            explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory),
             metrics=self._metrics,
             access=self._access,
             not_ready=self.not_ready,

@@ -119,7 +119,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, kube: P
         soon = datetime.now(UTC) + timedelta(seconds=20)
         host.kubectl(None, "apply", "-f", "-", stdin=_list(grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ"))))
         made.tokens = asyncio.run(_tokens(made))
-        host.ok("credential", "revoke", "--user", "revoked")
+        host.ok("credential", "revoke", "--user", "revoked", "--for-good")
         eventually(lambda: datetime.now(UTC) > soon, "the grant has ended", 60)
         made.settle()
         yield made
@@ -139,8 +139,11 @@ async def _made(asker: Asker, admin: str, people: dict[str, list[str]]) -> dict[
     """A token for each, with their groups."""
     made = {}
     for who, groups in people.items():
-        body = json.dumps({"spec": {"user": who, "groups": groups, "ttl": "8h"}}).encode()
-        made[who] = (await asker.ask(admin, "POST", CREDENTIALS, body))[1]["status"]["token"]
+        spec = {"user": who, "groups": groups, "ttl": "8h"}
+        body = {"apiVersion": "skerry.dev/v1alpha1", "kind": "Credential", "metadata": {}, "spec": spec}
+        status, document = await asker.ask(admin, "POST", CREDENTIALS, json.dumps(body).encode())
+        assert status == 201, document
+        made[who] = document["status"]["token"]
     return made
 
 

@@ -12,8 +12,12 @@ import pytest
 
 from skerry import subjects
 from skerry.api.bindingstates import BindingState, BindingStatesAnswer
+from skerry.api.identities import revocation_name
+from skerry.api.kinds import REVOCATION
 from skerry.bus import Message
 from skerry.http import Exchange
+from skerry.storage import Store
+from tests.fixtures.nats import eventually
 from tests.proxy.conftest import Answer, World
 from tests.proxy.test_granted import JSON, groups
 
@@ -127,6 +131,20 @@ async def test_who_may_not_is_told_which_role_would_do_and_how_to_ask_for_it(hos
         assert status["basis"] == [{"kind": "AccessGrant", "name": "shop-view", "gives": "view in namespace shop"}]
         nothing = await explained(host, alice, verb="get", resource="secretstores", namespace="shop")
         assert (nothing["allowed"], nothing["next"]) == (False, "ask the administrator of cluster m1")
+
+
+async def test_a_disabled_user_is_not_among_those_who_could_give(host: World) -> None:
+    rbac(host)
+    alice = await host.token("alice")
+    await host.grant("bob-admin", role="admin", subjects=[{"kind": "User", "name": "bob"}])
+    await host.grant("shop-view", role="view", namespaces=["shop"])
+    async with host.nats.bus("tenancy") as bus:
+        revocations = Store(await bus.bucket(subjects.RESOURCES), REVOCATION)
+        spec = {"user": "bob", "disabled": True}
+        await revocations.create({"metadata": {"name": revocation_name("bob")}, "spec": spec})
+    await eventually(lambda: host.proxy.directory.revoked("bob") is not None)
+    status = await explained(host, alice, verb="delete", resource="pods", namespace="shop")
+    assert status["canGrant"] == ["admin"]
 
 
 async def test_what_is_held_and_not_in_place_yet_is_told_as_that(host: World) -> None:
