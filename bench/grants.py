@@ -78,9 +78,9 @@ def _first(admin: Caller, waiting: Caller, name: str, namespace: str, path: str)
     if admin.ask("POST", f"{API}/accessgrants", body) != 201:
         raise AssertionError(f"grant {name} was not taken")
     started = time.perf_counter()
-    while waiting.ask("GET", path) != 200:
+    while (status := waiting.ask("GET", path)) != 200:
         if time.perf_counter() - started > DEADLINE_S:
-            raise AssertionError(f"grant {name} has no effect after {DEADLINE_S:.0f} s")
+            raise AssertionError(f"grant {name} has no effect after {DEADLINE_S:.0f} s: {status}")
     took = (time.perf_counter() - started) * 1e3
     admin.ask("DELETE", f"{API}/accessgrants/{name}")
     while waiting.ask("GET", path) == 200:  # or the next one would rest on this
