@@ -71,7 +71,7 @@ def _first(admin: Caller, waiting: Caller, name: str, namespace: str, path: str)
     spec = {
         "subjects": [{"kind": "User", "name": "alice"}],
         "clusters": {"names": ["m1"]},
-        "role": "view",
+        "role": "cluster-admin",  # view and edit are filled by a controller that this cluster does without
         **({"namespaces": [namespace]} if namespace else {}),
     }
     body = {"apiVersion": "skerry.dev/v1alpha1", "kind": "AccessGrant", "metadata": {"name": name}, "spec": spec}

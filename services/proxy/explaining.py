@@ -168,11 +168,13 @@ class Explainer:
         )
         decision = decide_host(question.subject, asked_, self._granted, time.time())
         denied = decision if isinstance(decision, Denied) else None
+        ties = isinstance(decision, Allowed) and decision.ties
+        among = ", among the objects that have to do with the user" if ties else ""
         return ExplanationStatus(
             allowed=denied is None,
             identity=identity,
             basis=reasons.bases(self._reach(question), ""),
-            member=ExplainedMember(asked=False, reason="the host's own API decides by itself"),
+            member=ExplainedMember(asked=False, reason=f"the host's own API decides by itself{among}"),
             missing=denied.error.message if denied is not None else "",
         )
 

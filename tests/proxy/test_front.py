@@ -135,7 +135,9 @@ async def test_the_host_api_lists_clusters_and_filters_by_role(host: World) -> N
     names = [item["metadata"]["name"] for item in (await host.ask(path, token=viewer)).json()["items"]]
     assert names == ["m1"]
     assert (await host.ask(path + b"/m1", b"DELETE", token=viewer)).status == 403
-    assert (await host.ask(b"/apis/skerry.dev/v1alpha1/credentials", token=viewer)).status == 403
+    assert (await host.ask(b"/apis/skerry.dev/v1alpha1/jointokens", token=viewer)).status == 403
+    own = (await host.ask(b"/apis/skerry.dev/v1alpha1/credentials", token=viewer)).json()["items"]
+    assert [item["spec"]["user"] for item in own] == ["v"]
 
 
 async def test_a_heartbeat_fills_the_live_cells_and_says_since_when(host: World) -> None:
