@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_plus
@@ -12,6 +14,7 @@ import msgspec
 import pytest
 
 from skerry import protobuf
+from skerry.api.times import rfc3339
 from skerry.http import Exchange
 from skerry.http.errors import Cut
 from skerry.http.response import Response
@@ -173,6 +176,25 @@ async def test_a_watch_ends_with_the_grant_that_it_rests_on_and_others_go_on(hos
     assert len(host.proxy.sessions) == 1
     for watch in watches:
         watch.abort()
+
+
+async def test_what_rests_on_a_grant_that_ends_soon_is_told_so_and_is_cut_at_its_end(host: World) -> None:
+    alice, ends = await host.token("alice"), time.time() + 4
+    await host.grant("lasting", role="view")
+    assert (await host.ask(PODS, token=alice)).header(b"warning") is None
+    await host.grant("req-1", expires=rfc3339(ends))
+    answer = await host.ask(PODS, token=alice)
+    assert answer.status == 200
+    assert f"AccessGrant req-1 ends at {rfc3339(ends)}, and with it".encode() in (answer.header(b"warning") or b"")
+    watch = await host.client.request(host.head(b"GET", b"/clusters/m1/api/v1/watch/pods", alice))
+    assert watch.status == 200
+    assert b"req-1 ends at" in dict(watch.headers)[b"warning"]
+    async with asyncio.timeout(20):
+        await cut(watch)
+    assert time.time() >= math.floor(ends)
+    after = await host.ask(PODS, token=alice)
+    assert (groups(host.recorder.heads[-1]), after.header(b"warning")) == ([b"skerry:view"], None)
+    watch.abort()
 
 
 async def test_a_watch_of_the_host_itself_ends_with_the_grant_on_the_host(host: World) -> None:
