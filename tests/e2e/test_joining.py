@@ -127,6 +127,21 @@ def test_a_cluster_waits_until_it_is_approved_also_beyond_its_tokens_end(
     host.ok("cluster", "remove", "waits")
 
 
+def test_a_cluster_that_is_denied_is_told_why_and_leaves_nothing(
+    host: Host, plain_cluster: Member, tmp_path: Path
+) -> None:
+    agent = host.agent(plain_cluster, host.token("unwanted", "--approval"), state=tmp_path)
+    _waits(host, "unwanted")
+    host.ok("cluster", "deny", "unwanted", "--reason", "who are you")
+    assert agent.exits() == 1
+    assert "who are you" in agent.said().splitlines()[-1]
+    eventually(lambda: not host.cluster("unwanted"), "it is gone", 10)
+    again = host.agent(plain_cluster, None, "--name", "unwanted", state=tmp_path)
+    assert again.exits() == 1
+    assert "who are you" in again.said().splitlines()[-1]
+    assert b"skerry:" not in plain_cluster.kubectl("get", "clusterrolebindings", "-o", "name")
+
+
 def _waits(host: Host, name: str) -> None:
     """Until kubectl shows that it waits for approval."""
     chosen = ("get", "cluster", name, "-o", 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}')
