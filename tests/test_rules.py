@@ -1,4 +1,4 @@
-"""The rules of the data plane (docs/data-plane.md) and of the fleet (docs/fleet.md), and the tests that hold them: none without, and
+"""The rules of the data plane (docs/data-plane.md), of the fleet (docs/fleet.md) and of joining (docs/joining.md), and the tests that hold them: none without, and
 none that does not exist.
 
 A page is the table: a rule is a bullet `- **ID** text` with its tests in backquotes below it, as paths from `tests/`.
@@ -19,7 +19,11 @@ from services.proxy.settings import Limits
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "data-plane.md"
-PAGES = {PAGE: {"HTTP", "ID", "LINK", "FRAME", "FLOW", "LIMIT"}, PAGE.with_name("fleet.md"): {"PRESENCE", "DESIRED"}}
+PAGES = {
+    PAGE: {"HTTP", "ID", "LINK", "FRAME", "FLOW", "LIMIT"},
+    PAGE.with_name("fleet.md"): {"PRESENCE", "DESIRED"},
+    PAGE.with_name("joining.md"): {"JOIN"},
+}
 """With the groups of their rules."""
 _RULE = re.compile(r"^- \*\*([A-Z]+)-([0-9]+)\*\* (.*?)(?=^- \*\*|^## |\Z)", re.MULTILINE | re.DOTALL)
 _TEST = re.compile(r"^  `([\w/]+\.py)::(\w+)`$", re.MULTILINE)
