@@ -16,11 +16,12 @@ import msgspec
 
 from services.tenancy import model
 from skerry.access import Access, keys_of
-from skerry.access.escalation import Refusal, Writer, givers, grant_refusal, workspace_refusal
+from skerry.access.escalation import Refusal, Writer, administers_host, givers, grant_refusal, workspace_refusal
 from skerry.access.holdings import key_of
 from skerry.api.grants import AccessGrant, Subject, Workspace
 from skerry.api.kinds import ACCESS_GRANT, BUILT_IN, CREDENTIAL, HOST_VIEW, WORKSPACE, Kind
 from skerry.api.kinds.access import ADMIN, CLUSTER_ADMIN
+from skerry.api.kinds.paths import at
 from skerry.api.messages import HOST, Caller, WriteRequest
 from skerry.api.meta import Document
 from skerry.errors import Forbidden, NotFound, StatusError
@@ -30,6 +31,8 @@ from skerry.storage import Item
 BY_GROUP = "givers"
 """Index of Credentials: those with built-in groups that let their users give something."""
 _STRONG = (ADMIN, CLUSTER_ADMIN)
+_UNREADABLE = Refusal("an administrator of the host: what is stored cannot be read")
+_subjects, _members = at("spec.subjects"), at("spec.members")
 
 T = TypeVar("T", AccessGrant, Workspace)
 
@@ -49,21 +52,36 @@ class Writers:
 
     def check_grant(self, request: WriteRequest, old: Document | None, new: Document | None) -> None:
         """Forbidden unless who asks may make `new` of `old`; None: there is none."""
-        before, after = _typed(old, AccessGrant), _typed(new, AccessGrant)
-        refusal = grant_refusal(self.writer(request.caller), before, after, self._access(), self._now())
-        if refusal is None:
+        writer = self.writer(request.caller)
+        if self._administers(writer):
             return
-        wanted = after or before
-        could = () if wanted is None else self.givers(wanted)
-        raise _forbidden(ACCESS_GRANT, request, refusal, could)
+        try:
+            before, after = _typed(old, AccessGrant), _typed(new, AccessGrant)
+        except msgspec.ValidationError as error:
+            raise _forbidden(ACCESS_GRANT, request, _UNREADABLE, ()) from error
+        refusal = grant_refusal(writer, before, after, self._access(), self._now())
+        if refusal is not None:
+            wanted = after or before
+            could = () if wanted is None else self.givers(wanted)
+            raise _forbidden(ACCESS_GRANT, request, refusal, could)
 
     def check_workspace(self, request: WriteRequest, old: Document | None, new: Document | None) -> None:
         """Forbidden unless who asks may make `new` of `old`; None: there is none."""
-        before, after = _typed(old, Workspace), _typed(new, Workspace)
-        refusal = workspace_refusal(self.writer(request.caller), before, after, self._access(), self._now())
+        writer = self.writer(request.caller)
+        if self._administers(writer):
+            return
+        try:
+            before, after = _typed(old, Workspace), _typed(new, Workspace)
+        except msgspec.ValidationError as error:
+            raise _forbidden(WORKSPACE, request, _UNREADABLE, ()) from error
+        refusal = workspace_refusal(writer, before, after, self._access(), self._now())
         if refusal is not None:
             admins = () if before is None else tuple(each.name for each in before.spec.members if each.role == "admin")
             raise _forbidden(WORKSPACE, request, refusal, admins if before is not None and after is not None else ())
+
+    def _administers(self, writer: Writer) -> bool:
+        """True of an administrator of the host without an end: they may write all, also over what cannot be read."""
+        return administers_host(writer, self._access(), self._now()) == math.inf
 
     def is_among(self, workspace: Document) -> Callable[[str], bool]:
         """A test of names: whether a cluster is among those of a workspace."""
@@ -75,7 +93,7 @@ class Writers:
         try:
             self.check_grant(request, document, None)
         except Forbidden as error:
-            raise self._told(ACCESS_GRANT, request, document["spec"]["subjects"], error) from error
+            raise self._told(ACCESS_GRANT, request, _subjects(document), error) from error
 
     def touch_workspace(self, request: WriteRequest, current: Item, *, deletes: bool = False) -> None:
         """NotFound for who may not know of a workspace; Forbidden for who may not change it at all, or not delete it."""
@@ -83,9 +101,9 @@ class Writers:
         try:
             self.check_workspace(request, document, None if deletes else document)
         except Forbidden as error:
-            raise self._told(WORKSPACE, request, document["spec"].get("members") or (), error) from error
+            raise self._told(WORKSPACE, request, _members(document), error) from error
 
-    def _told(self, kind: Kind, request: WriteRequest, people: Iterable[Document], error: Forbidden) -> StatusError:
+    def _told(self, kind: Kind, request: WriteRequest, people: object, error: Forbidden) -> StatusError:
         """The error, for who may know of the object: who reads all of them, and those whom it names."""
         if self._reads_all(request.caller) or _among(request.caller, people):
             return error
@@ -128,10 +146,13 @@ def _typed(document: Document | None, shape: type[T]) -> T | None:
     return None if document is None else msgspec.convert(document, shape)
 
 
-def _among(caller: Caller, people: Iterable[Document]) -> bool:
+def _among(caller: Caller, people: object) -> bool:
     """True of somebody whom a list of subjects names."""
     keys = keys_of(caller)
-    return any(key_of(msgspec.convert(each, Subject)) in keys for each in people)
+    try:
+        return any(key_of(each) in keys for each in msgspec.convert(people, list[Subject]))
+    except msgspec.ValidationError:
+        return False  # nobody is named by what cannot be read
 
 
 def _forbidden(kind: Kind, request: WriteRequest, refusal: Refusal, could: tuple[str, ...]) -> Forbidden:

@@ -210,6 +210,19 @@ async def test_a_workspaces_admins_change_it_and_cannot_widen_themselves(fresh_n
         await world.write(ROOT, "delete", WORKSPACE, "team")
 
 
+async def test_what_cannot_be_read_is_an_administrators_to_delete(fresh_nats_host: NatsHost) -> None:
+    async with opened(fresh_nats_host) as world:
+        broken = {"subjects": 7, "clusters": {"names": ["m1"]}}
+        async with fresh_nats_host.open_bus("tenancy") as bus:
+            for kind in (ACCESS_GRANT, WORKSPACE):
+                store = Store(await bus.bucket(subjects.RESOURCES), kind)
+                await store.create({"metadata": {"name": "broken"}, "spec": {**broken, "members": [7]}})
+        for kind in (ACCESS_GRANT, WORKSPACE):
+            for verb, body in (("delete", None), ("patch", {"spec": {"displayName": "x"}})):
+                assert isinstance(await world.refused(BOB, verb, kind, "broken", body, MERGE), NotFound)
+            await world.write(ROOT, "delete", kind, "broken")
+
+
 def test_credentials_are_found_by_the_groups_that_let_give() -> None:
     for groups, found in ((["skerry:view"], []), (["skerry:admin", "skerry:view"], ["skerry:admin"])):
         stored = {"metadata": {"name": "c"}, "spec": {"user": "u", "groups": groups}}
