@@ -277,6 +277,7 @@ main()
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(300)
 async def test_a_restore_that_is_killed_half_way_is_not_started_and_is_undone_or_repeated(
     host: Host, tmp_path: Path
 ) -> None:

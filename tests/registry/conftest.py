@@ -46,7 +46,7 @@ from skerry.service import Process
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import process, serving
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 LOOK_S = 1.0
 """Between looks at rights: each look of the prober is one at rights too."""
 HOST_UID = "11111111-0000-0000-0000-000000000001"
