@@ -9,10 +9,11 @@ are (hostapi/visible.py).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.proxy.routes import open_to_all
-from skerry.access import Access, Allowed, Decision, Denied, barred, held
+from skerry.access import Access, Allowed, Decision, Denied, Reach, barred, held
 from skerry.access.decision import KUBERNETES
 from skerry.access.holdings import Basis
 from skerry.api.kinds import CLUSTER_ADMIN, EVERYBODY, HOST_GROUPS, HOST_VIEW, SERVED, Kind, Tie
@@ -101,9 +102,20 @@ _ACCESS = HostAccess(SERVED)
 
 def host_groups(caller: Caller, access: Access, now: float) -> dict[str, Basis]:
     """The groups that count on the host, with what gives each: those of the credential, then those of grants on the host."""
+    return _with_grants(caller, access.reach(caller, HOST, now))
+
+
+@lru_cache(maxsize=4096)
+def _own_groups(caller: Caller) -> dict[str, Basis]:
     own = (*held(caller), *(group for group in HOST_GROUPS if group in caller.groups))
-    groups = {group: Basis("Group", group) for group in own}
-    for holding in access.reach(caller, HOST, now).holdings:
+    return {group: Basis("Group", group) for group in own}
+
+
+def _with_grants(caller: Caller, reach: Reach) -> dict[str, Basis]:
+    if not reach.holdings:
+        return _own_groups(caller)
+    groups = dict(_own_groups(caller))
+    for holding in reach.holdings:
         for scope in holding.scopes:
             if scope.role:
                 groups.setdefault(HOST_VIEW, holding.basis)
@@ -118,16 +130,16 @@ def decide_host(caller: Caller, request: HostRequest, access: Access, now: float
     """
     if request.impersonates or not caller.user or caller.user.startswith(KUBERNETES):
         return barred(caller)
-    groups, right = host_groups(caller, access, now), _ACCESS.right(request)
-    by = [CLUSTER_ADMIN] if CLUSTER_ADMIN in groups else right.by(groups)
+    reach = access.reach(caller, HOST, now)
+    groups = _with_grants(caller, reach)
+    if CLUSTER_ADMIN in groups:
+        return Allowed(PREFIX + caller.user, (), (), (groups[CLUSTER_ADMIN],), (), reach.until)
+    right = _ACCESS.right(request)
+    by = right.by(groups)
     if by or right.everybodys or right.ties or not request.resource:
-        return Allowed(
-            PREFIX + caller.user,
-            held(caller),
-            basis=tuple(dict.fromkeys(groups[group] for group in by)),
-            until=access.reach(caller, HOST, now).until,
-            ties=() if by or right.everybodys else right.ties,
-        )
+        basis = tuple(dict.fromkeys(groups[group] for group in by))
+        ties = () if by or right.everybodys else right.ties
+        return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until, ties)
     need = tuple(group for group in dict.fromkeys((*right.groups, CLUSTER_ADMIN)) if group != HOST_VIEW)
     return Denied(_host_forbidden(caller, request, need))
 

@@ -244,6 +244,26 @@ async def test_other_forms_are_told_the_same(accept: str) -> None:
         assert (event["type"], b"m2" in str(event).encode(), b"m3" in str(event).encode()) == ("ADDED", True, False)
 
 
+async def test_another_proxy_takes_the_same_watches_up_and_refuses_the_same() -> None:
+    """What a client brings is a revision: it says the same to whoever saw the changes."""
+    proxies = (members(), members())
+    revisions = [{made.grant("g", "alice"), made.cluster("m1", env="x"), made.grant("b", "bob")} for made in proxies]
+    assert revisions[0] == revisions[1]
+    for caller in (ALICE, BOB, VIEWER):
+        for since in sorted(revisions[0]):
+            target = f"{CLUSTERS}?watch=true&resourceVersion={since}"
+            first, second = [await status(made, caller, target) for made in proxies]
+            assert first == second
+        listed = (await proxies[0].ask(caller, CLUSTERS)).json()["metadata"]["resourceVersion"]
+        async with proxies[1].watching(caller, f"{CLUSTERS}?watch=true&resourceVersion={listed}") as watch:
+            proxies[1].grant(f"n-{caller.user}", caller.user, clusters=("m3",))
+            proxies[1].cluster("m3", env="y")
+            kinds = [each for each, name in await told(watch, 1) if name == "m3"]
+            assert kinds == (["MODIFIED"] if caller is VIEWER else ["ADDED"])
+        proxies[0].grant(f"n-{caller.user}", caller.user, clusters=("m3",))
+        proxies[0].cluster("m3", env="y")
+
+
 NAMES = ("m1", "m2", "m3")
 PEOPLE = {"alice": ALICE, "bob": BOB, "v": VIEWER, "reader": ON_HOST}
 PATHS = (CLUSTERS, f"{API}/accessgrants", f"{API}/workspaces", "/api/v1/namespaces")
