@@ -7,6 +7,7 @@ from collections.abc import Callable
 from services.tenancy import people
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.prepare import invalid_object
+from skerry.api.kinds.paths import at
 from skerry.api.messages import HOST
 from skerry.api.meta import Document
 from skerry.api.validation import is_label
@@ -15,15 +16,16 @@ RESERVED = ("default", "kube-", "skerry-")
 """Names, and beginnings of names, of namespaces that are nobody's workspace."""
 MAX_ITEMS = 1000
 MAX_DISPLAY = 256
+_selector, _namespaces_of = at("spec.clusters.selector"), at("spec.namespaces")
 
 
 def admit(document: Document, current: Document, is_among: Callable[[str], bool]) -> Document:
     """The workspace as it may be stored, new (`current` is empty) or changed; `is_among` is true of its clusters. Invalid names
     the fields. A namespace stays although its cluster's labels have become others.
     """
-    spec, before = document["spec"], current.get("spec") or {}
-    same = "selector" in spec.get("clusters", {}) and before.get("clusters") == spec["clusters"]
-    stays = {(each["cluster"], each["name"]) for each in before.get("namespaces") or ()} if same else set()
+    spec, selector, before = document["spec"], _selector(document), _namespaces_of(current) or ()
+    same = selector is not None and selector == _selector(current)
+    stays = {(each["cluster"], each["name"]) for each in before} if same else set()
     errors = [
         *_name(str(document["metadata"].get("name", ""))),
         *_display(spec.get("displayName", "")),
