@@ -54,8 +54,8 @@ class ApiServer:
         """Path prefix -> error, before anything else."""
         self.readable = False
         """What is refused may be read all the same."""
-        self.delay_s = 0.0
-        """Before each answer."""
+        self.delays_s: dict[str, float] = {}
+        """Before answers, by path."""
         self.unmarkable = False
         self.nodes = 3
         self.version = "v1.36.3"
@@ -130,7 +130,7 @@ class ApiServer:
         head = exchange.head
         seen = Seen(head.method, head.target, head.headers)
         self.seen.append(seen)
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delays_s.get(seen.target.partition(b"?")[0].decode(), 0.0))
         try:
             await self._answer(exchange, seen)
         except StatusError as e:
