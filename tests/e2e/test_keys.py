@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.federation import Host, eventually
 from tests.kube.member import Member
 
-pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(480)]
 
 
 class Watcher:
