@@ -63,6 +63,15 @@ def _story(host: Host) -> None:
     state = json.loads(host.kubectl(None, "get", "accessgrant", "alice-edit", "-o", "json"))["status"]
     assert [(each["name"], each["state"]) for each in state["clusters"]] == [("m1", "Enforced")]
 
+    assert sorted(host.kubectl(None, *_OWN, kubeconfig=alice).split()) == [
+        "accessgrant.skerry.dev/alice-edit",
+        "cluster.skerry.dev/m1",
+    ], "no workspace, and neither the host nor what others have"
+    hidden = host.kubectl_run(None, "get", "cluster", "host", kubeconfig=alice)
+    assert hidden.stderr.decode().startswith('Error from server (NotFound): clusters.skerry.dev "host" not found')
+    assert "cluster/m1" in host.kubectl(None, "get", "events", "-A", kubeconfig=alice)
+    assert host.kubectl_run(None, "auth", "can-i", "get", "clusters/host", kubeconfig=alice).stdout.startswith(b"no - ")
+
     assert run("create", "configmap", "c", "-n", "default")[0] == 0
     code, _, err = run("get", "pods", "-n", "kube-system")
     assert code == 1
@@ -141,6 +150,9 @@ def _on_call(host: Host) -> None:
         "it is over",
     )
     host.ok("revoke", *host.kubectl(None, "get", "accessgrants", "-o", "jsonpath={.items[*].metadata.name}").split())
+
+
+_OWN = ("get", "clusters,accessgrants,workspaces,ns", "-o", "name")
 
 
 def _admin_may(host: Host, *arguments: str) -> str:
