@@ -16,16 +16,17 @@ RESERVED = ("default", "kube-", "skerry-")
 """Names, and beginnings of names, of namespaces that are nobody's workspace."""
 MAX_ITEMS = 1000
 MAX_DISPLAY = 256
-_selector, _namespaces_of = at("spec.clusters.selector"), at("spec.namespaces")
+_clusters_of, _namespaces_of = at("spec.clusters"), at("spec.namespaces")
 
 
 def admit(document: Document, current: Document, is_among: Callable[[str], bool]) -> Document:
     """The workspace as it may be stored, new (`current` is empty) or changed; `is_among` is true of its clusters. Invalid names
-    the fields. A namespace stays although its cluster's labels have become others.
+    the fields. A namespace stays where its workspace's clusters are said as before: also on one whose labels have become others,
+    and on one that an earlier version took.
     """
-    spec, selector, before = document["spec"], _selector(document), _namespaces_of(current) or ()
-    same = selector is not None and selector == _selector(current)
-    stays = {(each["cluster"], each["name"]) for each in before} if same else set()
+    spec = document["spec"]
+    before = _namespaces_of(current) or () if _clusters_of(document) == _clusters_of(current) else ()
+    stays = {(each["cluster"], each["name"]) for each in before}
     errors = [
         *_name(str(document["metadata"].get("name", ""))),
         *_display(spec.get("displayName", "")),

@@ -420,11 +420,11 @@ def test_only_the_services_of_the_host_reach_what_is_not_theirs() -> None:
         "bearer": {"host join.bearer", "kv resources jointoken bearer"},
         "replica": {"host join.replica", "kv resources jointoken replica"},
         "pattern": {"host join.pattern", "kv resources jointoken pattern"},
-        "pending": {"host up.waiter.svc.join", "kv resources cluster waiter"},
-        "pending_seed": {"host up.waiter.svc.join", "kv resources cluster waiter"},
-        "renewal": {"host up.mallory.svc.renew", "kv resources cluster mallory"},
+        "pending": {"host up.waiter.svc.join", "host quarantine.waiter", "kv resources cluster waiter"},
+        "pending_seed": {"host up.waiter.svc.join", "host quarantine.waiter", "kv resources cluster waiter"},
+        "renewal": {"host up.mallory.svc.renew", "host quarantine.mallory", "kv resources cluster mallory"},
     }
-    slice_ = {"host up.mallory.hb", "host up.mallory.*", "kv resources cluster mallory"}
+    slice_ = {"host up.mallory.hb", "host up.mallory.*", "host quarantine.mallory", "kv resources cluster mallory"}
     slice_ |= {"host up.mallory.svc.rekey", "host up.mallory.svc.retire"}
     for row in TABLE.read_text().splitlines():
         pair, _, effects = row.partition(": ")

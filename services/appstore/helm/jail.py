@@ -19,6 +19,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from services.appstore.helm import enter
 
 MIB = 1 << 20
+DRAIN_S = 5.0
+"""Who left its session before it was killed may still hold the pipes."""
 Wall: TypeAlias = Literal["limits", "files", "network"]
 Ending: TypeAlias = Literal["exit", "signal", "deadline", "output"]
 
@@ -94,6 +96,7 @@ async def run(
     finally:
         _signal(process, signal.SIGKILL)
         await process.wait()
+        await _drained(process)
 
 
 def _described(jail: Jail, program: str) -> str:
@@ -136,6 +139,15 @@ async def _until(process: asyncio.subprocess.Process, jail: Jail, deadline_s: fl
         await _stop(process, jail.grace_s)
     code = process.returncode or 0
     return Finished(ending or ("signal" if code < 0 else "exit"), abs(code), bytes(stdout), bytes(stderr))
+
+
+async def _drained(process: asyncio.subprocess.Process) -> None:
+    """Read to the end what a program that is dead has left, so that its pipes are closed."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            for pipe in (process.stdout, process.stderr):
+                while pipe is not None and await pipe.read(64 * 1024):
+                    continue
 
 
 class _TooMuch(Exception):

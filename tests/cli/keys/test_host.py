@@ -88,6 +88,7 @@ async def serves(host: Host) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(300)
 async def test_keys_are_replaced_by_command_over_a_crash_and_a_restore(host: Host, tmp_path: Path) -> None:
     before = await keys(host)
     assert list(before) == ["signing", "host", "sys", "trust-root", "secrets"]

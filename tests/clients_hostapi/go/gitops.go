@@ -24,6 +24,7 @@ func wanted(name, title string, labels map[string]string) *unstructured.Unstruct
 	must(unstructured.SetNestedField(object.Object, title, "spec", "displayName"))
 	own := []any{map[string]any{"cluster": "m1", "name": "shop"}}
 	must(unstructured.SetNestedSlice(object.Object, own, "spec", "namespaces"))
+	must(unstructured.SetNestedStringSlice(object.Object, []string{"m1"}, "spec", "clusters", "names"))
 	return object
 }
 
