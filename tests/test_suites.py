@@ -85,7 +85,7 @@ def test_lanes_follow_the_memory(mib: int, expected: int) -> None:
     assert lanes(mib, 16, {"SKERRY_TEST_LANES": "3"}) == 3
 
 
-@pytest.mark.parametrize(("cores", "lent", "started"), [(1, 1, 2), (2, 2, 4), (4, 4, 8)])
+@pytest.mark.parametrize(("cores", "lent", "started"), [(1, 1, 2), (2, 2, 3), (4, 4, 6)])
 def test_there_are_more_processes_than_cores_and_no_more_with_clusters(cores: int, lent: int, started: int) -> None:
     assert lanes(MIB_EACH * 9, cores, {}) == lent
     assert processes(cores) == started

@@ -85,7 +85,7 @@ def test_a_cluster_is_the_same_through_its_agent_and_directly(new_host: Callable
     assert through_agent["apiVersions"]["count"] > 20
     assert "used" not in through_agent
     set_ready(filled, NODES[1], ready=False)
-    eventually(lambda: status(host)["nodesReady"] == 1, "a node that is not ready is told at once", 20)
+    eventually(lambda: status(host)["nodesReady"] == 1, "a node that is not ready is told at once", 60)
     set_ready(filled, NODES[1])
     host.ok("cluster", "remove", "m1")
     agent.stop()
@@ -93,5 +93,5 @@ def test_a_cluster_is_the_same_through_its_agent_and_directly(new_host: Callable
     host.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(filled.kubeconfig))
     assert look(host) == through_agent
     set_ready(filled, NODES[1], ready=False)
-    eventually(lambda: status(host)["nodesReady"] == 1, "the same directly", 20)
+    eventually(lambda: status(host)["nodesReady"] == 1, "the same directly", 60)
     host.ok("cluster", "remove", "m1")
