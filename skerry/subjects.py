@@ -21,6 +21,8 @@ EVENTS = "events"
 """KV bucket of Kubernetes Events."""
 LEADERS = "leaders"
 """KV bucket of the leases of leaders: a key per service."""
+TENANCY = "tenancy"
+"""KV bucket of what tenancy keeps for itself: which workspace has a namespace of a member."""
 AGENTS = "agents"
 """Queue group of the agents of one member."""
 
@@ -343,6 +345,20 @@ def desired_complete(owner: str) -> str:
 def desired_keys(owner: str) -> str:
     """Which entries an owner has on a member."""
     return endpoint("registry", f"desired.{token(owner)}.keys")
+
+
+ALL_CLAIMS = "ns.>"
+"""Every claim in TENANCY, as a prefix."""
+
+
+def claim(cluster: str, namespace: str) -> str:
+    """The key in TENANCY of a namespace on the Cluster with this UID."""
+    return f"ns.{token(cluster)}.{token(namespace)}"
+
+
+def claims_on(cluster: str) -> str:
+    """All of them on the Cluster with this UID, as a prefix."""
+    return f"ns.{token(cluster)}.>"
 
 
 _KEY_SAFE = re.compile(r"[^-/_a-zA-Z0-9]")

@@ -150,6 +150,7 @@ class Desired:
                     if (wanted := self.opened(entry)) is not None
                 ]
             ),
+            last=await self.last_revision(request.member),
         )
 
     async def complete(self, owner: str, member: str) -> int:

@@ -67,7 +67,7 @@ def grants(context: TenancyContext) -> Controller[str]:
             on(item.name)
 
     context.closing.callback(context.informer.add_event_handler(CLUSTER, changed))
-    context.state.granted.placed = on
+    context.state.granted.placed.append(on)
     return context.follow(ACCESS_GRANT, controller)
 
 

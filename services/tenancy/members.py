@@ -1,5 +1,5 @@
 """What tenancy wants on every member that keeps desired state: the four bindings that joining makes there, and those that
-grants and workspaces need.
+grants and workspaces need, and the workspaces' namespaces.
 
 Joining makes the four first, so that a member serves at once; as entries they are put right within seconds, are told as
 problems where they cannot be, and go when the member does. Level-triggered, where tenancy leads: the set is computed whole,
@@ -13,21 +13,23 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from services.tenancy import namespaces
 from services.tenancy.bindings import wants
 from services.tenancy.controllers import TenancyContext
 from services.tenancy.enforced import Placement
-from services.tenancy.granted import Granted
+from services.tenancy.granted import BY_CLUSTER, Granted, clusters_of, workspace_of, workspaces_on
+from services.tenancy.namespaces import Owned
 from skerry import subjects
 from skerry.access import Touched
 from skerry.access.holdings import Scope
 from skerry.api.conditions import DESIRED_APPLIED, condition_of
-from skerry.api.kinds import CLUSTER
+from skerry.api.kinds import CLUSTER, WORKSPACE
 from skerry.api.meta import Document
 from skerry.bus import Bus
 from skerry.controller.controller import After, Controller
 from skerry.desired.client import DesiredClient, Want
 from skerry.errors import Conflict
-from skerry.informer import View
+from skerry.informer import Change, View
 from skerry.storage import Item
 
 OWNER = "tenancy"
@@ -37,13 +39,13 @@ SURE_S = 3600.0
 START_S = 600.0
 """At a start members that seem to have it all are looked at one after the other: thousands of questions at once, for nothing."""
 SOON_S = 10.0
-"""The same for those on which grants need something: some of it may have ended while nobody looked."""
+"""The same for those on which grants and workspaces need something: some of it may have ended while nobody looked."""
 AGAIN_S = 30.0
 """What a member lacks is said again after so long: until it is seen in its Cluster some seconds go by."""
 
 
 def members(context: TenancyContext) -> Controller[str]:
-    """Looks at each member that is new, or new to the channel, and at each whose grants changed."""
+    """Looks at each member that is new, or new to the channel, and at each whose grants or namespaces changed."""
     wants = MemberWants(context.bus, context.informer, context.state.granted, context.timers.time)
     controller = context.controller("members", wants.reconcile, workers=AT_ONCE, leader=True)
 
@@ -51,7 +53,13 @@ def members(context: TenancyContext) -> Controller[str]:
         for name in touched.scopes:
             controller.add(name)
 
+    def moved(change: Change) -> None:
+        for name in namespaces.moved(workspace_of(change.old), workspace_of(change.new)):
+            controller.add(name)
+
     context.state.granted.touched = changed
+    context.informer.index(WORKSPACE, BY_CLUSTER, clusters_of)
+    context.closing.callback(context.informer.add_event_handler(WORKSPACE, moved))
     return context.follow(CLUSTER, controller)
 
 
@@ -63,7 +71,8 @@ class _Settled(NamedTuple):
     said: float
     due: float
     """When to look again."""
-    scopes: frozenset[Scope]
+    needs: frozenset[Scope | Owned]
+    """What it was said for: scopes, and namespaces of workspaces."""
 
 
 class MemberWants:
@@ -91,23 +100,25 @@ class MemberWants:
             self._granted.place(name, None)
             return None
         scopes = self._granted.access.scopes(name, self._wall())
-        wanted = wants(name, scopes)
-        due = self._due(item, frozenset(scopes), lacks=_lacks(item.document(), len(wanted)))
+        owned = namespaces.owned_on(workspaces_on(self._informer, name), name, item.uid)
+        needs: frozenset[Scope | Owned] = frozenset((*scopes, *owned))
+        wanted = [*wants(name, scopes), *map(namespaces.want, sorted(owned))]
+        due = self._due(item, needs, lacks=_lacks(item.document(), len(wanted)))
         if self._now() < due:
             return self._after(name, due - self._now())
         await self._settle(name, item.uid, wanted)
         again_s = SURE_S * random.uniform(0.8, 1.2)  # noqa: S311 - no two at once
         now = self._now()
-        self._settled[name] = _Settled(item.uid, now, now + again_s, frozenset(scopes))
+        self._settled[name] = _Settled(item.uid, now, now + again_s, needs)
         return self._after(name, again_s)
 
-    def _due(self, item: Item, scopes: frozenset[Scope], *, lacks: bool) -> float:
+    def _due(self, item: Item, needs: frozenset[Scope | Owned], *, lacks: bool) -> float:
         now, settled = self._now(), self._settled.get(item.name)
         if settled is None or settled.uid != item.uid:
-            longest_s = START_S if not any(scope.namespace for scope in scopes) else SOON_S
+            longest_s = SOON_S if any(isinstance(each, Owned) or each.namespace for each in needs) else START_S
             spread_s = 0.0 if lacks else random.uniform(0.0, longest_s)  # noqa: S311 - no two at once
-            settled = self._settled[item.name] = _Settled(item.uid, now - AGAIN_S, now + spread_s, scopes)
-        if settled.scopes != scopes:
+            settled = self._settled[item.name] = _Settled(item.uid, now - AGAIN_S, now + spread_s, needs)
+        if settled.needs != needs:
             return now
         return min(settled.due, settled.said + AGAIN_S) if lacks else settled.due
 

@@ -16,6 +16,7 @@ from services.tenancy import (
     grants,
     hostsettings,
     model,
+    namespaces,
     providers,
     requesting,
     requests,
@@ -32,7 +33,7 @@ from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX
 from skerry.controller.garbage import collector
 from skerry.controller.timers import sleep
-from skerry.errors import Conflict
+from skerry.errors import Conflict, Forbidden
 from skerry.service import Context
 from skerry.storage import Item, utc_now
 
@@ -93,7 +94,16 @@ class WorkspaceRules(Rules):
         """A changed one."""
         admitted = workspaces.admit(document, current, self._writers.is_among(document))
         self._writers.check_workspace(request, current, document)
-        return Admitted(admitted)
+        uids = partial(granted.uid_of, self._informer)
+        return Admitted(namespaces.rewritten(admitted, uids, partial(self._may_name, request, current)))
+
+    def _may_name(self, request: WriteRequest, current: Document, document: Document, place: namespaces.Place) -> bool:
+        """Whether who asks could name a namespace that the workspace had not."""
+        try:
+            self._writers.check_workspace(request, namespaces.without(current, place), document)
+        except Forbidden:
+            return False
+        return True
 
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
         """Administrators of the host delete it, and the collector of what has no owner any more."""

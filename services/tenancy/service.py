@@ -6,6 +6,7 @@ from services.tenancy.bindingstates import binding_states
 from services.tenancy.controllers import administrator, credentials, opened, revocations
 from services.tenancy.granting import grants
 from services.tenancy.members import members
+from services.tenancy.namespacing import claims, workspaces
 from services.tenancy.providing import providers, providers_status
 from services.tenancy.requesting import ACTIONS, access_requests
 from services.tenancy.rules import (
@@ -52,6 +53,8 @@ SERVICE = Service(
         revocations,
         members,
         grants,
+        workspaces,
+        claims,
         access_requests,
         providers,
         providers_status,

@@ -157,6 +157,8 @@ class KeysAnswer(Message, frozen=True, kw_only=True):
 
     epoch: str
     keys: tuple[Key, ...]
+    last: int = 0
+    """The bucket's last revision for the member, whoever wrote it: a report up to it has passed whatever is not among them."""
 
 
 class SyncRequest(Message, frozen=True, kw_only=True):

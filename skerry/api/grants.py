@@ -133,10 +133,21 @@ class OwnedNamespace(Struct, frozen=True, kw_only=True):
 
     cluster: Annotated[str, described("Name of the cluster.")]
     name: Annotated[str, described("Name of the namespace.")]
-    uid: Annotated[str, described("UID of the Cluster object that it is on.")] = ""
-    state: Annotated[
-        str, described("Ready if it exists and is this workspace's own; its members have a role in no other.")
+    uid: Annotated[
+        str,
+        described(
+            "UID of the Cluster object that it is on, once no other workspace can have it; another cluster that has the name "
+            "later gets nothing."
+        ),
     ] = ""
+    state: Annotated[
+        str,
+        described(
+            "Ready if it exists and is this workspace's own: its members have their roles in no other. Else Creating, Waiting, "
+            "Exists, Away, Problem, NoCluster, ClusterReplaced or NotSupported."
+        ),
+    ] = ""
+    message: Annotated[str, described("What it waits for, or what is wrong.")] = ""
 
 
 class WorkspaceStatus(Struct, frozen=True, kw_only=True):

@@ -37,6 +37,10 @@ def namespaced_group(namespace: str, role: str) -> str:
 
 OWNER_LABEL, HOST_LABEL = "skerry.dev/owner", "skerry.dev/host"
 """On every object that the host's services have on a member: the service's name, and the UID of the host."""
+WORKSPACE_LABEL = "skerry.dev/workspace"
+"""On a member's Namespace: the name of the workspace that it belongs to."""
+OUR_LABELS = (OWNER_LABEL, HOST_LABEL, WORKSPACE_LABEL)
+"""They go from what is left to whoever is there."""
 WITHDRAW = "skerry.dev/withdraw"
 """Annotation: `Delete` or `Orphan`, what becomes of an object of ours when it is no longer wanted. On a Cluster `Orphan`: when it
 is removed, what the host's services have there stays, and is nobody's.

@@ -16,7 +16,7 @@ import msgspec
 from skerry.api.decode import decoded
 from skerry.api.desired import ENTRIES, PAGE, Options, State
 from skerry.api.meta import Document, ListMeta, ObjectMeta, Status, Struct
-from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, WITHDRAW
+from skerry.api.names import HOST_LABEL, MANAGED_BY, OUR_LABELS, OWNER_LABEL, WITHDRAW
 from skerry.desired.owners import OWNERS, Reference, reference
 from skerry.errors import ServiceUnavailable
 from skerry.member import account, identity
@@ -307,7 +307,7 @@ class Objects:
         if there is None:
             return
         manager = OWNERS[owner].manager
-        labels = {key: value for key, value in there.labels.items() if key not in (OWNER_LABEL, HOST_LABEL)}
+        labels = {key: value for key, value in there.labels.items() if key not in OUR_LABELS}
         annotations = {key: value for key, value in there.annotations.items() if key != WITHDRAW}
         managers = [each for each in there.managed_fields if each.get("manager") != manager]
         body = [

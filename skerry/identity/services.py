@@ -116,6 +116,8 @@ BUCKETS = (
     Bucket(name="registry", writers=("registry",), archived=""),
     Bucket(name=subjects.DESIRED, writers=("registry",), archived=""),
     Bucket(name=subjects.DESIRED_STATUS, writers=("registry",), readers=DESIRED_OWNERS, archived=""),
+    # claims are made again of what statuses say: what is restored is one workspace's by those
+    Bucket(name=subjects.TENANCY, writers=("tenancy",), archived=""),
 )
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
 REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")

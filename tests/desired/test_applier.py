@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from skerry.api.desired import Options, State
-from skerry.api.names import HOST_LABEL, OWNER_LABEL
+from skerry.api.names import HOST_LABEL, OWNER_LABEL, WORKSPACE_LABEL
 from skerry.desired import owners, repairs
 from skerry.desired.applier import Applier
 from skerry.desired.objects import Objects, Placed
@@ -292,6 +292,19 @@ async def test_what_is_orphaned_stays_without_us_also_for_an_applier_that_never_
     found = await cluster.ask("GET", cluster.path())
     assert found["metadata"].get("annotations") in (None, {})
     assert found["subjects"]
+
+
+async def test_of_a_namespace_that_is_kept_no_label_of_ours_stays(cluster: Cluster) -> None:
+    labels = {WORKSPACE_LABEL: "team", "theirs": "stays"}
+    key = cluster.bucket.put("tenancy", cluster.space(labels=labels), withdraw="Orphan")
+    await cluster.settled(key, State.APPLIED)
+    path = f"/api/v1/namespaces/{cluster.namespace}"
+    assert (await cluster.ask("GET", path))["metadata"]["labels"][WORKSPACE_LABEL] == "team"
+    cluster.bucket.withdraw(key)
+    await cluster.settled(key, None)
+    left = (await cluster.ask("GET", path))["metadata"]["labels"]
+    assert not {WORKSPACE_LABEL, OWNER_LABEL, HOST_LABEL} & set(left)
+    assert left["theirs"] == "stays"
 
 
 async def _labelled(cluster: Cluster, labelled: bool) -> None:

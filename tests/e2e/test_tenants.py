@@ -43,10 +43,12 @@ def test_a_tenant_sees_and_reaches_her_own_and_loses_it_within_a_second(
         host.join(plain_cluster, "m1")
     try:
         _story(host)
+        _workspace(host, plain_cluster)
         if mode == "agent":
             _on_call(host)
     finally:
         plain_cluster.kubectl("delete", "configmap", "c", "--ignore-not-found")
+        plain_cluster.kubectl("delete", "namespace", "till", "team-a", "--ignore-not-found")
 
 
 def _story(host: Host) -> None:
@@ -92,6 +94,70 @@ def _story(host: Host) -> None:
     assert "no AccessGrant is for them" in run("get", "configmaps", "-n", "default")[2]
     eventually(
         lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "withdrawn", 60
+    )
+
+
+def workspace(*namespaces: dict[str, Any]) -> bytes:
+    """Workspace team, with carol for its admin and bob, who edits."""
+    members = [{"kind": "User", "name": "carol", "role": "admin"}, {"kind": "User", "name": "bob", "role": "edit"}]
+    spec = {
+        "members": members,
+        "clusters": {"names": ["m1"]},
+        "namespaces": [{"cluster": "m1", **each} for each in namespaces],
+    }
+    head = {"apiVersion": "skerry.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": "team"}}
+    return json.dumps({**head, "spec": spec}).encode()
+
+
+def _workspace(host: Host, member: Member) -> None:
+    """A workspace has a namespace made and takes one in; bob works in them and nowhere else, until carol lets him go."""
+    bob, carol = host.credential("bob"), host.credential("carol")
+    member.kubectl("create", "namespace", "till")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = host.kubectl_run("m1", *arguments, kubeconfig=bob)
+        return done.returncode, (done.stdout or done.stderr).decode()
+
+    def states() -> list[str]:
+        status = json.loads(host.kubectl(None, "get", "workspace", "team", "-o", "json")).get("status") or {}
+        return [each["state"] for each in status.get("namespaces") or ()]
+
+    made = {"name": "team-a", "whenRemoved": "Delete"}
+    host.kubectl(None, "apply", "-f", "-", stdin=workspace(made, {"name": "till"}))
+    eventually(lambda: states() == ["Ready", "Exists"], "one is made, the other was there")
+    labels = json.loads(member.kubectl("get", "namespace", "team-a", "-o", "json"))["metadata"]["labels"]
+    assert labels.pop("skerry.dev/host")
+    assert labels == {
+        "kubernetes.io/metadata.name": "team-a",
+        "skerry.dev/owner": "tenancy",
+        "skerry.dev/workspace": "team",
+    }
+    eventually(lambda: run("create", "configmap", "c", "-n", "team-a")[0] == 0, "bob works there")
+    for elsewhere in ("till", "default"):
+        code, said = run("get", "configmaps", "-n", elsewhere)
+        assert code == 1
+        assert "forbidden" in said
+    assert run("get", "namespaces", "-o", "name") == (0, "namespace/team-a\n")
+
+    host.kubectl(None, "apply", "-f", "-", stdin=workspace(made, {"name": "till", "adopt": True}))
+    host.kubectl(None, "wait", "workspace/team", "--for=condition=Ready", "--timeout=30s")
+    eventually(lambda: run("create", "configmap", "c", "-n", "till")[0] == 0, "and in what was adopted")
+
+    watching = _watch(host, bob, "team-a")
+    eventually(lambda: b'"name":"c"' in watching.log.read_bytes(), "the watch has begun")
+    alone = {"spec": {"members": [{"kind": "User", "name": "carol", "role": "admin"}]}}
+    host.kubectl(None, "patch", "workspace", "team", "--type=merge", "-p", json.dumps(alone), kubeconfig=carol)
+    assert watching.process.wait(30) is not None
+    assert run("get", "configmaps", "-n", "team-a")[0] == 1
+
+    host.kubectl(None, "delete", "workspace", "team")
+    eventually(
+        lambda: host.skerry("desired", "wait", "m1").stderr.endswith("4 entries are in place\n"), "withdrawn", 60
+    )
+    labels = json.loads(member.kubectl("get", "namespace", "till", "-o", "json"))["metadata"]["labels"]
+    assert labels == {"kubernetes.io/metadata.name": "till"}, "it is nobody's, and stays"
+    eventually(
+        lambda: not member.kubectl("get", "namespace", "team-a", "--ignore-not-found", "-o", "name"), "deleted", 60
     )
 
 
@@ -168,7 +234,7 @@ class Watch:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
 
 
-def _watch(host: Host, kubeconfig: Path) -> Watch:
+def _watch(host: Host, kubeconfig: Path, namespace: str = "default") -> Watch:
     # one request, which is not repeated when it is cut, as kubectl's own watch would be
-    path = "/api/v1/namespaces/default/configmaps?watch=true"
+    path = f"/api/v1/namespaces/{namespace}/configmaps?watch=true"
     return Watch(host.kubectl_command("m1", "get", "--raw", path, kubeconfig=kubeconfig), host.directory / "watch.log")

@@ -15,6 +15,8 @@ from skerry.api.desired import SyncRequest
 from skerry.api.meta import Document
 from skerry.desired.owners import refusal
 from skerry.errors import Conflict
+from skerry.storage import Item
+from skerry.storage.documents import item
 from tests.access.grants import grant
 from tests.fixtures.nats import NatsHost
 from tests.registry.gate import CLUSTERS, Gate, opened_gate
@@ -39,6 +41,7 @@ class Clusters:
     def __init__(self) -> None:
         self.uid, self.reason, self.entries = "uid-1", "Applied", 0
         self.metadata: Document = {}
+        self.workspaces: list[Item] = []
 
     def get(self, kind: Any, name: str) -> Stored | None:
         """The member, if its name is m1 or m9."""
@@ -48,6 +51,10 @@ class Clusters:
         conditions = [condition] if self.reason else []
         status = {"conditions": conditions, "desired": {"entries": self.entries}}
         return Stored(name, self.uid, {"metadata": {"name": name, **self.metadata}, "status": status})
+
+    def lookup(self, kind: Any, index: str, name: str) -> list[Item]:
+        """The workspaces with namespaces on m1."""
+        return self.workspaces if name == "m1" else []
 
 
 class World:
@@ -189,7 +196,7 @@ async def test_what_ends_with_time_goes_at_that_time(world: World) -> None:
 
 async def test_of_a_member_that_goes_nothing_is_known_to_be_placed(world: World) -> None:
     told: list[str] = []
-    world.granted.placed = told.append
+    world.granted.placed.append(told.append)
     await world.wanted.reconcile("m1")
     world.clusters.reason = "Left"
     await world.wanted.reconcile("m1")
@@ -200,3 +207,18 @@ async def test_why_the_registry_does_not_take_something_is_kept(world: World) ->
     with pytest.raises(Conflict):
         await world.wanted.reconcile("m9")
     assert world.granted.placements["m9"].problem.startswith("cluster m9 does not exist")
+
+
+async def test_namespaces_of_workspaces_are_wanted_as_they_are_stored_and_go_with_them(world: World) -> None:
+    place = {"cluster": "m1", "name": "shop"}
+    document = {"metadata": {"name": "team"}, "spec": {"namespaces": [place]}}
+    world.clusters.workspaces = [item(document, 1)]
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR, "nobody knows yet whose it is"
+    world.clusters.entries = 5
+    world.clusters.workspaces = [item({**document, "status": {"namespaces": [{**place, "uid": "uid-1"}]}}, 2)]
+    await world.wanted.reconcile("m1")
+    assert await world.names() == sorted([*FOUR, "shop"])
+    world.clusters.workspaces = []
+    await world.wanted.reconcile("m1")
+    assert await world.names() == FOUR

@@ -15,6 +15,7 @@ from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
 from services.tenancy.writers import strong_groups
 from skerry import subjects
+from skerry.api.conditions import condition_of
 from skerry.api.decode import decoded
 from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, CLUSTER, CREDENTIAL, WORKSPACE, Kind
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
@@ -26,7 +27,7 @@ from skerry.errors import Forbidden, NotFound, StatusError
 from skerry.service import Process
 from skerry.storage import Store
 from skerry.storage.documents import item
-from tests.fixtures.nats import NatsHost
+from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import serving
 
 pytestmark = pytest.mark.integration
@@ -74,6 +75,15 @@ class World:
         answer = await self._forwarder.ask(target, caller, verb, msgspec.json.encode(body), options, media)
         await self._process.informer.current()
         return dict(decoded(decoded(answer, WriteAnswer).object))
+
+    def workspace(self, name: str) -> Document:
+        """As it is stored."""
+        stored = self._process.informer.get(WORKSPACE, name)
+        return {} if stored is None else stored.document()
+
+    def bound(self, name: str) -> list[str]:
+        """UIDs of the Clusters of its namespaces, in order."""
+        return [each.get("uid", "") for each in (self.workspace(name).get("status") or {}).get("namespaces") or ()]
 
     async def approve(self, caller: Caller, name: str, **body: str) -> Document:
         """The request after an approval. StatusError."""
@@ -208,6 +218,30 @@ async def test_a_workspaces_admins_change_it_and_cannot_widen_themselves(fresh_n
             assert isinstance(await world.refused(EVE, verb, WORKSPACE, "team", {"spec": {}}, MERGE), NotFound)
         assert isinstance(await world.refused(collector(ACCESS_GRANT), "patch", WORKSPACE, "team", {}, MERGE), NotFound)
         await world.write(ROOT, "delete", WORKSPACE, "team")
+
+
+async def test_a_namespace_goes_to_another_cluster_of_the_name_for_who_could_name_it_anew(
+    fresh_nats_host: NatsHost,
+) -> None:
+    async with opened(fresh_nats_host) as world, fresh_nats_host.open_bus("registry") as registry:
+        clusters = Store(await registry.bucket(subjects.RESOURCES), CLUSTER)
+        await registry.bucket(subjects.DESIRED_STATUS, create=BucketConfig())
+        named = [{"cluster": "m1", "name": name} for name in ("team-a", "till")]
+        await world.write(ROOT, "create", WORKSPACE, "team", workspace(namespaces=named))
+
+        async def bound(*uids: str) -> None:
+            await eventually(lambda: world.bound("team") == [*uids], 20)
+
+        old = (await clusters.get("m1")).uid
+        await bound(old, old)
+        await clusters.delete("m1")
+        new = (await clusters.create({"metadata": {"name": "m1"}})).uid
+        await eventually(lambda: condition_of(world.workspace("team"), "Ready").reason == "ClusterReplaced", 20)
+        assert world.bound("team") == [old, old]
+        await world.write(BOB, "patch", WORKSPACE, "team", {"spec": {"displayName": "Team"}}, MERGE)
+        await bound(new, old)
+        await world.write(ROOT, "patch", WORKSPACE, "team", {"spec": {"displayName": "Team"}}, MERGE)
+        await bound(new, new)
 
 
 async def test_what_cannot_be_read_is_an_administrators_to_delete(fresh_nats_host: NatsHost) -> None:

@@ -55,14 +55,14 @@ def joined(values: Collection[str] | None) -> str:
     return ",".join(values or ())
 
 
-def condition(name: str) -> Callable[[list[Document] | None], str]:
-    """From conditions: the status of one of them."""
+def condition(name: str, unsaid: str = "Unknown") -> Callable[[list[Document] | None], str]:
+    """From conditions: the status of one of them; `unsaid` if it is not there."""
 
     def cell(conditions: list[Document] | None) -> str:
         for each in conditions or ():
             if each.get("type") == name:
                 return str(each.get("status", "Unknown"))
-        return "Unknown"
+        return unsaid
 
     return cell
 

@@ -95,11 +95,24 @@ WORKSPACE = Kind(
         Column(name="Display Name", path="spec.displayName", description="Its name for people."),
         Column(name="Members", path="spec.members", cell=count, type="integer", description="How many belong to it."),
         Column(name="Clusters", path="spec.clusters", cell=clusters, description="Clusters that it may use."),
+        Column(
+            name="Ready",
+            path="status.conditions",
+            cell=condition("Ready", ""),
+            description="Whether all namespaces that it names on members are its own.",
+        ),
         AGE,
+        Column(
+            name="Message",
+            path="status.conditions",
+            cell=why_not("Ready"),
+            priority=1,
+            description="How many are, and what of the others.",
+        ),
     ),
     listing=Listing(
         command="workspaces",
-        help="List workspaces. They are made with kubectl apply.\n\nExample: skerry workspaces -o yaml",
+        help="List workspaces. They are made with kubectl apply.\n\nExample: skerry workspaces -o wide",
         empty="No workspaces. Make one: kubectl apply -f workspace.yaml",
     ),
 )

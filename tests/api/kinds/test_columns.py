@@ -26,6 +26,7 @@ AWAY = {"type": "Ready", "status": "False", "reason": "Away"}
 
 def test_conditions_are_told_by_status_and_by_why_not() -> None:
     status, why = columns.condition("Ready"), columns.why_not("Ready")
+    assert (columns.condition("Ready", "")(None), columns.condition("Ready", "")([])) == ("", "")
     assert (status([READY]), why([READY])) == ("True", "")
     assert (status([AWAY]), why([AWAY])) == ("False", "Away")
     assert why([{**AWAY, "message": "no heartbeat"}]) == "no heartbeat"
