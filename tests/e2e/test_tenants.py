@@ -236,5 +236,6 @@ class Watch:
 
 def _watch(host: Host, kubeconfig: Path, namespace: str = "default") -> Watch:
     # one request, which is not repeated when it is cut, as kubectl's own watch would be
-    path = f"/api/v1/namespaces/{namespace}/configmaps?watch=true"
+    # from what the API server's cache holds: for a newer state than that it may wait for ever, and answer 504 (1.36)
+    path = f"/api/v1/namespaces/{namespace}/configmaps?watch=true&resourceVersion=0"
     return Watch(host.kubectl_command("m1", "get", "--raw", path, kubeconfig=kubeconfig), host.directory / "watch.log")
