@@ -204,12 +204,15 @@ class Applier:
                         self.state.stray(key, self._clock())
 
     async def _withdraw_finally(self, text: str, *, keep: bool) -> None:
-        """As `_withdraw`; what only that moment stood in the way of is tried a few times more, for there is no later."""
+        """As `_withdraw`; what only that moment stood in the way of is tried a few times more, for there is no later. Namespaces
+        stay in any case: what is in them is not the host's, and who removes a cluster has not asked for its end.
+        """
+        stays = not keep and self.state.entries[text].key.kind == "namespace"
         for attempt in range(LAST_ATTEMPTS):
             state, message, again = State.WITHDRAWN, "", False
             try:
                 if not _is_settings(self.state.entries[text]):
-                    self._withdrawn += await self._withdraw(text, keep=keep)
+                    self._withdrawn += await self._withdraw(text, keep=keep or stays) and not stays
             except Unsettled as error:
                 state, message, again = error.state, error.message, error.state is State.PENDING
             except StatusError as error:

@@ -615,6 +615,17 @@ async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(clu
     assert await cluster.ask("GET", cluster.path()) == 404
 
 
+async def test_a_namespace_outlives_the_order_although_its_entry_would_have_deleted_it(cluster: Cluster) -> None:
+    await cluster.made().withdraw_all("before")
+    space = cluster.bucket.put("tenancy", cluster.space(), withdraw="Delete")
+    await cluster.settled(space, State.APPLIED)
+    await cluster.applier.withdraw_all("o1")
+    metadata = (await cluster.ask("GET", f"/api/v1/namespaces/{cluster.namespace}"))["metadata"]
+    assert "deletionTimestamp" not in metadata
+    assert not [each for each in metadata.get("labels", {}) if "skerry" in each]
+    assert (await cluster.applier.report()).withdrawn == 0
+
+
 async def test_by_an_order_to_keep_everything_stays_as_nobodys(cluster: Cluster) -> None:
     """Also what its entry would have deleted."""
     space = cluster.bucket.put("tenancy", cluster.space(), withdraw="Delete")
