@@ -23,7 +23,9 @@ from services.tenancy.hosttokens import HostTokens, own_cluster
 from services.tenancy.keyring import KeyRings
 from services.tenancy.revocations import over_s
 from services.tenancy.settings import TenancySettings
+from skerry import subjects
 from skerry.api.kinds import CREDENTIAL, REVOCATION
+from skerry.bus import BucketConfig
 from skerry.controller.controller import After, Controller
 from skerry.errors import AlreadyExists, NotFound
 from skerry.informer import View
@@ -89,12 +91,13 @@ TenancyContext = Context[TenancySettings, TenancyState]
 
 @asynccontextmanager
 async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
-    """The administrator's credential, looked at once; no keys of providers yet; what people may do, from now on.
+    """The administrator's credential, looked at once; no keys of providers yet; what people may do, from now on; the bucket of claims.
 
     KubeconfigError where tokens are to be asked of the host's cluster, and there is none.
     """
     administrator = Administrator(context.store(CREDENTIAL), context.settings.admin_token_file)
     await administrator.ensure()
+    await context.bus.bucket(subjects.TENANCY, create=BucketConfig(replicas=context.replicas))
     granted = Granted()
     context.closing.callback(follow(context.informer, granted.access, lambda touched, change: granted.touched(touched)))
     async with AsyncExitStack() as closing:

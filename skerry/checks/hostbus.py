@@ -21,7 +21,7 @@ from skerry.checks.run import Checks
 from skerry.errors import GatewayTimeout
 from skerry.identity.federation import Authority
 from skerry.identity.resolver import LIST, check_server
-from skerry.identity.services import BUCKETS
+from skerry.identity.services import BUCKETS, CONTROLLER_MANAGER
 
 LIFE_S = 300
 """Of the users that ask."""
@@ -73,7 +73,7 @@ class HostBusChecks:
 
     async def _store(self) -> Outcome:
         """Each bucket, as its stream tells: is it there, has it a leader, are its replicas current."""
-        user = self._authority.service_credentials("registry", LIFE_S)
+        user = self._authority.service_credentials(CONTROLLER_MANAGER, LIFE_S)
         connection = await bus.connect(self._settings, user)
         try:
             names = [each.name for each in BUCKETS if each.name not in LATER]

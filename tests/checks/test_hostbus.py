@@ -35,7 +35,7 @@ def odd(results: dict[str, Check]) -> dict[str, str]:
 
 async def buckets(host: NatsHost, *but: str) -> None:
     """As the services make them."""
-    async with host.bus("registry") as bus:
+    async with host.bus("controller-manager") as bus:
         for each in BUCKETS:
             if each.name not in (*but, *LATER):
                 await bus.bucket(each.name, create=BucketConfig())

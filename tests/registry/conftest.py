@@ -20,7 +20,7 @@ from services.registry.clock import Clock, wall_and_mono
 from services.registry.parts import Ours, Parts, opened
 from services.registry.settings import RegistrySettings
 from skerry import subjects
-from skerry.api.kinds import CLUSTER, EVENT, KINDS, Kind
+from skerry.api.kinds import CLUSTER, CLUSTER_ADMIN, EVENT, KINDS, Kind
 from skerry.api.messages import (
     SIGNATURE,
     Caller,
@@ -101,7 +101,7 @@ class Client:
     async def ask(self, subject: str, write: Write) -> bytes:
         """The owner's answer to a signed write of the administrator."""
         payload = msgspec.json.encode(write)
-        signature = self._host.sign(Caller(user="admin"), subject, payload)
+        signature = self._host.sign(Caller(user="admin", groups=(CLUSTER_ADMIN,)), subject, payload)
         return (await self.bus.request(subject, payload, timeout_s=DEADLINE_S, headers={SIGNATURE: signature})).data
 
     async def write(
