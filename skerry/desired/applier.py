@@ -204,9 +204,7 @@ class Applier:
                         self.state.stray(key, self._clock())
 
     async def _withdraw_finally(self, text: str, *, keep: bool) -> None:
-        """As `_withdraw`; what only that moment stood in the way of is tried a few times more, for there is no later. Namespaces
-        stay in any case: what is in them is not the host's, and who removes a cluster has not asked for its end.
-        """
+        """As `_withdraw`, tried a few times more, for there is no later. Namespaces stay: what is in them is not the host's."""
         stays = not keep and self.state.entries[text].key.kind == "namespace"
         for attempt in range(LAST_ATTEMPTS):
             state, message, again = State.WITHDRAWN, "", False
