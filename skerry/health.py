@@ -57,7 +57,7 @@ def worst(states: Mapping[str, Health]) -> tuple[str, Health]:
 
 
 def _deployment(spec: Document, status: Document) -> Health:
-    wanted = _number(spec.get("replicas"), 1)
+    desired = _number(spec.get("replicas"), 1)
     progress = _condition(status, "Progressing")
     if progress.get("reason") == "ProgressDeadlineExceeded":
         return Health("Degraded", str(progress.get("message") or "it made no progress before its deadline"))
@@ -65,36 +65,36 @@ def _deployment(spec: Document, status: Document) -> Health:
     if failed.get("status") == "True":
         return Health("Degraded", str(failed.get("message") or "pods cannot be made"))
     updated, total, ready = (_number(status.get(key)) for key in ("updatedReplicas", "replicas", "availableReplicas"))
-    if updated < wanted:
-        return Health("Progressing", f"{updated} of {wanted} pods are of the last version")
+    if updated < desired:
+        return Health("Progressing", f"{updated} of {desired} pods are of the last version")
     if total > updated:
         return Health("Progressing", f"{total - updated} pods of an earlier version are still there")
-    return HEALTHY if ready >= wanted else Health("Progressing", f"{ready} of {wanted} pods are available")
+    return HEALTHY if ready >= desired else Health("Progressing", f"{ready} of {desired} pods are available")
 
 
 def _stateful_set(spec: Document, status: Document) -> Health:
-    wanted, ready = _number(spec.get("replicas"), 1), _number(status.get("readyReplicas"))
+    desired, ready = _number(spec.get("replicas"), 1), _number(status.get("readyReplicas"))
     strategy = _mapping(spec.get("updateStrategy"))
-    if ready < wanted:
-        return Health("Progressing", f"{ready} of {wanted} pods are ready")
+    if ready < desired:
+        return Health("Progressing", f"{ready} of {desired} pods are ready")
     if strategy.get("type") == "OnDelete":
         return HEALTHY
     partition = _number(_mapping(strategy.get("rollingUpdate")).get("partition"))
     updated = _number(status.get("updatedReplicas"))
-    if updated < wanted - partition and status.get("currentRevision") != status.get("updateRevision"):
-        return Health("Progressing", f"{updated} of {wanted - partition} pods are of the last version")
+    if updated < desired - partition and status.get("currentRevision") != status.get("updateRevision"):
+        return Health("Progressing", f"{updated} of {desired - partition} pods are of the last version")
     return HEALTHY
 
 
 def _daemon_set(spec: Document, status: Document) -> Health:
-    wanted, updated, ready = (
+    desired, updated, ready = (
         _number(status.get(key)) for key in ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable")
     )
     if "desiredNumberScheduled" not in status:
         return Health("Progressing", "its controller has not looked at it yet")
-    if updated < wanted and _mapping(spec.get("updateStrategy")).get("type") != "OnDelete":
-        return Health("Progressing", f"pods on {updated} of {wanted} nodes are of the last version")
-    return HEALTHY if ready >= wanted else Health("Progressing", f"pods on {ready} of {wanted} nodes are available")
+    if updated < desired and _mapping(spec.get("updateStrategy")).get("type") != "OnDelete":
+        return Health("Progressing", f"pods on {updated} of {desired} nodes are of the last version")
+    return HEALTHY if ready >= desired else Health("Progressing", f"pods on {ready} of {desired} nodes are available")
 
 
 def _job(spec: Document, status: Document) -> Health:

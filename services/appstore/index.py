@@ -64,7 +64,7 @@ class ListedChart(NamedTuple):
 
 
 def read(
-    text: bytes, newest: int, wanted: Callable[[str], bool] = lambda name: True, seen: Collection[str] = ()
+    text: bytes, newest: int, selects: Callable[[str], bool] = lambda name: True, seen: Collection[str] = ()
 ) -> Iterator[ListedChart]:
     """The charts of an index that are wanted, so many versions of each; of those whose block was seen, no more than that.
 
@@ -72,11 +72,11 @@ def read(
     """
     blocks = _blocks(text)
     if blocks is None:
-        yield from _whole(text, newest, wanted)
+        yield from _whole(text, newest, selects)
         return
     for block in blocks:
         name = block.partition(b":")[0].strip(b" \r\n'\"").decode(errors="replace")
-        if not wanted(name):
+        if not selects(name):
             continue
         digest = sha256(block).hexdigest()
         if digest in seen:
@@ -93,7 +93,7 @@ def _block(block: bytes, digest: str, newest: int) -> ListedChart:
     return next(_listed(name, digest, reader.sequence(MOST_VALUES), newest) for name in reader.mapping())
 
 
-def _whole(text: bytes, newest: int, wanted: Callable[[str], bool]) -> Iterator[ListedChart]:
+def _whole(text: bytes, newest: int, selects: Callable[[str], bool]) -> Iterator[ListedChart]:
     reader, entries = Reader(text), 0
     for key in reader.mapping():
         if key != "entries":
@@ -101,7 +101,7 @@ def _whole(text: bytes, newest: int, wanted: Callable[[str], bool]) -> Iterator[
             continue
         entries += 1
         for name in reader.mapping():
-            if wanted(name):
+            if selects(name):
                 yield _listed(name, "", reader.sequence(MOST_VALUES), newest)
             else:
                 reader.skip()
@@ -180,9 +180,9 @@ def _version(item: dict[str, Any]) -> Listed:
         raise ChartError("BadMetadata", "urls: a list of texts is expected")
     if not urls:
         raise ChartError("BadMetadata", "urls: there is none, so its package is nowhere")
-    told = item.get("digest") or ""
-    digest = _DIGEST.fullmatch(told) if isinstance(told, str) else None
-    if told and digest is None:
+    digest_text = item.get("digest") or ""
+    digest = _DIGEST.fullmatch(digest_text) if isinstance(digest_text, str) else None
+    if digest_text and digest is None:
         raise ChartError("BadMetadata", "digest: 64 hexadecimal digits of SHA-256 are expected")
     created = item.get("created")
     return Listed(

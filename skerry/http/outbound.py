@@ -101,8 +101,8 @@ class _Elsewhere(Exception):
         self.location = location
 
 
-class _Asked(NamedTuple):
-    """What is asked for, wherever it lies in the end."""
+class _Options(NamedTuple):
+    """How a URL is fetched, wherever redirects lead."""
 
     policy: OutboundPolicy
     ca_pem: str
@@ -154,13 +154,13 @@ async def fetch(
     other sees them.
     """
     start = origin = origin_of(url)
-    asked = _Asked(policy, ca_pem, ((b"accept", accept), *headers), statuses, resolve)
+    options = _Options(policy, ca_pem, ((b"accept", accept), *headers), statuses, resolve)
     try:
         async with asyncio.timeout(policy.deadline_s):
             for _ in range(policy.redirects + 1):
                 own = credentials if origin.place == start.place else ()
                 try:
-                    return await _fetched(origin, url, asked, own)
+                    return await _fetched(origin, url, options, own)
                 except _Elsewhere as elsewhere:
                     url, origin = _next(url, origin, elsewhere.location)
             raise OutboundError("Redirect", f"{url} leads elsewhere for more than {policy.redirects} times")
@@ -189,11 +189,11 @@ def _context(origin: Origin, url: str, ca_pem: str) -> ssl.SSLContext | None:
         raise OutboundError("TLS", f"the authorities given for {url} are no certificates in PEM: {error}") from error
 
 
-async def _addresses(origin: Origin, url: str, asked: _Asked) -> list[str]:
+async def _addresses(origin: Origin, url: str, options: _Options) -> list[str]:
     """What of a name's addresses may be dialled."""
-    policy = asked.policy
+    policy = options.policy
     try:
-        known = await asked.resolve(origin.host, origin.port)
+        known = await options.resolve(origin.host, origin.port)
     except (OSError, UnicodeError) as error:
         raise OutboundError("Name", f"the name {origin.host} of {url} cannot be resolved: {error}") from error
     addresses = policy.addresses._replace(private=True) if origin.host in policy.private_hosts else policy.addresses
@@ -206,15 +206,15 @@ async def _addresses(origin: Origin, url: str, asked: _Asked) -> list[str]:
         }
     allowed = [address for address, why in refused.items() if not why]
     if not allowed:
-        told = ", ".join(f"{address} ({why})" for address, why in list(refused.items())[:TRIED]) or "none"
-        raise OutboundError("Address", f"no address of {origin.host} may be dialled for {url}: {told}")
+        listed = ", ".join(f"{address} ({why})" for address, why in list(refused.items())[:TRIED]) or "none"
+        raise OutboundError("Address", f"no address of {origin.host} may be dialled for {url}: {listed}")
     return allowed[:TRIED]
 
 
-async def _fetched(origin: Origin, url: str, asked: _Asked, credentials: Sequence[tuple[bytes, bytes]]) -> Fetched:
+async def _fetched(origin: Origin, url: str, options: _Options, credentials: Sequence[tuple[bytes, bytes]]) -> Fetched:
     """From the first address that takes a connection."""
-    policy, context = asked.policy, _context(origin, url, asked.ca_pem)
-    addresses = await _addresses(origin, url, asked)
+    policy, context = options.policy, _context(origin, url, options.ca_pem)
+    addresses = await _addresses(origin, url, options)
     head = RequestHead(
         method=b"GET",
         target=origin.target,
@@ -222,7 +222,7 @@ async def _fetched(origin: Origin, url: str, asked: _Asked, credentials: Sequenc
             (b"host", origin.authority),
             (b"accept-encoding", b"identity"),
             (b"user-agent", b"skerry"),
-            *asked.headers,
+            *options.headers,
             *credentials,
         ],
     )
@@ -231,7 +231,7 @@ async def _fetched(origin: Origin, url: str, asked: _Asked, credentials: Sequenc
     for address in addresses:
         client = Client(address, origin.port, context, limits, server_hostname=origin.host)
         try:
-            return await _answer(partial(client.request, head), url, asked, address)
+            return await _answer(partial(client.request, head), url, options, address)
         except Unreachable as error:
             problem: Problem = "TLS" if isinstance(error.__cause__, ssl.SSLError) else "Unreachable"
             failure = OutboundError(problem, f"{url} cannot be fetched: {error}")
@@ -245,23 +245,23 @@ async def _fetched(origin: Origin, url: str, asked: _Asked, credentials: Sequenc
     raise failure
 
 
-async def _answer(request: Callable[[], Awaitable[Response]], url: str, asked: _Asked, address: str) -> Fetched:
+async def _answer(request: Callable[[], Awaitable[Response]], url: str, options: _Options, address: str) -> Fetched:
     response = await request()
     try:
         status = response.status
-        if status in _REDIRECTS and status not in asked.statuses:
+        if status in _REDIRECTS and status not in options.statuses:
             to = (first(response.headers, b"location") or b"").decode("latin-1")
-            if asked.policy.redirects and to:
+            if options.policy.redirects and to:
                 raise _Elsewhere(to)
             raise OutboundError("Redirect", f"{url} leads elsewhere ({status} to {to[:200]!r}), which is not followed")
-        if status not in asked.statuses:
+        if status not in options.statuses:
             raise OutboundError("Status", f"{url} was answered with {status}", status)
         if first(response.headers, b"content-encoding") not in (None, b"identity"):
             raise OutboundError("Protocol", f"{url} was answered in an encoding that nobody asked for")
         try:
-            body = await response.body(asked.policy.max_bytes)
+            body = await response.body(options.policy.max_bytes)
         except ValueError as error:
-            raise OutboundError("TooLarge", f"{url} is larger than {asked.policy.max_bytes} bytes") from error
+            raise OutboundError("TooLarge", f"{url} is larger than {options.policy.max_bytes} bytes") from error
         return Fetched(response.headers, body, address, status)
     finally:
         response.abort()

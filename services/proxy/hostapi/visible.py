@@ -105,38 +105,40 @@ class Visibility:
         if before != after:
             self._shifts.note(Touched(subjects=before ^ after), change.revision)
 
-    async def check(self, asked: Attributes, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> None:
+    async def check(self, attributes: Attributes, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> None:
         """Raise the refusal of a request about one object, which is believed only of a cache that is current: it may just
         have been made. ServiceUnavailable, GatewayTimeout.
         """
         source = self._sources[kind]
-        if source is not None and self.refusal(asked, kind, viewer, ties) is not None:
+        if source is not None and self.refusal(attributes, kind, viewer, ties) is not None:
             await source.current()
-            refused = self.refusal(asked, kind, viewer, ties)
+            refused = self.refusal(attributes, kind, viewer, ties)
             if refused is not None:
                 raise refused
 
-    def refusal(self, asked: Attributes, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> StatusError | None:
+    def refusal(self, attributes: Attributes, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> StatusError | None:
         """What is answered to a request about one object that `authorize` let through by `ties`, if it is none for the caller:
         NotFound, as for one that does not exist; Forbidden if they may see it.
         """
-        if not asked.name or asked.verb in _OF_MANY:
+        if not attributes.name or attributes.verb in _OF_MANY:
             return None
-        shown, may = self._shown(kind, viewer, asked), self.sight(kind, viewer, ties)
+        shown, may = self._shown(kind, viewer, attributes), self.sight(kind, viewer, ties)
         if shown is None and not ties:
             return None
         source = self._sources[kind]
-        item = None if source is None else source.get(kind, asked.name, asked.namespace)
+        item = None if source is None else source.get(kind, attributes.name, attributes.namespace)
         if item is None:  # an apply makes what there is not
-            return None if asked.verb == "patch" and not ties else not_found(kind, asked.name)
+            return None if attributes.verb == "patch" and not ties else not_found(kind, attributes.name)
         if not (shown or may).match(item):
-            return not_found(kind, asked.name)
-        return None if not ties or may.match(item) else _not_this_one(asked, kind, viewer.caller)
+            return not_found(kind, attributes.name)
+        return None if not ties or may.match(item) else _not_this_one(attributes, kind, viewer.caller)
 
-    def _shown(self, kind: Kind, viewer: Viewer, asked: Attributes) -> Sight | None:
+    def _shown(self, kind: Kind, viewer: Viewer, attributes: Attributes) -> Sight | None:
         """What a viewer is shown of a kind, if it is a part; None if it is everything, or if nothing is ever shown to them."""
         try:
-            ties = viewer.authorize(Attributes("get", kind.group, kind.plural, "", asked.namespace, asked.name))
+            ties = viewer.authorize(
+                Attributes("get", kind.group, kind.plural, "", attributes.namespace, attributes.name)
+            )
         except StatusError:
             return None
         sight = self.sight(kind, viewer, ties)
@@ -225,12 +227,12 @@ def _referred(path: str, body: bytes) -> Reference:
 _known_reference = lru_cache(maxsize=1024)(_referred)
 
 
-def _not_this_one(asked: Attributes, kind: Kind, caller: Caller) -> Forbidden:
+def _not_this_one(attributes: Attributes, kind: Kind, caller: Caller) -> Forbidden:
     resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
     return Forbidden(
-        f'{resource} "{asked.name}" is forbidden: User "{caller.user}" may see it, and may not {asked.verb} it: '
+        f'{resource} "{attributes.name}" is forbidden: User "{caller.user}" may see it, and may not {attributes.verb} it: '
         "ask an administrator of the host",
         kind=kind.plural,
         group=kind.group,
-        name=asked.name,
+        name=attributes.name,
     )
