@@ -105,9 +105,11 @@ class Registry:
         names: list[str] = []
         prefix = f"{self._path}/" if self._path else ""
         async for page in self._pages("_catalog?n=500", "registry:catalog:*"):
-            found = _decoded(_catalogue, page).repositories or []
+            repositories = _decoded(_catalogue, page).repositories or []
             names += [
-                each.removeprefix(prefix) for each in found if each.startswith(prefix) and _REPOSITORY.fullmatch(each)
+                each.removeprefix(prefix)
+                for each in repositories
+                if each.startswith(prefix) and _REPOSITORY.fullmatch(each)
             ]
             if len(names) > MOST_CHARTS:
                 break

@@ -43,11 +43,11 @@ def read(archive: bytes, limits: Limits = LIMITS) -> Package:
     """The package. ChartError for one that is refused: the rule, the file and the limit."""
     reader = _Reader(limits)
     tree = reader.unpacked(archive)
-    found = reader.chart(tree, "", 0)
+    described = reader.chart(tree, "", 0)
     _check_release(archive, tree)
     readme = next((tree[name] for name in _READMES if name in tree), b"")[:README]
     digest = "sha256:" + sha256(archive).hexdigest()
-    return Package(found, digest, readme, tree.get("values.yaml", b""), tree.get("values.schema.json", b""))
+    return Package(described, digest, readme, tree.get("values.yaml", b""), tree.get("values.schema.json", b""))
 
 
 class _Reader:
@@ -87,20 +87,20 @@ class _Reader:
         """The chart whose files these are, after all charts within it were looked at too."""
         if depth > DEEPEST:
             raise ChartError("TooDeep", f"{where}there are more than {DEEPEST} charts within each other")
-        found = _metadata(tree["Chart.yaml"], where)
+        metadata = _metadata(tree["Chart.yaml"], where)
         if "values.schema.json" in tree:
             with _within(where):
                 schema.check(tree["values.schema.json"])
         inner = [
             self._inner(name, content, f"{where}charts/{name}: ", depth) for name, content in _charts(tree).items()
         ]
-        missing = sorted({each.name for each in found.dependencies} - {each.name for each in inner})
+        missing = sorted({each.name for each in metadata.dependencies} - {each.name for each in inner})
         if missing:
             raise ChartError(
                 "MissingDependency",
                 f"{where}Chart.yaml names {', '.join(missing[:5])}, which charts/ does not have; helm dependency build gets them",
             )
-        return found
+        return metadata
 
     def _inner(self, name: str, content: Tree | bytes, where: str, depth: int) -> Chart:
         if isinstance(content, bytes):

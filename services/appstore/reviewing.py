@@ -53,21 +53,21 @@ class Review(NamedTuple):
 
 def step(phase: Phase, review: Review, *, submitted_by: str, four_eyes: bool) -> Phase:
     """The phase after a review. Conflict, Forbidden or BadRequest, naming what can be done instead."""
-    wanted = STEPS[review.action]
-    if not (review.reviewer if wanted.reviewer else review.author):
-        raise _not_theirs(review, wanted)
-    if phase not in wanted.before:
+    taken = STEPS[review.action]
+    if not (review.reviewer if taken.reviewer else review.author):
+        raise _not_theirs(review, taken)
+    if phase not in taken.before:
         raise _wrong_step(phase, review.action)
     if four_eyes and review.action == "Pass" and review.by == submitted_by:
         raise Forbidden(
             f"{review.by} submitted this version, and somebody else is to pass it (fourEyes of AppStore host); any other "
             "member of skerry:app-reviewer, or an administrator of the host, can"
         )
-    if wanted.message and not review.message.strip():
+    if taken.message and not review.message.strip():
         raise BadRequest(f"{review.action} needs a message that says why (-m TEXT): the author reads it")
     if len(review.message) > LONGEST_MESSAGE:
         raise BadRequest(f"the message has {len(review.message)} characters, the limit is {LONGEST_MESSAGE}")
-    return wanted.after
+    return taken.after
 
 
 def allowed(phase: Phase) -> tuple[Action, ...]:
@@ -91,8 +91,8 @@ def _wrong_step(phase: Phase, action: Action) -> StatusError:
     )
 
 
-def _not_theirs(review: Review, wanted: Step) -> StatusError:
-    if wanted.reviewer:
+def _not_theirs(review: Review, taken: Step) -> StatusError:
+    if taken.reviewer:
         return Forbidden(
             f"{review.action} takes a reviewer: a member of group skerry:app-reviewer, or an administrator of the host"
         )

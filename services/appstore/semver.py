@@ -49,12 +49,12 @@ _ANY: Test = lambda candidate: True  # noqa: E731
 
 def version(text: str) -> Version:
     """The version that a text says; numbers that are left out are 0, a v before it is none of it. ValueError."""
-    found = _VERSION.fullmatch(text) if len(text) <= LONGEST else None
-    if found is None or any(each.isdigit() and each[0] == "0" != each for each in (found["pre"] or "").split(".")):
+    match = _VERSION.fullmatch(text) if len(text) <= LONGEST else None
+    if match is None or any(each.isdigit() and each[0] == "0" != each for each in (match["pre"] or "").split(".")):
         raise ValueError(f"{text[:60]!r} is no version: write it as 1.2.3 or 1.2.3-beta.1 (semver.org)")
-    numbers = [int(each) for each in found["numbers"].split(".")]
+    numbers = [int(each) for each in match["numbers"].split(".")]
     major, minor, patch = (*numbers, 0, 0)[:3]
-    return Version(major, minor, patch, found["pre"] or "", found["build"] or "")
+    return Version(major, minor, patch, match["pre"] or "", match["build"] or "")
 
 
 @lru_cache(maxsize=256)

@@ -77,5 +77,5 @@ def clusters_of(item: Item) -> Iterable[str]:
 
 def workspaces_on(informer: View, name: str) -> list[Workspace]:
     """Workspaces that name a namespace on a cluster."""
-    found = (workspace_of(item) for item in informer.lookup(WORKSPACE, BY_CLUSTER, name))
-    return [each for each in found if each is not None]
+    workspaces = (workspace_of(item) for item in informer.lookup(WORKSPACE, BY_CLUSTER, name))
+    return [each for each in workspaces if each is not None]

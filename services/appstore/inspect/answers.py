@@ -54,9 +54,9 @@ _encode = msgspec.json.Encoder().encode
 _question = decoder(IndexQuestion)
 
 
-def question(asked: IndexQuestion, content: bytes) -> bytes:
+def question(options: IndexQuestion, content: bytes) -> bytes:
     """What is written to the process that reads an index."""
-    return _encode(asked) + b"\n" + content
+    return _encode(options) + b"\n" + content
 
 
 def main(what: str, stdin: bytes) -> Iterator[bytes]:
@@ -67,9 +67,11 @@ def main(what: str, stdin: bytes) -> Iterator[bytes]:
 
 def _index(stdin: bytes) -> Iterator[Answer]:
     head, _, content = stdin.partition(b"\n")
-    asked = _question(head)
+    options = _question(head)
     try:
-        for chart in read(content, asked.newest, lambda name: not asked.charts or name in asked.charts, asked.seen):
+        for chart in read(
+            content, options.newest, lambda name: not options.charts or name in options.charts, options.seen
+        ):
             yield IndexAnswer(chart)
     except ForeignYamlError as error:
         yield Refused("NotARepository", f"its index.yaml is none: {error}")

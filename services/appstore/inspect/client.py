@@ -22,9 +22,9 @@ DATA = 384 * MIB
 _ROOT = Path(__file__).parents[3]
 
 
-async def read_index(content: bytes, asked: IndexQuestion) -> list[ListedChart]:
+async def read_index(content: bytes, options: IndexQuestion) -> list[ListedChart]:
     """The charts of an index that are wanted. ChartError for what is no index, or cannot be read within the limits."""
-    answers = await _answers("index", question(asked, content))
+    answers = await _answers("index", question(options, content))
     return [answer.chart for answer in answers if isinstance(answer, IndexAnswer)]
 
 

@@ -106,10 +106,10 @@ class Shifts:
         """
         if revision < self._before[events]:
             return True
-        keys, told = frozenset(keys_of(caller)), -math.inf
+        keys, latest = frozenset(keys_of(caller)), -math.inf
         for shift in reversed(self._shifts):
             if shift.touches(keys):
                 if (shift.events if events else shift.revision) > revision:
                     return True
-                told = max(told, shift.at)
-        return told < ended and self._now() < ended + ENDED_S
+                latest = max(latest, shift.at)
+        return latest < ended and self._now() < ended + ENDED_S

@@ -66,10 +66,10 @@ class Shown:
             keys = self._known | {_key(item) for item in self._listed()}
         else:
             keys = {("", name) for name in clusters}
-        told = [each for key in sorted(keys) if (each := self._shifted(key, revision))]
-        if len(told) > MOST:
+        shifted = [each for key in sorted(keys) if (each := self._shifted(key, revision))]
+        if len(shifted) > MOST:
             raise Gone("what you may see has changed a lot, list again")
-        return told
+        return shifted
 
     def _shifted(self, key: ObjectKey, revision: int) -> Told | None:
         item, before = self._find(key), key in self._known
@@ -109,9 +109,9 @@ class Following:
             clusters = None
         if self.shown is None:
             raise Gone("what you may see has changed, list again")
-        told = self.shown.shift(clusters, revision)
+        shifted = self.shown.shift(clusters, revision)
         self._ends = self._next()
-        return told
+        return shifted
 
 
 def _key(item: Item) -> ObjectKey:
