@@ -40,7 +40,7 @@ class NotAChart(Exception):
     """Something in a registry that is no Helm chart. The message says what it is."""
 
 
-class Access(NamedTuple):
+class RegistryAccess(NamedTuple):
     """How a registry is reached."""
 
     policy: OutboundPolicy
@@ -91,7 +91,7 @@ _manifest, _tags, _catalogue, _token = decoder(_Manifest), decoder(_Tags), decod
 class Registry:
     """One registry below one address `oci://host[:port]/path`. OutboundError where it cannot be asked."""
 
-    def __init__(self, url: str, access: Access, fetcher: Fetch = fetch) -> None:
+    def __init__(self, url: str, access: RegistryAccess, fetcher: Fetch = fetch) -> None:
         scheme = "http" if access.policy.plain else "https"
         place, _, path = url.removeprefix("oci://").partition("/")
         self._origin, self._path = origin_of(f"{scheme}://{place}"), path.strip("/")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from services.appstore.oci import CONFIG, LAYER, Access, ChartManifest, NotAChart, Registry
+from services.appstore.oci import CONFIG, LAYER, ChartManifest, NotAChart, Registry, RegistryAccess
 from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy
 
 DIGEST = "sha256:" + "ab" * 32
@@ -53,7 +53,7 @@ class Fake:
 
 
 def registry(fake: Fake, url: str = "oci://r.example/team", **access: str) -> Registry:
-    return Registry(url, Access(POLICY, **access), fake.fetch)
+    return Registry(url, RegistryAccess(POLICY, **access), fake.fetch)
 
 
 def manifest(config: str = CONFIG, *layers: str) -> dict[str, Any]:
@@ -160,7 +160,7 @@ async def test_who_sees_the_password(url: str, realm: str, trusted: bool) -> Non
     async def fetch(asked: str, *arguments: Any, **more: Any) -> Fetched:
         return await fake.fetch(asked.replace("registry-1.docker.example/v2", "r.example/v2"), *arguments, **more)
 
-    await Registry(url, Access(POLICY, username="me", password="secret"), fetch).versions("web", 1)
+    await Registry(url, RegistryAccess(POLICY, username="me", password="secret"), fetch).versions("web", 1)
     (seen,) = [own for address, own in fake.asked if "/token" in address]
     assert seen.startswith("Basic ") == trusted
 
@@ -213,7 +213,7 @@ async def test_a_name_that_no_repository_has_is_not_asked_for(chart: str) -> Non
 
 async def test_plain_http_where_the_policy_says_so() -> None:
     fake = Fake({})
-    plain = Registry("oci://r.example:5000", Access(POLICY._replace(plain=True)), fake.fetch)
+    plain = Registry("oci://r.example:5000", RegistryAccess(POLICY._replace(plain=True)), fake.fetch)
     with pytest.raises(OutboundError):
         await plain.versions("web", 1)
     assert fake.asked[0][0] == "http://r.example:5000/v2/web/tags/list?n=1000"
