@@ -31,7 +31,7 @@ from skerry.admission.conform import FieldError
 from skerry.admission.prepare import invalid_object
 from skerry.api.bindingstates import BindingState, BindingStatesAnswer, BindingStatesRequest
 from skerry.api.corev1 import AccessReviewSpec
-from skerry.api.decode import decoded, decoder
+from skerry.api.decode import decoded
 from skerry.api.explanations import (
     ExplainedIdentity,
     ExplainedMember,
@@ -42,6 +42,7 @@ from skerry.api.kinds import ACCESS_EXPLANATION, CLUSTER
 from skerry.api.kinds.access import ROLES
 from skerry.api.messages import HOST, Caller
 from skerry.api.names import PREFIX
+from skerry.api.stored import stored
 from skerry.api.text import clean
 from skerry.api.v1alpha1 import GROUP, Ceiling, Cluster
 from skerry.errors import Forbidden, Invalid, StatusError
@@ -60,7 +61,7 @@ REASON = 1024
 """Characters of a member's own words."""
 _NOBODY = f"{PREFIX}skerry:explain"
 """Who is said to ask a member what its roles allow: nobody is called so."""
-_cluster = decoder(Cluster)
+_cluster = stored(Cluster)
 
 
 class Members(Protocol):

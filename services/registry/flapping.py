@@ -10,7 +10,7 @@ from collections import deque
 
 from services.registry import clusters
 from services.registry.model import Now
-from skerry.api.conditions import FLAPPING, Verdict, condition_of, with_condition
+from skerry.api.conditions import FLAPPING, Verdict, condition_of, conditions_of, with_condition
 from skerry.api.meta import Document
 from skerry.api.times import seconds
 
@@ -62,8 +62,8 @@ class Flaps:
     def _uncounted_s(self, document: Document, now: Now) -> float:
         """For how many seconds changes that this process did not see may count; not positive: for none."""
         left = self._since + WINDOW_S - now.mono
-        conditions = (document.get("status") or {}).get("conditions") or ()
-        stored = next((each.get("lastTransitionTime") for each in conditions if each.get("type") == "Ready"), None)
+        ready = (each for each in conditions_of(document) if each.get("type") == "Ready")
+        stored = next((each.get("lastTransitionTime") for each in ready), None)
         try:
             return min(left, seconds(str(stored)) + WINDOW_S - now.wall)
         except ValueError:

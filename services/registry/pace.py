@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from services.registry.inventories import FIELDS
+from skerry.api.conditions import conditions_of
 from skerry.api.meta import Document
 
 WRITE_S = 1.0
@@ -93,13 +94,8 @@ def same_words(one: str, other: str) -> bool:
     return one == other or _PASSING.sub("#", one) == _PASSING.sub("#", other)
 
 
-def _conditions(document: Document) -> list[Document]:
-    conditions: list[Document] = document.get("status", {}).get("conditions") or []
-    return conditions
-
-
 def _texts(document: Document) -> dict[str, str]:
-    return {str(each.get("type")): str(each.get("message")) for each in _conditions(document)}
+    return {str(each.get("type")): str(each.get("message")) for each in conditions_of(document)}
 
 
 def _figures(document: Document) -> Document:
@@ -116,7 +112,7 @@ def _with_figures_of(stored: Document, observed: Document) -> Document:
 def _with_texts_of(stored: Document, observed: Document, *, only_passing: bool) -> Document:
     """`observed` with the stored text of each condition whose status and reason stayed; with `only_passing` of those whose
     text says the same but for times, ports and ids."""
-    before = {each.get("type"): each for each in _conditions(stored)}
+    before = {each.get("type"): each for each in conditions_of(stored)}
 
     def kept(new: Document) -> Document:
         old = before.get(new.get("type"))
@@ -126,7 +122,7 @@ def _with_texts_of(stored: Document, observed: Document, *, only_passing: bool) 
             return new
         return {**new, "message": old.get("message")}
 
-    conditions = [kept(each) for each in _conditions(observed)]
+    conditions = [kept(each) for each in conditions_of(observed)]
     if not conditions:
         return observed
     return {**observed, "status": {**observed["status"], "conditions": conditions}}

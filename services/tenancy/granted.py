@@ -9,16 +9,16 @@ import msgspec
 from services.tenancy import namespaces
 from services.tenancy.enforced import Placement
 from skerry.access import Access, Touched
-from skerry.api.decode import decoder
 from skerry.api.grants import Workspace
 from skerry.api.kinds import CLUSTER, WORKSPACE, Kind
 from skerry.api.meta import Document
+from skerry.api.stored import stored
 from skerry.informer import View
 from skerry.storage import Item
 
 BY_CLUSTER = "clusters"
 """Index of Workspaces: those that name a namespace on a cluster."""
-_workspace = decoder(Workspace)
+_workspace = stored(Workspace)
 
 
 class Granted:

@@ -20,11 +20,12 @@ from services.tenancy.granted import Granted, uid_of
 from skerry import subjects
 from skerry.access.holdings import scopes_of
 from skerry.api.conditions import DESIRED_APPLIED, Verdict, condition_of, new_condition, with_condition
-from skerry.api.decode import decoded, decoder
+from skerry.api.decode import decoded
 from skerry.api.desired import Report
 from skerry.api.grants import AccessGrant, LabelSelector
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER
 from skerry.api.meta import Document
+from skerry.api.stored import stored
 from skerry.api.times import rfc3339, seconds
 from skerry.bus import Bucket, Bus
 from skerry.controller.controller import After, Controller
@@ -44,7 +45,7 @@ LOOKED_S = 0.25
 LONGEST_S = 3600.0
 BY_SELECTOR = "*"
 """Value of the index of clusters for grants with a selector: no cluster has this name."""
-_grant = decoder(AccessGrant)
+_grant = stored(AccessGrant)
 
 
 def grants(context: TenancyContext) -> Controller[str]:

@@ -10,11 +10,13 @@ from skerry.access.holdings import usable_group
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
 from skerry.api.conditions import Verdict, new_condition, with_condition
+from skerry.api.grants import AccessGrant
 from skerry.api.kinds.access import ROLES
 from skerry.api.kinds.paths import at
 from skerry.api.messages import HOST
 from skerry.api.meta import Document
 from skerry.api.names import is_group
+from skerry.api.stored import readable
 from skerry.api.times import rfc3339, seconds
 from skerry.api.validation import is_label
 
@@ -45,8 +47,8 @@ def change(current: Document, document: Document, now: datetime, uids: Uids) -> 
     same_end = current["spec"].get("expires") == document["spec"].get("expires")
     _check(document, None if same_end else now)
     generation = int(current["metadata"].get("generation") or 0)
-    before = {each["name"]: each.get("uid") for each in at("status.clusters")(current) or ()}
-    after = {each["name"]: each.get("uid") for each in _bindings(document, uids)}
+    before = {each.name: each.uid for each in readable(current, AccessGrant).status.clusters}
+    after = {each["name"]: each.get("uid", "") for each in _bindings(document, uids)}
     by_selector = at("spec.clusters.selector")(document) is not None
     if current["spec"] == document["spec"] and (by_selector or before == after):
         return document

@@ -21,6 +21,7 @@ from skerry.api.grants import OwnedNamespace, Workspace, WorkspaceNamespace
 from skerry.api.kinds import WORKSPACE
 from skerry.api.meta import Document
 from skerry.api.names import WORKSPACE_LABEL
+from skerry.api.stored import readable
 from skerry.desired.client import Want
 
 READY, CREATING, EXISTS = OWNED, "Creating", "Exists"
@@ -167,6 +168,8 @@ def _trouble(report: Report | None, key: str) -> State | None:
 
 def verdict(namespaces: Sequence[OwnedNamespace]) -> Verdict:
     """The condition Ready: how many are, and what of the others."""
+    if not namespaces:
+        return Verdict("True", "NoNamespaces", "it names no namespaces on members")
     by = {state: [each for each in namespaces if each.state == state] for state in _ORDER}
     ready = sum(each.state == READY for each in namespaces)
     parts = [f"{ready} of {len(namespaces)} namespaces are ready"]
@@ -194,7 +197,11 @@ def without(document: Document, place: Place) -> Document:
 
 
 def _others(part: Document, place: Place) -> list[Document]:
-    return [each for each in part.get("namespaces") or () if Place(each["cluster"], each["name"]) != place]
+    return [each for each in part.get("namespaces") or () if not _is(each, place)]
+
+
+def _is(each: object, place: Place) -> bool:
+    return isinstance(each, dict) and (each.get("cluster"), each.get("name")) == place
 
 
 def rewritten(document: Document, uid_of: Callable[[str], str], may: Callable[[Document, Place], bool]) -> Document:
@@ -202,8 +209,8 @@ def rewritten(document: Document, uid_of: Callable[[str], str], may: Callable[[D
     of by now is bound anew, as far as who writes `may` name it; `uid_of` gives the UID of the Cluster of a name.
     """
     status = document.get("status") or {}
-    for each in status.get("namespaces") or ():
-        place, bound, uid = Place(each["cluster"], each["name"]), each.get("uid"), uid_of(each["cluster"])
-        if bound and uid and bound != uid and may(document, place):
+    for place, bound in bound_by(readable(document, Workspace)).items():
+        uid = uid_of(place.cluster)
+        if uid and bound != uid and may(document, place):
             status = {**status, "namespaces": _others(status, place)}
     return {**document, "status": status} if status else document

@@ -92,8 +92,6 @@ class WorkspaceStatus:
         if item is None or workspace is None or "deletionTimestamp" in item.document()["metadata"]:
             self._ours.pop(name, None)
             return None
-        if not workspace.spec.namespaces and not workspace.status.conditions:
-            return None
         known, self._ours[name] = self._ours.get(name, set()), set()
         before = {namespaces.place_of(each): each for each in workspace.status.namespaces}
         observed = [

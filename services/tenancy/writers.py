@@ -24,6 +24,7 @@ from skerry.api.kinds.access import ADMIN, CLUSTER_ADMIN
 from skerry.api.kinds.paths import at
 from skerry.api.messages import HOST, Caller, WriteRequest
 from skerry.api.meta import Document
+from skerry.api.stored import readable
 from skerry.errors import Forbidden, NotFound, StatusError
 from skerry.informer import View
 from skerry.storage import Item
@@ -85,7 +86,7 @@ class Writers:
 
     def is_among(self, workspace: Document) -> Callable[[str], bool]:
         """A test of names: whether a cluster is among those of a workspace."""
-        return partial(self._access().is_among, msgspec.convert(workspace, Workspace).spec.clusters)
+        return partial(self._access().is_among, readable(workspace, Workspace).spec.clusters)
 
     def touch_grant(self, request: WriteRequest, current: Item) -> None:
         """NotFound for who may not know of a grant; Forbidden for who may not take away what it gives."""
@@ -143,7 +144,7 @@ class Writers:
 
 
 def _typed(document: Document | None, shape: type[T]) -> T | None:
-    return None if document is None else msgspec.convert(document, shape)
+    return None if document is None else readable(document, shape)
 
 
 def _among(caller: Caller, people: object) -> bool:

@@ -13,6 +13,7 @@ from skerry.api.kinds.paths import at
 from skerry.api.messages import Caller
 from skerry.api.meta import Document
 from skerry.api.names import SERVICE_ACCOUNT
+from skerry.api.stored import readable
 from skerry.api.times import rfc3339
 
 _requester = at("status.requestedBy")
@@ -49,7 +50,7 @@ def could_give(caller: Caller, document: Document, access: Access, now: float) -
     if "subjects" not in (document.get("spec") or ()):
         return giving_refusal(caller, document, now, access, now) is None
     try:
-        grant = msgspec.convert(document, AccessGrant)
+        grant = readable(document, AccessGrant)
     except msgspec.ValidationError:
         return False
     return grant_refusal(Writer(caller), grant, None, access, now) is None

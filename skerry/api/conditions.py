@@ -55,7 +55,7 @@ NO_VERDICT = Verdict("Unknown", "", "")
 
 def condition_of(document: Document, name: str) -> Verdict:
     """A stored condition; Unknown, without a reason, if there is none."""
-    for condition in _conditions(document):
+    for condition in conditions_of(document):
         if condition.get("type") == name:
             return _verdict(condition)
     return NO_VERDICT
@@ -68,7 +68,7 @@ def awaits_approval(document: Document) -> bool:
 
 def changed_conditions(old: Document, new: Document) -> dict[str, tuple[Verdict, Verdict]]:
     """The conditions that are not in `new` as in `old`, by type: as they were, as they are."""
-    before, after = _conditions(old), _conditions(new)
+    before, after = conditions_of(old), conditions_of(new)
     if before == after:
         return {}
     first, second = _by_type(before), _by_type(after)
@@ -90,10 +90,10 @@ def new_condition(kind: str, verdict: Verdict, now: float) -> Document:
     }
 
 
-def with_condition(conditions: list[Document], new: Document) -> list[Document]:
-    """`conditions` with `new` in its place; the transition time moves with the status alone, fields unknown here stay."""
-    after = list(conditions)
-    for place, old in enumerate(conditions):
+def with_condition(conditions: object, new: Document) -> list[Document]:
+    """Stored conditions with `new` in its place; the transition time moves with the status alone, fields unknown here stay."""
+    after = listed(conditions)
+    for place, old in enumerate(after):
         if old.get("type") == new["type"]:
             since = old if old.get("status") == new["status"] else new
             after[place] = {
@@ -105,8 +105,15 @@ def with_condition(conditions: list[Document], new: Document) -> list[Document]:
     return [*after, new]
 
 
-def _conditions(document: Document) -> Sequence[Document]:
-    return document.get("status", {}).get("conditions") or ()
+def conditions_of(document: Document) -> Sequence[Document]:
+    """All stored conditions that can be read."""
+    status = document.get("status")
+    return listed(status.get("conditions")) if isinstance(status, dict) else ()
+
+
+def listed(conditions: object) -> list[Document]:
+    """The conditions in what is stored as such: another version of this program may have put something else there."""
+    return [each for each in conditions if isinstance(each, dict)] if isinstance(conditions, list) else []
 
 
 def _by_type(conditions: Sequence[Document]) -> dict[str, Document]:

@@ -5,12 +5,16 @@ Nothing else has to remember to tell: a change that is stored is told, one that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 
-from skerry.api.kinds import Describe, Kind
+from skerry.api.kinds import Describe, Kind, Occurrence
+from skerry.api.meta import Document
 from skerry.controller.recorder import Recorder
 from skerry.informer import View
 from skerry.informer.ring import Change
+
+log = logging.getLogger("skerry.events")
 
 
 def record_events(cache: View, recorder: Recorder, kinds: Iterable[Kind]) -> Callable[[], None]:
@@ -27,9 +31,19 @@ def record_events(cache: View, recorder: Recorder, kinds: Iterable[Kind]) -> Cal
 def _teller(recorder: Recorder, describe: Describe) -> Callable[[Change], None]:
     def tell(change: Change) -> None:
         old, new = change.before(), change.after()
-        for occurrence in describe(old, new):
-            about = new or (old if change.final is None else change.final.document())
+        about = new or (old if change.final is None else change.final.document())
+        for occurrence in _described(describe, old, new):
             say = recorder.warning if occurrence.warning else recorder.normal
             say(about, occurrence.reason, occurrence.message)
 
     return tell
+
+
+def _described(describe: Describe, old: Document, new: Document) -> Iterator[Occurrence]:
+    """What a change means, as far as that can be said: another version may have stored what this one cannot read."""
+    try:
+        yield from describe(old, new)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        log.exception(
+            "a change cannot be told: an Event is missing", extra={"object": (new or old)["metadata"]["name"]}
+        )

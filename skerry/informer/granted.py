@@ -10,16 +10,16 @@ import msgspec
 
 from skerry.access import Access, Touched
 from skerry.access.holdings import key_of
-from skerry.api.decode import decoder
 from skerry.api.grants import AccessGrant, Workspace
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER, WORKSPACE
+from skerry.api.stored import stored
 from skerry.informer.ring import Change
 from skerry.informer.view import View
 
 log = logging.getLogger("skerry.informer")
 
 T = TypeVar("T")
-_grant, _workspace = decoder(AccessGrant), decoder(Workspace)
+_grant, _workspace = stored(AccessGrant), stored(Workspace)
 
 
 def follow(

@@ -181,7 +181,7 @@ def test_ready_counts_them_and_names_the_others_the_worst_first() -> None:
     def of(state: str, name: str = "shop", message: str = "") -> OwnedNamespace:
         return OwnedNamespace(cluster="m1", name=name, uid="uid-1", state=state, message=message)
 
-    assert namespaces.verdict([]) == Verdict("True", "Ready", "0 of 0 namespaces are ready")
+    assert namespaces.verdict([]) == Verdict("True", "NoNamespaces", "it names no namespaces on members")
     assert namespaces.verdict([of("Ready")]) == Verdict("True", "Ready", "1 of 1 namespaces are ready")
     mixed = [of("Creating"), of("Ready"), of("Exists", "till", "it is there")]
     text = "1 of 3 namespaces are ready; Exists: till on m1 (it is there); Creating: shop on m1"

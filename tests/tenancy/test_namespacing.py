@@ -136,6 +136,8 @@ async def test_a_namespace_is_claimed_made_and_its_workspaces_as_the_member_says
     fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(fresh_nats_host) as world:
+        await world.workspace("people")
+        await eventually(lambda: world.ready("people").reason == "NoNamespaces", 20)
         await world.workspace("team", SHOP)
         await world.says("team", "NoCluster")
         uid = await world.join(monkeypatch)

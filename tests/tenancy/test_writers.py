@@ -257,6 +257,29 @@ async def test_what_cannot_be_read_is_an_administrators_to_delete(fresh_nats_hos
             await world.write(ROOT, "delete", kind, "broken")
 
 
+async def test_what_another_version_observed_blocks_no_change_of_what_is_wanted(fresh_nats_host: NatsHost) -> None:
+    """Of a rolling upgrade: by who holds something, not by an administrator alone."""
+    async with opened(fresh_nats_host) as world, fresh_nats_host.open_bus("tenancy") as bus:
+        await world.write(ROOT, "create", ACCESS_GRANT, "bobs", grant("bobs", "bob", role="admin"))
+        await world.write(ROOT, "create", ACCESS_GRANT, "a", grant("a"))
+        await world.write(ROOT, "create", WORKSPACE, "team", workspace(namespaces=[{"cluster": "m1", "name": "team"}]))
+        bucket = await bus.bucket(subjects.RESOURCES)
+        odd = {
+            "conditions": {"Ready": True},
+            "clusters": "m1",
+            "namespaces": [7, {"cluster": ["m1"], "name": {}}],
+            "new": 1,
+        }
+        for kind, name, field, values in (
+            (ACCESS_GRANT, "a", "role", ("edit", "view")),
+            (WORKSPACE, "team", "displayName", "TU"),
+        ):
+            await Store(bucket, kind).modify(name, lambda document: {**document, "status": odd})
+            for caller, value in zip((BOB, ROOT), values, strict=True):
+                changed = await world.write(caller, "patch", kind, name, {"spec": {field: value}}, MERGE)
+                assert (changed["spec"][field], changed["status"]["new"]) == (value, 1)
+
+
 def test_credentials_are_found_by_the_groups_that_let_give() -> None:
     for groups, found in ((["skerry:view"], []), (["skerry:admin", "skerry:view"], ["skerry:admin"])):
         stored = {"metadata": {"name": "c"}, "spec": {"user": "u", "groups": groups}}

@@ -10,6 +10,7 @@ import msgspec
 
 from services.proxy.hostapi.negotiate import PARTIAL, PARTIAL_LIST, TABLE, Media
 from skerry.api.kinds import Column, Kind
+from skerry.api.kinds.columns import UNKNOWN
 from skerry.errors import BadRequest
 from skerry.storage import Item, decode_document
 
@@ -17,7 +18,6 @@ _encode = msgspec.json.Encoder().encode
 _META = "meta.k8s.io"
 _INCLUDE = ("Metadata", "Object", "None")
 NONE = "<none>"
-UNKNOWN = "<unknown>"
 
 Render = Callable[[Item], bytes]
 

@@ -15,21 +15,21 @@ import msgspec
 
 from services.proxy.authn import CachedCredential, ProviderVersion, RevokedUser
 from skerry.api import v1alpha1
-from skerry.api.decode import decoder
 from skerry.api.identities import IdentityProvider, Revocation, revocation_name
 from skerry.api.kinds import CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, REVOCATION
 from skerry.api.kinds.access import ADMIN, CLUSTER_ADMIN
 from skerry.api.messages import Caller
+from skerry.api.stored import stored
 from skerry.api.times import seconds
 from skerry.informer import Change, Informer
 
 log = logging.getLogger("skerry.proxy")
 
 _STRONG = frozenset((ADMIN, CLUSTER_ADMIN))
-_credential = decoder(v1alpha1.Credential)
-_cluster = decoder(v1alpha1.Cluster)
-_provider = decoder(IdentityProvider)
-_revocation = decoder(Revocation)
+_credential = stored(v1alpha1.Credential)
+_cluster = stored(v1alpha1.Cluster)
+_provider = stored(IdentityProvider)
+_revocation = stored(Revocation)
 QUARANTINED = ("Quarantined", "True")
 """The condition that the registry sets on members that flood, and its status."""
 

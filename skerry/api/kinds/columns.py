@@ -6,8 +6,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from skerry.api.conditions import listed
 from skerry.api.kinds.paths import at, has
 from skerry.api.meta import Document, Struct
+
+UNKNOWN = "<unknown>"
+"""kubectl's word for what cannot be said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +36,22 @@ class Column:
     """The cell of a document."""
 
     def __post_init__(self) -> None:
-        value, cell = at(self.path), self.cell
-        object.__setattr__(self, "read", value if cell is None else lambda document: cell(value(document)))
+        value = at(self.path)
+        object.__setattr__(self, "read", value if self.cell is None else _reading(value, self.cell))
+
+
+def _reading(value: Callable[[Document], Any], cell: Callable[[Any], Any]) -> Callable[[Document], Any]:
+    """A reader of cells. What is stored may be another version's, in a shape that this one does not know: that says UNKNOWN in
+    its cell, and the other cells and rows are shown.
+    """
+
+    def read(document: Document) -> Any:
+        try:
+            return cell(value(document))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return UNKNOWN
+
+    return read
 
 
 def fits(column: Column, shape: type[Struct]) -> bool:
@@ -55,11 +73,11 @@ def joined(values: Collection[str] | None) -> str:
     return ",".join(values or ())
 
 
-def condition(name: str, unsaid: str = "Unknown") -> Callable[[list[Document] | None], str]:
+def condition(name: str, unsaid: str = "Unknown") -> Callable[[object], str]:
     """From conditions: the status of one of them; `unsaid` if it is not there."""
 
-    def cell(conditions: list[Document] | None) -> str:
-        for each in conditions or ():
+    def cell(conditions: object) -> str:
+        for each in listed(conditions):
             if each.get("type") == name:
                 return str(each.get("status", "Unknown"))
         return unsaid
@@ -67,11 +85,11 @@ def condition(name: str, unsaid: str = "Unknown") -> Callable[[list[Document] | 
     return cell
 
 
-def why_not(name: str) -> Callable[[list[Document] | None], str]:
+def why_not(name: str) -> Callable[[object], str]:
     """From conditions: why one of them is not True; empty if it is, or is not there."""
 
-    def cell(conditions: list[Document] | None) -> str:
-        for each in conditions or ():
+    def cell(conditions: object) -> str:
+        for each in listed(conditions):
             if each.get("type") == name and each.get("status") != "True":
                 return str(each.get("message") or each.get("reason", ""))
         return ""

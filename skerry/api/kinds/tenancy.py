@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skerry.api import grants, v1alpha1
-from skerry.api.conditions import condition_of
+from skerry.api.conditions import NO_VERDICT, Verdict, condition_of
 from skerry.api.kinds.access import (
     CHANGED_BY_ITS_ADMINS,
     OF_WORKSPACE,
@@ -46,12 +46,24 @@ def _generation(document: Document) -> int:
 def describe_grant(old: Document, new: Document) -> Iterator[Occurrence]:
     """Besides: whether the grant has an effect."""
     yield from describe(old, new)
-    before, after = condition_of(old, "Enforced"), condition_of(new, "Enforced")
-    if after == before or after == condition_of({}, "Enforced"):
+    yield from _verdict(condition_of(old, "Enforced"), condition_of(new, "Enforced"), "Applying")
+
+
+def describe_workspace(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Besides: whether its namespaces are its own, or why not."""
+    yield from describe(old, new)
+    yield from _verdict(condition_of(old, "Ready"), condition_of(new, "Ready"), "Creating")
+
+
+def _verdict(before: Verdict, after: Verdict, passing: str) -> Iterator[Occurrence]:
+    """A condition that has another status or reason now; `passing` is the reason of one that soon is otherwise again."""
+    if after == NO_VERDICT or (after.status, after.reason) == (before.status, before.reason) or after.reason == passing:
         return
-    if (after.status, after.reason) != (before.status, before.reason) and after.reason != "Applying":
-        warns = after.status != "True" and after.reason not in ("Expired", "Away")
-        yield Occurrence(after.reason or "NotEnforced", after.message, warning=warns)
+    yield Occurrence(
+        after.reason or "NotReady",
+        after.message,
+        warning=after.status != "True" and after.reason not in ("Expired", "Away"),
+    )
 
 
 CREDENTIAL = Kind(
@@ -89,7 +101,7 @@ WORKSPACE = Kind(
     type=grants.Workspace,
     verbs=EVERY_VERB,
     access=(READ_ON_HOST, read_by(OF_WORKSPACE), CHANGED_BY_ITS_ADMINS),
-    events=describe,
+    events=describe_workspace,
     columns=(
         NAME,
         Column(name="Display Name", path="spec.displayName", description="Its name for people."),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from skerry.api.kinds.tenancy import describe, describe_grant
+from skerry.api.kinds.tenancy import describe, describe_grant, describe_workspace
 from skerry.api.meta import Document
 
 UNENFORCED = {"type": "Enforced", "status": "False", "reason": "Partly", "message": "not in place on m2"}
@@ -45,3 +46,15 @@ def test_what_is_being_put_in_place_is_no_event_and_the_end_of_a_grant_no_warnin
     assert [each.reason for each in describe_grant({}, an(condition=applying))] == ["Created"]
     (ended,) = describe_grant(an(condition=applying), an(condition=UNENFORCED | {"reason": "Expired"}))
     assert (ended.reason, ended.warning) == ("Expired", False)
+
+
+def test_a_workspace_whose_namespaces_are_not_its_own_is_a_warning_once_and_one_that_is_ready_again_is_told() -> None:
+    exists = {"type": "Ready", "status": "False", "reason": "Exists", "message": "0 of 1"}
+    ready, making = exists | {"status": "True", "reason": "Ready"}, exists | {"reason": "Creating"}
+    away = exists | {"reason": "Away"}
+    steps = (None, making, exists, exists | {"message": "0 of 1, still"}, ready, away, ready)
+    told = [
+        [(each.reason, each.warning) for each in describe_workspace(an(condition=before), an(condition=after))]
+        for before, after in itertools.pairwise(steps)
+    ]
+    assert told == [[], [("Exists", True)], [], [("Ready", False)], [("Away", False)], [("Ready", False)]]
