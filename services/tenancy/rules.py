@@ -5,6 +5,7 @@ A credential's token is made here, shown in the answer to create, and forgotten.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -27,7 +28,7 @@ from services.tenancy.controllers import TenancyContext
 from services.tenancy.writers import Writers
 from skerry.admission import Admitted, Rules
 from skerry.api.identities import revocation_name
-from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, IDENTITY_PROVIDER, REVOCATION, WORKSPACE
+from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, CREDENTIAL, IDENTITY_PROVIDER, REVOCATION, WORKSPACE
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.names import TOKEN_PREFIX
@@ -49,12 +50,17 @@ class CredentialRules(Rules):
     def __init__(self, context: Context[Any, Any], *, clock: Callable[[], datetime] = utc_now) -> None:
         super().__init__(context)
         self._clock, self._informer, self._timers = clock, context.informer, context.timers
+        self._writers = Writers(context.informer, lambda: context.state.granted.access)
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
-        """A new token, and the Credential that stands for it. Conflict for a user who is disabled."""
+        """A new token, and the Credential that stands for it. Conflict for a user who is disabled; Forbidden for longer than who asks
+        administers the host.
+        """
         await self._free(str(document["spec"]["user"]))
         token = new_token()
-        return Admitted(model.admit(document, token, self._clock()), {"token": token})
+        admitted = model.admit(document, token, self._clock())
+        self._writers.check_lasting(CREDENTIAL, request, model.expires(admitted), "set spec.ttl")
+        return Admitted(admitted, {"token": token})
 
     async def _free(self, user: str) -> None:
         """Wait, for less than a second, until what is made for a user is newer than what was taken back."""
@@ -185,14 +191,21 @@ class ProviderRules(Rules):
     def __init__(self, context: Context[Any, Any]) -> None:
         super().__init__(context)
         self._informer = context.informer
+        self._writers = Writers(context.informer, lambda: context.state.granted.access)
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """A new one."""
-        return Admitted(providers.admit(document, await self._others(document)))
+        return Admitted(await self._checked(document, document, request))
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
-        return Admitted(providers.admit(document, await self._others(current)))
+        return Admitted(await self._checked(current, document, request))
+
+    async def _checked(self, current: Document, document: Document, request: WriteRequest) -> Document:
+        """The provider as it may be stored. Forbidden for who administers the host for a while: it names whom it likes for ever."""
+        admitted = providers.admit(document, await self._others(current))
+        self._writers.check_lasting(IDENTITY_PROVIDER, request, math.inf, "ask one who administers it without an end")
+        return admitted
 
     async def _others(self, document: Document) -> list[Document]:
         """All other providers, as they are now."""

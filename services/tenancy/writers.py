@@ -16,7 +16,15 @@ import msgspec
 
 from services.tenancy import model
 from skerry.access import Access, keys_of
-from skerry.access.escalation import Refusal, Writer, administers_host, givers, grant_refusal, workspace_refusal
+from skerry.access.escalation import (
+    Refusal,
+    Writer,
+    administers_host,
+    givers,
+    grant_refusal,
+    too_long,
+    workspace_refusal,
+)
 from skerry.access.holdings import key_of
 from skerry.api.grants import AccessGrant, Subject, Workspace
 from skerry.api.kinds import ACCESS_GRANT, BUILT_IN, CREDENTIAL, HOST_VIEW, WORKSPACE, Kind
@@ -79,6 +87,14 @@ class Writers:
         if refusal is not None:
             admins = () if before is None else tuple(each.name for each in before.spec.members if each.role == "admin")
             raise _forbidden(WORKSPACE, request, refusal, admins if before is not None and after is not None else ())
+
+    def check_lasting(self, kind: Kind, request: WriteRequest, ends: float, then: str) -> None:
+        """Forbidden unless who asks administers the host until `ends` (Unix seconds): what is made by its administrators alone would
+        else outlast what it was made by. `then` is what to do instead.
+        """
+        until = administers_host(self.writer(request.caller), self._access(), self._now())
+        if ends > until:
+            raise _forbidden(kind, request, too_long(until, then), ())
 
     def _administers(self, writer: Writer) -> bool:
         """True of an administrator of the host without an end: they may write all, also over what cannot be read."""

@@ -79,7 +79,7 @@ def grant_refusal(
             if refusal is not None:
                 return refusal
         return None
-    return None if ends <= until else _too_long(until)
+    return None if ends <= until else too_long(until)
 
 
 def _giving_refusal(writer: Writer, grant: AccessGrant, least: float, access: Access, now: float) -> Refusal | None:
@@ -97,17 +97,18 @@ def _giving_refusal(writer: Writer, grant: AccessGrant, least: float, access: Ac
     if missing:
         return Refusal(_needed(missing, spec.role), _held(writer, missing, access, now))
     until = min(giving[cluster].until(namespace) for cluster, namespace in places)
-    return _too_long(until) if until < least else None
+    return too_long(until) if until < least else None
 
 
 def _parts(grant: AccessGrant) -> tuple[str, ...]:
     return tuple(dict.fromkeys(grant.spec.namespaces)) or ("",)
 
 
-def _too_long(until: float) -> Refusal:
-    return Refusal(
-        f"an end that is not after {rfc3339(until)}: set spec.expires", f"what is given, until {rfc3339(until)}"
-    )
+def too_long(until: float, then: str = "set spec.expires") -> Refusal:
+    """Of what gives something for longer than its writer has it, until a time in Unix seconds; `then` is what to do."""
+    if until == -math.inf:
+        return Refusal(_HOST_ADMINISTRATOR)
+    return Refusal(f"an end that is not after {rfc3339(until)}: {then}", f"what is given, until {rfc3339(until)}")
 
 
 class _Giving:
@@ -217,8 +218,16 @@ def workspace_refusal(
     writer: Writer, old: Workspace | None, new: Workspace | None, access: Access, now: float
 ) -> Refusal | None:
     """Why `writer` may not make `new` of `old` at a time in Unix seconds (None: there is none); None if they may."""
-    if administers_host(writer, access, now) >= now:
+    until = administers_host(writer, access, now)
+    if until == math.inf or (until >= now and not _gives_more(old, new)):
         return None
+    refusal = _by_its_admins(writer, old, new, access)
+    if refusal is not None and until >= now:
+        return too_long(until, "a workspace has none; ask one who administers the host without an end")
+    return refusal
+
+
+def _by_its_admins(writer: Writer, old: Workspace | None, new: Workspace | None, access: Access) -> Refusal | None:
     if old is None or new is None:
         return Refusal(f"{_HOST_ADMINISTRATOR} to {'make' if old is None else 'delete'} a workspace")
     if not administers(writer.caller, old):
@@ -226,6 +235,18 @@ def workspace_refusal(
         return Refusal(f"an admin of the workspace, or {_HOST_ADMINISTRATOR}", ", ".join(dict.fromkeys(roles)))
     beyond = next(_beyond(old, new, access), "")
     return Refusal(f"{_HOST_ADMINISTRATOR} {beyond}", "admin of the workspace") if beyond else None
+
+
+def _gives_more(old: Workspace | None, new: Workspace | None) -> bool:
+    """True if somebody may have something by `new` that they have not by `old`."""
+    if old is None or new is None:
+        return new is not None
+    before = {key_of(each): ROLES.index(each.role) for each in old.spec.members if each.role in ROLES}
+    members = any(
+        each.role not in ROLES or ROLES.index(each.role) > before.get(key_of(each), -1) for each in new.spec.members
+    )
+    more = any(each not in old.spec.namespaces for each in new.spec.namespaces)
+    return members or more or new.spec.clusters != old.spec.clusters
 
 
 def administers(caller: Caller, workspace: Workspace) -> bool:

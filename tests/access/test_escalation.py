@@ -19,6 +19,7 @@ from skerry.access.escalation import (
     administers_host,
     givers,
     grant_refusal,
+    too_long,
     workspace_refusal,
 )
 from skerry.access.holdings import ends_of
@@ -228,6 +229,40 @@ def test_host_administrators_alone_make_and_delete_workspaces_and_its_admins_cha
     assert told(team(), msgspec.structs.replace(team(), metadata=leaving)) != ""
 
 
+def test_who_administers_the_host_for_a_while_gives_nothing_by_a_workspace_that_lasts_longer() -> None:
+    """It has no end; what takes away is theirs, and what a workspace's admin may."""
+    head = grant(
+        "h",
+        subjects=[{"kind": "User", "name": "head"}],
+        clusters={"names": ["host"]},
+        role="cluster-admin",
+        expires=minute(9),
+    )
+    granted, ending = access(head), Writer(Caller(user="head"))
+
+    def said(new: Workspace | None, old: Workspace | None = None) -> str:
+        return str(workspace_refusal(ending, old or team(), new, granted, 0.0) or "")
+
+    refused = (
+        f"it takes an end that is not after {minute(9)}: a workspace has none; ask one who administers the host without an end; "
+        f"held there: what is given, until {minute(9)}"
+    )
+    assert str(workspace_refusal(ending, None, team(), granted, 0.0)) == refused
+    members = msgspec.to_builtins(team().spec.members)
+    more: tuple[dict[str, Any], ...] = (
+        {"members": [*members, {"kind": "User", "name": "head", "role": "view"}]},
+        {"members": [{**each, "role": "admin"} for each in members]},
+        {"members": [{**each, "role": "owner"} for each in members]},
+        {"clusters": {"selector": {}}},
+        {"namespaces": [named("m1", "team")]},
+    )
+    assert [said(team(**each)) for each in more] == [refused] * len(more)
+    less = team(members=[{**each, "role": "view"} for each in members[:1]], displayName="T")
+    assert [said(each) for each in (None, less, team())] == ["", "", ""]
+    own = [*members, {"kind": "User", "name": "head", "role": "admin"}]
+    assert said(team(members=[*own, {"kind": "Group", "name": "g", "role": "edit"}]), team(members=own)) == ""
+
+
 def test_admins_change_members_and_the_last_of_them_stays() -> None:
     carol = {"kind": "User", "name": "carol", "role": "admin"}
     assert told(team(members=[{**USER, "role": "edit"}, carol]), team()) == ""
@@ -358,8 +393,9 @@ class Writes(RuleBasedStateMachine):
     def write_workspace(self, writer: Caller, spec: WorkspaceSpec) -> None:
         old, host = self.team, administers_host(Writer(writer), self.access, 0.0)
         new = msgspec.structs.replace(old, spec=spec)
-        if host < 0.0 and workspace_refusal(Writer(writer), old, new, self.access, 0.0) is None:
+        if workspace_refusal(Writer(writer), old, new, self.access, 0.0) is None:
             before = self._all_rights()
+            before[writer.user] |= {place: len(ROLES) for place in before[writer.user] if place[2] < host}
             clusters = old.spec.clusters.names if old.spec.clusters is not msgspec.UNSET else []
             own = frozenset((cluster, name) for cluster in clusters for name in SPACES if name.startswith("team-"))
             self._workspace(new)
@@ -428,6 +464,10 @@ def test_the_property_is_about_writes_that_are_let() -> None:
     nothing = {**machine._all_rights(), "bob": dict.fromkeys(machine._rights(PEOPLE[1]), -1)}
     machine._compare(Caller(user="carol"), nothing, frozenset())
     assert machine.gained != []
+
+
+def test_who_does_not_administer_the_host_any_more_is_told_so() -> None:
+    assert str(too_long(-math.inf, "")) == "it takes an administrator of the host; held there: nothing"
 
 
 def test_who_administers_the_host_is_told_until_when() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from services.tenancy.writers import strong_groups
 from skerry import subjects
 from skerry.api.conditions import condition_of
 from skerry.api.decode import decoded
-from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, CLUSTER, CREDENTIAL, WORKSPACE, Kind
+from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, WORKSPACE, Kind
 from skerry.api.messages import Caller, WriteAnswer, WriteOptions
 from skerry.api.meta import Document
 from skerry.api.times import rfc3339
@@ -102,12 +103,12 @@ class World:
 
 @asynccontextmanager
 async def opened(host: NatsHost) -> AsyncIterator[World]:
-    """With clusters m1 and m2."""
+    """With clusters m1 and m2, and the host's own."""
     async with serving(host, (SERVICE, TenancySettings())) as process, host.bus("proxy") as bus:
         async with host.open_bus("registry") as registry:
             store = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
-            for name in ("m1", "m2"):
-                spec = {"role": "member", "connection": {"mode": "agent"}}
+            for name in ("m1", "m2", "host"):
+                spec = {"role": "host" if name == "host" else "member", "connection": {"mode": "agent"}}
                 await store.create({"metadata": {"name": name}, "spec": spec})
         await bus.ready()
         yield World(process, Forwarder(bus, host.sign))
@@ -255,6 +256,39 @@ async def test_what_cannot_be_read_is_an_administrators_to_delete(fresh_nats_hos
             for verb, body in (("delete", None), ("patch", {"spec": {"displayName": "x"}})):
                 assert isinstance(await world.refused(BOB, verb, kind, "broken", body, MERGE), NotFound)
             await world.write(ROOT, "delete", kind, "broken")
+
+
+async def test_who_administers_the_host_for_a_while_makes_nothing_that_outlasts_it(fresh_nats_host: NatsHost) -> None:
+    async with opened(fresh_nats_host) as world:
+        ends = rfc3339(time.time() + 3600)
+        head = {"clusters": {"names": ["host"]}, "role": "cluster-admin", "expires": ends}
+        await world.write(ROOT, "create", ACCESS_GRANT, "h", grant("h", "eve", **head))
+
+        def credential(ttl: str) -> Document:
+            spec = {"user": "eve", "groups": ["skerry:cluster-admin"], "ttl": ttl}
+            return {"apiVersion": "skerry.dev/v1alpha1", "kind": "Credential", "metadata": {}, "spec": spec}
+
+        told = (await world.refused(EVE, "create", CREDENTIAL, "", credential("30d"))).message
+        assert told == (
+            f'credentials.skerry.dev is forbidden: User "eve" may not write it: it takes an end that is not after {ends}: set '
+            f"spec.ttl; held there: what is given, until {ends}"
+        )
+        made = await world.write(EVE, "create", CREDENTIAL, "", credential("30m"))
+        assert made["status"]["expires"] < ends
+        provider = {
+            "apiVersion": "skerry.dev/v1alpha1",
+            "kind": "IdentityProvider",
+            "metadata": {"name": "corp"},
+            "spec": {"issuer": "https://idp.example.com", "audiences": ["skerry"]},
+        }
+        told = (await world.refused(EVE, "create", IDENTITY_PROVIDER, "", provider)).message
+        assert "ask one who administers it without an end" in told
+        await world.write(ROOT, "create", IDENTITY_PROVIDER, "", provider)
+        changed = {"spec": {"audiences": ["eves"]}}
+        assert "ask one" in (await world.refused(EVE, "patch", IDENTITY_PROVIDER, "corp", changed, MERGE)).message
+        assert "a workspace has none" in (await world.refused(EVE, "create", WORKSPACE, "", workspace())).message
+        assert isinstance(await world.refused(BOB, "create", CREDENTIAL, "", credential("5m")), Forbidden)
+        await world.write(EVE, "delete", IDENTITY_PROVIDER, "corp")
 
 
 async def test_what_another_version_observed_blocks_no_change_of_what_is_wanted(fresh_nats_host: NatsHost) -> None:
