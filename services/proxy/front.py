@@ -17,6 +17,7 @@ from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Pres
 from services.proxy.authorize import HostRequest, decide_host, rules
 from services.proxy.explaining import Explainer
 from services.proxy.hostapi import Attributes, HostApi, Rule
+from services.proxy.members.ending import ends_soon
 from services.proxy.members.headers import CallerHeaders, impersonates
 from services.proxy.members.relay import ResponseCut
 from services.proxy.members.requests import Members
@@ -27,9 +28,9 @@ from services.proxy.sessions import Rests, Sessions
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import __version__, telemetry
-from skerry.access import Access, Decision, Denied
+from skerry.access import Access, Decision, Denied, MemberRequest
 from skerry.api.kinds import Tie
-from skerry.api.messages import Caller
+from skerry.api.messages import HOST, Caller
 from skerry.errors import (
     Forbidden,
     GatewayTimeout,
@@ -226,6 +227,9 @@ class Front:
                 raise decision.error
             if session.rests is None:
                 record.basis = decision.basis
+                if any(each.kind != "Group" for each in decision.basis):
+                    question = MemberRequest(HOST, attributes.verb)
+                    exchange.beside = ends_soon(credential.caller, question, decision, self._parts.granted, time.time())
                 session.rests = Rests(
                     credential.caller, lambda: self._again(credential.caller, request, decision.ties), decision.until
                 )

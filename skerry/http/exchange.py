@@ -53,8 +53,8 @@ class Exchange:
     """One request of one server connection. Not for use by two tasks at once, except `gone` and `abort`."""
 
     __slots__ = (
-        "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "_when_gone", "finished", "head",
-        "lasting", "raw", "started",
+        "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "_when_gone", "beside", "finished",
+        "head", "lasting", "raw", "started",
     )  # fmt: skip
 
     def __init__(self, connection: ExchangeConnection, head: RequestHead, inbox: Inbox) -> None:
@@ -67,6 +67,8 @@ class Exchange:
         self._silent = False  # HEAD, 204, 304: what is written has no body
         self._left: int | None = None  # bytes that Content-Length still promises
         self.head = head
+        self.beside: Headers = []
+        """Header lines that go with the answer, whatever it becomes."""
         self.lasting = False
         """Whether the request may last: no silence in its body is too long."""
         self.started = False
@@ -240,7 +242,7 @@ class Exchange:
         protocol = head.get(b"upgrade") or self.head.upgrade
         if protocol is None or not self.complete:
             raise ValueError("the request did not ask for an upgrade")
-        raw_head = encode_response(101, head.headers, reason=head.reason, upgrade=protocol)
+        raw_head = encode_response(101, [*head.headers, *self.beside], reason=head.reason, upgrade=protocol)
         self._check()
         self.started = self.finished = True
         self.raw = self._connection.become_raw(protocol)
@@ -258,7 +260,7 @@ class Exchange:
         close = self._connection.closes_after(self)
         raw = encode_response(
             status,
-            headers,
+            [*headers, *self.beside] if self.beside else headers,
             reason=reason,
             length=None if bodiless else length,
             chunked=self._chunked,

@@ -189,6 +189,11 @@ async def test_what_rests_on_a_grant_that_ends_soon_is_told_so_and_is_cut_at_its
     watch = await host.client.request(host.head(b"GET", b"/clusters/m1/api/v1/watch/pods", alice))
     assert watch.status == 200
     assert b"req-1 ends at" in dict(watch.headers)[b"warning"]
+    shell = await host.client.request(
+        host.head(b"GET", b"/clusters/m1/api/v1/namespaces/d/pods/p/exec?command=sh", alice, upgrade=b"websocket")
+    )
+    assert (shell.status, b"req-1 ends at" in dict(shell.headers)[b"warning"]) == (101, True)
+    shell.abort()
     async with asyncio.timeout(20):
         await cut(watch)
     assert time.time() >= math.floor(ends)
@@ -203,11 +208,17 @@ async def test_a_watch_of_the_host_itself_ends_with_the_grant_on_the_host(host: 
     target = b"/apis/skerry.dev/v1alpha1/settings?watch=true"
     assert (await host.ask(target, token=alice)).status == 403
     status = {"clusters": [{"name": "host", "uid": host.proxy.directory.uid("host")}]}
-    spec = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["host"]}, "role": "view"}
+    spec: dict[str, Any] = {
+        "subjects": [{"kind": "User", "name": "alice"}],
+        "clusters": {"names": ["host"]},
+        "role": "view",
+    }
+    spec["expires"] = rfc3339(time.time() + 60)
     await host.grants.create({"metadata": {"name": "on-host"}, "spec": spec, "status": status})
     await eventually_allowed(host, target.partition(b"?")[0], alice)
     clusters = target.replace(b"settings", b"clusters")
     watches = [await host.client.request(host.head(b"GET", *each)) for each in ((target, alice), (clusters, viewer))]
+    assert [b"on-host ends at" in dict(watch.headers).get(b"warning", b"") for watch in watches] == [True, False]
     assert [watch.status for watch in watches] == [200, 200]
     await host.grants.delete("on-host")
     async with asyncio.timeout(10):

@@ -10,15 +10,21 @@ from skerry.api.accessrequests import SOON_S
 from skerry.api.kinds.access import ROLES
 from skerry.api.messages import Caller
 from skerry.api.times import rfc3339
+from skerry.httpwire.answer import warning
+from skerry.httpwire.head import Headers
 
 MOST = 3
 """Grants that are named."""
 
 
-def ends_soon(caller: Caller, request: MemberRequest, allowed: Allowed, access: Access, now: float) -> str:
-    """Which grants of those that the request rests on end soon, and when; empty if none does, which costs one comparison."""
-    if allowed.until > now + SOON_S:
-        return ""
+def ends_soon(caller: Caller, request: MemberRequest, allowed: Allowed, access: Access, now: float) -> Headers:
+    """A Warning for the answer of a request that rests on grants which end soon; none if none does, which costs one comparison."""
+    said = "" if allowed.until > now + SOON_S else said_of(caller, request, access, now)
+    return [(b"warning", warning(said))] if said else []
+
+
+def said_of(caller: Caller, request: MemberRequest, access: Access, now: float) -> str:
+    """Which grants of those that a request rests on end soon, and when; empty if none does."""
     reach = access.reach(caller, request.member, now)
     ending = sorted(_ending(reach, request.namespace, now + SOON_S), key=lambda holding: holding.expires)
     if not ending:

@@ -61,8 +61,6 @@ class Relay:
         self._metrics = metrics
         self.refused: Callable[[], str] | None = None
         """What to say, in a Warning, beside a 403 of the member."""
-        self.ends_soon = ""
-        """What to say, in a Warning, beside every answer."""
         self._refused: StatusError | None = None
         self._broke: StreamReset | None = None
         self._waiting: asyncio.Timeout | None = None  # for the client to take what was written
@@ -162,8 +160,6 @@ class Relay:
         head = response_head(answer, back)
         if answer.status == 403 and self.refused is not None:
             head = msgspec.structs.replace(head, headers=[*head.headers, (b"warning", warning(self.refused()))])
-        if self.ends_soon:
-            head = msgspec.structs.replace(head, headers=[*head.headers, (b"warning", warning(self.ends_soon))])
         links = link_rewriter(answer, back)
         bodiless = self._exchange.head.method == b"HEAD" or answer.status in BODILESS
         if answer.end and not bodiless and answer.length in (None, len(answer.body)):

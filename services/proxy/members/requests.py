@@ -121,7 +121,7 @@ class Members:
                 credential.caller, lambda: self._again(credential.caller, request_, allowed), allowed.until
             )
             relay.refused = lambda: explained(credential.caller, request_, self._granted, time.time())
-            relay.ends_soon = ends_soon(credential.caller, request_, allowed, self._granted, time.time())
+            exchange.beside = ends_soon(credential.caller, request_, allowed, self._granted, time.time())
             assertion, transport = await self.transport(member, allowed)
             returning = back(asking, route.target, route.base)
             headers = asking.headers if returning.app is None else app_headers(asking, route.base)

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from services.proxy.members.ending import ends_soon
+from services.proxy.members.ending import ends_soon, said_of
 from skerry.access import Allowed, MemberRequest, decide
 from skerry.api.accessrequests import SOON_S
 from skerry.api.grants import AccessGrant
 from skerry.api.messages import Caller
 from skerry.api.times import rfc3339
+from skerry.httpwire.answer import warning
 from tests.access.grants import access, grant
 
 NOW = 1_000_000.0
@@ -27,7 +28,10 @@ def said(*grants: AccessGrant, caller: Caller = ALICE, request: MemberRequest = 
     compiled = access(*grants)
     allowed = decide(caller, request, compiled, now)
     assert isinstance(allowed, Allowed)
-    return ends_soon(caller, request, allowed, compiled, now)
+    headers = ends_soon(caller, request, allowed, compiled, now)
+    text = said_of(caller, request, compiled, now)
+    assert headers == ([(b"warning", warning(text))] if text else [])
+    return text
 
 
 def test_the_grant_its_end_and_how_to_go_on_are_named() -> None:
