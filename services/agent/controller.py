@@ -344,6 +344,7 @@ class Controller:
             missing=health.missing,
             repaired=health.repaired,
             taken_over=health.taken_over,
+            app_store=health.app_store,
             inventory=inventory if now >= self._inventory_due else None,
             ceiling=self._settings.ceiling,
             clock_s=self._clock.ahead(now, time.time()),

@@ -16,7 +16,7 @@ from skerry.api.times import rfc3339
 from skerry.errors import StatusError
 from skerry.member import probe
 from skerry.member.credentials import CredentialError
-from skerry.member.identity import RightsMissing, TakenOver, WrongCluster
+from skerry.member.identity import RightsMissing, TakenOver, WrongCluster, app_store_of
 from skerry.member.kubeconfig import KubeconfigError
 from skerry.member.membership import MembershipCheck
 from skerry.member.upstream import Upstream
@@ -54,6 +54,8 @@ class Health:
         """What a look repaired last, and when."""
         self.taken_over = False
         """The cluster is marked as another host's."""
+        self.app_store = ""
+        """The cluster's own setting of the App Store, as it was seen last."""
         self.known = asyncio.Event()
         """After the first check."""
 
@@ -85,15 +87,14 @@ class Health:
         return self._known() != before
 
     def _known(self) -> tuple[object, ...]:
-        return self.uid, self.message, self.taken_over, self.missing, self.repaired
+        return self.uid, self.message, self.taken_over, self.missing, self.repaired, self.app_store
 
     async def _checked(self) -> str:
         if problem := await probe.unready(self._upstream):
             return problem
         if self._clock() - self._looked >= self._look_s:
             await self._look()
-        else:
-            await self._upstream.identify()
+        self.app_store = app_store_of(await self._upstream.identify())
         if self._checks % SLOW_EVERY == 0:
             self._upstream.reconnect()  # what it shows in TLS may have been renewed
             self.version = (await probe.facts(self._upstream)).version

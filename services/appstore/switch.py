@@ -6,14 +6,12 @@ cluster, and says why.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from skerry.api.meta import StatusCause
 from skerry.errors import Forbidden
 
-Setting: TypeAlias = Literal["Enabled", "Disabled", "Unset"]
-"""A member's own, by annotation on its namespace kube-system. It is shown, and has no other effect."""
 NAMED = 10
 """Members that a message names at most."""
 
@@ -26,11 +24,11 @@ class Usable(NamedTuple):
     message: str
 
 
-def usable(enabled: bool, settings: Mapping[str, Setting]) -> Usable:
-    """Whether it can be used, from the host's switch and the members' own settings."""
+def usable(enabled: bool, enabled_on: Iterable[str]) -> Usable:
+    """Whether it can be used, from the host's switch and the names of members that have it enabled themselves."""
     if enabled:
         return Usable(True, "Enabled", "the App Store is enabled on this host, and usable for every cluster")
-    own = sorted(name for name, setting in settings.items() if setting == "Enabled")
+    own = sorted(enabled_on)
     if not own:
         return Usable(
             False,

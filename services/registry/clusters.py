@@ -248,6 +248,8 @@ def _facts(beat: Heartbeat) -> Document:
         facts["kubernetesVersion"] = beat.kubernetes_version
     if beat.nodes is not None and 0 <= beat.nodes < 1_000_000:
         facts["nodes"] = beat.nodes
+    if beat.app_store:
+        facts["appStore"] = {"setting": beat.app_store}
     return facts
 
 

@@ -69,6 +69,8 @@ class ProbeResult(NamedTuple):
     """What serving needs and the host's account may not repair."""
     repaired: str = ""
     """What was taken away and is there again."""
+    app_store: str = ""
+    """Its own setting of the App Store; empty if that was not seen."""
 
 
 class JoinFacts(NamedTuple):
@@ -132,6 +134,8 @@ def observed(document: Document, outcome: ProbeResult, expires: float | None, no
     status["conditions"] = conditions
     if outcome.version:
         status["kubernetesVersion"] = clean(outcome.version, VERSION)
+    if outcome.app_store:
+        status["appStore"] = {"setting": outcome.app_store}
     after = {**document, "status": status}
     return after if outcome.inventory is None else with_inventory(after, bounded(outcome.inventory), at(now.wall))
 

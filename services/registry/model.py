@@ -81,7 +81,7 @@ class Agent:
         beat = self.beat
         self.facts = (
             beat.epoch, beat.version, beat.kubernetes_version, beat.cluster_uid, beat.nodes, beat.healthy, beat.message,
-            beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, beat.taken_over, self.inventory,
+            beat.missing, beat.repaired, beat.ceiling, beat.expires, beat.leaving, beat.taken_over, beat.app_store, self.inventory,
             _off(beat.clock_s), beat.server_certificate, beat.client_certificate,
         )  # fmt: skip
 

@@ -39,7 +39,7 @@ from skerry.errors import SkerryError, StatusError, Unauthorized
 from skerry.informer import Change
 from skerry.member import probe
 from skerry.member.credentials import source
-from skerry.member.identity import Expected, RightsMissing, TakenOver, Unproved, WrongCluster
+from skerry.member.identity import Expected, RightsMissing, TakenOver, Unproved, WrongCluster, app_store_of
 from skerry.member.inventory import InventoryCollector
 from skerry.member.membership import MembershipCheck
 from skerry.member.role import HOST
@@ -275,12 +275,12 @@ async def _outcome(upstream: Upstream, looks: int) -> ProbeResult:
     rtt_ms = round((time.perf_counter() - started) * 1000, 3)
     if unready:
         return ProbeResult(ProbeState.UNREADY, unready)
-    await upstream.identify()
+    app_store = app_store_of(await upstream.identify())
     if looks % VERSION_EVERY:
-        return ProbeResult(ProbeState.READY, rtt_ms=rtt_ms)
+        return ProbeResult(ProbeState.READY, rtt_ms=rtt_ms, app_store=app_store)
     facts = await probe.facts(upstream)
     clock_s = None if facts.date is None else facts.date - time.time()
-    return ProbeResult(ProbeState.READY, version=facts.version, clock_s=clock_s, rtt_ms=rtt_ms)
+    return ProbeResult(ProbeState.READY, version=facts.version, clock_s=clock_s, rtt_ms=rtt_ms, app_store=app_store)
 
 
 def _watchable(document: Document) -> int:

@@ -212,6 +212,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """What was taken away on the member and is there again, for people."""
     taken_over: bool = False
     """The cluster is marked as another host's; `message` names it."""
+    app_store: str = ""
+    """The member's own setting of the App Store: Enabled, Disabled or Unset; empty of an agent that does not look."""
     inventory: Inventory | None = None
     """What the cluster has: said once to each connection, each 5 min, and when it changes; None: as before."""
     ceiling: Ceiling = Ceiling()

@@ -154,6 +154,23 @@ class CredentialsStatus(Struct, frozen=True, kw_only=True):
     revoked: Annotated[RevokedAgentKey | UnsetType, described("The agent that was revoked last.")] = UNSET
 
 
+APP_STORE_SETTINGS = ("Enabled", "Disabled", "Unset")
+"""Of a member itself. It is shown, and has no other effect."""
+
+
+class ClusterAppStore(Struct, frozen=True, kw_only=True):
+    """What a member itself says of the App Store."""
+
+    setting: Annotated[
+        str,
+        one_of(
+            "By the annotation skerry.dev/app-store of its namespace kube-system. It is shown, and has no other effect: the host's "
+            "switch counts.",
+            *APP_STORE_SETTINGS,
+        ),
+    ] = "Unset"
+
+
 class DesiredStatus(Struct, frozen=True, kw_only=True):
     """What the host's services want on a member, in figures."""
 
@@ -189,6 +206,7 @@ class ClusterStatus(Struct, frozen=True, kw_only=True):
     credentials: Annotated[CredentialsStatus | UnsetType, described("The life of the connection's credentials.")] = (
         UNSET
     )
+    app_store: Annotated[ClusterAppStore | UnsetType, described("What it says itself of the App Store.")] = UNSET
     desired: Annotated[
         DesiredStatus | UnsetType, described("What the host's services want on it, and what became of it.")
     ] = UNSET

@@ -98,6 +98,7 @@ SERVICES = (
         endpoints=(subjects.BINDING_STATES, subjects.TOKEN_REVIEWS),
         calls=_desired("tenancy"),
     ),
+    Service(name="appstore", workload=CONTROLLER_MANAGER),
     Service(
         name="proxy",
         workload=TOWER,
@@ -118,6 +119,7 @@ BUCKETS = (
     Bucket(name=subjects.DESIRED_STATUS, writers=("registry",), readers=DESIRED_OWNERS, archived=""),
     # claims are made again of what statuses say: what is restored is one workspace's by those
     Bucket(name=subjects.TENANCY, writers=("tenancy",), archived=""),
+    Bucket(name=subjects.APP_STORE, writers=("appstore",), archived="contents"),
 )
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
 REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")

@@ -73,6 +73,17 @@ def other(expected: Expected, uid: str, url: str, role: ClientRole) -> WrongClus
     return WrongCluster(message, uid)
 
 
+APP_STORE_ANNOTATION = "skerry.dev/app-store"
+"""Of a member's namespace kube-system: its own setting of the App Store, enabled or disabled. It is shown, and has no other effect."""
+
+
+def app_store_of(metadata: Mapping[str, Any]) -> str:
+    """A member's own setting of the App Store, from the metadata of its namespace kube-system: Enabled, Disabled or Unset."""
+    annotations = metadata.get("annotations")
+    value = annotations.get(APP_STORE_ANNOTATION) if isinstance(annotations, Mapping) else None
+    return {"enabled": "Enabled", "disabled": "Disabled"}.get(str(value), "Unset")
+
+
 def owner_of(metadata: Mapping[str, Any]) -> tuple[str, str]:
     """UID and name, for people, of the host that a cluster is marked as a member of; metadata of kube-system. Empty: of none."""
     annotations = metadata.get("annotations")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, EVERYBODY, HOST_GROUPS, HOST_VIEW, READ, Access, Tie
 from skerry.api.kinds.action import METHODS, Action
+from skerry.api.kinds.apprelease import APP_INSTANCE, APP_RELEASE
+from skerry.api.kinds.appstore import APP, APP_CATEGORY, APP_REPOSITORY, APP_REVIEW, APP_STORE, APP_VERSION
 from skerry.api.kinds.catalog import KINDS, SERVED, catalog, owned_by
 from skerry.api.kinds.columns import Column
 from skerry.api.kinds.identities import IDENTITY_PROVIDER, REVOCATION
@@ -44,6 +46,14 @@ __all__ = [
     "ACCESS_GRANT",
     "ACCESS_REQUEST",
     "ACCESS_REVIEW",
+    "APP",
+    "APP_CATEGORY",
+    "APP_INSTANCE",
+    "APP_RELEASE",
+    "APP_REPOSITORY",
+    "APP_REVIEW",
+    "APP_STORE",
+    "APP_VERSION",
     "BUILT_IN",
     "CLUSTER",
     "CLUSTER_ADMIN",

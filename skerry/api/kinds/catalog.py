@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from skerry.api.kinds import identities, kubernetes, registry, requests, tenancy
+from skerry.api.kinds import apprelease, appstore, identities, kubernetes, registry, requests, tenancy
 from skerry.api.kinds.kind import Kind
 
 
@@ -36,7 +36,9 @@ def _names(kind: Kind) -> Iterator[tuple[str, str, str]]:
         yield "command", "commands", kind.listing.command
 
 
-KINDS = catalog((*registry.KINDS, *tenancy.KINDS, *requests.KINDS, *identities.KINDS))
+KINDS = catalog(
+    (*registry.KINDS, *tenancy.KINDS, *requests.KINDS, *identities.KINDS, *appstore.KINDS, *apprelease.KINDS)
+)
 """Skerry's own, which lie in the bucket of resources."""
 SERVED = catalog((*KINDS, *kubernetes.KINDS))
 """What the host API serves."""

@@ -1,0 +1,28 @@
+"""What the parts of the App Store share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from services.appstore.settings import AppStoreSettings
+from services.appstore.switching import Switch, ensure
+from skerry.api.kinds import APP_STORE
+from skerry.service import Context
+
+
+class AppStoreState(NamedTuple):
+    """What the parts of the App Store share."""
+
+    switch: Switch
+
+
+AppStoreContext = Context[AppStoreSettings, AppStoreState]
+
+
+@asynccontextmanager
+async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
+    """AppStore host, which is there from now on."""
+    await ensure(context.store(APP_STORE))
+    yield AppStoreState(Switch(context.informer))

@@ -1,0 +1,109 @@
+"""Kinds of the App Store for what is installed: a release on some clusters, and on each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skerry.api import apprelease, v1alpha1
+from skerry.api.kinds.appstore import CHANGED_BY_EDITORS, CREATED_BY_EDITORS, READ_IN_WORKSPACE, turn_of
+from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, why_not
+from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
+from skerry.api.kinds.paths import at
+from skerry.api.kinds.tenancy import describe
+from skerry.api.meta import Document
+
+_available, _phase = at("status.available.version"), at("status.phase")
+
+
+def describe_release(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Besides its beginning, changes and end: whether it is accepted and in place, and that there is a newer version."""
+    yield from describe(old, new)
+    if not new:
+        return
+    for name in ("Accepted", "Ready"):
+        yield from turn_of(name, old, new)
+    newer = _available(new)
+    if newer and newer != _available(old):
+        mends = " with security fixes" if new["status"]["available"].get("securityUpdates") else ""
+        yield Occurrence("UpdateAvailable", f"version {newer}{mends} is available")
+
+
+def describe_instance(old: Document, new: Document) -> Iterator[Occurrence]:
+    """Its phases."""
+    if not new or (old and _phase(old) == _phase(new)):
+        return
+    phase, status = str(_phase(new) or "Pending"), new.get("status") or {}
+    error, cluster = status.get("error") or {}, (new.get("spec") or {}).get("cluster", "")
+    message = str(error.get("message") or status.get("message") or f"on {cluster}")
+    yield Occurrence(phase, message, warning=phase in ("Failed", "Blocked"))
+
+
+APP_RELEASE = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="AppRelease",
+    plural="appreleases",
+    singular="apprelease",
+    short_names=("apprel",),
+    namespaced=True,
+    owner="appstore",
+    type=apprelease.AppRelease,
+    verbs=EVERY_VERB,
+    access=(READ_IN_WORKSPACE, CREATED_BY_EDITORS, CHANGED_BY_EDITORS),
+    selectable=("spec.app", "spec.version"),
+    events=describe_release,
+    columns=(
+        NAME,
+        Column(name="App", path="spec.app", description="Which app."),
+        Column(name="Version", path="spec.version", description="Which version."),
+        Column(name="Clusters", path="spec.clusters", cell=clusters, description="Where."),
+        Column(
+            name="Ready",
+            path="status.conditions",
+            cell=condition("Ready"),
+            description="Whether it is healthy everywhere.",
+        ),
+        Column(name="Available", path="status.available.version", description="A newer version."),
+        AGE,
+        Column(
+            name="Message", path="status.conditions", cell=why_not("Ready"), priority=1, description="What it lacks."
+        ),
+    ),
+    listing=Listing(
+        command="appreleases",
+        help="List what is installed, workspace by workspace.\n\nExample: skerry appreleases -o wide",
+        empty="Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C",
+    ),
+)
+APP_INSTANCE = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="AppInstance",
+    plural="appinstances",
+    singular="appinstance",
+    short_names=("appi",),
+    namespaced=True,
+    owner="appstore",
+    type=apprelease.AppInstance,
+    verbs=("get", "list", "watch"),
+    access=(READ_IN_WORKSPACE,),
+    selectable=("spec.release", "spec.cluster", "status.phase"),
+    events=describe_instance,
+    columns=(
+        NAME,
+        Column(name="Cluster", path="spec.cluster", description="Where."),
+        Column(name="Phase", path="status.phase", description="What is being done."),
+        Column(name="Health", path="status.health", description="How its objects are."),
+        Column(name="Revision", path="status.revision", type="integer", description="Of the AppRelease."),
+        Column(name="Chart", path="status.helm.chart", description="What is installed."),
+        AGE,
+        Column(name="Message", path="status.message", priority=1, description="What it waits for, or what is wrong."),
+    ),
+    listing=Listing(
+        command="appinstances",
+        help="List what is installed, cluster by cluster.\n\nExample: skerry appinstances -o wide",
+        empty="Nothing is installed.",
+    ),
+)
+
+KINDS = (APP_RELEASE, APP_INSTANCE)
