@@ -14,7 +14,7 @@ import msgspec
 from skerry.api.decode import decoder
 from skerry.api.messages import Heartbeat
 from skerry.api.text import clean
-from skerry.api.v1alpha1 import APP_STORE_SETTINGS, Ceiling
+from skerry.api.v1alpha1 import Ceiling
 from skerry.inventory.limits import bounded
 
 PER_S = 10.0
@@ -37,7 +37,8 @@ STILL_S = 5.0
 
 _decode = decoder(Heartbeat)
 _LENGTHS = {"epoch": 128, "version": 64, "kubernetes_version": 64, "cluster_uid": 128, "message": 500,
-            "missing": 1000, "repaired": 1000, "replaces": LONGEST_NAME}  # fmt: skip
+            "missing": 1000, "repaired": 1000, "replaces": LONGEST_NAME,
+            "app_store": 16}  # fmt: skip
 """Characters of the texts that are kept."""
 
 
@@ -69,8 +70,6 @@ def read(data: bytes) -> Heartbeat:
         changes["ceiling"] = limits
     if beat.clock_s is not None and not abs(beat.clock_s) < MOST_OFF_S:
         changes["clock_s"] = None
-    if beat.app_store not in ("", *APP_STORE_SETTINGS):
-        changes["app_store"] = ""
     if beat.inventory is not None:
         changes["inventory"] = bounded(beat.inventory)
     return msgspec.structs.replace(beat, **changes) if changes else beat

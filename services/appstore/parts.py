@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import Switch, ensure
+from skerry import subjects
 from skerry.api.kinds import APP_STORE
+from skerry.bus import BucketConfig
 from skerry.service import Context
 
 
@@ -23,6 +25,7 @@ AppStoreContext = Context[AppStoreSettings, AppStoreState]
 
 @asynccontextmanager
 async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
-    """AppStore host, which is there from now on."""
+    """AppStore host, which is there from now on, and the bucket of what is sealed."""
+    await context.bus.bucket(subjects.APP_STORE, create=BucketConfig(replicas=context.replicas))
     await ensure(context.store(APP_STORE))
     yield AppStoreState(Switch(context.informer))

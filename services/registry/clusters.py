@@ -35,7 +35,7 @@ from skerry.api.conditions import (
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
 from skerry.api.names import CLEANUP, WITHDRAW
-from skerry.api.v1alpha1 import Ceiling, RekeyStatus, RevokedAgentKey
+from skerry.api.v1alpha1 import APP_STORE_SETTINGS, Ceiling, RekeyStatus, RevokedAgentKey
 from skerry.http.certificates import CertificateEnds
 
 HOST = "host"
@@ -248,7 +248,7 @@ def _facts(beat: Heartbeat) -> Document:
         facts["kubernetesVersion"] = beat.kubernetes_version
     if beat.nodes is not None and 0 <= beat.nodes < 1_000_000:
         facts["nodes"] = beat.nodes
-    if beat.app_store:
+    if beat.app_store in APP_STORE_SETTINGS:
         facts["appStore"] = {"setting": beat.app_store}
     return facts
 
