@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from skerry.api import apprelease, v1alpha1
 from skerry.api.kinds.appstore import CHANGED_BY_EDITORS, CREATED_BY_EDITORS, READ_IN_WORKSPACE, turn_of
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, why_not
-from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
+from skerry.api.kinds.kind import EVERY_VERB, Kind, Occurrence
 from skerry.api.kinds.paths import at
 from skerry.api.kinds.tenancy import describe
 from skerry.api.meta import Document
@@ -69,11 +69,6 @@ APP_RELEASE = Kind(
             name="Message", path="status.conditions", cell=why_not("Ready"), priority=1, description="What it lacks."
         ),
     ),
-    listing=Listing(
-        command="appreleases",
-        help="List what is installed, workspace by workspace.\n\nExample: skerry appreleases -o wide",
-        empty="Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C",
-    ),
 )
 APP_INSTANCE = Kind(
     group=v1alpha1.GROUP,
@@ -98,11 +93,6 @@ APP_INSTANCE = Kind(
         Column(name="Chart", path="status.helm.chart", description="What is installed."),
         AGE,
         Column(name="Message", path="status.message", priority=1, description="What it waits for, or what is wrong."),
-    ),
-    listing=Listing(
-        command="appinstances",
-        help="List what is installed, cluster by cluster.\n\nExample: skerry appinstances -o wide",
-        empty="Nothing is installed.",
     ),
 )
 

@@ -19,7 +19,7 @@ from skerry.api.kinds.access import (
     Tie,
 )
 from skerry.api.kinds.columns import AGE, NAME, Column, condition, joined, why_not
-from skerry.api.kinds.kind import EVERY_VERB, Kind, Listing, Occurrence
+from skerry.api.kinds.kind import EVERY_VERB, Kind, Occurrence
 from skerry.api.kinds.paths import at
 from skerry.api.kinds.tenancy import describe
 from skerry.api.meta import Document
@@ -151,11 +151,6 @@ APP_REPOSITORY = Kind(
             description="Why it could not be read.",
         ),
     ),
-    listing=Listing(
-        command="apprepositories",
-        help="List repositories of charts.\n\nExample: skerry apprepositories -o wide",
-        empty="No repositories. Add one: {skerry} app repo add NAME URL",
-    ),
 )
 APP = Kind(
     group=v1alpha1.GROUP,
@@ -184,11 +179,6 @@ APP = Kind(
         AGE,
         Column(name="Repository", path="status.repository", priority=1, description="Where it comes from."),
         Column(name="Description", path="status.description", priority=1, description="What it is."),
-    ),
-    listing=Listing(
-        command="apps",
-        help="List apps.\n\nExample: skerry apps -o wide",
-        empty="No apps. Add a repository: {skerry} app repo add NAME URL",
     ),
 )
 APP_VERSION = Kind(
@@ -220,11 +210,6 @@ APP_VERSION = Kind(
         AGE,
         Column(name="Problem", path="status.problem.message", priority=1, description="Why it cannot be installed."),
     ),
-    listing=Listing(
-        command="appversions",
-        help="List versions of apps.\n\nExample: skerry appversions -o wide",
-        empty="No versions of apps.",
-    ),
 )
 APP_CATEGORY = Kind(
     group=v1alpha1.GROUP,
@@ -244,11 +229,6 @@ APP_CATEGORY = Kind(
         Column(name="Apps", path="status.apps", type="integer", description="Apps that are in it."),
         Column(name="Order", path="spec.order", type="integer", priority=1, description="Lower ones stand first."),
         AGE,
-    ),
-    listing=Listing(
-        command="appcategories",
-        help="List categories of apps.\n\nExample: skerry appcategories",
-        empty="No categories.",
     ),
 )
 APP_REVIEW = Kind(
@@ -280,11 +260,6 @@ APP_REVIEW = Kind(
         Column(name="By", path="status.by", description="Who did it."),
         AGE,
         Column(name="Message", path="spec.message", priority=1, description="Why."),
-    ),
-    listing=Listing(
-        command="appreviews",
-        help="List steps of reviews.\n\nExample: skerry appreviews -o wide",
-        empty="Nothing was reviewed.",
     ),
 )
 
