@@ -374,6 +374,11 @@ def key(group: str, kind: str, namespace: str, name: str) -> str:
     return ".".join((_escape(group) or "_", _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
 
 
+def in_namespace(namespace: str) -> str:
+    """Filter of the KV keys of all objects, of whatever kind, in a namespace."""
+    return f"*.*.{_escape(namespace)}.*"
+
+
 def _escape(part: str) -> str:
     return _KEY_SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part)
 

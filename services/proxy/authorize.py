@@ -8,7 +8,7 @@ are (hostapi/visible.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from services.proxy.routes import open_to_all
 from skerry.access import Access, Allowed, Decision, Denied, Reach, barred, held
 from skerry.access.decision import KUBERNETES
 from skerry.access.holdings import Basis
-from skerry.api.kinds import CLUSTER_ADMIN, EVERYBODY, HOST_GROUPS, HOST_VIEW, SERVED, Kind, Tie
+from skerry.access.ties import within
+from skerry.api.kinds import ALWAYS, CLUSTER_ADMIN, EVERYBODY, HOST_GROUPS, HOST_VIEW, SERVED, Kind, Tie
 from skerry.api.messages import HOST, Caller
 from skerry.api.names import PREFIX
 from skerry.errors import Forbidden, StatusError
@@ -48,6 +49,13 @@ class Right(NamedTuple):
 
     groups: tuple[str, ...] = ()
     ties: tuple[Tie, ...] = ()
+    namespaced: bool = False
+    """The objects lie in namespaces."""
+
+    @property
+    def placed(self) -> bool:
+        """True if what a request names a namespace for is decided by that alone."""
+        return self.namespaced and bool(self.ties) and all(tie.placed for tie in self.ties)
 
     def by(self, groups: Iterable[str]) -> list[str]:
         """Those of `groups` that may do it with all objects."""
@@ -71,14 +79,17 @@ class HostAccess:
         self._rules: list[tuple[HostRule, Right]] = []
         for kind in kinds:
             for access in kind.access:
-                right = Right(access.groups, access.ties)
+                right = Right(access.groups, access.ties, kind.namespaced)
                 self._rules.append((HostRule(access.verbs, (kind.group,), (kind.plural,)), right))
                 for verb in access.verbs:
                     key = kind.group, kind.plural, verb
                     before = self._kinds.get(key, _NOBODY)
-                    self._kinds[key] = Right((*before.groups, *right.groups), (*before.ties, *right.ties))
+                    self._kinds[key] = Right(
+                        (*before.groups, *right.groups), (*before.ties, *right.ties), kind.namespaced
+                    )
             for action in kind.actions:
-                right, resource = Right(action.groups), f"{kind.plural}/{action.subresource}"
+                right = Right(action.groups, action.ties, kind.namespaced)
+                resource = f"{kind.plural}/{action.subresource}"
                 self._rules.append((HostRule((action.verb,), (kind.group,), (resource,)), right))
                 self._actions[kind.group, kind.plural, action.subresource, action.verb] = right
 
@@ -90,13 +101,15 @@ class HostAccess:
                 return action
         return self._kinds.get((request.group, request.resource, request.verb), _NOBODY)
 
-    def rules(self, groups: Collection[str]) -> list[HostRule]:
-        """What everybody may, with what is theirs or with all; then what these groups may."""
-        common = [rule for rule, right in self._rules if right.everybodys or right.ties]
+    def rules(self, groups: Collection[str], tied: Callable[[Right], bool] = lambda right: True) -> list[HostRule]:
+        """What everybody may with all, and who is `tied` so with what is theirs; then what these groups may."""
+        common = [rule for rule, right in self._rules if right.everybodys or (right.ties and tied(right))]
         return [*common, *(rule for rule, right in self._rules if right.by(groups) and rule not in common)]
 
 
 _NOBODY = Right()
+_OF_ALL = ("list", "watch")
+"""Verbs of requests to all namespaces at once: they show what is tied to the caller."""
 _ACCESS = HostAccess(SERVED)
 
 
@@ -124,7 +137,9 @@ def _with_grants(caller: Caller, reach: Reach) -> dict[str, Basis]:
     return groups
 
 
-def decide_host(caller: Caller, request: HostRequest, access: Access, now: float) -> Decision:
+def decide_host(
+    caller: Caller, request: HostRequest, access: Access, now: float, declared: HostAccess = _ACCESS
+) -> Decision:
     """Decide whether `caller` may make `request` at a time in Unix seconds: with all objects, or with those that are tied to
     them. Total: every input has an answer, none raises.
     """
@@ -134,34 +149,56 @@ def decide_host(caller: Caller, request: HostRequest, access: Access, now: float
     groups = _with_grants(caller, reach)
     if CLUSTER_ADMIN in groups:
         return Allowed(PREFIX + caller.user, (), (), (groups[CLUSTER_ADMIN],), (), reach.until)
-    right = _ACCESS.right(request)
+    right = declared.right(request)
     by = right.by(groups)
-    if by or right.everybodys or right.ties or not request.resource:
-        basis = tuple(dict.fromkeys(groups[group] for group in by))
-        ties = () if by or right.everybodys else right.ties
-        return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until, ties)
-    need = tuple(group for group in dict.fromkeys((*right.groups, CLUSTER_ADMIN)) if group != HOST_VIEW)
-    return Denied(_host_forbidden(caller, request, need))
+    basis = tuple(dict.fromkeys(groups[group] for group in by))
+    if by or right.everybodys or not request.resource:
+        return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until)
+    if right.placed and (request.namespace or request.verb not in _OF_ALL):
+        basis = _tied(caller, right, request.namespace, access, now)
+        if not basis:
+            return Denied(_host_forbidden(caller, request, right))
+    elif not right.ties:
+        return Denied(_host_forbidden(caller, request, right))
+    return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until, right.ties)
 
 
-def rules(caller: Caller, access: Access, now: float) -> tuple[HostRule, ...]:
-    """Everything that `decide_host` allows this caller, for a SelfSubjectRulesReview."""
+def _tied(caller: Caller, right: Right, namespace: str, access: Access, now: float) -> tuple[Basis, ...]:
+    """What ties a caller to all that lies in a namespace. Nothing ties anybody to all namespaces."""
+    if not namespace:
+        return ()
+    bases = (within(tie, caller, namespace, access, now) for tie in right.ties)
+    return tuple(dict.fromkeys(basis for basis in bases if basis is not None))
+
+
+def rules(
+    caller: Caller, namespace: str, access: Access, now: float, declared: HostAccess = _ACCESS
+) -> tuple[HostRule, ...]:
+    """Everything that `decide_host` allows this caller in a namespace, for a SelfSubjectRulesReview; an empty one is all."""
     paths, groups = HostRule(("get",), paths=open_to_all()), host_groups(caller, access, now)
+
+    def tied(right: Right) -> bool:
+        return not right.placed or bool(_tied(caller, right, namespace, access, now))
+
     if CLUSTER_ADMIN in groups:
-        return (*_ACCESS.rules(()), HostRule(("*",), ("*",), ("*",)), paths)
-    return (*_ACCESS.rules(groups), paths)
+        return (*declared.rules((), tied), HostRule(("*",), ("*",), ("*",)), paths)
+    return (*declared.rules(groups, tied), paths)
 
 
-def _host_forbidden(caller: Caller, request: HostRequest, need: tuple[str, ...]) -> StatusError:
+def _host_forbidden(caller: Caller, request: HostRequest, right: Right) -> StatusError:
     """Worded as the API server words it, with what is missing after it."""
+    need = tuple(group for group in dict.fromkeys((*right.groups, CLUSTER_ADMIN)) if group != HOST_VIEW)
+    roles = tuple(dict.fromkeys(role for tie in right.ties if tie.by == "workspace" for role in tie.roles))
+    groups = f"{'one of the groups' if len(need) > 1 else 'the group'} {', '.join(need)}"
+    if right.placed and request.namespace not in ("", *ALWAYS) and roles:
+        groups = f"the role {' or '.join(roles)} in workspace {request.namespace}, or {groups}"
     resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
     qualified = f"{request.resource}.{request.group}" if request.group else request.resource
     where = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
     subject = f'{qualified} "{request.name}"' if request.name else qualified
     return Forbidden(
         f'{subject} is forbidden: User "{caller.user}" cannot {request.verb} resource "{resource}" in API group '
-        f'"{request.group}" {where}: it takes {"one of the groups" if len(need) > 1 else "the group"} '
-        f"{', '.join(need)}; ask an administrator of the host",
+        f'"{request.group}" {where}: it takes {groups}; ask an administrator of the host',
         kind=request.resource,
         group=request.group,
         name=request.name,

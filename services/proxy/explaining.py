@@ -33,6 +33,7 @@ from skerry.api.bindingstates import BindingState, BindingStatesAnswer, BindingS
 from skerry.api.corev1 import AccessReviewSpec
 from skerry.api.decode import decoded
 from skerry.api.explanations import (
+    ExplainedBasis,
     ExplainedIdentity,
     ExplainedMember,
     ExplanationSpec,
@@ -174,10 +175,21 @@ class Explainer:
         return ExplanationStatus(
             allowed=denied is None,
             identity=identity,
-            basis=reasons.bases(self._reach(question), ""),
+            basis=self._bases_on_host(question, decision),
             member=ExplainedMember(asked=False, reason=f"the host's own API decides by itself{among}"),
             missing=denied.error.message if denied is not None else "",
         )
+
+    def _bases_on_host(self, question: _Question, decision: Decision) -> list[ExplainedBasis]:
+        """What groups and grants give there, and what allows the request by the namespace that it names."""
+        bases = reasons.bases(self._reach(question), "")
+        known = {(each.kind, each.name) for each in bases}
+        ties = decision.basis if isinstance(decision, Allowed) else ()
+        return bases + [
+            reasons.membership(each, self._granted.members.roles(question.subject, each.name))
+            for each in ties
+            if each not in known
+        ]
 
     # Members
 

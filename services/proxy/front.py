@@ -245,7 +245,7 @@ class Front:
                 exchange,
                 credential.caller,
                 authorize,
-                rules=lambda: self._rules(credential),
+                rules=lambda namespace: self._rules(credential, namespace),
                 access=lambda: self_access(credential, self._parts.granted, time.time()),
                 explain=lambda spec: self._parts.explainer.explain(credential, spec),
                 watching=watching,
@@ -264,8 +264,8 @@ class Front:
             return decision.error
         return None if decision.ties == ties else Forbidden("what you may do on the host changed while the request ran")
 
-    def _rules(self, credential: CachedCredential) -> tuple[Rule, ...]:
-        return tuple(Rule(*rule) for rule in rules(credential.caller, self._parts.granted, time.time()))
+    def _rules(self, credential: CachedCredential, namespace: str) -> tuple[Rule, ...]:
+        return tuple(Rule(*rule) for rule in rules(credential.caller, namespace, self._parts.granted, time.time()))
 
 
 async def _answer(exchange: Exchange, body: bytes, content_type: bytes = JSON[1]) -> str:

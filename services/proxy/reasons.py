@@ -11,7 +11,7 @@ from services.proxy.authn import CachedCredential
 from services.proxy.members.explain import few, phrase
 from services.proxy.selfaccess import source_of
 from skerry.access import MemberRequest, Reach
-from skerry.access.holdings import Scope, role_scope
+from skerry.access.holdings import Basis, Scope, role_scope
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.api.explanations import ExplainedBasis, ExplainedIdentity, ExplanationSpec
 from skerry.api.grants import AccessGrant, AccessGrantSpec, ClusterSelection, Subject
@@ -134,6 +134,13 @@ def bases(reach: Reach, namespace: str) -> list[ExplainedBasis]:
         ExplainedBasis(kind=kind, name=name, gives=", ".join(few(list(dict.fromkeys(texts)))))
         for (kind, name), texts in merged.items()
     ]
+
+
+def membership(basis: Basis, roles: Iterable[str]) -> ExplainedBasis:
+    """What a Workspace gives on the host to who has these roles in it; or what everybody has in a namespace."""
+    strongest = max(roles, key=ROLES.index, default="")
+    gives = f"{strongest} in namespace {basis.name} of the host" if strongest else f"what is in namespace {basis.name}"
+    return ExplainedBasis(kind=basis.kind, name=basis.name, gives=gives)
 
 
 def _applying(scopes: Iterable[Scope], namespace: str) -> list[Scope]:

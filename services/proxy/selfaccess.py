@@ -11,6 +11,8 @@ from msgspec import UNSET
 from services.proxy.authn import CERTIFICATE, REVIEWED, CachedCredential
 from skerry.access import Access
 from skerry.api.kinds import BUILT_IN
+from skerry.api.kinds.access import ROLES
+from skerry.api.messages import HOST
 from skerry.api.names import PREFIX
 from skerry.api.selfaccess import EVERYWHERE, MOST_ROWS, AccessSource, OwnAccess, SelfAccessReviewStatus
 from skerry.api.times import rfc3339
@@ -46,6 +48,10 @@ def _rows(credential: CachedCredential, access: Access, now: float) -> Iterator[
         if group in caller.groups:
             source = AccessSource(kind="Group", name=group)
             yield OwnAccess(cluster=EVERYWHERE, namespace="", role=group.removeprefix(PREFIX), source=source)
+    for workspace in sorted(access.members.workspaces(caller)):
+        source = AccessSource(kind="Workspace", name=workspace)
+        for role in sorted(access.members.roles(caller, workspace), key=ROLES.index):
+            yield OwnAccess(cluster=HOST, namespace=workspace, role=role, source=source)
     for cluster in sorted(access.granted(caller, now)):
         given = {
             (

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from services.tenancy import (
+    contents,
     granted,
     grants,
     hostsettings,
@@ -81,7 +82,7 @@ class WorkspaceRules(Rules):
 
     def __init__(self, context: TenancyContext) -> None:
         super().__init__(context)
-        self._informer = context.informer
+        self._informer, self._bucket = context.informer, context.bucket
         self._writers = Writers(context.informer, lambda: context.state.granted.access)
 
     async def before_change(self, current: Item, request: WriteRequest) -> None:
@@ -116,6 +117,10 @@ class WorkspaceRules(Rules):
         if request.caller != collector(WORKSPACE):
             await self._informer.current()
             self._writers.touch_workspace(request, current, deletes=True)
+
+    async def holds(self, current: Item, request: WriteRequest) -> tuple[str, ...]:
+        """What is in its namespace."""
+        return await contents.holding(self._bucket, current.name)
 
 
 class GrantRules(Rules):

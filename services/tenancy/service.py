@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.tenancy.bindingstates import binding_states
+from services.tenancy.contents import contents
 from services.tenancy.controllers import administrator, credentials, opened, revocations
 from services.tenancy.granting import grants
 from services.tenancy.members import members
@@ -54,6 +55,7 @@ SERVICE = Service(
         members,
         grants,
         workspaces,
+        contents,
         claims,
         access_requests,
         providers,

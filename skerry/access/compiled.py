@@ -147,6 +147,8 @@ class Access:
         """By the names that they are for, by identity."""
         self._reaches: dict[tuple[Caller, str], Reach] = {}
         self.members = Members()
+        self.version = 0
+        """Another one after each change."""
 
     # Changes
 
@@ -159,6 +161,7 @@ class Access:
             self._clusters.pop(name, None)
         else:
             self._clusters[name] = after
+        self.version += 1
         for selected in self._selected.values():
             _place(selected, name, after)
         self._reaches.clear()
@@ -171,6 +174,7 @@ class Access:
     def workspace(self, name: str, workspace: Workspace | None) -> Touched:
         """The Workspace of this name is now this one; None: there is none."""
         members = self.members.put(name, () if workspace is None else workspace.spec.members)
+        self.version += bool(members)
         touched = self._source(("Workspace", name), () if workspace is None else of_workspace(workspace))
         return touched._replace(subjects=touched.subjects | members) if members else touched
 
@@ -178,6 +182,7 @@ class Access:
         before = self._holdings.get(source, ())
         if before == after:
             return NOTHING
+        self.version += 1
         for holding in after:
             self._enter(holding)
         scopes = {name for holding in (*before, *after) for name in self._places(holding)}

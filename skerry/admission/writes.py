@@ -17,6 +17,7 @@ import msgspec
 
 from skerry import subjects
 from skerry.admission.callers import Callers
+from skerry.admission.lifecycle import CheckNamespace
 from skerry.admission.prepare import APPLY_PATCH, Preparation, Prepared
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteAnswer, WriteOptions, WriteRequest
@@ -71,6 +72,10 @@ class Rules:
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
         """Forbidden if this object may not be deleted."""
 
+    async def holds(self, current: Item, request: WriteRequest) -> tuple[str, ...]:
+        """Finalizers under which this object waits from its deletion on: for what has to go before it."""
+        return ()
+
     async def after_delete(self, current: Item, request: WriteRequest) -> None:
         """An object was marked for deletion and waits for its finalizers: the place to finish at once what can be."""
 
@@ -82,7 +87,15 @@ Change = Callable[[WriteRequest, Document, datetime], Prepared]
 class Writes:
     """Endpoints of one kind, for `Bus.serve`."""
 
-    def __init__(self, store: Store, rules: Rules, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        clock: Callable[[], datetime] = utc_now,
+        check_namespace: CheckNamespace | None = None,
+    ) -> None:
+        """`check_namespace` is asked before an object of a namespaced kind is made."""
+        self._check_namespace = check_namespace if store.kind.namespaced else None
         self.kind: Kind = store.kind
         self._store = store
         self._rules = rules
@@ -111,6 +124,9 @@ class Writes:
         return await self._created(prepared, request)
 
     async def _created(self, prepared: Prepared, request: WriteRequest) -> WriteAnswer:
+        if self._check_namespace is not None:
+            name = str(prepared.document["metadata"].get("name", ""))
+            await self._check_namespace(self.kind, request.namespace, name)
         admitted = await self._rules.admit(prepared.document, request)
         if admitted.instead:
             return _answer(admitted.document, (*prepared.warnings, *admitted.warnings))
@@ -192,10 +208,11 @@ class Writes:
         if current.deleted:
             return _answer(current.document(), gone=True)
         await self._rules.before_delete(current, request)
+        finalizers = await self._rules.holds(current, request)
         options: WriteOptions = request.options
         if options.dry_run:
             self._store.check_deletable(current, options.uid, options.resource_version)
-            document = self._store.marked(current, options.propagation_policy)
+            document = self._store.marked(current, options.propagation_policy, finalizers)
             return _answer(document, gone=is_over(document))
         after = await self._store.delete(
             request.name,
@@ -204,6 +221,7 @@ class Writes:
             resource_version=options.resource_version,
             write_id=request.request_id,
             policy=options.propagation_policy,
+            finalizers=finalizers,
         )
         if not after.deleted:
             await self._rules.after_delete(after, request)

@@ -14,6 +14,11 @@ SERVICE_ACCOUNT = "serviceaccount:"
 LONGEST_NAME = 253
 """Bytes of a user or a group."""
 
+DEFAULT = "default"
+"""The namespace of the host that is always there, its administrators' own; Events of cluster-scoped objects are in it."""
+POOL = "skerry-apps"
+"""The namespace of the host with what all may use. It is always there, as no Workspace has its name."""
+
 NAMESPACES_GROUP = PREFIX + "namespaces"
 """The group, ClusterRole and binding on a member that let Namespaces be listed; a proxy asserts it for narrowed lists alone."""
 

@@ -48,6 +48,17 @@ def collector(kind: Kind) -> Caller:
     return Caller(user=PREFIX + kind.owner)
 
 
+async def collect(store: Store, rules: Rules, item: Item, *, policy: str = "") -> Item:
+    """Delete an object as its collector, if its rules let that happen; what is left of it. NotFound, Conflict, Forbidden."""
+    request = WriteRequest(request_id="", caller=collector(store.kind), namespace=item.namespace, name=item.name)
+    await rules.before_delete(item, request)
+    finalizers = await rules.holds(item, request)
+    after = await store.delete(item.name, item.namespace, uid=item.uid, policy=policy, finalizers=finalizers)
+    if not after.deleted:
+        await rules.after_delete(after, request)
+    return after
+
+
 class Place(NamedTuple):
     """Where an object is."""
 
@@ -222,13 +233,8 @@ class Garbage:
 
     async def _collect(self, place: Place, item: Item, *, foreground: bool) -> None:
         store, rules = self._rules[place.group, place.kind]
-        request = WriteRequest(request_id="", caller=collector(store.kind), namespace=place.namespace, name=place.name)
-        await rules.before_delete(item, request)
-        policy = "Foreground" if foreground else ""
-        after = await store.delete(place.name, place.namespace, uid=item.uid, policy=policy)
+        await collect(store, rules, item, policy="Foreground" if foreground else "")
         log.info("collected: all its owners are gone", extra={"kind": place.kind, "object": place.name})
-        if not after.deleted:
-            await rules.after_delete(after, request)
 
     # An owner that waits
 

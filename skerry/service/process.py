@@ -25,9 +25,11 @@ from typing import Any, NoReturn
 import skerry
 from skerry import bus, runtime, subjects
 from skerry.admission import Actions, Callers, Writes
-from skerry.api.kinds import KINDS
+from skerry.admission.lifecycle import checks
+from skerry.api.kinds import KINDS, WORKSPACE
 from skerry.api.messages import Write, WriteAnswer
 from skerry.backoff import Backoff
+from skerry.controller.contents import NamespaceContents
 from skerry.controller.controller import Controller, ReconcileTracer
 from skerry.controller.events import record_events
 from skerry.controller.garbage import AT_ONCE, Garbage
@@ -123,7 +125,9 @@ class Process:
         self.callers = Callers(trust_roots)
         self.timers = timers or asyncio.get_running_loop()
         self.tracer = tracer
-        read = (kind for service, _ in services for kind in (*service.rules, *service.needs))
+        read = [kind for service, _ in services for kind in (*service.rules, *service.needs)]
+        if any(kind.namespaced for service, _ in services for kind in service.rules):
+            read.append(WORKSPACE)  # its namespaces
         self.informer = Informer(dict.fromkeys(read), reduced=KINDS)
         self.bucket: bus.Bucket | None = None
         """Of all objects, when it is open."""
@@ -295,6 +299,11 @@ class Part:
         garbage = Garbage(self._process.informer, stores, context.recorder, collecting)
         self.controllers = (*(make(context) for make in service.controllers), sweeping, garbage.controller)
         context.closing.callback(garbage.stop)
+        if any(kind.namespaced for kind in service.rules):
+            emptying = partial(context.controller, "namespaces")
+            contents = NamespaceContents(self._process.informer, stores, emptying)
+            self.controllers = (*self.controllers, contents.controller)
+            context.closing.callback(contents.stop)
         context.closing.callback(record_events(context.informer, context.recorder, service.rules))
         works: list[Callable[[], Awaitable[object]]] = [context.recorder.run]
         works += [make(context) for make in service.tasks]
@@ -305,7 +314,13 @@ class Part:
                 group.create_task(endless(work, f"{self.name}'s {work.__qualname__}")) for work in works
             ]
             working += [group.create_task(each.run(), name=each.name) for each in self.controllers]
-            registrations = self._registered(context, [Writes(store, rules) for store, rules in stores.items()])
+            registrations = self._registered(
+                context,
+                [
+                    Writes(store, rules, check_namespace=checks(self._process.informer))
+                    for store, rules in stores.items()
+                ],
+            )
             try:
                 await asyncio.gather(*(each.ready() for each in (context.bus, context.asked, context.heard)))
                 self._phase = ""

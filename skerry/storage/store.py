@@ -136,10 +136,12 @@ class Store:
         resource_version: str | None = None,
         write_id: str = "",
         policy: str = "",
+        finalizers: tuple[str, ...] = (),
     ) -> Item:
         """Delete, or only mark with deletionTimestamp while finalizers are left.
 
-        `policy` is metav1's propagationPolicy: Foreground and Orphan put the garbage collector's finalizer on it.
+        `policy` is metav1's propagationPolicy: Foreground and Orphan put the garbage collector's finalizer on it. `finalizers` are
+        put on it if it does not wait already.
         NotFound; Conflict when a precondition (`uid`, `resource_version`) does not hold. The answer's `deleted` says
         whether the object is gone.
         """
@@ -155,26 +157,29 @@ class Store:
                 raise self.not_found(name)
             self.check_deletable(before, uid, resource_version)
             try:
-                return await self._delete(before, write_id or new_write_id(), policy)
+                document = self.marked(before, policy, finalizers)
+                return await self._delete(before, document, write_id or new_write_id())
             except Conflict:
                 continue
 
-    async def _delete(self, before: Item, write_id: str, policy: str) -> Item:
-        document = self.marked(before, policy)
+    async def _delete(self, before: Item, document: Document, write_id: str) -> Item:
         over = is_over(document)
         if document == before.document() and not over:
             return before
         writes = (write_id, *before.writes)
         return await self._put(self.key(before.name, before.namespace), document, before.revision, writes, deleted=over)
 
-    def marked(self, before: Item, policy: str = "") -> Document:
+    def marked(self, before: Item, policy: str = "", more: tuple[str, ...] = ()) -> Document:
         """The item that a delete of `before` would store now; it is gone if no finalizers are in it.
 
-        An object that waits already changes only if the policy changes what it waits for.
+        An object that waits already changes only if the policy changes what it waits for; one that does not gets `more`
+        finalizers.
         """
         document = before.document()
         metadata = document["metadata"]
         finalizers = _finalizers(metadata.get("finalizers") or [], policy)
+        if "deletionTimestamp" not in metadata:
+            finalizers += [each for each in more if each not in finalizers]
         if finalizers:
             metadata["finalizers"] = finalizers
         else:

@@ -190,7 +190,7 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
                 await exchange.respond(200, [JSON], VERSION)
                 return
             try:
-                await api.handle(exchange, ADMIN, found.authorize, rules=lambda: found.rules)
+                await api.handle(exchange, ADMIN, found.authorize, rules=lambda namespace: found.rules)
             except ClientGone:
                 return
 

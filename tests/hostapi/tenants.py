@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from services.proxy.authorize import HostRequest, decide_host, rules
+from services.proxy.authorize import HostAccess, HostRequest, decide_host, rules
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.shifts import Shifts
@@ -105,10 +105,11 @@ class Leader:
 class Tenants:
     """The host API of one proxy, and what is stored."""
 
-    def __init__(self, ring: int = 1024) -> None:
+    def __init__(self, ring: int = 1024, kinds: tuple[Kind, ...] = ()) -> None:
         self.now = 0.0
         self.late: list[Callable[[], object]] = []
-        self.informer, self.events, self.access = Informer(KINDS, ring=ring), Informer((EVENT,), ring=ring), Access()
+        self.informer, self.events = Informer((*KINDS, *kinds), ring=ring), Informer((EVENT,), ring=ring)
+        self.access, self.declared = Access(), HostAccess((*SERVED, *kinds))
         for each in (self.informer, self.events):
             each.take(Filled(0))
             each._progress.leader = Leader(each, self.late)
@@ -117,7 +118,7 @@ class Tenants:
         self.api = HostApi(
             self.informer,
             self.forwarding,
-            SERVED,
+            (*SERVED, *kinds),
             now=lambda: datetime.fromtimestamp(self.now, UTC),
             events=self.events,
             granted=self.access,
@@ -179,7 +180,7 @@ class Tenants:
     def _authorize(self, caller: Caller) -> Any:
         def authorize(asked: Attributes) -> tuple[Tie, ...]:
             request = HostRequest(*asked[:6])
-            decision = decide_host(caller, request, self.access, self.now)
+            decision = decide_host(caller, request, self.access, self.now, self.declared)
             if isinstance(decision, Denied):
                 raise decision.error
             return decision.ties
@@ -187,7 +188,9 @@ class Tenants:
         return authorize
 
     async def _handle(self, asked: Asked, caller: Caller) -> None:
-        told = lambda: tuple(Rule(*rule) for rule in rules(caller, self.access, self.now))  # noqa: E731
+        def told(namespace: str) -> tuple[Rule, ...]:
+            return tuple(Rule(*rule) for rule in rules(caller, namespace, self.access, self.now, self.declared))
+
         asked.status = await self.api.handle(asked, caller, self._authorize(caller), rules=told)
 
     async def ask(

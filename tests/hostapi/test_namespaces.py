@@ -22,10 +22,19 @@ async def workspace(world: World, name: str) -> dict[str, str]:
     return found
 
 
-async def test_default_is_always_there(world: World) -> None:
-    answer = await world.ask(f"{NAMESPACES}/default")
-    assert answer.status == 200
-    assert answer.json()["status"] == {"phase": "Active"}
+async def test_default_and_the_pool_are_always_there(world: World) -> None:
+    for name in ("default", "skerry-apps"):
+        answer = await world.ask(f"{NAMESPACES}/{name}")
+        assert answer.status == 200
+        assert answer.json()["status"] == {"phase": "Active"}
+
+
+async def test_nobody_makes_or_deletes_the_pool_as_a_workspace(world: World) -> None:
+    body = {"apiVersion": "skerry.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": "skerry-apps"}, "spec": {}}
+    refused = await world.ask(WORKSPACES, "POST", body)
+    assert (refused.status, "is reserved" in refused.json()["message"]) == (422, True)
+    assert (await world.ask(f"{WORKSPACES}/skerry-apps", "DELETE")).status == 404
+    assert (await world.ask(f"{NAMESPACES}/skerry-apps", "DELETE")).status == 405
 
 
 async def test_a_workspace_is_a_namespace_of_its_name(world: World) -> None:
@@ -36,7 +45,7 @@ async def test_a_workspace_is_a_namespace_of_its_name(world: World) -> None:
     listed = (await world.ask(NAMESPACES)).json()
     assert (listed["kind"], [item["metadata"]["name"] for item in listed["items"]]) == (
         "NamespaceList",
-        ["default", "shop"],
+        ["default", "shop", "skerry-apps"],
     )
     await world.ask(f"{WORKSPACES}/shop", "DELETE")
     assert (await world.ask(f"{NAMESPACES}/shop")).status == 404

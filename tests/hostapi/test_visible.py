@@ -130,9 +130,9 @@ async def test_events_follow_the_object_that_they_are_about(path: str) -> None:
 
 async def test_namespaces_are_those_of_ones_workspaces() -> None:
     made = fleet()
-    assert await made.names(ADMIN, "/api/v1/namespaces") == ["attic", "default", "till"]
-    assert await made.names(VIEWER, "/api/v1/namespaces") == ["attic", "default", "till"]
-    assert await made.names(ALICE, "/api/v1/namespaces") == ["till"]
+    assert await made.names(ADMIN, "/api/v1/namespaces") == ["attic", "default", "skerry-apps", "till"]
+    assert await made.names(VIEWER, "/api/v1/namespaces") == ["attic", "default", "skerry-apps", "till"]
+    assert await made.names(ALICE, "/api/v1/namespaces") == ["skerry-apps", "till"]
     assert await made.names(NOBODY, "/api/v1/namespaces") == []
 
 

@@ -141,7 +141,7 @@ def test_an_action_is_let_in_by_its_own_groups_whatever_its_kind_lets_do() -> No
 
 def test_everybody_is_told_the_paths_that_are_open() -> None:
     for caller in (NOBODY, ADMIN):
-        told = [rule for rule in rules(caller, NONE, 0.0) if rule.paths]
+        told = [rule for rule in rules(caller, "", NONE, 0.0) if rule.paths]
         assert told == [HostRule(("get",), paths=open_to_all())]
 
 
@@ -166,7 +166,7 @@ def ties(caller: Caller, request: HostRequest, compiled: Access = NONE) -> list[
     ("resource", "by"),
     [
         (("skerry.dev", "clusters"), ["cluster"]),
-        (("", "namespaces"), ["workspace"]),
+        (("", "namespaces"), ["workspace", "pool"]),
         (("", "events"), None),
         (("events.k8s.io", "events"), None),
     ],
@@ -225,7 +225,7 @@ def test_a_host_decision_says_what_it_rests_on() -> None:
 def test_rules_say_what_decide_allows(caller: Caller) -> None:
     told = {
         (verb, group, resource)
-        for rule in rules(caller, NONE, 0.0)
+        for rule in rules(caller, "", NONE, 0.0)
         for verb in rule.verbs
         for group in rule.groups
         for resource in rule.resources
@@ -277,6 +277,6 @@ def test_neither_a_group_on_the_host_nor_one_that_a_caller_says_is_a_right_there
 
 def test_rights_that_a_grant_gives_on_the_host_are_among_the_rules() -> None:
     compiled = access(grant(role="cluster-admin", clusters=ON_HOST))
-    assert HostRule(("*",), ("*",), ("*",)) in rules(Caller(user="alice"), compiled, 0.0)
-    reading = rules(Caller(user="alice"), access(grant(clusters=ON_HOST)), 0.0)
+    assert HostRule(("*",), ("*",), ("*",)) in rules(Caller(user="alice"), "", compiled, 0.0)
+    reading = rules(Caller(user="alice"), "", access(grant(clusters=ON_HOST)), 0.0)
     assert HostRule(("get", "list", "watch"), ("skerry.dev",), ("accessgrants",)) in reading

@@ -57,6 +57,7 @@ def test_built_in_groups_hold_everywhere_and_grants_where_they_say() -> None:
     ]
     assert rows == [
         ("*", "", "view", "Group", "skerry:view", None),
+        ("host", "team", "edit", "Workspace", "team", None),
         ("host", "", "view", "AccessGrant", "a", None),
         ("m1", "bar", "edit", "AccessGrant", "b", HOUR),
         ("m1", "shop", "edit", "AccessGrant", "b", HOUR),

@@ -79,7 +79,9 @@ async def front(host: NatsHost, kinds: tuple[Kind, ...]) -> AsyncIterator[int]:
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):
-                await api.handle(exchange, ADMIN, lambda asked: (), rules=lambda: (Rule(("*",), ("*",), ("*",)),))
+                await api.handle(
+                    exchange, ADMIN, lambda asked: (), rules=lambda namespace: (Rule(("*",), ("*",), ("*",)),)
+                )
 
         server = Server(handle)
         await server.start("127.0.0.1", 0)

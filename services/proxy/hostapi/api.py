@@ -101,14 +101,14 @@ class HostApi:
         caller: Caller,
         authorize: Authorize,
         *,
-        rules: Callable[[], tuple[Rule, ...]] = tuple,
+        rules: Callable[[str], tuple[Rule, ...]] = lambda namespace: (),
         access: Callable[[], SelfAccessReviewStatus] = unknown,
         explain: Explain = unexplained,
         watching: Callable[[], None] = lambda: None,
     ) -> int:
         """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it.
 
-        `rules` says what the caller may do at all, `access` who they are and what they have on clusters,
+        `rules` says what the caller may do in a namespace, `access` who they are and what they have on clusters,
         `explain` why; `watching` is told when this exchange becomes a watch.
 
         The front door's own errors carry a Warning header, so that they stand out from a member's. Here the Status is
@@ -128,7 +128,7 @@ class HostApi:
         if verb != "watch":
             check_timeout(query)
         viewer, request_attributes = Viewer(caller, authorize), attributes(target, verb, path)
-        ties = authorize(request_attributes)
+        ties = await self._authorized(target, request_attributes, authorize)
         if writes.is_status(target):
             target = writes.status_read(target, verb)
         if target.kind is None:
@@ -136,7 +136,8 @@ class HostApi:
         action = target.kind.action(target.subresource, verb)
         if action is not None:
             return await self._act(exchange, target, action, caller, query)
-        if target.subresource or verb not in target.kind.verbs:
+        everywhere = target.kind.namespaced and not target.namespace
+        if target.subresource or verb not in target.kind.verbs or (everywhere and verb not in _OF_ALL):
             return await _refuse(exchange, target, target.kind)
         source = self._sources[target.kind]
         if source is None:
@@ -157,7 +158,20 @@ class HostApi:
             return await _answer(exchange, 200, await self._read(exchange, target, source, query, sight))
         if target.name:
             await self._visibility.check(request_attributes, target.kind, viewer, ties)
-        return await self._write(exchange, target, source, caller, query, verb)
+        return await self._write(exchange, target, source, caller, query, verb, sight)
+
+    async def _authorized(self, target: Target, asked: Attributes, authorize: Authorize) -> tuple[Tie, ...]:
+        """The ties by which a request is allowed. That it is not, where a namespace decides, is believed only of a cache that is
+        current: who asks may have become a member of the workspace just now. Forbidden.
+        """
+        source = None if target.kind is None or not target.namespace else self._sources[target.kind]
+        if source is None:
+            return authorize(asked)
+        try:
+            return authorize(asked)
+        except Forbidden:
+            await source.current()
+            return authorize(asked)
 
     def _reviewed(self, viewer: Viewer) -> Authorize:
         """Authorizes as a self review asks: of one object at once whether it is the caller's."""
@@ -264,17 +278,26 @@ class HostApi:
         return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
     async def _write(
-        self, exchange: Exchange, target: Target, source: ObjectSource, caller: Caller, query: Query, verb: str
+        self,
+        exchange: Exchange,
+        target: Target,
+        source: ObjectSource,
+        caller: Caller,
+        query: Query,
+        verb: str,
+        sight: Sight,
     ) -> int:
         representation = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode(errors="replace")
         content = writes.WriteContent(await _body(exchange), _content_type(exchange), agent)
-        reply = await writes.answer(self._forwarder, source, target, caller, query, verb, content)
+        reply = await writes.answer(self._forwarder, source, target, caller, query, verb, content, sight)
         return await _answer(exchange, reply.status, reshaped(representation, reply.body), reply.headers())
 
 
 _PARTIALS = {"deletecollection": PARTIAL_LIST, "delete": PARTIAL | PARTIAL_LIST}
 """By verb; a delete mostly answers with a Status, to whom asks for a list of metadata too."""
+_OF_ALL = ("list", "watch")
+"""Verbs of requests to all namespaces at once."""
 _VERBS = {b"POST": "create", b"PUT": "update", b"PATCH": "patch", b"DELETE": "delete"}
 
 
@@ -299,6 +322,8 @@ async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> int:
     if target.subresource and not writes.is_status(target):
         raise NotFound(MISSING)
     collection = {"list", "watch", "create", "deletecollection"}
+    if kind.namespaced and not target.namespace:
+        collection = set(_OF_ALL)
     verbs = {"get", "update", "patch", "delete"} if target.name else collection
     verbs -= {"delete"} if target.subresource else set()
     allowed = sorted({_METHODS.get(verb, "DELETE") for verb in verbs & set(kind.verbs)})

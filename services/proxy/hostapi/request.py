@@ -100,6 +100,8 @@ def _resource(
     kind = kinds.get((group, version, rest[0]))
     if kind is None or len(rest) > 3 or (namespace and not kind.namespaced) or "" in rest:
         raise NotFound(MISSING)
+    if kind.namespaced and not namespace and len(rest) > 1:
+        raise NotFound(MISSING)
     name, subresource = (*rest[1:], "", "")[:2]
     if "%" in name:
         raise BadRequest(f"Name parameter invalid: {msgspec.json.encode(name[:80]).decode()}: may not contain '%'")

@@ -48,7 +48,8 @@ class ReviewCaller(NamedTuple):
 
     caller: Caller
     authorize: Authorize
-    rules: Callable[[], tuple[Rule, ...]]
+    rules: Callable[[str], tuple[Rule, ...]]
+    """In a namespace."""
     access: Callable[[], SelfAccessReviewStatus]
     explain: Explain
 
@@ -65,8 +66,8 @@ async def _may(document: Document, asking: ReviewCaller) -> Document:
 
 
 async def _everything(document: Document, asking: ReviewCaller) -> Document:
-    _converted(document, SelfSubjectRulesReview)
-    return _with_spec(document, _rules(asking.rules()))
+    review = _converted(document, SelfSubjectRulesReview)
+    return _with_spec(document, _rules(asking.rules(review.spec.namespace)))
 
 
 def _with_spec(document: Document, status: msgspec.Struct) -> Document:

@@ -19,7 +19,7 @@ from services.proxy.hostapi.sight import WHOLE, Moving, Sight
 from services.proxy.hostapi.sources import ObjectSource
 from skerry.access import Access, Touched, held, keys_of
 from skerry.access.asking import could_give
-from skerry.access.ties import CLUSTER, given, names_caller, names_given, written
+from skerry.access.ties import CLUSTER, given, names_caller, names_given, within, written
 from skerry.api.kinds import CLUSTER_ADMIN, Kind, Tie, at
 from skerry.api.messages import Caller
 from skerry.errors import Forbidden, StatusError
@@ -30,6 +30,7 @@ from skerry.storage import Item, decode_document
 _OF_MANY = ("create", "deletecollection", "list", "watch")
 REMEMBERED_BYTES = 8192
 """Objects up to this size are looked into once for all watchers of a change; 1,024 of them are at most 8 MiB."""
+REMEMBERED_S = 0.5
 
 
 class Viewer(NamedTuple):
@@ -68,11 +69,12 @@ class Visibility:
         stays = not kind.about and all(tie.written and tie.by != "giver" for tie in ties)
         moving = None if stays else self._moving(kind, caller)
         by_name = kind.namespaced and not all(tie.written for tie in ties)
+        single = tuple(tie for tie in ties if not (kind.namespaced and tie.placed))
+        mine = OwnNamespaces(tuple(tie for tie in ties if tie not in single), caller, self._access, self._now)
 
         def match(item: Item) -> bool:
-            return any(self._tied(tie, kind, item, viewer.caller) for tie in ties) and (
-                not kind.about or self._follows(kind, item, viewer)
-            )
+            tied = item.namespace in mine or any(self._tied(tie, kind, item, caller) for tie in single)
+            return tied and (not kind.about or self._follows(kind, item, viewer))
 
         def keys() -> Iterable[ObjectKey] | None:
             return None if by_name else {key for tie in ties for key in self._keys(tie, kind, viewer.caller)}
@@ -128,10 +130,22 @@ class Visibility:
         source = self._sources[kind]
         item = None if source is None else source.get(kind, attributes.name, attributes.namespace)
         if item is None:  # an apply makes what there is not
-            return None if attributes.verb == "patch" and not ties else not_found(kind, attributes.name)
+            makes = attributes.verb == "patch" and (not ties or self._may_create(attributes, kind, viewer))
+            return None if makes else not_found(kind, attributes.name)
         if not (shown or may).match(item):
             return not_found(kind, attributes.name)
         return None if not ties or may.match(item) else _not_this_one(attributes, kind, viewer.caller)
+
+    @staticmethod
+    def _may_create(attributes: Attributes, kind: Kind, viewer: Viewer) -> bool:
+        """True if a viewer may make an object of a namespaced kind where they may patch one."""
+        if not kind.namespaced:
+            return False
+        try:
+            viewer.authorize(attributes._replace(verb="create"))
+        except StatusError:
+            return False
+        return True
 
     def _shown(self, kind: Kind, viewer: Viewer, attributes: Attributes) -> Sight | None:
         """What a viewer is shown of a kind, if it is a part; None if it is everything, or if nothing is ever shown to them."""
@@ -152,7 +166,7 @@ class Visibility:
             return could_give(caller, item.document(), self._access, self._now())
         if tie.written:
             return names_caller(frozenset(subjects_of(tie)(item)), caller)
-        return given(tie, caller, item.namespace if kind.namespaced else item.name, self._access, self._now())
+        return given(tie, caller, item.name, self._access, self._now())
 
     def _keys(self, tie: Tie, kind: Kind, caller: Caller) -> Iterator[ObjectKey]:
         """Namespace and name of what is tied so to a caller now."""
@@ -181,6 +195,29 @@ class Visibility:
             return False
         subject = source.get(other, reference.name, namespace)
         return subject is not None and self.sight(other, viewer, ties).match(subject)
+
+
+class OwnNamespaces:
+    """The namespaces to which `caller` is tied in any of these ways; what was worked out is remembered for REMEMBERED_S at most."""
+
+    def __init__(self, ties: tuple[Tie, ...], caller: Caller, access: Access, now: Callable[[], float]) -> None:
+        self._ties, self._caller, self._access, self._now = ties, caller, access, now
+        self._known: dict[str, bool] = {}
+        self._version, self._until = -1, 0.0
+
+    def __contains__(self, namespace: str) -> bool:
+        """True if all that lies there is the caller's."""
+        if not self._ties:
+            return False
+        now = self._now()
+        if self._version != self._access.version or self._until <= now:
+            self._known.clear()
+            self._version, self._until = self._access.version, now + REMEMBERED_S
+        known = self._known.get(namespace)
+        if known is None:
+            tied = (within(tie, self._caller, namespace, self._access, now) for tie in self._ties)
+            known = self._known[namespace] = any(each is not None for each in tied)
+        return known
 
 
 def ties_of(kind: Kind) -> Iterator[Tie]:

@@ -15,6 +15,7 @@ from services.proxy.hostapi.discovery import has_status
 from services.proxy.hostapi.forward import Forwarder
 from services.proxy.hostapi.options import check_list
 from services.proxy.hostapi.request import Query, Target, known
+from services.proxy.hostapi.sight import WHOLE, Sight
 from services.proxy.hostapi.sources import ObjectSource
 from services.proxy.hostapi.table import Plain
 from skerry.api.decode import decoded, decoder
@@ -71,14 +72,15 @@ async def answer(
     query: Query,
     verb: str,
     content: WriteContent,
+    sight: Sight = WHOLE,
 ) -> WriteReply:
-    """The answer to a create, update, patch, delete or deletecollection. Any StatusError."""
+    """The answer to a create, update, patch, delete, or a deletecollection of what is in `sight`. Any StatusError."""
     if verb == "delete":
         options = writeoptions.given(query, await _options_body(content))
         reply = await _delete(forwarder, target, caller, writeoptions.of_delete(options))
         return reply._replace(status=202) if reply.held and options.orphan_dependents is False else reply
     if verb == "deletecollection":
-        return await _delete_all(forwarder, source, target, caller, query, content)
+        return await _delete_all(forwarder, source, target, caller, query, content, sight)
     if verb == "patch":
         return await _patch(forwarder, target, caller, query, content)
     return await _whole(forwarder, target, caller, query, verb, content)
@@ -147,7 +149,13 @@ async def _delete(forwarder: Forwarder, target: Target, caller: Caller, options:
 
 
 async def _delete_all(
-    forwarder: Forwarder, source: ObjectSource, target: Target, caller: Caller, query: Query, content: WriteContent
+    forwarder: Forwarder,
+    source: ObjectSource,
+    target: Target,
+    caller: Caller,
+    query: Query,
+    content: WriteContent,
+    sight: Sight,
 ) -> WriteReply:
     """Delete what a list with these options has, one by one; that list. What others delete meanwhile is fine.
 
@@ -156,7 +164,7 @@ async def _delete_all(
     kind = known(target)
     match = reads.selector(query, kind, check_list)
     options = writeoptions.of_delete(writeoptions.given(query, await _options_body(content)))
-    page = await reads.page(source, kind, target.namespace, query, match)
+    page = await reads.page(source, kind, target.namespace, query, match, sight)
     for item in page.items:
         try:
             await _delete(forwarder, target._replace(name=item.name, namespace=item.namespace), caller, options)

@@ -20,17 +20,22 @@ EVERYBODY = ("system:authenticated",)
 """The group that every caller is in, as Kubernetes names it."""
 
 READ = ("get", "list", "watch")
+WRITE = ("create", "delete", "deletecollection", "patch", "update")
+PLACED = ("pool", "workspace")
+"""Ties to all that lies in a namespace."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tie:
     """How an object may be a caller's own, or of their business."""
 
-    by: Literal["cluster", "giver", "subjects", "user", "workspace"]
+    by: Literal["cluster", "giver", "pool", "subjects", "user", "workspace"]
     """`cluster`: it is a Cluster on which the caller has something. `workspace`: it is the Workspace, or the Namespace of that
-    name, or lies in the Namespace, of one that the caller is a member of. `user`: its `path` names the caller.
-    `subjects`: the list at `path` names the caller, or a group of theirs, as a Subject. `giver`: it is an AccessGrant or an
-    AccessRequest for clusters that the list at `path` names, and the caller could give what it gives or asks for.
+    name, or lies in the Namespace, of one that the caller is a member of; of what lies in there, a built-in group counts as
+    its role in every workspace. `pool`: it is the Namespace POOL, or lies in there, and the caller has a role anywhere, or is a member of
+    any workspace. `user`: its `path` names the caller. `subjects`: the list at `path` names the caller, or a group of theirs,
+    as a Subject. `giver`: it is an AccessGrant or an AccessRequest for clusters that the list at `path` names, and the caller
+    could give what it gives or asks for.
     """
     path: str = ""
     roles: tuple[str, ...] = ROLES[:3]
@@ -41,9 +46,15 @@ class Tie:
         """True if the object itself says whom it is tied to."""
         return bool(self.path)
 
+    @property
+    def placed(self) -> bool:
+        """True if the namespace alone decides, of objects that lie in one: also of one that is still to be made."""
+        return self.by in PLACED
+
 
 REACHED = Tie(by="cluster")
 OF_WORKSPACE = Tie(by="workspace")
+OF_POOL = Tie(by="pool")
 
 
 def subjects_at(path: str) -> Tie:
@@ -62,7 +73,9 @@ def giver_at(path: str) -> Tie:
 
 
 OBJECT_VERBS = ("delete", "get", "list", "patch", "update", "watch")
-"""Verbs that a tie can allow: there is an object. A list or watch by a tie has the objects that are tied."""
+"""Verbs that any tie can allow: there is an object. A list or watch by a tie has the objects that are tied. The other verbs follow
+from ties alone that are `placed`, of kinds that are namespaced.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +105,12 @@ CHANGED_BY_ITS_ADMINS = Access(verbs=("patch", "update"), ties=(Tie(by="workspac
 def read_by(*ties: Tie) -> Access:
     """Whoever is tied to an object reads it."""
     return Access(verbs=READ, ties=ties)
+
+
+READ_IN_NAMESPACES = read_by(OF_WORKSPACE, OF_POOL)
+"""Of a namespaced kind: members of the workspace read it, and what is in the pool nearly everybody."""
+
+
+def written_by(*roles: str, verbs: tuple[str, ...] = WRITE) -> Access:
+    """Of a namespaced kind: members of the workspace with one of these roles write it. In the pool, and in `default`, they do not."""
+    return Access(verbs=verbs, ties=(Tie(by="workspace", roles=roles),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skerry.api.kinds.access import Tie
 from skerry.api.meta import Struct
 from skerry.api.structural import structural
 
@@ -34,6 +35,8 @@ class Action:
     """Who answers; by default the owner of the kind."""
     groups: tuple[str, ...] = ()
     """Who may besides host administrators; what the kind's `access` says does not count here."""
+    ties: tuple[Tie, ...] = ()
+    """Who may in the namespaces to which they are tied: of a namespaced kind, ties that are `placed`."""
     timeout_s: float = 10.0
     """How long a proxy waits for the answer."""
     description: str = ""

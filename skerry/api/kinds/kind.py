@@ -103,6 +103,8 @@ class Kind:
         seen = {("status", verb) for verb in ACTION_VERBS}
         for action in self.actions:
             yield from (f"action {action.subresource}: {problem}" for problem in action.problems())
+            if action.ties and not (self.namespaced and all(tie.placed for tie in action.ties)):
+                yield f"action {action.subresource}: no action follows from a tie but to the namespace of an object"
             if (action.subresource, action.verb) in seen:
                 yield f"action {action.subresource}: {action.verb} is declared twice, or is that of status"
             seen.add((action.subresource, action.verb))
@@ -122,7 +124,8 @@ class Kind:
             yield f"{', '.join(access.verbs)} is allowed to nobody"
         yield from (f"access to {verb}: it has no such verb" for verb in access.verbs if verb not in self.verbs)
         for tie in access.ties:
-            yield from (f"{verb} cannot follow from a tie" for verb in access.verbs if verb not in OBJECT_VERBS)
+            if not (tie.placed and self.namespaced):
+                yield from (f"{verb} cannot follow from a tie" for verb in access.verbs if verb not in OBJECT_VERBS)
             if tie.by in ("giver", "subjects", "user") and not (tie.path and has(self.type, tie.path)):
                 yield f"it is tied by {tie.path!r}: {self.type.__name__} has no such field"
             if tie.path and self.view_of:

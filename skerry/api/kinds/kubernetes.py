@@ -7,10 +7,12 @@ and are shown in two groups, and the self reviews are answered by the proxy that
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import NAMESPACE_OID, uuid5
 
 from skerry.api import corev1, explanations, selfaccess, v1alpha1
 from skerry.api.kinds.access import (
     CREATED_BY_EVERYBODY,
+    OF_POOL,
     OF_WORKSPACE,
     READ,
     READ_BY_EVERYBODY,
@@ -21,12 +23,14 @@ from skerry.api.kinds.columns import AGE, Column, about
 from skerry.api.kinds.kind import EVENTS, Find, Kind, ViewOf
 from skerry.api.kinds.registry import CLUSTER
 from skerry.api.kinds.tenancy import WORKSPACE
+from skerry.api.messages import HOST
 from skerry.api.meta import Document, Struct
+from skerry.api.names import DEFAULT, POOL
 
 PROXY = "proxy"
 """Owner of what a proxy answers by itself."""
-DEFAULT = "default"
-"""The namespace that is always there; Events of cluster-scoped objects are in it."""
+ALWAYS = (DEFAULT, POOL)
+"""The namespaces that are always there, and are no Workspaces."""
 
 
 def namespace_of(workspace: Document) -> Document:
@@ -35,10 +39,12 @@ def namespace_of(workspace: Document) -> Document:
     return _namespace(metadata["name"], metadata, "Terminating" if "deletionTimestamp" in metadata else "Active")
 
 
-def default_namespace(find: Find) -> Iterable[Document]:
-    """The Namespace `default`, as old as the host itself."""
-    host = find(CLUSTER, "host") or {}
-    return (_namespace(DEFAULT, host.get("metadata", {}), "Active"),)
+def always_there(find: Find) -> Iterable[Document]:
+    """The Namespaces `default`, whose UID is that of the Cluster `host`, and `skerry-apps`, as old as the host itself."""
+    host = (find(CLUSTER, HOST) or {}).get("metadata", {})
+    uid = host.get("uid", "")
+    uids = {DEFAULT: uid, POOL: str(uuid5(NAMESPACE_OID, f"{uid}/{POOL}")) if uid else ""}
+    return tuple(_namespace(name, {**host, "uid": uids[name]}, "Active") for name in ALWAYS)
 
 
 def _namespace(name: str, like: Document, phase: str) -> Document:
@@ -88,9 +94,9 @@ NAMESPACE = Kind(
     owner="tenancy",
     type=corev1.Namespace,
     verbs=READ,
-    access=(READ_BY_ROLES, read_by(OF_WORKSPACE)),
+    access=(READ_BY_ROLES, read_by(OF_WORKSPACE, OF_POOL)),
     bucket="",
-    view_of=ViewOf(kind=WORKSPACE, convert=namespace_of, always=default_namespace),
+    view_of=ViewOf(kind=WORKSPACE, convert=namespace_of, always=always_there),
     columns=(
         Column(name="Name", path="metadata.name", format="name", description="Name of the namespace."),
         Column(name="Status", path="status.phase", description="The status of the namespace."),

@@ -94,6 +94,8 @@ def _tied(tie: Tie) -> str:
             return "who has something on the cluster"
         case "workspace":
             return f"members of the workspace ({', '.join(tie.roles)})"
+        case "pool":
+            return "of the pool, who has anything"
         case "giver":
             return "whoever could give it"
         case "subjects":
@@ -107,7 +109,7 @@ def _action(kind: Kind, action: Action) -> str:
     answer = _shape(action.answer, streamed=action.streaming and not action.takes_body)
     path = f"`{METHODS[action.verb]} {kind.plural}/NAME/{action.subresource}`"
     by = f" Answered by {action.service}." if action.service else ""
-    return f"| {path} | {sent} | {answer} | {_who(action.groups)} | {action.description}{by} |"
+    return f"| {path} | {sent} | {answer} | {_who(action.groups, action.ties)} | {action.description}{by} |"
 
 
 def _shape(shape: type[Struct] | None, *, streamed: bool) -> str:
