@@ -17,14 +17,14 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NoReturn
 
 import skerry
 from skerry import bus, runtime, subjects
-from skerry.admission import Actions, Callers, Writes
+from skerry.admission import Actions, Callers, Rules, Writes
 from skerry.admission.lifecycle import checks
 from skerry.api.kinds import KINDS, WORKSPACE
 from skerry.api.messages import Write, WriteAnswer
@@ -47,7 +47,7 @@ from skerry.service.metrics import Figures, ServiceFigures, figures
 from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
 from skerry.service.spec import Context, Service
 from skerry.settings import Settings, load_or_help, redacted
-from skerry.storage import events_bucket
+from skerry.storage import Store, events_bucket
 from skerry.tracing import Tracer
 
 log = logging.getLogger("skerry.service")
@@ -291,19 +291,7 @@ class Part:
     async def _serve(self, context: Context[Any, Any], stop: asyncio.Event) -> None:
         service = self._service
         stores = {context.store(kind): make(context) for kind, make in service.rules.items()}
-        sweeping = context.controller("sweep", sweeper(context.informer, stores))
-        for store in stores:
-            sweeping.add(store.kind.plural)
-        # owners can be of any kind, also of one that the service does not read
-        collecting = partial(context.controller, "garbage", workers=AT_ONCE)
-        garbage = Garbage(self._process.informer, stores, context.recorder, collecting)
-        self.controllers = (*(make(context) for make in service.controllers), sweeping, garbage.controller)
-        context.closing.callback(garbage.stop)
-        if any(kind.namespaced for kind in service.rules):
-            emptying = partial(context.controller, "namespaces")
-            contents = NamespaceContents(self._process.informer, stores, emptying)
-            self.controllers = (*self.controllers, contents.controller)
-            context.closing.callback(contents.stop)
+        self.controllers = (*(make(context) for make in service.controllers), *self._collectors(context, stores))
         context.closing.callback(record_events(context.informer, context.recorder, service.rules))
         works: list[Callable[[], Awaitable[object]]] = [context.recorder.run]
         works += [make(context) for make in service.tasks]
@@ -334,6 +322,23 @@ class Part:
                 task.cancel()
         if context.leads:
             await context.lease.release()
+
+    def _collectors(self, context: Context[Any, Any], stores: Mapping[Store, Rules]) -> list[Controller[Any]]:
+        """What takes away objects of the service's kinds that are deleted, that lack their owners, or their namespaces."""
+        sweeping = context.controller("sweep", sweeper(context.informer, stores))
+        for store in stores:
+            sweeping.add(store.kind.plural)
+        # owners can be of any kind, also of one that the service does not read
+        collecting = partial(context.controller, "garbage", workers=AT_ONCE)
+        garbage = Garbage(self._process.informer, stores, context.recorder, collecting)
+        context.closing.callback(garbage.stop)
+        controllers: list[Controller[Any]] = [sweeping, garbage.controller]
+        if any(store.kind.namespaced for store in stores):
+            emptying = partial(context.controller, "namespaces")
+            contents = NamespaceContents(self._process.informer, stores, emptying)
+            context.closing.callback(contents.stop)
+            controllers.append(contents.controller)
+        return controllers
 
     def _registered(self, context: Context[Any, Any], writes: Sequence[Writes]) -> list[bus.Registration]:
         """What the service answers and hears, from now on."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from skerry.access.ties import given, names_caller, names_given, written
-from skerry.api.kinds.access import OF_WORKSPACE, REACHED, Tie, giver_at, subjects_at, user_at
+from skerry.access.ties import given, names_caller, names_given, within, written
+from skerry.api.kinds.access import OF_POOL, OF_WORKSPACE, REACHED, Tie, giver_at, subjects_at, user_at
 from skerry.api.messages import Caller
 from tests.access.grants import access, grant, workspace
 
@@ -80,3 +80,37 @@ def test_a_workspace_is_tied_to_its_members_of_enough_role(roles: tuple[str, ...
     assert not given(tie, BOB, "till", compiled, 0.0)
     assert compiled.workspace("attic", None).subjects == {"gorg:shop"}
     assert list(names_given(OF_WORKSPACE, ALICE, compiled, 0.0)) == ["till"]
+
+
+def test_what_lies_in_a_namespace_is_tied_to_members_and_to_who_has_the_role_everywhere() -> None:
+    compiled = access()
+    compiled.workspace("till", workspace("till"))
+    edits, built_in = Tie(by="workspace", roles=("edit", "admin")), Caller(user="e", groups=("skerry:edit",))
+    basis = [str(within(edits, who, "till", compiled, 0.0)) for who in (ALICE, BOB, built_in)]
+    assert basis == ["Workspace till", "None", "Group skerry:edit"]
+    assert str(within(edits, built_in, "none", compiled, 0.0)) == "Group skerry:edit", (
+        "whether it is there is another question"
+    )
+    for namespace in ("default", "skerry-apps"):
+        assert within(edits, built_in, namespace, compiled, 0.0) is None, "they are no workspaces"
+    viewer = Caller(user="v", groups=("skerry:view", "skerry:auditor"))
+    assert within(edits, viewer, "till", compiled, 0.0) is None
+
+
+def test_the_pool_is_tied_to_whoever_has_anything_while_they_have_it() -> None:
+    ends = "1970-01-01T00:01:00Z"
+    compiled = access(grant("a", subjects=[subject("User", "gus")], expires=ends))
+    compiled.workspace("till", workspace("till"))
+    people = {
+        "alice": ALICE,
+        "bob": BOB,
+        "gus": Caller(user="gus"),
+        "built-in": Caller(user="x", groups=("skerry:view",)),
+        "reviewer": Caller(user="x", groups=("skerry:app-reviewer",)),
+    }
+    for now, shown in ((0.0, ["alice", "gus", "built-in", "reviewer"]), (60.0, ["alice", "built-in", "reviewer"])):
+        assert [who for who, each in people.items() if given(OF_POOL, each, "skerry-apps", compiled, now)] == shown
+        tied = [who for who, each in people.items() if within(OF_POOL, each, "skerry-apps", compiled, now)]
+        assert tied == shown
+        assert [who for who, each in people.items() if list(names_given(OF_POOL, each, compiled, now))] == shown
+        assert not any(within(OF_POOL, each, "till", compiled, now) for each in people.values())

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from services.proxy.hostapi.attributes import Attributes, Authorize
 from services.proxy.hostapi.reads import not_found
+from services.proxy.hostapi.selectors import Match
 from services.proxy.hostapi.shifts import ShiftCursor, Shifts
 from services.proxy.hostapi.sight import WHOLE, Moving, Sight
 from services.proxy.hostapi.sources import ObjectSource
@@ -61,25 +62,37 @@ class Visibility:
     def sight(self, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> Sight:
         """What a viewer who may read objects of a kind by these ties (none: all of them) is shown of it."""
         caller = viewer.caller
-        if kind.about and not ties:
-            changing = None if CLUSTER_ADMIN in caller.groups else self._moving(kind, caller)
-            return Sight(lambda item: self._follows(kind, item, viewer), moving=changing)
-        if not ties:  # who is shown everything by a grant on the host is so for as long as there is that grant
-            return WHOLE if held(caller) or not any(ties_of(kind)) else Sight(moving=self._moving(kind, caller))
+        if not ties:
+            return self._whole(kind, viewer)
         stays = not kind.about and all(tie.written and tie.by != "giver" for tie in ties)
         moving = None if stays else self._moving(kind, caller)
         by_name = kind.namespaced and not all(tie.written for tie in ties)
-        single = tuple(tie for tie in ties if not (kind.namespaced and tie.placed))
-        mine = OwnNamespaces(tuple(tie for tie in ties if tie not in single), caller, self._access, self._now)
-
-        def match(item: Item) -> bool:
-            tied = item.namespace in mine or any(self._tied(tie, kind, item, caller) for tie in single)
-            return tied and (not kind.about or self._follows(kind, item, viewer))
 
         def keys() -> Iterable[ObjectKey] | None:
-            return None if by_name else {key for tie in ties for key in self._keys(tie, kind, viewer.caller)}
+            return None if by_name else {key for tie in ties for key in self._keys(tie, kind, caller)}
 
-        return Sight(match, keys, moving)
+        return Sight(self._tied_to(kind, viewer, ties), keys, moving)
+
+    def _whole(self, kind: Kind, viewer: Viewer) -> Sight:
+        """What a viewer who may read all objects of a kind is shown of it."""
+        caller = viewer.caller
+        if kind.about:
+            changing = None if CLUSTER_ADMIN in caller.groups else self._moving(kind, caller)
+            return Sight(lambda item: self._follows(kind, item, viewer), moving=changing)
+        # who is shown everything by a grant on the host is so for as long as there is that grant
+        return WHOLE if held(caller) or not any(ties_of(kind)) else Sight(moving=self._moving(kind, caller))
+
+    def _tied_to(self, kind: Kind, viewer: Viewer, ties: tuple[Tie, ...]) -> Match:
+        """A test of objects: whether one is tied so to a viewer, now."""
+        placed = tuple(tie for tie in ties if kind.namespaced and tie.placed)
+        others = tuple(tie for tie in ties if tie not in placed)
+        mine = OwnNamespaces(placed, viewer.caller, self._access, self._now)
+
+        def match(item: Item) -> bool:
+            tied = item.namespace in mine or any(self._tied(tie, kind, item, viewer.caller) for tie in others)
+            return tied and (not kind.about or self._follows(kind, item, viewer))
+
+        return match
 
     def _moving(self, kind: Kind, caller: Caller) -> Moving:
         """How it is told that what a caller is shown of a kind is otherwise, though its objects are not."""

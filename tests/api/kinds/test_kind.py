@@ -68,6 +68,18 @@ def action(**more: Any) -> Action:
         ({"access": (Access(verbs=("get",)),)}, "get is allowed to nobody"),
         ({"access": (Access(verbs=("watch",), groups=("g",)),)}, "access to watch: it has no such verb"),
         ({"access": (Access(verbs=("create",), ties=(OF_WORKSPACE,)),)}, "create cannot follow from a tie"),
+        (
+            {"access": (Access(verbs=("create",), ties=(OF_WORKSPACE, user_at("spec.ship"))),), "namespaced": True},
+            "create cannot follow from a tie",
+        ),
+        (
+            {"actions": (action(ties=(OF_WORKSPACE,)),)},
+            "action tow: no action follows from a tie but to the namespace of an object",
+        ),
+        (
+            {"actions": (action(ties=(user_at("spec.ship"),)),), "namespaced": True},
+            "action tow: no action follows from a tie but to the namespace of an object",
+        ),
         ({"access": (Access(verbs=("get",), ties=(user_at(""),)),)}, "it is tied by '': Berth has no such field"),
         (
             {"access": (Access(verbs=("get",), ties=(subjects_at("spec.captains"),)),)},

@@ -1,0 +1,45 @@
+"""Keys of objects in the buckets `resources` and `events`: a part of `skerry.subjects`, which is where they are taken from."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_KEY_SAFE = re.compile(r"[^-/_a-zA-Z0-9]")
+
+
+def key(group: str, kind: str, namespace: str, name: str) -> str:
+    """KV key of an object: `<group>.<kind>.<namespace>.<name>`; `_` for the core group and for no namespace.
+
+    KV keys allow `[-/_=.a-zA-Z0-9]`; what else a name can hold (and `.`) is escaped as `=XX` in hexadecimal.
+    """
+    return ".".join((_escape(group) or "_", _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
+
+
+def in_namespace(namespace: str) -> str:
+    """Filter of the KV keys of all objects, of whatever kind, in a namespace."""
+    return f"*.*.{_escape(namespace)}.*"
+
+
+def _escape(part: str) -> str:
+    return _KEY_SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part)
+
+
+def parse_key(value: str) -> tuple[str, str, str, str]:
+    """(group, lower-case kind, namespace, name) of a KV key made by `key`. ValueError if it is not one."""
+    group, kind, namespace, name = value.split(".")
+    return _group(group), _unescape(kind), _or_none(namespace), _unescape(name)
+
+
+def _or_none(part: str) -> str:
+    return "" if part == "_" else _unescape(part)
+
+
+_group = lru_cache(maxsize=64)(_or_none)
+"""There are few groups, and each has a dot: an informer asks it of every change."""
+
+
+def _unescape(part: str) -> str:
+    if "=" not in part:
+        return part
+    return re.sub(r"(?:=[0-9A-F]{2})+", lambda m: bytes.fromhex(m[0].replace("=", "")).decode(), part)
