@@ -65,7 +65,8 @@ class NamespaceContents:
             self._look(change.new.namespace)
 
     def _look(self, namespace: str) -> None:
-        if state_of(self._informer, namespace) != "Active":
+        """Have it looked at, if it is one: an empty one would be all of them."""
+        if namespace and state_of(self._informer, namespace) != "Active":
             self.controller.add(namespace)
 
     async def reconcile(self, namespace: str) -> After | None:

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from skerry.api import appstore, v1alpha1
 from skerry.api.conditions import condition_of
 from skerry.api.kinds.access import (
-    ADMIN,
     APP_REVIEWER,
-    BUILT_IN,
-    EDIT,
     HOST_VIEW,
+    OF_POOL,
     OF_WORKSPACE,
     READ,
     READ_BY_EVERYBODY,
     Access,
-    Tie,
+    written_by,
 )
 from skerry.api.kinds.columns import AGE, NAME, Column, condition, joined, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Occurrence
@@ -25,12 +23,12 @@ from skerry.api.kinds.tenancy import describe
 from skerry.api.meta import Document
 
 CHANGES = ("delete", "patch", "update")
-READ_IN_WORKSPACE = Access(verbs=READ, groups=(*BUILT_IN, HOST_VIEW, APP_REVIEWER), ties=(OF_WORKSPACE,))
-"""Members of the workspace read it, who holds a role on all members, and reviewers."""
-CREATED_BY_EDITORS = Access(verbs=("create", "deletecollection"), groups=(EDIT, ADMIN))
-CHANGED_BY_EDITORS = Access(verbs=CHANGES, groups=(EDIT, ADMIN), ties=(Tie(by="workspace", roles=("edit", "admin")),))
-CREATED_BY_ADMINS = Access(verbs=("create", "deletecollection"), groups=(ADMIN,))
-CHANGED_BY_ADMINS = Access(verbs=CHANGES, groups=(ADMIN,), ties=(Tie(by="workspace", roles=("admin",)),))
+READ_IN_WORKSPACE = Access(verbs=READ, groups=(HOST_VIEW, APP_REVIEWER), ties=(OF_WORKSPACE, OF_POOL))
+"""Members of the workspace read it, who holds a role on all members, reviewers, and in the pool whoever has anything."""
+CREATED_BY_EDITORS = written_by("edit", "admin", verbs=("create", "deletecollection"))
+CHANGED_BY_EDITORS = written_by("edit", "admin", verbs=CHANGES)
+CREATED_BY_ADMINS = written_by("admin", verbs=("create", "deletecollection"))
+CHANGED_BY_ADMINS = written_by("admin", verbs=CHANGES)
 
 
 def turn_of(name: str, old: Document, new: Document) -> Iterator[Occurrence]:
@@ -244,7 +242,8 @@ APP_REVIEW = Kind(
     verbs=("create", "get", "list", "watch"),
     access=(
         READ_IN_WORKSPACE,
-        Access(verbs=("create",), groups=(EDIT, ADMIN, APP_REVIEWER)),
+        Access(verbs=("create",), groups=(APP_REVIEWER,)),
+        written_by("edit", "admin", verbs=("create",)),
     ),
     selectable=("spec.version", "spec.app", "spec.action", "status.by"),
     columns=(
