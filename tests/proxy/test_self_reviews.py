@@ -57,7 +57,7 @@ async def test_namespaces_are_readable_and_those_of_others_are_not_there(host: W
     alice = await host.token("alice", "skerry:view")
     nobody = await host.token("nobody", "shop")
     shown = [(await host.ask(b"/api/v1/namespaces", token=token)).json()["items"] for token in (alice, nobody)]
-    assert [[item["metadata"]["name"] for item in items] for items in shown] == [["default"], []]
+    assert [[item["metadata"]["name"] for item in items] for items in shown] == [["default", "skerry-apps"], []]
 
 
 async def test_who_has_nothing_is_told_so_and_who_has_something_what_gives_it(host: World) -> None:
