@@ -28,6 +28,8 @@ TENANCY = "tenancy"
 """KV bucket of what tenancy keeps for itself: which workspace has a namespace of a member."""
 APP_STORE = "appstore"
 """KV bucket of what the App Store keeps for itself, sealed: credentials of repositories, secret values of releases."""
+UPLOADS, PACKAGES = "uploads", "packages"
+"""Object stores: of bodies that are streamed to actions, on their way from a proxy to who answers; of the App Store's charts."""
 AGENTS = "agents"
 """Queue group of the agents of one member."""
 

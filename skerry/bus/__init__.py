@@ -4,6 +4,8 @@ from skerry.bus.connection import Connection, Credentials, NoResponders, Setting
 from skerry.bus.delivery import ConnectionLost, Message, MessageHandler, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig
+from skerry.bus.objectinfo import ObjectInfo
+from skerry.bus.objects import ObjectStore, Part, StoreConfig
 from skerry.bus.services import EndpointHandler, Metadata
 from skerry.bus.supervisor import Bus, ConnectionPairs, CredentialsSource, Registration, connections
 from skerry.bus.tracer import BusTracer
@@ -26,9 +28,13 @@ __all__ = [
     "MessageHandler",
     "Metadata",
     "NoResponders",
+    "ObjectInfo",
+    "ObjectStore",
+    "Part",
     "Registration",
     "Resync",
     "Settings",
+    "StoreConfig",
     "Subscription",
     "Watch",
     "WatchEvent",

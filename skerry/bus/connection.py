@@ -220,7 +220,9 @@ class Connection:
             raise NoResponders(f"nobody answers {subject} on the bus: the service is not running, or not yet")
         if status not in ("204", "404"):
             raise ServiceUnavailable(f"{subject}: {status} {answers[-1].headers.get(DESCRIPTION, '')}".strip())
-        return answers
+        # the subscription is a circle, and would keep what it was given until the collector comes
+        collected, answers = answers, []
+        return collected
 
     def inbox(self) -> str:
         """A new subject that this user may subscribe to, for answers that are not one message."""

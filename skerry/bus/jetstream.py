@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from skerry.api.decode import decoded
 from skerry.bus.connection import Connection, NoResponders
+from skerry.bus.delivery import Message
 from skerry.errors import AlreadyExists, BadRequest, Conflict, NotFound, ServiceUnavailable, StatusError
 
 TIMEOUT_S = 5.0
+STARTING_S = 2.0
+"""JetStream may be silent for so long after its server has started."""
 
 _WRONG_SEQUENCE = (10071, 10164)
 _NO_MESSAGE = 10037
@@ -33,6 +42,38 @@ async def api(connection: Connection, subject: str, body: bytes = b"") -> dict[s
     except NoResponders as e:
         raise ServiceUnavailable("JetStream does not answer: it is disabled on the bus, or still starting") from e
     return checked(answer.data, subject)
+
+
+async def answering(info: Callable[[], Awaitable[object]]) -> None:
+    """Ask for a stream with `info`, until something else comes of it than ServiceUnavailable: a server that has just started
+    takes clients a moment before its JetStream answers. NoStream.
+    """
+    deadline = time.monotonic() + STARTING_S
+    while True:
+        try:
+            await info()
+        except ServiceUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.02)
+        else:
+            return
+
+
+async def batch(
+    connection: Connection, stream: str, subject: str, after: int, *, limit: int, max_bytes: int
+) -> list[Message]:
+    """The stored messages with a subject (`a.>`) behind a sequence: at most `limit`, or as many as `max_bytes` take (one at
+    least). Behind them the end, which has Nats-Num-Pending. Answered by any replica, without a consumer.
+    """
+    request = {"seq": after + 1, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
+    return await connection.gather(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), timeout_s=TIMEOUT_S)
+
+
+def seconds_of(rfc3339: str) -> float:
+    """Seconds since the epoch of a time that the server gives: Go writes nanoseconds, Python reads six digits at most."""
+    text = re.sub(r"(\.\d{6})\d+", r"\1", rfc3339).replace("Z", "+00:00")
+    return datetime.datetime.fromisoformat(text).timestamp()
 
 
 def checked(data: bytes, what: str) -> dict[str, Any]:

@@ -9,13 +9,10 @@ reads back and compares before it says Conflict (see `skerry.storage`).
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import datetime
 import json
 import logging
 import re
-import time
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,9 +20,9 @@ import msgspec
 from skerry.bus.connection import Connection
 from skerry.bus.delivery import Message
 from skerry.bus.headers import decode_headers
-from skerry.bus.jetstream import TIMEOUT_S, NoMessage, NoStream, api, checked
+from skerry.bus.jetstream import TIMEOUT_S, NoMessage, NoStream, answering, api, batch, checked, seconds_of
 from skerry.bus.watch import RESUME_WITHIN_S, Entry, Link, Watch, is_deletion
-from skerry.errors import AlreadyExists, BadRequest, Conflict, ServiceUnavailable
+from skerry.errors import AlreadyExists, BadRequest, Conflict
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +34,6 @@ MARKER_S = 2 * int(RESUME_WITHIN_S)
 """What is left of a removed key goes after so long, or it would be read again at each fill for ever. Twice the time after
 which a reader that was away starts over: one that resumes still finds it."""
 _PENDING = "Nats-Num-Pending"
-STARTING_S = 2.0
-"""JetStream may be silent for so long after its server has started."""
 
 
 class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,16 +124,9 @@ class Bucket:
         """The entries under `prefix` after a revision: at most `limit` entries, or as many as `max_bytes` take (one at
         least). Answered by any replica, without a consumer. With history 1 each key comes once.
         """
+        subject = f"$KV.{self.name}.{prefix}"
         connection = await self._link.connection(TIMEOUT_S)
-        body = {
-            "seq": after + 1,
-            "next_by_subj": f"$KV.{self.name}.{prefix}",
-            "batch": limit,
-            "max_bytes": max_bytes,
-        }
-        answers = await connection.gather(
-            f"$JS.API.DIRECT.GET.{self._stream}", json.dumps(body).encode(), timeout_s=TIMEOUT_S
-        )
+        answers = await batch(connection, self._stream, subject, after, limit=limit, max_bytes=max_bytes)
         *messages, end = answers
         strip = len(f"$KV.{self.name}.")
         entries = tuple(_direct(message, strip) for message in messages)
@@ -178,25 +166,12 @@ async def open_bucket(link: Link, name: str, create: BucketConfig | None) -> Buc
     """
     bucket = Bucket(link, name)
     try:
-        await _answered(bucket)
+        await answering(bucket.info)
     except NoStream:
         if create is None:
             raise
         await _create(await link.connection(TIMEOUT_S), name, create)
     return bucket
-
-
-async def _answered(bucket: Bucket) -> None:
-    deadline = time.monotonic() + STARTING_S
-    while True:
-        try:
-            await bucket.info()
-        except ServiceUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.02)
-        else:
-            return
 
 
 async def _create(connection: Connection, name: str, config: BucketConfig) -> None:
@@ -236,7 +211,7 @@ def _valid(key: str) -> str:
 
 def _stored(key: str, message: dict[str, Any]) -> Entry:
     headers = decode_headers(base64.b64decode(message.get("hdrs") or ""))
-    created = datetime.datetime.fromisoformat(_microseconds(str(message["time"]))).timestamp()
+    created = seconds_of(str(message["time"]))
     value = base64.b64decode(message.get("data") or "")
     deleted = not value and is_deletion(headers)
     return Entry(key, None if deleted else value, int(message["seq"]), created)
@@ -245,12 +220,7 @@ def _stored(key: str, message: dict[str, Any]) -> Entry:
 def _direct(message: Message, strip: int) -> Entry:
     """An entry as DIRECT.GET gives it: the stored message, and where it was in headers."""
     headers = message.headers
-    created = datetime.datetime.fromisoformat(_microseconds(headers["Nats-Time-Stamp"])).timestamp()
+    created = seconds_of(headers["Nats-Time-Stamp"])
     deleted = not message.data and is_deletion(headers)
     key = headers["Nats-Subject"][strip:]
     return Entry(key, None if deleted else message.data, int(headers["Nats-Sequence"]), created)
-
-
-def _microseconds(rfc3339: str) -> str:
-    """Go writes nanoseconds; Python reads six digits at most."""
-    return re.sub(r"(\.\d{6})\d+", r"\1", rfc3339).replace("Z", "+00:00")

@@ -23,6 +23,7 @@ from skerry.bus.connection import Connection, Credentials, Settings
 from skerry.bus.delivery import ConnectionLost, Gate, Message, MessageHandler, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
+from skerry.bus.objects import ObjectStore, StoreConfig, open_store
 from skerry.bus.services import Admit, EndpointHandler, Metadata, MicroService
 from skerry.bus.tracer import BusTracer
 from skerry.errors import InternalError, ServiceUnavailable, StatusError
@@ -301,6 +302,10 @@ class Bus:
     async def bucket(self, name: str, *, create: BucketConfig | None = None) -> Bucket:
         """The bucket; made if it does not exist and `create` says how, else NotFound. ConnectionLost after 5 s."""
         return await open_bucket(self, name, create)
+
+    async def objects(self, name: str, *, create: StoreConfig | None = None) -> ObjectStore:
+        """The object store; made if it does not exist and `create` says how, else NotFound. ConnectionLost after 5 s."""
+        return await open_store(self, name, create)
 
     def _declare(self, declared: list[_Declared], others: tuple[Registration, ...] = ()) -> Registration:
         registration = Registration(self, declared, others)

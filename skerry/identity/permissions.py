@@ -18,7 +18,7 @@ from skerry.errors import BadRequest
 from skerry.identity import services
 from skerry.identity.creds import inbox
 from skerry.identity.jwt import Permissions, Replies, Subjects
-from skerry.identity.services import BUCKETS, SERVICES, Bucket, Service
+from skerry.identity.services import ARCHIVED_OBJECTS, BUCKETS, OBJECT_BUCKETS, SERVICES, Bucket, Service
 
 _MICRO = ("PING", "INFO", "STATS")
 _ARCHIVED = (*services.CONTENTS, *services.REVISIONS)
@@ -49,7 +49,11 @@ def observer(public: str) -> Permissions:
 def archivist(public: str, *, restoring: bool) -> Permissions:
     """For backup: reads every bucket. For restore, which runs while all services are down: makes them anew."""
     publish = {subject for bucket in _ARCHIVED for subject in _read(bucket)}
+    publish |= {subject for store in ARCHIVED_OBJECTS for subject in _read_objects(store.name)}
     if restoring:
+        for store in ARCHIVED_OBJECTS:
+            publish |= _make_objects(store.name) | _write_objects(store.name)
+            publish.add(f"$JS.API.STREAM.DELETE.OBJ_{store.name}")
         for bucket in _ARCHIVED:
             publish |= {f"$KV.{bucket}.>", f"$JS.API.STREAM.CREATE.KV_{bucket}", f"$JS.API.STREAM.DELETE.KV_{bucket}"}
     return Permissions(pub=Subjects(allow=tuple(sorted(publish))), sub=Subjects(allow=(f"{inbox(public)}.>",)))
@@ -94,6 +98,13 @@ def _publish(row: Service) -> set[str]:
             granted |= _read(bucket.name) | _write(bucket, row) | {f"$JS.API.STREAM.CREATE.KV_{bucket.name}"}
         elif row.name in bucket.readers:
             granted |= _read(bucket.name)
+    for store in OBJECT_BUCKETS:
+        if row.name == store.maker:
+            granted |= _make_objects(store.name)
+        if row.name in store.writers:
+            granted |= _read_objects(store.name) | _write_objects(store.name)
+        elif row.name in store.readers:
+            granted |= _read_objects(store.name)
     return granted
 
 
@@ -117,3 +128,18 @@ def _write(bucket: Bucket, row: Service) -> set[str]:
     if bucket.name == subjects.LEADERS:
         return {f"$KV.{bucket.name}.{row.name}"}
     return {f"$KV.{bucket.name}.>"}
+
+
+def _read_objects(store: str) -> set[str]:
+    """Without a consumer: nothing is made on the server for who reads."""
+    stream = f"OBJ_{store}"
+    return {f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}"}
+
+
+def _write_objects(store: str) -> set[str]:
+    """Names and chunks lie in one stream, and chunks are taken away by purging their subject."""
+    return {f"$O.{store}.>", f"$JS.API.STREAM.PURGE.OBJ_{store}"}
+
+
+def _make_objects(store: str) -> set[str]:
+    return {f"$JS.API.STREAM.CREATE.OBJ_{store}", f"$JS.API.STREAM.INFO.OBJ_{store}"}

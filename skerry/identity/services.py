@@ -48,6 +48,27 @@ class Bucket:
     """What a backup has of it. The revision alone: a restored bucket then begins above it, and is empty."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ObjectBucket:
+    """One object store: bytes of any length, whose names say nothing about who may read or write them."""
+
+    name: str
+    maker: str
+    """The service that makes it at its start. Who makes a stream says what flows into it, which can be what another one holds:
+    so it is one that could read everything anyway, or whose own it is."""
+    writers: tuple[str, ...]
+    """Services that write it and take away what is in it."""
+    readers: tuple[str, ...] = ()
+    """Services that read it besides."""
+    archived: Literal["contents", ""] = ""
+    mark: str = ""
+    """Of one that is archived: the key that the metadata of an object has if a backup takes it along. Others can be got again."""
+    ttl_s: int = 0
+    """Objects go so long after they were written."""
+    max_bytes: int = -1
+    """Of all objects together; -1: what the bus has room for."""
+
+
 DESIRED_OWNERS = ("tenancy",)
 """Services besides the registry that want things on members (skerry/desired/owners.py says what each may want)."""
 
@@ -121,9 +142,25 @@ BUCKETS = (
     Bucket(name=subjects.TENANCY, writers=("tenancy",), archived=""),
     Bucket(name=subjects.APP_STORE, writers=("appstore",), archived="contents"),
 )
+_TAKE_STREAMS = tuple(
+    sorted({kind.answers(action) for kind in KINDS for action in kind.actions if action.streams_request})
+)
+OBJECT_BUCKETS = (
+    ObjectBucket(
+        name=subjects.UPLOADS,
+        maker="registry",
+        writers=("proxy",),
+        readers=_TAKE_STREAMS,
+        ttl_s=3600,
+        max_bytes=1024 * 1024 * 1024,
+    ),
+    ObjectBucket(name=subjects.PACKAGES, maker="appstore", writers=("appstore",), archived="contents", mark="uploaded"),
+)
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
 REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")
 """Buckets of a backup."""
+ARCHIVED_OBJECTS = tuple(bucket for bucket in OBJECT_BUCKETS if bucket.archived == "contents")
+"""Object stores of a backup."""
 _BY_NAME = {service.name: service for service in SERVICES}
 
 

@@ -47,7 +47,7 @@ from skerry.service.metrics import Figures, ServiceFigures, figures
 from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
 from skerry.service.spec import Context, Service
 from skerry.settings import Settings, load_or_help, redacted
-from skerry.storage import Store, events_bucket
+from skerry.storage import Store, events_bucket, made_by, object_store
 from skerry.tracing import Tracer
 
 log = logging.getLogger("skerry.service")
@@ -261,6 +261,8 @@ class Part:
             events_bucket(process.bus, process.replicas),
             process.bus.bucket(subjects.LEADERS, create=bus.BucketConfig(replicas=process.replicas)),
         )
+        for name in made_by(self.name):
+            await object_store(process.bus, name, process.replicas)
         asked = await self._another(closing, "asked") if self._service.admits else process.bus
         heard = await self._another(closing, "heard") if self._service.hears_outsiders else process.bus
         context: Context[Any, Any] = Context(

@@ -1,7 +1,6 @@
 """A backup of the control plane: every resource and every sealed secret in one file, and the way back into new buckets.
 
-The file is portable and can be read by people: lines of JSON, a header first, a digest of everything last, so that a file
-that was cut or changed is refused before anything is touched. Secrets are in it as they lie in the store, encrypted; their
+The file (`archivefile`) is portable and can be read by people. Secrets are in it as they lie in the store, encrypted; their
 key, and the keys of the bus, are not. A restore makes new buckets and must not move revisions backwards, or clients would
 believe that what they have is newer: the header records the last revision, and a new bucket begins above everything that
 can have been written since, at the highest rate that a store has. Clients then get 410 and list again.
@@ -9,102 +8,46 @@ can have been written since, at the highest rate that a store has. Clients then 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import msgspec
 
-from skerry import __version__, subjects
+from skerry import subjects
 from skerry.api.times import rfc3339, seconds
 from skerry.bus import Bucket, BucketConfig, Bus, Entry, Filled, Resync
-from skerry.errors import BadRequest, Conflict, NotFound, ServiceUnavailable
+from skerry.errors import Conflict, NotFound, ServiceUnavailable
 from skerry.identity.services import CONTENTS, REVISIONS
+from skerry.storage import archivedobjects
+from skerry.storage.archivefile import (
+    FIRST_FORMAT,
+    FORMAT,
+    Archive,
+    ArchivedBucket,
+    ArchiveLine,
+    Header,
+    decode,
+    encode,
+)
 from skerry.storage.buckets import KEPT_S
 
-FORMAT = 1
 WRITES_PER_SECOND = 10_000
 """More than one bucket can take, with an fsync each."""
 MARGIN = 100_000
 """Revisions left out in any case: for clocks that are not quite right."""
 ATTEMPTS = 5
 
-
-class ArchivedBucket(msgspec.Struct, frozen=True, kw_only=True):
-    """One bucket, as the header describes it."""
-
-    name: str
-    revision: int
-    """Of the last write when the backup was taken."""
-    entries: int
-    replicas: int = 1
-
-
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line."""
-
-    format: int = FORMAT
-    version: str = __version__
-    host: str
-    """UID of the host."""
-    account: str
-    """Public key of the host's account on the bus: its keys belong to it."""
-    taken: str
-    buckets: list[ArchivedBucket]
-
-
-class ArchiveLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry: `value` as JSON where it is JSON, else `data` in base64."""
-
-    bucket: str
-    key: str
-    value: msgspec.Raw = msgspec.Raw(b"")
-    data: bytes = b""
-
-    @property
-    def content(self) -> bytes:
-        """The bytes for the store."""
-        return bytes(self.value) if bytes(self.value) else self.data
-
-
-class _End(msgspec.Struct, frozen=True, kw_only=True):
-    sha256: str
-
-
-class Archive(msgspec.Struct, frozen=True, kw_only=True):
-    """A backup in memory."""
-
-    header: Header
-    lines: list[ArchiveLine]
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-def encode(archive: Archive) -> bytes:
-    """The file's content."""
-    body = b"".join(_encode(line) + b"\n" for line in (archive.header, *archive.lines))
-    return body + _encode(_End(sha256=hashlib.sha256(body).hexdigest())) + b"\n"
-
-
-def decode(data: bytes) -> Archive:
-    """The Archive in a file's content. BadRequest: it is none, or not all of it. Conflict: of a newer format."""
-    body, _, last = data.rstrip(b"\n").rpartition(b"\n")
-    try:
-        end = msgspec.json.decode(last, type=_End)
-        first, *rest = body.split(b"\n")
-        head = msgspec.json.decode(first, type=dict[str, msgspec.Raw])
-        if msgspec.json.decode(head.get("format", b"0"), type=int) > FORMAT:
-            raise Conflict(f"this backup has a newer format than {FORMAT}, which this skerry knows: upgrade it")
-        header = msgspec.json.decode(first, type=Header)
-        lines = [msgspec.json.decode(line, type=ArchiveLine) for line in rest]
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"this is not a backup, or not all of one: {error}") from error
-    if hashlib.sha256(body + b"\n").hexdigest() != end.sha256:
-        raise BadRequest("this backup was changed since it was taken: its digest is another one")
-    if len(lines) != sum(bucket.entries for bucket in header.buckets):
-        raise BadRequest("this backup does not have as many entries as it says")
-    return Archive(header=header, lines=lines)
+__all__ = [
+    "Archive",
+    "ArchiveLine",
+    "ArchivedBucket",
+    "Header",
+    "decode",
+    "encode",
+    "first_revision",
+    "restore",
+    "take",
+]
 
 
 async def take(bus: Bus, host: str, account: str, now: datetime) -> Archive:
@@ -113,18 +56,51 @@ async def take(bus: Bus, host: str, account: str, now: datetime) -> Archive:
 
     ServiceUnavailable if there is none; StatusError of the bus.
     """
-    beside = [await bus.bucket(name) for name in CONTENTS if name != subjects.RESOURCES]
-    resources = await bus.bucket(subjects.RESOURCES)
     for _ in range(ATTEMPTS):
-        before = [await _contents(bucket) for bucket in beside]
-        contents = [*before, await _contents(resources)]
-        if [await bucket.last_revision() for bucket in beside] == [each.revision for each, _ in before]:
+        cut = await _cut(bus)
+        if cut is not None:
             break
     else:
-        raise ServiceUnavailable("members join or leave all the time, so no whole backup could be taken: try again")
-    header = [description for description, _ in contents] + [await _revision(bus, name) for name in REVISIONS]
-    lines = [line for _, lines in contents for line in lines]
-    return Archive(header=Header(host=host, account=account, taken=rfc3339(now), buckets=header), lines=lines)
+        raise ServiceUnavailable(
+            "members join or leave, or packages come and go, all the time, so no whole backup could be taken: try again"
+        )
+    contents, objects = cut
+    buckets = [description for description, _ in contents] + [await _revision(bus, name) for name in REVISIONS]
+    header = Header(
+        format=FORMAT if objects else FIRST_FORMAT,
+        host=host,
+        account=account,
+        taken=rfc3339(now),
+        buckets=buckets,
+        objects=[description for description, _ in objects],
+    )
+    return Archive(header=header, lines=[line for _, lines in (*contents, *objects) for line in lines])
+
+
+_Contents = list[tuple[ArchivedBucket, list[ArchiveLine]]]
+
+
+async def _cut(bus: Bus) -> tuple[_Contents, _Contents] | None:
+    """Buckets and object stores as they were at one time; None if some of it changed meanwhile."""
+    beside = [bucket for name in CONTENTS if name != subjects.RESOURCES and (bucket := await _made(bus, name))]
+    stores = await archivedobjects.snapshots(bus)
+    before = [await _contents(bucket) for bucket in beside]
+    contents = [*before, await _contents(await bus.bucket(subjects.RESOURCES))]
+    if [await bucket.last_revision() for bucket in beside] != [each.revision for each, _ in before]:
+        return None
+    try:
+        objects = [await archivedobjects.archived(bus, each) for each in stores]
+    except NotFound:
+        return None
+    return (contents, objects) if await archivedobjects.snapshots(bus) == stores else None
+
+
+async def _made(bus: Bus, name: str) -> Bucket | None:
+    """None for the bucket of a service that does not run here."""
+    try:
+        return await bus.bucket(name)
+    except NotFound:
+        return None
 
 
 async def _revision(bus: Bus, name: str) -> ArchivedBucket:
@@ -184,17 +160,25 @@ async def restore(bus: Bus, archive: Archive, now: datetime, progress: Callable[
     Repeat it if it fails half-way: it begins anew. StatusError of the bus.
     """
     done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        progress(done, len(archive.lines))
+
     for described in archive.header.buckets:
         bucket = await _emptied(bus, described, archive.header.taken, now)
         for line in _of(archive, described.name):
             await bucket.create(line.key, line.content)
-            done += 1
-            progress(done, len(archive.lines))
+            advance()
         entries = int((await bucket.info())["state"]["messages"])
         if entries != described.entries:
             raise Conflict(
                 f"bucket {described.name} has {entries} entries, not {described.entries}: somebody writes to it"
             )
+    for described in archive.header.objects:
+        lines = _of(archive, archivedobjects.stream_of(described.name))
+        await archivedobjects.restore(bus, described, lines, advance)
     return done
 
 

@@ -40,7 +40,7 @@ PLACES = (
     "down.victim.desired.x", "down.victim.approved", "down.victim.farewell", "up.victim.svc.join", "renew.victim", "registry.clusters.delete", "registry.clusters.connection-create",
     "registry.jointokens.create", "registry.proxies.certify", "registry.desired.tenancy", "tenancy.credentials.create",
     "direct.victim.connect", "probe.victim", "quarantine.victim", "cut.victim", f"$KV.resources.{CLUSTER_KEY}", "$KV.secrets.member.victim",
-    "$KV.registry.x", "$KV.leaders.registry", "$KV.desired.victim.tenancy._.configmap._.x", "$KV.events.x",
+    "$KV.registry.x", "$KV.leaders.registry", "$KV.desired.victim.tenancy._.configmap._.x", "$KV.events.x", "$O.uploads.C.x", "$O.uploads.M.eA==",
     "$JS.API.STREAM.DELETE.KV_resources", "$JS.API.STREAM.PURGE.KV_resources", "$JS.API.STREAM.CREATE.evil",
     "$JS.API.CONSUMER.CREATE.KV_secrets", "$JS.API.STREAM.MSG.DELETE.KV_resources", "$SYS.REQ.CLAIMS.UPDATE",
     "$SYS.REQ.CLAIMS.DELETE", "$SYS.REQ.SERVER.x.RELOAD", "$SYS.ACCOUNT.x.DISCONNECT", "$SRV.PING", "event.x.y.z",

@@ -31,7 +31,9 @@ def test_a_member_may_do_neither() -> None:
 
 def test_a_backup_reads_what_is_archived_and_writes_nothing() -> None:
     granted = permissions.archivist(KEY, restoring=False)
-    assert not [subject for subject in granted.pub.allow if subject.startswith(("$KV.", "$JS.API.STREAM.CREATE"))]
+    assert not [
+        subject for subject in granted.pub.allow if subject.startswith(("$KV.", "$O.", "$JS.API.STREAM.CREATE"))
+    ]
     assert not [subject for subject in granted.pub.allow if subject.startswith("$JS.API.STREAM.DELETE")]
     assert granted.sub.allow == (f"{inbox(KEY)}.>",)
 
@@ -40,7 +42,15 @@ def test_a_restore_makes_the_archived_buckets_anew_and_no_others() -> None:
     more = {*permissions.archivist(KEY, restoring=True).pub.allow} - {
         *permissions.archivist(KEY, restoring=False).pub.allow
     }
-    assert more == {
+    stores = {
+        subject
+        for store in services.ARCHIVED_OBJECTS
+        for subject in (
+            f"$O.{store.name}.>",
+            *(f"$JS.API.STREAM.{verb}.OBJ_{store.name}" for verb in ("CREATE", "DELETE", "PURGE")),
+        )
+    }
+    assert more == stores | {
         subject
         for bucket in (*services.CONTENTS, *services.REVISIONS)
         for subject in (

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from skerry.bus import BucketConfig, Connection, NoResponders
+from skerry.api.kinds import KINDS
+from skerry.bus import BucketConfig, Connection, NoResponders, StoreConfig
 from skerry.errors import BadRequest, Forbidden, GatewayTimeout
 from skerry.identity import nkey, permissions, services
 from skerry.identity.nkey import KeyType
-from skerry.identity.services import BUCKETS, SERVICES, Service
+from skerry.identity.services import BUCKETS, OBJECT_BUCKETS, SERVICES, Service
 from tests.fixtures.nats import NatsHost
 
 NAMES = [service.name for service in SERVICES]
@@ -80,6 +82,20 @@ def test_every_call_is_answered_by_one_service() -> None:
         assert set(services.asked_by(service)) <= set(answered)
 
 
+def test_uploads_are_read_by_who_answers_streamed_bodies_and_by_nobody_else() -> None:
+    (uploads,) = (each for each in OBJECT_BUCKETS if each.name == "uploads")
+    answering = {kind.answers(each) for kind in KINDS for each in kind.actions if each.streams_request}
+    assert (set(uploads.writers), set(uploads.readers)) == ({"proxy"}, answering)
+    assert (uploads.archived, uploads.ttl_s) == ("", 3600)
+
+
+def test_who_makes_no_bucket_and_owns_no_store_makes_no_stream() -> None:
+    """Who makes a stream says what flows into it: also what lies in the buckets of others."""
+    making = {line.split()[0] for line in rights() if " publish $JS.API.STREAM.CREATE." in line}
+    writing = {writer for bucket in BUCKETS for writer in bucket.writers}
+    assert making - {"(restore)"} <= writing | {store.maker for store in OBJECT_BUCKETS if store.maker in store.writers}
+
+
 def test_the_credential_of_every_workload_fits_the_line_that_carries_it() -> None:
     key = nkey.create(KeyType.USER).public
     for workload in {service.workload for service in SERVICES}:
@@ -92,6 +108,8 @@ async def connection(nats_host: NatsHost, service: Service) -> AsyncIterator[Con
     async with nats_host.open_bus("maker") as bus:
         for bucket in BUCKETS:
             await bus.bucket(bucket.name, create=BucketConfig())
+        for store in OBJECT_BUCKETS:
+            await bus.objects(store.name, create=StoreConfig())
     async with nats_host.connection(nats_host.service(service.name)) as connection:
         yield connection
 
@@ -154,6 +172,32 @@ class TestBuckets:
     ) -> None:
         own = service.name in bucket.writers and bucket.name not in ("resources", "leaders")
         assert await may_ask(connection, f"$KV.{bucket.name}.nobody", b"") == own
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("service", SERVICES, ids=NAMES)
+@pytest.mark.parametrize("store", OBJECT_BUCKETS, ids=[store.name for store in OBJECT_BUCKETS])
+class TestObjectStores:
+    async def test_are_read_by_who_is_listed(
+        self, connection: Connection, service: Service, store: services.ObjectBucket
+    ) -> None:
+        listed = service.name in (*store.writers, *store.readers)
+        last = json.dumps({"last_by_subj": f"$O.{store.name}.M.x"}).encode()
+        assert await may_ask(connection, f"$JS.API.STREAM.MSG.GET.OBJ_{store.name}", last) == listed
+        assert await may_ask(connection, f"$JS.API.DIRECT.GET.OBJ_{store.name}", last) == listed
+        assert not await may_ask(connection, f"$JS.API.CONSUMER.CREATE.OBJ_{store.name}.c.f")
+
+    async def test_are_written_by_their_writers_alone(
+        self, connection: Connection, service: Service, store: services.ObjectBucket
+    ) -> None:
+        writes = service.name in store.writers
+        assert await may_ask(connection, f"$O.{store.name}.C.x", b"x") == writes
+        assert await may_ask(connection, f"$O.{store.name}.M.x", b"x") == writes
+        nothing = json.dumps({"filter": f"$O.{store.name}.C.nobodys"}).encode()
+        assert await may_ask(connection, f"$JS.API.STREAM.PURGE.OBJ_{store.name}", nothing) == writes
+        assert await may_ask(connection, f"$JS.API.STREAM.CREATE.OBJ_{store.name}") == (service.name == store.maker)
+        for verb in ("DELETE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE"):
+            assert not await may_ask(connection, f"$JS.API.STREAM.{verb}.OBJ_{store.name}")
 
 
 @pytest.mark.integration

@@ -46,13 +46,24 @@ class Action:
         """True if a client sends something with it."""
         return self.verb in _TAKES_BODY
 
+    @property
+    def streams_request(self) -> bool:
+        """True if what a client sends with it is bytes of any length."""
+        return self.streaming and self.takes_body
+
+    @property
+    def streams_answer(self) -> bool:
+        """True if its answer is bytes of any length."""
+        return self.streaming and self.verb == "get"
+
     def problems(self) -> Iterator[str]:
         """The faults that keep it from being served."""
         if self.verb not in ACTION_VERBS:
             yield f"verb {self.verb} is none of {', '.join(ACTION_VERBS)}"
             return
-        streams_answer = self.streaming and self.verb == "get"
-        yield from self._problems_of("answer", self.answer, needed=not streams_answer, streamed=streams_answer)
+        yield from self._problems_of(
+            "answer", self.answer, needed=not self.streams_answer, streamed=self.streams_answer
+        )
         if self.takes_body:
             yield from self._problems_of("request", self.request, needed=not self.streaming, streamed=self.streaming)
         elif self.verb == "delete":
