@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.appstore import switching
 from services.appstore.parts import AppStoreContext
+from services.appstore.people import People
 from skerry.admission import Admitted, Rules
 from skerry.admission.prepare import invalid_object
 from skerry.api.messages import WriteRequest
@@ -33,6 +34,11 @@ class StoreRules(Rules):
     def switch(self) -> switching.Switch:
         """Whether the store can be used. The state is there before anything is asked."""
         return self._context.state.switch
+
+    @property
+    def people(self) -> People:
+        """What callers may do in the store."""
+        return self._context.state.people
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """A new one."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from services.appstore.catalogue.apps import AppRules, apps
+from services.appstore.catalogue.categories import CategoryRules, categories
+from services.appstore.catalogue.publishing import publications
+from services.appstore.catalogue.records import records
+from services.appstore.catalogue.reviews import ReviewRules
+from services.appstore.catalogue.versions import VersionRules
 from services.appstore.parts import opened
 from services.appstore.rules import AppStoreRules, StoreRules
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import usability
 from skerry.api.kinds import (
+    ACCESS_GRANT,
     APP,
     APP_CATEGORY,
     APP_INSTANCE,
@@ -28,13 +35,13 @@ SERVICE = Service(
     rules={
         APP_STORE: AppStoreRules,
         APP_REPOSITORY: StoreRules,
-        APP: StoreRules,
-        APP_VERSION: StoreRules,
-        APP_CATEGORY: StoreRules,
-        APP_REVIEW: StoreRules,
+        APP: AppRules,
+        APP_VERSION: VersionRules,
+        APP_CATEGORY: CategoryRules,
+        APP_REVIEW: ReviewRules,
         APP_RELEASE: StoreRules,
         APP_INSTANCE: StoreRules,
     },
-    controllers=(usability,),
-    needs=(CLUSTER, WORKSPACE),
+    controllers=(usability, apps, categories, publications, records),
+    needs=(ACCESS_GRANT, CLUSTER, WORKSPACE),
 )

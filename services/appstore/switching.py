@@ -46,6 +46,11 @@ class Switch:
         item = self._informer.get(APP_STORE, STORE)
         return {"spec": {}} if item is None else item.document()
 
+    @property
+    def four_eyes(self) -> bool:
+        """Whether nobody may pass what they submitted."""
+        return (self.store["spec"].get("review") or {}).get("fourEyes", True) is not False
+
     def state(self) -> Usable:
         """Whether, and if not, why."""
         enabled = self.store["spec"].get("enabled") is True

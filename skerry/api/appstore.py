@@ -225,8 +225,11 @@ class App(Struct, frozen=True, kw_only=True, omit_defaults=False):
 class AppVersionSpec(Struct, frozen=True, kw_only=True):
     """Which version of which app it is. Nobody changes it."""
 
-    app: Annotated[str, described("The App, in the same namespace.")] = ""
+    app: Annotated[str, described("The App, in the same namespace; it is there as long as it has versions.")] = ""
     version: Annotated[str, described("The chart's version.")] = ""
+    chart: Annotated[str, described("The chart's name.")] = ""
+    repository: Annotated[str, described("The AppRepository that it is from, in the same namespace.")] = ""
+    origin: Annotated[str, described("workspace/app that it was published from: it follows that app's version.")] = ""
 
 
 class AppRisk(Struct, frozen=True, kw_only=True):
@@ -255,6 +258,7 @@ class ReviewStep(Struct, frozen=True, kw_only=True):
     message: Annotated[str, described("Why.")] = ""
     digest: Annotated[str, described("Of the package that it was about.")] = ""
     review: Annotated[str, described("Name of the AppReview that recorded it.")] = ""
+    whole: Annotated[bool, described("Whether it was about all versions of the app.")] = False
 
 
 class AppVersionStatus(Struct, frozen=True, kw_only=True):

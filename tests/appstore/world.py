@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from services.appstore.catalogue.names import version_name
 from services.appstore.service import SERVICE
 from services.appstore.settings import AppStoreSettings
 from skerry import subjects
 from skerry.api.appstore import STORE
-from skerry.api.kinds import APP_STORE, CLUSTER, CLUSTER_ADMIN, WORKSPACE, Kind
+from skerry.api.kinds import APP_STORE, APP_VERSION, CLUSTER, CLUSTER_ADMIN, WORKSPACE, Kind
 from skerry.api.messages import SIGNATURE, Caller, Write, WriteAnswer, WriteOptions
 from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus
@@ -107,6 +108,24 @@ class World:
         spec = {"role": "member", "connection": {"mode": "agent"}}
         status = {"appStore": {"setting": setting}, **status}
         return (await self.clusters.create({"metadata": {"name": name}, "spec": spec, "status": status})).document()
+
+    async def workspace(self, name: str, *members: tuple[str, str]) -> None:
+        """A Workspace whose members are these (user, role)."""
+        listed = [{"kind": "User", "name": user, "role": role} for user, role in members]
+        await self.workspaces.create({"metadata": {"name": name}, "spec": {"members": listed}})
+
+    async def version(self, app: str, version: str, namespace: str, *, spec: Document = {}, **status: Any) -> str:  # noqa: B006
+        """An AppVersion as a sync or an upload keeps it; its name."""
+        store = Store(await self.process.bus.bucket(subjects.RESOURCES), APP_VERSION)
+        name = version_name(app, version)
+        chart = {"name": app, "version": version, "appVersion": "9", "description": f"{app} for tests"}
+        document = {
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"app": app, "version": version, "chart": app, **spec},
+            "status": {"phase": "Draft", "digest": "sha256:" + "0" * 64, "chart": chart, **status},
+        }
+        await store.create(document)
+        return name
 
     async def find(self, kind: Kind, name: str, namespace: str = "") -> Document | None:
         """An object as it is stored."""
