@@ -8,10 +8,9 @@ from collections.abc import Callable
 from skerry.access import Access
 from skerry.access.escalation import Writer, administers_host
 from skerry.access.ties import within
-from skerry.api.kinds.access import APP_REVIEWER, Tie
+from skerry.api.kinds.access import APP_REVIEWER
+from skerry.api.kinds.appstore import EDITORS
 from skerry.api.messages import HOST, Caller
-
-EDITORS = Tie(by="workspace", roles=("edit", "admin"))
 
 
 class People:

@@ -14,8 +14,6 @@ from skerry.api.v1alpha1 import API_VERSION, described
 
 STORE = "host"
 """The name of the one AppStore."""
-POOL = "skerry-apps"
-"""The namespace whose apps are everybody's."""
 UNCATEGORIZED = "uncategorized"
 """The category of apps that are in no other; always there."""
 PHASES = ("Draft", "Submitted", "Passed", "Active", "Suspended", "Rejected")

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from skerry.api.appstore import POOL, STORE
+from skerry.api.appstore import STORE
 from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP_CATEGORY, APP_RELEASE, APP_REPOSITORY, APP_REVIEW, APP_STORE, Kind
 from skerry.api.meta import Document
+from skerry.api.names import POOL
 from skerry.errors import Forbidden, Invalid
 from tests.appstore.world import World, world
 from tests.fixtures.nats import NatsHost

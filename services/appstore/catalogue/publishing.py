@@ -8,9 +8,9 @@ from contextlib import suppress
 from services.appstore.catalogue.names import app_name, version_name
 from services.appstore.catalogue.versions import BY_VERSION, users_of, versions_wanted
 from services.appstore.parts import AppStoreContext
-from skerry.api.appstore import POOL
 from skerry.api.kinds import APP_RELEASE, APP_VERSION
 from skerry.api.meta import Document
+from skerry.api.names import POOL
 from skerry.controller.controller import Controller
 from skerry.errors import AlreadyExists, NotFound
 from skerry.informer import View

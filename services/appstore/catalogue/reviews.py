@@ -16,10 +16,10 @@ from services.appstore.parts import AppStoreContext
 from services.appstore.reviewing import Review
 from services.appstore.rules import StoreRules
 from skerry.admission import Admitted
-from skerry.api.appstore import POOL
 from skerry.api.kinds import APP, APP_REVIEW, APP_VERSION
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
+from skerry.api.names import POOL
 from skerry.api.times import rfc3339
 from skerry.errors import BadRequest, Conflict, NotFound
 
@@ -55,7 +55,7 @@ class ReviewRules(StoreRules):
         steps = [await self._step(name, request, take) for name in names]
         first = steps[0]["status"]["reviews"][0]
         status = {key: first[key] for key in ("from", "to", "by", "at", "digest") if first.get(key)}
-        return Admitted({**document, "status": {**status, "versions": names if spec.get("app") else []}})
+        return Admitted({**document, "status": {**status, **({"versions": names} if spec.get("app") else {})}})
 
     def _review(self, document: Document, request: WriteRequest) -> Review:
         spec, caller = document["spec"], request.caller

@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from services.appstore.reviewing import installable
 from services.appstore.semver import Version, version
-from skerry.api.appstore import POOL
 from skerry.api.meta import Document
+from skerry.api.names import POOL
 
 _OLDEST = Version(0, 0, 0, "0")
 _CHART_FIELDS = ("appVersion", "description", "keywords", "home", "license", "deprecated")

@@ -9,10 +9,10 @@ from services.appstore.rules import StoreRules
 from skerry.admission import Admitted
 from skerry.admission.conform import FieldError, invalid_value
 from skerry.admission.prepare import invalid_object
-from skerry.api.appstore import POOL
 from skerry.api.kinds import APP_RELEASE, APP_VERSION
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
+from skerry.api.names import POOL
 from skerry.errors import Conflict
 from skerry.informer import View
 from skerry.storage import Item

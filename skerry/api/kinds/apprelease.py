@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skerry.api import apprelease, v1alpha1
-from skerry.api.kinds.appstore import CHANGED_BY_EDITORS, CREATED_BY_EDITORS, READ_IN_WORKSPACE, turn_of
+from skerry.api.kinds.access import READ_IN_NAMESPACES, written_by
+from skerry.api.kinds.appstore import READ_EVERYWHERE, turn_of
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Occurrence
 from skerry.api.kinds.paths import at
@@ -49,7 +50,7 @@ APP_RELEASE = Kind(
     owner="appstore",
     type=apprelease.AppRelease,
     verbs=EVERY_VERB,
-    access=(READ_IN_WORKSPACE, CREATED_BY_EDITORS, CHANGED_BY_EDITORS),
+    access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin")),
     selectable=("spec.app", "spec.version"),
     events=describe_release,
     columns=(
@@ -81,7 +82,7 @@ APP_INSTANCE = Kind(
     owner="appstore",
     type=apprelease.AppInstance,
     verbs=("get", "list", "watch"),
-    access=(READ_IN_WORKSPACE,),
+    access=(READ_IN_NAMESPACES, READ_EVERYWHERE),
     selectable=("spec.release", "spec.cluster", "status.phase"),
     events=describe_instance,
     columns=(

@@ -9,11 +9,11 @@ from skerry.api.conditions import condition_of
 from skerry.api.kinds.access import (
     APP_REVIEWER,
     HOST_VIEW,
-    OF_POOL,
-    OF_WORKSPACE,
     READ,
     READ_BY_EVERYBODY,
+    READ_IN_NAMESPACES,
     Access,
+    Tie,
     written_by,
 )
 from skerry.api.kinds.columns import AGE, NAME, Column, condition, joined, why_not
@@ -23,12 +23,10 @@ from skerry.api.kinds.tenancy import describe
 from skerry.api.meta import Document
 
 CHANGES = ("delete", "patch", "update")
-READ_IN_WORKSPACE = Access(verbs=READ, groups=(HOST_VIEW, APP_REVIEWER), ties=(OF_WORKSPACE, OF_POOL))
-"""Members of the workspace read it, who holds a role on all members, reviewers, and in the pool whoever has anything."""
-CREATED_BY_EDITORS = written_by("edit", "admin", verbs=("create", "deletecollection"))
-CHANGED_BY_EDITORS = written_by("edit", "admin", verbs=CHANGES)
-CREATED_BY_ADMINS = written_by("admin", verbs=("create", "deletecollection"))
-CHANGED_BY_ADMINS = written_by("admin", verbs=CHANGES)
+READ_EVERYWHERE = Access(verbs=READ, groups=(HOST_VIEW, APP_REVIEWER))
+"""Of all namespaces: who reads on the host, and reviewers."""
+EDITORS = Tie(by="workspace", roles=("edit", "admin"))
+"""Members who may change what is in a workspace. In the pool, and in `default`, administrators of the host alone may."""
 
 
 def turn_of(name: str, old: Document, new: Document) -> Iterator[Occurrence]:
@@ -128,7 +126,7 @@ APP_REPOSITORY = Kind(
     owner="appstore",
     type=appstore.AppRepository,
     verbs=EVERY_VERB,
-    access=(READ_IN_WORKSPACE, CREATED_BY_ADMINS, CHANGED_BY_ADMINS),
+    access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("admin")),
     selectable=("spec.url",),
     events=describe_repository,
     columns=(
@@ -160,7 +158,7 @@ APP = Kind(
     owner="appstore",
     type=appstore.App,
     verbs=("delete", "get", "list", "patch", "update", "watch"),
-    access=(READ_IN_WORKSPACE, CHANGED_BY_EDITORS),
+    access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin", verbs=CHANGES)),
     selectable=("status.repository", "status.chart"),
     events=describe,
     columns=(
@@ -190,7 +188,7 @@ APP_VERSION = Kind(
     owner="appstore",
     type=appstore.AppVersion,
     verbs=("delete", "get", "list", "patch", "update", "watch"),
-    access=(READ_IN_WORKSPACE, CHANGED_BY_EDITORS),
+    access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin", verbs=CHANGES)),
     selectable=("spec.app", "spec.version", "status.phase"),
     events=describe_version,
     columns=(
@@ -240,11 +238,7 @@ APP_REVIEW = Kind(
     owner="appstore",
     type=appstore.AppReview,
     verbs=("create", "get", "list", "watch"),
-    access=(
-        READ_IN_WORKSPACE,
-        Access(verbs=("create",), groups=(APP_REVIEWER,)),
-        written_by("edit", "admin", verbs=("create",)),
-    ),
+    access=(READ_IN_NAMESPACES, READ_EVERYWHERE, Access(verbs=("create",), groups=(APP_REVIEWER,), ties=(EDITORS,))),
     selectable=("spec.version", "spec.app", "spec.action", "status.by"),
     columns=(
         NAME,

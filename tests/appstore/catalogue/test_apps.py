@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from skerry.api.appstore import POOL, UNCATEGORIZED
+from skerry.api.appstore import UNCATEGORIZED
 from skerry.api.kinds import APP, APP_CATEGORY, APP_VERSION
+from skerry.api.names import POOL
 from skerry.errors import Conflict, Invalid
 from tests.appstore.world import World, world
 from tests.fixtures.nats import NatsHost, eventually
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.integration
 async def store(fresh_nats_host: NatsHost) -> AsyncIterator[World]:
     async with world(fresh_nats_host) as running:
         await running.enable()
+        await running.workspace("shop")
         yield running
 
 
@@ -51,11 +53,11 @@ async def test_what_people_say_of_an_app_stays_when_its_versions_change(store: W
 
 async def test_a_category_counts_its_apps_and_stays_while_it_has_any(store: World) -> None:
     await store.version("nginx", "1.0.0", POOL)
-    await store.until(APP_CATEGORY, UNCATEGORIZED, "", lambda each: each["status"].get("apps") == 1)
+    await store.until(APP_CATEGORY, UNCATEGORIZED, "", lambda each: each.get("status", {}).get("apps", 0) == 1)
     await store.create(APP_CATEGORY, {"metadata": {"name": "web"}})
     await store.patch(APP, "nginx", {"spec": {"categories": ["web"]}}, namespace=POOL)
-    await store.until(APP_CATEGORY, "web", "", lambda each: each["status"].get("apps") == 1)
-    await store.until(APP_CATEGORY, UNCATEGORIZED, "", lambda each: each["status"].get("apps") == 0)
+    await store.until(APP_CATEGORY, "web", "", lambda each: each.get("status", {}).get("apps", 0) == 1)
+    await store.until(APP_CATEGORY, UNCATEGORIZED, "", lambda each: each.get("status", {}).get("apps", 0) == 0)
     with pytest.raises(Conflict, match="has 1 apps, skerry-apps/nginx among them"):
         await store.write("delete", APP_CATEGORY, {"metadata": {"name": "web"}})
     with pytest.raises(Conflict, match="it stays"):

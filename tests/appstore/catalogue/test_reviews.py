@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.appstore.catalogue import records
-from skerry.api.appstore import POOL, STORE
+from skerry.api.appstore import STORE
 from skerry.api.kinds import APP, APP_REVIEW, APP_STORE, APP_VERSION
 from skerry.api.messages import Caller
 from skerry.api.meta import Document
+from skerry.api.names import POOL
 from skerry.errors import BadRequest, Conflict, Forbidden, NotFound, StatusError
 from skerry.storage import Store
 from tests.appstore.world import World, world
