@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.nats",
     "tests.fixtures.bucket",
     "tests.fixtures.kube",
+    "tests.fixtures.programs",
     "tests.fixtures.reruns",
     "tests.fixtures.children",
     "tests.fixtures.suites",

@@ -120,3 +120,41 @@ values = st.recursive(
 @given(values)
 def test_what_json_says_is_read_alike(value: Any) -> None:
     assert loaded(msgspec.json.encode(value)) == value
+
+
+def test_leniently_the_last_of_two_keys_counts_and_texts_may_be_tagged() -> None:
+    assert loaded(b"a: 1\na: !!str 2\n", lenient=True) == {"a": "2"}
+    with pytest.raises(ForeignYamlError, match="tags are not taken"):
+        loaded(b"a: !!binary QQ==\n", lenient=True)
+
+
+def test_leniently_aliases_are_filled_in() -> None:
+    assert loaded(b"a: &x [1, &y two]\nb: *x\nc: *y\n", lenient=True) == {"a": [1, "two"], "b": [1, "two"], "c": "two"}
+    with pytest.raises(ForeignYamlError, match="nothing is called 'x' before it"):
+        loaded(b"a: *x\nb: &x 1\n", lenient=True)
+    with pytest.raises(ForeignYamlError, match="nothing is called 'x' before it"):
+        loaded(b"a: &x [*x]\n", lenient=True)
+
+
+def test_leniently_mappings_are_merged_as_in_yaml_1_1() -> None:
+    text = b"a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], z: 3}\nd: {<<: *b, own: 1}\n"
+    value = loaded(text, lenient=True)
+    assert value["c"] == {"x": 1, "y": 1, "z": 3}
+    assert value["d"] == {"y": 2, "z": 2, "own": 1}
+    with pytest.raises(ForeignYamlError, match="<< is for mappings"):
+        loaded(b"a: {<<: [1]}\n", lenient=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
+        + "".join(f"{b}: &{b} [{','.join(['*' + a] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+        f"a: &a {'x' * 100_000}\nb: [{','.join(['*a'] * 1000)}]\n",
+        "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{x: *a{n - 1}}}\n" for n in range(1, 200)),
+    ],
+    ids=["lists", "a-long-text", "depth"],
+)
+def test_aliases_count_as_what_they_stand_for(text: str) -> None:
+    with pytest.raises(ForeignYamlError, match="aliases stand for more than 100000 values"):
+        loaded(text.encode(), lenient=True)

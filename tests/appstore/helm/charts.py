@@ -1,0 +1,24 @@
+"""Charts for Helm, as packages in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.appstore.charts import package
+
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: "
+
+
+def chart(
+    folder: Path,
+    *templates: str,
+    more: str = "",
+    files: Mapping[str, bytes | str] | None = None,
+    version: str = "1.2.3",
+) -> Path:
+    """A chart `web` with these templates and other files."""
+    path = folder / f"web-{version}.tgz"
+    own = {f"templates/{number}.yaml": text for number, text in enumerate(templates)}
+    path.write_bytes(package(version=version, more=more, files={**own, **(files or {})}))
+    return path
