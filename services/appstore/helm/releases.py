@@ -199,9 +199,9 @@ def revision(secret: Document) -> Revision:
     info, metadata = release.info or _Info(), (release.chart or _Chart()).metadata or _Metadata()
     return Revision(
         entry=head,
-        chart=clean(metadata.name or "", 253),
-        chart_version=clean(metadata.version or "", 253),
-        app_version=clean(metadata.app_version or "", 253),
+        chart=_word(metadata.name),
+        chart_version=_word(metadata.version),
+        app_version=_word(metadata.app_version),
         description=cleaned(info.description or ""),
         apply_method=release.apply_method if release.apply_method in ("ssa", "csa") else "",
         first_deployed=_time(info.first_deployed),
@@ -253,12 +253,16 @@ def _inflated(content: bytes) -> bytes:
 
 def _hook(hook: _Hook) -> Hook:
     return Hook(
-        clean(hook.kind or "", 253),
-        clean(hook.name or "", 253),
+        _word(hook.kind),
+        _word(hook.name),
         hook.manifest or "",
         tuple(hook.events or ()),
         tuple(hook.delete_policies or ()),
     )
+
+
+def _word(text: str | None) -> str:
+    return clean(text or "", 253)
 
 
 def _time(text: str | None) -> str:
