@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from services.appstore.catalogue.apps import AppRules, apps
 from services.appstore.catalogue.categories import CategoryRules, categories
+from services.appstore.catalogue.checks import checks
 from services.appstore.catalogue.publishing import publications
 from services.appstore.catalogue.records import records
 from services.appstore.catalogue.reviews import ReviewRules
 from services.appstore.catalogue.versions import VersionRules
-from services.appstore.parts import opened
+from services.appstore.helmready import helm_ready
+from services.appstore.opening import opened
 from services.appstore.rules import AppStoreRules, StoreRules
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import usability
@@ -42,6 +44,6 @@ SERVICE = Service(
         APP_RELEASE: StoreRules,
         APP_INSTANCE: StoreRules,
     },
-    controllers=(usability, apps, categories, publications, records),
+    controllers=(usability, helm_ready, apps, categories, checks, publications, records),
     needs=(ACCESS_GRANT, CLUSTER, WORKSPACE),
 )

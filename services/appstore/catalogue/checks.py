@@ -1,0 +1,36 @@
+"""The versions that are looked into before anybody asks, one after the other."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from services.appstore.checking import Checks, is_due
+from services.appstore.parts import AppStoreContext
+from skerry.api.kinds import APP_VERSION
+from skerry.controller.controller import Controller
+from skerry.errors import NotFound
+from skerry.informer import View
+from skerry.storage import Item
+
+
+def checks(context: AppStoreContext) -> Controller[str]:
+    """Versions that are due are looked into, one after the other."""
+    work, informer = context.state.checks, context.informer
+    controller: Controller[str] = context.controller("checks", _Due(work, informer).reconcile, leader=True)
+    return context.follow(APP_VERSION, controller, _due)
+
+
+def _due(item: Item) -> tuple[str, ...]:
+    return (f"{item.namespace}/{item.name}",) if is_due(item.document()) else ()
+
+
+class _Due:
+    def __init__(self, work: Checks, informer: View) -> None:
+        self._work, self._informer = work, informer
+
+    async def reconcile(self, key: str) -> None:
+        namespace, _, name = key.partition("/")
+        item = self._informer.get(APP_VERSION, name, namespace)
+        if item is not None and is_due(item.document()):
+            with suppress(NotFound):
+                await self._work.check(name, namespace)

@@ -1,0 +1,150 @@
+"""Looking into packages: what is in one, whether it can be installed, and what it does with its default values.
+
+Uploads are looked into at once, what is submitted for review before it is passed, and anything else when somebody wants to read or
+install it first: to list a repository no package is fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.appstore.helm.engine import Engine, HelmError, RenderRequest
+from services.appstore.helm.lookup import Lookup
+from services.appstore.helm.manifest import objects
+from services.appstore.helm.risks import risks
+from services.appstore.inspect.client import read_package
+from services.appstore.metadata import ChartError
+from services.appstore.package import Package
+from services.appstore.packages import Packages
+from skerry.api.conditions import Verdict, condition_of, new_condition, with_condition
+from skerry.api.meta import Document
+from skerry.errors import Conflict
+from skerry.storage import Store
+
+log = logging.getLogger("skerry.appstore")
+
+CHECKED = "Checked"
+"""Condition of an AppVersion: whether its package was looked into."""
+NAMESPACE, RELEASE = "default", "release-name"
+"""With which a chart is rendered for its risks, as `helm template` does."""
+HELD_BYTES = 16 * 1024 * 1024
+"""Of packages' texts that are held for whoever reads them next."""
+
+
+class Checks:
+    """See the module."""
+
+    def __init__(self, store: Store, packages: Packages, helm: Lookup) -> None:
+        self._store, self._packages, self._helm = store, packages, helm
+        self._held: OrderedDict[str, Package] = OrderedDict()
+        """By digest, the last read last."""
+
+    async def package(self, version: Document) -> Package:
+        """What is in the package of an AppVersion. Conflict, with the rule, for one that is refused; StatusError."""
+        digest = str((version.get("status") or {}).get("digest", ""))
+        held = self._held.get(digest)
+        if held is not None:
+            self._held.move_to_end(digest)
+            return held
+        try:
+            package = await self._read(version, await self._packages.get(version))
+        except ChartError as error:
+            raise Conflict(f"{version['metadata']['name']}: {error.reason}: {error}") from error
+        self._held[package.digest] = package
+        while sum(map(_size, self._held.values())) > HELD_BYTES and len(self._held) > 1:
+            self._held.popitem(last=False)
+        return package
+
+    async def _read(self, version: Document, content: bytes) -> Package:
+        """ChartError also for another chart, or version, than was listed."""
+        package = await read_package(content)
+        spec = version["spec"]
+        if (package.chart.name, package.chart.version) != (spec.get("chart"), spec.get("version")):
+            raise ChartError(
+                "NotAsListed",
+                f"its Chart.yaml says {package.chart.name} {package.chart.version}, and {spec.get('chart')} {spec.get('version')} "
+                "was listed",
+            )
+        return package
+
+    async def check(self, name: str, namespace: str) -> None:
+        """Look into a version's package and say in its status what is there. NotFound; StatusError where that cannot be done now."""
+        version = (await self._store.get(name, namespace)).document()
+        try:
+            content = await self._packages.get(version)
+            package = await self._read(version, content)
+            found: Document = {**described(package, len(content)), "risks": await self._risks(content)}
+            problem = None
+        except ChartError as error:
+            found, problem = {}, {"reason": error.reason, "message": str(error)}
+        except HelmError as error:
+            if not error.final:
+                raise Conflict(str(error)) from error
+            found = described(package, len(content))
+            problem = {"reason": error.reason, "message": str(error)}
+        log.info("looked into a package", extra={"version": f"{namespace}/{name}", "problem": problem})
+        await self._store.modify(name, lambda document: checked(document, found, problem, time.time()), namespace)
+
+    async def _risks(self, content: bytes) -> list[Document]:
+        """HelmError; none without an engine, which condition HelmReady tells."""
+        engine, _ = await self._helm.engine()
+        return [] if engine is None else await rendered_risks(engine, content)
+
+
+async def rendered_risks(engine: Engine, content: bytes) -> list[Document]:
+    """What a package does with its default values. HelmError."""
+    with tempfile.TemporaryDirectory(prefix="skerry-check-") as directory:
+        chart = Path(directory) / "chart.tgz"
+        await asyncio.to_thread(chart.write_bytes, content)
+        rendered = await engine.template(RenderRequest(chart=chart, release=RELEASE, namespace=NAMESPACE))
+    found = await asyncio.to_thread(lambda: risks(objects(rendered.manifest), NAMESPACE))
+    return [{"type": each.type, "objects": list(each.objects), "count": each.total} for each in found]
+
+
+def described(package: Package, size: int) -> Document:
+    """What a version's status says of its package. Pure."""
+    texts = {"readme": package.readme, "values": package.values, "schema": package.schema}
+    return {
+        "digest": package.digest,
+        "size": size,
+        "stored": True,
+        "chart": msgspec.to_builtins(package.chart),
+        "files": sorted(name for name, text in texts.items() if text),
+    }
+
+
+def checked(document: Document, found: Document, problem: Document | None, now: float) -> Document | None:
+    """A version after its package was looked into; None if nothing changed. Pure."""
+    status: dict[str, Any] = {**(document.get("status") or {}), **found}
+    status.pop("problem", None)
+    if problem:
+        status["problem"] = problem
+    verdict = (
+        Verdict("False", problem["reason"], problem["message"][:1024])
+        if problem
+        else Verdict("True", "Checked", "its package was looked into, and can be installed")
+    )
+    status["conditions"] = with_condition(status.get("conditions") or [], new_condition(CHECKED, verdict, now))
+    return None if status == document.get("status") else {**document, "status": status}
+
+
+def is_due(document: Document) -> bool:
+    """True of a version that is to be looked into though nobody reads or installs it: an upload, what is under
+    review, and what could not be submitted yet because its repository tells no digest. Pure."""
+    status = document.get("status") or {}
+    if condition_of(document, CHECKED).reason:
+        return False
+    phase = status.get("phase", "Draft")
+    return bool(status.get("uploaded")) or phase == "Submitted" or (phase == "Draft" and not status.get("digest"))
+
+
+def _size(package: Package) -> int:
+    return len(package.readme) + len(package.values) + len(package.schema)

@@ -1,0 +1,133 @@
+"""Packages by digest: kept in the object store `packages`, fetched from where they come when they are needed first.
+
+What was fetched can be fetched again, so the least used of it goes when there is too much; what was uploaded stays as long as a
+version has it, and is in backups. An object's name is its digest: two versions with one package share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from hashlib import sha256
+
+from skerry.bus.objects import ObjectStore
+
+from services.appstore.metadata import ChartError
+from skerry.api.meta import Document
+from skerry.errors import Conflict, NotFound
+
+log = logging.getLogger("skerry.appstore")
+
+UPLOADED = "uploaded"
+"""Key of an object's metadata that says that it cannot be fetched again."""
+MIB = 1024 * 1024
+LARGEST = 32 * MIB
+"""Bytes of a package, whatever AppStore host says."""
+DEADLINE_S = 60.0
+GRACE_S = 3600.0
+"""What no version has is kept for so long: whoever stores a package stores its version next."""
+
+Fetch = Callable[[Document], Awaitable[bytes]]
+"""The package of an AppVersion from where it comes. StatusError, ChartError."""
+
+
+def object_name(digest: str) -> str:
+    """The object of a digest `sha256:…`."""
+    return digest.replace(":", "-")
+
+
+class Packages:
+    """See the module. `now` is Unix time in seconds."""
+
+    def __init__(self, objects: ObjectStore, fetch: Fetch, now: Callable[[], float] = time.time) -> None:
+        self._objects, self._fetch, self._now = objects, fetch, now
+        self._used: dict[str, float] = {}
+        """When an object was read last, by its name."""
+        self._fetching: dict[str, asyncio.Task[bytes]] = {}
+
+    async def get(self, version: Document) -> bytes:
+        """The package of an AppVersion. Many who ask at once share one fetch. ChartError for one that is not what its digest says;
+        Conflict for one that can be got nowhere any more; StatusError.
+        """
+        digest = str((version.get("status") or {}).get("digest", ""))
+        kept = await self._kept(digest) if digest else None
+        if kept is not None:
+            return kept
+        key = f"{version['metadata'].get('namespace')}/{version['metadata']['name']}"
+        task = self._fetching.get(key)
+        if task is None:
+            task = self._fetching[key] = asyncio.create_task(self._fetched(version, digest), name=f"fetch {key}")
+            task.add_done_callback(lambda done: self._fetching.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _kept(self, digest: str) -> bytes | None:
+        name = object_name(digest)
+        try:
+            info = await self._objects.stat(name)
+            content = b"".join([part async for part in self._objects.read(info)])
+        except NotFound:
+            return None
+        self._used[name] = self._now()
+        return content
+
+    async def _fetched(self, version: Document, digest: str) -> bytes:
+        name = version["metadata"]["name"]
+        if (version.get("status") or {}).get("uploaded"):
+            raise Conflict(
+                f"the package of {name} was uploaded and is not here any more: push it again (skerry app push)"
+            )
+        content = await self._fetch(version)
+        actual = "sha256:" + sha256(content).hexdigest()
+        if digest and actual != digest:
+            raise ChartError(
+                "DigestMismatch",
+                f"its package has digest {actual}, and {digest} was listed: it is not taken; tell whoever keeps the repository",
+            )
+        await self.put(content, uploaded=False)
+        return content
+
+    async def put(self, content: bytes, *, uploaded: bool) -> str:
+        """Keep a package; its digest. StatusError."""
+        digest = "sha256:" + sha256(content).hexdigest()
+        name = object_name(digest)
+        if await self._is_there(name, uploaded=uploaded):
+            return digest
+        metadata = {UPLOADED: "true"} if uploaded else {}
+        await self._objects.put(name, _parts(content), max_bytes=LARGEST, deadline_s=DEADLINE_S, metadata=metadata)
+        self._used[name] = self._now()
+        return digest
+
+    async def _is_there(self, name: str, *, uploaded: bool) -> bool:
+        """True if it is kept already, and at least as well as it is to be."""
+        try:
+            info = await self._objects.stat(name)
+        except NotFound:
+            return False
+        return UPLOADED in info.metadata or not uploaded
+
+    async def sweep(self, referenced: Collection[str], pinned: Collection[str], most_bytes: int) -> int:
+        """Take away what no version has and is old, then of what is not `pinned` (digests) the least used until all is within
+        `most_bytes`. How many went.
+        """
+        keep, hold = {object_name(each) for each in referenced}, {object_name(each) for each in pinned}
+        infos = [info async for info in self._objects.objects()]
+        total, gone = sum(info.size for info in infos), 0
+        ages = {info.name: self._now() - self._used.get(info.name, info.modified_s) for info in infos}
+        for info in sorted(infos, key=lambda each: ages[each.name], reverse=True):
+            old = info.name not in keep and ages[info.name] > GRACE_S
+            surplus = total > most_bytes and info.name not in hold and UPLOADED not in info.metadata
+            if not old and not surplus:
+                continue
+            try:
+                await self._objects.delete(info.name)
+            except NotFound:
+                log.debug("another replica was faster", extra={"object": info.name})
+            total, gone = total - info.size, gone + 1
+            self._used.pop(info.name, None)
+        return gone
+
+
+async def _parts(content: bytes) -> AsyncIterator[bytes]:
+    yield content
