@@ -12,10 +12,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from hashlib import sha256
 
-from skerry.bus.objects import ObjectStore
-
 from services.appstore.metadata import ChartError
 from skerry.api.meta import Document
+from skerry.bus.jetstream import seconds_of
+from skerry.bus.objects import ObjectStore
 from skerry.errors import Conflict, NotFound
 
 log = logging.getLogger("skerry.appstore")
@@ -114,7 +114,7 @@ class Packages:
         keep, hold = {object_name(each) for each in referenced}, {object_name(each) for each in pinned}
         infos = [info async for info in self._objects.objects()]
         total, gone = sum(info.size for info in infos), 0
-        ages = {info.name: self._now() - self._used.get(info.name, info.modified_s) for info in infos}
+        ages = {info.name: self._now() - self._used.get(info.name, seconds_of(info.mtime)) for info in infos}
         for info in sorted(infos, key=lambda each: ages[each.name], reverse=True):
             old = info.name not in keep and ages[info.name] > GRACE_S
             surplus = total > most_bytes and info.name not in hold and UPLOADED not in info.metadata
