@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 
 from services.appstore.metadata import ChartError
@@ -29,6 +29,8 @@ DEADLINE_S = 60.0
 GRACE_S = 3600.0
 """What no version has is kept for so long: whoever stores a package stores its version next."""
 
+Of = Callable[[str], bool]
+"""Something that is so of a digest, or not."""
 Fetch = Callable[[Document], Awaitable[bytes]]
 """The package of an AppVersion from where it comes. StatusError, ChartError."""
 
@@ -107,17 +109,17 @@ class Packages:
             return False
         return UPLOADED in info.metadata or not uploaded
 
-    async def sweep(self, referenced: Collection[str], pinned: Collection[str], most_bytes: int) -> int:
-        """Take away what no version has and is old, then of what is not `pinned` (digests) the least used until all is within
-        `most_bytes`. How many went.
+    async def sweep(self, is_listed: Of, is_pinned: Of, most_bytes: int) -> int:
+        """Take away what no version has and is old, then of what is not pinned the least used until all is within `most_bytes`.
+        How many went.
         """
-        keep, hold = {object_name(each) for each in referenced}, {object_name(each) for each in pinned}
         infos = [info async for info in self._objects.objects()]
         total, gone = sum(info.size for info in infos), 0
         ages = {info.name: self._now() - self._used.get(info.name, seconds_of(info.mtime)) for info in infos}
         for info in sorted(infos, key=lambda each: ages[each.name], reverse=True):
-            old = info.name not in keep and ages[info.name] > GRACE_S
-            surplus = total > most_bytes and info.name not in hold and UPLOADED not in info.metadata
+            digest = info.name.replace("-", ":", 1)
+            old = ages[info.name] > GRACE_S and not is_listed(digest)
+            surplus = total > most_bytes and UPLOADED not in info.metadata and not is_pinned(digest)
             if not old and not surplus:
                 continue
             try:

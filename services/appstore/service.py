@@ -8,6 +8,7 @@ from services.appstore.catalogue.checks import checks
 from services.appstore.catalogue.publishing import publications
 from services.appstore.catalogue.records import records
 from services.appstore.catalogue.reviews import ReviewRules
+from services.appstore.catalogue.sweeping import sweeps
 from services.appstore.catalogue.versions import VersionRules
 from services.appstore.helmready import helm_ready
 from services.appstore.opening import opened
@@ -44,6 +45,6 @@ SERVICE = Service(
         APP_RELEASE: StoreRules,
         APP_INSTANCE: StoreRules,
     },
-    controllers=(usability, helm_ready, apps, categories, checks, publications, records),
+    controllers=(usability, helm_ready, apps, categories, checks, publications, records, sweeps),
     needs=(ACCESS_GRANT, CLUSTER, WORKSPACE),
 )

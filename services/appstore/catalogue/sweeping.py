@@ -1,0 +1,54 @@
+"""Room for packages: what no version has any more goes, and the least used beyond the limit of AppStore host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.appstore.packages import MIB
+from services.appstore.parts import AppStoreContext
+from skerry.api.kinds import APP_RELEASE, APP_VERSION
+from skerry.controller.controller import After, Controller
+from skerry.storage import Item
+
+BY_DIGEST = "digest"
+"""Index of AppVersions, and of AppReleases: by the package that they have, want, or could go back to."""
+EVERY_S = 600.0
+DEFAULT_MIB = 2048
+
+
+def digest_of(item: Item) -> Iterable[str]:
+    """What the index has for an AppVersion."""
+    digest = (item.document().get("status") or {}).get("digest")
+    return (digest,) if digest else ()
+
+
+def digests_of(item: Item) -> Iterable[str]:
+    """What the index has for an AppRelease."""
+    status = item.document().get("status") or {}
+    return {
+        each for each in (status.get("digest"), *(one.get("digest") for one in status.get("history") or ())) if each
+    }
+
+
+def sweeps(context: AppStoreContext) -> Controller[str]:
+    """A look every ten minutes, on one replica."""
+    informer, state = context.informer, context.state
+    informer.index(APP_VERSION, BY_DIGEST, digest_of)
+    informer.index(APP_RELEASE, BY_DIGEST, digests_of)
+
+    async def reconcile(key: str) -> After:
+        await informer.current()
+        limits = state.switch.store["spec"].get("limits") or {}
+        await state.packages.sweep(
+            lambda digest: bool(informer.lookup(APP_VERSION, BY_DIGEST, digest) or pinned(digest)),
+            pinned,
+            limits.get("storageMiB", DEFAULT_MIB) * MIB,
+        )
+        return After(EVERY_S)
+
+    def pinned(digest: str) -> bool:
+        return bool(informer.lookup(APP_RELEASE, BY_DIGEST, digest))
+
+    controller: Controller[str] = context.controller("packages", reconcile, leader=True)
+    controller.add("packages")
+    return controller
