@@ -18,7 +18,6 @@ from skerry.api.meta import Document
 from skerry.bus import BucketConfig
 from skerry.errors import Conflict
 from skerry.informer.granted import follow
-from skerry.storage.buckets import object_store
 
 
 @asynccontextmanager
@@ -29,7 +28,7 @@ async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
     access = Access()
     context.closing.callback(follow(context.informer, access))
     helm = Lookup()
-    packages = Packages(await object_store(context.bus, subjects.PACKAGES, context.replicas), fetched)
+    packages = Packages(await context.bus.objects(subjects.PACKAGES), fetched)
     yield AppStoreState(
         Switch(context.informer), People(access), helm, packages, Checks(context.store(APP_VERSION), packages, helm)
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 
+from services.appstore import helmready
+from services.appstore.helm.jail import walls
 from skerry.api.appstore import STORE
 from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP_CATEGORY, APP_RELEASE, APP_REPOSITORY, APP_REVIEW, APP_STORE, Kind
@@ -81,3 +84,21 @@ async def test_on_at_the_host_is_on_whatever_members_say_and_off_again_is_off(st
 async def test_what_it_may_not_be(store: World, spec: Document, field: str) -> None:
     with pytest.raises(Invalid, match=field):
         await store.patch(APP_STORE, STORE, {"spec": spec})
+
+
+async def test_which_helm_does_the_work_or_how_to_get_one(
+    fresh_nats_host: NatsHost, helms: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helmready, "EVERY_S", 0.2)
+    monkeypatch.setenv("SKERRY_HELM", "/nowhere/helm")
+    async with world(fresh_nats_host) as store:
+
+        def ready(status: str) -> Callable[[Document], bool]:
+            return lambda document: condition_of(document, "HelmReady").status == status
+
+        document = await store.until(APP_STORE, STORE, "", ready("False"))
+        assert "helm 4.2.2 or newer" in condition_of(document, "HelmReady").message
+        monkeypatch.setenv("SKERRY_HELM", str(helms["helm-4"]))
+        document = await store.until(APP_STORE, STORE, "", ready("True"))
+        assert document["status"]["helm"]["version"] == "4.3.1"
+        assert document["status"]["helm"]["walls"] == list(walls())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from services.appstore.catalogue.names import version_name
+from services.appstore.parts import AppStoreContext, AppStoreState
 from services.appstore.service import SERVICE
 from services.appstore.settings import AppStoreSettings
 from skerry import subjects
@@ -29,8 +31,12 @@ ADMIN = Caller(user="admin", groups=(CLUSTER_ADMIN,))
 class World:
     """One replica of the App Store, and the stores of the services beside it."""
 
-    def __init__(self, host: NatsHost, bus: Bus, process: Process, clusters: Store, workspaces: Store) -> None:
+    def __init__(
+        self, host: NatsHost, bus: Bus, process: Process, clusters: Store, workspaces: Store, state: AppStoreState
+    ) -> None:
         self.host, self.bus, self.process, self.clusters, self.workspaces = host, bus, process, clusters, workspaces
+        self.state = state
+        """What the service's parts share."""
 
     # What the front door does
 
@@ -153,12 +159,20 @@ class World:
 @asynccontextmanager
 async def world(host: NatsHost, settings: AppStoreSettings | None = None) -> AsyncIterator[World]:
     """One App Store that serves."""
+    states: list[AppStoreState] = []
+
+    @asynccontextmanager
+    async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
+        async with SERVICE.state(context) as state:
+            states.append(state)
+            yield state
+
     async with (
         Bus(host.settings("proxy"), lambda: host.service("proxy")) as proxy,
         Bus(host.settings("registry"), lambda: host.service("registry")) as registry,
         Bus(host.settings("tenancy"), lambda: host.service("tenancy")) as tenancy,
-        serving(host, (SERVICE, settings or AppStoreSettings())) as process,
+        serving(host, (dataclasses.replace(SERVICE, state=opened), settings or AppStoreSettings())) as process,
     ):
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
         workspaces = Store(await tenancy.bucket(subjects.RESOURCES, create=BucketConfig()), WORKSPACE)
-        yield World(host, proxy, process, clusters, workspaces)
+        yield World(host, proxy, process, clusters, workspaces, states[-1])

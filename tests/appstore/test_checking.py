@@ -1,0 +1,106 @@
+"""Looking into packages: what is in them, what they do, and a version that cannot be installed says why."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.appstore.checking import checked, is_due
+from skerry.api.conditions import condition_of
+from skerry.api.kinds import APP_VERSION
+from skerry.api.meta import Document
+from tests.appstore.charts import package
+from tests.appstore.world import World, world
+from tests.fixtures.nats import NatsHost
+
+CLUSTER_ROLE = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: all}
+rules: []
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "due"),
+    [
+        ({"uploaded": True}, True),
+        ({"phase": "Submitted", "digest": "d"}, True),
+        ({"phase": "Draft", "digest": "d"}, False),
+        ({"phase": "Draft"}, True),
+        ({"phase": "Active"}, False),
+        ({"uploaded": True, "conditions": [{"type": "Checked", "status": "False", "reason": "TooLarge"}]}, False),
+    ],
+)
+def test_what_is_looked_into_though_nobody_asks(status: Document, due: bool) -> None:
+    assert is_due({"status": status}) is due
+
+
+def test_a_problem_goes_with_the_package_that_had_it() -> None:
+    bad = checked({"status": {"phase": "Draft"}}, {}, {"reason": "TooLarge", "message": "6 MiB"}, 1.0)
+    assert bad is not None
+    assert (bad["status"]["problem"]["reason"], condition_of(bad, "Checked").status) == ("TooLarge", "False")
+    good = checked(bad, {"digest": "d"}, None, 2.0)
+    assert good is not None
+    assert "problem" not in good["status"]
+    assert condition_of(good, "Checked").reason == "Checked"
+    assert checked(good, {"digest": "d"}, None, 3.0) is None
+
+
+@pytest.fixture
+async def store(
+    fresh_nats_host: NatsHost, helms: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setenv("SKERRY_HELM", str(helms["helm-4"]))
+    async with world(fresh_nats_host) as running:
+        await running.enable()
+        await running.workspace("shop")
+        yield running
+
+
+async def pushed(store: World, content: bytes, **status: Any) -> Document:
+    """What became of an uploaded version of chart web 1.0.0 with this package."""
+    digest = await store.state.packages.put(content, uploaded=True)
+    name = await store.version("web", "1.0.0", "shop", digest=digest, uploaded=True, **status)
+    return await store.until(APP_VERSION, name, "shop", lambda each: condition_of(each, "Checked").reason)
+
+
+@pytest.mark.integration
+async def test_a_version_says_what_is_in_it_and_what_it_does(store: World) -> None:
+    content = package(
+        "web", "1.0.0", files={"templates/role.yaml": CLUSTER_ROLE, "README.md": "# Web", "values.yaml": "a: 1"}
+    )
+    version = await pushed(store, content)
+    status = version["status"]
+    assert status["digest"] == "sha256:" + sha256(content).hexdigest()
+    assert (status["files"], status["size"], status["stored"]) == (["readme", "values"], len(content), True)
+    assert {risk["type"]: risk["objects"] for risk in status["risks"]} == {
+        "ClusterScoped": ["ClusterRole/all"],
+        "RBAC": ["ClusterRole/all"],
+    }
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"no archive", "BadArchive"),
+        (package("other", "1.0.0"), "NotAsListed"),
+        (package("web", "1.0.0", files={"templates/a.yaml": "{{ fail `never` }}"}), "RenderFailed"),
+        (
+            package("web", "1.0.0", files={"templates/a.yaml": "{{ range until 2000000000 }}x{{ end }}"}),
+            "ResourceLimit",
+        ),
+    ],
+)
+async def test_a_version_that_cannot_be_installed_says_why_and_the_store_goes_on(
+    store: World, content: bytes, reason: str
+) -> None:
+    version = await pushed(store, content)
+    assert version["status"]["problem"]["reason"] == reason, version["status"]["problem"]
+    assert condition_of(version, "Checked").reason == reason
+    assert not (await store.state.packages.sweep(lambda digest: True, lambda digest: True, 10**9))
