@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from skerry.api.streaming import UploadReference
 from skerry.api.v1alpha1 import APIVersions, Ceiling, Platform
 
 FORMAT = 1
@@ -285,6 +286,10 @@ class Write(Message, frozen=True, kw_only=True):
     content_type: str = "application/json"
     body: msgspec.Raw = msgspec.Raw(b"null")
     options: WriteOptions = WriteOptions()
+    upload: UploadReference | None = None
+    """In the place of the body of an action that takes bytes."""
+    cursor: str = ""
+    """Of an action that answers bytes: which part is asked for."""
 
 
 class WriteRequest(Write, frozen=True, kw_only=True):

@@ -65,7 +65,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(NamedTuple):
-    """Bytes of an object, and the sequence after which the next part begins; no bytes: nothing comes after."""
+    """Bytes of an object, and the sequence after which the next part begins."""
 
     data: bytes
     after: int
@@ -152,7 +152,7 @@ class ObjectStore:
         """
         sha256, size, after = hashlib.sha256(), 0, 0
         while size < info.size:
-            part = await self._present(info, after)
+            part = await self.part(info, after)
             sha256.update(part.data)
             size, after = size + len(part.data), part.after
             if size >= info.size and (size > info.size or not info.matches(sha256.digest())):
@@ -160,13 +160,20 @@ class ObjectStore:
             yield part.data
 
     async def part(self, info: ObjectInfo, after: int = 0) -> Part:
-        """The bytes of an object behind the sequence `after`, PART_BYTES of them or as many as there are. Whoever reads by parts
-        counts, and checks the digest.
+        """The bytes of an object behind the sequence `after`, PART_BYTES of them or what is left. Whoever reads by parts counts, and
+        checks the digest. NotFound if there are none: the object was deleted or replaced.
         """
-        messages = await self._batch(self._chunks(info.nuid), after, PART_BYTES // CHUNK_BYTES, PART_BYTES)
-        if not messages:
-            return Part(b"", after)
-        return Part(b"".join(each.data for each in messages), int(messages[-1].headers["Nats-Sequence"]))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAG_S):
+                while True:
+                    messages = await self._batch(self._chunks(info.nuid), after, PART_BYTES // CHUNK_BYTES, PART_BYTES)
+                    if messages:
+                        data = b"".join(each.data for each in messages)
+                        return Part(data, int(messages[-1].headers["Nats-Sequence"]))
+                    await asyncio.sleep(_LAG_LOOK_S)
+        raise NotFound(
+            f"the object {info.name[:80]!r} of the store {self.name} was deleted or replaced while it was read"
+        )
 
     async def objects(self) -> AsyncIterator[ObjectInfo]:
         """Every object, the longest unchanged first."""
@@ -255,19 +262,6 @@ class ObjectStore:
         await api(connection, f"STREAM.PURGE.{self._stream}", json.dumps({"filter": subject}).encode())
 
     # Reading
-
-    async def _present(self, info: ObjectInfo, after: int) -> Part:
-        """A part that has to be there. NotFound if it is not, on any replica."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAG_S):
-                while True:
-                    part = await self.part(info, after)
-                    if part.data:
-                        return part
-                    await asyncio.sleep(_LAG_LOOK_S)
-        raise NotFound(
-            f"the object {info.name[:80]!r} of the store {self.name} was deleted or replaced while it was read"
-        )
 
     async def _batch(self, subject: str, after: int, limit: int, max_bytes: int) -> list[Message]:
         connection = await self._link.connection(TIMEOUT_S)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from skerry.admission import Actions, Rules
+from skerry import subjects
+from skerry.admission import Actions, Download, Rules
 from skerry.api.kinds import KINDS, Kind
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
@@ -111,7 +112,7 @@ class Context(Generic[S, T]):
 Heard = Callable[[Context[S, T], Message], Awaitable[None] | None]
 
 
-Act = Callable[[Context[S, T], WriteRequest, Any], Awaitable[Document]]
+Act = Callable[[Context[S, T], WriteRequest, Any], Awaitable[Document | Download]]
 
 
 @asynccontextmanager
@@ -140,7 +141,7 @@ class Service(Generic[S, T]):
     What it raises is the answer."""
     actions: Mapping[tuple[Kind, str, str], Act[S, T]] = field(default_factory=dict)
     """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare, and each
-    of other kinds that says this service."""
+    of other kinds that says this service. A streamed body is an Upload, a streamed answer a Download."""
     hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
     """Subjects that every replica hears."""
     hears_outsiders: Mapping[str, Heard[S, T]] = field(default_factory=dict)
@@ -184,6 +185,7 @@ class Service(Generic[S, T]):
                     for (owner, subresource, verb), handler in self.actions.items()
                     if owner is kind
                 },
+                None if context is None else partial(context.bus.objects, subjects.UPLOADS),
             )
             for kind in dict.fromkeys((*self.rules, *lent, *(kind for kind, _, _ in self.actions)))
         ]

@@ -124,7 +124,7 @@ async def _contents(bucket: Bucket) -> tuple[ArchivedBucket, list[ArchiveLine]]:
                 revision = event.revision
                 break
     ordered = sorted(entries.values(), key=lambda entry: entry.revision)
-    lines = [_line(bucket.name, entry.key, entry.value) for entry in ordered if entry.value is not None]
+    lines = [ArchiveLine.of(bucket.name, entry.key, entry.value) for entry in ordered if entry.value is not None]
     described = await _described(bucket, len(lines))
     return msgspec.structs.replace(described, revision=revision), lines
 
@@ -133,16 +133,6 @@ async def _described(bucket: Bucket, entries: int) -> ArchivedBucket:
     info = await bucket.info()
     replicas = int(info["config"]["num_replicas"])
     return ArchivedBucket(name=bucket.name, revision=int(info["state"]["last_seq"]), entries=entries, replicas=replicas)
-
-
-def _line(bucket: str, key: str, value: bytes) -> ArchiveLine:
-    try:
-        msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ArchiveLine(bucket=bucket, key=key, data=value)
-    if b"\n" in value:
-        return ArchiveLine(bucket=bucket, key=key, data=value)
-    return ArchiveLine(bucket=bucket, key=key, value=msgspec.Raw(value))
 
 
 def first_revision(bucket: ArchivedBucket, last: int, taken: str, now: datetime) -> int:

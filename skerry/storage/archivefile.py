@@ -50,6 +50,17 @@ class ArchiveLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     value: msgspec.Raw = msgspec.Raw(b"")
     data: bytes = b""
 
+    @classmethod
+    def of(cls, bucket: str, key: str, value: bytes) -> ArchiveLine:
+        """An entry of a bucket."""
+        try:
+            msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return cls(bucket=bucket, key=key, data=value)
+        if b"\n" in value:
+            return cls(bucket=bucket, key=key, data=value)
+        return cls(bucket=bucket, key=key, value=msgspec.Raw(value))
+
     @property
     def content(self) -> bytes:
         """The bytes for the store."""

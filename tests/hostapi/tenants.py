@@ -40,7 +40,7 @@ class Asked:
             method=method.encode(), target=target.encode(), headers=headers, content_length=len(body)
         )
         self.gone, self.begun = asyncio.Event(), asyncio.Event()
-        self.status = 0
+        self.status, self.started = 0, False
         self.body = b""
         self.events: asyncio.Queue[Any] = asyncio.Queue()
         self._sent = [body] if body else []

@@ -18,6 +18,7 @@ from services.proxy.hostapi.request import MISSING, Query, Target, attributes, k
 from services.proxy.hostapi.shifts import Shifts
 from services.proxy.hostapi.sight import Sight
 from services.proxy.hostapi.sources import ObjectSource, sources
+from services.proxy.hostapi.streams import Streams
 from services.proxy.hostapi.table import Representation, reshaped, view
 from services.proxy.hostapi.visible import Viewer, Visibility
 from skerry.access import Access
@@ -53,6 +54,7 @@ class Exchange(Protocol):
     """The part of `skerry.http.Exchange` that the host API needs."""
 
     head: RequestHead
+    started: bool
 
     @property
     def gone(self) -> asyncio.Event: ...
@@ -85,7 +87,7 @@ class HostApi:
     ) -> None:
         caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
         self._sources = sources(caches, kinds)
-        self._forwarder = forwarder
+        self._forwarder, self._streams = forwarder, Streams(forwarder)
         self._live = live
         self._now = now
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}
@@ -106,7 +108,8 @@ class HostApi:
         explain: Explain = unexplained,
         watching: Callable[[], None] = lambda: None,
     ) -> int:
-        """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it.
+        """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it. One that
+        comes after the head of the answer is raised: the connection is to be cut.
 
         `rules` says what the caller may do in a namespace, `access` who they are and what they have on clusters,
         `explain` why; `watching` is told when this exchange becomes a watch.
@@ -118,6 +121,8 @@ class HostApi:
             asking = reviews.ReviewCaller(caller, authorize, rules, access, explain)
             return await self._handle(exchange, asking, watching)
         except StatusError as error:
+            if exchange.started:
+                raise
             return await _answer(exchange, error.code, error.body(), _retry_after(error))
 
     async def _handle(self, exchange: Exchange, asking: reviews.ReviewCaller, watching: Callable[[], None]) -> int:
@@ -273,8 +278,13 @@ class HostApi:
     # Writes
 
     async def _act(self, exchange: Exchange, target: Target, action: Action, caller: Caller, query: Query) -> int:
-        body = b"" if action.streaming or action.verb == "get" else await _body(exchange)
-        answer = await self._forwarder.act(target, action, caller, query, _content_type(exchange), body)
+        if action.streams_answer:
+            return await self._streams.download(exchange, target, action, caller, query)
+        if action.streams_request:
+            answer = await self._streams.upload(exchange, target, action, caller, query)
+        else:
+            body = b"" if action.verb == "get" else await _body(exchange)
+            answer = await self._forwarder.act(target, action, caller, query, _content_type(exchange), body)
         return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
     async def _write(

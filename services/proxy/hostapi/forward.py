@@ -8,13 +8,14 @@ from collections.abc import Callable
 import msgspec
 
 from services.proxy.hostapi import writeoptions
-from services.proxy.hostapi.request import Query, Target
+from services.proxy.hostapi.request import Query, Target, known
 from skerry import subjects
 from skerry.api.decode import decoded
 from skerry.api.kinds import Action, Kind
 from skerry.api.messages import SIGNATURE, Caller, Write, WriteOptions
-from skerry.bus import Bus, ConnectionLost, NoResponders
-from skerry.errors import BadRequest, GatewayTimeout, MethodNotAllowed, ServiceUnavailable, UnsupportedMediaType
+from skerry.api.streaming import PartHead, UploadReference, decode_part
+from skerry.bus import Bus, ConnectionLost, NoResponders, ObjectStore
+from skerry.errors import BadRequest, GatewayTimeout, NotFound, ServiceUnavailable, UnsupportedMediaType
 
 TIMEOUT_S = 10.0
 """For a write of an object; an action says its own."""
@@ -33,11 +34,6 @@ class Forwarder:
         self, target: Target, action: Action, caller: Caller, query: Query, content_type: str, body: bytes
     ) -> bytes:
         """The answer to an action, of whoever gives it. `body` counts where the action takes one, and for a delete."""
-        if action.streaming:
-            raise MethodNotAllowed(
-                f"{_kind(target).plural}/{action.subresource} is streamed, which this host cannot do yet: "
-                f"there is nothing to try again until the host is a newer version"
-            )
         if action.verb == "get":
             sent, options = _parameters(action, query), WriteOptions()
         elif action.verb == "delete":
@@ -46,11 +42,41 @@ class Forwarder:
             sent, options = b"null", writeoptions.of_delete(writeoptions.given(query, body))
         else:
             _check_json(content_type)
-            sent = body
-            options = writeoptions.of_write("CreateOptions" if action.verb == "create" else "UpdateOptions", query, "")
-        kind, write = _kind(target), _write(target, sent, options)
-        service, verb = kind.answers(action), f"{action.subresource}-{action.verb}"
-        return await self._send(kind, service, verb, write, caller, action.timeout_s, reads=action.verb == "get")
+            sent, options = body, options_of(action, query)
+        return await self._asked(target, action, caller, _write(target, sent, options), action.timeout_s)
+
+    async def upload(
+        self, target: Target, action: Action, caller: Caller, options: WriteOptions, upload: UploadReference
+    ) -> bytes:
+        """The answer to an action whose body lies in the store of uploads."""
+        write = msgspec.structs.replace(_write(target, b"null", options), upload=upload)
+        return await self._asked(target, action, caller, write, action.timeout_s)
+
+    async def part(
+        self, target: Target, action: Action, caller: Caller, query: Query, cursor: str, timeout_s: float
+    ) -> tuple[PartHead, bytes]:
+        """A part of the answer to an action that streams it; `cursor` is of the one before, empty for the first."""
+        write = msgspec.structs.replace(_write(target, _parameters(action, query), WriteOptions()), cursor=cursor)
+        answer = await self._asked(target, action, caller, write, timeout_s)
+        try:
+            return decode_part(answer)
+        except msgspec.DecodeError as error:
+            service = known(target).answers(action)
+            raise ServiceUnavailable(f"the answer of the service {service} cannot be read") from error
+
+    async def uploads(self) -> ObjectStore:
+        """The store that bodies wait in. ServiceUnavailable if it is not there."""
+        try:
+            return await self._bus.objects(subjects.UPLOADS)
+        except NotFound as error:
+            raise ServiceUnavailable(
+                "the store for what is uploaded is not there yet, nothing was changed: try again in a moment",
+                retry_after_s=1,
+            ) from error
+
+    async def _asked(self, target: Target, action: Action, caller: Caller, write: Write, timeout_s: float) -> bytes:
+        kind, verb = known(target), f"{action.subresource}-{action.verb}"
+        return await self._send(kind, kind.answers(action), verb, write, caller, timeout_s, reads=action.verb == "get")
 
     async def ask(
         self,
@@ -62,7 +88,7 @@ class Forwarder:
         content_type: str = JSON,
     ) -> bytes:
         """The owner's answer to one write of an object. ServiceUnavailable if it is away, GatewayTimeout if it is silent."""
-        kind, write = _kind(target), _write(target, body, options, content_type)
+        kind, write = known(target), _write(target, body, options, content_type)
         return await self._send(kind, kind.owner, verb, write, caller, TIMEOUT_S)
 
     async def _send(
@@ -108,6 +134,11 @@ def _write(target: Target, body: bytes, options: WriteOptions, content_type: str
     )
 
 
+def options_of(action: Action, query: Query) -> WriteOptions:
+    """Those of a create or update, of the query. BadRequest."""
+    return writeoptions.of_write("CreateOptions" if action.verb == "create" else "UpdateOptions", query, "")
+
+
 def _check_json(content_type: str) -> None:
     if content_type.partition(";")[0].strip().lower() not in ("", JSON):
         raise UnsupportedMediaType(
@@ -135,9 +166,3 @@ def _raw(body: bytes) -> msgspec.Raw:
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     return msgspec.Raw(body)
-
-
-def _kind(target: Target) -> Kind:
-    if target.kind is None:
-        raise AssertionError("a write has a kind")
-    return target.kind

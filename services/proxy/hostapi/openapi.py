@@ -184,7 +184,7 @@ def _id(kind: Kind, verb: str, suffix: str) -> str:
 def _act(kind: Kind, action: Action) -> Json:
     operation: Json = {
         "operationId": _id(kind, action.verb, action.subresource.capitalize()),
-        "description": action.description,
+        "description": action.description + (f" At most {action.max_bytes} bytes." if action.max_bytes else ""),
         "parameters": _parameters(action),
         "responses": _answers(action.verb, _content(kind, action.answer)),
         "x-kubernetes-action": _METHODS[action.verb],

@@ -12,6 +12,10 @@ from skerry.api.structural import structural
 METHODS = {"get": "GET", "create": "POST", "update": "PUT", "delete": "DELETE"}
 """Of HTTP, by the verb of an action."""
 ACTION_VERBS = tuple(METHODS)
+LONGEST_S = 60.0
+"""A signature is good for no longer."""
+MOST_BYTES = 256 * 1024 * 1024
+"""Of a streamed body: a few of them have room in the store at once."""
 _TAKES_BODY = ("create", "update")
 _PARAMETERS = ("string", "boolean", "integer")
 """Types that a value in a query can have."""
@@ -29,8 +33,9 @@ class Action:
     """The body of a create or update; of a get the parameters of its query, if it has any."""
     answer: type[Struct] | None = None
     streaming: bool = False
-    """Whether the body of a create or update, or the answer to a get, is bytes of any length and of no type. Nothing carries
-    such bytes yet: it is declared, described and permitted, and the front door refuses it."""
+    """Whether the body of a create or update, or the answer to a get, is bytes of any length and of no type."""
+    max_bytes: int = 0
+    """Of a body that is streamed."""
     service: str = ""
     """Who answers; by default the owner of the kind."""
     groups: tuple[str, ...] = ()
@@ -38,7 +43,7 @@ class Action:
     ties: tuple[Tie, ...] = ()
     """Who may in the namespaces to which they are tied: of a namespaced kind, ties that are `placed`."""
     timeout_s: float = 10.0
-    """How long a proxy waits for the answer."""
+    """How long a proxy waits for the answer, or for one part of it; before that as long for a body that is streamed."""
     description: str = ""
 
     @property
@@ -61,6 +66,14 @@ class Action:
         if self.verb not in ACTION_VERBS:
             yield f"verb {self.verb} is none of {', '.join(ACTION_VERBS)}"
             return
+        if not 0 < self.timeout_s <= LONGEST_S:
+            yield f"{self.timeout_s:g} s are no time to wait for: more than 0, at most {LONGEST_S:g}"
+        if self.streams_request != (0 < self.max_bytes <= MOST_BYTES):
+            yield (
+                f"{self.verb} streams its request, which so has max_bytes, at most {MOST_BYTES}"
+                if self.streams_request
+                else f"{self.verb} streams no request, and has max_bytes"
+            )
         yield from self._problems_of(
             "answer", self.answer, needed=not self.streams_answer, streamed=self.streams_answer
         )

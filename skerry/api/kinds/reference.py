@@ -105,8 +105,10 @@ def _tied(tie: Tie) -> str:
 
 
 def _action(kind: Kind, action: Action) -> str:
-    sent = _shape(action.request, streamed=action.streaming and action.takes_body)
-    answer = _shape(action.answer, streamed=action.streaming and not action.takes_body)
+    sent = _shape(action.request, streamed=action.streams_request)
+    answer = _shape(action.answer, streamed=action.streams_answer)
+    if action.streams_request:
+        sent = f"{sent}, at most {action.max_bytes}"
     path = f"`{METHODS[action.verb]} {kind.plural}/NAME/{action.subresource}`"
     by = f" Answered by {action.service}." if action.service else ""
     return f"| {path} | {sent} | {answer} | {_who(action.groups, action.ties)} | {action.description}{by} |"

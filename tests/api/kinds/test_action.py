@@ -42,7 +42,8 @@ BODY, ANSWER = {"request": ClusterConnection}, {"answer": v1alpha1.Cluster}
         ("get", ANSWER),
         ("get", {"request": Depth} | ANSWER),
         ("delete", ANSWER),
-        ("create", {"streaming": True} | ANSWER),
+        ("create", {"streaming": True, "max_bytes": 1} | ANSWER),
+        ("update", {"streaming": True, "max_bytes": 1, "timeout_s": 60.0} | ANSWER),
         ("get", {"streaming": True}),
         ("get", {"streaming": True, "request": Depth}),
     ],
@@ -68,7 +69,23 @@ def test_what_can_be_served(verb: str, more: dict[str, Any]) -> None:
         ("delete", {}, ["delete has no type for its answer"]),
         ("delete", BODY | ANSWER, ["delete takes nothing"]),
         ("delete", {"streaming": True} | ANSWER, ["delete takes nothing"]),
-        ("create", {"streaming": True} | BODY | ANSWER, ["create streams its request, which so has no type"]),
+        (
+            "create",
+            {"streaming": True, "max_bytes": 1} | BODY | ANSWER,
+            ["create streams its request, which so has no type"],
+        ),
+        *(
+            (
+                "create",
+                {"streaming": True, "max_bytes": most} | ANSWER,
+                ["create streams its request, which so has max_bytes, at most 268435456"],
+            )
+            for most in (0, -1, 268435457)
+        ),
+        ("get", {"streaming": True, "max_bytes": 1}, ["get streams no request, and has max_bytes"]),
+        ("create", {"max_bytes": 1} | BODY | ANSWER, ["create streams no request, and has max_bytes"]),
+        ("get", {"timeout_s": 61.0} | ANSWER, ["61 s are no time to wait for: more than 0, at most 60"]),
+        ("get", {"timeout_s": 0.0} | ANSWER, ["0 s are no time to wait for: more than 0, at most 60"]),
         ("get", {"streaming": True} | ANSWER, ["get streams its answer, which so has no type"]),
     ],
 )
