@@ -203,6 +203,8 @@ CERTIFY = "registry.proxies.certify"
 """A proxy asks the registry to sign its assertion key."""
 TOKEN_REVIEWS = "tenancy.tokens.review"  # noqa: S105 - a subject
 """A proxy asks tenancy whom a bearer token that is not the host's own names."""
+DELEGATIONS = "tenancy.delegate"
+"""A service asks for a token of whoever changed one of its objects."""
 BINDING_STATES = "tenancy.bindings.states"
 """A proxy asks tenancy whether bindings are in place on a member."""
 FLEET = "registry.fleet"

@@ -35,11 +35,13 @@ _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 class AccessRecord:
     """One request as the access log has it."""
 
-    __slots__ = ("basis", "class_", "code", "member", "started", "stream", "user")
+    __slots__ = ("basis", "class_", "code", "member", "started", "stream", "user", "via")
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.user = ""
+        self.via = ""
+        """Of a request with a delegation: what a service carries on for the user."""
         self.basis: tuple[Basis, ...] = ()
         """What allowed it; of what was refused, and of what everybody may, nothing."""
         self.code = ""
@@ -82,6 +84,8 @@ class AccessLog:
             "stream": record.stream,
             "grant": _grant(record.basis),
         }
+        if record.via:
+            fields["via"] = _word(record.via)
         if self._sink is None:
             log.info("request", extra=fields)
             return

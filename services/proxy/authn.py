@@ -49,6 +49,14 @@ class ProviderVersion(NamedTuple):
     generation: int
 
 
+class DelegationScope(NamedTuple):
+    """What the token of a service is good for: nothing but these members."""
+
+    of: str
+    """What is carried on with it, for people: `AppRelease/shop/web`."""
+    clusters: frozenset[str]
+
+
 class CachedCredential(NamedTuple):
     """A credential as this process knows it, and whom it names. Times are Unix seconds."""
 
@@ -63,6 +71,8 @@ class CachedCredential(NamedTuple):
     """Of a client certificate: which one in a row of authorities it was verified by."""
     fresh_until: float = math.inf
     """Of a token: when it is to be asked for again."""
+    delegation: DelegationScope | None = None
+    """Of a token that a service has: `issued` is when its user changed what is carried on."""
 
 
 class RevokedUser(NamedTuple):
@@ -105,10 +115,12 @@ class Authenticator:
         authority: Callable[[], int] = lambda: 0,
         revoked: Callable[[str], RevokedUser | None] = lambda user: None,
         refused: Callable[[str], bool] = lambda name: False,
+        unfounded: Callable[[CachedCredential], bool] = lambda credential: False,
     ) -> None:
         """`provider` is an IdentityProvider as it is stored now, `authority` that of client certificates; `revoked` is by user,
-        `refused` says whether a token was refused a moment ago.
+        `refused` says whether a token was refused a moment ago, `unfounded` whether a delegation has what its user has not.
         """
+        self._unfounded = unfounded
         self._lookup = lookup
         self._now = now
         self._provider = provider
@@ -146,7 +158,11 @@ class Authenticator:
         return self._lookup(credential.name) is not None
 
     def _taken_back(self, credential: CachedCredential) -> bool:
-        """True if it was issued before all of its user's were revoked. Most credentials say whole seconds."""
+        """True if it was issued before all of its user's were revoked, or is a delegation of more than its user has. Most credentials
+        say whole seconds.
+        """
+        if credential.delegation is not None and self._unfounded(credential):
+            return True
         revoked = self._revoked(credential.caller.user)
         return revoked is not None and math.floor(credential.issued) <= revoked.before
 

@@ -137,11 +137,14 @@ class Front:
         if route is not None:
             if not route.base:
                 record.member = b"/clusters/" + route.member.encode()
-            await self._parts.members.handle(exchange, record, *await self._caller(exchange, record), route)
+            credential, asking = await self._caller(exchange, record)
+            _check_delegation(credential, route.member)
+            await self._parts.members.handle(exchange, record, credential, asking, route)
             return
         row = path_of(target.partition(b"?")[0])
         if row is None or row.credential:
             credential, _ = await self._caller(exchange, record)
+            _check_delegation(credential, "")
             parse_target(target)
             if row is None or row.handler == "members":
                 raise NotFound("the server could not find the requested resource")
@@ -160,6 +163,7 @@ class Front:
             )
         credential = await self._authenticated(asking.presented, exchange)
         record.user = credential.caller.user
+        record.via = "" if credential.delegation is None else credential.delegation.of
         return credential, asking
 
     async def _authenticated(self, credential: Presented, exchange: Exchange) -> CachedCredential:
@@ -266,6 +270,16 @@ class Front:
 
     def _rules(self, credential: CachedCredential, namespace: str) -> tuple[Rule, ...]:
         return tuple(Rule(*rule) for rule in rules(credential.caller, namespace, self._parts.granted, time.time()))
+
+
+def _check_delegation(credential: CachedCredential, member: str) -> None:
+    """Forbidden for a delegation anywhere but at its members; the host itself is an empty name. What is there besides is not told."""
+    delegation = credential.delegation
+    if delegation is not None and member not in delegation.clusters:
+        raise Forbidden(
+            f"this token is a delegation of user {credential.caller.user!r} for {delegation.of}: it is good for requests to "
+            f"clusters {', '.join(sorted(delegation.clusters))}, and for nothing else"
+        )
 
 
 async def _answer(exchange: Exchange, body: bytes, content_type: bytes = JSON[1]) -> str:

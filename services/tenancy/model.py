@@ -14,6 +14,7 @@ import msgspec
 
 from skerry.admission.writes import invalid
 from skerry.api import duration
+from skerry.api.delegations import LABEL
 from skerry.api.kinds import CREDENTIAL
 from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, HOST_GROUPS
 from skerry.api.meta import Document
@@ -54,6 +55,9 @@ def admit(document: Document, token: str, now: datetime) -> Document:
     """
     view = msgspec.convert(document, Credential)
     metadata, spec = document["metadata"], view.spec
+    if spec.delegation is not msgspec.UNSET or LABEL in (metadata.get("labels") or {}):
+        field = "metadata.labels" if spec.delegation is msgspec.UNSET else "spec.delegation"
+        raise _invalid(field, f"services of the host alone have delegations; leave out it and the label {LABEL}", "")
     name = name_of(token)
     if metadata.get("name", name) != name or metadata.get("generateName"):
         raise _invalid("metadata.name", "must be left out: it is the digest of the secret", metadata.get("name", ""))

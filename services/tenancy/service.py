@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.tenancy.bindingstates import binding_states
 from services.tenancy.contents import contents
 from services.tenancy.controllers import administrator, credentials, opened, revocations
+from services.tenancy.delegating import delegate
 from services.tenancy.granting import grants
 from services.tenancy.members import members
 from services.tenancy.namespacing import claims, workspaces
@@ -62,6 +63,10 @@ SERVICE = Service(
         providers_status,
     ),
     actions=ACTIONS,
-    endpoints={subjects.BINDING_STATES: binding_states, subjects.TOKEN_REVIEWS: reviewed},
+    endpoints={
+        subjects.BINDING_STATES: binding_states,
+        subjects.DELEGATIONS: delegate,
+        subjects.TOKEN_REVIEWS: reviewed,
+    },
     needs=(CLUSTER,),
 )

@@ -48,7 +48,8 @@ T = TypeVar("T", AccessGrant, Workspace)
 
 def strong_groups(item: Item) -> Iterable[str]:
     """What the index has for a Credential."""
-    groups = (item.document().get("spec") or {}).get("groups") or ()
+    spec = item.document().get("spec") or {}
+    groups = () if "delegation" in spec else spec.get("groups") or ()
     return [group for group in _STRONG if group in groups]
 
 

@@ -276,6 +276,23 @@ class JoinToken(Struct, frozen=True, kw_only=True, omit_defaults=False):
     status: Annotated[JoinTokenStatus, described("What became of it.")] = JoinTokenStatus()
 
 
+class DelegationSubject(Struct, frozen=True, kw_only=True):
+    """The object that somebody changed, in whose name it is carried on."""
+
+    kind: Annotated[str, described("Its kind.")]
+    namespace: Annotated[str, described("Its namespace.")] = ""
+    name: Annotated[str, described("Its name.")]
+    uid: Annotated[str, described("Its UID.")]
+
+
+class Delegation(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """What a token is good for that a service of the host has, to carry on what the user wanted. The host alone sets it."""
+
+    of: Annotated[DelegationSubject, described("What the user changed.")]
+    at: Annotated[str, described("When they changed it: a Revocation of later takes the token back too.")]
+    clusters: Annotated[list[str], list_set("The clusters for which alone it is good.")]
+
+
 class CredentialSpec(Struct, frozen=True, kw_only=True):
     """Whom a bearer token speaks for."""
 
@@ -284,6 +301,9 @@ class CredentialSpec(Struct, frozen=True, kw_only=True):
         list[str], described("Groups; skerry:view, edit, admin and cluster-admin hold on all members.")
     ] = []
     ttl: Annotated[str, described("How long it is valid, for example 8h.")] = "8h"
+    delegation: Annotated[
+        Delegation | UnsetType, described("Of a token of a service of the host: what it is good for, and nothing else.")
+    ] = UNSET
 
 
 class CredentialStatus(Struct, frozen=True, kw_only=True):

@@ -116,10 +116,10 @@ SERVICES = (
     Service(
         name="tenancy",
         workload=CONTROLLER_MANAGER,
-        endpoints=(subjects.BINDING_STATES, subjects.TOKEN_REVIEWS),
+        endpoints=(subjects.BINDING_STATES, subjects.DELEGATIONS, subjects.TOKEN_REVIEWS),
         calls=_desired("tenancy"),
     ),
-    Service(name="appstore", workload=CONTROLLER_MANAGER),
+    Service(name="appstore", workload=CONTROLLER_MANAGER, calls=(subjects.DELEGATIONS,)),
     Service(
         name="proxy",
         workload=TOWER,

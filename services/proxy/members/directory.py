@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
-from services.proxy.authn import CachedCredential, ProviderVersion, RevokedUser
+from services.proxy.authn import CachedCredential, DelegationScope, ProviderVersion, RevokedUser
+from skerry.access import held
 from skerry.api import v1alpha1
 from skerry.api.identities import IdentityProvider, Revocation, revocation_name
 from skerry.api.kinds import CLUSTER, CREDENTIAL, IDENTITY_PROVIDER, REVOCATION
@@ -68,10 +69,12 @@ class Directory:
         self._changed = changed
         self._left = left
         self._credentials: dict[str, CachedCredential] = {}
+        self._given: dict[str, dict[str, CachedCredential]] = {}
+        """By user and name: their own credentials that give built-in groups."""
         self._members: dict[str, MemberRoute] = {}
         self._providers: dict[str, ProviderVersion] = {}
         self._revoked: dict[str, RevokedUser] = {}
-        cache.add_event_handler(CREDENTIAL, lambda change: self._take(change, self._credentials, credential_of))
+        cache.add_event_handler(CREDENTIAL, self._take_credential)
         cache.add_event_handler(CLUSTER, self._take_member)
         cache.add_event_handler(IDENTITY_PROVIDER, lambda change: self._take(change, self._providers, provider_of))
         cache.add_event_handler(REVOCATION, lambda change: self._take(change, self._revoked, revoked_of))
@@ -82,7 +85,13 @@ class Directory:
 
     def strong_credentials(self) -> Iterator[CachedCredential]:
         """Those with a built-in group by which others may be given something, expired or not."""
-        return (each for each in self._credentials.values() if not _STRONG.isdisjoint(each.caller.groups))
+        own = (each for given in self._given.values() for each in given.values())
+        return (each for each in own if not _STRONG.isdisjoint(each.caller.groups))
+
+    def gives(self, user: str, groups: Iterable[str], now: float) -> bool:
+        """True if credentials of a user give all these built-in groups at a time in Unix seconds; delegations give none."""
+        given = [each.caller.groups for each in self._given.get(user, {}).values() if each.expires > now]
+        return all(any(group in each for each in given) for group in groups)
 
     def provider(self, name: str) -> ProviderVersion | None:
         """The IdentityProvider of that name, as this process knows it."""
@@ -110,6 +119,18 @@ class Directory:
     async def current(self) -> None:
         """Wait until everything is known that was stored before this call. ServiceUnavailable, GatewayTimeout."""
         await self._cache.current()
+
+    def _take_credential(self, change: Change) -> None:
+        item = change.old or change.new
+        before = None if item is None else self._credentials.get(item.name)
+        if before is not None and before.name in self._given.get(before.caller.user, {}):
+            del self._given[before.caller.user][before.name]
+            if not self._given[before.caller.user]:
+                del self._given[before.caller.user]
+        self._take(change, self._credentials, credential_of)
+        after = None if change.new is None else self._credentials.get(change.new.name)
+        if after is not None and after.delegation is None and held(after.caller):
+            self._given.setdefault(after.caller.user, {})[after.name] = after
 
     def _take_member(self, change: Change) -> None:
         item = change.old or change.new
@@ -144,7 +165,13 @@ def credential_of(body: bytes) -> CachedCredential:
     expires = seconds(document.status.expires) if document.status.expires else 0.0
     issued = seconds(document.metadata.creation_timestamp) if document.metadata.creation_timestamp else 0.0
     caller = Caller(user=document.spec.user, groups=tuple(document.spec.groups))
-    return CachedCredential(document.metadata.name, caller, expires, issued)
+    credential = CachedCredential(document.metadata.name, caller, expires, issued)
+    delegation = document.spec.delegation
+    if delegation is msgspec.UNSET:
+        return credential
+    of = f"{delegation.of.kind}/{delegation.of.namespace}/{delegation.of.name}"
+    scope = DelegationScope(of, frozenset(delegation.clusters))
+    return credential._replace(issued=min(issued, seconds(delegation.at)), delegation=scope)
 
 
 def provider_of(body: bytes) -> ProviderVersion | None:

@@ -52,6 +52,7 @@ APP_RELEASE = Kind(
     verbs=EVERY_VERB,
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin")),
     selectable=("spec.app", "spec.version"),
+    actor="status.actor",
     events=describe_release,
     columns=(
         NAME,

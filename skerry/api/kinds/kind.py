@@ -84,6 +84,9 @@ class Kind:
     listing: Listing | None = None
     about: str = ""
     """Field with a reference to the object that one of these is about: it is shown to those who may get that one."""
+    actor: str = ""
+    """Field that says, of an object on which its owner works on members, who changed it last: `{user, groups, at}`. Tenancy gives
+    the owner delegations of that user (ADR 32)."""
     labelled: bool = False
     """Whether names are DNS labels of at most 63 characters, because they stand where dots may not: in a subject, or as
     the name of a namespace. Other names are DNS subdomains.
@@ -115,6 +118,8 @@ class Kind:
                 yield f"column {column.name}: {self.type.__name__} has no field {column.path!r}"
         if self.about and not has(self.type, self.about):
             yield f"it is about {self.about}: {self.type.__name__} has no such field"
+        if self.actor and not all(has(self.type, f"{self.actor}.{name}") for name in ("user", "groups", "at")):
+            yield f"its actor is at {self.actor}: {self.type.__name__} has no user, groups and at there"
         for path in self.selectable:
             if not has(self.type, path):
                 yield f"selectable field {path}: {self.type.__name__} has no such field"

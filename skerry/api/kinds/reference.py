@@ -66,6 +66,7 @@ def _facts(kind: Kind) -> Iterator[tuple[str, str]]:
     yield "verbs", ", ".join(kind.verbs)
     yield "may", "; ".join(f"{_who(access.groups, access.ties)}: {', '.join(access.verbs)}" for access in kind.access)
     yield "shown", f"with the object at `{kind.about}`, to who may get that one" if kind.about else ""
+    yield "worked on as", f"who changed it last, at `{kind.actor}`, by delegation" if kind.actor else ""
     yield "names", "DNS labels of at most 63 characters" if kind.labelled else ""
     yield "fieldSelector", ", ".join(f"`{path}`" for path in kind.selectable)
     yield "Events", "what happens to its objects is told" if kind.events else ""

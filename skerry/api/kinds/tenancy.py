@@ -66,6 +66,14 @@ def _verdict(before: Verdict, after: Verdict, passing: str) -> Iterator[Occurren
     )
 
 
+def delegated(delegation: Document | None) -> str | None:
+    """A cell: `AppRelease shop/web on m1`."""
+    if not delegation:
+        return None
+    of = delegation.get("of") or {}
+    return f"{of.get('kind')} {of.get('namespace')}/{of.get('name')} on {joined(delegation.get('clusters'))}"
+
+
 CREDENTIAL = Kind(
     group=v1alpha1.GROUP,
     version=v1alpha1.VERSION,
@@ -82,6 +90,13 @@ CREDENTIAL = Kind(
         Column(name="Groups", path="spec.groups", cell=joined, description="Their groups."),
         Column(name="Expires", path="status.expires", description="After this it is refused."),
         AGE,
+        Column(
+            name="Delegated",
+            path="spec.delegation",
+            cell=delegated,
+            priority=1,
+            description="Of a token that a service has: what it carries on, and where it is good.",
+        ),
     ),
     listing=Listing(
         command="credentials",
