@@ -15,9 +15,10 @@ import hashlib
 import math
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from skerry.access import held
 from skerry.api.identities import OLDEST_S
 from skerry.api.messages import Caller
 from skerry.api.names import TOKEN_PREFIX, is_group, is_user
@@ -115,12 +116,13 @@ class Authenticator:
         authority: Callable[[], int] = lambda: 0,
         revoked: Callable[[str], RevokedUser | None] = lambda user: None,
         refused: Callable[[str], bool] = lambda name: False,
-        unfounded: Callable[[CachedCredential], bool] = lambda credential: False,
+        own: Callable[[str], Iterable[CachedCredential]] = lambda user: (),
     ) -> None:
         """`provider` is an IdentityProvider as it is stored now, `authority` that of client certificates; `revoked` is by user,
-        `refused` says whether a token was refused a moment ago, `unfounded` whether a delegation has what its user has not.
+        `refused` says whether a token was refused a moment ago; `own` are the Credentials that give a user built-in groups, but
+        for delegations.
         """
-        self._unfounded = unfounded
+        self._own = own
         self._lookup = lookup
         self._now = now
         self._provider = provider
@@ -161,10 +163,19 @@ class Authenticator:
         """True if it was issued before all of its user's were revoked, or is a delegation of more than its user has. Most credentials
         say whole seconds.
         """
-        if credential.delegation is not None and self._unfounded(credential):
-            return True
         revoked = self._revoked(credential.caller.user)
-        return revoked is not None and math.floor(credential.issued) <= revoked.before
+        if revoked is not None and math.floor(credential.issued) <= revoked.before:
+            return True
+        return credential.delegation is not None and not self._has_now(credential)
+
+    def _has_now(self, delegation: CachedCredential) -> bool:
+        """True if its user has the built-in groups of a delegation by credentials that hold now."""
+        groups = held(delegation.caller)
+        if not groups:
+            return True
+        now = self._now()
+        own = [each for each in self._own(delegation.caller.user) if each.expires > now and not self._taken_back(each)]
+        return all(any(group in each.caller.groups for each in own) for group in groups)
 
 
 def named(head: RequestHead) -> str:

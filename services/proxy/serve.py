@@ -35,7 +35,7 @@ from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
 from skerry import bus, subjects
-from skerry.access import Access, Touched, held
+from skerry.access import Access, Touched
 from skerry.api.decode import decoder
 from skerry.api.kinds import EVENT, KINDS, SERVED
 from skerry.api.messages import TokenReview, TokenReviewAnswer
@@ -127,7 +127,7 @@ class Proxy:
             authority=lambda: self._certificates.authority,
             revoked=self.directory.revoked,
             refused=self._tokens.refused,
-            unfounded=lambda each: not self.directory.gives(each.caller.user, held(each.caller), time.time()),
+            own=self.directory.own,
         )
         self._server = Server(
             Front(self._parts()).handle,

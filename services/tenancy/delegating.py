@@ -137,22 +137,35 @@ def _says(actor: object, request: DelegationRequest) -> bool:
 
 def check_revoked(informer: View, user: str, changed: float) -> None:
     """Forbidden if what a user had at a time in Unix seconds was taken back since."""
+    before = taken_back(informer, user)
+    if math.floor(changed) <= before:
+        why = "is disabled" if before == math.inf else f"had their credentials taken back up to {rfc3339(before)}"
+        text = (
+            f"user {user!r} {why} (Revocation {revocation_name(user)}): nothing goes on in their name; somebody else has to "
+            "take over"
+        )
+        raise Forbidden(text, causes=(cause("user", text, REVOKED),))
+
+
+def taken_back(informer: View, user: str) -> float:
+    """Unix seconds: what a user got up to then holds no more; -inf if nothing was taken back."""
     item = informer.get(REVOCATION, revocation_name(user))
     if item is None:
-        return
+        return -math.inf
     spec = item.document()["spec"]
-    before = math.inf if spec.get("disabled") or "before" not in spec else seconds(spec["before"])
-    if math.floor(changed) <= before:
-        why = "is disabled" if before == math.inf else f"had their credentials taken back up to {spec['before']}"
-        text = f"user {user!r} {why} (Revocation {item.name}): nothing goes on in their name; somebody else has to take over"
-        raise Forbidden(text, causes=(cause("user", text, REVOKED),))
+    return math.inf if spec.get("disabled") or "before" not in spec else seconds(spec["before"])
 
 
 def built_in(informer: View, user: str, now: float) -> frozenset[str]:
     """The built-in groups for members that credentials of a user give now, but for delegations."""
     informer.index(CREDENTIAL, BY_USER, gives_built_in)
     documents = (item.document() for item in informer.lookup(CREDENTIAL, BY_USER, user))
-    given = (each["spec"]["groups"] for each in documents if model.expires(each) > now)
+    before = taken_back(informer, user)
+    given = (
+        each["spec"]["groups"]
+        for each in documents
+        if model.expires(each) > now and math.floor(seconds(each["metadata"]["creationTimestamp"])) > before
+    )
     return frozenset(group for groups in given for group in groups if group in BUILT_IN)
 
 

@@ -65,7 +65,7 @@ async def test_who_asks_at_once_shares_the_question_and_may_leave() -> None:
     first.cancel()
     await asyncio.wait([first])
     tenancy.let.set()
-    assert await asyncio.gather(second, third) == ["t1", "t1"]
+    assert list(await asyncio.gather(second, third)) == ["t1", "t1"]
     assert (first.cancelled(), len(tenancy.asked)) == (True, 1)
 
 

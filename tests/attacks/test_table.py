@@ -38,7 +38,7 @@ PLACES = (
     "up.victim.svc.rekey", "up.victim.svc.retire", "down.victim.rekey", "down.victim.farewell.x",
     "up.victim.s.P.A.1", "down.victim.open.i", "down.victim.open.b", "down.victim.a.A.P.1", "down.victim.ask",
     "down.victim.desired.x", "down.victim.approved", "down.victim.farewell", "up.victim.svc.join", "renew.victim", "registry.clusters.delete", "registry.clusters.connection-create",
-    "registry.jointokens.create", "registry.proxies.certify", "registry.desired.tenancy", "tenancy.credentials.create",
+    "registry.jointokens.create", "registry.proxies.certify", "registry.desired.tenancy", "tenancy.credentials.create", "tenancy.delegate",
     "direct.victim.connect", "probe.victim", "quarantine.victim", "cut.victim", f"$KV.resources.{CLUSTER_KEY}", "$KV.secrets.member.victim",
     "$KV.registry.x", "$KV.leaders.registry", "$KV.desired.victim.tenancy._.configmap._.x", "$KV.events.x", "$O.uploads.C.x", "$O.uploads.M.eA==",
     "$JS.API.STREAM.DELETE.KV_resources", "$JS.API.STREAM.PURGE.KV_resources", "$JS.API.STREAM.CREATE.evil",
@@ -370,9 +370,14 @@ async def tenancy(one: World) -> Attacker:
     return Attacker(one, one.host.service("tenancy"), "registry.desired.tenancy")
 
 
+async def appstore(one: World) -> Attacker:
+    """That of the App Store, which alone asks for delegations: what it says of them is looked at, not who says it."""
+    return Attacker(one, one.host.service("appstore"), subjects.DELEGATIONS)
+
+
 HOLDERS = (
     bearer, replica, pattern, pending, pending_seed, agent, renewal, seed, expired, removed, removed_renewal, removed_seed,
-    replaced, replaced_renewal, revoked_bearer, proxy, tenancy,
+    replaced, replaced_renewal, revoked_bearer, proxy, tenancy, appstore,
 )  # fmt: skip
 TABLE = Path(__file__).with_name("table.txt")
 
@@ -429,6 +434,6 @@ def test_only_the_services_of_the_host_reach_what_is_not_theirs() -> None:
     for row in TABLE.read_text().splitlines():
         pair, _, effects = row.partition(": ")
         holder = pair.split()[0]
-        if holder not in ("proxy", "tenancy"):
+        if holder not in ("proxy", "tenancy", "appstore"):
             assert set(effects.split(", ")) <= own.get(holder, slice_) | {"nothing", "refused"}, row
         assert "victim lost" not in effects

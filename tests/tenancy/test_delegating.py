@@ -211,6 +211,16 @@ async def test_what_was_taken_back_since_the_change_has_no_delegation_and_what_w
 
 
 @integration
+async def test_a_credential_that_was_taken_back_gives_no_built_in_group(world: World) -> None:
+    request = await world.release("web", user="carol", groups=("skerry:edit",), at=rfc3339(time.time()))
+    await world.credential("carol", "skerry:edit")
+    assert (await world.ask(request)).lost == ()
+    await world.store("Revocation", revocation_name("carol"), spec={"user": "carol", "before": rfc3339(time.time())})
+    later = await world.release("later", user="carol", groups=("skerry:edit",), at=rfc3339(time.time() + 30))
+    assert (await world.ask(later)).lost == ("skerry:edit",)
+
+
+@integration
 async def test_a_disabled_user_has_none(world: World) -> None:
     request = await world.release("web", user="mallory")
     await world.store("Revocation", revocation_name("mallory"), spec={"user": "mallory", "disabled": True})
@@ -247,8 +257,9 @@ async def test_no_other_service_may_ask(nats_host: NatsHost, world: World, servi
 
 
 def test_delegations_make_nobody_a_giver() -> None:
-    own = {"metadata": {"name": "c"}, "spec": {"user": "alice", "groups": ["skerry:admin"]}}
-    delegation = {**own, "spec": {**own["spec"], "delegation": {"clusters": ["m1"]}}}
+    spec = {"user": "alice", "groups": ["skerry:admin"]}
+    own: Document = {"metadata": {"name": "c"}, "spec": spec}
+    delegation: Document = {"metadata": {"name": "c"}, "spec": {**spec, "delegation": {"clusters": ["m1"]}}}
     assert (strong_groups(item(own, 1)), strong_groups(item(delegation, 1))) == (["skerry:admin"], [])
 
 

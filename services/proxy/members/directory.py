@@ -88,10 +88,9 @@ class Directory:
         own = (each for given in self._given.values() for each in given.values())
         return (each for each in own if not _STRONG.isdisjoint(each.caller.groups))
 
-    def gives(self, user: str, groups: Iterable[str], now: float) -> bool:
-        """True if credentials of a user give all these built-in groups at a time in Unix seconds; delegations give none."""
-        given = [each.caller.groups for each in self._given.get(user, {}).values() if each.expires > now]
-        return all(any(group in each for each in given) for group in groups)
+    def own(self, user: str) -> Iterable[CachedCredential]:
+        """Those that give a user built-in groups, expired or not, and are no delegations."""
+        return self._given.get(user, {}).values()
 
     def provider(self, name: str) -> ProviderVersion | None:
         """The IdentityProvider of that name, as this process knows it."""
