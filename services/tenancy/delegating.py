@@ -58,11 +58,9 @@ async def delegated(context: TenancyContext, request: DelegationRequest, now: Ca
     await informer.current()
     await _check_subject(context, request)
     check_revoked(informer, request.user, changed)
-    for name in request.clusters:
-        if informer.get(CLUSTER, name) is None:
-            raise NotFound(
-                f'clusters.skerry.dev "{name}" not found', kind=CLUSTER.plural, group=CLUSTER.group, name=name
-            )
+    clusters = {name: informer.get(CLUSTER, name) for name in request.clusters}
+    for name in (name for name, item in clusters.items() if item is None):
+        raise NotFound(f'clusters.skerry.dev "{name}" not found', kind=CLUSTER.plural, group=CLUSTER.group, name=name)
     held = built_in(informer, request.user, now())
     groups = [group for group in request.groups if group in held or is_group(group)]
     token, ends = new_token(), now() + LIFE_S

@@ -90,7 +90,7 @@ async def test_everything_else_is_refused_and_says_what_it_is_good_for(host: Wor
     await host.token("alice", "skerry:cluster-admin")
     await host.cluster("m2")
     token = await delegation(host, "alice", "skerry:cluster-admin")
-    assert (await host.ask(PODS, token=token)).status == 200
+    await until(host, token, 200)
     for target in (
         *HOST_PATHS,
         b"/clusters/m2/api/v1/pods",
@@ -145,7 +145,7 @@ async def test_a_built_in_group_ends_with_the_last_credential_that_gives_it(host
     first, second = await host.token("alice", "skerry:edit"), await host.token("alice", "skerry:view", "skerry:edit")
     await host.token("bob", "skerry:admin")
     token = await delegation(host, "alice", "skerry:edit")
-    assert (await host.ask(PODS, token=token)).status == 200
+    await until(host, token, 200)
     assert (await host.ask(PODS, token=await delegation(host, "alice", "skerry:admin"))).status == 401
     await host.revoke(first)
     assert (await host.ask(PODS, token=token)).status == 200
@@ -158,9 +158,9 @@ async def test_a_built_in_group_ends_with_the_last_credential_that_gives_it(host
 
 
 async def test_a_built_in_group_ends_with_the_time_of_the_credential(host: World) -> None:
-    await host.token("alice", "skerry:edit", expires_s=1.2)
+    await host.token("alice", "skerry:edit", expires_s=3.0)
     token = await delegation(host, "alice", "skerry:edit")
-    assert (await host.ask(PODS, token=token)).status == 200
+    await until(host, token, 200)
     await until(host, token, 401)
 
 
