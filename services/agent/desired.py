@@ -114,10 +114,10 @@ class Desired:
         return self.applier.keeps(*BINDINGS, name)
 
     @property
-    def progress(self) -> Progress | None:
-        """For a heartbeat; None before the first sync."""
+    def progress(self) -> Progress:
+        """For a heartbeat; of no epoch before the first sync: that there is a channel is said from the first heartbeat on."""
         epoch, applied = self.applier.progress()
-        return Progress(epoch=epoch, applied=applied) if epoch else None
+        return Progress(epoch=epoch, applied=applied)
 
     def directed(self, direction: Direction | None) -> None:
         """What a heartbeat was answered; None by a host that has no such channel."""

@@ -20,7 +20,7 @@ import msgspec
 from services.registry import clusters, direct
 from services.registry.clock import Clock
 from services.registry.desired import Desired
-from services.registry.model import TAKEN_OVER
+from services.registry.model import TAKEN_OVER, PresenceTable, alive
 from skerry import subjects
 from skerry.api.conditions import CLEANED, DESIRED_APPLIED, STREAMS_CUT, UNMARKED, Verdict, with_condition
 from skerry.api.decode import decoder
@@ -63,9 +63,11 @@ class Departures:
         desired: Desired,
         store: Store,
         order: Callable[[str, WithdrawOrder], None],
+        presence: PresenceTable,
         clock: Clock,
     ) -> None:
         self._bus, self._cache, self._desired, self._store = bus, cache, desired, store
+        self._presence = presence
         self._order, self._clock = order, clock
         self._began: dict[str, float] = {}
         """UID of a Cluster that leaves -> when that was seen first, by the monotonic clock."""
@@ -75,13 +77,20 @@ class Departures:
         """UID of a Cluster that leaves -> its order; None once nothing is waited for any more."""
 
     async def worthwhile(self, document: Document) -> bool:
-        """Whether a member that leaves may take away what is on it: it is reached, has something, and knows how. StatusError."""
+        """Whether a member that leaves may take away what is on it: it is reached, and knows how. StatusError."""
         name = document["metadata"]["name"]
         if clusters.ready_of(document).status != "True" or (document.get("spec") or {}).get("paused") is True:
             return False
         if clusters.cleanup_s(document, DEADLINE_S) == 0:
             return False
-        return await self._desired.entries(name) > 0 and await self._desired.said(name) is not None
+        return self._applies(name, document) or await self._desired.said(name) is not None
+
+    def _applies(self, name: str, document: Document) -> bool:
+        """Whether it keeps desired state, also if it has said nothing of it yet: joining wrote on it before."""
+        member = self._presence.members.get(name)
+        return direct.is_direct(document) or (
+            member is not None and any(agent.beat.desired is not None for agent in alive(member, self._clock()))
+        )
 
     async def wait(self, document: Document) -> float | None:
         """In how many seconds to ask again; None when the member may go. StatusError."""

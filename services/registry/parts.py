@@ -105,7 +105,9 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         progress = MemberProgress(context, desired, directions, presence, clock, repairs.reported)
         writer = StatusWriter(context, clock, progress.observed)
         appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)
-        departures = Departures(context.bus, registry.cache, desired, context.store(CLUSTER), appliers.order, clock)
+        departures = Departures(
+            context.bus, registry.cache, desired, context.store(CLUSTER), appliers.order, presence, clock
+        )
         statuses = Statuses(context, registry, presence, writer, departures, desired.forget, clock)
         quarantine = Quarantine(context, registry, writer, clock)
         token_floods = TokenFloods(context, registry)

@@ -235,7 +235,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     roots: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=2)] = ()
     """The trust roots that the agent believes; none of one that knows nothing of their replacement."""
     desired: Progress | None = None
-    """How far the agent is with what the member should have; None of an agent that does not apply it, or not yet."""
+    """How far the agent is with what the member should have, of no epoch as long as it was not told; None of one that knows no such
+    thing."""
 
 
 class HeartbeatAnswer(Message, frozen=True, kw_only=True):

@@ -27,6 +27,8 @@ log = logging.getLogger("skerry.member")
 MERGE = b"application/merge-patch+json"
 LABELS = {MANAGED_BY: "skerry"}
 """On what is made for the host's own account; earlier versions put it on the bindings too, where it is taken off."""
+OWNER, MANAGER = "tenancy", "skerry-tenancy"
+"""Whose entries keep the bindings in place (skerry/desired/owners.py), and the field manager in whose name they are written."""
 _GROUP = "rbac.authorization.k8s.io"
 _encode = msgspec.json.Encoder().encode
 
@@ -72,8 +74,9 @@ def nobody(name: str) -> bool:
 
 async def ensure(upstream: Upstream, joining: str = "", kept: Callable[[str], bool] = nobody) -> tuple[str, ...]:
     """Make or repair the four bindings; right ones are left alone, so that reading them is enough later. `joining` is the UID
-    of a host that the cluster joins: labels of another host, whose member it was, are taken off. One that is `kept` in place
-    by an entry is only looked at.
+    of a host that the cluster joins: what is made is that one's as if its entry had, so that it goes with the member however soon
+    that leaves, and labels of another host, whose member it was, are taken off. One that is `kept` in place by an entry is only
+    looked at.
 
     The names of those that were not right, for people. Raises RightsMissing naming all that do not serve, with the
     commands that make them; BadGateway when the API server does not answer.
@@ -110,14 +113,17 @@ async def _ensured(upstream: Upstream, role: str, joining: str, *, kept: bool) -
         return await _righted(upstream, role, existing.document(), joining, kept=kept)
     if kept and existing.status in {403, 404}:  # what may not be seen, its entry tells
         return existing.status == 404 and _Lacking(name, _KEPT, _by_hand(role, there=False))
-    answer = (
-        await upstream.call("POST", path_of_bindings(), body=_encode(binding(role)))
-        if existing.status in {403, 404}
-        else existing
-    )
+    answer = await _created(upstream, role, joining) if existing.status in {403, 404} else existing
     if answer.status == 409:  # somebody was faster, or we may not see it
         return existing.status == 404
     return _outcome(upstream, role, answer, there=False)
+
+
+async def _created(upstream: Upstream, role: str, host: str) -> WholeAnswer:
+    document = binding(role)
+    if host:
+        document["metadata"]["labels"] = {OWNER_LABEL: OWNER, HOST_LABEL: host}
+    return await upstream.call("POST", f"{path_of_bindings()}?fieldManager={MANAGER}", body=_encode(document))
 
 
 async def _righted(upstream: Upstream, role: str, document: Document, joining: str, *, kept: bool) -> bool | _Lacking:

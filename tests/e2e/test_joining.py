@@ -126,7 +126,34 @@ def test_a_cluster_waits_until_it_is_approved_also_beyond_its_tokens_end(
     again = host.skerry("cluster", "approve", "waits")
     assert (again.returncode, len(again.stderr.splitlines())) == (1, 1), again.stderr
     host.ok("cluster", "remove", "waits")
+    assert agent.exits() == 1
+    assert _traces(plain_cluster) == (False, False)
+
+
+def test_what_leaves_as_soon_as_it_was_approved_takes_away_what_joining_wrote(
+    host: Host, plain_cluster: Member, tmp_path: Path
+) -> None:
     _cleaned(plain_cluster)
+    agent = host.agent(plain_cluster, host.token("brief", "--approval"), state=tmp_path)
+    _waits(host, "brief")
+    host.ok("cluster", "approve", "brief")
+    host.wait_ready("brief", agent)
+    said = host.skerry("cluster", "remove", "brief").stderr.splitlines()
+    assert [said[0].rstrip("0123456789 objects"), *said[1:]] == [
+        "cleaned on the member:",
+        "credentials revoked",
+        "cluster brief removed",
+    ]
+    assert agent.exits() == 1
+    assert _traces(plain_cluster) == (False, False)
+
+
+def _traces(cluster: Member) -> tuple[bool, bool]:
+    """Whether there is a binding of the host, and its mark."""
+    return (
+        b"skerry:" in cluster.kubectl("get", "clusterrolebindings", "-o", "name"),
+        b"skerry.dev" in cluster.kubectl("get", "namespace", "kube-system", "-o", "yaml"),
+    )
 
 
 def _cleaned(cluster: Member) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from skerry.api.names import HOST_LABEL, OWNER_LABEL
+from skerry.desired import owners
 from skerry.errors import BadGateway, Conflict, Unauthorized
 from skerry.member import bindings, checks
 from skerry.member.upstream import Upstream
@@ -44,6 +46,16 @@ async def test_bindings_are_made_once_and_repaired(api: ApiServer, upstream: Ups
     api.bindings["skerry:view"]["subjects"] = []
     await bindings.ensure(upstream)
     assert api.bindings["skerry:view"] == wanted
+
+
+async def test_what_joining_makes_is_the_hosts_as_if_its_entries_had(api: ApiServer, upstream: Upstream) -> None:
+    """So it is withdrawn with the rest, however soon the member leaves."""
+    await bindings.ensure(upstream, "host-uid")
+    labels = {OWNER_LABEL: owners.BINDINGS[0], HOST_LABEL: "host-uid"}
+    assert [each["metadata"]["labels"] for each in api.bindings.values()] == [labels] * 4
+    manager = owners.OWNERS[owners.BINDINGS[0]].manager
+    made = [each.target.decode() for each in api.seen if each.method == b"POST"]
+    assert made == [f"{bindings.path_of_bindings()}?fieldManager={manager}"] * 4
 
 
 async def test_a_binding_to_another_role_is_not_taken_over(api: ApiServer, upstream: Upstream) -> None:

@@ -111,7 +111,7 @@ async def leaver(fresh_nats_host: NatsHost) -> AsyncIterator[Leaver]:
             await connection.subscribe(subjects.desired_order(NAME), made.hear)
             made.desired = DesiredClient(bus, await bus.bucket(subjects.DESIRED_STATUS), "tenancy")
             made.epoch = (await made.desired.keys(NAME)).epoch
-            await agent.beat(connection, desired=Progress(epoch=made.epoch, applied=0))
+            await agent.beat(connection)
             await client.ready(NAME, "True")
             made.uid = ((await client.cluster(NAME)) or {})["metadata"]["uid"]
             await made.desired.put(NAME, Want(SPACE))
@@ -261,7 +261,17 @@ async def test_a_member_that_says_nothing_is_cut_when_its_time_is_over(
     assert await leaver.keys() == 0
 
 
-async def test_a_member_that_is_away_or_paused_or_without_the_channel_is_not_waited_for(leaver: Leaver) -> None:
+async def test_one_that_has_just_joined_and_reported_nothing_takes_away_what_joining_wrote(leaver: Leaver) -> None:
+    """Its agent says from its first heartbeat on that it keeps desired state."""
+    await leaver.agent.beat(leaver.connection, desired=Progress(epoch="", applied=0))
+    await leaver.removing()
+    order = await leaver.ordered()
+    await leaver.report(order=order.id, withdrawn=4)
+    await leaver.gone()
+    await told(leaver, "Cleaned", "cleaned on the member: 4 objects")
+
+
+async def test_a_member_without_the_channel_is_not_waited_for(leaver: Leaver) -> None:
     """Its agent never said that it keeps anything in place."""
     gone = await leaver.client.write(CLUSTER, "delete", NAME)
     assert "finalizers" not in gone["metadata"]
