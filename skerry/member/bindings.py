@@ -19,7 +19,7 @@ from skerry.api.kinds.access import ROLES
 from skerry.api.meta import Document
 from skerry.api.names import HOST_LABEL, MANAGED_BY, OWNER_LABEL, PREFIX
 from skerry.errors import BadGateway
-from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION, KUBE_SYSTEM, RightsMissing
+from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION, KUBE_SYSTEM, RightsMissing, owner_of
 from skerry.member.upstream import Upstream, WholeAnswer
 
 log = logging.getLogger("skerry.member")
@@ -188,14 +188,22 @@ async def take_over(upstream: Upstream, host: str, host_uid: str, *, dry_run: bo
         raise BadGateway(f"the cluster cannot be marked now: {answer.message()}")
 
 
-async def mark(upstream: Upstream, host: str, host_uid: str) -> bool:
-    """Write on kube-system whose member this cluster is; where that is forbidden (False) the cluster works all the same."""
-    answer = await _marked(upstream, host, host_uid)
-    if answer.status != 200:
+async def mark(upstream: Upstream, host: str, host_uid: str, metadata: Document) -> bool:
+    """Write on kube-system whose member this cluster is, unless `metadata`, which was read of it, has a mark; where that is
+    forbidden (False) the cluster works all the same. Who wrote there since it was read may be another host: then nothing is
+    written, and the next look sees whose it is.
+    """
+    if owner_of(metadata)[0]:
+        return True
+    answer = await _marked(upstream, host, host_uid, version=str(metadata.get("resourceVersion") or ""))
+    if answer.status not in {200, 409}:
         log.warning("kube-system is not marked as a member of this host", extra={"reason": answer.message()})
-    return answer.status == 200
+    return answer.status in {200, 409}
 
 
-async def _marked(upstream: Upstream, host: str, host_uid: str, query: str = "") -> WholeAnswer:
-    patch = {"metadata": {"annotations": {HOST_ANNOTATION: host_uid, HOST_NAME_ANNOTATION: host}}}
-    return await upstream.call("PATCH", KUBE_SYSTEM + query, body=_encode(patch), content_type=MERGE)
+async def _marked(upstream: Upstream, host: str, host_uid: str, query: str = "", *, version: str = "") -> WholeAnswer:
+    metadata: Document = {"annotations": {HOST_ANNOTATION: host_uid, HOST_NAME_ANNOTATION: host}}
+    if version:
+        metadata["resourceVersion"] = version
+    body = _encode({"metadata": metadata})
+    return await upstream.call("PATCH", KUBE_SYSTEM + query, body=body, content_type=MERGE)

@@ -86,5 +86,5 @@ class MembershipCheck:
 
     async def _mark(self, metadata: dict[str, Any]) -> None:
         """Make the mark if there is none. Another host's is left alone: who took a cluster over has it."""
-        if self._markable and not owner_of(metadata)[0]:
-            self._markable = await bindings.mark(self._upstream, self._host, self._host_uid)
+        if self._markable:
+            self._markable = await bindings.mark(self._upstream, self._host, self._host_uid, metadata)

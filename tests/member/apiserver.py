@@ -161,8 +161,12 @@ class ApiServer:
             if seen.method == b"PATCH" and self.unmarkable:
                 raise Forbidden("namespaces cannot be patched")
             if seen.method == b"PATCH":
-                self.annotations |= msgspec.json.decode(seen.body)["metadata"]["annotations"]
-            return 200, {"metadata": {"uid": self.uid, "annotations": self.annotations}}
+                metadata = msgspec.json.decode(seen.body)["metadata"]
+                if metadata.get("resourceVersion", self._marks()) != self._marks():
+                    return 409, {"message": "the object has been modified"}
+                self.annotations |= metadata["annotations"]
+            metadata = {"uid": self.uid, "annotations": self.annotations, "resourceVersion": self._marks()}
+            return 200, {"metadata": metadata}
         if path == "/api/v1/pods":
             return 200, {"items": self.pods}
         if path == REVIEWS:
@@ -172,6 +176,10 @@ class ApiServer:
         if path.startswith(BINDINGS):
             return self._binding(seen, path.removeprefix(BINDINGS).strip("/").replace("%3A", ":"))
         raise NotFound(f"{path} not found")
+
+    def _marks(self) -> str:
+        """The resourceVersion of kube-system: another one when a test has changed its annotations, too."""
+        return repr(sorted(self.annotations.items()))
 
     def _may(self, spec: dict[str, Any]) -> bool:
         attributes = spec.get("resourceAttributes") or spec["nonResourceAttributes"]

@@ -66,5 +66,5 @@ async def test_a_binding_to_another_role_is_not_taken_over(api: ApiServer, upstr
 
 
 async def test_the_mark_says_whose_member_it_is(api: ApiServer, upstream: Upstream) -> None:
-    await bindings.mark(upstream, "h", "host-uid")
+    await bindings.mark(upstream, "h", "host-uid", await upstream.identify())
     assert api.annotations == {"skerry.dev/host": "host-uid", "skerry.dev/host-name": "h"}

@@ -11,7 +11,7 @@ from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.errors import BadGateway, Forbidden, ServiceUnavailable
 from skerry.http.exchange import Exchange
 from skerry.member import bindings, membership
-from skerry.member.identity import KUBE_SYSTEM, Expected, WrongCluster
+from skerry.member.identity import KUBE_SYSTEM, Expected, TakenOver, WrongCluster
 from skerry.member.membership import Findings, MembershipCheck
 from skerry.member.upstream import Upstream
 from tests.fixtures.nats import eventually
@@ -125,6 +125,24 @@ async def test_a_mark_that_is_gone_is_made_again_and_anothers_is_left_alone(
     api.annotations["skerry.dev/host"] = "another-host"
     await check.look()
     assert api.annotations["skerry.dev/host"] == "another-host"
+
+
+async def test_a_mark_that_another_host_makes_during_a_look_is_left_alone_and_seen_by_the_next(
+    api: ApiServer, upstream: Upstream
+) -> None:
+    """Who joins elsewhere in this moment has it."""
+    upstream.expect(Expected("uid-1", "m1", "host-uid"))
+    check = MembershipCheck(upstream, "host", "host-uid")
+
+    async def version(exchange: Exchange) -> None:
+        api.annotations["skerry.dev/host"] = "another-host"
+        await exchange.respond(200, JSON, msgspec.json.encode({"gitVersion": "v1.36.3"}))
+
+    api.routes["/version"] = version
+    await check.look()
+    assert api.annotations["skerry.dev/host"] == "another-host"
+    with pytest.raises(TakenOver):
+        await check.look()
 
 
 async def test_a_mark_that_is_forbidden_is_tried_once_and_changes_nothing(api: ApiServer, upstream: Upstream) -> None:

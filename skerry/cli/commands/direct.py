@@ -166,7 +166,7 @@ class _Joining:
             run.raise_failed()
             await bindings.ensure(upstream, self._host.uid)
             await self._tell("POST", upstream, target, take_over)
-            await bindings.mark(upstream, self._host.name, self._host.uid)
+            await bindings.mark(upstream, self._host.name, self._host.uid, await upstream.identify())
         say(f"cluster {self._name} joined")
 
     async def dry_run(self, target: Target, *, take_over: bool) -> Report:
