@@ -1,7 +1,8 @@
 """What happens to our objects on a member, and what entries wait for: metadata watches, kept up for ever.
 
-One watch per kind that our owners may want, of what carries this host's label. Namespaces and CustomResourceDefinitions
-are watched besides while an entry waits for one of them.
+One watch per kind that our owners may want, of what carries a host's label: what another one has left, from which the cluster
+was taken over, is to go unless it is wanted. Namespaces and CustomResourceDefinitions are watched besides while an entry waits
+for one of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ log = logging.getLogger("skerry.desired")
 
 CRD = "CustomResourceDefinition"
 _COLLECTIONS = {"Namespace": "/api/v1/namespaces", CRD: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"}
+
+_OF_ANOTHER = Placed("", "")
+"""An object that carries another host's label: not as this one applied it, whatever it holds."""
 
 Parts = tuple[str, str, str, str]
 """Group, kind in lower case, namespace, name."""
@@ -96,7 +100,7 @@ class Drift:
             return _COLLECTIONS[kind], ""
         which = await self._objects.named(group, kind.lower(), "", "")
         served = await self._objects.served(which.api_version, which.kind)
-        return served.collection(), f"{HOST_LABEL}={self._objects.host}"
+        return served.collection(), HOST_LABEL
 
     def _seen(self, group: str, kind: str, seen: WatchEvent[ObjectMeta]) -> None:
         metadata = seen.object
@@ -104,10 +108,11 @@ class Drift:
             if not seen.gone:
                 self._came(kind, metadata.name)
             return
-        owner, _ = owner_of(metadata)
+        owner, host = owner_of(metadata)
         if owner not in OWNERS:
             return
-        lies = None if seen.gone else placed(metadata, OWNERS[owner].manager)
+        is_ours = host == self._objects.host
+        lies = None if seen.gone else placed(metadata, OWNERS[owner].manager) if is_ours else _OF_ANOTHER
         last = max(metadata.managed_fields, key=lambda each: str(each.get("time") or ""), default={})
         by = "" if seen.gone else str(last.get("manager") or "")
         self._drifted(owner, (group, kind.lower(), metadata.namespace, metadata.name), lies, by)

@@ -166,13 +166,15 @@ class Objects:
         return _metadata(answer)
 
     async def listed(self, group: str, kind: str) -> list[ObjectMeta]:
-        """Metadata of all objects of a kind, in lower case, that carry this host's label. Unsettled if they cannot be listed."""
+        """Metadata of all objects of a kind, in lower case, that carry this host's label, or that of one from which the cluster
+        was taken over. Unsettled if they cannot be listed.
+        """
         which = await self.named(group, kind, "", "")
         served = await self.served(which.api_version, which.kind)
-        found: list[ObjectMeta] = []
+        is_marked, found = await self._is_marked(), list[ObjectMeta]()
         behind = ""
         while True:
-            query = {"labelSelector": f"{HOST_LABEL}={self.host}", "limit": str(PAGE)}
+            query = {"labelSelector": HOST_LABEL, "limit": str(PAGE)}
             query |= {"continue": behind} if behind else {}
             path = f"{served.collection()}?{urlencode(query)}"
             answer = await self._call("GET", path, headers=[(b"accept", METADATA_LIST)])
@@ -182,7 +184,7 @@ class Objects:
                 page = decoded(answer.body, _Partials)
             except msgspec.DecodeError as error:
                 raise Unsettled(State.FAILED, "the API server's answer cannot be read") from error
-            found += [each.metadata for each in page.items]
+            found += [each.metadata for each in page.items if is_marked or owner_of(each.metadata)[1] == self.host]
             behind = page.metadata.continue_
             if not behind or len(found) > ENTRIES:
                 return found
@@ -222,11 +224,15 @@ class Objects:
         theirs, host = owner_of(there)
         if not theirs and not host:
             return False
-        if host != self.host and not (host and await self._is_marked()):
+        if not await self._is_host(host):
             raise Unsettled(State.FOREIGN, f"{which} belongs to another host ({host[:64] or 'of no name'})")
         if theirs != owner:
             raise Unsettled(State.FOREIGN, f"{which} is wanted by {theirs[:63] or 'nobody'} already")
         return True
+
+    async def _is_host(self, host: str) -> bool:
+        """Whether a label names this host, or one from which the cluster was taken over."""
+        return host == self.host or (bool(host) and await self._is_marked())
 
     async def _is_marked(self) -> bool:
         """Whether the cluster is this host's by its mark, which is one host's at a time: who had it before lets go of it. False
@@ -267,13 +273,14 @@ class Objects:
 
     async def withdraw(self, which: Reference, owner: str, *, keep: bool = False) -> bool:
         """Take an object away if it is ours, by its labels and its fields, as it was applied to be; with `keep` leave it,
-        as nobody's. True if it was taken away, or left with `keep`; Unsettled while it cannot be.
+        as nobody's. What a host has left from which the cluster was taken over is ours. True if it was taken away, or left
+        with `keep`; Unsettled while it cannot be.
         """
         try:
             there = await self.read(which)
         except Missing:
             return False
-        if there is None or not self._ours(there, owner):
+        if there is None or not await self._ours(there, owner):
             return False
         how = there.annotations.get(WITHDRAW) or ("Orphan" if which.kind == "Namespace" else "Delete")
         adopted = (
@@ -295,11 +302,10 @@ class Objects:
             raise _unsettled(answer, "delete", str(which))
         return True
 
-    def _ours(self, there: ObjectMeta, owner: str) -> bool:
-        manager = OWNERS[owner].manager
-        return owner_of(there) == (owner, self.host) and any(
-            each.get("manager") == manager for each in there.managed_fields
-        )
+    async def _ours(self, there: ObjectMeta, owner: str) -> bool:
+        manager, (theirs, host) = OWNERS[owner].manager, owner_of(there)
+        is_written = any(each.get("manager") == manager for each in there.managed_fields)
+        return theirs == owner and is_written and await self._is_host(host)
 
     async def _orphan(self, which: Reference, owner: str) -> None:
         """Leave an object to whoever is there: without our labels, and without our ownership of any field."""

@@ -615,6 +615,37 @@ async def test_everything_is_withdrawn_by_order_and_nothing_that_is_not_ours(clu
     assert await cluster.ask("GET", cluster.path()) == 404
 
 
+async def test_what_a_host_before_left_and_nobody_wants_goes_once_the_mark_is_ours_and_its_owner_is_complete(
+    cluster: Cluster,
+) -> None:
+    former = Objects(cluster.upstream, "former")
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    for name in ("skerry:edit", "skerry:view"):
+        await former.apply(cluster.binding(name), "tenancy", Options())
+    wanted = cluster.bucket.put("tenancy", cluster.binding("skerry:edit"))
+    await cluster.settled(wanted, State.FOREIGN)
+    cluster.bucket.complete("tenancy")
+    space = cluster.bucket.put("tenancy", cluster.space(), adopt="Same")
+    await cluster.settled(space, State.APPLIED)
+    assert await cluster.there(cluster.path("skerry:view")), "the mark is not ours"
+    mark = {"metadata": {"annotations": {HOST_ANNOTATION: HOST, HOST_NAME_ANNOTATION: "isle"}}}
+    await cluster.ask("PATCH", KUBE_SYSTEM, mark, "application/merge-patch+json")
+    try:
+        taker = cluster.made()  # the agent of a cluster that is taken over starts after it is marked
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(taker.run())
+            async with asyncio.timeout(30):
+                while await cluster.there(cluster.path("skerry:view")):
+                    await asyncio.sleep(0.05)
+            await cluster.until(lambda: taker.state.entries[wanted].state is State.APPLIED)
+            task.cancel()
+        found = await cluster.ask("GET", cluster.path())
+        assert found["metadata"]["labels"] == {OWNER_LABEL: "tenancy", HOST_LABEL: HOST}
+    finally:
+        gone = {"metadata": {"annotations": {HOST_ANNOTATION: None, HOST_NAME_ANNOTATION: None}}}
+        await cluster.ask("PATCH", KUBE_SYSTEM, gone, "application/merge-patch+json")
+
+
 async def test_a_namespace_outlives_the_order_although_its_entry_would_have_deleted_it(cluster: Cluster) -> None:
     await cluster.made().withdraw_all("before")
     space = cluster.bucket.put("tenancy", cluster.space(), withdraw="Delete")

@@ -173,6 +173,31 @@ async def test_what_another_host_left_is_taken_where_the_mark_is_ours(
         assert api.written == []
 
 
+@pytest.mark.parametrize(
+    ("labels", "manager", "marked", "is_gone"),
+    [
+        ({OWNER_LABEL: "tenancy", HOST_LABEL: "former"}, "skerry-tenancy", "host", True),
+        ({OWNER_LABEL: "tenancy", HOST_LABEL: "former"}, "skerry-tenancy", "former", False),
+        ({OWNER_LABEL: "tenancy", HOST_LABEL: "former"}, "skerry-tenancy", "", False),
+        ({OWNER_LABEL: "tenancy", HOST_LABEL: "former"}, "kubectl", "host", False),
+        ({OWNER_LABEL: "quota", HOST_LABEL: "former"}, "skerry-tenancy", "host", False),
+        ({OWNER_LABEL: "tenancy"}, "skerry-tenancy", "host", False),
+    ],
+    ids=["taken over", "its host's", "no mark", "somebody else wrote it", "another owner's", "no host"],
+)
+async def test_what_another_host_left_and_nobody_wants_goes_where_the_mark_is_ours(
+    labels: dict[str, str], manager: str, marked: str, is_gone: bool
+) -> None:
+    api = Api(200, b"{}")
+    left = {"name": "skerry:edit", "uid": "u", "labels": labels, "managedFields": [{"manager": manager}]}
+    api.there = WholeAnswer(status=200, body=_encode({"metadata": left}))
+    marks = {"annotations": {HOST_ANNOTATION: marked} if marked else {}}
+    api.kube_system = WholeAnswer(status=200, body=_encode({"metadata": marks}))
+    which = Reference(f"{RBAC}/v1", "RoleBinding", "shop", "skerry:edit")
+    assert await api.objects().withdraw(which, "tenancy") is is_gone
+    assert len(api.written) == is_gone
+
+
 async def test_where_the_mark_may_not_be_read_what_is_another_hosts_stays_so() -> None:
     api = Api(200, b"{}")
     labels = {OWNER_LABEL: "tenancy", HOST_LABEL: "former"}

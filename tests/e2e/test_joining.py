@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from skerry.identity import jointoken
-from tests.e2e.federation import Host, eventually
+from tests.e2e.federation import SKERRY, Host, eventually
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(180)]
@@ -138,14 +140,33 @@ def test_what_leaves_as_soon_as_it_was_approved_takes_away_what_joining_wrote(
     _waits(host, "brief")
     host.ok("cluster", "approve", "brief")
     host.wait_ready("brief", agent)
-    said = host.skerry("cluster", "remove", "brief").stderr.splitlines()
-    assert [said[0].rstrip("0123456789 objects"), *said[1:]] == [
-        "cleaned on the member:",
-        "credentials revoked",
-        "cluster brief removed",
-    ]
+    said = host.skerry("cluster", "remove", "brief").stderr
     assert agent.exits() == 1
+    assert re.fullmatch(_GONE.format(name="brief"), said), f"{said}\n{agent.said()}"
     assert _traces(plain_cluster) == (False, False)
+
+
+def test_a_start_in_the_background_that_waits_for_approval_says_so_and_exits_with_5(
+    host: Host, plain_cluster: Member, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(host.token("pends", "--approval"))
+    where = ("--state", str(tmp_path))
+    started = plain_cluster.command([
+        SKERRY, "agent", "--token-file", str(token), "--kubeconfig", str(plain_cluster.kubeconfig), *where, "--detach",
+        "--wait", "8s",
+    ])  # fmt: skip
+    try:
+        done = subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 5, done.stderr
+        assert re.search(r"waiting for approval on host \S+: skerry cluster approve pends", done.stderr), done.stderr
+    finally:
+        subprocess.run(plain_cluster.command([SKERRY, "agent", "stop", "pends", *where]), check=True, timeout=60)
+        host.ok("cluster", "deny", "pends")
+
+
+_GONE = "cleaned on the member: [1-9][0-9]* objects\ncredentials revoked\ncluster {name} removed\n"
 
 
 def _traces(cluster: Member) -> tuple[bool, bool]:

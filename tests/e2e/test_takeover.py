@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(480)]
 
 LOOK = {"SKERRY_LOOK_S": "2"}
 ACCESS = "clusterroles,rolebindings,clusterrolebindings"
-GRANT = {
+GRANT: dict[str, Any] = {
     "apiVersion": "skerry.dev/v1alpha1",
     "kind": "AccessGrant",
     "metadata": {"name": "team"},
@@ -28,6 +29,8 @@ GRANT = {
     },
 }
 """The same on both hosts: what it needs on the cluster has the same name, and the label of the one that wrote it."""
+ALONE = {**GRANT, "metadata": {"name": "alone"}, "spec": {**GRANT["spec"], "role": "view"}}
+"""On the first host alone."""
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +86,21 @@ class Held:
 
     def enforces(self) -> None:
         """Until its grant is in place there, and all else that it wants, under its own label."""
-        self.host.kubectl(None, "apply", "-f", "-", stdin=json.dumps(GRANT).encode())
+        self.grants(GRANT)
+        assert self.written() == {*BUILT_IN, "skerry:namespaces", "skerry:edit"}
+
+    def grants(self, grant: dict[str, Any]) -> None:
+        """Until a grant is in place there."""
+        self.host.kubectl(None, "apply", "-f", "-", stdin=json.dumps(grant).encode())
         waited = self.host.skerry("desired", "wait", "m1", "--timeout", "60s")
         assert waited.returncode == 0, waited.stderr
-        self.host.kubectl(None, "wait", "accessgrant/team", "--for=condition=Enforced", "--timeout=30s")
+        name = grant["metadata"]["name"]
+        self.host.kubectl(None, "wait", f"accessgrant/{name}", "--for=condition=Enforced", "--timeout=30s")
+
+    def written(self) -> set[str]:
+        """The names of what carries its label there."""
         labelled = self._member.kubectl("get", ACCESS, "-A", "-l", f"skerry.dev/host={self.uid}", "-o", "name")
-        names = {each.rpartition("/")[2] for each in labelled.decode().split()}
-        assert names == {*BUILT_IN, "skerry:namespaces", "skerry:edit"}
+        return {each.rpartition("/")[2] for each in labelled.decode().split()}
 
     @property
     def uid(self) -> str:
@@ -120,10 +131,10 @@ def between(east: Host, west: Host, plain_cluster: Member) -> Iterator[None]:
     yield
     for host in (east, west):
         host.skerry("cluster", "remove", "m1")
-        host.kubectl(None, "delete", "accessgrant", "team", "--ignore-not-found")
+        host.kubectl(None, "delete", "accessgrant", "team", "alone", "--ignore-not-found")
     plain_cluster.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN, "skerry:namespaces")
     plain_cluster.kubectl("delete", "clusterrole", "--ignore-not-found", "skerry:namespaces")
-    plain_cluster.kubectl("delete", "rolebinding", "--ignore-not-found", "skerry:edit")
+    plain_cluster.kubectl("delete", "rolebinding", "--ignore-not-found", "skerry:edit", "skerry:view")
     plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
 
@@ -138,6 +149,8 @@ def test_a_cluster_goes_to_another_host_and_comes_back(
     )
     here.join()
     here.enforces()
+    here.grants(ALONE)
+    assert "skerry:view" in here.written()
     refused = there.is_refused()
     assert here.uid in refused
     assert "--take-over" in refused
@@ -147,6 +160,9 @@ def test_a_cluster_goes_to_another_host_and_comes_back(
     here.has_lost_it_to(there)
     there.serves()
     there.enforces()
+
+    eventually(lambda: not here.written(), "what only the host before wanted is withdrawn", 30)
+    east.kubectl(None, "delete", "accessgrant", "alone")
 
     here.take_back()
     there.has_lost_it_to(here)
