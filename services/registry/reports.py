@@ -36,6 +36,7 @@ def checked(member: str, report: Report, now: float) -> Report:
         ),
         order=report.order,
         withdrawn=None if report.withdrawn is None else min(max(report.withdrawn, 0), ENTRIES),
+        unmarked=report.unmarked,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from services.registry import departing
 from skerry import subjects
+from skerry.api.conditions import CLEANED, UNMARKED
 from skerry.api.desired import Problem, Report, State, WithdrawOrder
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Progress
@@ -20,6 +21,7 @@ from skerry.desired.client import DesiredClient, Want
 from skerry.desired.entry import opened_order
 from skerry.errors import StatusError
 from skerry.identity import nkey
+from skerry.informer import Change
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import Agent, Client, Running, client_of
 from tests.registry.test_changes import patched
@@ -266,9 +268,17 @@ async def test_one_that_has_just_joined_and_reported_nothing_takes_away_what_joi
     await leaver.agent.beat(leaver.connection, desired=Progress(epoch="", applied=0))
     await leaver.removing()
     order = await leaver.ordered()
-    await leaver.report(order=order.id, withdrawn=4)
+    reasons: dict[str, str] = {}
+
+    def seen(change: Change) -> None:
+        if change.new is not None:
+            reasons.update({each["type"]: each["reason"] for each in change.after()["status"]["conditions"]})
+
+    leaver.client.cache.add_event_handler(CLUSTER, seen)
+    await leaver.report(order=order.id, withdrawn=4, unmarked=True)
     await leaver.gone()
     await told(leaver, "Cleaned", "cleaned on the member: 4 objects")
+    assert reasons[CLEANED] == UNMARKED, "so that nobody is told to take the mark off"
 
 
 async def test_a_member_without_the_channel_is_not_waited_for(leaver: Leaver) -> None:

@@ -70,5 +70,12 @@ def test_repairs_are_of_the_member_in_the_past_and_bounded() -> None:
     )
 
 
-def test_the_order_that_it_carried_out_is_kept() -> None:
-    assert of(order="o1").order == "o1"
+def test_what_is_within_bounds_is_kept_whole() -> None:
+    """Each field: of one that is forgotten nobody hears."""
+    report = Report(
+        epoch="e", applied=1, counts={"tenancy": {"Failed": 1}}, problems=(problem(),), more=2, order="o1", withdrawn=4,
+        repairs=(Repair(key=problem().key, by="kubectl", last=5.0),), unmarked=True,
+    )  # fmt: skip
+    empty = Report(epoch="", applied=0)
+    assert all(getattr(report, each) != getattr(empty, each) for each in Report.__struct_fields__)
+    assert checked("m1", report, NOW) == report
