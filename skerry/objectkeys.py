@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 _KEY_SAFE = re.compile(r"[^-/_a-zA-Z0-9]")
+_ESCAPED = re.compile(r"(?:=[0-9A-F]{2})+")
 
 
 def key(group: str, kind: str, namespace: str, name: str) -> str:
@@ -13,7 +14,7 @@ def key(group: str, kind: str, namespace: str, name: str) -> str:
 
     KV keys allow `[-/_=.a-zA-Z0-9]`; what else a name can hold (and `.`) is escaped as `=XX` in hexadecimal.
     """
-    return ".".join((_escape(group) or "_", _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
+    return ".".join((_escape_group(group) or "_", _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
 
 
 def in_namespace(namespace: str) -> str:
@@ -23,6 +24,9 @@ def in_namespace(namespace: str) -> str:
 
 def _escape(part: str) -> str:
     return _KEY_SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part)
+
+
+_escape_group = lru_cache(maxsize=64)(_escape)
 
 
 def parse_key(value: str) -> tuple[str, str, str, str]:
@@ -42,4 +46,4 @@ _group = lru_cache(maxsize=64)(_or_none)
 def _unescape(part: str) -> str:
     if "=" not in part:
         return part
-    return re.sub(r"(?:=[0-9A-F]{2})+", lambda m: bytes.fromhex(m[0].replace("=", "")).decode(), part)
+    return _ESCAPED.sub(lambda m: bytes.fromhex(m[0].replace("=", "")).decode(), part)

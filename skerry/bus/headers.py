@@ -16,12 +16,14 @@ DESCRIPTION = "Description"
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _VALUE = re.compile(r"[^\r\n\0]*\Z")
-_VERSION = b"NATS/1.0"
+_VERSION = "NATS/1.0"
+_BLANK = " \t\n\r\v\f"
+"""ASCII alone: what else Unicode takes for a blank is part of a value."""
 
 
 def encode_headers(headers: dict[str, str]) -> bytes:
     """The header block of a message. BadRequest for a name that is not a token, or a value with CR, LF or NUL."""
-    lines = [_VERSION]
+    lines = [_VERSION.encode()]
     for name, value in headers.items():
         if not _NAME.match(name) or not _VALUE.match(value):
             raise BadRequest(f"header {name[:60]!r} has characters that a header cannot hold")
@@ -34,15 +36,15 @@ def decode_headers(block: bytes) -> dict[str, str]:
 
     Bytes that are not UTF-8 become U+FFFD; lines without a colon are ignored.
     """
-    first, *lines = block.split(b"\r\n")
-    status = first.removeprefix(_VERSION).strip().decode("utf-8", "replace")
+    first, *lines = block.decode("utf-8", "replace").split("\r\n")
+    status = first.removeprefix(_VERSION).strip(_BLANK)
     headers = {}
     if status:
         headers[STATUS], _, headers[DESCRIPTION] = status.partition(" ")
     for line in lines:
-        name, colon, value = line.partition(b":")
+        name, colon, value = line.partition(":")
         if colon:
-            headers[name.strip().decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
+            headers[name.strip(_BLANK)] = value.strip(_BLANK)
     return headers
 
 
