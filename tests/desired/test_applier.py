@@ -139,6 +139,21 @@ async def test_what_waits_for_a_namespace_is_applied_when_that_appears(cluster: 
         await cluster.settled(key, State.APPLIED)
 
 
+async def test_what_belongs_into_a_namespace_that_is_being_deleted_waits_for_the_next_one(cluster: Cluster) -> None:
+    await cluster.ask("POST", "/api/v1/namespaces", cluster.space())
+    path = f"/api/v1/namespaces/{cluster.namespace}/configmaps"
+    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.org/held"]}}
+    await cluster.ask("POST", path, held)
+    await cluster.ask("DELETE", f"/api/v1/namespaces/{cluster.namespace}")
+    key = cluster.bucket.put("tenancy", cluster.binding())
+    try:
+        await cluster.settled(key, State.WAITING)
+        assert "terminated" in cluster.message(key)
+    finally:
+        patch = {"metadata": {"finalizers": None}}
+        await cluster.ask("PATCH", f"{path}/held", patch, "application/merge-patch+json")
+
+
 WIDGETS = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",

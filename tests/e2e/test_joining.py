@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -114,7 +116,7 @@ def test_a_cluster_waits_until_it_is_approved_also_beyond_its_tokens_end(
     token = host.token("waits", "--approval", "--ttl", "15s")
     agent = host.agent(plain_cluster, token, state=tmp_path)
     _waits(host, "waits")
-    assert "skerry cluster approve waits" in agent.said()
+    eventually(lambda: "skerry cluster approve waits" in agent.said(), "the agent says so", 10)
     refused = host.kubectl_run("waits", "get", "namespaces")
     assert refused.returncode == 1
     assert b"approv" in refused.stderr
@@ -164,6 +166,44 @@ def test_a_start_in_the_background_that_waits_for_approval_says_so_and_exits_wit
     finally:
         subprocess.run(plain_cluster.command([SKERRY, "agent", "stop", "pends", *where]), check=True, timeout=60)
         host.ok("cluster", "deny", "pends")
+
+
+@pytest.mark.parametrize("options", [(), ("--now",)], ids=["unreached", "now"])
+def test_what_a_removal_leaves_goes_by_the_commands_that_it_prints(
+    host: Host, plain_cluster: Member, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    _cleaned(plain_cluster)
+    agent = host.agent(plain_cluster, host.token("leaves"), state=tmp_path)
+    host.wait_ready("leaves", agent)
+    host.ok("desired", "wait", "leaves")
+    if not options:
+        agent.stop(signal.SIGKILL)
+        eventually(lambda: not host.ready("leaves"), "it is away", 15)
+    first, *lines, revoked, removed = host.skerry("cluster", "remove", "leaves", *options).stderr.splitlines()
+    assert (first, revoked, removed) == ("not reached: left there:", "credentials revoked", "cluster leaves removed")
+    assert _traces(plain_cluster) == (True, True)
+    for line in lines:
+        if not line.startswith("  #"):
+            program, *words = shlex.split(line)
+            assert program == "kubectl"
+            plain_cluster.kubectl(*words)
+    assert _traces(plain_cluster) == (False, False)
+
+
+def test_a_cluster_with_an_agent_joins_directly_under_no_other_name(
+    host: Host, plain_cluster: Member, tmp_path: Path
+) -> None:
+    _cleaned(plain_cluster)
+    agent = host.agent(plain_cluster, host.token("agents"), state=tmp_path)
+    host.wait_ready("agents", agent)
+    file = str(plain_cluster.kubeconfig)
+    done = host.skerry("cluster", "join", "directs", "--direct", "--kubeconfig", file)
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.splitlines() if line.startswith("fail")]
+    assert [line.split()[1] for line in failed] == ["duplicate"], done.stderr
+    assert "'agents'" in failed[0]
+    assert host.cluster("directs") == {}
+    host.ok("cluster", "remove", "agents")
 
 
 _GONE = "cleaned on the member: [1-9][0-9]* objects\ncredentials revoked\ncluster {name} removed\n"
