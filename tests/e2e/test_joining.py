@@ -201,7 +201,7 @@ def test_a_cluster_with_an_agent_joins_directly_under_no_other_name(
     assert done.returncode == 1
     failed = [line for line in done.stderr.splitlines() if line.startswith("fail")]
     assert [line.split()[1] for line in failed] == ["duplicate"], done.stderr
-    assert "'agents'" in failed[0]
+    assert failed[0].endswith("has joined already, as agents")
     assert host.cluster("directs") == {}
     host.ok("cluster", "remove", "agents")
 

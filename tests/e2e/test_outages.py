@@ -105,13 +105,16 @@ def test_a_member_whose_cable_is_pulled_is_away_and_back_by_itself(federation: H
 
 
 @pytest.mark.parametrize(
-    ("program", "says"), [("etcd", "503"), ("kube-apiserver", "did not answer")], ids=["not ready", "frozen"]
+    ("program", "says"),
+    [("etcd", "is not ready: HTTP status 500"), ("kube-apiserver", "no answer within")],
+    ids=["not ready", "frozen"],
 )
 def test_an_api_server_that_is_not_ready_or_frozen_is_told_of_its_member_alone(
     federation: Host, member_one: Member, program: str, says: str
 ) -> None:
-    """Without its store a real API server says 503 on /readyz."""
+    """Without its store an API server lives, and says on /readyz that it is not ready."""
     host = federation
+    _serve(host)
     with frozen(member_one, program):
         condition = _loss(host, API_S)
         assert (condition["status"], condition["reason"]) == ("False", "APIServerUnreachable"), condition
