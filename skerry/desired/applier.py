@@ -24,10 +24,11 @@ from skerry.api.desired import Report, State
 from skerry.controller.controller import After, Controller
 from skerry.controller.timers import Timers, sleep
 from skerry.desired import owners
+from skerry.desired.answers import Missing, Unsettled
 from skerry.desired.drift import Drift
 from skerry.desired.feed import Feed, Held, Source
 from skerry.desired.model import DesiredState, Known, in_order
-from skerry.desired.objects import Missing, Objects, Placed, Unsettled, owner_of
+from skerry.desired.objects import Objects, Placed, owner_of
 from skerry.desired.owners import Reference, reference
 from skerry.desired.repairs import Repairs
 from skerry.errors import ServiceUnavailable, StatusError

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from skerry.api.meta import ObjectMeta
 from skerry.api.names import HOST_LABEL
 from skerry.backoff import Backoff
-from skerry.desired.objects import Objects, Placed, Unsettled, owner_of, placed
+from skerry.desired.answers import Unsettled
+from skerry.desired.objects import Objects, Placed, owner_of, placed
 from skerry.desired.owners import OWNERS
 from skerry.errors import StatusError
 from skerry.http.errors import HttpError

@@ -1,4 +1,4 @@
-"""Objects on a member, as the applier handles them: read, applied server-side, given back, deleted; and what errors mean.
+"""Objects on a member, as the applier handles them: read, applied server-side, given back, deleted.
 
 Of what is there only the metadata is read: labels say whose an object is, managedFields whether it is as it was applied.
 """
@@ -15,11 +15,12 @@ import msgspec
 
 from skerry.api.decode import decoded
 from skerry.api.desired import ENTRIES, PAGE, Options, State
-from skerry.api.meta import Document, ListMeta, ObjectMeta, Status, Struct
+from skerry.api.meta import Document, ListMeta, ObjectMeta, Struct
 from skerry.api.names import HOST_LABEL, MANAGED_BY, OUR_LABELS, OWNER_LABEL, WITHDRAW
+from skerry.desired.answers import Missing, Unsettled, unsettled
 from skerry.desired.owners import OWNERS, Reference, reference
 from skerry.errors import ServiceUnavailable
-from skerry.member import account, identity
+from skerry.member import identity
 from skerry.member.bindings import MERGE
 from skerry.member.upstream import Upstream, WholeAnswer
 
@@ -28,28 +29,7 @@ JSON_PATCH = b"application/json-patch+json"
 MARK_ATTEMPTS = 5
 METADATA = b"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_DENIED = (("admission webhook", "denied the request"), ("ValidatingAdmissionPolicy", "denied request"))
-"""How an API server words what its people have it refuse, whatever the code."""
 _encode = msgspec.json.Encoder().encode
-
-
-class Unsettled(Exception):
-    """An entry is not in place: why, and when to look again by oneself (0: with the usual pauses, None: not at all)."""
-
-    def __init__(self, state: State, message: str, *, again_s: float | None = 0.0) -> None:
-        super().__init__(message)
-        self.state = state
-        self.message = " ".join(message.split())
-        self.again_s = again_s
-
-
-class Missing(Unsettled):
-    """Its namespace, or its kind, is not there (yet)."""
-
-    def __init__(self, kind: str, name: str, message: str) -> None:
-        super().__init__(State.WAITING, message)
-        self.kind, self.name = kind, name
-        """`Namespace` and its name, or `CustomResourceDefinition` and the API's `group/version`."""
 
 
 class Served(NamedTuple):
@@ -147,7 +127,7 @@ class Objects:
         if answer.status == 404:
             return {}
         if answer.status != 200:
-            raise _unsettled(answer, "get", api_version)
+            raise unsettled(answer, "get", api_version)
         try:
             served = decoded(answer.body, _Resources)
         except msgspec.DecodeError as error:
@@ -162,7 +142,7 @@ class Objects:
         if answer.status == 404:
             return None
         if answer.status != 200:
-            raise _unsettled(answer, "get", str(which))
+            raise unsettled(answer, "get", str(which))
         return _metadata(answer)
 
     async def listed(self, group: str, kind: str) -> list[ObjectMeta]:
@@ -179,7 +159,7 @@ class Objects:
             path = f"{served.collection()}?{urlencode(query)}"
             answer = await self._call("GET", path, headers=[(b"accept", METADATA_LIST)])
             if answer.status != 200:
-                raise _unsettled(answer, "list", which.kind)
+                raise unsettled(answer, "list", which.kind)
             try:
                 page = decoded(answer.body, _Partials)
             except msgspec.DecodeError as error:
@@ -261,7 +241,7 @@ class Objects:
         return await self._call("GET", identity.KUBE_SYSTEM, headers=[(b"accept", METADATA)])
 
     def _refused(self, answer: WholeAnswer, which: Reference, there: ObjectMeta | None) -> Unsettled:
-        problem = _unsettled(answer, "patch", str(which))
+        problem = unsettled(answer, "patch", str(which))
         if answer.status == 404 and which.namespace:
             return Missing("Namespace", which.namespace, f"namespace {which.namespace} does not exist on this cluster")
         if answer.status == 404:
@@ -299,7 +279,7 @@ class Objects:
         if answer.status == 409:
             raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
         if answer.status not in (200, 202, 404):
-            raise _unsettled(answer, "delete", str(which))
+            raise unsettled(answer, "delete", str(which))
         return True
 
     async def _ours(self, there: ObjectMeta, owner: str) -> bool:
@@ -326,7 +306,7 @@ class Objects:
         if answer.status == 422:
             raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
         if answer.status not in (200, 404):
-            raise _unsettled(answer, "patch", str(which))
+            raise unsettled(answer, "patch", str(which))
 
     async def named(self, group: str, kind: str, namespace: str, name: str) -> Reference:
         """The object of a key, whose kind is in lower case and without a version. Missing if nothing serves it."""
@@ -347,7 +327,7 @@ class Objects:
         version = answer.document().get("preferredVersion")
         preferred = version.get("groupVersion") if isinstance(version, dict) else None
         if answer.status != 200 or not isinstance(preferred, str):
-            raise _unsettled(answer, "get", group)
+            raise unsettled(answer, "get", group)
         return preferred
 
     async def _path(self, which: Reference) -> str:
@@ -372,35 +352,3 @@ def _metadata(answer: WholeAnswer) -> ObjectMeta:
         return decoded(answer.body, _Partial).metadata
     except msgspec.DecodeError as error:
         raise Unsettled(State.FAILED, "the API server's answer cannot be read") from error
-
-
-def _mended(verb: str, message: str) -> str:
-    """What is to be done about a right that is missing; first, since messages are cut at their end."""
-    if f'"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"' in message:
-        return "skerry cluster set NAME --create-service-account --kubeconfig FILE gives Skerry's account what it lacks"
-    return f"allow `{verb}` there to the account that Skerry has"
-
-
-def _is_denied(message: str) -> bool:
-    return any(who in message and verdict in message for who, verdict in _DENIED)
-
-
-def _unsettled(answer: WholeAnswer, verb: str, what: str) -> Unsettled:
-    """What an error of the API server means for an entry."""
-    try:
-        status = decoded(answer.body, Status)
-    except msgspec.DecodeError:
-        status = Status(message=answer.message(), code=answer.status)
-    message = status.message or answer.message()
-    causes = [] if isinstance(status.details, msgspec.UnsetType) else status.details.causes
-    if _is_denied(message):
-        return Unsettled(State.REFUSED, message)
-    if any(each.reason == "NamespaceTerminating" for each in causes):
-        return Unsettled(State.WAITING, message, again_s=2.0)
-    if answer.status == 403:
-        if " cannot " in message and "User " in message:
-            return Unsettled(State.FORBIDDEN, f"{_mended(verb, message)}: {message}")
-        return Unsettled(State.REFUSED, message)
-    if answer.status == 409 and any(each.reason == "FieldManagerConflict" for each in causes):
-        return Unsettled(State.CONFLICT, message)
-    return Unsettled(State.FAILED, message or f"{verb} {what}: HTTP status {answer.status}")

@@ -9,7 +9,8 @@ import pytest
 
 from skerry.api.desired import Options, State
 from skerry.api.names import HOST_LABEL, OWNER_LABEL
-from skerry.desired.objects import MARK_ATTEMPTS, Missing, Objects, Unsettled
+from skerry.desired.answers import Missing, Unsettled
+from skerry.desired.objects import MARK_ATTEMPTS, Objects
 from skerry.desired.owners import Reference
 from skerry.errors import ServiceUnavailable
 from skerry.member import account
