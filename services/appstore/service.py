@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.appstore.catalogue import contents
 from services.appstore.catalogue.apps import AppRules, apps
 from services.appstore.catalogue.categories import CategoryRules, categories
 from services.appstore.catalogue.checks import checks
@@ -9,6 +10,7 @@ from services.appstore.catalogue.publishing import publications
 from services.appstore.catalogue.records import records
 from services.appstore.catalogue.reviews import ReviewRules
 from services.appstore.catalogue.sweeping import sweeps
+from services.appstore.catalogue.uploading import push
 from services.appstore.catalogue.versions import VersionRules
 from services.appstore.helmready import helm_ready
 from services.appstore.opening import opened
@@ -44,6 +46,12 @@ SERVICE = Service(
         APP_REVIEW: ReviewRules,
         APP_RELEASE: StoreRules,
         APP_INSTANCE: StoreRules,
+    },
+    actions={
+        (APP, "package", "create"): push,
+        (APP_VERSION, "package", "get"): contents.package,
+        **{(APP_VERSION, name, "get"): contents.text(name) for name in contents.TEXTS},
+        (APP_VERSION, "icon", "get"): contents.Icons().icon,
     },
     controllers=(usability, helm_ready, apps, categories, checks, publications, records, sweeps),
     needs=(ACCESS_GRANT, CLUSTER, WORKSPACE),

@@ -16,12 +16,14 @@ from services.appstore.service import SERVICE
 from services.appstore.settings import AppStoreSettings
 from skerry import subjects
 from skerry.api.appstore import STORE
-from skerry.api.kinds import APP_STORE, APP_VERSION, CLUSTER, CLUSTER_ADMIN, WORKSPACE, Kind
+from skerry.api.kinds import APP, APP_STORE, APP_VERSION, CLUSTER, CLUSTER_ADMIN, WORKSPACE, Kind
 from skerry.api.messages import SIGNATURE, Caller, Write, WriteAnswer, WriteOptions
 from skerry.api.meta import Document
+from skerry.api.streaming import PartHead, UploadReference, decode_part
 from skerry.bus import BucketConfig, Bus
 from skerry.service import Process
 from skerry.storage import Store
+from skerry.storage.buckets import object_store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import serving
 
@@ -98,6 +100,37 @@ class World:
         answer: Document = msgspec.json.decode(data)
         return answer
 
+    async def push(
+        self, name: str, content: bytes, *, namespace: str, caller: Caller = ADMIN, **options: Any
+    ) -> Document:
+        """The answer to a package that is streamed to `apps/<name>/package`. StatusError."""
+        uploads, key = await self.bus.objects(subjects.UPLOADS), uuid.uuid4().hex
+        info = await uploads.put(key, _once(content), max_bytes=len(content) + 1, deadline_s=30)
+        reference = UploadReference(name=key, size=info.size, digest=info.sha256)
+        request = Write(
+            request_id=key,
+            namespace=namespace,
+            name=name,
+            subresource="package",
+            upload=reference,
+            options=WriteOptions(**options),
+        )
+        data = await self._ask(subjects.action(APP.owner, APP.plural, "package", "create"), request, caller)
+        answer: Document = msgspec.json.decode(data)
+        return answer
+
+    async def pull(self, name: str, what: str, *, namespace: str, caller: Caller = ADMIN) -> tuple[PartHead, bytes]:
+        """What `appversions/<name>/<what>` gives, all parts together. StatusError."""
+        subject, content, cursor = subjects.action(APP_VERSION.owner, APP_VERSION.plural, what, "get"), b"", ""
+        while True:
+            request = Write(
+                request_id=uuid.uuid4().hex, namespace=namespace, name=name, subresource=what, cursor=cursor
+            )
+            head, part = decode_part(await self._ask(subject, request, caller))
+            content, cursor = content + part, head.next
+            if not cursor:
+                return head, content
+
     async def _ask(self, subject: str, request: Write, caller: Caller) -> bytes:
         payload = msgspec.json.encode(request)
         headers = {SIGNATURE: self.host.sign(caller, subject, payload)}
@@ -173,6 +206,11 @@ async def world(host: NatsHost, settings: AppStoreSettings | None = None) -> Asy
         Bus(host.settings("tenancy"), lambda: host.service("tenancy")) as tenancy,
         serving(host, (dataclasses.replace(SERVICE, state=opened), settings or AppStoreSettings())) as process,
     ):
+        await object_store(registry, subjects.UPLOADS)
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
         workspaces = Store(await tenancy.bucket(subjects.RESOURCES, create=BucketConfig()), WORKSPACE)
         yield World(host, proxy, process, clusters, workspaces, states[-1])
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -14,6 +14,8 @@ MOST_NAMED = 10
 """Objects that a risk names; of the others it says how many they are."""
 EXTENSIONS = "apiextensions.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
+_CLUSTER_SCOPE = "Cluster"
+"""Of a CustomResourceDefinition."""
 _ADMISSION = "admissionregistration.k8s.io"
 _CLUSTER_SCOPED = {
     "": ("Namespace", "Node", "PersistentVolume"),
@@ -74,7 +76,7 @@ def is_cluster_scoped(identity: Identity, cluster_kinds: Iterable[tuple[str, str
 def _defined(definition: ManifestObject) -> tuple[str, str] | None:
     """Group and kind that a CRD defines, if objects of it have no namespace."""
     spec = definition.content.get("spec")
-    if definition.identity.group != EXTENSIONS or not isinstance(spec, dict) or spec.get("scope") != "Cluster":
+    if definition.identity.group != EXTENSIONS or not isinstance(spec, dict) or spec.get("scope") != _CLUSTER_SCOPE:
         return None
     names = spec.get("names")
     return str(spec.get("group")), str(names.get("kind") if isinstance(names, dict) else "")

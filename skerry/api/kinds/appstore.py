@@ -9,6 +9,8 @@ from skerry.api.conditions import condition_of
 from skerry.api.kinds.access import (
     APP_REVIEWER,
     HOST_VIEW,
+    OF_POOL,
+    OF_WORKSPACE,
     READ,
     READ_BY_EVERYBODY,
     READ_IN_NAMESPACES,
@@ -16,6 +18,7 @@ from skerry.api.kinds.access import (
     Tie,
     written_by,
 )
+from skerry.api.kinds.action import Action
 from skerry.api.kinds.columns import AGE, NAME, Column, condition, joined, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Occurrence
 from skerry.api.kinds.paths import at
@@ -159,6 +162,18 @@ APP = Kind(
     type=appstore.App,
     verbs=("delete", "get", "list", "patch", "update", "watch"),
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin", verbs=CHANGES)),
+    actions=(
+        Action(
+            subresource="package",
+            verb="create",
+            answer=appstore.AppVersion,
+            streaming=True,
+            max_bytes=32 * 1024 * 1024,
+            ties=(EDITORS,),
+            timeout_s=60.0,
+            description="Push a chart's package: a new version, or another package in the place of a draft.",
+        ),
+    ),
     selectable=("status.repository", "status.chart"),
     events=describe,
     columns=(
@@ -189,6 +204,24 @@ APP_VERSION = Kind(
     type=appstore.AppVersion,
     verbs=("delete", "get", "list", "patch", "update", "watch"),
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin", verbs=CHANGES)),
+    actions=tuple(
+        Action(
+            subresource=name,
+            verb="get",
+            streaming=True,
+            groups=(HOST_VIEW, APP_REVIEWER),
+            ties=(OF_WORKSPACE, OF_POOL),
+            timeout_s=60.0,
+            description=text,
+        )
+        for name, text in (
+            ("package", "The package itself, as helm pull gets it."),
+            ("readme", "Its README, in Markdown."),
+            ("values", "Its values.yaml: what may be set, and the defaults."),
+            ("schema", "Its values.schema.json: what values may be."),
+            ("icon", "Its picture."),
+        )
+    ),
     selectable=("spec.app", "spec.version", "status.phase"),
     events=describe_version,
     columns=(
