@@ -191,6 +191,11 @@ def action(service: str, plural: str, subresource: str, verb: str) -> str:
     return write(service, plural, f"{token(subresource)}-{token(verb)}")
 
 
+def search(service: str, plural: str) -> str:
+    """Where the owner of the kind `plural` is asked which of its objects match a text."""
+    return write(service, plural, "search")
+
+
 CONNECTIONS = "direct.*.connect"
 """A proxy asks the registry how to reach a direct member; the answer is sealed to the proxy's certified key."""
 PROBES = "probe.*"

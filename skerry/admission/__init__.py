@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from skerry.admission.actions import Actions
 from skerry.admission.callers import Callers
+from skerry.admission.searches import Searches
 from skerry.admission.streams import Download, Upload
 from skerry.admission.writes import Admitted, Rules, Writes
 
-__all__ = ["Actions", "Admitted", "Callers", "Download", "Rules", "Upload", "Writes"]
+__all__ = ["Actions", "Admitted", "Callers", "Download", "Rules", "Searches", "Upload", "Writes"]

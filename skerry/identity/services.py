@@ -172,11 +172,12 @@ def services_of(name: str) -> tuple[Service, ...]:
 
 
 def endpoints_of(kind: Kind) -> tuple[tuple[str, str], ...]:
-    """(service, endpoint): where the owner of a kind takes writes, and who answers its actions."""
+    """(service, endpoint): where the owner of a kind takes writes and answers searches, and who answers its actions."""
     verbs = [verb for verb in ("create", "update", "patch", "delete") if verb in kind.verbs]
     actions = [(kind.answers(each), each) for each in kind.actions]
     return (
         *((kind.owner, subjects.write(kind.owner, kind.plural, verb)) for verb in verbs),
+        *([(kind.owner, subjects.search(kind.owner, kind.plural))] if kind.searchable else []),
         *((name, subjects.action(name, kind.plural, each.subresource, each.verb)) for name, each in actions),
     )
 

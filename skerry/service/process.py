@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import skerry
 from skerry import bus, runtime, subjects
-from skerry.admission import Actions, Callers, Rules, Writes
+from skerry.admission import Actions, Callers, Rules, Searches, Writes
 from skerry.admission.lifecycle import checks
 from skerry.api.kinds import KINDS, WORKSPACE
 from skerry.api.messages import Write, WriteAnswer
@@ -347,11 +347,11 @@ class Part:
         service = self._service
         endpoints: dict[str, bus.EndpointHandler] = {each.subject: each.bound(context) for each in service.typed}
         metadata: dict[str, bus.Metadata] = {each.subject: each.schemas for each in service.typed}
-        asked: list[Writes | Actions] = [*writes, *service.acts(context)]
+        asked: list[Writes | Actions | Searches] = [*writes, *service.acts(context), *service.finds(context)]
         for owned in asked:
             answered = owned.endpoints(self._process.callers)
             endpoints |= answered
-            answers = owned.answers() if isinstance(owned, Actions) else {}
+            answers = {} if isinstance(owned, Writes) else owned.answers()
             metadata |= {each: partial(schemas, Write, answers.get(each, WriteAnswer)) for each in answered}
         served = context.bus.serve(
             self.name,

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from skerry import subjects
-from skerry.admission import Actions, Download, Rules
+from skerry.admission import Actions, Download, Rules, Searches
 from skerry.api.kinds import KINDS, Kind
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
+from skerry.api.searching import SearchRequest
 from skerry.bus import Bucket, Bus, Message
 from skerry.bus import Settings as BusSettings
 from skerry.controller.controller import Controller, Reconcile, ReconcileTracer
@@ -115,6 +116,9 @@ Heard = Callable[[Context[S, T], Message], Awaitable[None] | None]
 Act = Callable[[Context[S, T], WriteRequest, Any], Awaitable[Document | Download]]
 
 
+Rank = Callable[[Context[S, T], WriteRequest, SearchRequest], Awaitable[Iterable[str]]]
+
+
 @asynccontextmanager
 async def nothing(context: Context[Any, Any]) -> AsyncIterator[Any]:
     """The state of a service whose parts share nothing."""
@@ -142,6 +146,8 @@ class Service(Generic[S, T]):
     actions: Mapping[tuple[Kind, str, str], Act[S, T]] = field(default_factory=dict)
     """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare, and each
     of other kinds that says this service. A streamed body is an Upload, a streamed answer a Download."""
+    searches: Mapping[Kind, Rank[S, T]] = field(default_factory=dict)
+    """`async def (context, request, question) -> keys, the best first`: for each kind it owns that can be searched."""
     hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
     """Subjects that every replica hears."""
     hears_outsiders: Mapping[str, Heard[S, T]] = field(default_factory=dict)
@@ -161,6 +167,7 @@ class Service(Generic[S, T]):
                 f"service {self.name} admits requests to {', '.join(sorted(idle))}, which it does not answer"
             )
         self.acts(None)
+        self.finds(None)
         typed = tuple(
             Typed.of(self.name, name, handler, self.admits.get(name)) for name, handler in self.endpoints.items()
         )
@@ -189,3 +196,10 @@ class Service(Generic[S, T]):
             )
             for kind in dict.fromkeys((*self.rules, *lent, *(kind for kind, _, _ in self.actions)))
         ]
+
+    def finds(self, context: Any) -> list[Searches]:
+        """The endpoints of the searches that it answers. ValueError for one that it has to and does not, or may not."""
+        missing = [kind.kind for kind in self.rules if kind.searchable and kind not in self.searches]
+        if missing:
+            raise ValueError(f"service {self.name} answers no searches of {', '.join(missing)}, which it declares")
+        return [Searches(self.name, kind, partial(find, context)) for kind, find in self.searches.items()]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from services.proxy.hostapi import reads, reviews, watch, writes, wswatch, yamltext
+from services.proxy.hostapi import reads, reviews, searching, watch, writes, wswatch, yamltext
 from services.proxy.hostapi.attributes import Attributes, Authorize, Explain, Live, Rule
 from services.proxy.hostapi.discovery import Discovery, DiscoveryDocument
 from services.proxy.hostapi.duration import check_timeout
@@ -144,6 +144,7 @@ class HostApi:
         everywhere = target.kind.namespaced and not target.namespace
         if target.subresource or verb not in target.kind.verbs or (everywhere and verb not in _OF_ALL):
             return await _refuse(exchange, target, target.kind)
+        searching.check(target.kind, verb, query)
         source = self._sources[target.kind]
         if source is None:
             media, body = await yamltext.as_json(_content_type(exchange), await _body(exchange))
@@ -160,7 +161,7 @@ class HostApi:
 
             return await self._watch(exchange, target, source, query, sight, still_allowed)
         if verb in ("get", "list"):
-            return await _answer(exchange, 200, await self._read(exchange, target, source, query, sight))
+            return await _answer(exchange, 200, await self._read(exchange, target, source, caller, query, sight))
         if target.name:
             await self._visibility.check(request_attributes, target.kind, viewer, ties)
         return await self._write(exchange, target, source, caller, query, verb, sight)
@@ -229,12 +230,14 @@ class HostApi:
         return view(kind, media, query.text("includeObject") or "Metadata", self._live, self._now)
 
     async def _read(
-        self, exchange: Exchange, target: Target, source: ObjectSource, query: Query, sight: Sight
+        self, exchange: Exchange, target: Target, source: ObjectSource, caller: Caller, query: Query, sight: Sight
     ) -> bytes:
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
             return await reads.get(source, kind, target.namespace, target.name, query, representation, sight)
+        if searching.check(kind, "list", query):
+            return await searching.searched(self._forwarder, source, target, caller, query, representation, sight)
         return await reads.listed(source, kind, target.namespace, query, representation, sight)
 
     async def _watch(

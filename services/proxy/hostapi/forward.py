@@ -10,9 +10,10 @@ import msgspec
 from services.proxy.hostapi import writeoptions
 from services.proxy.hostapi.request import Query, Target, known
 from skerry import subjects
-from skerry.api.decode import decoded
+from skerry.api.decode import decoded, decoder
 from skerry.api.kinds import Action, Kind
 from skerry.api.messages import SIGNATURE, Caller, Write, WriteOptions
+from skerry.api.searching import MOST, SearchAnswer, SearchRequest
 from skerry.api.streaming import PartHead, UploadReference, decode_part
 from skerry.bus import Bus, ConnectionLost, NoResponders, ObjectStore
 from skerry.errors import BadRequest, GatewayTimeout, NotFound, ServiceUnavailable, UnsupportedMediaType
@@ -22,6 +23,7 @@ TIMEOUT_S = 10.0
 JSON = "application/json"
 
 _encode = msgspec.json.Encoder().encode
+_decode_search = decoder(SearchAnswer)
 
 
 class Forwarder:
@@ -63,6 +65,16 @@ class Forwarder:
         except msgspec.DecodeError as error:
             service = known(target).answers(action)
             raise ServiceUnavailable(f"the answer of the service {service} cannot be read") from error
+
+    async def search(self, target: Target, caller: Caller, text: str) -> list[str]:
+        """Keys of the objects of a kind that match, best first, as its owner ranks them; MOST of them."""
+        kind, question = known(target), SearchRequest(text=text, namespace=target.namespace)
+        write = _write(target, _encode(question), WriteOptions())
+        answer = await self._send(kind, kind.owner, "search", write, caller, TIMEOUT_S, reads=True)
+        try:
+            return _decode_search(answer).keys[:MOST]
+        except msgspec.DecodeError as error:
+            raise ServiceUnavailable(f"the answer of the service {kind.owner} cannot be read") from error
 
     async def uploads(self) -> ObjectStore:
         """The store that bodies wait in. ServiceUnavailable if it is not there."""

@@ -41,6 +41,7 @@ _PARAMETERS = {
     "propagationPolicy": (_TEXT, "What becomes of dependents: Orphan, Background or Foreground."),
     "resourceVersion": (_TEXT, "How old the answer may be: unset is current, 0 is any."),
     "resourceVersionMatch": (_TEXT, "What resourceVersion means: Exact or NotOlderThan."),
+    "search": (_TEXT, "Only objects that match this text, the best first, in one page."),
     "sendInitialEvents": (_YES_NO, "Whether a watch begins with what is there, and says where that ends."),
     "timeoutSeconds": (_WHOLE, "When a watch ends."),
     "watch": (_YES_NO, "Whether to follow changes instead of listing."),
@@ -129,8 +130,12 @@ def _paths(kind: Kind) -> Json:
     if not kind.namespaced:
         return _collection(kind, root + kind.plural, [])
     namespace = _in_path("namespace", "The namespace.")
-    everywhere = {f"{root}{kind.plural}": {"get": _operation(kind, "list", _LIST, "ForAllNamespaces")}}
+    everywhere = {f"{root}{kind.plural}": {"get": _operation(kind, "list", _listing(kind), "ForAllNamespaces")}}
     return everywhere | _collection(kind, f"{root}namespaces/{{namespace}}/{kind.plural}", [namespace])
+
+
+def _listing(kind: Kind) -> tuple[str, ...]:
+    return tuple(sorted((*_LIST, "search"))) if kind.searchable else _LIST
 
 
 def _collection(kind: Kind, root: str, parameters: list[Json]) -> Json:
@@ -139,7 +144,7 @@ def _collection(kind: Kind, root: str, parameters: list[Json]) -> Json:
     whole: Json = {"parameters": parameters} if parameters else {}
     one: Json = {"parameters": [*parameters, name]}
     if "list" in kind.verbs:
-        whole["get"] = _operation(kind, "list", _LIST)
+        whole["get"] = _operation(kind, "list", _listing(kind))
         one["get"] = _operation(kind, "get", ("resourceVersion",))
         one["patch"] = _operation(kind, "patch", (*_WRITE, "force"))
     if "create" in kind.verbs:

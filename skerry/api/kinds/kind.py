@@ -87,6 +87,8 @@ class Kind:
     actor: str = ""
     """Field that says, of an object on which its owner works on members, who changed it last: `{user, groups, at}`. Tenancy gives
     the owner delegations of that user (ADR 32)."""
+    searchable: bool = False
+    """Whether a list of it takes `search=`: its owner then says which objects match a text, and in which order."""
     labelled: bool = False
     """Whether names are DNS labels of at most 63 characters, because they stand where dots may not: in a subject, or as
     the name of a namespace. Other names are DNS subdomains.
@@ -103,6 +105,11 @@ class Kind:
         yield from (f"there is no verb {verb}" for verb in self.verbs if verb not in EVERY_VERB)
         if self.view_of and self.bucket:
             yield f"it is a view of {self.view_of.kind.kind}, so it lies in no bucket of its own"
+        if self.searchable and ("list" not in self.verbs or not self.bucket):
+            yield "it is searchable, and cannot be listed from what is stored"
+        yield from self._action_problems()
+
+    def _action_problems(self) -> Iterator[str]:
         seen = {("status", verb) for verb in ACTION_VERBS}
         for action in self.actions:
             yield from (f"action {action.subresource}: {problem}" for problem in action.problems())

@@ -69,6 +69,7 @@ def _facts(kind: Kind) -> Iterator[tuple[str, str]]:
     yield "worked on as", f"who changed it last, at `{kind.actor}`, by delegation" if kind.actor else ""
     yield "names", "DNS labels of at most 63 characters" if kind.labelled else ""
     yield "fieldSelector", ", ".join(f"`{path}`" for path in kind.selectable)
+    yield "search", "`search=TEXT` of a list: the best first" if kind.searchable else ""
     yield "Events", "what happens to its objects is told" if kind.events else ""
     yield "listing", f"`skerry {kind.listing.command}`" if kind.listing else ""
 
