@@ -5,6 +5,7 @@ from __future__ import annotations
 from skerry.api import v1alpha1
 from skerry.api.kinds import EVERY_VERB, Action, Kind
 from skerry.api.kinds.access import OF_WORKSPACE, READ_IN_NAMESPACES, READ_ON_HOST, Tie, written_by
+from skerry.api.kinds.columns import NAME
 from skerry.api.meta import ObjectMeta, Struct
 
 
@@ -40,6 +41,7 @@ BERTH = Kind(
     owner="harbour",
     type=Berth,
     verbs=EVERY_VERB,
+    columns=(NAME,),
     access=(READ_ON_HOST, READ_IN_NAMESPACES, written_by("edit", "admin")),
     actions=(
         Action(subresource="tow", verb="create", request=BerthSpec, answer=Berth, ties=(Tie(by="workspace", roles=("admin",)),)),

@@ -13,7 +13,7 @@ import pytest
 from skerry import subjects
 from skerry.api.bindingstates import BindingState, BindingStatesAnswer
 from skerry.api.identities import revocation_name
-from skerry.api.kinds import REVOCATION
+from skerry.api.kinds import REVOCATION, WORKSPACE
 from skerry.bus import Message
 from skerry.http import Exchange
 from skerry.storage import Store
@@ -39,6 +39,17 @@ async def explained(host: World, token: bytes, cluster: str = "m1", **attributes
     answer = await ask(host, token, cluster, **attributes)
     assert answer.status == 201, answer.body
     return answer.json()["status"]
+
+
+@pytest.fixture
+async def workspaced(host: World) -> AsyncIterator[World]:
+    """With a workspace in which ed edits and vera looks."""
+    members = [{"kind": "User", "name": name, "role": role} for name, role in (("ed", "edit"), ("vera", "view"))]
+    async with host.nats.bus("tenancy") as bus:
+        workspaces = Store(await bus.bucket(subjects.RESOURCES), WORKSPACE)
+        item = await workspaces.create({"metadata": {"name": "shop"}, "spec": {"members": members}})
+        await host.proxy._cache.reached(item.revision)
+        yield host
 
 
 def rbac(host: World, bound: bool = True) -> None:
@@ -289,3 +300,38 @@ def answering(status: int, body: bytes) -> Callable[[Exchange], Awaitable[None]]
         await exchange.respond(status, JSON, body)
 
     return answer
+
+
+RELEASES = b"/apis/skerry.dev/v1alpha1/namespaces/%b/appreleases"
+IN_WORKSPACES = [
+    (user, namespace, verb) for user in ("ed", "vera", "nobody") for namespace in ("shop", "none", "default", "skerry-apps")
+    for verb in ("list", "create", "deletecollection")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("user", "namespace", "verb"), IN_WORKSPACES)
+async def test_what_a_role_in_a_workspace_gives_on_the_host_is_explained_as_it_is_decided(
+    workspaced: World, user: str, namespace: str, verb: str
+) -> None:
+    token = await workspaced.token(user)
+    attributes = {"verb": verb, "group": "skerry.dev", "resource": "appreleases", "namespace": namespace}
+    status = await explained(workspaced, token, "host", **attributes)
+    method = {"list": b"GET", "create": b"POST", "deletecollection": b"DELETE"}[verb]
+    real = await workspaced.ask(RELEASES % namespace.encode(), method, token=token, headers=JSON, body=b"{}")
+    review = b"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    body = msgspec.json.encode({"spec": {"resourceAttributes": attributes}})
+    own = await workspaced.ask(review, b"POST", token=token, headers=JSON, body=body)
+    allowed = real.status != 403
+    assert (status["allowed"], own.json()["status"]["allowed"]) == (allowed, allowed), real.body
+    if not allowed:
+        assert status["missing"] == real.json()["message"]
+    elif namespace == "shop":
+        role = {"ed": "edit", "vera": "view"}[user]
+        assert status["basis"] == [
+            {"kind": "Workspace", "name": "shop", "gives": f"{role} in namespace shop of the host"}
+        ]
+    else:
+        assert (namespace, verb) == ("skerry-apps", "list")
+        assert status["basis"] == [
+            {"kind": "Namespace", "name": "skerry-apps", "gives": "what is in namespace skerry-apps"}
+        ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.proxy.hostapi import Forwarder, HostApi
@@ -232,3 +234,25 @@ async def test_a_workspace_that_is_made_again_begins_empty(port: Port) -> None:
     assert (await port.berth("shop", "north")).status == 201
     await port.ask(f"{WORKSPACES}/shop", "DELETE")
     await port.gone(f"{WORKSPACES}/shop")
+
+
+async def test_kubectl_lives_with_it(port: Port, tmp_path: Path) -> None:
+    manifests = [
+        manifest("Workspace", "shop"),
+        {**manifest("Berth", "north"), "metadata": {"name": "north", "namespace": "shop"}},
+    ]
+    text = msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": manifests}).decode()
+    code, out, err = await port.kubectl("apply", "-f", "-", home=tmp_path, stdin=text)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == ["workspace.skerry.dev/shop created", "berth.skerry.dev/north created"]
+    code, out, err = await port.kubectl("get", "berths", "-A", home=tmp_path)
+    assert out.split() == ["NAMESPACE", "NAME", "shop", "north"]
+    text = msgspec.json.encode(manifest("Berth", "north")).decode()
+    code, out, err = await port.kubectl("create", "-n", "nowhere", "-f", "-", home=tmp_path, stdin=text)
+    assert (code, 'namespaces "nowhere" not found' in err) == (1, True)
+    code, out, err = await port.kubectl("get", "berths", "-n", "nowhere", home=tmp_path)
+    assert (code, err.strip()) == (0, "No resources found in nowhere namespace.")
+    code, out, err = await port.kubectl("delete", "workspace", "shop", home=tmp_path)
+    assert (code, out.strip()) == (0, 'workspace.skerry.dev "shop" deleted'), "it waits until all is gone"
+    code, out, err = await port.kubectl("get", "berths", "-A", home=tmp_path)
+    assert err.strip() == "No resources found"
