@@ -24,6 +24,8 @@ log = logging.getLogger("skerry.controller")
 
 AGAIN_S = 5.0
 """Until another look at what could not go."""
+SOON_S = 0.1
+"""The same where something went: what is left may have waited for that."""
 
 
 class NamespaceContents:
@@ -74,13 +76,13 @@ class NamespaceContents:
         await self._informer.current()
         if state_of(self._informer, namespace) == "Active":
             return None
-        left = False
+        left = went = False
         for store, rules in self._stores.items():
             items = self._informer.list(store.kind, namespace)
             for start in range(0, len(items), AT_ONCE):
                 gone = await asyncio.gather(*(_gone(store, rules, item) for item in items[start : start + AT_ONCE]))
-                left = left or not all(gone)
-        return After(self._again_s) if left else None
+                left, went = left or not all(gone), went or any(gone)
+        return After(SOON_S if went else self._again_s) if left else None
 
 
 async def _gone(store: Store, rules: Rules, item: Item) -> bool:

@@ -13,6 +13,7 @@ from skerry.api.kinds import APP_RELEASE, APP_VERSION
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.names import POOL
+from skerry.controller.garbage import collector
 from skerry.errors import Conflict
 from skerry.informer import View
 from skerry.storage import Item
@@ -68,7 +69,7 @@ class VersionRules(StoreRules):
         return Admitted(document)
 
     async def before_delete(self, current: Item, request: WriteRequest) -> None:
-        """Conflict while a release uses it, and for one that would come back at once."""
+        """Conflict while a release uses it, and for one that would come back at once, unless it goes with its workspace."""
         await self._informer.current()
         spec = current.document()["spec"]
         if users := users_of(self._informer, current.namespace, spec):
@@ -81,7 +82,7 @@ class VersionRules(StoreRules):
                 current.name,
                 f"version {current.name} was published from {spec['origin']} and goes with that: delete it there, or suspend it",
             )
-        if repository := spec.get("repository"):
+        if (repository := spec.get("repository")) and request.caller != collector(APP_VERSION):
             raise _conflict(
                 current.name,
                 f"version {current.name} is listed by repository {repository} and would come back with the next sync: suspend it, "
