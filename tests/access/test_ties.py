@@ -101,16 +101,22 @@ def test_the_pool_is_tied_to_whoever_has_anything_while_they_have_it() -> None:
     ends = "1970-01-01T00:01:00Z"
     compiled = access(grant("a", subjects=[subject("User", "gus")], expires=ends))
     compiled.workspace("till", workspace("till"))
+    compiled.workspace("bare", workspace("bare", members=[{"kind": "User", "name": "mia", "role": "view"}], owned=[]))
     people = {
+        "a member": Caller(user="mia"),
         "alice": ALICE,
         "bob": BOB,
         "gus": Caller(user="gus"),
         "built-in": Caller(user="x", groups=("skerry:view",)),
         "reviewer": Caller(user="x", groups=("skerry:app-reviewer",)),
     }
-    for now, shown in ((0.0, ["alice", "gus", "built-in", "reviewer"]), (60.0, ["alice", "built-in", "reviewer"])):
+    for now, shown in (
+        (0.0, ["a member", "alice", "gus", "built-in", "reviewer"]),
+        (60.0, ["a member", "alice", "built-in", "reviewer"]),
+    ):
         assert [who for who, each in people.items() if given(OF_POOL, each, "skerry-apps", compiled, now)] == shown
         tied = [who for who, each in people.items() if within(OF_POOL, each, "skerry-apps", compiled, now)]
         assert tied == shown
+        assert str(within(OF_POOL, people["a member"], "skerry-apps", compiled, now)) == "Namespace skerry-apps"
         assert [who for who, each in people.items() if list(names_given(OF_POOL, each, compiled, now))] == shown
         assert not any(within(OF_POOL, each, "till", compiled, now) for each in people.values())
