@@ -40,7 +40,7 @@ from tests.registry.gate import ROOT, Gate, opened_gate
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(600)]
 
-EXAMPLES, STEPS = 20, 25
+STEPS = 25
 QUIET_S = 60.0
 HOST = "host-of-the-stateful-test"
 RBAC = "rbac.authorization.k8s.io"
@@ -374,16 +374,30 @@ def machine(host: NatsHost, member: Member) -> type[RuleBasedStateMachine]:
     return Machine
 
 
-def test_when_all_is_up_and_quiet_a_member_has_what_is_wanted_and_what_was_not_ours_is_as_it_was(
-    nats_host: NatsHost, plain_cluster: Member, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused is tried again within a second."""
     monkeypatch.setattr(applier, "LONGEST_S", 1.0)
+
+
+def _run(host: NatsHost, member: Member, examples: int) -> None:
     run_state_machine_as_test(
-        machine(nats_host, plain_cluster),
+        machine(host, member),
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_when_all_is_up_and_quiet_a_member_has_what_is_wanted_and_what_was_not_ours_is_as_it_was(
+    nats_host: NatsHost, plain_cluster: Member
+) -> None:
+    _run(nats_host, plain_cluster, examples=8)
+
+
+@pytest.mark.soak
+def test_it_is_so_after_whatever_happens_for_long(nats_host: NatsHost, plain_cluster: Member) -> None:
+    _run(nats_host, plain_cluster, examples=500)
