@@ -68,7 +68,8 @@ def _story(host: Host) -> None:
     assert sorted(host.kubectl(None, *_OWN, kubeconfig=alice).split()) == [
         "accessgrant.skerry.dev/alice-edit",
         "cluster.skerry.dev/m1",
-    ], "no workspace, and neither the host nor what others have"
+        "namespace/skerry-apps",
+    ], "no workspace, and neither the host nor what others have; the pool is everybody's who has a role"
     hidden = host.kubectl_run(None, "get", "cluster", "host", kubeconfig=alice)
     assert hidden.stderr.decode().startswith('Error from server (NotFound): clusters.skerry.dev "host" not found')
     assert "cluster/m1" in host.kubectl(None, "get", "events", "-A", kubeconfig=alice)
@@ -199,7 +200,7 @@ def _on_call(host: Host) -> None:
 
     code, name, said = ask("--for", "1h")
     assert code == 0, said
-    code, _, said = skerry(bob, "request", "approve", name, "--for", "45s", "--wait", "40s")
+    code, _, said = skerry(bob, "request", "approve", name, "--for", "30s", "--wait", "25s")
     assert code == 0, said
     assert "approved by bob until" in said
     assert said.endswith("on m1\n")
