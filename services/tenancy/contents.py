@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from services.tenancy.controllers import TenancyContext
 from skerry import subjects
@@ -32,16 +33,25 @@ LOOK_S = 1.0
 """Between two looks: other services delete what they own."""
 
 
-async def remaining(bucket: Bucket, namespace: str) -> AsyncIterator[str]:
-    """Kind and name of each object that is in a namespace. StatusError."""
-    after, more = 0, True
+class Content(NamedTuple):
+    """An object in a namespace."""
+
+    revision: int
+    kind: str
+    """In lower case."""
+    name: str
+
+
+async def remaining(bucket: Bucket, namespace: str, after: int = 0) -> AsyncIterator[Content]:
+    """What is in a namespace and was written after a revision, in the order of that. StatusError."""
+    more = True
     while more:
         page = await bucket.changes(subjects.in_namespace(namespace), after)
         for entry in page.entries:
             after = entry.revision
             if entry.value is not None and _is_there(entry.value, entry.revision):
                 _, kind, _, name = subjects.parse_key(entry.key)
-                yield f"{kind} {name}"
+                yield Content(entry.revision, kind, name)
         more = page.more
 
 
@@ -63,16 +73,25 @@ async def holding(bucket: Bucket, namespace: str) -> tuple[str, ...]:
 def contents(context: TenancyContext) -> Controller[str]:
     """Workspaces that go, and wait for what is in their namespaces."""
     store, bucket, informer = context.store(WORKSPACE, leader=True), context.bucket, context.informer
+    gone: dict[str, tuple[str, int]] = {}
+    """By name of a Workspace, with its UID: up to this revision there is nothing but what was deleted, and will be nothing."""
 
     async def reconcile(name: str) -> After | None:
         item = informer.get(WORKSPACE, name)
         if item is None or not _waits(item.document()):
+            gone.pop(name, None)
             return None
-        left = [each async for each in remaining(bucket, name)]
+        uid, revision = gone.get(name, ("", 0))
+        left: list[Content] = []
+        async for each in remaining(bucket, name, revision if uid == item.uid else 0):
+            left.append(each)
+            if len(left) > NAMED:
+                break
         if not left:
             await store.finalize(name, item.uid, FINALIZER)
             log.info("a workspace is gone with all that was in it", extra={"workspace": name})
             return None
+        gone[name] = item.uid, left[0].revision - 1
         await store.modify(name, lambda document: _told(document, item.uid, left))
         return After(LOOK_S)
 
@@ -84,12 +103,12 @@ def _waits(document: Document) -> bool:
     return "deletionTimestamp" in metadata and FINALIZER in (metadata.get("finalizers") or ())
 
 
-def _told(document: Document, uid: str, left: list[str]) -> Document | None:
+def _told(document: Document, uid: str, left: list[Content]) -> Document | None:
     """With what is left; None if it is another Workspace by now."""
     if document["metadata"]["uid"] != uid:
         return None
     status = document.get("status") or {}
-    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    text = f"Some resources are remaining: {', '.join(left[:NAMED])}{more}"
+    named = ", ".join(f"{each.kind} {each.name}" for each in left[:NAMED])
+    text = f"Some resources are remaining: {named}{' and more' if len(left) > NAMED else ''}"
     condition = new_condition(REMAINING, Verdict("True", "SomeResourcesRemain", text), time.time())
     return {**document, "status": {**status, "conditions": with_condition(status.get("conditions") or [], condition)}}

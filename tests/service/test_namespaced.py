@@ -205,6 +205,26 @@ async def test_a_workspace_that_waits_names_what_is_left_and_takes_nothing_new(p
     assert await port.names("shop") == []
 
 
+async def test_of_much_that_is_left_the_first_are_named(port: Port) -> None:
+    await port.workspace("shop")
+    names = [f"b{number:02}" for number in range(13)]
+    for name in names:
+        assert (await port.berth("shop", name, "Rover")).status == 201
+    await port.ask(f"{WORKSPACES}/shop", "DELETE")
+    wanted = f"Some resources are remaining: {', '.join(f'berth {name}' for name in names[:10])} and more"
+    async with asyncio.timeout(10):
+        while remaining(await port.ask(f"{WORKSPACES}/shop")) != ("SomeResourcesRemain", wanted):
+            await asyncio.sleep(0.05)
+    for name in names:
+        await port.ask(
+            f"{API}/namespaces/shop/berths/{name}",
+            "PATCH",
+            {"spec": {"ship": ""}},
+            {"content-type": "application/merge-patch+json"},
+        )
+    await port.gone(f"{WORKSPACES}/shop")
+
+
 async def test_what_was_made_while_its_workspace_went_goes_too(port: Port) -> None:
     await port.berths.create({"metadata": {"name": "late", "namespace": "ghost"}, "spec": {}})
     await port.cache.current()
