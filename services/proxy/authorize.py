@@ -181,7 +181,7 @@ def rules(
         return not right.placed or bool(_tied(caller, right, namespace, access, now))
 
     if CLUSTER_ADMIN in groups:
-        return (*declared.rules((), tied), HostRule(("*",), ("*",), ("*",)), paths)
+        return (*declared.rules(()), HostRule(("*",), ("*",), ("*",)), paths)
     return (*declared.rules(groups, tied), paths)
 
 

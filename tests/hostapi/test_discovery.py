@@ -25,6 +25,14 @@ KINDS = {
     "revocations",
     "accessexplanations",
     "selfaccessreviews",
+    "appstores",
+    "apprepositories",
+    "apps",
+    "appversions",
+    "appcategories",
+    "appreviews",
+    "appreleases",
+    "appinstances",
 }
 
 

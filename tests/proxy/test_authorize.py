@@ -280,3 +280,11 @@ def test_rights_that_a_grant_gives_on_the_host_are_among_the_rules() -> None:
     assert HostRule(("*",), ("*",), ("*",)) in rules(Caller(user="alice"), "", compiled, 0.0)
     reading = rules(Caller(user="alice"), "", access(grant(clusters=ON_HOST)), 0.0)
     assert HostRule(("get", "list", "watch"), ("skerry.dev",), ("accessgrants",)) in reading
+
+
+def test_an_administrator_by_a_grant_is_one_until_it_ends() -> None:
+    compiled = access(grant(clusters=ON_HOST, role="cluster-admin", expires="1970-01-01T01:00:00Z"))
+    for verb in ("list", "delete"):
+        decision = decided(Caller(user="alice"), HostRequest(verb, "skerry.dev", "clusters", name="m1"), compiled)
+        assert isinstance(decision, Allowed)
+        assert decision.until == 3600.0
