@@ -31,6 +31,7 @@ SUITES = (
     "doctor",
     "login",
     "hostapi",
+    "uploads",
     "informer",
     "inventory",
     "memory",

@@ -23,6 +23,7 @@ from services.proxy.explaining import Explainer
 from services.proxy.front import Front, FrontParts
 from services.proxy.hostapi import Forwarder, HostApi
 from services.proxy.hostapi.shifts import Shifts
+from services.proxy.hostapi.streams import Streams
 from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, MemberRoute
@@ -139,6 +140,7 @@ class Proxy:
         )
 
     def _parts(self) -> FrontParts:
+        limits, forwarder = self._settings, Forwarder(self._bus, self._signer.request)
         members = Members(
             granted=self._granted,
             limits=self._settings,
@@ -160,12 +162,13 @@ class Proxy:
             members=members,
             host_api=HostApi(
                 self._cache,
-                Forwarder(self._bus, self._signer.request),
+                forwarder,
                 SERVED,
                 self.heartbeats.live,
                 events=self._events,
                 granted=self._granted,
                 shifts=self._shifts,
+                streams=Streams(forwarder, uploads=limits.uploads, uploads_per_user=limits.uploads_per_user),
             ),
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory),
             metrics=self._metrics,

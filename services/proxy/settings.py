@@ -29,6 +29,10 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "exec, attach, port-forward and logs may outlive a token of an identity provider by so long, 8 h at most."
         ),
     ] = 3600.0
+    uploads: Annotated[
+        int, about("Bodies of streamed actions that one proxy takes at once: each is a megabyte of memory.")
+    ] = 16
+    uploads_per_user: Annotated[int, about("Bodies of streamed actions of one user at once.")] = 4
     inline_bytes: Annotated[int, about("Request bodies up to this size travel in one message.")] = 256 * 1024
     stalled_s: Annotated[float, about("A client that takes nothing of a response for so long is cut.")] = 600.0
     upstream_connections: Annotated[int, about("Most connections to the API server of one direct member.")] = 8192

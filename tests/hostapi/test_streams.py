@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.proxy.hostapi import Forwarder, HostApi, streams
+from services.proxy.hostapi import Forwarder, HostApi
+from services.proxy.hostapi.streams import Streams
 from skerry import subjects
 from skerry.admission import Download, Rules, Upload
 from skerry.api import v1alpha1
@@ -22,7 +23,7 @@ from skerry.api.streaming import UploadReference
 from skerry.bus import BucketConfig, Bus, ObjectStore, StoreConfig
 from skerry.bus.jetstream import api as jetstream
 from skerry.bus.objects import PART_BYTES
-from skerry.errors import Forbidden, NotFound, Unauthorized
+from skerry.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from skerry.http import Client, ClientGone, Exchange, Server
 from skerry.http.errors import Cut
 from skerry.httpwire.head import RequestHead
@@ -271,13 +272,27 @@ class TestBodies:
 
         harbour.unloading = wait
         asked = [asyncio.ensure_future(world.ask(f"{BERTHS}/b1/cargo", "POST", b"x")) for _ in range(4)]
-        await eventually(lambda: began == streams.UPLOADS_OF_ONE)
+        await eventually(lambda: began == 4)
         refused = await world.ask(f"{BERTHS}/b1/cargo", "POST", b"x")
         assert (refused.status, refused.header(b"retry-after")) == (429, b"1")
-        assert "4 of one user" in refused.json()["message"]
+        assert "user 'vera' has 4 uploads already, the limit of one user" in refused.json()["message"]
         enough.set()
         assert [each.status for each in await asyncio.gather(*asked)] == [201] * 4
         assert (await world.ask(f"{BERTHS}/b1/cargo", "POST", b"x")).status == 201
+
+    def test_are_so_many_at_once_and_room_that_was_given_back_is_room(self) -> None:
+        taking = Streams(None, uploads=2, uploads_per_user=1)  # type: ignore[arg-type]
+        for _ in range(3):
+            with (
+                taking._place("vera"),
+                taking._place("olaf"),
+                pytest.raises(TooManyRequests, match="takes 2 uploads already"),
+                taking._place("nils"),
+            ):
+                pass
+            with taking._place("vera"), pytest.raises(TooManyRequests, match="'vera' has 1"), taking._place("vera"):
+                pass
+        assert not taking._uploading
 
     async def test_that_are_not_those_that_were_signed_are_not_read(self, uploads: ObjectStore) -> None:
         await uploads.put("u", pieces(b"another"), max_bytes=100, deadline_s=5)

@@ -84,10 +84,11 @@ class HostApi:
         events: Informer | None = None,
         granted: Access | None = None,
         shifts: Shifts | None = None,
+        streams: Streams | None = None,
     ) -> None:
         caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
         self._sources = sources(caches, kinds)
-        self._forwarder, self._streams = forwarder, Streams(forwarder)
+        self._forwarder, self._streams = forwarder, streams or Streams(forwarder)
         self._live = live
         self._now = now
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}

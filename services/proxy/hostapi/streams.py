@@ -37,8 +37,6 @@ from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 
 log = logging.getLogger("skerry.proxy")
 
-UPLOADS, UPLOADS_OF_ONE = 16, 4
-"""Bodies that one proxy takes at once, and of one user: each has up to a megabyte of it in memory."""
 AGAIN_S = 0.25
 """Between two attempts to get the next part."""
 _MEDIA = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(; ?charset=[\w-]{1,40})?\Z", re.ASCII)
@@ -63,10 +61,11 @@ class StreamedExchange(Protocol):
 
 
 class Streams:
-    """The streams of one proxy."""
+    """The streams of one proxy, which takes so many `uploads` at once."""
 
-    def __init__(self, forwarder: Forwarder) -> None:
+    def __init__(self, forwarder: Forwarder, *, uploads: int = 16, uploads_per_user: int = 4) -> None:
         self._forwarder = forwarder
+        self._uploads, self._per_user = uploads, uploads_per_user
         self._uploading: Counter[str] = Counter()
 
     async def upload(
@@ -123,9 +122,14 @@ class Streams:
 
     @contextlib.contextmanager
     def _place(self, user: str) -> Iterator[None]:
-        if self._uploading.total() >= UPLOADS or self._uploading[user] >= UPLOADS_OF_ONE:
+        if self._uploading.total() >= self._uploads:
             raise TooManyRequests(
-                f"this front door takes {UPLOADS} uploads at once, {UPLOADS_OF_ONE} of one user: try again in a moment",
+                f"this front door takes {self._uploads} uploads already, the limit at once: try again in a moment",
+                retry_after_s=1,
+            )
+        if self._uploading[user] >= self._per_user:
+            raise TooManyRequests(
+                f"user {user!r} has {self._per_user} uploads already, the limit of one user: try again in a moment",
                 retry_after_s=1,
             )
         self._uploading[user] += 1
