@@ -70,6 +70,18 @@ class Api:
         """DELETE."""
         return self._request("DELETE", path, None, "application/json")
 
+    def send(self, path: str, content: bytes, content_type: str) -> Document:
+        """POST bytes; the document that is answered."""
+        headers = {**self._headers("application/json"), "Content-Type": content_type}
+        return self._document(*self._exchange("POST", self._url.path + path, content, headers))
+
+    def fetch(self, path: str) -> bytes:
+        """GET bytes, whatever they are."""
+        status, answer = self._exchange("GET", self._url.path + path, None, self._headers("*/*"))
+        if status >= 400:
+            raise _error(status, answer, self.context)
+        return answer
+
     def watch(self, path: str, *, accept: str = "application/json") -> Iterator[Document]:
         """The events of a watch, until the host ends it. Raises what the host answers instead of a watch."""
         connection = self._connection()
@@ -120,7 +132,9 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers["Content-Type"] = content_type
-        status, answer = self._exchange(method, self._url.path + path, data, headers)
+        return self._document(*self._exchange(method, self._url.path + path, data, headers))
+
+    def _document(self, status: int, answer: bytes) -> Document:
         if status >= 400:
             raise _error(status, answer, self.context)
         try:

@@ -44,6 +44,7 @@ AFTER = {
     "explain": "explain",
     "agent": "agent",
     "keys": "keys",
+    "app": "app",
 }
 """And after them."""
 

@@ -39,5 +39,26 @@ def show(
         output.document(answer, style)
 
 
+def show_in(api: Host, kind: Kind, namespace: str, style: str, empty: str, **selected: str) -> None:
+    """List the objects of a namespaced kind in one namespace, or in all if that is empty; `selected`: parameters of the list.
+    Failure (usage) for a style.
+    """
+    from skerry.cli.api import TABLE
+    from skerry.cli.apps import path_in
+
+    output.check_format(style)
+    path = query(path_in(kind, namespace), **selected)
+    if style in ("", "wide"):
+        answer = api.get(path, accept=TABLE)
+        table = answer if namespace else output.with_namespaces(answer)
+        output.table(table, wide=style == "wide", empty=empty.format(skerry=program()))
+        return
+    answer = api.get(path)
+    if style == "name":
+        output.names(answer.get("items", []), kind.singular)
+    else:
+        output.document(answer, style)
+
+
 def _empty(kind: Kind) -> str:
     return kind.listing.empty.format(skerry=program()) if kind.listing else f"No {kind.plural}."

@@ -53,6 +53,16 @@ def table(answer: Document, *, wide: bool, empty: str, widths: Sequence[int] = (
     return columns(names, body, widths=widths, head=head)
 
 
+def with_namespaces(answer: Document) -> Document:
+    """A Table over all namespaces with a first column that says which, as kubectl's -A shows it."""
+    first = {"name": "Workspace", "type": "string"}
+    rows = [
+        {**row, "cells": [((row.get("object") or {}).get("metadata") or {}).get("namespace", ""), *row["cells"]]}
+        for row in answer.get("rows") or []
+    ]
+    return {**answer, "columnDefinitions": [first, *(answer.get("columnDefinitions") or [])], "rows": rows}
+
+
 def columns(head_: list[str], body: list[list[str]], *, widths: Sequence[int] = (), head: bool = True) -> list[int]:
     """Print rows under a head, aligned, three blanks between columns; returns the widths."""
     least = [*widths, *([0] * (len(head_) - len(widths)))]

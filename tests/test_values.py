@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.appstore.values import coalesced, merged
+from skerry.values import coalesced, merged
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+"""Objects of the App Store for its commands: where they are, which app is meant, and what is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from skerry.api.kinds import APP, APP_VERSION, Kind
+from skerry.api.meta import Document
+from skerry.api.names import DEFAULT, POOL
+from skerry.api.v1alpha1 import API_VERSION
+from skerry.cli.failure import USAGE, Failure
+from skerry.cli.term import program, progress
+
+if TYPE_CHECKING:
+    from skerry.cli.api import Api
+
+POLL_S = 0.5
+
+
+def path_in(kind: Kind, namespace: str, name: str = "", subresource: str = "") -> str:
+    """Path of a collection in a namespace (all of them if that is empty), of one object, or of what is below it."""
+    place = f"/namespaces/{quote(namespace, safe='')}" if kind.namespaced and namespace else ""
+    parts = "".join(f"/{quote(part, safe='')}" for part in (name, subresource) if part)
+    return f"/apis/{API_VERSION}{place}/{kind.plural}{parts}"
+
+
+def items(api: Api, kind: Kind, namespace: str, **query: str) -> list[Document]:
+    """Objects of a kind in a namespace."""
+    from skerry.cli.watching import query as with_query
+
+    listed: list[Document] = api.get(with_query(path_in(kind, namespace), **query)).get("items", [])
+    return listed
+
+
+def find_app(api: Api, reference: str, workspace: str) -> Document:
+    """The App that `[workspace/]name` or `repository/chart` means: looked for in the workspace, then in the pool. Failure (usage)
+    for none, and for several, which it lists.
+    """
+    before, slash, name = reference.rpartition("/")
+    named = [(before, name)] if slash else []
+    places = [(place, name) for place in dict.fromkeys((workspace, POOL))] if not slash else []
+    charts = [(place, f"{before}.{name}") for place in dict.fromkeys((workspace, POOL))] if slash else []
+    matches = list(_matches(api, [*named, *places, *charts]))
+    if not slash:
+        matches = matches or list(_by_chart(api, name, workspace))
+        matches = matches[:1] if matches and matches[0]["metadata"]["name"] == name else matches
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise Failure(
+            f"there is no app {reference} in workspace {workspace} or in the pool: {program()} app search finds apps by words",
+            USAGE,
+        )
+    names = ", ".join(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in matches)
+    raise Failure(f"{reference} is several apps: {names}: say which", USAGE)
+
+
+def _matches(api: Api, places: list[tuple[str, str]]) -> Iterator[Document]:
+    from skerry.errors import Forbidden, NotFound
+
+    for namespace, name in dict.fromkeys(places):
+        try:
+            yield api.get(path_in(APP, namespace, name))
+        except (Forbidden, NotFound):
+            continue
+
+
+def _by_chart(api: Api, chart: str, workspace: str) -> Iterator[Document]:
+    """Apps of a chart, in the workspace, or else in the pool."""
+    from skerry.errors import Forbidden
+
+    for place in dict.fromkeys((workspace, POOL)):
+        try:
+            apps = items(api, APP, place, fieldSelector=f"status.chart={chart}")
+        except Forbidden:
+            continue
+        yield from apps
+        if apps:
+            return
+
+
+def find_version(api: Api, app: Document, version: str = "") -> Document:
+    """An AppVersion of an app; without a version the latest. Failure (usage) that names those there are."""
+    namespace, name = app["metadata"]["namespace"], app["metadata"]["name"]
+    wanted = version or str((app.get("status") or {}).get("latest", ""))
+    versions = items(api, APP_VERSION, namespace, fieldSelector=f"spec.app={name}")
+    for each in versions:
+        if each["spec"].get("version") == wanted:
+            return each
+    known = ", ".join(sorted(str(each["spec"].get("version")) for each in versions)[:10])
+    raise Failure(f"app {namespace}/{name} has no version {wanted or 'at all'}; there are {known or 'none'}", USAGE)
+
+
+def reference(app: Document, workspace: str) -> str:
+    """How a release of a workspace names an app."""
+    namespace, name = app["metadata"]["namespace"], str(app["metadata"]["name"])
+    return name if namespace == workspace else f"{namespace}/{name}"
+
+
+def wait_for(
+    look: Callable[[], Document], done: Callable[[Document], bool], told: Callable[[Document], str], wait_s: float
+) -> tuple[Document, bool]:
+    """What `look` gives when it is done, or when the time is over; and whether it is done."""
+    until = time.monotonic() + wait_s
+    with progress() as line:
+        while True:
+            document = look()
+            if done(document):
+                return document, True
+            if time.monotonic() >= until:
+                return document, False
+            line.show(told(document))
+            time.sleep(min(POLL_S, max(0.0, until - time.monotonic())))
+
+
+def workspace_of(workspace: str, everybodys: bool) -> str:
+    """The namespace that -w and --global mean. Failure (usage) for both."""
+    if workspace and everybodys:
+        raise Failure("-w and --global exclude each other: --global is workspace skerry-apps", USAGE)
+    return POOL if everybodys else workspace or DEFAULT
+
+
+def new(kind: Kind, namespace: str, name: str = "", *, generate: str = "", **spec: Any) -> Document:
+    """The body of a create."""
+    metadata: Document = {"name": name} if name else {"generateName": generate}
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec}

@@ -1,0 +1,144 @@
+"""A release as it is on its clusters: the table that install, upgrade, rollback and status end with, and what their exit codes mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from skerry.api.conditions import condition_of
+from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
+from skerry.api.meta import Document
+from skerry.cli import output
+from skerry.cli.failure import FAILED, TIMED_OUT, Failure
+from skerry.cli.term import program, say
+
+if TYPE_CHECKING:
+    from skerry.cli.api import Api
+
+Style = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|yaml", help="Output format.")]
+Wait = Annotated[
+    str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is healthy; 0s: not at all.")
+]
+WAIT = "5m"
+AWAY = ("Waiting", "Orphaned")
+BAD = ("Failed", "Blocked")
+
+
+class State(NamedTuple):
+    """A release, and what it is on its clusters."""
+
+    release: Document
+    instances: list[Document]
+
+    @property
+    def revision(self) -> int:
+        """The one that is wanted."""
+        return int((self.release.get("status") or {}).get("revision", 0))
+
+
+def read(api: Api, namespace: str, name: str) -> State:
+    """As it is now. NotFound."""
+    from skerry.cli.apps import items, path_in
+
+    release = api.get(path_in(APP_RELEASE, namespace, name))
+    instances = items(api, APP_INSTANCE, namespace, fieldSelector=f"spec.release={name}")
+    return State(release, sorted(instances, key=lambda each: str(each["spec"].get("cluster"))))
+
+
+def phase(instance: Document) -> str:
+    """What is being done."""
+    return str((instance.get("status") or {}).get("phase", "Pending"))
+
+
+def in_place(instance: Document, revision: int) -> bool:
+    """True if a revision is healthy there."""
+    status = instance.get("status") or {}
+    return phase(instance) == "Deployed" and status.get("health") == "Healthy" and status.get("revision") == revision
+
+
+def settled(state: State) -> bool:
+    """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release. Pure."""
+    if not condition_of(state.release, "Accepted").reason or not state.revision:
+        return False
+    wanted = ((state.release.get("status") or {}).get("clusters") or {}).get("desired")
+    if wanted is None or wanted > len(state.instances):
+        return False
+    return all(
+        in_place(each, state.revision)
+        or phase(each) in AWAY
+        or (phase(each) in BAD and not ((each.get("status") or {}).get("error") or {}).get("next"))
+        for each in state.instances
+    )
+
+
+def told(state: State) -> str:
+    """What is being done, for the line of progress. Pure."""
+    doing = [
+        f"{each['spec'].get('cluster')} {phase(each)}" for each in state.instances if not in_place(each, state.revision)
+    ]
+    return ", ".join(doing[:4]) + (f" and {len(doing) - 4} more" if len(doing) > 4 else "") or "waiting for the host"
+
+
+def show(state: State, style: str) -> None:
+    """The table, or the document `{release, instances}`."""
+    if style in ("json", "yaml"):
+        output.document({"release": state.release, "instances": state.instances}, style)
+        return
+    rows = [_row(each, wide=style == "wide") for each in state.instances]
+    if rows:
+        output.columns(["CLUSTER", "PHASE", "HEALTH", "REVISION", "CHART", "MESSAGE"], rows)
+    else:
+        say(condition_of(state.release, "Ready").message or "it is wanted on no cluster")
+
+
+def _row(instance: Document, *, wide: bool) -> list[str]:
+    status = instance.get("status") or {}
+    error = status.get("error") or {}
+    message = str(error.get("message") or status.get("message") or "")
+    return [
+        str(instance["spec"].get("cluster", "")),
+        phase(instance),
+        str(status.get("health", "Unknown")),
+        str(status.get("revision", 0)),
+        str((status.get("helm") or {}).get("chart", "")),
+        message if wide or len(message) <= 100 else message[:99] + "…",
+    ]
+
+
+def follow(api: Api, namespace: str, name: str, wait_s: float, style: str) -> None:
+    """Wait until a release is settled, show it, and end as its state says. Failure: one failed or is blocked; not in time."""
+    from skerry.cli.apps import wait_for
+
+    state = read(api, namespace, name)
+    done = settled(state)
+    if wait_s and not done:
+        last = [state]
+
+        def look() -> Document:
+            last[0] = read(api, namespace, name)
+            return last[0].release
+
+        _, done = wait_for(look, lambda _: settled(last[0]), lambda _: told(last[0]), wait_s)
+        state = last[0]
+    show(state, style)
+    if wait_s:
+        verdict(state, name, done)
+
+
+def verdict(state: State, name: str, done: bool) -> None:
+    """How a command ends that waited. Failure."""
+    rejected = condition_of(state.release, "Accepted")
+    if rejected.status == "False":
+        raise Failure(f"release {name} is not accepted: {rejected.reason}: {rejected.message}", FAILED)
+    away = [str(each["spec"].get("cluster")) for each in state.instances if phase(each) in AWAY]
+    if away:
+        say(f"waits for {', '.join(away)}, and goes on by itself when they are back")
+    bad = [f"{each['spec'].get('cluster')} is {phase(each)}" for each in state.instances if phase(each) in BAD]
+    if bad:
+        raise Failure(f"release {name}: {', '.join(bad)}: {program()} app status {name} -o wide says why", FAILED)
+    if not done:
+        raise Failure(
+            f"release {name} is not healthy yet on all clusters, and the host goes on: {program()} app status {name} --watch",
+            TIMED_OUT,
+        )

@@ -1,0 +1,279 @@
+"""app diff, list, status, history, rollback, retry, own and uninstall: what is done with a release that is there."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
+from skerry.api.meta import Document
+from skerry.cli import listing, output
+from skerry.cli.commands.app import instances, values
+from skerry.cli.commands.app.instances import Style, Wait
+from skerry.cli.commands.app.options import AllWorkspaces, Release, Version, Workspace
+from skerry.cli.commands.clients import ContextName, Kubeconfig, connect
+from skerry.cli.commands.clients import Style as ListStyle
+from skerry.cli.failure import FAILED, TIMED_OUT, Failure
+from skerry.cli.term import out, program, say, seconds
+
+if TYPE_CHECKING:
+    from skerry.cli.api import Api
+
+EMPTY = "Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C"
+DIFFERS = 10
+"""Exit code of diff --exit-code."""
+Cluster = Annotated[str, typer.Option("--cluster", metavar="C", help="On this cluster alone.")]
+
+
+def diff(
+    name: Release,
+    version: Version = "",
+    files: values.Files = None,
+    set_: values.Sets = None,
+    set_string: values.StringSets = None,
+    set_file: values.FileSets = None,
+    values_for: values.ClusterFiles = None,
+    reset_values: Annotated[bool, typer.Option("--reset-values", help="Begin with no values.")] = False,
+    cluster: Cluster = "",
+    all_: Annotated[bool, typer.Option("--all", help="Every cluster, not the first one alone.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help=f"Exit {DIFFERS} if something differs.")] = False,
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Show what an upgrade would change, in values and in objects; data of Secrets is masked.
+
+    Example: skerry app diff web --version 1.3.0
+    """
+    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.commands.app.releasing import upgraded
+
+    place = workspace_of(workspace, False)
+    given = values.given(files, set_, set_string, set_file, None, values_for)
+    api = connect(kubeconfig, context)
+    changed = upgraded(api.get(path_in(APP_RELEASE, place, name)), version, given, reset=reset_values)
+    body: dict[str, Any] = {
+        "apiVersion": APP_RELEASE.api_version,
+        "kind": "ReleaseDiffRequest",
+        "spec": changed["spec"],
+        **({"cluster": cluster} if cluster else {}),
+    }
+    clusters = api.post(path_in(APP_RELEASE, place, name, "diff"), body).get("clusters") or []
+    differs, failed = False, []
+    for each in clusters if all_ else clusters[:1]:
+        if each.get("error"):
+            failed.append(f"{each['cluster']}: {each['error']}")
+            continue
+        texts = [text for text in (each.get("values"), each.get("manifest") or each.get("rendered")) if text]
+        differs = differs or bool(texts)
+        say(f"# {each['cluster']}" + ("" if texts else ": nothing would change"))
+        for text in texts:
+            out(str(text).rstrip())
+    if failed:
+        raise Failure("; ".join(failed), FAILED)
+    if differs and exit_code:
+        raise typer.Exit(DIFFERS)
+
+
+def list_(
+    style: ListStyle = "",
+    workspace: Workspace = "",
+    everywhere: AllWorkspaces = False,
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """List what is installed.
+
+    Example: skerry app list -A
+    """
+    from skerry.cli.apps import workspace_of
+
+    namespace = "" if everywhere else workspace_of(workspace, False)
+    listing.show_in(connect(kubeconfig, context), APP_RELEASE, namespace, style, EMPTY)
+
+
+def status(
+    name: Release,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again whenever it changes, until interrupted.")
+    ] = False,
+    style: Style = "",
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Show a release on each of its clusters.
+
+    Exit 0: healthy on every member that can be reached; 1: one failed or is blocked; 5: not yet.
+
+    Example: skerry app status web -o wide
+    """
+    from skerry.cli.apps import workspace_of
+
+    output.check_format(style)
+    api, place = connect(kubeconfig, context), workspace_of(workspace, False)
+    state = instances.read(api, place, name)
+    instances.show(state, style)
+    while watch:
+        time.sleep(1.0)
+        now = instances.read(api, place, name)
+        if now != state:
+            say("")
+            instances.show(now, style)
+            state = now
+    available = (state.release.get("status") or {}).get("available") or {}
+    if available.get("version") and not style:
+        mends = ", which has security fixes" if available.get("securityUpdates") else ""
+        say(
+            f"version {available['version']} is available{mends}: {program()} app upgrade {name} --version {available['version']}"
+        )
+    instances.verdict(state, name, instances.settled(state))
+
+
+def history(
+    name: Release,
+    style: Style = "",
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Show the revisions of a release, the newest first.
+
+    Example: skerry app history web
+    """
+    from skerry.cli.apps import path_in, workspace_of
+
+    output.check_format(style)
+    release = connect(kubeconfig, context).get(path_in(APP_RELEASE, workspace_of(workspace, False), name))
+    fields = ("revision", "version", "by", "at", "result")
+    revisions = [
+        {field: each.get(field, "") for field in fields} for each in (release.get("status") or {}).get("history") or ()
+    ]
+    revisions.sort(key=lambda each: -int(each["revision"] or 0))
+    if style in ("json", "yaml"):
+        output.document(revisions, style)
+        return
+    rows = [
+        [output.age(str(each[field])) if field == "at" else str(each[field]) for field in fields] for each in revisions
+    ]
+    output.columns(["REVISION", "VERSION", "BY", "AGE", "RESULT"], rows)
+
+
+def rollback(
+    name: Release,
+    revision: Annotated[int, typer.Argument(metavar="REVISION", help="Which. Default: the one before.")] = 0,
+    wait: Wait = instances.WAIT,
+    style: Style = "",
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Go back to version and values of an earlier revision, as a new one.
+
+    Example: skerry app rollback web 3
+    """
+    from skerry.cli.apps import workspace_of
+
+    wait_s, place = seconds(wait), workspace_of(workspace, False)
+    api = connect(kubeconfig, context)
+    _act(api, place, name, "rollback", "ReleaseRollback", **({"revision": revision} if revision else {}))
+    instances.follow(api, place, name, wait_s, style)
+
+
+def retry(
+    name: Release,
+    cluster: Cluster = "",
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Try again now what failed or is blocked.
+
+    Example: skerry app retry web --cluster m1
+    """
+    from skerry.cli.apps import workspace_of
+
+    api, place = connect(kubeconfig, context), workspace_of(workspace, False)
+    _act(api, place, name, "retry", "ReleaseTarget", **({"cluster": cluster} if cluster else {}))
+    say(f"release {name} is tried again{f' on {cluster}' if cluster else ''}")
+
+
+def own(name: Release, workspace: Workspace = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+    """Take a release over: from now on it is worked on the members as you.
+
+    Example: skerry app own web
+    """
+    from skerry.cli.apps import workspace_of
+
+    api, place = connect(kubeconfig, context), workspace_of(workspace, False)
+    document = _act(api, place, name, "own", "ReleaseTarget")
+    actor = ((document.get("status") or {}).get("actor") or {}).get("user", "you")
+    say(f"release {name} is worked as {actor} from now on")
+
+
+def _act(api: Api, namespace: str, name: str, action: str, kind: str, **body: Any) -> Document:
+    from skerry.cli.apps import path_in
+
+    document = {"apiVersion": APP_RELEASE.api_version, "kind": kind, **body}
+    return api.post(path_in(APP_RELEASE, namespace, name, action), document)
+
+
+def uninstall(
+    name: Release,
+    orphan: Annotated[
+        bool, typer.Option("--orphan", help="Leave everything on the members; it is nobody's then.")
+    ] = False,
+    forget: Annotated[
+        list[str] | None, typer.Option("--forget", metavar="C", help="Do not wait for this cluster; may be repeated.")
+    ] = None,
+    wait: Annotated[str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is gone.")] = "2m",
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Remove a release from its clusters. stdout: commands that delete what stays there.
+
+    Exit 5: it is not gone yet from a member, and goes when that is back, or with --forget.
+
+    Example: skerry app uninstall web
+    """
+    from skerry.cli.apps import path_in, workspace_of
+    from skerry.errors import NotFound
+
+    wait_s, place = seconds(wait), workspace_of(workspace, False)
+    api = connect(kubeconfig, context)
+    path = path_in(APP_RELEASE, place, name)
+    if orphan:
+        api.patch(path, {"spec": {"deletion": "Orphan"}})
+    api.delete(path)
+    for cluster in forget or ():
+        target = {"apiVersion": APP_INSTANCE.api_version, "kind": "ReleaseTarget"}
+        api.post(path_in(APP_INSTANCE, place, f"{name}.{cluster}", "forget"), target)
+    stays: dict[str, str] = {}
+    until, waits = time.monotonic() + wait_s, [name]
+    while waits:
+        try:
+            state = instances.read(api, place, name)
+        except NotFound:
+            waits = []
+            break
+        stays |= {each["command"]: each.get("because", "") for one in state.instances for each in _stays(one)}
+        waits = [f"{one['spec'].get('cluster')} ({instances.phase(one)})" for one in state.instances]
+        if time.monotonic() >= until:
+            break
+        time.sleep(0.5)
+    for command, because in stays.items():
+        say(f"stays: {because}")
+        out(command)
+    if waits:
+        raise Failure(
+            f"release {name} is not gone yet from {', '.join(waits)}: it goes when they are back, or with --forget CLUSTER",
+            TIMED_OUT,
+        )
+    say(f"release {name} is gone")
+
+
+def _stays(instance: Document) -> list[Document]:
+    return [each for each in (instance.get("status") or {}).get("stays") or () if each.get("command")]

@@ -1,0 +1,249 @@
+"""app install and upgrade, and what is done with a release after that."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skerry.api.kinds import APP_RELEASE
+from skerry.api.meta import Document
+from skerry.cli import selecting
+from skerry.cli.commands.app import instances, releases, values
+from skerry.cli.commands.app.instances import Style, Wait
+from skerry.cli.commands.app.options import App, Release, Version, Workspace
+from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
+from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
+from skerry.cli.term import out, say, seconds
+from skerry.values import merged
+
+if TYPE_CHECKING:
+    from skerry.cli.api import Api
+
+Timeout = Annotated[
+    str, typer.Option("--timeout", metavar="DURATION", help="How long it may take until all is healthy.")
+]
+OnFailure = Annotated[
+    str, typer.Option("--on-failure", metavar="keep|rollback", help="What becomes of a failed upgrade.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what the first cluster would get, Secrets masked; change nothing.")
+]
+_ON_FAILURE = {"": "", "keep": "Keep", "rollback": "Rollback"}
+
+
+def install(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the release.")],
+    app: App,
+    version: Version = "",
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option("--cluster", metavar="C", help="On this cluster; may be repeated.", autocompletion=cluster_names),
+    ] = None,
+    selector: Annotated[
+        str, typer.Option("--selector", "-l", metavar="L", help="On all clusters with such labels, now and later.")
+    ] = "",
+    namespace: Annotated[
+        str,
+        typer.Option("-n", "--namespace", metavar="NS", help="Where on the members. Default: the workspace's name."),
+    ] = "",
+    create_namespace: Annotated[
+        bool, typer.Option("--create-namespace", help="Make that namespace where it is not there.")
+    ] = False,
+    files: values.Files = None,
+    set_: values.Sets = None,
+    set_string: values.StringSets = None,
+    set_file: values.FileSets = None,
+    set_secret: values.SecretSets = None,
+    values_for: values.ClusterFiles = None,
+    timeout: Timeout = "",
+    on_failure: OnFailure = "",
+    wait: Wait = instances.WAIT,
+    dry_run: DryRun = False,
+    style: Style = "",
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Install an app on some clusters, also those that are away or come later. stdout: its instances.
+
+    Exit 0: healthy on every member that can be reached; 1: one failed or is blocked; 4: the host has no Helm; 5: not yet, and it goes on.
+
+    Example: skerry app install web stable/nginx --cluster m1 -n shop --set replicas=2
+    """
+    from skerry.cli.apps import find_app, find_version, new, path_in, reference, workspace_of
+
+    wait_s, place = seconds(wait), workspace_of(workspace, False)
+    where = _clusters(cluster, selector)
+    given = values.given(files, set_, set_string, set_file, set_secret, values_for)
+    api = connect(kubeconfig, context)
+    _check_engine(api)
+    found = find_app(api, app, place)
+    spec: dict[str, Any] = {
+        "app": reference(found, place),
+        "version": find_version(api, found, version)["spec"]["version"],
+        "clusters": where,
+        "values": given.values,
+        "overrides": given.overrides,
+        **({"targetNamespace": namespace} if namespace else {}),
+        **({"createNamespace": True} if create_namespace else {}),
+        **_options(timeout, on_failure),
+    }
+    body = new(APP_RELEASE, place, name, **spec)
+    if given.secrets:
+        body["spec"]["suspend"] = True
+    if dry_run:
+        _print_dry(api, place, name, {**body["spec"], "suspend": False}, given.secrets, body)
+        return
+    stored = api.post(path_in(APP_RELEASE, place), body)
+    if given.secrets:
+        _seal(api, place, name, given.secrets)
+        _let_go(api, place, name)
+    out_name = stored["metadata"]["name"]
+    say(f"release {place}/{out_name}: {spec['app']} {spec['version']}")
+    instances.follow(api, place, name, wait_s, style)
+
+
+def upgrade(
+    name: Release,
+    version: Version = "",
+    files: values.Files = None,
+    set_: values.Sets = None,
+    set_string: values.StringSets = None,
+    set_file: values.FileSets = None,
+    set_secret: values.SecretSets = None,
+    values_for: values.ClusterFiles = None,
+    reset_values: Annotated[
+        bool, typer.Option("--reset-values", help="Begin with no values instead of those that are stored.")
+    ] = False,
+    timeout: Timeout = "",
+    on_failure: OnFailure = "",
+    wait: Wait = instances.WAIT,
+    dry_run: DryRun = False,
+    style: Style = "",
+    workspace: Workspace = "",
+    kubeconfig: Kubeconfig = None,
+    context: ContextName = "",
+) -> None:
+    """Give a release another version or other values. Values merge into what is stored; null takes a default of the chart away.
+
+    Example: skerry app upgrade web --version 1.3.0 --set replicas=3
+    """
+    from skerry.cli.apps import path_in, workspace_of
+
+    wait_s, place = seconds(wait), workspace_of(workspace, False)
+    given = values.given(files, set_, set_string, set_file, set_secret, values_for)
+    api = connect(kubeconfig, context)
+    _check_engine(api)
+    document = api.get(path_in(APP_RELEASE, place, name))
+    changed = upgraded(document, version, given, reset=reset_values)
+    changed["spec"].update(_options(timeout, on_failure))
+    if dry_run:
+        _print_dry(api, place, name, changed["spec"], given.secrets, changed)
+        return
+    if given.secrets:
+        _seal(api, place, name, given.secrets)
+        changed["metadata"].pop("resourceVersion", None)
+        changed["metadata"]["resourceVersion"] = api.get(path_in(APP_RELEASE, place, name))["metadata"][
+            "resourceVersion"
+        ]
+    api.put(path_in(APP_RELEASE, place, name), changed)
+    instances.follow(api, place, name, wait_s, style)
+
+
+def upgraded(document: Document, version: str, given: values.Given, *, reset: bool) -> Document:
+    """A release as it is to be: another version, and values merged into those that are stored. Pure."""
+    changed = copy.deepcopy(document)
+    spec = changed["spec"]
+    if version:
+        spec["version"] = version
+    spec["values"] = merged([{} if reset else spec.get("values") or {}, given.values])
+    overrides = [] if reset else list(spec.get("overrides") or ())
+    for each in given.overrides:
+        same = next((one for one in overrides if one.get("clusters") == each["clusters"]), None)
+        if same is None:
+            overrides.append(each)
+        else:
+            same["values"] = merged([same.get("values") or {}, each["values"]])
+    spec["overrides"] = overrides
+    return changed
+
+
+def _clusters(names: list[str] | None, selector: str) -> dict[str, Any]:
+    if bool(names) == bool(selector):
+        raise Failure("say where: --cluster NAME, once or more often, or --selector LABELS", USAGE)
+    return {"names": names} if names else {"selector": selecting.label_selector(selector)}
+
+
+def _options(timeout: str, on_failure: str) -> dict[str, str]:
+    if on_failure not in _ON_FAILURE:
+        raise Failure(f"--on-failure {on_failure}: use keep or rollback", USAGE)
+    options: dict[str, str] = {}
+    if timeout:
+        options["timeout"] = f"{max(1, round(seconds(timeout)))}s"
+    if on_failure:
+        options["onFailure"] = _ON_FAILURE[on_failure]
+    return options
+
+
+def _check_engine(api: Api) -> None:
+    """Failure (prerequisite missing) while the host has no Helm."""
+    from skerry.api.appstore import STORE
+    from skerry.api.conditions import condition_of
+    from skerry.api.kinds import APP_STORE
+    from skerry.cli.apps import path_in
+
+    ready = condition_of(api.get(path_in(APP_STORE, "", STORE)), "HelmReady")
+    if ready.status == "False":
+        raise Failure(f"the host can install nothing: {ready.message}", MISSING)
+
+
+def _seal(api: Api, namespace: str, name: str, secrets: dict[str, str]) -> None:
+    from skerry.cli.apps import path_in
+
+    body = {"apiVersion": APP_RELEASE.api_version, "kind": "ReleaseSecretValues", "set": secrets}
+    api.put(path_in(APP_RELEASE, namespace, name, "secretvalues"), body)
+
+
+def _let_go(api: Api, namespace: str, name: str) -> None:
+    """Have the work begin that waited for the secret values."""
+    from skerry.cli.apps import path_in
+
+    api.patch(path_in(APP_RELEASE, namespace, name), {"spec": {"suspend": False}})
+
+
+def _print_dry(
+    api: Api, namespace: str, name: str, spec: dict[str, Any], secrets: dict[str, str], document: Document
+) -> None:
+    """What the first cluster would get."""
+    from skerry.cli.apps import path_in
+    from skerry.cli.watching import query
+    from skerry.errors import NotFound
+
+    body: dict[str, Any] = {"apiVersion": APP_RELEASE.api_version, "kind": "ReleaseDiffRequest", "spec": spec}
+    if secrets:
+        body["secretValues"] = secrets
+    checked = {**document, "spec": spec}
+    try:
+        api.get(path_in(APP_RELEASE, namespace, name))
+        api.put(query(path_in(APP_RELEASE, namespace, name), dryRun="All"), checked)
+    except NotFound:
+        api.post(query(path_in(APP_RELEASE, namespace), dryRun="All"), checked)
+    answer = api.post(path_in(APP_RELEASE, namespace, name, "diff"), body)
+    for each in answer.get("clusters") or ():
+        if each.get("error"):
+            raise Failure(f"{each['cluster']}: {each['error']}", FAILED)
+        say(f"# {each['cluster']}")
+        out(str(each.get("rendered") or each.get("manifest") or "").rstrip())
+        return
+    say("it is wanted on no cluster")
+
+
+def register(app: typer.Typer) -> None:
+    """Give `app` the commands for releases."""
+    made: tuple[Callable[..., None], ...] = (install, upgrade, releases.diff, releases.list_, releases.status)
+    later = (releases.history, releases.rollback, releases.retry, releases.own, releases.uninstall)
+    for command in (*made, *later):
+        app.command(command.__name__.rstrip("_"))(command)

@@ -1,0 +1,124 @@
+"""-f, --set and the others, as Helm has them, made into values; secrets come from files alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from skerry.cli import strvals
+from skerry.cli.commands.app.options import secret_file
+from skerry.cli.failure import USAGE, Failure
+from skerry.values import merged
+
+Files = Annotated[
+    list[str] | None,
+    typer.Option("-f", "--values", metavar="FILE|-", help="A YAML file of values; later ones count more."),
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="K=V", help="One value, as with helm: a.b=1,list={x,y}.")
+]
+StringSets = Annotated[
+    list[str] | None, typer.Option("--set-string", metavar="K=V", help="One value, which is a text.")
+]
+FileSets = Annotated[list[str] | None, typer.Option("--set-file", metavar="K=F", help="One value: what is in a file.")]
+SecretSets = Annotated[
+    list[str] | None,
+    typer.Option("--set-secret", metavar="K=@F", help="One value from a file (@- is stdin), which nobody reads again."),
+]
+ClusterFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--values-for", metavar="C=FILE", help="A YAML file of values for one cluster alone; may be repeated."
+    ),
+]
+
+
+class Given(NamedTuple):
+    """What the options say."""
+
+    values: dict[str, Any]
+    overrides: list[dict[str, Any]]
+    """As a release's spec has them."""
+    secrets: dict[str, str]
+    """By key."""
+
+    @property
+    def nothing(self) -> bool:
+        """True if no option was given."""
+        return not (self.values or self.overrides or self.secrets)
+
+
+def given(
+    files: list[str] | None,
+    sets: list[str] | None,
+    strings: list[str] | None,
+    contents: list[str] | None,
+    secrets: list[str] | None,
+    for_clusters: list[str] | None,
+) -> Given:
+    """Values as Helm puts them together: files first, then the rest. Failure (usage)."""
+    values = merged(document(_text(file, "-f"), f"-f {file}") for file in files or ())
+    for each in sets or ():
+        strvals.put(values, each)
+    for each in strings or ():
+        strvals.put(values, each, str, "--set-string")
+    for each in contents or ():
+        key, file = _pair(each, "--set-file", "K=FILE")
+        strvals.put(values, f"{key}=x", _always(_text(file, "--set-file")), "--set-file")
+    overrides = []
+    for each in for_clusters or ():
+        cluster, file = _pair(each, "--values-for", "CLUSTER=FILE")
+        overrides.append(
+            {"clusters": {"names": [cluster]}, "values": document(_text(file, "--values-for"), f"--values-for {each}")}
+        )
+    return Given(values, overrides, dict(_secret(each) for each in secrets or ()))
+
+
+def _always(text: str) -> Callable[[str], str]:
+    return lambda _: text
+
+
+def _secret(expression: str) -> tuple[str, str]:
+    key, file = _pair(expression, "--set-secret", "K=@FILE")
+    if not file.startswith("@"):
+        raise Failure(
+            f"--set-secret {key}=…: a secret is no argument, which others see (ps): put it into a file and use {key}=@FILE",
+            USAGE,
+        )
+    strvals.path(key)
+    return key, secret_file(file[1:], f"--set-secret {key}=")
+
+
+def _pair(expression: str, option: str, shape: str) -> tuple[str, str]:
+    key, equals, value = expression.partition("=")
+    if not key or not equals or not value:
+        raise Failure(f"{option} {expression!r}: write it as {option} {shape}", USAGE)
+    return key, value
+
+
+def _text(file: str, option: str) -> str:
+    if file == "-":
+        return sys.stdin.read()
+    try:
+        return Path(file).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{option} {file}: {getattr(error, 'strerror', None) or 'it is no text'}", USAGE) from error
+
+
+def document(text: str, where: str) -> dict[str, Any]:
+    """A YAML document of values. Failure (usage) for what is none."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise Failure(f"{where}: it is no YAML: {' '.join(str(error).split())[:200]}", USAGE) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise Failure(f"{where}: values are a mapping with texts as keys", USAGE)
+    return values
