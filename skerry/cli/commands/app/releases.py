@@ -48,12 +48,11 @@ def diff(
     Example: skerry app diff web --version 1.3.0
     """
     from skerry.cli.apps import path_in, workspace_of
-    from skerry.cli.commands.app.releasing import upgraded
 
     place = workspace_of(workspace, False)
     given = values.given(files, set_, set_string, set_file, None, values_for)
     api = connect(kubeconfig, context)
-    changed = upgraded(api.get(path_in(APP_RELEASE, place, name)), version, given, reset=reset_values)
+    changed = values.upgraded(api.get(path_in(APP_RELEASE, place, name)), version, given, reset=reset_values)
     body: dict[str, Any] = {
         "apiVersion": APP_RELEASE.api_version,
         "kind": "ReleaseDiffRequest",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ from skerry.cli.commands.app.options import App, Release, Version, Workspace
 from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.term import out, say, seconds
-from skerry.values import merged
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
@@ -138,7 +136,7 @@ def upgrade(
     api = connect(kubeconfig, context)
     _check_engine(api)
     document = api.get(path_in(APP_RELEASE, place, name))
-    changed = upgraded(document, version, given, reset=reset_values)
+    changed = values.upgraded(document, version, given, reset=reset_values)
     changed["spec"].update(_options(timeout, on_failure))
     if dry_run:
         _print_dry(api, place, name, changed["spec"], given.secrets, changed)
@@ -151,24 +149,6 @@ def upgrade(
         ]
     api.put(path_in(APP_RELEASE, place, name), changed)
     instances.follow(api, place, name, wait_s, style)
-
-
-def upgraded(document: Document, version: str, given: values.Given, *, reset: bool) -> Document:
-    """A release as it is to be: another version, and values merged into those that are stored. Pure."""
-    changed = copy.deepcopy(document)
-    spec = changed["spec"]
-    if version:
-        spec["version"] = version
-    spec["values"] = merged([{} if reset else spec.get("values") or {}, given.values])
-    overrides = [] if reset else list(spec.get("overrides") or ())
-    for each in given.overrides:
-        same = next((one for one in overrides if one.get("clusters") == each["clusters"]), None)
-        if same is None:
-            overrides.append(each)
-        else:
-            same["values"] = merged([same.get("values") or {}, each["values"]])
-    spec["overrides"] = overrides
-    return changed
 
 
 def _clusters(names: list[str] | None, selector: str) -> dict[str, Any]:
@@ -244,6 +224,12 @@ def _print_dry(
 def register(app: typer.Typer) -> None:
     """Give `app` the commands for releases."""
     made: tuple[Callable[..., None], ...] = (install, upgrade, releases.diff, releases.list_, releases.status)
-    later = (releases.history, releases.rollback, releases.retry, releases.own, releases.uninstall)
+    later: tuple[Callable[..., None], ...] = (
+        releases.history,
+        releases.rollback,
+        releases.retry,
+        releases.own,
+        releases.uninstall,
+    )
     for command in (*made, *later):
         app.command(command.__name__.rstrip("_"))(command)

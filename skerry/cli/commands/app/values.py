@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from skerry.api.meta import Document
 from skerry.cli import strvals
 from skerry.cli.commands.app.options import secret_file
 from skerry.cli.failure import USAGE, Failure
@@ -76,6 +78,24 @@ def given(
             {"clusters": {"names": [cluster]}, "values": document(_text(file, "--values-for"), f"--values-for {each}")}
         )
     return Given(values, overrides, dict(_secret(each) for each in secrets or ()))
+
+
+def upgraded(document: Document, version: str, given: Given, *, reset: bool) -> Document:
+    """A release as it is to be: another version, and values merged into those that are stored. Pure."""
+    changed = copy.deepcopy(document)
+    spec = changed["spec"]
+    if version:
+        spec["version"] = version
+    spec["values"] = merged([{} if reset else spec.get("values") or {}, given.values])
+    overrides = [] if reset else list(spec.get("overrides") or ())
+    for each in given.overrides:
+        same = next((one for one in overrides if one.get("clusters") == each["clusters"]), None)
+        if same is None:
+            overrides.append(each)
+        else:
+            same["values"] = merged([same.get("values") or {}, each["values"]])
+    spec["overrides"] = overrides
+    return changed
 
 
 def _always(text: str) -> Callable[[str], str]:
