@@ -113,6 +113,18 @@ class UpgradeRequest(ClusterRequest):
     dry_run: bool = False
     """Ask the cluster about everything, change nothing."""
 
+    def offline(self) -> RenderRequest:
+        """The same, rendered without the cluster."""
+        return RenderRequest(
+            chart=self.chart,
+            release=self.release,
+            namespace=self.namespace,
+            values=self.values,
+            secrets=self.secrets,
+            kube_version=self.kube_version,
+            hooks=self.hooks,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackRequest(ClusterRequest):
@@ -171,3 +183,15 @@ class Engine(Protocol):
     async def rollback(self, request: RollbackRequest) -> None: ...
 
     async def uninstall(self, request: UninstallRequest) -> Uninstalled: ...
+
+
+async def check_before(engine: Engine, request: RenderRequest) -> None:
+    """Render what would be sent, so that what is too much, or does not meet the schema, is never sent. HelmError.
+
+    What cannot be rendered without a cluster (`lookup`), the cluster judges.
+    """
+    try:
+        await engine.template(request)
+    except HelmError as error:
+        if error.reason in ("ResourceLimit", "Deadline", "SchemaInvalid"):
+            raise

@@ -73,6 +73,8 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
     ("Cancelled", r"context canceled|has been cancelled"),
 )  # fmt: skip
 _RULES = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE)
+_CRASHES = (("exit", 2), ("signal", 6))
+"""How Go's runtime ends a program of its own, and one that it is a library in."""
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|cannot allocate memory|stack overflow|stack exceeds|failed to create new OS thread"
 )
@@ -92,7 +94,7 @@ def failure(finished: Finished, secrets: Collection[str] = (), *, deadline_s: fl
         return HelmError("ResourceLimit", "what Helm printed is more than 16 MiB: the chart renders too much")
     if finished.ending == "signal" and finished.code in (9, 24):
         return HelmError("ResourceLimit", "Helm was killed: the chart took more processor time or memory than it may")
-    if finished.code == 2 and _OUT_OF_MEMORY.search(stderr):
+    if (finished.ending, finished.code) in _CRASHES and _OUT_OF_MEMORY.search(stderr):
         return HelmError("ResourceLimit", "Helm ran out of memory: the chart, or what it renders, is too large")
     if finished.ending == "signal":
         return HelmError("Failed", f"Helm was ended by signal {finished.code}")

@@ -19,6 +19,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from services.appstore.helm import enter
 
 MIB = 1 << 20
+ROOT = Path(__file__).parents[3]
+"""Where Skerry is, for a Python in a jail."""
 DRAIN_S = 5.0
 """Who left its session before it was killed may still hold the pipes."""
 Wall: TypeAlias = Literal["limits", "files", "network"]
@@ -62,6 +64,21 @@ def walls() -> tuple[Wall, ...]:
     """Those that stand on this machine."""
     version = enter.landlock_version()
     return ("limits", *(("files",) if version >= 1 else ()), *(("network",) if version >= 4 else ()))
+
+
+def python_paths() -> tuple[Path, ...]:
+    """What a Python that runs Skerry reads: itself, its libraries, and Skerry."""
+    places: tuple[str | Path, ...] = (
+        sys.prefix,
+        sys.base_prefix,
+        ROOT,
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/etc/ld.so.cache",
+    )
+    return tuple(path for place in dict.fromkeys(places) if (path := Path(place)).exists())
 
 
 async def run(

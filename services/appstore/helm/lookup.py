@@ -19,6 +19,8 @@ from typing import Literal, TypeAlias
 from services.appstore.helm.commandline import CommandLine
 from services.appstore.helm.engine import Engine, EngineName, HelmError
 from services.appstore.helm.jail import Wall, walls
+from services.appstore.helm.rooms import sweep
+from services.appstore.helm.sdk import Sdk
 
 OLDEST = (4, 2, 2)
 """4.2.1 waits out the whole time when a hook is deleted; before 4.1.4 a chart writes outside of its directory (CVE-2026-35206)."""
@@ -54,10 +56,11 @@ class Lookup:
         self,
         make: Callable[[Path], Engine] = CommandLine,
         *,
-        sdk: Callable[[], Engine] | None = None,
+        sdk: Callable[[], Engine] | None = Sdk,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """`make`: the engine for a program. `sdk`: that of the Python package, where it may be used."""
+        """`make`: the engine for a program. `sdk`: that of the Python package; None: it is not used."""
+        sweep()
         self._make, self._sdk, self._environ = make, sdk, environ
         self._seen: tuple[object, ...] = ()
         self._answer: tuple[Engine | None, HelmState] = (None, HelmState(engine=None, reason="NotFound", message=HOW))

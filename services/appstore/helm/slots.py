@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
-from services.appstore.helm.commandline import DATA
+from services.appstore.helm.rooms import DATA
 
 SITS_S = 60.0
 """After so long an operation is one that waits for a hook."""

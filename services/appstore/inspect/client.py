@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from services.appstore.helm.jail import MIB, Finished, Jail, run
+from services.appstore.helm.jail import MIB, ROOT, Finished, Jail, python_paths, run
 from services.appstore.index import ListedChart
 from services.appstore.inspect.answers import Answer, Done, IndexAnswer, IndexQuestion, PackageAnswer, Refused, question
 from services.appstore.metadata import ChartError
@@ -19,7 +18,6 @@ from skerry.api.decode import decoded
 DEADLINE_S = 60.0
 DATA = 384 * MIB
 """Bytes that it may need, Python's own among them."""
-_ROOT = Path(__file__).parents[3]
 
 
 async def read_index(content: bytes, options: IndexQuestion) -> list[ListedChart]:
@@ -38,9 +36,9 @@ async def read_package(content: bytes) -> Package:
 
 async def _answers(what: str, stdin: bytes) -> list[Answer]:
     with tempfile.TemporaryDirectory(prefix="skerry-inspect-") as directory:
-        jail = Jail(Path(directory), read=_readable(), data=DATA, cpu_s=60, output=64 * MIB)
+        jail = Jail(Path(directory), read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB)
         command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]
-        finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(_ROOT)})
+        finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(ROOT)})
     lines = finished.stdout.splitlines()
     try:
         answers: list[Answer] = [decoded(line, Answer) for line in lines]
@@ -59,18 +57,3 @@ def _failed(finished: Finished) -> ChartError:
     return ChartError(
         "Unreadable", f"reading it did not end well ({finished.ending} {finished.code}{': ' if last else ''}{last})"
     )
-
-
-def _readable() -> tuple[Path, ...]:
-    """What Python needs: itself, its libraries, and Skerry."""
-    places: Iterable[str | Path] = (
-        sys.prefix,
-        sys.base_prefix,
-        _ROOT,
-        "/lib",
-        "/lib64",
-        "/usr/lib",
-        "/usr/lib64",
-        "/etc/ld.so.cache",
-    )
-    return tuple(path for place in dict.fromkeys(places) if (path := Path(place)).exists())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from services.appstore.helm.commandline import CommandLine
+from services.appstore.helm.engine import Engine
+from services.appstore.helm.lookup import SDK
+from services.appstore.helm.sdk import Sdk
 
 
 @pytest.fixture
@@ -22,3 +26,19 @@ def rooms(tmp_path: Path) -> Path:
 def helm(helms: Mapping[str, Path], rooms: Path) -> CommandLine:
     """Helm 4."""
     return CommandLine(helms["helm-4"], directory=rooms)
+
+
+@pytest.fixture
+def sdk(rooms: Path) -> Sdk:
+    """Helm's library; skips where it is not installed."""
+    if importlib.util.find_spec(SDK) is None:
+        pytest.skip("Helm's library is not installed: pip install 'skerry[helm]'")
+    return Sdk(directory=rooms)
+
+
+@pytest.fixture(params=["commandline", "sdk"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine there is."""
+    name = {"commandline": "helm", "sdk": "sdk"}[request.param]
+    chosen: Engine = request.getfixturevalue(name)
+    return chosen

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.appstore.helm.commandline import CommandLine, sweep
+from services.appstore.helm.commandline import CommandLine
 from services.appstore.helm.engine import HelmError, RenderRequest, RollbackRequest, UpgradeRequest
 from services.appstore.helm.enter import landlock_version
 from services.appstore.helm.manifest import objects
@@ -178,17 +176,3 @@ async def test_a_program_that_is_not_there_or_is_no_helm(tmp_path: Path, rooms: 
         with pytest.raises(HelmError, match=says) as caught:
             await CommandLine(program, directory=rooms).version()
         assert caught.value.reason in ("EngineMissing", "Failed")
-
-
-async def test_what_dead_processes_left_is_swept_and_what_living_ones_use_is_not(rooms: Path) -> None:
-    dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
-    await dead.wait()
-    left, used, foreign = (
-        rooms / name
-        for name in (f"skerry-helm-{dead.pid}-abc", f"skerry-helm-{os.getpid()}-abc", "skerry-helm-other-abc")
-    )
-    for folder in (left, used, foreign):
-        folder.mkdir()
-        (folder / "kubeconfig").write_text("secret")
-    sweep(rooms)
-    assert sorted(rooms.iterdir()) == sorted((used, foreign))

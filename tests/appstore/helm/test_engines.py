@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.appstore.helm import releases
-from services.appstore.helm.commandline import CommandLine
 from services.appstore.helm.engine import (
     Engine,
     HelmError,
@@ -60,12 +59,6 @@ def release(member: Member, request: pytest.FixtureRequest) -> Iterator[str]:
     yield "web"
     for kind in ("secrets", "deployments", "configmaps", "jobs"):
         member.kubectl("-n", NAMESPACE, "delete", kind, "--all", "--wait=true", "--cascade=background")
-
-
-@pytest.fixture
-def engine(helm: CommandLine) -> Engine:
-    """Each engine there is."""
-    return helm
 
 
 def as_whom(member: Member, token: str = "") -> Target:
@@ -132,12 +125,21 @@ async def test_a_dry_run_asks_the_cluster_and_changes_nothing(
     assert stored(member) == []
 
 
-async def test_history_is_cut_and_hooks_are_left_out(
+async def test_hooks_are_left_out_or_that_is_refused(
     engine: Engine, member: Member, release: str, tmp_path: Path
 ) -> None:
+    request = wanted(member, chart(tmp_path, CONFIG + "one", HOOK), hooks=False)
+    if engine.name == "sdk":
+        reason, text = await refused(engine, request)
+        assert (reason, "cannot leave hooks out" in text) == ("EngineMissing", True)
+    else:
+        assert (await engine.upgrade(request)).revision == 1
+
+
+async def test_history_is_cut(engine: Engine, member: Member, release: str, tmp_path: Path) -> None:
     for number in range(4):
-        path = chart(tmp_path, f"{CONFIG}v{number}", HOOK, version=f"1.0.{number}")
-        await engine.upgrade(wanted(member, path, history=2, hooks=False))
+        path = chart(tmp_path, f"{CONFIG}v{number}", version=f"1.0.{number}")
+        await engine.upgrade(wanted(member, path, history=2))
     assert [each.entry.revision for each in stored(member)] == [3, 4]
 
 
@@ -151,8 +153,12 @@ async def test_fields_of_others_are_a_conflict_or_are_taken(
     reason, text = await refused(engine, wanted(member, path, values=values | {"replicas": 2}))
     assert (reason, 'conflict with "kubectl"' in text) == ("Conflict", True)
     request = wanted(member, path, values=values | {"replicas": 2}, conflicts="Take", server_side=True)
-    assert (await engine.upgrade(request)).revision == 3
-    reason, _ = await refused(engine, wanted(member, path, values=values | {"label": "c"}))
+    if engine.name == "sdk":
+        reason, text = await refused(engine, request)
+        assert (reason, "cannot take fields from other managers" in text) == ("EngineMissing", True)
+    else:
+        assert (await engine.upgrade(request)).revision == 3
+    reason, _ = await refused(engine, wanted(member, path, values=values | {"replicas": 3, "label": "c"}))
     assert reason == "Immutable"
 
 

@@ -48,6 +48,8 @@ def test_every_reason_that_has_a_text_is_in_the_table_of_texts() -> None:
             "ResourceLimit",
             "ran out of memory",
         ),
+        (Finished("signal", 6, b"", b"fatal error: runtime: out of memory\n"), "ResourceLimit", "ran out of memory"),
+        (Finished("signal", 6, b"", b"assertion failed\n"), "Failed", "signal 6"),
         (Finished("exit", 1, b"", b""), "Failed", "exit code 1 and said nothing"),
         (Finished("exit", 1, b"", b"Error: whatever\n"), "Failed", "whatever"),
         (Finished("exit", 78, b"", b"this kernel has no Landlock\n"), "EngineMissing", "no Landlock"),

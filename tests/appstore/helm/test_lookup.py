@@ -54,7 +54,7 @@ def test_which_versions_will_do(version: str, enough: bool) -> None:
 
 
 async def looked(environ: dict[str, str]) -> tuple[str, str, str]:
-    engine, state = await Lookup(Spoken, environ=environ).engine()  # type: ignore[arg-type]
+    engine, state = await Lookup(Spoken, sdk=None, environ=environ).engine()  # type: ignore[arg-type]
     assert (engine is not None) is state.ready
     return state.reason, Path(state.path).name, state.message
 
@@ -68,7 +68,7 @@ async def test_none_says_how_to_get_one(tmp_path: Path) -> None:
     assert reason == "NotFound"
     assert "no helm was found: install helm 4.2.2 or newer" in message
     with pytest.raises(HelmError, match="SKERRY_HELM") as missing:
-        await Lookup(Spoken, environ=environment(tmp_path)).required()  # type: ignore[arg-type]
+        await Lookup(Spoken, sdk=None, environ=environment(tmp_path)).required()  # type: ignore[arg-type]
     assert missing.value.reason == "EngineMissing"
 
 
@@ -98,7 +98,7 @@ async def test_an_old_one_on_path_is_passed_over(tmp_path: Path) -> None:
 
 
 async def test_it_is_looked_at_again_when_the_file_is_another(tmp_path: Path) -> None:
-    lookup = Lookup(Spoken, environ=environment(tmp_path))  # type: ignore[arg-type]
+    lookup = Lookup(Spoken, sdk=None, environ=environment(tmp_path))  # type: ignore[arg-type]
     assert not (await lookup.engine())[1].ready
     path = program(tmp_path / "bin" / "helm", "v4.2.2")
     engine, state = await lookup.engine()
