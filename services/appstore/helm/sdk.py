@@ -6,6 +6,7 @@ hooks or CRDs, take fields from other managers, or render for a version of Kuber
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -121,8 +122,9 @@ class Sdk:
         read = python_paths() + ((Path(order.chart),) if order.chart else ())
         grace_s = GRACE_S if own.ports else 0.0
         jail = Jail(own.directory, read, own.ports, data=DATA, grace_s=grace_s, required=self._required)
-        command = [sys.executable, "-m", "services.appstore.helm.worker"]
-        environ = environment(own) | {"PYTHONPATH": str(ROOT)}
+        command = [_program(own), "-m", "services.appstore.helm.worker"]
+        paths = dict.fromkeys((str(ROOT), *(each for each in sys.path if Path(each).is_absolute())))
+        environ = environment(own) | {"PYTHONPATH": os.pathsep.join(paths)}
         finished = await run(jail, command, deadline_s=deadline_s, stdin=msgspec.json.encode(order), environ=environ)
         if (finished.ending, finished.code) != ("exit", 0):
             raise failure(finished, own.secrets, deadline_s=deadline_s)
@@ -130,6 +132,15 @@ class Sdk:
             return decoded(finished.stdout, Answer)
         except msgspec.DecodeError as error:
             raise HelmError("Failed", f"the worker's answer cannot be read: {error}") from error
+
+
+def _program(own: Room) -> str:
+    """This Python under the name helm: its library takes the program's name for that of the manager of fields, and with
+    another one than the program's the two would be in each other's way.
+    """
+    link = own.directory / "helm"
+    link.symlink_to(Path(sys.executable).resolve())
+    return str(link)
 
 
 def _order(operation: Operation, own: Room, request: ClusterRequest, **more: Any) -> Order:

@@ -10,6 +10,7 @@ the library or a chart prints goes to standard error, so that the answer stands 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,9 +19,11 @@ from typing import Any
 
 import msgspec
 
+from services.appstore.helm.manifest import documents
 from services.appstore.helm.orders import Answer, Operation, Order
 from skerry.api.decode import decoded
 
+_HOOK = re.compile(r"""helm\.sh/hook["']?\s*:""")
 SCHEMA = "values don't meet the specifications of the schema(s) in the following chart(s)"
 """As Helm's own actions say it."""
 
@@ -63,16 +66,21 @@ def _template(sdk: Any, context: Any, order: Order) -> Answer:
             chart.validate_schema(order.values)
         except sdk.HelmValuesError as error:
             raise ValueError(f"{SCHEMA}:\n{error}") from error
-        rendered = chart.render(
-            order.values,
-            name=order.release,
-            namespace=order.namespace,
-            is_install=not order.is_upgrade,
-            is_upgrade=order.is_upgrade,
-        )
         files = [(each["filename"], each["data"]) for each in chart.crds] if order.crds else []
-    files += [(path, text) for path, text in sorted(rendered.items()) if _is_manifest(path)]
+        files += _rendered(chart, order)
     return Answer(manifest="".join(f"---\n# Source: {path}\n{text}\n" for path, text in files))
+
+
+def _rendered(chart: Any, order: Order) -> list[tuple[str, str]]:
+    """Files of templates and what they make, without notes and without what is there for others to include."""
+    rendered: dict[str, str] = chart.render(
+        order.values,
+        name=order.release,
+        namespace=order.namespace,
+        is_install=not order.is_upgrade,
+        is_upgrade=order.is_upgrade,
+    )
+    return [(path, text) for path, text in sorted(rendered.items()) if _is_manifest(path)]
 
 
 def _is_manifest(path: str) -> bool:
@@ -90,7 +98,8 @@ def _upgrade(sdk: Any, context: Any, order: Order) -> Answer:
         "labels": order.labels or None,
     }
     with _config(sdk, order) as config, sdk.Chart.load(order.chart) as chart:
-        if _is_there(sdk, config, order.release):
+        order = msgspec.structs.replace(order, is_upgrade=_is_there(sdk, config, order.release))
+        if order.is_upgrade:
             release = config.upgrade(
                 chart, order.release, order.values, max_history=order.history, reset_values=True, **common
             )
@@ -98,10 +107,12 @@ def _upgrade(sdk: Any, context: Any, order: Order) -> Answer:
             release = config.install(
                 chart, order.release, order.values, create_namespace=order.create_namespace, **common
             )
-    return Answer(revision=int(release.get("version") or 0), manifest=_manifest(release) if order.dry_run else "")
+        manifest = _with_hooks(str(release["manifest"]), chart, order) if order.dry_run else ""
+    return Answer(revision=int(release["revision"]), manifest=manifest)
 
 
 def _is_there(sdk: Any, config: Any, release: str) -> bool:
+    """True for a release that is upgraded, not installed: the library has no call for either."""
     try:
         history = config.history(release)
     except sdk.HelmNotFoundError:
@@ -109,11 +120,15 @@ def _is_there(sdk: Any, config: Any, release: str) -> bool:
     return any(each.get("status") != "uninstalled" for each in history[-1:])
 
 
-def _manifest(release: Mapping[str, Any]) -> str:
+def _with_hooks(manifest: str, chart: Any, order: Order) -> str:
+    """A manifest and the chart's hooks, which the library does not tell of: as they are rendered without the cluster."""
     hooks = [
-        f"---\n# Source: {each.get('path', '')}\n{each.get('manifest', '')}\n" for each in release.get("hooks") or ()
+        f"---\n# Source: {path}\n{document}\n"
+        for path, text in _rendered(chart, order)
+        for document in documents(text)
+        if _HOOK.search(document)
     ]
-    return "".join((*hooks, str(release.get("manifest") or "")))
+    return "".join((*hooks, manifest))
 
 
 def _rollback(sdk: Any, context: Any, order: Order) -> Answer:

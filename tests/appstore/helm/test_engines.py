@@ -48,8 +48,11 @@ ROLE = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {
 
 @pytest.fixture(scope="module")
 def member(plain_cluster: Member) -> Member:
-    """A cluster with a namespace for releases."""
+    """A cluster with a namespace for releases, and somebody who may edit there."""
     plain_cluster.kubectl("create", "namespace", NAMESPACE)
+    plain_cluster.kubectl("-n", NAMESPACE, "create", "serviceaccount", "tenant")
+    binding = ("--clusterrole=edit", f"--serviceaccount={NAMESPACE}:tenant")
+    plain_cluster.kubectl("-n", NAMESPACE, "create", "rolebinding", "tenant", *binding)
     return plain_cluster
 
 
@@ -176,9 +179,6 @@ async def test_what_the_cluster_refuses_has_its_reason(
 async def test_an_actor_does_what_their_rights_allow(
     engine: Engine, member: Member, release: str, tmp_path: Path
 ) -> None:
-    member.kubectl("-n", NAMESPACE, "create", "serviceaccount", "tenant")
-    binding = ("--clusterrole=edit", f"--serviceaccount={NAMESPACE}:tenant")
-    member.kubectl("-n", NAMESPACE, "create", "rolebinding", "tenant", *binding)
     tenant = as_whom(member, member.kubectl("-n", NAMESPACE, "create", "token", "tenant").decode().strip())
     await engine.upgrade(wanted(member, chart(tmp_path, CONFIG + "one"), access=tenant))
     reason, text = await refused(engine, wanted(member, chart(tmp_path, CONFIG + "one", ROLE), access=tenant))
