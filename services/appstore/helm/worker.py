@@ -72,7 +72,7 @@ def _template(sdk: Any, context: Any, order: Order) -> Answer:
 
 
 def _rendered(chart: Any, order: Order) -> list[tuple[str, str]]:
-    """Files of templates and what they make, without notes and without what is there for others to include."""
+    """Files of templates, and the objects that they make."""
     rendered: dict[str, str] = chart.render(
         order.values,
         name=order.release,
@@ -80,10 +80,11 @@ def _rendered(chart: Any, order: Order) -> list[tuple[str, str]]:
         is_install=not order.is_upgrade,
         is_upgrade=order.is_upgrade,
     )
-    return [(path, text) for path, text in sorted(rendered.items()) if _is_manifest(path)]
+    return [(path, text) for path, text in sorted(rendered.items()) if is_manifest(path)]
 
 
-def _is_manifest(path: str) -> bool:
+def is_manifest(path: str) -> bool:
+    """True for a template's file whose text is objects; others are notes, or are there to be included."""
     name = path.rpartition("/")[2]
     return name.endswith((".yaml", ".yml", ".json")) and not name.startswith("_")
 
