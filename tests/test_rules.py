@@ -1,4 +1,4 @@
-"""The rules of the data plane (docs/data-plane.md), of the fleet (docs/fleet.md) and of joining (docs/joining.md), and the tests that hold them: none without, and
+"""The rules of the data plane (docs/data-plane.md), of the fleet (docs/fleet.md) of joining (docs/joining.md) and of the App Store (docs/app-store.md), and the tests that hold them: none without, and
 none that does not exist.
 
 A page is the table: a rule is a bullet `- **ID** text` with its tests in backquotes below it, as paths from `tests/`.
@@ -23,6 +23,7 @@ PAGES = {
     PAGE: {"HTTP", "ID", "LINK", "FRAME", "FLOW", "LIMIT"},
     PAGE.with_name("fleet.md"): {"PRESENCE", "DESIRED"},
     PAGE.with_name("joining.md"): {"JOIN"},
+    PAGE.with_name("app-store.md"): {"STORE"},
 }
 """With the groups of their rules."""
 _RULE = re.compile(r"^- \*\*([A-Z]+)-([0-9]+)\*\* (.*?)(?=^- \*\*|^## |\Z)", re.MULTILINE | re.DOTALL)
