@@ -1,5 +1,5 @@
-"""Deciding with many grants, in this process: what a decision takes, cold and repeated, what becomes of thousands of live
-requests when a grant goes, and what grants cost in memory.
+"""Deciding with many grants: in this process what a decision takes, cold and repeated, what becomes of thousands of live
+requests when a grant goes, and what grants cost in memory; then the same where it is asked for (bench/accesslive.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from bench import accesslive
 from bench.federation import say
+from bench.grantset import MANY, MEMBERS, grant_document
 from bench.processes import rss_mib
 from services.proxy.sessions import Rests, Sessions
 from services.proxy.settings import Limits
@@ -27,8 +29,7 @@ from skerry.api.grants import AccessGrant
 from skerry.api.messages import Caller
 from skerry.errors import StatusError
 
-FEW, MANY, MEMBERS, LIVE = 10_000, 50_000, 1_000, 5_000
-ROLES = ("view", "edit", "admin")
+FEW, LIVE = 10_000, 5_000
 ASKED = 5_000
 _grant = msgspec.json.Decoder(AccessGrant).decode
 
@@ -48,7 +49,12 @@ def measure(rounds: int) -> dict[str, Any]:
     figures = {"cold_us": statistics.median(cold), "again_us": statistics.median(again)}
     del access
     gc.collect()
-    return {**figures, "change_us": statistics.median(changes), "cut_ms": statistics.median(cuts), "mib": _mib()}
+    return {
+        **figures,
+        "change_us": statistics.median(changes),
+        "cut_ms": statistics.median(cuts),
+        "mib": _mib(),
+    } | accesslive.measure(rounds)
 
 
 def _members() -> Access:
@@ -59,25 +65,7 @@ def _members() -> Access:
 
 
 def _read(number: int) -> AccessGrant:
-    """For a person or a group each in turn, in two namespaces of a member; one in a hundred by a selector."""
-    member = f"m{number % MEMBERS}"
-    subject = (
-        {"kind": "User", "name": f"user{number % 5000}"}
-        if number % 2
-        else {"kind": "Group", "name": f"org:g{number % 500}"}
-    )
-    clusters = {"names": [member]} if number % 100 else {"selector": {"matchLabels": {"env": "prod"}}}
-    document = {
-        "metadata": {"name": f"g{number}", "uid": f"{number}"},
-        "spec": {
-            "subjects": [subject],
-            "clusters": clusters,
-            "role": ROLES[number % 3],
-            "namespaces": ["shop", "till"],
-        },
-        "status": {"clusters": [{"name": member, "uid": f"uid-{number % MEMBERS}", "state": "Enforced"}]},
-    }
-    return _grant(msgspec.json.encode(document))
+    return _grant(msgspec.json.encode(grant_document(number)))
 
 
 def _asked(seed: int) -> list[tuple[Caller, str]]:
@@ -180,7 +168,8 @@ ROWS = (
     (f"the same again, {FEW} grants (us)", "again_us", 3.0),
     ("a grant that comes or goes (us)", "change_us", None),
     (f"{LIVE} live requests that lose their grant, {LIVE} others (ms)", "cut_ms", 1000.0),
-    (f"{MANY} grants on {MEMBERS} members (MiB)", "mib", 64.0),
+    (f"{MANY} grants on {MEMBERS} members, compiled (MiB)", "mib", 64.0),
+    *accesslive.ROWS,
 )
 
 

@@ -79,9 +79,9 @@ class Workloads:
             process.end()
 
     @contextlib.asynccontextmanager
-    async def tower(self) -> AsyncIterator[Tower]:
-        """A tower that can be asked, as the administrator; SIGTERM at the end."""
-        tower = Tower("services.tower", self._log("tower"), self._environment("proxy"))
+    async def tower(self, module: str = "services.tower", **settings: str) -> AsyncIterator[Tower]:
+        """A tower, or the proxy alone, that can be asked, as the administrator; SIGTERM at the end."""
+        tower = Tower(module, self._log("tower"), self._environment("proxy") | settings)
         try:
             tower.token = ADMIN_TOKEN.encode()
             await tower.connect(ssl.create_default_context(cafile=str(self.host.directory / "ca.crt")))
