@@ -189,7 +189,7 @@ class Access:
         for holding in before:
             self._leave(holding)
         if after:
-            self._holdings[source] = after
+            self._holdings[after[0].basis] = after  # which equals the source, and is there already
         else:
             del self._holdings[source]
         self._reaches.clear()

@@ -7,9 +7,9 @@ namespaces, a group that would be one of Skerry's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET
@@ -46,7 +46,7 @@ class Basis(NamedTuple):
         return f"{self.kind} {self.name}"
 
 
-class Holding(NamedTuple):
+class Holding(msgspec.Struct, frozen=True, gc=False):
     """The same scopes for some subjects, on clusters by name and UID, or on those that a selector selects."""
 
     basis: Basis
@@ -64,6 +64,17 @@ class Holding(NamedTuple):
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+_Parts = TypeVar("_Parts", bound=tuple[Hashable, ...])
+
+
+@lru_cache(maxsize=16_384)
+def _same(parts: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    return parts
+
+
+def _shared(parts: _Parts) -> _Parts:
+    """The same tuple for all that are equal: of fifty thousand grants few are for other people, clusters or roles than others."""
+    return cast(_Parts, _same(parts))
 
 
 @lru_cache(maxsize=4096)
@@ -101,8 +112,8 @@ def usable_group(group: str) -> bool:
 def of_grant(grant: AccessGrant) -> tuple[Holding, ...]:
     """What an AccessGrant gives: nothing by a name that it is not bound to."""
     spec = grant.spec
-    subjects = _distinct(key_of(each) for each in spec.subjects)
-    scopes = tuple(scopes_of(grant))
+    subjects = _shared(_distinct(key_of(each) for each in spec.subjects))
+    scopes = _shared(tuple(scopes_of(grant)))
     expires = ends_of(grant)
     if not subjects or not scopes or grant.metadata.deletion_timestamp is not UNSET:
         return ()
@@ -113,7 +124,7 @@ def of_grant(grant: AccessGrant) -> tuple[Holding, ...]:
     clusters = tuple((name, bound[name]) for name in dict.fromkeys(spec.clusters.names) if bound.get(name))
     if spec.namespaces:
         clusters = tuple(each for each in clusters if each[0] != HOST)
-    return (Holding(basis, subjects, scopes, clusters, b"", expires),) if clusters else ()
+    return (Holding(basis, subjects, scopes, _shared(clusters), b"", expires),) if clusters else ()
 
 
 def scopes_of(grant: AccessGrant) -> Iterator[Scope]:

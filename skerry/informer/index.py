@@ -13,43 +13,26 @@ IndexFunction = Callable[[Item], Iterable[str]]
 
 
 class Index:
-    """Keys by value, kept in step with the objects of one kind."""
+    """Keys by value, kept in step with the objects of one kind. The values of each are not kept: they follow from the object, and
+    would be as large again.
+    """
 
     def __init__(self, function: IndexFunction) -> None:
         self.function = function
-        self._values: dict[ObjectKey, frozenset[str]] = {}
-        """Of the keys that have any."""
         self._keys: dict[str, dict[ObjectKey, None]] = {}
         """In the order in which they came."""
 
-    def put(self, key: ObjectKey, item: Item) -> None:
-        """The object at `key` is now `item`."""
-        values = frozenset(self.function(item))
-        before = self._values.get(key, _NONE)
-        if values == before:
-            return
-        self._drop(key, before - values)
-        for value in values - before:
-            self._keys.setdefault(value, {})[key] = None
-        if values:
-            self._values[key] = values
-        else:
-            del self._values[key]
-
-    def pop(self, key: ObjectKey) -> None:
-        """There is no object at `key` any more."""
-        self._drop(key, self._values.pop(key, _NONE))
-
-    def keys(self, value: str) -> Iterable[ObjectKey]:
-        """Whose objects have `value`."""
-        return self._keys.get(value, ())
-
-    def _drop(self, key: ObjectKey, values: Iterable[str]) -> None:
-        for value in values:
+    def put(self, key: ObjectKey, old: Item | None, new: Item | None) -> None:
+        """The object at `key`, which was `old`, is now `new`; None: there is none."""
+        before, after = (frozenset() if each is None else frozenset(self.function(each)) for each in (old, new))
+        for value in before - after:
             keys = self._keys[value]
             del keys[key]
             if not keys:
                 del self._keys[value]
+        for value in after - before:
+            self._keys.setdefault(value, {})[key] = None
 
-
-_NONE: frozenset[str] = frozenset()
+    def keys(self, value: str) -> Iterable[ObjectKey]:
+        """Whose objects have `value`."""
+        return self._keys.get(value, ())

@@ -54,9 +54,10 @@ class KindStore:
         """Place an object."""
         if self._order is not None and key not in self.items:
             insort(self._order, key)
+        old = self.items.get(key)
         self.items[key] = new
         for index in self._indexes.values():
-            index.put(key, new)
+            index.put(key, old, new)
 
     def pop(self, key: ObjectKey) -> Item | None:
         """Take an object away."""
@@ -65,7 +66,7 @@ class KindStore:
             if self._order is not None:
                 del self._order[bisect_left(self._order, key)]
             for index in self._indexes.values():
-                index.pop(key)
+                index.put(key, old, None)
         return old
 
     def list(self, namespace: str, keys: Iterable[ObjectKey] | None = None) -> Items:
@@ -101,7 +102,7 @@ class KindStore:
         if before is None:
             index = self._indexes[name] = Index(function)
             for key, item in self.items.items():
-                index.put(key, item)
+                index.put(key, None, item)
         elif before.function is not function:
             raise ValueError(f"{self.kind.kind} has an index {name!r} already, by another function")
 

@@ -38,18 +38,16 @@ def entry(name: str, revision: int, values: list[str] | None, uid: str = "") -> 
 
 @given(st.lists(st.tuples(NAMES, st.none() | VALUES)))
 def test_an_index_finds_what_a_scan_finds(changes: list[tuple[str, list[str] | None]]) -> None:
-    index, model = Index(groups), dict[tuple[str, str], set[str]]()
+    index, model = Index(groups), dict[tuple[str, str], Item]()
     for name, values in changes:
-        if values is None:
-            index.pop(("", name))
-            model.pop(("", name), None)
-        else:
-            index.put(("", name), of(name, values))
-            model["", name] = set(values)
+        new = None if values is None else of(name, values)
+        index.put(("", name), model.pop(("", name), None), new)
+        if new is not None:
+            model["", name] = new
         for value in "xyz":
-            assert set(index.keys(value)) == {key for key, held in model.items() if value in held}
-    for _, name in list(model):
-        index.pop(("", name))
+            assert set(index.keys(value)) == {key for key, held in model.items() if value in groups(held)}
+    for key, item in model.items():
+        index.put(key, item, None)
     assert not any(index.keys(value) for value in "xyz")
 
 
