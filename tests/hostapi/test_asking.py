@@ -88,3 +88,23 @@ async def test_everybody_may_ask() -> None:
     made = fleet()
     assert (await made.ask(NOBODY, PATH, "POST", {"metadata": {}})).status < 300
     assert made.forwarding.forwarded == ["create accessrequests/"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "names"),
+    [
+        (CAROL, ["carol-m1", "dave-m1"]),
+        (DAVE, []),
+        (NOBODY, []),
+        (ADMIN, ["carol-m1", "carol-m2", "dave-m1", "reader"]),
+    ],
+    ids=["carol", "dave", "nobody", "admin"],
+)
+async def test_of_all_grants_at_once_those_are_deleted_that_the_caller_could_give(
+    caller: Caller, names: list[str]
+) -> None:
+    """Also of those that the caller is shown, as a subject."""
+    made = fleet()
+    answer = await made.ask(caller, f"{API}/accessgrants", "DELETE")
+    assert (answer.status, [each["metadata"]["name"] for each in answer.json()["items"]]) == (200, names)
+    assert made.forwarding.forwarded == [f"delete accessgrants/{name}" for name in names]

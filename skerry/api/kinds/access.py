@@ -72,9 +72,9 @@ def giver_at(path: str) -> Tie:
     return Tie(by="giver", path=path)
 
 
-OBJECT_VERBS = ("delete", "get", "list", "patch", "update", "watch")
-"""Verbs that any tie can allow: there is an object. A list or watch by a tie has the objects that are tied. The other verbs follow
-from ties alone that are `placed`, of kinds that are namespaced.
+OBJECT_VERBS = ("delete", "deletecollection", "get", "list", "patch", "update", "watch")
+"""Verbs that any tie can allow: there is an object. A list, a watch, or a deletion of many by a tie has the objects that are tied.
+`create` follows from ties alone that are `placed`, of kinds that are namespaced.
 """
 
 
@@ -98,6 +98,8 @@ CREATED_BY_EVERYBODY = Access(verbs=("create",), groups=EVERYBODY)
 """Questions about oneself."""
 WRITTEN_BY_WHO_HOLDS = Access(verbs=("create", "delete", "patch", "update"), groups=EVERYBODY)
 """Everybody may try: the owner looks at what is given, and at what the writer holds (skerry/access/escalation.py)."""
+CLEARED_BY_WHO_COULD_GIVE = Access(verbs=("deletecollection",), ties=(giver_at("spec.clusters.names"),))
+"""Of many at once, those go that the caller could have written."""
 CHANGED_BY_ITS_ADMINS = Access(verbs=("patch", "update"), ties=(Tie(by="workspace", roles=("admin",)),))
 """What of it, its owner looks at."""
 

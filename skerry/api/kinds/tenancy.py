@@ -11,6 +11,7 @@ from skerry.api import grants, v1alpha1
 from skerry.api.conditions import NO_VERDICT, Verdict, condition_of
 from skerry.api.kinds.access import (
     CHANGED_BY_ITS_ADMINS,
+    CLEARED_BY_WHO_COULD_GIVE,
     OF_WORKSPACE,
     READ,
     READ_ON_HOST,
@@ -153,7 +154,12 @@ ACCESS_GRANT = Kind(
     owner="tenancy",
     type=grants.AccessGrant,
     verbs=EVERY_VERB,
-    access=(READ_ON_HOST, read_by(subjects_at("spec.subjects"), giver_at("spec.clusters.names")), WRITTEN_BY_WHO_HOLDS),
+    access=(
+        READ_ON_HOST,
+        read_by(subjects_at("spec.subjects"), giver_at("spec.clusters.names")),
+        WRITTEN_BY_WHO_HOLDS,
+        CLEARED_BY_WHO_COULD_GIVE,
+    ),
     events=describe_grant,
     columns=(
         NAME,
