@@ -24,6 +24,7 @@ ROOT = f"/apis/{API_VERSION}"
 WORKSPACES = f"{ROOT}/workspaces"
 GRANTS = f"{ROOT}/accessgrants"
 SETTINGS = f"{ROOT}/settings"
+REQUESTS = f"{ROOT}/accessrequests"
 ONE = f"{WORKSPACES}/NAME"
 
 
@@ -506,4 +507,43 @@ def _settings() -> Iterator[Case]:
     ))  # fmt: skip
 
 
-CASES = (*_creates(), *_updates(), *_patches(), *_applies(), *_deletes(), *_grants(), *_settings())
+def _requests() -> Iterator[Case]:
+    def asked(spec: Document, **metadata: Any) -> Document:
+        metadata = metadata or {"name": "NAME"}
+        return {"apiVersion": API_VERSION, "kind": "AccessRequest", "metadata": metadata, "spec": spec}
+
+    one = {"clusters": {"names": ["x"]}, "role": "edit", "reason": "INC-1"}
+    post, path = f"{REQUESTS}?fieldManager=creator", f"{REQUESTS}/NAME"
+    asks_again = "what was asked for cannot be changed: end it and ask again"
+    yield Case("request, with its defaults", (
+        Step("POST", post, asked({**one, "namespaces": ["a"]})),
+        Step("GET", path),
+        Step("GET", f"{path}/status"),
+        Step("POST", post, asked(one)),
+        Step("GET", f"{REQUESTS}?fieldSelector=metadata.name%3DNAME"),
+        Step("GET", f"{REQUESTS}?fieldSelector=metadata.name%3DNAME,status.state%3DPending"),
+        Step("DELETE", path),
+        Step("GET", path),
+        Step("DELETE", path),
+    ))  # fmt: skip
+    yield Case("request with a name of the server's", (Step("POST", post, asked(one, generateName="NAME-")),))
+    yield Case("request for nothing", (
+        Step("POST", post, asked({})),
+        Step("POST", post, asked({**one, "role": "owner", "clusters": {"names": ["a", "a"]}, "duration": 2})),
+        Step("POST", post, asked({**one, "namespaces": ["a", "a"], "clusters": []})),
+        Step("POST", f"{post}&fieldValidation=Strict", asked({**one, "by": "me"})),
+        Step("POST", post, asked({**one, "by": "me"}) | {"status": {"state": "Approved", "requestedBy": "root"}}),
+        Step("GET", path),
+    ))  # fmt: skip
+    yield Case("request that is changed", (
+        Step("POST", post, asked(one)),
+        Step("PATCH", path, {"spec": {"role": "admin"}}, MERGE, differs=asks_again, instead=405),
+        Step("PUT", path, lambda last: {**last, "spec": one}, differs=asks_again, instead=405),
+        Step("PATCH", f"{path}?fieldManager=m1", asked(one), APPLY, differs=asks_again, instead=405),
+        Step("DELETE", path, {"preconditions": {"uid": "x"}}),
+        Step("DELETE", f"{path}?dryRun=All"),
+        Step("DELETE", path),
+    ))  # fmt: skip
+
+
+CASES = (*_creates(), *_updates(), *_patches(), *_applies(), *_deletes(), *_grants(), *_settings(), *_requests())

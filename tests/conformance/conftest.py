@@ -14,7 +14,7 @@ import pytest_asyncio
 from services.proxy.hostapi import Forwarder, HostApi
 from skerry import subjects
 from skerry.admission import Callers, Rules, Writes
-from skerry.api.kinds import ACCESS_GRANT, KINDS, SERVED, SETTING, WORKSPACE, Kind
+from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, KINDS, SERVED, SETTING, WORKSPACE, Kind
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
 from skerry.errors import StatusError
@@ -27,7 +27,7 @@ from tests.conformance.sides import DEADLINE_S, Side, api_server, host_api
 from tests.fixtures.nats import NatsHost
 from tests.kube.member import Member
 
-COMPARED: tuple[Kind, ...] = (WORKSPACE, ACCESS_GRANT, SETTING)
+COMPARED: tuple[Kind, ...] = (WORKSPACE, ACCESS_GRANT, SETTING, ACCESS_REQUEST)
 _JSON = {"content-type": "application/json"}
 _CALLER = Caller(user="admin", groups=("skerry:cluster-admin",))
 

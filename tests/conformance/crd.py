@@ -19,6 +19,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}} if "status" in schema["properties"] else {},
+        **({"selectableFields": [{"jsonPath": f".{path}"} for path in kind.selectable]} if kind.selectable else {}),
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -24,13 +24,15 @@ from tests.kube.provider import Provider
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(900)]
 
-NEAR, FAR = "near", "hidden-oslo"
+NEAR, FAR = "hidden-faro", "hidden-oslo"
 """Behind an agent, and direct."""
 PEOPLE = {
     "nobody": [], "view-a": [], "edit-ab": [], "admin": [], "selected": [], "grouped": ["org:shop"], "expired": [],
     "elevated": [], "revoked": [], "bound": [], "hostview": [], "viewer": ["skerry:view"], "root": ["skerry:cluster-admin"],
+    "ws-view": [], "ws-edit": [], "ws-admin": [], "ws-group": ["org:team"], "left": [],
 }  # fmt: skip
-CREDENTIALS, GRANTS = (f"/apis/skerry.dev/v1alpha1/{plural}" for plural in ("credentials", "accessgrants"))
+API = "/apis/skerry.dev/v1alpha1"
+CREDENTIALS, GRANTS, REQUESTS = (f"{API}/{plural}" for plural in ("credentials", "accessgrants", "accessrequests"))
 SAMPLE = 50
 """Cells of an ordinary run for each kind of cluster."""
 
@@ -51,18 +53,33 @@ def grants(soon: str) -> list[dict[str, Any]]:
         grant("grouped", "org:shop", kind="Group", role="view"),
         grant("expired", "expired", role="edit", expires=soon),
         grant("elevated", "elevated", role="view"),
-        grant("elevated-a", "elevated", role="admin", namespaces=["a"]),
         grant("revoked", "revoked", role="admin"),
         grant("bound", "bound", groups=["dba"], namespaces=["a"]),
         grant("hostview", "hostview", role="view", clusters={"names": ["host"]}),
     ]
 
 
+def workspace(called: str, members: dict[str, str], *clusters: str, **namespace: Any) -> dict[str, Any]:
+    """With these people (`@` is before a group), and one namespace that is the same on each cluster."""
+    people = [
+        {"kind": "Group" if who[0] == "@" else "User", "name": who.removeprefix("@"), "role": role}
+        for who, role in members.items()
+    ]
+    places = [{"cluster": each, **namespace} for each in clusters]
+    return {
+        "apiVersion": "skerry.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": called},
+        "spec": {"members": people, "clusters": {"names": [*clusters]}, "namespaces": places},
+    }  # fmt: skip
+
+
+TEAM = {"ws-view": "view", "ws-edit": "edit", "ws-admin": "admin", "@org:team": "edit"}
+
+
 class Rig:
     """A host with two members, people with tokens, and what they were granted."""
 
-    def __init__(self, host: Host, near: Member) -> None:
-        self.host, self.near = host, near
+    def __init__(self, host: Host, near: Member, far: Member) -> None:
+        self.host, self.near, self.far = host, near, far
         self.tokens: dict[str, str] = {}
         self._agent: Agent | None = None
         self._state = ""
@@ -107,7 +124,7 @@ class Rig:
 def rig(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, kube: Provider) -> Iterator[Rig]:
     with kube.plain(tmp_path_factory.mktemp(FAR), FAR) as far, Host(tmp_path_factory.mktemp("matrix")) as host:
         host.up()
-        made = Rig(host, plain_cluster)
+        made = Rig(host, plain_cluster, far)
         for member in (plain_cluster, far):
             member.apply(
                 *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each}} for each in NAMESPACES)
@@ -117,9 +134,13 @@ def rig(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, kube: P
         made.have("agent")
         host.kubectl(None, "label", "cluster", NEAR, FAR, "env=prod")
         soon = datetime.now(UTC) + timedelta(seconds=20)
-        host.kubectl(None, "apply", "-f", "-", stdin=_list(grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ"))))
+        team = [workspace("team", {**TEAM, **more}, NEAR, FAR, name="a", adopt=True) for more in ({"left": "edit"}, {})]
+        host.kubectl(None, "apply", "-f", "-", stdin=_list([*grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ")), team[0]]))
         made.tokens = asyncio.run(_tokens(made))
         host.ok("credential", "revoke", "--user", "revoked", "--for-good")
+        asyncio.run(_elevated(made, "elevated", "a", NEAR, FAR))
+        host.kubectl(None, "wait", "workspace/team", "--for=condition=Ready", "--timeout=60s")
+        host.kubectl(None, "apply", "-f", "-", stdin=_list(team[1:]))
         eventually(lambda: datetime.now(UTC) > soon, "the grant has ended", 60)
         made.settle()
         yield made
@@ -131,6 +152,21 @@ async def _tokens(rig: Rig) -> dict[str, str]:
     asker = Asker(rig.host.listen, rig.host.tls(), "")
     try:
         return await _made(asker, rig.administrator, PEOPLE)
+    finally:
+        await asker.close()
+
+
+async def _elevated(rig: Rig, who: str, namespace: str, *clusters: str, reason: str = "INC-1") -> None:
+    """Somebody asks to be admin in a namespace for a while, and the administrator approves it."""
+    asker = Asker(rig.host.listen, rig.host.tls(), "")
+    try:
+        token = rig.tokens.get(who) or (await _made(asker, rig.administrator, {who: []}))[who]
+        spec = {"clusters": {"names": [*clusters]}, "namespaces": [namespace], "role": "admin", "reason": reason}
+        head = {"apiVersion": "skerry.dev/v1alpha1", "kind": "AccessRequest", "metadata": {"generateName": "req-"}}
+        status, asked = await asker.ask(token, "POST", REQUESTS, json.dumps({**head, "spec": spec}).encode())
+        assert status == 201, asked
+        path = f"{REQUESTS}/{asked['metadata']['name']}/approve"
+        assert (await asker.ask(rig.administrator, "POST", path, b"{}"))[0] == 201
     finally:
         await asker.close()
 
@@ -204,7 +240,7 @@ def test_the_command_says_it_in_the_clusters_own_words(rig: Rig) -> None:
         "  member    no: delete on deployments.apps needs edit (binding a/skerry:view is in place)",
         "  ceiling   none",
         "  missing   edit in namespace a",
-        f"  next      skerry request create edit --cluster {NEAR} -n a --reason …   (admin, root can approve)",
+        f"  next      skerry request create edit --cluster {NEAR} -n a --reason …   (admin, root, ws-admin can approve)",
     ]
     code, lines = explained("-n", "a", "get", "po/log")
     assert (code, lines[0]) == (0, f"allowed: view-a may get po/log in namespace a on {NEAR}")
@@ -252,31 +288,61 @@ async def _until(asker: Asker, targets: dict[str, str], status: int) -> None:
                 await asyncio.sleep(0.05)
 
 
-def test_nothing_on_a_member_names_another_or_its_people(rig: Rig) -> None:
-    """Somebody who is granted something on the other alone, by a name that tells it, and a workspace there."""
+@pytest.mark.parametrize("side", ["agent", "direct"])
+def test_nothing_on_a_member_names_another_or_its_people(rig: Rig, side: str) -> None:
+    """Somebody who has something on the other alone, by a grant, a workspace and a request that tell its name."""
     rig.have("agent")
-    host, words = rig.host, (FAR, "zacharias", "sunken-treasure", "org:pirates")
-    there: dict[str, Any] = {"clusters": {"names": [FAR]}, "namespaces": ["b"]}
-    workspace = {
-        "apiVersion": "skerry.dev/v1alpha1",
-        "kind": "Workspace",
-        "metadata": {"name": "sunken-treasure"},
-        "spec": {"members": [{"kind": "User", "name": "zacharias", "role": "edit"}], "clusters": {"names": [FAR]}},
-    }
+    host, member, other = rig.host, *((rig.near, FAR) if side == "agent" else (rig.far, NEAR))
+    who, name, group, reason = f"zacharias-{side}", f"sunken-{side}", f"org:pirates-{side}", f"bullion-{side}"
+    there: dict[str, Any] = {"clusters": {"names": [other]}, "namespaces": ["b"]}
     made = [
-        workspace,
-        grant("sunken-treasure", "zacharias", role="edit", **there),
-        grant("on-both", "org:pirates", kind="Group", role="view"),
+        workspace(name, {who: "edit"}, other, name=name),
+        grant(name, who, role="edit", **there),
+        grant(f"{name}-both", group, kind="Group", role="view"),
     ]
     host.kubectl(None, "apply", "-f", "-", stdin=_list(made))
+    asyncio.run(_elevated(rig, who, "b", other, reason=reason))
+    host.kubectl(None, "wait", f"workspace/{name}", "--for=condition=Ready", "--timeout=60s")
     rig.settle()
-    kubeconfig = host.credential("zacharias", "org:pirates")
-    assert host.kubectl(FAR, "get", "pods", "-n", "b", kubeconfig=kubeconfig) == ""
-    janitor = Janitor(rig.near)
+    kubeconfig = host.credential(who, group)
+    assert host.kubectl(other, "get", "pods", "-n", "b", kubeconfig=kubeconfig) == ""
+    janitor = Janitor(member)
     try:
         dump = janitor.dump()
     finally:
         janitor.close()
     assert "skerry:edit" in dump
     assert "skerry.dev/host" in dump
-    assert [word for word in words if word in dump] == []
+    assert [word for word in (other, who, name, group, reason, "req-") if word in dump] == []
+
+
+def test_a_workspace_that_is_deleted_while_its_member_is_away_is_gone_at_once_and_there_when_it_is_back(
+    rig: Rig,
+) -> None:
+    """It waits for nobody; its namespace is another's once the member has given it back."""
+    rig.have("agent")
+    host, bob = rig.host, rig.host.credential("bob")
+
+    def state(name: str) -> str:
+        status = json.loads(host.kubectl(None, "get", "workspace", name, "-o", "json")).get("status") or {}
+        return "".join(each["state"] for each in status.get("namespaces") or ())
+
+    def may() -> bool:
+        return host.kubectl_run(NEAR, "get", "configmaps", "-n", "wreck", kubeconfig=bob).returncode == 0
+
+    first = workspace("first", {"bob": "edit"}, NEAR, name="wreck", whenRemoved="Delete")
+    host.kubectl(None, "apply", "-f", "-", stdin=_list([first]))
+    eventually(may, "bob works there", 60)
+    uid = rig.near.kubectl("get", "namespace", "wreck", "-o", "jsonpath={.metadata.uid}")
+    rig.have("away")
+    host.kubectl(None, "delete", "workspace", "first", "--timeout=10s")
+    host.kubectl(None, "apply", "-f", "-", stdin=_list([workspace("second", {"bob": "view"}, NEAR, name="wreck")]))
+    eventually(lambda: state("second") in ("Waiting", "Away"), "the namespace is not free", 30)
+    assert rig.near.kubectl("get", "namespace", "wreck", "-o", "name")
+    rig.have("agent")
+    host.kubectl(None, "wait", "workspace/second", "--for=condition=Ready", "--timeout=120s")
+    assert rig.near.kubectl("get", "namespace", "wreck", "-o", "jsonpath={.metadata.uid}") != uid
+    labels = json.loads(rig.near.kubectl("get", "namespace", "wreck", "-o", "json"))["metadata"]["labels"]
+    assert labels["skerry.dev/workspace"] == "second"
+    eventually(may, "bob sees it", 60)
+    host.kubectl(None, "delete", "workspace", "second")
