@@ -108,18 +108,18 @@ class Running:
                 pipe.close()
 
 
-Start = Callable[[str], Any]
+Start = Callable[..., Any]
 
 
 @pytest.fixture
 def clients(binary: Path, host: Host) -> Start:
-    """Starts the program in a mode against the host, as a context manager."""
+    """Starts the program in a mode against the host, as a context manager: by the administrator, or with another kubeconfig."""
 
     @contextmanager
-    def start(mode: str) -> Iterator[Running]:
+    def start(mode: str, kubeconfig: Path | None = None) -> Iterator[Running]:
         process = subprocess.Popen(
             [str(binary), mode],
-            env={**os.environ, "KUBECONFIG": str(host.admin), "HOME": str(host.directory)},
+            env={**os.environ, "KUBECONFIG": str(kubeconfig or host.admin), "HOME": str(host.directory)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

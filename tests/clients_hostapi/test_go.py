@@ -55,6 +55,38 @@ def test_a_client_go_informer_sees_every_change(host: Host, clients: Start) -> N
         assert informer.until(event="store")["items"] == listed(host)[1]
 
 
+def test_a_tenants_client_go_informer_has_what_is_the_tenants_own_and_follows_it(host: Host, clients: Start) -> None:
+    """Others change and go beside it, and it never hears of them; what somebody is let into comes, and goes with their leave."""
+
+    def people(name: str, *members: str) -> None:
+        listed = [{"kind": "User", "name": each, "role": "view"} for each in members]
+        host.kubectl(None, "patch", "workspace", name, "--type=merge", "-p", json.dumps({"spec": {"members": listed}}))
+
+    for name in ("bobs", "anns"):
+        apply(host, name, "first")
+    people("bobs", "bob", "ann")
+    people("anns", "ann")
+    with clients("informer", host.credential("bob")) as bob, clients("informer", host.credential("ann")) as ann:
+        assert {bob.until(event="add")["name"], bob.until(event="synced")["event"]} == {"bobs", "synced"}
+        assert {ann.until(event="add")["name"] for _ in range(2)} == {"anns", "bobs"}
+        ann.until(event="synced")
+        apply(host, "anns", "second")
+        people("anns", "ann", "bob")
+        while (heard := bob.next())["name"] != "anns":
+            assert heard["event"] == "update"
+        assert heard["event"] == "add", "nothing of it was heard before"
+        people("anns", "ann")
+        bob.until(event="delete", name="anns")
+        host.kubectl(None, "delete", "workspace", "anns")
+        people("bobs", "ann")
+        assert bob.until(event="delete")["name"] == "bobs"
+        ann.until(event="delete", name="anns")
+        for running, names in ((bob, set()), (ann, {"bobs"})):
+            running.ask("store")
+            assert running.until(event="store")["items"].keys() == names
+    host.kubectl(None, "delete", "workspace", "bobs")
+
+
 def test_a_client_go_informer_goes_on_after_its_front_door_was_killed(host: Host, clients: Start) -> None:
     apply(host, "survivor", "first")
     with clients("informer") as informer:
