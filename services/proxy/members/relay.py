@@ -311,7 +311,8 @@ class Relay:
         if self._exchange.gone.is_set():
             return ClientGone("the client left")
         if self._exchange.started:
-            self._exchange.abort()
+            if not self._exchange.finished:  # who was revoked was cut at once
+                self._exchange.abort()
             return ResponseCut(str(reset))
         if self._refused is not None:
             return self._refused
