@@ -13,6 +13,9 @@ from skerry.member.upstream import WholeAnswer
 _DENIED = (("admission webhook", "denied the request"), ("ValidatingAdmissionPolicy", "denied request"))
 """How an API server words what its people have it refuse, whatever the code."""
 
+GOING_S = 2.0
+"""What is being deleted is looked at again after so long."""
+
 
 class Unsettled(Exception):
     """An entry is not in place: why, and when to look again by oneself (0: with the usual pauses, None: not at all)."""
@@ -42,6 +45,11 @@ def _mended(verb: str, message: str) -> str:
 
 def _is_denied(message: str) -> bool:
     return any(who in message and verdict in message for who, verdict in _DENIED)
+
+
+def going(what: str) -> Unsettled:
+    """Of what somebody deleted, and is there still: nothing is brought in place on it, and what is in it is not another's yet."""
+    return Unsettled(State.WAITING, f"{what} is being deleted, with what is in it", again_s=GOING_S)
 
 
 def unsettled(answer: WholeAnswer, verb: str, what: str) -> Unsettled:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec import UNSET
 
 from skerry.api.decode import decoded
 from skerry.api.desired import ENTRIES, PAGE, Options, State
 from skerry.api.meta import Document, ListMeta, ObjectMeta, Struct
 from skerry.api.names import HOST_LABEL, MANAGED_BY, OUR_LABELS, OWNER_LABEL, WITHDRAW
-from skerry.desired.answers import Missing, Unsettled, unsettled
+from skerry.desired.answers import Missing, Unsettled, going, unsettled
 from skerry.desired.owners import OWNERS, Reference, reference
 from skerry.errors import ServiceUnavailable
 from skerry.member import identity
@@ -174,6 +175,8 @@ class Objects:
         which = reference(document)
         manager = OWNERS[owner].manager
         there = await self.read(which)
+        if there is not None and there.deletion_timestamp is not UNSET:
+            raise going(str(which))
         force = options.conflicts == "Force"
         if there is not None and not await self._mine(there, owner, which):
             if options.adopt == "Never":
@@ -269,6 +272,8 @@ class Objects:
         if keep or adopted or how != "Delete":
             await self._orphan(which, owner)
             return keep
+        if there.deletion_timestamp is not UNSET and which.kind == "Namespace":
+            raise going(str(which))
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -280,6 +285,8 @@ class Objects:
             raise Unsettled(State.PENDING, f"{which} changed in this moment", again_s=0.5)
         if answer.status not in (200, 202, 404):
             raise unsettled(answer, "delete", str(which))
+        if which.kind == "Namespace" and answer.status != 404:
+            raise going(str(which))  # it is nobody else's before what is in it is gone
         return True
 
     async def _ours(self, there: ObjectMeta, owner: str) -> bool:

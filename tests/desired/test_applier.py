@@ -130,6 +130,32 @@ async def test_a_change_is_applied_and_a_withdrawal_takes_it_away(cluster: Clust
     assert await cluster.ask("GET", cluster.path()) == 404
 
 
+async def test_a_namespace_that_is_being_deleted_is_not_withdrawn_yet_and_nobodys_until_it_is_gone(
+    cluster: Cluster,
+) -> None:
+    """What is in it may not become another's, who is let into a namespace of that name."""
+    path, merge = f"/api/v1/namespaces/{cluster.namespace}", "application/merge-patch+json"
+    key = cluster.bucket.put("tenancy", cluster.space(labels={"for": "first"}), withdraw="Delete")
+    await cluster.settled(key, State.APPLIED)
+    before = await cluster.ask("PATCH", path, {"metadata": {"finalizers": ["x.dev/f"]}}, merge)
+    cluster.bucket.withdraw(key)
+    await cluster.settled(key, State.WAITING)
+    assert "is being deleted" in cluster.message(key)
+    (problem,) = cluster.applier.state.report().problems
+    assert problem.key == key
+    cluster.bucket.put("tenancy", cluster.space(labels={"for": "second"}), withdraw="Delete")
+    await cluster.until(lambda: cluster.applier.state.entries[key].tried == cluster.bucket.last)
+    assert cluster.state(key) is State.WAITING
+    assert (await cluster.ask("GET", path))["metadata"]["labels"]["for"] == "first"
+    await cluster.ask("PATCH", path, {"metadata": {"finalizers": None}}, merge)
+    await cluster.settled(key, State.APPLIED)
+    after = await cluster.ask("GET", path)
+    assert (after["metadata"]["labels"]["for"], after["metadata"]["uid"] != before["metadata"]["uid"]) == (
+        "second",
+        True,
+    )
+
+
 async def test_what_waits_for_a_namespace_is_applied_when_that_appears(cluster: Cluster) -> None:
     key = cluster.bucket.put("tenancy", cluster.binding())
     await cluster.settled(key, State.WAITING)
