@@ -146,15 +146,21 @@ class Asker:
         self, token: str, method: str, target: str, body: bytes | None = None, content_type: bytes = JSON
     ) -> tuple[int, dict[str, Any]]:
         """Status, and the body where it is an object."""
-        headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", content_type), (b"accept", JSON)]
-        head = RequestHead(method=method.encode(), target=target.encode(), headers=headers)
-        response = await self._client.request(head, body)
-        data = await response.body(1 << 24)
+        status, data = await self.raw(token, method, target, body, content_type)
         try:
             document = json.loads(data)
         except ValueError:
             document = {}
-        return response.status, document if isinstance(document, dict) else {}
+        return status, document if isinstance(document, dict) else {}
+
+    async def raw(
+        self, token: str, method: str, target: str, body: bytes | None, content_type: bytes, accept: bytes = JSON
+    ) -> tuple[int, bytes]:
+        """Status and body."""
+        headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", content_type), (b"accept", accept)]
+        head = RequestHead(method=method.encode(), target=target.encode(), headers=headers)
+        response = await self._client.request(head, body)
+        return response.status, await response.body(1 << 24)
 
     async def cells(self, cells: Iterable[tuple[str, str, Question]]) -> dict[tuple[str, Question], Outcome]:
         """The outcome of each: whose it is, their token, and what is asked."""

@@ -288,6 +288,52 @@ async def _until(asker: Asker, targets: dict[str, str], status: int) -> None:
                 await asyncio.sleep(0.05)
 
 
+FILTERS = (
+    "", "?labelSelector=", "?labelSelector=%20", "?labelSelector=a", "?labelSelector=kubernetes.io/metadata.name!%3Da",
+    "?labelSelector=kubernetes.io%2Fmetadata.name+in+(b)&labelSelector=kubernetes.io%2Fmetadata.name+in+(c)",
+    "?labelSelector=kubernetes.io/metadata.name%20notin%20(a)", "?labelSelector=x)%2Ckubernetes.io/metadata.name+in+(b",
+    "?label%53elector=kubernetes.io/metadata.name%20in%20(b)", "?LabelSelector=x", "?labelSelector=a;labelSelector=b",
+    "?labelSelector=%zz", "?labelSelector=a%26labelSelector%3Db", "?fieldSelector=metadata.name%3Db",
+    "?fieldSelector=metadata.name!%3Da", "?resourceVersion=0", "?resourceVersion=0&limit=1", "?limit=1", "?limit=500&continue=NEXT",
+    "?limit=1&resourceVersion=0&resourceVersionMatch=NotOlderThan", "?watch=true&timeoutSeconds=1",
+    "?watch=1&timeoutSeconds=1&resourceVersion=0&labelSelector=kubernetes.io/metadata.name!%3Da",
+    "?watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
+    "?watch=true&watch=false&timeoutSeconds=1", "?watch=true&timeoutSeconds=1&fieldSelector=metadata.name%3Db",
+)  # fmt: skip
+"""What somebody may try who has one namespace and wants to see others."""
+FORMS = (
+    b"application/json",
+    *(b"application/json;as=%b;v=v1;g=meta.k8s.io" % each for each in (b"Table", b"PartialObjectMetadataList")),
+)
+
+
+@pytest.mark.parametrize("state", ["direct", "agent"])
+async def test_whatever_is_selected_a_list_of_namespaces_has_ones_own_alone(rig: Rig, state: str) -> None:
+    name, mine = rig.have(state), rig.tokens["view-a"]
+    asker = Asker(rig.host.listen, rig.host.tls(), name)
+    path = f"/clusters/{name}/api/v1/{{}}namespaces{{}}".format
+    others = [
+        each["metadata"]["name"] for each in (await asker.ask(rig.administrator, "GET", path("", "")))[1]["items"]
+    ]
+    others.remove("a")
+    _, page = await asker.ask(rig.administrator, "GET", path("", "?limit=1"))
+    try:
+        shown, codes = 0, set()
+        for query in (each.replace("NEXT", page["metadata"]["continue"]) for each in FILTERS):
+            for form in FORMS:
+                for where in ("", "watch/") if "watch" not in query else ("",):
+                    target = path(where, f"{query}{'&' if query else '?'}timeoutSeconds=1" if where else query)
+                    code, body = await asker.raw(mine, "GET", target, None, b"", form)
+                    leaked = [each for each in others if code == 200 and f'"{each}"'.encode() in body]
+                    assert not leaked, (target, form, leaked)
+                    shown += b'"name":"a"' in body
+                    codes.add(code)
+    finally:
+        await asker.close()
+    assert shown > len(FILTERS)
+    assert codes <= {200, 400, 403, 410}
+
+
 @pytest.mark.parametrize("side", ["agent", "direct"])
 def test_nothing_on_a_member_names_another_or_its_people(rig: Rig, side: str) -> None:
     """Somebody who has something on the other alone, by a grant, a workspace and a request that tell its name."""
