@@ -1,12 +1,10 @@
-"""Deciding with many grants: in this process what a decision takes, cold and repeated, what becomes of thousands of live
-requests when a grant goes, and what grants cost in memory; then the same where it is asked for (bench/accesslive.py).
+"""Deciding with many grants: in this process what a decision takes, cold and repeated, and what becomes of thousands
+of live requests when a grant goes; then the same, and memory, where it is asked for (bench/accesslive.py).
 """
 
 from __future__ import annotations
 
-import gc
 import math
-import os
 import random
 import statistics
 import time
@@ -21,7 +19,6 @@ from rich.table import Table
 from bench import accesslive
 from bench.federation import say
 from bench.grantset import MANY, MEMBERS, grant_document
-from bench.processes import rss_mib
 from services.proxy.sessions import Rests, Sessions
 from services.proxy.settings import Limits
 from skerry.access import Access, Denied, MemberRequest, decide
@@ -47,13 +44,10 @@ def measure(rounds: int) -> dict[str, Any]:
         changes.append(_change(access))
         cuts.append(_cut(access))
     figures = {"cold_us": statistics.median(cold), "again_us": statistics.median(again)}
-    del access
-    gc.collect()
     return {
         **figures,
         "change_us": statistics.median(changes),
         "cut_ms": statistics.median(cuts),
-        "mib": _mib(),
     } | accesslive.measure(rounds)
 
 
@@ -153,22 +147,11 @@ def _live() -> AccessGrant:
     return _grant(msgspec.json.encode(document))
 
 
-def _mib() -> float:
-    gc.collect()
-    before = rss_mib(os.getpid())
-    access = _members()
-    for number in range(MANY):
-        access.grant(f"h{number}", _read(number))
-    gc.collect()
-    return rss_mib(os.getpid()) - before
-
-
 ROWS = (
     (f"a first decision, {FEW} grants (us, p50)", "cold_us", 20.0),
     (f"the same again, {FEW} grants (us)", "again_us", 3.0),
     ("a grant that comes or goes (us)", "change_us", None),
     (f"{LIVE} live requests that lose their grant, {LIVE} others (ms)", "cut_ms", 1000.0),
-    (f"{MANY} grants on {MEMBERS} members, compiled (MiB)", "mib", 64.0),
     *accesslive.ROWS,
 )
 

@@ -23,6 +23,7 @@ from bench.processes import cpu_s, rss_mib
 from skerry import subjects
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER, IDENTITY_PROVIDER
 from skerry.api.meta import Document
+from skerry.api.times import seconds
 from skerry.storage import Store
 from tests.tenancy.provider import pages
 from tests.tenancy.tokens import token
@@ -148,16 +149,24 @@ async def _cut(made: Door) -> dict[str, float]:
             raise AssertionError("a watch ended by itself")
         store = Store(await made.bus.bucket(subjects.RESOURCES), ACCESS_GRANT)
         spent = [cpu_s(each.pid) for each in made.towers]
-        started = time.perf_counter()
+        wall, started = time.time(), time.perf_counter()
         await store.delete("live")
         stored = time.perf_counter()
-    ends = sorted(each.result() for each in watches)
+    seen = max(each.result() for each in watches)
     spent = [cpu_s(each.pid) - before for each, before in zip(made.towers, spent, strict=True)]
+    cuts = sorted(
+        seconds(line["time"]) - wall
+        for tower in made.towers
+        for line in tower.lines()
+        if line.get("message") == "a response was cut"
+    )
+    if len(cuts) != LIVE:
+        raise AssertionError(f"{len(cuts)} of {LIVE} watches were cut")
     return {
         "cut_stored_ms": (stored - started) * 1e3,
-        "cut_first_ms": (ends[0] - started) * 1e3,
-        "cut_half_ms": (statistics.median(ends) - started) * 1e3,
-        "cut_last_ms": (ends[-1] - started) * 1e3,
+        "cut_half_ms": statistics.median(cuts) * 1e3,
+        "cut_last_ms": cuts[-1] * 1e3,
+        "cut_seen_ms": (seen - started) * 1e3,
         "cut_cpu_ms": max(spent) * 1e3,
     }
 
@@ -198,8 +207,9 @@ ROWS = (
     ("  more than with one grant (percent)", "small_over", 3.0),
     ("  memory of the front door over the other's (MiB)", "door_mib", 64.0),
     (f"{LIVE} watches: their grant is deleted (ms)", "cut_stored_ms", None),
-    ("  half of them have ended (ms)", "cut_half_ms", None),
-    ("  the last one has ended (ms)", "cut_last_ms", 1000.0),
+    ("  half of them are cut, by the logs of the front doors (ms)", "cut_half_ms", None),
+    ("  the last one is cut (ms)", "cut_last_ms", 1000.0),
+    ("  this process, which holds all of them, has seen it (ms)", "cut_seen_ms", None),
     ("  CPU of that front door which needed most (ms)", "cut_cpu_ms", None),
     ("a token of a provider, first use (ms, p50)", "token_first_ms", 10.0),
     ("  the same (ms, p99)", "token_first_p99_ms", None),
