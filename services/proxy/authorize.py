@@ -19,7 +19,7 @@ from skerry.access.holdings import Basis
 from skerry.access.ties import within
 from skerry.api.kinds import ALWAYS, CLUSTER_ADMIN, EVERYBODY, HOST_GROUPS, HOST_VIEW, SERVED, Kind, Tie
 from skerry.api.messages import HOST, Caller
-from skerry.api.names import PREFIX
+from skerry.api.names import POOL, PREFIX
 from skerry.errors import Forbidden, StatusError
 
 
@@ -187,19 +187,28 @@ def rules(
 
 def _host_forbidden(caller: Caller, request: HostRequest, right: Right) -> StatusError:
     """Worded as the API server words it, with what is missing after it."""
-    need = tuple(group for group in dict.fromkeys((*right.groups, CLUSTER_ADMIN)) if group != HOST_VIEW)
-    roles = tuple(dict.fromkeys(role for tie in right.ties if tie.by == "workspace" for role in tie.roles))
-    groups = f"{'one of the groups' if len(need) > 1 else 'the group'} {', '.join(need)}"
-    if right.placed and request.namespace not in ("", *ALWAYS) and roles:
-        groups = f"the role {' or '.join(roles)} in workspace {request.namespace}, or {groups}"
     resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
     qualified = f"{request.resource}.{request.group}" if request.group else request.resource
     where = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
     subject = f'{qualified} "{request.name}"' if request.name else qualified
     return Forbidden(
         f'{subject} is forbidden: User "{caller.user}" cannot {request.verb} resource "{resource}" in API group '
-        f'"{request.group}" {where}: it takes {groups}; ask an administrator of the host',
+        f'"{request.group}" {where}: it takes {_missing(request.namespace, right)}',
         kind=request.resource,
         group=request.group,
         name=request.name,
     )
+
+
+def _missing(namespace: str, right: Right) -> str:
+    """What a right takes, and whom to ask for it."""
+    need = tuple(group for group in dict.fromkeys((*right.groups, CLUSTER_ADMIN)) if group != HOST_VIEW)
+    groups = f"{'one of the groups' if len(need) > 1 else 'the group'} {', '.join(need)}"
+    roles = tuple(dict.fromkeys(role for tie in right.ties if tie.by == "workspace" for role in tie.roles))
+    whom = "an administrator of the host"
+    if right.placed and namespace == POOL and any(tie.by == "pool" for tie in right.ties):
+        return f"a grant on any cluster, a role in any workspace, or {groups}; ask {whom}"
+    if right.placed and roles and namespace not in ("", *ALWAYS):
+        role = f"the role {' or '.join(roles)} in workspace {namespace}"
+        return f"{role}, or {groups}; ask an admin of the workspace, or {whom}"
+    return f"{groups}; ask {whom}"

@@ -26,7 +26,7 @@ from services.proxy.members.transport import Transport
 from skerry import subjects
 from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, Reach
 from skerry.access.escalation import Writer, givers, grant_refusal
-from skerry.access.holdings import Scope
+from skerry.access.holdings import Basis, Scope
 from skerry.admission.conform import FieldError
 from skerry.admission.prepare import invalid_object
 from skerry.api.bindingstates import BindingState, BindingStatesAnswer, BindingStatesRequest
@@ -39,7 +39,7 @@ from skerry.api.explanations import (
     ExplanationSpec,
     ExplanationStatus,
 )
-from skerry.api.kinds import ACCESS_EXPLANATION, CLUSTER
+from skerry.api.kinds import ACCESS_EXPLANATION, CLUSTER, WORKSPACE
 from skerry.api.kinds.access import ROLES
 from skerry.api.messages import HOST, Caller
 from skerry.api.names import PREFIX
@@ -170,7 +170,7 @@ class Explainer:
         )
         decision = decide_host(question.subject, asked_, self._granted, time.time())
         denied = decision if isinstance(decision, Denied) else None
-        ties = isinstance(decision, Allowed) and decision.ties
+        ties = isinstance(decision, Allowed) and decision.ties and not decision.basis
         among = ", among the objects that have to do with the user" if ties else ""
         return ExplanationStatus(
             allowed=denied is None,
@@ -184,11 +184,14 @@ class Explainer:
         """What groups and grants give there, and what allows the request by the namespace that it names."""
         bases = reasons.bases(self._reach(question), "")
         known = {(each.kind, each.name) for each in bases}
-        ties = decision.basis if isinstance(decision, Allowed) else ()
+        roles, namespace = self._granted.members.roles, question.request.namespace
+        ties: tuple[Basis, ...] = ()
+        if isinstance(decision, Allowed):
+            ties = decision.basis
+        elif roles(question.subject, namespace):  # which is not enough
+            ties = (Basis(WORKSPACE.kind, namespace),)
         return bases + [
-            reasons.membership(each, self._granted.members.roles(question.subject, each.name))
-            for each in ties
-            if each not in known
+            reasons.membership(each, roles(question.subject, each.name)) for each in ties if each not in known
         ]
 
     # Members

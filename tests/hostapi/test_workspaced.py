@@ -165,15 +165,19 @@ async def test_a_refusal_says_the_role_that_it_takes_and_is_the_same_whether_the
     ]
     assert refused[0].json()["message"] == (
         'berths.skerry.dev is forbidden: User "otto" cannot create resource "berths" in API group "skerry.dev" in the namespace '
-        '"shop": it takes the role edit or admin in workspace shop, or the group skerry:cluster-admin; ask an administrator of '
-        "the host"
+        '"shop": it takes the role edit or admin in workspace shop, or the group skerry:cluster-admin; ask an admin of the '
+        "workspace, or an administrator of the host"
     )
     assert refused[0].body.replace(b"shop", b"none") == refused[1].body
     one = await made.ask(outsider, f"{API}/namespaces/shop/berths/north")
     other = await made.ask(outsider, f"{API}/namespaces/shop/berths/absent")
     assert one.body.replace(b"north", b"absent") == other.body
     pool = await made.ask(outsider, f"{API}/namespaces/skerry-apps/berths", "POST", MANIFEST)
-    assert "it takes the group skerry:cluster-admin;" in pool.json()["message"], "no role writes in the pool"
+    assert "it takes the group skerry:cluster-admin; ask an administrator" in pool.json()["message"], (
+        "no role writes there"
+    )
+    stranger = await made.ask(PEOPLE["nobody"], f"{API}/namespaces/skerry-apps/berths")
+    assert "it takes a grant on any cluster, a role in any workspace, or the group skerry:cluster-admin;" in stranger.json()["message"]  # fmt: skip
 
 
 async def test_who_may_read_all_lists_nothing_in_a_namespace_that_there_is_not() -> None:

@@ -325,6 +325,10 @@ async def test_what_a_role_in_a_workspace_gives_on_the_host_is_explained_as_it_i
     assert (status["allowed"], own.json()["status"]["allowed"]) == (allowed, allowed), real.body
     if not allowed:
         assert status["missing"] == real.json()["message"]
+        held = {
+            ("vera", "shop"): [{"kind": "Workspace", "name": "shop", "gives": "view in namespace shop of the host"}]
+        }
+        assert status["basis"] == held.get((user, namespace), []), "what there is, and is not enough"
     elif namespace == "shop":
         role = {"ed": "edit", "vera": "view"}[user]
         assert status["basis"] == [
