@@ -21,7 +21,7 @@ from skerry.http.client import Client
 from skerry.http.errors import Cut, HttpError, NoAnswer, Unreachable, UpstreamProtocolError
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
-from skerry.http.tls import client_context
+from skerry.http.tls import ClientCertificate, client_context
 from skerry.httpwire.addresses import AddressPolicy, is_loopback, refusal
 from skerry.httpwire.head import Headers, RequestHead, first
 
@@ -41,14 +41,29 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a name and a port to addresses. Raises OSError."""
 
 
+class Refused(NamedTuple):
+    """An address that may not be dialled."""
+
+    host: str
+    """The name that means it, or itself."""
+    address: str
+    why: str
+
+
 class OutboundError(HttpError):
     """A fetch that came to nothing: `problem` in one word, the message for people. It names the URL."""
 
-    def __init__(self, problem: Problem, message: str, status: int = 0) -> None:
+    def __init__(
+        self, problem: Problem, message: str, status: int = 0, *, retry_after: str = "", refused: Refused | None = None
+    ) -> None:
         super().__init__(message)
         self.problem: Problem = problem
         self.status = status
         """Of the answer, where it is that what is wrong."""
+        self.retry_after = retry_after
+        """The answer's header Retry-After, as it is (RFC 9110, 10.2.3)."""
+        self.refused = refused
+        """The first of the addresses that may not be dialled, where that is what is wrong."""
 
 
 class OutboundPolicy(NamedTuple):
@@ -93,6 +108,17 @@ class Fetched(NamedTuple):
     status: int = 200
 
 
+class ServerIdentity(NamedTuple):
+    """How the server of an https URL is known, and what it is shown."""
+
+    ca_pem: str = ""
+    """The only authorities that count; empty: the system's."""
+    verify: bool = True
+    """False takes any certificate."""
+    certificate: ClientCertificate | None = None
+    """Shown to the origin of the URL that is fetched, and to no other."""
+
+
 class _Elsewhere(Exception):
     """An answer that leads to another URL."""
 
@@ -105,7 +131,7 @@ class _Options(NamedTuple):
     """How a URL is fetched, wherever redirects lead."""
 
     policy: OutboundPolicy
-    ca_pem: str
+    server: ServerIdentity
     headers: Sequence[tuple[bytes, bytes]]
     statuses: Collection[int]
     resolve: Resolve
@@ -142,6 +168,7 @@ async def fetch(
     policy: OutboundPolicy,
     *,
     ca_pem: str = "",
+    server: ServerIdentity | None = None,
     accept: bytes = b"application/json",
     headers: Sequence[tuple[bytes, bytes]] = (),
     credentials: Sequence[tuple[bytes, bytes]] = (),
@@ -150,17 +177,17 @@ async def fetch(
 ) -> Fetched:
     """GET `url`. OutboundError for everything that is not a whole answer with one of these statuses within the policy.
 
-    `ca_pem` are the only authorities that count; empty: the system's. `credentials` are headers for the URL's own origin, and no
-    other sees them.
+    `ca_pem` is short for `server` with these authorities. `credentials` are headers for the URL's own origin, and no other sees them.
     """
     start = origin = origin_of(url)
-    options = _Options(policy, ca_pem, ((b"accept", accept), *headers), statuses, resolve)
+    options = _Options(policy, server or ServerIdentity(ca_pem), ((b"accept", accept), *headers), statuses, resolve)
     try:
         async with asyncio.timeout(policy.deadline_s):
             for _ in range(policy.redirects + 1):
-                own = credentials if origin.place == start.place else ()
+                at_home = origin.place == start.place
+                context = _context(origin, url, options.server, shows=at_home)
                 try:
-                    return await _fetched(origin, url, options, own)
+                    return await _fetched(origin, url, options, credentials if at_home else (), context)
                 except _Elsewhere as elsewhere:
                     url, origin = _next(url, origin, elsewhere.location)
             raise OutboundError("Redirect", f"{url} leads elsewhere for more than {policy.redirects} times")
@@ -180,13 +207,19 @@ def _next(url: str, origin: Origin, location: str) -> tuple[str, Origin]:
     return joined, after
 
 
-def _context(origin: Origin, url: str, ca_pem: str) -> ssl.SSLContext | None:
+def _context(origin: Origin, url: str, server: ServerIdentity, *, shows: bool) -> ssl.SSLContext | None:
     if origin.scheme == "http":
         return None
     try:
-        return client_context(ca_data=ca_pem or None)
+        context = client_context(ca_data=server.ca_pem or None, verify=server.verify)
     except (ssl.SSLError, ValueError) as error:
         raise OutboundError("TLS", f"the authorities given for {url} are no certificates in PEM: {error}") from error
+    if shows and server.certificate is not None:
+        try:
+            server.certificate.load(context)
+        except ValueError as error:
+            raise OutboundError("TLS", f"{url} cannot be fetched: {error}") from error
+    return context
 
 
 async def _addresses(origin: Origin, url: str, options: _Options) -> list[str]:
@@ -207,13 +240,22 @@ async def _addresses(origin: Origin, url: str, options: _Options) -> list[str]:
     allowed = [address for address, why in refused.items() if not why]
     if not allowed:
         listed = ", ".join(f"{address} ({why})" for address, why in list(refused.items())[:TRIED]) or "none"
-        raise OutboundError("Address", f"no address of {origin.host} may be dialled for {url}: {listed}")
+        first_refused = next((Refused(origin.host, address, why) for address, why in refused.items()), None)
+        raise OutboundError(
+            "Address", f"no address of {origin.host} may be dialled for {url}: {listed}", refused=first_refused
+        )
     return allowed[:TRIED]
 
 
-async def _fetched(origin: Origin, url: str, options: _Options, credentials: Sequence[tuple[bytes, bytes]]) -> Fetched:
+async def _fetched(
+    origin: Origin,
+    url: str,
+    options: _Options,
+    credentials: Sequence[tuple[bytes, bytes]],
+    context: ssl.SSLContext | None,
+) -> Fetched:
     """From the first address that takes a connection."""
-    policy, context = options.policy, _context(origin, url, options.ca_pem)
+    policy = options.policy
     addresses = await _addresses(origin, url, options)
     head = RequestHead(
         method=b"GET",
@@ -255,7 +297,8 @@ async def _answer(request: Callable[[], Awaitable[Response]], url: str, options:
                 raise _Elsewhere(to)
             raise OutboundError("Redirect", f"{url} leads elsewhere ({status} to {to[:200]!r}), which is not followed")
         if status not in options.statuses:
-            raise OutboundError("Status", f"{url} was answered with {status}", status)
+            retry_after = (first(response.headers, b"retry-after") or b"").decode("latin-1")
+            raise OutboundError("Status", f"{url} was answered with {status}", status, retry_after=retry_after)
         if first(response.headers, b"content-encoding") not in (None, b"identity"):
             raise OutboundError("Protocol", f"{url} was answered in an encoding that nobody asked for")
         try:

@@ -6,9 +6,12 @@ ALPN offers http/1.1 only, because upgrades need it; peers without ALPN or SNI a
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from skerry.http.certificates import element
 
@@ -61,6 +64,38 @@ def _names(text: str) -> Iterator[str]:
             yield der[start:at].decode("ascii", "replace").lower()
         elif tag == _ADDRESS:
             yield str(ipaddress.ip_address(der[start:at]))
+
+
+class ClientCertificate(NamedTuple):
+    """A certificate that a client shows, with its chain, and its key; both in PEM."""
+
+    certificate: str
+    key: str
+
+    def __repr__(self) -> str:
+        return "ClientCertificate()"
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Have `context` show it. ValueError if they cannot be read, do not belong together, or the key is encrypted.
+
+        The ssl module reads keys from files alone: they lie in a private directory for that moment.
+        """
+        with tempfile.TemporaryDirectory(prefix="skerry-") as directory:
+            file = Path(directory) / "client.pem"
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as out:
+                out.write(f"{self.certificate.rstrip()}\n{self.key}")
+            try:
+                context.load_cert_chain(file, password=_no_password)
+            except ssl.SSLError as error:
+                raise ValueError(
+                    "the client certificate and its key cannot be loaded, or do not belong together"
+                ) from error
+
+
+def _no_password() -> str:
+    """Without this OpenSSL asks on the terminal for the password of an encrypted key, and the process stands still."""
+    return ""
 
 
 def client_context(

@@ -1,18 +1,15 @@
 """TLS contexts towards the member's API server.
 
 Made from PROTOCOL_TLS_CLIENT rather than `ssl.create_default_context`: Python 3.13 adds VERIFY_X509_STRICT there, which
-refuses the authorities that many Kubernetes installers make. The ssl module reads client keys only from files, so a key
-lies in a private directory for the moment of loading.
+refuses the authorities that many Kubernetes installers make.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
+from skerry.http.tls import ClientCertificate
 from skerry.member.credentials import ClientCredential
 from skerry.member.kubeconfig import KubeconfigError, Tls
 
@@ -67,19 +64,7 @@ def _trust(tls_context: ssl.SSLContext, ca: bytes) -> None:
 
 
 def _show(tls_context: ssl.SSLContext, credential: ClientCredential) -> None:
-    with tempfile.TemporaryDirectory(prefix="skerry-") as directory:
-        file = Path(directory) / "client.pem"
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(credential.certificate.rstrip() + b"\n" + credential.key)
-        try:
-            tls_context.load_cert_chain(file, password=_no_password)
-        except ssl.SSLError as e:
-            raise KubeconfigError(
-                "the client certificate and its key cannot be loaded, or do not belong together"
-            ) from e
-
-
-def _no_password() -> str:
-    """Without this OpenSSL asks on the terminal for the password of an encrypted key, and the process stands still."""
-    return ""
+    try:
+        ClientCertificate(credential.certificate.decode(), credential.key.decode()).load(tls_context)
+    except ValueError as e:
+        raise KubeconfigError("the client certificate and its key cannot be loaded, or do not belong together") from e

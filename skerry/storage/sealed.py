@@ -4,10 +4,14 @@ A keyring is two files. `secrets.key` seals and opens; `secrets.previous.key`, t
 Both are looked at before each use, so every process seals with the new key from the moment at which its file is there, and
 what any of them sealed before stays readable until `drop`. A value that was sealed just before, and is stored just after, is
 why `drop` comes SETTLE_S after the last value was seen under the old key: no write is under way for longer.
+
+Each service seals under a key of its own: HKDF-SHA-256 (RFC 5869) of the file's key with the service's name. The registry, which
+was there first, seals under the file's key itself.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +22,15 @@ from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 from nacl.utils import random
 
+from skerry import subjects
 from skerry.bus import Bucket
 from skerry.errors import Conflict, InternalError
 from skerry.identity.files import sync, write_private
 
+SECRETS_KEY = "secrets.key"
+"""The file, in the directory of the host's keys."""
+SEALED = {"appstore": subjects.APP_STORE}
+"""Buckets whose values are sealed with derived keys, by the services that own them; the registry's is beside these."""
 SETTLE_S = 15.0
 """Longer than any write of a bucket takes, or fails (5 s)."""
 
@@ -55,8 +64,9 @@ class _Sealed(msgspec.Struct, frozen=True):
 class Keyring:
     """The key in `path`, made (0600) if there is none, and the one before it. InternalError if a file is not a key."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.previous = path, path.with_name(f"{path.stem}.previous{path.suffix}")
+    def __init__(self, path: Path, name: str = "") -> None:
+        """`name` is that of the service whose key is derived; empty: the key in the file itself."""
+        self.path, self.previous, self._name = path, path.with_name(f"{path.stem}.previous{path.suffix}"), name
         self._stamp: object = None
         self._boxes: tuple[SecretBox, ...] = ()
         if not path.exists():
@@ -114,8 +124,17 @@ class Keyring:
         current, previous = _read(self.path), _read(self.previous)
         if current is None:
             raise _no_key(self.path)
-        self._boxes = (SecretBox(current), *([] if previous in (None, current) else [SecretBox(previous)]))
+        keys = (current,) if previous in (None, current) else (current, previous)
+        self._boxes = tuple(SecretBox(derived(key, self._name)) for key in keys)
         self._stamp = stamp
+
+
+def derived(key: bytes, name: str) -> bytes:
+    """The key of the service `name`: HKDF-SHA-256 without a salt; `key` itself for no name."""
+    if not name:
+        return key
+    extracted = hmac.digest(bytes(32), key, "sha256")
+    return hmac.digest(extracted, f"skerry {name}".encode() + b"\x01", "sha256")
 
 
 async def look(bucket: Bucket, keyring: Keyring) -> Sealing:

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.secret import SecretBox
 
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import Conflict, InternalError
-from skerry.storage.sealed import Keyring, Sealing, Unreadable, look, reseal
+from skerry.storage.sealed import Keyring, Sealing, Unreadable, derived, look, reseal
 from tests.fixtures.nats import NatsHost
 
 
@@ -175,3 +177,23 @@ async def test_a_rotation_goes_on_where_it_was_cut(bucket: Bucket, keyring: Keyr
     for key in ("a", "b"):
         entry = await bucket.get(key)
         assert again(keyring).opened(key, (entry and entry.value) or b"") == (b"1", True)
+
+
+def test_a_service_has_a_key_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.key"
+    registry, store, other = Keyring(path), Keyring(path, "appstore"), Keyring(path, "events")
+    sealed = store.seal("a", b"1")
+    assert store.opened("a", sealed) == (b"1", True)
+    for stranger in (registry, other):
+        with pytest.raises(Unreadable):
+            stranger.opened("a", sealed)
+    registry.rotate()
+    assert store.opened("a", sealed) == (b"1", False)
+
+
+def test_keys_are_derived_as_rfc_5869_says() -> None:
+    """Held against another implementation."""
+    key = bytes(range(32))
+    theirs = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"skerry appstore").derive(key)
+    assert derived(key, "appstore") == theirs
+    assert derived(key, "") == key

@@ -168,13 +168,14 @@ def _check_same(host: Path, saved: Archive) -> None:
 
 def _check_readable(saved: Archive, key: Path) -> None:
     """Failure if the backup is older than the key: what is sealed in it would be lost, and members with it."""
-    from skerry.storage.sealed import Keyring, Unreadable
+    from skerry.storage.sealed import SEALED, Keyring, Unreadable
 
     keyring, unreadable = Keyring(key), 0
+    keyrings = {"secrets": keyring, **{bucket: Keyring(key, service) for service, bucket in SEALED.items()}}
     for line in saved.lines:
-        if line.bucket == "secrets":
+        if line.bucket in keyrings:
             try:
-                keyring.opened(line.key, line.content)
+                keyrings[line.bucket].opened(line.key, line.content)
             except Unreadable:
                 unreadable += 1
     if not unreadable:

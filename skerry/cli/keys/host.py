@@ -21,7 +21,7 @@ from skerry.cli import bootstrap, hostbus
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.keys.accounts import HostBus, HostKey, SigningKey, SysKey
 from skerry.cli.keys.rotation import RotatingKey, Tell
-from skerry.cli.keys.secrets import SecretsKey
+from skerry.cli.keys.secrets import SealedBucket, SecretsKey
 from skerry.cli.keys.trust import TrustRootKey
 from skerry.cli.plan import Plan, RunStatus, read_plan
 from skerry.cli.term import program, say
@@ -29,13 +29,14 @@ from skerry.controller.recorder import Recorder
 from skerry.errors import StatusError
 from skerry.identity.federation import Authority
 from skerry.identity.keyfiles import KeyFiles
+from skerry.identity.services import CONTROLLER_MANAGER
 from skerry.storage import Store, events_bucket
-from skerry.storage.sealed import Keyring
+from skerry.storage.sealed import SEALED, SECRETS_KEY, Keyring
 
 REACHED_S = 20.0
 LIFE_S = 3600
 SECRETS = "secrets"
-"""The bucket of what is sealed, and whose rights it takes."""
+"""The registry's bucket of what is sealed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ async def opened(host: Path, status: RunStatus) -> AsyncIterator[HostKeys]:
     directory = bootstrap.keys_of(host, options)
     authority = Authority.load(directory)
     settings = hostbus.settings(host, options, "skerry keys")
-    async with Bus(settings, partial(authority.service_credentials, "registry", LIFE_S)) as bus:
+    async with Bus(settings, partial(authority.service_credentials, CONTROLLER_MANAGER, LIFE_S)) as bus:
         try:
             async with asyncio.timeout(REACHED_S):
                 await bus.ready()
@@ -75,10 +76,18 @@ async def opened(host: Path, status: RunStatus) -> AsyncIterator[HostKeys]:
             settings=settings,
             configure=partial(_configure, host, status, authority),
         )
-        keyring, sealed = Keyring(directory / "secrets.key"), await bus.bucket(SECRETS)
+        file = directory / SECRETS_KEY
+        keyring, sealed = Keyring(file), await bus.bucket(SECRETS)
+        own = [SealedBucket(await bus.bucket(name), Keyring(file, service)) for service, name in SEALED.items()]
         desired, check = await bus.bucket(subjects.DESIRED), partial(_plan, host)
         trust = TrustRootKey(host_bus.files, authority, keyring, sealed, desired, check=check)
-        keys = (SigningKey(host_bus), HostKey(host_bus), SysKey(host_bus), trust, SecretsKey(keyring, sealed))
+        keys = (
+            SigningKey(host_bus),
+            HostKey(host_bus),
+            SysKey(host_bus),
+            trust,
+            SecretsKey(SealedBucket(sealed, keyring), *own),
+        )
         yield HostKeys(directory=directory, authority=authority, keys=keys, tell=partial(_tell, bus, _person()))
 
 

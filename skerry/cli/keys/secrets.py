@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from skerry.bus import Bucket
 from skerry.cli.keys.rotation import Root, Show, Standing, state_of
 from skerry.storage.sealed import SETTLE_S, Keyring, Sealing, look, reseal
 
 
+class SealedBucket(NamedTuple):
+    """A bucket of sealed values, and what a service opens it with."""
+
+    bucket: Bucket
+    keyring: Keyring
+
+
 class SecretsKey:
-    """What it seals is the values of one bucket; who holds it is the registry, which looks at the files itself."""
+    """What it seals is the values of some buckets; who holds it is the services that own them, which look at the files
+    themselves. `first` has the key of the file, the others keys that are derived of it.
+    """
 
     name = "secrets"
 
-    def __init__(self, keyring: Keyring, bucket: Bucket, settle_s: float = SETTLE_S) -> None:
-        self._keyring, self._bucket, self._settle_s = keyring, bucket, settle_s
+    def __init__(self, first: SealedBucket, *others: SealedBucket, settle_s: float = SETTLE_S) -> None:
+        self._keyring, self._buckets, self._settle_s = first.keyring, (first, *others), settle_s
 
     async def look(self) -> Standing:
-        """By what lies in the bucket."""
-        return self._standing(await look(self._bucket, self._keyring))
+        """By what lies in the buckets."""
+        return self._standing(await self._each(look))
 
     async def begin(self, root: Root) -> None:
         """Whoever seals from here on seals with the new key."""
@@ -29,7 +40,11 @@ class SecretsKey:
     async def move(self, show: Show) -> Standing:
         """Seal anew what is sealed with the old key."""
         return self._standing(
-            await reseal(self._bucket, self._keyring, lambda number: show(f"key {self.name}: {number} sealed anew"))
+            await self._each(
+                lambda bucket, keyring: reseal(
+                    bucket, keyring, lambda number: show(f"key {self.name}: {number} of {bucket.name} sealed anew")
+                )
+            )
         )
 
     async def drop(self, show: Show) -> None:
@@ -37,7 +52,7 @@ class SecretsKey:
         since = self._keyring.path.stat().st_mtime
         while True:
             await self._settled(since, show)
-            found = await look(self._bucket, self._keyring)
+            found = await self._each(look)
             if found.current == found.readable:
                 break
             await self.move(show)
@@ -48,6 +63,15 @@ class SecretsKey:
         while (left := min(since + self._settle_s - time.time(), self._settle_s)) > 0:
             show(f"key {self.name}: waiting {left:.0f} s for writes under way")
             await asyncio.sleep(min(left, 1.0))
+
+    async def _each(self, work: Callable[[Bucket, Keyring], Awaitable[Sealing]]) -> Sealing:
+        """The sum of what there is in all buckets."""
+        sums = [await work(*each) for each in self._buckets]
+        return Sealing(
+            sum(each.current for each in sums),
+            sum(each.readable for each in sums),
+            tuple(key for each in sums for key in each.unreadable),
+        )
 
     def _standing(self, found: Sealing) -> Standing:
         """What no key opens was lost before, by no rotation: it is told, and not waited for."""

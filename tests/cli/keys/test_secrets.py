@@ -11,7 +11,7 @@ import pytest
 
 from skerry.bus import Bucket, BucketConfig
 from skerry.cli.keys import rotation
-from skerry.cli.keys.secrets import SecretsKey
+from skerry.cli.keys.secrets import SealedBucket, SecretsKey
 from skerry.storage.sealed import Keyring, Unreadable
 from tests.cli.keys.test_rotation import no_root, quiet
 from tests.fixtures.nats import NatsHost
@@ -35,7 +35,7 @@ async def test_it_is_moved_and_the_old_key_opens_nothing_afterwards(bucket: Buck
     old = keyring.path.read_bytes()
     for number in range(3):
         await bucket.create(f"a.{number}", keyring.seal(f"a.{number}", b"1"))
-    key = SecretsKey(keyring, bucket, SETTLE_S)
+    key = SecretsKey(SealedBucket(bucket, keyring), settle_s=SETTLE_S)
     assert (await key.look()).state == "in use"
     await key.begin(no_root)
     waiting = await key.look()
@@ -54,11 +54,32 @@ async def test_it_is_moved_and_the_old_key_opens_nothing_afterwards(bucket: Buck
         thief.opened("a.0", entry.value or b"")
 
 
+async def test_buckets_of_services_with_keys_of_their_own_are_moved_too(
+    bucket: Bucket, keyring: Keyring, nats_host: NatsHost
+) -> None:
+    own = Keyring(keyring.path, "appstore")
+    async with nats_host.open_bus("test") as bus:
+        store = await bus.bucket(f"store-{os.urandom(4).hex()}", create=BucketConfig())
+        await bucket.create("a", keyring.seal("a", b"1"))
+        await store.create("b", own.seal("b", b"2"))
+        key = SecretsKey(SealedBucket(bucket, keyring), SealedBucket(store, own), settle_s=SETTLE_S)
+        await key.begin(no_root)
+        assert (await key.look()).total == 2
+        moved = await rotation.rotate(key, no_root, 5.0, quiet)
+        assert (moved.moved, moved.total) == (2, 2)
+        await rotation.finish(key, quiet, drop_away=False)
+        entry = await store.get("b")
+        assert entry is not None
+        assert Keyring(keyring.path, "appstore").opened("b", entry.value or b"") == (b"2", True)
+        with pytest.raises(Unreadable):
+            Keyring(keyring.path).opened("b", entry.value or b"")
+
+
 async def test_what_was_on_its_way_under_the_old_key_is_sealed_anew_before_that_is_dropped(
     bucket: Bucket, keyring: Keyring
 ) -> None:
     late = keyring.seal("late", b"1")
-    key = SecretsKey(keyring, bucket, SETTLE_S)
+    key = SecretsKey(SealedBucket(bucket, keyring), settle_s=SETTLE_S)
     await rotation.rotate(key, no_root, 5.0, quiet)
 
     class Slow(SecretsKey):
@@ -69,7 +90,7 @@ async def test_what_was_on_its_way_under_the_old_key_is_sealed_anew_before_that_
                 await bucket.create("late", late)
             await super()._settled(since, show)
 
-    await rotation.finish(Slow(keyring, bucket, SETTLE_S), quiet, drop_away=False)
+    await rotation.finish(Slow(SealedBucket(bucket, keyring), settle_s=SETTLE_S), quiet, drop_away=False)
     entry = await bucket.get("late")
     assert entry is not None
     assert Keyring(keyring.path).opened("late", entry.value or b"") == (b"1", True)
@@ -78,7 +99,7 @@ async def test_what_was_on_its_way_under_the_old_key_is_sealed_anew_before_that_
 async def test_what_no_key_opens_is_told_and_holds_up_nothing(bucket: Bucket, keyring: Keyring) -> None:
     await bucket.create("lost", b"rubbish")
     await bucket.create("kept", keyring.seal("kept", b"1"))
-    key = SecretsKey(keyring, bucket, SETTLE_S)
+    key = SecretsKey(SealedBucket(bucket, keyring), settle_s=SETTLE_S)
     found = await rotation.rotate(key, no_root, 0.0, quiet)
     assert (found.state, found.note) == ("moved", "no key opens lost")
     await rotation.finish(key, quiet, drop_away=False)
@@ -87,7 +108,7 @@ async def test_what_no_key_opens_is_told_and_holds_up_nothing(bucket: Bucket, ke
 async def test_an_older_backup_is_read_with_its_key_beside_the_new_one(bucket: Bucket, keyring: Keyring) -> None:
     """A restore brings back what was sealed with a key that was dropped since: its copy goes where a rotation has it."""
     old, data = keyring.path.read_bytes(), keyring.seal("a", b"1")
-    key = SecretsKey(keyring, bucket, SETTLE_S)
+    key = SecretsKey(SealedBucket(bucket, keyring), settle_s=SETTLE_S)
     await rotation.rotate(key, no_root, 5.0, quiet)
     await rotation.finish(key, quiet, drop_away=False)
     new = keyring.path.read_bytes()
