@@ -26,6 +26,7 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.bus import BucketConfig, Bus
 from skerry.identity import nkey
+from skerry.identity.keyfiles import SECRETS_KEY
 from skerry.identity.nkey import KeyType
 from skerry.identity.resolver import Resolver
 from skerry.storage import Store
@@ -62,6 +63,7 @@ class Workloads:
             "SKERRY_HOST_UID": HOST_UID,
             "SKERRY_BUS_PUBLIC": ",".join(self.host.servers),
             "SKERRY_ADMIN_TOKEN_FILE": str(token),
+            "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(self.host.keys_dir / SECRETS_KEY),
             "SKERRY_LISTEN": "127.0.0.1:0",
             "SKERRY_TLS_CERT_FILE": str(directory / "tls.crt"),
             "SKERRY_TLS_KEY_FILE": str(directory / "tls.key"),

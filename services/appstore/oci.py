@@ -15,7 +15,7 @@ import msgspec
 
 from services.appstore.semver import version
 from skerry.api.decode import decoder
-from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy, fetch, origin_of
+from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy, ServerIdentity, fetch, origin_of
 from skerry.httpwire.head import first
 
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
@@ -44,7 +44,7 @@ class RegistryAccess(NamedTuple):
     """How a registry is reached."""
 
     policy: OutboundPolicy
-    ca_pem: str = ""
+    server: ServerIdentity = ServerIdentity()
     username: str = ""
     password: str = ""
     token: str = ""
@@ -89,13 +89,17 @@ _manifest, _tags, _catalogue, _token = decoder(_Manifest), decoder(_Tags), decod
 
 
 class Registry:
-    """One registry below one address `oci://host[:port]/path`. OutboundError where it cannot be asked."""
+    """One registry below one address `oci://host[:port]/path`; `oci+http://…` is asked without TLS. OutboundError where it cannot
+    be asked.
+    """
 
     def __init__(self, url: str, access: RegistryAccess, fetcher: Fetch = fetch) -> None:
-        scheme = "http" if access.policy.plain else "https"
-        place, _, path = url.removeprefix("oci://").partition("/")
+        kind, _, rest = url.partition("://")
+        scheme = "http" if kind == "oci+http" else "https"
+        place, _, path = rest.partition("/")
         self._origin, self._path = origin_of(f"{scheme}://{place}"), path.strip("/")
         self._base = f"{scheme}://{place}/v2/"
+        self._address = url.rstrip("/")
         self._access, self._fetch = access, fetcher
         self._bearer: dict[str, str] = {}
         """Tokens by what they are for."""
@@ -125,10 +129,16 @@ class Registry:
         ordered = sorted(versions, key=lambda each: version(each).precedence, reverse=True)
         return len(versions), ordered[:newest]
 
+    async def digest(self, chart: str, version: str) -> str:
+        """The digest of the manifest that a tag stands for; empty where the registry does not say it. Nothing is pulled."""
+        path, scope = self._manifest(chart, version), self._scope(chart)
+        answer = await self._get(path, scope, accept=MANIFESTS, method=b"HEAD")
+        digest = (first(answer.headers, b"docker-content-digest") or b"").decode("latin-1")
+        return digest if _DIGEST.fullmatch(digest) else ""
+
     async def manifest(self, chart: str, version: str) -> ChartManifest:
         """The chart that a tag stands for. NotAChart."""
-        tag = quote(version.replace("+", "_"), safe="")
-        answer = await self._get(f"{self._name(chart)}/manifests/{tag}", self._scope(chart), accept=MANIFESTS)
+        answer = await self._get(self._manifest(chart, version), self._scope(chart), accept=MANIFESTS)
         try:
             manifest = _manifest(answer.body)
         except msgspec.DecodeError as error:
@@ -144,11 +154,18 @@ class Registry:
         """A blob by its digest, which is not looked at here."""
         return (await self._get(f"{self._name(chart)}/blobs/{digest}", self._scope(chart), max_bytes=max_bytes)).body
 
+    def reference(self, chart: str, version: str) -> str:
+        """The address of a chart, as Helm takes it."""
+        return f"{self._address}/{chart}:{version.replace('+', '_')}"
+
     def _name(self, chart: str) -> str:
         name = f"{self._path}/{chart}" if self._path else chart
         if not _REPOSITORY.fullmatch(name):
             raise OutboundError("URL", f"{name[:80]!r} is no name of a repository in a registry")
         return name
+
+    def _manifest(self, chart: str, version: str) -> str:
+        return f"{self._name(chart)}/manifests/{quote(version.replace('+', '_'), safe='')}"
 
     def _scope(self, chart: str) -> str:
         return f"repository:{self._name(chart)}:pull"
@@ -167,14 +184,17 @@ class Registry:
             path = following.removeprefix(self._base)
         raise OutboundError("TooLarge", f"{self._base}{path[:200]} has more than {MOST_PAGES} pages")
 
-    async def _get(self, path: str, scope: str, *, accept: bytes = b"*/*", max_bytes: int = SMALL) -> Fetched:
+    async def _get(
+        self, path: str, scope: str, *, accept: bytes = b"*/*", max_bytes: int = SMALL, method: bytes = b"GET"
+    ) -> Fetched:
         """An answer, after a token was asked for where the registry wants one."""
         url, policy = self._base + path, self._access.policy._replace(max_bytes=max_bytes)
         for last in (False, True):
             answer = await self._fetch(
                 url,
                 policy,
-                ca_pem=self._access.ca_pem,
+                server=self._access.server,
+                method=method,
                 accept=accept,
                 credentials=self._credentials(scope),
                 statuses=(200,) if last else (200, 401),
@@ -204,11 +224,12 @@ class Registry:
         realm = origin_of(challenge.get("realm", ""))
         query = urlencode({"service": challenge.get("service", ""), "scope": challenge.get("scope") or scope})
         url = f"{challenge['realm']}{'&' if b'?' in realm.target else '?'}{query}"
+        trusted = self._trusts(realm.scheme, realm.host)
         answer = await self._fetch(
             url,
             self._access.policy._replace(max_bytes=SMALL, redirects=0),
-            ca_pem=self._access.ca_pem,
-            credentials=self._basic() if self._trusts(realm.scheme, realm.host) else (),
+            server=self._access.server if trusted else self._access.server._replace(certificate=None),
+            credentials=self._basic() if trusted else (),
         )
         token = _decoded(_token, answer.body)
         bearer = token.token or token.access_token

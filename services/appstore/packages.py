@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 
 from services.appstore.metadata import ChartError
+from services.appstore.network import MIB
 from skerry.api.meta import Document
 from skerry.bus.jetstream import seconds_of
 from skerry.bus.objects import ObjectStore
@@ -22,7 +23,6 @@ log = logging.getLogger("skerry.appstore")
 
 UPLOADED = "uploaded"
 """Key of an object's metadata that says that it cannot be fetched again."""
-MIB = 1024 * 1024
 LARGEST = 32 * MIB
 """Bytes of a package, whatever AppStore host says."""
 DEADLINE_S = 60.0

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from services.appstore.checking import Checks
+from services.appstore.credentials import Credentials
 from services.appstore.helm.lookup import Lookup
+from services.appstore.oci import Fetch
 from services.appstore.packages import Packages
 from services.appstore.people import People
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import Switch
+from skerry.http.outbound import fetch
 from skerry.service import Context
 
 
@@ -21,6 +24,9 @@ class AppStoreState(NamedTuple):
     helm: Lookup
     packages: Packages
     checks: Checks
+    credentials: Credentials
+    fetch: Fetch = fetch
+    """How addresses are fetched that people gave."""
 
 
 AppStoreContext: TypeAlias = Context[AppStoreSettings, AppStoreState]

@@ -14,6 +14,9 @@ from services.appstore.catalogue.uploading import push
 from services.appstore.catalogue.versions import VersionRules
 from services.appstore.helmready import helm_ready
 from services.appstore.opening import opened
+from services.appstore.repositories.controller import repositories
+from services.appstore.repositories.rules import ACTIONS as REPOSITORY_ACTIONS
+from services.appstore.repositories.rules import RepositoryRules
 from services.appstore.rules import AppStoreRules, StoreRules
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import usability
@@ -39,7 +42,7 @@ SERVICE = Service(
     state=opened,
     rules={
         APP_STORE: AppStoreRules,
-        APP_REPOSITORY: StoreRules,
+        APP_REPOSITORY: RepositoryRules,
         APP: AppRules,
         APP_VERSION: VersionRules,
         APP_CATEGORY: CategoryRules,
@@ -48,11 +51,12 @@ SERVICE = Service(
         APP_INSTANCE: StoreRules,
     },
     actions={
+        **REPOSITORY_ACTIONS,
         (APP, "package", "create"): push,
         (APP_VERSION, "package", "get"): contents.package,
         **{(APP_VERSION, name, "get"): contents.text(name) for name in contents.TEXTS},
         (APP_VERSION, "icon", "get"): contents.Icons().icon,
     },
-    controllers=(usability, helm_ready, apps, categories, checks, publications, records, sweeps),
+    controllers=(usability, helm_ready, repositories, apps, categories, checks, publications, records, sweeps),
     needs=(ACCESS_GRANT, CLUSTER, WORKSPACE),
 )

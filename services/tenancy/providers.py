@@ -6,7 +6,6 @@ that cannot be asked, claims that cannot name users, a prefix that lets two prov
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -24,6 +23,7 @@ from skerry.api.identities import (
 from skerry.api.meta import Document
 from skerry.api.names import RESERVED, SERVICE_ACCOUNT
 from skerry.http.outbound import OutboundError, origin_of
+from skerry.http.tls import check_authorities
 
 MAX_AUDIENCES, MAX_TEXT, MAX_CLAIMS, MAX_SCOPES, MAX_PEM = 16, 253, 16, 32, 256 * 1024
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -138,9 +138,9 @@ def _authorities(pem: str) -> Iterator[FieldError]:
         yield FieldError(field, f"Too long: may not be more than {MAX_PEM} bytes", "FieldValueTooLong")
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError):
-        yield invalid_value(field, pem[:40], "use certificates in PEM (-----BEGIN CERTIFICATE-----)")
+        check_authorities(pem)
+    except ValueError as error:
+        yield invalid_value(field, pem[:40], str(error))
 
 
 def _claim(claim: Document | None, path: str) -> Iterator[FieldError]:

@@ -38,7 +38,7 @@ from skerry.httpwire.names import server_name
 from skerry.identity import creds, natsconf, permissions, x509
 from skerry.identity.federation import SERVICE_TTL_S, Authority
 from skerry.identity.files import write_private
-from skerry.identity.keyfiles import ROOTS, KeyFiles
+from skerry.identity.keyfiles import ROOTS, SECRETS_KEY, KeyFiles
 
 ADMIN_LIFE_S = 30 * 86400
 SERVICES = ("controller-manager", "proxy")
@@ -46,7 +46,7 @@ SERVICES = ("controller-manager", "proxy")
 GRACE_S = 30.0
 """What running requests get when the front door stops, unless SKERRY_GRACE_S says otherwise."""
 TUNABLE = {
-    "controller-manager": ("SKERRY_AGENT_TTL_S", "SKERRY_LOOK_S"),
+    "controller-manager": ("SKERRY_AGENT_TTL_S", "SKERRY_APP_STORE_FETCH_S", "SKERRY_LOOK_S"),
     "tower": (
         "SKERRY_BODY_S",
         "SKERRY_BUDGET_BYTES",
@@ -252,6 +252,7 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
         "SKERRY_BUS_PUBLIC": ",".join(public),
         "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),
+        "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(keys_of(host, options) / SECRETS_KEY),
         **_tuned(TUNABLE["controller-manager"]),
     }
     tower = {

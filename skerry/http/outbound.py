@@ -132,6 +132,7 @@ class _Options(NamedTuple):
 
     policy: OutboundPolicy
     server: ServerIdentity
+    method: bytes
     headers: Sequence[tuple[bytes, bytes]]
     statuses: Collection[int]
     resolve: Resolve
@@ -169,18 +170,21 @@ async def fetch(
     *,
     ca_pem: str = "",
     server: ServerIdentity | None = None,
+    method: bytes = b"GET",
     accept: bytes = b"application/json",
     headers: Sequence[tuple[bytes, bytes]] = (),
     credentials: Sequence[tuple[bytes, bytes]] = (),
     statuses: Collection[int] = (200,),
     resolve: Resolve = resolved,
 ) -> Fetched:
-    """GET `url`. OutboundError for everything that is not a whole answer with one of these statuses within the policy.
+    """GET `url`, or HEAD. OutboundError for everything that is not a whole answer with one of these statuses within the policy.
 
     `ca_pem` is short for `server` with these authorities. `credentials` are headers for the URL's own origin, and no other sees them.
     """
     start = origin = origin_of(url)
-    options = _Options(policy, server or ServerIdentity(ca_pem), ((b"accept", accept), *headers), statuses, resolve)
+    options = _Options(
+        policy, server or ServerIdentity(ca_pem), method, ((b"accept", accept), *headers), statuses, resolve
+    )
     try:
         async with asyncio.timeout(policy.deadline_s):
             for _ in range(policy.redirects + 1):
@@ -239,12 +243,15 @@ async def _addresses(origin: Origin, url: str, options: _Options) -> list[str]:
         }
     allowed = [address for address, why in refused.items() if not why]
     if not allowed:
-        listed = ", ".join(f"{address} ({why})" for address, why in list(refused.items())[:TRIED]) or "none"
-        first_refused = next((Refused(origin.host, address, why) for address, why in refused.items()), None)
-        raise OutboundError(
-            "Address", f"no address of {origin.host} may be dialled for {url}: {listed}", refused=first_refused
-        )
+        raise _not_dialled(url, [Refused(origin.host, address, why) for address, why in refused.items()])
     return allowed[:TRIED]
+
+
+def _not_dialled(url: str, refused: Sequence[Refused]) -> OutboundError:
+    listed = ", ".join(f"{each.address} ({each.why})" for each in refused[:TRIED]) or "none"
+    host = refused[0].host if refused else "its host"
+    text = f"no address of {host} may be dialled for {url}: {listed}"
+    return OutboundError("Address", text, refused=refused[0] if refused else None)
 
 
 async def _fetched(
@@ -258,7 +265,7 @@ async def _fetched(
     policy = options.policy
     addresses = await _addresses(origin, url, options)
     head = RequestHead(
-        method=b"GET",
+        method=options.method,
         target=origin.target,
         headers=[
             (b"host", origin.authority),
@@ -278,8 +285,10 @@ async def _fetched(
             problem: Problem = "TLS" if isinstance(error.__cause__, ssl.SSLError) else "Unreachable"
             failure = OutboundError(problem, f"{url} cannot be fetched: {error}")
             failure.__cause__ = error
-        except (Cut, NoAnswer, UpstreamProtocolError) as error:
+        except UpstreamProtocolError as error:
             raise OutboundError("Protocol", f"{url} was not answered as HTTP/1.1: {error}") from error
+        except (Cut, NoAnswer) as error:
+            raise OutboundError("Unreachable", f"{url} was not answered as a whole: {error}") from error
         finally:
             await client.close()
     if failure is None:

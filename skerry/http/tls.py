@@ -93,6 +93,14 @@ class ClientCertificate(NamedTuple):
                 ) from error
 
 
+def check_authorities(pem: str) -> None:
+    """ValueError unless this is certificates in PEM, and nothing else."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError("use certificates in PEM (-----BEGIN CERTIFICATE-----)") from error
+
+
 def _no_password() -> str:
     """Without this OpenSSL asks on the terminal for the password of an encrypted key, and the process stands still."""
     return ""

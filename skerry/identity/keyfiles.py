@@ -23,6 +23,8 @@ from skerry.identity.files import sync, write_private
 from skerry.identity.nkey import KeyPair, KeyType
 
 FORMAT = 1
+SECRETS_KEY = "secrets.key"
+"""File of the key of what services seal (skerry/storage/sealed.py)."""
 ROOTS = "trust-roots"
 """The file of the trust roots that services of the host believe."""
 NAMES = ("signing", "sys", "host", "join", "assertion")

@@ -27,8 +27,6 @@ from skerry.bus import Bucket
 from skerry.errors import Conflict, InternalError
 from skerry.identity.files import sync, write_private
 
-SECRETS_KEY = "secrets.key"
-"""The file, in the directory of the host's keys."""
 SEALED = {"appstore": subjects.APP_STORE}
 """Buckets whose values are sealed with derived keys, by the services that own them; the registry's is beside these."""
 SETTLE_S = 15.0

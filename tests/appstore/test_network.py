@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from services.appstore.network import failure, parsed, policy
-from skerry.http.outbound import OutboundError, Problem
+from skerry.http.outbound import OutboundError, Problem, Refused
 
 
 @pytest.mark.parametrize("allow", ["charts.corp.example", "localhost", "10.20.0.0/16", "10.1.2.3", "fd00::/8", "a1.b2"])
@@ -33,7 +33,6 @@ def test_a_policy_has_what_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("problem", "status", "reason", "advice"),
     [
-        ("Address", 0, "NetworkDenied", "add charts.example or its network to spec.network.allow"),
         ("Redirect", 0, "NetworkDenied", "as spec.url"),
         ("Status", 401, "Unauthorized", "credential"),
         ("Status", 403, "Unauthorized", "credential"),
@@ -49,5 +48,27 @@ def test_a_policy_has_what_is_allowed() -> None:
     ],
 )
 def test_what_a_failure_means(problem: Problem, status: int, reason: str, advice: str) -> None:
-    told, message = failure(OutboundError(problem, "it was so", status), "charts.example")
+    told, message = failure(OutboundError(problem, "it was so", status))
     assert (told, advice in message, message.startswith("it was so")) == (reason, True, True)
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (
+            Refused("charts.example", "10.0.0.5", "private"),
+            "charts.example resolves to 10.0.0.5, which is private: add it to spec.network.allow of AppStore host",
+        ),
+        (
+            Refused("10.0.0.5", "10.0.0.5", "private"),
+            "10.0.0.5 is private: add it to spec.network.allow of AppStore host",
+        ),
+        (
+            Refused("2130706433", "127.0.0.1", "this machine itself"),
+            "2130706433 resolves to 127.0.0.1, which is this machine itself: add 127.0.0.1/32 to spec.network.allow of AppStore host",
+        ),
+    ],
+)
+def test_an_address_that_may_not_be_dialled_is_said_with_what_to_do(refused: Refused, said: str) -> None:
+    assert failure(OutboundError("Address", "no", refused=refused)) == ("NetworkDenied", said)
+    assert failure(OutboundError("Address", "it was so")) == ("NetworkDenied", "it was so")

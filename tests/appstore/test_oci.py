@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from services.appstore.oci import CONFIG, LAYER, ChartManifest, NotAChart, Registry, RegistryAccess
-from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy
+from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy, ServerIdentity
 
 DIGEST = "sha256:" + "ab" * 32
 CONFIG_DIGEST = "sha256:" + "cd" * 32
@@ -29,7 +29,8 @@ class Fake:
         url: str,
         policy: OutboundPolicy,
         *,
-        ca_pem: str = "",
+        server: ServerIdentity = ServerIdentity(),  # noqa: B008 - as the real one
+        method: bytes = b"GET",
         accept: bytes = b"",
         credentials: Sequence[tuple[bytes, bytes]] = (),
         statuses: Sequence[int] = (200,),
@@ -52,7 +53,7 @@ class Fake:
         return Fetched(headers, found if isinstance(found, bytes) else json.dumps(found).encode(), "")
 
 
-def registry(fake: Fake, url: str = "oci://r.example/team", **access: str) -> Registry:
+def registry(fake: Fake, url: str = "oci://r.example/team", **access: Any) -> Registry:
     return Registry(url, RegistryAccess(POLICY, **access), fake.fetch)
 
 
@@ -211,9 +212,9 @@ async def test_a_name_that_no_repository_has_is_not_asked_for(chart: str) -> Non
     assert fake.asked == []
 
 
-async def test_plain_http_where_the_policy_says_so() -> None:
+async def test_plain_http_is_said_in_the_address() -> None:
     fake = Fake({})
-    plain = Registry("oci://r.example:5000", RegistryAccess(POLICY._replace(plain=True)), fake.fetch)
+    plain = Registry("oci+http://r.example:5000", RegistryAccess(POLICY._replace(plain=True)), fake.fetch)
     with pytest.raises(OutboundError):
         await plain.versions("web", 1)
     assert fake.asked[0][0] == "http://r.example:5000/v2/web/tags/list?n=1000"

@@ -21,7 +21,8 @@ from skerry.api.messages import SIGNATURE, Caller, Write, WriteAnswer, WriteOpti
 from skerry.api.meta import Document
 from skerry.api.streaming import PartHead, UploadReference, decode_part
 from skerry.bus import BucketConfig, Bus
-from skerry.service import Process
+from skerry.identity.keyfiles import SECRETS_KEY
+from skerry.service import Process, Service
 from skerry.storage import Store
 from skerry.storage.buckets import object_store
 from tests.fixtures.nats import NatsHost, eventually
@@ -190,13 +191,16 @@ class World:
 
 
 @asynccontextmanager
-async def world(host: NatsHost, settings: AppStoreSettings | None = None) -> AsyncIterator[World]:
+async def world(
+    host: NatsHost, settings: AppStoreSettings | None = None, service: Service[Any, Any] = SERVICE
+) -> AsyncIterator[World]:
     """One App Store that serves."""
+    settings = settings or AppStoreSettings(app_store_secrets_key_file=host.keys_dir / SECRETS_KEY)
     states: list[AppStoreState] = []
 
     @asynccontextmanager
     async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
-        async with SERVICE.state(context) as state:
+        async with service.state(context) as state:
             states.append(state)
             yield state
 
@@ -204,7 +208,7 @@ async def world(host: NatsHost, settings: AppStoreSettings | None = None) -> Asy
         Bus(host.settings("proxy"), lambda: host.service("proxy")) as proxy,
         Bus(host.settings("registry"), lambda: host.service("registry")) as registry,
         Bus(host.settings("tenancy"), lambda: host.service("tenancy")) as tenancy,
-        serving(host, (dataclasses.replace(SERVICE, state=opened), settings or AppStoreSettings())) as process,
+        serving(host, (dataclasses.replace(service, state=opened), settings)) as process,
     ):
         await object_store(registry, subjects.UPLOADS)
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)

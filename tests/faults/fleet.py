@@ -27,6 +27,7 @@ from skerry.errors import StatusError
 from skerry.http import Client, Exchange, Response
 from skerry.httpwire.head import Headers, RequestHead, ResponseHead
 from skerry.identity import jointoken
+from skerry.identity.keyfiles import SECRETS_KEY
 from tests.fixtures.nats import NatsHost
 from tests.member.apiserver import ApiServer
 
@@ -317,6 +318,7 @@ class Fleet:
                 "SKERRY_HOST_UID": HOST_UID,
                 "SKERRY_BUS_PUBLIC": ",".join(self.nats.servers),
                 "SKERRY_ADMIN_TOKEN_FILE": str(token),
+                "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(self.nats.keys_dir / SECRETS_KEY),
             },
         )
         self.processes.append(process)

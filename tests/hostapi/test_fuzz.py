@@ -18,6 +18,7 @@ import yaml
 
 from services.appstore import service as appstore
 from services.appstore.settings import AppStoreSettings
+from skerry.identity.keyfiles import SECRETS_KEY
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import serving
 from tests.hostapi.conftest import Answer, World
@@ -189,7 +190,8 @@ def check(request: tuple[str, str, bytes | None, dict[str, str]], answer: Answer
 @pytest.fixture
 async def store(nats_host: NatsHost) -> AsyncIterator[None]:
     """The owner of the App Store's kinds, which takes bodies of any length too."""
-    async with serving(nats_host, (appstore.SERVICE, AppStoreSettings())):
+    settings = AppStoreSettings(app_store_secrets_key_file=nats_host.keys_dir / SECRETS_KEY)
+    async with serving(nats_host, (appstore.SERVICE, settings)):
         yield
 
 

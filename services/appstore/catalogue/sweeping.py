@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.appstore.packages import MIB
+from services.appstore.network import MIB
 from services.appstore.parts import AppStoreContext
 from skerry.api.kinds import APP_RELEASE, APP_VERSION
 from skerry.controller.controller import After, Controller

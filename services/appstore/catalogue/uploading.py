@@ -9,8 +9,8 @@ from services.appstore.catalogue.names import app_name, version_name
 from services.appstore.checking import described
 from services.appstore.inspect.client import read_package
 from services.appstore.metadata import ChartError
+from services.appstore.network import MIB
 from services.appstore.package import Package
-from services.appstore.packages import MIB
 from services.appstore.parts import AppStoreContext
 from skerry.admission import Upload
 from skerry.api.kinds import APP_VERSION

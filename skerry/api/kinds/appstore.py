@@ -30,6 +30,7 @@ READ_EVERYWHERE = Access(verbs=READ, groups=(HOST_VIEW, APP_REVIEWER))
 """Of all namespaces: who reads on the host, and reviewers."""
 EDITORS = Tie(by="workspace", roles=("edit", "admin"))
 """Members who may change what is in a workspace. In the pool, and in `default`, administrators of the host alone may."""
+ADMINS = Tie(by="workspace", roles=("admin",))
 
 
 def turn_of(name: str, old: Document, new: Document) -> Iterator[Occurrence]:
@@ -130,6 +131,32 @@ APP_REPOSITORY = Kind(
     type=appstore.AppRepository,
     verbs=EVERY_VERB,
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("admin")),
+    labelled=True,
+    actions=(
+        Action(
+            subresource="credential",
+            verb="update",
+            request=appstore.RepositoryCredential,
+            answer=appstore.AppRepository,
+            ties=(ADMINS,),
+            description="Set what its server is shown. It is sealed, and nobody reads it again.",
+        ),
+        Action(
+            subresource="credential",
+            verb="delete",
+            answer=appstore.AppRepository,
+            ties=(ADMINS,),
+            description="Forget its credential.",
+        ),
+        Action(
+            subresource="sync",
+            verb="create",
+            request=appstore.RepositorySyncRequest,
+            answer=appstore.AppRepository,
+            ties=(EDITORS,),
+            description="Look at it now.",
+        ),
+    ),
     selectable=("spec.url",),
     events=describe_repository,
     columns=(
@@ -222,7 +249,7 @@ APP_VERSION = Kind(
             ("icon", "Its picture."),
         )
     ),
-    selectable=("spec.app", "spec.version", "status.phase"),
+    selectable=("spec.app", "spec.repository", "spec.version", "status.phase"),
     events=describe_version,
     columns=(
         NAME,

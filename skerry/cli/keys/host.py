@@ -28,10 +28,10 @@ from skerry.cli.term import program, say
 from skerry.controller.recorder import Recorder
 from skerry.errors import StatusError
 from skerry.identity.federation import Authority
-from skerry.identity.keyfiles import KeyFiles
+from skerry.identity.keyfiles import SECRETS_KEY, KeyFiles
 from skerry.identity.services import CONTROLLER_MANAGER
 from skerry.storage import Store, events_bucket
-from skerry.storage.sealed import SEALED, SECRETS_KEY, Keyring
+from skerry.storage.sealed import SEALED, Keyring
 
 REACHED_S = 20.0
 LIFE_S = 3600
