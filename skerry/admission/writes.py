@@ -120,13 +120,24 @@ class Writes:
     # Create
 
     async def _create(self, request: WriteRequest) -> WriteAnswer:
-        prepared = await _aside(len(request.body), self._prepare.created, request, self._clock())
-        return await self._created(prepared, request)
+        preparing = _aside(len(request.body), self._prepare.created, request, self._clock())
+        return await self._created(await self._placed(preparing, request), request)
+
+    async def _placed(self, preparing: Awaitable[Prepared], request: WriteRequest) -> Prepared:
+        """A document to create. What its namespace has against it is told before what is invalid about it, as the API server does."""
+        try:
+            prepared = await preparing
+        except Invalid as error:
+            await self._check_place(request, error.details.name)
+            raise
+        await self._check_place(request, str(prepared.document["metadata"].get("name", "")))
+        return prepared
+
+    async def _check_place(self, request: WriteRequest, name: str) -> None:
+        if self._check_namespace is not None:
+            await self._check_namespace(self.kind, request.namespace, name)
 
     async def _created(self, prepared: Prepared, request: WriteRequest) -> WriteAnswer:
-        if self._check_namespace is not None:
-            name = str(prepared.document["metadata"].get("name", ""))
-            await self._check_namespace(self.kind, request.namespace, name)
         admitted = await self._rules.admit(prepared.document, request)
         if admitted.instead:
             return _answer(admitted.document, (*prepared.warnings, *admitted.warnings))
@@ -176,7 +187,8 @@ class Writes:
                 await self._rules.before_change(before, request)
             live = {} if before is None else before.document()
             size = len(request.body) + (0 if before is None else len(before.body))
-            prepared = await _aside(size, change, request, live, self._clock())
+            preparing = _aside(size, change, request, live, self._clock())
+            prepared = await (self._placed(preparing, request) if before is None else preparing)
             try:
                 if before is None:
                     return await self._created(prepared, request)

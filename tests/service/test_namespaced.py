@@ -132,6 +132,10 @@ async def test_nothing_is_made_in_a_namespace_that_there_is_not(port: Port) -> N
         answer = await port.berth("nowhere", "north", dry=dry)
         assert (answer.status, answer.json()["message"]) == (404, 'namespaces "nowhere" not found')
         assert answer.json()["details"] == {"name": "nowhere", "kind": "namespaces"}
+    wrong = {**manifest("Berth", "north"), "metadata": {"name": "north", "labels": {"-": "x"}}}
+    assert (await port.ask(f"{API}/namespaces/nowhere/berths", "POST", wrong)).status == 404
+    assert (await port.ask(f"{API}/namespaces/default/berths", "POST", wrong)).status == 422
+    assert (await port.ask(f"{API}/namespaces/nowhere/berths", "POST", [])).status == 400
     assert await port.names("nowhere") == []
     assert (await port.ask(f"{API}/berths", "POST", manifest("Berth", "north"))).status == 405
     applied = await port.ask(
