@@ -185,10 +185,7 @@ class Writes:
                 raise self._store.not_found(request.name)
             if before is not None:
                 await self._rules.before_change(before, request)
-            live = {} if before is None else before.document()
-            size = len(request.body) + (0 if before is None else len(before.body))
-            preparing = _aside(size, change, request, live, self._clock())
-            prepared = await (self._placed(preparing, request) if before is None else preparing)
+            prepared = await self._changed(change, before, request)
             try:
                 if before is None:
                     return await self._created(prepared, request)
@@ -196,6 +193,13 @@ class Writes:
             except (Conflict, AlreadyExists):
                 if attempt == ATTEMPTS or not await self._moved(before, request):
                     raise
+
+    async def _changed(self, change: Change, before: Item | None, request: WriteRequest) -> Prepared:
+        """The document after a patch; of what there is not, the new one."""
+        if before is None:
+            return await self._placed(_aside(len(request.body), change, request, {}, self._clock()), request)
+        size = len(request.body) + len(before.body)
+        return await _aside(size, change, request, before.document(), self._clock())
 
     async def _moved(self, before: Item | None, request: WriteRequest) -> bool:
         """True if a conflict came from somebody else's write: then the patch is tried again on the result."""
