@@ -8,6 +8,7 @@ import pytest
 
 from services.agent.health import Health
 from skerry.errors import ServiceUnavailable
+from skerry.member import upstream as upstreams
 from skerry.member.identity import KUBE_SYSTEM, Expected
 from skerry.member.membership import MembershipCheck
 from skerry.member.upstream import WRONG_S, Upstream
@@ -52,6 +53,23 @@ async def test_a_check_tells_whether_there_is_news_for_the_host(looked: Looked) 
         await looked.after(10)
         news.append(looked.changed)
     assert news == [True, False, True, False, True]  # at first it repaired the bindings
+
+
+async def test_an_api_server_that_is_slow_lives_and_one_that_says_nothing_is_told(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer has its time: all of a look together may take longer."""
+    await looked.after(0)
+    monkeypatch.setattr(upstreams, "CALL_S", 3.0)
+    looked.api.delays_s = dict.fromkeys(("/readyz", KUBE_SYSTEM), 2.0)
+    started = asyncio.get_running_loop().time()
+    await looked.after(10)
+    assert asyncio.get_running_loop().time() - started > 3.0
+    assert (looked.health.healthy, looked.health.message) == (True, "")
+    looked.api.delays_s = {"/readyz": 6.0}
+    await looked.after(10)
+    assert not looked.health.healthy
+    assert "within 3 s" in looked.health.message
 
 
 async def test_a_cluster_that_changed_under_an_open_connection_is_found_at_the_next_check(looked: Looked) -> None:
