@@ -55,25 +55,26 @@ def names(host: Host, *arguments: str) -> list[str]:
 async def test_what_an_owner_wants_is_there_also_after_the_member_was_away(
     new_host: Callable[..., Host], plain_cluster: Member, mode: str
 ) -> None:
-    """An agent that was stopped; a direct member, which is never away by itself, that was paused."""
+    """An agent that was stopped; a direct member, which is never away by itself, that was paused. Namespaces outlive the removal."""
+    before, after = f"shop-{mode}", f"store-{mode}"
     host = await asyncio.to_thread(new_host)
     away = await asyncio.to_thread(_join, host, mode, plain_cluster)
     async with tenancy(host) as bus:
         desired = DesiredClient(bus, await bus.bucket(subjects.DESIRED_STATUS), "tenancy")
-        first = await _put(desired, "shop")
+        first = await _put(desired, before)
         await _in_place(desired, first)
-        assert "skerry:edit" in await asyncio.to_thread(names, host, "rolebindings", "-n", "shop")
+        assert "skerry:edit" in await asyncio.to_thread(names, host, "rolebindings", "-n", before)
         listed = json.loads(await asyncio.to_thread(host.ok, "desired", "m1", "-o", "json"))["items"]
         assert {each["key"] for each in first} <= {each["key"] for each in listed if each["state"] == "Applied"}
 
         await asyncio.to_thread(away)
-        second = await _put(desired, "store")
+        second = await _put(desired, after)
         await desired.withdraw("m1", *(each["key"] for each in first))
         await asyncio.to_thread(_back, host, mode, plain_cluster)
         await _in_place(desired, second)
         await asyncio.to_thread(host.ok, "desired", "wait", "m1")
-        assert "skerry:edit" in await asyncio.to_thread(names, host, "rolebindings", "-n", "store")
-        assert not {"shop"} & {*await asyncio.to_thread(_active, host)}
+        assert "skerry:edit" in await asyncio.to_thread(names, host, "rolebindings", "-n", after)
+        assert not {before} & {*await asyncio.to_thread(_active, host)}
 
         await asyncio.to_thread(host.ok, "cluster", "remove", "m1")
         ours = ("namespaces,clusterrolebindings", "-l", "skerry.dev/host")
