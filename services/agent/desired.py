@@ -31,8 +31,10 @@ from skerry.runtime import endless
 
 log = logging.getLogger("skerry.agent")
 
-SYNC_S, REPORT_S = 10.0, 5.0
-"""How long an answer is waited for."""
+SYNC_S, REPORT_S = 30.0, 15.0
+"""How long an answer is waited for. An agent has one question of a kind under way, and a host that was started with a thousand
+members has all of theirs: who gives up and asks again has it answer twice, and everybody waits for longer.
+"""
 _encode = msgspec.json.Encoder().encode
 
 

@@ -21,6 +21,7 @@ from typing import Protocol
 import msgspec
 
 from skerry.api.desired import Report, State
+from skerry.backoff import Backoff
 from skerry.controller.controller import After, Controller
 from skerry.controller.timers import Timers, sleep
 from skerry.desired import owners
@@ -85,7 +86,7 @@ class Applier:
         self._controller: Controller[str] = Controller("desired", self._reconcile, workers=workers, timers=timers)
         self._references: dict[str, Reference] = {}
         self._placed: dict[str, Placed] = {}
-        self._pauses: dict[str, float] = {}
+        self._pauses: dict[str, Backoff] = {}
         self._repairs = Repairs()
         self._waiting: dict[tuple[str, str], set[str]] = defaultdict(set)
         """(Namespace or CustomResourceDefinition, name) -> keys that wait for it."""
@@ -296,9 +297,7 @@ class Applier:
             return None
         if again_s:
             return After(again_s)
-        pause = self._pauses.get(key, FIRST_S)
-        self._pauses[key] = min(2 * pause, LONGEST_S)
-        return After(pause)
+        return After(self._pauses.setdefault(key, Backoff(FIRST_S, LONGEST_S)).next())
 
     async def _apply(self, key: str) -> None:
         known = self.state.entries[key]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from skerry.api.desired import MARKER_S, SyncAnswer, SyncEntry, SyncRequest
+from skerry.backoff import Backoff
 from skerry.bus import Message
 from skerry.controller.timers import Timers, sleep
 from skerry.desired.entry import Entry, opened
@@ -24,7 +25,7 @@ from skerry.subjects import desired_key
 log = logging.getLogger("skerry.desired")
 
 FIRST_S, LONGEST_S = 1.0, 60.0
-"""Pauses after a sync that failed."""
+"""The longest pause after a first sync that failed, and at all: it fails for a thousand members at once."""
 BETWEEN_S = 0.25
 """Between two syncs."""
 OLD_S = MARKER_S / 2
@@ -116,21 +117,21 @@ class Feed:
 
     async def run(self) -> None:
         """Sync whenever that was asked for, until the end or cancelled."""
-        pause, reported = FIRST_S, ""
+        backoff, reported = Backoff(FIRST_S, LONGEST_S), ""
         while not self._ended:
             await self._asked.wait()
             self._asked.clear()
             try:
                 await self._sync()
-                pause, reported = FIRST_S, ""
+                backoff.reset()
+                reported = ""
                 await sleep(self._timers, BETWEEN_S)
             except StatusError as error:
                 if error.message != reported:
                     reported = error.message
                     log.info("what this member should have cannot be asked for", extra={"reason": reported})
                 self._asked.set()
-                await sleep(self._timers, pause)
-                pause = min(2 * pause, LONGEST_S)
+                await sleep(self._timers, backoff.next())
 
     async def entry(self, key: str) -> Entry | None:
         """The entry of a key that is wanted: held, or asked for. None if the bucket has another by now. StatusError."""
