@@ -97,10 +97,15 @@ SERVICE = Service(
 
 async def _serve(host: NatsHost, port: Connection) -> None:
     """The child: the owner and a host API, until it is ended."""
-    async with host.open_bus("owner") as bus, asyncio.TaskGroup() as group:
+    async with (
+        host.open_bus("owner") as bus,
+        host.open_bus("front") as front,
+        front.another("streams") as streaming,
+        asyncio.TaskGroup() as group,
+    ):
         process = Process([(SERVICE, NoSettings())], bus, host.settings("owner"), trust_roots=pinned(host.trust_root))
         group.create_task(process.serve(asyncio.Event()))
-        api = HostApi(Informer((CRATE,)), Forwarder(bus, host.sign), (CRATE,))
+        api = HostApi(Informer((CRATE,)), Forwarder(front, host.sign, streaming), (CRATE,))
 
         async def handle(exchange: Exchange) -> None:
             await api.handle(exchange, Caller(user="bench"), lambda asked: ())

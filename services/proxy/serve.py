@@ -79,7 +79,7 @@ class Proxy:
 
     def __init__(self, settings: ProxySettings, connected: bus.Bus, bus_settings: bus.Settings) -> None:
         self._settings = settings
-        self._bus = connected
+        self._bus, self._streaming = connected, connected.another("streams")
         self.id = "P" + secrets.token_hex(8)
         self._changed = asyncio.Event()
         self._cache = Informer(KINDS)
@@ -140,7 +140,7 @@ class Proxy:
         )
 
     def _parts(self) -> FrontParts:
-        limits, forwarder = self._settings, Forwarder(self._bus, self._signer.request)
+        limits, forwarder = self._settings, Forwarder(self._bus, self._signer.request, self._streaming)
         members = Members(
             granted=self._granted,
             limits=self._settings,
@@ -202,7 +202,7 @@ class Proxy:
         for host, port in addresses(self._settings.listen):
             await self._server.start(host, port)
         log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})
-        async with asyncio.TaskGroup() as group:
+        async with self._streaming, asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(endless(self._feed, "the front door's resources")),
                 group.create_task(endless(self._feed_events, "the front door's events")),

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from skerry.api.decode import decoder
-from skerry.bus.chunks import CHUNK_BYTES, SETTLE_S, store_chunks
+from skerry.bus.chunks import CHUNK_BYTES, store_chunks
 from skerry.bus.delivery import Message
 from skerry.bus.jetstream import TIMEOUT_S, NoMessage, NoStream, answering, api, batch, checked, seconds_of
 from skerry.bus.objectinfo import ObjectInfo, digest_text
@@ -252,7 +252,7 @@ class ObjectStore:
     async def _drop(self, nuid: str) -> None:
         """Take chunks away, if that can be done now."""
         try:
-            async with asyncio.timeout(SETTLE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 await self._purge(self._chunks(nuid))
         except (StatusError, TimeoutError) as error:
             log.warning("chunks of an object are left behind", extra={"store": self.name, "error": str(error)})

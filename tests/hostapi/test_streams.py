@@ -151,9 +151,9 @@ async def harbour(nats_host: NatsHost, uploads: ObjectStore) -> AsyncIterator[Ha
 @pytest.fixture
 async def world(nats_host: NatsHost, maker: Bus) -> AsyncIterator[World]:
     """A host API whose bus has a proxy's rights."""
-    async with nats_host.bus("proxy") as bus:
+    async with nats_host.bus("proxy") as bus, bus.another("streams") as streaming:
         made = World(Informer(ALL), None)  # type: ignore[arg-type]
-        api = HostApi(made.cache, Forwarder(bus, nats_host.sign), ALL)
+        api = HostApi(made.cache, Forwarder(bus, nats_host.sign, streaming), ALL)
 
         async def handle(exchange: Exchange) -> None:
             with contextlib.suppress(ClientGone):

@@ -27,10 +27,13 @@ _decode_search = decoder(SearchAnswer)
 
 
 class Forwarder:
-    """Asks services. `sign(caller, subject, payload)` makes the signature that they verify; it may raise ServiceUnavailable."""
+    """Asks services. `sign(caller, subject, payload)` makes the signature that they verify; it may raise ServiceUnavailable.
 
-    def __init__(self, bus: Bus, sign: Callable[[Caller, str, bytes], str]) -> None:
-        self._bus, self._sign = bus, sign
+    `streaming` is another connection for bytes of any length, in front of which nothing else waits; by default `bus`.
+    """
+
+    def __init__(self, bus: Bus, sign: Callable[[Caller, str, bytes], str], streaming: Bus | None = None) -> None:
+        self._bus, self._sign, self._streaming = bus, sign, streaming or bus
 
     async def act(
         self, target: Target, action: Action, caller: Caller, query: Query, content_type: str, body: bytes
@@ -79,7 +82,7 @@ class Forwarder:
     async def uploads(self) -> ObjectStore:
         """The store that bodies wait in. ServiceUnavailable if it is not there."""
         try:
-            return await self._bus.objects(subjects.UPLOADS)
+            return await self._streaming.objects(subjects.UPLOADS)
         except NotFound as error:
             raise ServiceUnavailable(
                 "the store for what is uploaded is not there yet, nothing was changed: try again in a moment",
@@ -88,7 +91,10 @@ class Forwarder:
 
     async def _asked(self, target: Target, action: Action, caller: Caller, write: Write, timeout_s: float) -> bytes:
         kind, verb = known(target), f"{action.subresource}-{action.verb}"
-        return await self._send(kind, kind.answers(action), verb, write, caller, timeout_s, reads=action.verb == "get")
+        reads, streamed = action.verb == "get", action.streams_answer
+        return await self._send(
+            kind, kind.answers(action), verb, write, caller, timeout_s, reads=reads, streamed=streamed
+        )
 
     async def ask(
         self,
@@ -113,11 +119,13 @@ class Forwarder:
         timeout_s: float,
         *,
         reads: bool = False,
+        streamed: bool = False,
     ) -> bytes:
         subject, payload = subjects.write(service, kind.plural, verb), _encode(write)
         headers = {SIGNATURE: self._sign(caller, subject, payload)}
         try:
-            return bytes((await self._bus.request(subject, payload, timeout_s=timeout_s, headers=headers)).data)
+            bus = self._streaming if streamed else self._bus
+            return bytes((await bus.request(subject, payload, timeout_s=timeout_s, headers=headers)).data)
         except (NoResponders, ConnectionLost) as error:
             role = f"owns {kind.plural}" if service == kind.owner else f"answers {kind.plural}/{write.subresource}"
             unchanged = "" if reads else "nothing was changed, "
