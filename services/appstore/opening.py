@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.appstore.checking import Checks
 from services.appstore.credentials import Credentials
+from services.appstore.delegations import Delegations, asking
 from services.appstore.helm.lookup import Lookup
 from services.appstore.packages import Packages
 from services.appstore.parts import AppStoreContext, AppStoreState
 from services.appstore.people import People
+from services.appstore.releases import room
 from services.appstore.repositories.packages import RepositoryPackages
 from services.appstore.switching import Switch, ensure
 from skerry import subjects
@@ -25,13 +29,19 @@ from skerry.storage.sealed import Keyring
 @asynccontextmanager
 async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
     """AppStore host, which is there from now on, and what is kept beside it."""
+    settings = context.settings
     sealed = await context.bus.bucket(subjects.APP_STORE, create=BucketConfig(replicas=context.replicas))
-    credentials = Credentials(sealed, Keyring(context.settings.app_store_secrets_key_file, context.name))
+    keyring = Keyring(settings.app_store_secrets_key_file, context.name)
+    credentials = Credentials(sealed, keyring)
     await ensure(context.store(APP_STORE))
     access = Access()
     context.closing.callback(follow(context.informer, access))
-    switch, helm = Switch(context.informer), Lookup()
-    origins = RepositoryPackages(context.informer, switch, credentials, fetch, context.settings.app_store_fetch_s)
+    switch = Switch(context.informer)
+    helm = Lookup(environ={**os.environ, "SKERRY_HELM": settings.helm}) if settings.helm else Lookup()
+    origins = RepositoryPackages(context.informer, switch, credentials, fetch, settings.app_store_fetch_s)
     packages = Packages(await context.bus.objects(subjects.PACKAGES), origins.fetch)
     checks = Checks(context.store(APP_VERSION), packages, helm)
-    yield AppStoreState(switch, People(access), helm, packages, checks, credentials)
+    delegations = Delegations(asking(context.bus), time.time)
+    shared = room.Shared(switch, sealed, keyring, helm, packages, delegations)
+    async with room.opened(context, shared) as releases:
+        yield AppStoreState(switch, People(access), helm, packages, checks, credentials, releases)

@@ -10,6 +10,7 @@ from services.appstore.helm.lookup import Lookup
 from services.appstore.oci import Fetch
 from services.appstore.packages import Packages
 from services.appstore.people import People
+from services.appstore.releases.room import ReleaseState
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import Switch
 from skerry.http.outbound import fetch
@@ -25,6 +26,7 @@ class AppStoreState(NamedTuple):
     packages: Packages
     checks: Checks
     credentials: Credentials
+    releases: ReleaseState
     fetch: Fetch = fetch
     """How addresses are fetched that people gave."""
 

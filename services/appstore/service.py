@@ -13,11 +13,14 @@ from services.appstore.catalogue.sweeping import sweeps
 from services.appstore.catalogue.uploading import push
 from services.appstore.catalogue.versions import VersionRules
 from services.appstore.helmready import helm_ready
+from services.appstore.installing.actions import ACTIONS
+from services.appstore.installing.controllers import halting, installed, releases
+from services.appstore.installing.rules import InstanceRules, ReleaseRules
 from services.appstore.opening import opened
 from services.appstore.repositories.controller import repositories
 from services.appstore.repositories.rules import ACTIONS as REPOSITORY_ACTIONS
 from services.appstore.repositories.rules import RepositoryRules
-from services.appstore.rules import AppStoreRules, StoreRules
+from services.appstore.rules import AppStoreRules
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import usability
 from skerry.api.kinds import (
@@ -47,8 +50,8 @@ SERVICE = Service(
         APP_VERSION: VersionRules,
         APP_CATEGORY: CategoryRules,
         APP_REVIEW: ReviewRules,
-        APP_RELEASE: StoreRules,
-        APP_INSTANCE: StoreRules,
+        APP_RELEASE: ReleaseRules,
+        APP_INSTANCE: InstanceRules,
     },
     actions={
         **REPOSITORY_ACTIONS,
@@ -56,7 +59,21 @@ SERVICE = Service(
         (APP_VERSION, "package", "get"): contents.package,
         **{(APP_VERSION, name, "get"): contents.text(name) for name in contents.TEXTS},
         (APP_VERSION, "icon", "get"): contents.Icons().icon,
+        **ACTIONS,
     },
-    controllers=(usability, helm_ready, repositories, apps, categories, checks, publications, records, sweeps),
+    controllers=(
+        usability,
+        helm_ready,
+        repositories,
+        apps,
+        categories,
+        checks,
+        publications,
+        records,
+        sweeps,
+        releases,
+        installed,
+    ),
+    tasks=(halting,),
     needs=(ACCESS_GRANT, CLUSTER, WORKSPACE),
 )

@@ -16,3 +16,10 @@ class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         Path, about("Key of the host's secrets, of which the App Store's own is derived; made if absent.")
     ]
     app_store_fetch_s: Annotated[float, about("Seconds that one download from a repository may take.")] = DEADLINE_S
+    app_store_front_door: Annotated[
+        str, about("https:// address of the host's front door, through which releases are worked on members.")
+    ] = ""
+    app_store_front_door_ca_file: Annotated[
+        Path | None, about("Authority that signed the front door's certificate; default: those of the system.")
+    ] = None
+    helm: Annotated[str, about("The helm program, 4.2.2 or newer; default: looked for (PATH, skerry's cache).")] = ""

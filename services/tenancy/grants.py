@@ -9,6 +9,7 @@ from services.tenancy import people
 from skerry.access.holdings import usable_group
 from skerry.admission.conform import FieldError, forbidden, invalid_value, required
 from skerry.admission.prepare import invalid_object
+from skerry.admission.selections import LABEL_RULE, selection_problems
 from skerry.api.conditions import Verdict, new_condition, with_condition
 from skerry.api.grants import AccessGrant
 from skerry.api.kinds.access import ROLES
@@ -78,7 +79,7 @@ def problems(spec: Document) -> list[FieldError]:
     """The faults of whom, where and what a spec says; its end is not looked at."""
     return [
         *_subjects(spec["subjects"]),
-        *people.selection_problems(spec["clusters"], "spec.clusters"),
+        *selection_problems(spec["clusters"], "spec.clusters"),
         *_role(spec),
         *_namespaces(spec.get("namespaces", [])),
         *_on_host(spec),
@@ -124,7 +125,7 @@ def _namespaces(names: list[str]) -> list[FieldError]:
         text = f"Too many: {len(names)}: must have at most {MAX_NAMESPACES} items"
         return [FieldError("spec.namespaces", text, "FieldValueTooMany")]
     return [
-        invalid_value(f"spec.namespaces[{index}]", name, people.LABEL_RULE)
+        invalid_value(f"spec.namespaces[{index}]", name, LABEL_RULE)
         for index, name in enumerate(names)
         if not is_label(name)
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from services.tenancy import people
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.prepare import invalid_object
+from skerry.admission.selections import LABEL_RULE, selection_problems
 from skerry.api.kinds.paths import at
 from skerry.api.messages import HOST
 from skerry.api.meta import Document
@@ -31,7 +32,7 @@ def admit(document: Document, current: Document, is_among: Callable[[str], bool]
         *_name(str(document["metadata"].get("name", ""))),
         *_display(spec.get("displayName", "")),
         *_members(spec.get("members", [])),
-        *(people.selection_problems(spec["clusters"], "spec.clusters") if "clusters" in spec else ()),
+        *(selection_problems(spec["clusters"], "spec.clusters") if "clusters" in spec else ()),
         *_namespaces(spec.get("namespaces", []), lambda place: place in stays or is_among(place[0])),
     ]
     if errors:
@@ -41,7 +42,7 @@ def admit(document: Document, current: Document, is_among: Callable[[str], bool]
 
 def _name(name: str) -> list[FieldError]:
     if name and not is_label(name):
-        return [invalid_value("metadata.name", name, f"{people.LABEL_RULE}, because it is also a namespace")]
+        return [invalid_value("metadata.name", name, f"{LABEL_RULE}, because it is also a namespace")]
     return _reserved("metadata.name", name)
 
 
@@ -81,7 +82,7 @@ def _namespaces(namespaces: list[Document], fits: Callable[[tuple[str, str]], bo
 
 def _namespace(path: str, cluster: str, name: str, fits: Callable[[tuple[str, str]], bool]) -> list[FieldError]:
     wrong = [
-        invalid_value(f"{path}.{key}", value, people.LABEL_RULE)
+        invalid_value(f"{path}.{key}", value, LABEL_RULE)
         for key, value in (("cluster", cluster), ("name", name))
         if not is_label(value)
     ]

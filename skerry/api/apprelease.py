@@ -118,6 +118,7 @@ class SecretValues(Struct, frozen=True, kw_only=True):
     present: Annotated[bool, described("True if there are any.")] = False
     keys: Annotated[int, described("How many.")] = 0
     at: Annotated[str, described("When they were given.")] = ""
+    set: Annotated[str, described("A name for them; after each change another one.")] = ""
 
 
 class AppReleaseStatus(Struct, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ SERVICES = ("controller-manager", "proxy")
 GRACE_S = 30.0
 """What running requests get when the front door stops, unless SKERRY_GRACE_S says otherwise."""
 TUNABLE = {
-    "controller-manager": ("SKERRY_AGENT_TTL_S", "SKERRY_APP_STORE_FETCH_S", "SKERRY_LOOK_S"),
+    "controller-manager": ("SKERRY_AGENT_TTL_S", "SKERRY_APP_STORE_FETCH_S", "SKERRY_HELM", "SKERRY_LOOK_S"),
     "tower": (
         "SKERRY_BODY_S",
         "SKERRY_BUDGET_BYTES",
@@ -253,6 +253,8 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
         "SKERRY_ADDRESSES": ",".join(layout.addresses),
         "SKERRY_ADMIN_TOKEN_FILE": str(host / "admin.token"),
         "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(keys_of(host, options) / SECRETS_KEY),
+        "SKERRY_APP_STORE_FRONT_DOOR": layout.front_door_local,
+        "SKERRY_APP_STORE_FRONT_DOOR_CA_FILE": str(host / "pki" / "ca.crt"),
         **_tuned(TUNABLE["controller-manager"]),
     }
     tower = {

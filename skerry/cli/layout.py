@@ -86,6 +86,12 @@ class Layout:
         host = self.bus.host if not self.bus.is_wildcard else "127.0.0.1"
         return str(ListenAddress(host=host, port=self.bus.port))
 
+    @property
+    def front_door_local(self) -> str:
+        """Base URL of the front door for the host's own processes."""
+        host = self.listen.host if not self.listen.is_wildcard else "127.0.0.1"
+        return f"https://{ListenAddress(host=host, port=self.listen.port)}"
+
     def _outside(self, where: ListenAddress) -> str:
         if self.addresses:
             return self.addresses[0]

@@ -349,7 +349,8 @@ class Upstream:
         return await self.send(credential, self._head(credential, "GET", path, headers), None, head_s)
 
     def _head(self, credential: ClientCredential, method: str, path: str, headers: Headers) -> RequestHead:
-        sent = [(b"accept", b"application/json"), (b"user-agent", self.role.user_agent), *headers]
+        accepted = [] if first(headers, b"accept") else [(b"accept", b"application/json")]
+        sent = [*accepted, (b"user-agent", self.role.user_agent), *headers]
         if credential.authorization:
             sent.append((b"authorization", credential.authorization))
         return RequestHead(method=method.encode(), target=self.target(path.encode()), headers=sent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -166,6 +166,16 @@ class World:
         }
         await store.create(document)
         return name
+
+    async def modify(self, kind: Kind, name: str, namespace: str, change: Callable[[Document], object]) -> None:
+        """An object of the service's as something else in it left it: `change` is given the document."""
+
+        def changed(document: Document) -> Document:
+            change(document)
+            return document
+
+        await Store(await self.process.bus.bucket(subjects.RESOURCES), kind).modify(name, changed, namespace)
+        await self.process.informer.current()
 
     async def find(self, kind: Kind, name: str, namespace: str = "") -> Document | None:
         """An object as it is stored."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from services.appstore.settings import AppStoreSettings
 from services.proxy.settings import Limits
 from services.registry.settings import RegistrySettings
 from skerry.cli.bootstrap import TUNABLE
 
 
-@pytest.mark.parametrize(("process", "settings"), [("controller-manager", RegistrySettings), ("tower", Limits)])
+@pytest.mark.parametrize(
+    ("process", "settings"), [("controller-manager", (RegistrySettings, AppStoreSettings)), ("tower", (Limits,))]
+)
 def test_every_number_that_is_passed_on_is_a_setting_of_its_process(
-    process: str, settings: type[msgspec.Struct]
+    process: str, settings: tuple[type[msgspec.Struct], ...]
 ) -> None:
-    known = {f"SKERRY_{field.name.upper()}" for field in msgspec.structs.fields(settings)}
+    known = {f"SKERRY_{field.name.upper()}" for each in settings for field in msgspec.structs.fields(each)}
     assert set(TUNABLE[process]) <= known
 
 

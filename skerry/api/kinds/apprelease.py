@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skerry.api import apprelease, v1alpha1
-from skerry.api.kinds.access import READ_IN_NAMESPACES, written_by
-from skerry.api.kinds.appstore import READ_EVERYWHERE, turn_of
+from skerry.api.kinds.access import ADMIN, EDIT, READ_IN_NAMESPACES, written_by
+from skerry.api.kinds.action import Action
+from skerry.api.kinds.appstore import EDITORS, READ_EVERYWHERE, turn_of
 from skerry.api.kinds.columns import AGE, NAME, Column, clusters, condition, why_not
 from skerry.api.kinds.kind import EVERY_VERB, Kind, Occurrence
 from skerry.api.kinds.paths import at
 from skerry.api.kinds.tenancy import describe
-from skerry.api.meta import Document
+from skerry.api.meta import Document, Struct
 
 _available, _phase = at("status.available.version"), at("status.phase")
 
@@ -39,6 +40,28 @@ def describe_instance(old: Document, new: Document) -> Iterator[Occurrence]:
     yield Occurrence(phase, message, warning=phase in ("Failed", "Blocked"))
 
 
+def _by_editors(
+    subresource: str,
+    request: type[Struct] | None,
+    answer: type[Struct],
+    description: str,
+    *,
+    verb: str = "create",
+    timeout_s: float = 10.0,
+) -> Action:
+    """An action of those who may change releases in a workspace."""
+    return Action(
+        subresource=subresource,
+        verb=verb,
+        request=request,
+        answer=answer,
+        groups=(EDIT, ADMIN),
+        ties=(EDITORS,),
+        description=description,
+        timeout_s=timeout_s,
+    )
+
+
 APP_RELEASE = Kind(
     group=v1alpha1.GROUP,
     version=v1alpha1.VERSION,
@@ -51,6 +74,28 @@ APP_RELEASE = Kind(
     type=apprelease.AppRelease,
     verbs=EVERY_VERB,
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin")),
+    actions=(
+        _by_editors(
+            "rollback",
+            apprelease.ReleaseRollback,
+            apprelease.AppRelease,
+            "Version and values of an earlier revision, as a new one.",
+        ),
+        _by_editors(
+            "retry", apprelease.ReleaseTarget, apprelease.AppRelease, "Try again now what failed or is blocked."
+        ),
+        _by_editors(
+            "own", apprelease.ReleaseTarget, apprelease.AppRelease, "Take it over: from now on it is worked as you."
+        ),
+        _by_editors(
+            "secretvalues",
+            apprelease.ReleaseSecretValues,
+            apprelease.AppRelease,
+            "Set values that nobody reads again, besides those that are set already.",
+            verb="update",
+        ),
+        _by_editors("secretvalues", None, apprelease.AppRelease, "Forget all of these values.", verb="delete"),
+    ),
     selectable=("spec.app", "spec.version"),
     actor="status.actor",
     events=describe_release,
@@ -84,6 +129,15 @@ APP_INSTANCE = Kind(
     type=apprelease.AppInstance,
     verbs=("get", "list", "watch"),
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE),
+    actions=(
+        _by_editors("retry", apprelease.ReleaseTarget, apprelease.AppInstance, "Try again now."),
+        _by_editors(
+            "forget",
+            apprelease.ReleaseTarget,
+            apprelease.AppInstance,
+            "Let go of one that is not wanted any more: what is on the cluster stays there and is nobody's.",
+        ),
+    ),
     selectable=("spec.release", "spec.cluster", "status.phase"),
     events=describe_instance,
     columns=(

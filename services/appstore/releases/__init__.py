@@ -1,0 +1,1 @@
+"""What is installed: releases of apps on clusters, worked as whoever wanted them, by Helm."""

@@ -1,0 +1,72 @@
+"""A release as its cluster has it: read from Helm's Secrets, with no Helm."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from services.appstore.helm import releases
+from services.appstore.helm.releases import Entry, ReleaseError, ReleaseState, Revision
+from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
+from services.appstore.releases.machine import Present
+from services.appstore.releases.specs import Place
+from skerry.api.meta import Document
+from skerry.errors import BadGateway
+
+LABEL, REVISION_LABEL = "skerry.dev/release", "skerry.dev/revision"
+"""Labels of Helm's Secrets: UID and revision of the AppRelease."""
+METADATA = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class HelmSecrets(NamedTuple):
+    """What Helm's Secrets of one release say by their labels."""
+
+    entries: tuple[Entry, ...]
+    """The oldest first."""
+    state: ReleaseState
+
+    def present(self, uid: str, revision: int, now: float) -> Present:
+        """The same as the machine takes it, for an AppRelease and its wanted revision; `now` in seconds since the epoch."""
+        latest = self.state.latest
+        if latest is None:
+            return Present()
+        well = [each for each in reversed(self.entries) if each.status in ("deployed", "superseded")]
+        earlier = next((each for each in well if _revision_of(each) != revision), None)
+        return Present(
+            state=self.state.state,
+            ours=any(each.labels.get(LABEL) == uid for each in self.entries),
+            revision=_revision_of(latest) if latest.labels.get(LABEL) == uid else 0,
+            installing=latest.status == "pending-install",
+            age_s=max(0.0, now - latest.changed),
+            deployed=self.state.deployed.revision if self.state.deployed else 0,
+            earlier=earlier.revision if earlier else 0,
+        )
+
+
+async def read(door: FrontDoor, access: MemberAccess, place: Place) -> HelmSecrets:
+    """The Secrets of a release. StatusError."""
+    answer = await door.get(access, f"{_path(place)}?labelSelector=owner%3Dhelm,name%3D{place.name}", accept=METADATA)
+    items = answer.document().get("items")
+    secrets: list[Document] = [each for each in items if isinstance(each, dict)] if isinstance(items, list) else []
+    entries = releases.entries(secrets, place.name)
+    return HelmSecrets(entries, releases.state(entries))
+
+
+async def revision(door: FrontDoor, access: MemberAccess, place: Place, entry: Entry) -> Revision:
+    """A revision as a whole. BadGateway for a Secret that cannot be read; StatusError."""
+    answer = await door.get(access, f"{_path(place)}/{entry.secret}")
+    try:
+        return await asyncio.to_thread(releases.revision, answer.document())
+    except ReleaseError as error:
+        raise BadGateway(
+            f"Secret {place.namespace}/{entry.secret} is no revision of a Helm release: {error}"
+        ) from error
+
+
+def _revision_of(entry: Entry) -> int:
+    text = entry.labels.get(REVISION_LABEL, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
+
+
+def _path(place: Place) -> str:
+    return f"/api/v1/namespaces/{place.namespace}/secrets"

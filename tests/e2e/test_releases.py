@@ -1,0 +1,87 @@
+"""Apps on members through the whole system: a host, its front door, Helm, and real API servers. What runs are ordinary Helm releases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.federation import Host
+from tests.e2e.releasing import Installed, helm, shelve
+from tests.kube.member import Member
+
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
+
+CONFIG = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}-config}
+data:
+  color: {{ .Values.color | quote }}
+  chart: {{ .Chart.Version | quote }}
+"""
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: {{ .Release.Name }}-secret}
+stringData: {password: {{ .Values.password | default "none" | quote }}}
+"""
+FILES = {"values.yaml": "color: blue\n", "templates/config.yaml": CONFIG, "templates/secret.yaml": SECRET}
+
+
+@pytest.fixture(scope="module", params=["direct", "agent"])
+def host(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member
+) -> Iterator[Host]:
+    """A host with the App Store on, one member `m1`, and versions of `web` on its shelf."""
+    with Host(tmp_path_factory.mktemp("releases")) as made:
+        made.up()
+        if request.param == "direct":
+            made.ok("cluster", "join", "m1", "--direct", "--kubeconfig", str(plain_cluster.kubeconfig))
+            made.wait_ready("m1")
+        else:
+            made.join(plain_cluster, "m1")
+        made.kubectl(None, "patch", "appstore", "host", "--type=merge", "-p", '{"spec":{"enabled":true}}')
+        shelve(made, "web", *((version, FILES) for version in ("1.0.0", "1.1.0", "1.2.0")))
+        yield made
+        made.ok("cluster", "remove", "m1")
+
+
+def color(member: Member, name: str = "web") -> str:
+    """What the release's ConfigMap on the member says."""
+    return member.kubectl(
+        "-n", "apps", "get", "configmap", f"{name}-config", "-o", "jsonpath={.data.color} {.data.chart}"
+    ).decode()
+
+
+def test_an_app_is_installed_upgraded_rolled_back_and_uninstalled(
+    host: Host, plain_cluster: Member, helms: Mapping[str, Path]
+) -> None:
+    web = Installed(host, "web")
+    app = {"app": "skerry-apps/web", "clusters": {"names": ["m1"]}, "targetNamespace": "apps", "createNamespace": True}
+    web.want(version="1.0.0", **app)
+    status = web.deployed("m1", 1)
+    assert status["helm"]["chart"] == "web-1.0.0"
+    assert status["objects"] == {"total": 2, "ready": 2, "notReady": []}
+    assert color(plain_cluster) == "blue 1.0.0"
+    for program in ("helm-3", "helm-4"):
+        (listed,) = helm(helms[program], plain_cluster, "list", "-n", "apps", "-o", "json")
+        assert (listed["name"], listed["chart"], listed["status"]) == ("web", "web-1.0.0", "deployed")
+
+    web.want(version="1.1.0", values={"color": "red"}, **app)
+    assert web.deployed("m1", 2)["helm"]["revision"] == 2
+    assert color(plain_cluster) == "red 1.1.0"
+    values = helm(helms["helm-4"], plain_cluster, "get", "values", "web", "-n", "apps", "-o", "json")
+    assert values == {"color": "red"}
+
+    web.act("rollback", {"revision": 1})
+    web.deployed("m1", 3)
+    assert color(plain_cluster) == "blue 1.0.0"
+    history = helm(helms["helm-4"], plain_cluster, "history", "web", "-n", "apps", "-o", "json")
+    assert [each["status"] for each in history] == ["superseded", "superseded", "deployed"]
+
+    web.delete()
+    web.gone()
+    assert helm(helms["helm-4"], plain_cluster, "list", "-n", "apps", "-o", "json") == []
+    assert plain_cluster.kubectl("-n", "apps", "get", "secrets", "-o", "name") == b""
