@@ -20,7 +20,7 @@ from bench import accesslive
 from bench.federation import say
 from bench.grantset import MANY, MEMBERS, grant_document
 from services.proxy.sessions import Rests, Sessions
-from services.proxy.settings import Limits
+from services.proxy.settings import ProxyLimits
 from skerry.access import Access, Denied, MemberRequest, decide
 from skerry.api.grants import AccessGrant
 from skerry.api.messages import Caller
@@ -110,7 +110,9 @@ def _cut(access: Access) -> float:
     """Milliseconds: the grant goes on which so many live requests of one person rest, among as many of others, until each was
     decided again and told to end.
     """
-    limits = Limits(streams=4 * LIVE, streams_per_user=2 * LIVE, streams_per_member=4 * LIVE, opens_per_second=4 * LIVE)
+    limits = ProxyLimits(
+        streams=4 * LIVE, streams_per_user=2 * LIVE, streams_per_member=4 * LIVE, opens_per_second=4 * LIVE
+    )
     sessions, ended = Sessions(limits, time.time), 0
 
     def end(error: StatusError) -> None:

@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 
 from bench.workloads import Workloads, workloads
-from services.agent.handlers import Relay
+from services.agent.handlers import StreamResponder
 from services.agent.model import HostClock
 from services.tenancy.model import name_of
 from skerry import subjects
@@ -179,7 +179,7 @@ async def _serve(plan: _Plan) -> None:
                 Settings(servers=(plan.server,), ca_pem=plan.ca_pem, name=name),
                 Credentials(jwt, seed.encode()),
             )
-            relay = Relay(upstream, Verifier(pinned(plan.trust_root), name), Ceiling(), clock)
+            relay = StreamResponder(upstream, Verifier(pinned(plan.trust_root), name), Ceiling(), clock)
             pair = [await connect(settings, credentials) for _ in range(2)]
             acceptor = Acceptor(pair[0], pair[1], name, relay.handle)
             await acceptor.start()

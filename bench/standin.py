@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.agent.desired import Desired
+from services.agent.desired import DesiredState
 from services.agent.store import Membership
 from skerry.api.v1alpha1 import Ceiling
 from skerry.desired.owners import RBAC
@@ -110,7 +110,7 @@ class Standin:
             member=member, host="bench", host_uid=host_uid, servers=[], ca="", assertion_root=trust_root,
             cluster_uid=cluster_uid,
         )  # fmt: skip
-        self.desired = Desired(
+        self.desired = DesiredState(
             membership, partial(is_signed, (trust_root,)), cast(Upstream, self.table), Ceiling(), time.time, _stay
         )
 

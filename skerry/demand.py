@@ -26,18 +26,18 @@ _BINARY = ("memory", "ephemeral-storage", "storage", _HUGE_PAGES)
 Texts = dict[str, str | int | float]
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+class _PodPart(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
     """The part of a Kubernetes object that is read here."""
 
 
-class Resources(_Struct, frozen=True, kw_only=True):
+class Resources(_PodPart, frozen=True, kw_only=True):
     """core/v1 ResourceRequirements."""
 
     requests: Texts | None = None
     limits: Texts | None = None
 
 
-class Container(_Struct, frozen=True, kw_only=True):
+class Container(_PodPart, frozen=True, kw_only=True):
     """core/v1 Container."""
 
     name: str = ""
@@ -45,7 +45,7 @@ class Container(_Struct, frozen=True, kw_only=True):
     restart_policy: str | None = None
 
 
-class PodSpec(_Struct, frozen=True, kw_only=True):
+class PodSpec(_PodPart, frozen=True, kw_only=True):
     """core/v1 PodSpec."""
 
     node_name: str | None = None
@@ -55,14 +55,14 @@ class PodSpec(_Struct, frozen=True, kw_only=True):
     resources: Resources | None = None
 
 
-class _PodCondition(_Struct, frozen=True, kw_only=True):
+class _PodCondition(_PodPart, frozen=True, kw_only=True):
     """core/v1 PodCondition."""
 
     type: str = ""
     reason: str | None = None
 
 
-class ContainerStatus(_Struct, frozen=True, kw_only=True):
+class ContainerStatus(_PodPart, frozen=True, kw_only=True):
     """core/v1 ContainerStatus."""
 
     name: str = ""
@@ -70,7 +70,7 @@ class ContainerStatus(_Struct, frozen=True, kw_only=True):
     allocated_resources: Texts | None = None
 
 
-class PodStatus(_Struct, frozen=True, kw_only=True):
+class PodStatus(_PodPart, frozen=True, kw_only=True):
     """core/v1 PodStatus."""
 
     phase: str | None = None
@@ -79,7 +79,7 @@ class PodStatus(_Struct, frozen=True, kw_only=True):
     init_container_statuses: list[ContainerStatus] | None = None
 
 
-class Pod(_Struct, frozen=True, kw_only=True):
+class Pod(_PodPart, frozen=True, kw_only=True):
     """core/v1 Pod."""
 
     spec: PodSpec = PodSpec()

@@ -46,20 +46,20 @@ _NUMBERS = (("rtt_ms", 1e6), ("server_certificate", MOST_OFF_S), ("client_certif
 """What is no more than this, or is left out."""
 
 
-class Unreadable(ValueError):
+class UnreadableHeartbeat(ValueError):
     """A message is no heartbeat, or one that no correct agent sends."""
 
 
 def read(data: bytes) -> Heartbeat:
-    """A heartbeat that may be kept: its texts are cut and hold nothing that does not print. Unreadable."""
+    """A heartbeat that may be kept: its texts are cut and hold nothing that does not print. UnreadableHeartbeat."""
     if len(data) > LARGEST:
-        raise Unreadable(f"{len(data)} bytes; the limit is {LARGEST}")
+        raise UnreadableHeartbeat(f"{len(data)} bytes; the limit is {LARGEST}")
     try:
         beat = _decode(data)
     except msgspec.DecodeError as error:
-        raise Unreadable(str(error)) from error
+        raise UnreadableHeartbeat(str(error)) from error
     if not beat.agent.isprintable() or not 0 < len(beat.agent.encode()) <= LONGEST_NAME:
-        raise Unreadable(f"an agent's name is 1 to {LONGEST_NAME} bytes of printable text")
+        raise UnreadableHeartbeat(f"an agent's name is 1 to {LONGEST_NAME} bytes of printable text")
     changes: dict[str, object] = {
         field: None for field, largest in _NUMBERS if not _is_credible(getattr(beat, field), largest)
     }

@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
     buckets: Collection[str]
 
 
-def bounds(row: services.Service) -> Bounds:
+def bounds(row: services.ServiceRights) -> Bounds:
     """By the service table, and by the service's own value, where there is one."""
     kinds = None
     if (ROOT / "services" / row.name / "service.py").exists():
@@ -132,7 +132,7 @@ def every() -> Iterator[str]:
         yield from _of(row)
 
 
-def _of(row: services.Service) -> Iterable[str]:
+def _of(row: services.ServiceRights) -> Iterable[str]:
     of = bounds(row)
     for path in sorted((ROOT / "services" / row.name).rglob("*.py")):
         if path.stem != "__main__":

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from services.proxy.settings import Limits
+from services.proxy.settings import ProxyLimits
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "data-plane.md"
@@ -89,4 +89,4 @@ def test_every_line_in_backquotes_below_a_rule_is_a_test(page: Path) -> None:
 
 def test_every_limit_is_documented_with_its_own_name() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE))
-    assert named == {field.name for field in msgspec.structs.fields(Limits)}
+    assert named == {field.name for field in msgspec.structs.fields(ProxyLimits)}

@@ -17,15 +17,15 @@ import msgspec
 from services.agent import approval
 from services.agent import membership as members
 from services.agent.checks import Preflight
-from services.agent.controller import Controller
-from services.agent.desired import Desired
-from services.agent.handlers import Relay
-from services.agent.health import Health
+from services.agent.controller import AgentProcess
+from services.agent.desired import DesiredState
+from services.agent.handlers import StreamResponder
+from services.agent.health import ClusterHealth
 from services.agent.membership import JoinRefused, Removed
 from services.agent.model import HostClock
 from services.agent.settings import Settings
-from services.agent.store import Membership, StateError, Store
-from services.agent.trust import Trust
+from services.agent.store import AgentStore, Membership, StateError
+from services.agent.trust import MembershipTrust
 from skerry import __version__
 from skerry.api.messages import JoinRequest, Token
 from skerry.api.v1alpha1 import Ceiling
@@ -52,7 +52,7 @@ async def main(runtime: Runtime) -> None:
     settings = load_or_help(Settings, "agent")
     runtime.grace_s = settings.grace_s + 5
     log.info("starting", extra={"version": __version__, **redacted(settings)})
-    store = Store(settings.agent_state)
+    store = AgentStore(settings.agent_state)
     if settings.dry_run:
         await dry_run(runtime, settings.under(_ceiling(settings, store)), store)
         return
@@ -60,7 +60,7 @@ async def main(runtime: Runtime) -> None:
         await serve(runtime, settings.under(_ceiling(settings, store)), store)
 
 
-async def serve(runtime: Runtime, settings: Settings, store: Store) -> None:
+async def serve(runtime: Runtime, settings: Settings, store: AgentStore) -> None:
     """The life of an agent whose state directory is held."""
     upstream = connect_upstream(settings)
     try:
@@ -78,7 +78,7 @@ async def serve(runtime: Runtime, settings: Settings, store: Store) -> None:
         await upstream.close()
 
 
-def _ceiling(settings: Settings, store: Store) -> Ceiling:
+def _ceiling(settings: Settings, store: AgentStore) -> Ceiling:
     """What is said now, or what was said last where nothing is: a forgotten flag opens nothing."""
     if not settings.says_ceiling:
         return store.ceiling() or Ceiling()
@@ -124,7 +124,7 @@ def _rotation(settings: Settings) -> Rotation:
     return Rotation(lambda _: kubeconfig.in_cluster(os.environ))
 
 
-async def _usable(settings: Settings, store: Store) -> Membership | None:
+async def _usable(settings: Settings, store: AgentStore) -> Membership | None:
     """The stored membership, if it holds. Raises Exit for another name or host, or one that is over and has no new token.
 
     One whose end is not proven is left only for a new token, and only if the bus takes none of its credentials: its end may
@@ -167,7 +167,7 @@ def _fresh_token(settings: Settings, membership: Membership) -> Token | None:
     return None if token.jti == membership.jti else token
 
 
-async def join(runtime: Runtime, settings: Settings, store: Store, upstream: Upstream) -> Membership:
+async def join(runtime: Runtime, settings: Settings, store: AgentStore, upstream: Upstream) -> Membership:
     """All checks, then the join. Raises with one line that says what to do; leaves nothing half made."""
     over = store.membership()
     preflight = _preflight(runtime, settings, store, upstream, None)
@@ -211,7 +211,7 @@ async def _begun(membership: Membership, upstream: Upstream) -> None:
     await bindings.ensure(upstream, membership.host_uid)
 
 
-async def dry_run(runtime: Runtime, settings: Settings, store: Store) -> None:
+async def dry_run(runtime: Runtime, settings: Settings, store: AgentStore) -> None:
     """Only the checks, on stdout; nothing is written anywhere. Exit 1 if one fails."""
     membership = await _usable(settings, store)
     upstream = connect_upstream(settings)
@@ -233,7 +233,7 @@ async def dry_run(runtime: Runtime, settings: Settings, store: Store) -> None:
 
 
 def _preflight(
-    runtime: Runtime, settings: Settings, store: Store, upstream: Upstream, membership: Membership | None, *,
+    runtime: Runtime, settings: Settings, store: AgentStore, upstream: Upstream, membership: Membership | None, *,
     aloud: bool = True,
 ) -> Preflight:  # fmt: skip
     """The checks, told as they come where `aloud`; who waits for one is always told."""
@@ -259,7 +259,9 @@ def _not_aloud(check: Check) -> None:
     """Its line comes with the others."""
 
 
-async def _member(life: Life, settings: Settings, store: Store, membership: Membership, upstream: Upstream) -> None:
+async def _member(
+    life: Life, settings: Settings, store: AgentStore, membership: Membership, upstream: Upstream
+) -> None:
     store.keep_ceiling(settings.ceiling)
     if membership.pending:
         approved = await approval.approved(life.runtime, store, membership)
@@ -276,15 +278,15 @@ async def _member(life: Life, settings: Settings, store: Store, membership: Memb
     check = MembershipCheck(
         upstream, membership.host, membership.host_uid, kept=lambda name: desired.keeps_binding(name)
     )
-    health = Health(upstream, check, membership.cluster_uid, settings.look_s)
-    trust = Trust(store, membership)
+    health = ClusterHealth(upstream, check, membership.cluster_uid, settings.look_s)
+    trust = MembershipTrust(store, membership)
     verifier = Verifier(trust, membership.member)
-    relay = Relay(upstream, verifier, settings.ceiling, clock)
-    desired = Desired(
+    relay = StreamResponder(upstream, verifier, settings.ceiling, clock)
+    desired = DesiredState(
         membership, trust.is_signed, upstream, settings.ceiling, lambda: clock.host(time.monotonic()), check.end
     )
     life.ready(False, f"connecting to host {membership.host}")
-    controller = Controller(
+    controller = AgentProcess(
         settings, store, membership, trust, health, desired, upstream, clock, relay.handle, life.ready
     )
     await controller.run(life.runtime.stop)

@@ -16,7 +16,7 @@ import msgspec
 
 from services.agent import membership as members
 from services.agent.membership import Removed
-from services.agent.store import Membership, Store
+from services.agent.store import AgentStore, Membership
 from skerry import bus, subjects
 from skerry.api.messages import ApprovalRequest, JoinAnswer
 from skerry.backoff import Backoff
@@ -32,7 +32,7 @@ FIRST_S, LONGEST_S = 1.0, 30.0
 """Between two questions."""
 
 
-async def approved(runtime: Runtime, store: Store, membership: Membership) -> Membership | None:
+async def approved(runtime: Runtime, store: AgentStore, membership: Membership) -> Membership | None:
     """The membership once it is approved, stored; None if the agent was stopped before. Raises Removed when it was denied."""
     waiting = _Waiting(runtime, store, membership)
     settings = members.bus_settings(membership.servers, membership.ca, f"{store.key().public}/approval/0")
@@ -47,7 +47,7 @@ async def approved(runtime: Runtime, store: Store, membership: Membership) -> Me
     return None
 
 
-def _kept(store: Store, membership: Membership, answer: JoinAnswer) -> Membership:
+def _kept(store: AgentStore, membership: Membership, answer: JoinAnswer) -> Membership:
     key = store.key()
     whole = msgspec.structs.replace(membership, host=answer.host, assertion_root=answer.assertion_root, pending=False)
     store.joined(whole, Credentials(answer.user_jwt, key.seed), Credentials(answer.renewal_jwt, key.seed))
@@ -58,7 +58,7 @@ def _kept(store: Store, membership: Membership, answer: JoinAnswer) -> Membershi
 class _Waiting:
     """One agent's questions, over one connection after another."""
 
-    def __init__(self, runtime: Runtime, store: Store, membership: Membership) -> None:
+    def __init__(self, runtime: Runtime, store: AgentStore, membership: Membership) -> None:
         self._runtime, self._store, self._membership = runtime, store, membership
         self._request = msgspec.json.encode(ApprovalRequest(nkey=store.key().public))
         self._text = f"waiting for approval on host {membership.host}: skerry cluster approve {membership.member}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from skerry.api.v1alpha1 import Ceiling
-from skerry.desired.owners import Reference
+from skerry.desired.owners import ObjectReference
 from skerry.httpwire.requestinfo import EXEC_LIKE
 
 READS = frozenset({"get", "list", "watch"})
@@ -31,7 +31,7 @@ SELF_REVIEWS = frozenset(
 """POSTs that write nothing: a caller asks about itself."""
 
 
-class Attributes(Protocol):
+class RequestAttributes(Protocol):
     """The attributes of a request that are decided on: the fields of httpwire's RequestInfo, or of a SelfSubjectAccessReview."""
 
     @property
@@ -63,12 +63,12 @@ class Attributes(Protocol):
         """The decoded path."""
 
 
-def is_self_review(info: Attributes) -> bool:
+def is_self_review(info: RequestAttributes) -> bool:
     """True if the request is a SelfSubject*Review: its answer is intersected with the ceiling (reviews.py)."""
     return info.is_resource and info.verb == "create" and (info.group, info.resource) in SELF_REVIEWS
 
 
-def refusal(ceiling: Ceiling, info: Attributes, *, upgrade: bool = False) -> str:
+def refusal(ceiling: Ceiling, info: RequestAttributes, *, upgrade: bool = False) -> str:
     """Why the request may not leave the agent, naming the ceiling; empty if it may. `upgrade`: it asks for raw bytes."""
     if _is_node_proxy(info):
         return (
@@ -81,7 +81,7 @@ def refusal(ceiling: Ceiling, info: Attributes, *, upgrade: bool = False) -> str
     return _read_only(ceiling, info, reaches_in) or _no_exec(ceiling, info, reaches_in) or _namespaces(ceiling, info)
 
 
-def entry_refusal(ceiling: Ceiling, owner: str, which: Reference) -> str:
+def entry_refusal(ceiling: Ceiling, owner: str, which: ObjectReference) -> str:
     """Why the host may not keep an object in place here, naming the ceiling; empty if it may.
 
     Cluster-wide RBAC passes a ceiling of namespaces: it gives rights to groups whose requests the same ceiling binds.
@@ -96,11 +96,11 @@ def entry_refusal(ceiling: Ceiling, owner: str, which: Reference) -> str:
     return ""
 
 
-def _is_node_proxy(info: Attributes) -> bool:
+def _is_node_proxy(info: RequestAttributes) -> bool:
     return info.is_resource and info.resource == "nodes" and (info.subresource == "proxy" or info.verb == "proxy")
 
 
-def _reaches_in(info: Attributes, upgrade: bool) -> bool:
+def _reaches_in(info: RequestAttributes, upgrade: bool) -> bool:
     """exec, attach, port-forward and proxy of any kind, and every upgrade that is not a watch or a log.
 
     Aggregated APIs have such subresources under names of their own (KubeVirt: console, vnc), always as upgrades.
@@ -110,7 +110,7 @@ def _reaches_in(info: Attributes, upgrade: bool) -> bool:
     return info.verb == "proxy" or info.subresource in EXEC_LIKE or (upgrade and info.subresource not in QUIET)
 
 
-def _read_only(ceiling: Ceiling, info: Attributes, reaches_in: bool) -> str:
+def _read_only(ceiling: Ceiling, info: RequestAttributes, reaches_in: bool) -> str:
     if not ceiling.read_only:
         return ""
     reads = info.verb in READS if info.is_resource else info.verb in {"get", "head", "options"}
@@ -119,13 +119,13 @@ def _read_only(ceiling: Ceiling, info: Attributes, reaches_in: bool) -> str:
     return f"{_what(info)} is refused by this member's ceiling: its administrator allows reading only (--read-only)"
 
 
-def _no_exec(ceiling: Ceiling, info: Attributes, reaches_in: bool) -> str:
+def _no_exec(ceiling: Ceiling, info: RequestAttributes, reaches_in: bool) -> str:
     if not ceiling.no_exec or not reaches_in:
         return ""
     return f"{_what(info)} is refused by this member's ceiling: no exec, attach, port-forward or proxy (--no-exec)"
 
 
-def _namespaces(ceiling: Ceiling, info: Attributes) -> str:
+def _namespaces(ceiling: Ceiling, info: RequestAttributes) -> str:
     if not ceiling.namespaces:
         return ""
     allowed = ", ".join(ceiling.namespaces)
@@ -139,7 +139,7 @@ def _namespaces(ceiling: Ceiling, info: Attributes) -> str:
     return f"{info.path} is refused by this member's ceiling: only --namespaces {allowed}, and discovery"
 
 
-def _what(info: Attributes) -> str:
+def _what(info: RequestAttributes) -> str:
     if not info.is_resource:
         return f"{info.verb} {info.path}"
     resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 
 from services.agent import membership as members
 from services.agent.settings import Settings
-from services.agent.store import Membership, Store
+from services.agent.store import AgentStore, Membership
 from skerry import __version__, bus, requirements
 from skerry.api.messages import JoinAnswer, JoinRequest, Token
 from skerry.api.text import clean
 from skerry.checks import report
 from skerry.checks.bus import BusChecks, clock_of
 from skerry.checks.cluster import ClusterChecks
-from skerry.checks.report import Check, Outcome, Report, told
+from skerry.checks.report import Check, CheckReport, Outcome, told
 from skerry.checks.run import Checks
 from skerry.errors import BadRequest, NotFound, ServiceUnavailable, StatusError
 from skerry.identity import creds, jointoken
@@ -48,7 +48,7 @@ class Preflight:
         tell: Callable[[Check], None] = lambda check: None,
         waiting: Callable[[str, str], None] = lambda name, what: None,
         *,
-        store: Store,
+        store: AgentStore,
         membership: Membership | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -68,7 +68,7 @@ class Preflight:
         )
 
     @property
-    def report(self) -> Report:
+    def report(self) -> CheckReport:
         """All of them, and what a join would make."""
         token = self.token
         made = [] if token is None else [f"Cluster {self.name} on host {token.host}", *bindings.made(token.host)]
@@ -124,7 +124,7 @@ class Preflight:
         return BusChecks(settings, Credentials(token.jwt), refused, self._clock, connect=_connected)
 
     async def _asked(self, connection: bus.Connection, token: Token) -> None:
-        run, question = self._run, _Question(connection, token, self._request(token), self._clock)
+        run, question = self._run, _TokenQuestion(connection, token, self._request(token), self._clock)
         await run.run("host.version", question.ask, waits_for=f"the answer of host {token.host}", limit_s=ASK_S)
         if question.answer is None:
             self._without_host("not asked, because the host gave no answer that is understood here")
@@ -222,7 +222,7 @@ def _told(refusals: dict[str, str], name: str, good: str) -> Outcome:
     return told(refusals[name]) if name in refusals else Outcome(good)
 
 
-class _Question:
+class _TokenQuestion:
     """The host's answer to the dry run, and how far this machine's clock is ahead of it."""
 
     def __init__(

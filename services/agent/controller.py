@@ -21,14 +21,14 @@ import msgspec
 
 from services.agent import membership as members
 from services.agent.credentials import CredentialKeeper
-from services.agent.desired import Desired
+from services.agent.desired import DesiredState
 from services.agent.generation import Generation
-from services.agent.health import Health
+from services.agent.health import ClusterHealth
 from services.agent.membership import Removed
 from services.agent.model import HostClock, Watchdog
 from services.agent.settings import Settings
-from services.agent.store import Membership, Store
-from services.agent.trust import Trust
+from services.agent.store import AgentStore, Membership
+from services.agent.trust import MembershipTrust
 from skerry import __version__, bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import Heartbeat, HeartbeatAnswer, RekeyOrder
@@ -55,17 +55,17 @@ Ready = Callable[[bool, str], None]
 """Told whether streams are taken, and why not."""
 
 
-class Controller:
+class AgentProcess:
     """One agent process of one member."""
 
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        store: AgentStore,
         membership: Membership,
-        trust: Trust,
-        health: Health,
-        desired: Desired,
+        trust: MembershipTrust,
+        health: ClusterHealth,
+        desired: DesiredState,
         upstream: Upstream,
         clock: HostClock,
         handler: Handler,

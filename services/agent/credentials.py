@@ -18,7 +18,7 @@ from services.agent import membership as members
 from services.agent.generation import Generation
 from services.agent.membership import Removed
 from services.agent.model import HostClock, backoff_s, renewal_due
-from services.agent.store import Membership, Store
+from services.agent.store import AgentStore, Membership
 from skerry.api.messages import RekeyOrder
 from skerry.errors import SkerryError, StatusError
 from skerry.identity import creds
@@ -36,7 +36,7 @@ class CredentialKeeper:
     """Of one membership. Tasks must run what `renewals` and `rekeys` are; `renewed` is set when there are other credentials."""
 
     def __init__(
-        self, store: Store, membership: Membership, clock: HostClock, generations: Sequence[Generation]
+        self, store: AgentStore, membership: Membership, clock: HostClock, generations: Sequence[Generation]
     ) -> None:
         """`generations` are those that live, the newest last, at any time."""
         self._store, self._membership, self._clock, self._generations = store, membership, clock, generations

@@ -64,7 +64,7 @@ class RegistryClient:
         return (await connection.request(subject, data, timeout_s=timeout_s)).data
 
 
-class Desired:
+class DesiredState:
     """Of one membership. Tasks must run what `tasks` names."""
 
     def __init__(

@@ -45,7 +45,7 @@ and a message of 2 KiB costs as much as one of 64.
 """
 
 
-class Relay:
+class StreamResponder:
     """Answers streams. One per agent; `handle` is the Acceptor's handler and runs as one task per stream."""
 
     def __init__(

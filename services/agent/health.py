@@ -28,7 +28,7 @@ SLOW_EVERY = 30
 UID_LIMIT = 128
 
 
-class Health:
+class ClusterHealth:
     """The health that is known now; read by the heartbeat."""
 
     def __init__(

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import msgspec
 
 from services.agent.model import HostClock
-from services.agent.store import Membership, Store
+from services.agent.store import AgentStore, Membership
 from skerry import bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import WITH_APPROVAL, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
@@ -87,7 +87,7 @@ async def ask_approval(connection: bus.Connection, membership: Membership, reque
     return _join_answer((await connection.request(subject, request, timeout_s=JOIN_TIMEOUT_S)).data)
 
 
-def farewell(store: Store, membership: Membership, verify: Verify, data: bytes, ends: str = "") -> str:
+def farewell(store: AgentStore, membership: Membership, verify: Verify, data: bytes, ends: str = "") -> str:
     """What the host says when it ends a membership, or one agent, whose key `ends` is: it is believed by its signature, and of this
     membership or key alone. Empty if it is not believed."""
     try:
@@ -123,7 +123,7 @@ def _join_answer(data: bytes) -> JoinAnswer:
     return answer
 
 
-def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, key: KeyPair) -> Membership:
+def keep(store: AgentStore, token: Token, request: JoinRequest, answer: JoinAnswer, key: KeyPair) -> Membership:
     """Store what the join gave; returns the membership."""
     membership = Membership(
         member=answer.member,
@@ -141,7 +141,7 @@ def keep(store: Store, token: Token, request: JoinRequest, answer: JoinAnswer, k
     return membership
 
 
-async def renew(store: Store, membership: Membership, clock: HostClock) -> Credentials:
+async def renew(store: AgentStore, membership: Membership, clock: HostClock) -> Credentials:
     """A new user JWT, stored. Raises Removed, or a StatusError (try again later).
 
     A credential for renewal that was made in the account JOIN is replaced by the one that comes with the answer.
@@ -161,7 +161,7 @@ async def renew(store: Store, membership: Membership, clock: HostClock) -> Crede
     return renewed
 
 
-async def rekey(connection: bus.Connection, store: Store, membership: Membership, clock: HostClock) -> None:
+async def rekey(connection: bus.Connection, store: AgentStore, membership: Membership, clock: HostClock) -> None:
     """Another key in the place of the agent's own, stored before it is asked for. Asked again after whatever happened in between
     it ends the same. Raises Removed, or a StatusError (try again later)."""
     old, new, member = store.key(), store.next_key(), membership.member
@@ -174,7 +174,7 @@ async def rekey(connection: bus.Connection, store: Store, membership: Membership
 
 
 async def retire(
-    connection: bus.Connection, store: Store, membership: Membership, used: Iterable[str], clock: HostClock
+    connection: bus.Connection, store: AgentStore, membership: Membership, used: Iterable[str], clock: HostClock
 ) -> None:
     """Say that of the keys which the agent's own replaced only these are used. StatusError if it was not heard."""
     member = membership.member
@@ -200,7 +200,7 @@ def _renewing(membership: Membership, key: KeyPair) -> bus.Settings:
     return bus_settings(membership.servers, membership.ca, f"{key.public}/renewal/0")
 
 
-async def is_refused(store: Store, membership: Membership) -> bool:
+async def is_refused(store: AgentStore, membership: Membership) -> bool:
     """True if the bus takes neither credential of a membership. That is no proof of its end: the bus may have lost its
     accounts, and get them back."""
     try:

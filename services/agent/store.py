@@ -83,7 +83,7 @@ class _Ceiling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     desired: Literal["All", "Access", "None"]
 
 
-class Store:
+class AgentStore:
     """One state directory. Not made before there is something to keep."""
 
     def __init__(self, directory: Path) -> None:

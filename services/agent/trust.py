@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import logging
 
-from services.agent.store import Membership, StateError, Store
+from services.agent.store import AgentStore, Membership, StateError
 from skerry.errors import Unauthorized
 from skerry.identity.trust import check_statement, is_signed
 
 log = logging.getLogger("skerry.agent")
 
 
-class Trust:
+class MembershipTrust:
     """Of one membership. Called, it gives the roots that are believed."""
 
-    def __init__(self, store: Store, membership: Membership) -> None:
+    def __init__(self, store: AgentStore, membership: Membership) -> None:
         self._store, self._member = store, membership.member
         self._roots = membership.roots
         self.problem = ""

@@ -44,7 +44,7 @@ class HostRule(NamedTuple):
     paths: tuple[str, ...] = ()
 
 
-class Right(NamedTuple):
+class KindRight(NamedTuple):
     """Who may do something: members of these groups with all objects, and with one to whom it is tied in one of these ways."""
 
     groups: tuple[str, ...] = ()
@@ -74,26 +74,26 @@ class HostAccess:
     """
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._kinds: dict[tuple[str, str, str], Right] = {}
-        self._actions: dict[tuple[str, str, str, str], Right] = {}
-        self._rules: list[tuple[HostRule, Right]] = []
+        self._kinds: dict[tuple[str, str, str], KindRight] = {}
+        self._actions: dict[tuple[str, str, str, str], KindRight] = {}
+        self._rules: list[tuple[HostRule, KindRight]] = []
         for kind in kinds:
             for access in kind.access:
-                right = Right(access.groups, access.ties, kind.namespaced)
+                right = KindRight(access.groups, access.ties, kind.namespaced)
                 self._rules.append((HostRule(access.verbs, (kind.group,), (kind.plural,)), right))
                 for verb in access.verbs:
                     key = kind.group, kind.plural, verb
                     before = self._kinds.get(key, _NOBODY)
-                    self._kinds[key] = Right(
+                    self._kinds[key] = KindRight(
                         (*before.groups, *right.groups), (*before.ties, *right.ties), kind.namespaced
                     )
             for action in kind.actions:
-                right = Right(action.groups, action.ties, kind.namespaced)
+                right = KindRight(action.groups, action.ties, kind.namespaced)
                 resource = f"{kind.plural}/{action.subresource}"
                 self._rules.append((HostRule((action.verb,), (kind.group,), (resource,)), right))
                 self._actions[kind.group, kind.plural, action.subresource, action.verb] = right
 
-    def right(self, request: HostRequest) -> Right:
+    def right(self, request: HostRequest) -> KindRight:
         """Who may make a request."""
         if request.subresource:
             action = self._actions.get((request.group, request.resource, request.subresource, request.verb))
@@ -101,13 +101,13 @@ class HostAccess:
                 return action
         return self._kinds.get((request.group, request.resource, request.verb), _NOBODY)
 
-    def rules(self, groups: Collection[str], tied: Callable[[Right], bool] = lambda right: True) -> list[HostRule]:
+    def rules(self, groups: Collection[str], tied: Callable[[KindRight], bool] = lambda right: True) -> list[HostRule]:
         """What everybody may with all, and who is `tied` so with what is theirs; then what these groups may."""
         common = [rule for rule, right in self._rules if right.everybodys or (right.ties and tied(right))]
         return [*common, *(rule for rule, right in self._rules if right.by(groups) and rule not in common)]
 
 
-_NOBODY = Right()
+_NOBODY = KindRight()
 _OF_ALL = ("list", "watch")
 """Verbs of requests to all namespaces at once: they show what is tied to the caller."""
 _ACCESS = HostAccess(SERVED)
@@ -163,7 +163,7 @@ def decide_host(
     return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until, right.ties)
 
 
-def _tied(caller: Caller, right: Right, namespace: str, access: Access, now: float) -> tuple[Basis, ...]:
+def _tied(caller: Caller, right: KindRight, namespace: str, access: Access, now: float) -> tuple[Basis, ...]:
     """What ties a caller to all that lies in a namespace. Nothing ties anybody to all namespaces."""
     if not namespace:
         return ()
@@ -177,7 +177,7 @@ def rules(
     """Everything that `decide_host` allows this caller in a namespace, for a SelfSubjectRulesReview; an empty one is all."""
     paths, groups = HostRule(("get",), paths=open_to_all()), host_groups(caller, access, now)
 
-    def tied(right: Right) -> bool:
+    def tied(right: KindRight) -> bool:
         return not right.placed or bool(_tied(caller, right, namespace, access, now))
 
     if CLUSTER_ADMIN in groups:
@@ -185,7 +185,7 @@ def rules(
     return (*declared.rules(groups, tied), paths)
 
 
-def _host_forbidden(caller: Caller, request: HostRequest, right: Right) -> StatusError:
+def _host_forbidden(caller: Caller, request: HostRequest, right: KindRight) -> StatusError:
     """Worded as the API server words it, with what is missing after it."""
     resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
     qualified = f"{request.resource}.{request.group}" if request.group else request.resource
@@ -200,7 +200,7 @@ def _host_forbidden(caller: Caller, request: HostRequest, right: Right) -> Statu
     )
 
 
-def _missing(namespace: str, right: Right) -> str:
+def _missing(namespace: str, right: KindRight) -> str:
     """What a right takes, and whom to ask for it."""
     need = tuple(group for group in dict.fromkeys((*right.groups, CLUSTER_ADMIN)) if group != HOST_VIEW)
     groups = f"{'one of the groups' if len(need) > 1 else 'the group'} {', '.join(need)}"

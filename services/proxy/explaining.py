@@ -22,6 +22,7 @@ from services.proxy.authn import CachedCredential, RevokedUser
 from services.proxy.authorize import HostRequest, decide_host
 from services.proxy.members.directory import MemberRoute
 from services.proxy.members.selfreviews import MemberAnswer, asked
+from services.proxy.members.signer import BusRequests
 from services.proxy.members.transport import Transport
 from skerry import subjects
 from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, Reach
@@ -65,8 +66,8 @@ _NOBODY = f"{PREFIX}skerry:explain"
 _cluster = stored(Cluster)
 
 
-class Members(Protocol):
-    """The part of `services.proxy.members.requests.Members` that is needed here."""
+class MemberAccess(Protocol):
+    """The part of `services.proxy.members.requests.MemberRequests` that is needed here."""
 
     async def decided(self, caller: Caller, request: MemberRequest) -> Decision: ...
     async def find(self, name: str) -> MemberRoute: ...
@@ -74,24 +75,11 @@ class Members(Protocol):
     def away_since(self, member: MemberRoute) -> str: ...
 
 
-class People(Protocol):
+class UserDirectory(Protocol):
     """The part of `services.proxy.members.directory.Directory` that is needed here."""
 
     def strong_credentials(self) -> Iterable[CachedCredential]: ...
     def revoked(self, user: str) -> RevokedUser | None: ...
-
-
-class Reply(Protocol):
-    """The answer to a request on the bus."""
-
-    @property
-    def data(self) -> bytes: ...
-
-
-class Requests(Protocol):
-    """The part of the bus that is needed here."""
-
-    async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> Reply: ...
 
 
 class _Question(NamedTuple):
@@ -105,11 +93,11 @@ class Explainer:
 
     def __init__(
         self,
-        members: Members,
+        members: MemberAccess,
         granted: Access,
         cache: View,
-        bus: Requests,
-        people: People,
+        bus: BusRequests,
+        people: UserDirectory,
     ) -> None:
         self._members, self._granted, self._cache, self._bus = members, granted, cache, bus
         self._people = people

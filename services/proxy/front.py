@@ -20,7 +20,7 @@ from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members.ending import ends_soon
 from services.proxy.members.headers import CallerHeaders, impersonates
 from services.proxy.members.relay import ResponseCut
-from services.proxy.members.requests import Members
+from services.proxy.members.requests import MemberRequests
 from services.proxy.metrics import CUT, GONE, Metrics
 from services.proxy.routes import listed, path_of, route_of
 from services.proxy.selfaccess import self_access
@@ -73,7 +73,7 @@ class FrontParts(NamedTuple):
     certificates: Certificates
     granted: Access
     sessions: Sessions
-    members: Members
+    members: MemberRequests
     host_api: HostApi
     explainer: Explainer
     metrics: Metrics

@@ -28,7 +28,7 @@ from services.proxy.members.connections import DialerSupervisor
 from services.proxy.members.direct import Direct
 from services.proxy.members.directory import Directory, MemberRoute
 from services.proxy.members.heartbeats import HeartbeatTable
-from services.proxy.members.requests import Members
+from services.proxy.members.requests import MemberRequests
 from services.proxy.members.signer import AssertionSigner
 from services.proxy.metrics import Metrics
 from services.proxy.sessions import Session, Sessions
@@ -141,7 +141,7 @@ class Proxy:
 
     def _parts(self) -> FrontParts:
         limits, forwarder = self._settings, Forwarder(self._bus, self._signer.request, self._streaming)
-        members = Members(
+        members = MemberRequests(
             granted=self._granted,
             limits=self._settings,
             directory=self.directory,

@@ -15,7 +15,7 @@ from skerry.settings import Settings, about
 from skerry.tracing import TRACING
 
 
-class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProxyLimits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All numbers that bound what clients can take."""
 
     streams: Annotated[int, about("Requests that one proxy carries at once.")] = 10_000
@@ -47,7 +47,7 @@ class Limits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     grace_s: Annotated[float, about("What running requests get at shutdown.")] = 30.0
 
 
-class ProxySettings(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProxySettings(ProxyLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of one proxy process."""
 
     bus_servers: Annotated[list[str], about("Addresses of the bus, tls://host:port, the preferred first.")]

@@ -23,7 +23,7 @@ LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 log = logging.getLogger("skerry.proxy")
 
 
-class Certificate:
+class ServerCertificate:
     """One context; `reload` takes new files into it for the next handshakes."""
 
     def __init__(self, chain: Path, key: Path, client_ca: Path | None = None) -> None:
@@ -149,9 +149,9 @@ def _stamp(path: Path) -> int:
     return path.stat().st_mtime_ns
 
 
-def _of(chain: Path | None, key: Path | None, prefix: str, client_ca: Path | None) -> Certificate | None:
+def _of(chain: Path | None, key: Path | None, prefix: str, client_ca: Path | None) -> ServerCertificate | None:
     if chain is None and key is None:
         return None
     if chain is None or key is None:
         raise SettingsError(f"{prefix}_CERT_FILE and {prefix}_KEY_FILE belong together: set both or none")
-    return Certificate(chain, key, client_ca)
+    return ServerCertificate(chain, key, client_ca)

@@ -27,7 +27,7 @@ REFUSED_S = 5.0
 UNKNOWN_PER_SECOND = 20
 OVERHEAD = 512
 
-Ask = Callable[[str], Awaitable[TokenReviewAnswer]]
+AskReview = Callable[[str], Awaitable[TokenReviewAnswer]]
 """From a token to whom it names. StatusError."""
 
 
@@ -36,7 +36,7 @@ class Tokens:
 
     def __init__(
         self,
-        ask: Ask,
+        ask: AskReview,
         provider: Callable[[str], ProviderVersion | None],
         caught_up: Callable[[], Awaitable[object]],
         now: Callable[[], float],

@@ -36,7 +36,7 @@ class Reported(NamedTuple):
         return cls(report.epoch, report.applied, tuple(sorted((state, n) for state, n in states.items() if n)))
 
 
-class Known(NamedTuple):
+class MemberView(NamedTuple):
     """What is known of one member."""
 
     epoch: str
@@ -66,7 +66,7 @@ def channel(member: MemberAgents, mute_since: float | None, now: Now) -> tuple[b
     return (False if now.mono - since >= MUTE_S else None), since
 
 
-def observed(document: Document, known: Known | None, now: Now) -> Document:
+def observed(document: Document, known: MemberView | None, now: Now) -> Document:
     """`document` as it follows from what is known; itself where nothing can be said, or nothing new."""
     if known is None or (known.channel is None and known.report is None):
         return document
@@ -80,7 +80,7 @@ def observed(document: Document, known: Known | None, now: Now) -> Document:
     return {**document, "status": status}
 
 
-def _verdict(document: Document, known: Known) -> Verdict:
+def _verdict(document: Document, known: MemberView) -> Verdict:
     if known.channel is False:
         return Verdict(
             "Unknown", "NotSupported", "its agent is too old to keep anything in place there: update the agent"
@@ -98,12 +98,12 @@ def _verdict(document: Document, known: Known) -> Verdict:
     return Verdict("True", "Applied", "all that the host's services want on it is in place")
 
 
-def _problems(known: Known) -> list[tuple[str, int]]:
+def _problems(known: MemberView) -> list[tuple[str, int]]:
     states = () if known.report is None else known.report.states
     return [(state, n) for state, n in states if state not in SETTLED]
 
 
-def _figures(stored: Document, known: Known) -> Document:
+def _figures(stored: Document, known: MemberView) -> Document:
     if known.behind or known.report is None:
         unchanged = {key: int(stored.get(key) or 0) for key in ("applied", "problems")}
         return {**stored, "entries": known.entries, **unchanged}

@@ -32,7 +32,7 @@ from skerry.bus import Message
 from skerry.controller.controller import After
 from skerry.controller.timers import sleep
 from skerry.desired.applier import Applier
-from skerry.desired.feed import Held
+from skerry.desired.feed import EntryRoom
 from skerry.desired.objects import Objects
 from skerry.desired.owners import BINDINGS
 from skerry.errors import StatusError
@@ -79,7 +79,7 @@ class RunningApplier:
         self.orders: asyncio.Queue[WithdrawOrder] = asyncio.Queue(1)
 
 
-class Source:
+class MemberEntries:
     """What one member should have, asked in this process."""
 
     def __init__(self, desired: Desired, member: str) -> None:
@@ -106,7 +106,7 @@ class Appliers:
         self._verify, self._clock = verify, clock
         self._bus, self._timers = context.bus, context.timers
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
-        self._held = Held(HELD_BYTES)
+        self._held = EntryRoom(HELD_BYTES)
         self._present: dict[str, Wanted] = {}
         self._running: dict[str, RunningApplier] = {}
         self._leaves: Callable[[str], Awaitable[None]] | None = None
@@ -201,7 +201,7 @@ class Appliers:
         applier = Applier(
             name,
             Objects(upstream, host, check=self._lease.check, slots=self._slots),
-            Source(self._desired, name),
+            MemberEntries(self._desired, name),
             self._verify,
             clock=lambda: self._clock().wall,
             timers=self._timers,

@@ -53,7 +53,7 @@ def _together_s(after_s: float, now: float) -> float:
     return after_s if after_s < SOON_S else math.ceil(now + after_s) - now
 
 
-class Settled(NamedTuple):
+class SettledMember(NamedTuple):
     """A member whose stored status was what is true: it is, until it is told otherwise."""
 
     revision: int
@@ -88,7 +88,7 @@ class Statuses:
         self._bus: Bus = context.bus
         self._heard_on: Bus = context.heard
         self._hearing = Hearing()
-        self._settled: dict[str, Settled] = {}
+        self._settled: dict[str, SettledMember] = {}
         self._heard = asyncio.get_running_loop().time()
         self.controller = context.controller("clusters", self.reconcile, workers=AT_ONCE, leader=True)
         self.ticker = context.controller("hearing", self._tick)
@@ -164,7 +164,7 @@ class Statuses:
             return After(AWAY_S)
         self._settled.pop(name, None)
         stored, now = clusters.presence_of(document), self._clock()
-        settled = Settled(item.revision, stored, self._presence.judge(name, stored, now), float("inf"))
+        settled = SettledMember(item.revision, stored, self._presence.judge(name, stored, now), float("inf"))
         self._settled[name] = settled  # whoever has news meanwhile takes it away
         try:
             again_s = await self._writer.write(name, member.object, partial(self._observed, name, member))

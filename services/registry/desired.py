@@ -29,12 +29,12 @@ from skerry.api.desired import (
     REASONS,
     Batch,
     BatchAnswer,
-    Item,
-    Key,
+    DesiredItem,
+    EntryKey,
+    ItemResult,
     KeysAnswer,
     KeysRequest,
     Report,
-    Result,
     SyncAnswer,
     SyncEntry,
     SyncRequest,
@@ -66,7 +66,7 @@ SEEN_S = 1.0
 """What other replicas wrote for a member is seen so late, in front of its limits: 200 changes a second would be as many more
 questions."""
 
-Find = Callable[[str], "str | None"]
+FindUid = Callable[[str], "str | None"]
 """The UID of the Cluster of that name; None if there is none that stays, or, of a second one, that leaves."""
 REPORTED = 1024
 """Members whose last report is held, so that the same one again costs nothing."""
@@ -98,11 +98,11 @@ class Desired:
     def __init__(
         self,
         buckets: Buckets,
-        find: Find,
+        find: FindUid,
         sign: Sign,
         verify: Verify,
         now: Callable[[], float],
-        leaving: Find = lambda name: None,
+        leaving: FindUid = lambda name: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """`now` is in seconds of any clock, `wall` in those since the epoch."""
@@ -134,7 +134,9 @@ class Desired:
                     await (self._withdraw(owner, item, usage) if item.withdraw else self._put(owner, item, usage))
                 )
             except StatusError as error:
-                result = Result(key=item.key[:512], code=error.code, reason=error.reason, message=error.message[:1024])
+                result = ItemResult(
+                    key=item.key[:512], code=error.code, reason=error.reason, message=error.message[:1024]
+                )
                 results.append(result)
         return BatchAnswer(epoch=self.epoch, results=tuple(results))
 
@@ -145,7 +147,7 @@ class Desired:
             epoch=self.epoch,
             keys=tuple(
                 [
-                    Key(key=entry.key, revision=entry.revision, digest=wanted.digest)
+                    EntryKey(key=entry.key, revision=entry.revision, digest=wanted.digest)
                     async for entry in self._all(prefix, 0)
                     if (wanted := self.opened(entry)) is not None
                 ]
@@ -157,9 +159,9 @@ class Desired:
         """An owner says that everything it wants on a member is there; the revision of that."""
         cluster = self._cluster(member)
         key = subjects.complete_key(member, owner)
-        return await self._store(key, owner, cluster, b"{}", Item(member=member), await self._usage(member))
+        return await self._store(key, owner, cluster, b"{}", DesiredItem(member=member), await self._usage(member))
 
-    async def _put(self, owner: str, item: Item, usage: Usage) -> Result:
+    async def _put(self, owner: str, item: DesiredItem, usage: Usage) -> ItemResult:
         cluster = self._cluster(item.member)
         document = _document(item)
         if problem := owners.refusal(owner, document):
@@ -173,9 +175,9 @@ class Desired:
         body = msgspec.json.encode(document, order="sorted")
         if len(body) > ENTRY_BYTES:
             raise RequestEntityTooLarge(f"{kind} {name} has {len(body)} bytes: at most {ENTRY_BYTES} can be wanted")
-        return Result(key=key, revision=await self._store(key, owner, cluster, body, item, usage))
+        return ItemResult(key=key, revision=await self._store(key, owner, cluster, body, item, usage))
 
-    async def _withdraw(self, owner: str, item: Item, usage: Usage) -> Result:
+    async def _withdraw(self, owner: str, item: DesiredItem, usage: Usage) -> ItemResult:
         try:
             parts = subjects.desired_key(item.key)
         except ValueError as error:
@@ -185,17 +187,17 @@ class Desired:
         for _ in range(ATTEMPTS):
             current = await self._bucket.last(item.key)
             if current is None or current.value is None:
-                return Result(key=item.key, revision=0 if current is None else current.revision)
+                return ItemResult(key=item.key, revision=0 if current is None else current.revision)
             usage.count(owner, int(self._now()), item.member)
             try:
                 revision = await self._bucket.purge(item.key, current.revision, marker_s=MARKER_S)
             except Conflict:
                 continue
             usage.note(item.key, 0)
-            return Result(key=item.key, revision=revision)
+            return ItemResult(key=item.key, revision=revision)
         raise Conflict(f"{item.key} is being changed by somebody else: ask again")
 
-    async def _store(self, key: str, owner: str, cluster: str, body: bytes, item: Item, usage: Usage) -> int:
+    async def _store(self, key: str, owner: str, cluster: str, body: bytes, item: DesiredItem, usage: Usage) -> int:
         """The revision under which it stands; what is the same already is not written."""
         for _ in range(ATTEMPTS):
             current = await self._bucket.last(key)
@@ -373,7 +375,7 @@ class Desired:
             after, more = (page.entries[-1].revision if page.entries else after), page.more
 
 
-def _document(item: Item) -> Mapping[str, Any]:
+def _document(item: DesiredItem) -> Mapping[str, Any]:
     if isinstance(item.object, msgspec.UnsetType):
         raise BadRequest("an item without `withdraw` has an object")
     try:
@@ -385,7 +387,7 @@ def _document(item: Item) -> Mapping[str, Any]:
     return document
 
 
-def _check_after(item: Item, key: str) -> None:
+def _check_after(item: DesiredItem, key: str) -> None:
     for first in item.options.after:
         try:
             parts = subjects.desired_key(first)

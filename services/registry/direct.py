@@ -202,7 +202,7 @@ def expires_of(target: Target) -> float | None:
     return min((end for end in ends if end is not None), default=None)
 
 
-class _Token(msgspec.Struct, frozen=True):
+class _BearerClaims(msgspec.Struct, frozen=True):
     exp: float | None = None
 
 
@@ -213,7 +213,7 @@ def _token_end(token: str) -> float | None:
         return None
     try:
         payload = binascii.a2b_base64(parts[1].translate(_STANDARD) + "=" * (-len(parts[1]) % 4))
-        end = decoded(payload, _Token).exp
+        end = decoded(payload, _BearerClaims).exp
     except (binascii.Error, ValueError):
         return None
     return end if end is not None and 0 < end < YEAR_3000 else None

@@ -14,7 +14,7 @@ from skerry.errors import StatusError
 from skerry.identity import nkey
 
 
-class Known(NamedTuple):
+class RegistryView(NamedTuple):
     """What the registry knows when it is asked."""
 
     token: Document | None
@@ -36,7 +36,7 @@ def check_request(request: JoinRequest) -> None:
     joining.check_request(msgspec.structs.replace(request, nkey=key, cluster_uid=request.cluster_uid or "unknown"))
 
 
-def refusals(request: JoinRequest, known: Known, now: float) -> dict[str, str]:
+def refusals(request: JoinRequest, known: RegistryView, now: float) -> dict[str, str]:
     """Why a join like this would be refused, by the name of the check. Of others nothing is told to who has no good token."""
     join = msgspec.structs.replace(request, nkey=request.dry_run_nkey)
     if reason := _refusal(lambda: _check_token(join, known, now)):
@@ -49,7 +49,7 @@ def refusals(request: JoinRequest, known: Known, now: float) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _check_token(join: JoinRequest, known: Known, now: float) -> None:
+def _check_token(join: JoinRequest, known: RegistryView, now: float) -> None:
     if not join.cluster_uid and known.token is not None:  # a pin cannot be judged by a UID that is not known
         join = msgspec.structs.replace(join, cluster_uid=known.token["spec"].get("clusterUID") or "")
     token = tokens.check_token(known.token, known.token_uid, join, now)

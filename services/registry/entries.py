@@ -16,14 +16,14 @@ from skerry.api.times import rfc3339
 from skerry.bus import Entry
 from skerry.errors import BadRequest, Gone
 
-Find = Callable[[str], Awaitable[Document]]
+ReadDocument = Callable[[str], Awaitable[Document]]
 """The Cluster of a name. NotFound."""
 
 
 class Entries:
     """See the module."""
 
-    def __init__(self, desired: Desired, find: Find) -> None:
+    def __init__(self, desired: Desired, find: ReadDocument) -> None:
         self._desired, self._find = desired, find
 
     async def answer(self, request: WriteRequest, query: DesiredQuery) -> Document:

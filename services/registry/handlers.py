@@ -137,7 +137,7 @@ class Handlers:
         secret = await registry.secret_of(request.name, existing)
         key = request.dry_run_nkey
         evicted = await registry.secrets.evicted(key) if key else None
-        known = dryrun.Known(
+        known = dryrun.RegistryView(
             token=None if token is None else token.document(),
             token_uid=token_uid,
             cluster=existing,
@@ -292,7 +292,7 @@ class Handlers:
         """Take what a heartbeat says, and return it; None if it cannot be read."""
         try:
             beat = heartbeats.read(message.data)
-        except heartbeats.Unreadable as error:
+        except heartbeats.UnreadableHeartbeat as error:
             self.rubbish += 1
             if now.mono - self._said >= SAY_S:
                 self._said = now.mono
@@ -316,7 +316,7 @@ class Handlers:
             self._listen()
             self._changed(self._presence.disconnected(event.client.name_tag, event.key, self._clock()))
 
-    def _event(self, message: Message) -> _Event | None:
+    def _event(self, message: Message) -> _ConnectionEvent | None:
         """Of a member's connection: a service of the host may have a member's name."""
         event = _event(message.data)
         return None if event is None or event.client.acc in self._registry.authority.own_accounts else event
@@ -341,14 +341,14 @@ class _Client(msgspec.Struct, frozen=True):
     acc: str = ""
 
 
-class _Server(msgspec.Struct, frozen=True):
+class _EventServer(msgspec.Struct, frozen=True):
     id: str = ""
 
 
-class _Event(msgspec.Struct, frozen=True):
+class _ConnectionEvent(msgspec.Struct, frozen=True):
     """The part of a server's connection event that matters here; `name_tag` is the account's name: the member."""
 
-    server: _Server = _Server()
+    server: _EventServer = _EventServer()
     client: _Client = _Client()
 
     @property
@@ -357,9 +357,9 @@ class _Event(msgspec.Struct, frozen=True):
         return f"{self.server.id}/{self.client.id}"
 
 
-def _event(data: bytes) -> _Event | None:
+def _event(data: bytes) -> _ConnectionEvent | None:
     try:
-        return decoded(data, _Event)
+        return decoded(data, _ConnectionEvent)
     except msgspec.DecodeError:
         log.warning("a connection event cannot be read")
         return None

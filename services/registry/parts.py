@@ -28,7 +28,7 @@ from services.registry.prober import Prober
 from services.registry.progress import MemberProgress
 from services.registry.quarantine import Quarantine
 from services.registry.rekeys import Rekeys
-from services.registry.repairs import Repairs
+from services.registry.repairs import RepairEvents
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.summary import Summary
@@ -66,7 +66,7 @@ class Parts:
     directions: Directions
     appliers: Appliers
     progress: MemberProgress
-    repairs: Repairs
+    repairs: RepairEvents
     summary: Summary
     agent_lists: AgentLists
     rekeys: Rekeys
@@ -101,7 +101,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         accounts = Accounts(context, registry, clock, rekeys.controller.add)
         desired = await _desired(context, registry, authority, clock)
         directions = Directions(context, desired, presence, clock)
-        repairs = Repairs(context, clock)
+        repairs = RepairEvents(context, clock)
         progress = MemberProgress(context, desired, directions, presence, clock, repairs.reported)
         writer = StatusWriter(context, clock, progress.observed)
         appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)

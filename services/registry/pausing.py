@@ -16,7 +16,7 @@ from services.registry import clusters
 from services.registry.desired import Desired
 from services.registry.settings import RegistrySettings
 from skerry import subjects
-from skerry.api.desired import Batch, Item, Report
+from skerry.api.desired import Batch, DesiredItem, Report
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.controller.controller import Controller
@@ -81,7 +81,11 @@ class Pauses:
 
     async def _tell(self, name: str, *, paused: bool) -> None:
         raw = msgspec.Raw(msgspec.json.encode(PAUSED))
-        change = Item(member=name, object=raw) if paused else Item(member=name, key=str(entry_of(name)), withdraw=True)
+        change = (
+            DesiredItem(member=name, object=raw)
+            if paused
+            else DesiredItem(member=name, key=str(entry_of(name)), withdraw=True)
+        )
         (result,) = (await self._desired.batch(OWNER, Batch(request_id="", items=(change,)))).results
         if result.code:
             raise Conflict(f"cluster {name} could not be told whether it is paused: {result.message}")

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from services.registry import applied, clusters, direct
-from services.registry.applied import Known, Reported
+from services.registry.applied import MemberView, Reported
 from services.registry.clock import Clock
 from services.registry.desired import Desired
 from services.registry.directing import Directions
@@ -60,7 +60,7 @@ class MemberProgress:
         self._presence, self._clock = presence, clock
         self._changed: Callable[[str, bool], None] = lambda name, is_direct: None
         self._reports: dict[str, Reported] = {}
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, MemberView] = {}
         self._mute: dict[str, float | None] = {}
         self._told: dict[str, float] = {}
         self._filled = False
@@ -128,7 +128,7 @@ class MemberProgress:
         is_direct = direct.is_direct(document)
         channel = True if is_direct else self._channel(name)
         last = await self._directions.last(name)
-        known = Known(self._desired.epoch, last, 0, self._reports.get(name), channel)
+        known = MemberView(self._desired.epoch, last, 0, self._reports.get(name), channel)
         if known.behind and last:
             known = known._replace(entries=await self._desired.entries(name))
         self._known[name] = known

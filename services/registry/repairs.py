@@ -25,7 +25,7 @@ KEPT = 100
 REASON = "DriftRepaired"
 
 
-class Repairs:
+class RepairEvents:
     """Who has something to tell."""
 
     def __init__(self, context: Context[RegistrySettings, Any], clock: Clock) -> None:

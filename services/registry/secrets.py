@@ -71,7 +71,7 @@ class Evicted(msgspec.Struct, frozen=True, kw_only=True):
     """What its agents were told; empty in records of earlier versions."""
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class ClusterClaim(msgspec.Struct, frozen=True, kw_only=True):
     """That a physical cluster is the member `name`, claimed at `at`, seconds since the epoch."""
 
     name: str
@@ -129,30 +129,30 @@ class Secrets:
         if secret == buried:
             await self._purge(f"{_MEMBER}{name}", revision)
 
-    async def claim(self, cluster_uid: str, name: str, now: float) -> Claim:
+    async def claim(self, cluster_uid: str, name: str, now: float) -> ClusterClaim:
         """Claim a physical cluster for a name; the claim that holds, which is another one if ours came late."""
         return await self._claim(cluster_uid, name, now, lambda holder: True)
 
-    async def confirm(self, cluster_uid: str, name: str, now: float) -> Claim:
+    async def confirm(self, cluster_uid: str, name: str, now: float) -> ClusterClaim:
         """Claim a physical cluster anew for the name that has a Cluster by now; the claim that holds, which is another one if
         ours became void and somebody else's came first. It is written again: whoever is about to void it then fails."""
         return await self._claim(cluster_uid, name, now, lambda holder: holder != name)
 
-    async def _claim(self, cluster_uid: str, name: str, now: float, stands: Callable[[str], bool]) -> Claim:
+    async def _claim(self, cluster_uid: str, name: str, now: float, stands: Callable[[str], bool]) -> ClusterClaim:
         """Write a claim, unless there is one that `stands`, by the name that holds it."""
         while True:
             before, revision = await self.claimed(cluster_uid)
             if before is not None and stands(before.name):
                 return before
             try:
-                await self._write(_uid_key(cluster_uid), Claim(name=name, at=now), revision)
+                await self._write(_uid_key(cluster_uid), ClusterClaim(name=name, at=now), revision)
             except (Conflict, AlreadyExists):
                 continue
-            return Claim(name=name, at=now)
+            return ClusterClaim(name=name, at=now)
 
-    async def claimed(self, cluster_uid: str) -> tuple[Claim | None, int]:
+    async def claimed(self, cluster_uid: str) -> tuple[ClusterClaim | None, int]:
         """The claim on a physical cluster and its revision."""
-        return await self._read(_uid_key(cluster_uid), Claim)
+        return await self._read(_uid_key(cluster_uid), ClusterClaim)
 
     async def unclaim(self, cluster_uid: str, revision: int) -> None:
         """Give up the claim of that revision; a later one stays. Idempotent."""

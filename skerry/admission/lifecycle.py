@@ -14,12 +14,12 @@ from skerry.api.kinds import ALWAYS, NAMESPACE, WORKSPACE, Kind
 from skerry.errors import BadRequest, Forbidden, NotFound, cause
 from skerry.informer import View
 
-State = Literal["Active", "Terminating", "Absent"]
+LifecycleState = Literal["Active", "Terminating", "Absent"]
 CheckNamespace = Callable[[Kind, str, str], Awaitable[None]]
 """From a kind, a namespace and a name to nothing, if an object may be made there. BadRequest, NotFound, Forbidden."""
 
 
-def state_of(informer: View, namespace: str) -> State:
+def state_of(informer: View, namespace: str) -> LifecycleState:
     """How it stands with a namespace, as far as an informer that has Workspaces knows."""
     if namespace in ALWAYS:
         return "Active"

@@ -81,7 +81,7 @@ class Rules:
 
 
 WriteHandler = Callable[[WriteRequest], Awaitable[WriteAnswer]]
-Change = Callable[[WriteRequest, Document, datetime], Prepared]
+PrepareWrite = Callable[[WriteRequest, Document, datetime], Prepared]
 
 
 class Writes:
@@ -174,7 +174,7 @@ class Writes:
 
     async def _patch(self, request: WriteRequest) -> WriteAnswer:
         applies = request.content_type == APPLY_PATCH
-        change: Change = self._prepare.applied if applies else self._prepare.patched
+        change: PrepareWrite = self._prepare.applied if applies else self._prepare.patched
         attempt = 0
         while True:
             attempt += 1
@@ -194,7 +194,7 @@ class Writes:
                 if attempt == ATTEMPTS or not await self._moved(before, request):
                     raise
 
-    async def _changed(self, change: Change, before: Item | None, request: WriteRequest) -> Prepared:
+    async def _changed(self, change: PrepareWrite, before: Item | None, request: WriteRequest) -> Prepared:
         """The document after a patch; of what there is not, the new one."""
         if before is None:
             return await self._placed(_aside(len(request.body), change, request, {}, self._clock()), request)

@@ -86,7 +86,7 @@ class Because(Message, frozen=True, kw_only=True):
     name: str
 
 
-class Item(Message, frozen=True, kw_only=True):
+class DesiredItem(Message, frozen=True, kw_only=True):
     """One change: `object` is to be there as it is given, or, with `withdraw`, the entry `key` is to go."""
 
     member: str
@@ -101,10 +101,10 @@ class Batch(Message, frozen=True, kw_only=True):
     """What an owner asks the registry for."""
 
     request_id: str
-    items: tuple[Item, ...]
+    items: tuple[DesiredItem, ...]
 
 
-class Result(Message, frozen=True, kw_only=True):
+class ItemResult(Message, frozen=True, kw_only=True):
     """What became of one item: the revision that stands for it, or why not."""
 
     key: str = ""
@@ -116,10 +116,10 @@ class Result(Message, frozen=True, kw_only=True):
 
 
 class BatchAnswer(Message, frozen=True, kw_only=True):
-    """One Result per item, in order."""
+    """One ItemResult per item, in order."""
 
     epoch: str
-    results: tuple[Result, ...]
+    results: tuple[ItemResult, ...]
 
 
 class KeysRequest(Message, frozen=True, kw_only=True):
@@ -144,7 +144,7 @@ class Heard(Message, frozen=True, kw_only=True):
     """A report was heard."""
 
 
-class Key(Message, frozen=True, kw_only=True):
+class EntryKey(Message, frozen=True, kw_only=True):
     """One of them. `digest` is that of object and options, so that an owner need not ask for what it wrote."""
 
     key: str
@@ -156,7 +156,7 @@ class KeysAnswer(Message, frozen=True, kw_only=True):
     """All of them."""
 
     epoch: str
-    keys: tuple[Key, ...]
+    keys: tuple[EntryKey, ...]
     last: int = 0
     """The bucket's last revision for the member, whoever wrote it: a report up to it has passed whatever is not among them."""
 

@@ -27,7 +27,7 @@ from skerry.member import account, bindings, checks
 from skerry.member.identity import owner_of
 from skerry.member.inventory import NODE_PAGE, NODES, pod_pages
 from skerry.member.upstream import Upstream
-from skerry.member.watch import Watch
+from skerry.member.watch import CollectionWatch
 
 AT_ONCE = 3
 """Reviews that are asked side by side: a command has four connections to an API server."""
@@ -172,7 +172,7 @@ class ClusterChecks:
             return Outcome("the account that will be made gets them", "skip")
         needed, limit = list(rights(account.rules())), asyncio.Semaphore(AT_ONCE)
 
-        async def allowed(right: Right) -> bool | None:
+        async def allowed(right: ReviewedRight) -> bool | None:
             async with limit:
                 return await self._allowed(right)
 
@@ -189,7 +189,7 @@ class ClusterChecks:
             "give its account these rights; without them that much is not shown or not kept in place here",
         )
 
-    async def _allowed(self, right: Right) -> bool | None:
+    async def _allowed(self, right: ReviewedRight) -> bool | None:
         """None if the API server does not say."""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -235,7 +235,7 @@ class ClusterChecks:
     async def _left(self) -> dict[str, Amounts]:
         """What is unrequested, by node that takes pods. Forbidden, NotFound, BadGateway."""
         nodes: dict[str, Amounts] = {}
-        async for seen in Watch(self._upstream, NODES, Node, _allocatable, page=NODE_PAGE).listed():
+        async for seen in CollectionWatch(self._upstream, NODES, Node, _allocatable, page=NODE_PAGE).listed():
             if seen.object is not None:
                 nodes[seen.name] = seen.object
         requested: dict[str, Amounts] = {}
@@ -258,7 +258,7 @@ async def _advice(work: Callable[[], Awaitable[Outcome]]) -> Outcome:
         return outcome._replace(next=outcome.next or "try again")
 
 
-class Right(NamedTuple):
+class ReviewedRight(NamedTuple):
     """One thing that an account may do, as an access review asks for it."""
 
     verb: str
@@ -283,16 +283,16 @@ class Right(NamedTuple):
         return f"{self.verb} {resource}{f'.{self.group}' if self.group else ''}{f' {self.name}' if self.name else ''}"
 
 
-def rights(rules: Iterable[Document]) -> Iterator[Right]:
+def rights(rules: Iterable[Document]) -> Iterator[ReviewedRight]:
     """What rules of RBAC allow, one by one; without `impersonate`, which has a check of its own."""
     for rule in rules:
         verbs = [verb for verb in rule["verbs"] if verb != "impersonate"]
         for verb, path in product(verbs, rule.get("nonResourceURLs", ())):
-            yield Right(verb, path=path)
+            yield ReviewedRight(verb, path=path)
         parts = (rule.get("apiGroups", ()), rule.get("resources", ()), rule.get("resourceNames") or ("",))
         for verb, group, resource, name in product(verbs, *parts):
             plural, _, subresource = resource.partition("/")
-            yield Right(verb, group, plural, subresource, name)
+            yield ReviewedRight(verb, group, plural, subresource, name)
 
 
 def _allocatable(node: Node) -> Amounts | None:

@@ -20,7 +20,7 @@ from skerry.api.conditions import (
     condition_of,
 )
 from skerry.api.meta import Document
-from skerry.checks.report import Outcome, Result, told
+from skerry.checks.report import CheckResult, Outcome, told
 from skerry.member.identity import owner_of
 
 MEMBER = (
@@ -102,7 +102,7 @@ def _known(verdict: Verdict) -> Outcome:
     return Outcome("the host does not know it yet", "skip") if verdict.status == "Unknown" else Outcome(verdict.message)
 
 
-def _bad(verdict: Verdict, remedy: str, result: Result = "fail") -> Outcome:
+def _bad(verdict: Verdict, remedy: str, result: CheckResult = "fail") -> Outcome:
     """A condition as it says, with the next step that it names, or `remedy`."""
     outcome = told(verdict.message or verdict.reason or "the host does not know it", result)
     return outcome._replace(next=outcome.next or remedy)

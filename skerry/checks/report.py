@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from skerry.api.meta import Struct
 from skerry.api.text import clean
 
-Result = Literal["pass", "warn", "fail", "skip"]
+CheckResult = Literal["pass", "warn", "fail", "skip"]
 
 JOIN = (
     "token", "bus.dns", "bus.tcp", "bus.tls", "bus.auth", "clock", "host.version", "host.name", "api.reach",
@@ -21,14 +21,14 @@ JOIN = (
 """The checks of a cluster that is to join, in order."""
 LONGEST = 600
 """Characters of a text: others may have a part in it."""
-_WORST: tuple[Result, ...] = ("fail", "warn")
+_WORST: tuple[CheckResult, ...] = ("fail", "warn")
 
 
 class Outcome(NamedTuple):
     """What a check found."""
 
     found: str
-    result: Result = "pass"
+    result: CheckResult = "pass"
     next: str = ""
     """What to do, of a warn or fail."""
 
@@ -38,16 +38,16 @@ class Check(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     where: str
     name: str
-    result: Result
+    result: CheckResult
     found: str
     next: str = ""
     ms: float = 0.0
 
 
-class Report(Struct, frozen=True, kw_only=True, omit_defaults=False):
+class CheckReport(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """All of them."""
 
-    result: Result
+    result: CheckResult
     checks: list[Check]
     would_make: list[str] = []
 
@@ -64,14 +64,14 @@ def check(where: str, name: str, outcome: Outcome, ms: float = 0.0) -> Check:
     )
 
 
-def report(checks: Sequence[Check], would_make: Iterable[str] = ()) -> Report:
+def report(checks: Sequence[Check], would_make: Iterable[str] = ()) -> CheckReport:
     """The whole, with the worst result; nothing would be made if one failed."""
     results = {each.result for each in checks}
-    worst: Result = next((each for each in _WORST if each in results), "pass")
-    return Report(result=worst, checks=list(checks), would_make=[] if worst == "fail" else list(would_make))
+    worst: CheckResult = next((each for each in _WORST if each in results), "pass")
+    return CheckReport(result=worst, checks=list(checks), would_make=[] if worst == "fail" else list(would_make))
 
 
-def told(message: str, result: Result = "fail") -> Outcome:
+def told(message: str, result: CheckResult = "fail") -> Outcome:
     """A message of ours, taken apart into what was found and what to do."""
     depth = 0
     for place, letter in enumerate(message):

@@ -24,7 +24,7 @@ from skerry.api.meta import Document
 from skerry.api.text import clean
 from skerry.api.v1alpha1 import API_VERSION
 from skerry.cli.failure import Failure
-from skerry.cli.kubeconfig import Context
+from skerry.cli.kubeconfig import KubeContext
 from skerry.cli.term import program, say
 from skerry.errors import StatusError, from_body
 from skerry.httpwire.names import server_name
@@ -41,7 +41,7 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 class Api:
     """A client of one host, as one identity."""
 
-    def __init__(self, context: Context, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, context: KubeContext, timeout_s: float = TIMEOUT_S) -> None:
         self.context = context
         self._url = urlsplit(context.server)
         self._timeout_s = timeout_s
@@ -123,7 +123,7 @@ class Api:
             return False
 
     def _connection(self) -> http.client.HTTPSConnection:
-        return _Connection(self.context, self._url.hostname or "", self._url.port or 443, self._timeout_s)
+        return _NamedConnection(self.context, self._url.hostname or "", self._url.port or 443, self._timeout_s)
 
     def _request(
         self, method: str, path: str, body: Document | None, accept: str, content_type: str = "application/json"
@@ -160,10 +160,10 @@ class Api:
             connection.close()
 
 
-class _Connection(http.client.HTTPSConnection):
+class _NamedConnection(http.client.HTTPSConnection):
     """Asks in TLS for the name that its context says, if it says one."""
 
-    def __init__(self, context: Context, host: str, port: int, timeout_s: float) -> None:
+    def __init__(self, context: KubeContext, host: str, port: int, timeout_s: float) -> None:
         self._tls, self._name = _tls(context), context.server_name or host
         super().__init__(host, port, timeout=timeout_s, context=self._tls)
 
@@ -173,7 +173,7 @@ class _Connection(http.client.HTTPSConnection):
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
-def _tls(context: Context) -> ssl.SSLContext:
+def _tls(context: KubeContext) -> ssl.SSLContext:
     tls = ssl.create_default_context(cadata=context.ca.decode() if context.ca else None)
     if context.insecure:
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
@@ -203,7 +203,7 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _error(status: int, body: bytes, context: Context) -> Exception:
+def _error(status: int, body: bytes, context: KubeContext) -> Exception:
     with contextlib.suppress(msgspec.DecodeError):
         error = from_body(body)
         if status == 401:

@@ -8,7 +8,7 @@ from skerry.cli.failure import FAILED, USAGE, Failure
 from skerry.cli.term import out, say
 
 if TYPE_CHECKING:
-    from skerry.checks.report import Check, Report
+    from skerry.checks.report import Check, CheckReport
 
 
 def check_style(style: str, *, dry_run: bool = True) -> None:
@@ -32,7 +32,7 @@ def waiting(name: str, what: str) -> None:
     say(f"waiting for check {name}" + (f" ({what})" if what else ""))
 
 
-def shown(report: Report, style: str, *, where: bool = False) -> None:
+def shown(report: CheckReport, style: str, *, where: bool = False) -> None:
     """All of them on stdout. Failure naming those that failed. `where`: with the column of whom they are."""
     from skerry.checks.report import lines
 
@@ -51,7 +51,7 @@ def shown(report: Report, style: str, *, where: bool = False) -> None:
         raise Failure(failed(report), FAILED)
 
 
-def failed(report: Report) -> str:
+def failed(report: CheckReport) -> str:
     """The names of those that failed, in one line."""
     names = [f"{each.where} {each.name}" for each in report.checks if each.result == "fail"]
     return f"failed: {', '.join(names)}"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from skerry.checks.report import Outcome, Result
+from skerry.checks.report import CheckResult, Outcome
 from skerry.checks.run import Checks
 from skerry.cli import bootstrap
 from skerry.cli.keys.rotation import rotations
@@ -98,7 +98,7 @@ class HostChecks:
             return Outcome(whole)
         ages = {name: max(self._clock() - began, 0.0) for name, began in since.items()}
         told = "; ".join(f"the rotation of {name} is open for {duration(age)}" for name, age in ages.items())
-        result: Result = "warn" if max(ages.values()) > FORGOTTEN_S else "pass"
+        result: CheckResult = "warn" if max(ages.values()) > FORGOTTEN_S else "pass"
         return Outcome(
             f"{whole}; {told}",
             result,

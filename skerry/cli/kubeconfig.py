@@ -18,7 +18,7 @@ from skerry.member.kubeconfig import KubeconfigError, document, entries
 Config = dict[str, Any]
 
 
-class Context:
+class KubeContext:
     """One context, resolved: where the host is and how to be somebody there."""
 
     def __init__(self, name: str, cluster: Config, user: Config, where: Path, user_name: str = "") -> None:
@@ -187,7 +187,7 @@ def named(config: Config, section: str, name: str) -> Config | None:
     return inner if isinstance(inner, dict) else {} if name in named else None
 
 
-def context(paths: list[Path], chosen: str) -> Context:
+def context(paths: list[Path], chosen: str) -> KubeContext:
     """The context `chosen` (default: the current one) of the first file that has it.
 
     Raises Failure naming the contexts that there are.
@@ -204,11 +204,11 @@ def context(paths: list[Path], chosen: str) -> Context:
         user = _across(configs, "users", str(entry.get("user", "")))
         if cluster is None or not cluster.get("server"):
             raise Failure(f"context {name} in {path} names no cluster with a server")
-        return Context(name, cluster, user or {}, path, str(entry.get("user", "")))
+        return KubeContext(name, cluster, user or {}, path, str(entry.get("user", "")))
     raise _no_context(configs, name)
 
 
-def logged_in(paths: list[Path]) -> Context | None:
+def logged_in(paths: list[Path]) -> KubeContext | None:
     """The current context, if its user logs in here: no other is known to be one of a Skerry host."""
     try:
         current = context(paths, "")

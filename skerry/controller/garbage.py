@@ -59,7 +59,7 @@ async def collect(store: Store, rules: Rules, item: Item, *, policy: str = "") -
     return after
 
 
-class Place(NamedTuple):
+class ObjectPlace(NamedTuple):
     """Where an object is."""
 
     group: str
@@ -83,7 +83,7 @@ class Garbage:
         informer: View,
         stores: Mapping[Store, Rules],
         recorder: Recorder,
-        controller: Callable[[Reconcile[Place]], Controller[Place]],
+        controller: Callable[[Reconcile[ObjectPlace]], Controller[ObjectPlace]],
         *,
         again_s: float = AGAIN_S,
     ) -> None:
@@ -131,19 +131,19 @@ class Garbage:
             if after != before:
                 self._tell_of_unresolvable(place, new, after)
 
-    def _with(self, index: str, uid: str) -> Iterator[Place]:
+    def _with(self, index: str, uid: str) -> Iterator[ObjectPlace]:
         for kind in self._kinds.values():
             for item in self._informer.lookup(kind, index, uid):
                 yield _place(kind, item)
 
-    def _add(self, places: Iterable[Place]) -> None:
+    def _add(self, places: Iterable[ObjectPlace]) -> None:
         for place in places:
             if (place.group, place.kind) in self._rules:
                 self.controller.add(place)
 
     # Looking
 
-    async def reconcile(self, place: Place) -> After | None:
+    async def reconcile(self, place: ObjectPlace) -> After | None:
         """Collect the object at `place` if its owners are gone, and end its own waiting if it need not wait. StatusError."""
         item = self._get(place)
         if item is None or not (waiting_uid(item) or self._ownerless(place, item)):
@@ -158,16 +158,16 @@ class Garbage:
             stays = True
         return After(self._again_s) if stays else None
 
-    def _get(self, place: Place) -> Item | None:
+    def _get(self, place: ObjectPlace) -> Item | None:
         return self._informer.get(self._kinds[place.group, place.kind], place.name, place.namespace)
 
     # A dependent
 
-    def _ownerless(self, place: Place, item: Item) -> bool:
+    def _ownerless(self, place: ObjectPlace, item: Item) -> bool:
         """True if any of its owners is not there as it should be."""
         return any(self._state(place, owner) != "solid" for owner in owners_of(item))
 
-    async def _dependent(self, place: Place, item: Item) -> bool:
+    async def _dependent(self, place: ObjectPlace, item: Item) -> bool:
         """True if it stays although it should go."""
         owners = owners_of(item)
         if any(self._unresolvable(place, owner) for owner in owners):
@@ -185,12 +185,12 @@ class Garbage:
             return True
         return False
 
-    def _unresolvable(self, place: Place, owner: Document) -> bool:
+    def _unresolvable(self, place: ObjectPlace, owner: Document) -> bool:
         """True if a cluster-scoped object names a namespaced owner: nobody can say in which namespace to look."""
         kind = self._kind_of(owner)
         return kind is not None and kind.namespaced and not place.namespace
 
-    def _tell_of_unresolvable(self, place: Place, item: Item, owners: list[Document]) -> None:
+    def _tell_of_unresolvable(self, place: ObjectPlace, item: Item, owners: list[Document]) -> None:
         """The Event that kube-controller-manager tells then, in its words; once, by the owner of the kind."""
         if (place.group, place.kind) not in self._rules:
             return
@@ -205,7 +205,7 @@ class Garbage:
         group = str(owner.get("apiVersion", "")).rpartition("/")[0]
         return self._kinds.get((group, str(owner.get("kind", ""))))
 
-    def _state(self, place: Place, owner: Document) -> str:
+    def _state(self, place: ObjectPlace, owner: Document) -> str:
         """solid, gone, waiting (for its dependents) or orphaning; an owner of a kind that is not known here is solid."""
         kind = self._kind_of(owner)
         if kind is None:
@@ -219,7 +219,7 @@ class Garbage:
             return "orphaning"
         return "waiting" if FOREGROUND in finalizers else "solid"
 
-    async def _unlink(self, place: Place, uid: str, gone: list[str]) -> None:
+    async def _unlink(self, place: ObjectPlace, uid: str, gone: list[str]) -> None:
         def without(document: Document) -> Document | None:
             metadata = document["metadata"]
             if metadata.get("uid") != uid:
@@ -231,14 +231,14 @@ class Garbage:
         store, _ = self._rules[place.group, place.kind]
         await store.modify(place.name, without, place.namespace)
 
-    async def _collect(self, place: Place, item: Item, *, foreground: bool) -> None:
+    async def _collect(self, place: ObjectPlace, item: Item, *, foreground: bool) -> None:
         store, rules = self._rules[place.group, place.kind]
         await collect(store, rules, item, policy="Foreground" if foreground else "")
         log.info("collected: all its owners are gone", extra={"kind": place.kind, "object": place.name})
 
     # An owner that waits
 
-    async def _owner(self, place: Place, item: Item) -> None:
+    async def _owner(self, place: ObjectPlace, item: Item) -> None:
         store, _ = self._rules[place.group, place.kind]
         finalizers = item.document()["metadata"].get("finalizers") or ()
         dependents = (each for kind in self._kinds.values() for each in self._informer.lookup(kind, OWNER, item.uid))
@@ -277,5 +277,5 @@ def _uids(owners: list[Document]) -> set[str]:
     return {str(owner.get("uid")) for owner in owners}
 
 
-def _place(kind: Kind, item: Item) -> Place:
-    return Place(kind.group, kind.kind, item.namespace, item.name)
+def _place(kind: Kind, item: Item) -> ObjectPlace:
+    return ObjectPlace(kind.group, kind.kind, item.namespace, item.name)

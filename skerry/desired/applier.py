@@ -27,10 +27,10 @@ from skerry.controller.timers import Timers, sleep
 from skerry.desired import owners
 from skerry.desired.answers import Missing, Unsettled
 from skerry.desired.drift import Drift
-from skerry.desired.feed import Feed, Held, Source
+from skerry.desired.feed import EntryRoom, Feed, Source
 from skerry.desired.model import DesiredState, Known, in_order
 from skerry.desired.objects import Objects, Placed, owner_of
-from skerry.desired.owners import Reference, reference
+from skerry.desired.owners import ObjectReference, reference
 from skerry.desired.repairs import Repairs
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.identity.signedtext import Verify
@@ -51,7 +51,7 @@ REPORT_S = 1.0
 class Guard(Protocol):
     """The member's own word on an entry: its ceiling."""
 
-    def __call__(self, owner: str, which: Reference) -> str:
+    def __call__(self, owner: str, which: ObjectReference) -> str:
         """Why it may not be applied here; empty if it may."""
         ...
 
@@ -70,7 +70,7 @@ class Applier:
         clock: Callable[[], float] = time.time,
         timers: Timers | None = None,
         workers: int = WORKERS,
-        held: Held | None = None,
+        held: EntryRoom | None = None,
     ) -> None:
         """`name` is the member's; `held` is room that it shares with others."""
         self.state = DesiredState()
@@ -84,7 +84,7 @@ class Applier:
         self._timers = timers or asyncio.get_running_loop()
         self.feed = Feed(self.state, source, verify, self._fresh, clock=clock, timers=self._timers, held=held)
         self._controller: Controller[str] = Controller("desired", self._reconcile, workers=workers, timers=timers)
-        self._references: dict[str, Reference] = {}
+        self._references: dict[str, ObjectReference] = {}
         self._placed: dict[str, Placed] = {}
         self._pauses: dict[str, Backoff] = {}
         self._repairs = Repairs()

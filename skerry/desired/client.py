@@ -25,12 +25,12 @@ from skerry.api.desired import (
     BatchAnswer,
     Because,
     CompleteRequest,
-    Item,
+    DesiredItem,
+    ItemResult,
     KeysAnswer,
     KeysRequest,
     Options,
     Report,
-    Result,
 )
 from skerry.bus import Bucket, Bus
 from skerry.desired.entry import digest_of
@@ -67,9 +67,9 @@ class DesiredClient:
         """The key under which an object is wanted on a member."""
         return key_of(self.owner, member, document)
 
-    async def apply(self, items: Sequence[Item]) -> tuple[Result, ...]:
+    async def apply(self, items: Sequence[DesiredItem]) -> tuple[ItemResult, ...]:
         """Send changes, in as many batches as they need; a result for each, in order."""
-        results: list[Result] = []
+        results: list[ItemResult] = []
         for batch in _batches(items):
             request = _encode(Batch(request_id=secrets.token_hex(8), items=tuple(batch)))
             reply = await self._bus.request(subjects.desired_owner(self.owner), request, timeout_s=TIMEOUT_S)
@@ -78,13 +78,13 @@ class DesiredClient:
             results += answer.results
         return tuple(results)
 
-    async def put(self, member: str, want: Want) -> Result:
+    async def put(self, member: str, want: Want) -> ItemResult:
         """Have one object there."""
         return (await self.apply([_item(member, want)]))[0]
 
-    async def withdraw(self, member: str, *keys: str) -> tuple[Result, ...]:
+    async def withdraw(self, member: str, *keys: str) -> tuple[ItemResult, ...]:
         """Have entries of ours gone."""
-        return await self.apply([Item(member=member, key=key, withdraw=True) for key in keys])
+        return await self.apply([DesiredItem(member=member, key=key, withdraw=True) for key in keys])
 
     async def keys(self, member: str) -> KeysAnswer:
         """What we have on a member."""
@@ -94,7 +94,7 @@ class DesiredClient:
         self._epoch = answer.epoch
         return answer
 
-    async def settle(self, member: str, wants: Iterable[Want]) -> tuple[Result, ...]:
+    async def settle(self, member: str, wants: Iterable[Want]) -> tuple[ItemResult, ...]:
         """Have exactly these there: what is new or differs is sent, what is not among them is withdrawn, and then it is
         said that this is all. Results of what was sent.
         """
@@ -104,7 +104,7 @@ class DesiredClient:
             key = self.key(member, want.document)
             if there.pop(key, None) != digest_of(_encode_sorted(want.document), want.options):
                 items.append(_item(member, want))
-        items += [Item(member=member, key=key, withdraw=True) for key in there]
+        items += [DesiredItem(member=member, key=key, withdraw=True) for key in there]
         results = await self.apply(items)
         if not any(result.code for result in results):
             request = _encode(CompleteRequest(member=member))
@@ -130,8 +130,8 @@ class DesiredClient:
         )
 
 
-def _item(member: str, want: Want) -> Item:
-    return Item(
+def _item(member: str, want: Want) -> DesiredItem:
+    return DesiredItem(
         member=member, object=msgspec.Raw(_encode_sorted(want.document)), options=want.options, because=want.because
     )
 
@@ -140,8 +140,8 @@ def _encode_sorted(document: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(document, order="sorted")
 
 
-def _batches(items: Sequence[Item]) -> Iterable[list[Item]]:
-    batch: list[Item] = []
+def _batches(items: Sequence[DesiredItem]) -> Iterable[list[DesiredItem]]:
+    batch: list[DesiredItem] = []
     size = 0
     for item in items:
         more = 0 if isinstance(item.object, msgspec.UnsetType) else len(item.object)

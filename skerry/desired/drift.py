@@ -22,7 +22,7 @@ from skerry.errors import StatusError
 from skerry.http.errors import HttpError
 from skerry.member.credentials import CredentialError
 from skerry.member.upstream import CALL_S
-from skerry.member.watch import IDLE_S, MetadataWatch, WatchEvent
+from skerry.member.watch import IDLE_S, MetadataWatch, ObjectEvent
 
 log = logging.getLogger("skerry.desired")
 
@@ -32,9 +32,9 @@ _COLLECTIONS = {"Namespace": "/api/v1/namespaces", CRD: "/apis/apiextensions.k8s
 _OF_ANOTHER = Placed("", "")
 """An object that carries another host's label: not as this one applied it, whatever it holds."""
 
-Parts = tuple[str, str, str, str]
+ObjectParts = tuple[str, str, str, str]
 """Group, kind in lower case, namespace, name."""
-Drifted = Callable[[str, Parts, "Placed | None", str], None]
+Drifted = Callable[[str, ObjectParts, "Placed | None", str], None]
 """Owner, which object, how it lies there now (None: gone), and the manager that wrote it last; empty for one that is gone: its
 last writer is not who deleted it, and no API server tells who did."""
 Came = Callable[[str, str], None]
@@ -103,7 +103,7 @@ class Drift:
         served = await self._objects.served(which.api_version, which.kind)
         return served.collection(), HOST_LABEL
 
-    def _seen(self, group: str, kind: str, seen: WatchEvent[ObjectMeta]) -> None:
+    def _seen(self, group: str, kind: str, seen: ObjectEvent[ObjectMeta]) -> None:
         metadata = seen.object
         if group == "?":
             if not seen.gone:

@@ -17,7 +17,7 @@ from skerry.backoff import Backoff
 from skerry.bus import Message
 from skerry.controller.timers import Timers, sleep
 from skerry.desired.entry import Entry, opened
-from skerry.desired.model import Change, DesiredState
+from skerry.desired.model import DesiredState, EntryChange
 from skerry.errors import StatusError, Unauthorized
 from skerry.identity.signedtext import Verify
 from skerry.subjects import desired_key
@@ -34,7 +34,7 @@ HELD_BYTES = 4 << 20
 """Of entries that are not in place yet."""
 
 
-class Held:
+class EntryRoom:
     """Room for entries that are not in place yet, of one applier or of all of a process. What finds none is asked for again
     when its turn comes.
     """
@@ -66,7 +66,7 @@ class Feed:
         *,
         clock: Callable[[], float],
         timers: Timers,
-        held: Held | None = None,
+        held: EntryRoom | None = None,
     ) -> None:
         self._state, self._source, self._verify, self._fresh = state, source, verify, fresh
         self._clock, self._timers = clock, timers
@@ -77,7 +77,7 @@ class Feed:
         self._known_at = 0.0
         """When all was known here that the bucket had, by the clock."""
         self._entries: dict[str, Entry] = {}
-        self._held = held or Held()
+        self._held = held or EntryRoom()
         self._asked = asyncio.Event()
         self._asked.set()
         self._ended = False
@@ -193,14 +193,14 @@ class Feed:
             self._disputed.discard(each.key)
             return self._taken(each.key, each.revision, entry)
         try:
-            change = Change(each.key, each.revision)
+            change = EntryChange(each.key, each.revision)
             return self._state.take(change, confirmed=True, now=self._clock()) and each.key in self._state.entries
         except ValueError:
             return False
 
     def _taken(self, key: str, revision: int, entry: Entry) -> bool:
         """True if an entry that is believed is new; then it is held."""
-        change = Change(key, revision, entry.digest, entry.previous, entry.options)
+        change = EntryChange(key, revision, entry.digest, entry.previous, entry.options)
         if entry.epoch != self._state.epoch or not self._state.take(change, confirmed=True, now=self._clock()):
             return False
         self.drop(key)

@@ -71,7 +71,7 @@ class Known:
         return rank if self.wanted else 100 - rank
 
 
-class Change(NamedTuple):
+class EntryChange(NamedTuple):
     """An entry as the bucket has it; `digest` is empty if it was withdrawn."""
 
     key: str
@@ -113,7 +113,7 @@ class DesiredState:
             known.revision = known.tried = 0
             known.previous = -1
 
-    def take(self, change: Change, *, confirmed: bool, now: float) -> bool:
+    def take(self, change: EntryChange, *, confirmed: bool, now: float) -> bool:
         """Whether there is something to do for the key. False for what is known, older, or played again.
 
         A withdrawal that is not `confirmed` changes nothing yet: the caller syncs, and comes with what that says.

@@ -19,7 +19,7 @@ from skerry.api.desired import ENTRIES, PAGE, Options, State
 from skerry.api.meta import Document, ListMeta, ObjectMeta, Struct
 from skerry.api.names import HOST_LABEL, MANAGED_BY, OUR_LABELS, OWNER_LABEL, WITHDRAW
 from skerry.desired.answers import Missing, Unsettled, going, unsettled
-from skerry.desired.owners import OWNERS, Reference, reference
+from skerry.desired.owners import OWNERS, ObjectReference, reference
 from skerry.errors import ServiceUnavailable
 from skerry.member import identity
 from skerry.member.bindings import MERGE
@@ -137,7 +137,7 @@ class Objects:
             each.kind: Served(path, each.name, each.namespaced) for each in served.resources if "/" not in each.name
         }
 
-    async def read(self, which: Reference) -> ObjectMeta | None:
+    async def read(self, which: ObjectReference) -> ObjectMeta | None:
         """Its metadata; None if it is not there."""
         answer = await self._call("GET", await self._path(which), headers=[(b"accept", METADATA)])
         if answer.status == 404:
@@ -200,7 +200,7 @@ class Objects:
             raise self._refused(answer, which, there)
         return placed(_metadata(answer), manager)
 
-    async def _mine(self, there: ObjectMeta, owner: str, which: Reference) -> bool:
+    async def _mine(self, there: ObjectMeta, owner: str, which: ObjectReference) -> bool:
         """Whether its labels say that it is this owner's, or that one's of a host from which the cluster was taken over.
         Unsettled if they say that it is somebody else's.
         """
@@ -243,7 +243,7 @@ class Objects:
     async def _kube_system(self) -> WholeAnswer:
         return await self._call("GET", identity.KUBE_SYSTEM, headers=[(b"accept", METADATA)])
 
-    def _refused(self, answer: WholeAnswer, which: Reference, there: ObjectMeta | None) -> Unsettled:
+    def _refused(self, answer: WholeAnswer, which: ObjectReference, there: ObjectMeta | None) -> Unsettled:
         problem = unsettled(answer, "patch", str(which))
         if answer.status == 404 and which.namespace:
             return Missing("Namespace", which.namespace, f"namespace {which.namespace} does not exist on this cluster")
@@ -254,7 +254,7 @@ class Objects:
             return Unsettled(State.EXISTS, f"{which} is there already and differs: {problem.message}")
         return problem
 
-    async def withdraw(self, which: Reference, owner: str, *, keep: bool = False) -> bool:
+    async def withdraw(self, which: ObjectReference, owner: str, *, keep: bool = False) -> bool:
         """Take an object away if it is ours, by its labels and its fields, as it was applied to be; with `keep` leave it,
         as nobody's. What a host has left from which the cluster was taken over is ours. True if it was taken away, or left
         with `keep`; Unsettled while it cannot be.
@@ -294,7 +294,7 @@ class Objects:
         is_written = any(each.get("manager") == manager for each in there.managed_fields)
         return theirs == owner and is_written and await self._is_host(host)
 
-    async def _orphan(self, which: Reference, owner: str) -> None:
+    async def _orphan(self, which: ObjectReference, owner: str) -> None:
         """Leave an object to whoever is there: without our labels, and without our ownership of any field."""
         path, there = await self._path(which), await self.read(which)
         if there is None:
@@ -315,7 +315,7 @@ class Objects:
         if answer.status not in (200, 404):
             raise unsettled(answer, "patch", str(which))
 
-    async def named(self, group: str, kind: str, namespace: str, name: str) -> Reference:
+    async def named(self, group: str, kind: str, namespace: str, name: str) -> ObjectReference:
         """The object of a key, whose kind is in lower case and without a version. Missing if nothing serves it."""
         api_version = await self._preferred(group) if group else "v1"
         kinds = self._served.get(api_version)
@@ -325,7 +325,7 @@ class Objects:
         if proper is None:
             self._served.pop(api_version, None)
             raise Missing("CustomResourceDefinition", api_version, f"{kind} of {api_version} is not served")
-        return Reference(api_version, proper, namespace, name)
+        return ObjectReference(api_version, proper, namespace, name)
 
     async def _preferred(self, group: str) -> str:
         answer = await self._call("GET", f"/apis/{quote(group, safe='')}")
@@ -337,7 +337,7 @@ class Objects:
             raise unsettled(answer, "get", group)
         return preferred
 
-    async def _path(self, which: Reference) -> str:
+    async def _path(self, which: ObjectReference) -> str:
         served = await self.served(which.api_version, which.kind)
         if served.namespaced != bool(which.namespace):
             need = "needs a namespace" if served.namespaced else "has no namespace"

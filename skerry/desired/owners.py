@@ -22,7 +22,7 @@ _NAMESPACES_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["g
 _SYSTEM = ("default", "skerry-system")
 
 
-class Reference(NamedTuple):
+class ObjectReference(NamedTuple):
     """Which object."""
 
     api_version: str
@@ -66,10 +66,10 @@ def name_of(document: Mapping[str, Any]) -> tuple[str, str]:
     return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
 
 
-def reference(document: Mapping[str, Any]) -> Reference:
+def reference(document: Mapping[str, Any]) -> ObjectReference:
     """Of an object that has passed its owner's row."""
     metadata = document["metadata"]
-    return Reference(
+    return ObjectReference(
         str(document["apiVersion"]), str(document["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"])
     )
 

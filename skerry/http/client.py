@@ -27,9 +27,9 @@ _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _JOIN_LIMIT = 64 * 1024
 
 RequestBody = bytes | AsyncIterator[bytes] | None
-Ask = Callable[[RequestHead], Awaitable[Response]]
+SendRequest = Callable[[RequestHead], Awaitable[Response]]
 """Sends one request without a body on the connection that is to be admitted."""
-Admit = Callable[[Ask], Awaitable[None]]
+AdmitRequest = Callable[[SendRequest], Awaitable[None]]
 """Whether a new connection may carry requests: returns, or raises what its requester shall see."""
 
 
@@ -45,7 +45,7 @@ class Client:
         *,
         server_hostname: str | None = None,
         room: Room | None = None,
-        admit: Admit | None = None,
+        admit: AdmitRequest | None = None,
     ) -> None:
         """`room` is the process's for large heads; its own by default."""
         self.room = room or Room()
@@ -172,7 +172,7 @@ class Client:
         await self._admitted(connection, self._admit)
         return await self._dialed() if connection.closed or connection.transport.is_closing() else connection
 
-    async def _admitted(self, connection: UpstreamConnection, admit: Admit) -> None:
+    async def _admitted(self, connection: UpstreamConnection, admit: AdmitRequest) -> None:
         async def ask(head: RequestHead) -> Response:
             return await self._exchange(connection, head, self._encode(head, None)[0], None, self.limits.connect_s)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 
-class Reader(Protocol):
+class LayerReader(Protocol):
     """The part of a Wire that the layer below it needs."""
 
     loop: asyncio.AbstractEventLoop

@@ -33,7 +33,7 @@ TRIED = 4
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"https": 443, "http": 80}
 
-Problem = Literal[
+OutboundProblem = Literal[
     "URL", "Name", "Address", "TLS", "Unreachable", "Timeout", "Redirect", "Status", "TooLarge", "Protocol"
 ]
 """What a fetch failed for, as one word."""
@@ -54,10 +54,16 @@ class OutboundError(HttpError):
     """A fetch that came to nothing: `problem` in one word, the message for people. It names the URL."""
 
     def __init__(
-        self, problem: Problem, message: str, status: int = 0, *, retry_after: str = "", refused: Refused | None = None
+        self,
+        problem: OutboundProblem,
+        message: str,
+        status: int = 0,
+        *,
+        retry_after: str = "",
+        refused: Refused | None = None,
     ) -> None:
         super().__init__(message)
-        self.problem: Problem = problem
+        self.problem: OutboundProblem = problem
         self.status = status
         """Of the answer, where it is that what is wrong."""
         self.retry_after = retry_after
@@ -82,7 +88,7 @@ class OutboundPolicy(NamedTuple):
     deadline_s: float = DEADLINE_S
 
 
-class Origin(NamedTuple):
+class ParsedUrl(NamedTuple):
     """A URL, read."""
 
     scheme: str
@@ -144,7 +150,7 @@ async def resolved(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
-def origin_of(url: str) -> Origin:
+def origin_of(url: str) -> ParsedUrl:
     """A URL that can be fetched. OutboundError (URL) says what is wrong with it."""
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or any(each in url for each in ' "<>\\^`{|}'):
         raise OutboundError("URL", f"{url[:80]!r} is no URL: printable ASCII, at most {MAX_URL} characters")
@@ -161,7 +167,7 @@ def origin_of(url: str) -> Origin:
         )
     port = _PORTS[parts.scheme] if port is None else port
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Origin(parts.scheme, parts.hostname, port, target.encode(), parts.netloc.encode())
+    return ParsedUrl(parts.scheme, parts.hostname, port, target.encode(), parts.netloc.encode())
 
 
 async def fetch(
@@ -199,7 +205,7 @@ async def fetch(
         raise OutboundError("Timeout", f"{url} was not answered as a whole within {policy.deadline_s:.0f} s") from error
 
 
-def _next(url: str, origin: Origin, location: str) -> tuple[str, Origin]:
+def _next(url: str, origin: ParsedUrl, location: str) -> tuple[str, ParsedUrl]:
     """Where a redirect leads."""
     try:
         joined = urljoin(url, location)
@@ -211,7 +217,7 @@ def _next(url: str, origin: Origin, location: str) -> tuple[str, Origin]:
     return joined, after
 
 
-def _context(origin: Origin, url: str, server: ServerIdentity, *, shows: bool) -> ssl.SSLContext | None:
+def _context(origin: ParsedUrl, url: str, server: ServerIdentity, *, shows: bool) -> ssl.SSLContext | None:
     if origin.scheme == "http":
         return None
     try:
@@ -226,7 +232,7 @@ def _context(origin: Origin, url: str, server: ServerIdentity, *, shows: bool) -
     return context
 
 
-async def _addresses(origin: Origin, url: str, options: _Options) -> list[str]:
+async def _addresses(origin: ParsedUrl, url: str, options: _Options) -> list[str]:
     """What of a name's addresses may be dialled."""
     policy = options.policy
     try:
@@ -255,7 +261,7 @@ def _not_dialled(url: str, refused: Sequence[Refused]) -> OutboundError:
 
 
 async def _fetched(
-    origin: Origin,
+    origin: ParsedUrl,
     url: str,
     options: _Options,
     credentials: Sequence[tuple[bytes, bytes]],
@@ -282,7 +288,7 @@ async def _fetched(
         try:
             return await _answer(partial(client.request, head), url, options, address)
         except Unreachable as error:
-            problem: Problem = "TLS" if isinstance(error.__cause__, ssl.SSLError) else "Unreachable"
+            problem: OutboundProblem = "TLS" if isinstance(error.__cause__, ssl.SSLError) else "Unreachable"
             failure = OutboundError(problem, f"{url} cannot be fetched: {error}")
             failure.__cause__ = error
         except UpstreamProtocolError as error:

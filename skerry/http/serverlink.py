@@ -6,8 +6,8 @@ import ssl
 from collections.abc import Callable
 
 from skerry.http.buffer import ReadBuffer
-from skerry.http.layered import Reader
-from skerry.http.tlslink import Settled, TlsLink
+from skerry.http.layered import LayerReader
+from skerry.http.tlslink import OnSettled, TlsLink
 from skerry.httpwire.clienthello import ClientHello
 
 ByName = Callable[[str], "ssl.SSLContext | None"]
@@ -19,10 +19,10 @@ class ServerLink(TlsLink):
 
     def __init__(
         self,
-        wire: Reader,
+        wire: LayerReader,
         context: ssl.SSLContext,
         buffer: ReadBuffer,
-        settled: Settled,
+        settled: OnSettled,
         *,
         handshake_s: float | None = None,
         by_name: ByName | None = None,

@@ -22,10 +22,10 @@ from contextlib import suppress
 from typing import Any, cast
 
 from skerry.http.buffer import ReadBuffer
-from skerry.http.layered import Layered, Reader
+from skerry.http.layered import Layered, LayerReader
 from skerry.http.limits import STALL_S, TLS_READ, TLS_WRITE, WRITE_HIGH
 
-Settled = Callable[["TlsLink", Exception | None], None]
+OnSettled = Callable[["TlsLink", Exception | None], None]
 
 _RECORD = 16 * 1024
 _SALVAGE_LIMIT = 16 * 1024 * 1024  # more than a kernel buffers
@@ -41,10 +41,10 @@ class TlsLink(Layered):
 
     def __init__(
         self,
-        wire: Reader,
+        wire: LayerReader,
         context: ssl.SSLContext,
         buffer: ReadBuffer,
-        settled: Settled,
+        settled: OnSettled,
         *,
         server_hostname: str | None = None,
         handshake_s: float | None = None,

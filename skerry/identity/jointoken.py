@@ -23,7 +23,7 @@ WITH_PATTERN = 2
 _AGAIN = "copy the whole token again, or make a new one: skerry token create NAME"
 
 
-class _Format(msgspec.Struct):
+class _TokenFormat(msgspec.Struct):
     """Read first. Absent means 1: defaults are not written."""
 
     format: int = 1
@@ -43,7 +43,7 @@ def decode(text: str, now: float | None = None) -> Token:
     """
     body = _body(text.strip())
     try:
-        version = decoded(body, _Format).format
+        version = decoded(body, _TokenFormat).format
         if version > WITH_PATTERN:
             raise BadRequest(
                 f"the join token has format {version}, this skerry reads up to {WITH_PATTERN}: upgrade skerry here"

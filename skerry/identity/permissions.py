@@ -18,7 +18,7 @@ from skerry.errors import BadRequest
 from skerry.identity import services
 from skerry.identity.creds import inbox
 from skerry.identity.jwt import Permissions, Replies, Subjects
-from skerry.identity.services import ARCHIVED_OBJECTS, BUCKETS, OBJECT_BUCKETS, SERVICES, Bucket, Service
+from skerry.identity.services import ARCHIVED_OBJECTS, BUCKETS, OBJECT_BUCKETS, SERVICES, BucketRights, ServiceRights
 
 _MICRO = ("PING", "INFO", "STATS")
 _ARCHIVED = (*services.CONTENTS, *services.REVISIONS)
@@ -84,14 +84,14 @@ def pending(name: str, public: str) -> Permissions:
     return Permissions(pub=Subjects(allow=(subjects.approval(name),)), sub=Subjects(allow=heard))
 
 
-def _subscribe(row: Service) -> set[str]:
+def _subscribe(row: ServiceRights) -> set[str]:
     """What it answers and hears, and the questions of `nats micro` about itself."""
     tails = ("", f".{row.name}", f".{row.name}.*")
     micro = {f"$SRV.{verb}{tail}" for verb in _MICRO for tail in tails}
     return {*services.answered_by(row), *row.hears} | micro
 
 
-def _publish(row: Service) -> set[str]:
+def _publish(row: ServiceRights) -> set[str]:
     granted = {*services.asked_by(row), *row.tells}
     for bucket in BUCKETS:
         if row.name in bucket.writers:
@@ -120,7 +120,7 @@ def _read(bucket: str) -> set[str]:
     }
 
 
-def _write(bucket: Bucket, row: Service) -> set[str]:
+def _write(bucket: BucketRights, row: ServiceRights) -> set[str]:
     """All keys; of `resources` those of the service's own kinds, of `leaders` those that begin with its name."""
     if bucket.name == subjects.RESOURCES:
         keys = (subjects.key(kind.group, kind.kind, "", "x") for kind in owned_by(row.name))

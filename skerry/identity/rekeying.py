@@ -27,7 +27,7 @@ LONGEST = 8192
 NONE = "-"
 
 
-class Rekey(NamedTuple):
+class KeySuccession(NamedTuple):
     """A key and the one that takes its place: public nkeys."""
 
     old: str
@@ -47,7 +47,7 @@ def rekey_request(member: str, old: KeyPair, new: KeyPair, now: float, nonce: st
     return RekeyRequest(text=text, by_old=_signed(old, text), by_new=_signed(new, text))
 
 
-def check_rekey(request: RekeyRequest, member: str, now: float) -> Rekey:
+def check_rekey(request: RekeyRequest, member: str, now: float) -> KeySuccession:
     """What is asked, by who has both keys. BadRequest, Unauthorized."""
     old, new, moment = _parts(request.text, REKEY, member)
     _check_keys(old, new)
@@ -56,7 +56,7 @@ def check_rekey(request: RekeyRequest, member: str, now: float) -> Rekey:
     _check_time(moment, now)
     if old == new:
         raise BadRequest("the agent asks for the key that it has: upgrade it")
-    return Rekey(old, new)
+    return KeySuccession(old, new)
 
 
 def retire_request(member: str, key: KeyPair, used: Iterable[str], now: float, nonce: str) -> RetireRequest:

@@ -38,7 +38,7 @@ class ClientConnection(NamedTuple):
     """Of its user, as the issuer wrote it."""
 
 
-class _Server(msgspec.Struct, frozen=True):
+class _ServerAccounts(msgspec.Struct, frozen=True):
     id: str = ""
 
 
@@ -50,7 +50,7 @@ class _Pong(msgspec.Struct, frozen=True):
     statsz: _Statistics = _Statistics()
 
 
-class _Connection(msgspec.Struct, frozen=True):
+class _ClientConnection(msgspec.Struct, frozen=True):
     cid: int = 0
     authorized_user: str = ""
     account: str = ""
@@ -58,11 +58,11 @@ class _Connection(msgspec.Struct, frozen=True):
 
 
 class _Connections(msgspec.Struct, frozen=True):
-    connections: list[_Connection] = []
+    connections: list[_ClientConnection] = []
 
 
 class _Page(msgspec.Struct, frozen=True):
-    server: _Server = _Server()
+    server: _ServerAccounts = _ServerAccounts()
     data: _Connections = _Connections()
 
 

@@ -17,7 +17,7 @@ CONTROLLER_MANAGER, TOWER = "controller-manager", "tower"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class ServiceRights:
     """One service of the account HOST."""
 
     name: str
@@ -36,7 +36,7 @@ class Service:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bucket:
+class BucketRights:
     """One key-value bucket."""
 
     name: str
@@ -78,7 +78,7 @@ def _desired(owner: str) -> tuple[str, ...]:
 
 
 SERVICES = (
-    Service(
+    ServiceRights(
         name="registry",
         workload=CONTROLLER_MANAGER,
         endpoints=(
@@ -113,14 +113,14 @@ SERVICES = (
             subjects.QUARANTINES,
         ),
     ),
-    Service(
+    ServiceRights(
         name="tenancy",
         workload=CONTROLLER_MANAGER,
         endpoints=(subjects.BINDING_STATES, subjects.DELEGATIONS, subjects.TOKEN_REVIEWS),
         calls=_desired("tenancy"),
     ),
-    Service(name="appstore", workload=CONTROLLER_MANAGER, calls=(subjects.DELEGATIONS,)),
-    Service(
+    ServiceRights(name="appstore", workload=CONTROLLER_MANAGER, calls=(subjects.DELEGATIONS,)),
+    ServiceRights(
         name="proxy",
         workload=TOWER,
         calls=(subjects.BINDING_STATES, subjects.CERTIFY, subjects.CONNECTIONS, subjects.TOKEN_REVIEWS),
@@ -131,16 +131,16 @@ SERVICES = (
 )
 _OWNERS = tuple(sorted({kind.owner for kind in KINDS}))
 BUCKETS = (
-    Bucket(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived="contents"),
-    Bucket(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived="revision"),
-    Bucket(name=subjects.LEADERS, writers=_OWNERS, archived=""),
-    Bucket(name="secrets", writers=("registry",), archived="contents"),
-    Bucket(name="registry", writers=("registry",), archived=""),
-    Bucket(name=subjects.DESIRED, writers=("registry",), archived=""),
-    Bucket(name=subjects.DESIRED_STATUS, writers=("registry",), readers=DESIRED_OWNERS, archived=""),
+    BucketRights(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived="contents"),
+    BucketRights(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived="revision"),
+    BucketRights(name=subjects.LEADERS, writers=_OWNERS, archived=""),
+    BucketRights(name="secrets", writers=("registry",), archived="contents"),
+    BucketRights(name="registry", writers=("registry",), archived=""),
+    BucketRights(name=subjects.DESIRED, writers=("registry",), archived=""),
+    BucketRights(name=subjects.DESIRED_STATUS, writers=("registry",), readers=DESIRED_OWNERS, archived=""),
     # claims are made again of what statuses say: what is restored is one workspace's by those
-    Bucket(name=subjects.TENANCY, writers=("tenancy",), archived=""),
-    Bucket(name=subjects.APP_STORE, writers=("appstore",), archived="contents"),
+    BucketRights(name=subjects.TENANCY, writers=("tenancy",), archived=""),
+    BucketRights(name=subjects.APP_STORE, writers=("appstore",), archived="contents"),
 )
 _TAKE_STREAMS = tuple(
     sorted({kind.answers(action) for kind in KINDS for action in kind.actions if action.streams_request})
@@ -164,7 +164,7 @@ ARCHIVED_OBJECTS = tuple(bucket for bucket in OBJECT_BUCKETS if bucket.archived 
 _BY_NAME = {service.name: service for service in SERVICES}
 
 
-def services_of(name: str) -> tuple[Service, ...]:
+def services_of(name: str) -> tuple[ServiceRights, ...]:
     """The service `name`, or those of the workload `name`; none if there is neither."""
     if name in _BY_NAME:
         return (_BY_NAME[name],)
@@ -182,13 +182,13 @@ def endpoints_of(kind: Kind) -> tuple[tuple[str, str], ...]:
     )
 
 
-def answered_by(service: Service) -> tuple[str, ...]:
+def answered_by(service: ServiceRights) -> tuple[str, ...]:
     """Every endpoint that a service answers."""
     of_kinds = (each for kind in KINDS for each in endpoints_of(kind))
     return (*service.endpoints, *(subject for name, subject in of_kinds if name == service.name))
 
 
-def asked_by(service: Service) -> tuple[str, ...]:
+def asked_by(service: ServiceRights) -> tuple[str, ...]:
     """Every endpoint that a service calls."""
     if not service.forwards_writes:
         return service.calls

@@ -13,7 +13,7 @@ import msgspec
 from skerry.api.kinds import Kind
 from skerry.api.times import seconds
 from skerry.informer.index import Index, IndexFunction, ObjectKey
-from skerry.informer.ring import Change, Heard, Ring, too_old
+from skerry.informer.ring import Change, Ring, SharedChange, too_old
 from skerry.storage.documents import Item
 
 log = logging.getLogger("skerry.informer")
@@ -156,7 +156,7 @@ class KindStore:
     def tell(self, change: Change) -> None:
         """Record a change and call the handlers: one that raises is a bug of its own, and nobody else's."""
         self.ring.append(change)
-        heard = Heard(*change)
+        heard = SharedChange(*change)
         for handler in self._handlers:
             try:
                 handler(heard)

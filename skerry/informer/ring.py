@@ -30,11 +30,11 @@ class Change(NamedTuple):
     final: Item | None = None
 
     def before(self) -> Document:
-        """The object before the change; empty if there was none. Not to be changed: see Heard."""
+        """The object before the change; empty if there was none. Not to be changed: see SharedChange."""
         return {} if self.old is None else self.old.document()
 
     def after(self) -> Document:
-        """The object after the change; empty if there is none any more. Not to be changed: see Heard."""
+        """The object after the change; empty if there is none any more. Not to be changed: see SharedChange."""
         return {} if self.new is None else self.new.document()
 
     def shown(self, convert: Convert) -> Change:
@@ -43,7 +43,7 @@ class Change(NamedTuple):
         return Change(self.revision, old, new, final)
 
 
-class Heard(Change):
+class SharedChange(Change):
     """A change as those hear of it that are told inline, one after the other: what one has decoded, the next one reads. The
     ring keeps Changes without documents, which would be ten times their bytes.
     """

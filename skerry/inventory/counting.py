@@ -126,7 +126,7 @@ def readable(texts: Mapping[str, str | int | float] | None) -> Amounts:
         return {}
 
 
-class Requests:
+class ResourceRequests:
     """What pods ask for, counted page by page."""
 
     def __init__(self) -> None:

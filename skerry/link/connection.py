@@ -22,7 +22,7 @@ from skerry.relay import ResetCode, StreamReset
 from skerry.tunnel import frames
 from skerry.tunnel.codes import ProtocolError
 from skerry.tunnel.frames import Frame, Type
-from skerry.tunnel.peer import Outcome, Peer, answer_sync
+from skerry.tunnel.peer import Consequence, Peer, answer_sync
 from skerry.tunnel.roundrobin import DeficitRoundRobin
 from skerry.tunnel.stream import INLINE
 from skerry.tunnel.window import Budget
@@ -251,7 +251,7 @@ class LinkConnection(ABC, Generic[S]):
         if frame.type is Type.SYNC:
             self.apply(member, sender, answer_sync(frame.head, {}))
 
-    def apply(self, member: str, remote: str, outcomes: list[Outcome]) -> None:
+    def apply(self, member: str, remote: str, outcomes: list[Consequence]) -> None:
         """Do what a peer's frame or tick asks for."""
         for number, event, frame in outcomes:
             if frame is not None:

@@ -16,7 +16,7 @@ from skerry.tunnel import frames, longhead
 from skerry.tunnel.codes import TooLarge
 from skerry.tunnel.frames import Frame, Resp, Trail
 from skerry.tunnel.roundrobin import DeficitRoundRobin
-from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Refused, StreamEvent, Writable
+from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, StreamEvent, StreamRefused, Writable
 
 _WORTHWHILE = 16 << 10
 """Credit below this is not used for a piece of something larger (silly windows); receivers always grant more."""
@@ -57,7 +57,7 @@ class Stream:
         """Connection id of the other process; empty until it is known."""
         self.core = core
         self.subject = ""
-        self.refusal: Refused | None = None
+        self.refusal: StreamRefused | None = None
         self.task: asyncio.Task[None] | None = None
         self.when_broken: Callable[[StreamReset], None] | None = None
         """Called when the stream breaks, for who may then be waiting for something else."""
@@ -256,7 +256,7 @@ class Stream:
             case Answered(head, body, end):
                 self.on_answered(head, body, end)
                 self._pump()
-            case Refused():
+            case StreamRefused():
                 self.refusal = event
             case Accepted():
                 self._pump()

@@ -23,11 +23,11 @@ from skerry.api.v1alpha1 import APIVersions
 from skerry.backoff import Backoff
 from skerry.demand import Amounts
 from skerry.errors import BadGateway, Forbidden, NotFound, SkerryError
-from skerry.inventory.counting import NodeFacts, Nodes, Requests, facts, served, texts, used
+from skerry.inventory.counting import NodeFacts, Nodes, ResourceRequests, facts, served, texts, used
 from skerry.inventory.objects import GroupList, Node, NodeMetricsList, PodList
 from skerry.member import probe
 from skerry.member.upstream import CALL_S, Upstream, WholeAnswer
-from skerry.member.watch import IDLE_S, Watch, WatchEvent
+from skerry.member.watch import IDLE_S, CollectionWatch, ObjectEvent
 
 log = logging.getLogger("skerry.member")
 
@@ -65,7 +65,7 @@ class InventoryCollector:
         self._upstream, self._changed = upstream, changed
         self.inventory: Inventory | None = None
         """None until it is known."""
-        self._watch = Watch(upstream, NODES, Node, facts, page=NODE_PAGE)
+        self._watch = CollectionWatch(upstream, NODES, Node, facts, page=NODE_PAGE)
         self._nodes: Nodes | None = Nodes()
         """None if they may not be listed."""
         self._listed, self._moved = asyncio.Event(), asyncio.Event()
@@ -110,7 +110,7 @@ class InventoryCollector:
                 log.exception("nodes cannot be followed")
             await asyncio.sleep(pause_s)
 
-    async def _take(self, changes: AsyncGenerator[WatchEvent[NodeFacts]]) -> None:
+    async def _take(self, changes: AsyncGenerator[ObjectEvent[NodeFacts]]) -> None:
         async with contextlib.aclosing(changes):
             async for seen in changes:
                 nodes = self._nodes
@@ -174,7 +174,7 @@ class InventoryCollector:
 
     async def count(self) -> Amounts | None:
         """What pods ask for, page by page; None if they may not be listed. BadGateway and what the API server tells."""
-        requests = Requests()
+        requests = ResourceRequests()
         try:
             async for page in pod_pages(self._upstream):
                 requests.add(page.items)

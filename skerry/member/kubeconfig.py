@@ -31,11 +31,11 @@ class KubeconfigError(SkerryError):
     """The kubeconfig cannot be used; the message names the file, the entry and the next step."""
 
 
-class Struct(msgspec.Struct, frozen=True, kw_only=True):
+class KubeconfigPart(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what a kubeconfig says."""
 
 
-class ExecSpec(Struct, frozen=True, kw_only=True):
+class ExecSpec(KubeconfigPart, frozen=True, kw_only=True):
     """A client-go credential plugin (client.authentication.k8s.io): runs where the kubeconfig is used."""
 
     command: str
@@ -47,7 +47,7 @@ class ExecSpec(Struct, frozen=True, kw_only=True):
     install_hint: str = ""
 
 
-class Tls(Struct, frozen=True, kw_only=True):
+class Tls(KubeconfigPart, frozen=True, kw_only=True):
     """How the server is verified, and the client certificate if there is one. All PEM."""
 
     ca: bytes = b""
@@ -62,7 +62,7 @@ class Tls(Struct, frozen=True, kw_only=True):
         return f"Tls(insecure={self.insecure}, server_name={self.server_name!r})"
 
 
-class Target(Struct, frozen=True, kw_only=True):
+class Target(KubeconfigPart, frozen=True, kw_only=True):
     """One API server and one way to prove oneself to it. At most one of token, token_file and exec is used."""
 
     scheme: str
@@ -91,7 +91,7 @@ class Target(Struct, frozen=True, kw_only=True):
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
 
-class DirectConnection(Struct, frozen=True, kw_only=True):
+class DirectConnection(KubeconfigPart, frozen=True, kw_only=True):
     """How the host reaches a direct member: stored encrypted, and sent sealed to proxies."""
 
     cluster: str

@@ -13,14 +13,14 @@ from skerry.http.tls import ClientCertificate
 from skerry.member.credentials import ClientCredential
 from skerry.member.kubeconfig import KubeconfigError, Tls
 
-Shown = Callable[[bytes], None]
+OnCertificate = Callable[[bytes], None]
 """Is told of the certificate (DER) that a server showed."""
 
 
 class _Context(ssl.SSLContext):
     """Tells of what the server of each new connection shows."""
 
-    shown: Shown
+    shown: OnCertificate
 
 
 class _Handshake(ssl.SSLObject):
@@ -34,7 +34,7 @@ class _Handshake(ssl.SSLObject):
 _Context.sslobject_class = _Handshake
 
 
-def context(tls: Tls, credential: ClientCredential, shown: Shown = lambda der: None) -> ssl.SSLContext:
+def context(tls: Tls, credential: ClientCredential, shown: OnCertificate = lambda der: None) -> ssl.SSLContext:
     """A client context that trusts `tls.ca` (or the system) and shows the credential's certificate if it has one.
 
     Raises KubeconfigError when a certificate or key cannot be read; an encrypted key counts as such.

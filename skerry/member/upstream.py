@@ -19,7 +19,7 @@ from skerry.api.decode import decoded
 from skerry.errors import BadGateway, StatusError, Unauthorized, from_body
 from skerry.http import certificates
 from skerry.http.certificates import CertificateEnds
-from skerry.http.client import Ask, Client, RequestBody
+from skerry.http.client import Client, RequestBody, SendRequest
 from skerry.http.errors import Cut, HttpError, NoRoom, Unreachable
 from skerry.http.limits import ClientLimits
 from skerry.http.response import Response
@@ -230,7 +230,7 @@ class Upstream:
 
     # Which cluster it is
 
-    async def _admit(self, ask: Ask) -> None:
+    async def _admit(self, ask: SendRequest) -> None:
         """Of a new connection, before any request: does it lead to the cluster that joined?"""
         if self._expected is None:
             return
@@ -244,14 +244,14 @@ class Upstream:
             raise CredentialRefused(f"{self.url} does not take the credential of {self.proof}")
         self._judge(self._expected, answer)
 
-    async def _identified(self, ask: Ask) -> WholeAnswer:
+    async def _identified(self, ask: SendRequest) -> WholeAnswer:
         credential = await self._source.get()
         answer = await self._asked(ask, credential)
         if answer.status != 401 or await self._source.renew(credential) is None:
             return answer
         return await self._asked(ask, await self._source.get())
 
-    async def _asked(self, ask: Ask, credential: ClientCredential) -> WholeAnswer:
+    async def _asked(self, ask: SendRequest, credential: ClientCredential) -> WholeAnswer:
         head = self._head(credential, "GET", identity.KUBE_SYSTEM, [])
         response = await ask(head)
         return WholeAnswer(status=response.status, body=await response.body(CALL_LIMIT))

@@ -44,17 +44,17 @@ class Named(Protocol):
     def resource_version(self) -> str: ...
 
 
-class Item(Protocol):
+class WatchedObject(Protocol):
     """An object."""
 
     @property
     def metadata(self) -> Named: ...
 
 
-ItemT = TypeVar("ItemT", bound=Item)
+ItemT = TypeVar("ItemT", bound=WatchedObject)
 
 
-class WatchEvent(NamedTuple, Generic[KeptT]):
+class ObjectEvent(NamedTuple, Generic[KeptT]):
     """One object as it is now; `gone` if it is not there any more, then as it was."""
 
     namespace: str
@@ -63,24 +63,24 @@ class WatchEvent(NamedTuple, Generic[KeptT]):
     gone: bool = False
 
 
-class _Partial(Struct, frozen=True, kw_only=True):
+class _PartialObject(Struct, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
 
 
-class _Page(Struct, frozen=True, kw_only=True):
+class _CollectionPage(Struct, frozen=True, kw_only=True):
     metadata: ListMeta = ListMeta()
     items: list[msgspec.Raw] = []
 
 
-class _Event(Struct, frozen=True, kw_only=True):
+class _WireEvent(Struct, frozen=True, kw_only=True):
     type: str = ""
     object: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-_event = decoder(_Event)
+_event = decoder(_WireEvent)
 
 
-class Watch(Generic[ItemT, KeptT]):
+class CollectionWatch(Generic[ItemT, KeptT]):
     """Objects of one collection that a label selector takes. `run` is one attempt; what is known stays for the next."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Watch(Generic[ItemT, KeptT]):
         self._version = ""
         """Where the next watch goes on; empty: with a list."""
 
-    async def run(self) -> AsyncGenerator[WatchEvent[KeptT]]:
+    async def run(self) -> AsyncGenerator[ObjectEvent[KeptT]]:
         """The changes, beginning with all that is there at the first time. It ends when the API server ends it.
 
         Any error of the API server: Forbidden, NotFound (no such resource); BadGateway, CredentialError.
@@ -112,7 +112,7 @@ class Watch(Generic[ItemT, KeptT]):
         async for seen in self._watched():
             yield seen
 
-    async def listed(self) -> AsyncGenerator[WatchEvent[KeptT]]:
+    async def listed(self) -> AsyncGenerator[ObjectEvent[KeptT]]:
         """All that is there, and what went since it was known. Errors as for `run`."""
         there: dict[tuple[str, str], KeptT] = {}
         after, version = "", ""
@@ -132,11 +132,11 @@ class Watch(Generic[ItemT, KeptT]):
         before, self._known, self._version = self._known, there, version
         for key, known in before.items():
             if key not in there:
-                yield WatchEvent(*key, known, gone=True)
+                yield ObjectEvent(*key, known, gone=True)
         for key, known in there.items():
-            yield WatchEvent(*key, known)
+            yield ObjectEvent(*key, known)
 
-    async def _watched(self) -> AsyncGenerator[WatchEvent[KeptT]]:
+    async def _watched(self) -> AsyncGenerator[ObjectEvent[KeptT]]:
         query = {
             "watch": "1",
             "allowWatchBookmarks": "true",
@@ -151,7 +151,7 @@ class Watch(Generic[ItemT, KeptT]):
         except Gone:
             self._version = ""
 
-    async def _events(self, lines: AsyncIterator[bytes]) -> AsyncGenerator[WatchEvent[KeptT]]:
+    async def _events(self, lines: AsyncIterator[bytes]) -> AsyncGenerator[ObjectEvent[KeptT]]:
         async for line in lines:
             event = self._read(line)
             if event is None:
@@ -165,7 +165,7 @@ class Watch(Generic[ItemT, KeptT]):
             else:
                 self._known[key] = known
                 self._bound(self._known)
-            yield WatchEvent(*key, known, gone=type_ == "DELETED")
+            yield ObjectEvent(*key, known, gone=type_ == "DELETED")
 
     def _read(self, line: bytes) -> tuple[str, ItemT] | None:
         """None after an ERROR: of any kind, since a list tells everything anew."""
@@ -185,7 +185,7 @@ class Watch(Generic[ItemT, KeptT]):
         if answer.status != 200:
             raise answer.error()
         try:
-            page = decoded(answer.body, _Page)
+            page = decoded(answer.body, _CollectionPage)
             return page.metadata, [decoded(item, self._kind) for item in page.items]
         except msgspec.DecodeError as error:
             raise BadGateway(f"the API server's list of {self._path} cannot be read") from error
@@ -200,8 +200,10 @@ class Watch(Generic[ItemT, KeptT]):
         return f"{self._path}?{urlencode(query)}"
 
 
-class MetadataWatch(Watch[_Partial, ObjectMeta]):
+class MetadataWatch(CollectionWatch[_PartialObject, ObjectMeta]):
     """A watch of metadata alone."""
 
     def __init__(self, upstream: Upstream, path: str, selector: str = "") -> None:
-        super().__init__(upstream, path, _Partial, lambda item: item.metadata, selector=selector, accept=(_LIST, _ONE))
+        super().__init__(
+            upstream, path, _PartialObject, lambda item: item.metadata, selector=selector, accept=(_LIST, _ONE)
+        )

@@ -132,7 +132,7 @@ class Process:
         self.bucket: bus.Bucket | None = None
         """Of all objects, when it is open."""
         self._no_store = ""
-        self.parts = [Part(self, service, settings) for service, settings in services]
+        self.parts = [RunningService(self, service, settings) for service, settings in services]
 
     @property
     def problem(self) -> str:
@@ -192,7 +192,7 @@ class Process:
                         controller.retry()
 
 
-class Part:
+class RunningService:
     """One service of a process: started, and started again when it fails."""
 
     def __init__(self, process: Process, service: Some, settings: Settings) -> None:

@@ -110,10 +110,10 @@ class Context(Generic[S, T]):
         return controller
 
 
-Heard = Callable[[Context[S, T], Message], Awaitable[None] | None]
+Listener = Callable[[Context[S, T], Message], Awaitable[None] | None]
 
 
-Act = Callable[[Context[S, T], WriteRequest, Any], Awaitable[Document | Download]]
+ActionHandler = Callable[[Context[S, T], WriteRequest, Any], Awaitable[Document | Download]]
 
 
 Rank = Callable[[Context[S, T], WriteRequest, SearchRequest], Awaitable[Iterable[str]]]
@@ -143,14 +143,14 @@ class Service(Generic[S, T]):
     admits: Mapping[str, Callable[..., None]] = field(default_factory=dict)
     """`def (context, *tokens)` for endpoints that whoever is outside may ask: whether a request may be read, by its subject alone.
     What it raises is the answer."""
-    actions: Mapping[tuple[Kind, str, str], Act[S, T]] = field(default_factory=dict)
+    actions: Mapping[tuple[Kind, str, str], ActionHandler[S, T]] = field(default_factory=dict)
     """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare, and each
     of other kinds that says this service. A streamed body is an Upload, a streamed answer a Download."""
     searches: Mapping[Kind, Rank[S, T]] = field(default_factory=dict)
     """`async def (context, request, question) -> keys, the best first`: for each kind it owns that can be searched."""
-    hears: Mapping[str, Heard[S, T]] = field(default_factory=dict)
+    hears: Mapping[str, Listener[S, T]] = field(default_factory=dict)
     """Subjects that every replica hears."""
-    hears_outsiders: Mapping[str, Heard[S, T]] = field(default_factory=dict)
+    hears_outsiders: Mapping[str, Listener[S, T]] = field(default_factory=dict)
     """The same of what comes from outside the host, or is caused there."""
     needs: tuple[Kind, ...] = ()
     """Kinds that it reads besides its own."""

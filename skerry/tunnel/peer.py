@@ -28,7 +28,7 @@ _CONTROL_PER_S = 20
 _RESETS_PER_SYNC = 64
 
 
-class Outcome(NamedTuple):
+class Consequence(NamedTuple):
     """The consequence of a connection-level frame or a tick: an event of a stream (`number`), or a frame to send.
 
     A frame with number `-` is for the connection itself.
@@ -39,18 +39,18 @@ class Outcome(NamedTuple):
     frame: bytes | None = None
 
 
-def answer_sync(head: Sync, streams: dict[str, Core]) -> list[Outcome]:
+def answer_sync(head: Sync, streams: dict[str, Core]) -> list[Consequence]:
     """The outcomes of a SYNC: events of streams that we know, and a RESET for those that we do not (bounded per frame)."""
-    outcomes: list[Outcome] = []
+    outcomes: list[Consequence] = []
     unknown = 0
     for other in head.streams:
         core = streams.get(other.number)
         if core is not None:
             event = core.synced(other)
             if event is not None:
-                outcomes.append(Outcome(other.number, event))
+                outcomes.append(Consequence(other.number, event))
         elif (unknown := unknown + 1) <= _RESETS_PER_SYNC:
-            outcomes.append(Outcome(other.number, frame=frames.reset(ResetCode.PEER_LOST, "no such stream here")))
+            outcomes.append(Consequence(other.number, frame=frames.reset(ResetCode.PEER_LOST, "no such stream here")))
     return outcomes
 
 
@@ -84,12 +84,12 @@ class Peer:
         """A stream is over. Idempotent."""
         self.streams.pop(number, None)
 
-    def receive(self, frame: Frame, now: float) -> list[Outcome] | None:
+    def receive(self, frame: Frame, now: float) -> list[Consequence] | None:
         """A connection-level frame. None: one that no correct peer sends, or too many; count it."""
         if self._too_many(now):
             return None
         if frame.type is Type.PING:
-            return [Outcome("-", frame=frames.encode(Type.PONG, offset=frame.offset))]
+            return [Consequence("-", frame=frames.encode(Type.PONG, offset=frame.offset))]
         if frame.type is Type.PONG:
             self._ponged = max(self._ponged, min(frame.offset, self._pinged))
             self._unheard = None
@@ -101,28 +101,28 @@ class Peer:
             return []
         return None
 
-    def tick(self, now: float, factor: float, stall_s: float) -> list[Outcome]:
+    def tick(self, now: float, factor: float, stall_s: float) -> list[Consequence]:
         """PING and SYNC that are due, streams of a lost peer, and streams whose reader has stalled."""
         if not self.streams:
             return []
-        outcomes = [Outcome(n, e) for n, core in self.streams.items() if (e := core.tick(now, stall_s)) is not None]
+        outcomes = [Consequence(n, e) for n, core in self.streams.items() if (e := core.tick(now, stall_s)) is not None]
         if now >= self._next_ping:
             if self._pinged - self._ponged >= MISSED:
                 return outcomes + self.lose("the other process does not answer")
             self._pinged += 1
             due = self._next_ping + PING_S * factor
             self._next_ping = due if due > now else now + PING_S * factor
-            outcomes.append(Outcome("-", frame=frames.encode(Type.PING, offset=self._pinged)))
+            outcomes.append(Consequence("-", frame=frames.encode(Type.PING, offset=self._pinged)))
         if now >= self._next_sync:
             self._next_sync = now + SYNC_S * factor
-            outcomes.extend(Outcome("-", frame=frame) for frame in self.sync())
+            outcomes.extend(Consequence("-", frame=frame) for frame in self.sync())
         return outcomes
 
-    def lose(self, message: str) -> list[Outcome]:
+    def lose(self, message: str) -> list[Consequence]:
         """All streams with this peer are broken."""
-        return [Outcome(number, core.lose(message)) for number, core in self.streams.items() if not core.reset]
+        return [Consequence(number, core.lose(message)) for number, core in self.streams.items() if not core.reset]
 
-    def unheard(self, now: float) -> list[Outcome]:
+    def unheard(self, now: float) -> list[Consequence]:
         """The bus says that nobody listens at the other end. Twice with half a second between is no accident."""
         if self._unheard is None:
             self._unheard = now

@@ -51,7 +51,7 @@ class Accepted(NamedTuple):
     """The acceptor took the stream (ACK)."""
 
 
-class Refused(NamedTuple):
+class StreamRefused(NamedTuple):
     """The acceptor did not take the stream; nothing was executed."""
 
     code: RejectCode
@@ -92,7 +92,7 @@ class Broken(NamedTuple):
     stray: bool = False
 
 
-StreamEvent = Accepted | Refused | Answered | Data | Ended | Writable | Broken
+StreamEvent = Accepted | StreamRefused | Answered | Data | Ended | Writable | Broken
 
 
 class Core:
@@ -302,7 +302,7 @@ class Core:
             return self._idled()
         if refusal is not None:
             self.reset = True
-            return Refused(refusal.code, refusal.safe, refusal.message)
+            return StreamRefused(refusal.code, refusal.safe, refusal.message)
         self.taken = True
         self.long = bool(frame.flags & LONG)
         self._raise_credit(frame.offset)

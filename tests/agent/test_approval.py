@@ -13,7 +13,7 @@ import pytest
 
 from services.agent import approval
 from services.agent.membership import Removed
-from services.agent.store import Membership, Store
+from services.agent.store import AgentStore, Membership
 from skerry import subjects
 from skerry.api.conditions import condition_of
 from skerry.api.messages import ApprovalRequest, JoinAnswer
@@ -96,7 +96,7 @@ class Waiting:
     """An agent in this process that waits, and a host that answers it as the test says."""
 
     def __init__(self, host: NatsHost, directory: Path, name: str) -> None:
-        self.host, self.name, self.store = host, name, Store(directory)
+        self.host, self.name, self.store = host, name, AgentStore(directory)
         self.account: MemberAccount = host.authority.member_account(name, pending=True)
         self.answers: list[StatusError | bytes] = []
         self.asked = 0

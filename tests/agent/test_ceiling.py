@@ -12,7 +12,7 @@ from services.agent.ceiling import entry_refusal, is_self_review, refusal
 from services.agent.reviews import intersect
 from skerry import protobuf
 from skerry.api.v1alpha1 import Ceiling
-from skerry.desired.owners import Reference
+from skerry.desired.owners import ObjectReference
 from skerry.errors import BadRequest
 from skerry.httpwire import requestinfo
 from skerry.httpwire.reviews import question
@@ -118,11 +118,11 @@ def test_is_refused_naming_the_ceiling(ceiling: Ceiling, method: str, target: st
     assert says in refusal(ceiling, resolve(method, target))
 
 
-ROLE = Reference(api_version="rbac.authorization.k8s.io/v1", kind="ClusterRole", namespace="", name="r")
-BINDING = Reference(api_version="rbac.authorization.k8s.io/v1", kind="RoleBinding", namespace="c", name="b")
-SPACE = Reference(api_version="v1", kind="Namespace", namespace="", name="a")
-MAP = Reference(api_version="v1", kind="ConfigMap", namespace="a", name="m")
-ELSEWHERE = Reference(api_version="v1", kind="Namespace", namespace="", name="c")
+ROLE = ObjectReference(api_version="rbac.authorization.k8s.io/v1", kind="ClusterRole", namespace="", name="r")
+BINDING = ObjectReference(api_version="rbac.authorization.k8s.io/v1", kind="RoleBinding", namespace="c", name="b")
+SPACE = ObjectReference(api_version="v1", kind="Namespace", namespace="", name="a")
+MAP = ObjectReference(api_version="v1", kind="ConfigMap", namespace="a", name="m")
+ELSEWHERE = ObjectReference(api_version="v1", kind="Namespace", namespace="", name="c")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ ELSEWHERE = Reference(api_version="v1", kind="Namespace", namespace="", name="c"
     ],
 )
 def test_what_the_host_may_keep_in_place_is_as_the_ceiling_says(
-    ceiling: Ceiling, owner: str, which: Reference, says: str
+    ceiling: Ceiling, owner: str, which: ObjectReference, says: str
 ) -> None:
     found = entry_refusal(ceiling, owner, which)
     assert says in found

@@ -12,7 +12,7 @@ import pytest
 
 from services.agent.checks import Preflight
 from services.agent.settings import Settings
-from services.agent.store import Membership, Store
+from services.agent.store import AgentStore, Membership
 from skerry.checks.report import JOIN, Check
 from skerry.checks.run import CheckFailed
 from skerry.errors import Forbidden
@@ -29,7 +29,7 @@ class Joining:
     """A join that is only checked."""
 
     def __init__(self, directory: Path, upstream: Upstream) -> None:
-        self.store, self._file, self._upstream = Store(directory / "state"), directory / "token", upstream
+        self.store, self._file, self._upstream = AgentStore(directory / "state"), directory / "token", upstream
         self.seen: list[str] = []
 
     @asynccontextmanager

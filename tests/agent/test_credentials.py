@@ -16,7 +16,7 @@ import pytest
 
 from services.agent import membership as members
 from services.agent.model import HostClock
-from services.agent.store import Membership, Store
+from services.agent.store import AgentStore, Membership
 from skerry import subjects
 from skerry.api.messages import JoinRequest, Write
 from skerry.api.meta import Document
@@ -264,7 +264,7 @@ class Joined:
     """An agent's directory, and nothing that runs."""
 
     def __init__(self, host: NatsHost, client: Client, directory: Path) -> None:
-        self.host, self.client, self.store = host, client, Store(directory)
+        self.host, self.client, self.store = host, client, AgentStore(directory)
         self.clock = HostClock(time.time() - time.monotonic())
         self.membership: Membership
 
@@ -314,13 +314,13 @@ async def test_an_agent_that_dies_on_its_way_to_another_key_works_and_finishes(
     store, stolen = joined.store, creds.load(joined.store.user)
     new = store.next_key()
     if death != DEATHS[0]:
-        other = Store(store.directory.with_name("answered"))
+        other = AgentStore(store.directory.with_name("answered"))
         shutil.copytree(store.directory, other.directory)
         async with joined.host.connection(stolen) as connection:
             await members.rekey(connection, other, joined.membership, joined.clock)
         for file in ("renewal.creds", "user.creds", "seed")[: DEATHS.index(death) - 1]:
             shutil.copy(other.directory / file, store.directory / file)
-    store = joined.store = Store(store.directory)
+    store = joined.store = AgentStore(store.directory)
     assert store.wants_rekey
     if renews:
         await members.renew(store, joined.membership, joined.clock)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.agent.desired import Desired
+from services.agent.desired import DesiredState
 from services.agent.store import Membership
 from skerry import subjects
 from skerry.api.decode import decoded
@@ -92,7 +92,7 @@ async def connection(nats_host: NatsHost) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def desired(registry: Registry, upstream: Upstream) -> AsyncIterator[Desired]:
+async def desired(registry: Registry, upstream: Upstream) -> AsyncIterator[DesiredState]:
     """An agent's side that runs and leads, without a connection."""
     membership: Any = Membership(
         member="m1",
@@ -103,7 +103,9 @@ async def desired(registry: Registry, upstream: Upstream) -> AsyncIterator[Desir
         assertion_root=registry.bucket.root.public,
         cluster_uid="u",
     )
-    made = Desired(membership, partial(is_signed, membership.roots), upstream, Ceiling(), lambda: 1000.0, registry.left)
+    made = DesiredState(
+        membership, partial(is_signed, membership.roots), upstream, Ceiling(), lambda: 1000.0, registry.left
+    )
     made.directed(Direction(epoch="", last=0, lead=True))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(made.run())
@@ -112,7 +114,7 @@ async def desired(registry: Registry, upstream: Upstream) -> AsyncIterator[Desir
 
 
 async def test_what_it_should_have_is_asked_for_on_each_new_connection(
-    desired: Desired, registry: Registry, connection: Connection
+    desired: DesiredState, registry: Registry, connection: Connection
 ) -> None:
     key = registry.bucket.put("tenancy", SECRET)
     assert desired.progress.epoch == ""
@@ -122,7 +124,7 @@ async def test_what_it_should_have_is_asked_for_on_each_new_connection(
 
 
 async def test_a_change_is_heard_live_and_what_became_of_it_is_said(
-    desired: Desired, registry: Registry, connection: Connection
+    desired: DesiredState, registry: Registry, connection: Connection
 ) -> None:
     await desired.attach(connection)
     await eventually(lambda: bool(desired.progress.epoch))
@@ -135,7 +137,7 @@ async def test_a_change_is_heard_live_and_what_became_of_it_is_said(
 
 
 async def test_who_does_not_lead_follows_and_neither_applies_nor_reports(
-    desired: Desired, registry: Registry, connection: Connection
+    desired: DesiredState, registry: Registry, connection: Connection
 ) -> None:
     desired.directed(Direction(epoch="", last=0, lead=False))
     key = registry.bucket.put("tenancy", SECRET)
@@ -147,7 +149,7 @@ async def test_who_does_not_lead_follows_and_neither_applies_nor_reports(
 
 
 async def test_who_leads_no_more_when_its_turn_to_write_comes_writes_nothing_and_goes_on_when_it_leads_again(
-    desired: Desired, registry: Registry, connection: Connection, api: ApiServer
+    desired: DesiredState, registry: Registry, connection: Connection, api: ApiServer
 ) -> None:
     methods: list[bytes] = []
 
@@ -175,7 +177,7 @@ async def test_who_leads_no_more_when_its_turn_to_write_comes_writes_nothing_and
 
 
 async def test_a_heartbeats_answer_that_is_ahead_makes_it_ask(
-    desired: Desired, registry: Registry, connection: Connection
+    desired: DesiredState, registry: Registry, connection: Connection
 ) -> None:
     await desired.attach(connection)
     await eventually(lambda: bool(desired.progress.epoch))
@@ -184,7 +186,7 @@ async def test_a_heartbeats_answer_that_is_ahead_makes_it_ask(
     await eventually(lambda: key in desired.applier.state.entries)
 
 
-async def test_an_older_host_that_answers_no_sync_changes_nothing(desired: Desired, nats_host: NatsHost) -> None:
+async def test_an_older_host_that_answers_no_sync_changes_nothing(desired: DesiredState, nats_host: NatsHost) -> None:
     _, credentials = await nats_host.member("m2")
     desired._member = desired._registry._member = "m2"
     async with nats_host.connection(credentials) as connection:
@@ -195,13 +197,13 @@ async def test_an_older_host_that_answers_no_sync_changes_nothing(desired: Desir
     assert desired.progress.epoch == ""
 
 
-async def test_without_a_connection_it_waits(desired: Desired) -> None:
+async def test_without_a_connection_it_waits(desired: DesiredState) -> None:
     with pytest.raises(ServiceUnavailable, match="not connected"):
         await desired._registry.sync(SyncRequest())
 
 
 async def test_an_order_of_its_host_has_everything_withdrawn_and_says_so(
-    desired: Desired, registry: Registry, connection: Connection
+    desired: DesiredState, registry: Registry, connection: Connection
 ) -> None:
     registry.bucket.put("tenancy", SECRET)
     await desired.attach(connection)
@@ -217,7 +219,7 @@ async def test_an_order_of_its_host_has_everything_withdrawn_and_says_so(
 
 @pytest.mark.timeout(30)
 async def test_what_became_of_an_order_is_said_again_when_nobody_heard_it_and_nothing_stands_still_meanwhile(
-    desired: Desired, registry: Registry, connection: Connection, nats_host: NatsHost
+    desired: DesiredState, registry: Registry, connection: Connection, nats_host: NatsHost
 ) -> None:
     """The connection of who leaves is cut, maybe before it is heard: the agent must go on, to learn that it was removed."""
     await desired.attach(connection)
@@ -238,7 +240,7 @@ async def test_what_became_of_an_order_is_said_again_when_nobody_heard_it_and_no
 
 @pytest.mark.parametrize("change", [{"cluster": "another"}, {"name": "m2"}, {"forged": True}])
 async def test_an_order_for_another_membership_or_of_another_host_does_nothing(
-    desired: Desired, registry: Registry, connection: Connection, change: dict[str, Any]
+    desired: DesiredState, registry: Registry, connection: Connection, change: dict[str, Any]
 ) -> None:
     key = registry.bucket.put("tenancy", SECRET)
     await desired.attach(connection)
@@ -252,7 +254,7 @@ async def test_an_order_for_another_membership_or_of_another_host_does_nothing(
 
 
 async def test_a_replica_that_does_not_lead_withdraws_nothing_and_applies_nothing_any_more(
-    desired: Desired, registry: Registry, connection: Connection
+    desired: DesiredState, registry: Registry, connection: Connection
 ) -> None:
     key = registry.bucket.put("tenancy", SECRET)
     desired.applier.lead = False
@@ -264,7 +266,7 @@ async def test_a_replica_that_does_not_lead_withdraws_nothing_and_applies_nothin
 
 
 async def test_a_pause_ends_with_a_bucket_that_is_made_anew_once_the_host_says_that_it_wants_none(
-    desired: Desired, registry: Registry, connection: Connection
+    desired: DesiredState, registry: Registry, connection: Connection
 ) -> None:
     settings = {
         "apiVersion": "skerry.dev/v1alpha1",

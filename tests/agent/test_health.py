@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.agent.health import Health
+from services.agent.health import ClusterHealth
 from skerry.errors import ServiceUnavailable
 from skerry.member import upstream as upstreams
 from skerry.member.identity import KUBE_SYSTEM, Expected
@@ -24,7 +24,7 @@ class Looked:
     def __init__(self, api: ApiServer, upstream: Upstream) -> None:
         self.api, self.clock, self.changed = api, Clock(), False
         upstream.expect(Expected("uid-1", "m1", "host-uid"))
-        self.health = Health(upstream, MembershipCheck(upstream, "host", "host-uid"), "uid-1", 60.0, self.clock)
+        self.health = ClusterHealth(upstream, MembershipCheck(upstream, "host", "host-uid"), "uid-1", 60.0, self.clock)
 
     async def after(self, seconds: float) -> set[str]:
         """One check, so many seconds after the one before: the paths that it asked for."""

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from services.agent import handlers
-from services.agent.handlers import Relay
+from services.agent.handlers import StreamResponder
 from services.agent.model import HostClock
 from skerry.api.v1alpha1 import Ceiling
 from skerry.http.exchange import Exchange
@@ -84,7 +84,7 @@ async def tunnel(nats: NatsHost, upstream: Upstream, ceiling: Ceiling, name: str
     root, key = nats.authority.assertion_root, create(KeyType.USER)
     signer = Signer("p", key, make_record(root, "p", key.public, int(time.time()) + 3600))
     clock = HostClock(time.time() - time.monotonic())
-    relay = Relay(upstream, Verifier(pinned(root.public), name), ceiling, clock)
+    relay = StreamResponder(upstream, Verifier(pinned(root.public), name), ceiling, clock)
     async with AsyncExitStack() as stack:
         proxy = nats.service("proxy")
         pair = [await stack.enter_async_context(nats.connection(proxy, c)) for c in ("i", "b")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.agent.store import Membership, StateError, Store
+from services.agent.store import AgentStore, Membership, StateError
 from skerry.api.v1alpha1 import Ceiling
 from skerry.identity import creds, nkey
 from skerry.identity.creds import Credentials
@@ -32,18 +32,18 @@ def user(seed: bytes) -> Credentials:
 
 
 def test_a_membership_survives(tmp_path: Path) -> None:
-    store = Store(tmp_path / "m1")
+    store = AgentStore(tmp_path / "m1")
     with store.locked():
         key = store.key()
         store.joined(MEMBERSHIP, user(key.seed), user(key.seed))
-    again = Store(tmp_path / "m1")
+    again = AgentStore(tmp_path / "m1")
     assert again.membership() == MEMBERSHIP
     assert again.key().public == key.public
     assert creds.load(again.user).seed == key.seed
 
 
 def test_only_the_owner_reads_it(tmp_path: Path) -> None:
-    store = Store(tmp_path / "m1")
+    store = AgentStore(tmp_path / "m1")
     with store.locked():
         key = store.key()
         store.joined(MEMBERSHIP, user(key.seed), user(key.seed))
@@ -53,7 +53,7 @@ def test_only_the_owner_reads_it(tmp_path: Path) -> None:
 
 
 def test_the_key_is_stored_before_anything_else(tmp_path: Path) -> None:
-    store = Store(tmp_path / "m1")
+    store = AgentStore(tmp_path / "m1")
     with store.locked():
         public = store.key().public
     assert store.membership() is None
@@ -61,12 +61,12 @@ def test_the_key_is_stored_before_anything_else(tmp_path: Path) -> None:
 
 
 def test_a_ceiling_outlives_the_membership(tmp_path: Path) -> None:
-    store = Store(tmp_path / "m1")
+    store = AgentStore(tmp_path / "m1")
     assert store.ceiling() is None
     store.key()
     store.keep_ceiling(Ceiling(read_only=True, namespaces=["a"], desired="Access"))
     store.forget()
-    assert Store(tmp_path / "m1").ceiling() == Ceiling(read_only=True, namespaces=["a"], desired="Access")
+    assert AgentStore(tmp_path / "m1").ceiling() == Ceiling(read_only=True, namespaces=["a"], desired="Access")
     assert stat.S_IMODE((store.directory / "ceiling.json").stat().st_mode) == 0o600
 
 
@@ -87,11 +87,11 @@ def test_a_ceiling_outlives_the_membership(tmp_path: Path) -> None:
 def test_a_ceiling_that_cannot_be_read_is_not_taken_for_an_open_one(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "ceiling.json").write_text(content)
     with pytest.raises(StateError, match=said):
-        Store(tmp_path).ceiling()
+        AgentStore(tmp_path).ceiling()
 
 
 def test_nothing_half_made_is_left(tmp_path: Path) -> None:
-    store = Store(tmp_path / "m1")
+    store = AgentStore(tmp_path / "m1")
 
     def fails() -> None:
         with store.locked():
@@ -103,39 +103,39 @@ def test_nothing_half_made_is_left(tmp_path: Path) -> None:
 
 
 def test_a_second_agent_is_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "m1")
-    with store.locked(), pytest.raises(StateError, match="another agent"), Store(tmp_path / "m1").locked():
+    store = AgentStore(tmp_path / "m1")
+    with store.locked(), pytest.raises(StateError, match="another agent"), AgentStore(tmp_path / "m1").locked():
         pass
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StateError, match="--state"), Store(tmp_path / "file" / "m1").locked():
+    with pytest.raises(StateError, match="--state"), AgentStore(tmp_path / "file" / "m1").locked():
         pass
 
 
 def test_newer_state_is_refused_naming_both_versions(tmp_path: Path) -> None:
     (tmp_path / "agent.json").write_bytes(msgspec.json.encode({"format": 7, "later": True}))
     with pytest.raises(StateError, match=r"format 7.*reads format 1.*newer skerry"):
-        Store(tmp_path).membership()
+        AgentStore(tmp_path).membership()
 
 
 @pytest.mark.parametrize("text", [b"{", b"[]", b'{"format": 1}'])
 def test_damage_is_told_with_the_way_out(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "agent.json").write_bytes(text)
     with pytest.raises(StateError, match="join again"):
-        Store(tmp_path).membership()
+        AgentStore(tmp_path).membership()
 
 
 def test_a_damaged_key_is_told_without_showing_it(tmp_path: Path) -> None:
     (tmp_path / "seed").write_bytes(b"SUAWRONG")
     with pytest.raises(StateError, match="damaged") as caught:
-        Store(tmp_path).key()
+        AgentStore(tmp_path).key()
     assert "SUAWRONG" not in str(caught.value)
 
 
 def test_a_removal_is_remembered_until_a_new_join(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = AgentStore(tmp_path)
     store.key()
     store.removed(MEMBERSHIP, "gone")
     found = store.membership()

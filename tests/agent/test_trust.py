@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.agent.store import Membership, Store
-from services.agent.trust import Trust
+from services.agent.store import AgentStore, Membership
+from services.agent.trust import MembershipTrust
 from skerry.identity import nkey
 from skerry.identity.creds import Credentials
 from skerry.identity.nkey import KeyType
@@ -18,8 +18,8 @@ BOTH = (OLD.public, NEW.public)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store(tmp_path)
+def store(tmp_path: Path) -> AgentStore:
+    made = AgentStore(tmp_path)
     user = Credentials("h.e30.s", made.key().seed)
     membership = Membership(
         member="m1", host="h", host_uid="u", servers=[], ca="", assertion_root=OLD.public, cluster_uid="c"
@@ -28,13 +28,13 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def trust(store: Store) -> Trust:
+def trust(store: AgentStore) -> MembershipTrust:
     membership = store.membership()
     assert membership is not None
-    return Trust(store, membership)
+    return MembershipTrust(store, membership)
 
 
-def test_a_root_follows_another_over_restarts(store: Store) -> None:
+def test_a_root_follows_another_over_restarts(store: AgentStore) -> None:
     one = trust(store)
     assert one() == (OLD.public,)
     assert one.told(make_statement(BOTH, OLD.sign))
@@ -49,7 +49,7 @@ def test_a_root_follows_another_over_restarts(store: Store) -> None:
     assert one.problem == ""
 
 
-def test_who_was_away_is_told_to_join_anew_and_believes_what_it_did(store: Store) -> None:
+def test_who_was_away_is_told_to_join_anew_and_believes_what_it_did(store: AgentStore) -> None:
     one = trust(store)
     assert [one.told(make_statement((NEW.public,), NEW.sign)) for _ in range(2)] == [True, False]
     assert one() == (OLD.public,)
@@ -58,7 +58,7 @@ def test_who_was_away_is_told_to_join_anew_and_believes_what_it_did(store: Store
     assert one.problem == ""
 
 
-def test_a_root_that_cannot_be_kept_is_not_believed(store: Store) -> None:
+def test_a_root_that_cannot_be_kept_is_not_believed(store: AgentStore) -> None:
     one = trust(store)
     store.forget()
     assert not one.told(make_statement(BOTH, OLD.sign))

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from services.appstore.network import failure, parsed, policy
-from skerry.http.outbound import OutboundError, Problem, Refused
+from skerry.http.outbound import OutboundError, OutboundProblem, Refused
 
 
 @pytest.mark.parametrize("allow", ["charts.corp.example", "localhost", "10.20.0.0/16", "10.1.2.3", "fd00::/8", "a1.b2"])
@@ -47,7 +47,7 @@ def test_a_policy_has_what_is_allowed() -> None:
         ("Name", 0, "Unreachable", ""),
     ],
 )
-def test_what_a_failure_means(problem: Problem, status: int, reason: str, advice: str) -> None:
+def test_what_a_failure_means(problem: OutboundProblem, status: int, reason: str, advice: str) -> None:
     told, message = failure(OutboundError(problem, "it was so", status))
     assert (told, advice in message, message.startswith("it was so")) == (reason, True, True)
 

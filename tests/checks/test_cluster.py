@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from skerry.checks import cluster
-from skerry.checks.cluster import ClusterChecks, Right, rights
+from skerry.checks.cluster import ClusterChecks, ReviewedRight, rights
 from skerry.checks.report import JOIN, Check
 from skerry.checks.run import Checks
 from skerry.errors import Forbidden, ServiceUnavailable
@@ -182,9 +182,9 @@ def test_rules_are_asked_one_by_one_and_impersonation_is_not_among_them() -> Non
     ]
     made = list(rights(rules))
     assert made == [
-        Right("get", "a", "things", "status", "x"),
-        Right("get", "", "things", "status", "x"),
-        Right("get", path="/readyz"),
+        ReviewedRight("get", "a", "things", "status", "x"),
+        ReviewedRight("get", "", "things", "status", "x"),
+        ReviewedRight("get", path="/readyz"),
     ]
     assert [str(each) for each in made] == ["get things/status.a x", "get things/status x", "get /readyz"]
     assert made[1].attributes() == {

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from services.appstore.settings import AppStoreSettings
-from services.proxy.settings import Limits
+from services.proxy.settings import ProxyLimits
 from services.registry.settings import RegistrySettings
 from skerry.cli.bootstrap import TUNABLE
 
 
 @pytest.mark.parametrize(
-    ("process", "settings"), [("controller-manager", (RegistrySettings, AppStoreSettings)), ("tower", (Limits,))]
+    ("process", "settings"), [("controller-manager", (RegistrySettings, AppStoreSettings)), ("tower", (ProxyLimits,))]
 )
 def test_every_number_that_is_passed_on_is_a_setting_of_its_process(
     process: str, settings: tuple[type[msgspec.Struct], ...]
@@ -22,4 +22,4 @@ def test_every_number_that_is_passed_on_is_a_setting_of_its_process(
 
 
 def test_every_limit_of_the_front_door_is_passed_on() -> None:
-    assert {f"SKERRY_{field.name.upper()}" for field in msgspec.structs.fields(Limits)} == set(TUNABLE["tower"])
+    assert {f"SKERRY_{field.name.upper()}" for field in msgspec.structs.fields(ProxyLimits)} == set(TUNABLE["tower"])

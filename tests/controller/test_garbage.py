@@ -18,7 +18,7 @@ from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.bus import Bucket, BucketConfig
 from skerry.controller.controller import Controller, Reconcile
-from skerry.controller.garbage import AT_ONCE, Garbage, Place
+from skerry.controller.garbage import AT_ONCE, Garbage, ObjectPlace
 from skerry.controller.recorder import Recorder
 from skerry.errors import Forbidden, NotFound
 from skerry.informer import Informer
@@ -57,7 +57,7 @@ class Hesitating(Rules):
             raise Forbidden("not yet")
 
 
-def controller(reconcile: Reconcile[Place]) -> Controller[Place]:
+def controller(reconcile: Reconcile[ObjectPlace]) -> Controller[ObjectPlace]:
     """A controller of the test's own."""
     return Controller("tenancy/garbage", reconcile, workers=AT_ONCE)
 

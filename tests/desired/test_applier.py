@@ -15,7 +15,7 @@ from skerry.api.names import HOST_LABEL, OWNER_LABEL, WORKSPACE_LABEL
 from skerry.desired import owners, repairs
 from skerry.desired.applier import Applier
 from skerry.desired.objects import Objects, Placed
-from skerry.desired.owners import Reference
+from skerry.desired.owners import ObjectReference
 from skerry.errors import Forbidden
 from skerry.member.credentials import source
 from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION, KUBE_SYSTEM, owner_of
@@ -547,7 +547,7 @@ class Recording(Objects):
         self.writes.append((document["metadata"]["name"], subjects[0]["name"]))
         return made
 
-    async def withdraw(self, which: Reference, owner: str, *, keep: bool = False) -> bool:
+    async def withdraw(self, which: ObjectReference, owner: str, *, keep: bool = False) -> bool:
         """The same."""
         gone = await super().withdraw(which, owner, keep=keep)
         if gone:
@@ -804,6 +804,6 @@ async def test_what_is_withdrawn_while_it_is_being_written_goes(cluster: Cluster
 async def test_a_kind_in_the_wrong_scope_is_told(cluster: Cluster) -> None:
     objects = Objects(cluster.upstream, HOST)
     with pytest.raises(Exception, match="needs a namespace"):
-        await objects.read(Reference(f"{RBAC}/v1", "RoleBinding", "", "a"))
+        await objects.read(ObjectReference(f"{RBAC}/v1", "RoleBinding", "", "a"))
     with pytest.raises(Exception, match="is not served by this cluster"):
-        await objects.read(Reference("none.dev/v1", "Nothing", "", "a"))
+        await objects.read(ObjectReference("none.dev/v1", "Nothing", "", "a"))

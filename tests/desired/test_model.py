@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.api.desired import ENTRIES, MESSAGE, PROBLEMS, Options, State
-from skerry.desired.model import Change, DesiredState, in_order
+from skerry.desired.model import DesiredState, EntryChange, in_order
 from skerry.subjects import DesiredKey, complete_key, desired_key
 
 RBAC = "rbac.authorization.k8s.io"
@@ -30,7 +30,7 @@ SPACE, BINDING, ROLE = (
 
 def put(state: DesiredState, text: str, revision: int, digest: str = "d", previous: int = -1, **options: Any) -> bool:
     """Take in an entry."""
-    change = Change(text, revision, digest, previous, Options(**options))
+    change = EntryChange(text, revision, digest, previous, Options(**options))
     return state.take(change, confirmed=True, now=float(revision))
 
 
@@ -105,15 +105,15 @@ def test_a_signature_for_another_predecessor_is_an_old_one() -> None:
 
 def test_a_withdrawal_that_only_came_live_changes_nothing() -> None:
     state = made(SPACE)
-    assert state.take(Change(SPACE, 2), confirmed=False, now=1.0)
+    assert state.take(EntryChange(SPACE, 2), confirmed=False, now=1.0)
     assert state.entries[SPACE].wanted
-    assert state.take(Change(SPACE, 2), confirmed=True, now=1.0)
+    assert state.take(EntryChange(SPACE, 2), confirmed=True, now=1.0)
     assert not state.entries[SPACE].wanted
 
 
 def test_a_withdrawal_of_what_was_never_there_is_nothing() -> None:
     state = made()
-    assert not state.take(Change(SPACE, 2), confirmed=True, now=1.0)
+    assert not state.take(EntryChange(SPACE, 2), confirmed=True, now=1.0)
     assert not state.entries
 
 
@@ -213,7 +213,7 @@ def test_whatever_happens_in_whatever_order_everything_gets_its_turn(
         text = key(kind, f"n{number}")
         if what == "gone":
             wanted.pop(text, None)
-            fresh = state.take(Change(text, revision), confirmed=True, now=1.0)
+            fresh = state.take(EntryChange(text, revision), confirmed=True, now=1.0)
         else:
             wanted[text] = digest = "same" if what == "same" else f"d{revision}"
             fresh = put(state, text, revision, digest)
@@ -277,7 +277,7 @@ def test_an_owner_that_is_not_complete_any_more_is_not_at_once() -> None:
     state = made(SPACE)
     complete(state, 2)
     state.caught_up(2, 1.0)
-    state.take(Change(complete_key("m1", "tenancy"), 3), confirmed=True, now=1.0)
+    state.take(EntryChange(complete_key("m1", "tenancy"), 3), confirmed=True, now=1.0)
     assert state.caught_up(3, 1.0, listed=()) == []
 
 

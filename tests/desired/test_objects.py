@@ -11,7 +11,7 @@ from skerry.api.desired import Options, State
 from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.desired.answers import Missing, Unsettled
 from skerry.desired.objects import MARK_ATTEMPTS, Objects
-from skerry.desired.owners import Reference
+from skerry.desired.owners import ObjectReference
 from skerry.errors import ServiceUnavailable
 from skerry.member import account
 from skerry.member.identity import HOST_ANNOTATION, HOST_NAME_ANNOTATION
@@ -140,7 +140,7 @@ async def test_what_cannot_be_taken_away_says_why_and_stays_ours(code: int, stat
         "managedFields": [{"manager": "skerry-tenancy", "operation": "Apply"}],
     }  # fmt: skip
     api.there = WholeAnswer(status=200, body=_encode({"metadata": ours}))
-    which = Reference(f"{RBAC}/v1", "RoleBinding", "shop", "skerry:edit")
+    which = ObjectReference(f"{RBAC}/v1", "RoleBinding", "shop", "skerry:edit")
     with pytest.raises(Unsettled) as raised:
         await api.objects().withdraw(which, "tenancy")
     assert raised.value.state is state
@@ -194,7 +194,7 @@ async def test_what_another_host_left_and_nobody_wants_goes_where_the_mark_is_ou
     api.there = WholeAnswer(status=200, body=_encode({"metadata": left}))
     marks = {"annotations": {HOST_ANNOTATION: marked} if marked else {}}
     api.kube_system = WholeAnswer(status=200, body=_encode({"metadata": marks}))
-    which = Reference(f"{RBAC}/v1", "RoleBinding", "shop", "skerry:edit")
+    which = ObjectReference(f"{RBAC}/v1", "RoleBinding", "shop", "skerry:edit")
     assert await api.objects().withdraw(which, "tenancy") is is_gone
     assert len(api.written) == is_gone
 

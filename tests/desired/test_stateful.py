@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from services.agent import desired as agents
 from services.agent.store import Membership
 from skerry import subjects
-from skerry.api.desired import Item, Options, State
+from skerry.api.desired import DesiredItem, Options, State
 from skerry.api.names import HOST_LABEL
 from skerry.api.v1alpha1 import Ceiling
 from skerry.bus import Connection, Message
@@ -62,7 +62,7 @@ class Agent:
         membership: Any = Membership(
             member="m1", host="h", host_uid=HOST, servers=[], ca="", assertion_root=ROOT.public, cluster_uid="u"
         )
-        self.side = agents.Desired(
+        self.side = agents.DesiredState(
             membership, partial(is_signed, (ROOT.public,)), upstream, Ceiling(), time.time, self._left
         )
         self.side.applier.lead = True
@@ -183,7 +183,7 @@ class World:
         """The owner does not want it any more."""
         self.gate.now += 1
         key = self.gate.client.key("m1", self.binding(name, ""))
-        await self.gate.client.apply([Item(member="m1", key=key, withdraw=True)])
+        await self.gate.client.apply([DesiredItem(member="m1", key=key, withdraw=True)])
         self.wanted.pop(name, None)
 
     async def settle(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from services.agent.desired import Desired
+from services.agent.desired import DesiredState
 from services.registry.model import SUSPECT_S
 from skerry import subjects
 from skerry.api.conditions import DESIRED_APPLIED, FLAPPING, Verdict, condition_of
@@ -56,7 +56,7 @@ class BareAgent:
     starts: int = 0
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """How many of those that share it connect at once: agents of one process are no machine each."""
-    desired: Desired | None = None
+    desired: DesiredState | None = None
     """What it keeps besides, as an agent does: must be run by whoever gives it."""
     heard: float = 0.0
     """When a heartbeat of this connection was answered first; seconds since the epoch, 0 for not yet."""

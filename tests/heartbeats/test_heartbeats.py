@@ -17,7 +17,7 @@ from skerry.heartbeats import (
     STILL_S,
     Admission,
     Hearing,
-    Unreadable,
+    UnreadableHeartbeat,
     read,
 )
 
@@ -57,7 +57,7 @@ def test_what_an_agent_sends_is_read_as_it_is() -> None:
     ],
 )
 def test_what_no_correct_agent_sends_is_unreadable(data: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableHeartbeat):
         read(data)
 
 

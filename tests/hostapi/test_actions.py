@@ -270,7 +270,7 @@ def test_who_may_is_what_it_says() -> None:
 def test_rights_on_the_bus_follow_who_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "KINDS", (*KINDS, BERTH))
     answered = {
-        name: services.answered_by(services.Service(name=name, workload=name)) for name in ("harbour", "customs")
+        name: services.answered_by(services.ServiceRights(name=name, workload=name)) for name in ("harbour", "customs")
     }
     assert answered == {
         "harbour": tuple(f"harbour.berths.{each}" for each in ("depth-get", "tow-update", "tow-delete", "cargo-create", "cargo-get")),

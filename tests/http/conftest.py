@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from skerry.http.client import Admit, Client
+from skerry.http.client import AdmitRequest, Client
 from skerry.http.exchange import RequestHandler
 from skerry.http.limits import ClientLimits, ServerLimits
 from skerry.http.server import Server
@@ -91,7 +91,7 @@ class Lab:
         self._stack.push_async_callback(upstream.close)
         return upstream
 
-    def client(self, port: int, admit: Admit | None = None, **limits: Any) -> Client:
+    def client(self, port: int, admit: AdmitRequest | None = None, **limits: Any) -> Client:
         context = self.tls.client() if self.encrypted else None
         client = Client("127.0.0.1", port, context, ClientLimits(**limits), admit=admit)
         self._stack.push_async_callback(client.close)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from skerry.http.client import Ask, Client
+from skerry.http.client import Client, SendRequest
 from skerry.http.errors import Cut, HttpError, NoAnswer, Unreachable, UpstreamProtocolError
 from skerry.http.exchange import Exchange
 from skerry.http.response import Response
@@ -514,7 +514,7 @@ async def test_gathering_never_ends_what_was_cut(lab: Lab) -> None:
 WHO = RequestHead(method=b"GET", target=b"/who", headers=[])
 
 
-async def _asked(ask: Ask) -> None:
+async def _asked(ask: SendRequest) -> None:
     await (await ask(WHO)).body(10)
     await asyncio.sleep(0)
 
@@ -540,7 +540,7 @@ async def test_a_connection_that_is_not_admitted_carries_nothing(lab: Lab) -> No
     class NotYou(Exception):
         pass
 
-    async def admit(ask: Ask) -> None:
+    async def admit(ask: SendRequest) -> None:
         await _asked(ask)
         raise NotYou
 

@@ -14,7 +14,7 @@ from skerry.bus import BucketConfig, Connection, NoResponders, StoreConfig
 from skerry.errors import BadRequest, Forbidden, GatewayTimeout
 from skerry.identity import nkey, permissions, services
 from skerry.identity.nkey import KeyType
-from skerry.identity.services import BUCKETS, OBJECT_BUCKETS, SERVICES, Service
+from skerry.identity.services import BUCKETS, OBJECT_BUCKETS, SERVICES, ServiceRights
 from tests.fixtures.nats import NatsHost
 
 NAMES = [service.name for service in SERVICES]
@@ -103,7 +103,7 @@ def test_the_credential_of_every_workload_fits_the_line_that_carries_it() -> Non
 
 
 @pytest.fixture
-async def connection(nats_host: NatsHost, service: Service) -> AsyncIterator[Connection]:
+async def connection(nats_host: NatsHost, service: ServiceRights) -> AsyncIterator[Connection]:
     """With the service's own credential."""
     async with nats_host.open_bus("maker") as bus:
         for bucket in BUCKETS:
@@ -138,12 +138,12 @@ async def may_hear(connection: Connection, subject: str) -> bool:
 @pytest.mark.parametrize(("owner", "subject"), ENDPOINTS, ids=[subject for _, subject in ENDPOINTS])
 class TestEndpoints:
     async def test_are_asked_by_who_is_listed(
-        self, connection: Connection, service: Service, owner: Service, subject: str
+        self, connection: Connection, service: ServiceRights, owner: ServiceRights, subject: str
     ) -> None:
         assert await may_ask(connection, exact(subject)) == (subject in services.asked_by(service))
 
     async def test_are_heard_by_their_service_alone(
-        self, connection: Connection, service: Service, owner: Service, subject: str
+        self, connection: Connection, service: ServiceRights, owner: ServiceRights, subject: str
     ) -> None:
         assert await may_hear(connection, exact(subject)) == (owner is service)
 
@@ -153,7 +153,7 @@ class TestEndpoints:
 @pytest.mark.parametrize("bucket", BUCKETS, ids=[bucket.name for bucket in BUCKETS])
 class TestBuckets:
     async def test_are_read_by_who_is_listed(
-        self, connection: Connection, service: Service, bucket: services.Bucket
+        self, connection: Connection, service: ServiceRights, bucket: services.BucketRights
     ) -> None:
         listed = service.name in (*bucket.writers, *bucket.readers)
         last = b'{"last_by_subj": "$KV.x.y"}'
@@ -162,13 +162,13 @@ class TestBuckets:
         assert not await may_ask(connection, f"$JS.API.DIRECT.GET.KV_{bucket.name}.x")
 
     async def test_are_never_emptied_or_changed(
-        self, connection: Connection, service: Service, bucket: services.Bucket
+        self, connection: Connection, service: ServiceRights, bucket: services.BucketRights
     ) -> None:
         for verb in ("DELETE", "PURGE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE"):
             assert not await may_ask(connection, f"$JS.API.STREAM.{verb}.KV_{bucket.name}")
 
     async def test_a_key_that_is_nobodys_is_written_only_where_a_bucket_is_ones_own(
-        self, connection: Connection, service: Service, bucket: services.Bucket
+        self, connection: Connection, service: ServiceRights, bucket: services.BucketRights
     ) -> None:
         own = service.name in bucket.writers and bucket.name not in ("resources", "leaders")
         assert await may_ask(connection, f"$KV.{bucket.name}.nobody", b"") == own
@@ -179,7 +179,7 @@ class TestBuckets:
 @pytest.mark.parametrize("store", OBJECT_BUCKETS, ids=[store.name for store in OBJECT_BUCKETS])
 class TestObjectStores:
     async def test_are_read_by_who_is_listed(
-        self, connection: Connection, service: Service, store: services.ObjectBucket
+        self, connection: Connection, service: ServiceRights, store: services.ObjectBucket
     ) -> None:
         listed = service.name in (*store.writers, *store.readers)
         last = json.dumps({"last_by_subj": f"$O.{store.name}.M.x"}).encode()
@@ -188,7 +188,7 @@ class TestObjectStores:
         assert not await may_ask(connection, f"$JS.API.CONSUMER.CREATE.OBJ_{store.name}.c.f")
 
     async def test_are_written_by_their_writers_alone(
-        self, connection: Connection, service: Service, store: services.ObjectBucket
+        self, connection: Connection, service: ServiceRights, store: services.ObjectBucket
     ) -> None:
         writes = service.name in store.writers
         assert await may_ask(connection, f"$O.{store.name}.C.x", b"x") == writes
@@ -202,7 +202,7 @@ class TestObjectStores:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("service", SERVICES, ids=NAMES)
-async def test_a_lease_is_written_by_its_own_service(connection: Connection, service: Service) -> None:
+async def test_a_lease_is_written_by_its_own_service(connection: Connection, service: ServiceRights) -> None:
     leaders = next(bucket for bucket in BUCKETS if bucket.name == "leaders")
     for other in NAMES:
         may = other == service.name and service.name in leaders.writers
@@ -215,7 +215,7 @@ async def test_a_lease_is_written_by_its_own_service(connection: Connection, ser
     "subject", ["up.m1.svc.other", "up.m1.ev.x", "up.m1.s.p.a.1", "up.>", ">", "down.m1.a.x", "$SRV.>"]
 )
 async def test_a_members_messages_are_heard_by_who_needs_them(
-    connection: Connection, service: Service, subject: str
+    connection: Connection, service: ServiceRights, subject: str
 ) -> None:
     frames = subject.startswith("up.m1.s.") and service.name == "proxy"
     assert await may_hear(connection, subject) == frames

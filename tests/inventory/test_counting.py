@@ -10,7 +10,7 @@ import pytest
 from skerry.api.quantity import NANO
 from skerry.api.v1alpha1 import APIVersions
 from skerry.demand import Pod
-from skerry.inventory.counting import Nodes, Requests, facts, served, texts, used
+from skerry.inventory.counting import Nodes, ResourceRequests, facts, served, texts, used
 from skerry.inventory.limits import EXTRA, NODES, RESOURCES
 from skerry.inventory.objects import GroupList, Node, NodeMetricsList
 
@@ -100,7 +100,7 @@ def test_what_is_no_amount_counts_as_nothing() -> None:
 
 
 def test_pods_that_have_a_node_and_are_not_over_take_room() -> None:
-    requests = Requests()
+    requests = ResourceRequests()
     requests.add(
         [pod(cpu="500m", memory="1Gi"), pod(cpu="1"), pod("", cpu="9"), pod(phase="Failed", cpu="9"), pod(cpu="much")]
     )

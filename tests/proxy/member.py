@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from services.agent.handlers import Relay
+from services.agent.handlers import StreamResponder
 from services.agent.model import HostClock
 from skerry import bus, http, subjects
 from skerry.api.messages import Heartbeat
@@ -169,7 +169,7 @@ class Agent:
         target = Target(scheme="http", host=upstream[0], port=upstream[1])
         self.upstream = Upstream(target, Fixed(ClientCredential(authorization=b"Bearer " + TOKEN)))
         clock = HostClock(time.time() - time.monotonic())
-        self._relay = Relay(self.upstream, Verifier(pinned(root), member), Ceiling(), clock)
+        self._relay = StreamResponder(self.upstream, Verifier(pinned(root), member), Ceiling(), clock)
         self._pair: tuple[bus.Connection, bus.Connection] | None = None
         self._task: asyncio.Task[str] | None = None
 

@@ -12,7 +12,7 @@ import pytest
 
 from services.proxy.members.connections import BULK_PING_S
 from services.proxy.members.requests import deadline_s
-from services.proxy.settings import Limits
+from services.proxy.settings import ProxyLimits
 from skerry.bus import Settings
 from skerry.http import ClientLimits, Exchange, Server
 from skerry.http.limits import NOTSENT_LOWAT, WRITE_HIGH
@@ -51,7 +51,7 @@ def test_what_may_last_has_no_deadline(path: str, query: bytes) -> None:
 
 
 def test_the_numbers_are_those_that_the_documentation_explains() -> None:
-    limits = Limits()
+    limits = ProxyLimits()
     assert limits.idle_s >= 120
     assert ClientLimits().idle_s <= 60
     assert limits.session_s == 8 * 3600

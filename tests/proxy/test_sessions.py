@@ -7,7 +7,7 @@ import math
 import pytest
 
 from services.proxy.sessions import Rests, Session, Sessions
-from services.proxy.settings import Limits
+from services.proxy.settings import ProxyLimits
 from skerry.access import Touched
 from skerry.api.messages import Caller
 from skerry.errors import Forbidden, ServiceUnavailable, StatusError, TooManyRequests
@@ -22,8 +22,8 @@ class Clock:
         return self.now
 
 
-def sessions(limits: Limits | None = None, clock: Clock | None = None) -> Sessions:
-    return Sessions(limits or Limits(), clock or Clock())
+def sessions(limits: ProxyLimits | None = None, clock: Clock | None = None) -> Sessions:
+    return Sessions(limits or ProxyLimits(), clock or Clock())
 
 
 def enter(
@@ -38,13 +38,13 @@ def enter(
 @pytest.mark.parametrize(
     ("limits", "second", "text"),
     [
-        (Limits(streams=1), ("bob", "m2"), "this host carries 1"),
-        (Limits(streams_per_user=1), ("alice", "m2"), "user 'alice' has 1"),
-        (Limits(streams_per_member=1), ("bob", "m1"), "cluster 'm1' has 1"),
-        (Limits(opens_per_second=1), ("alice", "m1"), "in one second"),
+        (ProxyLimits(streams=1), ("bob", "m2"), "this host carries 1"),
+        (ProxyLimits(streams_per_user=1), ("alice", "m2"), "user 'alice' has 1"),
+        (ProxyLimits(streams_per_member=1), ("bob", "m1"), "cluster 'm1' has 1"),
+        (ProxyLimits(opens_per_second=1), ("alice", "m1"), "in one second"),
     ],
 )
-def test_a_limit_says_which(limits: Limits, second: tuple[str, str], text: str) -> None:
+def test_a_limit_says_which(limits: ProxyLimits, second: tuple[str, str], text: str) -> None:
     table = sessions(limits)
     enter(table, "alice", "m1")
     with pytest.raises(TooManyRequests, match=text):
@@ -52,7 +52,7 @@ def test_a_limit_says_which(limits: Limits, second: tuple[str, str], text: str) 
 
 
 def test_what_left_does_not_count() -> None:
-    table = sessions(Limits(streams=1))
+    table = sessions(ProxyLimits(streams=1))
     session, _ = enter(table)
     table.leave(session)
     table.leave(session)
@@ -62,7 +62,7 @@ def test_what_left_does_not_count() -> None:
 
 def test_opens_are_counted_per_second() -> None:
     clock = Clock()
-    table = sessions(Limits(opens_per_second=1), clock)
+    table = sessions(ProxyLimits(opens_per_second=1), clock)
     enter(table)
     clock.now += 1
     enter(table)
@@ -137,7 +137,7 @@ ALLOWED = {"bob"}
 
 
 def test_what_rests_on_what_changed_is_decided_again_and_the_rest_is_not() -> None:
-    table = Sessions(Limits(), lambda: 0.0)
+    table = Sessions(ProxyLimits(), lambda: 0.0)
     by_user, by_group = resting(table, "alice"), resting(table, "carol")
     there, elsewhere = resting(table, "dave", member="m1"), resting(table, "erin", member="m2")
     still, plain = resting(table, "bob", member="m1"), table.enter("frank", "c", math.inf, "m1", "uid")
@@ -152,7 +152,7 @@ def test_what_rests_on_what_changed_is_decided_again_and_the_rest_is_not() -> No
 
 def test_what_rests_on_a_grant_that_ends_is_decided_again_at_its_end() -> None:
     now = [0.0]
-    table = Sessions(Limits(), lambda: now[0])
+    table = Sessions(ProxyLimits(), lambda: now[0])
     ending, lasting = resting(table, "alice", until=60.0), resting(table, "bob", until=60.0)
     for moment, cut in ((59.0, False), (60.0, True)):
         now[0] = moment

@@ -15,8 +15,8 @@ from skerry.api.desired import (
     Batch,
     CompleteAnswer,
     CompleteRequest,
+    DesiredItem,
     Heard,
-    Item,
     KeysRequest,
     Options,
     Report,
@@ -42,9 +42,9 @@ def space(name: str = "shop", **metadata: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **metadata}}
 
 
-def item(member: str = "m1", document: Any = None, **more: Any) -> Item:
+def item(member: str = "m1", document: Any = None, **more: Any) -> DesiredItem:
     """A put."""
-    return Item(member=member, object=msgspec.Raw(_encode(space() if document is None else document)), **more)
+    return DesiredItem(member=member, object=msgspec.Raw(_encode(space() if document is None else document)), **more)
 
 
 class Gate:
@@ -92,7 +92,7 @@ class Gate:
         await self.desired.report(subjects.member_of(message.subject), decoded(message.data, Report))
         return _encode(Heard())
 
-    async def apply(self, *items: Item) -> list[tuple[int, str]]:
+    async def apply(self, *items: DesiredItem) -> list[tuple[int, str]]:
         """(code, message) of each item."""
         answer = await self.desired.batch("tenancy", Batch(request_id="r", items=items))
         return [(each.code, each.message) for each in answer.results]

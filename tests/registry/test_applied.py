@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.registry import applied
-from services.registry.applied import Known, Reported
+from services.registry.applied import MemberView, Reported
 from services.registry.model import Agent, MemberAgents, Now
 from skerry.api.conditions import DESIRED_APPLIED, condition_of
 from skerry.api.desired import Report
@@ -28,9 +28,9 @@ def report(applied: int = 7, **states: int) -> Reported:
     return Reported.of(Report(epoch="e", applied=applied, counts={"tenancy": states}))
 
 
-def known(report: Reported | None, last: int = 7, **more: Any) -> Known:
+def known(report: Reported | None, last: int = 7, **more: Any) -> MemberView:
     """A member with a channel."""
-    return Known(**{"epoch": "e", "last": last, "entries": 9, "report": report, "channel": True, **more})
+    return MemberView(**{"epoch": "e", "last": last, "entries": 9, "report": report, "channel": True, **more})
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def known(report: Reported | None, last: int = 7, **more: Any) -> Known:
         (cluster(), known(report(Applied=3), channel=None), ("True", "Applied"), (3, 3, 0)),
     ],
 )  # fmt: skip
-def test_what_it_says(document: dict[str, Any], state: Known, verdict: Any, figures: Any) -> None:
+def test_what_it_says(document: dict[str, Any], state: MemberView, verdict: Any, figures: Any) -> None:
     after = applied.observed(document, state, NOW)
     found = condition_of(after, DESIRED_APPLIED)
     assert (found.status, found.reason) == verdict
@@ -74,7 +74,7 @@ def test_figures_stay_while_something_is_applied() -> None:
 
 
 @pytest.mark.parametrize("state", [None, known(None, channel=None)])
-def test_what_is_not_known_is_not_said(state: Known | None) -> None:
+def test_what_is_not_known_is_not_said(state: MemberView | None) -> None:
     document = cluster()
     assert applied.observed(document, state, NOW) is document
 

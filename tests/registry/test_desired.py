@@ -18,7 +18,7 @@ from skerry.api.desired import (
     PROBLEMS,
     Batch,
     Because,
-    Item,
+    DesiredItem,
     Options,
     Problem,
     Report,
@@ -106,20 +106,20 @@ async def test_another_epoch_is_told_everything(made: Gate) -> None:
         (item(document={"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}), 403, "may not want Secret"),
         (item(document=[1]), 400, "not a JSON object"),
         (item(document=space("kube-system")), 403, "the cluster's own"),
-        (Item(member="m1", object=msgspec.Raw(b"{")), 400, "cannot be read"),
-        (Item(member="m1"), 400, "has an object"),
+        (DesiredItem(member="m1", object=msgspec.Raw(b"{")), 400, "cannot be read"),
+        (DesiredItem(member="m1"), 400, "has an object"),
         (item(options=Options(fence=3)), 400, "fenced entries"),
         (item(options=Options(after=("x",))), 400, "not a key"),
         (item(options=Options(after=("m2.tenancy._.namespace._.a",))), 400, "not another entry of m1"),
         (item(options=Options(after=("m1.tenancy._.namespace._.shop",))), 400, "not another entry of m1"),
-        (Item(member="m1", key="m1.registry._.namespace._.a", withdraw=True), 403, "is not tenancy's on m1"),
-        (Item(member="m1", key="m2.tenancy._.namespace._.a", withdraw=True), 403, "is not tenancy's on m1"),
-        (Item(member="m1", key="nonsense", withdraw=True), 400, "not a key"),
+        (DesiredItem(member="m1", key="m1.registry._.namespace._.a", withdraw=True), 403, "is not tenancy's on m1"),
+        (DesiredItem(member="m1", key="m2.tenancy._.namespace._.a", withdraw=True), 403, "is not tenancy's on m1"),
+        (DesiredItem(member="m1", key="nonsense", withdraw=True), 400, "not a key"),
         (item(document=space(annotations={"a": "x" * (300 << 10)})), 413, "at most"),
     ],
 )  # fmt: skip
 async def test_what_is_refused_says_why_and_the_rest_of_the_batch_is_done(
-    made: Gate, change: Item, code: int, why: str
+    made: Gate, change: DesiredItem, code: int, why: str
 ) -> None:
     results = await made.apply(change, item("m2", space("fine")))
     assert results[0][0] == code

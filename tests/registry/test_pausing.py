@@ -10,7 +10,7 @@ import pytest
 
 from services.registry.pausing import Pauses, ended, entry_of
 from skerry import subjects
-from skerry.api.desired import Batch, BatchAnswer, Report, Result
+from skerry.api.desired import Batch, BatchAnswer, ItemResult, Report
 from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.bus import Bus
@@ -44,7 +44,7 @@ class Wanted:
             assert item.key == str(entry_of(item.member))
         else:
             assert b'"paused":true' in bytes(item.object)  # type: ignore[arg-type]
-        result = Result(key=item.key, code=403, message="no") if self.refuses else Result(key=item.key)
+        result = ItemResult(key=item.key, code=403, message="no") if self.refuses else ItemResult(key=item.key)
         (self.told.discard if item.withdraw else self.told.add)(item.member)
         return BatchAnswer(epoch="e", results=(result,))
 

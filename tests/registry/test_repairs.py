@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.registry.model import Now
-from services.registry.repairs import KEPT, TOLD_S, Repairs, text
+from services.registry.repairs import KEPT, TOLD_S, RepairEvents, text
 from skerry.api.desired import Repair
 from skerry.controller.controller import After
 
@@ -29,7 +29,7 @@ class Teller:
             lease=self,
             controller=lambda name, tell, *, leader: SimpleNamespace(add=self.added.append),
         )
-        self.repairs = Repairs(context, lambda: Now(self.mono, WALL + self.mono))
+        self.repairs = RepairEvents(context, lambda: Now(self.mono, WALL + self.mono))
 
     @property
     def held(self) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from nacl.secret import SecretBox
 
-from services.registry.secrets import BUCKET, Claim, Evicted, MemberSecret, Secrets
+from services.registry.secrets import BUCKET, ClusterClaim, Evicted, MemberSecret, Secrets
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import InternalError
 from skerry.storage.sealed import Keyring
@@ -102,15 +102,15 @@ async def test_a_change_is_made_on_what_is_there_by_then(bucket: Bucket, secrets
 
 async def test_the_first_claim_of_a_cluster_holds(secrets: Secrets) -> None:
     uid = f"../{uuid.uuid4()}.>"  # from a member: whatever it holds
-    assert await secrets.claim(uid, "a", 1.0) == Claim(name="a", at=1.0)
-    assert await secrets.claim(uid, "b", 2.0) == Claim(name="a", at=1.0)
+    assert await secrets.claim(uid, "a", 1.0) == ClusterClaim(name="a", at=1.0)
+    assert await secrets.claim(uid, "b", 2.0) == ClusterClaim(name="a", at=1.0)
     claim, revision = await secrets.claimed(uid)
-    assert claim == Claim(name="a", at=1.0)
+    assert claim == ClusterClaim(name="a", at=1.0)
     await secrets.unclaim(uid, revision)
     await secrets.unclaim(uid, revision)
-    assert await secrets.claim(uid, "b", 3.0) == Claim(name="b", at=3.0)
+    assert await secrets.claim(uid, "b", 3.0) == ClusterClaim(name="b", at=3.0)
     await secrets.unclaim(uid, revision)
-    assert (await secrets.claimed(uid))[0] == Claim(name="b", at=3.0)
+    assert (await secrets.claimed(uid))[0] == ClusterClaim(name="b", at=3.0)
 
 
 async def test_a_member_that_changed_since_it_was_buried_stays(secrets: Secrets) -> None:

@@ -56,7 +56,7 @@ def environment(host: NatsHost, directory: Path, **more: str) -> dict[str, str]:
 
 def listed(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
     """Have the kind and its owner in the tables: a row, and its name among those that write buckets."""
-    row = services.Service(name=kind.owner, workload=kind.owner, endpoints=(f"{kind.owner}.count",))
+    row = services.ServiceRights(name=kind.owner, workload=kind.owner, endpoints=(f"{kind.owner}.count",))
     shared = (subjects.RESOURCES, subjects.EVENTS, subjects.LEADERS)
     buckets = tuple(
         dataclasses.replace(each, writers=(*each.writers, kind.owner)) if each.name in shared else each

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from services.tenancy.keyring import AWAY_S, LONGEST_S, SHORTEST_S, USUAL_S, KeyRing, KeyRings, fresh_s, policy
-from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy, Problem
+from skerry.http.outbound import Fetched, OutboundError, OutboundPolicy, OutboundProblem
 from skerry.httpwire.addresses import AddressPolicy
 from skerry.httpwire.head import Headers
 from tests.tenancy.tokens import ISSUER, JWKS, NOW, RSA, SPEC, jwk
@@ -43,7 +43,7 @@ class World:
         await self.ring.refresh(SPEC)
         return self.ring.verdict.status, self.ring.verdict.reason
 
-    def fails(self, problem: Problem = "Unreachable") -> None:
+    def fails(self, problem: OutboundProblem = "Unreachable") -> None:
         self.failure = OutboundError(problem, "it does not answer")
 
 
@@ -138,7 +138,7 @@ async def test_what_is_wrong_with_a_provider_is_said(changes: dict[str, Any], re
 @pytest.mark.parametrize(
     ("problem", "reason"), [("TLS", "TLSFailed"), ("TooLarge", "DiscoveryFailed"), ("Redirect", "DiscoveryFailed")]
 )
-async def test_what_kept_it_from_being_fetched_is_said(problem: Problem, reason: str) -> None:
+async def test_what_kept_it_from_being_fetched_is_said(problem: OutboundProblem, reason: str) -> None:
     world = World()
     world.fails(problem)
     assert await world.refreshed() == ("False", reason)

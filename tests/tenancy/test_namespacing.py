@@ -19,7 +19,7 @@ from services.tenancy.settings import TenancySettings
 from skerry import subjects
 from skerry.api.conditions import Verdict, condition_of
 from skerry.api.decode import decoded
-from skerry.api.desired import Key, KeysAnswer, Options, Problem, Report, State, SyncRequest
+from skerry.api.desired import EntryKey, KeysAnswer, Options, Problem, Report, State, SyncRequest
 from skerry.api.kinds import CLUSTER, WORKSPACE
 from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus
@@ -271,7 +271,7 @@ async def test_of_two_workspaces_and_two_replicas_one_has_each_namespace(fresh_n
 
 
 KEY = "m1.tenancy._.namespace._.shop"
-DONE = Key(key=subjects.complete_key("m1", "tenancy"), revision=7, digest="d")
+DONE = EntryKey(key=subjects.complete_key("m1", "tenancy"), revision=7, digest="d")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ DONE = Key(key=subjects.complete_key("m1", "tenancy"), revision=7, digest="d")
     [
         (KeysAnswer(epoch="e", keys=(DONE,), last=9), Report(epoch="e", applied=9), True),
         (KeysAnswer(epoch="e", keys=(), last=9), Report(epoch="e", applied=9), False),
-        (KeysAnswer(epoch="e", keys=(DONE, Key(key=KEY, revision=8, digest="d")), last=9),
+        (KeysAnswer(epoch="e", keys=(DONE, EntryKey(key=KEY, revision=8, digest="d")), last=9),
          Report(epoch="e", applied=9), False),
         (KeysAnswer(epoch="e", keys=(DONE,), last=9), None, False),
         (KeysAnswer(epoch="e", keys=(DONE,), last=9), Report(epoch="other", applied=9), False),

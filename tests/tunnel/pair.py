@@ -8,8 +8,8 @@ from typing import Literal
 from skerry.relay import ResetCode
 from skerry.tunnel import frames
 from skerry.tunnel.frames import END, Frame, Open, Resp, Type, decode
-from skerry.tunnel.peer import Outcome, Peer, answer_sync
-from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Refused, StreamEvent
+from skerry.tunnel.peer import Consequence, Peer, answer_sync
+from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, StreamEvent, StreamRefused
 from skerry.tunnel.window import Budget, Window
 
 Side = Literal["proxy", "agent"]
@@ -149,7 +149,7 @@ class Process:
             if not made.core.taken and now - made.opened_at > 1.0:
                 self.cancel(number)
 
-    def _apply(self, outcomes: list[Outcome]) -> None:
+    def _apply(self, outcomes: list[Consequence]) -> None:
         for number, event, frame in outcomes:
             self.send(number, frame)
             if event is not None:
@@ -165,7 +165,7 @@ class Process:
                 made.clean = end
             case Ended():
                 made.clean = True
-            case Refused() | Accepted():
+            case StreamRefused() | Accepted():
                 pass
             case Broken(code, message, tell, _):
                 self._broke(number, event, frames.reset(code, message) if tell else None)

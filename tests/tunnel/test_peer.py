@@ -5,7 +5,7 @@ from __future__ import annotations
 from skerry.relay import ResetCode
 from skerry.tunnel import frames
 from skerry.tunnel.frames import SYNC_ENTRIES, Frame, Sent, Sync, Type, decode, encode
-from skerry.tunnel.peer import AbuseCounter, Outcome, Peer, answer_sync, stretch
+from skerry.tunnel.peer import AbuseCounter, Consequence, Peer, answer_sync, stretch
 from skerry.tunnel.stream import Broken, Core, Writable
 from skerry.tunnel.window import Budget, Window
 from tests.tunnel.pair import opening
@@ -26,7 +26,7 @@ def peer(*numbers: str) -> Peer:
     return made
 
 
-def types(outcomes: list[Outcome]) -> list[Type]:
+def types(outcomes: list[Consequence]) -> list[Type]:
     return [decode(o.frame).type for o in outcomes if o.frame is not None]
 
 
@@ -47,7 +47,7 @@ def entry(number: str = "1", *, seq: int = 0, credit: int = 0) -> Sent:
 
 
 def test_a_ping_is_echoed() -> None:
-    assert peer().receive(ping(7), 0.0) == [Outcome("-", frame=encode(Type.PONG, offset=7))]
+    assert peer().receive(ping(7), 0.0) == [Consequence("-", frame=encode(Type.PONG, offset=7))]
 
 
 def test_three_pings_and_a_sync_every_two_seconds_while_there_are_streams() -> None:
@@ -131,11 +131,11 @@ def test_sync_is_split_over_frames() -> None:
 
 def test_sync_resets_streams_that_nobody_knows() -> None:
     outcomes = peer("1").receive(sync(entry("1"), entry("ff")), 0.0)
-    assert outcomes == [Outcome("ff", frame=frames.reset(ResetCode.PEER_LOST, "no such stream here"))]
+    assert outcomes == [Consequence("ff", frame=frames.reset(ResetCode.PEER_LOST, "no such stream here"))]
 
 
 def test_sync_repairs_credit_and_finds_gaps() -> None:
-    assert peer("1").receive(sync(entry(credit=100)), 0.0) == [Outcome("1", Writable())]
+    assert peer("1").receive(sync(entry(credit=100)), 0.0) == [Consequence("1", Writable())]
     outcomes = peer("1").receive(sync(entry(seq=3)), 0.0) or []
     assert [o.event.code for o in outcomes if isinstance(o.event, Broken)] == [ResetCode.GAP]
 

@@ -9,7 +9,7 @@ from skerry.relay import ResetCode
 from skerry.tunnel import frames, packing
 from skerry.tunnel.codes import ProtocolError, RejectCode
 from skerry.tunnel.frames import END, FLUSH, LONG, PACKED, Frame, Sent, Trail, Type, decode, encode
-from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, Refused, StreamEvent, Writable
+from skerry.tunnel.stream import Accepted, Answered, Broken, Core, Data, Ended, StreamEvent, StreamRefused, Writable
 from skerry.tunnel.window import LEAST_CREDIT, MAX_WINDOW, MIN_WINDOW, Budget, PeerRate, Window
 from tests.tunnel.pair import answering, opening
 
@@ -165,7 +165,7 @@ def test_ack_grants_credit_and_a_second_one_is_nothing() -> None:
 
 def test_a_refusal_ends_the_stream() -> None:
     core = initiator()
-    assert got(core, frames.reject(RejectCode.LIMIT, "full")) == Refused(RejectCode.LIMIT, True, "full")
+    assert got(core, frames.reject(RejectCode.LIMIT, "full")) == StreamRefused(RejectCode.LIMIT, True, "full")
     assert core.finished
 
 

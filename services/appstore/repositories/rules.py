@@ -20,7 +20,7 @@ from skerry.api.meta import Document
 from skerry.api.names import POOL
 from skerry.errors import Forbidden
 from skerry.http.outbound import OutboundError
-from skerry.service.spec import Act
+from skerry.service.spec import ActionHandler
 from skerry.storage import Item
 
 ELSEWHERE = (
@@ -132,7 +132,7 @@ async def _changed(
     return (await context.store(APP_REPOSITORY).modify(request.name, changed, request.namespace)).document()
 
 
-ACTIONS: Mapping[tuple[Kind, str, str], Act[AppStoreSettings, AppStoreState]] = {
+ACTIONS: Mapping[tuple[Kind, str, str], ActionHandler[AppStoreSettings, AppStoreState]] = {
     (APP_REPOSITORY, "credential", "update"): set_credential,
     (APP_REPOSITORY, "credential", "delete"): forget_credential,
     (APP_REPOSITORY, "sync", "create"): ask_for_sync,

@@ -12,7 +12,7 @@ from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.api import duration
 from skerry.api.meta import Document
 from skerry.api.names import POOL
-from skerry.http.outbound import Origin, OutboundError, origin_of
+from skerry.http.outbound import OutboundError, ParsedUrl, origin_of
 from skerry.http.tls import check_authorities
 
 SCHEMES = {"https": "https", "http": "http", "oci": "https", "oci+http": "http"}
@@ -43,12 +43,12 @@ class RepositorySpec(NamedTuple):
         return self.url.startswith("oci")
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> ParsedUrl:
         """Where it is asked. OutboundError."""
         return origin_of_address(self.url)
 
 
-def origin_of_address(url: str) -> Origin:
+def origin_of_address(url: str) -> ParsedUrl:
     """Where an address is asked, also that of a registry. OutboundError."""
     kind, _, rest = url.partition("://")
     return origin_of(f"{SCHEMES.get(kind, kind)}://{rest}")

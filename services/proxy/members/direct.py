@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from services.proxy.members.directory import MemberRoute
-from services.proxy.members.signer import Requests
+from services.proxy.members.signer import BusRequests
 from skerry import subjects
 from skerry.access import Allowed
 from skerry.api.decode import decoder
@@ -82,7 +82,7 @@ class ApiEndpoint:
 class Direct:
     """The ways to all direct members, by the uid of their Cluster objects."""
 
-    def __init__(self, bus: Requests, keyholder: Keyholder, *, connections: int, room: Room) -> None:
+    def __init__(self, bus: BusRequests, keyholder: Keyholder, *, connections: int, room: Room) -> None:
         self._room = room
         self._bus, self._keyholder, self._connections = bus, keyholder, connections
         self._endpoints: dict[str, ApiEndpoint] = {}

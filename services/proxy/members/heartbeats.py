@@ -58,7 +58,7 @@ class HeartbeatTable:
             return
         try:
             beat = heartbeats.read(data)
-        except heartbeats.Unreadable:
+        except heartbeats.UnreadableHeartbeat:
             self.rubbish += 1
             return
         agents = self._beats.setdefault(member, {})

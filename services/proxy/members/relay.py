@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from services.proxy.members.headers import ReturnPath, link_rewriter, response_head
-from services.proxy.members.transport import Call, Transport
+from services.proxy.members.transport import MemberCall, Transport
 from services.proxy.metrics import Metrics
 from services.proxy.sessions import Session
-from services.proxy.settings import Limits
+from services.proxy.settings import ProxyLimits
 from skerry.errors import (
     BadGateway,
     Forbidden,
@@ -51,10 +51,10 @@ class ResponseCut(Exception):
     """The answer was begun and could not be finished; the client's connection was aborted."""
 
 
-class Relay:
+class RequestRelay:
     """Carries one request. Make one per request; `carry` runs in the exchange's own task."""
 
-    def __init__(self, exchange: Exchange, session: Session, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, exchange: Exchange, session: Session, limits: ProxyLimits, metrics: Metrics) -> None:
         self._exchange = exchange
         self._session = session
         self._limits = limits
@@ -105,7 +105,7 @@ class Relay:
                 call.when_broken = None
                 await self._leave()
 
-    async def _answered(self, call: Call, request: OpenRequest, back: ReturnPath) -> int:
+    async def _answered(self, call: MemberCall, request: OpenRequest, back: ReturnPath) -> int:
         self._exchange.when_gone(lambda: call.reset(ResetCode.CANCEL, "the client left"))
         if not request.end and self._exchange.head.upgrade is None:
             self._spawn(self._upload(call))
@@ -128,7 +128,7 @@ class Relay:
         await asyncio.wait(self._beside)
         _noticed(*self._beside)
 
-    async def _upload(self, call: Call) -> None:
+    async def _upload(self, call: MemberCall) -> None:
         try:
             while data := await self._exchange.read():
                 await call.send(data)
@@ -147,7 +147,7 @@ class Relay:
             log.exception("an upload failed", extra={"stream": call.request.id})
             call.reset(ResetCode.CANCEL, "the host made an error")
 
-    def _revoke(self, call: Call, error: StatusError) -> None:
+    def _revoke(self, call: MemberCall, error: StatusError) -> None:
         call.reset(ResetCode.REVOKED if error.code != 503 else ResetCode.GOAWAY, error.message)
         if self._exchange.started and self._ends is not None:
             asyncio.get_running_loop().call_later(2 * GOODBYE_S, self._exchange.abort)
@@ -156,7 +156,7 @@ class Relay:
 
     # The answer
 
-    async def _respond(self, call: Call, answer: Answer, back: ReturnPath) -> int:
+    async def _respond(self, call: MemberCall, answer: Answer, back: ReturnPath) -> int:
         head = response_head(answer, back)
         if answer.status == 403 and self.refused is not None:
             head = msgspec.structs.replace(head, headers=[*head.headers, (b"warning", warning(self.refused()))])
@@ -176,7 +176,7 @@ class Relay:
         await self._taken(self._exchange.finish(trailers), self._limits.stalled_s)
         return answer.status
 
-    async def _pump(self, call: Call, answer: Answer, links: LinkRewriter | None) -> None:
+    async def _pump(self, call: MemberCall, answer: Answer, links: LinkRewriter | None) -> None:
         """The body: exactly as long as the head says, each piece written at once, credit after the socket took it."""
         total = len(answer.body)
         self._bounded(total, answer)
@@ -198,7 +198,7 @@ class Relay:
         if answer.length is not None and total > answer.length:
             raise StreamReset(ResetCode.UPSTREAM, f"the body has more bytes than the {answer.length} of its head")
 
-    async def _write(self, call: Call, data: bytes) -> None:
+    async def _write(self, call: MemberCall, data: bytes) -> None:
         if self._exchange.put(data):
             return
         await self._taken(self._exchange.taken(), None if call.request.long_running else self._limits.stalled_s)
@@ -221,7 +221,7 @@ class Relay:
 
     # Upgrades
 
-    async def _upgraded(self, call: Call, answer: Answer) -> int:
+    async def _upgraded(self, call: MemberCall, answer: Answer) -> int:
         """101: raw from here. Any other answer is an ordinary one, and the connection ends with it (CVE-2018-1002105)."""
         upgrade = self._exchange.head.upgrade or b""
         self._metrics.spdy.value += upgrade.lower().startswith(b"spdy")
@@ -256,7 +256,7 @@ class Relay:
             log.warning("a SPDY session was cut within a frame: kubectl exec shows it as a clean exit")
         raw.abort()
 
-    async def _both_ways(self, call: Call, raw: Raw, early: bytes) -> None:
+    async def _both_ways(self, call: MemberCall, raw: Raw, early: bytes) -> None:
         """Each direction ends by itself (see skerry/http/raw.py)."""
         up = asyncio.create_task(self._raw_up(call, raw))
         down = asyncio.create_task(self._raw_down(call, raw, early))
@@ -274,7 +274,7 @@ class Relay:
             await asyncio.wait((up, down))
             _noticed(up, down)
 
-    async def _raw_up(self, call: Call, raw: Raw) -> None:
+    async def _raw_up(self, call: MemberCall, raw: Raw) -> None:
         """A stream that breaks is told by the other direction, which may have been heard whole before it broke."""
         with contextlib.suppress(StreamReset):
             while data := await raw.read():
@@ -282,7 +282,7 @@ class Relay:
                 self._metrics.sent.value += len(data)
             await call.send_end()
 
-    async def _raw_down(self, call: Call, raw: Raw, early: bytes) -> None:
+    async def _raw_down(self, call: MemberCall, raw: Raw, early: bytes) -> None:
         if early:
             self._count(early)
             await self._taken(raw.write(early), None)
@@ -299,7 +299,7 @@ class Relay:
 
     # Failures
 
-    def _unacceptable(self, call: Call, answer: Answer) -> StatusError:
+    def _unacceptable(self, call: MemberCall, answer: Answer) -> StatusError:
         call.reset(ResetCode.CANCEL, "unacceptable status")
         return BadGateway(
             f"cluster {self._session.member}: its API server answered with status {answer.status}, which may not be "

@@ -23,13 +23,13 @@ from services.proxy.members.explain import explained
 from services.proxy.members.headers import CallerHeaders, app_headers, back
 from services.proxy.members.heartbeats import HeartbeatTable
 from services.proxy.members.namespaces import narrowed
-from services.proxy.members.relay import Relay
+from services.proxy.members.relay import RequestRelay
 from services.proxy.members.signer import AssertionSigner
 from services.proxy.members.transport import Transport
 from services.proxy.metrics import Metrics
 from services.proxy.routes import Route
 from services.proxy.sessions import Rests, Sessions
-from services.proxy.settings import Limits
+from services.proxy.settings import ProxyLimits
 from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, decide
 from skerry.access.decision import not_found
 from skerry.api import duration
@@ -56,14 +56,14 @@ REMEMBERED = 512
 """Bytes of a target whose meaning may be remembered: 1,024 of these are at most 0.5 MiB, and none is a whole command."""
 
 
-class Members:
+class MemberRequests:
     """Answers every request that came for a member."""
 
     def __init__(
         self,
         *,
         granted: Access,
-        limits: Limits,
+        limits: ProxyLimits,
         directory: Directory,
         sessions: Sessions,
         heartbeats: HeartbeatTable,
@@ -103,7 +103,7 @@ class Members:
         session.endless = classified.info.verb == "watch"
         try:
             exchange.lasting = classified.class_.long_running
-            relay = Relay(exchange, session, self._limits, self._metrics)
+            relay = RequestRelay(exchange, session, self._limits, self._metrics)
             if reviews.asks(classified.info):
                 body, end = await exchange.body(REVIEW_BYTES), True
                 prepared = self._prepared(credential.caller, request_, exchange.head, classified.info, body)

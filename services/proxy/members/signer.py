@@ -32,23 +32,23 @@ RETRY_S = (0.2, 5.0)
 """First and longest pause between attempts; the pauses in between double and are jittered."""
 
 
-class Reply(Protocol):
+class BusReply(Protocol):
     """The answer to a request on the bus."""
 
     @property
     def data(self) -> bytes: ...
 
 
-class Requests(Protocol):
+class BusRequests(Protocol):
     """The part of the bus that is needed here."""
 
-    async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> Reply: ...
+    async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> BusReply: ...
 
 
 class AssertionSigner:
     """Makes assertions while it holds a record. `now` is Unix time in seconds."""
 
-    def __init__(self, bus: Requests, proxy: str, now: Callable[[], float]) -> None:
+    def __init__(self, bus: BusRequests, proxy: str, now: Callable[[], float]) -> None:
         self._bus = bus
         self._proxy = proxy
         self._now = now

@@ -10,11 +10,13 @@ from skerry.api.kinds import CLUSTER
 from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
 from skerry.cli.term import say
 
-Name = Annotated[str, typer.Argument(help="Name of the cluster that waits.", autocompletion=cluster_names)]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: it stands in the cluster's events.")]
+WaitingName = Annotated[str, typer.Argument(help="Name of the cluster that waits.", autocompletion=cluster_names)]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: it stands in the cluster's events.")]
 
 
-def approve(name: Name, reason: Reason = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def approve(
+    name: WaitingName, reason: ReasonOption = "", kubeconfig: Kubeconfig = None, context: ContextName = ""
+) -> None:
     """Let a cluster in that waits for approval: its agent goes on by itself within a second or two.
 
     Which one it is: skerry clusters NAME -o wide shows the UID of its namespace kube-system.
@@ -25,7 +27,9 @@ def approve(name: Name, reason: Reason = "", kubeconfig: Kubeconfig = None, cont
     say(f"cluster {name} approved")
 
 
-def deny(name: Name, reason: Reason = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def deny(
+    name: WaitingName, reason: ReasonOption = "", kubeconfig: Kubeconfig = None, context: ContextName = ""
+) -> None:
     """Turn a cluster away that waits for approval: its agent is told so and ends, and the name is free again.
 
     Example: skerry cluster deny m1 --reason "not ours"

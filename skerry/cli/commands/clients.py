@@ -72,6 +72,9 @@ def cluster_names(incomplete: str) -> list[str]:
     return _names_at_hand(incomplete, lambda api: members(clusters(api)))
 
 
+ClusterName = Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)]
+
+
 def provider_names(incomplete: str) -> list[str]:
     """For the shell: names of identity providers."""
     from skerry.cli.login.offered import logins

@@ -10,16 +10,15 @@ import typer
 from skerry.api.agentlist import short_name
 from skerry.api.kinds import CLUSTER
 from skerry.cli import output
-from skerry.cli.commands.clients import POLL_S, ContextName, Kubeconfig, Style, cluster_names, connect
+from skerry.cli.commands.clients import POLL_S, ClusterName, ContextName, Kubeconfig, Style, connect
 from skerry.cli.failure import TIMED_OUT, Failure
 from skerry.cli.term import out, program, progress, say, seconds
 
 COLUMNS = ("AGENT", "VERSION", "CONNECTED", "LAST HEARTBEAT", "LEAD", "CREDENTIAL ENDS")
 WIDE = ("KEY SINCE", "EPOCH", "NKEY")
-Name = Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)]
 
 
-def agents(name: Name, style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def agents(name: ClusterName, style: Style = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """List the agents of a member. AGENT is what its public nkey begins with, as in logs; two rows of one are two processes
     with one key: a copy of its directory runs somewhere.
 
@@ -56,7 +55,7 @@ def _row(item: dict[str, Any], *, wide: bool) -> list[str]:
 
 
 def rekey(
-    name: Name,
+    name: ClusterName,
     now: Annotated[
         bool, typer.Option("--now", help="Cut the connections of the keys of now as soon as there are others.")
     ] = False,
@@ -97,7 +96,7 @@ def rekey(
 
 
 def revoke_agent(
-    name: Name,
+    name: ClusterName,
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="As skerry cluster agents prints it.")],
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",

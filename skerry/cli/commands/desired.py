@@ -15,7 +15,7 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.api.v1alpha1 import API_VERSION
 from skerry.cli import output
-from skerry.cli.commands.clients import ContextName, Kubeconfig, Style, cluster_names, connect
+from skerry.cli.commands.clients import ClusterName, ContextName, Kubeconfig, Style, cluster_names, connect
 from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import out, progress, say, seconds
 
@@ -62,7 +62,7 @@ def _states(incomplete: str) -> list[str]:
     return [f"{before}{comma}{state}" for state in State if state.startswith(last)]
 
 
-Owner = Annotated[
+OwnerOption = Annotated[
     str, typer.Option("--owner", metavar="SERVICE", help="Only what this service wants.", autocompletion=_owners)
 ]
 
@@ -70,7 +70,7 @@ Owner = Annotated[
 @desired.command("list")
 def list_(
     cluster: Annotated[str, typer.Argument(help="Only on this one.", autocompletion=_clusters)] = "",
-    owner: Owner = "",
+    owner: OwnerOption = "",
     state: Annotated[
         str,
         typer.Option("--state", metavar="STATE[,STATE]", help="Only in these states.", autocompletion=_states),
@@ -98,8 +98,8 @@ def list_(
 
 @desired.command("wait")
 def wait(
-    cluster: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
-    owner: Owner = "",
+    cluster: ClusterName,
+    owner: OwnerOption = "",
     timeout: Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait.")] = "60s",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",

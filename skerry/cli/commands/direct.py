@@ -18,13 +18,13 @@ import typer
 from skerry.api.meta import Document
 from skerry.cli.api import path_of
 from skerry.cli.checking import check_style, shown, tell, waiting
-from skerry.cli.commands.clients import cluster_names, connect, leftovers
+from skerry.cli.commands.clients import ClusterName, connect, leftovers
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import program, say
 from skerry.errors import StatusError
 
 if TYPE_CHECKING:
-    from skerry.checks.report import Outcome, Report
+    from skerry.checks.report import CheckReport, Outcome
     from skerry.checks.run import Checks
     from skerry.cli.api import Api
     from skerry.member.account import AccountToken
@@ -86,7 +86,7 @@ def join(
 
 
 def set_(
-    name: Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)],
+    name: ClusterName,
     kubeconfig: MemberName = None,
     context: MemberContext = "",
     create_service_account: Account = False,
@@ -169,7 +169,7 @@ class _Joining:
             await bindings.mark(upstream, self._host.name, self._host.uid, await upstream.identify())
         say(f"cluster {self._name} joined")
 
-    async def dry_run(self, target: Target, *, take_over: bool) -> Report:
+    async def dry_run(self, target: Target, *, take_over: bool) -> CheckReport:
         """Only the checks, and the host's own look: it is the host that has to reach the API server."""
         from skerry.checks import report
         from skerry.checks.run import Checks

@@ -18,7 +18,7 @@ from skerry.cli.term import program, progress, seconds
 from skerry.errors import SkerryError
 
 if TYPE_CHECKING:
-    from skerry.checks.report import Report
+    from skerry.checks.report import CheckReport
     from skerry.checks.run import Checks
     from skerry.member.upstream import Upstream
 
@@ -78,7 +78,7 @@ class Examination:
         """Whether something did not end in time."""
         return any(run.timed_out for run in self._runs)
 
-    async def run(self, limit_s: float) -> Report:
+    async def run(self, limit_s: float) -> CheckReport:
         """All checks, side by side; over after `limit_s`, done or not. Failure for a member that there is not."""
         from skerry.checks import report
         from skerry.member import kubeconfig

@@ -9,18 +9,17 @@ import typer
 
 from skerry.api.kinds import CLUSTER
 from skerry.api.times import rfc3339
-from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
+from skerry.cli.commands.clients import ClusterName, ContextName, Kubeconfig, connect
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import program, say, seconds
 
 LONGEST_S = 3650 * 86400
-Name = Annotated[str, typer.Argument(help="Name of the cluster.", autocompletion=cluster_names)]
 For = Annotated[str, typer.Option("--for", metavar="DURATION", help="The host ends it after this time, such as 2h.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who looks at it.")]
 
 
 def pause(
-    name: Name, for_: For = "", reason: Reason = "", kubeconfig: Kubeconfig = None, context: ContextName = ""
+    name: ClusterName, for_: For = "", reason: Reason = "", kubeconfig: Kubeconfig = None, context: ContextName = ""
 ) -> None:
     """Leave a member as it is: nothing of the host's is applied on it or withdrawn from it. Requests still reach it.
 
@@ -31,7 +30,7 @@ def pause(
     _hold(name, "paused", "pause", for_, reason, kubeconfig, context)
 
 
-def resume(name: Name, kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def resume(name: ClusterName, kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """End a pause: what was held back is done now.
 
     Example: skerry cluster resume m1
@@ -40,7 +39,7 @@ def resume(name: Name, kubeconfig: Kubeconfig = None, context: ContextName = "")
 
 
 def cordon(
-    name: Name, for_: For = "", reason: Reason = "", kubeconfig: Kubeconfig = None, context: ContextName = ""
+    name: ClusterName, for_: For = "", reason: Reason = "", kubeconfig: Kubeconfig = None, context: ContextName = ""
 ) -> None:
     """Place nothing new on a cluster; what is there stays, and is looked after. Requests still reach it.
 
@@ -51,7 +50,7 @@ def cordon(
     _hold(name, "unschedulable", "cordon", for_, reason, kubeconfig, context)
 
 
-def uncordon(name: Name, kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def uncordon(name: ClusterName, kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """End a cordon: new things may be placed on the cluster again.
 
     Example: skerry cluster uncordon m1

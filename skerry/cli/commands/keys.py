@@ -19,7 +19,7 @@ from skerry.cli.term import out, program, progress, say, seconds
 
 if TYPE_CHECKING:
     from skerry.cli.keys.host import HostKeys
-    from skerry.cli.keys.rotation import Standing
+    from skerry.cli.keys.rotation import KeyStanding
     from skerry.identity.nkey import KeyPair
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def list_(
     if style not in ("", "json", "yaml"):
         raise Failure(f"-o {style}: use json or yaml", USAGE)
 
-    async def look(host: HostKeys) -> list[Standing]:
+    async def look(host: HostKeys) -> list[KeyStanding]:
         return [await each.look() for each in host.keys]
 
     found = _with_keys(state_dir, look)
@@ -74,7 +74,7 @@ def rotate(
     limit_s = seconds(wait)
     with progress() as display:
 
-        async def work(host: HostKeys) -> Standing:
+        async def work(host: HostKeys) -> KeyStanding:
             chosen = host.key(key)
             with rotation.alone(host.directory):
                 return await rotation.rotate(chosen, lambda: _root(host, root), limit_s, display.show, host.tell)
@@ -150,12 +150,12 @@ def _root(host: HostKeys, named: Path | None) -> KeyPair:
     return root
 
 
-def _document(each: Standing) -> dict[str, object]:
+def _document(each: KeyStanding) -> dict[str, object]:
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(each.made))
     return {"key": each.key, "made": made, "state": each.state, "moved": each.moved, "total": each.total}
 
 
-def _tell(each: Standing) -> None:
+def _tell(each: KeyStanding) -> None:
     if each.missing:
         say(f"key {each.key}: not moved yet: {each.lacking}")
     if each.note:

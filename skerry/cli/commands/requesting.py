@@ -32,9 +32,11 @@ def requests(incomplete: str) -> list[str]:
     return names_of(ACCESS_REQUEST, incomplete)
 
 
-Name = Annotated[str, typer.Argument(help="Name of the request, from: skerry requests.", autocompletion=requests)]
+RequestName = Annotated[
+    str, typer.Argument(help="Name of the request, from: skerry requests.", autocompletion=requests)
+]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="It stands in the request and its events.")]
-For = Annotated[str, typer.Option("--for", metavar="DURATION", help="For so long from the approval, such as 2h.")]
+ForOption = Annotated[str, typer.Option("--for", metavar="DURATION", help="For so long from the approval, such as 2h.")]
 
 
 @request.command("create")
@@ -43,7 +45,7 @@ def create(
     cluster: Clusters = None,
     selector: Selector = "",
     namespace: Namespaces = None,
-    for_: For = "",
+    for_: ForOption = "",
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who decides.")] = "",
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="Wait so long for approval. Default: not at all.")
@@ -100,8 +102,8 @@ def list_(
 
 @request.command("approve")
 def approve(
-    name: Name,
-    for_: For = "",
+    name: RequestName,
+    for_: ForOption = "",
     comment: Comment = "",
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is in place.")
@@ -129,7 +131,7 @@ def approve(
 
 
 @request.command("deny")
-def deny(name: Name, comment: Comment = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def deny(name: RequestName, comment: Comment = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """Deny a request.
 
     Example: skerry request deny req-x7k2p --comment "view is enough for that"
@@ -139,7 +141,7 @@ def deny(name: Name, comment: Comment = "", kubeconfig: Kubeconfig = None, conte
 
 
 @request.command("end")
-def end(name: Name, comment: Comment = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def end(name: RequestName, comment: Comment = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """End a request before its time: what it gave ends within a second; one that waits is taken back.
 
     Example: skerry request end req-x7k2p

@@ -25,7 +25,7 @@ from skerry.checks.hostbus import VARZ, ask_all
 from skerry.cli import bootstrap
 from skerry.cli.failure import Failure
 from skerry.cli.keys.held import HeldAccount, held, signers
-from skerry.cli.keys.rotation import Root, Show, Standing, state_of
+from skerry.cli.keys.rotation import KeyStanding, Root, Show, state_of
 from skerry.cli.term import program
 from skerry.errors import StatusError
 from skerry.identity import creds
@@ -118,7 +118,7 @@ class BusKey(ABC):
         """What else it signs, for people, and by whose signature it is."""
         return []
 
-    async def look(self) -> Standing:
+    async def look(self) -> KeyStanding:
         """By what the servers hold."""
         return self._standing(await self._bus.accounts())
 
@@ -126,13 +126,13 @@ class BusKey(ABC):
         """A new key beside the old one."""
         self._files.begin(self.name, root, time.time())
 
-    async def move(self, show: Show) -> Standing:
+    async def move(self, show: Show) -> KeyStanding:
         """Have everybody believe the new one, then sign with it, then make anew what the old one signed."""
         if self._replaced and not self._files.used(self.name):
             show(f"key {self.name}: telling who believes it")
             if lacking := await self._announce():
                 found = self._standing(await self._bus.accounts())
-                return Standing(
+                return KeyStanding(
                     key=self.name, made=found.made, state="moving", moved=0, total=found.total, missing=lacking
                 )
             self._files.use(self.name)
@@ -176,14 +176,14 @@ class BusKey(ABC):
                 anew.append(self._authority.anew(each.text))
         return anew
 
-    def _standing(self, accounts: list[HeldAccount]) -> Standing:
+    def _standing(self, accounts: list[HeldAccount]) -> KeyStanding:
         signed = [each for each in accounts if signers(each, self._exporter)]
         besides = self._besides()
         missing = [f"account {each.name}" for each in signed if not self._moved(each)]
         missing += [what for what, by in besides if by != self._newest]
         total = len(signed) + len(besides)
         moved = total - len(missing)
-        return Standing(
+        return KeyStanding(
             key=self.name,
             made=self._files.made(self.name),
             state=state_of(rotating=self._replaced, moved=moved, total=total),
@@ -201,7 +201,7 @@ class BusKey(ABC):
         return ()
 
 
-class SigningKey(BusKey):
+class OperatorSigningKey(BusKey):
     """Signs every account. Its believers read the operator's JWT at their start alone, so each is started anew."""
 
     name = "signing"
@@ -242,7 +242,7 @@ class HostKey(BusKey):
     async def _announce(self) -> tuple[str, ...]:
         return await self._held(self._authority.public.host, self._authority.host_jwt)
 
-    async def move(self, show: Show) -> Standing:
+    async def move(self, show: Show) -> KeyStanding:
         """And have the services' credentials made anew."""
         await super().move(show)
         bootstrap.renew_credentials(self._bus.host, self._authority)

@@ -19,7 +19,7 @@ from skerry.api.text import clean
 from skerry.bus import Bus
 from skerry.cli import bootstrap, hostbus
 from skerry.cli.failure import USAGE, Failure
-from skerry.cli.keys.accounts import HostBus, HostKey, SigningKey, SysKey
+from skerry.cli.keys.accounts import HostBus, HostKey, OperatorSigningKey, SysKey
 from skerry.cli.keys.rotation import RotatingKey, Tell
 from skerry.cli.keys.secrets import SealedBucket, SecretsKey
 from skerry.cli.keys.trust import TrustRootKey
@@ -82,7 +82,7 @@ async def opened(host: Path, status: RunStatus) -> AsyncIterator[HostKeys]:
         desired, check = await bus.bucket(subjects.DESIRED), partial(_plan, host)
         trust = TrustRootKey(host_bus.files, authority, keyring, sealed, desired, check=check)
         keys = (
-            SigningKey(host_bus),
+            OperatorSigningKey(host_bus),
             HostKey(host_bus),
             SysKey(host_bus),
             trust,

@@ -34,16 +34,16 @@ Root = Callable[[], KeyPair]
 """Gives the operator's root seed, for the key that only it can replace. Failure if it is not there."""
 Tell = Callable[[str, str], Awaitable[None]]
 """Tells what is done, in an Event of the host: its reason, and what, to which key."""
-State = Literal["in use", "moving", "moved"]
+KeyState = Literal["in use", "moving", "moved"]
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class KeyStanding(msgspec.Struct, frozen=True, kw_only=True):
     """How it stands with one key. `moved` of `total` things that it signs or seals are by the newest key."""
 
     key: str
     made: float
     """Unix time."""
-    state: State
+    state: KeyState
     """In use: no rotation is open. Moving: not everything is by the new key yet. Moved: the old one can be dropped."""
     moved: int
     total: int
@@ -59,7 +59,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(self.missing[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def state_of(*, rotating: bool, moved: int, total: int) -> State:
+def state_of(*, rotating: bool, moved: int, total: int) -> KeyState:
     """The state that follows."""
     if not rotating:
         return "in use"
@@ -71,13 +71,13 @@ class RotatingKey(Protocol):
 
     name: str
 
-    async def look(self) -> Standing:
+    async def look(self) -> KeyStanding:
         """How it stands; changes nothing."""
 
     async def begin(self, root: Root) -> None:
         """Have a new key beside the old one, which everything accepts. Idempotent while a rotation is open."""
 
-    async def move(self, show: Show) -> Standing:
+    async def move(self, show: Show) -> KeyStanding:
         """Move what can be moved now; how it stands then."""
 
     async def drop(self, show: Show) -> None:
@@ -88,7 +88,7 @@ async def nobody(reason: str, what: str) -> None:
     """Tells nobody."""
 
 
-async def rotate(key: RotatingKey, root: Root, limit_s: float, show: Show, tell: Tell = nobody) -> Standing:
+async def rotate(key: RotatingKey, root: Root, limit_s: float, show: Show, tell: Tell = nobody) -> KeyStanding:
     """Begin, or go on, until all has moved. Failure (timed out), naming what is missing."""
     until = asyncio.get_running_loop().time() + limit_s
     begins = (await key.look()).state == "in use"

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from skerry.bus import Bucket
-from skerry.cli.keys.rotation import Root, Show, Standing, state_of
+from skerry.cli.keys.rotation import KeyStanding, Root, Show, state_of
 from skerry.storage.sealed import SETTLE_S, Keyring, Sealing, look, reseal
 
 
@@ -29,7 +29,7 @@ class SecretsKey:
     def __init__(self, first: SealedBucket, *others: SealedBucket, settle_s: float = SETTLE_S) -> None:
         self._keyring, self._buckets, self._settle_s = first.keyring, (first, *others), settle_s
 
-    async def look(self) -> Standing:
+    async def look(self) -> KeyStanding:
         """By what lies in the buckets."""
         return self._standing(await self._each(look))
 
@@ -37,7 +37,7 @@ class SecretsKey:
         """Whoever seals from here on seals with the new key."""
         self._keyring.rotate()
 
-    async def move(self, show: Show) -> Standing:
+    async def move(self, show: Show) -> KeyStanding:
         """Seal anew what is sealed with the old key."""
         return self._standing(
             await self._each(
@@ -73,10 +73,10 @@ class SecretsKey:
             tuple(key for each in sums for key in each.unreadable),
         )
 
-    def _standing(self, found: Sealing) -> Standing:
+    def _standing(self, found: Sealing) -> KeyStanding:
         """What no key opens was lost before, by no rotation: it is told, and not waited for."""
         lost = ", ".join(found.unreadable)
-        return Standing(
+        return KeyStanding(
             key=self.name,
             made=self._keyring.path.stat().st_mtime,
             state=state_of(rotating=self._keyring.rotating, moved=found.current, total=found.readable),

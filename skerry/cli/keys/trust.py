@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from skerry.bus import Bucket, Entry
-from skerry.cli.keys.rotation import Root, Show, Standing, state_of
+from skerry.cli.keys.rotation import KeyStanding, Root, Show, state_of
 from skerry.desired.entry import opened, signed
 from skerry.errors import Conflict, StatusError
 from skerry.identity.federation import Authority
@@ -27,7 +27,7 @@ SETTLE_S = 70.0
 """Longer than a front door takes to have its key certified anew (60 s)."""
 
 
-class _Member(msgspec.Struct, frozen=True):
+class _MemberTrust(msgspec.Struct, frozen=True):
     """The part of a member's secret that is read (services/registry/secrets.py)."""
 
     agents: dict[str, float] = {}
@@ -48,13 +48,15 @@ class TrustRootKey:
         self._secrets, self._desired, self._settle_s = secrets, desired, settle_s
         self._check = check
 
-    async def look(self) -> Standing:
+    async def look(self) -> KeyStanding:
         """By what agents said."""
         replacement = self._files.public().replacements.get(KEY)
         total, missing = 0, []
         async for entry in _all(self._secrets, f"{MEMBERS}>"):
             try:
-                member = msgspec.json.decode(self._keyring.opened(entry.key, entry.value or b"").value, type=_Member)
+                member = msgspec.json.decode(
+                    self._keyring.opened(entry.key, entry.value or b"").value, type=_MemberTrust
+                )
             except (Unreadable, msgspec.DecodeError):
                 missing.append(f"{entry.key.removeprefix(MEMBERS)} (its secret cannot be read)")
                 total += 1
@@ -68,7 +70,7 @@ class TrustRootKey:
                     if member.roots.get(agent) != replacement.new
                 ]
         moved = total - len(missing)
-        return Standing(
+        return KeyStanding(
             key=self.name,
             made=self._files.made(KEY),
             state=state_of(rotating=replacement is not None, moved=moved, total=total),
@@ -82,7 +84,7 @@ class TrustRootKey:
         self._check()
         self._files.begin(KEY, root, time.time())
 
-    async def move(self, show: Show) -> Standing:
+    async def move(self, show: Show) -> KeyStanding:
         """Nothing is moved here: agents say what they have with their heartbeats."""
         return await self.look()
 

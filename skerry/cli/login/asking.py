@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from skerry.cli.login.oidc import SignedIn
 from skerry.cli.login.provider import Provider
-from skerry.cli.login.signin import Ask
+from skerry.cli.login.signin import AskProvider
 
 TIMEOUT_S = 120.0
 EXEC_INFO = "KUBERNETES_EXEC_INFO"
@@ -29,7 +29,7 @@ def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def asking(flow: str, timeout_s: float = TIMEOUT_S) -> Ask:
+def asking(flow: str, timeout_s: float = TIMEOUT_S) -> AskProvider:
     """Sign in by a flow, one of parameters.FLOWS."""
 
     def ask(provider: Provider) -> SignedIn:

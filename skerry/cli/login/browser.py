@@ -106,7 +106,7 @@ class BrowserLogin:
         return self._result
 
 
-class _Server(ThreadingHTTPServer):
+class _CallbackServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
@@ -154,7 +154,7 @@ def listening(redirected: Redirected) -> Iterator[BrowserLogin]:
         def log_message(self, format: str, *values: Any) -> None:  # noqa: A002 - as it is called
             """Nothing: the path has the code."""
 
-    with _Server(("127.0.0.1", 0), Handler) as server:
+    with _CallbackServer(("127.0.0.1", 0), Handler) as server:
         login = BrowserLogin(f"http://127.0.0.1:{server.server_port}{PATH}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

@@ -32,7 +32,7 @@ MAX_POLL_S = 60.0
 _SHOWN = 200
 
 
-class Discovery(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider says of itself, as far as a client needs it."""
 
     issuer: str
@@ -116,10 +116,10 @@ def shown(text: str) -> str:
     return printable if len(printable) <= _SHOWN else printable[:_SHOWN] + "…"
 
 
-def discovery(body: bytes, parameters: LoginParameters) -> Discovery:
+def discovery(body: bytes, parameters: LoginParameters) -> ProviderMetadata:
     """The configuration of a provider. Failure if it is none, or that of another, or leads out of TLS."""
     try:
-        found = decoded(body, Discovery)
+        found = decoded(body, ProviderMetadata)
     except msgspec.DecodeError as error:
         raise Failure(f"{parameters.issuer} does not describe itself as an OpenID provider: {error}") from error
     if found.issuer != parameters.issuer:
@@ -177,7 +177,7 @@ def is_answer(answer: Mapping[str, str], asked: Question) -> bool:
     return secrets.compare_digest(answer.get("state", "").encode(), asked.state.encode())
 
 
-def code_of(answer: Mapping[str, str], found: Discovery) -> str:
+def code_of(answer: Mapping[str, str], found: ProviderMetadata) -> str:
     """The code in a redirect that is the answer to our question. Failure if it was refused, or is another provider's."""
     issuer = answer.get("iss")
     if issuer != found.issuer and (issuer is not None or found.authorization_response_iss_parameter_supported):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from skerry.cli.failure import Failure
-from skerry.cli.login.oidc import Discovery, TokenAnswer, check_url, discovery, refused, shown, token_answer
+from skerry.cli.login.oidc import ProviderMetadata, TokenAnswer, check_url, discovery, refused, shown, token_answer
 from skerry.cli.login.parameters import LoginParameters
 
 TIMEOUT_S = 15.0
@@ -28,7 +28,7 @@ class ProviderAway(Failure):
     """It cannot be reached, or makes errors: later it may be there."""
 
 
-class Refused(Failure):
+class ProviderRefused(Failure):
     """It gives no tokens for what was shown to it."""
 
 
@@ -48,12 +48,12 @@ class Provider:
     def __init__(self, parameters: LoginParameters, timeout_s: float = TIMEOUT_S) -> None:
         self.parameters = parameters
         self._timeout_s = timeout_s
-        self._discovery: Discovery | None = None
+        self._discovery: ProviderMetadata | None = None
         check_url(parameters.issuer, parameters.issuer)
         self._tls = _tls(parameters) if parameters.issuer.startswith("https:") else None
 
     @property
-    def discovery(self) -> Discovery:
+    def discovery(self) -> ProviderMetadata:
         """What it says of itself."""
         if self._discovery is None:
             url = f"{self.parameters.issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -64,12 +64,12 @@ class Provider:
         return self._discovery
 
     def tokens(self, form: Mapping[str, str]) -> TokenAnswer:
-        """What the token endpoint gives for a grant. Refused, ProviderAway or another Failure."""
+        """What the token endpoint gives for a grant. ProviderRefused, ProviderAway or another Failure."""
         answer = self.token_answer(form)
         if not answer.error:
             return answer
         error = refused(self.parameters.issuer, answer.error, answer.error_description)
-        raise (ProviderAway if answer.error in _AWAY else Refused)(error.message)
+        raise (ProviderAway if answer.error in _AWAY else ProviderRefused)(error.message)
 
     def token_answer(self, form: Mapping[str, str]) -> TokenAnswer:
         """What the token endpoint answers to a grant, its own errors too."""

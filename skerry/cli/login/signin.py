@@ -14,7 +14,7 @@ from skerry.cli.login.cache import CacheError, LoginCache, StoredLogin, director
 from skerry.cli.login.oidc import SignedIn, signed_in
 from skerry.cli.login.parameters import LoginParameters, ParameterError
 from skerry.cli.login.parameters import parameters as parameters_of
-from skerry.cli.login.provider import Provider, Refused
+from skerry.cli.login.provider import Provider, ProviderRefused
 from skerry.cli.term import program
 from skerry.errors import SkerryError
 
@@ -23,7 +23,7 @@ WAIT_S = 120.0
 QUIET_S = 300.0
 """For so long a login that nobody answered is not tried again by plugins."""
 
-Ask = Callable[[Provider], SignedIn]
+AskProvider = Callable[[Provider], SignedIn]
 """Has somebody sign in. SkerryError."""
 
 
@@ -38,7 +38,7 @@ def cache_of(parameters: LoginParameters) -> LoginCache:
 def token(
     parameters: LoginParameters,
     cache: LoginCache,
-    ask: Ask | None,
+    ask: AskProvider | None,
     *,
     plugin: bool = False,
     wait_s: float = WAIT_S,
@@ -72,7 +72,7 @@ def _obtained(
     parameters: LoginParameters,
     cache: LoginCache,
     login: StoredLogin,
-    ask: Ask | None,
+    ask: AskProvider | None,
     *,
     plugin: bool,
     now: Callable[[], float],
@@ -82,7 +82,7 @@ def _obtained(
     if login.refresh_token:
         try:
             return _refreshed(provider, cache, login, now)
-        except Refused:
+        except ProviderRefused:
             login = login._replace(id_token="", refresh_token="")
             cache.write(login)
         except Failure as error:
@@ -108,7 +108,7 @@ def _refreshed(provider: Provider, cache: LoginCache, login: StoredLogin, now: C
     try:
         signed = signed_in(answer, provider.parameters, now(), subject=login.subject)
     except Failure as error:
-        raise Refused(error.message) from error
+        raise ProviderRefused(error.message) from error
     return _kept(cache, provider.parameters, signed, signed.refresh_token or login.refresh_token)
 
 

@@ -16,7 +16,7 @@ from skerry.bus import ConnectionLost, NoResponders
 from skerry.cli import bootstrap
 from skerry.cli.failure import Failure
 from skerry.cli.keys import rotation
-from skerry.cli.keys.accounts import BusKey, HostBus, HostKey, SigningKey, SysKey
+from skerry.cli.keys.accounts import BusKey, HostBus, HostKey, OperatorSigningKey, SysKey
 from skerry.errors import GatewayTimeout, ServiceUnavailable, StatusError, Unauthorized
 from skerry.identity import jwt, nkey
 from skerry.identity.creds import Credentials
@@ -98,7 +98,7 @@ async def beats(world: World, agent: Agent, credentials: Credentials, over: asyn
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("kind", [SigningKey, HostKey, SysKey])
+@pytest.mark.parametrize("kind", [OperatorSigningKey, HostKey, SysKey])
 async def test_a_key_of_the_bus_is_replaced_while_members_work_and_sleep(world: World, kind: type[BusKey]) -> None:
     host, key, before = world.host, kind(world.bus), time.time()
     awake, sleeper, gone = [await world.joined(name) for name in ("awake", "sleeper", "gone")]
@@ -129,7 +129,7 @@ async def test_a_key_of_the_bus_is_replaced_while_members_work_and_sleep(world: 
         async with host.connection(awake[1]) as connection:
             await awake[0].beat_until_answered(connection)
         over.set()
-    assert len(lost) == world.starts == (2 if kind is SigningKey else 0)
+    assert len(lost) == world.starts == (2 if kind is OperatorSigningKey else 0)
     await world.refused(gone[1])
     await _worthless(world, key.name)
 
@@ -159,7 +159,7 @@ async def test_what_a_key_needs_to_be_replaced_is_asked_before_anything_is_made(
 
     files = sorted(world.host.keys_dir.rglob("*"))
     with pytest.raises(Failure, match="root seed is not there"):
-        await rotation.rotate(SigningKey(world.bus), missing, 0.0, quiet)
+        await rotation.rotate(OperatorSigningKey(world.bus), missing, 0.0, quiet)
     assert sorted(world.host.keys_dir.rglob("*")) == files
     assert world.bus.files.public().replacements == {}
 
@@ -168,7 +168,7 @@ async def test_an_account_that_nobody_makes_anew_is_named_and_lost_only_on_deman
     stray = world.host.authority.member_account("stray")
     await world.host.push(stray.jwt)
     agent = world.host.agent(stray)
-    key = SigningKey(world.bus)
+    key = OperatorSigningKey(world.bus)
     with pytest.raises(Failure, match=r"account stray.*run it again"):
         await rotation.rotate(key, world.root, 1.0, quiet)
     with pytest.raises(Failure, match=r"1 of \d+ would be lost with the old signing key: account stray"):
@@ -190,13 +190,13 @@ async def test_a_server_that_keeps_the_configuration_of_before_holds_up_the_new_
         host=world.bus.host, files=files, authority=world.bus.authority, settings=world.bus.settings, configure=told
     )
     with pytest.raises(Failure, match=r"server skerry has the operator's JWT of before: give each server the new one"):
-        await rotation.rotate(SigningKey(theirs), world.root, 0.0, quiet)
+        await rotation.rotate(OperatorSigningKey(theirs), world.root, 0.0, quiet)
     assert world.host.authority.active("signing") == old
-    assert (await rotation.rotate(SigningKey(world.bus), _no_root_needed, WAIT_S, quiet)).state == "moved"
+    assert (await rotation.rotate(OperatorSigningKey(world.bus), _no_root_needed, WAIT_S, quiet)).state == "moved"
     with pytest.raises(Failure, match=r"still believed \(server skerry has .*keys finish signing"):
-        await rotation.finish(SigningKey(theirs), quiet, drop_away=False)
+        await rotation.finish(OperatorSigningKey(theirs), quiet, drop_away=False)
     assert set(files.public().replacements) == {"signing"}
-    await rotation.finish(SigningKey(world.bus), quiet, drop_away=False)
+    await rotation.finish(OperatorSigningKey(world.bus), quiet, drop_away=False)
     assert jwt.decode(world.host.authority.public.operator_jwt).nats["signing_keys"] == [
         world.host.authority.active("signing")
     ]

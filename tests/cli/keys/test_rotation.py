@@ -8,7 +8,7 @@ import pytest
 
 from skerry.cli.failure import FAILED, TIMED_OUT, Failure
 from skerry.cli.keys import rotation
-from skerry.cli.keys.rotation import Root, Show, Standing
+from skerry.cli.keys.rotation import KeyStanding, Root, Show
 from skerry.identity import nkey
 from skerry.identity.federation import Authority
 from skerry.identity.keyfiles import KeyFiles
@@ -32,12 +32,12 @@ class OneKey:
         self.total, self.away = total, away
         self.rotating, self.moved, self.done = False, total, list[str]()
 
-    def _now(self) -> Standing:
+    def _now(self) -> KeyStanding:
         missing = tuple(f"member-{number}" for number in range(self.total - self.moved))
         state = rotation.state_of(rotating=self.rotating, moved=self.moved, total=self.total)
-        return Standing(key=self.name, made=0.0, state=state, moved=self.moved, total=self.total, missing=missing)
+        return KeyStanding(key=self.name, made=0.0, state=state, moved=self.moved, total=self.total, missing=missing)
 
-    async def look(self) -> Standing:
+    async def look(self) -> KeyStanding:
         return self._now()
 
     async def begin(self, root: Root) -> None:
@@ -45,7 +45,7 @@ class OneKey:
             self.rotating, self.moved = True, 0
         self.done.append("begin")
 
-    async def move(self, show: Show) -> Standing:
+    async def move(self, show: Show) -> KeyStanding:
         self.moved = max(self.moved, self.total - self.away)
         self.done.append("move")
         return self._now()

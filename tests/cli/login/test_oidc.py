@@ -14,7 +14,7 @@ from skerry.cli.login.cache import MAX_TIME
 from skerry.cli.login.oidc import (
     LEEWAY_S,
     MAX_TOKEN,
-    Discovery,
+    ProviderMetadata,
     Question,
     TokenAnswer,
     authorization_url,
@@ -35,7 +35,7 @@ from skerry.cli.login.parameters import parameters
 
 ISSUER = "https://idp.example.com"
 PARAMETERS = parameters(ISSUER, "skerry", "email")
-FOUND = Discovery(issuer=ISSUER, token_endpoint=f"{ISSUER}/token", authorization_endpoint=f"{ISSUER}/auth")
+FOUND = ProviderMetadata(issuer=ISSUER, token_endpoint=f"{ISSUER}/token", authorization_endpoint=f"{ISSUER}/auth")
 NOW = 1_800_000_000.0
 
 
@@ -92,7 +92,7 @@ def test_only_our_state_is_an_answer(answer: dict[str, str], ours: bool) -> None
 
 
 def test_a_code_is_taken_from_our_provider_alone() -> None:
-    strict = Discovery(issuer=ISSUER, token_endpoint="", authorization_response_iss_parameter_supported=True)
+    strict = ProviderMetadata(issuer=ISSUER, token_endpoint="", authorization_response_iss_parameter_supported=True)
     assert code_of({"code": "c"}, FOUND) == code_of({"code": "c", "iss": ISSUER}, strict) == "c"
     for answer, found in (({"code": "c", "iss": "https://evil"}, FOUND), ({"code": "c"}, strict)):
         with pytest.raises(Failure, match="instead of"):

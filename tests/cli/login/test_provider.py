@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skerry.cli.failure import Failure
-from skerry.cli.login.provider import MAX_BYTES, Provider, ProviderAway, Refused
+from skerry.cli.login.provider import MAX_BYTES, Provider, ProviderAway, ProviderRefused
 from tests.cli.login.standin import Form, Said, Standin, running
 
 SECRET = {"grant_type": "refresh_token", "refresh_token": "precious"}
@@ -58,8 +58,8 @@ def test_nothing_is_asked_in_the_clear(issuer: str, standin: Standin) -> None:
 @pytest.mark.parametrize(
     ("said", "error", "told"),
     [
-        ((400, {"error": "invalid_grant", "error_description": "gone"}), Refused, "gone"),
-        ((401, {"error": "invalid_client"}), Refused, "registered there as a public one"),
+        ((400, {"error": "invalid_grant", "error_description": "gone"}), ProviderRefused, "gone"),
+        ((401, {"error": "invalid_client"}), ProviderRefused, "registered there as a public one"),
         ((200, {"error": "server_error"}), ProviderAway, "server_error"),
         ((404, b"nothing"), Failure, "something else than tokens"),
         ((404, b"{}"), Failure, "answered with 404"),
