@@ -283,9 +283,14 @@ def test_rights_that_a_grant_gives_on_the_host_are_among_the_rules() -> None:
     assert HostRule(("get", "list", "watch"), ("skerry.dev",), ("accessgrants",)) in reading
 
 
-def test_an_administrator_by_a_grant_is_one_until_it_ends() -> None:
-    compiled = access(grant(clusters=ON_HOST, role="cluster-admin", expires="1970-01-01T01:00:00Z"))
-    for verb in ("list", "delete"):
-        decision = decided(Caller(user="alice"), HostRequest(verb, "skerry.dev", "clusters", name="m1"), compiled)
+@pytest.mark.parametrize(("role", "verbs"), [("cluster-admin", ("list", "delete")), ("view", ("list",))])
+def test_what_a_grant_on_the_host_gives_holds_until_it_ends(role: str, verbs: tuple[str, ...]) -> None:
+    compiled = access(grant(clusters=ON_HOST, role=role, expires="1970-01-01T01:00:00Z"))
+    for verb in verbs:
+        decision = decided(
+            Caller(user="alice"),
+            HostRequest(verb, "skerry.dev", "jointokens" if role == "cluster-admin" else "settings"),
+            compiled,
+        )
         assert isinstance(decision, Allowed)
         assert decision.until == 3600.0
