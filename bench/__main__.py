@@ -38,6 +38,7 @@ SUITES = (
     "registry",
     "fleet",
     "joining",
+    "helm",
 )
 RESULTS = Path(__file__).with_name("results")
 

@@ -108,7 +108,7 @@ def _upgrade(sdk: Any, context: Any, order: Order) -> Answer:
             release = config.install(
                 chart, order.release, order.values, create_namespace=order.create_namespace, **common
             )
-        manifest = _with_hooks(str(release["manifest"]), chart, order) if order.dry_run else ""
+        manifest = _with_hooks(sdk, str(release["manifest"]), chart, order) if order.dry_run else ""
     return Answer(revision=int(release["revision"]), manifest=manifest)
 
 
@@ -121,15 +121,17 @@ def _is_there(sdk: Any, config: Any, release: str) -> bool:
     return any(each.get("status") != "uninstalled" for each in history[-1:])
 
 
-def _with_hooks(manifest: str, chart: Any, order: Order) -> str:
-    """A manifest and the chart's hooks, which the library does not tell of: as they are rendered without the cluster."""
-    hooks = [
-        f"---\n# Source: {path}\n{document}\n"
-        for path, text in _rendered(chart, order)
-        for document in documents(text)
-        if _HOOK.search(document)
-    ]
-    return "".join((*hooks, manifest))
+def _with_hooks(sdk: Any, manifest: str, chart: Any, order: Order) -> str:
+    """A manifest and the chart's hooks, which the library does not tell of: as they are rendered without the cluster.
+
+    Those of a chart that cannot be rendered so stay unknown.
+    """
+    try:
+        files = _rendered(chart, order)
+    except sdk.HelmError:
+        return manifest
+    hooks = [(path, each) for path, text in files for each in documents(text) if _HOOK.search(each)]
+    return "".join((*(f"---\n# Source: {path}\n{hook}\n" for path, hook in hooks), manifest))
 
 
 def _rollback(sdk: Any, context: Any, order: Order) -> Answer:

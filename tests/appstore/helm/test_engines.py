@@ -119,7 +119,7 @@ async def test_a_release_lives(engine: Engine, member: Member, release: str, tmp
 async def test_a_dry_run_asks_the_cluster_and_changes_nothing(
     engine: Engine, member: Member, release: str, tmp_path: Path
 ) -> None:
-    text = CONFIG + '{{ (lookup "v1" "Namespace" "" "shop").metadata.name }}'
+    text = CONFIG + '{{ dig "metadata" "name" "offline" (lookup "v1" "Namespace" "" "shop") }}'
     answer = await engine.upgrade(wanted(member, chart(tmp_path, text, HOOK), dry_run=True))
     rendered = {str(each.identity): each for each in objects(answer.manifest)}
     assert answer.revision == 1
@@ -183,6 +183,9 @@ async def test_an_actor_does_what_their_rights_allow(
     await engine.upgrade(wanted(member, chart(tmp_path, CONFIG + "one"), access=tenant))
     reason, text = await refused(engine, wanted(member, chart(tmp_path, CONFIG + "one", ROLE), access=tenant))
     assert (reason, "clusterroles" in text) == ("Forbidden", True)
+    stolen = CONFIG + '{{ (lookup "v1" "Secret" "kube-system" "any").data | toJson | quote }}'
+    reason, text = await refused(engine, wanted(member, chart(tmp_path, stolen), access=tenant))
+    assert (reason, 'secrets "any" is forbidden' in text) == ("Forbidden", True)
     reason, _ = await refused(engine, wanted(member, chart(tmp_path, CONFIG + "one"), access=as_whom(member, "wrong")))
     assert reason == "Forbidden"
 
@@ -195,6 +198,19 @@ async def test_a_hook_that_never_ends_fails_and_a_deadline_ends_the_whole(
     assert (await refused(engine, wanted(member, path, deadline_s=4)))[0] == "Deadline"
     assert [each.entry.status for each in stored(member)] == ["failed", "failed"]
     assert list(rooms.iterdir()) == []
+
+
+async def test_a_hook_that_never_ends_does_not_hold_up_an_uninstallation_for_ever(
+    engine: Engine, member: Member, release: str, tmp_path: Path
+) -> None:
+    await engine.upgrade(
+        wanted(member, chart(tmp_path, CONFIG + "one", HOOK.replace("pre-install,pre-upgrade", "pre-delete")))
+    )
+    gone = UninstallRequest(access=as_whom(member), release=release, namespace=NAMESPACE, hook_timeout_s=2)
+    with pytest.raises(HelmError) as caught:
+        await engine.uninstall(gone)
+    assert caught.value.reason == "HookFailed", caught.value
+    assert [each.entry.status for each in stored(member)] == ["uninstalling"]
 
 
 async def test_one_operation_at_a_time_on_a_release_and_who_is_cancelled_leaves_it_pending(

@@ -127,8 +127,12 @@ def test_there_is_an_end_to_objects_however_they_are_packed() -> None:
 
 def test_what_a_program_prints_is_held_to_the_limits_without_reading_it() -> None:
     assert check_manifest(b"--- \n" * MOST_OBJECTS).count("---") == MOST_OBJECTS
+    for many in (b"names: {listKind: ShipList}\n", b"kind: List\n"):
+        assert check_manifest(many + b"apiVersion: v1\n" * 3000)
     for content, reason in (
         (b"---\n" * (MOST_OBJECTS + 1), "ResourceLimit"),
+        (b'{"kind": "List", "items": [' + b'{"apiVersion": "v1"},' * 10_000 + b"]}", "ResourceLimit"),
+        (b"kind: PodList\nitems:\n" + b"- apiVersion: v1\n" * 10_000, "ResourceLimit"),
         (b"x" * (LARGEST_MANIFEST + 1), "ResourceLimit"),
         (b"\xff", "RenderFailed"),
     ):
