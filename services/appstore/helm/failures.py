@@ -92,12 +92,12 @@ def failure(finished: Finished, secrets: Collection[str] = (), *, deadline_s: fl
         )
     if finished.ending == "output":
         return HelmError("ResourceLimit", "what Helm printed is more than 16 MiB: the chart renders too much")
-    if finished.ending == "signal" and finished.code in (9, 24):
-        return HelmError("ResourceLimit", "Helm was killed: the chart took more processor time or memory than it may")
+    if finished.ending == "processor":
+        return HelmError("ResourceLimit", "Helm was stopped: the chart took more processor time than it may")
     if (finished.ending, finished.code) in _CRASHES and _OUT_OF_MEMORY.search(stderr):
         return HelmError("ResourceLimit", "Helm ran out of memory: the chart, or what it renders, is too large")
     if finished.ending == "signal":
-        return HelmError("Failed", f"Helm was ended by signal {finished.code}")
+        return HelmError("Failed", f"Helm was ended by signal {finished.code}, by somebody else or by the system")
     said = _said(stderr, secrets)
     if not said:
         return HelmError("Failed", f"Helm ended with exit code {finished.code} and said nothing")

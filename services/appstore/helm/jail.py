@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,12 @@ from services.appstore.helm import enter
 MIB = 1 << 20
 ROOT = Path(__file__).parents[3]
 """Where Skerry is, for a Python in a jail."""
+_CPU_SIGNALS = (signal.SIGKILL, signal.SIGXCPU)
+_LOOK_S = 1.0
 DRAIN_S = 5.0
 """Who left its session before it was killed may still hold the pipes."""
 Wall: TypeAlias = Literal["limits", "files", "network"]
-Ending: TypeAlias = Literal["exit", "signal", "deadline", "output"]
+Ending: TypeAlias = Literal["exit", "signal", "deadline", "output", "processor"]
 
 
 class Jail(NamedTuple):
@@ -134,7 +137,9 @@ def _described(jail: Jail, program: str) -> str:
 async def _until(process: asyncio.subprocess.Process, jail: Jail, deadline_s: float, stdin: bytes) -> Finished:
     assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018  pipes were asked for
     stdout, stderr = bytearray(), bytearray()
+    processor = _Processor(process.pid)
     ending: Ending | None = None
+    watching = asyncio.create_task(processor.watch())
     reading = asyncio.gather(
         _fed(process.stdin, stdin),
         _bounded(process.stdout, stdout, jail.output, cut=False),
@@ -149,13 +154,50 @@ async def _until(process: asyncio.subprocess.Process, jail: Jail, deadline_s: fl
     except _TooMuch:
         ending = "output"
     finally:
+        watching.cancel()
         reading.cancel()
         with suppress(asyncio.CancelledError, _TooMuch):
             await reading
+        with suppress(asyncio.CancelledError):
+            await watching
     if ending is not None:
         await _stop(process, jail.grace_s)
     code = process.returncode or 0
+    if ending is None and -code in _CPU_SIGNALS and processor.used_up(jail.cpu_s):
+        ending = "processor"
     return Finished(ending or ("signal" if code < 0 else "exit"), abs(code), bytes(stdout), bytes(stderr))
+
+
+class _Processor:
+    """How much processor time a child has used, which tells who used up theirs from who was killed: both is SIGKILL.
+
+    What it used in all nobody says who has not waited for it oneself. So: as much as it had used a second ago, and as much as all
+    children that ended meanwhile.
+    """
+
+    def __init__(self, process: int) -> None:
+        self._stat = Path(f"/proc/{process}/stat")
+        self._before = self._ended()
+        self._seen = 0.0
+
+    async def watch(self) -> None:
+        """Look once a second; never returns."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with suppress(OSError):
+                fields = self._stat.read_text().rpartition(")")[2].split()
+                self._seen = (int(fields[11]) + int(fields[12])) / ticks
+
+    def used_up(self, limit_s: float) -> bool:
+        """True for a child that has ended and had used so much."""
+        unseen = 1.5 * _LOOK_S * min(os.cpu_count() or 1, 4)
+        return self._ended() - self._before >= limit_s - 1 and self._seen >= limit_s - unseen
+
+    @staticmethod
+    def _ended() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
 
 
 async def _drained(process: asyncio.subprocess.Process) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -227,6 +229,34 @@ async def test_one_operation_at_a_time_on_a_release_and_who_is_cancelled_leaves_
     (only,) = stored(member)
     assert releases.state([only.entry]).state == "Pending"
     assert list(rooms.iterdir()) == []
+
+
+async def test_a_helm_that_is_killed_is_told_and_the_next_one_takes_up_what_it_left(
+    engine: Engine, member: Member, release: str, tmp_path: Path, rooms: Path
+) -> None:
+    path = chart(tmp_path, CONFIG + "one", HOOK)
+    running = asyncio.create_task(engine.upgrade(wanted(member, path)))
+    while not await asyncio.to_thread(stored, member):
+        await asyncio.sleep(0.05)
+    killed = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and _is_in(each, rooms)]
+    assert killed
+    for process in killed:
+        os.kill(process, signal.SIGKILL)
+    with pytest.raises(HelmError, match="signal 9") as caught:
+        await running
+    assert (caught.value.reason, caught.value.final) == ("Failed", False)
+    assert releases.state(each.entry for each in stored(member)).state == "Pending"
+    await engine.uninstall(UninstallRequest(access=as_whom(member), release=release, namespace=NAMESPACE))
+    plain = chart(tmp_path, CONFIG + "one")
+    assert (await engine.upgrade(wanted(member, plain))).revision == 1
+    assert list(rooms.iterdir()) == []
+
+
+def _is_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False
 
 
 async def test_a_release_that_cannot_be_stored_is_too_large(

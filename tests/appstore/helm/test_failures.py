@@ -39,8 +39,8 @@ def test_every_reason_that_has_a_text_is_in_the_table_of_texts() -> None:
         (Finished("deadline", 15, b"", b""), "Deadline", "Helm did not end within 30 s and was stopped"),
         (Finished("deadline", 1, b"", b"Error: context canceled\n"), "Deadline", "and was stopped: context canceled"),
         (Finished("output", 15, b"", b""), "ResourceLimit", "more than 16 MiB"),
-        (Finished("signal", 9, b"", b""), "ResourceLimit", "processor time or memory"),
-        (Finished("signal", 24, b"", b""), "ResourceLimit", "processor time or memory"),
+        (Finished("processor", 9, b"", b""), "ResourceLimit", "more processor time"),
+        (Finished("signal", 9, b"", b""), "Failed", "signal 9, by somebody else or by the system"),
         (Finished("signal", 11, b"", b""), "Failed", "signal 11"),
         (Finished("exit", 2, b"", b"fatal error: runtime: out of memory\n"), "ResourceLimit", "ran out of memory"),
         (

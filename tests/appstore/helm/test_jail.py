@@ -105,7 +105,13 @@ async def test_memory_ends(directory: Path) -> None:
 
 async def test_processor_time_ends(directory: Path) -> None:
     told = await python(Jail(directory, cpu_s=1), "while True: pass")
-    assert (told.ending, told.code) == ("signal", signal.SIGKILL) or told.code == signal.SIGXCPU
+    assert told.ending == "processor"
+    assert told.code in (signal.SIGKILL, signal.SIGXCPU)
+
+
+async def test_who_is_killed_by_somebody_has_not_used_up_their_time(directory: Path) -> None:
+    told = await python(Jail(directory), "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert told[:2] == ("signal", signal.SIGKILL)
 
 
 async def test_a_file_that_grows_ends(directory: Path) -> None:
