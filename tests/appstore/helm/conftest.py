@@ -37,8 +37,8 @@ def sdk(rooms: Path) -> Sdk:
 
 
 @pytest.fixture(params=["commandline", "sdk"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine there is."""
+def engine(request: pytest.FixtureRequest, helms: Mapping[str, Path]) -> Engine:
+    """Each engine there is. It names `helms`, so that they are made before the tests."""
     name = {"commandline": "helm", "sdk": "sdk"}[request.param]
     chosen: Engine = request.getfixturevalue(name)
     return chosen
