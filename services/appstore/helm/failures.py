@@ -57,6 +57,7 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
     ),
     ("HookFailed", r"(?:pre|post)-(?:install|upgrade|rollback|delete)(?: hooks failed)?: |Hook \S+ \S+ failed"),
     ("HookFailed", r"failed (?:pre|post)-(?:install|upgrade|rollback|delete)"),
+    ("HookFailed", r"resource \S+ (?:not ready|still exists)\. status: "),  # hooks alone are waited for
     (
         "Unreachable",
         r"cluster unreachable|connection refused|connection reset|no such host|i/o timeout|TLS handshake|x509: "
