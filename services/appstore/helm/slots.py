@@ -88,12 +88,19 @@ class SlotTable:
 
 
 class Slots:
-    """Slots for operations. `workers`: at once. `room`: bytes of memory that are free, None where there is no limit."""
+    """Slots for operations. `workers`: at once. `room`: bytes of memory that are free (`memory.memory_room`), None where there
+    is no limit. `need`: bytes for each (those of Helm's library: `sdk.DATA`).
+    """
 
     def __init__(
-        self, workers: int, room: Callable[[], int | None], *, clock: Callable[[], float] = time.monotonic
+        self,
+        workers: int,
+        room: Callable[[], int | None],
+        *,
+        need: int = DATA,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._table = SlotTable(workers)
+        self._table = SlotTable(workers, need)
         self._room, self._clock = room, clock
         self._tickets = count()
         self._turns: dict[int, asyncio.Event] = {}
