@@ -256,8 +256,9 @@ async def test_a_name_is_looked_for_in_what_is_stored_before_it_is_called_unknow
     assert (await made.ask(ALICE, f"{API}/credentials/c-new", "DELETE")).status == 200
 
 
-def review(verb: str, plural: str, name: str, group: str = "skerry.dev") -> dict[str, Any]:
-    return {"spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural, "name": name}}}
+def review(verb: str, plural: str, name: str, group: str = "skerry.dev", namespace: str = "") -> dict[str, Any]:
+    asked = {"verb": verb, "group": group, "resource": plural, "name": name, "namespace": namespace}
+    return {"spec": {"resourceAttributes": asked}}
 
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -280,7 +281,11 @@ async def test_a_self_review_is_what_the_request_is_answered(who: str, plural: s
     made, caller = fleet(), EVERYBODY[who]
     cells = [(verb, "") for verb in ("list", "create", "deletecollection")]
     for verb, name in [*cells, *((verb, name) for name in names for verb in ("get", "delete", "update"))]:
-        reviewed = (await made.ask(caller, REVIEWS, "POST", review(verb, plural, name))).json()["status"]
+        reviewed, elsewhere = [
+            (await made.ask(caller, REVIEWS, "POST", review(verb, plural, name, namespace=each))).json()["status"]
+            for each in ("", "default")
+        ]
+        assert reviewed == elsewhere, "kubectl auth can-i names a namespace also of what is in none"
         method = "DELETE" if verb == "deletecollection" else METHODS[verb]
         answer = await made.ask(
             caller, f"{API}/{plural}{'/' if name else ''}{name}", method, {} if method in ("POST", "PUT") else None

@@ -184,8 +184,10 @@ class HostApi:
         """Authorizes as a self review asks: of one object at once whether it is the caller's."""
 
         def authorize(asked: Attributes) -> tuple[Tie, ...]:
-            ties = viewer.authorize(asked)
             kind = self._by_resource.get((asked.group, asked.resource))
+            if kind is not None and not kind.namespaced:
+                asked = asked._replace(namespace="")  # kubectl auth can-i names its own, whatever it asks about
+            ties = viewer.authorize(asked)
             if kind is not None and kind.action(asked.subresource, asked.verb) is None:
                 refused = self._visibility.refusal(asked, kind, viewer, ties)
                 if refused is not None:
