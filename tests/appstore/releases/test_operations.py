@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from typing import Any
 
 import pytest
 
-from services.appstore.helm.engine import HelmError
+from services.appstore.helm.engine import Engine, HelmError
+from services.appstore.helm.slots import Slots
 from services.appstore.releases import crds
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
-from services.appstore.releases.operations import reason_of, values_in
+from services.appstore.releases.machine import Operate
+from services.appstore.releases.operations import Job, Operator, reason_of, values_in
 from services.appstore.releases.specs import Place
-from skerry.api.apprelease import ValuesSource
+from services.appstore.releases.turns import MemberTurns
+from skerry.api.apprelease import AppRelease, ValuesSource
+from skerry.api.decode import decoded
 from skerry.api.meta import Document
 from skerry.errors import BadGateway, Conflict, Forbidden, Invalid, StatusError, TooManyRequests, cause
 from tests.appstore.charts import package
@@ -97,3 +103,35 @@ def test_what_is_no_crd_is_not_applied() -> None:
         list(crds.definitions(package(files={"crds/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}"})))
     with pytest.raises(HelmError, match="it is no tar"):
         list(crds.definitions(b"x"))
+
+
+async def test_an_operation_waits_for_a_slot_of_all_there_are(door: FrontDoor, access: MemberAccess) -> None:
+    class NoEngine:
+        async def required(self) -> Engine:
+            raise HelmError("EngineMissing", "there is none")
+
+    slots = Slots(1, lambda: None)
+    unused: Any = None
+    operator = Operator(door, NoEngine(), unused, unused, MemberTurns(), unused, slots)
+    release = decoded(
+        b'{"metadata":{"name":"web","namespace":"shop"},"spec":{"app":"web","version":"1","clusters":{"names":["m1"]}}}',
+        AppRelease,
+    )
+    step = Operate("Upgrade", "Upgrading")
+    job = Job(
+        release=release,
+        cluster="m1",
+        labels={},
+        kube_version="1.34",
+        place=WEB,
+        access=access,
+        step=step,
+        server_side=True,
+    )
+    async with slots.slot("another"):
+        running = asyncio.create_task(operator.run(job))
+        while not slots.why_waiting():
+            await asyncio.sleep(0)
+        assert not running.done()
+    with pytest.raises(HelmError, match="there is none"):
+        await running
