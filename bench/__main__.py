@@ -32,6 +32,7 @@ SUITES = (
     "login",
     "hostapi",
     "uploads",
+    "appstore",
     "informer",
     "inventory",
     "memory",

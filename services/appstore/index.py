@@ -25,6 +25,7 @@ MOST_SKIPPED = 20
 """Entries left out that are named for one chart."""
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _ENTRIES = re.compile(rb"^entries:[ \t]*\r?\n", re.MULTILINE)
+_INDENT = re.compile(rb" *")
 _TOP = re.compile(rb"^[^\s#]", re.MULTILINE)
 
 
@@ -70,11 +71,12 @@ def read(
 
     ForeignYamlError for what is no index; it may come after some charts.
     """
-    blocks = _blocks(text)
-    if blocks is None:
+    places = _blocks(text)
+    if places is None:
         yield from _whole(text, newest, selects)
         return
-    for block in blocks:
+    for place in places:
+        block = text[place]
         name = block.partition(b":")[0].strip(b" \r\n'\"").decode(errors="replace")
         if not selects(name):
             continue
@@ -110,24 +112,24 @@ def _whole(text: bytes, newest: int, selects: Callable[[str], bool]) -> Iterator
         raise ForeignYamlError("there is no key entries in it, so it is no index of charts")
 
 
-def _blocks(text: bytes) -> list[bytes] | None:
-    """The parts of an index that stand for one chart each; None if it is not written as `helm repo index` writes it."""
+def _blocks(text: bytes) -> list[slice] | None:
+    """Where the parts of an index are that stand for one chart each; None if it is not written as `helm repo index` writes it."""
     heads = list(_ENTRIES.finditer(text))
     if len(heads) != 1:
         return None
     start = heads[0].end()
-    end = _TOP.search(text, start)
-    body = text[start : end.start() if end else len(text)]
-    indent = len(body) - len(body.lstrip(b" "))
-    if not indent or re.search(rb"^ {0,%d}[^ \r\n#-]" % (indent - 1), body, re.MULTILINE):
+    top = _TOP.search(text, start)
+    end = top.start() if top else len(text)
+    first = _INDENT.match(text, start, end)
+    indent = len(first[0]) if first else 0
+    if not indent or re.compile(rb"^ {0,%d}[^ \r\n#-]" % (indent - 1), re.MULTILINE).search(text, start, end):
         return None
-    keys = [
-        match.start() for match in re.finditer(rb"^ {%d}[A-Za-z0-9'\"][^\r\n]*:[ ]*\r?$" % indent, body, re.MULTILINE)
-    ]
-    others = re.search(rb"^ {%d}(?![A-Za-z0-9'\"][^\r\n]*:[ ]*\r?$)[^ \r\n#-]" % indent, body, re.MULTILINE)
-    if not keys or keys[0] != 0 or others:
+    key = re.compile(rb"^ {%d}[A-Za-z0-9'\"][^\r\n]*:[ ]*\r?$" % indent, re.MULTILINE)
+    other = re.compile(rb"^ {%d}(?![A-Za-z0-9'\"][^\r\n]*:[ ]*\r?$)[^ \r\n#-]" % indent, re.MULTILINE)
+    keys = [match.start() for match in key.finditer(text, start, end)]
+    if not keys or keys[0] != start or other.search(text, start, end):
         return None
-    return [body[at:after] for at, after in pairwise((*keys, len(body)))]
+    return [slice(at, after) for at, after in pairwise((*keys, end))]
 
 
 def _listed(name: str, block: str, items: Iterable[Any], newest: int) -> ListedChart:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,8 @@ async def test_many_are_read_at_once() -> None:
 
 
 def test_answers_have_an_end() -> None:
-    assert b'"Done"' in list(main("index", question(IndexQuestion(newest=1), INDEX)))[-1]
-    assert b'"Done"' in list(main("package", b"x"))[-1]
+    assert b'"Done"' in list(main("index", BytesIO(question(IndexQuestion(newest=1)) + INDEX)))[-1]
+    assert b'"Done"' in list(main("package", BytesIO(b"x")))[-1]
 
 
 async def test_it_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[3]
 """Where Skerry is, for a Python in a jail."""
 _CPU_SIGNALS = (signal.SIGKILL, signal.SIGXCPU)
 _LOOK_S = 1.0
+PIECE = 256 * 1024
+"""Bytes that are written at once."""
 DRAIN_S = 5.0
 """Who left its session before it was killed may still hold the pipes."""
 Wall: TypeAlias = Literal["limits", "files", "network"]
@@ -89,10 +91,11 @@ async def run(
     command: Sequence[str],
     *,
     deadline_s: float,
-    stdin: bytes = b"",
+    stdin: bytes | tuple[bytes, ...] = b"",
     environ: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Run a command, named by its path, to its end or to the deadline. OSError if the directory or the program is not there.
+    """Run a command, named by its path, to its end or to the deadline. OSError if the directory or the program is not there. What it
+    reads on `stdin` may come in parts, so that nothing large is put together for it.
 
     When it is cancelled the program and all its children are killed before it returns.
     """
@@ -134,14 +137,16 @@ def _described(jail: Jail, program: str) -> str:
     )
 
 
-async def _until(process: asyncio.subprocess.Process, jail: Jail, deadline_s: float, stdin: bytes) -> Finished:
+async def _until(
+    process: asyncio.subprocess.Process, jail: Jail, deadline_s: float, stdin: bytes | tuple[bytes, ...]
+) -> Finished:
     assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018  pipes were asked for
     stdout, stderr = bytearray(), bytearray()
     processor = _Processor(process.pid)
     ending: Ending | None = None
     watching = asyncio.create_task(processor.watch())
     reading = asyncio.gather(
-        _fed(process.stdin, stdin),
+        _fed(process.stdin, stdin if isinstance(stdin, tuple) else (stdin,)),
         _bounded(process.stdout, stdout, jail.output, cut=False),
         _bounded(process.stderr, stderr, jail.errors, cut=True),
     )
@@ -213,10 +218,12 @@ class _TooMuch(Exception):
     pass
 
 
-async def _fed(pipe: asyncio.StreamWriter, content: bytes) -> None:
+async def _fed(pipe: asyncio.StreamWriter, parts: Sequence[bytes]) -> None:
     with suppress(ConnectionError):
-        pipe.write(content)
-        await pipe.drain()
+        for content in parts:
+            for at in range(0, len(content), PIECE):  # a whole index would lie in the pipe's buffer once more
+                pipe.write(content[at : at + PIECE])
+                await pipe.drain()
     pipe.close()
 
 

@@ -7,4 +7,4 @@ import sys
 from services.appstore.inspect.answers import main
 
 if __name__ == "__main__":
-    sys.stdout.buffer.writelines(main(sys.argv[1], sys.stdin.buffer.read()))
+    sys.stdout.buffer.writelines(main(sys.argv[1], sys.stdin.buffer))

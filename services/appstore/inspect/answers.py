@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import msgspec
 
@@ -54,20 +55,20 @@ _encode = msgspec.json.Encoder().encode
 _question = decoder(IndexQuestion)
 
 
-def question(options: IndexQuestion, content: bytes) -> bytes:
-    """What is written to the process that reads an index."""
-    return _encode(options) + b"\n" + content
+def question(options: IndexQuestion) -> bytes:
+    """What is written to the process that reads an index, before the index."""
+    return _encode(options) + b"\n"
 
 
-def main(what: str, stdin: bytes) -> Iterator[bytes]:
+def main(what: str, stdin: BinaryIO) -> Iterator[bytes]:
     """The answers to what stands on stdin, a line each."""
     for answer in (*(_index(stdin) if what == "index" else _package(stdin)), Done()):
         yield _encode(answer) + b"\n"
 
 
-def _index(stdin: bytes) -> Iterator[Answer]:
-    head, _, content = stdin.partition(b"\n")
-    options = _question(head)
+def _index(stdin: BinaryIO) -> Iterator[Answer]:
+    options = _question(stdin.readline(HEAD))
+    content = stdin.read()
     try:
         for chart in read(
             content, options.newest, lambda name: not options.charts or name in options.charts, options.seen
@@ -77,8 +78,8 @@ def _index(stdin: bytes) -> Iterator[Answer]:
         yield Refused("NotARepository", f"its index.yaml is none: {error}")
 
 
-def _package(stdin: bytes) -> Iterator[Answer]:
+def _package(stdin: BinaryIO) -> Iterator[Answer]:
     try:
-        yield PackageAnswer(read_package(stdin))
+        yield PackageAnswer(read_package(stdin.read()))
     except ChartError as error:
         yield Refused(error.reason, str(error))

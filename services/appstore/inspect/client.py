@@ -22,7 +22,7 @@ DATA = 384 * MIB
 
 async def read_index(content: bytes, options: IndexQuestion) -> list[ListedChart]:
     """The charts of an index that are wanted. ChartError for what is no index, or cannot be read within the limits."""
-    answers = await _answers("index", question(options, content))
+    answers = await _answers("index", question(options), content)
     return [answer.chart for answer in answers if isinstance(answer, IndexAnswer)]
 
 
@@ -34,7 +34,7 @@ async def read_package(content: bytes) -> Package:
     raise ChartError("Unreadable", "nothing was read of it")
 
 
-async def _answers(what: str, stdin: bytes) -> list[Answer]:
+async def _answers(what: str, *stdin: bytes) -> list[Answer]:
     with tempfile.TemporaryDirectory(prefix="skerry-inspect-") as directory:
         jail = Jail(Path(directory), read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB)
         command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]
