@@ -175,20 +175,13 @@ class Agent:
         """Ask to join with a token."""
         token: Token = jointoken.decode(token_text, 0)
         request = msgspec.structs.replace(self.join_request(), **changes)
-        async with self._connected(Credentials(token.jwt)) as connection:
-            reply = await connection.request(
-                subjects.join(token.jti), msgspec.json.encode(request), timeout_s=DEADLINE_S
-            )
-        return msgspec.json.decode(reply.data, type=JoinAnswer)
-
-    @contextlib.asynccontextmanager
-    async def _connected(self, bearer: Credentials) -> AsyncIterator[Connection]:
-        """As agents do it that join with one token at a time: it has few connections, and they wait for one."""
-        while True:
+        while True:  # as agents do it that join with one token at a time: it has few connections, and they wait for one
             try:
-                async with self._host.connection(bearer, "join") as connection:
-                    yield connection
-                return
+                async with self._host.connection(Credentials(token.jwt), "join") as connection:
+                    reply = await connection.request(
+                        subjects.join(token.jti), msgspec.json.encode(request), timeout_s=DEADLINE_S
+                    )
+                return msgspec.json.decode(reply.data, type=JoinAnswer)
             except ServiceUnavailable as error:
                 if FULL not in error.message:
                     raise
