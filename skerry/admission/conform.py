@@ -79,9 +79,13 @@ def without_nulls(schema: Schema, value: Any) -> Any:
     result = {}
     for key, item in value.items():
         declared = properties.get(key, rest)
-        if declared is None or item is not None or declared.get("nullable") or declared.get(PRESERVE):
+        if declared is None or item is not None or declared.get("nullable") or _takes_anything(declared):
             result[key] = item if declared is None else without_nulls(declared, item)
     return result
+
+
+def _takes_anything(schema: Schema) -> bool:
+    return bool(schema.get(PRESERVE)) and "type" not in schema
 
 
 def _pruned_object(schema: Schema, new: Document, old: Document, path: str, dropped: list[str]) -> Document:
@@ -157,13 +161,14 @@ def problems(schema: Schema, document: Document) -> list[FieldError]:
 
 def _problems(schema: Schema, value: Any, path: str) -> Iterator[FieldError]:
     declared_type = schema.get("type")
-    if schema.get(PRESERVE) or (value is None and schema.get("nullable")):
+    free = bool(schema.get(PRESERVE))
+    if (free and declared_type is None) or (value is None and schema.get("nullable")):
         return
     if declared_type is not None and not _is(declared_type, value):
         actual_type = _type_name(value)
         text = f'Invalid value: "{actual_type}": {path} in body must be of type {declared_type}: "{actual_type}"'
         yield FieldError(path, text, "FieldValueTypeInvalid")
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and not free:
         yield from _object_problems(schema, value, path)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -75,10 +75,7 @@ class Preparation:
         cleaned = {key: each for key, each in document["metadata"].items() if key not in _SERVER_SET}
         cleaned = metadata.normalised(cleaned)
         if cleaned.get("namespace", "") not in ("", request.namespace) and self.kind.namespaced:
-            raise BadRequest(
-                f"the namespace of the provided object does not match the namespace sent on the request "
-                f"({cleaned['namespace']} != {request.namespace})"
-            )
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
         cleaned.pop("namespace", None)
         if request.namespace:
             cleaned["namespace"] = request.namespace

@@ -62,6 +62,8 @@ def _schema(info: inspect.Type) -> Schema:
         return _union(info)
     if isinstance(info, inspect.StructType):
         return _struct(info)
+    if isinstance(info, inspect.DictType) and isinstance(info.value_type, inspect.AnyType):
+        return {"type": "object", PRESERVE: True}  # so that a null in it is kept: additionalProperties would lose it
     if isinstance(info, inspect.DictType):
         return {"type": "object", "additionalProperties": _schema(info.value_type)}
     if isinstance(info, inspect.ListType):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -14,7 +14,18 @@ import pytest_asyncio
 from services.proxy.hostapi import Forwarder, HostApi
 from skerry import subjects
 from skerry.admission import Callers, Rules, Writes
-from skerry.api.kinds import ACCESS_GRANT, ACCESS_REQUEST, KINDS, SERVED, SETTING, WORKSPACE, Kind
+from skerry.admission.lifecycle import checks
+from skerry.api.kinds import (
+    ACCESS_GRANT,
+    ACCESS_REQUEST,
+    APP_RELEASE,
+    APP_REPOSITORY,
+    KINDS,
+    SERVED,
+    SETTING,
+    WORKSPACE,
+    Kind,
+)
 from skerry.api.messages import Caller
 from skerry.bus import BucketConfig
 from skerry.errors import StatusError
@@ -27,7 +38,7 @@ from tests.conformance.sides import DEADLINE_S, Side, api_server, host_api
 from tests.fixtures.nats import NatsHost
 from tests.kube.member import Member
 
-COMPARED: tuple[Kind, ...] = (WORKSPACE, ACCESS_GRANT, SETTING, ACCESS_REQUEST)
+COMPARED: tuple[Kind, ...] = (WORKSPACE, ACCESS_GRANT, SETTING, ACCESS_REQUEST, APP_REPOSITORY, APP_RELEASE)
 _JSON = {"content-type": "application/json"}
 _CALLER = Caller(user="admin", groups=("skerry:cluster-admin",))
 
@@ -74,18 +85,20 @@ async def served(nats_host: NatsHost) -> AsyncIterator[Host]:
     async with (
         nats_host.bus("proxy") as bus,
         nats_host.bus("tenancy") as owner,
+        nats_host.bus("appstore") as app_store,
         asyncio.TaskGroup() as tasks,
     ):
         bucket = await owner.bucket(subjects.RESOURCES, create=BucketConfig())
-        stores = [Store(bucket, kind) for kind in COMPARED]
-        callers = Callers(pinned(nats_host.trust_root))
-        endpoints = {
-            subject: handler
-            for store in stores
-            for subject, handler in Writes(store, Rules()).endpoints(callers).items()
-        }
-        service = owner.serve("tenancy", "0", endpoints)
         cache = Informer(KINDS)
+        buckets = {"tenancy": bucket, "appstore": await app_store.bucket(subjects.RESOURCES)}
+        stores = [Store(buckets[kind.owner], kind) for kind in COMPARED]
+        callers = Callers(pinned(nats_host.trust_root))
+        services = [
+            connection.serve(
+                name, "0", _endpoints([each for each in stores if each.kind.owner == name], cache, callers)
+            )
+            for name, connection in (("tenancy", owner), ("appstore", app_store))
+        ]
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
         api = HostApi(cache, Forwarder(bus, nats_host.sign), SERVED)
 
@@ -104,16 +117,26 @@ async def served(nats_host: NatsHost) -> AsyncIterator[Host]:
         finally:
             await side.close()
             await server.close(0)
-            service.stop()
+            for service in services:
+                service.stop()
             feeding.cancel()
+
+
+def _endpoints(stores: list[Store], cache: Informer, callers: Callers) -> dict[str, Any]:
+    """The writes of kinds that have no rules of their own."""
+    served: dict[str, Any] = {}
+    for store in stores:
+        view = cache.view("conformance", (WORKSPACE,))
+        served |= Writes(store, Rules(), check_namespace=checks(view)).endpoints(callers)
+    return served
 
 
 async def _emptied(cache: Informer, stores: list[Store]) -> None:
     for store in stores:
         for item in cache.list(store.kind):
             with contextlib.suppress(StatusError):
-                await store.modify(item.name, _without_finalizers)
-                await store.delete(item.name, policy="Background")
+                await store.modify(item.name, _without_finalizers, item.namespace)
+                await store.delete(item.name, item.namespace, policy="Background")
 
 
 def _without_finalizers(document: dict[str, object]) -> dict[str, object]:

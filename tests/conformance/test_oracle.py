@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.conformance import cases, edges, found
+from tests.conformance import cases, edges, found, namespaced
 from tests.conformance.cases import Case, Step
 from tests.conformance.sides import AGENT, Answer, Side, comparable
 
 pytestmark = [pytest.mark.kube, pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-CASES = (*cases.CASES, *edges.CASES, *found.CASES)
+CASES = (*cases.CASES, *edges.CASES, *found.CASES, *namespaced.CASES)
 
 
 async def played(side: Side, case: Case, name: str) -> list[Answer]:
