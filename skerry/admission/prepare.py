@@ -74,12 +74,16 @@ class Preparation:
     def _cleaned(self, document: Document, request: WriteRequest) -> Document:
         cleaned = {key: each for key, each in document["metadata"].items() if key not in _SERVER_SET}
         cleaned = metadata.normalised(cleaned)
-        if cleaned.get("namespace", "") not in ("", request.namespace) and self.kind.namespaced:
-            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        self._check_namespace(cleaned, request)
         cleaned.pop("namespace", None)
         if request.namespace:
             cleaned["namespace"] = request.namespace
         return {**document, "metadata": cleaned}
+
+    def _check_namespace(self, meta: Document, request: WriteRequest) -> None:
+        """BadRequest where a body names another namespace than the path."""
+        if self.kind.namespaced and meta.get("namespace") not in (None, "", request.namespace):
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
 
     def _named(self, document: Document) -> Document:
         meta = document["metadata"]
@@ -137,6 +141,7 @@ class Preparation:
         if wrong:
             raise self._bad_patch(document, wrong)
         self._check_path(document, request)
+        self._check_namespace(document["metadata"], request)
         if document["metadata"].get("resourceVersion", "") in ("", "0"):
             raise self.unversioned(request.name)
         return self._changed(document, live, request, now)
@@ -174,6 +179,7 @@ class Preparation:
         meta = patch["metadata"]
         if "name" in meta:
             self._check_path(patch, request)
+        self._check_namespace(meta, request)
         if "resourceVersion" in meta and meta["resourceVersion"] in (None, "", "0"):
             raise self.unversioned(request.name)
         return self._finished(conform.defaulted(self._schema, merged), live)

@@ -89,13 +89,17 @@ def upgraded(document: Document, version: str, given: Given, *, reset: bool) -> 
     spec["values"] = merged([{} if reset else spec.get("values") or {}, given.values])
     overrides = [] if reset else list(spec.get("overrides") or ())
     for each in given.overrides:
-        same = next((one for one in overrides if one.get("clusters") == each["clusters"]), None)
+        same = next((one for one in overrides if _selection(one) == _selection(each)), None)
         if same is None:
             overrides.append(each)
         else:
             same["values"] = merged([same.get("values") or {}, each["values"]])
     spec["overrides"] = overrides
     return changed
+
+
+def _selection(override: Document) -> Any:
+    return override.get("clusters")
 
 
 def _always(text: str) -> Callable[[str], str]:
