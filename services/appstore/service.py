@@ -13,6 +13,7 @@ from services.appstore.catalogue.sweeping import sweeps
 from services.appstore.catalogue.uploading import push
 from services.appstore.catalogue.versions import VersionRules
 from services.appstore.helmready import helm_ready
+from services.appstore.installing import looking
 from services.appstore.installing.actions import ACTIONS
 from services.appstore.installing.controllers import halting, installed, releases
 from services.appstore.installing.rules import InstanceRules, ReleaseRules
@@ -60,6 +61,7 @@ SERVICE = Service(
         **{(APP_VERSION, name, "get"): contents.text(name) for name in contents.TEXTS},
         (APP_VERSION, "icon", "get"): contents.Icons().icon,
         **ACTIONS,
+        **looking.ACTIONS,
     },
     controllers=(
         usability,

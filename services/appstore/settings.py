@@ -22,4 +22,5 @@ class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     app_store_front_door_ca_file: Annotated[
         Path | None, about("Authority that signed the front door's certificate; default: those of the system.")
     ] = None
+    app_store_workers: Annotated[int, about("Operations of Helm at once, each in up to 192 MiB.")] = 2
     helm: Annotated[str, about("The helm program, 4.2.2 or newer; default: looked for (PATH, skerry's cache).")] = ""

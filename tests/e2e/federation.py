@@ -204,6 +204,17 @@ class Host:
         found: dict[str, Any] | None = json.loads(body) if response.status == 200 else None
         return found
 
+    def ask(self, method: str, path: str, body: Any, token: str) -> dict[str, Any]:
+        """What the host API answers to a body, as whoever has a token: an object, or a Status."""
+        connection = HTTPSConnection(self.listen, context=self.tls(), timeout=90)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, json.dumps(body), headers)
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return answer
+
     def tls(self) -> ssl.SSLContext:
         """Trusts this host."""
         return ssl.create_default_context(cafile=str(self.state / "host" / "pki" / "ca.crt"))

@@ -87,10 +87,34 @@ class Installed:
         place = ("-n", self.namespace, "patch", "apprelease", self.name)
         self._kubectl(*place, "--type=merge", "-p", json.dumps({"spec": spec}))
 
-    def act(self, action: str, body: Any = None) -> None:
-        """An action (POST)."""
-        path = f"{API}/namespaces/{self.namespace}/appreleases/{self.name}/{action}"
-        self._kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body or {}).encode())
+    def act(self, action: str, body: Any = None, method: str = "POST") -> Any:
+        """What an action answers."""
+        answer = self.host.ask(method, f"{self._path}/{action}", body or {}, self._token)
+        assert "code" not in answer, answer
+        return answer
+
+    def diff(self, spec: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """What another spec would change, cluster by cluster."""
+        clusters: list[dict[str, Any]] = self.act("diff", {"spec": spec or {}})["clusters"]
+        return clusters
+
+    def resources(self, cluster: str) -> list[dict[str, Any]]:
+        """Its objects on a cluster."""
+        path = f"{API}/namespaces/{self.namespace}/appinstances/{self.name}.{cluster}/resources"
+        objects: list[dict[str, Any]] = (self.host.get(path) or {})["objects"]
+        return objects
+
+    @property
+    def _path(self) -> str:
+        return f"{API}/namespaces/{self.namespace}/appreleases/{self.name}"
+
+    @property
+    def _token(self) -> str:
+        """Of whose kubeconfig it is; the administrator's by default."""
+        if self._kubeconfig is None:
+            return (self.host.state / "host" / "admin.token").read_text().strip()
+        document = json.loads(self._kubeconfig.read_text())
+        return str(document["users"][0]["user"]["token"])
 
     def delete(self) -> None:
         """Uninstall it; does not wait."""
@@ -98,7 +122,7 @@ class Installed:
 
     def document(self) -> dict[str, Any] | None:
         """As it is now."""
-        return self.host.get(f"{API}/namespaces/{self.namespace}/appreleases/{self.name}")
+        return self.host.get(self._path)
 
     def on(self, cluster: str) -> dict[str, Any]:
         """The status of its instance on a cluster; empty if there is none."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.appstore.charts import package
 from tests.e2e.federation import Host
 from tests.e2e.releasing import Installed, helm, shelve
 from tests.kube.member import Member
@@ -46,6 +47,7 @@ def host(
         shelve(made, "web", *((version, FILES) for version in ("1.0.0", "1.1.0", "1.2.0")))
         yield made
         made.ok("cluster", "remove", "m1")
+        plain_cluster.kubectl("delete", "namespace", "apps", "--ignore-not-found", "--wait=false")
 
 
 def color(member: Member, name: str = "web") -> str:
@@ -69,6 +71,15 @@ def test_an_app_is_installed_upgraded_rolled_back_and_uninstalled(
         (listed,) = helm(helms[program], plain_cluster, "list", "-n", "apps", "-o", "json")
         assert (listed["name"], listed["chart"], listed["status"]) == ("web", "web-1.0.0", "deployed")
 
+    (change,) = web.diff({"version": "1.1.0", "values": {"color": "red", "password": "hunter2"}, **app})
+    assert "-  color: blue" in change["manifest"]
+    assert "+  color: red" in change["manifest"]
+    assert "hunter2" not in change["manifest"]
+    assert change["values"].splitlines()[-2:] == ["+color: red", "+password: hunter2"]
+    assert web.diff() == [{"cluster": "m1", "values": "", "manifest": "", "rendered": "", "error": ""}]
+    names = [(each["kind"], each["name"], each["health"]) for each in web.resources("m1")]
+    assert names == [("Secret", "web-secret", "Healthy"), ("ConfigMap", "web-config", "Healthy")]
+
     web.want(version="1.1.0", values={"color": "red"}, **app)
     assert web.deployed("m1", 2)["helm"]["revision"] == 2
     assert color(plain_cluster) == "red 1.1.0"
@@ -85,3 +96,52 @@ def test_an_app_is_installed_upgraded_rolled_back_and_uninstalled(
     web.gone()
     assert helm(helms["helm-4"], plain_cluster, "list", "-n", "apps", "-o", "json") == []
     assert plain_cluster.kubectl("-n", "apps", "get", "secrets", "-o", "name") == b""
+
+
+def test_secret_values_are_on_the_member_and_nowhere_else(host: Host, plain_cluster: Member) -> None:
+    kept = Installed(host, "kept")
+    kept.want(app="skerry-apps/web", version="1.0.0", clusters={"names": ["m1"]}, targetNamespace="apps", suspend=True)
+    kept.act("secretvalues", {"set": {"password": "hunter2"}}, method="PUT")
+    kept.patch(suspend=False)
+    kept.deployed("m1", 2)
+    secret = plain_cluster.kubectl("-n", "apps", "get", "secret", "kept-secret", "-o", "jsonpath={.data.password}")
+    assert secret == b"aHVudGVyMg=="
+    assert "hunter2" not in f"{kept.document()}{kept.on('m1')}{host.logs()}"
+    kept.delete()
+    kept.gone()
+
+
+def test_what_somebody_else_installed_is_left_alone(
+    host: Host, plain_cluster: Member, helms: Mapping[str, Path], tmp_path: Path
+) -> None:
+    chart = tmp_path / "web-0.9.0.tgz"
+    chart.write_bytes(package("web", "0.9.0", files=FILES))
+    helm(helms["helm-3"], plain_cluster, "install", "theirs", str(chart), "-n", "theirs", "--create-namespace")
+    theirs = Installed(host, "theirs")
+    theirs.want(app="skerry-apps/web", version="1.0.0", clusters={"names": ["m1"]}, targetNamespace="theirs")
+    status = theirs.until("m1", lambda each: each.get("phase") == "Blocked", "it is blocked")
+    assert status["error"]["reason"] == "ReleaseExists"
+    assert "helm uninstall -n theirs theirs" in status["message"]
+    theirs.delete()
+    theirs.gone()
+    (listed,) = helm(helms["helm-3"], plain_cluster, "list", "-n", "theirs", "-o", "json")
+    assert listed["chart"] == "web-0.9.0"
+    plain_cluster.kubectl("delete", "namespace", "theirs", "--wait=false")
+
+
+def test_helm_by_hand_is_an_upgrade_like_any_other(
+    host: Host, plain_cluster: Member, helms: Mapping[str, Path], tmp_path: Path
+) -> None:
+    both = Installed(host, "both")
+    app = {"app": "skerry-apps/web", "clusters": {"names": ["m1"]}, "targetNamespace": "both", "createNamespace": True}
+    both.want(version="1.0.0", **app)
+    both.deployed("m1", 1)
+    chart = tmp_path / "web-1.1.0.tgz"
+    chart.write_bytes(package("web", "1.1.0", files=FILES))
+    for program in ("helm-4", "helm-3"):
+        helm(helms[program], plain_cluster, "upgrade", "both", str(chart), "-n", "both", "--set", "color=green")
+    both.want(version="1.2.0", **app)
+    assert both.deployed("m1", 2)["helm"]["revision"] == 4
+    both.delete()
+    both.gone()
+    plain_cluster.kubectl("delete", "namespace", "both", "--wait=false")

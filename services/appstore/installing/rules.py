@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from services.appstore.installing.schemas import value_problems
 from services.appstore.parts import AppStoreContext
 from services.appstore.releases import choosing, specs
 from services.appstore.releases.revising import Change, actor, changes_revision, revised
@@ -84,6 +85,8 @@ class ReleaseRules(StoreRules):
         if problems := self._foreign_clusters(document, namespace):
             raise invalid_object(document, problems)
         self._check_place(document)
+        if problems := await self._value_problems(current, document, chosen, secrets):
+            raise invalid_object(document, problems)
         change = Change(request.caller, str(chosen.app), chosen.digest, self._now(), secrets)
         after = revised(current, document, change)
         if changes_revision(current, after) and not request.options.dry_run:
@@ -101,6 +104,24 @@ class ReleaseRules(StoreRules):
         ):
             return choosing.kept(history[0])
         return chosen
+
+    async def _value_problems(
+        self, current: Document, document: Document, chosen: choosing.ChosenVersion, secrets: Document | None
+    ) -> list[FieldError]:
+        """Values that the chart's schema does not take, where what is installed is another than before."""
+        if secrets is None and current and not specs.installs_otherwise(current["spec"], document["spec"]):
+            return []
+        state, spec = self._context.state, readable(document, AppRelease).spec
+        named = (current.get("status") or {}).get("secretValues") if secrets is None else secrets
+        sealed: dict[str, str] = {}
+        if current and named:
+            try:
+                sealed = await state.releases.history.secrets(current["metadata"]["uid"], named.get("set", ""))
+            except NotFound:  # a dry run keeps none
+                return []
+        wanted = clusters(self._informer, str(document["metadata"].get("namespace", "")), spec.clusters)
+        version = choosing.document_of(self._informer, chosen)
+        return await value_problems(state, version, spec, specs.place(document), wanted.values(), sealed)
 
     def _foreign_clusters(self, document: Document, namespace: str) -> list[FieldError]:
         """Clusters by name that are not of the workspace."""

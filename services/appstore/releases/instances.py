@@ -53,12 +53,13 @@ class Instances:
         switch: Switch,
         door: FrontDoor,
         operator: Operator,
+        observer: Observer,
         *,
         now: Callable[[], float] = time.time,
         chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._store, self._informer, self._switch = store, informer, switch
-        self._door, self._operator, self._observer = door, operator, Observer(door)
+        self._door, self._operator, self._observer = door, operator, observer
         self._now, self._chance = now, chance
         self._running: dict[str, asyncio.Task[None]] = {}
         self.again: Callable[[str], None] = lambda key: None

@@ -14,7 +14,6 @@ from typing import Protocol
 from services.appstore.foreignyaml import ForeignYamlError, loaded
 from services.appstore.helm.engine import Engine, HelmError, RollbackRequest, UninstallRequest, UpgradeRequest
 from services.appstore.helm.failures import secret_texts
-from services.appstore.helm.memory import memory_room
 from services.appstore.helm.slots import Slots
 from services.appstore.metadata import ChartError
 from services.appstore.releases import crds
@@ -31,8 +30,6 @@ from skerry.errors import NotFound, StatusError
 
 LARGEST_VALUES = 1 << 20
 """Bytes of values that lie on a member."""
-WORKERS = 4
-"""Operations at once, on all members; each starts when there is memory for it."""
 DEADLINE_S = 900.0
 """For an operation; more, if its hooks may take longer."""
 
@@ -80,12 +77,12 @@ class Operator:
         history: RevisionHistory,
         turns: MemberTurns,
         versions: Callable[[AppRelease], Document],
-        slots: Slots | None = None,
+        slots: Slots,
     ) -> None:
         """`versions`: the AppVersion of a release's revision. `slots`: for operations on all members."""
         self._door, self._engines, self._packages, self._history = door, engines, packages, history
         self._turns, self._versions = turns, versions
-        self._slots = slots or Slots(WORKERS, memory_room)
+        self._slots = slots
 
     async def run(self, job: Job) -> None:
         """Have it done. Who cancels this has ended Helm."""

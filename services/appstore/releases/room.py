@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.appstore.delegations import Delegations
+from services.appstore.helm.memory import memory_room
+from services.appstore.helm.slots import Slots
 from services.appstore.releases import choosing
 from services.appstore.releases.frontdoor import FrontDoor
 from services.appstore.releases.history import RevisionHistory
 from services.appstore.releases.instances import Instances
+from services.appstore.releases.observing import Observer
 from services.appstore.releases.operations import Engines, Operator, Packages
 from services.appstore.releases.turns import MemberTurns
 from services.appstore.settings import AppStoreSettings
@@ -33,6 +36,7 @@ class ReleaseState(NamedTuple):
     instances: Instances
     operator: Operator
     door: FrontDoor
+    observer: Observer
 
 
 class Shared(NamedTuple):
@@ -54,11 +58,13 @@ async def opened(context: Context[AppStoreSettings, Any], shared: Shared) -> Asy
         settings.app_store_front_door, authority_in(settings.app_store_front_door_ca_file), shared.delegations
     )
     history = RevisionHistory(shared.bucket, shared.keyring)
-    operator = Operator(door, shared.engines, shared.packages, history, MemberTurns(), versions_in(context.informer))
+    slots, versions = Slots(settings.app_store_workers, memory_room), versions_in(context.informer)
+    operator = Operator(door, shared.engines, shared.packages, history, MemberTurns(), versions, slots)
     store = context.store(APP_INSTANCE, leader=True)
-    instances = Instances(store, context.informer, shared.switch, door, operator)
+    observer = Observer(door)
+    instances = Instances(store, context.informer, shared.switch, door, operator, observer)
     try:
-        yield ReleaseState(history, instances, operator, door)
+        yield ReleaseState(history, instances, operator, door, observer)
     finally:
         await instances.halt()
         await door.close()

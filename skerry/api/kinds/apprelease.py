@@ -76,6 +76,13 @@ APP_RELEASE = Kind(
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE, written_by("edit", "admin")),
     actions=(
         _by_editors(
+            "diff",
+            apprelease.ReleaseDiffRequest,
+            apprelease.AppReleaseDiff,
+            "What an upgrade would change; data of Secrets is masked.",
+            timeout_s=60.0,
+        ),
+        _by_editors(
             "rollback",
             apprelease.ReleaseRollback,
             apprelease.AppRelease,
@@ -131,6 +138,14 @@ APP_INSTANCE = Kind(
     access=(READ_IN_NAMESPACES, READ_EVERYWHERE),
     actions=(
         _by_editors("retry", apprelease.ReleaseTarget, apprelease.AppInstance, "Try again now."),
+        _by_editors(
+            "resources",
+            None,
+            apprelease.AppInstanceResources,
+            "All its objects as they are now, read as the release's actor.",
+            verb="get",
+            timeout_s=30.0,
+        ),
         _by_editors(
             "forget",
             apprelease.ReleaseTarget,

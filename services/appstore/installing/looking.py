@@ -1,0 +1,244 @@
+"""Actions that look at releases on members: what an upgrade would change, and the objects of an instance.
+
+Members are asked as the release's actor, who may be somebody else than who asks here. So nothing is rendered there: a chart that
+somebody names would `lookup` what that actor may read. Secret values are not rendered either, a word stands for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+
+from services.appstore.helm.differences import differences, shown
+from services.appstore.helm.engine import HelmError, RenderRequest
+from services.appstore.helm.failures import MASK, masked, secret_texts
+from services.appstore.helm.manifest import ManifestObject, objects
+from services.appstore.metadata import ChartError
+from services.appstore.parts import AppStoreContext
+from services.appstore.releases import choosing, helmsecrets, secretvalues, specs
+from services.appstore.releases.observing import described
+from services.appstore.releases.operations import reason_of
+from services.appstore.releases.selecting import clusters
+from services.appstore.releases.specs import Place, ValueLayers, values_of
+from services.appstore.releases.subject import BY_RELEASE, InstanceSubject, subject_of
+from skerry.admission.conform import FieldError
+from skerry.admission.prepare import invalid_object
+from skerry.api.apprelease import (
+    AppInstanceResources,
+    AppRelease,
+    AppReleaseDiff,
+    AppReleaseSpec,
+    InstanceDiff,
+    ReleaseDiffRequest,
+)
+from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
+from skerry.api.messages import WriteRequest
+from skerry.api.meta import Document
+from skerry.errors import BadRequest, Conflict, NotFound, StatusError
+from skerry.storage import Item
+
+MOST, AT_ONCE = 20, 4
+"""Clusters of one answer, and how many are looked at at once."""
+
+
+class _Wanted(NamedTuple):
+    """A release as it would be."""
+
+    document: Document
+    spec: AppReleaseSpec
+    place: Place
+    package: bytes
+    secrets: Mapping[str, str]
+    """Sealed values, by path: their real ones."""
+    as_actor: bool
+    """Whoever asks is the release's actor."""
+
+
+async def diff(context: AppStoreContext, request: WriteRequest, body: ReleaseDiffRequest) -> Document:
+    """What would change on each cluster, or on one. Invalid, NotFound, BadRequest."""
+    await context.state.switch.check()
+    await context.informer.current()
+    stored = await context.store(APP_RELEASE).find(request.name, request.namespace)
+    wanted = await _wanted(context, request, body, None if stored is None else stored.document())
+    there = clusters(context.informer, request.namespace, wanted.spec.clusters)
+    names = sorted(there) if not body.cluster else [body.cluster]
+    if body.cluster and body.cluster not in there:
+        raise NotFound(f"{request.name} is not wanted on cluster {body.cluster!r}", kind=APP_RELEASE.plural)
+    key = f"{request.namespace}/{request.name}"
+    instances = [subject_of(context.informer, each) for each in context.informer.lookup(APP_INSTANCE, BY_RELEASE, key)]
+    known = {each.cluster.name: each for each in instances if each is not None}
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> InstanceDiff:
+        async with turns:
+            return await _diff(context, wanted, there[name], known.get(name))
+
+    answer = AppReleaseDiff(clusters=list(await asyncio.gather(*map(one, names[:MOST]))))
+    built: Document = msgspec.to_builtins(answer)
+    return built
+
+
+async def _wanted(
+    context: AppStoreContext, request: WriteRequest, body: ReleaseDiffRequest, current: Document | None
+) -> _Wanted:
+    """The release as it would be. NotFound for one that is not there, and of which nothing is said."""
+    if current is None and not body.spec:
+        raise context.store(APP_RELEASE).not_found(request.name)
+    metadata = {"name": request.name, "namespace": request.namespace}
+    document: Document = {
+        "apiVersion": APP_RELEASE.api_version,
+        "kind": APP_RELEASE.kind,
+        "metadata": metadata,
+        "spec": body.spec or (current or {})["spec"],
+    }
+    try:
+        spec = msgspec.convert(document, AppRelease).spec
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"spec: {error}") from error
+    if problems := [*specs.problems(document, current)]:
+        raise invalid_object(document, problems)
+    chosen = choosing.choose(context.informer, request.namespace, document["spec"])
+    if isinstance(chosen, FieldError):
+        raise invalid_object(document, [chosen])
+    status = (current or {}).get("status") or {}
+    sealed: dict[str, str] = {}
+    if current is not None:
+        name = (status.get("secretValues") or {}).get("set", "")
+        sealed = await context.state.releases.history.secrets(current["metadata"]["uid"], name)
+    secrets = sealed | body.secret_values
+    try:
+        secretvalues.check(secrets)
+        package = await context.state.packages.get(choosing.document_of(context.informer, chosen))
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    except ChartError as error:
+        raise Conflict(f"{chosen.app} {chosen.version}: {error.reason}: {error}") from error
+    as_actor = request.caller.user == (status.get("actor") or {}).get("user")
+    return _Wanted(document, spec, specs.place(document), package, secrets, as_actor)
+
+
+async def _diff(
+    context: AppStoreContext, wanted: _Wanted, cluster: Item, subject: InstanceSubject | None
+) -> InstanceDiff:
+    """What would change on one cluster; an error that says why that is not known."""
+    try:
+        before = await _installed(context, subject)
+        layers = await _layers(context, wanted, subject)
+        after, secrets = await _rendered(context, wanted, cluster, layers, upgrade=before is not None)
+        values = "" if subject is None else _values_diff(subject, wanted, cluster)
+        if before is None:
+            text = await asyncio.to_thread(_shown, after)
+            return InstanceDiff(cluster=cluster.name, values=values, rendered=masked(text, secrets))
+        changes = await asyncio.to_thread(differences, before, after, wanted.place.namespace, secrets)
+        return InstanceDiff(cluster=cluster.name, values=values, manifest="".join(each.text for each in changes))
+    except (HelmError, StatusError) as error:
+        return InstanceDiff(cluster=cluster.name, error=reason_of(error)[1])
+
+
+async def _installed(context: AppStoreContext, subject: InstanceSubject | None) -> list[ManifestObject] | None:
+    """The objects of what is there; None if nothing is."""
+    if subject is None:
+        return None
+    if subject.waits and not subject.release.spec.suspend:
+        raise Conflict(subject.waits)
+    door = context.state.releases.door
+    access = await door.access(subject.delegation, subject.cluster.name)
+    secrets = await helmsecrets.read(door, access, subject.place)
+    latest = secrets.state.deployed or secrets.state.latest
+    if latest is None:
+        return None
+    revision = await helmsecrets.revision(door, access, subject.place, latest)
+    manifests = [revision.manifest, *(hook.manifest for hook in revision.hooks)]
+    return await asyncio.to_thread(lambda: [each for manifest in manifests for each in objects(manifest)])
+
+
+async def _layers(context: AppStoreContext, wanted: _Wanted, subject: InstanceSubject | None) -> ValueLayers:
+    """Values that are not in the spec: a word for each secret one."""
+    words = dict.fromkeys(wanted.secrets, MASK)
+    if not wanted.spec.values_from:
+        return ValueLayers((), words)
+    if subject is None or not wanted.as_actor:
+        raise Conflict(
+            "it takes values that lie on the cluster (valuesFrom), which are read as the release's actor alone: what would change "
+            "is shown to them; take it over to be that (skerry app own)"
+        )
+    state = context.state.releases
+    access = await state.door.access(subject.delegation, subject.cluster.name)
+    return ValueLayers(await state.operator.values_below(access, wanted.place, wanted.spec.values_from), words)
+
+
+async def _rendered(
+    context: AppStoreContext, wanted: _Wanted, cluster: Item, layers: ValueLayers, *, upgrade: bool
+) -> tuple[list[ManifestObject], frozenset[str]]:
+    """The objects as they would be, and texts that are shown to nobody."""
+    secrets = frozenset(wanted.secrets.values()).union(*map(secret_texts, layers.below))
+    status = cluster.document().get("status") or {}
+    extra = (status.get("apiVersions") or {}).get("extra") or []
+    engine = await context.state.helm.required()
+    with tempfile.TemporaryDirectory(prefix="skerry-chart-") as directory:
+        chart = Path(directory) / "chart.tgz"
+        await asyncio.to_thread(chart.write_bytes, wanted.package)
+        rendered = await engine.template(
+            RenderRequest(
+                chart=chart,
+                release=wanted.place.name,
+                namespace=wanted.place.namespace,
+                values=values_of(wanted.spec, cluster.name, cluster.labels, layers),
+                secrets=secrets,
+                kube_version=str(status.get("kubernetesVersion") or ""),
+                api_versions=tuple(each for each in extra if isinstance(each, str)),
+                crds=False,
+                hooks=not wanted.spec.hooks or wanted.spec.hooks.enabled,
+                upgrade=upgrade,
+            )
+        )
+    every = await asyncio.to_thread(objects, rendered.manifest)
+    return [each for each in every if not each.is_test], secrets
+
+
+def _values_diff(subject: InstanceSubject, wanted: _Wanted, cluster: Item) -> str:
+    """How the values of the spec differ, as `diff -u` writes it. Those that lie elsewhere are in neither."""
+    before, after = (
+        yaml.safe_dump(values_of(spec, cluster.name, cluster.labels, ValueLayers()), sort_keys=True).splitlines()
+        for spec in (subject.release.spec, wanted.spec)
+    )
+    lines = list(difflib.unified_diff(before, after, fromfile="values", tofile="values", lineterm=""))
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _shown(every: list[ManifestObject]) -> str:
+    """Objects as YAML; the values of Secrets are masked."""
+    texts = (yaml.safe_dump(shown(each.content), sort_keys=False, allow_unicode=True) for each in every)
+    return "".join(f"---\n{text}" for text in texts)
+
+
+async def resources(context: AppStoreContext, request: WriteRequest, body: Any) -> Document:
+    """All objects of an instance as they are now. Conflict while its cluster cannot be asked."""
+    await context.informer.current()
+    item = await context.store(APP_INSTANCE).get(request.name, request.namespace)
+    subject = subject_of(context.informer, item)
+    if subject is None or subject.waits:
+        raise Conflict("its cluster is no member any more" if subject is None else subject.waits, name=request.name)
+    state = context.state.releases
+    access = await state.door.access(subject.delegation, subject.cluster.name)
+    latest = (await helmsecrets.read(state.door, access, subject.place)).state.latest
+    if latest is None:
+        return {"objects": []}
+    inventory = await state.observer.inventory(subject.key, access, subject.place, latest)
+    now = await state.observer.look(subject.key, access, subject.place, inventory, all_of_it=True)
+    answer = AppInstanceResources(objects=[described(*each) for each in now.items()])
+    built: Document = msgspec.to_builtins(answer)
+    return built
+
+
+ACTIONS: dict[tuple[Any, str, str], Any] = {
+    (APP_RELEASE, "diff", "create"): diff,
+    (APP_INSTANCE, "resources", "get"): resources,
+}
