@@ -207,9 +207,12 @@ def test_a_backup_is_refused_before_it_is_taken_where_no_file_can_be(tmp_path: P
         backup(tmp_path / path, tmp_path / "state")
 
 
-def test_a_backup_older_than_the_key_of_its_secrets_is_refused_until_that_key_is_there(tmp_path: Path) -> None:
-    keyring = Keyring(tmp_path / "secrets.key")
-    line = ArchiveLine(bucket="secrets", key="member.a", data=keyring.seal("member.a", b"1"))
+@pytest.mark.parametrize(("bucket", "service"), [("secrets", ""), ("appstore", "appstore")])
+def test_a_backup_older_than_the_key_of_its_secrets_is_refused_until_that_key_is_there(
+    tmp_path: Path, bucket: str, service: str
+) -> None:
+    keyring = Keyring(tmp_path / "secrets.key", service)
+    line = ArchiveLine(bucket=bucket, key="member.a", data=keyring.seal("member.a", b"1"))
     other = ArchiveLine(bucket="resources", key="g.k._.a", value=msgspec.Raw(b"{}"))
     saved = Archive(header=Header(host="h", account="A", taken=BEGAN, buckets=[]), lines=[line, other])
     archive._check_readable(saved, keyring.path)

@@ -154,20 +154,20 @@ class _Planning:
         names, skipped = set(), list(reading.skipped)
         for version in reading.versions:
             name = self._names.get((app, version.version))
-            if name is None and version.listed is None:
+            problem = None if name is None else self._change(name, version)
+            if name is None and version.listed is not None:
+                name, problem = self._create(app, version, version.listed)
+            elif name is None:
                 raise Forgotten
-            name, problem = self._create(app, version) if name is None else (name, self._change(name, version))
             if name:
                 names.add(name)
             if problem:
                 skipped.append(Skipped(reading.name[:63], version.version[:64], *problem))
         return ChartMemory(reading.block, reading.known, frozenset(names), tuple(skipped))
 
-    def _create(self, app: str, version: VersionReading) -> tuple[str, tuple[str, str] | None]:
+    def _create(self, app: str, version: VersionReading, listed: Listed) -> tuple[str, tuple[str, str] | None]:
         """The name of a new version, and why there is none, or none that is as listed."""
-        if version.listed is None:
-            raise AssertionError("a version that is not there is as it was")
-        urls = package_urls(self._source.url, version.listed.urls)
+        urls = package_urls(self._source.url, listed.urls)
         if not urls:
             return "", ("BadMetadata", "urls: none of them can be fetched")
         name = self._free(app, version.version)
@@ -185,10 +185,10 @@ class _Planning:
             "spec": {
                 "app": app,
                 "version": version.version,
-                "chart": version.listed.chart.name,
+                "chart": listed.chart.name,
                 "repository": self._source.name,
             },
-            "status": {"phase": "Active" if self._source.active else "Draft", **_said(version.listed, urls)},
+            "status": {"phase": "Active" if self._source.active else "Draft", **_said(listed, urls)},
         }
         self.creations.append(document)
         return name, None

@@ -29,28 +29,10 @@ SECRET = "s3cret-of-the-test"
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"url": "ftp://charts.example/"}, "spec.url"),
-        ({"url": "charts.example"}, "spec.url"),
-        ({"url": "https://me:pw@charts.example/"}, "spec.url"),
-        ({"url": "https://charts.example/?token=x"}, "spec.url"),
-        ({"url": "https://charts.example/#x"}, "spec.url"),
-        ({"url": "https:///x"}, "spec.url"),
-        ({"url": "oci://r.example/Team"}, "spec.url"),
-        ({"url": "oci://r.example/a/../b"}, "spec.url"),
         ({"url": "http://charts.example/"}, "spec.url"),
-        ({"url": "oci+http://r.example/team"}, "spec.url"),
-        ({"charts": ["UPPER"]}, r"spec.charts\[0\]"),
         ({"charts": ["a", "a"]}, r"spec.charts\[1\]"),
-        ({"charts": [f"c{number}" for number in range(501)]}, "spec.charts"),
-        ({"syncPeriod": "59s"}, "spec.syncPeriod"),
-        ({"syncPeriod": "never"}, "spec.syncPeriod"),
-        ({"syncPeriod": "366d"}, "spec.syncPeriod"),
-        ({"keepVersions": 0}, "spec.keepVersions"),
-        ({"keepVersions": 51}, "spec.keepVersions"),
         ({"review": "Sometimes"}, "spec.review"),
         ({"tls": {"caBundle": "no"}}, "spec.tls.caBundle"),
-        ({"tls": {"caBundle": "x" * 300_000}}, "spec.tls.caBundle"),
-        ({"tls": {"caBundle": "no", "insecureSkipVerify": True}}, "spec.tls.caBundle"),
     ],
 )
 async def test_what_it_may_not_be(store: World, spec: Document, field: str) -> None:
