@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.appstore.catalogue.searching import feed
 from services.appstore.checking import Checks
 from services.appstore.credentials import Credentials
 from services.appstore.delegations import Delegations, asking
@@ -16,6 +17,7 @@ from services.appstore.parts import AppStoreContext, AppStoreState
 from services.appstore.people import People
 from services.appstore.releases import room
 from services.appstore.repositories.packages import RepositoryPackages
+from services.appstore.search import Search
 from services.appstore.switching import Switch, ensure
 from skerry import subjects
 from skerry.access import Access
@@ -43,5 +45,7 @@ async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
     checks = Checks(context.store(APP_VERSION), packages, helm)
     delegations = Delegations(asking(context.bus), time.time)
     shared = room.Shared(switch, sealed, keyring, helm, packages, delegations)
+    search = Search()
+    context.closing.callback(feed(context.informer, search))
     async with room.opened(context, shared) as releases:
-        yield AppStoreState(switch, People(access), helm, packages, checks, credentials, releases)
+        yield AppStoreState(switch, People(access), helm, packages, checks, credentials, releases, search)

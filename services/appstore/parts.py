@@ -11,6 +11,7 @@ from services.appstore.oci import Fetch
 from services.appstore.packages import Packages
 from services.appstore.people import People
 from services.appstore.releases.room import ReleaseState
+from services.appstore.search import Search
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import Switch
 from skerry.http.outbound import fetch
@@ -27,6 +28,7 @@ class AppStoreState(NamedTuple):
     checks: Checks
     credentials: Credentials
     releases: ReleaseState
+    search: Search
     fetch: Fetch = fetch
     """How addresses are fetched that people gave."""
 

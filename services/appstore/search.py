@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from difflib import SequenceMatcher
+from itertools import islice
 from typing import NamedTuple
 
 LONGEST = 200
@@ -64,20 +66,22 @@ class Search:
             if not self._words[word]:
                 del self._words[word]
 
-    def find(self, text: str) -> list[str]:
-        """Keys of the apps that have all the words, or words that begin so; if there is none, of those with names alike. Best first."""
+    def find(self, text: str, shows: Callable[[str], bool] = lambda key: True) -> list[str]:
+        """Keys of the apps that have all the words, or words that begin so; if there is none, of those with names alike. Best first,
+        and of those that `shows` is true of, so that others take no place.
+        """
         words = _words(text[:LONGEST])[:MOST_WORDS]
         if not words:
             return []
         query = " ".join(f'"{word}"*' if len(word) > 1 else f'name: "{word}"*' for word in words)
-        rows = self._index.execute(
-            "SELECT rowid, name FROM apps WHERE apps MATCH ? ORDER BY bm25(apps, ?, ?, ?) LIMIT ?",
-            (query, *_WEIGHTS, MOST),
-        ).fetchall()
+        ranked = self._index.execute(
+            "SELECT rowid, name FROM apps WHERE apps MATCH ? ORDER BY bm25(apps, ?, ?, ?)", (query, *_WEIGHTS)
+        )
+        rows = list(islice((row for row in ranked if shows(self._keys[row[0]])), MOST))
         exact = sorted(rows, key=lambda row: _words(row[1].rpartition(".")[2]) != words)
-        return [self._keys[row] for row, _ in exact] or self._alike(words)
+        return [self._keys[row] for row, _ in exact] or self._alike(words, shows)
 
-    def _alike(self, words: list[str]) -> list[str]:
+    def _alike(self, words: list[str], shows: Callable[[str], bool]) -> list[str]:
         """Those in whose names each word stands, misspelt; the most alike first."""
         scores: dict[int, float] = dict.fromkeys(self._keys, 1.0)
         for word in words:
@@ -89,7 +93,8 @@ class Search:
                     score = matcher.ratio()
                     near |= {row: score for row in rows if score > near.get(row, 0.0)}
             scores = {row: min(score, near[row]) for row, score in scores.items() if near.get(row, 0.0) >= ALIKE}
-        return [self._keys[row] for row in sorted(scores, key=lambda row: (-scores[row], row))][:MOST]
+        best = (self._keys[row] for row in sorted(scores, key=lambda row: (-scores[row], row)))
+        return list(islice(filter(shows, best), MOST))
 
 
 def _words(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from services.appstore.catalogue.checks import checks
 from services.appstore.catalogue.publishing import publications
 from services.appstore.catalogue.records import records
 from services.appstore.catalogue.reviews import ReviewRules
+from services.appstore.catalogue.searching import find_apps
 from services.appstore.catalogue.sweeping import sweeps
 from services.appstore.catalogue.uploading import push
 from services.appstore.catalogue.versions import VersionRules
@@ -63,6 +64,7 @@ SERVICE = Service(
         **ACTIONS,
         **looking.ACTIONS,
     },
+    searches={APP: find_apps},
     controllers=(
         usability,
         helm_ready,

@@ -16,7 +16,7 @@ from skerry.admission.conform import FieldError
 from skerry.admission.reading import DEEPEST, read_json, repeated, too_deep, with_metadata
 from skerry.api.kinds import Kind
 from skerry.api.messages import WriteRequest
-from skerry.api.meta import Document, ObjectMeta, StatusCause
+from skerry.api.meta import Document, ObjectMeta
 from skerry.api.structural import structural
 from skerry.apply import FieldManager, TypeMismatch
 from skerry.apply.managed import timeless
@@ -122,7 +122,7 @@ class Preparation:
             kind=self.kind.plural,
             group=self.kind.group,
             name=name,
-            causes=_causes([problem]),
+            causes=(cause(*problem),),
         )
 
     def patched(self, request: WriteRequest, live: Document, now: datetime) -> Prepared:
@@ -318,7 +318,7 @@ class Preparation:
         """A patch whose result cannot be decoded: the API server answers with all of it."""
         quoted = msgspec.json.encode(document, order="sorted").decode()
         problem = conform.invalid_value("patch", quoted, text)
-        return Invalid(f' "" is invalid: patch: {problem.message}', causes=_causes([problem]))
+        return Invalid(f' "" is invalid: patch: {problem.message}', causes=(cause(*problem),))
 
     def _unhandled(self, why: str) -> BadRequest:
         kind = self.kind
@@ -395,9 +395,5 @@ def invalid_object(document: Document, errors: list[FieldError]) -> Invalid:
         kind=kind,
         group=group,
         name=name,
-        causes=_causes(errors),
+        causes=tuple(cause(*problem) for problem in errors),
     )
-
-
-def _causes(errors: list[FieldError]) -> tuple[StatusCause, ...]:
-    return tuple(cause(*problem) for problem in errors)

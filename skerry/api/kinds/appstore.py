@@ -201,6 +201,7 @@ APP = Kind(
             description="Push a chart's package: a new version, or another package in the place of a draft.",
         ),
     ),
+    searchable=True,
     selectable=("status.repository", "status.chart"),
     events=describe,
     columns=(
