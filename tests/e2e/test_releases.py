@@ -142,6 +142,11 @@ def test_helm_by_hand_is_an_upgrade_like_any_other(
         helm(helms[program], plain_cluster, "upgrade", "both", str(chart), "-n", "both", "--set", "color=green")
     both.want(version="1.2.0", **app)
     assert both.deployed("m1", 2)["helm"]["revision"] == 4
+    helm(helms["helm-4"], plain_cluster, "rollback", "both", "1", "-n", "both")
+    status = both.until("m1", lambda each: each.get("phase") == "Blocked", "it is seen", 90)
+    assert status["error"]["reason"] == "ChangedByHand"
+    both.act("retry")
+    assert both.deployed("m1", 2)["helm"]["chart"] == "web-1.2.0"
     both.delete()
     both.gone()
     plain_cluster.kubectl("delete", "namespace", "both", "--wait=false")

@@ -164,6 +164,13 @@ class Instances:
 
     async def _block(self, subject: InstanceSubject, reason: str) -> After:
         where, before, now = subject.place, subject.progress, self._now()
+        if reason == machine.BY_HAND:
+            message = (
+                f"somebody ran helm on {subject.cluster.name}: Helm release {where.name} in namespace {where.namespace} is not what was "
+                f"put there; it is left so until you want it back: skerry app retry {subject.release.metadata.name}"
+            )
+            await self._write(subject, Progress(subject.wanted.revision, "Blocked", now, 0, reason), message)
+            return After(SOON_S)
         message = (
             f"namespace {where.namespace} of {subject.cluster.name} has a Helm release {where.name} that is not this AppRelease's: "
             f"uninstall it (helm uninstall -n {where.namespace} {where.name}), or set another spec.releaseName in a new one"
@@ -238,7 +245,9 @@ class Instances:
             return statuses.with_progress(statuses.with_objects(with_helm, word, counted), after, why)
 
         await self._modify(subject, change)
-        on_its_way = after.phase in machine.WORKING or (after.reason == machine.NOT_HEALTHY and subject.wanted.rollback)
+        on_its_way = after.phase in (*machine.WORKING, "Pending") or (
+            after.reason == machine.NOT_HEALTHY and subject.wanted.rollback
+        )
         return After(SOON_S if on_its_way else STEADY_S)
 
     # Operations

@@ -34,6 +34,7 @@ FOREIGN_S = 900.0
 LOOK_S = 30.0
 """Between two looks at it."""
 NOT_HEALTHY, ROLLBACK_FAILED = "NotHealthy", "RollbackFailed"
+EXISTS, BY_HAND = "ReleaseExists", "ChangedByHand"
 TRANSIENT = frozenset(("Unreachable", "ReleaseBusy", "Cancelled", "EngineMissing", "ServiceUnavailable", "Timeout"))
 """Reasons that say nothing about what is wanted: it is tried again, also where a failure is to be rolled back."""
 
@@ -129,7 +130,7 @@ def step(wanted: Wanted, present: Present, progress: Progress, now: float) -> St
         return _end(wanted, present, current(wanted, progress), now)
     nothing = present.state in EMPTY
     if not (nothing or present.ours):
-        return Block("ReleaseExists")
+        return Block(EXISTS)
     if present.state in ("Pending", "Uninstalling"):
         return _recovery(wanted, present, progress, now)
     progress = current(wanted, progress)
@@ -137,6 +138,8 @@ def step(wanted: Wanted, present: Present, progress: Progress, now: float) -> St
         return _after_failure(wanted, present, progress, now)
     if present.state == "Deployed" and present.revision == wanted.revision:
         return Watch()
+    if progress.phase == "Deployed":  # it was in place: who took it away knows why, and it is not put back against them
+        return Block(BY_HAND)
     return _rest(progress, now) or (Operate("Install", "Installing") if nothing else Operate("Upgrade", "Upgrading"))
 
 
@@ -181,7 +184,7 @@ def _after_failure(wanted: Wanted, present: Present, progress: Progress, now: fl
     """A revision failed for good: it is rolled back, or it is looked at whether it heals by itself."""
     going_back = progress.phase == "RollingBack"
     is_failed_one = present.revision == wanted.revision and present.state in ("Deployed", "Failed")
-    if going_back or (wanted.rollback and is_failed_one and progress.reason != ROLLBACK_FAILED):
+    if going_back or (wanted.rollback and is_failed_one and progress.reason not in (ROLLBACK_FAILED, BY_HAND)):
         back = Operate("Rollback", "RollingBack", present.earlier) if present.earlier else None
         return _rest(progress._replace(reason=""), now) or back or Operate("Uninstall", "RollingBack")
     return Watch() if present.state == "Deployed" else Pause(LONGEST_S)

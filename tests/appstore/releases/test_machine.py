@@ -58,6 +58,18 @@ def test_what_somebody_else_installed_is_left_alone_and_is_no_obstacle_to_an_end
     assert step(foreign, wanted=WANTED._replace(gone=True)) == Drop()
 
 
+def test_what_was_in_place_and_is_not_any_more_is_somebodys_doing_and_is_left_so() -> None:
+    deployed = Progress(3, "Deployed", NOW)
+    for present in (BEFORE, NOTHING, FAILED._replace(revision=2)):
+        assert step(present, deployed) == Block(machine.BY_HAND)
+        assert step(present, deployed, Wanted(4)) in (INSTALL, UPGRADE), "another revision is wanted"
+    blocked = Progress(3, "Blocked", NOW, 0, machine.BY_HAND)
+    assert step(BEFORE, blocked) == Watch()
+    assert step(NOTHING, blocked) == Pause(LONGEST_S)
+    assert step(DEPLOYED._replace(earlier=4), blocked, WANTED._replace(rollback=True)) == Watch()
+    assert step(BEFORE, Progress(3, "Pending", NOW)) == UPGRADE, "somebody wants it back"
+
+
 # Ends
 
 
