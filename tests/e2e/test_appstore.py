@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.appstore.charts import package
 from tests.e2e.federation import Host, eventually
+from tests.kube.member import Member
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -117,3 +119,89 @@ def store_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         host.up()
         host.ok("app", "store", "enable")
         yield host
+
+
+CONFIG = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}-config}
+data:
+  color: {{ .Values.color | quote }}
+  chart: {{ .Chart.Version | quote }}
+"""
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: {{ .Release.Name }}-secret}
+stringData: {password: {{ .Values.password | default "none" | quote }}}
+"""
+
+
+@pytest.mark.kube
+def test_an_app_on_a_member_from_the_command_line(
+    new_host: Callable[..., Host], plain_cluster: Member, tmp_path: Path
+) -> None:
+    host = new_host()
+    host.join(plain_cluster, "m1")
+    host.ok("app", "store", "enable", "--cluster", "m1")
+    eventually(
+        lambda: (
+            _store(host)["clusters"]
+            == [{"name": "m1", "setting": "Enabled", "usable": False, "reason": "OnlyOnMembers"}]
+        ),
+        "m1 says so",
+    )
+    host.ok("app", "store", "enable")
+    files = {"values.yaml": "color: blue\n", "templates/a.yaml": CONFIG, "templates/b.yaml": SECRET}
+    for version in ("1.0.0", "1.1.0"):
+        chart = tmp_path / f"web-{version}.tgz"
+        chart.write_bytes(package("web", version, files=files))
+        host.ok("app", "push", str(chart))
+    password = tmp_path / "password"
+    password.write_text("s3cret-of-the-shop\n")
+
+    def color() -> str:
+        place = ("-n", "apps", "get", "configmap", "site-config", "-o", "jsonpath={.data.color} {.data.chart}")
+        return plain_cluster.kubectl(*place).decode()
+
+    wanted = ("site", "web", "--version", "1.0.0", "--cluster", "m1", "-n", "apps", "--create-namespace")
+    options = ("--set", "color=red", "--set-secret", f"password=@{password}")
+    dry = host.ok("app", "install", *wanted, *options, "--dry-run")
+    assert "color: red" in dry.replace('"', "")
+    assert "s3cret" not in dry
+    table = host.ok("app", "install", *wanted, *options, "--wait", "60s")
+    assert table.splitlines()[1].split()[:5] == ["m1", "Deployed", "Healthy", "2", "web-1.0.0"], (
+        table
+    )  # what is sealed is a revision
+    assert color() == "red 1.0.0"
+    stored = plain_cluster.kubectl("-n", "apps", "get", "secret", "site-secret", "-o", "json")
+    assert "czNjcmV0LW9mLXRoZS1zaG9w" in stored.decode()
+    everything = host.kubectl(None, "get", "apprelease,appinstance", "-A", "-o", "yaml")
+    assert "s3cret" not in everything
+    assert "version 1.1.0 is available" in host.skerry("app", "status", "site").stderr
+
+    assert host.skerry("app", "diff", "site", "--exit-code").returncode == 0
+    done = host.skerry("app", "diff", "site", "--version", "1.1.0", "--set", "color=green", "--exit-code")
+    assert (done.returncode, "s3cret" in done.stdout) == (10, False)
+    assert "-  color: red" in done.stdout.replace('"', "")
+    host.ok("app", "upgrade", "site", "--version", "1.1.0", "--set", "color=green", "--wait", "60s")
+    assert color() == "green 1.1.0"
+    history = json.loads(host.ok("app", "history", "site", "-o", "json"))
+    assert [(each["revision"], each["version"], each["by"]) for each in history][:2] == [
+        (3, "1.1.0", "admin"),
+        (2, "1.0.0", "admin"),
+    ]
+    host.ok("app", "rollback", "site", "--wait", "60s")
+    assert color() == "red 1.0.0"
+    state = json.loads(host.ok("app", "status", "site", "-o", "json"))
+    assert state["release"]["status"]["revision"] == 4
+
+    host.ok("app", "uninstall", "site", "--wait", "60s")
+    assert b"site-config" not in plain_cluster.kubectl("-n", "apps", "get", "configmap")
+    plain_cluster.kubectl("delete", "namespace", "apps", "--ignore-not-found", "--wait=false")
+    plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/app-store-")
+
+
+def _store(host: Host) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(host.ok("app", "store", "-o", "json"))
+    return document

@@ -7,9 +7,10 @@ somebody names would `lookup` what that actor may read. Secret values are not re
 from __future__ import annotations
 
 import asyncio
+import base64
 import difflib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,10 @@ MOST, AT_ONCE = 20, 4
 """Clusters of one answer, and how many are looked at at once."""
 
 
+LEAST_TOLD_APART = 4
+"""Characters of a secret that is looked for in what is installed: a shorter one stands in many places by chance."""
+
+
 class _Wanted(NamedTuple):
     """A release as it would be."""
 
@@ -57,6 +62,8 @@ class _Wanted(NamedTuple):
     package: bytes
     secrets: Mapping[str, str]
     """Sealed values, by path: their real ones."""
+    unchanged: frozenset[str]
+    """Of the secrets' texts those that are installed already, as far as they are long enough to be found again."""
     as_actor: bool
     """Whoever asks is the release's actor."""
 
@@ -120,8 +127,11 @@ async def _wanted(
         raise BadRequest(str(error)) from None
     except ChartError as error:
         raise Conflict(f"{chosen.app} {chosen.version}: {error.reason}: {error}") from error
+    unchanged = frozenset(
+        text for key, text in sealed.items() if secrets.get(key) == text and len(text) >= LEAST_TOLD_APART
+    )
     as_actor = request.caller.user == (status.get("actor") or {}).get("user")
-    return _Wanted(document, spec, specs.place(document), package, secrets, as_actor)
+    return _Wanted(document, spec, specs.place(document), package, secrets, unchanged, as_actor)
 
 
 async def _diff(
@@ -129,7 +139,7 @@ async def _diff(
 ) -> InstanceDiff:
     """What would change on one cluster; an error that says why that is not known."""
     try:
-        before = await _installed(context, subject)
+        before = await _installed(context, subject, wanted.unchanged)
         layers = await _layers(context, wanted, subject)
         after, secrets = await _rendered(context, wanted, cluster, layers, upgrade=before is not None)
         values = "" if subject is None else _values_diff(subject, wanted, cluster)
@@ -142,8 +152,12 @@ async def _diff(
         return InstanceDiff(cluster=cluster.name, error=reason_of(error)[1])
 
 
-async def _installed(context: AppStoreContext, subject: InstanceSubject | None) -> list[ManifestObject] | None:
-    """The objects of what is there; None if nothing is."""
+async def _installed(
+    context: AppStoreContext, subject: InstanceSubject | None, unchanged: frozenset[str]
+) -> list[ManifestObject] | None:
+    """The objects of what is there, with the word that stands for secrets in the place of those that stay as they are; None if
+    nothing is.
+    """
     if subject is None:
         return None
     if subject.waits and not subject.release.spec.suspend:
@@ -156,7 +170,20 @@ async def _installed(context: AppStoreContext, subject: InstanceSubject | None) 
         return None
     revision = await helmsecrets.revision(door, access, subject.place, latest)
     manifests = [revision.manifest, *(hook.manifest for hook in revision.hooks)]
-    return await asyncio.to_thread(lambda: [each for manifest in manifests for each in objects(manifest)])
+    return await asyncio.to_thread(
+        lambda: [each for manifest in manifests for each in objects(worded(manifest, unchanged))]
+    )
+
+
+def worded(manifest: str, texts: Iterable[str]) -> str:
+    """A manifest in which the word stands that what would be is rendered with, as it is and as Secrets have it. Pure."""
+    for text in sorted(texts, key=len, reverse=True):
+        manifest = manifest.replace(text, MASK).replace(_base64(text), _base64(MASK))
+    return manifest
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 async def _layers(context: AppStoreContext, wanted: _Wanted, subject: InstanceSubject | None) -> ValueLayers:

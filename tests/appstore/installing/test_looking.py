@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.appstore.installing.looking import worded
 from skerry.api.appstore import STORE
 from skerry.api.kinds import APP_INSTANCE, APP_RELEASE, APP_STORE
 from skerry.api.messages import Caller
@@ -138,3 +139,11 @@ async def test_while_the_store_is_off_nothing_is_compared(store: World) -> None:
     await store.patch(APP_STORE, STORE, {"spec": {"enabled": False}})
     with pytest.raises(Forbidden):
         await diff(store, {"spec": spec()})
+
+
+def test_a_secret_that_stays_is_no_difference_as_it_is_and_as_secrets_have_it() -> None:
+    manifest = "stringData: {a: s3cret-one}\ndata: {a: czNjcmV0LW9uZQ==, b: b3RoZXI=}\n"
+    assert worded(manifest, {"s3cret-one", "s3cret"}) == (
+        "stringData: {a: <secret>}\ndata: {a: PHNlY3JldD4=, b: b3RoZXI=}\n"
+    )
+    assert worded(manifest, ()) == manifest
