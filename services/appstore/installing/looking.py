@@ -115,10 +115,7 @@ async def _wanted(
     if isinstance(chosen, FieldError):
         raise invalid_object(document, [chosen])
     status = (current or {}).get("status") or {}
-    sealed: dict[str, str] = {}
-    if current is not None:
-        name = (status.get("secretValues") or {}).get("set", "")
-        sealed = await context.state.releases.history.secrets(current["metadata"]["uid"], name)
+    sealed = {} if current is None else await _sealed(context, current)
     secrets = sealed | body.secret_values
     try:
         secretvalues.check(secrets)
@@ -127,11 +124,20 @@ async def _wanted(
         raise BadRequest(str(error)) from None
     except ChartError as error:
         raise Conflict(f"{chosen.app} {chosen.version}: {error.reason}: {error}") from error
-    unchanged = frozenset(
-        text for key, text in sealed.items() if secrets.get(key) == text and len(text) >= LEAST_TOLD_APART
-    )
+    unchanged = _lasting(sealed, secrets)
     as_actor = request.caller.user == (status.get("actor") or {}).get("user")
     return _Wanted(document, spec, specs.place(document), package, secrets, unchanged, as_actor)
+
+
+def _lasting(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:
+    """Texts that are the same in both, and long enough to be found again."""
+    return frozenset(text for _, text in before.items() & after.items() if len(text) >= LEAST_TOLD_APART)
+
+
+async def _sealed(context: AppStoreContext, release: Document) -> dict[str, str]:
+    """Its sealed values, by path."""
+    name = ((release.get("status") or {}).get("secretValues") or {}).get("set", "")
+    return await context.state.releases.history.secrets(release["metadata"]["uid"], name)
 
 
 async def _diff(
