@@ -79,14 +79,12 @@ def add(
     api = connect(kubeconfig, context)
     api.post(path_in(APP_REPOSITORY, namespace), new(APP_REPOSITORY, namespace, name, **spec))
     out(name)
-    before = ""
+    asked: Document = {}
     if credential:
         body = {"apiVersion": APP_REPOSITORY.api_version, "kind": "RepositoryCredential", **credential}
-        stored = api.put(path_in(APP_REPOSITORY, namespace, name, "credential"), body)
-        before = _finished(stored)
-        api.post(path_in(APP_REPOSITORY, namespace, name, "sync"), SYNC)
+        asked = api.put(path_in(APP_REPOSITORY, namespace, name, "credential"), body)
     if wait_s:
-        _await(api, namespace, name, before, wait_s)
+        _await(api, namespace, name, asked, wait_s)
 
 
 def _credential(username: str, password_file: str, token_file: str, cert_file: str, key_file: str) -> dict[str, str]:
@@ -108,14 +106,15 @@ def _credential(username: str, password_file: str, token_file: str, cert_file: s
     return {**({"username": username} if username else {}), **given}
 
 
-def _await(api: Api, namespace: str, name: str, before: str, wait_s: float) -> None:
-    """Say how the next look ended. Failure: badly, or not in time."""
+def _await(api: Api, namespace: str, name: str, asked: Document, wait_s: float) -> None:
+    """Say how the look ended that was asked for, as the answer to that has it. Failure: badly, or not in time."""
     from skerry.cli.apps import path_in, wait_for
 
+    requested = str((asked.get("status") or {}).get("sync", {}).get("requested", ""))
     document, done = wait_for(
         lambda: api.get(path_in(APP_REPOSITORY, namespace, name)),
         lambda document: (
-            _finished(document) not in ("", before) and condition_of(document, "Ready").reason != "Syncing"
+            _finished(document) >= (requested or "0") and condition_of(document, "Ready").reason != "Syncing"
         ),
         lambda document: condition_of(document, "Ready").message or f"reading {name}",
         wait_s,
@@ -215,10 +214,9 @@ def sync(
 
     wait_s, namespace = seconds(wait), workspace_of(workspace, everybodys)
     api = connect(kubeconfig, context)
-    before = api.get(path_in(APP_REPOSITORY, namespace, name))
-    api.post(path_in(APP_REPOSITORY, namespace, name, "sync"), SYNC)
+    asked = api.post(path_in(APP_REPOSITORY, namespace, name, "sync"), SYNC)
     if wait_s:
-        _await(api, namespace, name, _finished(before), wait_s)
+        _await(api, namespace, name, asked, wait_s)
 
 
 @repo.command("remove")
