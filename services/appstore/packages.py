@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from hashlib import sha256
 
 from services.appstore.metadata import ChartError
@@ -17,7 +18,7 @@ from services.appstore.network import MIB
 from skerry.api.meta import Document
 from skerry.bus.jetstream import seconds_of
 from skerry.bus.objects import ObjectStore
-from skerry.errors import Conflict, NotFound
+from skerry.errors import AlreadyExists, Conflict, NotFound
 
 log = logging.getLogger("skerry.appstore")
 
@@ -91,23 +92,32 @@ class Packages:
         return content
 
     async def put(self, content: bytes, *, uploaded: bool) -> str:
-        """Keep a package; its digest. StatusError."""
+        """Keep a package; its digest. Many may put the same one at once, and whoever reads it reads on. StatusError."""
         digest = "sha256:" + sha256(content).hexdigest()
         name = object_name(digest)
-        if await self._is_there(name, uploaded=uploaded):
-            return digest
         metadata = {UPLOADED: "true"} if uploaded else {}
-        await self._objects.put(name, _parts(content), max_bytes=LARGEST, deadline_s=DEADLINE_S, metadata=metadata)
+        while not await self._is_there(name, metadata):
+            with suppress(AlreadyExists):  # another replica wrote it: it is looked at again
+                await self._objects.put(
+                    name, _parts(content), max_bytes=LARGEST, deadline_s=DEADLINE_S, metadata=metadata
+                )
+                break
         self._used[name] = self._now()
         return digest
 
-    async def _is_there(self, name: str, *, uploaded: bool) -> bool:
-        """True if it is kept already, and at least as well as it is to be."""
-        try:
-            info = await self._objects.stat(name)
-        except NotFound:
-            return False
-        return UPLOADED in info.metadata or not uploaded
+    async def _is_there(self, name: str, metadata: dict[str, str]) -> bool:
+        """True if it is kept already, from now on with at least this mark and for at least half of GRACE_S."""
+        while True:
+            try:
+                info = await self._objects.stat(name)
+                is_fresh = self._now() - seconds_of(info.mtime) < GRACE_S / 2
+                if not (is_fresh and metadata.items() <= info.metadata.items()):
+                    await self._objects.mark(name, {**info.metadata, **metadata})
+            except NotFound:
+                return False
+            except AlreadyExists:
+                continue
+            return True
 
     async def sweep(self, is_listed: Of, is_pinned: Of, most_bytes: int) -> int:
         """Take away what no version has and is old, then of what is not pinned the least used until all is within `most_bytes`.
@@ -129,6 +139,10 @@ class Packages:
             total, gone = total - info.size, gone + 1
             self._used.pop(info.name, None)
         return gone
+
+    async def sweep_chunks(self) -> int:
+        """Take away what writers left that were killed in the middle. How many they were."""
+        return await self._objects.sweep(GRACE_S)
 
 
 async def _parts(content: bytes) -> AsyncIterator[bytes]:

@@ -139,12 +139,20 @@ class ObjectStore:
             await self._drop(before.info.nuid)
         return info
 
+    async def mark(self, name: str, metadata: Mapping[str, str]) -> ObjectInfo:
+        """Give an object that is there this metadata and the present time, and leave its bytes alone: who reads it reads on.
+
+        NotFound; AlreadyExists if somebody else wrote that name meanwhile.
+        """
+        before = await self._listed(name)
+        info = self._there(name, before.info)
+        info = msgspec.structs.replace(info, metadata=dict(metadata), mtime=_now())
+        await self._point(info, before.revision)
+        return info
+
     async def stat(self, name: str) -> ObjectInfo:
         """The object without its bytes, asked from the store's leader. NotFound."""
-        info = (await self._listed(name)).info
-        if info is None or info.deleted:
-            raise NotFound(f"there is no object {name[:80]!r} in the store {self.name}")
-        return info
+        return self._there(name, (await self._listed(name)).info)
 
     async def read(self, info: ObjectInfo) -> AsyncGenerator[bytes]:
         """The bytes of an object, in parts. DigestMismatch before the last of them if they are not those that were stored;
@@ -230,7 +238,7 @@ class ObjectStore:
             await self._publish(self._meta(info.name), _encode(info), _ROLLUP | {_EXPECTED: str(revision)})
         except GatewayTimeout:
             stored = (await self._listed(info.name)).info
-            if stored is None or stored.nuid != info.nuid:
+            if stored != info:
                 raise
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
@@ -280,6 +288,11 @@ class ObjectStore:
         answer = await api(await self._link.connection(TIMEOUT_S), f"STREAM.MSG.GET.{self._stream}", body)
         message: dict[str, Any] = answer["message"]
         return message
+
+    def _there(self, name: str, info: ObjectInfo | None) -> ObjectInfo:
+        if info is None or info.deleted:
+            raise NotFound(f"there is no object {name[:80]!r} in the store {self.name}")
+        return info
 
     def _decoded(self, data: bytes) -> ObjectInfo | None:
         """What anybody with a NATS client may have written; None, and a line in the log, if it is no object."""

@@ -122,3 +122,35 @@ async def test_what_no_version_has_goes_after_an_hour(kept: Kept) -> None:
         await kept.packages.get(
             {"metadata": {"name": "x", "namespace": "y"}, "status": {"digest": digest, "uploaded": True}}
         )
+
+
+async def test_replicas_that_put_the_same_package_at_once_all_succeed(kept: Kept) -> None:
+    other = Packages(kept.objects, kept.source.fetch, lambda: kept.time)
+    content = bytes(range(256)) * 2000
+    puts = (each.put(content, uploaded=each is other) for each in (kept.packages, other, kept.packages, other))
+    digests = set(await asyncio.gather(*puts))
+    assert len(digests) == 1
+    (info,) = [each async for each in kept.objects.objects()]
+    assert "uploaded" in info.metadata
+    assert await kept.packages.get(version(content)) == content
+
+
+async def test_who_reads_a_package_reads_on_while_it_becomes_an_upload(kept: Kept) -> None:
+    content = bytes(range(256)) * 8000
+    await kept.packages.put(content, uploaded=False)
+    (before,) = [each async for each in kept.objects.objects()]
+    reading = kept.objects.read(before)
+    first = await anext(reading)
+    await kept.packages.put(content, uploaded=True)
+    assert first + b"".join([part async for part in reading]) == content
+    (after,) = [each async for each in kept.objects.objects()]
+    assert (after.nuid, after.metadata) == (before.nuid, {"uploaded": "true"})
+
+
+async def test_what_a_killed_writer_left_is_swept(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    await kept.packages.put(b"whole", uploaded=True)
+    await kept.objects._publish(kept.objects._chunks("orphan"), b"left")
+    assert await kept.packages.sweep_chunks() == 0
+    monkeypatch.setattr("services.appstore.packages.GRACE_S", -1.0)
+    assert await kept.packages.sweep_chunks() == 1
+    assert await kept.names() == ["sha256-" + sha256(b"whole").hexdigest()]

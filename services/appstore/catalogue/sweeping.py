@@ -1,4 +1,6 @@
-"""Room for packages: what no version has any more goes, and the least used beyond the limit of AppStore host."""
+"""Room for packages: what no version has any more goes, the least used beyond the limit of AppStore host, and what writers left
+that were killed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from skerry.storage import Item
 
 BY_DIGEST = "digest"
 """Index of AppVersions, and of AppReleases: by the package that they have, want, or could go back to."""
-EVERY_S = 600.0
+PACKAGES, CHUNKS = "packages", "chunks"
+"""What is looked at."""
+EVERY_S, CHUNKS_EVERY_S = 600.0, 3600.0
 DEFAULT_MIB = 2048
 
 
@@ -31,12 +35,15 @@ def digests_of(item: Item) -> Iterable[str]:
 
 
 def sweeps(context: AppStoreContext) -> Controller[str]:
-    """A look every ten minutes, on one replica."""
+    """A look at packages every ten minutes and at chunks of none every hour, on one replica."""
     informer, state = context.informer, context.state
     informer.index(APP_VERSION, BY_DIGEST, digest_of)
     informer.index(APP_RELEASE, BY_DIGEST, digests_of)
 
     async def reconcile(key: str) -> After:
+        if key == CHUNKS:
+            await state.packages.sweep_chunks()
+            return After(CHUNKS_EVERY_S)
         await informer.current()
         limits = state.switch.store["spec"].get("limits") or {}
         await state.packages.sweep(
@@ -49,6 +56,7 @@ def sweeps(context: AppStoreContext) -> Controller[str]:
     def pinned(digest: str) -> bool:
         return bool(informer.lookup(APP_RELEASE, BY_DIGEST, digest))
 
-    controller: Controller[str] = context.controller("packages", reconcile, leader=True)
-    controller.add("packages")
+    controller: Controller[str] = context.controller(PACKAGES, reconcile, leader=True)
+    controller.add(PACKAGES)
+    controller.add(CHUNKS)
     return controller

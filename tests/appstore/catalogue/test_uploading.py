@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 
 import pytest
 
+from skerry import subjects
 from skerry.api.appstore import STORE
 from skerry.api.kinds import APP, APP_REVIEW, APP_STORE, APP_VERSION
 from skerry.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, RequestEntityTooLarge
@@ -102,3 +104,16 @@ async def test_while_the_store_is_off_nothing_is_pushed_and_all_can_be_read(stor
     with pytest.raises(Forbidden, match="disabled on this host"):
         await store.push("web", package(version="1.1.0"), namespace="shop")
     assert (await store.pull("web-1.0.0", "readme", namespace="shop"))[1].decode() == README
+
+
+async def test_the_service_sweeps_what_a_killed_writer_left(
+    fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.appstore.packages.GRACE_S", -1.0)
+    monkeypatch.setattr("services.appstore.catalogue.sweeping.CHUNKS_EVERY_S", 0.1)
+    async with world(fresh_nats_host) as running:
+        objects = await running.process.bus.objects(subjects.PACKAGES)
+        await objects._publish(objects._chunks("orphan"), b"left")
+        async with asyncio.timeout(10):
+            while (await objects.info())["state"]["messages"]:
+                await asyncio.sleep(0.05)
