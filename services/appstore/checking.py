@@ -35,6 +35,8 @@ CHECKED = "Checked"
 """Condition of an AppVersion: whether its package was looked into."""
 NAMESPACE, RELEASE = "default", "release-name"
 """With which a chart is rendered for its risks, as `helm template` does."""
+UNSURE = "Failed"
+"""The reason of a failure that may be the chart's or the machine's: it is shown, and looked at again."""
 HELD_BYTES = 16 * 1024 * 1024
 """Of packages' texts that are held for whoever reads them next."""
 
@@ -49,7 +51,7 @@ class Checks:
 
     async def package(self, version: Document) -> Package:
         """What is in the package of an AppVersion. Conflict, with the rule, for one that is refused; StatusError."""
-        digest = str((version.get("status") or {}).get("digest", ""))
+        digest = _digest(version)
         held = self._held.get(digest)
         if held is not None:
             self._held.move_to_end(digest)
@@ -76,7 +78,9 @@ class Checks:
         return package
 
     async def check(self, name: str, namespace: str) -> None:
-        """Look into a version's package and say in its status what is there. NotFound; StatusError where that cannot be done now."""
+        """Look into a version's package and say in its status what is there. NotFound; StatusError where that cannot be done now,
+        and after the problem was said where Helm failed for a reason that may be none of the chart's.
+        """
         version = (await self._store.get(name, namespace)).document()
         try:
             content = await self._packages.get(version)
@@ -86,12 +90,20 @@ class Checks:
         except ChartError as error:
             found, problem = {}, {"reason": error.reason, "message": str(error)}
         except HelmError as error:
-            if not error.final:
+            if error.reason == "EngineMissing":
                 raise Conflict(str(error)) from error
             found = described(package, len(content))
             problem = {"reason": error.reason, "message": str(error)}
         log.info("looked into a package", extra={"version": f"{namespace}/{name}", "problem": problem})
-        await self._store.modify(name, lambda document: checked(document, found, problem, time.time()), namespace)
+        digest = _digest(version)
+
+        def changed(document: Document) -> Document | None:
+            """None also where another package took this one's place meanwhile: it is looked into by itself."""
+            return checked(document, found, problem, time.time()) if _digest(document) == digest else None
+
+        await self._store.modify(name, changed, namespace)
+        if problem and problem["reason"] == UNSURE:
+            raise Conflict(f"{name}: {problem['message']}")
 
     async def _risks(self, content: bytes) -> list[Document]:
         """HelmError; none without an engine, which condition HelmReady tells."""
@@ -122,7 +134,9 @@ def described(package: Package, size: int) -> Document:
 
 
 def checked(document: Document, found: Document, problem: Document | None, now: float) -> Document | None:
-    """A version after its package was looked into; None if nothing changed. Pure."""
+    """A version after its package was looked into; None if nothing changed, or it is still not sure what is wrong. Pure."""
+    if problem and problem["reason"] == UNSURE == condition_of(document, CHECKED).reason:
+        return None
     status: dict[str, Any] = {**(document.get("status") or {}), **found}
     status.pop("problem", None)
     if problem:
@@ -140,10 +154,14 @@ def is_due(document: Document) -> bool:
     """True of a version that is to be looked into though nobody reads or installs it: an upload, what is under
     review, and what could not be submitted yet because its repository tells no digest. Pure."""
     status = document.get("status") or {}
-    if condition_of(document, CHECKED).reason:
+    if condition_of(document, CHECKED).reason not in ("", UNSURE):
         return False
     phase = status.get("phase", "Draft")
     return bool(status.get("uploaded")) or phase == "Submitted" or (phase == "Draft" and not status.get("digest"))
+
+
+def _digest(version: Document) -> str:
+    return str((version.get("status") or {}).get("digest", ""))
 
 
 def _size(package: Package) -> int:

@@ -32,8 +32,8 @@ class Apart(World):
         self.reader, self._resources, self._directory = reader, resources, directory
         self.processes: list[Process] = []
 
-    async def start(self) -> Process:
-        """One more replica, ready."""
+    async def start(self, **more: str) -> Process:
+        """One more replica, ready; `more` of its environment."""
         credentials = self._directory / "appstore.creds"
         if not credentials.exists():
             self.host.service("appstore").save(credentials)
@@ -43,6 +43,7 @@ class Apart(World):
             "SKERRY_BUS_CREDENTIALS_FILE": str(credentials),
             "SKERRY_TRUST_ROOT": self.host.trust_root,
             "SKERRY_APP_STORE_SECRETS_KEY_FILE": str(self.host.keys_dir / SECRETS_KEY),
+            **more,
         }
         log = self._directory / f"appstore-{len(self.processes)}.log"
         process = Process("services.appstore", log, environment)

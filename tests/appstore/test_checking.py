@@ -51,6 +51,14 @@ def test_a_problem_goes_with_the_package_that_had_it() -> None:
     assert checked(good, {"digest": "d"}, None, 3.0) is None
 
 
+def test_a_failure_that_may_be_the_machines_is_shown_once_and_looked_at_again() -> None:
+    problem = {"reason": "Failed", "message": "ended by signal 9"}
+    bad = checked({"status": {"uploaded": True}}, {}, problem, 1.0)
+    assert bad is not None
+    assert is_due(bad)
+    assert checked(bad, {}, {**problem, "message": "another text"}, 2.0) is None
+
+
 @pytest.fixture
 async def store(
     fresh_nats_host: NatsHost, helms: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
@@ -95,6 +103,7 @@ async def test_a_version_says_what_is_in_it_and_what_it_does(store: World) -> No
             package("web", "1.0.0", files={"templates/a.yaml": "{{ range until 2000000000 }}x{{ end }}"}),
             "ResourceLimit",
         ),
+        (package("web", "1.0.0", files={"templates/a.yaml": "{{ fail `connection refused` }}"}), "Unreachable"),
     ],
 )
 async def test_a_version_that_cannot_be_installed_says_why_and_the_store_goes_on(
@@ -104,3 +113,21 @@ async def test_a_version_that_cannot_be_installed_says_why_and_the_store_goes_on
     assert version["status"]["problem"]["reason"] == reason, version["status"]["problem"]
     assert condition_of(version, "Checked").reason == reason
     assert not (await store.state.packages.sweep(lambda digest: True, lambda digest: True, 10**9))
+
+
+@pytest.mark.integration
+async def test_what_was_seen_of_a_package_is_not_said_of_the_one_that_took_its_place(
+    store: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (package("web", "1.0.0", files={"values.yaml": text}) for text in ("a: 1", "a: 2"))
+    digest = await store.state.packages.put(second, uploaded=True)
+    name = await store.version("web", "1.0.0", "shop", digest="sha256:" + sha256(first).hexdigest())
+
+    async def got(version: Document) -> bytes:
+        await store.modify(APP_VERSION, name, "shop", lambda document: document["status"].update(digest=digest))
+        return first
+
+    monkeypatch.setattr(store.state.packages, "get", got)
+    await store.state.checks.check(name, "shop")
+    version = await store.get(APP_VERSION, name, "shop")
+    assert (version["status"]["digest"], condition_of(version, "Checked").reason) == (digest, "")

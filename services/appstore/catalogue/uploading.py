@@ -86,12 +86,16 @@ async def _kept(context: AppStoreContext, request: WriteRequest, document: Docum
 
 
 def replaced(current: Document, document: Document) -> Document:
-    """A version with another package in its place; itself where it is the same one. Conflict beyond a draft. Pure."""
+    """A version with another package in its place; itself where it is the same one, unless that had a problem: then it is looked
+    into again. Conflict beyond a draft. Pure.
+    """
     status: dict[str, Any] = current.get("status") or {}
     name, phase = current["metadata"]["name"], status.get("phase", "Draft")
     if not status.get("uploaded"):
         raise Conflict(f"version {name} is there already, and comes from {_source(current)}: push another version")
-    if status.get("digest") == document["status"]["digest"]:
+    if status.get("digest") == document["status"]["digest"] and not (
+        status.get("problem") and phase in reviewing.REPLACEABLE
+    ):
         return current
     if phase not in reviewing.REPLACEABLE:
         raise Conflict(

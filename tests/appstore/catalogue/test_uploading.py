@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
 
 import pytest
 
-from skerry import subjects
+from services.appstore.catalogue.uploading import replaced
 from skerry.api.appstore import STORE
 from skerry.api.kinds import APP, APP_REVIEW, APP_STORE, APP_VERSION
+from skerry.api.meta import Document
 from skerry.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, RequestEntityTooLarge
 from tests.appstore.charts import package
 from tests.appstore.world import World, world
@@ -106,14 +106,15 @@ async def test_while_the_store_is_off_nothing_is_pushed_and_all_can_be_read(stor
     assert (await store.pull("web-1.0.0", "readme", namespace="shop"))[1].decode() == README
 
 
-async def test_the_service_sweeps_what_a_killed_writer_left(
-    fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.appstore.packages.GRACE_S", -1.0)
-    monkeypatch.setattr("services.appstore.catalogue.sweeping.CHUNKS_EVERY_S", 0.1)
-    async with world(fresh_nats_host) as running:
-        objects = await running.process.bus.objects(subjects.PACKAGES)
-        await objects._publish(objects._chunks("orphan"), b"left")
-        async with asyncio.timeout(10):
-            while (await objects.info())["state"]["messages"]:
-                await asyncio.sleep(0.05)
+def test_the_same_package_is_looked_into_again_if_it_had_a_problem() -> None:
+    new: Document = {
+        "metadata": {"name": "web-1.0.0"},
+        "spec": {},
+        "status": {"digest": "d", "uploaded": True, "phase": "Draft"},
+    }
+    assert replaced(new, new) is new
+    problem = {"reason": "Deadline", "message": "30 s"}
+    bad: Document = {**new, "status": {**new["status"], "problem": problem, "conditions": [{"type": "Checked"}]}}
+    assert replaced(bad, new) == new
+    submitted = {**bad, "status": {**bad["status"], "phase": "Submitted"}}
+    assert replaced(submitted, new) is submitted
