@@ -17,7 +17,8 @@ from skerry.cli.term import program, progress
 if TYPE_CHECKING:
     from skerry.cli.api import Api
 
-POLL_S = 0.5
+FIRST_S, POLL_S = 0.1, 0.5
+"""Between two looks: soon at first, for much is done within a second."""
 
 
 def path_in(kind: Kind, namespace: str, name: str = "", subresource: str = "") -> str:
@@ -104,7 +105,7 @@ def wait_for(
     look: Callable[[], Document], done: Callable[[Document], bool], told: Callable[[Document], str], wait_s: float
 ) -> tuple[Document, bool]:
     """What `look` gives when it is done, or when the time is over; and whether it is done."""
-    until = time.monotonic() + wait_s
+    until, pause_s = time.monotonic() + wait_s, FIRST_S
     with progress() as line:
         while True:
             document = look()
@@ -113,7 +114,8 @@ def wait_for(
             if time.monotonic() >= until:
                 return document, False
             line.show(told(document))
-            time.sleep(min(POLL_S, max(0.0, until - time.monotonic())))
+            time.sleep(min(pause_s, max(0.0, until - time.monotonic())))
+            pause_s = min(pause_s * 1.3, POLL_S)
 
 
 def workspace_of(workspace: str, everybodys: bool) -> str:
