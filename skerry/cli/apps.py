@@ -41,13 +41,12 @@ def find_app(api: Api, reference: str, workspace: str) -> Document:
     for none, and for several, which it lists.
     """
     before, slash, name = reference.rpartition("/")
-    named = [(before, name)] if slash else []
-    places = [(place, name) for place in dict.fromkeys((workspace, POOL))] if not slash else []
-    charts = [(place, f"{before}.{name}") for place in dict.fromkeys((workspace, POOL))] if slash else []
-    matches = list(_matches(api, [*named, *places, *charts]))
-    if not slash:
-        matches = matches or list(_by_chart(api, name, workspace))
-        matches = matches[:1] if matches and matches[0]["metadata"]["name"] == name else matches
+    places = tuple(dict.fromkeys((workspace, POOL)))
+    matches = list(_matches(api, [(place, f"{before}.{name}" if slash else name) for place in places]))[:1]
+    if slash:
+        matches += _matches(api, [(before, name)])
+    elif not matches:
+        matches = list(_by_chart(api, name, places))
     if len(matches) == 1:
         return matches[0]
     if not matches:
@@ -62,18 +61,18 @@ def find_app(api: Api, reference: str, workspace: str) -> Document:
 def _matches(api: Api, places: list[tuple[str, str]]) -> Iterator[Document]:
     from skerry.errors import Forbidden, NotFound
 
-    for namespace, name in dict.fromkeys(places):
+    for namespace, name in places:
         try:
             yield api.get(path_in(APP, namespace, name))
         except (Forbidden, NotFound):
             continue
 
 
-def _by_chart(api: Api, chart: str, workspace: str) -> Iterator[Document]:
-    """Apps of a chart, in the workspace, or else in the pool."""
+def _by_chart(api: Api, chart: str, places: tuple[str, ...]) -> Iterator[Document]:
+    """Apps of a chart, in the first of these places that has any."""
     from skerry.errors import Forbidden
 
-    for place in dict.fromkeys((workspace, POOL)):
+    for place in places:
         try:
             apps = items(api, APP, place, fieldSelector=f"status.chart={chart}")
         except Forbidden:

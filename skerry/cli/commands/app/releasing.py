@@ -95,12 +95,11 @@ def install(
     if dry_run:
         _print_dry(api, place, name, {**body["spec"], "suspend": False}, given.secrets, body)
         return
-    stored = api.post(path_in(APP_RELEASE, place), body)
+    api.post(path_in(APP_RELEASE, place), body)
     if given.secrets:
         _seal(api, place, name, given.secrets)
         _let_go(api, place, name)
-    out_name = stored["metadata"]["name"]
-    say(f"release {place}/{out_name}: {spec['app']} {spec['version']}")
+    say(f"release {place}/{name}: {spec['app']} {spec['version']}")
     instances.follow(api, place, name, wait_s, style)
 
 
@@ -143,7 +142,6 @@ def upgrade(
         return
     if given.secrets:
         _seal(api, place, name, given.secrets)
-        changed["metadata"].pop("resourceVersion", None)
         changed["metadata"]["resourceVersion"] = api.get(path_in(APP_RELEASE, place, name))["metadata"][
             "resourceVersion"
         ]
