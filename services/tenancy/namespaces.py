@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from services.tenancy.enforced import NAMED, Member, Stand, Standing, stand
 from skerry.access.holdings import OWNED
-from skerry.api.conditions import Verdict
+from skerry.api.conditions import Verdict, new_condition, with_condition
 from skerry.api.desired import Because, Options, Report, State
 from skerry.api.grants import OwnedNamespace, Workspace, WorkspaceNamespace
 from skerry.api.kinds import WORKSPACE
@@ -164,6 +164,23 @@ def _trouble(report: Report | None, key: str) -> State | None:
     """What a report says of an entry that is no success."""
     problems = () if report is None else report.problems
     return next((each.state for each in problems if each.key == key), None)
+
+
+def with_status(document: Document, observed: list[OwnedNamespace], now: float) -> Document:
+    """A Workspace that says how its namespaces are. One that names none is ready as it is written, and by every later change too: so
+    nothing is written behind who changes it, and no generation is observed.
+    """
+    status = document.get("status") or {}
+    said = new_condition(READY, verdict(observed), now)
+    if observed:
+        said |= {"observedGeneration": int(document["metadata"].get("generation") or 0)}
+    conditions = with_condition(status.get("conditions") or [], said)
+    if not observed:
+        conditions = [
+            {key: value for key, value in each.items() if key != "observedGeneration" or each.get("type") != READY}
+            for each in conditions
+        ]
+    return {**document, "status": {**status, "conditions": conditions, "namespaces": listed(observed)}}
 
 
 def verdict(namespaces: Sequence[OwnedNamespace]) -> Verdict:

@@ -20,11 +20,9 @@ from services.tenancy.granting import AT_ONCE, FIRST_S, LATER_S, LONGEST_S, OWNE
 from services.tenancy.members import has_channel
 from services.tenancy.namespaces import CREATING, Place
 from skerry import subjects
-from skerry.api.conditions import new_condition, with_condition
 from skerry.api.desired import KeysAnswer, Report
 from skerry.api.grants import OwnedNamespace, Workspace
 from skerry.api.kinds import CLUSTER, WORKSPACE
-from skerry.api.meta import Document
 from skerry.api.times import seconds
 from skerry.bus import Bus
 from skerry.controller.controller import After, Controller
@@ -99,7 +97,7 @@ class WorkspaceStatus:
         ]
         now = self._now()
         try:
-            await self._store.update(item, _with_status(item.document(), observed, now))
+            await self._store.update(item, namespaces.with_status(item.document(), observed, now))
         except (Conflict, NotFound):  # it is another by now: what was claimed for it may be nobody's
             for each in observed:
                 if each.uid:
@@ -159,14 +157,6 @@ def claimed_still(informer: View, claim: Claim, place: Place) -> bool:
 
 def _key(place: Place) -> str:
     return key_of(OWNER, place.cluster, namespaces.namespace(place.name))
-
-
-def _with_status(document: Document, observed: list[OwnedNamespace], now: float) -> Document:
-    status = document.get("status") or {}
-    said = new_condition(namespaces.READY, namespaces.verdict(observed), now)
-    said |= {"observedGeneration": int(document["metadata"].get("generation") or 0)}
-    conditions = with_condition(status.get("conditions") or [], said)
-    return {**document, "status": {**status, "conditions": conditions, "namespaces": namespaces.listed(observed)}}
 
 
 def _again(workspace: Workspace, observed: list[OwnedNamespace], now: float) -> After:

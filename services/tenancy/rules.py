@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -95,14 +96,14 @@ class WorkspaceRules(Rules):
         await self._informer.current()
         admitted = workspaces.admit(document, {}, self._writers.is_among(document))
         self._writers.check_workspace(request, None, document)
-        return Admitted(admitted)
+        return Admitted(_ready(admitted))
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
         admitted = workspaces.admit(document, current, self._writers.is_among(document))
         self._writers.check_workspace(request, current, document)
         uids = partial(granted.uid_of, self._informer)
-        return Admitted(namespaces.rewritten(admitted, uids, partial(self._may_name, request, current)))
+        return Admitted(_ready(namespaces.rewritten(admitted, uids, partial(self._may_name, request, current))))
 
     def _may_name(self, request: WriteRequest, current: Document, document: Document, place: namespaces.Place) -> bool:
         """Whether who asks could name a namespace that the workspace had not."""
@@ -121,6 +122,13 @@ class WorkspaceRules(Rules):
     async def holds(self, current: Item, request: WriteRequest) -> tuple[str, ...]:
         """What is in its namespace."""
         return await contents.holding(self._bucket, current.name)
+
+
+def _ready(workspace: Document) -> Document:
+    """With its status, where that is known as it is written: it names no namespaces."""
+    if workspace["spec"].get("namespaces"):
+        return workspace
+    return namespaces.with_status(workspace, [], time.time())
 
 
 class GrantRules(Rules):
