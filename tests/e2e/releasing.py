@@ -66,6 +66,12 @@ async def _fetch(version: Any) -> bytes:
     raise AssertionError("everything was uploaded")
 
 
+def emptied(member: Member) -> None:
+    """Wait until nothing is left on a cluster of what a test before had in the namespaces of these."""
+    place = ("delete", "namespace", "apps", "shop", "--ignore-not-found")
+    member.kubectl(*place, "--wait=true", "--timeout=60s")
+
+
 class Installed:
     """One AppRelease of a host, as whoever has a kubeconfig of it."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.appstore.charts import package
 from tests.e2e.federation import Host, eventually
+from tests.e2e.releasing import emptied
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -141,6 +142,7 @@ stringData: {password: {{ .Values.password | default "none" | quote }}}
 def test_an_app_on_a_member_from_the_command_line(
     new_host: Callable[..., Host], plain_cluster: Member, tmp_path: Path
 ) -> None:
+    emptied(plain_cluster)
     host = new_host()
     host.join(plain_cluster, "m1")
     host.ok("app", "store", "enable", "--cluster", "m1")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.federation import Host, eventually
-from tests.e2e.releasing import Installed, helm, shelve
+from tests.e2e.releasing import Installed, emptied, helm, shelve
 from tests.e2e.test_releases import FILES
 from tests.kube.member import Member
 
@@ -46,6 +46,7 @@ APPS = {**APP, "targetNamespace": "apps", "createNamespace": True}
 @pytest.fixture
 def host(tmp_path: Path, plain_cluster: Member) -> Iterator[Host]:
     """A host with the App Store on, an agent member `m1`, and versions of `web`: 2.0.0 has a hook that never ends."""
+    emptied(plain_cluster)
     with Host(tmp_path / "host") as made:
         made.up()
         made.join(plain_cluster, "m1")

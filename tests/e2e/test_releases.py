@@ -9,7 +9,7 @@ import pytest
 
 from tests.appstore.charts import package
 from tests.e2e.federation import Host
-from tests.e2e.releasing import Installed, helm, shelve
+from tests.e2e.releasing import Installed, emptied, helm, shelve
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
@@ -36,6 +36,7 @@ def host(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member
 ) -> Iterator[Host]:
     """A host with the App Store on, one member `m1`, and versions of `web` on its shelf."""
+    emptied(plain_cluster)
     with Host(tmp_path_factory.mktemp("releases")) as made:
         made.up()
         if request.param == "direct":
