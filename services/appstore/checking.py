@@ -85,21 +85,21 @@ class Checks:
         try:
             content = await self._packages.get(version)
             package = await self._read(version, content)
-            found: Document = {**described(package, len(content)), "risks": await self._risks(content)}
+            contents: Document = {**described(package, len(content)), "risks": await self._risks(content)}
             problem = None
         except ChartError as error:
-            found, problem = {}, {"reason": error.reason, "message": str(error)}
+            contents, problem = {}, {"reason": error.reason, "message": str(error)}
         except HelmError as error:
             if error.reason == "EngineMissing":
                 raise Conflict(str(error)) from error
-            found = described(package, len(content))
+            contents = described(package, len(content))
             problem = {"reason": error.reason, "message": str(error)}
         log.info("looked into a package", extra={"version": f"{namespace}/{name}", "problem": problem})
         digest = _digest(version)
 
         def changed(document: Document) -> Document | None:
             """None also where another package took this one's place meanwhile: it is looked into by itself."""
-            return checked(document, found, problem, time.time()) if _digest(document) == digest else None
+            return checked(document, contents, problem, time.time()) if _digest(document) == digest else None
 
         await self._store.modify(name, changed, namespace)
         if problem and problem["reason"] == UNSURE:
@@ -117,8 +117,8 @@ async def rendered_risks(engine: Engine, content: bytes) -> list[Document]:
         chart = Path(directory) / "chart.tgz"
         await asyncio.to_thread(chart.write_bytes, content)
         rendered = await engine.template(RenderRequest(chart=chart, release=RELEASE, namespace=NAMESPACE))
-    found = await asyncio.to_thread(lambda: risks(objects(rendered.manifest), NAMESPACE))
-    return [{"type": each.type, "objects": list(each.objects), "count": each.total} for each in found]
+    every = await asyncio.to_thread(lambda: risks(objects(rendered.manifest), NAMESPACE))
+    return [{"type": each.type, "objects": list(each.objects), "count": each.total} for each in every]
 
 
 def described(package: Package, size: int) -> Document:
@@ -133,11 +133,11 @@ def described(package: Package, size: int) -> Document:
     }
 
 
-def checked(document: Document, found: Document, problem: Document | None, now: float) -> Document | None:
+def checked(document: Document, contents: Document, problem: Document | None, now: float) -> Document | None:
     """A version after its package was looked into; None if nothing changed, or it is still not sure what is wrong. Pure."""
     if problem and problem["reason"] == UNSURE == condition_of(document, CHECKED).reason:
         return None
-    status: dict[str, Any] = {**(document.get("status") or {}), **found}
+    status: dict[str, Any] = {**(document.get("status") or {}), **contents}
     status.pop("problem", None)
     if problem:
         status["problem"] = problem

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from services.appstore.network import parsed
+from services.appstore.network import MIB, parsed
 from services.appstore.switch import Usable, refusal, usable
 from skerry.admission.conform import FieldError, invalid_value
 from skerry.api.appstore import STORE
@@ -23,6 +23,8 @@ from skerry.storage import Item, Store
 OWN_SETTING = "appstore.enabled"
 """Index of Clusters: those that have it enabled themselves."""
 MOST_ALLOWED = 100
+DEFAULTS = {"packageMiB": 5, "storageMiB": 2048}
+"""Of spec.limits, in MiB."""
 LIMITS = {"packageMiB": (1, 32), "storageMiB": (64, 1_048_576), "versions": (100, 100_000)}
 """Of spec.limits: from, to."""
 _ENABLED = b'"appStore":{"setting":"Enabled"}'
@@ -50,6 +52,11 @@ class Switch:
     def four_eyes(self) -> bool:
         """Whether nobody may pass what they submitted."""
         return (self.store["spec"].get("review") or {}).get("fourEyes", True) is not False
+
+    def limit_bytes(self, name: str) -> int:
+        """One of DEFAULTS as AppStore host has it, in bytes."""
+        limits = self.store["spec"].get("limits") or {}
+        return int(limits.get(name, DEFAULTS[name])) * MIB
 
     def state(self) -> Usable:
         """Whether, and if not, why."""

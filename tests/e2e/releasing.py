@@ -23,6 +23,20 @@ from tests.e2e.federation import Host, eventually
 from tests.kube.member import Member
 
 API = "/apis/skerry.dev/v1alpha1"
+CONFIG = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}-config}
+data:
+  color: {{ .Values.color | quote }}
+  chart: {{ .Chart.Version | quote }}
+"""
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: {{ .Release.Name }}-secret}
+stringData: {password: {{ .Values.password | default "none" | quote }}}
+"""
 
 
 def bus_of(host: Host, service: str) -> Bus:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.appstore.charts import package
 from tests.e2e.federation import Host, eventually
-from tests.e2e.releasing import emptied
+from tests.e2e.releasing import CONFIG, SECRET, emptied
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -120,22 +120,6 @@ def store_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         host.up()
         host.ok("app", "store", "enable")
         yield host
-
-
-CONFIG = """
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: {{ .Release.Name }}-config}
-data:
-  color: {{ .Values.color | quote }}
-  chart: {{ .Chart.Version | quote }}
-"""
-SECRET = """
-apiVersion: v1
-kind: Secret
-metadata: {name: {{ .Release.Name }}-secret}
-stringData: {password: {{ .Values.password | default "none" | quote }}}
-"""
 
 
 @pytest.mark.kube

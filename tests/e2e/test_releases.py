@@ -9,25 +9,11 @@ import pytest
 
 from tests.appstore.charts import package
 from tests.e2e.federation import Host
-from tests.e2e.releasing import Installed, emptied, helm, shelve
+from tests.e2e.releasing import CONFIG, SECRET, Installed, emptied, helm, shelve
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
-CONFIG = """
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: {{ .Release.Name }}-config}
-data:
-  color: {{ .Values.color | quote }}
-  chart: {{ .Chart.Version | quote }}
-"""
-SECRET = """
-apiVersion: v1
-kind: Secret
-metadata: {name: {{ .Release.Name }}-secret}
-stringData: {password: {{ .Values.password | default "none" | quote }}}
-"""
 FILES = {"values.yaml": "color: blue\n", "templates/config.yaml": CONFIG, "templates/secret.yaml": SECRET}
 
 

@@ -80,15 +80,15 @@ class Publications:
         if item is None or item.document()["status"].get("phase") not in PUBLISHED:
             await self._withdraw(key)
             return
-        wanted = published(item.document())
-        target = wanted["metadata"]["name"]
+        copy = published(item.document())
+        target = copy["metadata"]["name"]
         there = self._informer.get(APP_VERSION, target, POOL)
         if there is None:
             with suppress(AlreadyExists):
-                await self._store.create(wanted)
+                await self._store.create(copy)
             return
         with suppress(NotFound):
-            await self._store.modify(target, lambda document: _following(document, wanted), POOL)
+            await self._store.modify(target, lambda document: _following(document, copy), POOL)
 
     async def _withdraw(self, key: str) -> None:
         """What follows a version that is gone goes, unless a release uses it: then nobody new gets it."""
@@ -106,8 +106,8 @@ def _following(document: Document, wanted: Document) -> Document | None:
     """A version of the pool as it is wanted; None if it is so, or is somebody else's of that name."""
     if document["spec"].get("origin") != wanted["spec"]["origin"]:
         return None
-    kept = {key: value for key, value in document.get("status", {}).items() if key in OWN}
-    status = {**wanted["status"], **kept}
+    own = {key: value for key, value in document.get("status", {}).items() if key in OWN}
+    status = {**wanted["status"], **own}
     return None if status == document.get("status") else {**document, "status": status}
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.appstore.network import MIB
 from services.appstore.parts import AppStoreContext
 from skerry.api.kinds import APP_RELEASE, APP_VERSION
 from skerry.controller.controller import After, Controller
@@ -17,7 +16,6 @@ BY_DIGEST = "digest"
 PACKAGES, CHUNKS = "packages", "chunks"
 """What is looked at."""
 EVERY_S, CHUNKS_EVERY_S = 600.0, 3600.0
-DEFAULT_MIB = 2048
 
 
 def digest_of(item: Item) -> Iterable[str]:
@@ -45,11 +43,10 @@ def sweeps(context: AppStoreContext) -> Controller[str]:
             await state.packages.sweep_chunks()
             return After(CHUNKS_EVERY_S)
         await informer.current()
-        limits = state.switch.store["spec"].get("limits") or {}
         await state.packages.sweep(
             lambda digest: bool(informer.lookup(APP_VERSION, BY_DIGEST, digest) or pinned(digest)),
             pinned,
-            limits.get("storageMiB", DEFAULT_MIB) * MIB,
+            state.switch.limit_bytes("storageMiB"),
         )
         return After(EVERY_S)
 

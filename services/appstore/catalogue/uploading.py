@@ -9,7 +9,6 @@ from services.appstore.catalogue.names import app_name, version_name
 from services.appstore.checking import described
 from services.appstore.inspect.client import read_package
 from services.appstore.metadata import ChartError
-from services.appstore.network import MIB
 from services.appstore.package import Package
 from services.appstore.parts import AppStoreContext
 from skerry.admission import Upload
@@ -18,17 +17,13 @@ from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document, StatusCause
 from skerry.errors import AlreadyExists, BadRequest, Conflict, Invalid, RequestEntityTooLarge
 
-DEFAULT_MIB = 5
-"""Of one package, where AppStore host says nothing."""
-
 
 async def push(context: AppStoreContext, request: WriteRequest, upload: Upload) -> Document:
     """Keep a package and its version; the AppVersion. Invalid with the rule, file and limit for one that is refused; BadRequest for
     one of another chart; Conflict where the version is beyond a draft; RequestEntityTooLarge.
     """
     await context.state.switch.check()
-    limits = context.state.switch.store["spec"].get("limits") or {}
-    most = limits.get("packageMiB", DEFAULT_MIB) * MIB
+    most = context.state.switch.limit_bytes("packageMiB")
     if upload.size > most:
         raise RequestEntityTooLarge(
             f"the package has {upload.size} bytes, the limit is {most} (spec.limits.packageMiB of AppStore host)"
@@ -101,8 +96,8 @@ def replaced(current: Document, document: Document) -> Document:
         raise Conflict(
             f"version {name} is {phase}: a package is replaced in {' and '.join(reviewing.REPLACEABLE)} alone; push another version"
         )
-    kept = {field: status[field] for field in ("reviews", "submittedBy") if field in status}
-    return {**current, "status": {**document["status"], **kept, "phase": phase}}
+    reviewed = {field: status[field] for field in ("reviews", "submittedBy") if field in status}
+    return {**current, "status": {**document["status"], **reviewed, "phase": phase}}
 
 
 def _source(version: Document) -> str:

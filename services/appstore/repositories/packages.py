@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.appstore.credentials import Credentials
 from services.appstore.metadata import ChartError
-from services.appstore.network import MIB, failure
+from services.appstore.network import failure
 from services.appstore.oci import Fetch, NotAChart, Registry
 from services.appstore.repositories.access import RepositoryAccess, access_to
 from services.appstore.repositories.spec import RepositorySpec, origin_of_address, spec_of
@@ -14,8 +14,6 @@ from skerry.api.meta import Document
 from skerry.errors import Conflict, ServiceUnavailable
 from skerry.http.outbound import OutboundError
 from skerry.informer import View
-
-PACKAGE_MIB = 5
 
 
 class RepositoryPackages:
@@ -38,8 +36,7 @@ class RepositoryPackages:
         wanted = spec_of(repository.document())
         kept = await self._credentials.find(repository.uid)
         access = access_to(wanted, self._switch.store, kept, self._fetch_s)
-        limits = (self._switch.store.get("spec") or {}).get("limits") or {}
-        access = access._replace(policy=access.policy._replace(max_bytes=limits.get("packageMiB", PACKAGE_MIB) * MIB))
+        access = access._replace(policy=access.policy._replace(max_bytes=self._switch.limit_bytes("packageMiB")))
         error: OutboundError | None = None
         for url in (version.get("status") or {}).get("urls") or ():
             try:
