@@ -13,7 +13,7 @@ class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     """The settings of the App Store, besides those of every process."""
 
     app_store_secrets_key_file: Annotated[
-        Path, about("Key of the host's secrets, of which the App Store's own is derived; made if absent.")
+        Path, about("Key of the host's secrets, of which the App Store's own is derived.")
     ]
     app_store_fetch_s: Annotated[float, about("Seconds that one download from a repository may take.")] = DEADLINE_S
     app_store_front_door: Annotated[

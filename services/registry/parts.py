@@ -38,6 +38,7 @@ from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
 from skerry.bus import BucketConfig, Bus
 from skerry.identity.federation import Authority
+from skerry.identity.keyfiles import SECRETS_KEY
 from skerry.identity.resolver import Resolver
 from skerry.identity.signedtext import Verify
 from skerry.identity.trust import is_signed
@@ -91,7 +92,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             cache=context.informer,
             secrets=secrets.Secrets(
                 await context.bus.bucket(secrets.BUCKET, create=config),
-                Keyring(settings.secrets_key_file or settings.keys_dir / "secrets.key"),
+                Keyring(settings.secrets_key_file or settings.keys_dir / SECRETS_KEY),
             ),
             resolver=Resolver(system),
         )

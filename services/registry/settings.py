@@ -19,7 +19,7 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     bus_public: Annotated[list[str], about("Addresses of the bus as members reach it, tls://host:port.")] = []
     addresses: Annotated[list[str], about("Addresses under which this host is reached, for people.")] = []
     secrets_key_file: Annotated[
-        Path | None, about("Key of the bucket secrets; default: secrets.key in the keys directory, made if absent.")
+        Path | None, about("Key of the bucket secrets; default: secrets.key in the keys directory.")
     ] = None
     agent_ttl_s: Annotated[int, about("Life of an agent's credential; agents renew it at two thirds.")] = AGENT_TTL_S
     look_s: Annotated[

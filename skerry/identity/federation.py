@@ -25,7 +25,7 @@ from skerry.identity import jwt, nkey, permissions, users
 from skerry.identity.creds import Credentials
 from skerry.identity.files import write_private
 from skerry.identity.jwt import AccountLimits, Export, Import, Permissions, Subjects
-from skerry.identity.keyfiles import NAMES, KeyFiles, Public, believed, kind_of, operator_jwt
+from skerry.identity.keyfiles import NAMES, KeyFiles, Public, believed, kind_of, make_secrets_key, operator_jwt
 from skerry.identity.nkey import KeyPair, KeyType
 from skerry.identity.trust import make_statement
 
@@ -83,11 +83,13 @@ class Authority:
         return Authority(public, keys, root)
 
     def save(self, directory: Path) -> None:
-        """Write all keys (0600 in 0700) below `directory`; the root seed, if it is there, in `root/`."""
+        """Write all keys (0600 in 0700) below `directory`, with that of what services seal, if it has none; the root seed, if it
+        is there, in `root/`."""
         for name, key in self._keys.items():
             write_private(directory / f"{name}.nk", key.seed)
         if self._root is not None:
             write_private(directory / "root" / "operator.nk", self._root.seed)
+        make_secrets_key(directory)
         KeyFiles(directory).save(self._public)
 
     @staticmethod

@@ -25,6 +25,7 @@ from skerry.identity.nkey import KeyPair, KeyType
 FORMAT = 1
 SECRETS_KEY = "secrets.key"
 """File of the key of what services seal (skerry/storage/sealed.py)."""
+SECRETS_KEY_BYTES = 32
 ROOTS = "trust-roots"
 """The file of the trust roots that services of the host believe."""
 NAMES = ("signing", "sys", "host", "join", "assertion")
@@ -83,6 +84,13 @@ def believed(public: Public, name: str, active: str) -> tuple[str, ...]:
     if replacement is None:
         return (active,)
     return (replacement.new,) if replacement.disbelieved else (replacement.old, replacement.new)
+
+
+def make_secrets_key(directory: Path) -> None:
+    """Make the key of what services seal, where there is none: once in the life of a host."""
+    path = directory / SECRETS_KEY
+    if not path.exists():
+        write_private(path, os.urandom(SECRETS_KEY_BYTES))
 
 
 class KeyFiles:

@@ -60,15 +60,14 @@ class _Sealed(msgspec.Struct, frozen=True):
 
 
 class Keyring:
-    """The key in `path`, made (0600) if there is none, and the one before it. InternalError if a file is not a key."""
+    """The key in `path`, and the one before it. InternalError if there is none, or a file is not a key: who makes the keys of
+    a host makes this one too (skerry/identity/keyfiles.py), a service never: two of them would make two."""
 
     def __init__(self, path: Path, name: str = "") -> None:
         """`name` is that of the service whose key is derived; empty: the key in the file itself."""
         self.path, self.previous, self._name = path, path.with_name(f"{path.stem}.previous{path.suffix}"), name
         self._stamp: object = None
         self._boxes: tuple[SecretBox, ...] = ()
-        if not path.exists():
-            write_private(path, random(SecretBox.KEY_SIZE))
         self._look()
 
     def __repr__(self) -> str:
@@ -121,7 +120,9 @@ class Keyring:
             return
         current, previous = _read(self.path), _read(self.previous)
         if current is None:
-            raise _no_key(self.path)
+            raise InternalError(
+                f"{self.path}, the key of the secrets, is missing: put it back from the safe copy of {self.path.parent}"
+            )
         keys = (current,) if previous in (None, current) else (current, previous)
         self._boxes = tuple(SecretBox(derived(key, self._name)) for key in keys)
         self._stamp = stamp

@@ -17,6 +17,7 @@ from skerry.cli.plan import UpOptions
 from skerry.cli.state import Restoring, StateFile
 from skerry.errors import ServiceUnavailable
 from skerry.identity import x509
+from skerry.identity.keyfiles import make_secrets_key
 from skerry.storage.archive import Archive, ArchiveLine, Header
 from skerry.storage.sealed import Keyring
 
@@ -211,6 +212,7 @@ def test_a_backup_is_refused_before_it_is_taken_where_no_file_can_be(tmp_path: P
 def test_a_backup_older_than_the_key_of_its_secrets_is_refused_until_that_key_is_there(
     tmp_path: Path, bucket: str, service: str
 ) -> None:
+    make_secrets_key(tmp_path)
     keyring = Keyring(tmp_path / "secrets.key", service)
     line = ArchiveLine(bucket=bucket, key="member.a", data=keyring.seal("member.a", b"1"))
     other = ArchiveLine(bucket="resources", key="g.k._.a", value=msgspec.Raw(b"{}"))

@@ -13,6 +13,7 @@ from nacl.secret import SecretBox
 from services.registry.secrets import BUCKET, ClusterClaim, Evicted, MemberSecret, Secrets
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import InternalError
+from skerry.identity.keyfiles import make_secrets_key
 from skerry.storage.sealed import Keyring
 from tests.fixtures.nats import NatsHost
 
@@ -76,6 +77,7 @@ async def test_rubbish_and_another_key_are_refused(
     await secrets.change(other, lambda _: member())
     with pytest.raises(InternalError, match=r"or secrets\.key was replaced"):
         await secrets.member(which)
+    make_secrets_key(tmp_path / "another")
     with pytest.raises(InternalError, match=r"or secrets\.key was replaced"):
         await Secrets(bucket, Keyring(tmp_path / "another" / "secrets.key")).member(other)
 

@@ -15,12 +15,14 @@ from nacl.secret import SecretBox
 
 from skerry.bus import Bucket, BucketConfig
 from skerry.errors import Conflict, InternalError
+from skerry.identity.keyfiles import make_secrets_key
 from skerry.storage.sealed import Keyring, Sealing, Unreadable, derived, look, reseal
 from tests.fixtures.nats import NatsHost
 
 
 @pytest.fixture
 def keyring(tmp_path: Path) -> Keyring:
+    make_secrets_key(tmp_path)
     return Keyring(tmp_path / "secrets.key")
 
 
@@ -31,16 +33,24 @@ def again(keyring: Keyring) -> Keyring:
 
 def test_a_key_is_made_once_and_private(tmp_path: Path) -> None:
     path = tmp_path / "secrets.key"
+    make_secrets_key(tmp_path)
     data = Keyring(path).seal("a", b"1")
+    make_secrets_key(tmp_path)
     assert again(Keyring(path)).opened("a", data) == (b"1", True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes().hex() not in repr(Keyring(path))
 
 
+def test_who_uses_a_key_never_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(InternalError, match=r"secrets\.key, the key of the secrets, is missing"):
+        Keyring(tmp_path / "secrets.key")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["secrets.key", "secrets.previous.key"])
 @pytest.mark.parametrize("content", [b"", b"k" * 31, b"k" * 32 + b"\n"])
 def test_a_file_that_is_no_key_is_never_replaced(tmp_path: Path, name: str, content: bytes) -> None:
-    Keyring(tmp_path / "secrets.key")
+    make_secrets_key(tmp_path)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InternalError, match=f"{name} is not the key of the secrets"):
         Keyring(tmp_path / "secrets.key").seal("a", b"1")
@@ -181,6 +191,7 @@ async def test_a_rotation_goes_on_where_it_was_cut(bucket: Bucket, keyring: Keyr
 
 def test_a_service_has_a_key_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "secrets.key"
+    make_secrets_key(tmp_path)
     registry, store, other = Keyring(path), Keyring(path, "appstore"), Keyring(path, "events")
     sealed = store.seal("a", b"1")
     assert store.opened("a", sealed) == (b"1", True)

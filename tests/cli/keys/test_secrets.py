@@ -12,6 +12,7 @@ import pytest
 from skerry.bus import Bucket, BucketConfig
 from skerry.cli.keys import rotation
 from skerry.cli.keys.secrets import SealedBucket, SecretsKey
+from skerry.identity.keyfiles import make_secrets_key
 from skerry.storage.sealed import Keyring, Unreadable
 from tests.cli.keys.test_rotation import no_root, quiet
 from tests.fixtures.nats import NatsHost
@@ -28,6 +29,7 @@ async def bucket(nats_host: NatsHost) -> AsyncIterator[Bucket]:
 
 @pytest.fixture
 def keyring(tmp_path: Path) -> Keyring:
+    make_secrets_key(tmp_path)
     return Keyring(tmp_path / "secrets.key")
 
 
