@@ -45,7 +45,7 @@ from skerry.runtime import Exit, Runtime, endless
 from skerry.service.endpoints import schemas
 from skerry.service.metrics import Figures, ServiceFigures, figures
 from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
-from skerry.service.spec import Context, Service
+from skerry.service.spec import Context, Service, chosen
 from skerry.settings import Settings, load_or_help, redacted
 from skerry.storage import Store, events_bucket, made_by, object_store
 from skerry.tracing import Tracer
@@ -71,6 +71,7 @@ def run(*services: Some, name: str = "") -> NoReturn:
 
 
 async def _main(services: Sequence[Some], life: Runtime) -> None:
+    services = chosen(services, os.environ.get("SKERRY_SERVICES", ""))
     settings = load_or_help(composed({each.name: each.settings for each in services}), life.name)
     log.info("starting", extra={"settings": redacted(settings)})
     how = _bus_settings(settings, life.name)

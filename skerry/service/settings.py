@@ -29,6 +29,7 @@ class ProcessSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     trust_root_file: Annotated[
         Path | None, about("Instead: a file with such keys, a line each, read anew when it changes (keys/trust-roots).")
     ] = None
+    services: Annotated[list[str], about("Which of the services that the process has are to run. Default: all.")] = []
     replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1
     tracing: Annotated[bool, about(TRACING)] = False
 

@@ -6,7 +6,7 @@ its parts share (adapters, tables in memory) is its `state`: an asynchronous con
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,7 @@ from skerry.controller.recorder import Recorder
 from skerry.controller.timers import Timers
 from skerry.informer import Change, View
 from skerry.service.endpoints import Typed
-from skerry.settings import Settings
+from skerry.settings import Settings, SettingsError
 from skerry.storage import Item, Store
 
 S = TypeVar("S", bound=Settings)
@@ -203,3 +203,13 @@ class Service(Generic[S, T]):
         if missing:
             raise ValueError(f"service {self.name} answers no searches of {', '.join(missing)}, which it declares")
         return [Searches(self.name, kind, partial(find, context)) for kind, find in self.searches.items()]
+
+
+def chosen(services: Sequence[Service[Any, Any]], names: str) -> Sequence[Service[Any, Any]]:
+    """Those of `services` that `names`, comma separated, names; all if it is empty. SettingsError for one that is not there."""
+    wanted = {name.strip() for name in names.split(",")} - {""}
+    if missing := wanted - {each.name for each in services}:
+        raise SettingsError(
+            f"SKERRY_SERVICES names {', '.join(sorted(missing))}: this process has {', '.join(each.name for each in services)}"
+        )
+    return [each for each in services if not wanted or each.name in wanted]

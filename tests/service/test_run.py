@@ -80,6 +80,29 @@ def test_an_unknown_setting_ends_the_process_with_its_name(nats_host: NatsHost, 
     assert "SKERRY_HARBOR_WORD: no such setting" in line
 
 
+def test_a_service_that_the_process_does_not_have_is_refused_with_those_it_has(
+    nats_host: NatsHost, tmp_path: Path
+) -> None:
+    written(tmp_path)
+    env = environment(nats_host, tmp_path, SKERRY_SERVICES="harbour, port")
+    exit_code, line = ended("import harbour.__main__", env)
+    assert exit_code == 2
+    assert "SKERRY_SERVICES names port: this process has harbour" in line
+
+
+def test_a_process_runs_the_services_that_are_chosen_and_needs_the_settings_of_these_alone(tmp_path: Path) -> None:
+    written(tmp_path)
+    code = "import dataclasses; from harbour.service import SERVICE; from skerry.service import run\n"
+    code += "run(SERVICE, dataclasses.replace(SERVICE, name='port', rules={}))"  # both declare SKERRY_HARBOUR_WORD
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=30,
+        env={"PYTHONPATH": ":".join((str(tmp_path), *sys.path)), "SKERRY_SERVICES": "port"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "SKERRY_HARBOUR_WORD" in done.stdout
+    assert "SKERRY_OPS_LISTEN" in done.stdout
+
+
 def test_help_prints_the_settings_of_all_services(tmp_path: Path) -> None:
     written(tmp_path)
     done = subprocess.run(
