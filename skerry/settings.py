@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
@@ -22,8 +22,15 @@ from msgspec import NODEFAULT, Meta
 from skerry.errors import SkerryError
 
 PREFIX = "SKERRY_"
-RUNTIME_NAMES = frozenset({"SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_PARENT_PID", "SKERRY_STRICT"})
-"""Read by skerry.runtime in every process, hence never unknown."""
+RUNTIME_NAMES: Mapping[str, tuple[str, str]] = {
+    "SKERRY_LOG_LEVEL": ("info", "debug, info, warning or error."),
+    "SKERRY_LOG_FORMAT": ("auto", "json, human, or auto: human on a terminal."),
+    "SKERRY_OPS_LISTEN": ("", "Where to serve /livez and /readyz without TLS, host:port; :port for all addresses."),
+    "SKERRY_TERMINATION_FILE": ("", "The file for the line with which the process fails; it goes to stderr too."),
+    "SKERRY_PARENT_PID": ("", "The process with which this one ends."),
+    "SKERRY_STRICT": ("", "1: a SKERRY_ variable that is no setting of this process is an error."),
+}
+"""Default and description of what skerry.runtime reads in every process, hence never unknown."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +85,7 @@ def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
 def load_or_help(cls: type[T], process: str) -> T:
     """`load`, but `--help` on the command line prints the table of settings and exits 0."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(f"{process}: settings come from the environment\n\n{table(cls)}")
+        sys.stdout.write(f"{process}: settings come from the environment\n\n{table(cls)}\n{_runtime_table()}")
         raise SystemExit(0)
     return load(cls)
 
@@ -86,6 +93,15 @@ def load_or_help(cls: type[T], process: str) -> T:
 def table(cls: type[Settings]) -> str:
     """All settings as text lines: variable, default, description."""
     rows = [(variable(f.name), _default_text(f), _meta(f.type)[0]) for f in msgspec.structs.fields(cls)]
+    return _lines(rows)
+
+
+def _runtime_table() -> str:
+    """What every process reads."""
+    return _lines([(name, *rest) for name, rest in RUNTIME_NAMES.items()])
+
+
+def _lines(rows: Sequence[tuple[str, str, str]]) -> str:
     widths = [max(len(row[i]) for row in rows) if rows else 0 for i in (0, 1)]
     return "".join(f"{name:<{widths[0]}}  {default:<{widths[1]}}  {text}\n" for name, default, text in rows)
 

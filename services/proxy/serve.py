@@ -184,7 +184,7 @@ class Proxy:
 
     def not_ready(self) -> str:
         """Why requests cannot be served now, for people; empty if they can."""
-        if self.sessions.draining:
+        if self.sessions.draining or self._server.lingering:
             return "stopping"
         if not self._bus.connected:
             return f"bus: {self._bus.reason}"
@@ -196,7 +196,7 @@ class Proxy:
 
     async def serve(self, runtime: Runtime) -> None:
         """Listen at once, be ready when everything is there, drain at the end."""
-        runtime.grace_s = self._settings.grace_s + AFTER_GRACE_S
+        runtime.grace_s = self._settings.linger_s + self._settings.grace_s + AFTER_GRACE_S
         for subject in (subjects.HEARTBEATS, subjects.PROBES):
             self._bus.subscribe(subject, lambda message: self.heartbeats.heard(message.subject, message.data))
         for host, port in addresses(self._settings.listen):
@@ -339,6 +339,10 @@ class Proxy:
 
     async def _drain(self, runtime: Runtime) -> None:
         runtime.not_ready("stopping")
+        if self._settings.linger_s > 0:
+            log.info("lingering", extra={"linger_s": self._settings.linger_s})
+            self._server.linger()
+            await asyncio.sleep(self._settings.linger_s)
         self.sessions.drain()
         grace_s = self._settings.grace_s
         await asyncio.gather(self._server.close(grace_s), self._dialers.drain(grace_s))
@@ -372,10 +376,7 @@ async def main(runtime: Runtime) -> None:
     """Be a process that runs one proxy until the stop event. Raises SettingsError and what listening raises."""
     settings = load_or_help(ProxySettings, runtime.name)
     gc.freeze()
-    try:
-        addresses(settings.listen)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
+    addresses(settings.listen)
     how = bus_settings(settings, runtime.name)
     tracer = Tracer() if settings.tracing else None
     async with bus.Bus(how, lambda: source(settings), tracer) as connected:

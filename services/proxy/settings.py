@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+from skerry.http.listening import parse_address
 from skerry.httpwire.room import TOTAL
-from skerry.settings import Settings, about
+from skerry.settings import Settings, SettingsError, about
 from skerry.tracing import TRACING
 
 
@@ -45,6 +46,13 @@ class ProxyLimits(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     head_s: Annotated[float, about("A request's head must be complete in this time.")] = 30.0
     body_s: Annotated[float, about("Longest silence within a request's body.")] = 600.0
     grace_s: Annotated[float, about("What running requests get at shutdown.")] = 30.0
+    linger_s: Annotated[
+        float,
+        about(
+            "Before that: connections are still taken for so long, and each is sent elsewhere with its answer. Behind a load "
+            "balancer that hears of the shutdown later than we do: 5."
+        ),
+    ] = 0.0
 
 
 class ProxySettings(ProxyLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +61,9 @@ class ProxySettings(ProxyLimits, frozen=True, kw_only=True, forbid_unknown_field
     bus_servers: Annotated[list[str], about("Addresses of the bus, tls://host:port, the preferred first.")]
     bus_ca_file: Annotated[Path, about("Authority that signed the bus's certificate; nothing else is trusted.")]
     bus_credentials_file: Annotated[Path, about("The proxy's user of the bus; read anew at each connect.")]
-    listen: Annotated[tuple[str, ...], about("Where to listen, host:port.")] = ("127.0.0.1:8443",)
+    listen: Annotated[tuple[str, ...], about("Where to listen, host:port; :port for all addresses.")] = (
+        "127.0.0.1:8443",
+    )
     tls_cert_file: Annotated[Path | None, about("Certificate chain of the front door.")] = None
     tls_key_file: Annotated[Path | None, about("Its private key.")] = None
     members_cert_file: Annotated[
@@ -70,12 +80,12 @@ class ProxySettings(ProxyLimits, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def addresses(listen: Iterable[str]) -> list[tuple[str, int]]:
-    """`host:port` strings as pairs; `[::1]:8443` and `:8443` too. ValueError names what cannot be read."""
+    """`host:port` strings as pairs; an empty host is all addresses of the machine. SettingsError names what cannot be read."""
     return [_address(text) for text in listen]
 
 
 def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"SKERRY_LISTEN is {text!r}: use host:port, for example 127.0.0.1:8443")
-    return host.strip("[]") or "0.0.0.0", int(port)
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise SettingsError(f"SKERRY_LISTEN is {text!r}: {error}") from error

@@ -38,7 +38,7 @@ from skerry.httpwire.names import server_name
 from skerry.identity import creds, natsconf, permissions, x509
 from skerry.identity.federation import SERVICE_TTL_S, Authority
 from skerry.identity.files import write_private
-from skerry.identity.keyfiles import ROOTS, SECRETS_KEY, KeyFiles
+from skerry.identity.keyfiles import ROOTS, SECRETS_KEY, KeyFiles, make_secrets_key
 
 ADMIN_LIFE_S = 30 * 86400
 SERVICES = ("controller-manager", "proxy")
@@ -56,6 +56,7 @@ TUNABLE = {
         "SKERRY_HEAD_S",
         "SKERRY_IDLE_S",
         "SKERRY_INLINE_BYTES",
+        "SKERRY_LINGER_S",
         "SKERRY_OPENS_PER_SECOND",
         "SKERRY_OUTLIVE_S",
         "SKERRY_SESSION_S",
@@ -79,8 +80,10 @@ def prepare(host: Path, options: UpOptions) -> Plan:
     layout = Layout.of(options)
     binary = None if options.nats else _server_binary()
     check_ports(layout, own_bus=not options.nats)
+    begins = state.read(host) is None
     saved = _state(host, options)
     authority = _authority(host, options)
+    _check_secrets_key(keys_of(host, options), make=begins)
     renew_certificate(host, saved, layout)
     renew_credentials(host, authority)
     renew_admin(host, options.name, layout.api)
@@ -131,6 +134,16 @@ def _authority(host: Path, options: UpOptions) -> Authority:
     authority = Authority.create(options.name)
     authority.save(directory)
     return authority
+
+
+def _check_secrets_key(directory: Path, *, make: bool) -> None:
+    """Have the key of what services seal, where the keys were made before that was made with them. Failure where it is lost."""
+    if make:
+        make_secrets_key(directory)
+    elif not (directory / SECRETS_KEY).exists():
+        raise Failure(
+            f"{directory / SECRETS_KEY} is missing: put it back from the safe copy; without it what is sealed in the store is lost"
+        )
 
 
 def renew_certificate(host: Path, saved: state.StateFile, layout: Layout) -> None:
@@ -266,10 +279,10 @@ def _plan(host: Path, options: UpOptions, layout: Layout, uid: str, authority: A
         **({"SKERRY_CLIENT_CA_FILE": options.client_ca} if options.client_ca else {}),
         **_tuned(TUNABLE["tower"]),
     }
-    grace_s = float(os.environ.get("SKERRY_GRACE_S", GRACE_S))
+    stop_s = float(os.environ.get("SKERRY_GRACE_S", GRACE_S)) + float(os.environ.get("SKERRY_LINGER_S", 0.0)) + 10.0
     processes = [
         ChildProcess(name="controller-manager", argv=_python("services.controller_manager"), env=common | registry, ready="notify"),
-        ChildProcess(name="tower", argv=_python("services.tower"), env=common | tower, ready="notify", stop_s=grace_s + 10.0),
+        ChildProcess(name="tower", argv=_python("services.tower"), env=common | tower, ready="notify", stop_s=stop_s),
     ]  # fmt: skip
     if binary is not None:
         argv = leashed([str(binary), "-c", str(host / "nats" / "nats.conf")])

@@ -14,7 +14,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class ListenAddress:
-    """A listening address from the command line."""
+    """A listening address from the command line; an empty host is every address of this machine, IPv4 and IPv6."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class ListenAddress:
     @property
     def is_wildcard(self) -> bool:
         """True if it listens on all interfaces."""
-        return self.host in ("0.0.0.0", "::")
+        return self.host in ("", "0.0.0.0", "::")
 
 
 def endpoint(text: str, option: str) -> ListenAddress:
@@ -33,7 +33,7 @@ def endpoint(text: str, option: str) -> ListenAddress:
     host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise Failure(f"{option} {text!r}: use host:port, for example 127.0.0.1:8443", USAGE)
-    bare = host.strip("[]") or "0.0.0.0"
+    bare = host.strip("[]")
     return ListenAddress(host=bare, port=int(port) or _free_port(bare))
 
 
@@ -57,10 +57,7 @@ class Layout:
         listen, bus = endpoint(options.listen, "--listen"), endpoint(options.bus, "--bus")
         addresses = tuple(_checked(address) for address in options.addresses)
         if addresses:
-            everywhere = "::" if any(":" in address for address in addresses) else "0.0.0.0"
-            listen, bus = (
-                ListenAddress(host=everywhere, port=e.port) if _is_loopback(e.host) else e for e in (listen, bus)
-            )
+            listen, bus = (ListenAddress(host="", port=e.port) if _is_loopback(e.host) else e for e in (listen, bus))
         return Layout(listen=listen, bus=bus, addresses=addresses)
 
     @property

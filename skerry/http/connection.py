@@ -36,6 +36,7 @@ class ConnectionOwner(Protocol):
     room: Room
     buffer: ReadBuffer
     closing: bool
+    lingering: bool
 
     def adopt(self, connection: ServerConnection, serve: Coroutine[Any, Any, None]) -> None: ...
     def pays(self, connection: ServerConnection, share: Share, size: int, *, coming: bool = False) -> bool: ...
@@ -264,6 +265,7 @@ class ServerConnection(Wire):
             not head.keep_alive
             or head.upgrade is not None
             or self._server.closing
+            or self._server.lingering
             or self.refused is not None
             or not exchange.complete
         )
@@ -276,7 +278,7 @@ class ServerConnection(Wire):
         if not exchange.complete or self.refused is not None:
             await self._drain()
             return False
-        if not head.keep_alive or head.upgrade is not None or self._server.closing:
+        if not head.keep_alive or head.upgrade is not None or exchange.closes or self._server.closing:
             await self._end()
             return False
         self._current = self._inbox = None

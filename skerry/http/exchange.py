@@ -53,8 +53,8 @@ class Exchange:
     """One request of one server connection. Not for use by two tasks at once, except `gone` and `abort`."""
 
     __slots__ = (
-        "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "_when_gone", "beside", "finished",
-        "head", "lasting", "raw", "started",
+        "_chunked", "_connection", "_expects", "_gone", "_inbox", "_left", "_silent", "_when_gone", "beside", "closes",
+        "finished", "head", "lasting", "raw", "started",
     )  # fmt: skip
 
     def __init__(self, connection: ExchangeConnection, head: RequestHead, inbox: Inbox) -> None:
@@ -69,6 +69,8 @@ class Exchange:
         self.head = head
         self.beside: Headers = []
         """Header lines that go with the answer, whatever it becomes."""
+        self.closes = False
+        """The answer's head said that the connection ends behind it."""
         self.lasting = False
         """Whether the request may last: no silence in its body is too long."""
         self.started = False
@@ -257,14 +259,14 @@ class Exchange:
         self._silent = bodiless or request.method == b"HEAD"
         self._chunked = length is None and not bodiless and not request.http10
         self._left = length
-        close = self._connection.closes_after(self)
+        self.closes = self._connection.closes_after(self)
         raw = encode_response(
             status,
             [*headers, *self.beside] if self.beside else headers,
             reason=reason,
             length=None if bodiless else length,
             chunked=self._chunked,
-            close=close,
+            close=self.closes,
         )
         self.started = True
         return raw

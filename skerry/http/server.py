@@ -13,6 +13,7 @@ from skerry.http.buffer import ReadBuffer
 from skerry.http.connection import ServerConnection
 from skerry.http.exchange import RequestHandler
 from skerry.http.limits import ServerLimits
+from skerry.http.listening import listen
 from skerry.http.serverlink import ByName, ServerLink
 from skerry.http.tlslink import TlsLink
 from skerry.http.wire import tune
@@ -50,6 +51,8 @@ class Server:
         self.room = room or Room()
         self.buffer = ReadBuffer()
         self.closing = False
+        self.lingering = False
+        """Connections are taken still, and every answer says that its own ends: clients are to go elsewhere."""
         self._ssl = ssl_context
         self._by_name = by_name
         self._listeners: list[asyncio.Server] = []
@@ -67,7 +70,7 @@ class Server:
         self, host: str = "127.0.0.1", port: int = 0, *, sockets: Iterable[socket.socket] | None = None
     ) -> None:
         """Listens on `host` ("" for all interfaces) and `port` (0: any), or on `sockets`. Raises OSError."""
-        for sock in list(sockets) if sockets is not None else await _listen(host, port):
+        for sock in list(sockets) if sockets is not None else await listen(host, port):
             await self.add(sock, self._ssl)
         self._sweeper = asyncio.get_running_loop().call_later(self._sweep_s, self._sweep)
 
@@ -182,6 +185,12 @@ class Server:
 
     # -- closing --
 
+    def linger(self) -> None:
+        """Goes on as before, but ends each connection behind its next answer. For a server that will close soon: who was
+        sent here a moment ago is served, and comes no more.
+        """
+        self.lingering = True
+
     async def close(self, grace_s: float = 0.0) -> None:
         """Stops taking connections, lets requests that run finish for `grace_s`, then cuts the rest.
 
@@ -222,34 +231,3 @@ class Server:
             task.cancel()
         if tasks:
             await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
-
-
-async def _listen(host: str, port: int) -> list[socket.socket]:
-    """Bound sockets for every address of `host`; port 0 gives all of them the same port."""
-    loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    bound: list[socket.socket] = []
-    try:
-        for family, kind, proto, _, address in dict.fromkeys(infos):
-            if family not in (socket.AF_INET, socket.AF_INET6):
-                continue
-            chosen = bound[0].getsockname()[1] if bound else port
-            bound.append(_bind(socket.socket(family, kind, proto), (*address[:1], chosen, *address[2:])))
-    except OSError:
-        for sock in bound:
-            sock.close()
-        raise
-    return bound
-
-
-def _bind(sock: socket.socket, address: tuple[Any, ...]) -> socket.socket:
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
-        sock.bind(address)
-    except OSError:
-        sock.close()
-        raise
-    return sock

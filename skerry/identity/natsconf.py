@@ -24,6 +24,8 @@ MAX_CONTROL_LINE = 32 * 1024
 PING_S = 4
 """A connection that fell silent ends after 8 to 12 s: its agent is called away within 15."""
 PING_MAX = 2
+_EVERYWHERE = "0.0.0.0"
+"""To nats-server: Go listens on IPv6 too where the unspecified address of IPv4 is asked for."""
 MAX_CONSUMERS = 100_000
 """Per stream; 2.15 defaults to 1,000, and every KV watch counts."""
 
@@ -32,6 +34,7 @@ class Conf(msgspec.Struct, frozen=True, kw_only=True):
     """Where one server listens and keeps its state. Port 0: the system chooses, see `ports_dir`."""
 
     host: str = "127.0.0.1"
+    """Empty: all addresses of the machine, IPv4 and IPv6."""
     port: int = 4222
     store_dir: str
     certificate_file: str
@@ -48,7 +51,7 @@ def render(conf: Conf, authority: Authority) -> str:
     public = authority.public
     return f"""# nats-server of {public.name}: made by skerry, changes are overwritten
 server_name: {q(conf.server_name)}
-host: {q(conf.host)}
+host: {q(conf.host or _EVERYWHERE)}
 port: {conf.port or -1}
 {ports}max_payload: {MAX_PAYLOAD}
 write_deadline: "60s"

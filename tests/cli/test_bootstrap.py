@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 
 from skerry.cli import bootstrap, renew, state
+from skerry.cli.external import configuration
 from skerry.cli.failure import Failure
 from skerry.cli.layout import Layout, endpoint
 from skerry.cli.plan import Plan, UpOptions
@@ -55,6 +56,24 @@ def test_a_second_start_changes_no_identity(host: Path) -> None:
     before = [(host / name).read_bytes() for name in names]
     bootstrap.prepare(host, options)
     assert [(host / name).read_bytes() for name in names] == before
+
+
+def test_the_key_of_the_secrets_is_made_with_the_others_and_never_again(host: Path) -> None:
+    options, path = _free(), host / "keys" / "secrets.key"
+    bootstrap.prepare(host, options)
+    assert len(path.read_bytes()) == 32
+    path.unlink()
+    with pytest.raises(Failure, match=r"secrets\.key is missing: put it back from the safe copy"):
+        bootstrap.prepare(host, options)
+    assert not path.exists()
+
+
+def test_keys_that_were_made_without_that_of_the_secrets_get_it_at_the_first_start(host: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "nats-keys"
+    configuration(keys, ["n.example"], "127.0.0.1:4222", make=True)
+    (keys / "secrets.key").unlink()
+    bootstrap.prepare(host, _free(nats="tls://n.example:4222", nats_keys=str(keys)))
+    assert len((keys / "secrets.key").read_bytes()) == 32
 
 
 def test_an_old_admin_token_is_made_anew_in_file_and_kubeconfig(host: Path) -> None:
@@ -153,8 +172,6 @@ def test_external_nats_needs_keys_that_exist(host: Path, tmp_path: Path) -> None
 
 
 def test_with_external_nats_none_is_started(host: Path, tmp_path: Path) -> None:
-    from skerry.cli.external import configuration
-
     text = configuration(tmp_path / "keys", ["n.example"], "0.0.0.0:4222", make=True)
     assert "operator:" in text
     assert "sync_interval: always" in text

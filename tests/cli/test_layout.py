@@ -20,7 +20,7 @@ def test_without_an_address_all_is_loopback() -> None:
 
 def test_with_addresses_all_interfaces_listen_and_the_first_is_preferred() -> None:
     layout = Layout.of(UpOptions(addresses=["host.example", "10.0.0.1"]))
-    assert (str(layout.listen), str(layout.bus)) == ("0.0.0.0:8443", "0.0.0.0:4222")
+    assert (str(layout.listen), str(layout.bus)) == (":8443", ":4222")
     assert layout.api == "https://host.example:8443"
     assert layout.bus_public == ["tls://host.example:4222", "tls://10.0.0.1:4222"]
     assert layout.bus_local == "127.0.0.1:4222"
@@ -30,7 +30,13 @@ def test_with_addresses_all_interfaces_listen_and_the_first_is_preferred() -> No
 def test_an_ipv6_address_is_bracketed_and_opens_both_families() -> None:
     layout = Layout.of(UpOptions(addresses=["2001:db8::1"]))
     assert layout.api == "https://[2001:db8::1]:8443"
-    assert str(layout.listen) == "[::]:8443"
+    assert str(layout.listen) == ":8443"
+
+
+def test_an_address_without_a_host_is_all_of_both_families() -> None:
+    layout = Layout.of(UpOptions(listen=":18443", bus=":14222"))
+    assert (str(layout.listen), str(layout.bus)) == (":18443", ":14222")
+    assert layout.front_door_local == "https://127.0.0.1:18443"
 
 
 @pytest.mark.parametrize("address", ["", "a b", "host:80", "http://x", "a,b"])

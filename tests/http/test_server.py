@@ -446,6 +446,40 @@ async def test_closing_lets_requests_finish_and_ends_idle_connections_at_once(la
     assert server.connections == 0
 
 
+async def test_a_lingering_server_takes_connections_and_sends_each_elsewhere_with_its_answer(lab: Lab) -> None:
+    server = await lab.server(_echo)
+    before = await lab.peer(server)
+    await before.send(_GET)
+    assert "connection" not in (await before.answer()).headers
+    server.linger()
+    for peer in (before, await lab.peer(server)):
+        await peer.send(_GET)
+        answer = await peer.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await peer.ended()
+
+
+async def test_an_answer_that_began_before_a_server_lingers_keeps_its_word(lab: Lab) -> None:
+    began, proceed = asyncio.Event(), asyncio.Event()
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.start(ResponseHead(status=200, headers=[]), length=2)
+        began.set()
+        await proceed.wait()
+        await exchange.write(b"ok")
+        await exchange.finish()
+
+    server = await lab.server(handler)
+    peer = await lab.peer(server)
+    await peer.send(_GET)
+    await began.wait()
+    server.linger()
+    proceed.set()
+    assert "connection" not in (await peer.answer()).headers
+    await peer.send(_GET)
+    assert (await peer.answer()).headers["connection"] == "close"
+
+
 async def test_what_runs_beyond_the_grace_is_cut_and_not_ended(lab: Lab) -> None:
     async def handler(exchange: Exchange) -> None:
         await exchange.start(ResponseHead(status=200, headers=[]), length=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,26 @@ def test_a_server_on_the_path_is_found_when_the_wheel_is_not_there(
     (tmp_path / "nats-server").write_text("#!/bin/sh\n")
     (tmp_path / "nats-server").chmod(0o755)
     assert natsconf.server_binary() == tmp_path / "nats-server"
+
+
+async def test_no_host_is_every_address_in_both_families(tmp_path: Path) -> None:
+    host = re.search(r'^host: "(.+)"$', natsconf.render(conf(tmp_path, host=""), AUTHORITY), re.MULTILINE)
+    assert host is not None
+    command = [natsconf.server_binary(), "-a", host[1], "-p", "-1", "--ports_file_dir", str(tmp_path)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(20):
+            while not (ports := [path for path in tmp_path.glob("*.ports") if path.read_text().strip()]):
+                await asyncio.sleep(0.05)
+            port = int(json.loads(ports[0].read_text())["nats"][0].rpartition(":")[2])
+            for address in ("127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])):
+                reader, writer = await asyncio.open_connection(address, port)
+                assert (await reader.readline()).startswith(b"INFO ")
+                writer.close()
+                await writer.wait_closed()
+    finally:
+        process.kill()
+        await process.wait()
 
 
 def test_it_holds_no_seed(tmp_path: Path) -> None:

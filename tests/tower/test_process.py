@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from skerry import bus, subjects
-from skerry.http import Client
+from skerry.http import Client, HttpError
 from skerry.httpwire.head import RequestHead
 from skerry.identity import x509
 from tests.fixtures.nats import NatsHost
@@ -145,6 +145,29 @@ async def test_a_replaced_certificate_is_served_without_a_restart(fresh_nats_hos
         (nats.directory / "tls.crt").write_bytes(pair.certificate)
         await running.until("the certificate was replaced")
         assert await status(port, nats.directory / "other.crt", b"/livez") == 200
+
+
+async def test_at_sigterm_it_takes_connections_for_a_while_and_is_not_ready(fresh_nats_host: NatsHost) -> None:
+    """A load balancer goes on sending new connections for as long as it has not heard."""
+    ca = fresh_nats_host.directory / "ca.crt"
+    async with contextlib.AsyncExitStack() as stack:
+        await registry(fresh_nats_host, stack)
+        environ = environment(fresh_nats_host) | {"SKERRY_LINGER_S": "2"}
+        running = await stack.enter_async_context(tower(environ))
+        port = port_of(await running.until("listening"))
+        await running.until("ready")
+        running.process.send_signal(signal.SIGTERM)
+        await running.until("lingering")
+        assert await status(port, ca, b"/readyz") == 503
+        served = 0
+        with contextlib.suppress(HttpError):
+            while True:
+                assert await status(port, ca, b"/apis") == 401
+                served += 1
+        assert served > 10
+        async with asyncio.timeout(DEADLINE_S):
+            await running.process.communicate()
+        assert running.process.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import signal
@@ -66,6 +68,66 @@ def test_an_exit_ends_with_its_code_and_one_line() -> None:
 
 def test_a_status_error_is_one_line_and_exit_1() -> None:
     assert _end(_start('raise Forbidden("not you")'))[::2] == (1, "probe: not you\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "line"),
+    [
+        (
+            'raise Exit("the bus is of another host: use its token", 4)',
+            4,
+            "probe: the bus is of another host: use its token\n",
+        ),
+        ('raise Forbidden("token skerry_" + "A" * 43)', 1, "probe: token [secret]\n"),
+        ("raise KeyError('x')", 1, "probe: ended by a bug, KeyError: 'x'. The log has its traceback\n"),
+        ("rt.ready()", 0, ""),
+    ],
+)
+def test_the_line_that_a_process_ends_with_lies_where_kubelet_looks(
+    tmp_path: Path, body: str, code: int, line: str
+) -> None:
+    path = tmp_path / "termination-log"
+    path.write_text("of the container before, which was longer than this one will be" if line else "")
+    stamp = path.stat().st_ino
+    assert _end(_start(body, SKERRY_TERMINATION_FILE=str(path)))[0] == code
+    assert path.read_text() == line
+    assert path.stat().st_ino == stamp  # kubelet has mounted that file
+
+
+def test_a_termination_file_that_cannot_be_written_changes_nothing_else(tmp_path: Path) -> None:
+    code, _, err = _end(_start('raise Exit("no", 4)', SKERRY_TERMINATION_FILE=str(tmp_path / "no" / "file")))
+    assert code == 4
+    assert err.startswith("probe: no\n")
+
+
+def test_health_is_served_until_the_end_and_not_ready_from_sigterm_on(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    body = 'rt.ready()\nprint("up", flush=True)\nawait rt.stop.wait()\nrt.ready()\nprint("on", flush=True)\nawait asyncio.sleep(60)'
+    process = _start(body, SKERRY_OPS_LISTEN=f"127.0.0.1:{port}")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    assert _probe(port, "/readyz") == (200, "ok\n")
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "on\n"
+    assert _probe(port, "/readyz") == (503, "stopping\n")
+    assert _probe(port, "/livez") == (200, "ok\n")
+    process.send_signal(signal.SIGTERM)
+    assert _end(process)[0] == 130
+
+
+def _probe(port: int, path: str) -> tuple[int, str]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_a_place_for_health_that_is_none_is_a_usage_error() -> None:
+    code, _, err = _end(_start("rt.ready()", SKERRY_OPS_LISTEN="8081"))
+    assert code == 2
+    assert "probe: SKERRY_OPS_LISTEN is '8081': use host:port" in err
 
 
 def test_a_bug_is_logged_with_its_traceback() -> None:

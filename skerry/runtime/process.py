@@ -13,31 +13,29 @@
 The order at the end is always the same: the stop event is set, `main` stops taking work, drains and returns; tasks of
 the group that are left are cancelled. `main` gets `grace_s` seconds, then it is cancelled, and five seconds later the
 process ends whatever hangs. Readiness goes to whoever started the process by systemd's datagram protocol (sd_notify(3)),
-which works under systemd and under `skerry up` alike. A child of `skerry up` ends when its parent is gone, however the
+which works under systemd and under `skerry up` alike, and to whoever asks SKERRY_OPS_LISTEN, as kubelet does. The line with which
+a process fails goes to stderr and into SKERRY_TERMINATION_FILE, where kubelet looks for it. A child of `skerry up` ends when its parent is gone, however the
 parent died: by PR_SET_PDEATHSIG on Linux, by watching the parent's pid elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import json
 import logging
 import os
-import re
-import resource
 import signal
 import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import uvloop
 
-from skerry.api.names import TOKEN_PREFIX
 from skerry.errors import InternalError, SkerryError
+from skerry.runtime.health import HealthEndpoint
+from skerry.runtime.logs import configure_logging, redact
+from skerry.runtime.system import allow_many_files, die_with_parent, keep_freed_memory, watch_parent
 from skerry.settings import SettingsError
 
 log = logging.getLogger("skerry.runtime")
@@ -46,8 +44,8 @@ GRACE_S = 30.0
 """What running work gets at shutdown, when embedded (architecture.md); the chart sets 10 minutes."""
 HANG_S = 5.0
 """After the grace, how long cancelled tasks may take before the process ends without them."""
-PARENT_POLL_S = 1.0
-_PR_SET_PDEATHSIG = 1
+_LAST_LINE = 2048
+"""Characters of the line in SKERRY_TERMINATION_FILE; kubelet shows 4,096 bytes of it."""
 
 
 class Exit(SkerryError):
@@ -84,8 +82,9 @@ class Runtime:
         return "starting" if self._told is None else self._told[1]
 
     def ready(self, reason: str = "") -> None:
-        """Tell that the process serves."""
-        self._tell(True, reason)
+        """Tell that the process serves. Who was told to stop is not ready any more."""
+        if not self.stop.is_set():
+            self._tell(True, reason)
 
     def not_ready(self, reason: str) -> None:
         """Tell that the process does not serve, and why, for people."""
@@ -121,11 +120,6 @@ async def endless(work: Callable[[], Awaitable[object]], name: str) -> NoReturn:
 
 Main = Callable[[Runtime], Awaitable[None]]
 
-_MALLOC = {-1: 16 << 20, -2: 2 << 20, -3: 2 << 20}
-"""M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of glibc's mallopt(3), in bytes."""
-
-_MAX_FILES = 65536
-
 
 def run(main: Main, *, name: str) -> NoReturn:
     """Run `main` as the process `name` and exit: 0 done, 1 failed, or the code of an `Exit`.
@@ -137,27 +131,6 @@ def run(main: Main, *, name: str) -> NoReturn:
     keep_freed_memory()
     allow_many_files()
     sys.exit(_run(main, name))
-
-
-def keep_freed_memory() -> None:
-    """Let malloc keep what large messages freed, instead of giving it to the kernel and taking it back page by page.
-
-    glibc trims its heap and maps large blocks anew at 128 KiB, which is the size of the tunnel's messages: 5 % of the
-    CPU of a large LIST. Elsewhere (macOS, musl) there is nothing to set.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for parameter, value in _MALLOC.items():
-            mallopt(parameter, value)
-
-
-def allow_many_files() -> None:
-    """Raise the soft limit of open files to the hard one: every watch is a connection, and 1,024 is soon reached."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 def _run(main: Main, name: str) -> int:
@@ -172,9 +145,11 @@ def _run(main: Main, name: str) -> int:
 async def _supervised(main: Main, name: str) -> None:
     async with asyncio.TaskGroup() as tasks:
         runtime = Runtime(name, tasks, _notifier(os.environ))
+        health = HealthEndpoint(lambda: None if runtime.is_ready else runtime.reason)
+        await health.listen(os.environ.get("SKERRY_OPS_LISTEN", ""))
         task = asyncio.ensure_future(main(runtime))
         watch = tasks.create_task(_end(runtime, task), name="stop")
-        parent = tasks.create_task(_watch_parent(os.environ, runtime), name="parent")
+        parent = tasks.create_task(watch_parent(os.environ, runtime.stop), name="parent")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, runtime, task, number)
@@ -185,6 +160,7 @@ async def _supervised(main: Main, name: str) -> None:
                 left.cancel()
             runtime.cancel_spawned()
             await asyncio.wait([task])
+            health.close()
 
 
 def _stop(runtime: Runtime, task: asyncio.Future[None], number: int) -> None:
@@ -192,6 +168,7 @@ def _stop(runtime: Runtime, task: asyncio.Future[None], number: int) -> None:
         task.cancel()
         return
     log.info("stopping", extra={"signal": signal.Signals(number).name})
+    runtime.not_ready("stopping")
     runtime.stop.set()
 
 
@@ -201,8 +178,13 @@ async def _end(runtime: Runtime, task: asyncio.Future[None]) -> None:
     if done:
         return
     log.warning("still working after the grace: cancelled", extra={"grace_s": runtime.grace_s})
-    asyncio.get_running_loop().call_later(HANG_S, os._exit, 1)
+    asyncio.get_running_loop().call_later(HANG_S, _give_up, runtime.name)
     task.cancel()
+
+
+def _give_up(name: str) -> NoReturn:
+    _leave_word(f"{name}: it hung at its end, and was ended")
+    os._exit(1)
 
 
 def _exit_code(error: BaseException, name: str) -> int:
@@ -211,12 +193,27 @@ def _exit_code(error: BaseException, name: str) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+        _leave_word(f"{name}: cancelled before it had finished its work")
         return 130
     if isinstance(error, SkerryError):
-        sys.stderr.write(f"{name}: {redact(str(error))}\n")
+        line = redact(f"{name}: {error}")
+        sys.stderr.write(f"{line}\n")
+        _leave_word(line)
         return error.code if isinstance(error, Exit | SettingsError) else 1
     log.critical("ended by a bug", exc_info=error)
+    _leave_word(redact(f"{name}: ended by a bug, {type(error).__name__}: {error}. The log has its traceback"))
     return 1
+
+
+def _leave_word(line: str) -> None:
+    """Write the last line into SKERRY_TERMINATION_FILE, in place: kubelet mounts that file."""
+    path = os.environ.get("SKERRY_TERMINATION_FILE", "")
+    if not path:
+        return
+    try:
+        Path(path).write_text(f"{line[:_LAST_LINE]}\n", encoding="utf-8", errors="replace")
+    except OSError as error:
+        log.warning("the last line cannot be written", extra={"file": path, "error": str(error)})
 
 
 # Readiness (sd_notify)
@@ -237,112 +234,3 @@ def _notifier(environ: MutableMapping[str, str]) -> Callable[[str], None]:
             log.debug("nobody listens for readiness", extra={"error": str(error)})
 
     return send
-
-
-# The parent
-
-
-def die_with_parent(environ: MutableMapping[str, str], number: int = signal.SIGKILL) -> None:
-    """If SKERRY_PARENT_PID is set: end with that process (Linux: at once; elsewhere `run` watches it).
-
-    Raises Exit if the parent is gone already.
-    """
-    parent = _parent(environ)
-    if parent is None:
-        return
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-    if os.getppid() != parent:
-        raise SystemExit(1)
-
-
-def _parent(environ: MutableMapping[str, str]) -> int | None:
-    text = environ.get("SKERRY_PARENT_PID", "")
-    return int(text) if text.isdecimal() else None
-
-
-async def _watch_parent(environ: MutableMapping[str, str], runtime: Runtime) -> None:
-    parent = _parent(environ)
-    if parent is None or sys.platform == "linux":
-        return
-    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of another process's end
-        await asyncio.sleep(PARENT_POLL_S)
-    log.warning("the parent is gone")
-    runtime.stop.set()
-
-
-# Logging
-
-_SECRETS = re.compile(
-    TOKEN_PREFIX + r"[A-Za-z0-9_-]{43}|skerry-join-[A-Za-z0-9_=-]+|\bS[UAONCX][A-Z2-7]{56}\b"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|(?i:bearer\s+)[A-Za-z0-9._~+/=-]{8,}"
-    r"|(?i:base64url\.bearer\.authorization\.k8s\.io\.)[A-Za-z0-9_-]+"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END|\Z)"
-)
-_STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
-
-
-def redact(text: str) -> str:
-    """`text` without anything that looks like one of our secrets: the last line of defence, not the first."""
-    return _SECRETS.sub("[secret]", text)
-
-
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then the record's fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = {
-            "time": f"{stamp}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **_fields(record),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return redact(json.dumps(line, default=str, ensure_ascii=False))
-
-
-class HumanFormatter(logging.Formatter):
-    """`12:34:56.789 info  proxy: message key=value`, for a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, and the traceback of a bug below it."""
-        stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = "".join(f" {key}={_quoted(value)}" for key, value in _fields(record).items())
-        text = f"{stamp}.{int(record.msecs):03d} {record.levelname.lower():<8} {record.name}: {record.getMessage()}{fields}"
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        return redact(text)
-
-
-def _quoted(value: Any) -> str:
-    text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or " " in text or "\n" in text else text
-
-
-def configure_logging(level: str, style: str = "auto") -> None:
-    """Log to stderr. `level`: debug, info, warning, error. `style`: json, human, or auto (human on a terminal)."""
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise SystemExit(f"SKERRY_LOG_LEVEL is {level!r}: use debug, info, warning or error")
-    human = _for_people(style)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(HumanFormatter() if human else JsonFormatter())
-    logging.basicConfig(level=number, handlers=[handler], force=True)
-    logging.captureWarnings(True)
-
-
-def logs_for_people() -> bool:
-    """Whether this process logs as HumanFormatter does: people read its stderr, and lines that are no log may stand there."""
-    return _for_people(os.environ.get("SKERRY_LOG_FORMAT", "auto"))
-
-
-def _for_people(style: str) -> bool:
-    return style == "human" or (style == "auto" and sys.stderr.isatty())
