@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -23,8 +24,11 @@ from services.agent.handlers import StreamResponder
 from services.agent.health import ClusterHealth
 from services.agent.membership import JoinRefused, Removed
 from services.agent.model import HostClock
+from services.agent.patience import patiently
+from services.agent.secret import SecretStorage
 from services.agent.settings import Settings
-from services.agent.store import AgentStore, Membership, StateError
+from services.agent.storage import Directory, StateError, Storage
+from services.agent.store import AgentStore, Membership
 from services.agent.trust import MembershipTrust
 from skerry import __version__
 from skerry.api.messages import JoinRequest, Token
@@ -42,7 +46,7 @@ from skerry.member.membership import MembershipCheck
 from skerry.member.rotation import Rotation
 from skerry.member.upstream import Upstream
 from skerry.runtime import Exit, Runtime, logs_for_people, run
-from skerry.settings import load_or_help, read_secret, redacted
+from skerry.settings import SettingsError, load_or_help, read_secret, redacted
 
 log = logging.getLogger("skerry.agent")
 
@@ -52,37 +56,60 @@ async def main(runtime: Runtime) -> None:
     settings = load_or_help(Settings, "agent")
     runtime.grace_s = settings.grace_s + 5
     log.info("starting", extra={"version": __version__, **redacted(settings)})
-    store = AgentStore(settings.agent_state)
-    if settings.dry_run:
-        await dry_run(runtime, settings.under(_ceiling(settings, store)), store)
-        return
-    with store.locked():
-        await serve(runtime, settings.under(_ceiling(settings, store)), store)
-
-
-async def serve(runtime: Runtime, settings: Settings, store: AgentStore) -> None:
-    """The life of an agent whose state directory is held."""
     upstream = connect_upstream(settings)
     try:
-        membership = await _usable(settings, store) or await join(runtime, settings, store, upstream)
-        life = Life(runtime)
-        try:
-            await _member(life, settings, store, membership, upstream)
-        except Removed as e:
-            store.removed(membership, str(e))
-            if life.served or _fresh_token(settings, membership) is None:
-                raise
-            log.warning("joining anew", extra={"reason": str(e)})
-            await _member(life, settings, store, await join(runtime, settings, store, upstream), upstream)
+        storage = _storage(settings, upstream)
+        store = AgentStore(storage)
+        settings = settings.under(_ceiling(settings, store))
+        if settings.dry_run:
+            await storage.reload()
+            await dry_run(runtime, settings, store, upstream)
+            return
+        async with storage.locked():
+            await serve(runtime, settings, store, upstream)
     finally:
         await upstream.close()
 
 
+def _storage(settings: Settings, upstream: Upstream) -> Storage:
+    secret = settings.secret
+    return Directory(settings.agent_state or Path()) if secret is None else SecretStorage(upstream, *secret)
+
+
+async def serve(runtime: Runtime, settings: Settings, store: AgentStore, upstream: Upstream) -> None:
+    """The life of an agent whose state is held."""
+
+    async def begin() -> Membership:
+        await store.open(upstream)
+        return await _usable(settings, store) or await join(runtime, settings, store, upstream)
+
+    membership = await begin() if settings.secret is None else await patiently(runtime, begin)
+    if membership is None:
+        return
+    life = Life(runtime)
+    try:
+        await _member(life, settings, store, membership, upstream)
+    except Removed as e:
+        await store.removed(membership, str(e))
+        if life.served or _fresh_token(settings, membership) is None:
+            raise
+        log.warning("joining anew", extra={"reason": str(e)})
+        await _member(life, settings, store, await join(runtime, settings, store, upstream), upstream)
+
+
 def _ceiling(settings: Settings, store: AgentStore) -> Ceiling:
-    """What is said now, or what was said last where nothing is: a forgotten flag opens nothing."""
+    """What is said now, or what was said last where nothing is: a forgotten flag opens nothing. In a pod what is said is all
+    that holds: nothing is kept, and nothing said is no ceiling that could be known."""
+    ceiling = settings.ceiling
+    if settings.secret is not None:
+        if not settings.says_ceiling:
+            raise SettingsError(
+                "with SKERRY_STATE_SECRET the whole ceiling is said at each start (SKERRY_READ_ONLY, SKERRY_NO_EXEC, "
+                "SKERRY_NAMESPACES, SKERRY_CEILING_DESIRED), or SKERRY_CEILING_OFF=1"
+            )
+        return ceiling
     if not settings.says_ceiling:
         return store.ceiling() or Ceiling()
-    ceiling = settings.ceiling
     try:
         stored = store.ceiling()
     except StateError as e:
@@ -135,7 +162,7 @@ async def _usable(settings: Settings, store: AgentStore) -> Membership | None:
         return None
     if settings.agent_name and settings.agent_name != membership.member:
         raise Exit(
-            f"{store.directory} belongs to cluster {membership.member!r}, not {settings.agent_name!r}: "
+            f"{store.place} belongs to cluster {membership.member!r}, not {settings.agent_name!r}: "
             "use another --state, or the right --name"
         )
     token = _fresh_token(settings, membership)
@@ -150,7 +177,7 @@ async def _usable(settings: Settings, store: AgentStore) -> Membership | None:
         return None
     if token.host_uid not in ("", membership.host_uid):
         raise Exit(
-            f"{store.directory} belongs to cluster {membership.member!r} of host {membership.host!r}, and the token is of host "
+            f"{store.place} belongs to cluster {membership.member!r} of host {membership.host!r}, and the token is of host "
             f"{token.host!r}: use another --state, or remove it there first: skerry cluster remove {membership.member}"
         )
     return membership
@@ -180,10 +207,10 @@ async def join(runtime: Runtime, settings: Settings, store: AgentStore, upstream
             raise InternalError("the checks passed without a token or a way to the host")
         runtime.not_ready(f"joining host {token.host}")
         if over is not None and over.removed:
-            store.forget()
-        key = store.key()
-        if settings.ceiling != Ceiling():
-            store.keep_ceiling(settings.ceiling)  # before it is a member: a start after a crash must not open it
+            await store.forget()
+        key = await store.own_key()
+        if settings.secret is None and settings.ceiling != Ceiling():
+            await store.keep_ceiling(settings.ceiling)  # before it is a member: a start after a crash must not open it
         request = JoinRequest(
             nkey=key.public,
             name=preflight.name,
@@ -195,11 +222,11 @@ async def join(runtime: Runtime, settings: Settings, store: AgentStore, upstream
         answer = await members.join(connection, token, request)
     except JoinRefused:
         if over is None or over.removed:
-            store.forget()
+            await store.forget()
         raise
     finally:
         preflight.close()
-    membership = members.keep(store, token, request, answer, key)
+    membership = await members.keep(store, token, request, answer, key)
     if not membership.pending:
         await _begun(membership, upstream)
     return membership
@@ -211,16 +238,14 @@ async def _begun(membership: Membership, upstream: Upstream) -> None:
     await bindings.ensure(upstream, membership.host_uid)
 
 
-async def dry_run(runtime: Runtime, settings: Settings, store: AgentStore) -> None:
+async def dry_run(runtime: Runtime, settings: Settings, store: AgentStore, upstream: Upstream) -> None:
     """Only the checks, on stdout; nothing is written anywhere. Exit 1 if one fails."""
     membership = await _usable(settings, store)
-    upstream = connect_upstream(settings)
     preflight = _preflight(runtime, settings, store, upstream, membership, aloud=False)
     try:
         await preflight.run()
     finally:
         preflight.close()
-        await upstream.close()
     result = preflight.report
     if settings.output:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
@@ -262,7 +287,9 @@ def _not_aloud(check: Check) -> None:
 async def _member(
     life: Life, settings: Settings, store: AgentStore, membership: Membership, upstream: Upstream
 ) -> None:
-    store.keep_ceiling(settings.ceiling)
+    if settings.secret is None:
+        await store.keep_ceiling(settings.ceiling)
+    await store.finish_rekey()
     if membership.pending:
         approved = await approval.approved(life.runtime, store, membership)
         if approved is None:

@@ -21,7 +21,6 @@ from skerry import bus, subjects
 from skerry.api.messages import ApprovalRequest, JoinAnswer
 from skerry.backoff import Backoff
 from skerry.errors import Gone, SkerryError, StatusError
-from skerry.identity import creds
 from skerry.identity.creds import Credentials
 from skerry.identity.trust import is_signed
 from skerry.runtime import Runtime, logs_for_people
@@ -37,20 +36,20 @@ async def approved(runtime: Runtime, store: AgentStore, membership: Membership) 
     waiting = _Waiting(runtime, store, membership)
     settings = members.bus_settings(membership.servers, membership.ca, f"{store.key().public}/approval/0")
     connections = bus.connections(
-        settings, lambda: creds.load(store.user), stop=runtime.stop, failed=lambda error: waiting.fails(error.message)
+        settings, store.user, stop=runtime.stop, failed=lambda error: waiting.fails(error.message)
     )
     async with contextlib.aclosing(connections):
         async for connection in connections:
             answer = await waiting.asked(connection)
             if answer is not None:
-                return _kept(store, membership, answer)
+                return await _kept(store, membership, answer)
     return None
 
 
-def _kept(store: AgentStore, membership: Membership, answer: JoinAnswer) -> Membership:
+async def _kept(store: AgentStore, membership: Membership, answer: JoinAnswer) -> Membership:
     key = store.key()
     whole = msgspec.structs.replace(membership, host=answer.host, assertion_root=answer.assertion_root, pending=False)
-    store.joined(whole, Credentials(answer.user_jwt, key.seed), Credentials(answer.renewal_jwt, key.seed))
+    await store.joined(whole, Credentials(answer.user_jwt, key.seed), Credentials(answer.renewal_jwt, key.seed))
     log.info("approved", extra={"cluster": whole.member, "host": whole.host})
     return whole
 

@@ -21,9 +21,9 @@ from skerry.checks import report
 from skerry.checks.bus import BusChecks, clock_of
 from skerry.checks.cluster import ClusterChecks
 from skerry.checks.report import Check, CheckReport, Outcome, told
-from skerry.checks.run import Checks
+from skerry.checks.run import CheckFailed, Checks
 from skerry.errors import BadRequest, NotFound, ServiceUnavailable, StatusError
-from skerry.identity import creds, jointoken
+from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
 from skerry.member import bindings
 from skerry.member.upstream import Upstream
@@ -35,6 +35,8 @@ ASK_S = 120.0
 """For the host's answer: others may ask with the same token."""
 FULL_ATTEMPTS, FULL_PAUSE_S = 30, 1.0
 _BUS = ("bus.dns", "bus.tcp", "bus.tls", "bus.auth")
+_MAY_PASS = frozenset({"bus.dns", "bus.tcp", "bus.tls", "clock"})
+"""Where these fail, the same may work later: a network that comes up, a host that restarts, a clock that is set."""
 _OF_HOST = ("clock", "host.version", "host.name", "duplicate")
 
 
@@ -81,8 +83,11 @@ class Preflight:
             await self._host(cluster)
 
     def raise_failed(self) -> None:
-        """CheckFailed for the first that failed."""
-        self._run.raise_failed()
+        """CheckFailed for the first that failed, and that a person must mend if one is so."""
+        failed = [each for each in self._run.checks if each.result == "fail"]
+        lasting = [each for each in failed if each.name not in _MAY_PASS | self._run.unanswered]
+        if failed:
+            raise CheckFailed((lasting or failed)[0], may_pass=not lasting)
 
     def close(self) -> None:
         """Give up the connection."""
@@ -112,8 +117,8 @@ class Preflight:
         if self._membership is not None:
             of, refused = self._membership, "start the agent, which renews them, and see its log"
             try:
-                user = creds.load(self._store.user)
-            except (OSError, StatusError):
+                user = self._store.user()
+            except StatusError:
                 return None
             return BusChecks(members.bus_settings(of.servers, of.ca, "check"), user, refused, self._clock)
         if self.token is None:

@@ -96,6 +96,7 @@ class AgentProcess:
                     self._beats,
                     self._credentials.renewals,
                     self._credentials.rekeys,
+                    self._credentials.comparisons,
                     self._end,
                     self._looks,
                     self._desired.run,
@@ -306,7 +307,7 @@ class AgentProcess:
         self._rtt_ms = round((received - sent) * 1000, 3)
         self._desired.directed(answer.desired)
         self._credentials.ordered(answer.rekey)
-        if self._trust.told(answer.roots):
+        if await self._trust.told(answer.roots):
             self._beat_now.set()
         if heartbeat.inventory is not None and heartbeat.inventory is self._inventory.inventory:
             self._inventory_due = sent + EVERY_S

@@ -21,7 +21,6 @@ from services.agent.model import HostClock, backoff_s, renewal_due
 from services.agent.store import AgentStore, Membership
 from skerry.api.messages import RekeyOrder
 from skerry.errors import SkerryError, StatusError
-from skerry.identity import creds
 from skerry.identity.creds import Credentials
 
 log = logging.getLogger("skerry.agent")
@@ -30,6 +29,8 @@ QUIET_S = 60.0
 """A refused connection asks for a renewal at once, but not again within this after one that succeeded."""
 LOOK_S = 1.0
 """Between two looks whether the agent's own people want another key."""
+COMPARE_S = 60.0
+"""Between two looks at state that is shared with other replicas."""
 
 
 class CredentialKeeper:
@@ -40,7 +41,6 @@ class CredentialKeeper:
     ) -> None:
         """`generations` are those that live, the newest last, at any time."""
         self._store, self._membership, self._clock, self._generations = store, membership, clock, generations
-        store.finish_rekey()
         self.nkey = store.key().public
         """The agent's own key, public."""
         self.replaced = ""
@@ -58,11 +58,11 @@ class CredentialKeeper:
         """Whoever changes what is stored: a renewal would write the key of before over the next one."""
 
     def load(self) -> Credentials:
-        """For the next connection. OSError, StatusError: then a renewal writes them anew."""
+        """For the next connection. StatusError: then a renewal writes them anew."""
         self.renewed.clear()
         try:
-            credentials = creds.load(self._store.user)
-        except (OSError, StatusError):
+            credentials = self._store.user()
+        except StatusError:
             self.refused()
             raise
         self.expires = credentials.expires or 0
@@ -114,8 +114,37 @@ class CredentialKeeper:
 
     async def _renew(self) -> None:
         async with self._one:
-            await members.renew(self._store, self._membership, self._clock)
+            if not await self._store.refresh() or self._seconds_left() <= 0:
+                await members.renew(self._store, self._membership, self._clock)
             self._learn()
+
+    # Other replicas
+
+    async def comparisons(self) -> None:
+        """Look each minute whether another replica renewed or replaced what is kept, or somebody emptied it. Raises StateError
+        when the state is not this process's any more."""
+        while True:
+            await asyncio.sleep(COMPARE_S * (0.9 + random.random() / 5))  # noqa: S311 - jitter
+            try:
+                await self._compare()
+            except StatusError as e:
+                log.warning("the agent's state cannot be read now", extra={"reason": e.message})
+
+    async def _compare(self) -> None:
+        async with self._one:
+            before = self._user()
+            if not await self._store.refresh():
+                return
+            self._learn()
+            if self._user() != before:
+                self.renewed.set()
+
+    def _user(self) -> str:
+        """The stored JWT; empty if there is none that can be read."""
+        try:
+            return self._store.user().jwt
+        except StatusError:
+            return ""
 
     async def _attempt(self, work: Callable[[], Awaitable[object]], otherwise: str) -> bool:
         """One attempt. Whatever fails (a full disk, a host that does not know us now) may be over at the next; Removed
@@ -145,8 +174,8 @@ class CredentialKeeper:
     def _seconds_left(self) -> float:
         """Until a renewal is due. Credentials that cannot be read are due: a renewal writes them anew."""
         try:
-            claims = creds.load(self._store.user).claims
-        except (OSError, StatusError) as e:
+            claims = self._store.user().claims
+        except StatusError as e:
             log.warning("the stored credentials cannot be read", extra={"reason": str(e)})
             return 0.0
         due = renewal_due(claims.iat, claims.exp) if claims.exp else float("inf")
@@ -182,7 +211,7 @@ class CredentialKeeper:
     async def _rekey(self) -> None:
         at_once = self._order.at_once and self.nkey in self._order.keys
         async with self._one:
-            self._store.finish_rekey()
+            await self._store.finish_rekey()
             if self._store.key().public == self.nkey:
                 await members.rekey(self._generations[-1].interactive, self._store, self._membership, self._clock)
             self._learn()

@@ -23,7 +23,7 @@ from skerry import bus, subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import WITH_APPROVAL, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest, Token
 from skerry.errors import Gone, ServiceUnavailable, SkerryError, StatusError, TooManyRequests, Unauthorized
-from skerry.identity import creds, rekeying
+from skerry.identity import rekeying
 from skerry.identity.creds import Credentials
 from skerry.identity.farewell import check_farewell
 from skerry.identity.nkey import KeyPair
@@ -93,11 +93,11 @@ def farewell(store: AgentStore, membership: Membership, verify: Verify, data: by
     try:
         return check_farewell(
             membership.member,
-            ends or creds.load(store.user).account,
+            ends or store.user().account,
             data,
             verify,
         )
-    except (OSError, StatusError) as error:
+    except StatusError as error:
         log.warning("a farewell is not believed", extra={"reason": str(error)})
         return ""
 
@@ -123,7 +123,7 @@ def _join_answer(data: bytes) -> JoinAnswer:
     return answer
 
 
-def keep(store: AgentStore, token: Token, request: JoinRequest, answer: JoinAnswer, key: KeyPair) -> Membership:
+async def keep(store: AgentStore, token: Token, request: JoinRequest, answer: JoinAnswer, key: KeyPair) -> Membership:
     """Store what the join gave; returns the membership."""
     membership = Membership(
         member=answer.member,
@@ -137,7 +137,7 @@ def keep(store: AgentStore, token: Token, request: JoinRequest, answer: JoinAnsw
         pending=answer.pending,
     )
     user = Credentials(answer.user_jwt, key.seed)
-    store.joined(membership, user, Credentials(answer.renewal_jwt, key.seed))
+    await store.joined(membership, user, Credentials(answer.renewal_jwt, key.seed))
     return membership
 
 
@@ -146,8 +146,8 @@ async def renew(store: AgentStore, membership: Membership, clock: HostClock) -> 
 
     A credential for renewal that was made in the account JOIN is replaced by the one that comes with the answer.
     """
-    store.finish_rekey()
-    renewal, key, member = creds.load(store.renewal), store.key(), membership.member
+    await store.finish_rekey()
+    renewal, key, member = store.renewal(), store.key(), membership.member
     subject = subjects.renewal(member) if renewal.may_publish(subjects.renewal(member)) else subjects.renew(member)
     connection = await bus.connect(_renewing(membership, key), renewal)
     try:
@@ -155,22 +155,20 @@ async def renew(store: AgentStore, membership: Membership, clock: HostClock) -> 
     finally:
         connection.abort()
     renewed = Credentials(answer.user_jwt, key.seed)
-    renewed.save(store.user)
-    if answer.renewal_jwt:
-        Credentials(answer.renewal_jwt, key.seed).save(store.renewal)
+    await store.renewed(renewed, Credentials(answer.renewal_jwt, key.seed) if answer.renewal_jwt else None)
     return renewed
 
 
 async def rekey(connection: bus.Connection, store: AgentStore, membership: Membership, clock: HostClock) -> None:
     """Another key in the place of the agent's own, stored before it is asked for. Asked again after whatever happened in between
     it ends the same. Raises Removed, or a StatusError (try again later)."""
-    old, new, member = store.key(), store.next_key(), membership.member
+    old, new, member = store.key(), await store.next_key(), membership.member
     request = rekeying.rekey_request(member, old, new, clock.host(time.monotonic()), _nonce())
     answer = await _renewed(connection, subjects.rekey(member), _encode(request))
     user, renewal = Credentials(answer.user_jwt, new.seed), Credentials(answer.renewal_jwt, new.seed)
     if user.public != new.public or renewal.public != new.public:
         raise ServiceUnavailable("the host answered with credentials of another key than was asked for")
-    store.rekeyed(user, renewal)
+    await store.rekeyed(user, renewal)
 
 
 async def retire(
@@ -204,14 +202,14 @@ async def is_refused(store: AgentStore, membership: Membership) -> bool:
     """True if the bus takes neither credential of a membership. That is no proof of its end: the bus may have lost its
     accounts, and get them back."""
     try:
-        for path in (store.user, store.renewal):
+        for credentials in (store.user(), store.renewal()):
             try:
-                connection = await bus.connect(_renewing(membership, store.key()), creds.load(path))
+                connection = await bus.connect(_renewing(membership, store.key()), credentials)
             except Unauthorized:
                 continue
             connection.abort()
             return False
-    except (OSError, SkerryError):
+    except SkerryError:
         return False
     return True
 

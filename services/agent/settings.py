@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from skerry.api.v1alpha1 import Ceiling
+from skerry.api.validation import is_label, is_subdomain
 from skerry.member.membership import LOOK_S
 from skerry.settings import Settings as Base
 from skerry.settings import SettingsError, about
@@ -16,7 +17,14 @@ from skerry.settings import SettingsError, about
 class Settings(Base, frozen=True, kw_only=True):
     """`SKERRY_` + the upper-case field name. No value is a secret; secrets are in files that are named here."""
 
-    agent_state: Annotated[Path, about("Directory of this agent's identity, one per member.")]
+    agent_state: Annotated[Path | None, about("Directory of this agent's identity, one per member.")] = None
+    state_secret: Annotated[
+        str,
+        about(
+            "NAMESPACE/NAME of the Secret of this agent's identity, in a pod: shared by all replicas. The whole ceiling is then "
+            "said at each start."
+        ),
+    ] = ""
     token_file: Annotated[Path | None, about("File with a join token; not needed once joined.")] = None
     dry_run: Annotated[bool, about("Only make the checks of a join and print them; join nothing.")] = False
     output: Annotated[Literal["", "json"], about("Of dry_run: json for a document. Default: lines.")] = ""
@@ -56,6 +64,18 @@ class Settings(Base, frozen=True, kw_only=True):
     upstream_connections: Annotated[int, about("Most connections to the API server at once; every watch is one.")] = (
         8192
     )
+
+    @property
+    def secret(self) -> tuple[str, str] | None:
+        """Namespace and name of the Secret with the state, None for a directory. SettingsError unless there is one of both."""
+        if bool(self.state_secret) == (self.agent_state is not None):
+            raise SettingsError("SKERRY_AGENT_STATE (a directory) or SKERRY_STATE_SECRET must be set, and not both")
+        if not self.state_secret:
+            return None
+        namespace, _, name = self.state_secret.partition("/")
+        if not (is_label(namespace) and is_subdomain(name)):
+            raise SettingsError(f"SKERRY_STATE_SECRET is {self.state_secret[:80]!r}: use NAMESPACE/NAME")
+        return namespace, name
 
     @property
     def says_ceiling(self) -> bool:

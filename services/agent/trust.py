@@ -1,14 +1,14 @@
 """The trust roots of the host that this agent believes: pinned when it joined, and what a root that it has says since.
 
-What is believed is kept in the agent's directory before it is used or told, so a restart believes no less and no more.
+What is believed is kept in the agent's state before it is used or told, so a restart believes no less and no more.
 """
 
 from __future__ import annotations
 
 import logging
 
-from services.agent.store import AgentStore, Membership, StateError
-from skerry.errors import Unauthorized
+from services.agent.store import AgentStore, Membership
+from skerry.errors import SkerryError, Unauthorized
 from skerry.identity.trust import check_statement, is_signed
 
 log = logging.getLogger("skerry.agent")
@@ -31,7 +31,7 @@ class MembershipTrust:
         """Whether the host signed it."""
         return is_signed(self._roots, data, signature)
 
-    def told(self, statement: str) -> bool:
+    async def told(self, statement: str) -> bool:
         """What a heartbeat was answered: empty, or the host's statement of other roots than these. Whether it is another one
         by that that is believed, or nobody any more."""
         if not statement:
@@ -42,8 +42,8 @@ class MembershipTrust:
         except Unauthorized as error:
             return self._lost(error.message)
         try:
-            self._store.believe(roots)
-        except (OSError, StateError) as error:
+            await self._store.believe(roots)
+        except (OSError, SkerryError) as error:
             log.warning("a new trust root of the host cannot be kept", extra={"reason": str(error)})
             return False
         log.info("the trust root of the host is being replaced", extra={"believed": list(roots)})

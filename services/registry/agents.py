@@ -18,8 +18,8 @@ def listed(secret: MemberSecret, member: MemberAgents | None, now: Now) -> list[
     """The agents of a member, by their keys. What only an agent says is believed of keys that the member has."""
     here = [] if member is None else heard(member)
     known = [agent for agent in here if agent.beat.agent in secret.agents]
-    live = [] if member is None else [agent.beat.agent for agent in alive(member, now)]
-    leader = min(live, default="")
+    live = [] if member is None else [(agent.beat.agent, agent.beat.epoch) for agent in alive(member, now)]
+    leader = min(live, default=("", ""))
     rows = [_heard(agent, secret, member, leader, now) for agent in known if member is not None]
     silent = secret.agents.keys() - {agent.beat.agent for agent in known}
     knows = member is not None and now.mono - member.since.mono >= LOST_S
@@ -27,7 +27,7 @@ def listed(secret: MemberSecret, member: MemberAgents | None, now: Now) -> list[
     return sorted(rows, key=lambda row: (row.nkey, row.epoch))
 
 
-def _heard(agent: Agent, secret: MemberSecret, member: MemberAgents, leader: str, now: Now) -> ListedAgent:
+def _heard(agent: Agent, secret: MemberSecret, member: MemberAgents, leader: tuple[str, str], now: Now) -> ListedAgent:
     beat = agent.beat
     gone = (member.counted or member.listed) and beat.agent not in member.connections.values()
     connected = not agent.left and not gone and now.mono - agent.heard < LOST_S
@@ -38,7 +38,7 @@ def _heard(agent: Agent, secret: MemberSecret, member: MemberAgents, leader: str
         version=beat.version,
         connected=str(connected),
         last_heartbeat=at(agent.wall),
-        lead=connected and beat.agent == leader,
+        lead=connected and (beat.agent, beat.epoch) == leader,
         expires=at(beat.expires) if 0 < beat.expires < YEAR_3000 else "",
         since=at(secret.agents[beat.agent]),
     )

@@ -74,12 +74,12 @@ class Handlers:
     def __init__(
         self, registry: RegistryStore, presence: PresenceTable, changed: Callable[[set[str]], None],
         flooded: Callable[[str, str], None], listen: Callable[[], None], clock: Clock = wall_and_mono,
-        direct: Callable[[str, str], Direction | None] = lambda name, agent: None,
+        direct: Callable[[str, str, str], Direction | None] = lambda name, agent, epoch: None,
         flooded_with: Callable[[str], None] = lambda jti: None,
         rekey: Callable[[str], RekeyOrder | None] = lambda name: None,
         trust: Callable[[str, str, tuple[str, ...]], str] = lambda name, agent, roots: "",
     ) -> None:  # fmt: skip
-        """`flooded(member, of)` is told of floods, `flooded_with(jti)` of those with a join token, `direct(member, agent)` says
+        """`flooded(member, of)` is told of floods, `flooded_with(jti)` of those with a join token, `direct(member, agent, epoch)` says
         what an agent should know about desired state, `rekey(member)` what agents should do about their keys,
         `trust(member, agent, roots)` which trust roots an agent is to believe.
         """
@@ -282,7 +282,7 @@ class Handlers:
             beat = self._beat(name, message, now)
             if beat is None:
                 return
-            direction = self._direct(name, beat.agent)
+            direction = self._direct(name, beat.agent, beat.epoch)
             roots = self._trust(name, beat.agent, beat.roots)
         if message.reply:
             answer = HeartbeatAnswer(host_time=now.wall, desired=direction, rekey=self._rekey(name), roots=roots)

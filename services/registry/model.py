@@ -245,15 +245,17 @@ def _off(clock_s: float | None) -> float | None:
 
 def heard(member: MemberAgents) -> list[Agent]:
     """Agents that were heard since this process hears without a break. An earlier process of the same key counts only if it
-    was heard after the later one had begun: a restart is no second agent, a copy of an agent's state is one."""
-    latest: dict[str, float] = {}
+    was heard after the later one had begun: a restart is no second agent, a replica in another pod is one. So it is no more when
+    the later one said goodbye: it may have come and gone between two words of the other."""
+    latest: dict[str, tuple[bool, float]] = {}
     for agent in member.agents.values():
-        latest[agent.beat.agent] = max(agent.first, latest.get(agent.beat.agent, agent.first))
+        rank = (not agent.left, agent.first)
+        latest[agent.beat.agent] = max(rank, latest.get(agent.beat.agent, rank))
     return [
         agent
         for agent in member.agents.values()
         if agent.heard >= member.since.mono
-        and (agent.first == (began := latest[agent.beat.agent]) or agent.heard > began)
+        and (agent.first == (began := latest[agent.beat.agent][1]) or agent.heard > began)
     ]
 
 

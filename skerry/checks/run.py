@@ -19,6 +19,7 @@ log = logging.getLogger("skerry.checks")
 
 LIMIT_S = 20.0
 """Of one check. What it asks others has limits of its own, which are shorter."""
+_NOT_NOW = {429, 502, 503, 504}
 WAIT_S = 2.0
 """After this it is told what a check waits for."""
 
@@ -26,9 +27,10 @@ WAIT_S = 2.0
 class CheckFailed(SkerryError):
     """A named check failed; nothing has been changed."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: Check, *, may_pass: bool = False) -> None:
+        """`may_pass`: the same may work later with nobody's help."""
         super().__init__(f"{check.name}: {check.found}" + (f": {check.next}" if check.next else ""))
-        self.check = check.name
+        self.check, self.may_pass = check.name, may_pass
 
 
 class Checks:
@@ -54,6 +56,8 @@ class Checks:
         self._wait_s, self._limit_s, self._until = wait_s, limit_s, until
         self.timed_out = False
         """Whether something did not end in its time."""
+        self.unanswered: set[str] = set()
+        """Checks that failed because who was asked gave no answer, or could not now."""
         self._known: dict[str, Check] = {}
         self._told = 0
 
@@ -100,10 +104,13 @@ class Checks:
                 outcome = await work()
         except TimeoutError:
             self.timed_out = True
+            self.unanswered.add(name)
             outcome = Outcome(
                 f"no answer in time ({waits_for or name})", "fail", "try again; then look at who answers there"
             )
         except StatusError as error:
+            if error.code in _NOT_NOW:
+                self.unanswered.add(name)
             outcome = report.told(error.message)
         except SkerryError as error:
             outcome = report.told(str(error))

@@ -56,9 +56,10 @@ class Credentials:
 
     def save(self, path: Path) -> None:
         """Write the `.creds` file atomically, mode 0600."""
-        write_private(path, self._text())
+        write_private(path, self.text())
 
-    def _text(self) -> bytes:
+    def text(self) -> bytes:
+        """The contents of the `.creds` file."""
         jwt_block = f"-----BEGIN NATS USER JWT-----\n{self.jwt}\n------END NATS USER JWT------\n"
         seed_block = f"-----BEGIN USER NKEY SEED-----\n{self.seed.decode()}\n------END USER NKEY SEED------\n"
         return (jwt_block + ("\n" + seed_block if self.seed else "")).encode()
@@ -74,7 +75,12 @@ def inbox(public: str) -> str:
 
 def load(path: Path) -> Credentials:
     """The credentials in a `.creds` file. OSError if it cannot be read, BadRequest if it holds none."""
-    blocks = {kind.decode(): value for kind, value in _BLOCK.findall(path.read_bytes())}
+    return parse(path.read_bytes(), str(path))
+
+
+def parse(data: bytes, where: str) -> Credentials:
+    """The credentials in the contents of a `.creds` file. BadRequest, naming `where` it was, if it holds none."""
+    blocks = {kind.decode(): value for kind, value in _BLOCK.findall(data)}
     if "NATS USER JWT" not in blocks:
-        raise BadRequest(f"{path} holds no NATS credentials: it is damaged, or another file")
+        raise BadRequest(f"{where} holds no NATS credentials: it is damaged, or another file")
     return Credentials(blocks["NATS USER JWT"].decode(), blocks.get("USER NKEY SEED", b""))

@@ -67,6 +67,16 @@ def _subjects(role: str) -> list[dict[str, str]]:
     return [{"apiGroup": _GROUP, "kind": "Group", "name": PREFIX + role}]
 
 
+def _binds(role: str, document: Document) -> bool:
+    reference = document.get("roleRef") or {}
+    return reference.get("name") == role and reference.get("kind") == "ClusterRole"
+
+
+def is_right(role: str, document: Document) -> bool:
+    """Whether a ClusterRoleBinding gives the role to its group, and to nobody else."""
+    return _binds(role, document) and document.get("subjects") == _subjects(role)
+
+
 def nobody(name: str) -> bool:
     """No entry keeps any binding in place."""
     return False
@@ -128,11 +138,10 @@ async def _created(upstream: Upstream, role: str, host: str) -> WholeAnswer:
 
 async def _righted(upstream: Upstream, role: str, document: Document, joining: str, *, kept: bool) -> bool | _Lacking:
     """Of one that exists. What it is bound to cannot be changed, and whoever made it so meant something by it."""
-    reference = document.get("roleRef") or {}
-    if reference.get("name") != role or reference.get("kind") != "ClusterRole":
-        why = f"exists and is bound to {reference.get('name')!r}"
+    if not _binds(role, document):
+        why = f"exists and is bound to {(document.get('roleRef') or {}).get('name')!r}"
         return _Lacking(PREFIX + role, _why(upstream, f"{PREFIX}{role} {why}"), _by_hand(role, there=True))
-    serves = document.get("subjects") == _subjects(role)
+    serves = is_right(role, document)
     if kept and not serves:
         return _Lacking(PREFIX + role, _KEPT, _by_hand(role, there=True))
     surplus = _surplus(document, joining)

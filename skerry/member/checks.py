@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from skerry.api.kinds.access import ROLES
+from skerry.api.names import PREFIX
 from skerry.errors import BadGateway, Conflict, Unauthorized
-from skerry.member.bindings import binding, path_of_bindings
+from skerry.member.bindings import binding, is_right, path_of_bindings
 from skerry.member.identity import HOST_ANNOTATION, KUBE_SYSTEM, RightsMissing, owner_of
 from skerry.member.upstream import Upstream, WholeAnswer
 
@@ -55,7 +56,8 @@ async def kube_system_of(upstream: Upstream) -> dict[str, Any]:
     if answer.status == 401:
         raise refused(upstream)
     if answer.status != 200:
-        raise BadGateway(f"namespace kube-system cannot be read ({answer.message()}): allow `get` on it")
+        kind = RightsMissing if answer.status == 403 else BadGateway
+        raise kind(f"namespace kube-system cannot be read ({answer.message()}): allow `get` on it")
     return answer.metadata()
 
 
@@ -94,17 +96,27 @@ async def impersonation_of(upstream: Upstream) -> str:
 
 
 async def bindings_of(upstream: Upstream) -> str:
-    """Check that the four bindings may be made, by a dry run. BadGateway naming the first that may not."""
+    """Check that each of the four bindings is there and right, or may be made, by a dry run. RightsMissing naming the first that
+    neither is nor may be; BadGateway."""
+    absent = [role for role in ROLES if not await _is_there(upstream, role)]
     path = path_of_bindings() + "?dryRun=All"
-    answers = [await upstream.call("POST", path, body=msgspec.json.encode(binding(role))) for role in ROLES]
-    for role, answer in zip(ROLES, answers, strict=True):
+    answers = [await upstream.call("POST", path, body=msgspec.json.encode(binding(role))) for role in absent]
+    for role, answer in zip(absent, answers, strict=True):
         _allowed(role, answer, upstream)
-    return "may be made"
+    return "may be made" if absent else "are there"
+
+
+async def _is_there(upstream: Upstream, role: str) -> bool:
+    """Who made it for us need not let us make it."""
+    answer = await upstream.call("GET", path_of_bindings(PREFIX + role))
+    return answer.status == 200 and is_right(role, answer.document())
 
 
 def _allowed(role: str, answer: WholeAnswer, upstream: Upstream) -> None:
+    if answer.status == 429 or answer.status >= 500:
+        raise BadGateway(f"{upstream.url} does not say whether ClusterRole {role} may be bound: {answer.message()}")
     if answer.status not in {200, 201, 409}:
-        raise BadGateway(
+        raise RightsMissing(
             f"the credential of {upstream.origin} may not bind ClusterRole {role} ({answer.message()}): "
             "it needs the rights of cluster-admin, or `bind` on that role"
         )

@@ -13,6 +13,7 @@ import pytest
 
 from services.agent import approval
 from services.agent.membership import Removed
+from services.agent.storage import Directory
 from services.agent.store import AgentStore, Membership
 from skerry import subjects
 from skerry.api.conditions import condition_of
@@ -22,6 +23,7 @@ from skerry.errors import Gone, ServiceUnavailable, StatusError, TooManyRequests
 from skerry.identity.creds import Credentials
 from skerry.identity.farewell import make_farewell
 from skerry.identity.federation import MemberAccount
+from skerry.identity.nkey import KeyType, create
 from skerry.runtime import Runtime
 from tests.agent.conftest import DEADLINE_S, Agent
 from tests.fixtures.nats import NatsHost, eventually
@@ -96,18 +98,21 @@ class Waiting:
     """An agent in this process that waits, and a host that answers it as the test says."""
 
     def __init__(self, host: NatsHost, directory: Path, name: str) -> None:
-        self.host, self.name, self.store = host, name, AgentStore(directory)
+        self.host, self.name, self.store = host, name, AgentStore(Directory(directory))
         self.account: MemberAccount = host.authority.member_account(name, pending=True)
         self.answers: list[StatusError | bytes] = []
         self.asked = 0
         self.reasons: list[str] = []
-        key = self.store.key()
-        user = Credentials(host.authority.pending_user(self.account, key.public), key.seed)
+        key = create(KeyType.USER)
+        self._user = Credentials(host.authority.pending_user(self.account, key.public), key.seed)
         self.membership = Membership(
             member=name, host="isle", host_uid="h", servers=list(host.servers), ca=host.ca_pem,
             assertion_root=host.trust_root, cluster_uid="u", pending=True,
         )  # fmt: skip
-        self.store.joined(self.membership, user, user)
+
+    async def joined(self) -> None:
+        """It has asked, and waits."""
+        await self.store.joined(self.membership, self._user, self._user)
 
     def answer(self, *, pending: bool, version: int = 1) -> bytes:
         """The registry's answer."""
@@ -159,6 +164,7 @@ class Waiting:
 async def waiting(nats_host: NatsHost, tmp_path: Path) -> AsyncIterator[Waiting]:
     """One that waits, and its host."""
     made = Waiting(nats_host, tmp_path / "state", f"w-{tmp_path.name[-20:].replace('_', '-').strip('-').lower()}")
+    await made.joined()
     async with made.serving():
         yield made
 

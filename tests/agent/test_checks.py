@@ -12,6 +12,7 @@ import pytest
 
 from services.agent.checks import Preflight
 from services.agent.settings import Settings
+from services.agent.storage import Directory
 from services.agent.store import AgentStore, Membership
 from skerry.checks.report import JOIN, Check
 from skerry.checks.run import CheckFailed
@@ -29,13 +30,14 @@ class Joining:
     """A join that is only checked."""
 
     def __init__(self, directory: Path, upstream: Upstream) -> None:
-        self.store, self._file, self._upstream = AgentStore(directory / "state"), directory / "token", upstream
+        self.directory, self._file, self._upstream = directory / "state", directory / "token", upstream
+        self.store = AgentStore(Directory(self.directory))
         self.seen: list[str] = []
 
     @asynccontextmanager
     async def checked(self, token: str, *, clock: float = 0.0, name: str = "") -> AsyncIterator[Preflight]:
         self._file.write_text(token)
-        settings = Settings(agent_state=self.store.directory, token_file=self._file, agent_name=name)
+        settings = Settings(agent_state=self.directory, token_file=self._file, agent_name=name)
         tell = lambda check: self.seen.append(check.name)  # noqa: E731
         preflight = Preflight(settings, self._upstream, tell, store=self.store, clock=lambda: time.time() + clock)
         try:
@@ -48,7 +50,7 @@ class Joining:
         async with self.checked(token, clock=clock, name=name) as preflight:
             report = preflight.report
         assert [each.name for each in report.checks] == list(JOIN)
-        assert not self.store.directory.exists()
+        assert not self.directory.exists()
         return {each.name: each for each in report.checks}
 
 
@@ -185,7 +187,7 @@ async def test_a_cluster_that_is_down_leaves_the_host_looked_at(host: Host, api:
 
 
 async def test_a_key_that_asked_before_is_told_to_the_host(host: Host, joining: Joining) -> None:
-    key = joining.store.key().public
+    key = (await joining.store.own_key()).public
     async with joining.checked(await host.token()):
         assert host.questions[-1].dry_run_nkey == key
 
@@ -203,7 +205,7 @@ async def test_one_that_has_joined_is_looked_at_without_a_token(
     host: Host, joining: Joining, upstream: Upstream
 ) -> None:
     store = joining.store
-    key = store.key()
+    key = await store.own_key()
     host.accounts["was-c"] = host.nats.authority.member_account("was-c")
     await host.nats.push(host.accounts["was-c"].jwt)
     membership = Membership(
@@ -211,8 +213,8 @@ async def test_one_that_has_joined_is_looked_at_without_a_token(
         assertion_root="", cluster_uid="uid-1",
     )  # fmt: skip
     user = host.credentials("was-c", key.public, key.seed)
-    store.joined(membership, user, Credentials("x", key.seed))
-    preflight = Preflight(Settings(agent_state=store.directory), upstream, store=store, membership=membership)
+    await store.joined(membership, user, Credentials("x", key.seed))
+    preflight = Preflight(Settings(agent_state=joining.directory), upstream, store=store, membership=membership)
     await preflight.run()
     preflight.close()
     results = {each.name: each.result for each in preflight.report.checks}
@@ -221,7 +223,7 @@ async def test_one_that_has_joined_is_looked_at_without_a_token(
     }  # fmt: skip
     assert "fail" not in results.values()
     assert preflight.report.would_make == []
-    store.user.unlink()
-    preflight = Preflight(Settings(agent_state=store.directory), upstream, store=store, membership=membership)
+    (joining.directory / "user.creds").unlink()
+    preflight = Preflight(Settings(agent_state=joining.directory), upstream, store=store, membership=membership)
     await preflight.run()
     assert {each.name: each.result for each in preflight.report.checks}["bus.auth"] == "skip"

@@ -16,6 +16,7 @@ import pytest
 
 from services.agent import membership as members
 from services.agent.model import HostClock
+from services.agent.storage import Directory
 from services.agent.store import AgentStore, Membership
 from skerry import subjects
 from skerry.api.messages import JoinRequest, Write
@@ -264,13 +265,14 @@ class Joined:
     """An agent's directory, and nothing that runs."""
 
     def __init__(self, host: NatsHost, client: Client, directory: Path) -> None:
-        self.host, self.client, self.store = host, client, AgentStore(directory)
+        self.host, self.client, self.directory = host, client, directory
+        self.store = AgentStore(Directory(directory))
         self.clock = HostClock(time.time() - time.monotonic())
         self.membership: Membership
 
     async def join(self, name: str) -> None:
         token = jointoken.decode(await self.client.token(name), 0)
-        key = self.store.key()
+        key = await self.store.own_key()
         request = JoinRequest(
             nkey=key.public,
             name=name,
@@ -280,12 +282,12 @@ class Joined:
         )
         async with self.host.connection(Credentials(token.jwt)) as connection:
             answer = await members.join(connection, token, request)
-        self.membership = members.keep(self.store, token, request, answer, key)
+        self.membership = await members.keep(self.store, token, request, answer, key)
 
     async def rekey(self) -> None:
         """As an agent does."""
-        async with self.host.connection(creds.load(self.store.user)) as connection:
-            self.store.finish_rekey()
+        async with self.host.connection(self.store.user()) as connection:
+            await self.store.finish_rekey()
             if self.store.wants_rekey:
                 await members.rekey(connection, self.store, self.membership, self.clock)
 
@@ -311,23 +313,24 @@ DEATHS = (
 async def test_an_agent_that_dies_on_its_way_to_another_key_works_and_finishes(
     joined: Joined, death: str, renews: bool
 ) -> None:
-    store, stolen = joined.store, creds.load(joined.store.user)
-    new = store.next_key()
+    store, stolen = joined.store, joined.store.user()
+    new = await store.next_key()
     if death != DEATHS[0]:
-        other = AgentStore(store.directory.with_name("answered"))
-        shutil.copytree(store.directory, other.directory)
+        answered = joined.directory.with_name("answered")
+        other = AgentStore(Directory(answered))
+        shutil.copytree(joined.directory, answered)
         async with joined.host.connection(stolen) as connection:
             await members.rekey(connection, other, joined.membership, joined.clock)
         for file in ("renewal.creds", "user.creds", "seed")[: DEATHS.index(death) - 1]:
-            shutil.copy(other.directory / file, store.directory / file)
-    store = joined.store = AgentStore(store.directory)
+            shutil.copy(answered / file, joined.directory / file)
+    store = joined.store = AgentStore(Directory(joined.directory))
     assert store.wants_rekey
     if renews:
         await members.renew(store, joined.membership, joined.clock)
     await joined.rekey()
     assert not store.wants_rekey
-    assert store.key().public == creds.load(store.user).public == creds.load(store.renewal).public == new.public
-    async with joined.host.connection(creds.load(store.user)) as connection:
+    assert store.key().public == store.user().public == store.renewal().public == new.public
+    async with joined.host.connection(store.user()) as connection:
         await members.retire(connection, store, joined.membership, (), joined.clock)
     await until(joined.client, joined.membership.member, lambda rekey: not rekey)
     with pytest.raises((Unauthorized, ServiceUnavailable)):
@@ -337,16 +340,16 @@ async def test_an_agent_that_dies_on_its_way_to_another_key_works_and_finishes(
 
 
 async def test_a_damaged_next_key_is_made_anew(joined: Joined) -> None:
-    (joined.store.directory / "seed.next").write_bytes(b"SUxx")
+    (joined.directory / "seed.next").write_bytes(b"SUxx")
     await joined.rekey()
-    assert creds.load(joined.store.user).public == joined.store.key().public
+    assert joined.store.user().public == joined.store.key().public
 
 
 async def test_a_refused_rekey_leaves_what_there_was(joined: Joined) -> None:
-    before = creds.load(joined.store.user)
+    before = joined.store.user()
     membership = msgspec.structs.replace(joined.membership, member="another")
     async with joined.host.connection(before) as connection:
         with pytest.raises(StatusError):
             await members.rekey(connection, joined.store, membership, joined.clock)
-    assert creds.load(joined.store.user).jwt == before.jwt
+    assert joined.store.user().jwt == before.jwt
     assert joined.store.wants_rekey

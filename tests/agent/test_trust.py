@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.agent.storage import Directory
 from services.agent.store import AgentStore, Membership
 from services.agent.trust import MembershipTrust
 from skerry.identity import nkey
@@ -18,13 +19,13 @@ BOTH = (OLD.public, NEW.public)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> AgentStore:
-    made = AgentStore(tmp_path)
-    user = Credentials("h.e30.s", made.key().seed)
+async def store(tmp_path: Path) -> AgentStore:
+    made = AgentStore(Directory(tmp_path))
+    user = Credentials("h.e30.s", (await made.own_key()).seed)
     membership = Membership(
         member="m1", host="h", host_uid="u", servers=[], ca="", assertion_root=OLD.public, cluster_uid="c"
     )
-    made.joined(membership, user, user)
+    await made.joined(membership, user, user)
     return made
 
 
@@ -34,13 +35,13 @@ def trust(store: AgentStore) -> MembershipTrust:
     return MembershipTrust(store, membership)
 
 
-def test_a_root_follows_another_over_restarts(store: AgentStore) -> None:
+async def test_a_root_follows_another_over_restarts(store: AgentStore) -> None:
     one = trust(store)
     assert one() == (OLD.public,)
-    assert one.told(make_statement(BOTH, OLD.sign))
+    assert await one.told(make_statement(BOTH, OLD.sign))
     assert one() == trust(store)() == BOTH
     assert all(one.is_signed(b"x", key.sign(b"x")) for key in (OLD, NEW))
-    one.told(make_statement((NEW.public,), NEW.sign))
+    await one.told(make_statement((NEW.public,), NEW.sign))
     assert one() == trust(store)() == (NEW.public,)
     assert not one.is_signed(b"x", OLD.sign(b"x"))
     membership = store.membership()
@@ -49,17 +50,17 @@ def test_a_root_follows_another_over_restarts(store: AgentStore) -> None:
     assert one.problem == ""
 
 
-def test_who_was_away_is_told_to_join_anew_and_believes_what_it_did(store: AgentStore) -> None:
+async def test_who_was_away_is_told_to_join_anew_and_believes_what_it_did(store: AgentStore) -> None:
     one = trust(store)
-    assert [one.told(make_statement((NEW.public,), NEW.sign)) for _ in range(2)] == [True, False]
+    assert [await one.told(make_statement((NEW.public,), NEW.sign)) for _ in range(2)] == [True, False]
     assert one() == (OLD.public,)
     assert "cluster remove m1; skerry token create m1" in one.problem
-    assert not one.told("")
+    assert not await one.told("")
     assert one.problem == ""
 
 
-def test_a_root_that_cannot_be_kept_is_not_believed(store: AgentStore) -> None:
+async def test_a_root_that_cannot_be_kept_is_not_believed(store: AgentStore) -> None:
     one = trust(store)
-    store.forget()
-    assert not one.told(make_statement(BOTH, OLD.sign))
+    await store.forget()
+    assert not await one.told(make_statement(BOTH, OLD.sign))
     assert one() == (OLD.public,)

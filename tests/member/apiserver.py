@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from skerry.errors import Forbidden, NotFound, StatusError, Unauthorized
+from skerry.errors import BadGateway, Forbidden, NotFound, StatusError, Unauthorized
 from skerry.http.exchange import Exchange
 from skerry.http.server import Server
 from skerry.httpwire.head import Headers
@@ -25,6 +25,8 @@ JSON = [(b"content-type", b"application/json")]
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles/"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SECRET = ("skerry-system", "skerry-agent-state")
+"""Namespace and name of the one Secret that there is."""
 Route = Callable[[Exchange], Awaitable[None]]
 
 
@@ -62,6 +64,11 @@ class ApiServer:
         self.pods: list[dict[str, Any]] = []
         self.roles: dict[str, list[object]] = {role: [{"verbs": ["get"]}] for role in ("view", "edit", "admin")}
         """Rules by ClusterRole."""
+        self.secret: dict[str, Any] = {
+            "metadata": {"namespace": SECRET[0], "name": SECRET[1], "resourceVersion": "1"}, "type": "Opaque", "data": {},
+        }  # fmt: skip
+        self.lose_answers = 0
+        """To so many updates of the Secret, which happen."""
         self.may_not: set[str] = set()
         """Resources, and paths, of which access reviews say no."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -173,9 +180,34 @@ class ApiServer:
             return 201, {"status": {"allowed": self._may(msgspec.json.decode(seen.body)["spec"])}}
         if path.startswith(ROLES) and path.removeprefix(ROLES) in self.roles:
             return 200, {"rules": self.roles[path.removeprefix(ROLES)]}
+        if path == "/api/v1/namespaces/{}/secrets/{}".format(*SECRET):
+            return self._secret(seen)
         if path.startswith(BINDINGS):
             return self._binding(seen, path.removeprefix(BINDINGS).strip("/").replace("%3A", ":"))
         raise NotFound(f"{path} not found")
+
+    def replace_secret(self, data: dict[str, str], **metadata: Any) -> None:
+        """As whoever may: another revision."""
+        version = str(int(self.secret["metadata"]["resourceVersion"]) + 1)
+        self.secret = {
+            **self.secret, "metadata": {**self.secret["metadata"], **metadata, "resourceVersion": version}, "data": data,
+        }  # fmt: skip
+
+    def relabel_secret(self, labels: dict[str, str]) -> None:
+        """As helm does."""
+        self.replace_secret(self.secret["data"], labels=labels)
+
+    def _secret(self, seen: Seen) -> tuple[int, dict[str, Any]]:
+        if seen.method == b"GET":
+            return 200, self.secret
+        document = msgspec.json.decode(seen.body)
+        if document["metadata"]["resourceVersion"] != self.secret["metadata"]["resourceVersion"]:
+            return 409, {"message": "the object has been modified"}
+        self.replace_secret(document.get("data") or {}, labels=document["metadata"].get("labels"))
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise BadGateway("the answer is lost")
+        return 200, self.secret
 
     def _marks(self) -> str:
         """The resourceVersion of kube-system: another one when a test has changed its annotations, too."""

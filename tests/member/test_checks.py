@@ -6,10 +6,11 @@ import pytest
 
 from skerry.api.names import HOST_LABEL, OWNER_LABEL
 from skerry.desired import owners
-from skerry.errors import BadGateway, Conflict, Unauthorized
+from skerry.errors import BadGateway, Conflict, Forbidden, ServiceUnavailable, Unauthorized
 from skerry.member import bindings, checks
+from skerry.member.identity import RightsMissing
 from skerry.member.upstream import Upstream
-from tests.member.apiserver import ApiServer
+from tests.member.apiserver import BINDINGS, ApiServer
 
 pytestmark = pytest.mark.integration
 
@@ -36,6 +37,22 @@ async def test_a_refused_credential_is_no_api_server_that_is_down(api: ApiServer
     for work in (checks.version_of(upstream), checks.identity_of(upstream, "")):
         with pytest.raises(Unauthorized, match="refuses the credential"):
             await work
+
+
+async def test_bindings_that_are_right_need_no_right_to_make_them(api: ApiServer, upstream: Upstream) -> None:
+    await bindings.ensure(upstream)
+    api.refuse[BINDINGS], api.readable = Forbidden("no create"), True
+    assert await checks.bindings_of(upstream) == "are there"
+    damages: tuple[dict[str, object], ...] = ({"subjects": []}, {"roleRef": {"kind": "ClusterRole", "name": "view"}})
+    for damage in damages:
+        right = api.bindings["skerry:edit"]
+        api.bindings["skerry:edit"] = {**right, **damage}
+        with pytest.raises(RightsMissing, match="may not bind ClusterRole edit"):
+            await checks.bindings_of(upstream)
+        api.bindings["skerry:edit"] = right
+    api.refuse[BINDINGS], api.readable = ServiceUnavailable("etcd"), False
+    with pytest.raises(BadGateway, match="does not say whether"):
+        await checks.bindings_of(upstream)
 
 
 async def test_bindings_are_made_once_and_repaired(api: ApiServer, upstream: Upstream) -> None:

@@ -368,6 +368,16 @@ def test_a_restarted_agent_is_one_and_a_copy_of_its_state_is_a_second(presence: 
     assert standing(presence, 10, PresenceStatus(READY, 1)) == PresenceStatus(READY, 2)
 
 
+@pytest.mark.parametrize("leaver", ["1", "2"])
+def test_of_two_replicas_with_one_key_either_may_leave_at_any_moment(presence: PresenceTable, leaver: str) -> None:
+    presence.heartbeat("m1", beat(epoch="1"), at(0))
+    presence.heartbeat("m1", beat(epoch="2"), at(5))
+    presence.heartbeat("m1", beat(epoch=leaver, leaving=True), at(6))
+    assert standing(presence, 6, PresenceStatus(READY, 1)) == PresenceStatus(READY, 1)
+    presence.heartbeat("m1", beat(epoch="1" if leaver == "2" else "2", leaving=True), at(7))
+    assert standing(presence, 7, PresenceStatus(READY, 1)).ready.reason == "AgentStopped"
+
+
 @pytest.mark.parametrize(
     ("ready", "status", "reason"),
     [
