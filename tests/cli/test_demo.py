@@ -130,7 +130,7 @@ def test_where_no_cluster_can_be_had_the_host_is_up_all_the_same(host: Host, tmp
     assert host.status()["ready"] is True
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.soak)])
 def test_a_demo_in_the_foreground_ends_with_it(host: Host, tmp_path: Path, how: signal.Signals) -> None:
     words = ignoring("INT", host.command("up", "--demo", "--listen", host.listen, "--bus", host.bus))
     with (

@@ -69,13 +69,23 @@ def test_an_error_is_a_status_however_json_was_asked_for(
 
 
 @pytest.mark.parametrize("word", [b"", b"\xff", "…".encode(), b"-", b"--", b"-o", b"x" * 100_000])
-def test_any_word_is_refused_in_one_line(env: dict[str, str], word: bytes) -> None:
-    for words in ((word,), ("clusters", word), (word, "-o", "json")):
-        done = _run(env, *words)
-        assert done.returncode in (1, 2), words
-        assert done.stdout == b""
-        assert len(done.stderr.splitlines()) == 1, done.stderr
-        assert b"bug" not in done.stderr
+def test_any_word_is_refused_in_one_line(
+    env: dict[str, str], word: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("SKERRY_STATE", "KUBECONFIG"):
+        monkeypatch.setenv(name, env[name])
+    text = os.fsdecode(word)
+    for words in ([text], ["clusters", text], [text, "-o", "json"]):
+        assert main(words) in (1, 2), words
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert len(err.splitlines()) == 1, err
+        assert "bug" not in err
+
+
+def test_a_word_that_is_no_text_is_refused_in_one_line(env: dict[str, str]) -> None:
+    done = _run(env, b"\xff")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, b"", 1), done.stderr
 
 
 @pytest.mark.parametrize("words", [("version",), ("version", "-o", "json"), ("--help",), ("completion", "bash")])

@@ -29,7 +29,9 @@ from tests.http.peers import Peer, Upstream
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Both loops for every test here."""
+    """Both loops for every test here; one for those whose server is a process with a loop of its own."""
+    if item.get_closest_marker("own_loop"):
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 

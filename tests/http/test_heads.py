@@ -188,6 +188,7 @@ def _mib(pid: int, what: str) -> float:
     return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
 
 
+@pytest.mark.own_loop
 async def test_hundreds_of_large_heads_that_never_end_stay_within_the_towers_memory(tls: Tls) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _SERVER, str(tls.certificate), str(tls.key), stdout=asyncio.subprocess.PIPE
