@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,14 @@ def test_each_package_is_explained_in_the_page_on_architecture(package: str) -> 
     text = (ROOT / "docs" / "architecture.md").read_text()
     line = re.compile(rf"^{name} +\w" if top == "skerry" else rf"^\| .* \| `{package}` \| \w", re.MULTILINE)
     assert line.search(text), f"docs/architecture.md has no line about {package}"
+
+
+def test_the_layers_of_the_kernel_are_those_that_are_checked_in_their_order_and_each_package_once() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    block = text.partition("Layers, each importing only what stands below it")[2].split("```")[1]
+    explained = [{line.split()[0] for line in layer.splitlines()} for layer in block.strip().split("\n\n")]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    checked = next(each["layers"] for each in contracts if each.get("containers") == ["skerry"])
+    assert explained == [set(layer.split(" | ")) for layer in checked]
+    assert len(block.split("\n\n")) == len(checked)
+    assert sum(map(len, explained)) == sum(bool(line) for line in block.splitlines())
