@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,7 +17,6 @@ from skerry.demand import PODS, Amounts, amounts
 AGENT_BEHIND, AGENT_AHEAD = 2, 1
 """Minor versions that an agent may be behind and ahead of its host."""
 _MINOR = re.compile(r"v?(\d{1,4})\.(\d{1,4})")
-_WORKLOADS = ("agent", "controller-manager", "tower")
 
 Fit = Literal["", "old", "new", "unknown"]
 """How a version fits: too old, too new, not to be read; empty: it does."""
@@ -31,10 +31,27 @@ class Workload(NamedTuple):
     limits: Amounts
 
 
+class Row(NamedTuple):
+    """One workload as the table states it: quantities of cpu and memory, of one replica."""
+
+    name: str
+    where: str
+    """`host` or `agent member`; nothing runs on a direct member."""
+    replicas: int
+    """Unless somebody says otherwise."""
+    requests: Mapping[str, str]
+    limits: Mapping[str, str]
+
+
+def rows() -> tuple[Row, ...]:
+    """All workloads, those of the host first."""
+    return tuple(Row(name=name, **row) for name, row in _table()["workloads"].items())
+
+
 def workload(name: str) -> Workload:
-    """Of agent, controller-manager or tower. KeyError for any other."""
-    row = {each: _table()[each] for each in _WORKLOADS}[name]
-    return Workload(row["replicas"], {**amounts(row["requests"]), **amounts({PODS: 1})}, amounts(row["limits"]))
+    """Of agent, controller-manager, nats-server or tower. KeyError for any other."""
+    row = {each.name: each for each in rows()}[name]
+    return Workload(row.replicas, {**amounts(row.requests), **amounts({PODS: 1})}, amounts(row.limits))
 
 
 def oldest_kubernetes() -> str:

@@ -23,6 +23,21 @@ def test_the_table_is_the_contract(name: str, replicas: int, memory: str, most: 
     assert workload.limits == nano(cpu="500m", memory=most)
 
 
+def test_the_bus_has_a_row_of_its_own() -> None:
+    bus = requirements.workload("nats-server")
+    assert bus.requests == nano(cpu="100m", memory="128Mi", pods="1")
+    assert bus.limits == nano(cpu="1", memory="1Gi")
+
+
+def test_where_each_workload_runs() -> None:
+    assert {row.name: row.where for row in requirements.rows()} == {
+        "controller-manager": "host",
+        "tower": "host",
+        "nats-server": "host",
+        "agent": "agent member",
+    }
+
+
 def test_other_workloads_are_a_bug() -> None:
     with pytest.raises(KeyError):
         requirements.workload("kubernetes")

@@ -34,6 +34,7 @@ AFTER = {
     "login": "login",
     "logout": "login",
     "whoami": "login",
+    "requirements": "requirements",
     "version": "info",
     "completion": "info",
     "token": "tokens",
