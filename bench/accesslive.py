@@ -155,10 +155,7 @@ async def _cut(made: Door) -> dict[str, float]:
     seen = max(each.result() for each in watches)
     spent = [cpu_s(each.pid) - before for each, before in zip(made.towers, spent, strict=True)]
     cuts = sorted(
-        seconds(line["time"]) - wall
-        for tower in made.towers
-        for line in tower.lines()
-        if line.get("message") == "a response was cut"
+        seconds(line["time"]) - wall for tower in made.towers for line in tower.lines() if line.get("code") == "cut"
     )
     if len(cuts) != LIVE:
         raise AssertionError(f"{len(cuts)} of {LIVE} watches were cut")

@@ -27,6 +27,7 @@ REMEMBERED = 512
 """Bytes of a target whose line may be remembered."""
 GRANT = 300
 """Characters of what allowed it: names are shorter."""
+REASON = 300
 _encode = msgspec.json.Encoder().encode
 _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 """What our secrets start with: a client that puts one into a path is not helped by our log."""
@@ -35,7 +36,7 @@ _SECRETS = ("skerry_", "skerry-join-", "eyJ")
 class AccessRecord:
     """One request as the access log has it."""
 
-    __slots__ = ("basis", "class_", "code", "member", "started", "stream", "user", "via")
+    __slots__ = ("basis", "class_", "code", "member", "reason", "started", "stream", "user", "via")
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -46,6 +47,8 @@ class AccessRecord:
         """What allowed it; of what was refused, and of what everybody may, nothing."""
         self.code = ""
         """The status that the client saw, `gone` if it left, `cut` if its answer was broken off."""
+        self.reason = ""
+        """Why its answer was cut."""
         self.class_ = "host"
         self.member = b""
         """`/clusters/<name>` of a request that came for a member by its name in TLS: lines look the same for both ways."""
@@ -86,6 +89,8 @@ class AccessLog:
         }
         if record.via:
             fields["via"] = _word(record.via)
+        if record.reason:
+            fields["reason"] = _redacted(record.reason[:REASON])
         if self._sink is None:
             log.info("request", extra=fields)
             return
@@ -100,6 +105,8 @@ class AccessLog:
         return _encode(head | {"logger": log.name, "message": "request"} | fields).decode()
 
     def _human(self, fields: dict[str, object]) -> str:
+        if "reason" in fields:  # words of people, and of members
+            fields["reason"] = _encode(fields["reason"]).decode()
         pairs = " ".join([f"{name}={value}" for name, value in fields.items()])
         return f"{self._time('%H:%M:%S', time.localtime)} {'info':<8} {log.name}: request {pairs}"
 
@@ -156,5 +163,8 @@ def shown(target: bytes) -> str:
     """A request target as it may be logged: the path, and the query's names without their values."""
     path, mark, query = target.partition(b"?")
     names = b"&".join([part.partition(b"=")[0] for part in query.split(b"&")]) if mark else b""
-    text = (path + mark + names)[:2048].decode("latin-1")
+    return _redacted((path + mark + names)[:2048].decode("latin-1"))
+
+
+def _redacted(text: str) -> str:
     return redact(text) if any(start in text for start in _SECRETS) else text

@@ -15,6 +15,7 @@ import msgspec
 from services.proxy.access import AccessLog, AccessRecord
 from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Presented, Unknown, presented, token_of
 from services.proxy.authorize import HostRequest, decide_host, rules
+from services.proxy.cuts import Cuts
 from services.proxy.explaining import Explainer
 from services.proxy.hostapi import Attributes, HostApi, Rule
 from services.proxy.members.ending import ends_soon
@@ -78,6 +79,7 @@ class FrontParts(NamedTuple):
     explainer: Explainer
     metrics: Metrics
     access: AccessLog
+    cuts: Cuts
     not_ready: Callable[[], str]
     """Why this process is not ready; empty if it is."""
     caught_up: Callable[[], Awaitable[object]]
@@ -105,8 +107,7 @@ class Front:
         except ClientGone:
             record.code = GONE
         except ResponseCut as error:
-            record.code = CUT
-            log.warning("a response was cut", extra={"stream": record.stream, "reason": str(error)})
+            record.code, record.reason = CUT, str(error)
         except StatusError as error:
             await self._refuse(exchange, record, error)
         except Exception:
@@ -117,7 +118,7 @@ class Front:
 
     async def _refuse(self, exchange: Exchange, record: AccessRecord, error: StatusError) -> None:
         if exchange.started:
-            record.code = CUT
+            record.code, record.reason = CUT, error.message
             exchange.abort()
             return
         record.code = str(error.code)
@@ -129,6 +130,8 @@ class Front:
     def _log(self, exchange: Exchange, record: AccessRecord) -> None:
         seconds = time.perf_counter() - record.started
         self._parts.metrics.request(record.code, record.class_, seconds)
+        if record.code == CUT:
+            self._parts.cuts.add(record)
         self._parts.access.add(record, exchange.head.method, exchange.head.target, seconds)
 
     async def _route(self, exchange: Exchange, record: AccessRecord) -> None:
@@ -254,7 +257,9 @@ class Front:
                 explain=lambda spec: self._parts.explainer.explain(credential, spec),
                 watching=watching,
             )
-            record.code = CUT if session.was_cut is not None else str(code)
+            record.code = str(code)
+            if session.was_cut is not None:
+                record.code, record.reason = CUT, session.was_cut.message
         finally:
             self._parts.sessions.leave(session)
 

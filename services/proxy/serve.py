@@ -19,6 +19,7 @@ import msgspec
 
 from services.proxy.access import AccessLog
 from services.proxy.authn import Authenticator
+from services.proxy.cuts import Cuts
 from services.proxy.explaining import Explainer
 from services.proxy.front import Front, FrontParts
 from services.proxy.hostapi import Forwarder, HostApi
@@ -115,6 +116,7 @@ class Proxy:
             MetricsRegistry(), lambda: float(len(self.sessions)), lambda: float(self._dialers.granted)
         )
         self._access = AccessLog()
+        self._cuts = Cuts()
         self._reports: asyncio.Queue[tuple[str, FloodReport | CutReport]] = asyncio.Queue()
         self._no_store = ""
         self._certificates = Certificates(settings)
@@ -173,6 +175,7 @@ class Proxy:
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory),
             metrics=self._metrics,
             access=self._access,
+            cuts=self._cuts,
             not_ready=self.not_ready,
             caught_up=self._cache.current,
         )
@@ -217,6 +220,7 @@ class Proxy:
             for task in tasks:
                 task.cancel()
         await self._direct.close()
+        self._cuts.flush()
         self._access.flush()
 
     async def _feed(self) -> None:
@@ -274,9 +278,7 @@ class Proxy:
             cut = self.sessions.review(self._authenticator.holds, self.directory.uid)
             self._tell_cut(cut)
             self._forget(loop.time())
-            changed = await self._reconsider()
-            if changed or cut:
-                log.info("requests were cut", extra={"count": changed + len(cut)})
+            await self._reconsider()
 
     async def _review_token(self, token: str) -> TokenReviewAnswer:
         """Ask tenancy whom a token names. StatusError."""
@@ -293,13 +295,13 @@ class Proxy:
             self._touched.append(touched)
             self._changed.set()
 
-    async def _reconsider(self) -> int:
+    async def _reconsider(self) -> None:
         """Decide live requests again, after what changes together has come together."""
         if not self._touched:
-            return 0
+            return
         await asyncio.sleep(GATHER_S)
         touched, self._touched = self._touched, []
-        return self.sessions.reconsider(
+        self.sessions.reconsider(
             Touched(
                 frozenset().union(*(each.subjects for each in touched)),
                 frozenset().union(*(each.clusters for each in touched)),

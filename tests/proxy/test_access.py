@@ -32,12 +32,16 @@ BASIS = (Basis("AccessGrant", "g"), Basis("Workspace", "w"))
 
 
 def line(
-    stream: io.StringIO, formatter: logging.Formatter, user: str = "alice", basis: tuple[Basis, ...] = BASIS
+    stream: io.StringIO,
+    formatter: logging.Formatter,
+    user: str = "alice",
+    basis: tuple[Basis, ...] = BASIS,
+    reason: str = "",
 ) -> str:
     next(h for h in logging.getLogger().handlers if getattr(h, "stream", None) is stream).setFormatter(formatter)
     record = AccessRecord()
     record.user, record.code, record.stream = user, "200", "s1"
-    record.basis = basis
+    record.basis, record.reason = basis, reason
 
     async def write() -> None:
         access = AccessLog()
@@ -77,6 +81,15 @@ def test_a_users_name_cannot_make_lines_or_fields(stream: io.StringIO) -> None:
     text = line(stream, HumanFormatter(), user="a\nb code=200")
     assert text.count("\n") == 1
     assert text.count(" code=") == 1
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), HumanFormatter()])
+def test_what_was_cut_says_why_in_one_field(stream: io.StringIO, formatter: logging.Formatter) -> None:
+    text = line(stream, formatter, reason=f'gone\n"x" user=root skerry_{"a" * 43}{"b" * 400}')
+    assert text.count("\n") == 1
+    assert 'gone\\n\\"x\\" user=root' in text
+    assert "skerry_aaa" not in text
+    assert len(text) < 700
 
 
 @pytest.mark.parametrize("secret", ["skerry_" + "a" * 43, "eyJhbGciOiJ.eyJzdWIi.c2ln"])

@@ -160,6 +160,11 @@ async def test_what_runs_ends_with_what_it_rests_on_and_others_go_on(
     await _replaced(host, others)
 
 
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the log says of responses that were cut."""
+    return [vars(each) for each in caplog.records if each.message == "responses were cut"]
+
+
 async def _each_way(tenancy: Tenancy, others: int, caplog: pytest.LogCaptureFixture) -> None:
     host = tenancy.host
     for number, (way, (give, take, reason)) in enumerate(WAYS.items()):
@@ -175,9 +180,8 @@ async def _each_way(tenancy: Tenancy, others: int, caplog: pytest.LogCaptureFixt
             await asyncio.gather(*(cut(each) for each in streams.values()))
         print(f"{way}: cut after {time.monotonic() - started:.3f} s")
         await eventually(lambda: len(host.proxy.sessions) == others, DEADLINE_S)
-        reasons = [str(getattr(each, "reason", "")) for each in caplog.records if each.message == "a response was cut"]
-        assert len(reasons) == len(STREAMS), (way, reasons)
-        assert all(reason in each for each in reasons), (way, reasons)
+        await eventually(lambda: sum(line["count"] for line in lines(caplog)) == len(STREAMS), DEADLINE_S)
+        assert all(reason in line["reason"] and line["users"] == user for line in lines(caplog)), (way, lines(caplog))
         if reason is not CHANGED:
             assert (await host.ask(STREAMS["watch"], token=token)).status in (401, 403), way
 
