@@ -29,8 +29,8 @@ _ROLE_SCOPES = {group: role_scope(role) for group, role in zip(BUILT_IN, ROLES, 
 _GROUP_BASES = {group: Basis("Group", group) for group in BUILT_IN}
 _selector = decoder(LabelSelector)
 
-Source: TypeAlias = tuple[str, str]
-"""Kind and name of the object that gives something."""
+BoundName: TypeAlias = tuple[str, str]
+"""Name of a cluster, and the UID that it has to have."""
 
 
 class Touched(NamedTuple):
@@ -130,8 +130,7 @@ class _Held:
     __slots__ = ("named", "selecting")
 
     def __init__(self) -> None:
-        self.named: dict[str, tuple[tuple[str, Holding], ...]] = {}
-        """By name, with the UID for which it holds."""
+        self.named: dict[BoundName, tuple[Holding, ...]] = {}
         self.selecting: tuple[Holding, ...] = ()
 
 
@@ -140,11 +139,11 @@ class Access:
 
     def __init__(self) -> None:
         self._clusters: dict[str, _Cluster] = {}
-        self._holdings: dict[Source, tuple[Holding, ...]] = {}
+        self._holdings: dict[Basis, tuple[Holding, ...]] = {}
         self._held: dict[str, _Held] = {}
         self._selected: dict[bytes, _Selected] = {}
-        self._named: dict[str, dict[int, Holding]] = {}
-        """By the names that they are for, by identity."""
+        self._named: dict[BoundName, list[Holding]] = {}
+        """Lists, because a table of each cluster's would be a twentieth of what all takes; to leave one is to look through it."""
         self._reaches: dict[tuple[Caller, str], Reach] = {}
         self.members = Members()
         self.version = 0
@@ -169,16 +168,18 @@ class Access:
 
     def grant(self, name: str, grant: AccessGrant | None) -> Touched:
         """The AccessGrant of this name is now this one; None: there is none."""
-        return self._source(("AccessGrant", name), () if grant is None else of_grant(grant))
+        source = Basis("AccessGrant", name)
+        return self._source(source, () if grant is None else of_grant(grant, source))
 
     def workspace(self, name: str, workspace: Workspace | None) -> Touched:
         """The Workspace of this name is now this one; None: there is none."""
         members = self.members.put(name, () if workspace is None else workspace.spec.members)
         self.version += bool(members)
-        touched = self._source(("Workspace", name), () if workspace is None else of_workspace(workspace))
+        source = Basis("Workspace", name)
+        touched = self._source(source, () if workspace is None else of_workspace(workspace, source))
         return touched._replace(subjects=touched.subjects | members) if members else touched
 
-    def _source(self, source: Source, after: tuple[Holding, ...]) -> Touched:
+    def _source(self, source: Basis, after: tuple[Holding, ...]) -> Touched:
         before = self._holdings.get(source, ())
         if before == after:
             return NOTHING
@@ -189,7 +190,7 @@ class Access:
         for holding in before:
             self._leave(holding)
         if after:
-            self._holdings[after[0].basis] = after  # which equals the source, and is there already
+            self._holdings[source] = after
         else:
             del self._holdings[source]
         self._reaches.clear()
@@ -203,14 +204,14 @@ class Access:
     def _enter(self, holding: Holding) -> None:
         if holding.selector:
             self._select(holding.selector).holdings[id(holding)] = holding
-        for name, _ in holding.clusters:
-            self._named.setdefault(name, {})[id(holding)] = holding
+        for cluster in holding.clusters:
+            self._named.setdefault(cluster, []).append(holding)
         for subject in holding.subjects:
             held = self._held.setdefault(subject, _Held())
             if holding.selector:
                 held.selecting = (*held.selecting, holding)
-            for name, uid in holding.clusters:
-                held.named[name] = (*held.named.get(name, ()), (uid, holding))
+            for cluster in holding.clusters:
+                held.named[cluster] = (*held.named.get(cluster, ()), holding)
 
     def _select(self, selector: bytes) -> _Selected:
         selected = self._selected.get(selector)
@@ -224,12 +225,12 @@ class Access:
         for subject in holding.subjects:
             held = self._held[subject]
             held.selecting = _without(held.selecting, holding)
-            for name, _ in holding.clusters:
-                left = tuple(each for each in held.named[name] if each[1] is not holding)
+            for cluster in holding.clusters:
+                left = _without(held.named[cluster], holding)
                 if left:
-                    held.named[name] = left
+                    held.named[cluster] = left
                 else:
-                    del held.named[name]
+                    del held.named[cluster]
             if not held.named and not held.selecting:
                 del self._held[subject]
         if holding.selector:
@@ -237,10 +238,11 @@ class Access:
             del selected.holdings[id(holding)]
             if not selected.holdings:
                 del self._selected[holding.selector]
-        for name, _ in holding.clusters:
-            del self._named[name][id(holding)]
-            if not self._named[name]:
-                del self._named[name]
+        for cluster in holding.clusters:
+            there = self._named[cluster]
+            del there[next(number for number, each in enumerate(there) if each is holding)]
+            if not there:
+                del self._named[cluster]
 
     # Questions
 
@@ -266,12 +268,12 @@ class Access:
         if not _ROLE_SCOPES.keys().isdisjoint(caller.groups):
             built_in = tuple([group for group in BUILT_IN if group in caller.groups])
         holdings: list[Holding] = []
-        held_by, uid = self._held, there.uid
+        held_by, bound = self._held, (cluster, there.uid)
         for subject in keys_of(caller):
             held = held_by.get(subject)
             if held is None:
                 continue
-            holdings += [each for bound, each in held.named.get(cluster, ()) if bound == uid and each.expires > now]
+            holdings += [each for each in held.named.get(bound, ()) if each.expires > now]
             if held.selecting:
                 selected = self._selected
                 holdings += [
@@ -295,7 +297,7 @@ class Access:
             held = self._held.get(subject)
             if held is None:
                 continue
-            for name in (*held.named, *self._selecting(held, now)):
+            for name in (*(name for name, _ in held.named), *self._selecting(held, now)):
                 if name not in seen and self.reach(caller, name, now).holdings:
                     seen.add(name)
                     yield name
@@ -303,7 +305,7 @@ class Access:
     def ended(self, caller: Caller, now: float) -> float:
         """Unix seconds: when the last of what grants gave `caller`, and that is over, ended; -inf if there is none."""
         held = [self._held[subject] for subject in keys_of(caller) if subject in self._held]
-        named = (each for part in held for there in part.named.values() for _, each in there)
+        named = (each for part in held for there in part.named.values() for each in there)
         holdings = itertools.chain(named, (each for part in held for each in part.selecting))
         return max((each.expires for each in holdings if each.expires <= now), default=-math.inf)
 
@@ -332,9 +334,7 @@ class Access:
                 yield holding
 
     def _on(self, cluster: str, uid: str) -> Iterator[Holding]:
-        for holding in self._named.get(cluster, {}).values():
-            if (cluster, uid) in holding.clusters:
-                yield holding
+        yield from self._named.get((cluster, uid), ())
         for selected in self._selected.values():
             if cluster in selected.clusters:
                 yield from selected.holdings.values()
@@ -350,7 +350,7 @@ class Access:
 
     def selected(self, grant: str) -> tuple[str, ...]:
         """The clusters that the selector of an AccessGrant selects now, in order."""
-        holdings = self._holdings.get(("AccessGrant", grant), ())
+        holdings = self._holdings.get(Basis("AccessGrant", grant), ())
         return tuple(
             sorted({name for each in holdings if each.selector for name in self._selected[each.selector].clusters})
         )

@@ -109,15 +109,15 @@ def usable_group(group: str) -> bool:
     return ":" not in group and group.casefold() not in _RESERVED_GROUPS
 
 
-def of_grant(grant: AccessGrant) -> tuple[Holding, ...]:
-    """What an AccessGrant gives: nothing by a name that it is not bound to."""
+def of_grant(grant: AccessGrant, basis: Basis | None = None) -> tuple[Holding, ...]:
+    """What an AccessGrant gives: nothing by a name that it is not bound to. `basis` is its own, of who has that already."""
     spec = grant.spec
     subjects = _shared(_distinct(key_of(each) for each in spec.subjects))
     scopes = _shared(tuple(scopes_of(grant)))
     expires = ends_of(grant)
     if not subjects or not scopes or grant.metadata.deletion_timestamp is not UNSET:
         return ()
-    basis = Basis("AccessGrant", grant.metadata.name)
+    basis = basis or Basis("AccessGrant", grant.metadata.name)
     if isinstance(spec.clusters.selector, LabelSelector):
         return (Holding(basis, subjects, scopes, (), _encode(spec.clusters.selector), expires),)
     bound = {each.name: each.uid for each in grant.status.clusters}
@@ -149,8 +149,8 @@ def ends_of(grant: AccessGrant) -> float:
         return -math.inf
 
 
-def of_workspace(workspace: Workspace) -> tuple[Holding, ...]:
-    """What a Workspace gives its members: their role, in its own namespaces alone."""
+def of_workspace(workspace: Workspace, basis: Basis | None = None) -> tuple[Holding, ...]:
+    """What a Workspace gives its members: their role, in its own namespaces alone. `basis` as of `of_grant`."""
     if workspace.metadata.deletion_timestamp is not UNSET:
         return ()
     wanted = {(each.cluster, each.name) for each in workspace.spec.namespaces}
@@ -158,7 +158,7 @@ def of_workspace(workspace: Workspace) -> tuple[Holding, ...]:
     for each in workspace.status.namespaces:
         if each.state == OWNED and each.uid and each.cluster != HOST and (each.cluster, each.name) in wanted:
             places.setdefault((each.cluster, each.uid), []).append(each.name)
-    basis = Basis("Workspace", workspace.metadata.name)
+    basis = basis or Basis("Workspace", workspace.metadata.name)
     return tuple(
         Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,), owned=True)
         for role, subjects in by_role(workspace.spec.members).items()

@@ -46,9 +46,9 @@ class _Read(NamedTuple):
 
     store: KindStore
     key: ObjectKey
+    item: Item | None
     revision: int
     created: float
-    item: Item | None
 
 
 class Informer(View):
@@ -119,7 +119,7 @@ class Informer(View):
             return None
         if store.reduced and new is not None and not new.deleted:
             new = reduced(new)
-        return _Read(store, (namespace, name), entry.revision, entry.created, new)
+        return _Read(store, *_shared(store, (namespace, name), new), entry.revision, entry.created)
 
     def _apply(self, event: Entry | _Read) -> None:
         if event.revision <= self.revision:
@@ -130,7 +130,7 @@ class Informer(View):
         self._progress.move(event.revision)
 
     def _place(self, change: _Read) -> None:
-        store, key, revision, _, new = change
+        store, key, new, revision, _ = change
         if new is None or new.deleted:
             self._remove(store, key, revision, new)
             return
@@ -209,3 +209,15 @@ class Informer(View):
             for key in [key for key in store.tombstones if subjects.key(group, kind, *key) not in staged]:
                 del store.tombstones[key]
         return absent
+
+
+def _shared(store: KindStore, key: ObjectKey, new: Item | None) -> tuple[ObjectKey, Item | None]:
+    """A key and an item whose names are one text in memory, and the one of the item before, if there is one: of fifty thousand
+    small objects these copies were a tenth.
+    """
+    if new is None or (new.namespace, new.name) != key:
+        return key, new
+    old = store.items.get(key)
+    if old is None or old.uid != new.uid:
+        return (new.namespace, new.name), new
+    return (old.namespace, old.name), msgspec.structs.replace(new, namespace=old.namespace, name=old.name, uid=old.uid)
