@@ -9,13 +9,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import re
 import socket
 import ssl
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -178,13 +175,15 @@ def _tls(context: KubeContext) -> ssl.SSLContext:
     if context.insecure:
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     if context.client_certificate:
-        with tempfile.TemporaryDirectory(prefix="skerry-") as directory:
-            certificate, key = Path(directory) / "crt", Path(directory) / "key"
-            for path, data in ((certificate, context.client_certificate), (key, context.client_key)):
-                number = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-                with os.fdopen(number, "wb") as file:
-                    file.write(data)
-            tls.load_cert_chain(certificate, key)
+        from skerry.http.tls import ClientCertificate
+
+        own = ClientCertificate(
+            context.client_certificate.decode(errors="replace"), context.client_key.decode(errors="replace")
+        )
+        try:
+            own.load(tls)
+        except ValueError as error:
+            raise Failure(f"context {context.name} in {context.where}: {error}") from error
     return tls
 
 

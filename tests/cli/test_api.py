@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import ssl
@@ -127,6 +128,37 @@ def test_another_authority_is_refused_before_the_token_is_sent(server: str, tmp_
     other = x509.create_ca("other").certificate
     with pytest.raises(Failure, match="its certificate is not the host's that this kubeconfig knows"):
         _api(server, other, tmp_path).get("/echo")
+
+
+def _shows(server: str, ca: bytes, tmp_path: Path, certificate: bytes, key: bytes) -> Api:
+    """A client that shows this certificate and nothing else."""
+    document = kubeconfig.build("skerry", ["m1"], server=server, ca=ca, token="")
+    pair = {"client-certificate-data": certificate, "client-key-data": key}
+    document["users"][0]["user"] = {name: base64.b64encode(data).decode() for name, data in pair.items()}
+    path = tmp_path / "k"
+    path.write_text(kubeconfig.text(document))
+    return Api(kubeconfig.context([path], ""), timeout_s=5)
+
+
+def test_a_client_certificate_is_shown(server: str, authority: x509.X509KeyPair, tmp_path: Path) -> None:
+    pair = x509.issue_server(authority, ("alice",))
+    api = _shows(server, authority.certificate, tmp_path, pair.certificate, pair.key)
+    assert api.get("/echo")["path"] == "/echo"
+
+
+def test_a_key_of_another_certificate_is_named_and_asks_for_no_password(
+    server: str, authority: x509.X509KeyPair, tmp_path: Path
+) -> None:
+    one, other = (x509.issue_server(authority, ("alice",)) for _ in range(2))
+    encrypted = one.key.replace(
+        b"\n", b"\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n", 1
+    )
+    for key in (other.key, b"", encrypted):
+        api = _shows(server, authority.certificate, tmp_path, one.certificate, key)
+        with pytest.raises(
+            Failure, match=r"context skerry in /.*/k: the client certificate and its key cannot be loaded"
+        ):
+            api.get("/echo")
 
 
 def test_members_are_those_that_can_be_reached(api: Api) -> None:
