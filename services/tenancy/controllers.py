@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from services.tenancy import model
 from services.tenancy.granted import Granted
-from services.tenancy.hosttokens import HostTokens, own_cluster
+from services.tenancy.hosttokens import HostTokens, host_cluster
 from services.tenancy.keyring import KeyRings
 from services.tenancy.revocations import over_s
 from services.tenancy.settings import TenancySettings
@@ -102,8 +102,9 @@ async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
     context.closing.callback(follow(context.informer, granted.access, lambda touched, change: granted.touched(touched)))
     async with AsyncExitStack() as closing:
         tokens = None
-        if context.settings.token_review:
-            server = own_cluster()
+        settings = context.settings
+        if settings.token_review or settings.token_review_kubeconfig is not None:
+            server = host_cluster(settings.token_review_kubeconfig)
             closing.push_async_callback(server.close)
             tokens = HostTokens(server, time.time)
         yield TenancyState(administrator, KeyRings(time.time), granted, tokens)

@@ -1,6 +1,6 @@
 """Bearer tokens of the host's own cluster: its API server is asked whom they name (authentication.k8s.io/v1 TokenReview).
 
-For all tokens that no identity provider is for, where `SKERRY_TOKEN_REVIEW` says so. A token is good for the audience
+For all tokens that no identity provider is for, where a setting says so. A token is good for the audience
 `skerry`, or for the API server's own. Service accounts are `serviceaccount:<namespace>:<name>` here; what else is Kubernetes'
 own (`system:…`) is nobody. When a token was issued and when it ends is in its claims, which the API server verified.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from services.tenancy.verify import MAX_GROUPS, TokenIdentity, TokenRefused, read
@@ -19,6 +21,7 @@ from skerry.api.names import SERVICE_ACCOUNT, is_group, is_user
 from skerry.api.validation import is_label, is_subdomain
 from skerry.errors import ServiceUnavailable, StatusError
 from skerry.member.kubeconfig import in_cluster
+from skerry.member.kubeconfig import load as from_file
 from skerry.member.rotation import Rotation
 from skerry.member.upstream import Upstream, WholeAnswer
 
@@ -38,9 +41,10 @@ class ApiServer(Protocol):
     async def call(self, method: str, path: str, *, body: bytes = b"") -> WholeAnswer: ...
 
 
-def own_cluster() -> Upstream:
-    """The API server of the cluster that this process runs in. KubeconfigError outside of a pod."""
-    return Upstream.rotating(Rotation(lambda _: in_cluster(os.environ)), connections=CONNECTIONS)
+def host_cluster(kubeconfig: Path | None) -> Upstream:
+    """The API server of a kubeconfig's current context; None: of the cluster that this process runs in. KubeconfigError."""
+    load = (lambda _: in_cluster(os.environ)) if kubeconfig is None else partial(from_file, str(kubeconfig))
+    return Upstream.rotating(Rotation(load), connections=CONNECTIONS)
 
 
 class HostTokens:

@@ -18,3 +18,7 @@ class TenancySettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
         bool,
         about("Whether bearer tokens that no IdentityProvider is for are asked of the cluster that tenancy runs in."),
     ] = False
+    token_review_kubeconfig: Annotated[
+        Path | None,
+        about("Kubeconfig of the cluster that is asked instead, its current context; read anew when it changes."),
+    ] = None

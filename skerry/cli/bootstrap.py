@@ -46,7 +46,13 @@ SERVICES = ("controller-manager", "proxy")
 GRACE_S = 30.0
 """What running requests get when the front door stops, unless SKERRY_GRACE_S says otherwise."""
 TUNABLE = {
-    "controller-manager": ("SKERRY_AGENT_TTL_S", "SKERRY_APP_STORE_FETCH_S", "SKERRY_HELM", "SKERRY_LOOK_S"),
+    "controller-manager": (
+        "SKERRY_AGENT_TTL_S",
+        "SKERRY_APP_STORE_FETCH_S",
+        "SKERRY_HELM",
+        "SKERRY_LOOK_S",
+        "SKERRY_TOKEN_REVIEW_KUBECONFIG",
+    ),
     "tower": (
         "SKERRY_BODY_S",
         "SKERRY_BUDGET_BYTES",
@@ -69,7 +75,7 @@ TUNABLE = {
         "SKERRY_UPSTREAM_CONNECTIONS",
     ),
 }
-"""Numbers of the services that are passed on from the environment of `up`; everything else of it stays outside."""
+"""Settings of the services that are passed on from the environment of `up`; everything else of it stays outside."""
 
 
 def prepare(host: Path, options: UpOptions) -> Plan:
@@ -334,7 +340,7 @@ def _collector() -> dict[str, str]:
 
 
 def _tuned(names: tuple[str, ...]) -> dict[str, str]:
-    """Those of `names` that the environment of `up` sets: numbers of the services that an operator may change."""
+    """Those of `names` that the environment of `up` sets: settings of the services that an operator may change."""
     return {name: os.environ[name] for name in names if name in os.environ}
 
 

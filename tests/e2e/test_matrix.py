@@ -31,6 +31,8 @@ PEOPLE = {
     "elevated": [], "revoked": [], "bound": [], "hostview": [], "viewer": ["skerry:view"], "root": ["skerry:cluster-admin"],
     "ws-view": [], "ws-edit": [], "ws-admin": [], "ws-group": ["org:team"], "left": [],
 }  # fmt: skip
+ACCOUNTS = ("granted", "bare")
+"""Service accounts of the host's cluster, in namespace c: one with edit in b, one with nothing."""
 API = "/apis/skerry.dev/v1alpha1"
 CREDENTIALS, GRANTS, REQUESTS = (f"{API}/{plural}" for plural in ("credentials", "accessgrants", "accessrequests"))
 SAMPLE = 50
@@ -56,6 +58,7 @@ def grants(soon: str) -> list[dict[str, Any]]:
         grant("revoked", "revoked", role="admin"),
         grant("bound", "bound", groups=["dba"], namespaces=["a"]),
         grant("hostview", "hostview", role="view", clusters={"names": ["host"]}),
+        grant("account", f"c:{ACCOUNTS[0]}", kind="ServiceAccount", role="edit", namespaces=["b"]),
     ]
 
 
@@ -122,30 +125,42 @@ class Rig:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, kube: Provider) -> Iterator[Rig]:
-    with kube.plain(tmp_path_factory.mktemp(FAR), FAR) as far, Host(tmp_path_factory.mktemp("matrix")) as host:
-        host.up()
-        made = Rig(host, plain_cluster, far)
-        for member in (plain_cluster, far):
-            member.apply(
-                *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each}} for each in NAMESPACES)
-            )
-        plain_cluster.kubectl("create", "rolebinding", "own", "-n", "b", "--clusterrole=edit", "--user=skerry:bound")
-        host.ok("cluster", "join", FAR, "--direct", "--kubeconfig", str(far.kubeconfig))
-        made.have("agent")
-        host.kubectl(None, "label", "cluster", NEAR, FAR, "env=prod")
-        soon = datetime.now(UTC) + timedelta(seconds=20)
-        team = [workspace("team", {**TEAM, **more}, NEAR, FAR, name="a", adopt=True) for more in ({"left": "edit"}, {})]
-        host.kubectl(None, "apply", "-f", "-", stdin=_list([*grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ")), team[0]]))
-        made.tokens = asyncio.run(_tokens(made))
-        host.ok("credential", "revoke", "--user", "revoked", "--for-good")
-        asyncio.run(_elevated(made, "elevated", "a", NEAR, FAR))
-        host.kubectl(None, "wait", "workspace/team", "--for=condition=Ready", "--timeout=60s")
-        host.kubectl(None, "apply", "-f", "-", stdin=_list(team[1:]))
-        eventually(lambda: datetime.now(UTC) > soon, "the grant has ended", 60)
-        made.settle()
-        yield made
-        host.ok("cluster", "remove", FAR)
-        host.skerry("cluster", "remove", NEAR)
+    with kube.plain(tmp_path_factory.mktemp(FAR), FAR) as far:
+        reviewer = {"SKERRY_TOKEN_REVIEW_KUBECONFIG": str(far.kubeconfig)}
+        with Host(tmp_path_factory.mktemp("matrix"), environment=reviewer) as host:
+            yield from _rigged(host, plain_cluster, far)
+
+
+def _rigged(host: Host, plain_cluster: Member, far: Member) -> Iterator[Rig]:
+    """`far` is the cluster of the host, too."""
+    host.up()
+    made = Rig(host, plain_cluster, far)
+    for member in (plain_cluster, far):
+        member.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each}} for each in NAMESPACES))
+    plain_cluster.kubectl("create", "rolebinding", "own", "-n", "b", "--clusterrole=edit", "--user=skerry:bound")
+    host.ok("cluster", "join", FAR, "--direct", "--kubeconfig", str(far.kubeconfig))
+    made.have("agent")
+    host.kubectl(None, "label", "cluster", NEAR, FAR, "env=prod")
+    soon = datetime.now(UTC) + timedelta(seconds=20)
+    team = [workspace("team", {**TEAM, **more}, NEAR, FAR, name="a", adopt=True) for more in ({"left": "edit"}, {})]
+    host.kubectl(None, "apply", "-f", "-", stdin=_list([*grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ")), team[0]]))
+    made.tokens = asyncio.run(_tokens(made)) | {each: _issued(far, each) for each in ACCOUNTS}
+    host.ok("credential", "revoke", "--user", "revoked", "--for-good")
+    asyncio.run(_elevated(made, "elevated", "a", NEAR, FAR))
+    host.kubectl(None, "wait", "workspace/team", "--for=condition=Ready", "--timeout=60s")
+    host.kubectl(None, "apply", "-f", "-", stdin=_list(team[1:]))
+    eventually(lambda: datetime.now(UTC) > soon, "the grant has ended", 60)
+    made.settle()
+    yield made
+    host.ok("cluster", "remove", FAR)
+    host.skerry("cluster", "remove", NEAR)
+
+
+def _issued(member: Member, account: str) -> str:
+    """A token of a service account that is made."""
+    member.kubectl("create", "serviceaccount", account, "-n", "c")
+    issue = ("create", "token", account, "-n", "c", "--audience", "skerry", "--duration", "8h")
+    return member.kubectl(*issue).decode().strip()
 
 
 async def _tokens(rig: Rig) -> dict[str, str]:
@@ -191,7 +206,10 @@ def cells(rig: Rig, state: str, number: int = 0) -> list[tuple[str, str, Questio
     """All of them, or so many, which are others each day."""
     everything = [(who, token, question) for who, token in rig.tokens.items() for question in questions()]
     chance = random.Random(f"{datetime.now(UTC).date()} {state}")
-    return chance.sample(everything, number) if number else everything
+    if not number:
+        return everything
+    accounts = [cell for cell in everything if cell[0] in ACCOUNTS]
+    return [*chance.sample(everything, number), *chance.sample(accounts, number // 5)]
 
 
 async def disagreements(rig: Rig, state: str, number: int = 0) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.tenancy.hosttokens import AGAIN_S, HostTokens, named, own_cluster
+from services.tenancy.hosttokens import AGAIN_S, HostTokens, host_cluster, named
 from services.tenancy.verify import TokenRefused
-from skerry.errors import BadGateway, ServiceUnavailable
+from skerry.errors import BadGateway, ServiceUnavailable, StatusError
 from skerry.member.kubeconfig import KubeconfigError
 from skerry.member.upstream import WholeAnswer
 from tests.tenancy.tokens import NOW, token
@@ -129,4 +131,18 @@ def test_a_token_from_long_ago_is_refused() -> None:
 def test_outside_of_a_pod_there_is_no_own_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(KubeconfigError):
-        own_cluster()
+        host_cluster(None)
+
+
+async def test_a_kubeconfig_names_another_cluster_that_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "k"
+    with pytest.raises(KubeconfigError, match=str(file)):
+        host_cluster(file)
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    user = {"name": "u", "user": {"token": "t"}}
+    file.write_text(json.dumps({"current-context": "x", "clusters": [cluster], "contexts": [context], "users": [user]}))
+    server = host_cluster(file)
+    with pytest.raises(StatusError, match=re.escape("127.0.0.1:1")):
+        await server.call("GET", "/version")
+    await server.close()
