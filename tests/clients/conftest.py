@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlparse
 
 import pytest
 
@@ -15,7 +14,6 @@ from tests.clients.rig import Rig, rigged
 from tests.clients.shore import Client, Shore
 from tests.e2e.federation import Host, eventually
 from tests.fixtures.kube import lent
-from tests.kube import packages
 from tests.kube.member import Member
 from tests.kube.pool import Pool
 from tests.kube.provider import Provider
@@ -74,7 +72,7 @@ class Harbour:
         if mode == "agent":
             self._host.join(member, member.name)
             return
-        self._opened.enter_context(_reachable(member))
+        self._opened.enter_context(member.reachable())
         self._host.members[member.name] = member
         self._host.ok("cluster", "join", member.name, "--direct", "--kubeconfig", str(member.kubeconfig))
         self._host.wait_ready(member.name)
@@ -94,21 +92,6 @@ def shore(request: pytest.FixtureRequest, harbour: Harbour) -> Shore:
     """A member with a node behind the host, in each mode."""
     name = {"agent": "member_one", "direct": "member_two"}[request.param]
     return harbour.shore(request.param, request.getfixturevalue(name))
-
-
-@contextmanager
-def _reachable(member: Member) -> Iterator[None]:
-    """Open the API server of an isolated member to the host, and to nobody else, for a while."""
-    if member.netns is None:
-        yield
-        return
-    rule = ["INPUT", "-s", member.host_address, "-p", "tcp", "--dport", str(urlparse(member.url).port), "-j", "ACCEPT"]
-    iptables = [packages.required("iptables"), "-w"]
-    member.netns.run([*iptables, "-I", *rule])
-    try:
-        yield
-    finally:
-        member.netns.run([*iptables, "-D", *rule])
 
 
 @pytest.fixture(scope="package")

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 
 from skerry.localkube import binaries
-from tests.kube import images, pods
+from tests.kube import images, packages, pods
 from tests.kube.netns import Namespace
 
 
@@ -59,6 +60,21 @@ class Member:
         """Run to the end in the member's network, output captured, exit code not judged."""
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         return subprocess.run(self.command(argv), capture_output=True, check=False, timeout=timeout_s, env=env, **feed)
+
+    @contextmanager
+    def reachable(self) -> Iterator[None]:
+        """Its API server open to the host, and to nobody else, for a while: as that of a direct member is."""
+        if self.netns is None:
+            yield
+            return
+        port = str(urlparse(self.url).port)
+        rule = ["INPUT", "-s", self.host_address, "-p", "tcp", "--dport", port, "-j", "ACCEPT"]
+        iptables = [packages.required("iptables"), "-w"]
+        self.netns.run([*iptables, "-I", *rule])
+        try:
+            yield
+        finally:
+            self.netns.run([*iptables, "-D", *rule])
 
     def kubectl_command(self, *arguments: str) -> list[str]:
         """kubectl directly against the member, not through any host."""

@@ -43,6 +43,11 @@ def leftovers(
     return tuple(dict.fromkeys(every))[:MOST]
 
 
+def is_of_crds(each: ManifestObject) -> bool:
+    """True for a CRD of a chart's crds/, which Helm makes and never deletes."""
+    return each.identity.group == EXTENSIONS and "/crds/" in each.source
+
+
 class _Kubectl(NamedTuple):
     namespace: str
     context: str
@@ -65,7 +70,7 @@ def _leftover(each: ManifestObject, kubectl: _Kubectl) -> Leftover | None:
         return Leftover("Hook", str(identity), kubectl.delete(identity)) if stays else None
     if each.kept:
         return Leftover("Kept", str(identity), kubectl.delete(identity))
-    if identity.group == EXTENSIONS and "/crds/" in each.source:
+    if is_of_crds(each):
         return Leftover("CustomResources", str(identity), kubectl.delete(identity))
     if (identity.group, identity.kind) == ("apps", "StatefulSet"):
         return _volumes(identity, each.content.get("spec"), kubectl)

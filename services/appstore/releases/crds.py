@@ -9,10 +9,9 @@ import msgspec
 
 from services.appstore.archive import ArchiveError, files
 from services.appstore.helm.engine import HelmError
-from services.appstore.helm.manifest import objects
+from services.appstore.helm.manifest import ManifestObject, objects
 from services.appstore.helm.risks import EXTENSIONS
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
-from skerry.api.meta import Document
 from skerry.errors import StatusError
 
 MANAGER = "helm"
@@ -22,10 +21,10 @@ MANAGER = "helm"
 async def replace(door: FrontDoor, access: MemberAccess, package: bytes) -> None:
     """Apply the CRDs of a package on a member. HelmError for what is no CRD, or is refused."""
     for crd in await asyncio.to_thread(lambda: list(definitions(package))):
-        name = crd["metadata"]["name"]
-        path = f"/apis/{crd['apiVersion']}/customresourcedefinitions/{name}?fieldManager={MANAGER}&force=true"
+        name = crd.identity.name
+        path = f"/apis/{crd.identity.api_version}/customresourcedefinitions/{name}?fieldManager={MANAGER}&force=true"
         try:
-            await door.apply(access, path, msgspec.json.encode(crd))
+            await door.apply(access, path, msgspec.json.encode(crd.content))
         except StatusError as error:
             if error.code in (401, 403):
                 raise HelmError("Forbidden", f"CustomResourceDefinition {name}: {error.message}") from error
@@ -34,7 +33,7 @@ async def replace(door: FrontDoor, access: MemberAccess, package: bytes) -> None
             raise
 
 
-def definitions(package: bytes) -> Iterator[Document]:
+def definitions(package: bytes) -> Iterator[ManifestObject]:
     """The CRDs in crds/ of a chart and of charts within it. HelmError RenderFailed for what is none."""
     try:
         texts = [
@@ -48,4 +47,4 @@ def definitions(package: bytes) -> Iterator[Document]:
         for each in objects(content.decode(errors="replace")):
             if (each.identity.group, each.identity.kind) != (EXTENSIONS, "CustomResourceDefinition"):
                 raise HelmError("RenderFailed", f"{path}: {each.identity} is no CustomResourceDefinition")
-            yield each.content
+            yield each._replace(source=path)

@@ -25,6 +25,18 @@ class HelmSecrets(NamedTuple):
     """The oldest first."""
     state: ReleaseState
 
+    @property
+    def by_hand(self) -> bool:
+        """True if somebody else upgraded what was put there, and well: Helm hands the labels of a revision on to the next one."""
+        before, latest = self.entries[-2:] if len(self.entries) > 1 else (None, None)
+        return (
+            before is not None
+            and latest is not None
+            and (before.status, latest.status) == ("superseded", "deployed")
+            and LABEL in latest.labels
+            and all(before.labels.get(each) == latest.labels.get(each) for each in (LABEL, REVISION_LABEL))
+        )
+
     def present(self, uid: str, revision: int, now: float) -> Present:
         """The same as the machine takes it, for an AppRelease and its wanted revision; `now` in seconds since the epoch."""
         latest = self.state.latest

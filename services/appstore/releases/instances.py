@@ -10,19 +10,18 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from services.appstore.helm.engine import HelmError
-from services.appstore.helm.leftovers import leftovers
-from services.appstore.helm.manifest import objects
+from services.appstore.helm.leftovers import Leftover
 from services.appstore.releases import helmsecrets, machine, statuses
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from services.appstore.releases.helmsecrets import HelmSecrets
 from services.appstore.releases.machine import Block, Drop, Operate, Pause, Progress, Watch
 from services.appstore.releases.observing import Inventory, Observer, summary, why_not
 from services.appstore.releases.operations import Job, Operator, reason_of
+from services.appstore.releases.staying import staying
 from services.appstore.releases.subject import InstanceSubject, subject_of
 from services.appstore.switching import Switch
 from skerry.api.kinds import APP_INSTANCE
@@ -41,6 +40,8 @@ REFUSED_S = 60.0
 UNREACHABLE_S = 15.0
 JITTER_S = 3.0
 """Members that come back all at once are not looked at in one moment."""
+ROLLBACK_FAILED = "; rolling it back failed: "
+"""Before the last reason for it, in the message of a failure."""
 
 
 class Instances:
@@ -132,14 +133,9 @@ class Instances:
                 raise error
             await self._write(subject, progress, statuses.error_message(subject.status) or message)
             return After(error.details.retry_after_seconds or UNREACHABLE_S)
-        user = subject.delegation.user
         since = progress.since if progress.phase == "Blocked" else now
-        message = (
-            f"{message} (it is worked as {user or 'nobody'}: give them the right, or take the release over: skerry app own "
-            f"{subject.release.metadata.name})"
-        )
         blocked = Progress(progress.revision, "Blocked", since, progress.attempt, reason, now + REFUSED_S)
-        await self._write(subject, blocked, message)
+        await self._write(subject, blocked, f"{message} {_as_whom(subject)}")
         return After(REFUSED_S)
 
     # A step
@@ -186,15 +182,17 @@ class Instances:
             await self._wait(subject, state.message)
             return After(STEADY_S)
         latest, inventory = secrets.state.latest, None
-        if latest is not None and (subject.wanted.gone or subject.release.spec.conflicts == "Take"):
+        ends = step.operation == "Uninstall" and step.phase in ("Uninstalling", "RollingBack")
+        if latest is not None and (ends or subject.release.spec.conflicts == "Take"):
             inventory = await self._observer.inventory(subject.key, access, subject.place, latest)
+        stays: tuple[Leftover, ...] = ()
+        if inventory is not None and ends:
+            stays = await staying(self._operator, self._observer, access, subject.release, subject.place, inventory)
         began = machine.began(subject.wanted, subject.progress, step, self._now())
 
         def change(status: Document) -> Document:
             after = statuses.with_progress(status, began, statuses.error_message(status))
-            if subject.wanted.gone and inventory is not None:
-                return statuses.with_leftovers(after, _stays(subject, inventory))
-            return after
+            return statuses.with_leftovers(after, stays)
 
         if not await self._modify(subject, change):
             return After(0.1)
@@ -238,7 +236,7 @@ class Instances:
         if after.reason == machine.NOT_HEALTHY and progress.reason != machine.NOT_HEALTHY:
             why = f"not healthy after {subject.release.spec.timeout}: {why_not(counted.not_ready)}"
         elif not after.reason and not message:
-            why = why_not(counted.not_ready)
+            why = why_not(counted.not_ready) or (_by_hand(subject, inventory) if secrets.by_hand else "")
 
         def change(status: Document) -> Document:
             with_helm = statuses.with_helm(status, subject.place, latest, inventory.revision)
@@ -258,16 +256,18 @@ class Instances:
             await self._operator.run(job)
         except (HelmError, StatusError) as error:
             reason, message, final = reason_of(error)
+            if final and (reason == "Forbidden" or isinstance(error, StatusError)):
+                message = f"{message} {_as_whom(subject)}"
         except Exception:
             log.exception("an operation ended by a bug", extra={"instance": subject.key})
             reason, message, final = "InternalError", "it failed by a bug; the log of the App Store has it", False
         else:
             after = machine.succeeded(subject.wanted, began, job.step, self._now())
-            await self._write(subject, after, statuses.error_message(subject.status) if after.reason else "")
+            await self._write(subject, after, f"{_failure(subject)}; {_undone(job.step)}" if after.reason else "")
             return
         after = machine.failed(subject.wanted, began, reason, self._now(), final=final)
         if began.phase == "RollingBack" and began.reason:
-            message = f"{statuses.error_message(subject.status)}; rolling it back failed: {message}"
+            message = f"{_failure(subject)}{ROLLBACK_FAILED}{message}"
         await self._write(subject, after, message)
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
@@ -316,14 +316,28 @@ class Instances:
             task.cancel()
 
 
-def _stays(subject: InstanceSubject, inventory: Inventory) -> Iterable[Any]:
-    manifests = [inventory.revision.manifest, *(hook.manifest for hook in inventory.revision.hooks)]
-    every = [each for manifest in manifests for each in objects(manifest)]
-    return leftovers(
-        every,
-        subject.place.namespace,
-        created_namespace=subject.release.spec.create_namespace,
-        context="",
+def _as_whom(subject: InstanceSubject) -> str:
+    """What to do about rights that do not suffice."""
+    return (
+        f"(it is worked as {subject.delegation.user or 'nobody'}: give them the right, or take the release over: skerry app own "
+        f"{subject.release.metadata.name})"
+    )
+
+
+def _failure(subject: InstanceSubject) -> str:
+    """Why what is wanted failed, without what became of going back from it."""
+    return statuses.error_message(subject.status).partition(ROLLBACK_FAILED)[0]
+
+
+def _undone(step: Operate) -> str:
+    return f"it was rolled back to Helm's revision {step.to}" if step.operation == "Rollback" else "it was uninstalled"
+
+
+def _by_hand(subject: InstanceSubject, inventory: Inventory) -> str:
+    chart = f"{inventory.revision.chart}-{inventory.revision.chart_version}"
+    return (
+        f"somebody ran helm on {subject.cluster.name}: its revision {inventory.entry.revision} is {chart} with values of theirs; it is left "
+        f"so until the next skerry app upgrade {subject.release.metadata.name}"
     )
 
 

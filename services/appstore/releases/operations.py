@@ -98,7 +98,7 @@ class Operator:
 
     async def _upgrade(self, engine: Engine, job: Job) -> None:
         release, spec = job.release, job.release.spec
-        package = await self._package(release)
+        package = await self.package(release)
         layers = ValueLayers(
             await self.values_below(job.access, job.place, spec.values_from), await self._secrets(release)
         )
@@ -160,7 +160,8 @@ class Operator:
             )
         )
 
-    async def _package(self, release: AppRelease) -> bytes:
+    async def package(self, release: AppRelease) -> bytes:
+        """The package of its chart. HelmError, StatusError."""
         try:
             return await self._packages.get(self._versions(release))
         except ChartError as error:

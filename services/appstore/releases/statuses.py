@@ -81,8 +81,9 @@ def with_objects(status: Document, health: str, objects: InstanceObjects) -> Doc
 
 def with_leftovers(status: Document, leftovers: Iterable[Leftover]) -> Document:
     """A status that says what an uninstall leaves."""
+    after = {name: value for name, value in status.items() if name != "stays"}
     stays = [LeftObject(object=each.what, because=STAYS[each.why], command=each.command) for each in leftovers]
-    return {**status, "stays": [_built(each) for each in stays]}
+    return {**after, "stays": [_built(each) for each in stays]} if stays else after
 
 
 def _built(value: Any) -> Document:

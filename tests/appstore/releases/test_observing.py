@@ -67,6 +67,26 @@ async def test_whose_it_is(member: Member, door: FrontDoor, access: MemberAccess
     assert (await helmsecrets.read(door, access, WEB)).present("uid", 1, 0.0).state == "None"
 
 
+@pytest.mark.parametrize(
+    ("revisions", "by_hand"),
+    [
+        ([("deployed", 1)], False),
+        ([("superseded", 1), ("deployed", 1)], True),
+        ([("superseded", 1), ("superseded", 2), ("deployed", 2)], True),
+        ([("superseded", 1), ("deployed", 2)], False),
+        ([("failed", 1), ("deployed", 1)], False),
+        ([("superseded", 2), ("superseded", 1), ("deployed", 2)], False),
+        ([("superseded", 1), ("failed", 1)], False),
+    ],
+)
+async def test_who_upgrades_by_hand_hands_our_labels_on(
+    member: Member, door: FrontDoor, access: MemberAccess, revisions: list[tuple[str, int]], by_hand: bool
+) -> None:
+    """Helm does so for `helm upgrade`; what was tried again after a failure is ours."""
+    stored(member, *(revision(number, *each) for number, each in enumerate(revisions, 1)))
+    assert (await helmsecrets.read(door, access, WEB)).by_hand is by_hand
+
+
 async def test_objects_are_looked_at_one_by_one(member: Member, door: FrontDoor, access: MemberAccess) -> None:
     stored(member, revision(1, "deployed", 1))
     member.objects |= {

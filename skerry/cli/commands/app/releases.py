@@ -239,40 +239,27 @@ def uninstall(
     Example: skerry app uninstall web
     """
     from skerry.cli.apps import path_in, workspace_of
-    from skerry.errors import NotFound
+    from skerry.cli.commands.app.departing import Departure
 
     wait_s, place = seconds(wait), workspace_of(workspace, False)
     api = connect(kubeconfig, context)
     path = path_in(APP_RELEASE, place, name)
+    departure = Departure(api, place, name)
     if orphan:
         api.patch(path, {"spec": {"deletion": "Orphan"}})
     api.delete(path)
     for cluster in forget or ():
         target = {"apiVersion": APP_INSTANCE.api_version, "kind": "ReleaseTarget"}
         api.post(path_in(APP_INSTANCE, place, f"{name}.{cluster}", "forget"), target)
-    stays: dict[str, str] = {}
-    until, waits = time.monotonic() + wait_s, [name]
-    while waits:
-        try:
-            state = instances.read(api, place, name)
-        except NotFound:
-            waits = []
-            break
-        stays |= {each["command"]: each.get("because", "") for one in state.instances for each in _stays(one)}
-        waits = [f"{one['spec'].get('cluster')} ({instances.phase(one)})" for one in state.instances]
-        if time.monotonic() >= until:
-            break
-        time.sleep(0.5)
-    for command, because in stays.items():
-        say(f"stays: {because}")
-        out(command)
-    if waits:
+    gone = departure.follow(wait_s)
+    for why, command in departure.leftovers:
+        say(f"stays {why}")
+        if command:
+            out(command)
+    if not gone:
         raise Failure(
-            f"release {name} is not gone yet from {', '.join(waits)}: it goes when they are back, or with --forget CLUSTER",
+            f"release {name} is not gone yet from {', '.join(departure.places) or 'the host'}: it goes when they are back, or with "
+            "--forget CLUSTER",
             TIMED_OUT,
         )
     say(f"release {name} is gone")
-
-
-def _stays(instance: Document) -> list[Document]:
-    return [each for each in (instance.get("status") or {}).get("stays") or () if each.get("command")]
