@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.appstore.charts import packed
-from tests.e2e.federation import eventually
+from tests.e2e.federation import Host, eventually
 from tests.kube.member import Member
 
 CHARTS = Path(__file__).parent / "charts"
@@ -68,6 +68,9 @@ class Shape:
     def check(self, place: Place, color: str) -> None:
         """After each step."""
         raise NotImplementedError
+
+    def installed(self, host: Host) -> None:
+        """On the host, after the installation."""
 
     def uninstalled(self, place: Place) -> None:
         """After the uninstallation, before what it left is deleted."""
@@ -229,6 +232,15 @@ class Strict(Shape):
     """Values that its schema does not take are refused; its notes are told."""
 
     name = "strict"
+
+    def installed(self, host: Host) -> None:
+        state = json.loads(host.ok("app", "status", self.name, "-o", "json"))
+        assert [each["status"]["notes"] for each in state["instances"]] == [f"{self.name} is blue.\n"] * 2
+        assert json.loads(host.ok("app", "show", self.name, "--schema"))["required"] == ["image", "color"]
+        refused = host.skerry("app", "upgrade", self.name, "--set", "color=purple", "--wait", "30s")
+        assert refused.returncode == 1
+        assert "'/color': value must be one of 'blue', 'red'" in refused.stderr, refused.stderr
+        assert json.loads(host.ok("app", "status", self.name, "-o", "json"))["release"]["status"]["revision"] == 1
 
     def check(self, place: Place, color: str) -> None:
         (pod,) = place.pods()

@@ -188,7 +188,9 @@ def _installed(story: Story, directory: Path) -> str:
     story.push("1.0.0", directory)
     clusters = [part for name in story.places for part in ("--cluster", name)]
     story.skerry("install", story.name, story.name, *clusters, "-n", story.name, "--create-namespace")
-    return story.checked("1.0.0", "blue")
+    said = story.checked("1.0.0", "blue")
+    story.shape.installed(story.host)
+    return said
 
 
 def _upgraded(story: Story, version: str, color: str, directory: Path) -> str:

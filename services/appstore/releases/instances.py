@@ -133,6 +133,9 @@ class Instances:
                 raise error
             await self._write(subject, progress, statuses.error_message(subject.status) or message)
             return After(error.details.retry_after_seconds or UNREACHABLE_S)
+        if subject.wanted.gone and not (progress.revision or subject.status.get("helm")):
+            await self._drop(subject.key, subject.item)  # nothing was ever done there, so nothing is left behind
+            return None
         since = progress.since if progress.phase == "Blocked" else now
         blocked = Progress(progress.revision, "Blocked", since, progress.attempt, reason, now + REFUSED_S)
         await self._write(subject, blocked, f"{message} {_as_whom(subject)}")
