@@ -153,11 +153,16 @@ class Installed:
         self, cluster: str, holds: Callable[[dict[str, Any]], Any], what: str, deadline_s: float = 60
     ) -> dict[str, Any]:
         """The status of its instance as soon as something holds of it."""
+
+        def look() -> dict[str, Any] | None:
+            status = self.on(cluster)
+            return status if holds(status) else None
+
         try:
-            eventually(lambda: holds(self.on(cluster)), what, deadline_s)
+            status: dict[str, Any] = eventually(look, what, deadline_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(self.on(cluster), indent=1)}{self.host.logs()}") from None
-        return self.on(cluster)
+        return status
 
     def deployed(self, cluster: str, revision: int, deadline_s: float = 60) -> dict[str, Any]:
         """Its instance, healthy at a revision."""

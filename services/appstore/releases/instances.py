@@ -255,6 +255,11 @@ class Instances:
 
     async def _operate(self, subject: InstanceSubject, began: Progress, job: Job) -> None:
         """One operation, and what became of it."""
+        after, message = await self._outcome(subject, began, job)
+        await self._write(subject, after, message)
+        await self._informer.current()  # what is looked at next is what was written here
+
+    async def _outcome(self, subject: InstanceSubject, began: Progress, job: Job) -> tuple[Progress, str]:
         try:
             await self._operator.run(job)
         except (HelmError, StatusError) as error:
@@ -266,12 +271,10 @@ class Instances:
             reason, message, final = "InternalError", "it failed by a bug; the log of the App Store has it", False
         else:
             after = machine.succeeded(subject.wanted, began, job.step, self._now())
-            await self._write(subject, after, f"{_failure(subject)}; {_undone(job.step)}" if after.reason else "")
-            return
-        after = machine.failed(subject.wanted, began, reason, self._now(), final=final)
+            return after, f"{_failure(subject)}; {_undone(job.step)}" if after.reason else ""
         if began.phase == "RollingBack" and began.reason:
             message = f"{_failure(subject)}{ROLLBACK_FAILED}{message}"
-        await self._write(subject, after, message)
+        return machine.failed(subject.wanted, began, reason, self._now(), final=final), message
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
         if self._running.get(key) is task:
