@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 from services.appstore.checking import Checks
 from services.appstore.credentials import Credentials
 from services.appstore.helm.lookup import Lookup
+from services.appstore.helm.slots import Slots
 from services.appstore.oci import Fetch
 from services.appstore.packages import Packages
 from services.appstore.people import People
@@ -29,8 +30,15 @@ class AppStoreState(NamedTuple):
     credentials: Credentials
     releases: ReleaseState
     search: Search
+    renders: Slots
+    """Slots for renders, which are short and wait for no operation."""
     fetch: Fetch = fetch
     """How addresses are fetched that people gave."""
 
 
 AppStoreContext: TypeAlias = Context[AppStoreSettings, AppStoreState]
+
+
+def workspace_of(key: str) -> str:
+    """Whose `namespace/name` is: workspaces take turns, so that what one has many of holds up no other."""
+    return key.partition("/")[0]

@@ -101,12 +101,14 @@ class Controller(Generic[K]):
         workers: int = 1,
         leader: Leadership | None = None,
         finishes: bool = True,
+        owner: Callable[[K], Hashable] | None = None,
         timers: Timers | None = None,
         chance: Chance = random.uniform,
         tracer: ReconcileTracer | None = None,
     ) -> None:
         """`name` is `<service>/<what>`, for people. Without `finishes` a reconcile that runs at the end is not waited for: it
-        only looks, and the next process looks anew. `timers` defaults to the running loop."""
+        only looks, and the next process looks anew. `owner` is whose a key is: owners take turns, and one has half of the workers
+        at most. `timers` defaults to the running loop."""
         self.name = name
         self.counts = Counts()
         self._reconcile = reconcile if tracer is None else _traced(tracer, name, reconcile)
@@ -115,7 +117,7 @@ class Controller(Generic[K]):
         self._finishes = finishes
         self._timers = timers or asyncio.get_running_loop()
         self._chance = chance
-        self._queue: Queue[K] = Queue()
+        self._queue: Queue[K] = Queue() if owner is None else Queue(owner, max(1, workers // 2))
         self._failures: dict[K, _Failure] = {}
         self._idle: dict[asyncio.Future[None], None] = {}
         """Workers that wait for a key, who waits for longest first. One is woken for one key: all sixteen for each would cost

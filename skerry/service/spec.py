@@ -78,7 +78,14 @@ class Context(Generic[S, T]):
         return Store(self.bucket, kind, guard=self.lease.check if leader else None)
 
     def controller(
-        self, name: str, reconcile: Reconcile[K], *, workers: int = 1, leader: bool = False, finishes: bool = True
+        self,
+        name: str,
+        reconcile: Reconcile[K],
+        *,
+        workers: int = 1,
+        leader: bool = False,
+        finishes: bool = True,
+        owner: Callable[[K], Hashable] | None = None,
     ) -> Controller[K]:
         """The controller `<service>/<name>`; with `leader` it works only where the service's lease is. For the rest see there."""
         if leader:
@@ -89,6 +96,7 @@ class Context(Generic[S, T]):
             workers=workers,
             leader=self.lease if leader else None,
             finishes=finishes,
+            owner=owner,
             timers=self.timers,
             tracer=self.tracer,
         )

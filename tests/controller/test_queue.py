@@ -81,12 +81,44 @@ def test_a_forgotten_key_does_not_come() -> None:
     assert queue.take(9.0) is None
 
 
+def owned(*keys: str) -> Queue[str]:
+    """Keys whose owner is their first letter; of one owner two run at a time."""
+    queue: Queue[str] = Queue(lambda key: key[0], 2)
+    for number, key in enumerate(keys):
+        queue.add(key, float(number))
+    return queue
+
+
+def test_owners_take_turns() -> None:
+    queue = owned("a1", "a2", "a3", "b1", "c1", "b2")
+    assert [queue.take(9.0) for _ in range(5)] == ["a1", "b1", "c1", "a2", "b2"]
+
+
+def test_an_owner_has_no_more_than_their_share_however_long_it_takes() -> None:
+    queue = owned("a1", "a2", "a3")
+    assert [queue.take(9.0) for _ in range(3)] == ["a1", "a2", None]
+    assert (queue.ready, queue.depth, queue.waits(9.0)) == (False, 1, 7.0)
+    queue.add("b1", 9.0)
+    assert queue.ready
+    assert queue.take(9.0) == "b1"
+    queue.add_at("a3", 20.0)
+    assert queue.next_due() is None, "it is ready"
+    queue.add("a1", 9.0)
+    queue.done("a1")
+    assert [queue.take(9.0), queue.take(9.0)] == ["a3", None]
+    queue.done("a2")
+    assert queue.take(9.0) == "a1"
+    queue.add("b2", 9.0)
+    queue.forget("b2")
+    assert not queue.ready
+
+
 class Model(RuleBasedStateMachine):
     """Against sets: what must be looked at is looked at, nothing is taken twice, nothing is lost."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue: Queue[int] = Queue()
+        self.queue: Queue[int] = Queue(lambda key: key % 2, 2)
         self.now = 0.0
         self.wanted: set[int] = set()
         self.running: set[int] = set()
@@ -116,10 +148,12 @@ class Model(RuleBasedStateMachine):
     def take(self) -> None:
         key = self.queue.take(self.now)
         if key is None:
-            assert self.wanted <= self.running
+            full = {owner for owner in (0, 1) if sum(each % 2 == owner for each in self.running) == 2}
+            assert all(key in self.running or key % 2 in full for key in self.wanted)
             return
         assert key in self.wanted
         assert key not in self.running
+        assert sum(each % 2 == key % 2 for each in self.running) < 2
         self.wanted.discard(key)
         self.running.add(key)
         self.due.pop(key, None)

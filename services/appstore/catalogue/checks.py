@@ -1,22 +1,29 @@
-"""The versions that are looked into before anybody asks, one after the other."""
+"""The versions that are looked into before anybody asks: workspaces take turns, so that one whose repository lists thousands, or
+answers a byte a second, holds up no other.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 from services.appstore.checking import Checks, is_due
-from services.appstore.parts import AppStoreContext
+from services.appstore.parts import AppStoreContext, workspace_of
 from skerry.api.kinds import APP_VERSION
 from skerry.controller.controller import Controller
 from skerry.errors import NotFound
 from skerry.informer import View
 from skerry.storage import Item
 
+AT_ONCE = 4
+"""Versions that are looked into at once; half of them of one workspace."""
+
 
 def checks(context: AppStoreContext) -> Controller[str]:
-    """Versions that are due are looked into, one after the other."""
-    work, informer = context.state.checks, context.informer
-    controller: Controller[str] = context.controller("checks", _Due(work, informer).reconcile, leader=True)
+    """Versions that are due are looked into."""
+    work = _Due(context.state.checks, context.informer)
+    controller: Controller[str] = context.controller(
+        "checks", work.reconcile, workers=AT_ONCE, leader=True, owner=workspace_of
+    )
     return context.follow(APP_VERSION, controller, _due)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.appstore.installing import summaries
 from services.appstore.installing.rules import FINALIZER
-from services.appstore.parts import AppStoreContext
+from services.appstore.parts import AppStoreContext, workspace_of
 from services.appstore.releases import choosing, instances, subject
 from services.appstore.releases.history import RevisionHistory
 from services.appstore.releases.instances import Instances
@@ -30,7 +30,7 @@ from skerry.storage import Item, Store
 LONGEST_NAME = 253
 AGAIN_S = 30.0
 WORKERS = 64
-"""Instances that are looked at at once: nearly all of it is waiting for members."""
+"""Instances that are looked at at once, half of them of one workspace: nearly all of it is waiting for members."""
 _release = stored(AppRelease)
 
 
@@ -169,7 +169,9 @@ def installed(context: AppStoreContext) -> Controller[str]:
     informer, work = context.informer, context.state.releases.instances
     informer.index(APP_INSTANCE, BY_CLUSTER, subject.clusters_of)
     informer.index(APP_INSTANCE, BY_RELEASE, subject.releases_of)
-    controller = context.controller("instances", work.reconcile, workers=WORKERS, leader=True, finishes=False)
+    controller = context.controller(
+        "instances", work.reconcile, workers=WORKERS, leader=True, finishes=False, owner=workspace_of
+    )
     instances.controlled(work, controller)
 
     def of_release(change: Change) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from services.appstore.parts import AppStoreContext
+from services.appstore.parts import AppStoreContext, workspace_of
 from services.appstore.repositories.outcome import Failed, requested, stopped, syncing, with_outcome
 from services.appstore.repositories.schedule import due_s, pause_s
 from services.appstore.repositories.spec import spec_of
@@ -25,7 +25,7 @@ from skerry.storage import Item
 log = logging.getLogger("skerry.appstore")
 
 AT_ONCE = 4
-"""Repositories that are read together: each may have an index of 32 MiB in memory."""
+"""Repositories that are read together, half of them of one workspace: each may have an index of 32 MiB in memory."""
 SOON_S = 1.0
 LONGEST_S = 3600.0
 """Between two looks at when a repository is due: clocks are set."""
@@ -36,7 +36,7 @@ LEFT = "credentials"
 def repositories(context: AppStoreContext) -> Controller[str]:
     """See the module."""
     work = Repositories(context)
-    controller = context.controller("repositories", work.reconcile, workers=AT_ONCE, leader=True)
+    controller = context.controller("repositories", work.reconcile, workers=AT_ONCE, leader=True, owner=workspace_of)
 
     def removed(change: Change) -> None:
         if change.new is None or (change.old is not None and change.old.uid != change.new.uid):
