@@ -40,6 +40,8 @@ SUITES = (
     "fleet",
     "joining",
     "helm",
+    "releases",
+    "catalogue",
 )
 RESULTS = Path(__file__).with_name("results")
 

@@ -31,6 +31,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def children_cpu_s(pid: int) -> float:
+    """The same of the children that it has waited for, and theirs."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[13]) + int(fields[14])) / _TICKS
+
+
 def kept_waiting_s(pid: int) -> float:
     """Seconds in which a thread of a process could have run and had no CPU: the rest of the machine's share in what was measured."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
