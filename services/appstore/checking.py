@@ -11,6 +11,7 @@ import logging
 import tempfile
 import time
 from collections import OrderedDict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from services.appstore.helm.engine import Engine, HelmError, RenderRequest
 from services.appstore.helm.lookup import Lookup
 from services.appstore.helm.manifest import objects
 from services.appstore.helm.risks import risks
+from services.appstore.helm.slots import Slots
 from services.appstore.inspect.client import read_package
 from services.appstore.metadata import ChartError
 from services.appstore.package import Package
@@ -39,43 +41,41 @@ UNSURE = "Failed"
 """The reason of a failure that may be the chart's or the machine's: it is shown, and looked at again."""
 HELD_BYTES = 16 * 1024 * 1024
 """Of packages' texts that are held for whoever reads them next."""
+SMALLEST = 8 * 1024
+"""What the rest of a package counts for."""
 
 
 class Checks:
     """See the module."""
 
-    def __init__(self, store: Store, packages: Packages, helm: Lookup) -> None:
-        self._store, self._packages, self._helm = store, packages, helm
+    def __init__(self, store: Store, packages: Packages, helm: Lookup, renders: Slots) -> None:
+        self._store, self._packages, self._helm, self._renders = store, packages, helm, renders
         self._held: OrderedDict[str, Package] = OrderedDict()
         """By digest, the last read last."""
 
     async def package(self, version: Document) -> Package:
         """What is in the package of an AppVersion. Conflict, with the rule, for one that is refused; StatusError."""
-        digest = _digest(version)
-        held = self._held.get(digest)
-        if held is not None:
-            self._held.move_to_end(digest)
-            return held
+        held = self._held.get(_digest(version))
         try:
-            package = await self._read(version, await self._packages.get(version))
+            return _as_listed(version, held) if held else await self._read(version, await self._packages.get(version))
         except ChartError as error:
             raise Conflict(f"{version['metadata']['name']}: {error.reason}: {error}") from error
-        self._held[package.digest] = package
-        while sum(map(_size, self._held.values())) > HELD_BYTES and len(self._held) > 1:
-            self._held.popitem(last=False)
-        return package
+
+    async def content(self, version: Document) -> bytes:
+        """The package of an AppVersion, which was looked into: Helm sees no other. ChartError for one that is refused; StatusError."""
+        content = await self._packages.get(version)
+        await self._read(version, content)
+        return content
 
     async def _read(self, version: Document, content: bytes) -> Package:
         """ChartError also for another chart, or version, than was listed."""
-        package = await read_package(content)
-        spec = version["spec"]
-        if (package.chart.name, package.chart.version) != (spec.get("chart"), spec.get("version")):
-            raise ChartError(
-                "NotAsListed",
-                f"its Chart.yaml says {package.chart.name} {package.chart.version}, and {spec.get('chart')} {spec.get('version')} "
-                "was listed",
-            )
-        return package
+        digest = "sha256:" + sha256(content).hexdigest()
+        package = self._held.get(digest) or await read_package(content)
+        self._held[digest] = package
+        self._held.move_to_end(digest)
+        while sum(map(_size, self._held.values())) > HELD_BYTES and len(self._held) > 1:
+            self._held.popitem(last=False)
+        return _as_listed(version, package)
 
     async def check(self, name: str, namespace: str) -> None:
         """Look into a version's package and say in its status what is there. NotFound; StatusError where that cannot be done now,
@@ -85,7 +85,7 @@ class Checks:
         try:
             content = await self._packages.get(version)
             package = await self._read(version, content)
-            contents: Document = {**described(package, len(content)), "risks": await self._risks(content)}
+            contents: Document = {**described(package, len(content)), "risks": await self._risks(content, namespace)}
             problem = None
         except ChartError as error:
             contents, problem = {}, {"reason": error.reason, "message": str(error)}
@@ -105,10 +105,13 @@ class Checks:
         if problem and problem["reason"] == UNSURE:
             raise Conflict(f"{name}: {problem['message']}")
 
-    async def _risks(self, content: bytes) -> list[Document]:
+    async def _risks(self, content: bytes, namespace: str) -> list[Document]:
         """HelmError; none without an engine, which condition HelmReady tells."""
         engine, _ = await self._helm.engine()
-        return [] if engine is None else await rendered_risks(engine, content)
+        if engine is None:
+            return []
+        async with self._renders.slot(namespace, engine.data):
+            return await rendered_risks(engine, content)
 
 
 async def rendered_risks(engine: Engine, content: bytes) -> list[Document]:
@@ -160,9 +163,21 @@ def is_due(document: Document) -> bool:
     return bool(status.get("uploaded")) or phase == "Submitted" or (phase == "Draft" and not status.get("digest"))
 
 
+def _as_listed(version: Document, package: Package) -> Package:
+    """ChartError for another chart, or version, than was listed; of a version that is gone nobody knows what was."""
+    spec = version.get("spec") or {}
+    if spec and (package.chart.name, package.chart.version) != (spec.get("chart"), spec.get("version")):
+        raise ChartError(
+            "NotAsListed",
+            f"its Chart.yaml says {package.chart.name} {package.chart.version}, and {spec.get('chart')} {spec.get('version')} "
+            "was listed",
+        )
+    return package
+
+
 def _digest(version: Document) -> str:
     return str((version.get("status") or {}).get("digest", ""))
 
 
 def _size(package: Package) -> int:
-    return len(package.readme) + len(package.values) + len(package.schema)
+    return SMALLEST + len(package.readme) + len(package.values) + len(package.schema)

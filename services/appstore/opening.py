@@ -12,6 +12,8 @@ from services.appstore.checking import Checks
 from services.appstore.credentials import Credentials
 from services.appstore.delegations import Delegations, asking
 from services.appstore.helm.lookup import Lookup
+from services.appstore.helm.memory import memory_room
+from services.appstore.helm.slots import Slots
 from services.appstore.packages import Packages
 from services.appstore.parts import AppStoreContext, AppStoreState
 from services.appstore.people import People
@@ -42,10 +44,11 @@ async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
     helm = Lookup(environ={**os.environ, "SKERRY_HELM": settings.helm}) if settings.helm else Lookup()
     origins = RepositoryPackages(context.informer, switch, credentials, fetch, settings.app_store_fetch_s)
     packages = Packages(await context.bus.objects(subjects.PACKAGES), origins.fetch)
-    checks = Checks(context.store(APP_VERSION), packages, helm)
+    renders = Slots(settings.app_store_workers, memory_room)
+    checks = Checks(context.store(APP_VERSION), packages, helm, renders)
     delegations = Delegations(asking(context.bus), time.time)
-    shared = room.Shared(switch, sealed, keyring, helm, packages, delegations)
+    shared = room.Shared(switch, sealed, keyring, helm, checks, delegations)
     search = Search()
     context.closing.callback(feed(context.informer, search))
     async with room.opened(context, shared) as releases:
-        yield AppStoreState(switch, People(access), helm, packages, checks, credentials, releases, search)
+        yield AppStoreState(switch, People(access), helm, packages, checks, credentials, releases, search, renders)

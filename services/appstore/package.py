@@ -37,6 +37,8 @@ class Package(NamedTuple):
     readme: bytes
     values: bytes
     schema: bytes
+    has_schema: bool
+    """It, or a chart within it, has a schema for values."""
 
 
 def read(archive: bytes, limits: Limits = LIMITS) -> Package:
@@ -47,7 +49,8 @@ def read(archive: bytes, limits: Limits = LIMITS) -> Package:
     _check_release(archive, tree)
     readme = next((tree[name] for name in _READMES if name in tree), b"")[:README]
     digest = "sha256:" + sha256(archive).hexdigest()
-    return Package(described, digest, readme, tree.get("values.yaml", b""), tree.get("values.schema.json", b""))
+    texts = tree.get("values.yaml", b""), tree.get("values.schema.json", b"")
+    return Package(described, digest, readme, *texts, reader.has_schema)
 
 
 class _Reader:
@@ -55,6 +58,8 @@ class _Reader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.has_schema = False
+        """One of them has one."""
 
     def unpacked(self, archive: bytes) -> Tree:
         """Files by their path below the one directory at the top, whose name is the chart's."""
@@ -89,6 +94,7 @@ class _Reader:
             raise ChartError("TooDeep", f"{where}there are more than {DEEPEST} charts within each other")
         metadata = _metadata(tree["Chart.yaml"], where)
         if "values.schema.json" in tree:
+            self.has_schema = True
             with _within(where):
                 schema.check(tree["values.schema.json"])
         inner = [

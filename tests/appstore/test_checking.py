@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.appstore.checking import checked, is_due
+from services.appstore.metadata import ChartError
 from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP_VERSION
 from skerry.api.meta import Document
@@ -113,6 +114,23 @@ async def test_a_version_that_cannot_be_installed_says_why_and_the_store_goes_on
     assert version["status"]["problem"]["reason"] == reason, version["status"]["problem"]
     assert condition_of(version, "Checked").reason == reason
     assert not (await store.state.packages.sweep(lambda digest: True, lambda digest: True, 10**9))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"no archive", "BadArchive"), (package("other", "1.0.0"), "NotAsListed")]
+)
+async def test_helm_sees_no_package_that_is_refused_though_nobody_looked_into_it_before(
+    store: World, content: bytes, reason: str
+) -> None:
+    digest = await store.state.packages.put(content, uploaded=True)
+    name = await store.version("web", "1.0.0", "shop", digest=digest, phase="Active")
+    version = await store.get(APP_VERSION, name, "shop")
+    assert condition_of(version, "Checked").reason == ""
+    for _ in range(2):
+        with pytest.raises(ChartError) as refused:
+            await store.state.checks.content(version)
+        assert refused.value.reason == reason
 
 
 @pytest.mark.integration

@@ -21,11 +21,11 @@ from services.appstore.helm.engine import (
     UninstallRequest,
     Upgraded,
     UpgradeRequest,
-    check_before,
 )
 from services.appstore.helm.failures import failure
 from services.appstore.helm.jail import Finished, Jail, run
 from services.appstore.helm.limits import check_manifest
+from services.appstore.helm.preflight import Preflight
 from services.appstore.helm.rooms import (
     DATA,
     Room,
@@ -49,6 +49,7 @@ class CommandLine:
     """`helm` at a path, version 4.2.2 or newer (`lookup`)."""
 
     name: EngineName = "commandline"
+    data = DATA
 
     def __init__(self, program: Path, *, directory: Path | None = None, required: bool = False) -> None:
         """`directory`: where operations have theirs (default: the system's for temporary files). `required`: only where all
@@ -57,6 +58,7 @@ class CommandLine:
         self._program = program
         self._directory = directory
         self._required = required
+        self._preflight = Preflight(self.template)
 
     async def version(self) -> str:
         """As Engine has it."""
@@ -86,11 +88,15 @@ class CommandLine:
             finished = await self._helm(own, arguments, deadline_s=request.deadline_s, read=request.chart)
         return Rendered(manifest=check_manifest(finished.stdout))
 
+    async def check(self, request: RenderRequest) -> None:
+        """As Engine has it."""
+        await self._preflight.check(request)
+
     async def upgrade(self, request: UpgradeRequest) -> Upgraded:
         """As Engine has it."""
         check_names(request.release, request.namespace)
         if not request.dry_run:
-            await check_before(self, request.offline())
+            await self.check(request.offline())
         arguments = [
             "upgrade",
             request.release,

@@ -172,26 +172,25 @@ class Engine(Protocol):
     @property
     def name(self) -> EngineName: ...
 
+    @property
+    def data(self) -> int:
+        """Bytes of memory that one operation may take."""
+        ...
+
     async def version(self) -> str:
         """Helm's, as `4.3.1`."""
         ...
 
     async def template(self, request: RenderRequest) -> Rendered: ...
 
+    async def check(self, request: RenderRequest) -> None:
+        """Render what would be sent, so that what is too much, or does not meet the schema, is never sent; once for the same
+        request (`preflight`). An upgrade does it by itself.
+        """
+        ...
+
     async def upgrade(self, request: UpgradeRequest) -> Upgraded: ...
 
     async def rollback(self, request: RollbackRequest) -> None: ...
 
     async def uninstall(self, request: UninstallRequest) -> Uninstalled: ...
-
-
-async def check_before(engine: Engine, request: RenderRequest) -> None:
-    """Render what would be sent, so that what is too much, or does not meet the schema, is never sent. HelmError.
-
-    What cannot be rendered without a cluster (`lookup`), the cluster judges.
-    """
-    try:
-        await engine.template(request)
-    except HelmError as error:
-        if error.reason in ("ResourceLimit", "Deadline", "SchemaInvalid"):
-            raise

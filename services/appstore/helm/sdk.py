@@ -25,12 +25,12 @@ from services.appstore.helm.engine import (
     UninstallRequest,
     Upgraded,
     UpgradeRequest,
-    check_before,
 )
 from services.appstore.helm.failures import failure
 from services.appstore.helm.jail import MIB, ROOT, Jail, python_paths, run
 from services.appstore.helm.limits import check_manifest
 from services.appstore.helm.orders import Answer, Operation, Order
+from services.appstore.helm.preflight import Preflight
 from services.appstore.helm.rooms import Room, check_chart, check_labels, check_names, cluster_room, environment, room
 from skerry.api.decode import decoded
 
@@ -43,10 +43,12 @@ class Sdk:
     """Helm's library, by helm-python-sdk."""
 
     name: EngineName = "sdk"
+    data = DATA
 
     def __init__(self, *, directory: Path | None = None, required: bool = False) -> None:
         """As those of CommandLine."""
         self._directory, self._required = directory, required
+        self._preflight = Preflight(self.template)
 
     async def version(self) -> str:
         """As Engine has it."""
@@ -74,6 +76,10 @@ class Sdk:
             answer = await self._work(own, order, deadline_s=request.deadline_s)
         return Rendered(manifest=check_manifest(answer.manifest.encode()))
 
+    async def check(self, request: RenderRequest) -> None:
+        """As Engine has it, for the version of Kubernetes that the library knows."""
+        await self._preflight.check(replace(request, kube_version=""))
+
     async def upgrade(self, request: UpgradeRequest) -> Upgraded:
         """As Engine has it."""
         check_names(request.release, request.namespace)
@@ -83,7 +89,7 @@ class Sdk:
             ("take fields from other managers", request.conflicts == "Take" and request.server_side),
         )
         if not request.dry_run:
-            await check_before(self, replace(request.offline(), kube_version=""))
+            await self.check(request.offline())
         async with cluster_room(self._directory, request, request.secrets) as own:
             order = _order(
                 "upgrade",

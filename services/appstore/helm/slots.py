@@ -15,8 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
-from services.appstore.helm.rooms import DATA
-
 SITS_S = 60.0
 """After so long an operation is one that waits for a hook."""
 YOUNG_S = 2.0
@@ -26,8 +24,13 @@ POLL_S = 1.0
 
 
 @dataclass(frozen=True)
-class _Holder:
+class _Waiter:
     workspace: str
+    need: int
+
+
+@dataclass(frozen=True)
+class _Holder(_Waiter):
     since: float
 
 
@@ -36,15 +39,13 @@ class SlotTable:
     """Who runs and who waits. Pure: times are seconds of one monotonic clock."""
 
     workers: int
-    need: int = DATA
-    """Bytes that must be free for each operation that starts."""
     holders: dict[int, _Holder] = field(default_factory=dict)
-    waiting: dict[int, str] = field(default_factory=dict)
-    """Workspace of each, in the order of arrival."""
+    waiting: dict[int, _Waiter] = field(default_factory=dict)
+    """In the order of arrival."""
 
-    def wait(self, ticket: int, workspace: str) -> None:
-        """Queue up."""
-        self.waiting[ticket] = workspace
+    def wait(self, ticket: int, workspace: str, need: int) -> None:
+        """Queue up, for an operation that starts while so many bytes of memory are free."""
+        self.waiting[ticket] = _Waiter(workspace, need)
 
     def leave(self, ticket: int) -> None:
         """Be done, or wait no longer."""
@@ -54,8 +55,9 @@ class SlotTable:
     def grant(self, now: float, room: int | None) -> list[int]:
         """Start those whose turn it is, with `room` bytes free (None: no limit); their tickets."""
         started: list[int] = []
-        while (ticket := self._next(now)) is not None and self._fits(now, room):
-            self.holders[ticket] = _Holder(self.waiting.pop(ticket), now)
+        while (ticket := self._next(now)) is not None and self._fits(self.waiting[ticket], now, room):
+            waiter = self.waiting.pop(ticket)
+            self.holders[ticket] = _Holder(waiter.workspace, waiter.need, now)
             started.append(ticket)
         return started
 
@@ -63,17 +65,22 @@ class SlotTable:
         """Why the next in the queue does not run, for people; empty if nobody waits."""
         if not self.waiting:
             return ""
-        if self._next(now) is None:
+        ticket = self._next(now)
+        if ticket is None:
             return f"{self._busy(now).total()} operations run, of {self.workers} at most"
-        free = (room or 0) >> 20
-        return f"{free} MiB of memory are free, and an operation needs {self.need >> 20}: raise the limit"
+        free, need = (room or 0) >> 20, self.waiting[ticket].need >> 20
+        return f"{free} MiB of memory are free, and an operation needs {need}: raise the limit"
 
     def _next(self, now: float) -> int | None:
         busy = self._busy(now)
         if busy.total() >= self.workers:
             return None
         every = Counter(holder.workspace for holder in self.holders.values())
-        ready = {ticket: each for ticket, each in self.waiting.items() if every[each] < busy[each] + self.workers}
+        ready = {
+            ticket: each.workspace
+            for ticket, each in self.waiting.items()
+            if every[each.workspace] < busy[each.workspace] + self.workers
+        }
         others = len(set(ready.values())) > 1
         share = (self.workers + 1) // 2 if others else self.workers
         return next((ticket for ticket, workspace in ready.items() if busy[workspace] < share), None)
@@ -82,34 +89,29 @@ class SlotTable:
         """Slots that workspaces hold: who sits in a hook holds none."""
         return Counter(holder.workspace for holder in self.holders.values() if now - holder.since <= SITS_S)
 
-    def _fits(self, now: float, room: int | None) -> bool:
-        young = sum(now - holder.since < YOUNG_S for holder in self.holders.values())
-        return room is None or room >= self.need * (young + 1)
+    def _fits(self, waiter: _Waiter, now: float, room: int | None) -> bool:
+        young = sum(holder.need for holder in self.holders.values() if now - holder.since < YOUNG_S)
+        return room is None or room >= waiter.need + young
 
 
 class Slots:
     """Slots for operations. `workers`: at once. `room`: bytes of memory that are free (`memory.memory_room`), None where there
-    is no limit. `need`: bytes for each (those of Helm's library: `sdk.DATA`).
+    is no limit.
     """
 
     def __init__(
-        self,
-        workers: int,
-        room: Callable[[], int | None],
-        *,
-        need: int = DATA,
-        clock: Callable[[], float] = time.monotonic,
+        self, workers: int, room: Callable[[], int | None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._table = SlotTable(workers, need)
+        self._table = SlotTable(workers)
         self._room, self._clock = room, clock
         self._tickets = count()
         self._turns: dict[int, asyncio.Event] = {}
 
     @asynccontextmanager
-    async def slot(self, workspace: str) -> AsyncIterator[None]:
-        """Wait for a turn, and have it until the end."""
+    async def slot(self, workspace: str, need: int) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the end. `need`: bytes of memory that the operation may take (`Engine.data`)."""
         ticket, turn = next(self._tickets), asyncio.Event()
-        self._table.wait(ticket, workspace)
+        self._table.wait(ticket, workspace, need)
         self._turns[ticket] = turn
         try:
             self._look()

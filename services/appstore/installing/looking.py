@@ -119,7 +119,7 @@ async def _wanted(
     secrets = sealed | body.secret_values
     try:
         secretvalues.check(secrets)
-        package = await context.state.packages.get(choosing.document_of(context.informer, chosen))
+        package = await context.state.checks.content(choosing.document_of(context.informer, chosen))
     except ValueError as error:
         raise BadRequest(str(error)) from None
     except ChartError as error:
@@ -218,20 +218,20 @@ async def _rendered(
     with tempfile.TemporaryDirectory(prefix="skerry-chart-") as directory:
         chart = Path(directory) / "chart.tgz"
         await asyncio.to_thread(chart.write_bytes, wanted.package)
-        rendered = await engine.template(
-            RenderRequest(
-                chart=chart,
-                release=wanted.place.name,
-                namespace=wanted.place.namespace,
-                values=values_of(wanted.spec, cluster.name, cluster.labels, layers),
-                secrets=secrets,
-                kube_version=str(status.get("kubernetesVersion") or ""),
-                api_versions=tuple(each for each in extra if isinstance(each, str)),
-                crds=False,
-                hooks=not wanted.spec.hooks or wanted.spec.hooks.enabled,
-                upgrade=upgrade,
-            )
+        request = RenderRequest(
+            chart=chart,
+            release=wanted.place.name,
+            namespace=wanted.place.namespace,
+            values=values_of(wanted.spec, cluster.name, cluster.labels, layers),
+            secrets=secrets,
+            kube_version=str(status.get("kubernetesVersion") or ""),
+            api_versions=tuple(each for each in extra if isinstance(each, str)),
+            crds=False,
+            hooks=not wanted.spec.hooks or wanted.spec.hooks.enabled,
+            upgrade=upgrade,
         )
+        async with context.state.renders.slot(wanted.document["metadata"]["namespace"], engine.data):
+            rendered = await engine.template(request)
     every = await asyncio.to_thread(objects, rendered.manifest)
     return [each for each in every if not each.is_test], secrets
 

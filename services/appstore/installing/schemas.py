@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -40,31 +41,45 @@ async def value_problems(
     """What of the values the schema of a version's chart does not take, on the clusters that there are."""
     if spec.values_from:
         return []
-    layers = ValueLayers((), dict(secrets))
-    every = [values_of(spec, each.name, each.labels, layers) for each in clusters]
-    every = every or [values_of(spec, "", {}, layers)]
+    layers, hooks = ValueLayers((), dict(secrets)), not spec.hooks or spec.hooks.enabled
+    every = [(values_of(spec, each.name, each.labels, layers), _kube_version(each)) for each in clusters]
+    every = every or [(values_of(spec, "", {}, layers), "")]
     distinct = list({msgspec.json.encode(each, order="sorted"): each for each in every}.values())[:MOST]
     try:
         async with asyncio.timeout(LOOK_S):
-            engine, package = await state.helm.required(), await state.packages.get(version)
-            return await _looked_at(engine, package, place, distinct, frozenset(secrets.values()))
-    except (HelmError, StatusError, ChartError, TimeoutError):
+            if not (await state.checks.package(version)).has_schema:
+                return []
+            engine, content = await state.helm.required(), await state.checks.content(version)
+            async with state.renders.slot(version["metadata"]["namespace"], engine.data):
+                requests = (
+                    RenderRequest(
+                        chart=Path(),
+                        release=place.name,
+                        namespace=place.namespace,
+                        values=values,
+                        secrets=frozenset(secrets.values()),
+                        kube_version=kube_version,
+                        hooks=hooks,
+                    )
+                    for values, kube_version in distinct
+                )
+                return await _looked_at(engine, content, requests)
+    except (HelmError, StatusError, ChartError, TimeoutError, ValueError):  # of a version of Kubernetes that is none
         return []
 
 
-async def _looked_at(
-    engine: Engine, package: bytes, place: Place, every: list[Document], secrets: frozenset[str]
-) -> list[FieldError]:
+def _kube_version(cluster: Item) -> str:
+    return str((cluster.document().get("status") or {}).get("kubernetesVersion") or "")
+
+
+async def _looked_at(engine: Engine, content: bytes, requests: Iterable[RenderRequest]) -> list[FieldError]:
+    """The requests are for this package, wherever it lies."""
     with tempfile.TemporaryDirectory(prefix="skerry-chart-") as directory:
         chart = Path(directory) / "chart.tgz"
-        await asyncio.to_thread(chart.write_bytes, package)
-        for values in every:
+        await asyncio.to_thread(chart.write_bytes, content)
+        for request in requests:
             try:
-                await engine.template(
-                    RenderRequest(
-                        chart=chart, release=place.name, namespace=place.namespace, values=values, secrets=secrets
-                    )
-                )
+                await engine.check(replace(request, chart=chart))
             except HelmError as error:
                 if error.reason == "SchemaInvalid":
                     return [FieldError("spec.values", f"Invalid value: {' '.join(str(error).split())}")]

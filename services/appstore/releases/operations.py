@@ -35,9 +35,9 @@ DEADLINE_S = 900.0
 
 
 class Packages(Protocol):
-    """Packages of charts."""
+    """Packages of charts that were looked into."""
 
-    async def get(self, version: Document) -> bytes:
+    async def content(self, version: Document) -> bytes:
         """The package of an AppVersion. ChartError, StatusError."""
         ...
 
@@ -86,8 +86,8 @@ class Operator:
 
     async def run(self, job: Job) -> None:
         """Have it done. Who cancels this has ended Helm."""
-        async with self._turns.turn(job.cluster), self._slots.slot(job.release.metadata.namespace):
-            engine = await self._engines.required()
+        engine = await self._engines.required()
+        async with self._turns.turn(job.cluster), self._slots.slot(job.release.metadata.namespace, engine.data):
             match job.step.operation:
                 case "Install" | "Upgrade":
                     await self._upgrade(engine, job)
@@ -163,7 +163,7 @@ class Operator:
     async def package(self, release: AppRelease) -> bytes:
         """The package of its chart. HelmError, StatusError."""
         try:
-            return await self._packages.get(self._versions(release))
+            return await self._packages.content(self._versions(release))
         except ChartError as error:
             raise HelmError("RenderFailed", f"{error.reason}: {error}") from error
 

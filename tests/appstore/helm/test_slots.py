@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from services.appstore.helm.slots import SITS_S, YOUNG_S, Slots, SlotTable
 
 MIB = 1 << 20
+NEED = 192 * MIB
 
 
 def table(workers: int, *workspaces: str) -> SlotTable:
-    slots = SlotTable(workers, need=192 * MIB)
+    slots = SlotTable(workers)
     for ticket, workspace in enumerate(workspaces):
-        slots.wait(ticket, workspace)
+        slots.wait(ticket, workspace, NEED)
     return slots
 
 
@@ -49,7 +50,7 @@ def test_no_slot_is_left_free_for_the_sake_of_it(workers: int, first: list[int])
 def test_who_sits_in_a_hook_holds_no_slot() -> None:
     slots = table(2, "a", "a", "b")
     slots.grant(0, None)
-    slots.wait(3, "c")
+    slots.wait(3, "c", NEED)
     assert slots.grant(SITS_S, None) == []
     assert slots.grant(SITS_S + 1, None) == [1, 3]
 
@@ -59,7 +60,7 @@ def test_a_workspace_does_not_sit_without_end() -> None:
     for turn in range(4):
         slots.grant(turn * (SITS_S + 1), None)
     assert len(slots.holders) == 2, "as many as there are slots sit in hooks, and no more of that workspace start"
-    slots.wait(9, "b")
+    slots.wait(9, "b", NEED)
     assert slots.grant(1000, None) == [9]
 
 
@@ -73,6 +74,16 @@ def test_one_starts_while_its_memory_is_free_and_a_new_one_counts_as_what_it_may
     assert slots.grant(1, 200 * MIB) == []
     assert slots.grant(YOUNG_S, 200 * MIB) == [1]
     assert slots.grant(YOUNG_S, 400 * MIB) == [2]
+
+
+def test_each_waits_for_the_memory_that_its_own_engine_may_take() -> None:
+    slots = SlotTable(3)
+    for ticket, need in enumerate((320 * MIB, 192 * MIB)):
+        slots.wait(ticket, "a", need)
+    assert slots.grant(0, 319 * MIB) == []
+    assert "an operation needs 320" in slots.why_waiting(0, 319 * MIB)
+    assert slots.grant(0, 500 * MIB) == [0]
+    assert slots.grant(1, 512 * MIB) == [1]
 
 
 def test_who_waits_no_longer_is_not_started() -> None:
@@ -99,11 +110,11 @@ async def test_slots_are_waited_for_and_given_on() -> None:
     order: list[str] = []
 
     async def one(name: str) -> None:
-        async with slots.slot(name):
+        async with slots.slot(name, NEED):
             order.append(name)
             await asyncio.sleep(0)
 
-    async with slots.slot("first"):
+    async with slots.slot("first", NEED):
         tasks = [asyncio.create_task(one(name)) for name in "ab"]
         while slots.why_waiting() == "":
             await asyncio.sleep(0)
@@ -119,5 +130,5 @@ async def test_slots_are_waited_for_and_given_on() -> None:
 async def test_memory_that_comes_free_is_noticed() -> None:
     rooms: Iterator[int] = iter((0, 0))
     slots = Slots(1, lambda: next(rooms, 1 << 40))
-    async with slots.slot("a"):
+    async with slots.slot("a", NEED):
         assert next(rooms, None) is None

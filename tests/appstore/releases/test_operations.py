@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.appstore.helm.commandline import CommandLine
 from services.appstore.helm.engine import Engine, HelmError
 from services.appstore.helm.slots import Slots
 from services.appstore.releases import crds
@@ -106,18 +108,18 @@ def test_what_is_no_crd_is_not_applied() -> None:
 
 
 async def test_an_operation_waits_for_a_slot_of_all_there_are(door: FrontDoor, access: MemberAccess) -> None:
-    class NoEngine:
+    class Installed:
         async def required(self) -> Engine:
-            raise HelmError("EngineMissing", "there is none")
+            return CommandLine(Path("/nowhere/helm"))
 
     slots = Slots(1, lambda: None)
     unused: Any = None
-    operator = Operator(door, NoEngine(), unused, unused, MemberTurns(), unused, slots)
+    operator = Operator(door, Installed(), unused, unused, MemberTurns(), unused, slots)
     release = decoded(
         b'{"metadata":{"name":"web","namespace":"shop"},"spec":{"app":"web","version":"1","clusters":{"names":["m1"]}}}',
         AppRelease,
     )
-    step = Operate("Upgrade", "Upgrading")
+    step = Operate("Uninstall", "Uninstalling")
     job = Job(
         release=release,
         cluster="m1",
@@ -128,10 +130,10 @@ async def test_an_operation_waits_for_a_slot_of_all_there_are(door: FrontDoor, a
         step=step,
         server_side=True,
     )
-    async with slots.slot("another"):
+    async with slots.slot("another", 0):
         running = asyncio.create_task(operator.run(job))
         while not slots.why_waiting():
             await asyncio.sleep(0)
         assert not running.done()
-    with pytest.raises(HelmError, match="there is none"):
+    with pytest.raises(HelmError, match="/nowhere/helm"):
         await running
