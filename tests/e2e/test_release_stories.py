@@ -34,6 +34,7 @@ spec:
     metadata: {labels: {app: {{ .Release.Name }}}}
     spec: {containers: [{name: a, image: none}]}
 """
+SCALED = NEVER_READY.replace("spec:\n  selector", "spec:\n  replicas: 0\n  selector")
 CRD = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -83,6 +84,7 @@ def host(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member, far: M
         roles = {**FILES, "templates/role.yaml": CLUSTER_ROLE}
         shelve(made, "web", ("1.0.0", {**FILES, "templates/secret.yaml": SECRET}), ("1.1.0", roles))
         shelve(made, "slow", ("1.0.0", FILES), ("2.0.0", {**FILES, "templates/never.yaml": NEVER_READY}))
+        shelve(made, "scaled", *((each, {**FILES, "templates/scaled.yaml": SCALED}) for each in ("1.0.0", "2.0.0")))
         shelve(made, "fleet", *((each, fleet(each)) for each in ("1.0.0", "2.0.0")))
         yield made
         for member in (plain_cluster, far):
@@ -180,6 +182,24 @@ def test_a_first_install_that_gets_never_healthy_is_taken_away(
     assert "stays" not in slow.deployed("near", 2)
     slow.delete()
     slow.gone()
+
+
+def test_a_field_that_somebody_else_set_stays_theirs_until_it_is_to_be_taken(host: Host, plain_cluster: Member) -> None:
+    scaled = Installed(host, "scaled")
+    scaled.want(**wanted("scaled", "1.0.0"))
+    scaled.deployed("near", 1)
+    plain_cluster.kubectl("-n", "apps", "scale", "deployment", "scaled", "--replicas=1")
+    scaled.want(**wanted("scaled", "2.0.0"))
+    status = scaled.until("near", lambda each: each.get("phase") == "Blocked", "it is somebody else's")
+    assert status["error"]["reason"] == "Conflict"
+    assert ".spec.replicas" in status["message"]
+    assert "spec.conflicts: Take" in status["message"]
+    scaled.patch(conflicts="Take")
+    assert scaled.deployed("near", 2)["helm"]["chart"] == "scaled-2.0.0"
+    chosen = ("get", "deployment", "scaled", "-o", "jsonpath={.spec.replicas}")
+    assert plain_cluster.kubectl("-n", "apps", *chosen) == b"0"
+    scaled.delete()
+    scaled.gone()
 
 
 def test_values_lie_on_each_member_below_those_of_the_release_and_of_the_cluster(

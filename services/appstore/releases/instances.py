@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from services.appstore.helm.engine import HelmError
 from services.appstore.helm.leftovers import Leftover
-from services.appstore.releases import helmsecrets, machine, statuses
+from services.appstore.releases import helmsecrets, machine, statuses, wording
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from services.appstore.releases.helmsecrets import HelmSecrets
 from services.appstore.releases.machine import Block, Drop, Operate, Pause, Progress, Watch
@@ -40,8 +40,6 @@ REFUSED_S = 60.0
 UNREACHABLE_S = 15.0
 JITTER_S = 3.0
 """Members that come back all at once are not looked at in one moment."""
-ROLLBACK_FAILED = "; rolling it back failed: "
-"""Before the last reason for it, in the message of a failure."""
 
 
 class Instances:
@@ -136,9 +134,9 @@ class Instances:
         if subject.wanted.gone and not (progress.revision or subject.status.get("helm")):
             await self._drop(subject.key, subject.item)  # nothing was ever done there, so nothing is left behind
             return None
-        since = progress.since if progress.phase == "Blocked" else now
+        since, user = progress.since if progress.phase == "Blocked" else now, subject.delegation.user
         blocked = Progress(progress.revision, "Blocked", since, progress.attempt, reason, now + REFUSED_S)
-        await self._write(subject, blocked, f"{message} {_as_whom(subject)}")
+        await self._write(subject, blocked, wording.refused(message, user, subject.release.metadata.name))
         return After(REFUSED_S)
 
     # A step
@@ -163,17 +161,12 @@ class Instances:
 
     async def _block(self, subject: InstanceSubject, reason: str) -> After:
         where, before, now = subject.place, subject.progress, self._now()
+        cluster = subject.cluster.name
         if reason == machine.BY_HAND:
-            message = (
-                f"somebody ran helm on {subject.cluster.name}: Helm release {where.name} in namespace {where.namespace} is not what was "
-                f"put there; it is left so until you want it back: skerry app retry {subject.release.metadata.name}"
-            )
+            message = wording.changed_by_hand(cluster, where, subject.release.metadata.name)
             await self._write(subject, Progress(subject.wanted.revision, "Blocked", now, 0, reason), message)
             return After(SOON_S)
-        message = (
-            f"namespace {where.namespace} of {subject.cluster.name} has a Helm release {where.name} that is not this AppRelease's: "
-            f"uninstall it (helm uninstall -n {where.namespace} {where.name}), or set another spec.releaseName in a new one"
-        )
+        message = wording.exists(cluster, where)
         since = before.since if before.phase == "Blocked" else now
         await self._write(subject, Progress(before.revision, "Blocked", since, 0, reason, now + REFUSED_S), message)
         return After(REFUSED_S)
@@ -264,16 +257,18 @@ class Instances:
             await self._operator.run(job)
         except (HelmError, StatusError) as error:
             reason, message, final = reason_of(error)
-            if final and (reason == "Forbidden" or isinstance(error, StatusError)):
-                message = f"{message} {_as_whom(subject)}"
+            if final:
+                names = subject.delegation.user, subject.release.metadata.name
+                of_member = isinstance(error, StatusError)
+                message = wording.refused(message, *names) if of_member else wording.failed(reason, message, *names)
         except Exception:
             log.exception("an operation ended by a bug", extra={"instance": subject.key})
             reason, message, final = "InternalError", "it failed by a bug; the log of the App Store has it", False
         else:
             after = machine.succeeded(subject.wanted, began, job.step, self._now())
-            return after, f"{_failure(subject)}; {_undone(job.step)}" if after.reason else ""
+            return after, wording.undone(statuses.error_message(subject.status), job.step) if after.reason else ""
         if began.phase == "RollingBack" and began.reason:
-            message = f"{_failure(subject)}{ROLLBACK_FAILED}{message}"
+            message = wording.not_undone(statuses.error_message(subject.status), message)
         return machine.failed(subject.wanted, began, reason, self._now(), final=final), message
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
@@ -322,29 +317,8 @@ class Instances:
             task.cancel()
 
 
-def _as_whom(subject: InstanceSubject) -> str:
-    """What to do about rights that do not suffice."""
-    return (
-        f"(it is worked as {subject.delegation.user or 'nobody'}: give them the right, or take the release over: skerry app own "
-        f"{subject.release.metadata.name})"
-    )
-
-
-def _failure(subject: InstanceSubject) -> str:
-    """Why what is wanted failed, without what became of going back from it."""
-    return statuses.error_message(subject.status).partition(ROLLBACK_FAILED)[0]
-
-
-def _undone(step: Operate) -> str:
-    return f"it was rolled back to Helm's revision {step.to}" if step.operation == "Rollback" else "it was uninstalled"
-
-
 def _by_hand(subject: InstanceSubject, inventory: Inventory) -> str:
-    chart = f"{inventory.revision.chart}-{inventory.revision.chart_version}"
-    return (
-        f"somebody ran helm on {subject.cluster.name}: its revision {inventory.entry.revision} is {chart} with values of theirs; it is left "
-        f"so until the next skerry app upgrade {subject.release.metadata.name}"
-    )
+    return wording.upgraded_by_hand(subject.cluster.name, inventory.revision, subject.release.metadata.name)
 
 
 def controlled(work: Instances, controller: Controller[str]) -> None:
