@@ -133,7 +133,9 @@ class Packages:
             if not old and not surplus:
                 continue
             try:
-                await self._objects.delete(info.name)
+                await self._objects.delete(info.name, info)
+            except AlreadyExists:  # somebody puts it once more, and has its version written next
+                continue
             except NotFound:
                 log.debug("another replica was faster", extra={"object": info.name})
             total, gone = total - info.size, gone + 1

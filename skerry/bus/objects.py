@@ -196,11 +196,17 @@ class ObjectStore:
                 if info is not None and not info.deleted:
                     yield info
 
-    async def delete(self, name: str) -> None:
-        """Take an object away: first it is not there any more, then its chunks go. NotFound."""
-        info = await self.stat(name)
+    async def delete(self, name: str, only: ObjectInfo | None = None) -> None:
+        """Take an object away: first it is not there any more, then its chunks go. `only`: if it is still as it was seen then.
+
+        NotFound; AlreadyExists if somebody else wrote that name meanwhile.
+        """
+        before = await self._listed(name)
+        info = self._there(name, before.info)
+        if only not in (None, info):
+            raise self._overtaken()
         gone = msgspec.structs.replace(info, size=0, chunks=0, digest="", deleted=True, mtime=_now(), metadata={})
-        await self._publish(self._meta(name), _encode(gone), _ROLLUP)
+        await self._point(gone, before.revision)
         await self._drop(info.nuid)
 
     async def sweep(self, older_s: float) -> int:
@@ -248,14 +254,17 @@ class ObjectStore:
             checked(answer.data, f"the store {self.name}")
         except StatusError as error:
             if error.code == 409:
-                raise AlreadyExists(
-                    f"somebody else wrote the same object of the store {self.name} meanwhile: look at it, then try again"
-                ) from error
+                raise self._overtaken() from error
             if "maximum bytes exceeded" in error.message:
                 raise ServiceUnavailable(
                     f"the store {self.name} is full: nothing was stored; try again when something of it is gone"
                 ) from error
             raise
+
+    def _overtaken(self) -> AlreadyExists:
+        return AlreadyExists(
+            f"somebody else wrote the same object of the store {self.name} meanwhile: look at it, then try again"
+        )
 
     async def _drop(self, nuid: str) -> None:
         """Take chunks away, if that can be done now."""

@@ -124,6 +124,22 @@ async def test_what_no_version_has_goes_after_an_hour(kept: Kept) -> None:
         )
 
 
+async def test_what_is_put_while_it_is_swept_stays(kept: Kept) -> None:
+    """Who puts a package again is told that it is there, and has its version written next."""
+    other = Packages(kept.objects, kept.source.fetch, lambda: kept.time)
+    digest = await kept.packages.put(b"a package", uploaded=True)
+    kept.time += GRACE_S + 1
+    delete = kept.objects.delete
+
+    async def late(*arguments: Any) -> None:
+        assert await other.put(b"a package", uploaded=True) == digest
+        await delete(*arguments)
+
+    kept.objects.delete = late
+    assert await kept.packages.sweep(NONE, NONE, 10**9) == 0
+    assert await other.get(version(uploaded=True)) == b"a package"
+
+
 async def test_replicas_that_put_the_same_package_at_once_all_succeed(kept: Kept) -> None:
     other = Packages(kept.objects, kept.source.fetch, lambda: kept.time)
     content = bytes(range(256)) * 2000

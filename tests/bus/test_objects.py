@@ -165,6 +165,17 @@ async def test_a_deleted_object_leaves_no_chunks_and_may_come_again(store: Objec
     assert await whole(store, name) == b"again"
 
 
+async def test_only_what_is_as_it_was_seen_is_deleted(store: ObjectStore, name: str) -> None:
+    seen = await put(store, name, b"first")
+    after = await store.mark(name, {"origin": "upload"})
+    with pytest.raises(AlreadyExists, match="meanwhile"):
+        await store.delete(name, seen)
+    assert await whole(store, name) == b"first"
+    await store.delete(name, after)
+    with pytest.raises(NotFound):
+        await store.delete(name, after)
+
+
 async def test_what_is_too_large_is_not_stored(store: ObjectStore, name: str) -> None:
     before = await subjects_of(store)
     with pytest.raises(RequestEntityTooLarge, match="larger than 300000 bytes, the limit: nothing of it was stored"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.federation import Host
+from tests.e2e.killing import Ground, ground
 from tests.kube.member import Member
+from tests.kube.provider import OwnClusters, Provider
 
 
 @pytest.fixture
@@ -38,3 +40,15 @@ def federation(tmp_path_factory: pytest.TempPathFactory, member_one: Member, mem
         for name, agent in zip(("one", "two"), agents, strict=True):
             host.wait_ready(name, agent)
         yield host
+
+
+@pytest.fixture(scope="module")
+def killing(kube: Provider, helms: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """A host with the App Store on, and its member `m1`, all of whose processes can be killed."""
+    if not isinstance(kube, OwnClusters):
+        pytest.skip("the processes of a cluster that the tests did not start are not theirs to kill")
+    with (
+        kube.breakable(tmp_path_factory.mktemp("breakable"), "breakable") as cluster,
+        ground(tmp_path_factory.mktemp("killing"), cluster, helms) as made,
+    ):
+        yield made

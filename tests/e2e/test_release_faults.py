@@ -1,33 +1,22 @@
-"""Releases on a bad day: services that are killed, members that are away or removed, people who lose their rights."""
+"""Releases on a bad day: whoever takes part is killed, members are away or removed, people lose their rights.
+
+Who is killed at which step is a sample; all of it is `test_release_kills`.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.federation import Host, eventually
-from tests.e2e.releasing import Installed, emptied, helm, shelve
-from tests.e2e.test_releases import FILES
-from tests.kube.member import Member
+from skerry.api.conditions import condition_of
+from tests.e2e.federation import eventually
+from tests.e2e.killing import NAMESPACE, Case, Ground
+from tests.e2e.releasing import API, Installed
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
-HOOK = """
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: never
-  annotations: {"helm.sh/hook": pre-upgrade, "helm.sh/hook-delete-policy": before-hook-creation}
-spec:
-  template:
-    spec:
-      restartPolicy: Never
-      containers: [{name: a, image: none}]
-"""
 WORKSPACE = """
 apiVersion: skerry.dev/v1alpha1
 kind: Workspace
@@ -40,102 +29,155 @@ spec:
   namespaces: [{cluster: m1, name: shop}]
 """
 APP = {"app": "skerry-apps/web", "clusters": {"names": ["m1"]}}
-APPS = {**APP, "targetNamespace": "apps", "createNamespace": True}
+APPS = {**APP, "targetNamespace": NAMESPACE}
+SAMPLE = (
+    Case("service", (("install", "before"), ("install", "after"))),
+    Case("launcher", (("upgrade", "launch"),)),
+    Case("helm", (("rollback", "before"), ("upgrade", "after"))),
+    Case("agent", (("upgrade", "before"), ("rollback", "after"))),
+    Case("API server", (("upgrade", "after"), ("upgrade", "before"))),
+    Case("etcd", (("uninstall", "before"), ("uninstall", "after"))),
+)
 
 
-@pytest.fixture
-def host(tmp_path: Path, plain_cluster: Member) -> Iterator[Host]:
-    """A host with the App Store on, an agent member `m1`, and versions of `web`: 2.0.0 has a hook that never ends."""
-    emptied(plain_cluster)
-    with Host(tmp_path / "host") as made:
-        made.up()
-        made.join(plain_cluster, "m1")
-        made.kubectl(None, "patch", "appstore", "host", "--type=merge", "-p", '{"spec":{"enabled":true}}')
-        plain = [(version, FILES) for version in ("1.0.0", "1.1.0", "1.2.0", "2.0.1")]
-        shelve(made, "web", *plain, ("2.0.0", {**FILES, "templates/hook.yaml": HOOK}))
-        yield made
-        plain_cluster.kubectl("delete", "namespace", "apps", "shop", "--ignore-not-found", "--wait=false")
+@pytest.mark.parametrize("case", SAMPLE, ids=lambda case: case.victim)
+def test_who_is_killed_in_the_middle_leaves_nothing_pending(killing: Ground, case: Case) -> None:
+    killing.runs(case, hurry=True)
 
 
-def revisions(program: Path, member: Member, namespace: str = "apps") -> list[str]:
+def revisions(killing: Ground, name: str) -> list[str]:
     """Status of each revision that helm lists, the oldest first."""
-    return [each["status"] for each in helm(program, member, "history", "web", "-n", namespace, "-o", "json")]
+    return [each["status"] for each in killing.helm("history", name, "-n", NAMESPACE, "-o", "json")]
 
 
-def _is_back(host: Host, killed: int) -> bool:
-    manager = host.processes()["controller-manager"]
-    return bool(manager["ready"]) and manager["pid"] != killed
-
-
-def test_an_upgrade_that_was_killed_with_its_service_leaves_nothing_pending(
-    host: Host, plain_cluster: Member, helms: Mapping[str, Path]
-) -> None:
-    web = Installed(host, "web")
+def test_a_member_that_missed_three_upgrades_gets_the_last_one_once(killing: Ground) -> None:
+    web = Installed(killing.host, "missed")
     web.want(version="1.0.0", **APPS)
     web.deployed("m1", 1)
-    web.want(version="2.0.0", **APPS)
-    program = helms["helm-4"]
-    eventually(lambda: revisions(program, plain_cluster)[-1] == "pending-upgrade", "the upgrade is under way")
-    killed = host.processes()["controller-manager"]["pid"]
-    os.kill(killed, signal.SIGKILL)
-    eventually(lambda: _is_back(host, killed), "the service is back", 60)
-    web.want(version="2.0.1", **APPS)
-    web.deployed("m1", 3, 120)
-    assert revisions(program, plain_cluster) == ["superseded", "pending-upgrade", "superseded", "deployed"]
-    (listed,) = helm(program, plain_cluster, "list", "-n", "apps", "-o", "json")
-    assert listed["status"] == "deployed", "what was killed stays in its history alone"
-
-
-def test_a_member_that_missed_three_upgrades_gets_the_last_one_once(
-    host: Host, plain_cluster: Member, helms: Mapping[str, Path]
-) -> None:
-    web = Installed(host, "web")
-    web.want(version="1.0.0", **APPS)
-    web.deployed("m1", 1)
-    host.agents[-1].stop()
+    killing.host.agents[-1].stop()
     web.until("m1", lambda status: status.get("phase") == "Waiting", "it waits", 90)
     assert "m1 is away" in web.on("m1")["message"]
-    for version in ("1.1.0", "1.2.0", "2.0.1"):
+    for version in ("1.1.0", "1.2.0", "1.3.0"):
         web.want(version=version, **APPS)
-    host.agent(plain_cluster, None)
+    killing.agent_back()
     status = web.deployed("m1", 4, 90)
-    assert (status["helm"]["revision"], status["helm"]["chart"]) == (2, "web-2.0.1")
-    assert revisions(helms["helm-4"], plain_cluster) == ["superseded", "deployed"]
-
-
-def test_a_member_that_is_removed_in_the_middle_holds_up_no_end(host: Host, plain_cluster: Member) -> None:
-    web = Installed(host, "web")
-    web.want(version="1.0.0", **APPS)
-    web.deployed("m1", 1)
-    web.want(version="2.0.0", **APPS)
-    web.until("m1", lambda status: status.get("phase") == "Upgrading", "the upgrade is under way")
-    host.ok("cluster", "remove", "m1")
+    assert (status["helm"]["revision"], status["helm"]["chart"]) == (2, "web-1.3.0")
+    assert revisions(killing, "missed") == ["superseded", "deployed"]
     web.delete()
-    web.gone(30)
+    web.gone()
 
 
-def test_who_is_revoked_installs_nothing_more_their_app_runs_on_and_a_colleague_takes_over(
-    host: Host, plain_cluster: Member
-) -> None:
-    host.kubectl(None, "apply", "-f", "-", stdin=WORKSPACE.encode())
+def test_a_store_that_is_turned_off_in_the_middle_ends_what_it_began_and_begins_nothing(killing: Ground) -> None:
+    begun, killed = Installed(killing.host, "begun"), Installed(killing.host, "killed")
+    killing.hooks.hold("begun-before", "killed-before")
+    for each in (begun, killed):
+        each.want(version="1.0.0", **APPS)
+        killing.hooks.reached(f"{each.name}-before")
+    killing.host.ok("app", "store", "disable")
+    killing.kill_helm("killed")
+    killing.hooks.hold()
+    begun.deployed("m1", 1)
+    failed = killed.until("m1", lambda status: status.get("error"), "it says why")
+    assert ("Helm was ended by signal 9" in failed["message"], "next" in failed["error"]) == (True, True)
+    status = killed.until("m1", lambda status: status.get("phase") == "Waiting", "it waits for the store", 90)
+    assert "the App Store is disabled on this host, so it is usable on no cluster" in status["message"]
+    assert [each["name"] for each in killing.helm("list", "-A", "-o", "json")] == ["begun"], "nothing pending is left"
+    begun.delete()
+    begun.gone()
+    killing.host.ok("app", "store", "enable")
+    killed.deployed("m1", 1, 90)
+    killed.delete()
+    killed.gone()
+
+
+def test_a_version_that_is_suspended_in_the_middle_is_begun_nowhere_and_what_was_begun_ends(killing: Ground) -> None:
+    web, late = Installed(killing.host, "web"), Installed(killing.host, "late")
+    for each in (web, late):
+        each.want(version="1.0.0", **APPS)
+        each.deployed("m1", 1)
+    late.patch(suspend=True)
+    late.until("m1", lambda status: status.get("phase") == "Waiting", "it waits")
+    killing.hooks.hold("web-before")
+    for each in (web, late):
+        each.patch(version="1.2.0")
+    killing.hooks.reached("web-before")
+    killing.host.ok("app", "review", "suspend", "web", "--global", "--version", "1.2.0", "-m", "CVE")
+    killing.hooks.hold()
+    web.deployed("m1", 2)
+    late.patch(suspend=False)
+    status = late.until("m1", lambda status: "Suspended" in status.get("message", ""), "it waits for another version")
+    assert (status["phase"], status["helm"]["chart"]) == ("Waiting", "web-1.0.0")
+    assert "skerry app review recover" in status["message"]
+    late.patch(version="1.3.0")
+    late.deployed("m1", 3)
+    killing.host.ok("app", "review", "recover", "web", "--global", "--version", "1.2.0")
+    for each in (web, late):
+        each.delete()
+        each.gone()
+
+
+@pytest.fixture(scope="module")
+def shop(killing: Ground) -> Mapping[str, Path]:
+    """Workspace shop with its namespace on m1, and who works in it: their kubeconfigs."""
+    killing.host.kubectl(None, "apply", "-f", "-", stdin=WORKSPACE.encode())
     eventually(
-        lambda: b"shop" in plain_cluster.kubectl("get", "namespaces", "-o", "name"),
+        lambda: b"shop" in killing.cluster.member.kubectl("get", "namespaces", "-o", "name"),
         "the workspace has its namespace",
         60,
     )
-    ann, bob = (Installed(host, "web", "shop", host.credential(name)) for name in ("ann", "bob"))
+    return {name: killing.host.credential(name) for name in ("ann", "bob")}
+
+
+def test_who_is_revoked_in_the_middle_ends_at_once_and_a_colleague_takes_over(
+    killing: Ground, shop: Mapping[str, Path]
+) -> None:
+    ann, bob = (Installed(killing.host, "web", "shop", shop[name]) for name in ("ann", "bob"))
     ann.want(version="1.0.0", **APP)
     ann.deployed("m1", 1)
+    killing.hooks.hold("web-after")
     ann.want(version="1.1.0", **APP)
-    ann.deployed("m1", 2)
-    host.ok("credential", "revoke", "--user", "ann")
-    eventually(lambda: "Blocked" in ann.on("m1").get("phase", ""), "it is blocked", 120)
-    status = ann.on("m1")
+    killing.hooks.reached("web-after")
+    killing.host.ok("credential", "revoke", "--user", "ann")
+    status = ann.until("m1", lambda status: status.get("phase") == "Blocked", "it is blocked")
     assert status["error"]["reason"] in ("Revoked", "Forbidden", "Unauthorized")
     assert "ann" in status["message"]
     assert "skerry app own web" in status["message"]
-    assert b"web-config" in plain_cluster.kubectl("-n", "shop", "get", "configmaps", "-o", "name")
+    config = ("-n", "shop", "get", "configmap", "web-config", "-o", "jsonpath={.data.chart}")
+    assert killing.cluster.member.kubectl(*config) == b"1.1.0", "what runs, runs on"
+    killing.hooks.hold()
     bob.act("own")
-    bob.deployed("m1", 2)
+    bob.deployed("m1", 2, 90)
     bob.patch(version="1.2.0")
     bob.deployed("m1", 3)
+
+
+def test_a_workspace_that_is_deleted_waits_for_its_apps_on_members_that_are_away(
+    killing: Ground, shop: Mapping[str, Path]
+) -> None:
+    host = killing.host
+    web, lost = (Installed(host, name, "shop", shop["bob"]) for name in ("web", "lost"))
+    lost.want(version="1.0.0", **APP)
+    lost.deployed("m1", 1)
+    host.agents[-1].stop()
+    web.until("m1", lambda status: status.get("phase") == "Waiting", "it waits", 90)
+    host.kubectl(None, "delete", "workspace", "shop", "--wait=false")
+    status = web.until("m1", lambda status: "forget it there" in status.get("message", ""), "it says what it waits for")
+    assert "skerry app uninstall web --forget m1" in status["message"]
+    document = host.get(f"{API}/workspaces/shop") or {}
+    assert "appinstance web.m1" in condition_of(document, "NamespaceContentRemaining").message
+    host.ok("app", "uninstall", "lost", "--forget", "m1", "-w", "shop", "--wait", "0s")
+    lost.gone()
+    killing.agent_back()
+    web.gone()
+    eventually(lambda: host.get(f"{API}/workspaces/shop") is None, "the workspace is gone")
+
+
+def test_a_member_that_is_removed_in_the_middle_holds_up_no_end(killing: Ground) -> None:
+    """The last, for it is gone."""
+    web = Installed(killing.host, "removed")
+    killing.hooks.hold("removed-before")
+    web.want(version="1.0.0", **APPS)
+    killing.hooks.reached("removed-before")
+    killing.host.ok("cluster", "remove", "m1")
+    web.delete()
+    web.gone(30)

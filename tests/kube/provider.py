@@ -22,6 +22,7 @@ from skerry.localkube import binaries, cluster
 from skerry.localkube.errors import LocalKubeError
 from skerry.localkube.process import ProcessSpec, RunningCluster
 from tests.kube import netns, packages, slot
+from tests.kube.breakable import BreakableCluster, Processes
 from tests.kube.member import Member
 from tests.kube.node import Node, assigning_policy
 
@@ -186,10 +187,17 @@ class OwnClusters:
 
     @contextmanager
     def plain(self, directory: Path, name: str = "plain") -> Iterator[Member]:
+        with self.breakable(directory, name) as broken:
+            yield broken.member
+
+    @contextmanager
+    def breakable(self, directory: Path, name: str) -> Iterator[BreakableCluster]:
+        """A plain one whose processes a test may kill."""
         prepared = cluster.prepare(directory, name=name, executables=self._executables)
-        with RunningCluster(prepared.specs) as running:
-            prepared.wait_ready(running, _READY_S)
-            yield _as_member(prepared, prepared.uid() or "")
+        with Processes(prepared.specs) as processes:
+            prepared.wait_ready(processes, _READY_S)
+            member = _as_member(prepared, prepared.uid() or "")
+            yield BreakableCluster(member=member, prepared=prepared, processes=processes)
 
     def close(self) -> None:
         """Stop all members."""

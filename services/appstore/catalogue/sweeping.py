@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from services.appstore.catalogue.versions import BY_VERSION, users_of, versions_wanted
 from services.appstore.parts import AppStoreContext
 from skerry.api.kinds import APP_RELEASE, APP_VERSION
 from skerry.controller.controller import After, Controller
@@ -37,6 +38,7 @@ def sweeps(context: AppStoreContext) -> Controller[str]:
     informer, state = context.informer, context.state
     informer.index(APP_VERSION, BY_DIGEST, digest_of)
     informer.index(APP_RELEASE, BY_DIGEST, digests_of)
+    informer.index(APP_RELEASE, BY_VERSION, versions_wanted)
 
     async def reconcile(key: str) -> After:
         if key == CHUNKS:
@@ -51,7 +53,11 @@ def sweeps(context: AppStoreContext) -> Controller[str]:
         return After(EVERY_S)
 
     def pinned(digest: str) -> bool:
-        return bool(informer.lookup(APP_RELEASE, BY_DIGEST, digest))
+        """True of a package that a release has, wants or could go back to, also of one whose digest was not known to it then."""
+        if informer.lookup(APP_RELEASE, BY_DIGEST, digest):
+            return True
+        versions = informer.lookup(APP_VERSION, BY_DIGEST, digest)
+        return any(users_of(informer, each.namespace, each.document()["spec"]) for each in versions)
 
     controller: Controller[str] = context.controller(PACKAGES, reconcile, leader=True)
     controller.add(PACKAGES)

@@ -19,7 +19,7 @@ from services.appstore.releases.selecting import clusters
 from services.appstore.releases.subject import BY_CLUSTER, BY_RELEASE, key_of
 from skerry.api.apprelease import AppRelease
 from skerry.api.conditions import condition_of
-from skerry.api.kinds import APP_INSTANCE, APP_RELEASE, APP_VERSION, CLUSTER, WORKSPACE
+from skerry.api.kinds import APP_INSTANCE, APP_RELEASE, APP_STORE, APP_VERSION, CLUSTER, WORKSPACE
 from skerry.api.meta import Document
 from skerry.api.stored import stored
 from skerry.controller.controller import After, Controller
@@ -198,7 +198,19 @@ def installed(context: AppStoreContext) -> Controller[str]:
             for each in informer.list(APP_INSTANCE, item.name):
                 controller.add(key_of(each))
 
-    handlers = {APP_RELEASE: of_release, CLUSTER: on_cluster, APP_INSTANCE: of_itself, WORKSPACE: of_workspace}
+    def of_store(change: Change) -> None:
+        """What waits for the store to be turned on."""
+        if _enabled(change.old) != _enabled(change.new):
+            for each in informer.list(APP_INSTANCE):
+                controller.add(key_of(each))
+
+    handlers = {
+        APP_RELEASE: of_release,
+        APP_STORE: of_store,
+        CLUSTER: on_cluster,
+        APP_INSTANCE: of_itself,
+        WORKSPACE: of_workspace,
+    }
     for kind, handler in handlers.items():
         context.closing.callback(informer.add_event_handler(kind, handler))
     for item in informer.list(APP_INSTANCE):
@@ -257,6 +269,10 @@ def _asked(item: Item | None) -> Any:
     status = document.get("status") or {}
     deleted = "deletionTimestamp" in document["metadata"]
     return item.uid, deleted, document["spec"], status.get("revision"), status.get("actor")
+
+
+def _enabled(store: Item | None) -> bool:
+    return store is not None and store.document()["spec"].get("enabled") is True
 
 
 def _retried(old: Item, new: Item) -> bool:

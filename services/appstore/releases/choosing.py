@@ -124,6 +124,18 @@ def _refusal(chosen: ChosenVersion, namespace: str) -> str:
     return ""
 
 
+def withdrawn(informer: View, document: Document) -> str:
+    """Why the version that an AppRelease has is begun nowhere any more, for people; empty if it may be: it was suspended since."""
+    chosen = kept(((document.get("status") or {}).get("history") or [{}])[0])
+    listed = next((each for each in _versions(informer, chosen.app) if each.version == chosen.version), None)
+    if listed is None or _status(listed).get("phase") != "Suspended":
+        return ""
+    return (
+        f"version {chosen.version} of {chosen.app} is Suspended, so it is installed nowhere: choose another one, or have it recovered: "
+        f"skerry app review recover {chosen.app.name} -w {chosen.app.namespace} --version {chosen.version}"
+    )
+
+
 def _mends(chosen: ChosenVersion) -> bool:
     chart = _status(chosen).get("chart") or {}
     return chart.get("containsSecurityUpdates") is True

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from services.appstore.helm.engine import HelmError
 from services.appstore.helm.leftovers import Leftover
-from services.appstore.releases import helmsecrets, machine, statuses, wording
+from services.appstore.releases import choosing, helmsecrets, machine, statuses, wording
 from services.appstore.releases.frontdoor import FrontDoor, MemberAccess
 from services.appstore.releases.helmsecrets import HelmSecrets
 from services.appstore.releases.machine import Block, Drop, Operate, Pause, Progress, Watch
@@ -174,8 +174,8 @@ class Instances:
     async def _begin(
         self, subject: InstanceSubject, access: MemberAccess, secrets: HelmSecrets, step: Operate
     ) -> After | None:
-        if step.operation in ("Install", "Upgrade") and not (state := self._switch.state()).usable:
-            await self._wait(subject, state.message)
+        if step.operation in ("Install", "Upgrade") and (why := self._why_not_now(subject)):
+            await self._wait(subject, why)
             return After(STEADY_S)
         latest, inventory = secrets.state.latest, None
         ends = step.operation == "Uninstall" and step.phase in ("Uninstalling", "RollingBack")
@@ -206,6 +206,11 @@ class Instances:
         self._running[subject.key] = task
         task.add_done_callback(lambda ended: self._ended(subject.key, ended))
         return None
+
+    def _why_not_now(self, subject: InstanceSubject) -> str:
+        """Why nothing new is begun; what runs, runs on, and what is to go, goes."""
+        state = self._switch.state()
+        return choosing.withdrawn(self._informer, subject.document) if state.usable else state.message
 
     async def _observe(
         self, subject: InstanceSubject, access: MemberAccess, secrets: HelmSecrets, *, in_place: bool, message: str = ""

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from services.appstore.parts import AppStoreContext, workspace_of
+from services.appstore.releases import choosing
+from services.appstore.repositories import orphans
 from services.appstore.repositories.outcome import Failed, requested, stopped, syncing, with_outcome
 from services.appstore.repositories.schedule import due_s, pause_s
 from services.appstore.repositories.spec import spec_of
 from services.appstore.repositories.syncing import Syncs
 from skerry.api.conditions import condition_of
-from skerry.api.kinds import APP_REPOSITORY, APP_STORE
+from skerry.api.kinds import APP_REPOSITORY, APP_STORE, APP_VERSION
 from skerry.api.meta import Document
 from skerry.backoff import Chance
 from skerry.controller.controller import After, Controller
@@ -29,8 +31,8 @@ AT_ONCE = 4
 SOON_S = 1.0
 LONGEST_S = 3600.0
 """Between two looks at when a repository is due: clocks are set."""
-LEFT = "credentials"
-"""The key under which credentials are looked for whose repositories are gone; no place is called so."""
+LEFT = "left"
+"""The key under which credentials and versions are looked for whose repositories are gone; no place is called so."""
 
 
 def repositories(context: AppStoreContext) -> Controller[str]:
@@ -63,7 +65,11 @@ class Repositories:
         self, context: AppStoreContext, now: Callable[[], float] = time.time, chance: Chance = random.uniform
     ) -> None:
         self._context, self._informer, self._now, self._chance = context, context.informer, now, chance
-        self._store = context.store(APP_REPOSITORY, leader=True)
+        self._store, self._versions = (
+            context.store(APP_REPOSITORY, leader=True),
+            context.store(APP_VERSION, leader=True),
+        )
+        choosing.index(context.informer)
         self._syncs = Syncs(context, now)
         self._rules: dict[str, int] = {}
         """By repository: the revision of AppStore host by which it was looked at."""
@@ -72,6 +78,7 @@ class Repositories:
         """Look at a repository if it is due."""
         if key == LEFT:
             await self._drop_credentials()
+            await orphans.tell(self._informer, self._versions, self._now())
             return None
         item = self._find(key)
         if item is None:

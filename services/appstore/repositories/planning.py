@@ -29,11 +29,8 @@ MANIFEST = "skerry.dev/manifest"
 """Annotation of an AppVersion from a registry: the digest of what its tag stood for."""
 LISTED = Verdict("True", "Listed", "its repository lists it")
 _REGISTRY = re.compile(r"oci(\+http)?://")
-MISSING = Verdict(
-    "False",
-    "Missing",
-    "its repository does not list it any more; it stays because a release uses it, or could go back to it",
-)
+STAYS = "it stays because a release uses it, or could go back to it"
+MISSING = Verdict("False", "Missing", f"its repository does not list it any more; {STAYS}")
 
 
 class Forgotten(Exception):
@@ -267,6 +264,14 @@ def _annotated(document: Document, manifest: str) -> Document:
 def missing(document: Document, now: float) -> Document | None:
     """A stored version that is not listed any more, and is used; None if it says so."""
     return _with(document, verdict=MISSING, now=now)
+
+
+def orphaned(document: Document, now: float) -> Document | None:
+    """A stored version whose repository was removed, and that is used; None if it says so."""
+    repository = document["spec"].get("repository")
+    return _with(
+        document, verdict=MISSING._replace(message=f"its repository {repository} was removed; {STAYS}"), now=now
+    )
 
 
 def _with(document: Document, *, verdict: Verdict, now: float) -> Document | None:

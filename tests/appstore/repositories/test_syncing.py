@@ -11,6 +11,7 @@ from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP, APP_RELEASE, APP_REPOSITORY, APP_STORE, APP_VERSION
 from skerry.api.meta import Document
 from skerry.api.names import POOL
+from skerry.errors import Conflict
 from tests.appstore.repositories.server import Answer, Asked, ChartServer, index
 from tests.appstore.world import World
 from tests.fixtures.nats import eventually
@@ -120,6 +121,39 @@ async def test_a_version_that_a_release_uses_stays_and_says_that_it_is_missing(
     await store.write("delete", APP_RELEASE, {"metadata": {"name": "web", "namespace": "default"}})
     await again(store)
     await eventually(lambda: names(store) == ["stable.nginx-1.1.0"])
+
+
+async def test_a_version_outlives_its_repository_as_long_as_a_release_uses_it_and_says_so(
+    store: World, charts: ChartServer
+) -> None:
+    charts.index = index({"nginx": ["1.0.0", "1.1.0"], "redis": ["7.0.0"]})
+    await store.workspace("shop")
+    for namespace, app in ((POOL, f"{POOL}/stable.nginx"), ("shop", "stable.nginx")):
+        await store.create(APP_REPOSITORY, repository(charts, namespace=namespace))
+        await synced(store, namespace=namespace)
+        home = "default" if namespace == POOL else namespace
+        spec = {"app": app, "version": "1.0.0", "clusters": {"selector": {"matchLabels": {"zone": "a"}}}}
+        await store.create(APP_RELEASE, {"metadata": {"name": "web", "namespace": home}, "spec": spec})
+        place = {"name": "stable", "namespace": namespace}
+        await store.write("delete", APP_REPOSITORY, {"metadata": place})
+        await eventually(lambda at=namespace: names(store, at) == ["stable.nginx-1.0.0"], 20)  # type: ignore[misc]
+        version = await store.until(
+            APP_VERSION,
+            "stable.nginx-1.0.0",
+            namespace,
+            lambda each: condition_of(each, "Upstream").reason == "Missing",
+        )
+        assert condition_of(version, "Upstream").message == (
+            "its repository stable was removed; it stays because a release uses it, or could go back to it"
+        )
+        with pytest.raises(Conflict, match=f"is used, or kept to go back to, by {home}/web: it stays"):
+            await store.write(
+                "delete", APP_VERSION, {"metadata": {"name": version["metadata"]["name"], "namespace": namespace}}
+            )
+    await store.create(APP_REPOSITORY, repository(charts))
+    await synced(store)
+    again_listed = await store.get(APP_VERSION, "stable.nginx-1.0.0", POOL)
+    assert condition_of(again_listed, "Upstream").reason == "Listed"
 
 
 async def test_a_digest_that_changes_is_an_alarm_and_never_taken(store: World, charts: ChartServer) -> None:
