@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from skerry.localkube import probe
 from skerry.localkube.errors import NotReadyInTime
@@ -86,7 +87,7 @@ class RunningCluster:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: Counter[str] = Counter()
 
-    def __enter__(self) -> RunningCluster:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -121,7 +121,7 @@ class Subject:
 
     def __init__(self, host: Host, name: str, cluster: str = "m1") -> None:
         self.release, self.name, self.cluster, self._revision = Installed(host, name), name, cluster, 0
-        self._version = ""
+        self._version = self._before = ""
         self.told: list[str] = []
         """Why it stood still, as the user reads it."""
 
@@ -145,6 +145,7 @@ class Subject:
             case "upgrade":
                 self._want("1.1.0" if self._version == "1.0.0" else "1.0.0")
             case "recovery":
+                self._before = self._version
                 self._want("2.0.0", onFailure="Rollback")
             case "rollback":
                 self.release.act("rollback", {})
@@ -196,7 +197,7 @@ class Subject:
         status = self.release.on(self.cluster)
         phase, chart = status.get("phase"), (status.get("helm") or {}).get("chart")
         if operation == "recovery":
-            return (phase, chart, bool(status.get("message"))) == ("Failed", "web-1.0.0", True)
+            return (phase, chart, bool(status.get("message"))) == ("Failed", f"web-{self._before}", True)
         return (phase, status.get("revision"), chart) == ("Deployed", self._revision, f"web-{self._version}")
 
 
@@ -267,7 +268,7 @@ class Ground:
                 for subject in self.subjects:
                     self.kill_helm(subject.name)
             case "service" | "front door":
-                self._kill_process("controller-manager" if victim == "service" else "tower")
+                self.kill_process("controller-manager" if victim == "service" else "tower")
             case "agent":
                 self.host.agents[-1].stop(signal.SIGKILL)
                 self.agent_back()
@@ -279,7 +280,8 @@ class Ground:
                 with self.cluster.frozen("etcd"):
                     time.sleep(FROZEN_S)
 
-    def _kill_process(self, name: str) -> None:
+    def kill_process(self, name: str) -> None:
+        """kill -9 of one of the host's own, and wait until it is back."""
         killed = self.host.processes()[name]["pid"]
         os.kill(killed, signal.SIGKILL)
 

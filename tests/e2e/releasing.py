@@ -181,7 +181,9 @@ class Installed:
         try:
             eventually(lambda: self.document() is None, f"{self.name} is gone", deadline_s)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{json.dumps(self.document(), indent=1)}{self.host.logs()}") from None
+            instances = self.host.get(f"{API}/namespaces/{self.namespace}/appinstances")
+            left = json.dumps([self.document(), instances], indent=1)
+            raise AssertionError(f"{error}\n{left}{self.host.logs()}") from None
 
     def _kubectl(self, *arguments: str, stdin: bytes | None = None) -> str:
         return self.host.kubectl(None, *arguments, stdin=stdin, kubeconfig=self._kubeconfig)

@@ -15,7 +15,7 @@ from skerry.admission import Admitted
 from skerry.admission.conform import FieldError, forbidden
 from skerry.admission.prepare import invalid_object
 from skerry.api.apprelease import AppRelease
-from skerry.api.kinds import APP_RELEASE
+from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
 from skerry.api.stored import readable
@@ -162,3 +162,17 @@ class ReleaseRules(StoreRules):
 
 class InstanceRules(StoreRules):
     """Admission of AppInstances, which nobody but the service writes."""
+
+    async def before_delete(self, current: Item, request: WriteRequest) -> None:
+        """Conflict while its release is there: that of a workspace that is deleted is uninstalled first."""
+        document = current.document()
+        name = str(document["spec"].get("release", ""))
+        release = self._context.informer.get(APP_RELEASE, name, current.namespace)
+        owners = document["metadata"].get("ownerReferences") or []
+        if release is not None and any(each.get("uid") == release.uid for each in owners):
+            raise Conflict(
+                f"{current.name} goes when AppRelease {name} is uninstalled there: delete that",
+                kind=APP_INSTANCE.plural,
+                group=APP_INSTANCE.group,
+                name=current.name,
+            )

@@ -73,11 +73,11 @@ class Instances:
         if item is None:
             self._forget(key)
             return None
-        if key in self._running:
-            return None
         subject = subject_of(self._informer, item)
-        if subject is None:
+        if subject is None:  # also what is at work there ends: nobody would hear what became of it
             await self._orphan(key, item)
+            return None
+        if key in self._running:
             return None
         if subject.wanted.gone and subject.wanted.orphan:
             await self._drop(key, item)

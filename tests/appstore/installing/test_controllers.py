@@ -11,6 +11,7 @@ from services.appstore.installing.rules import FINALIZER
 from skerry import subjects
 from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP_INSTANCE, APP_RELEASE, CLUSTER
+from skerry.api.messages import Caller
 from skerry.api.meta import Document
 from skerry.api.names import POOL
 from skerry.errors import Conflict
@@ -136,6 +137,23 @@ async def test_who_is_away_holds_up_an_end_until_it_is_forgotten(store: World) -
     for name in ("web.m1", "web.m2"):
         await store.act(APP_INSTANCE, name, "forget", {}, namespace="default")
     await gone(store, APP_RELEASE, "web")
+
+
+async def test_a_workspace_takes_its_apps_along_as_whom_they_were_worked_and_loses_track_of_none(store: World) -> None:
+    shop = {"metadata": {"name": "shop"}, "spec": {"members": [], "clusters": {"names": ["m1"]}}}
+    await store.workspaces.create(shop)
+    spec = {"app": f"{POOL}/web", "version": "1.0.0", "clusters": {"names": ["m1"]}}
+    web = {"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}
+    await store.create(APP_RELEASE, web, caller=Caller(user="ann"))
+    await store.until(APP_INSTANCE, "web.m1", "shop", lambda each: each["status"].get("phase") == "Waiting")
+    await store.workspaces.delete("shop")
+    hint = "skerry app uninstall web --forget m1"
+    await store.until(APP_INSTANCE, "web.m1", "shop", lambda each: hint in each["status"].get("message", ""))
+    release = await store.get(APP_RELEASE, "web", "shop")
+    assert ("deletionTimestamp" in release["metadata"], release["status"]["actor"]["user"]) == (True, "ann")
+    assert await store.find(APP_INSTANCE, "web.m1", "shop") is not None, "it is not known elsewhere what is on m1"
+    await store.act(APP_INSTANCE, "web.m1", "forget", {}, namespace="shop")
+    await eventually(lambda: not store.process.informer.list(APP_RELEASE, "shop"), 20)
 
 
 async def test_an_end_that_leaves_everything_there_waits_for_nobody(store: World) -> None:

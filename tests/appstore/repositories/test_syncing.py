@@ -136,7 +136,7 @@ async def test_a_version_outlives_its_repository_as_long_as_a_release_uses_it_an
         await store.create(APP_RELEASE, {"metadata": {"name": "web", "namespace": home}, "spec": spec})
         place = {"name": "stable", "namespace": namespace}
         await store.write("delete", APP_REPOSITORY, {"metadata": place})
-        await eventually(lambda at=namespace: names(store, at) == ["stable.nginx-1.0.0"], 20)  # type: ignore[misc]
+        await eventually(lambda at=namespace: names(store, at) == ["stable.nginx-1.0.0"], 20)
         version = await store.until(
             APP_VERSION,
             "stable.nginx-1.0.0",
