@@ -165,7 +165,7 @@ def test_a_workspace_that_is_deleted_waits_for_its_apps_on_members_that_are_away
     assert "skerry app uninstall away --forget m1" in status["message"]
     document = host.get(f"{API}/workspaces/shop") or {}
     assert "appinstance away.m1" in condition_of(document, "NamespaceContentRemaining").message
-    host.ok("app", "uninstall", "lost", "--forget", "m1", "-w", "shop", "--wait", "0s")
+    host.ok("app", "uninstall", "lost", "--forget", "m1", "-w", "shop")
     lost.gone()
     killing.agent_back()
     status = away.until("m1", lambda status: status.get("phase") == "Blocked", "who had it has no rights any more")
