@@ -160,6 +160,7 @@ async def _usable(settings: Settings, store: AgentStore) -> Membership | None:
     membership = store.membership()
     if membership is None:
         return None
+    membership = _reaching(settings, membership)
     if settings.agent_name and settings.agent_name != membership.member:
         raise Exit(
             f"{store.place} belongs to cluster {membership.member!r}, not {settings.agent_name!r}: "
@@ -183,13 +184,19 @@ async def _usable(settings: Settings, store: AgentStore) -> Membership | None:
     return membership
 
 
+def _reaching(settings: Settings, membership: Membership) -> Membership:
+    """With the way to the host that is set now."""
+    servers, ca = settings.way(membership.servers, membership.ca)
+    return msgspec.structs.replace(membership, servers=servers, ca=ca)
+
+
 def _fresh_token(settings: Settings, membership: Membership) -> Token | None:
     """The token given, if it is good and not the one that `membership` came from."""
     if settings.token_file is None:
         return None
     try:
         token = jointoken.decode(read_secret(settings.token_file))
-    except StatusError:
+    except (StatusError, SettingsError):
         return None
     return None if token.jti == membership.jti else token
 
@@ -229,7 +236,7 @@ async def join(runtime: Runtime, settings: Settings, store: AgentStore, upstream
     membership = await members.keep(store, token, request, answer, key)
     if not membership.pending:
         await _begun(membership, upstream)
-    return membership
+    return _reaching(settings, membership)
 
 
 async def _begun(membership: Membership, upstream: Upstream) -> None:

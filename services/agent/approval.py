@@ -48,10 +48,11 @@ async def approved(runtime: Runtime, store: AgentStore, membership: Membership) 
 
 async def _kept(store: AgentStore, membership: Membership, answer: JoinAnswer) -> Membership:
     key = store.key()
-    whole = msgspec.structs.replace(membership, host=answer.host, assertion_root=answer.assertion_root, pending=False)
+    stored = store.membership() or membership
+    whole = msgspec.structs.replace(stored, host=answer.host, assertion_root=answer.assertion_root, pending=False)
     await store.joined(whole, Credentials(answer.user_jwt, key.seed), Credentials(answer.renewal_jwt, key.seed))
     log.info("approved", extra={"cluster": whole.member, "host": whole.host})
-    return whole
+    return msgspec.structs.replace(whole, servers=membership.servers, ca=membership.ca)
 
 
 class _Waiting:

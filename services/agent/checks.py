@@ -120,12 +120,12 @@ class Preflight:
                 user = self._store.user()
             except StatusError:
                 return None
-            return BusChecks(members.bus_settings(of.servers, of.ca, "check"), user, refused, self._clock)
+            return BusChecks(members.bus_settings(*self._settings.way(of.servers, of.ca), "check"), user, refused, self._clock)
         if self.token is None:
             return None
         token = self.token
         refused = f"it was used, revoked, or has expired; make a new one there: skerry token create {token.purpose}"
-        settings = members.bus_settings(token.servers, token.ca, f"join/{token.jti}")
+        settings = members.bus_settings(*self._settings.way(token.servers, token.ca), f"join/{token.jti}")
         return BusChecks(settings, Credentials(token.jwt), refused, self._clock, connect=_connected)
 
     async def _asked(self, connection: bus.Connection, token: Token) -> None:

@@ -29,17 +29,22 @@ QUIET_S = 60.0
 """A refused connection asks for a renewal at once, but not again within this after one that succeeded."""
 LOOK_S = 1.0
 """Between two looks whether the agent's own people want another key."""
-COMPARE_S = 60.0
-"""Between two looks at state that is shared with other replicas."""
 
 
 class CredentialKeeper:
     """Of one membership. Tasks must run what `renewals` and `rekeys` are; `renewed` is set when there are other credentials."""
 
     def __init__(
-        self, store: AgentStore, membership: Membership, clock: HostClock, generations: Sequence[Generation]
+        self,
+        store: AgentStore,
+        membership: Membership,
+        clock: HostClock,
+        generations: Sequence[Generation],
+        look_s: float,
     ) -> None:
-        """`generations` are those that live, the newest last, at any time."""
+        """`generations` are those that live, the newest last, at any time; `look_s` is the time between two looks at state that
+        is shared with other replicas."""
+        self._look_s = look_s
         self._store, self._membership, self._clock, self._generations = store, membership, clock, generations
         self.nkey = store.key().public
         """The agent's own key, public."""
@@ -124,7 +129,7 @@ class CredentialKeeper:
         """Look each minute whether another replica renewed or replaced what is kept, or somebody emptied it. Raises StateError
         when the state is not this process's any more."""
         while True:
-            await asyncio.sleep(COMPARE_S * (0.9 + random.random() / 5))  # noqa: S311 - jitter
+            await asyncio.sleep(self._look_s * (0.9 + random.random() / 5))  # noqa: S311 - jitter
             try:
                 await self._compare()
             except StatusError as e:

@@ -26,6 +26,10 @@ class Settings(Base, frozen=True, kw_only=True):
         ),
     ] = ""
     token_file: Annotated[Path | None, about("File with a join token; not needed once joined.")] = None
+    bus_servers: Annotated[
+        tuple[str, ...], about("Addresses of the host's bus, tls://HOST:PORT, instead of the token's.")
+    ] = ()
+    bus_ca: Annotated[str, about("PEM of the authority of the bus, instead of the token's; not secret.")] = ""
     dry_run: Annotated[bool, about("Only make the checks of a join and print them; join nothing.")] = False
     output: Annotated[Literal["", "json"], about("Of dry_run: json for a document. Default: lines.")] = ""
     agent_name: Annotated[
@@ -64,6 +68,10 @@ class Settings(Base, frozen=True, kw_only=True):
     upstream_connections: Annotated[int, about("Most connections to the API server at once; every watch is one.")] = (
         8192
     )
+
+    def way(self, servers: list[str], ca: str) -> tuple[list[str], str]:
+        """Servers and authority of the bus: those that are set, or these."""
+        return list(self.bus_servers) or servers, self.bus_ca or ca
 
     @property
     def secret(self) -> tuple[str, str] | None:

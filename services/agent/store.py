@@ -193,12 +193,11 @@ class AgentStore:
 
     async def removed(self, membership: Membership, why: str) -> None:
         """Remember that the host ended the membership: a restart says so at once, a new token may replace it."""
-        over = msgspec.structs.replace(membership, removed=why)
 
         def change() -> Mapping[str, bytes]:
-            now = self.membership()
-            is_another = now is not None and _identity(now) != _identity(membership)
-            return {} if is_another else {MEMBERSHIP: _encoded(over)}
+            now = self.membership() or membership
+            is_another = _identity(now) != _identity(membership)
+            return {} if is_another else {MEMBERSHIP: _encoded(msgspec.structs.replace(now, removed=why))}
 
         await self._update(change)
 

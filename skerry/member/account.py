@@ -21,13 +21,15 @@ import msgspec
 
 from skerry.api.kinds.access import ROLES
 from skerry.api.meta import Document
+from skerry.api.names import INSTALLED_LABEL, MANAGED_BY, PREFIX
 from skerry.errors import BadGateway
-from skerry.member.bindings import LABELS, MERGE
+from skerry.member.bindings import MERGE
 from skerry.member.upstream import Upstream, WholeAnswer
 
 NAMESPACE = "skerry-system"
 NAME = "skerry-direct"
 ROLE = "skerry:direct"
+LABELS = {INSTALLED_LABEL: "direct"}
 NAMESPACES = "skerry:namespaces"
 """The one ClusterRole of tenancy."""
 YEAR_S = 365 * 86400
@@ -66,6 +68,7 @@ RIGHTS = (
     Right("requests", "impersonate", "", "users groups"),
     Right("requests", "impersonate", "authentication.k8s.io", "userextras/skerry.dev/user"),
     Right("mark", "get patch", "", "namespaces", ("kube-system",)),
+    Right("bindings", "get", _RBAC, "clusterrolebindings", tuple(PREFIX + role for role in ROLES)),
     Right("inventory", "get list watch", "", "nodes"),
     Right("inventory", "list", "", "pods"),
     Right("inventory", "list", "metrics.k8s.io", "nodes"),
@@ -79,8 +82,8 @@ RIGHTS = (
 PATHS = ("/readyz", "/version")
 
 
-def rules() -> list[Document]:
-    """The rules of its ClusterRole."""
+def rules(*, grants: bool = True) -> list[Document]:
+    """The rules of its ClusterRole; without what `grants` in single namespaces need, if they are not to work."""
     rules: list[Document] = [
         {
             "apiGroups": [right.group],
@@ -89,6 +92,7 @@ def rules() -> list[Document]:
             **({"resourceNames": list(right.names)} if right.names else {}),
         }
         for right in RIGHTS
+        if grants or right.purpose != "tenancy"
     ]
     return [*rules, {"nonResourceURLs": list(PATHS), "verbs": ["get"]}]
 
@@ -113,7 +117,7 @@ async def create(upstream: Upstream) -> AccountToken:
 
 async def forget_tokens(upstream: Upstream, keep: str) -> None:
     """Delete the account's Secrets but `keep`: their tokens are refused from then on. BadGateway."""
-    answer = await upstream.call("GET", _SECRETS + "?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dskerry")
+    answer = await upstream.call("GET", _SECRETS)
     for item in answer.document().get("items") or []:
         name = str((item.get("metadata") or {}).get("name") or "")
         if name.startswith(f"{NAME}-") and name != keep:
@@ -125,10 +129,11 @@ def _object(api_version: str, kind: str, name: str) -> Document:
 
 
 async def _apply(upstream: Upstream, path: str, document: Document, patch: Document | None = None) -> None:
-    """Make it, or (409) make what matters of it right."""
+    """Make it, or (409) make what matters of it right, the label too. A namespace that was there may be somebody else's."""
     answer = await upstream.call("POST", path, body=_encode(document))
     name = document["metadata"]["name"]
     if answer.status == 409 and patch is not None:
+        patch = {**patch, "metadata": {"labels": {**LABELS, MANAGED_BY: None}}}
         where = f"{path}/{name.replace(':', '%3A')}"
         answer = await upstream.call("PATCH", where, body=_encode(patch), content_type=MERGE)
     if answer.status not in {200, 201, 409}:

@@ -25,8 +25,8 @@ from skerry.member.upstream import Upstream, WholeAnswer
 log = logging.getLogger("skerry.member")
 
 MERGE = b"application/merge-patch+json"
-LABELS = {MANAGED_BY: "skerry"}
-"""On what is made for the host's own account; earlier versions put it on the bindings too, where it is taken off."""
+FORMER = "skerry"
+"""What earlier versions wrote into the label MANAGED_BY, which is Helm's or a user's: it is taken off."""
 OWNER, MANAGER = "tenancy", "skerry-tenancy"
 """Whose entries keep the bindings in place (skerry/desired/owners.py), and the field manager in whose name they are written."""
 _GROUP = "rbac.authorization.k8s.io"
@@ -178,7 +178,7 @@ def _by_hand(role: str, *, there: bool) -> str:
 def _surplus(document: Document, joining: str) -> list[str]:
     """Labels that are to go; it serves all the same with them."""
     labels = (document.get("metadata") or {}).get("labels") or {}
-    ours = [MANAGED_BY] if LABELS.items() <= labels.items() else []
+    ours = [MANAGED_BY] if labels.get(MANAGED_BY) == FORMER else []
     another = bool(joining) and labels.get(HOST_LABEL, joining) != joining
     return ours + ([HOST_LABEL, OWNER_LABEL] if another else [])
 

@@ -150,7 +150,7 @@ def test_a_direct_one_may_have_an_account_left(host: Host, capsys: Captured) -> 
     host.mode, host.conditions = "direct", [CLEANED]
     assert main(["cluster", "remove", "m1"]) == 0
     assert (
-        "delete clusterrolebinding,clusterrole,namespace -l app.kubernetes.io/managed-by=skerry"
+        "delete clusterrolebinding,clusterrole,namespace -l skerry.dev/installed=direct"
         in capsys.readouterr().err
     )
 

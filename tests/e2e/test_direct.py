@@ -22,7 +22,7 @@ from tests.kube.provider import Provider
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
-MANAGED = "app.kubernetes.io/managed-by=skerry"
+INSTALLED = "skerry.dev/installed=direct"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def _applied(host: Host, owner: str) -> list[str]:
 
 
 def _forget(member: Member) -> None:
-    member.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", MANAGED, "--wait=false")
+    member.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", INSTALLED, "--wait=false")
     member.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN)
     member.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 
@@ -135,7 +135,7 @@ def test_it_is_ready_at_once_and_shows_how_it_is_reached(host: Host) -> None:
 
 def test_nothing_is_installed_but_the_bindings_and_the_mark(host: Host, plain_cluster: Member) -> None:
     assert _bindings(plain_cluster) == sorted(BUILT_IN)
-    assert plain_cluster.kubectl("get", "namespace,deployment,secret", "-A", "-l", MANAGED, "-o", "name") == b""
+    assert plain_cluster.kubectl("get", "namespace,deployment,secret", "-A", "-l", INSTALLED, "-o", "name") == b""
     mark = plain_cluster.kubectl("get", "ns", "kube-system", "-o", "jsonpath={.metadata.annotations}").decode()
     assert "skerry.dev/host" in mark
 
@@ -365,7 +365,7 @@ def test_an_api_server_that_is_down_is_an_honest_error_and_recovers_by_itself(
         gate.shut()
         removed = another.skerry("cluster", "remove", "gated")
         assert removed.returncode == 0, removed.stderr
-        assert f"-l {MANAGED}" in removed.stderr
+        assert f"-l {INSTALLED}" in removed.stderr
     assert "gated" not in another.ok("clusters", "-o", "name")
 
 

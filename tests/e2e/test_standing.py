@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 LOOK = {"SKERRY_LOOK_S": "2"}
 ADMINISTRATORS = "skerry:cluster-admin"
 MANAGED = "app.kubernetes.io/managed-by=skerry"
+INSTALLED = "skerry.dev/installed=direct"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def host(looking: Host, plain_cluster: Member) -> Iterator[Host]:
         looking.ok("cluster", "remove", "m1")
     for agent in looking.agents:
         agent.stop()
-    plain_cluster.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", MANAGED, "--wait=false")
+    plain_cluster.kubectl("delete", "clusterrolebinding,clusterrole,namespace", "-l", INSTALLED, "--wait=false")
     plain_cluster.kubectl("delete", "clusterrolebinding", "--ignore-not-found", *BUILT_IN)
     plain_cluster.kubectl("annotate", "namespace", "kube-system", "skerry.dev/host-", "skerry.dev/host-name-")
 

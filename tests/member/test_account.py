@@ -82,8 +82,8 @@ async def test_the_account_is_made_with_its_token(api: ApiServer, upstream: Upst
     assert made.token.startswith("made-")
     assert objects.secrets == [made.secret]
     assert "skerry:direct" in api.bindings
-    labelled = [each["metadata"]["labels"]["app.kubernetes.io/managed-by"] for each in objects.kept.values()]
-    assert set(labelled) == {"skerry"}
+    labelled = [each["metadata"]["labels"]for each in objects.kept.values()]
+    assert all(labels == {"skerry.dev/installed": "direct"} for labels in labelled)
 
 
 async def test_a_second_time_repairs_the_role_and_makes_another_token(api: ApiServer, upstream: Upstream) -> None:
@@ -115,8 +115,8 @@ async def test_without_a_controller_a_token_is_asked_for(
 def test_the_documentation_has_the_same_table() -> None:
     """Row by row: verbs, resources and names, and nothing that the table has not."""
     text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-    rows = dict(re.findall(r"^\| (requests|the mark|the inventory|tenancy) \| (.+) \|$", text, re.M))
-    assert len(rows) == 4
+    rows = dict(re.findall(r"^\| (requests|the mark|the bindings|the inventory|tenancy) \| (.+) \|$", text, re.M))
+    assert len(rows) == 5
     for row, cell in rows.items():
         rights = [each for each in account.RIGHTS if each.purpose == row.removeprefix("the ")]
         words = {word for each in rights for word in (*each.verbs.split(), *each.resources.split(), *each.names)}
@@ -150,4 +150,4 @@ def test_it_may_what_its_table_says_and_nothing_by_wildcard() -> None:
         ("patch", "clusterroles", "skerry:namespaces"),
         ("delete", "clusterroles", "skerry:namespaces"),
     }
-    assert {right.purpose for right in account.RIGHTS} == {"requests", "mark", "inventory", "tenancy"}
+    assert {right.purpose for right in account.RIGHTS} == {"requests", "mark", "bindings", "inventory", "tenancy"}

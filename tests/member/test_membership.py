@@ -226,7 +226,7 @@ async def test_the_label_of_earlier_versions_is_taken_off_also_where_an_entry_ke
     api: ApiServer, beside: MembershipCheck
 ) -> None:
     """An entry says nothing of it, so the applier leaves it where it is."""
-    api.bindings["skerry:view"]["metadata"]["labels"] = {**bindings.LABELS, "team": "a"}
+    api.bindings["skerry:view"]["metadata"]["labels"] = {"app.kubernetes.io/managed-by": bindings.FORMER, "team": "a"}
     assert await beside.look() == Findings()
     assert api.bindings["skerry:view"]["metadata"]["labels"] == {"team": "a"}
 

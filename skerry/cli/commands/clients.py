@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, REVOCATION, Kind
-from skerry.api.names import HOST_LABEL
+from skerry.api.names import HOST_LABEL, INSTALLED_LABEL
 from skerry.cli import listing, output, state
 from skerry.cli.failure import FAILED, USAGE, Failure
 from skerry.cli.term import command, out, program, say, seconds
@@ -204,7 +204,7 @@ def leftovers(context: str = "", *, direct: bool = True, cleaned: bool = False, 
     `unmarked`: and it is not marked as the host's any more.
     """
     kubectl = f"kubectl --context {context}" if context else "kubectl"
-    account = f"{kubectl} delete clusterrolebinding,clusterrole,namespace -l app.kubernetes.io/managed-by=skerry"
+    account = f"{kubectl} delete clusterrolebinding,clusterrole,namespace -l {INSTALLED_LABEL}=direct"
     bindings = [
         f"{kubectl} delete clusterrolebinding --ignore-not-found {' '.join(BUILT_IN)}",
         f"{kubectl} delete rolebinding,clusterrolebinding,clusterrole --all-namespaces -l {HOST_LABEL}",

@@ -1,0 +1,54 @@
+"""The agent's chart as real helm renders it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy" / "helm" / "skerry-agent"
+NAMESPACE, RELEASE = "skerry-system", "skerry-agent"
+KUBERNETES = "1.36.3"
+"""Said to `helm template`: one that is built from source believes in 1.20."""
+
+
+def helm(binary: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run helm; exit code not judged."""
+    return subprocess.run([str(binary), *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def template(binary: Path, values: dict[str, Any], directory: Path) -> subprocess.CompletedProcess[str]:
+    """`helm template` with these values."""
+    file = directory / "values.json"
+    file.write_text(json.dumps(values))
+    arguments = ("-n", NAMESPACE, "-f", str(file), "--kube-version", KUBERNETES)
+    return helm(binary, "template", RELEASE, str(CHART), *arguments)
+
+
+def rendered(binary: Path, values: dict[str, Any], directory: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The objects by kind and name."""
+    done = template(binary, values, directory)
+    assert done.returncode == 0, done.stderr
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    assert len({(each["kind"], each["metadata"]["name"]) for each in objects}) == len(objects)
+    return {(each["kind"], each["metadata"]["name"]): each for each in objects}
+
+
+def values_table() -> str:
+    """The values as the table of docs/agent.md: name, default, description."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def rows(part: dict[str, Any], prefix: str) -> list[str]:
+        lines = []
+        for name, each in part["properties"].items():
+            if "properties" in each:
+                lines += rows(each, f"{prefix}{name}.")
+            elif "default" in each:
+                lines.append(f"| `{prefix}{name}` | `{json.dumps(each['default'])}` | {each['description']} |")
+        return lines
+
+    return "\n".join(["| value | default | |", "|---|---|---|", *rows(schema, "")]) + "\n"

@@ -1,0 +1,215 @@
+"""The agent's chart on a real API server: installed by helm, run as its pod would be, upgraded, emptied, uninstalled."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+import yaml
+
+from tests.deploy.agentchart import CHART, NAMESPACE, RELEASE, helm, template
+from tests.e2e.federation import Agent, Host, eventually, free_port
+from tests.kube.member import Member
+
+pytestmark = pytest.mark.kube
+
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+EVERYTHING = (
+    "deployments,configmaps,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,networkpolicies,"
+    "poddisruptionbudgets,namespaces"
+)
+
+
+@pytest.fixture(params=["helm-3", "helm-4"])
+def binary(request: pytest.FixtureRequest, helms: Mapping[str, Path]) -> Path:
+    return helms[request.param]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member) -> Iterator[Host]:
+    with Host(tmp_path_factory.mktemp("host")) as started:
+        started.up()
+        yield started
+
+
+class Installed:
+    """The chart's release on a cluster, and its pods as processes of this machine."""
+
+    def __init__(self, binary: Path, member: Member, host: Host, directory: Path) -> None:
+        self.binary, self.member, self.host, self.directory = binary, member, host, directory
+        self.pods: list[Agent] = []
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm against the cluster; a failure fails the test with what it said."""
+        done = helm(self.binary, *arguments, "-n", NAMESPACE, "--kubeconfig", str(self.member.kubeconfig))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def release(self, verb: str, *options: str, **values: Any) -> str:
+        """Install or upgrade with these values."""
+        file = self.directory / "values.json"
+        file.write_text(json.dumps(values))
+        return self.helm(verb, RELEASE, str(CHART), "-f", str(file), *options)
+
+    def data(self, kind: str, name: str) -> dict[str, str]:
+        """Of a ConfigMap or Secret."""
+        found: dict[str, str] = self.get(kind, name).get("data") or {}
+        return found
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """An object."""
+        arguments = ("get", kind, name, "-n", NAMESPACE, "-o", "json")
+        found: dict[str, Any] = json.loads(self.member.kubectl(*arguments))
+        return found
+
+    def pod(self, **more: str) -> tuple[Agent, str]:
+        """Run a pod: the container's environment, the account's token, the mounted token. With where it is asked for health."""
+        number = len(self.pods)
+        directory = self.directory / f"pod-{number}"
+        directory.mkdir()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("SKERRY_")} | self.data(
+            "configmap", "skerry-agent"
+        )
+        if environment["SKERRY_TOKEN_FILE"]:
+            file = directory / "token"
+            file.write_bytes(base64.b64decode(self.data("secret", "skerry-agent-token")["token"]))
+            environment["SKERRY_TOKEN_FILE"] = str(file)
+        ops = f"127.0.0.1:{free_port()}"
+        environment |= {
+            "SKERRY_KUBECONFIG": str(self.account(directory)), "SKERRY_OPS_LISTEN": ops, "SKERRY_LOOK_S": "2",
+            "SKERRY_TERMINATION_FILE": str(directory / "termination"), **more,
+        }  # fmt: skip
+        log = directory / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "services.agent"], env=environment, stdout=out, stderr=out, cwd=Path.cwd()
+            )
+        agent = Agent(process, log)
+        self.pods.append(agent)
+        return agent, f"http://{ops}"
+
+    def account(self, directory: Path) -> Path:
+        """A kubeconfig of the agent's service account."""
+        token = self.member.kubectl("create", "token", "skerry-agent", "-n", NAMESPACE).decode().strip()
+        document = json.loads(self.member.kubectl("config", "view", "--raw", "-o", "json"))
+        for user in document["users"]:
+            user["user"] = {"token": token}
+        path = directory / "kubeconfig"
+        path.write_text(json.dumps(document))
+        return path
+
+    def left(self) -> list[str]:
+        """What is there of an agent or a host, with any of our marks."""
+        names: list[str] = []
+        for label in ("skerry.dev/installed", "skerry.dev/host", "app.kubernetes.io/part-of=skerry"):
+            names += self.member.kubectl("get", EVERYTHING, "-A", "-l", label, "-o", "name").decode().split()
+        marks = self.member.kubectl(
+            "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.annotations}"
+        ).decode()
+        return [*names, *(["the mark"] if "skerry.dev" in marks else [])]
+
+
+@pytest.fixture
+def installed(binary: Path, plain_cluster: Member, host: Host, tmp_path: Path) -> Iterator[Installed]:
+    plain_cluster.kubectl("create", "namespace", NAMESPACE)
+    plain_cluster.kubectl("label", "namespace", NAMESPACE, RESTRICTED)
+    made = Installed(binary, plain_cluster, host, tmp_path)
+    yield made
+    for pod in made.pods:
+        pod.stop(signal.SIGKILL)
+    helm(binary, "uninstall", RELEASE, "-n", NAMESPACE, "--kubeconfig", str(plain_cluster.kubeconfig))
+    plain_cluster.kubectl("delete", "namespace", NAMESPACE)
+
+
+def health(url: str) -> tuple[int, str]:
+    """Status and text of /readyz."""
+    try:
+        with urlopen(f"{url}/readyz", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except OSError as error:
+        body = getattr(error, "read", bytes)()
+        return getattr(error, "code", 0), body.decode()
+
+
+def test_a_real_api_server_takes_all_of_it_strictly(
+    installed: Installed, plain_cluster: Member, tmp_path: Path
+) -> None:
+    for values in (
+        {"token": "x", "replicas": 3, "bus": {"servers": ["tls://h:4222"]}},
+        {"networkPolicy": {"enabled": False}},
+    ):
+        manifest = template(installed.binary, values, tmp_path).stdout
+        said = plain_cluster.kubectl(
+            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifest.encode()
+        )
+        assert b"deployment.apps/skerry-agent serverside-applied (server dry run)" in said
+    pod = installed.directory / "pod.json"
+    template_of = next(each for each in yaml.safe_load_all(manifest) if each and each["kind"] == "Deployment")["spec"][
+        "template"
+    ]
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "skerry-agent", "namespace": NAMESPACE},
+    }
+    plain_cluster.apply(account)
+    pod.write_text(
+        json.dumps(
+            {**template_of, "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": NAMESPACE}}
+        )
+    )
+    assert b"pod/x created (server dry run)" in plain_cluster.kubectl("create", "--dry-run=server", "-f", str(pod))
+    plain_cluster.kubectl("delete", "serviceaccount", "skerry-agent", "-n", NAMESPACE)
+
+
+def test_installed_upgraded_emptied_removed_and_uninstalled_it_leaves_nothing(
+    installed: Installed, host: Host, plain_cluster: Member
+) -> None:
+    name = f"pod-{installed.binary.name[:6]}"
+    installed.release("install", token=host.token(name))
+    agent, url = installed.pod()
+    host.wait_ready(name, agent, 60)
+    eventually(lambda: health(url)[0] == 200, "the pod is ready")
+    state = installed.data("secret", "skerry-agent-state")
+    assert set(state) == {"seed", "agent.json", "user.creds", "renewal.creds"}
+    eventually(lambda: host.skerry("desired", "wait", name).returncode == 0, "desired state is in place", 60)
+
+    installed.release("upgrade", replicas=2, ceiling={"noExec": True}, podLabels={"team": "sea"})
+    assert installed.data("secret", "skerry-agent-state") == state
+    binding = installed.get("clusterrolebinding", "skerry:view")
+    assert binding["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+    assert binding["metadata"]["labels"]["skerry.dev/owner"] == "tenancy"
+    second, _ = installed.pod()
+    eventually(lambda: host.cluster(name)["status"]["agent"]["replicas"] == 2, "both pods are heard", 60)
+    assert agent.stop() == 0
+    assert host.ready(name)
+    eventually(lambda: host.cluster(name)["status"]["agent"]["replicas"] == 1, "one is left", 60)
+    assert host.cluster(name)["status"]["ceiling"]["noExec"] is True
+
+    force = "--force-replace" if installed.binary.name.startswith("helm-4") else "--force"
+    options = (force, "--server-side=false") if force == "--force-replace" else (force,)
+    installed.release("upgrade", *options, logLevel="debug")
+    eventually(
+        lambda: installed.data("secret", "skerry-agent-state").keys() == state.keys(), "the state is written back", 30
+    )
+    assert installed.data("secret", "skerry-agent-state") == state
+    assert host.ready(name)
+
+    host.ok("cluster", "remove", name)
+    assert second.exits() == 1
+    last = second.said().splitlines()[-1]
+    assert "was removed from host" in last
+    assert (second.log.parent / "termination").read_text().strip() in last
+    third, _ = installed.pod()
+    assert (third.exits(), third.said().splitlines()[-1]) == (1, last)
+    installed.helm("uninstall", RELEASE)
+    assert installed.left() == []
