@@ -11,7 +11,7 @@ KINDS  := $(BIN)/python -m skerry.api.kinds.reference
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt check shape unit test soak mutants bench up down clean clean-cache
+.PHONY: help install fmt manifests check shape unit test soak mutants bench up down clean clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ fmt: $(STAMP) ## format the code, write docs/kinds.md
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(KINDS) > docs/kinds.md
+
+manifests: $(STAMP) ## write the agent's objects that `skerry join` applies, as helm renders them from the chart
+	@SKERRY_TEST_WRITE_TABLE=1 $(PYTEST) -q tests/cli/test_agentmanifest.py -k is_what_helm
 
 check: $(STAMP) ## formatter, linter, types, docs/kinds.md, import layers, sizes, what services name, where modules are tested
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make fmt"; exit 1; }

@@ -120,7 +120,9 @@ class Preflight:
                 user = self._store.user()
             except StatusError:
                 return None
-            return BusChecks(members.bus_settings(*self._settings.way(of.servers, of.ca), "check"), user, refused, self._clock)
+            return BusChecks(
+                members.bus_settings(*self._settings.way(of.servers, of.ca), "check"), user, refused, self._clock
+            )
         if self.token is None:
             return None
         token = self.token

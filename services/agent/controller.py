@@ -83,9 +83,7 @@ class AgentProcess:
         self._beat_now = asyncio.Event()
         self._farewell, self._over = "", asyncio.Event()
         self._generations: list[Generation] = []
-        self._credentials = CredentialKeeper(
-            store, membership, clock, self._generations, settings.look_s
-        )
+        self._credentials = CredentialKeeper(store, membership, clock, self._generations, settings.look_s)
         self._rtt_ms: float | None = None
         self._inventory_due = 0.0
         """Monotonic time from which a heartbeat says what the cluster has."""

@@ -37,6 +37,7 @@ AFTER = {
     "requirements": "requirements",
     "version": "info",
     "completion": "info",
+    "join": "joining",
     "token": "tokens",
     "credential": "clients",
     "request": "requesting",
@@ -108,9 +109,9 @@ def _command(name: str) -> Any:
 
 def _cluster() -> typer.Typer:
     """`clients` knows what is asked of the host alone; the rest of the group comes from where it is done."""
-    from skerry.cli.commands import approving, clients, clusteragents, direct, holding, removing
+    from skerry.cli.commands import approving, clients, clusteragents, direct, holding, joining, removing
 
-    clients.cluster.command("join")(direct.join)
+    clients.cluster.command("join")(joining.join)
     clients.cluster.command("set")(direct.set_)
     clients.cluster.command("revoke-agent")(clusteragents.revoke_agent)
     decided, held = (

@@ -33,13 +33,6 @@ def member(directory: Path, user: dict[str, Any]) -> str:
     return str(path)
 
 
-def test_a_cluster_joins_directly_only_when_that_is_said(capsys: Captured, tmp_path: Path) -> None:
-    assert main(["cluster", "join", "m1", "--kubeconfig", member(tmp_path, {"token": "t"})]) == 2
-    said = capsys.readouterr().err
-    assert "--direct" in said
-    assert "token create m1" in said
-
-
 @pytest.mark.parametrize("words", [["join", "m1", "--direct"], ["set", "m1"]])
 def test_the_members_kubeconfig_is_asked_for(capsys: Captured, words: list[str]) -> None:
     assert main(["cluster", *words]) == 2

@@ -149,10 +149,7 @@ def test_what_became_of_it_is_told_in_order(
 def test_a_direct_one_may_have_an_account_left(host: Host, capsys: Captured) -> None:
     host.mode, host.conditions = "direct", [CLEANED]
     assert main(["cluster", "remove", "m1"]) == 0
-    assert (
-        "delete clusterrolebinding,clusterrole,namespace -l skerry.dev/installed=direct"
-        in capsys.readouterr().err
-    )
+    assert "delete clusterrolebinding,clusterrole,namespace -l skerry.dev/installed=direct" in capsys.readouterr().err
 
 
 def test_of_a_direct_one_without_the_mark_its_account_alone_is_left(host: Host, capsys: Captured) -> None:

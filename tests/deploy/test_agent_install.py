@@ -213,3 +213,45 @@ def test_installed_upgraded_emptied_removed_and_uninstalled_it_leaves_nothing(
     assert (third.exits(), third.said().splitlines()[-1]) == (1, last)
     installed.helm("uninstall", RELEASE)
     assert installed.left() == []
+
+
+def test_joined_without_helm_taken_over_by_helm_and_taken_away(
+    installed: Installed, host: Host, plain_cluster: Member
+) -> None:
+    name, member = f"join-{installed.binary.name[:6]}", ("--kubeconfig", str(plain_cluster.kubeconfig))
+    checked = host.skerry("join", name, *member, "--dry-run")
+    assert (checked.returncode, "pass  bindings" in checked.stdout) == (0, True), checked.stderr + checked.stdout
+    late = host.skerry("join", name, *member, "--wait", "1s", "--read-only")
+    assert (late.returncode, "its agent has not asked to join yet" in late.stderr) == (5, True), late.stderr
+    agent, _ = installed.pod()
+    host.wait_ready(name, agent, 60)
+    assert host.cluster(name)["status"]["ceiling"]["readOnly"] is True
+    again = host.skerry("join", name, *member)
+    assert (again.returncode, f"a cluster {name} has joined already" in again.stderr) == (1, True)
+
+    state = installed.data("secret", "skerry-agent-state")
+    conflicts = ["--force-conflicts"] if installed.binary.name.startswith("helm-4") else []
+    installed.release("upgrade", "--install", "--take-ownership", *conflicts, ceiling={"readOnly": True})
+    assert installed.data("secret", "skerry-agent-state") == state
+    refused = host.skerry("join", f"{name}-2", *member, "--no-preflight")
+    assert (refused.returncode, "was installed by Helm" in refused.stderr) == (1, True)
+    plain_cluster.kubectl("label", "deployment", "skerry-agent", "-n", NAMESPACE, "app.kubernetes.io/managed-by-")
+
+    removed = host.skerry("cluster", "remove", name, *member)
+    assert (removed.returncode, "the agent is deleted" in removed.stderr) == (0, True), removed.stderr
+    assert agent.exits() == 1
+    assert installed.left() == []
+
+
+def test_what_is_printed_is_applied_by_kubectl_and_joins(
+    installed: Installed, host: Host, plain_cluster: Member
+) -> None:
+    name = f"print-{installed.binary.name[:6]}"
+    plain_cluster.kubectl("apply", "-f", "-", stdin=host.ok("join", name, "--print").encode())
+    agent, _ = installed.pod()
+    host.wait_ready(name, agent, 60)
+    assert (
+        "the agent is deleted"
+        in host.skerry("cluster", "remove", name, "--kubeconfig", str(plain_cluster.kubeconfig)).stderr
+    )
+    assert installed.left() == []

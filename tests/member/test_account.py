@@ -82,7 +82,7 @@ async def test_the_account_is_made_with_its_token(api: ApiServer, upstream: Upst
     assert made.token.startswith("made-")
     assert objects.secrets == [made.secret]
     assert "skerry:direct" in api.bindings
-    labelled = [each["metadata"]["labels"]for each in objects.kept.values()]
+    labelled = [each["metadata"]["labels"] for each in objects.kept.values()]
     assert all(labels == {"skerry.dev/installed": "direct"} for labels in labelled)
 
 

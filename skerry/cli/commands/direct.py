@@ -17,13 +17,14 @@ import typer
 
 from skerry.api.meta import Document
 from skerry.cli.api import path_of
-from skerry.cli.checking import check_style, shown, tell, waiting
+from skerry.cli.checking import shown, tell, waiting
 from skerry.cli.commands.clients import ClusterName, connect, leftovers
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import program, say
 from skerry.errors import StatusError
 
 if TYPE_CHECKING:
+    from skerry.checks.cluster import ClusterChecks
     from skerry.checks.report import CheckReport, Outcome
     from skerry.checks.run import Checks
     from skerry.cli.api import Api
@@ -50,34 +51,10 @@ HostContext = Annotated[str, typer.Option("--host-context", metavar="NAME", help
 
 
 def join(
-    name: Annotated[str, typer.Argument(help="Name under which the cluster joins.")],
-    direct: Annotated[bool, typer.Option("--direct", help="The host reaches the API server itself.")] = False,
-    kubeconfig: MemberName = None,
-    context: MemberContext = "",
-    create_service_account: Account = False,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", help="Join although the cluster is marked as another host's member.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; change nothing anywhere.")] = False,
-    style: Annotated[str, typer.Option("-o", "--output", metavar="json", help="Of --dry-run: as a document.")] = "",
-    host_kubeconfig: HostFile = None,
-    host_context: HostContext = "",
+    api: Api, name: str, target: Target, *, create_service_account: bool, take_over: bool, dry_run: bool, style: str
 ) -> None:
-    """Join a cluster that the host reaches itself: nothing is installed on it.
-
-    Examples: skerry cluster join m2 --direct --kubeconfig m2.kubeconfig
-    skerry cluster join m2 --direct --kubeconfig m2.kubeconfig --dry-run -o json
-    """
-    check_style(style, dry_run=dry_run)
-    if not direct:
-        raise Failure(
-            f"a cluster that the host reaches itself joins with --direct; one in its own network joins with an agent: "
-            f"{program()} token create {name}",
-            USAGE,
-        )
-    target = _target(kubeconfig, context, create_service_account)
-    api = connect(host_kubeconfig, host_context)
-    joining = _Joining(api, _host(api), name, create_service_account)
+    """Join a cluster that the host reaches itself, or only check. Failure, CheckFailed, StatusError."""
+    joining = _Joining(api, host_of(api), name, create_service_account)
     if not dry_run:
         asyncio.run(joining.join(target, take_over=take_over))
         return
@@ -100,12 +77,12 @@ def set_(
 
     Example: skerry cluster set m2 --kubeconfig renewed.kubeconfig
     """
-    target = _target(kubeconfig, context, create_service_account)
+    target = target_of(kubeconfig, context, create_service_account=create_service_account)
     api = connect(host_kubeconfig, host_context)
-    asyncio.run(_Joining(api, _host(api), name, create_service_account).rotate(target, take_over=take_over))
+    asyncio.run(_Joining(api, host_of(api), name, create_service_account).rotate(target, take_over=take_over))
 
 
-def _target(path: Path | None, context: str, create_service_account: bool) -> Target:
+def target_of(path: Path | None, context: str, *, create_service_account: bool) -> Target:
     """The member as its kubeconfig names it. Raises KubeconfigError, Failure."""
     import msgspec
 
@@ -134,23 +111,25 @@ def _content(path: str) -> str:
     return text
 
 
-class _Host:
+class HostIdentity:
     """The host, as its own Cluster object tells."""
 
     def __init__(self, uid: str, name: str) -> None:
         self.uid, self.name = uid, name
 
 
-def _host(api: Api) -> _Host:
+def host_of(api: Api) -> HostIdentity:
     document = api.get(path_of("clusters", "host"))
     annotations = document["metadata"].get("annotations") or {}
-    return _Host(str(document.get("status", {}).get("uid", "")), str(annotations.get("skerry.dev/host-name", "skerry")))
+    return HostIdentity(
+        str(document.get("status", {}).get("uid", "")), str(annotations.get("skerry.dev/host-name", "skerry"))
+    )
 
 
 class _Joining:
     """One run of `join` or `set` against the member and the host."""
 
-    def __init__(self, api: Api, host: _Host, name: str, create_service_account: bool) -> None:
+    def __init__(self, api: Api, host: HostIdentity, name: str, create_service_account: bool) -> None:
         self._api, self._host, self._name = api, host, name
         self._create_service_account = create_service_account
 
@@ -160,7 +139,7 @@ class _Joining:
         from skerry.checks.run import Checks
         from skerry.member import bindings
 
-        async with _reached(target) as upstream:
+        async with reached(target) as upstream:
             run = Checks(self._name, report.JOIN, tell, waiting)
             await self._check(run, upstream, take_over)
             run.raise_failed()
@@ -176,7 +155,7 @@ class _Joining:
         from skerry.member import account, bindings
 
         run = Checks(self._name, report.JOIN, waiting=waiting)
-        async with _reached(target) as upstream:
+        async with reached(target) as upstream:
             await self._check(run, upstream, take_over)
         if run.stands("api.reach") and not self._create_service_account:
             try:
@@ -193,20 +172,11 @@ class _Joining:
 
     async def _check(self, run: Checks, upstream: Upstream, take_over: bool) -> None:
         """All checks; those of an agent do not apply."""
-        from skerry.checks import report
         from skerry.checks.cluster import ClusterChecks
 
-        for name in ("token", "bus.dns", "bus.tcp", "bus.tls", "bus.auth", "clock"):
-            run.keep(name, report.Outcome("a direct member has no agent", "skip"))
-        version = str(self._api.get("/version").get("gitVersion") or "")
-        run.keep("host.version", report.Outcome(version.partition("+skerry.")[2] or version))
-        cluster = ClusterChecks(
-            upstream, self._host.uid, take_over=take_over, installs=False, account_is_made=self._create_service_account
-        )
-        clusters = self._api.get(path_of("clusters")).get("items", [])
-        run.keep("host.name", self._free(clusters))
-        await cluster.run(run)
-        run.keep("duplicate", self._single(clusters, cluster.uid))
+        made = self._create_service_account
+        cluster = ClusterChecks(upstream, self._host.uid, take_over=take_over, installs=False, account_is_made=made)
+        await check(run, cluster, self._api, self._name, "a direct member has no agent")
 
     async def rotate(self, target: Target, *, take_over: bool) -> None:
         """Check, and give the host the other credential. Raises CheckFailed, StatusError, Failure."""
@@ -215,7 +185,7 @@ class _Joining:
         from skerry.member import bindings
 
         known = self._known()
-        async with _reached(target) as upstream:
+        async with reached(target) as upstream:
             run = Checks(self._name, ("api.reach", "api.version", "identity", "owner"), tell, waiting)
             cluster = ClusterChecks(upstream, self._host.uid, take_over=take_over, installs=False)
             await cluster.identify(run)
@@ -238,28 +208,6 @@ class _Joining:
                 f"cluster {self._name} is not a direct member (connection {mode}): the host has no credential"
             )
         return str(document.get("status", {}).get("uid", ""))
-
-    def _free(self, clusters: list[Document]) -> Outcome:
-        """Whether the name is free. The host itself looks again, and its answer counts."""
-        from skerry.checks.report import Outcome
-
-        name = self._name
-        if all(item["metadata"]["name"] != name for item in clusters):
-            return Outcome(f"{name} is free")
-        other = f"use another name; for another credential of the same cluster: {program()} cluster set {name} --kubeconfig FILE"
-        return Outcome(f"a cluster {name} has joined already", "fail", other)
-
-    def _single(self, clusters: list[Document], uid: str) -> Outcome:
-        """Whether this cluster has no other name."""
-        from skerry.checks.report import Outcome
-
-        if not uid:
-            return Outcome("not looked at, because identity did not pass", "skip")
-        names = [item["metadata"]["name"] for item in clusters if item.get("status", {}).get("uid") == uid]
-        if not names:
-            return Outcome("this cluster has no other name on this host")
-        found = f"this cluster (kube-system UID {uid}) has joined already, as {names[0]}"
-        return Outcome(found, "fail", f"use that one, or remove it first: {program()} cluster remove {names[0]}")
 
     async def _tell(self, method: str, upstream: Upstream, target: Target, take_over: bool) -> None:
         """Give the host the credential; what was made for it and is not taken is deleted again, or named."""
@@ -293,6 +241,43 @@ class _Joining:
         (self._api.post if method == "POST" else self._api.put)(path, body)
 
 
+async def check(run: Checks, cluster: ClusterChecks, api: Api, name: str, agentless: str) -> None:
+    """All checks that can be made from here; `agentless` says why those of an agent are not."""
+    from skerry.checks.report import Outcome
+
+    for each in ("token", "bus.dns", "bus.tcp", "bus.tls", "bus.auth", "clock"):
+        run.keep(each, Outcome(agentless, "skip"))
+    version = str(api.get("/version").get("gitVersion") or "")
+    run.keep("host.version", Outcome(version.partition("+skerry.")[2] or version))
+    clusters = api.get(path_of("clusters")).get("items", [])
+    run.keep("host.name", _free(name, clusters))
+    await cluster.run(run)
+    run.keep("duplicate", _single(clusters, cluster.uid))
+
+
+def _free(name: str, clusters: list[Document]) -> Outcome:
+    """Whether the name is free. The host itself looks again, and its answer counts."""
+    from skerry.checks.report import Outcome
+
+    if all(item["metadata"]["name"] != name for item in clusters):
+        return Outcome(f"{name} is free")
+    other = f"use another name; for another credential of the same cluster: {program()} cluster set {name} --kubeconfig FILE"
+    return Outcome(f"a cluster {name} has joined already", "fail", other)
+
+
+def _single(clusters: list[Document], uid: str) -> Outcome:
+    """Whether this cluster has no other name."""
+    from skerry.checks.report import Outcome
+
+    if not uid:
+        return Outcome("not looked at, because identity did not pass", "skip")
+    names = [item["metadata"]["name"] for item in clusters if item.get("status", {}).get("uid") == uid]
+    if not names:
+        return Outcome("this cluster has no other name on this host")
+    found = f"this cluster (kube-system UID {uid}) has joined already, as {names[0]}"
+    return Outcome(found, "fail", f"use that one, or remove it first: {program()} cluster remove {names[0]}")
+
+
 def _given(target: Target, account_token: AccountToken | None) -> str:
     """The kubeconfig for the host: the credential given, or the token made for it and nothing else."""
     import msgspec
@@ -306,7 +291,7 @@ def _given(target: Target, account_token: AccountToken | None) -> str:
 
 
 @asynccontextmanager
-async def _reached(target: Target) -> AsyncIterator[Upstream]:
+async def reached(target: Target) -> AsyncIterator[Upstream]:
     """The member's API server, for the time of a `with`."""
     from skerry.member.credentials import source
     from skerry.member.role import ADMIN

@@ -6,6 +6,7 @@ Cluster is gone.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Iterator
@@ -19,7 +20,10 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.api.names import CLEANUP, WITHDRAW
 from skerry.cli.api import Api, path_of
-from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect, leftovers
+from skerry.cli.commands import agentjoin
+from skerry.cli.commands.agentjoin import target_of
+from skerry.cli.commands.clients import cluster_names, connect, leftovers
+from skerry.cli.commands.direct import HostContext, HostFile, MemberContext, MemberName
 from skerry.cli.failure import TIMED_OUT, USAGE, Failure
 from skerry.cli.term import ProgressLine, program, progress, say, seconds
 from skerry.cli.watching import query
@@ -46,15 +50,24 @@ def remove(
             "--keep-on-member", help="Leave there what the host's services put there: from then on it is nobody's."
         ),
     ] = False,
-    kubeconfig: Kubeconfig = None,
-    context: ContextName = "",
+    kubeconfig: MemberName = None,
+    context: MemberContext = "",
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", metavar="NAME", help="Of the agent that is deleted there.")
+    ] = "skerry-system",
+    host_kubeconfig: HostFile = None,
+    host_context: HostContext = "",
 ) -> None:
     """Remove a member: clients are cut at once, and what the host's services put there is withdrawn if it is reached; 10 s later
     at the latest its agent is cut too, and cannot return, and the name is free again.
 
+    With --context or --kubeconfig of the member the agent that `skerry join` installed is deleted there afterwards.
+
     Exit code 5: it is not gone after --wait; the host goes on.
 
     Example: skerry cluster remove m1
+
+    Example: skerry cluster remove m1 --context m1
 
     Example: skerry cluster remove m1 --now
     """
@@ -65,13 +78,17 @@ def remove(
     annotations = {WITHDRAW: "Orphan"} if keep_on_member else {}
     if now or cleanup:
         annotations[CLEANUP] = "0s" if now else cleanup
-    api = connect(kubeconfig, context)
+    target = target_of(kubeconfig, context) if kubeconfig is not None or context else None
+    api = connect(host_kubeconfig, host_context)
     path = path_of(CLUSTER.plural, name)
     before = api.get(path)
     _delete(api, path, before, annotations)
     with progress() as display:
         last = _followed(api, name, before, limit, wait, display)
     _tell(name, before, last)
+    if target is not None:
+        asyncio.run(agentjoin.take_away(target, namespace))
+        say(f"the agent is deleted in namespace {namespace}, which stays")
 
 
 def _delete(api: Api, path: str, before: Document, annotations: dict[str, str]) -> None:

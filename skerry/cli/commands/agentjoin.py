@@ -1,0 +1,238 @@
+"""cluster join with an agent: checks of the cluster, a join token for it alone, the agent's objects, and the wait until it is Ready.
+
+What is installed is what the chart would install (skerry/cli/agentmanifest.py), by server-side apply with the administrator's own
+kubeconfig. Nothing is written before the checks have passed; the token is pinned to the cluster that was looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from skerry.api.conditions import condition_of
+from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.api.meta import Document
+from skerry.api.names import MANAGED_BY
+from skerry.api.text import clean
+from skerry.api.validation import is_label
+from skerry.cli.agentmanifest import NAME, AgentInstallation, manifests
+from skerry.cli.api import Api, path_of
+from skerry.cli.checking import shown, tell, waiting
+from skerry.cli.commands.clients import new_object
+from skerry.cli.commands.direct import check, host_of, reached
+from skerry.cli.failure import FAILED, MISSING, TIMED_OUT, USAGE, Failure
+from skerry.cli.term import ProgressLine, out, program, progress, say
+from skerry.errors import NotFound
+
+if TYPE_CHECKING:
+    from skerry.checks.cluster import ClusterChecks
+    from skerry.member.kubeconfig import Target
+    from skerry.member.upstream import Upstream
+
+MANAGER = "skerry-join"
+POLL_S = 0.5
+TTL = "1h"
+APPLY = b"application/apply-patch+yaml"
+_PASSING = frozenset({None, "ContainerCreating", "PodInitializing", "CrashLoopBackOff"})
+PLACES = {
+    "Namespace": ("/api/v1", "namespaces"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "Secret": ("/api/v1", "secrets"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
+    "ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+}
+"""Group and version, and plural, of the kinds that are installed."""
+
+
+def target_of(path: Path | None, context: str) -> Target:
+    """The cluster that joins, by default that of kubectl's own file. KubeconfigError, Failure."""
+    from skerry.cli import kubeconfig as files
+    from skerry.member import kubeconfig
+
+    if path is None:
+        existing = [each for each in files.files() if each.exists()]
+        if not existing:
+            raise Failure("there is no kubeconfig of the cluster: give one with --kubeconfig FILE", MISSING)
+        path = existing[0]
+    return kubeconfig.load(str(path), context)
+
+
+def path_on(document: Document) -> str:
+    """The path of an object that is installed."""
+    prefix, plural = PLACES[document["kind"]]
+    metadata = document["metadata"]
+    namespace = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
+    return f"{prefix}{namespace}/{plural}/{metadata['name'].replace(':', '%3A')}"
+
+
+class AgentJoin:
+    """One join of one cluster with an agent."""
+
+    def __init__(self, api: Api, name: str, installation: AgentInstallation) -> None:
+        self._api, self._name, self._installation = api, name, installation
+        for namespace in (installation.namespace, *installation.namespaces):
+            if not is_label(namespace):
+                raise Failure(f"namespace {namespace!r}: use a-z, 0-9 and -, at most 63 characters", USAGE)
+
+    def print(self) -> None:
+        """A token, and the objects on stdout."""
+        installation = msgspec.structs.replace(self._installation, token=self._token(""))
+        items = [_namespace(installation.namespace), *manifests(installation)]
+        say(f"# kubectl --context CONTEXT apply -f -, within {TTL}; it has a secret in it")
+        out(msgspec.json.format(msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": items})).decode())
+
+    def dry_run(self, target: Target, style: str) -> None:
+        """Only the checks. Failure if one failed."""
+        shown(asyncio.run(self._checked(target, aloud=False)), style)
+
+    def join(self, target: Target, *, preflight: bool, limit_s: float) -> None:
+        """Check, install, wait until it is Ready. CheckFailed, StatusError, Failure."""
+        asyncio.run(self._join(target, preflight, limit_s))
+        say(f"cluster {self._name} joined")
+
+    async def _checked(self, target: Target, *, aloud: bool) -> Any:
+        from skerry.checks import report
+        from skerry.checks.run import Checks
+
+        run = Checks(self._name, report.JOIN, tell if aloud else lambda check: None, waiting)
+        async with reached(target) as upstream:
+            await check(run, self._cluster(upstream), self._api, self._name, "the agent makes it in its pod")
+        made = [f"{each['kind']} {each['metadata']['name']}" for each in manifests(self._installation)]
+        return report.report(run.checks, [f"Cluster {self._name}", *made])
+
+    def _cluster(self, upstream: Upstream) -> ClusterChecks:
+        from skerry.checks.cluster import ClusterChecks
+
+        return ClusterChecks(upstream, host_of(self._api).uid, account_is_made=True)
+
+    async def _join(self, target: Target, preflight: bool, limit_s: float) -> None:
+        from skerry.checks import report
+        from skerry.checks.run import Checks
+
+        async with reached(target) as upstream:
+            uid = ""
+            if preflight:
+                run, cluster = Checks(self._name, report.JOIN, tell, waiting), self._cluster(upstream)
+                await check(run, cluster, self._api, self._name, "the agent makes it in its pod")
+                run.raise_failed()
+                uid = cluster.uid
+            await refuse_helms(upstream, self._installation.namespace, f"{program()} token create {self._name}")
+            installation = msgspec.structs.replace(self._installation, token=self._token(uid))
+            await install(upstream, installation)
+            say(f"the agent is installed in namespace {installation.namespace}")
+            with progress() as display:
+                await self._ready(upstream, display, limit_s)
+
+    def _token(self, uid: str) -> str:
+        """Of the host, for this name, and for this cluster alone where it is known."""
+        spec = {"clusterName": self._name, "ttl": TTL, **({"clusterUID": uid} if uid else {})}
+        body = new_object(JOIN_TOKEN, f"{self._name[:50].rstrip('-')}-{secrets.token_hex(3)}", **spec)
+        answer = self._api.post(path_of(JOIN_TOKEN.plural), body)
+        return str(answer["status"]["token"])
+
+    async def _ready(self, upstream: Upstream, display: ProgressLine, limit_s: float) -> None:
+        """Failure with what its pods or the host say, at once where a person must mend it."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            reason = self._unready()
+            if not reason:
+                return
+            reason = await _of_pods(upstream, self._installation.namespace) or reason
+            display.show(f"waiting for cluster {self._name}: {reason}")
+            if time.monotonic() >= deadline:
+                raise Failure(
+                    f"cluster {self._name} is not Ready yet ({reason}), and the agent goes on: look at {program()} clusters "
+                    f"-o wide, and at kubectl logs -n {self._installation.namespace} deployment/{NAME}",
+                    TIMED_OUT,
+                )
+            await asyncio.sleep(POLL_S)
+
+    def _unready(self) -> str:
+        """Why it is not Ready; empty if it is."""
+        try:
+            ready = condition_of(self._api.get(path_of(CLUSTER.plural, self._name)), "Ready")
+        except NotFound:
+            return "its agent has not asked to join yet"
+        return "" if ready.status == "True" else ready.message or "its agent is not connected yet"
+
+
+async def refuse_helms(upstream: Upstream, namespace: str, remedy: str) -> None:
+    """Failure if the agent there is Helm's, or somebody else's: what that one installed it also changes and takes away."""
+    path = path_on({"kind": "Deployment", "metadata": {"name": NAME, "namespace": namespace}})
+    answer = await upstream.call("GET", path)
+    owner = (answer.metadata().get("labels") or {}).get(MANAGED_BY)
+    if answer.status == 200 and owner:
+        raise Failure(f"the agent there was installed by {clean(str(owner), 60)}: go on with that: {remedy}")
+
+
+async def install(upstream: Upstream, installation: AgentInstallation) -> None:
+    """Apply the objects. Failure naming the first that the cluster does not take."""
+    namespace = _namespace(installation.namespace)
+    answer = await upstream.call("POST", "/api/v1/namespaces", body=msgspec.json.encode(namespace))
+    if answer.status not in {201, 409}:
+        raise Failure(f"Namespace {installation.namespace} cannot be made there: {answer.message()}")
+    for each in manifests(installation):
+        path = f"{path_on(each)}?fieldManager={MANAGER}&force=true"
+        answer = await upstream.call("PATCH", path, body=msgspec.json.encode(each), content_type=APPLY)
+        if answer.status not in {200, 201}:
+            raise Failure(f"{each['kind']} {each['metadata']['name']} cannot be applied there: {answer.message()}")
+
+
+async def take_away(target: Target, namespace: str) -> None:
+    """Delete the objects, the last one first. The namespace stays. Failure naming what cannot be deleted."""
+    async with reached(target) as upstream:
+        await refuse_helms(upstream, namespace, f"helm uninstall {NAME} -n {namespace}")
+        await _take_away(upstream, namespace)
+
+
+async def _take_away(upstream: Upstream, namespace: str) -> None:
+    for each in reversed(manifests(AgentInstallation(token="", namespace=namespace, replicas=2))):
+        answer = await upstream.call("DELETE", path_on(each))
+        if answer.status not in {200, 202, 404}:
+            raise Failure(f"{each['kind']} {each['metadata']['name']} cannot be deleted there: {answer.message()}")
+
+
+def _namespace(name: str) -> Document:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+async def _of_pods(upstream: Upstream, namespace: str) -> str:
+    """What keeps the agent's pods from serving, as far as they say. Failure with the line with which the agent ended."""
+    path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io%2Fname%3D{NAME}"
+    answer = await upstream.call("GET", path)
+    items = answer.document().get("items")
+    for line in _lines(items if isinstance(items, list) else []):
+        return line
+    return ""
+
+
+def _lines(pods: list[Any]) -> Iterator[str]:
+    for pod in pods:
+        status = pod.get("status") or {}
+        for container in status.get("containerStatuses") or ():
+            for state in (container.get("state") or {}, container.get("lastState") or {}):
+                yield from _line(state)
+        for condition in status.get("conditions") or ():
+            if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+                yield clean(f"its pod has no node: {condition.get('message', '')}", 300)
+
+
+def _line(state: dict[str, Any]) -> Iterator[str]:
+    """What the state of a container says. Failure with the line with which it ended."""
+    ended, waits = state.get("terminated") or {}, state.get("waiting") or {}
+    if ended.get("message"):
+        raise Failure(f"the agent cannot join: {clean(str(ended['message']), 600)}", FAILED)
+    if waits.get("reason") not in _PASSING:
+        yield clean(f"its pod waits: {waits['reason']} {waits.get('message', '')}".strip(), 300)

@@ -1,0 +1,137 @@
+"""What a join with an agent sends to the cluster, and what it says of pods that do not serve."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from skerry.cli.agentmanifest import AgentInstallation, manifests
+from skerry.cli.commands import agentjoin
+from skerry.cli.failure import Failure
+from skerry.http.exchange import Exchange
+from skerry.member import kubeconfig
+from skerry.member.credentials import source
+from skerry.member.upstream import Upstream
+from tests.member.apiserver import JSON, ApiServer
+
+pytestmark = pytest.mark.integration
+
+INSTALLATION = AgentInstallation(token="skerry-join-x", replicas=2)
+PODS = "/api/v1/namespaces/skerry-system/pods"
+DEPLOYMENT = "/apis/apps/v1/namespaces/skerry-system/deployments/skerry-agent"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    async with ApiServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def upstream(api: ApiServer) -> AsyncIterator[Upstream]:
+    target = kubeconfig.load(str(api.kubeconfig()))
+    made = Upstream(target, source(target))
+    yield made
+    await made.close()
+
+
+def answers(api: ApiServer, path: str, status: int, document: dict[str, Any]) -> None:
+    """Answer so, whatever is sent."""
+
+    async def route(exchange: Exchange) -> None:
+        await exchange.body(1 << 20)
+        await exchange.respond(status, JSON, msgspec.json.encode(document))
+
+    api.routes[path] = route
+
+
+def paths() -> list[str]:
+    return [agentjoin.path_on(each) for each in manifests(INSTALLATION)]
+
+
+async def test_all_objects_are_applied_in_the_namespace_that_is_made_first(api: ApiServer, upstream: Upstream) -> None:
+    answers(api, "/api/v1/namespaces", 409, {"message": "already exists"})
+    for path in paths():
+        answers(api, path, 201, {})
+    await agentjoin.install(upstream, INSTALLATION)
+    sent = [(seen.method.decode(), seen.target.decode()) for seen in api.seen]
+    assert sent[0] == ("POST", "/api/v1/namespaces")
+    assert sent[1:] == [("PATCH", f"{path}?fieldManager=skerry-join&force=true") for path in paths()]
+
+
+async def test_what_a_cluster_does_not_take_is_named(api: ApiServer, upstream: Upstream) -> None:
+    answers(api, "/api/v1/namespaces", 403, {"message": "you may not"})
+    with pytest.raises(Failure, match="Namespace skerry-system cannot be made there: you may not"):
+        await agentjoin.install(upstream, INSTALLATION)
+    answers(api, "/api/v1/namespaces", 201, {})
+    answers(api, paths()[0], 403, {"message": "you may not"})
+    with pytest.raises(Failure, match="cannot be applied there: you may not"):
+        await agentjoin.install(upstream, INSTALLATION)
+
+
+@pytest.mark.parametrize("labels", [{"app.kubernetes.io/managed-by": "Helm"}, {}])
+async def test_what_helm_installed_is_left_to_helm(api: ApiServer, upstream: Upstream, labels: dict[str, str]) -> None:
+    answers(api, DEPLOYMENT, 200, {"metadata": {"labels": labels}})
+    if not labels:
+        await agentjoin.refuse_helms(upstream, "skerry-system", "x")
+        return
+    with pytest.raises(Failure, match="was installed by Helm: go on with that: helm uninstall"):
+        await agentjoin.refuse_helms(upstream, "skerry-system", "helm uninstall")
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ({}, ""),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}, ""),
+        (
+            {
+                "containerStatuses": [
+                    {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such\x1bimage"}}}
+                ]
+            },
+            "its pod waits: ImagePullBackOff no such image",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
+            "its pod has no node: 0/3 nodes",
+        ),
+    ],
+    ids=["nothing", "creating", "image", "node"],
+)
+async def test_what_keeps_a_pod_from_serving_is_told(
+    api: ApiServer, upstream: Upstream, status: dict[str, Any], says: str
+) -> None:
+    answers(api, PODS, 200, {"items": [{"status": status}]})
+    assert await agentjoin._of_pods(upstream, "skerry-system") == says
+
+
+async def test_the_line_with_which_the_agent_ended_ends_the_wait(api: ApiServer, upstream: Upstream) -> None:
+    ended = {"terminated": {"message": "agent: token: it was used: make a new one"}}
+    crash = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+    answers(api, PODS, 200, {"items": [{"status": {"containerStatuses": [crash]}}]})
+    with pytest.raises(Failure, match="the agent cannot join: agent: token: it was used: make a new one"):
+        await agentjoin._of_pods(upstream, "skerry-system")
+
+
+async def test_pods_that_cannot_be_listed_say_nothing(api: ApiServer, upstream: Upstream) -> None:
+    answers(api, PODS, 403, {"message": "no"})
+    assert await agentjoin._of_pods(upstream, "skerry-system") == ""
+
+
+async def test_all_of_it_is_taken_away_the_pods_first_and_what_is_gone_is_no_error(api: ApiServer) -> None:
+    for number, path in enumerate(paths()):
+        answers(api, path, 404 if number % 2 else 200, {})
+    await agentjoin.take_away(kubeconfig.load(str(api.kubeconfig())), "skerry-system")
+    deleted = [seen.target.decode() for seen in api.seen if seen.method == b"DELETE"]
+    assert (deleted[0], sorted(deleted)) == (DEPLOYMENT, sorted(paths()))
+
+
+async def test_what_cannot_be_taken_away_is_named(api: ApiServer) -> None:
+    answers(api, DEPLOYMENT, 403, {"message": "you may not"})
+    with pytest.raises(Failure, match="Deployment skerry-agent cannot be deleted there: you may not"):
+        await agentjoin.take_away(kubeconfig.load(str(api.kubeconfig())), "skerry-system")
