@@ -238,8 +238,11 @@ class CredentialKeeper:
 
     @property
     def _over(self) -> bool:
-        """Whether a replaced key is used no longer, and there is a connection with the agent's own on which to say so."""
-        return bool(self._left - self._used) and self._generations[-1].nkeys == {self.nkey}
+        """Whether a replaced key is used no longer, and there is a connection with the agent's own on which to say so. Where other
+        replicas share the key nobody knows that of them: the host ends it after the longest session."""
+        return (
+            not self._store.is_shared and bool(self._left - self._used) and self._generations[-1].nkeys == {self.nkey}
+        )
 
     async def _retire(self) -> None:
         used = self._used - {self.nkey}

@@ -103,6 +103,11 @@ class AgentStore:
         return self._storage.place
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other replicas may have the same identity."""
+        return self._storage.is_shared
+
+    @property
     def _anew(self) -> str:
         return f"{self._storage.remedy} and join again with a new token"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from skerry.member.identity import RightsMissing
 from skerry.runtime import Exit, Runtime
 from tests.agent.conftest import DEADLINE_S, Agent
 from tests.agent.standin import Host
+from tests.agent.test_process import IDLE_LIMIT_KIB
 from tests.fixtures.nats import eventually
 from tests.member.apiserver import SECRET, ApiServer
 
@@ -236,3 +238,23 @@ async def test_what_works_at_last_is_given_and_the_reason_is_told_until_then() -
         runtime = Runtime("agent", tasks, reasons.append)
         assert await patiently(runtime, work, Backoff(0.001, 0.001)) == "done"
     assert [line.rpartition(": ")[2] for line in reasons] == ["one", "two"]
+
+
+async def test_a_pod_takes_no_more_memory_than_an_agent_with_a_directory(
+    pod: Agent, host: Host, record_property: Callable[[str, object], None]
+) -> None:
+    async def idle(agent: Agent, name: str) -> int:
+        agent.token(await host.token(name, jti=name))
+        await agent.start()
+        await host.beat(5)
+        rss = agent.memory_kib("VmRSS")
+        await agent.stop()
+        return rss
+
+    in_secret = await idle(pod, "mem-s")
+    del pod.environment["SKERRY_STATE_SECRET"]
+    pod.environment["SKERRY_AGENT_STATE"] = str(pod.state)
+    in_directory = await idle(pod, "mem-d")
+    record_property("memory", f"in a Secret {in_secret} KiB, in a directory {in_directory} KiB")
+    sys.stderr.write(f"\nagent idle RSS: in a Secret {in_secret} KiB, in a directory {in_directory} KiB\n")
+    assert in_secret <= IDLE_LIMIT_KIB

@@ -5,13 +5,18 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 
+from services.agent.credentials import CredentialKeeper
+from services.agent.model import HostClock
 from services.agent.secret import SecretStorage
 from services.agent.storage import Directory, Outrun, StateError, Storage
 from services.agent.store import AgentStore, AnotherMembership, Membership, NewerState
+from skerry.api.messages import RekeyOrder
 from skerry.api.v1alpha1 import Ceiling
 from skerry.errors import BadGateway, BadRequest, Forbidden
 from skerry.identity import nkey
@@ -370,3 +375,11 @@ async def test_what_was_copied_from_another_cluster_is_refused(secret: Place, up
         await AgentStore(secret()).open(upstream)
     await joined(secret)
     await AgentStore(secret()).open(upstream)
+
+
+async def test_a_replica_does_not_say_that_a_replaced_key_is_over_for_the_others(place: Place) -> None:
+    store = await joined(place)
+    own: Any = SimpleNamespace(nkeys={store.key().public})
+    keeper = CredentialKeeper(store, MEMBERSHIP, HostClock(0.0), [own], 60.0)
+    keeper.ordered(RekeyOrder(replaced={"UOLD": store.key().public}))
+    assert keeper._over is not store.is_shared
