@@ -388,7 +388,7 @@ async def test_a_lost_message_is_noticed_and_fetched(nats_host: NatsHost, bucket
 
 
 async def test_a_lost_last_message_is_noticed_by_the_next_idle_heartbeat(
-    nats_host: NatsHost, bucket: Bucket, key: str
+    nats_host: NatsHost, bucket: Bucket, key: str, quick_heartbeats: None
 ) -> None:
     async with nats_host.open_bus("registry") as other:
         away = await other.bucket("registry")
@@ -403,7 +403,7 @@ async def test_a_lost_last_message_is_noticed_by_the_next_idle_heartbeat(
 
             subscription.deliver = lossy
             await bucket.create(f"{key}.a", b"1")
-            await reader.until(lambda: len(reader.state) == 1, deadline_s=3 * watch_module.IDLE_HEARTBEAT_S)
+            await reader.until(lambda: len(reader.state) == 1, deadline_s=15)
 
 
 async def test_a_new_bucket_of_the_same_name_is_a_resync(fresh_nats_host: NatsHost) -> None:
@@ -457,7 +457,7 @@ async def test_a_watch_on_a_machine_that_slept_starts_over(
 
 
 async def test_a_fill_ends_although_the_last_entry_went_by_itself_meanwhile(
-    bucket: Bucket, key: str, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, key: str, monkeypatch: pytest.MonkeyPatch, quick_heartbeats: None
 ) -> None:
     """The server counts it as pending when the consumer is made, and never sends it."""
 
@@ -467,17 +467,17 @@ async def test_a_fill_ends_although_the_last_entry_went_by_itself_meanwhile(
 
     monkeypatch.setattr(watch_module, "api", counted)
     async with Reader(bucket.watch(f"{key}.>")) as reader:
-        await reader.until(lambda: reader.filled == 1, deadline_s=3 * watch_module.IDLE_HEARTBEAT_S)
+        await reader.until(lambda: reader.filled == 1, deadline_s=15)
         assert reader.watch.restarts == 0
 
 
-async def test_idle_heartbeats_keep_a_watch_young(bucket: Bucket, key: str) -> None:
+async def test_idle_heartbeats_keep_a_watch_young(bucket: Bucket, key: str, quick_heartbeats: None) -> None:
     async with Reader(bucket.watch(f"{key}.>")) as reader:
         await reader.until(lambda: reader.filled == 1)
-        async with asyncio.timeout(3 * watch_module.IDLE_HEARTBEAT_S):
-            while reader.watch.age_s < 1:
+        async with asyncio.timeout(15):
+            while reader.watch.age_s < 0.5:
                 await asyncio.sleep(0.05)
-            while reader.watch.age_s > 1:
+            while reader.watch.age_s > 0.5:
                 await asyncio.sleep(0.05)
 
 

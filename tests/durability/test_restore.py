@@ -108,7 +108,9 @@ async def taken(host: NatsHost) -> Archive:
 
 
 @pytest.mark.integration
-async def test_a_cache_that_lives_through_a_restore_goes_on_in_the_new_buckets(fresh_nats_host: NatsHost) -> None:
+async def test_a_cache_that_lives_through_a_restore_goes_on_in_the_new_buckets(
+    fresh_nats_host: NatsHost, quick_heartbeats: None
+) -> None:
     host = fresh_nats_host
     async with host.bus("registry") as bus:
         bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig())
