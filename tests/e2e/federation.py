@@ -181,9 +181,9 @@ class Host:
         self.agents.append(agent)
         return agent
 
-    def join(self, member: Member, name: str, *options: str) -> Agent:
+    def join(self, member: Member, name: str, *options: str, state: Path | None = None) -> Agent:
         """Token, agent, Ready."""
-        agent = self.agent(member, self.token(name), *options)
+        agent = self.agent(member, self.token(name), *options, state=state)
         self.wait_ready(name, agent)
         return agent
 

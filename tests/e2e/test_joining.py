@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,42 +71,43 @@ def test_a_revoked_token_is_refused(host: Host, plain_cluster: Member, tmp_path:
 
 
 def test_a_token_works_for_one_key_only_and_a_cluster_has_one_name(
-    new_host: Callable[..., Host], plain_cluster: Member, tmp_path: Path
+    host: Host, plain_cluster: Member, tmp_path: Path
 ) -> None:
-    host = new_host()
     token = host.token("first")
-    agent = host.agent(plain_cluster, token)
+    agent = host.agent(plain_cluster, token, state=tmp_path)
     host.wait_ready("first", agent)
     assert "token" in _refused(host, plain_cluster, token, state=tmp_path / "other-key")
     said = _refused(host, plain_cluster, host.token("second"), state=tmp_path / "second-name")
     assert "first" in said
+    host.ok("cluster", "remove", "first")
 
 
-def test_an_agent_keeps_its_identity_over_a_restart(new_host: Callable[..., Host], plain_cluster: Member) -> None:
-    host = new_host()
-    agent = host.join(plain_cluster, "keeper")
+def test_an_agent_keeps_its_identity_over_a_restart(host: Host, plain_cluster: Member, tmp_path: Path) -> None:
+    _cleaned(plain_cluster)
+    agent = host.join(plain_cluster, "keeper", state=tmp_path)
     uid = host.kubectl(None, "get", "cluster", "keeper", "-o", "jsonpath={.metadata.uid}")
     agent.stop()
     eventually(lambda: not host.ready("keeper"), "not Ready after the agent left", 15)
-    again = host.agent(plain_cluster, None, "--name", "keeper")
+    again = host.agent(plain_cluster, None, "--name", "keeper", state=tmp_path)
     host.wait_ready("keeper", again)
     assert host.kubectl(None, "get", "cluster", "keeper", "-o", "jsonpath={.metadata.uid}") == uid
+    host.ok("cluster", "remove", "keeper")
 
 
 def test_a_removed_member_is_cut_cannot_return_and_frees_its_name(
-    new_host: Callable[..., Host], plain_cluster: Member
+    host: Host, plain_cluster: Member, tmp_path: Path
 ) -> None:
-    host = new_host()
-    agent = host.join(plain_cluster, "leaver")
+    _cleaned(plain_cluster)
+    agent = host.join(plain_cluster, "leaver", state=tmp_path / "first")
     host.kubectl("leaver", "get", "namespaces")
     host.ok("cluster", "remove", "leaver")
     eventually(lambda: "leaver" not in host.ok("clusters", "-o", "name"), "the cluster is gone", 5)
     assert agent.exits() == 1
     assert "removed" in agent.said()
-    again = host.agent(plain_cluster, None, "--name", "leaver")
+    again = host.agent(plain_cluster, None, "--name", "leaver", state=tmp_path / "first")
     assert again.exits() == 1
-    fresh = host.agent(plain_cluster, host.token("leaver"), state=host.directory / "fresh")
-    host.wait_ready("leaver", fresh)
+    host.join(plain_cluster, "leaver", state=tmp_path / "fresh")
+    host.ok("cluster", "remove", "leaver")
 
 
 def test_a_cluster_waits_until_it_is_approved_also_beyond_its_tokens_end(
@@ -247,16 +248,16 @@ def _waits(host: Host, name: str) -> None:
 
 
 def test_a_read_only_member_cannot_be_written_to_by_the_administrator_of_the_host(
-    new_host: Callable[..., Host], plain_cluster: Member
+    host: Host, plain_cluster: Member, tmp_path: Path
 ) -> None:
-    host = new_host()
-    agent = host.join(plain_cluster, "sealed", "--read-only")
+    _cleaned(plain_cluster)
+    agent = host.join(plain_cluster, "sealed", "--read-only", state=tmp_path)
     host.kubectl("sealed", "get", "configmaps")
     _assert_is_read_only(host, "sealed")
     for options, check in (((), _assert_is_read_only), (("--ceiling-off",), _assert_is_open)):
         assert agent.stop() == 0
         eventually(lambda: not host.ready("sealed"), "its end is told", 10)
-        agent = host.agent(plain_cluster, None, "--name", "sealed", *options)
+        agent = host.agent(plain_cluster, None, "--name", "sealed", *options, state=tmp_path)
         host.wait_ready("sealed", agent)
         check(host, "sealed")
     told = "its own administrator set its ceiling: open (before: read-only)"
