@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 MUTMUT := $(VENV)/.mutants
+HELM   := $(VENV)/.helm
 PYTEST := $(BIN)/python -m pytest
 KINDS  := $(BIN)/python -m skerry.api.kinds.reference
 
@@ -56,7 +57,11 @@ test: check ## every tier once: unit, integration, kube, node
 	@$(BIN)/python -m tests.prepare
 	@$(PYTEST) -m "not soak" -n auto --dist loadscope --no-loadscope-reorder --reruns 1 --durations=25
 
-soak: $(STAMP) ## repetitions and churn: long
+$(HELM): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,helm]"
+	@touch $@
+
+soak: $(HELM) ## repetitions, churn, and what needs Helm's library (244 MB): long
 	@$(PYTEST) -m soak --timeout=3600
 
 $(MUTMUT): $(STAMP)

@@ -22,12 +22,20 @@ KUBECTLS = ("1.35", "1.36", "1.37")
 """Oldest first."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every kubectl goes through an agent; how a member is reached is the same to all, so one of them goes direct."""
+    """Every kubectl goes through an agent; how a member is reached is the same to all, so one of them goes direct. What is
+    printed next door too is tried by the newest kubectl, a third of it by each of the others, and all of it by the soak.
+    """
     spare = [item for item in items if _parameter(item, "shore") == "direct" and _older(_parameter(item, "kubectl"))]
     if spare:
         config.hook.pytest_deselected(items=spare)
         items[:] = [item for item in items if item not in spare]
+    for item in items:
+        if item.name.startswith("test_it_prints_what_it_prints_next_door[") and _older(_parameter(item, "kubectl")):
+            assert isinstance(item, pytest.Function)
+            if item.callspec.indices["arguments"] % len(KUBECTLS) != item.callspec.indices["kubectl"]:
+                item.add_marker(pytest.mark.soak)
 
 
 def _parameter(item: pytest.Item, name: str) -> object:

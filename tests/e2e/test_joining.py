@@ -114,7 +114,7 @@ def test_a_cluster_waits_until_it_is_approved_also_beyond_its_tokens_end(
     host: Host, plain_cluster: Member, tmp_path: Path
 ) -> None:
     _cleaned(plain_cluster)
-    token = host.token("waits", "--approval", "--ttl", "15s")
+    token = host.token("waits", "--approval", "--ttl", "10s")
     agent = host.agent(plain_cluster, token, state=tmp_path)
     _waits(host, "waits")
     eventually(lambda: "skerry cluster approve waits" in agent.said(), "the agent says so", 10)

@@ -28,6 +28,15 @@ def helm(helms: Mapping[str, Path], rooms: Path) -> CommandLine:
     return CommandLine(helms["helm-4"], directory=rooms)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for Helm's library, a quarter of a gigabyte, runs with `make soak` alone, which installs it."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if "sdk" in getattr(item, "fixturenames", ()) or parameters.get("engine") == "sdk":
+            item.add_marker(pytest.mark.soak)
+
+
 @pytest.fixture
 def sdk(rooms: Path) -> Sdk:
     """Helm's library; skips where it is not installed."""

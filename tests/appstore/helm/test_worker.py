@@ -37,6 +37,7 @@ def test_it_does_each_operation_that_can_be_ordered() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.soak
 @pytest.mark.skipif(importlib.util.find_spec(SDK) is None, reason="Helm's library is not installed")
 def test_an_answer_stands_alone_and_an_error_is_told_as_helm_tells_it() -> None:
     done = subprocess.run(PROGRAM, input=b'{"operation": "version"}', capture_output=True, check=True, timeout=60)
