@@ -80,12 +80,12 @@ class _Catalogue(msgspec.Struct, frozen=True):
     repositories: list[str] | None = None
 
 
-class _Token(msgspec.Struct, frozen=True):
+class _RegistryToken(msgspec.Struct, frozen=True):
     token: str = ""
     access_token: str = ""
 
 
-_manifest, _tags, _catalogue, _token = decoder(_Manifest), decoder(_Tags), decoder(_Catalogue), decoder(_Token)
+_manifest, _tags, _catalogue, _token = decoder(_Manifest), decoder(_Tags), decoder(_Catalogue), decoder(_RegistryToken)
 
 
 class Registry:

@@ -43,7 +43,7 @@ class Package(NamedTuple):
 
 def read(archive: bytes, limits: Limits = LIMITS) -> Package:
     """The package. ChartError for one that is refused: the rule, the file and the limit."""
-    reader = _Reader(limits)
+    reader = _PackageReader(limits)
     tree = reader.unpacked(archive)
     described = reader.chart(tree, "", 0)
     _check_release(archive, tree)
@@ -53,7 +53,7 @@ def read(archive: bytes, limits: Limits = LIMITS) -> Package:
     return Package(described, digest, readme, *texts, reader.has_schema)
 
 
-class _Reader:
+class _PackageReader:
     """Reads a package and those within it; the limits hold for all of them together."""
 
     def __init__(self, limits: Limits) -> None:

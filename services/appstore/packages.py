@@ -32,7 +32,7 @@ GRACE_S = 3600.0
 
 Of = Callable[[str], bool]
 """Something that is so of a digest, or not."""
-Fetch = Callable[[Document], Awaitable[bytes]]
+FetchPackage = Callable[[Document], Awaitable[bytes]]
 """The package of an AppVersion from where it comes. StatusError, ChartError."""
 
 
@@ -44,7 +44,7 @@ def object_name(digest: str) -> str:
 class Packages:
     """See the module. `now` is Unix time in seconds."""
 
-    def __init__(self, objects: ObjectStore, fetch: Fetch, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, objects: ObjectStore, fetch: FetchPackage, now: Callable[[], float] = time.time) -> None:
         self._objects, self._fetch, self._now = objects, fetch, now
         self._used: dict[str, float] = {}
         """When an object was read last, by its name."""

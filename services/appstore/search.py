@@ -24,7 +24,7 @@ _WEIGHTS = (10.0, 4.0, 1.0)
 """Of name, keywords and description."""
 
 
-class Entry(NamedTuple):
+class SearchEntry(NamedTuple):
     """An app as it is found."""
 
     name: str
@@ -44,7 +44,7 @@ class Search:
         """Rows by the words of their names."""
         self._index.execute("CREATE VIRTUAL TABLE apps USING fts5(name, keywords, description, prefix='1 2 3')")
 
-    def put(self, key: str, entry: Entry) -> None:
+    def put(self, key: str, entry: SearchEntry) -> None:
         """Have an app found, by what it says now."""
         self.remove(key)
         row = self._next = self._next + 1

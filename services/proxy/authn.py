@@ -84,7 +84,7 @@ class RevokedUser(NamedTuple):
     """What was issued up to then, in Unix seconds, is refused: everything, if the user is disabled."""
 
 
-Lookup = Callable[[str], CachedCredential | None]
+CredentialLookup = Callable[[str], CachedCredential | None]
 """From a Credential's name to it; None if there is none (any more)."""
 
 
@@ -109,7 +109,7 @@ class Authenticator:
 
     def __init__(
         self,
-        lookup: Lookup,
+        lookup: CredentialLookup,
         now: Callable[[], float],
         *,
         provider: Callable[[str], ProviderVersion | None] = lambda name: None,

@@ -61,7 +61,7 @@ STABLE_S = 60.0
 RECONNECTED_S = 1.0
 
 
-class Wanted(NamedTuple):
+class ApplierSpec(NamedTuple):
     """An applier that is to run: another one, and it is another applier."""
 
     object: str
@@ -73,7 +73,7 @@ class Wanted(NamedTuple):
 class RunningApplier:
     """One applier of this process."""
 
-    def __init__(self, wanted: Wanted, applier: Applier) -> None:
+    def __init__(self, wanted: ApplierSpec, applier: Applier) -> None:
         self.wanted, self.applier = wanted, applier
         self.task: asyncio.Task[None] | None = None
         self.orders: asyncio.Queue[WithdrawOrder] = asyncio.Queue(1)
@@ -107,7 +107,7 @@ class Appliers:
         self._bus, self._timers = context.bus, context.timers
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
         self._held = EntryRoom(HELD_BYTES)
-        self._present: dict[str, Wanted] = {}
+        self._present: dict[str, ApplierSpec] = {}
         self._running: dict[str, RunningApplier] = {}
         self._leaves: Callable[[str], Awaitable[None]] | None = None
         self._backoffs: dict[str, Backoff] = {}
@@ -196,7 +196,9 @@ class Appliers:
             self._start(name, wanted, upstream, self._group, ending=clusters.is_leaving(item.document()))
         return None
 
-    def _start(self, name: str, wanted: Wanted, upstream: Upstream, group: asyncio.TaskGroup, *, ending: bool) -> None:
+    def _start(
+        self, name: str, wanted: ApplierSpec, upstream: Upstream, group: asyncio.TaskGroup, *, ending: bool
+    ) -> None:
         host = self._registry.settings.host_uid
         applier = Applier(
             name,
@@ -280,10 +282,10 @@ class Appliers:
                     running.applier.feed.ask()
 
 
-def _wanted(item: Item) -> Wanted | None:
+def _wanted(item: Item) -> ApplierSpec | None:
     """What a Cluster says: None for one that is not reached directly, or may not be written to. One that leaves has an applier
     for as long as it is there: what it is to take away."""
     document = item.document()
     if not direct.is_direct(document) or not direct.may_be_written_to(document):
         return None
-    return Wanted(item.uid, direct.revision_of(document))
+    return ApplierSpec(item.uid, direct.revision_of(document))

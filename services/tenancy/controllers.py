@@ -41,13 +41,13 @@ AT_MOST_S = 60.0
 """Between two looks at a credential: clocks are set, and its end is by the wall's."""
 DAY_S = 86400.0
 
-Clock = Callable[[], datetime]
+UtcClock = Callable[[], datetime]
 
 
 class Administrator:
     """Keeps the Credential for the token in the administrator's file."""
 
-    def __init__(self, store: Store, file: Path | None, clock: Clock = utc_now) -> None:
+    def __init__(self, store: Store, file: Path | None, clock: UtcClock = utc_now) -> None:
         self._store, self._file, self._clock = store, file, clock
         self._seen: tuple[int, int] | None = None
 
@@ -128,7 +128,7 @@ def credentials(context: TenancyContext) -> Controller[str]:
     return context.follow(CREDENTIAL, context.controller("credentials", reconcile))
 
 
-async def expire(store: Store, informer: View, name: str, clock: Clock = utc_now) -> After | None:
+async def expire(store: Store, informer: View, name: str, clock: UtcClock = utc_now) -> After | None:
     """Delete the credential `name` if its time is over."""
     item = informer.get(CREDENTIAL, name)
     if item is None:
@@ -150,7 +150,7 @@ def revocations(context: TenancyContext) -> Controller[str]:
     return context.follow(REVOCATION, context.controller("revocations", reconcile))
 
 
-async def forget(store: Store, informer: View, name: str, clock: Clock = utc_now) -> After | None:
+async def forget(store: Store, informer: View, name: str, clock: UtcClock = utc_now) -> After | None:
     """Delete the revocation `name` if it refuses nothing any more."""
     item = informer.get(REVOCATION, name)
     left = None if item is None else over_s(item.document(), clock().timestamp())

@@ -32,7 +32,7 @@ AGAIN_S = 60.0
 KUBERNETES_ACCOUNT = "system:serviceaccount:"
 CONNECTIONS = 16
 
-Ask = Callable[[str], Awaitable[TokenIdentity]]
+TokenReviewer = Callable[[str], Awaitable[TokenIdentity]]
 
 
 class ApiServer(Protocol):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.tenancy.providers import on_this_machine
-from services.tenancy.verify import Keys, keys_of
+from services.tenancy.verify import KeysById, keys_of
 from skerry.api.conditions import NO_VERDICT, Verdict
 from skerry.api.decode import decoded
 from skerry.api.identities import LEEWAY_S, IdentityProviderSpec
@@ -47,7 +47,7 @@ READY = "KeysFetched"
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})")
 _FORBIDS = re.compile(r"(?:^|[\s,])no-(?:store|cache)\b")
 
-Fetch = Callable[..., Awaitable[Fetched]]
+FetchKeys = Callable[..., Awaitable[Fetched]]
 """`skerry.http.outbound.fetch`."""
 
 
@@ -62,7 +62,7 @@ class ProviderProblem(SkerryError):
 class FetchedKeys(NamedTuple):
     """What one look at a provider brought."""
 
-    keys: Keys
+    keys: KeysById
     unusable: int
     fresh_s: float
     ahead_s: float
@@ -75,7 +75,7 @@ def policy(spec: IdentityProviderSpec) -> OutboundPolicy:
     return OutboundPolicy(addresses=AddressPolicy(private=True, loopback=here), plain_on_loopback=here)
 
 
-async def look(spec: IdentityProviderSpec, now: float, fetching: Fetch = fetch) -> FetchedKeys:
+async def look(spec: IdentityProviderSpec, now: float, fetching: FetchKeys = fetch) -> FetchedKeys:
     """Ask a provider for its keys. ProviderProblem."""
     allowed = policy(spec)
     discovery = await _document(spec.issuer.rstrip("/") + DISCOVERY, spec, allowed, "DiscoveryFailed", fetching)
@@ -103,7 +103,7 @@ class _Answer(NamedTuple):
 
 
 async def _document(
-    url: str, spec: IdentityProviderSpec, allowed: OutboundPolicy, reason: str, fetching: Fetch
+    url: str, spec: IdentityProviderSpec, allowed: OutboundPolicy, reason: str, fetching: FetchKeys
 ) -> _Answer:
     """A JSON object of the provider."""
     try:
@@ -143,9 +143,9 @@ def _ahead_s(headers: Headers, now: float) -> float:
 class KeyRing:
     """The keys of one provider. `now` is Unix time in seconds."""
 
-    def __init__(self, name: str, now: Callable[[], float], fetching: Fetch = fetch) -> None:
+    def __init__(self, name: str, now: Callable[[], float], fetching: FetchKeys = fetch) -> None:
         self.name = name
-        self.keys: Keys = {}
+        self.keys: KeysById = {}
         self.fetched = 0.0
         """When they were fetched last; 0: never."""
         self.due = 0.0
@@ -236,7 +236,7 @@ class KeyRing:
 class KeyRings:
     """The keys of all providers, by name. A provider that has another issuer or authority starts over."""
 
-    def __init__(self, now: Callable[[], float], fetching: Fetch = fetch) -> None:
+    def __init__(self, now: Callable[[], float], fetching: FetchKeys = fetch) -> None:
         self._now, self._fetching = now, fetching
         self._rings: dict[str, tuple[tuple[str, str, str], KeyRing]] = {}
         self.changed: Callable[[str], None] = lambda name: None

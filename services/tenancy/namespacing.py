@@ -44,7 +44,9 @@ def workspaces(context: TenancyContext) -> Controller[str]:
     claims, reports = Claims(context.bus, context.replicas), Reports(context.bus, time.monotonic)
     granted, informer = context.state.granted, context.informer
     store = context.store(WORKSPACE, leader=True)
-    work = WorkspaceStatus(store, informer, granted, reports, claims, lambda uid: granted.unclaimed(uid), time.time)
+    work = WorkspaceStatusWriter(
+        store, informer, granted, reports, claims, lambda uid: granted.unclaimed(uid), time.time
+    )
     controller = context.controller("workspaces", work.reconcile, workers=AT_ONCE, leader=True)
     informer.index(WORKSPACE, BY_CLUSTER, clusters_of)
 
@@ -64,7 +66,7 @@ def workspaces(context: TenancyContext) -> Controller[str]:
     return context.follow(WORKSPACE, controller)
 
 
-class WorkspaceStatus:
+class WorkspaceStatusWriter:
     """See the module. `now` is Unix time in seconds."""
 
     def __init__(
@@ -177,7 +179,7 @@ def claims(context: TenancyContext) -> Controller[str]:
     """Claims go when the member has taken away what their workspaces had there. Keys are UIDs of Clusters."""
     informer, reports = context.informer, Reports(context.bus, time.monotonic)
     granted = context.state.granted
-    work = Releases(
+    work = NamespaceReleases(
         context.bus,
         informer,
         Claims(context.bus, context.replicas),
@@ -218,7 +220,7 @@ def given_up(informer: View, change: Change) -> set[str]:
     return {uid for place in left if (uid := bound.get(place) or uid_of(informer, place.cluster))}
 
 
-class Releases:
+class NamespaceReleases:
     """See `claims`."""
 
     def __init__(

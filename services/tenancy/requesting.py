@@ -38,7 +38,7 @@ AT_MOST_S = 60.0
 REQUESTER = "requester"
 """Index of requests."""
 
-Change = Callable[[Document], Document | None]
+RequestChange = Callable[[Document], Document | None]
 
 
 def requester(item: Item) -> Iterable[str]:
@@ -136,7 +136,7 @@ class Requests:
             await self._take(document)
         return document
 
-    async def _decided(self, request: WriteRequest, change: Change) -> Document:
+    async def _decided(self, request: WriteRequest, change: RequestChange) -> Document:
         if request.options.dry_run:
             document = (await self._store.get(request.name)).document()
             return change(document) or document
@@ -188,7 +188,7 @@ class Requests:
             with suppress(NotFound):
                 await self._grants.delete(name, uid=there.uid)
 
-    async def _changed(self, document: Document, change: Change) -> Document:
+    async def _changed(self, document: Document, change: RequestChange) -> Document:
         """The request after a change, or as it is now; another of the name is left alone."""
         uid = document["metadata"]["uid"]
 

@@ -67,7 +67,7 @@ class SigningKey(NamedTuple):
     algorithm: str = ""
 
 
-Keys = Mapping[str, Sequence[SigningKey]]
+KeysById = Mapping[str, Sequence[SigningKey]]
 """By key id."""
 
 
@@ -125,7 +125,7 @@ def _no_number(text: str) -> float:
 # Keys
 
 
-def keys_of(document: object) -> tuple[Keys, int]:
+def keys_of(document: object) -> tuple[KeysById, int]:
     """The keys in a JWK set (RFC 7517) that can be used, and how many others there are. ValueError if it is none."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -179,7 +179,7 @@ def _fits(algorithm: str, signing: SigningKey) -> bool:
 # Verifying
 
 
-def verify(token: str, unread: UnreadToken, spec: IdentityProviderSpec, keys: Keys, now: float) -> TokenIdentity:
+def verify(token: str, unread: UnreadToken, spec: IdentityProviderSpec, keys: KeysById, now: float) -> TokenIdentity:
     """Whom a token of this provider names. TokenRefused; UnknownKey if another look at its keys may help."""
     _signed(token, unread.header, spec, keys)
     claims = unread.claims
@@ -194,7 +194,7 @@ def verify(token: str, unread: UnreadToken, spec: IdentityProviderSpec, keys: Ke
     return TokenIdentity(_user(claims, spec), groups, issued, expires, dropped, _left_out(claims, spec))
 
 
-def _signed(token: str, header: Claims, spec: IdentityProviderSpec, keys: Keys) -> None:
+def _signed(token: str, header: Claims, spec: IdentityProviderSpec, keys: KeysById) -> None:
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or algorithm not in algorithms_of(spec):
         raise TokenRefused(f"it is signed by {_shown(algorithm)}, which the provider does not use")

@@ -71,7 +71,7 @@ class Part(NamedTuple):
     after: int
 
 
-class Listed(NamedTuple):
+class StoredObject(NamedTuple):
     """What a store has under a name, deleted or not, and the revision of that."""
 
     info: ObjectInfo | None
@@ -285,12 +285,12 @@ class ObjectStore:
         *messages, _ = await batch(connection, self._stream, subject, after, limit=limit, max_bytes=max_bytes)
         return messages
 
-    async def _listed(self, name: str) -> Listed:
+    async def _listed(self, name: str) -> StoredObject:
         try:
             message = await self._last(self._meta(name))
         except NoMessage:
-            return Listed(None, 0)
-        return Listed(self._decoded(base64.b64decode(message.get("data") or "")), int(message["seq"]))
+            return StoredObject(None, 0)
+        return StoredObject(self._decoded(base64.b64decode(message.get("data") or "")), int(message["seq"]))
 
     async def _last(self, subject: str) -> dict[str, Any]:
         body = json.dumps({"last_by_subj": subject}).encode()

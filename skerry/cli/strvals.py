@@ -17,7 +17,7 @@ MOST_ITEMS = 65536
 """The highest place in a list, as in Helm."""
 MOST_NESTED = 30
 Values = dict[str, Any]
-Typed = Callable[[str], Any]
+ParseScalar = Callable[[str], Any]
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 _WORDS = {"true": True, "false": False, "null": None}
 
@@ -29,9 +29,9 @@ def typed(text: str) -> Any:
     return int(text) if _NUMBER.fullmatch(text) and len(text) < 19 else text
 
 
-def put(values: Values, expression: str, typed: Typed = typed, option: str = "--set") -> None:
+def put(values: Values, expression: str, typed: ParseScalar = typed, option: str = "--set") -> None:
     """Put what an expression says into `values`. Failure (usage) for one that says nothing."""
-    reader = _Reader(expression, option)
+    reader = _ExpressionReader(expression, option)
     while True:
         path = reader.path()
         _place(values, path, reader.value(typed), reader)
@@ -42,14 +42,14 @@ def put(values: Values, expression: str, typed: Typed = typed, option: str = "--
 
 def path(key: str, option: str = "--set-secret") -> list[str | int]:
     """The parts of a key: names, and places in lists. Failure (usage)."""
-    reader = _Reader(key + "=", option)
+    reader = _ExpressionReader(key + "=", option)
     parts = reader.path()
     if not reader.over:
         raise reader.wrong("a key is expected, and nothing behind it")
     return parts
 
 
-class _Reader:
+class _ExpressionReader:
     """Reads one expression from left to right."""
 
     def __init__(self, text: str, option: str) -> None:
@@ -113,7 +113,7 @@ class _Reader:
             raise self.wrong(f"[{text[:20]}] is no place in a list")
         return int(text)
 
-    def value(self, typed: Typed) -> Any:
+    def value(self, typed: ParseScalar) -> Any:
         """A value up to the comma behind it, or the end."""
         if not self.over and self._text[self._at] == "{":
             self._at += 1
@@ -123,7 +123,7 @@ class _Reader:
             self._at -= 1
         return typed(text)
 
-    def _list(self, typed: Typed) -> list[Any]:
+    def _list(self, typed: ParseScalar) -> list[Any]:
         items: list[Any] = []
         while True:
             text, stop = self._until(",}")
@@ -134,7 +134,7 @@ class _Reader:
                 return items
 
 
-def _place(values: Any, parts: list[str | int], value: Any, reader: _Reader) -> None:
+def _place(values: Any, parts: list[str | int], value: Any, reader: _ExpressionReader) -> None:
     """Put a value to its place, and make on the way what is not there."""
     here: Any = values
     for part, following in pairwise(parts):
@@ -148,7 +148,7 @@ def _place(values: Any, parts: list[str | int], value: Any, reader: _Reader) -> 
         raise reader.wrong(f"{last} is a key, and stands in a list")
 
 
-def _entered(here: Any, part: str | int, empty: Any, reader: _Reader) -> Any:
+def _entered(here: Any, part: str | int, empty: Any, reader: _ExpressionReader) -> Any:
     if isinstance(part, int):
         here = _extended(here, part, reader)
         if not isinstance(here[part], type(empty)):
@@ -160,7 +160,7 @@ def _entered(here: Any, part: str | int, empty: Any, reader: _Reader) -> Any:
     return here[part]
 
 
-def _extended(here: Any, place: int, reader: _Reader) -> list[Any]:
+def _extended(here: Any, place: int, reader: _ExpressionReader) -> list[Any]:
     if not isinstance(here, list):
         raise reader.wrong(f"[{place}] is a place in a list, and stands in a mapping")
     here.extend([None] * (place + 1 - len(here)))

@@ -38,7 +38,7 @@ def show(root: Path, api: Api, names: list[str]) -> None:
     document = kubeconfig.build(who.prefix, names, server=who.server, ca=who.ca, token=who.token, uid=uid)
     document["users"].append({"name": VIEWER, "user": {"token": _viewer(api)}})
     write_private(config, kubeconfig.text(document).encode())
-    tool = _Kubectl(kubectl(), config, who.prefix)
+    tool = _TourKubectl(kubectl(), config, who.prefix)
     out("")
     out("A short tour. Every line is a real kubectl, talking to the host; the members accept no connection.")
     tool.show("", "get", "clusters")
@@ -66,7 +66,7 @@ def _viewer(api: Api) -> str:
     return str(api.post(path_of("credentials"), body)["status"]["token"])
 
 
-def _colleague(tool: _Kubectl, member: str) -> None:
+def _colleague(tool: _TourKubectl, member: str) -> None:
     """Somebody who reads and cannot write, where the cluster has a controller that gives the role view its rules."""
     out("")
     if not tool.output(member, "get", "clusterrole", "view", "-o", "jsonpath={.rules}").strip():
@@ -79,7 +79,7 @@ def _colleague(tool: _Kubectl, member: str) -> None:
     tool.show(member, "--user", VIEWER, "auth", "can-i", "delete", "configmaps", expected=NO)
 
 
-class _Kubectl:
+class _TourKubectl:
     """kubectl through the host, shown with what it prints."""
 
     def __init__(self, binary: Path, config: Path, prefix: str) -> None:

@@ -27,7 +27,7 @@ from skerry.controller.timers import Timers, sleep
 from skerry.desired import owners
 from skerry.desired.answers import Missing, Unsettled
 from skerry.desired.drift import Drift
-from skerry.desired.feed import EntryRoom, Feed, Source
+from skerry.desired.feed import EntryRoom, EntrySource, Feed
 from skerry.desired.model import DesiredState, Known, in_order
 from skerry.desired.objects import Objects, Placed, owner_of
 from skerry.desired.owners import ObjectReference, reference
@@ -63,7 +63,7 @@ class Applier:
         self,
         name: str,
         objects: Objects,
-        source: Source,
+        source: EntrySource,
         verify: Verify,
         *,
         guard: Guard = lambda owner, which: "",

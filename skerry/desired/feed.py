@@ -46,7 +46,7 @@ class EntryRoom:
         self.left = size
 
 
-class Source(Protocol):
+class EntrySource(Protocol):
     """Where entries come from: the registry, over the bus or in the same process."""
 
     async def sync(self, request: SyncRequest) -> SyncAnswer:
@@ -60,7 +60,7 @@ class Feed:
     def __init__(
         self,
         state: DesiredState,
-        source: Source,
+        source: EntrySource,
         verify: Verify,
         fresh: Callable[[list[str]], None],
         *,

@@ -66,7 +66,7 @@ class _Page(msgspec.Struct, frozen=True):
     data: _Connections = _Connections()
 
 
-class Answer(Protocol):
+class ResolverReply(Protocol):
     """The part of a reply that is read."""
 
     data: bytes
@@ -75,7 +75,7 @@ class Answer(Protocol):
 class Asker(Protocol):
     """`skerry.bus.Connection` or `Bus` with SYS credentials; identity does not import the bus."""
 
-    async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float) -> Answer: ...
+    async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float) -> ResolverReply: ...
 
 
 class Resolver:

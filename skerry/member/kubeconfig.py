@@ -111,7 +111,7 @@ def load(path: str, context: str = "") -> Target:
     file = Path(path).expanduser()
     config = document(_read(file, "kubeconfig"), str(file))
     name = context or str(config.get("current-context") or "")
-    return _chosen(config, name, str(file), Files(file))
+    return _chosen(config, name, str(file), KubeconfigFiles(file))
 
 
 def standalone(text: str, origin: str) -> Target:
@@ -154,7 +154,7 @@ def _base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
 
 
-class Files:
+class KubeconfigFiles:
     """A kubeconfig and the files that it names, relative to its own directory."""
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -172,7 +172,7 @@ class Files:
         return path
 
 
-def _chosen(config: dict[str, Any], name: str, file: str, files: Files | None) -> Target:
+def _chosen(config: dict[str, Any], name: str, file: str, files: KubeconfigFiles | None) -> Target:
     entry = _find(config, "contexts", name, file)
     cluster = _find(config, "clusters", str(entry.get("cluster") or ""), file)
     user = _find(config, "users", str(entry.get("user") or ""), file)
@@ -261,7 +261,7 @@ def _find(config: dict[str, Any], section: str, name: str, file: str) -> dict[st
     raise KubeconfigError(f"{file} has no {singular} {name!r}; it has: {known}")
 
 
-def _target(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, origin: str) -> Target:
+def _target(cluster: dict[str, Any], user: dict[str, Any], files: KubeconfigFiles | None, origin: str) -> Target:
     if cluster.get("proxy-url"):
         raise KubeconfigError(
             f"{origin} has proxy-url, which Skerry does not use: it must reach the API server directly (on an agent member: run the agent there)"
@@ -289,7 +289,7 @@ def _target(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, 
     return target
 
 
-def _tls(cluster: dict[str, Any], user: dict[str, Any], files: Files | None, origin: str) -> Tls:
+def _tls(cluster: dict[str, Any], user: dict[str, Any], files: KubeconfigFiles | None, origin: str) -> Tls:
     tls = Tls(
         ca=_material(cluster, "certificate-authority", files, origin),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
@@ -327,7 +327,7 @@ def _server(server: str, origin: str) -> tuple[str, str, int, str]:
     return url.scheme, host, port or (443 if url.scheme == "https" else 80), url.path.rstrip("/")
 
 
-def _material(entry: dict[str, Any], key: str, files: Files | None, origin: str) -> bytes:
+def _material(entry: dict[str, Any], key: str, files: KubeconfigFiles | None, origin: str) -> bytes:
     """PEM from `<key>-data` (base64, which wins as in client-go) or from the file `<key>`, relative to the kubeconfig."""
     if data := entry.get(f"{key}-data"):
         try:
@@ -353,7 +353,7 @@ def _environment(spec: dict[str, Any]) -> dict[str, str]:
     return {str(e.get("name")): str(e.get("value") or "") for e in pairs}
 
 
-def _exec(spec: dict[str, Any], files: Files | None, origin: str) -> ExecSpec:
+def _exec(spec: dict[str, Any], files: KubeconfigFiles | None, origin: str) -> ExecSpec:
     command, version = str(spec.get("command") or ""), str(spec.get("apiVersion") or "")
     if files is None:
         raise KubeconfigError(

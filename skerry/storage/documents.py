@@ -89,7 +89,7 @@ def seal(document: Document, *, writes: tuple[str, ...], deleted: bool = False) 
     return _encode(Envelope(writes=writes[:KEPT_WRITE_IDS], deleted=deleted, object=msgspec.Raw(raw)))
 
 
-class _Metadata(msgspec.Struct, gc=False):
+class _IndexedMetadata(msgspec.Struct, gc=False):
     """What the index of an Item needs of an object's metadata."""
 
     name: str = ""
@@ -101,7 +101,7 @@ class _Metadata(msgspec.Struct, gc=False):
 
 
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_metadata = msgspec.json.Decoder(_Metadata).decode
+_metadata = msgspec.json.Decoder(_IndexedMetadata).decode
 _labels = msgspec.json.Decoder(dict[str, str]).decode
 _same_labels = lru_cache(maxsize=1024)(_labels)
 SHARED_BYTES = 256

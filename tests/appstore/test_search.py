@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.appstore.search import MOST, Entry, Search
+from services.appstore.search import MOST, Search, SearchEntry
 
 APPS = {
-    "pg": Entry("bitnami.postgresql", "sql database", "An object-relational database"),
-    "ha": Entry("bitnami.postgresql-ha", "sql database", "The same, for several nodes"),
-    "ng": Entry("bitnami.nginx", "http proxy web", "A web server"),
-    "my": Entry("other.mysql", "sql", "Not postgresql"),
-    "de": Entry("other.größe", "Maß", "Umlaute"),
+    "pg": SearchEntry("bitnami.postgresql", "sql database", "An object-relational database"),
+    "ha": SearchEntry("bitnami.postgresql-ha", "sql database", "The same, for several nodes"),
+    "ng": SearchEntry("bitnami.nginx", "http proxy web", "A web server"),
+    "my": SearchEntry("other.mysql", "sql", "Not postgresql"),
+    "de": SearchEntry("other.größe", "Maß", "Umlaute"),
 }
 
 
@@ -59,9 +59,9 @@ def test_the_name_itself_comes_first(search: Search) -> None:
 
 def test_what_changed_is_found_as_it_is_now() -> None:
     search = Search()
-    search.put("a", Entry("one.web", "", ""))
-    search.put("b", Entry("two.web", "", ""))
-    search.put("a", Entry("one.redis", "", ""))
+    search.put("a", SearchEntry("one.web", "", ""))
+    search.put("b", SearchEntry("two.web", "", ""))
+    search.put("a", SearchEntry("one.redis", "", ""))
     assert (search.find("web"), search.find("redis"), search.find("wweb")) == (["b"], ["a"], ["b"])
     search.remove("b")
     search.remove("b")
@@ -71,7 +71,7 @@ def test_what_changed_is_found_as_it_is_now() -> None:
 def test_there_is_an_end_to_answers_and_to_questions() -> None:
     search = Search()
     for number in range(MOST + 10):
-        search.put(str(number), Entry(f"web-{number}", "", ""))
+        search.put(str(number), SearchEntry(f"web-{number}", "", ""))
     assert len(search.find("web")) == MOST
     assert len(search.find("weeb")) == MOST
     assert search.find("web " * 10_000) == search.find("web " * 8)
@@ -80,5 +80,5 @@ def test_there_is_an_end_to_answers_and_to_questions() -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_a_question(text: str) -> None:
     search = Search()
-    search.put("a", Entry("one.web", text, text))
+    search.put("a", SearchEntry("one.web", text, text))
     assert search.find(text) in (["a"], [])

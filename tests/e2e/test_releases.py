@@ -130,7 +130,6 @@ def test_helm_by_hand_is_an_upgrade_like_any_other(
     both.want(version="1.2.0", **app)
     assert both.deployed("m1", 2)["helm"]["revision"] == 4
     helm(helms["helm-4"], plain_cluster, "rollback", "both", "1", "-n", "both")
-    host.kubectl(None, "annotate", "apprelease", "both", "looked=now")  # it is looked at each minute, and now
     status = both.until("m1", lambda each: each.get("phase") == "Blocked", "it is seen", 90)
     assert status["error"]["reason"] == "ChangedByHand"
     both.act("retry")

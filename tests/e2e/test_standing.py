@@ -21,7 +21,7 @@ from tests.kube.provider import OwnClusters, Provider
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 
-LOOK = {"SKERRY_LOOK_S": "0.5"}
+LOOK = {"SKERRY_LOOK_S": "2"}
 ADMINISTRATORS = "skerry:cluster-admin"
 MANAGED = "app.kubernetes.io/managed-by=skerry"
 INSTALLED = "skerry.dev/installed=direct"
@@ -199,7 +199,7 @@ def test_a_cluster_that_another_host_took_over_is_let_go_and_comes_back_when_it_
     assert refused.returncode != 0
     assert "mainland" in refused.stderr.decode()
     plain_cluster.kubectl("delete", "clusterrolebinding", ADMINISTRATORS)
-    time.sleep(2)  # two looks and more, each of which would put it right
+    time.sleep(5)  # two looks and more, each of which would put it right
     assert _labels(plain_cluster, ADMINISTRATORS) == ""
     plain_cluster.kubectl(*mark, f"skerry.dev/host={host.cluster('host')['status']['uid']}")
     wait_for(host, "Joined", "AgentJoined" if mode == "agent" else "DirectJoined")

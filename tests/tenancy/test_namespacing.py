@@ -13,7 +13,7 @@ import pytest
 from services.tenancy.claims import Claims
 from services.tenancy.granted import BY_CLUSTER, Granted, clusters_of
 from services.tenancy.granting import Reports
-from services.tenancy.namespacing import WorkspaceStatus, is_gone
+from services.tenancy.namespacing import WorkspaceStatusWriter, is_gone
 from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
@@ -197,7 +197,7 @@ class Replicas:
 
     def __init__(self, bus: Bus, store: Store, uid: str) -> None:
         self.store, self.uid, self.claims = store, uid, Claims(bus, 1)
-        self.replicas: list[WorkspaceStatus] = []
+        self.replicas: list[WorkspaceStatusWriter] = []
         self.informers: list[Informer] = []
         self.feeds: list[asyncio.Task[None]] = []
         self.unclaimed: list[str] = []
@@ -208,14 +208,14 @@ class Replicas:
         view: Any = informer
         view.index(WORKSPACE, BY_CLUSTER, clusters_of)
         reports = Reports(self._bus, lambda: 0.0)
-        made = WorkspaceStatus(
+        made = WorkspaceStatusWriter(
             self.store, view, Granted(), reports, Claims(self._bus, 1), self.unclaimed.append, lambda: 0.0
         )
         self.replicas.append(made)
         self.informers.append(informer)
         self.feeds.append(feed)
 
-    async def settle(self, replica: WorkspaceStatus, name: str) -> None:
+    async def settle(self, replica: WorkspaceStatusWriter, name: str) -> None:
         """Have it look at a workspace as it is now."""
         await asyncio.gather(*(each.current() for each in self.informers))
         await replica.reconcile(name)

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from services.tenancy.verify import Keys, keys_of
+from services.tenancy.verify import KeysById, keys_of
 from skerry.api.identities import IdentityProviderSpec, NameClaim
 
 ISSUER = "https://idp.example.com"
@@ -39,7 +39,7 @@ def jwk(key: Any, kid: str, **more: Any) -> dict[str, Any]:
 
 
 JWKS = {"keys": [jwk(RSA, "r"), jwk(EC, "e"), jwk(EC384, "e384"), jwk(ED, "d"), jwk(OTHER_RSA, "pinned", alg="RS512")]}
-KEYS: Keys = keys_of(JWKS)[0]
+KEYS: KeysById = keys_of(JWKS)[0]
 
 
 def claims(**changes: Any) -> dict[str, Any]:

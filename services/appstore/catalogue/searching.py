@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from services.appstore.parts import AppStoreContext
-from services.appstore.search import Entry, Search
+from services.appstore.search import Search, SearchEntry
 from skerry.api.kinds import APP
 from skerry.api.messages import WriteRequest
 from skerry.api.searching import SearchRequest
@@ -27,12 +27,12 @@ def feed(informer: View, search: Search) -> Callable[[], None]:
     return informer.add_event_handler(APP, changed)
 
 
-def entry(item: Item) -> Entry:
+def entry(item: Item) -> SearchEntry:
     """An App as it is found: by its name and the name that people gave it, keywords, description."""
     document = item.document()
     spec, status = document.get("spec") or {}, document.get("status") or {}
     name = f"{spec.get('displayName', '')} {item.name}".strip()
-    return Entry(name, " ".join(status.get("keywords") or ()), str(status.get("description", "")))
+    return SearchEntry(name, " ".join(status.get("keywords") or ()), str(status.get("description", "")))
 
 
 def _key(item: Item) -> str:

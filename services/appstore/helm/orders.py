@@ -32,7 +32,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_upgrade: bool = False
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has become of it. An operation that failed is told on standard error, as Helm's command line tells it."""
 
     version: str = ""

@@ -121,7 +121,7 @@ class _Chart(msgspec.Struct):
     metadata: _Metadata | None = None
 
 
-class _Info(msgspec.Struct):
+class _ReleaseInfo(msgspec.Struct):
     first_deployed: str | None = None
     last_deployed: str | None = None
     description: str | None = None
@@ -142,7 +142,7 @@ class _Release(msgspec.Struct):
 
     name: str
     version: int
-    info: _Info | None = None
+    info: _ReleaseInfo | None = None
     chart: _Chart | None = None
     config: dict[str, Any] | None = None
     manifest: str | None = None
@@ -196,7 +196,7 @@ def revision(secret: Document) -> Revision:
     release = _unpacked(secret)
     if (release.name, release.version) != (head.release, head.revision):
         raise ReleaseError("its labels and its content are about different revisions")
-    info, metadata = release.info or _Info(), (release.chart or _Chart()).metadata or _Metadata()
+    info, metadata = release.info or _ReleaseInfo(), (release.chart or _Chart()).metadata or _Metadata()
     return Revision(
         entry=head,
         chart=_word(metadata.name),

@@ -29,7 +29,7 @@ from services.appstore.helm.engine import (
 from services.appstore.helm.failures import failure
 from services.appstore.helm.jail import MIB, ROOT, Jail, python_paths, run
 from services.appstore.helm.limits import check_manifest
-from services.appstore.helm.orders import Answer, Operation, Order
+from services.appstore.helm.orders import Operation, Order, OrderAnswer
 from services.appstore.helm.preflight import Preflight
 from services.appstore.helm.rooms import Room, check_chart, check_labels, check_names, cluster_room, environment, room
 from skerry.api.decode import decoded
@@ -124,7 +124,7 @@ class Sdk:
             answer = await self._work(own, _order("uninstall", own, request), deadline_s=request.deadline_s)
         return Uninstalled(kept=tuple(answer.kept))
 
-    async def _work(self, own: Room, order: Order, *, deadline_s: float) -> Answer:
+    async def _work(self, own: Room, order: Order, *, deadline_s: float) -> OrderAnswer:
         read = python_paths() + ((Path(order.chart),) if order.chart else ())
         grace_s = GRACE_S if own.ports else 0.0
         jail = Jail(own.directory, read, own.ports, data=DATA, grace_s=grace_s, required=self._required)
@@ -135,7 +135,7 @@ class Sdk:
         if (finished.ending, finished.code) != ("exit", 0):
             raise failure(finished, own.secrets, deadline_s=deadline_s)
         try:
-            return decoded(finished.stdout, Answer)
+            return decoded(finished.stdout, OrderAnswer)
         except msgspec.DecodeError as error:
             raise HelmError("Failed", f"the worker's answer cannot be read: {error}") from error
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from services.appstore.helm.manifest import documents
-from services.appstore.helm.orders import Answer, Operation, Order
+from services.appstore.helm.orders import Operation, Order, OrderAnswer
 from skerry.api.decode import decoded
 
 _HOOK = re.compile(r"""helm\.sh/hook["']?\s*:""")
@@ -33,7 +33,7 @@ def main() -> int:
     answer_to = os.dup(1)
     os.dup2(2, 1)
     order = decoded(sys.stdin.buffer.read(), Order)
-    outcome: list[Answer | Exception] = []
+    outcome: list[OrderAnswer | Exception] = []
     import helm_python as sdk  # a quarter of a second, of which only this process is to know
 
     context = sdk.HelmContext()
@@ -56,11 +56,11 @@ def main() -> int:
     return 0
 
 
-def _version(sdk: Any, context: Any, order: Order) -> Answer:
-    return Answer(version=str(sdk.helm_sdk_version()).removeprefix("v"))
+def _version(sdk: Any, context: Any, order: Order) -> OrderAnswer:
+    return OrderAnswer(version=str(sdk.helm_sdk_version()).removeprefix("v"))
 
 
-def _template(sdk: Any, context: Any, order: Order) -> Answer:
+def _template(sdk: Any, context: Any, order: Order) -> OrderAnswer:
     with sdk.Chart.load(order.chart) as chart:
         try:
             chart.validate_schema(order.values)
@@ -68,7 +68,7 @@ def _template(sdk: Any, context: Any, order: Order) -> Answer:
             raise ValueError(f"{SCHEMA}:\n{error}") from error
         files = [(each["filename"], each["data"]) for each in chart.crds] if order.crds else []
         files += _rendered(chart, order)
-    return Answer(manifest="".join(f"---\n# Source: {path}\n{text}\n" for path, text in files))
+    return OrderAnswer(manifest="".join(f"---\n# Source: {path}\n{text}\n" for path, text in files))
 
 
 def _rendered(chart: Any, order: Order) -> list[tuple[str, str]]:
@@ -89,7 +89,7 @@ def is_manifest(path: str) -> bool:
     return name.endswith((".yaml", ".yml", ".json")) and not name.startswith("_")
 
 
-def _upgrade(sdk: Any, context: Any, order: Order) -> Answer:
+def _upgrade(sdk: Any, context: Any, order: Order) -> OrderAnswer:
     common = {
         "context": context,
         "namespace": order.namespace,
@@ -109,7 +109,7 @@ def _upgrade(sdk: Any, context: Any, order: Order) -> Answer:
                 chart, order.release, order.values, create_namespace=order.create_namespace, **common
             )
         manifest = _with_hooks(sdk, str(release["manifest"]), chart, order) if order.dry_run else ""
-    return Answer(revision=int(release["revision"]), manifest=manifest)
+    return OrderAnswer(revision=int(release["revision"]), manifest=manifest)
 
 
 def _is_there(sdk: Any, config: Any, release: str) -> bool:
@@ -134,24 +134,24 @@ def _with_hooks(sdk: Any, manifest: str, chart: Any, order: Order) -> str:
     return "".join((*(f"---\n# Source: {path}\n{hook}\n" for path, hook in hooks), manifest))
 
 
-def _rollback(sdk: Any, context: Any, order: Order) -> Answer:
+def _rollback(sdk: Any, context: Any, order: Order) -> OrderAnswer:
     with _config(sdk, order) as config:
         config.rollback(order.release, version=order.revision, timeout=order.timeout_s, wait="hookOnly")
-    return Answer()
+    return OrderAnswer()
 
 
-def _uninstall(sdk: Any, context: Any, order: Order) -> Answer:
+def _uninstall(sdk: Any, context: Any, order: Order) -> OrderAnswer:
     with _config(sdk, order) as config:
         outcome = config.uninstall(order.release, timeout=order.timeout_s, ignore_not_found=True, wait="hookOnly")
     lines = str((outcome or {}).get("info") or "").splitlines()
-    return Answer(kept=[line.strip() for line in lines if line.startswith("[")])
+    return OrderAnswer(kept=[line.strip() for line in lines if line.startswith("[")])
 
 
 def _config(sdk: Any, order: Order) -> Any:
     return sdk.Config(kubeconfig_path=order.kubeconfig, namespace=order.namespace)
 
 
-OPERATIONS: Mapping[Operation, Callable[[Any, Any, Order], Answer]] = {
+OPERATIONS: Mapping[Operation, Callable[[Any, Any, Order], OrderAnswer]] = {
     "version": _version,
     "template": _template,
     "upgrade": _upgrade,

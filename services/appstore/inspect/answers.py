@@ -27,7 +27,7 @@ class IndexQuestion(msgspec.Struct, frozen=True):
     seen: frozenset[str] = frozenset()
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
+class ContentRefused(msgspec.Struct, frozen=True, tag=True):
     """The content is not taken."""
 
     reason: str
@@ -50,7 +50,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     """There is no more. An answer that ends without it is not whole."""
 
 
-Answer = IndexAnswer | PackageAnswer | Refused | Done
+InspectAnswer = IndexAnswer | PackageAnswer | ContentRefused | Done
 _encode = msgspec.json.Encoder().encode
 _question = decoder(IndexQuestion)
 
@@ -66,7 +66,7 @@ def main(what: str, stdin: BinaryIO) -> Iterator[bytes]:
         yield _encode(answer) + b"\n"
 
 
-def _index(stdin: BinaryIO) -> Iterator[Answer]:
+def _index(stdin: BinaryIO) -> Iterator[InspectAnswer]:
     options = _question(stdin.readline(HEAD))
     content = stdin.read()
     try:
@@ -75,11 +75,11 @@ def _index(stdin: BinaryIO) -> Iterator[Answer]:
         ):
             yield IndexAnswer(chart)
     except ForeignYamlError as error:
-        yield Refused("NotARepository", f"its index.yaml is none: {error}")
+        yield ContentRefused("NotARepository", f"its index.yaml is none: {error}")
 
 
-def _package(stdin: BinaryIO) -> Iterator[Answer]:
+def _package(stdin: BinaryIO) -> Iterator[InspectAnswer]:
     try:
         yield PackageAnswer(read_package(stdin.read()))
     except ChartError as error:
-        yield Refused(error.reason, str(error))
+        yield ContentRefused(error.reason, str(error))

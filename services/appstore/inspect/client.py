@@ -10,7 +10,15 @@ import msgspec
 
 from services.appstore.helm.jail import MIB, ROOT, Finished, Jail, python_paths, run
 from services.appstore.index import ListedChart
-from services.appstore.inspect.answers import Answer, Done, IndexAnswer, IndexQuestion, PackageAnswer, Refused, question
+from services.appstore.inspect.answers import (
+    ContentRefused,
+    Done,
+    IndexAnswer,
+    IndexQuestion,
+    InspectAnswer,
+    PackageAnswer,
+    question,
+)
 from services.appstore.metadata import ChartError
 from services.appstore.package import Package
 from skerry.api.decode import decoded
@@ -34,20 +42,20 @@ async def read_package(content: bytes) -> Package:
     raise ChartError("Unreadable", "nothing was read of it")
 
 
-async def _answers(what: str, *stdin: bytes) -> list[Answer]:
+async def _answers(what: str, *stdin: bytes) -> list[InspectAnswer]:
     with tempfile.TemporaryDirectory(prefix="skerry-inspect-") as directory:
         jail = Jail(Path(directory), read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB)
         command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]
         finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(ROOT)})
     lines = finished.stdout.splitlines()
     try:
-        answers: list[Answer] = [decoded(line, Answer) for line in lines]
+        answers: list[InspectAnswer] = [decoded(line, InspectAnswer) for line in lines]
     except msgspec.DecodeError as error:
         raise _failed(finished) from error
     if not answers or not isinstance(answers[-1], Done):
         raise _failed(finished)
     for answer in answers:
-        if isinstance(answer, Refused):
+        if isinstance(answer, ContentRefused):
             raise ChartError(answer.reason, answer.message)
     return answers
 

@@ -50,7 +50,7 @@ async def unexplained(spec: ExplanationSpec) -> ExplanationStatus:
     raise NotFound(MISSING)
 
 
-class Exchange(Protocol):
+class ApiExchange(Protocol):
     """The part of `skerry.http.Exchange` that the host API needs."""
 
     head: RequestHead
@@ -100,7 +100,7 @@ class HostApi:
 
     async def handle(
         self,
-        exchange: Exchange,
+        exchange: ApiExchange,
         caller: Caller,
         authorize: Authorize,
         *,
@@ -126,7 +126,7 @@ class HostApi:
                 raise
             return await _answer(exchange, error.code, error.body(), _retry_after(error))
 
-    async def _handle(self, exchange: Exchange, asking: reviews.ReviewCaller, watching: Callable[[], None]) -> int:
+    async def _handle(self, exchange: ApiExchange, asking: reviews.ReviewCaller, watching: Callable[[], None]) -> int:
         caller, authorize = asking.caller, asking.authorize
         path, query = parse(exchange.head.target)
         target = locate(path, self._kinds)
@@ -198,7 +198,7 @@ class HostApi:
 
     # Discovery
 
-    async def _discover(self, exchange: Exchange, target: Target, query: Query) -> int:
+    async def _discover(self, exchange: ApiExchange, target: Target, query: Query) -> int:
         if exchange.head.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         document = self._document(exchange, target.parts)
@@ -220,7 +220,7 @@ class HostApi:
         await exchange.respond(200, headers, document.body)
         return 200
 
-    def _document(self, exchange: Exchange, parts: tuple[str, ...]) -> DiscoveryDocument | None:
+    def _document(self, exchange: ApiExchange, parts: tuple[str, ...]) -> DiscoveryDocument | None:
         if parts[0] == "openapi":
             return self._openapi.find(parts[1:], _accept(exchange))
         negotiated = negotiate(_accept(exchange), GROUPS if len(parts) == 1 else frozenset())
@@ -228,12 +228,12 @@ class HostApi:
 
     # Reads
 
-    def _view(self, exchange: Exchange, kind: Kind, query: Query, partial: frozenset[Media]) -> Representation:
+    def _view(self, exchange: ApiExchange, kind: Kind, query: Query, partial: frozenset[Media]) -> Representation:
         media = negotiate(_accept(exchange), TABLE | partial).media
         return view(kind, media, query.text("includeObject") or "Metadata", self._live, self._now)
 
     async def _read(
-        self, exchange: Exchange, target: Target, source: ObjectSource, caller: Caller, query: Query, sight: Sight
+        self, exchange: ApiExchange, target: Target, source: ObjectSource, caller: Caller, query: Query, sight: Sight
     ) -> bytes:
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
@@ -245,7 +245,7 @@ class HostApi:
 
     async def _watch(
         self,
-        exchange: Exchange,
+        exchange: ApiExchange,
         target: Target,
         source: ObjectSource,
         query: Query,
@@ -283,7 +283,7 @@ class HostApi:
 
     # Writes
 
-    async def _act(self, exchange: Exchange, target: Target, action: Action, caller: Caller, query: Query) -> int:
+    async def _act(self, exchange: ApiExchange, target: Target, action: Action, caller: Caller, query: Query) -> int:
         if action.streams_answer:
             return await self._streams.download(exchange, target, action, caller, query)
         if action.streams_request:
@@ -295,7 +295,7 @@ class HostApi:
 
     async def _write(
         self,
-        exchange: Exchange,
+        exchange: ApiExchange,
         target: Target,
         source: ObjectSource,
         caller: Caller,
@@ -333,7 +333,7 @@ def _verb(method: bytes, target: Target, query: Query) -> str:
 _METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
 
 
-async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> int:
+async def _refuse(exchange: ApiExchange, target: Target, kind: Kind) -> int:
     """405 with Allow; 404 for a subresource that is not served."""
     if target.subresource and not writes.is_status(target):
         raise NotFound(MISSING)
@@ -352,7 +352,7 @@ async def _refuse(exchange: Exchange, target: Target, kind: Kind) -> int:
     return await _answer(exchange, 405, error.body(), [(b"allow", ", ".join(allowed).encode())])
 
 
-async def _answer(exchange: Exchange, status: int, body: bytes, more: Headers | None = None) -> int:
+async def _answer(exchange: ApiExchange, status: int, body: bytes, more: Headers | None = None) -> int:
     """Answer with a JSON document, written in YAML for who prefers that; the status."""
     form = JSON
     if in_yaml(_accept(exchange)):
@@ -366,15 +366,15 @@ def _retry_after(error: StatusError) -> Headers:
     return [(b"retry-after", str(seconds).encode())] if seconds else []
 
 
-def _content_type(exchange: Exchange) -> str:
+def _content_type(exchange: ApiExchange) -> str:
     return (exchange.head.get(b"content-type") or b"").decode("latin-1")
 
 
-def _accept(exchange: Exchange) -> str:
+def _accept(exchange: ApiExchange) -> str:
     return b",".join(value for name, value in exchange.head.headers if name == b"accept").decode("latin-1")
 
 
-async def _body(exchange: Exchange) -> bytes:
+async def _body(exchange: ApiExchange) -> bytes:
     parts: list[bytes] = []
     size = 0
     while part := await exchange.read():
@@ -385,7 +385,7 @@ async def _body(exchange: Exchange) -> bytes:
     return b"".join(parts)
 
 
-async def _unless_gone(exchange: Exchange, work: Coroutine[None, None, None]) -> None:
+async def _unless_gone(exchange: ApiExchange, work: Coroutine[None, None, None]) -> None:
     """Run `work` until it is done or the client has left: an idle watch learns of that in no other way."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(exchange.gone.wait())

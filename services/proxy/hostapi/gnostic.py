@@ -12,14 +12,14 @@ import msgspec
 
 from skerry.protobuf import field, message
 
-Json = Mapping[str, Any]
+OpenApiNode = Mapping[str, Any]
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "patch": 8}
 _PATH_PARAMETERS = 9
 _TEXTS = {"$ref": 1, "format": 2, "description": 4}
 
 
-def document(value: Json) -> bytes:
+def document(value: OpenApiNode) -> bytes:
     """The whole document."""
     info = field(1, value["info"]["title"]) + field(2, value["info"]["version"])
     paths = b"".join(message(2, _named(path, _path_item(item))) for path, item in value["paths"].items())
@@ -31,19 +31,19 @@ def _named(name: str, value: bytes) -> bytes:
     return field(1, name) + message(2, value)
 
 
-def _extensions(value: Json, number: int) -> bytes:
+def _extensions(value: OpenApiNode, number: int) -> bytes:
     """`x-…` members, as YAML text: JSON is that too."""
     extensions = [(key, one) for key, one in value.items() if key.startswith("x-")]
     return b"".join(message(number, _named(key, field(2, msgspec.json.encode(one)))) for key, one in extensions)
 
 
-def _path_item(item: Json) -> bytes:
+def _path_item(item: OpenApiNode) -> bytes:
     parts = [message(number, _operation(item[method])) for method, number in _METHODS.items() if method in item]
     parts += [message(_PATH_PARAMETERS, _parameter(one)) for one in item.get("parameters", ())]
     return b"".join(parts)
 
 
-def _operation(value: Json) -> bytes:
+def _operation(value: OpenApiNode) -> bytes:
     responses = b"".join(
         message(1, _named(code, message(1, _response(one)))) for code, one in value["responses"].items()
     )
@@ -60,12 +60,12 @@ def _operation(value: Json) -> bytes:
     )
 
 
-def _response(value: Json) -> bytes:
+def _response(value: OpenApiNode) -> bytes:
     schema = message(2, message(1, _schema(value["schema"]))) if "schema" in value else b""
     return field(1, value["description"]) + schema
 
 
-def _parameter(value: Json) -> bytes:
+def _parameter(value: OpenApiNode) -> bytes:
     """ParametersItem{Parameter{BodyParameter | NonBodyParameter{query | path}}}"""
     if value["in"] == "body":
         body = b"".join((field(2, "body"), field(3, value["name"]), field(4, bool(value["required"])),
@@ -79,7 +79,7 @@ def _parameter(value: Json) -> bytes:
     return message(1, message(2, message(4, common + field(5, value["type"]))))
 
 
-def _schema(value: Json) -> bytes:
+def _schema(value: OpenApiNode) -> bytes:
     parts = [field(number, value[key]) for key, number in _TEXTS.items() if key in value]
     if "default" in value:
         parts.append(message(5, field(2, msgspec.json.encode(value["default"]))))

@@ -71,7 +71,9 @@ def _flow(body: bytes) -> bytes:
 
 
 def _dump(body: bytes) -> bytes:
-    text: str = yaml.dump(msgspec.json.decode(body), Dumper=_Dumper, allow_unicode=True, default_flow_style=False)
+    text: str = yaml.dump(
+        msgspec.json.decode(body), Dumper=_QuotingDumper, allow_unicode=True, default_flow_style=False
+    )
     return text.encode()
 
 
@@ -83,7 +85,7 @@ _GO_TOO = (
 """What Go's reader takes for no text, and Python's does: (type, pattern, how it begins)."""
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _QuotingDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Texts that either reader takes for something else are in quotes."""
 
 
@@ -120,5 +122,5 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 for _type, _pattern, _first in _GO_TOO:
-    for _reader in (_Loader, _Dumper):
+    for _reader in (_Loader, _QuotingDumper):
         _reader.add_implicit_resolver(f"tag:yaml.org,2002:{_type}", re.compile(_pattern), list(_first))

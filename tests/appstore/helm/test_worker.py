@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.appstore.helm.lookup import SDK
-from services.appstore.helm.orders import Answer, Order
+from services.appstore.helm.orders import Order, OrderAnswer
 from services.appstore.helm.worker import OPERATIONS, is_manifest, main
 
 PROGRAM = [sys.executable, "-m", main.__module__]
@@ -41,7 +41,7 @@ def test_it_does_each_operation_that_can_be_ordered() -> None:
 @pytest.mark.skipif(importlib.util.find_spec(SDK) is None, reason="Helm's library is not installed")
 def test_an_answer_stands_alone_and_an_error_is_told_as_helm_tells_it() -> None:
     done = subprocess.run(PROGRAM, input=b'{"operation": "version"}', capture_output=True, check=True, timeout=60)
-    assert msgspec.json.decode(done.stdout, type=Answer).version.startswith("4.")
+    assert msgspec.json.decode(done.stdout, type=OrderAnswer).version.startswith("4.")
     order = msgspec.json.encode(Order(operation="template", chart="/nowhere.tgz"))
     done = subprocess.run(PROGRAM, input=order, capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, b"")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from skerry.api.meta import Document
-from skerry.cli.commands.app.instances import State, settled, told, verdict
+from skerry.cli.commands.app.instances import ReleaseInstances, settled, told, verdict
 from skerry.cli.failure import Failure
 
 
@@ -31,48 +31,48 @@ AWAY = instance("m2", "Waiting")
 @pytest.mark.parametrize(
     ("state", "done"),
     [
-        (State(release(), [HEALTHY]), True),
-        (State(release(), [OLD]), False),
-        (State(release(), [instance("m1", "Deployed", health="Progressing")]), False),
-        (State(release(), [instance("m1", "Upgrading")]), False),
-        (State(release(), [RETRYING]), False),
-        (State(release(), [FAILED]), True),
-        (State(release(), [BLOCKED]), True),
-        (State(release(2), [HEALTHY, AWAY]), True),
-        (State(release(2), [HEALTHY]), False),
-        (State(release(0), []), True),
-        (State({"status": {}}, []), False),
+        (ReleaseInstances(release(), [HEALTHY]), True),
+        (ReleaseInstances(release(), [OLD]), False),
+        (ReleaseInstances(release(), [instance("m1", "Deployed", health="Progressing")]), False),
+        (ReleaseInstances(release(), [instance("m1", "Upgrading")]), False),
+        (ReleaseInstances(release(), [RETRYING]), False),
+        (ReleaseInstances(release(), [FAILED]), True),
+        (ReleaseInstances(release(), [BLOCKED]), True),
+        (ReleaseInstances(release(2), [HEALTHY, AWAY]), True),
+        (ReleaseInstances(release(2), [HEALTHY]), False),
+        (ReleaseInstances(release(0), []), True),
+        (ReleaseInstances({"status": {}}, []), False),
     ],
 )
-def test_what_is_waited_for(state: State, done: bool) -> None:
+def test_what_is_waited_for(state: ReleaseInstances, done: bool) -> None:
     assert settled(state) is done
 
 
 @pytest.mark.parametrize(
     ("state", "done", "code", "text"),
     [
-        (State(release(), [FAILED]), True, 1, "m1 is Failed"),
-        (State(release(), [BLOCKED]), True, 1, "m1 is Blocked"),
-        (State(release(), [OLD]), False, 5, "not healthy yet"),
+        (ReleaseInstances(release(), [FAILED]), True, 1, "m1 is Failed"),
+        (ReleaseInstances(release(), [BLOCKED]), True, 1, "m1 is Blocked"),
+        (ReleaseInstances(release(), [OLD]), False, 5, "not healthy yet"),
     ],
 )
-def test_how_a_command_ends_that_waited(state: State, done: bool, code: int, text: str) -> None:
+def test_how_a_command_ends_that_waited(state: ReleaseInstances, done: bool, code: int, text: str) -> None:
     with pytest.raises(Failure, match=text) as failure:
         verdict(state, "web", done)
     assert failure.value.code == code
 
 
 def test_who_is_away_is_no_failure_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    verdict(State(release(2), [HEALTHY, AWAY]), "web", True)
+    verdict(ReleaseInstances(release(2), [HEALTHY, AWAY]), "web", True)
     assert "waits for m2" in capsys.readouterr().err
 
 
 def test_a_release_that_is_not_accepted_says_why() -> None:
     refused = {"type": "Accepted", "status": "False", "reason": "NoVersion", "message": "nginx has no version 9"}
     with pytest.raises(Failure, match="NoVersion: nginx has no version 9"):
-        verdict(State({"status": {"conditions": [refused]}}, []), "web", True)
+        verdict(ReleaseInstances({"status": {"conditions": [refused]}}, []), "web", True)
 
 
 def test_progress_names_what_is_being_done_on_four_clusters_at_most() -> None:
-    state = State(release(6), [instance(f"m{number}", "Installing") for number in range(6)])
+    state = ReleaseInstances(release(6), [instance(f"m{number}", "Installing") for number in range(6)])
     assert told(state).endswith("m3 Installing and 2 more")

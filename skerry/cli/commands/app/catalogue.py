@@ -11,7 +11,7 @@ import typer
 from skerry.api.kinds import APP, APP_VERSION
 from skerry.api.meta import Document
 from skerry.cli import listing, output
-from skerry.cli.commands.app.options import App, Global, Version, Workspace
+from skerry.cli.commands.app.options import AppArgument, Global, VersionOption, WorkspaceOption
 from skerry.cli.commands.clients import ContextName, Kubeconfig, Style, connect
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import out, say
@@ -32,7 +32,7 @@ def search(
     category: Annotated[str, typer.Option("--category", metavar="C", help="Only of this category.")] = "",
     repository: Annotated[str, typer.Option("--repo", metavar="R", help="Only from this repository.")] = "",
     style: Style = "",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -77,8 +77,8 @@ def _row(app: Document) -> list[str]:
 
 
 def show(
-    app: App,
-    version: Version = "",
+    app: AppArgument,
+    version: VersionOption = "",
     versions: Annotated[bool, typer.Option("--versions", help="The versions there are.")] = False,
     readme: Annotated[bool, typer.Option("--readme", help="Its README.")] = False,
     values: Annotated[
@@ -87,7 +87,7 @@ def show(
     schema: Annotated[bool, typer.Option("--schema", help="What values may be.")] = False,
     changes: Annotated[bool, typer.Option("--changes", help="What is new in the version.")] = False,
     style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -156,7 +156,7 @@ def push(
         str, typer.Argument(metavar="FILE.tgz|-", help="The package, as helm package makes it; - is stdin.")
     ],
     category: Annotated[list[str] | None, typer.Option("--category", metavar="C", help="Put the app into it.")] = None,
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -219,10 +219,10 @@ def chart_name(content: bytes) -> str:
 
 
 def pull(
-    app: App,
-    version: Version = "",
+    app: AppArgument,
+    version: VersionOption = "",
     output_: Annotated[str, typer.Option("--output", metavar="FILE|-", help="Default: CHART-VERSION.tgz here.")] = "",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",

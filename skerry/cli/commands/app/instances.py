@@ -16,7 +16,7 @@ from skerry.cli.term import program, say
 if TYPE_CHECKING:
     from skerry.cli.api import Api
 
-Style = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|yaml", help="Output format.")]
+StatusStyle = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|yaml", help="Output format.")]
 Wait = Annotated[
     str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is healthy; 0s: not at all.")
 ]
@@ -25,7 +25,7 @@ AWAY = ("Waiting", "Orphaned")
 BAD = ("Failed", "Blocked")
 
 
-class State(NamedTuple):
+class ReleaseInstances(NamedTuple):
     """A release, and what it is on its clusters."""
 
     release: Document
@@ -37,13 +37,13 @@ class State(NamedTuple):
         return int((self.release.get("status") or {}).get("revision", 0))
 
 
-def read(api: Api, namespace: str, name: str) -> State:
+def read(api: Api, namespace: str, name: str) -> ReleaseInstances:
     """As it is now. NotFound."""
     from skerry.cli.apps import items, path_in
 
     release = api.get(path_in(APP_RELEASE, namespace, name))
     instances = items(api, APP_INSTANCE, namespace, fieldSelector=f"spec.release={name}")
-    return State(release, sorted(instances, key=lambda each: str(each["spec"].get("cluster"))))
+    return ReleaseInstances(release, sorted(instances, key=lambda each: str(each["spec"].get("cluster"))))
 
 
 def phase(instance: Document) -> str:
@@ -57,7 +57,7 @@ def in_place(instance: Document, revision: int) -> bool:
     return phase(instance) == "Deployed" and status.get("health") == "Healthy" and status.get("revision") == revision
 
 
-def settled(state: State) -> bool:
+def settled(state: ReleaseInstances) -> bool:
     """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release. Pure."""
     if not condition_of(state.release, "Accepted").reason or not state.revision:
         return False
@@ -72,7 +72,7 @@ def settled(state: State) -> bool:
     )
 
 
-def told(state: State) -> str:
+def told(state: ReleaseInstances) -> str:
     """What is being done, for the line of progress. Pure."""
     doing = [
         f"{each['spec'].get('cluster')} {phase(each)}" for each in state.instances if not in_place(each, state.revision)
@@ -80,7 +80,7 @@ def told(state: State) -> str:
     return ", ".join(doing[:4]) + (f" and {len(doing) - 4} more" if len(doing) > 4 else "") or "waiting for the host"
 
 
-def show(state: State, style: str) -> None:
+def show(state: ReleaseInstances, style: str) -> None:
     """The table, or the document `{release, instances}`."""
     if style in ("json", "yaml"):
         output.document({"release": state.release, "instances": state.instances}, style)
@@ -126,7 +126,7 @@ def follow(api: Api, namespace: str, name: str, wait_s: float, style: str) -> No
         verdict(state, name, done)
 
 
-def verdict(state: State, name: str, done: bool) -> None:
+def verdict(state: ReleaseInstances, name: str, done: bool) -> None:
     """How a command ends that waited. Failure."""
     rejected = condition_of(state.release, "Accepted")
     if rejected.status == "False":

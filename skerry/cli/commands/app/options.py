@@ -42,7 +42,7 @@ def releases(incomplete: str) -> list[str]:
     return names(APP_RELEASE, incomplete)
 
 
-Workspace = Annotated[
+WorkspaceOption = Annotated[
     str,
     typer.Option(
         "-w", "--workspace", metavar="WORKSPACE", help="The workspace. Default: default, the administrators'."
@@ -50,7 +50,7 @@ Workspace = Annotated[
 ]
 Global = Annotated[bool, typer.Option("--global", help="The pool that is everybody's: workspace skerry-apps.")]
 AllWorkspaces = Annotated[bool, typer.Option("-A", "--all-workspaces", help="All workspaces that you may read.")]
-App = Annotated[
+AppArgument = Annotated[
     str,
     typer.Argument(
         metavar="APP",
@@ -58,7 +58,7 @@ App = Annotated[
         autocompletion=apps,
     ),
 ]
-Version = Annotated[str, typer.Option("--version", metavar="V", help="The version. Default: the latest.")]
+VersionOption = Annotated[str, typer.Option("--version", metavar="V", help="The version. Default: the latest.")]
 Release = Annotated[str, typer.Argument(metavar="NAME", help="Name of the release.", autocompletion=releases)]
 
 

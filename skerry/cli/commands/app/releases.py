@@ -11,8 +11,8 @@ from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
 from skerry.api.meta import Document
 from skerry.cli import listing, output
 from skerry.cli.commands.app import instances, values
-from skerry.cli.commands.app.instances import Style, Wait
-from skerry.cli.commands.app.options import AllWorkspaces, Release, Version, Workspace
+from skerry.cli.commands.app.instances import StatusStyle, Wait
+from skerry.cli.commands.app.options import AllWorkspaces, Release, VersionOption, WorkspaceOption
 from skerry.cli.commands.clients import ContextName, Kubeconfig, connect
 from skerry.cli.commands.clients import Style as ListStyle
 from skerry.cli.failure import FAILED, TIMED_OUT, Failure
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 EMPTY = "Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C"
 DIFFERS = 10
 """Exit code of diff --exit-code."""
-Cluster = Annotated[str, typer.Option("--cluster", metavar="C", help="On this cluster alone.")]
+ClusterFilter = Annotated[str, typer.Option("--cluster", metavar="C", help="On this cluster alone.")]
 
 
 def diff(
     name: Release,
-    version: Version = "",
-    files: values.Files = None,
+    version: VersionOption = "",
+    files: values.ValuesFiles = None,
     set_: values.Sets = None,
     set_string: values.StringSets = None,
     set_file: values.FileSets = None,
     values_for: values.ClusterFiles = None,
     reset_values: Annotated[bool, typer.Option("--reset-values", help="Begin with no values.")] = False,
-    cluster: Cluster = "",
+    cluster: ClusterFilter = "",
     all_: Annotated[bool, typer.Option("--all", help="Every cluster, not the first one alone.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help=f"Exit {DIFFERS} if something differs.")] = False,
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -78,7 +78,7 @@ def diff(
 
 def list_(
     style: ListStyle = "",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everywhere: AllWorkspaces = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -98,8 +98,8 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again whenever it changes, until interrupted.")
     ] = False,
-    style: Style = "",
-    workspace: Workspace = "",
+    style: StatusStyle = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -133,8 +133,8 @@ def status(
 
 def history(
     name: Release,
-    style: Style = "",
-    workspace: Workspace = "",
+    style: StatusStyle = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -164,8 +164,8 @@ def rollback(
     name: Release,
     revision: Annotated[int, typer.Argument(metavar="REVISION", help="Which. Default: the one before.")] = 0,
     wait: Wait = instances.WAIT,
-    style: Style = "",
-    workspace: Workspace = "",
+    style: StatusStyle = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -183,8 +183,8 @@ def rollback(
 
 def retry(
     name: Release,
-    cluster: Cluster = "",
-    workspace: Workspace = "",
+    cluster: ClusterFilter = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -199,7 +199,9 @@ def retry(
     say(f"release {name} is tried again{f' on {cluster}' if cluster else ''}")
 
 
-def own(name: Release, workspace: Workspace = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def own(
+    name: Release, workspace: WorkspaceOption = "", kubeconfig: Kubeconfig = None, context: ContextName = ""
+) -> None:
     """Take a release over: from now on it is worked on the members as you.
 
     Example: skerry app own web
@@ -228,7 +230,7 @@ def uninstall(
         list[str] | None, typer.Option("--forget", metavar="C", help="Do not wait for this cluster; may be repeated.")
     ] = None,
     wait: Annotated[str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is gone.")] = "2m",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:

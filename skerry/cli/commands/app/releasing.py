@@ -11,8 +11,8 @@ from skerry.api.kinds import APP_RELEASE
 from skerry.api.meta import Document
 from skerry.cli import selecting
 from skerry.cli.commands.app import instances, releases, values
-from skerry.cli.commands.app.instances import Style, Wait
-from skerry.cli.commands.app.options import App, Release, Version, Workspace
+from skerry.cli.commands.app.instances import StatusStyle, Wait
+from skerry.cli.commands.app.options import AppArgument, Release, VersionOption, WorkspaceOption
 from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.term import out, say, seconds
@@ -34,8 +34,8 @@ _ON_FAILURE = {"": "", "keep": "Keep", "rollback": "Rollback"}
 
 def install(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the release.")],
-    app: App,
-    version: Version = "",
+    app: AppArgument,
+    version: VersionOption = "",
     cluster: Annotated[
         list[str] | None,
         typer.Option("--cluster", metavar="C", help="On this cluster; may be repeated.", autocompletion=cluster_names),
@@ -50,7 +50,7 @@ def install(
     create_namespace: Annotated[
         bool, typer.Option("--create-namespace", help="Make that namespace where it is not there.")
     ] = False,
-    files: values.Files = None,
+    files: values.ValuesFiles = None,
     set_: values.Sets = None,
     set_string: values.StringSets = None,
     set_file: values.FileSets = None,
@@ -60,8 +60,8 @@ def install(
     on_failure: OnFailure = "",
     wait: Wait = instances.WAIT,
     dry_run: DryRun = False,
-    style: Style = "",
-    workspace: Workspace = "",
+    style: StatusStyle = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -105,8 +105,8 @@ def install(
 
 def upgrade(
     name: Release,
-    version: Version = "",
-    files: values.Files = None,
+    version: VersionOption = "",
+    files: values.ValuesFiles = None,
     set_: values.Sets = None,
     set_string: values.StringSets = None,
     set_file: values.FileSets = None,
@@ -119,8 +119,8 @@ def upgrade(
     on_failure: OnFailure = "",
     wait: Wait = instances.WAIT,
     dry_run: DryRun = False,
-    style: Style = "",
-    workspace: Workspace = "",
+    style: StatusStyle = "",
+    workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:

@@ -11,7 +11,14 @@ from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP_REPOSITORY
 from skerry.api.meta import Document
 from skerry.cli import listing, output
-from skerry.cli.commands.app.options import AllWorkspaces, Global, Workspace, repositories, secret_file, wait_option
+from skerry.cli.commands.app.options import (
+    AllWorkspaces,
+    Global,
+    WorkspaceOption,
+    repositories,
+    secret_file,
+    wait_option,
+)
 from skerry.cli.commands.clients import ContextName, Kubeconfig, Style, connect
 from skerry.cli.failure import FAILED, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import out, program, say, seconds
@@ -56,7 +63,7 @@ def add(
         bool, typer.Option("--review", help="Its versions wait as drafts for a review. Of the pool only.")
     ] = False,
     wait: Annotated[str, wait_option("60s", "it was read once")] = "60s",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -145,7 +152,7 @@ def told(document: Document) -> str:
 @repo.command("list")
 def list_(
     style: Style = "",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     everywhere: AllWorkspaces = False,
     kubeconfig: Kubeconfig = None,
@@ -165,7 +172,7 @@ def list_(
 def show(
     name: Name,
     style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="The whole object.")] = "",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -201,7 +208,7 @@ def show(
 def sync(
     name: Name,
     wait: Annotated[str, wait_option("60s", "it was read")] = "60s",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",
@@ -222,7 +229,7 @@ def sync(
 @repo.command("remove")
 def remove(
     name: Name,
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     kubeconfig: Kubeconfig = None,
     context: ContextName = "",

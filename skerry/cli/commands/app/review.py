@@ -8,13 +8,13 @@ import typer
 
 from skerry.api.kinds import APP_REVIEW, APP_VERSION
 from skerry.cli import listing
-from skerry.cli.commands.app.options import AllWorkspaces, App, Global, Version, Workspace
+from skerry.cli.commands.app.options import AllWorkspaces, AppArgument, Global, VersionOption, WorkspaceOption
 from skerry.cli.commands.clients import ContextName, Kubeconfig, Style, connect
 from skerry.cli.term import out, say
 
 EMPTY = "Nothing waits for a review."
 NONE = "Nothing was reviewed."
-Message = Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="Why: it stands in the record.")]
+MessageOption = Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="Why: it stands in the record.")]
 Whole = Annotated[bool, typer.Option("--all", help="All versions of the app.")]
 review = typer.Typer(no_args_is_help=True, help="Reviews of versions: submit, pass, release; reject, suspend, recover.")
 
@@ -42,10 +42,10 @@ def _command(action: str, help_: str) -> None:
     word = action.lower()
 
     def step(
-        app: App,
-        version: Version = "",
-        message: Message = "",
-        workspace: Workspace = "",
+        app: AppArgument,
+        version: VersionOption = "",
+        message: MessageOption = "",
+        workspace: WorkspaceOption = "",
         everybodys: Global = False,
         kubeconfig: Kubeconfig = None,
         context: ContextName = "",
@@ -55,11 +55,11 @@ def _command(action: str, help_: str) -> None:
         _take(action, app, version, message, False, workspace_of(workspace, everybodys), kubeconfig, context)
 
     def whole_step(
-        app: App,
-        version: Version = "",
-        message: Message = "",
+        app: AppArgument,
+        version: VersionOption = "",
+        message: MessageOption = "",
         whole: Whole = False,
-        workspace: Workspace = "",
+        workspace: WorkspaceOption = "",
         everybodys: Global = False,
         kubeconfig: Kubeconfig = None,
         context: ContextName = "",
@@ -88,7 +88,7 @@ def list_(
         bool, typer.Option("--pending", help="Versions that wait to be passed, instead of steps.")
     ] = False,
     style: Style = "",
-    workspace: Workspace = "",
+    workspace: WorkspaceOption = "",
     everybodys: Global = False,
     everywhere: AllWorkspaces = False,
     kubeconfig: Kubeconfig = None,

@@ -22,7 +22,7 @@ ANNOTATION = "skerry.dev/app-store"
 store = typer.Typer(
     invoke_without_command=True, help="The switch: whether the App Store can be used, on every cluster or on none."
 )
-Cluster = Annotated[
+MemberOption = Annotated[
     str,
     typer.Option(
         "--cluster",
@@ -91,7 +91,7 @@ def seen(document: Document, clusters: list[Document]) -> Document:
 
 
 @store.command("enable")
-def enable(cluster: Cluster = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def enable(cluster: MemberOption = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """Make the App Store usable, on every cluster.
 
     Example: skerry app store enable
@@ -100,7 +100,7 @@ def enable(cluster: Cluster = "", kubeconfig: Kubeconfig = None, context: Contex
 
 
 @store.command("disable")
-def disable(cluster: Cluster = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
+def disable(cluster: MemberOption = "", kubeconfig: Kubeconfig = None, context: ContextName = "") -> None:
     """Make it usable on no cluster. What runs goes on, and can be uninstalled.
 
     Example: skerry app store disable

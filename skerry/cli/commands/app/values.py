@@ -16,7 +16,7 @@ from skerry.cli.commands.app.options import secret_file
 from skerry.cli.failure import USAGE, Failure
 from skerry.values import merged
 
-Files = Annotated[
+ValuesFiles = Annotated[
     list[str] | None,
     typer.Option("-f", "--values", metavar="FILE|-", help="A YAML file of values; later ones count more."),
 ]
