@@ -8,11 +8,13 @@ import pytest
 from services.appstore.settings import AppStoreSettings
 from services.proxy.settings import ProxyLimits
 from services.registry.settings import RegistrySettings
+from services.tenancy.settings import TenancySettings
 from skerry.cli.bootstrap import TUNABLE
 
 
 @pytest.mark.parametrize(
-    ("process", "settings"), [("controller-manager", (RegistrySettings, AppStoreSettings)), ("tower", (ProxyLimits,))]
+    ("process", "settings"),
+    [("controller-manager", (RegistrySettings, TenancySettings, AppStoreSettings)), ("tower", (ProxyLimits,))],
 )
 def test_every_number_that_is_passed_on_is_a_setting_of_its_process(
     process: str, settings: tuple[type[msgspec.Struct], ...]
