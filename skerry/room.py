@@ -17,10 +17,16 @@ def fits(needs: Mapping[str, int], left: Mapping[str, int]) -> bool:
     return all(left.get(name, 0) >= nano for name, nano in needs.items())
 
 
+def shortfall(needs: Mapping[str, int], left: Mapping[str, int]) -> Amounts:
+    """By how much it cannot; empty if it can."""
+    return {name: nano - left.get(name, 0) for name, nano in needs.items() if nano > left.get(name, 0)}
+
+
 def roomiest(needs: Mapping[str, int], nodes: Mapping[str, Amounts]) -> str:
     """The node with the most room, of what each has left: measured by the resource that it has least of. "" of none."""
-    return max(sorted(nodes), key=lambda name: _times(needs, nodes[name]), default="")
+    return max(sorted(nodes), key=lambda name: times(needs, nodes[name]), default="")
 
 
-def _times(needs: Mapping[str, int], left: Mapping[str, int]) -> float:
+def times(needs: Mapping[str, int], left: Mapping[str, int]) -> float:
+    """How often `needs` is there, by the resource that there is least of; 0.0 if it is for nothing."""
     return min((left.get(name, 0) / nano for name, nano in needs.items() if nano), default=0.0)

@@ -17,17 +17,15 @@ import msgspec
 
 from skerry import requirements, room
 from skerry.api.meta import Document
+from skerry.checks.nodes import nodes_left
 from skerry.checks.report import Outcome, told
 from skerry.checks.run import Checks
-from skerry.demand import Amounts, add, written
+from skerry.demand import Amounts, written
 from skerry.errors import BadGateway, Forbidden, NotFound, SkerryError, StatusError
-from skerry.inventory.counting import readable, requested_by
-from skerry.inventory.objects import Node
 from skerry.member import account, bindings, checks
 from skerry.member.identity import owner_of
-from skerry.member.inventory import NODE_PAGE, NODES, pod_pages
 from skerry.member.upstream import Upstream
-from skerry.member.watch import CollectionWatch
+from skerry.scheduling import PodRules, repelled
 
 AT_ONCE = 3
 """Reviews that are asked side by side: a command has four connections to an API server."""
@@ -36,7 +34,6 @@ ADVICE_S = 3.0
 TENANT_ROLES = ("view", "edit", "admin")
 _CLUSTER_ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_REPELS = ("NoSchedule", "NoExecute")
 _SHOWN = ("cpu", "memory")
 _NAMED = 3
 """Missing rights that are named; of the others the number."""
@@ -234,16 +231,8 @@ class ClusterChecks:
 
     async def _left(self) -> dict[str, Amounts]:
         """What is unrequested, by node that takes pods. Forbidden, NotFound, BadGateway."""
-        nodes: dict[str, Amounts] = {}
-        async for seen in CollectionWatch(self._upstream, NODES, Node, _allocatable, page=NODE_PAGE).listed():
-            if seen.object is not None:
-                nodes[seen.name] = seen.object
-        requested: dict[str, Amounts] = {}
-        async for page in pod_pages(self._upstream):
-            for pod in page.items:
-                if pod.placed and pod.spec.node_name in nodes:
-                    add(requested.setdefault(pod.spec.node_name, {}), requested_by(pod))
-        return {name: room.free(has, requested.get(name, {})) for name, has in nodes.items()}
+        nodes, repels = await nodes_left(self._upstream), repelled(PodRules())
+        return {node.name: node.left for node in nodes if not repels(node)}
 
 
 async def _advice(work: Callable[[], Awaitable[Outcome]]) -> Outcome:
@@ -266,6 +255,7 @@ class ReviewedRight(NamedTuple):
     resource: str = ""
     subresource: str = ""
     name: str = ""
+    namespace: str = ""
     path: str = ""
     """Of what is no resource."""
 
@@ -293,13 +283,6 @@ def rights(rules: Iterable[Document]) -> Iterator[ReviewedRight]:
         for verb, group, resource, name in product(verbs, *parts):
             plural, _, subresource = resource.partition("/")
             yield ReviewedRight(verb, group, plural, subresource, name)
-
-
-def _allocatable(node: Node) -> Amounts | None:
-    """None of a node that takes no pods which tolerate nothing."""
-    ready = any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or ())
-    repels = any(each.effect in _REPELS for each in node.spec.taints or ())
-    return readable(node.status.allocatable) if ready and not repels and not node.spec.unschedulable else None
 
 
 def _amounts(amounts: Amounts) -> str:

@@ -20,6 +20,7 @@ BEFORE = {
     "up": "up",
     "down": "host",
     "status": "host",
+    "preflight": "preflight",
     "doctor": "doctor",
     "logs": "host",
     "nats-config": "host",

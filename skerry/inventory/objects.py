@@ -20,6 +20,8 @@ class NodeMeta(Struct, frozen=True, kw_only=True, gc=False):
 class Taint(Struct, frozen=True, kw_only=True, gc=False):
     """core/v1 Taint."""
 
+    key: str = ""
+    value: str = ""
     effect: str = ""
 
 

@@ -1,0 +1,125 @@
+"""preflight: is there room for Skerry in a cluster, before anything is written there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skerry.cli.commands.app.values import Files, Sets, given
+from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
+from skerry.cli.output import columns
+from skerry.cli.term import out, say
+
+if TYPE_CHECKING:
+    from skerry.checks.preflightreport import PreflightCheck, PreflightReport
+    from skerry.installation import Installation, Where
+    from skerry.member.kubeconfig import Target
+
+NAMESPACES = {"host": "skerry-system", "agent": "skerry-system", "direct": "kube-system"}
+
+
+def preflight(
+    host: Annotated[bool, typer.Option("--host", help="The host, by the chart skerry.")] = False,
+    agent: Annotated[bool, typer.Option("--agent", help="An agent, by the chart skerry-agent.")] = False,
+    direct: Annotated[bool, typer.Option("--direct", help="A direct member, on which nothing is installed.")] = False,
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Default: $KUBECONFIG, or ~/.kube/config.")
+    ] = None,
+    context: Annotated[str, typer.Option("--context", metavar="NAME", help="Context in the kubeconfig.")] = "",
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", metavar="NS", help="Where it would be installed.")
+    ] = "",
+    values: Files = None,
+    sets: Sets = None,
+    style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="As a document.")] = "",
+) -> None:
+    """See whether a cluster has what an installation of Skerry needs. Nothing is changed there.
+
+    Exit code 0: it fits, perhaps with warnings; 1: it does not; 4: not all could be asked.
+
+    Examples: skerry preflight --agent --context munich
+    skerry preflight --host -n skerry-system -f values.yaml --set tower.replicas=2 -o json
+    """
+    from skerry.installation import ValuesError, installation
+
+    if style not in ("", "json", "yaml"):
+        raise Failure(f"-o {style}: use json or yaml", USAGE)
+    chosen: list[Where] = [where for where, is_it in (("host", host), ("agent", agent), ("direct", direct)) if is_it]  # type: ignore[misc]
+    if len(chosen) != 1:
+        raise Failure("say what would be installed: one of --host, --agent and --direct", USAGE)
+    where = chosen[0]
+    try:
+        wanted = installation(where, given(values, sets, None, None, None, None).values)
+    except ValuesError as error:
+        raise Failure(str(error), USAGE) from error
+    target = _target(kubeconfig, context)
+    report = asyncio.run(_run(target, wanted, namespace or NAMESPACES[where], live=not style))
+    if style:
+        from skerry.cli.output import document
+
+        document(_document(report), style)
+    else:
+        _show(report)
+    failed = ", ".join(each.name for each in report.checks if each.state == report.verdict)
+    if report.verdict == "fail":
+        raise Failure(f"it does not fit: {failed}", FAILED)
+    if report.verdict == "unknown":
+        raise Failure(f"whether it fits is not known: {failed}", MISSING)
+
+
+def _target(path: Path | None, context: str) -> Target:
+    from skerry.member import kubeconfig
+
+    return kubeconfig.load(str(path or os.environ.get("KUBECONFIG") or "~/.kube/config"), context)
+
+
+async def _run(target: Target, wanted: Installation, namespace: str, *, live: bool) -> PreflightReport:
+    from skerry.checks.preflight import Preflight
+    from skerry.cli.checking import waiting
+    from skerry.member.credentials import source
+    from skerry.member.role import ADMIN
+    from skerry.member.upstream import Upstream
+
+    upstream = Upstream(target, source(target), role=ADMIN, connections=4)
+    try:
+        return await Preflight(upstream, wanted, namespace, _tell if live else _silent, waiting).run()
+    finally:
+        await upstream.close()
+
+
+def _silent(check: PreflightCheck) -> None:
+    pass
+
+
+def _tell(check: PreflightCheck) -> None:
+    """A check as it comes."""
+    say(f"{check.state:<7}  {check.name:<13}  {check.message}")
+    if check.next and check.state != "pass":
+        say(f"{'':<24}{check.next}")
+
+
+def _show(report: PreflightReport) -> None:
+    """Where each replica would run."""
+    rows = []
+    for each in report.workloads:
+        sizes = [each.requests.get("cpu", ""), each.requests.get("memory", ""), each.limits.get("cpu", ""), each.limits.get("memory", "")]  # fmt: skip
+        rows += [[each.name, str(place.replica), *sizes, place.node, ""] for place in each.placed]
+        rows += [[each.name, str(lack.replica), *sizes, "none", _lack(lack.node, lack.cpu, lack.memory)] for lack in each.missing]  # fmt: skip
+    if rows:
+        columns(["WORKLOAD", "REPLICA", "CPU", "MEMORY", "CPU LIMIT", "MEMORY LIMIT", "NODE", "LACKS"], rows)
+    out(report.verdict)
+
+
+def _lack(node: str, cpu: str, memory: str) -> str:
+    sizes = " and ".join(f"{name} {size}" for name, size in (("cpu", cpu), ("memory", memory)) if size != "0")
+    return f"{node} lacks {sizes}" if node and sizes else node
+
+
+def _document(report: PreflightReport) -> object:
+    import msgspec
+
+    return msgspec.to_builtins(report)
