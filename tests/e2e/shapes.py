@@ -255,6 +255,13 @@ class Lasting(Shape):
     def __init__(self) -> None:
         self._passwords: dict[str, str] = {}
 
+    def installed(self, host: Host) -> None:
+        """What would change is rendered without a look at the cluster: it says that the password would, and is masked."""
+        differs = host.skerry("app", "diff", self.name, "--all", "--exit-code")
+        assert differs.returncode == 10, differs.stderr
+        changed = [line for line in differs.stdout.splitlines() if line.startswith(("+ ", "- "))]
+        assert changed == ["-  password: <masked, before>", "+  password: <masked, after>"] * len(self._passwords)
+
     def check(self, place: Place, color: str) -> None:
         secret = place.get("secret", place.name)
         assert secret["metadata"]["annotations"]["color"] == color
