@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skerry.cli.commands.app.values import Files, Sets, given
+from skerry.cli.commands.app.values import Sets, ValuesFiles, given
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.output import columns
 from skerry.cli.term import out, say
@@ -33,7 +33,7 @@ def preflight(
     namespace: Annotated[
         str, typer.Option("-n", "--namespace", metavar="NS", help="Where it would be installed.")
     ] = "",
-    values: Files = None,
+    values: ValuesFiles = None,
     sets: Sets = None,
     style: Annotated[str, typer.Option("-o", "--output", metavar="json|yaml", help="As a document.")] = "",
 ) -> None:
