@@ -40,6 +40,7 @@ SUITES = (
     "fleet",
     "joining",
     "helm",
+    "hostile",
     "releases",
     "catalogue",
 )

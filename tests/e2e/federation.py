@@ -207,7 +207,8 @@ class Host:
     def ask(self, method: str, path: str, body: Any, token: str) -> dict[str, Any]:
         """What the host API answers to a body, as whoever has a token: an object, or a Status."""
         connection = HTTPSConnection(self.listen, context=self.tls(), timeout=90)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
         try:
             connection.request(method, path, json.dumps(body), headers)
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
