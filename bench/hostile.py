@@ -144,7 +144,8 @@ def _push(client: Client, round_: int) -> int:
 def _look_at(client: Client, repositories: dict[str, Any]) -> int:
     """Make all repositories, wait until each was looked at, and take them away; how many there were."""
     for name, spec in repositories.items():
-        document = {"metadata": {"name": name}, "spec": {**spec, "syncPeriod": "0s"}}
+        head = {"apiVersion": "skerry.dev/v1alpha1", "kind": "AppRepository", "metadata": {"name": name}}
+        document = {**head, "spec": {**spec, "syncPeriod": "0s"}}
         status, said = client.ask("POST", f"{API}/namespaces/default/apprepositories", json.dumps(document).encode())
         assert status == 201, said
     waiting = ("", "Syncing", "NeverSynced")

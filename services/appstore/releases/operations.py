@@ -86,8 +86,8 @@ class Operator:
 
     async def run(self, job: Job) -> None:
         """Have it done. Who cancels this has ended Helm."""
-        engine = await self._engines.required()
-        async with self._turns.turn(job.cluster), self._slots.slot(job.release.metadata.namespace, engine.data):
+        engine, workspace = await self._engines.required(), job.release.metadata.namespace
+        async with self._turns.turn(job.cluster, workspace), self._slots.slot(workspace, engine.data):
             match job.step.operation:
                 case "Install" | "Upgrade":
                     await self._upgrade(engine, job)

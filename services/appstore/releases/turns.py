@@ -1,53 +1,37 @@
-"""Turns at work on a member: two operations at a time. Who takes long waits for a hook, and makes room for the next."""
+"""Turns at work on a member: two operations at a time, of which a workspace has one while another waits.
+
+Who sits in a hook makes room for the next, and a workspace has only so many that sit (`Slots`): however many releases of one
+tenant have hooks that never end, another's wait for a minute at most.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from services.appstore.helm.slots import Slots
+
 PER_MEMBER = 2
-LONG_S = 60.0
-"""Who is at work for so long holds up nobody any more."""
 
 
 class MemberTurns:
-    """Two turns on each member."""
+    """Two turns on each member. `clock` is in seconds."""
 
-    def __init__(self, per_member: int = PER_MEMBER, long_s: float = LONG_S) -> None:
-        self._per_member, self._long_s = per_member, long_s
-        self._turns: dict[str, asyncio.Semaphore] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._turns: dict[str, Slots] = {}
         self._users: dict[str, int] = {}
 
     @asynccontextmanager
-    async def turn(self, member: str) -> AsyncIterator[None]:
-        """A turn on a member, waited for."""
-        semaphore = self._turns.setdefault(member, asyncio.Semaphore(self._per_member))
+    async def turn(self, member: str, workspace: str) -> AsyncIterator[None]:
+        """A turn of a workspace on a member, waited for."""
+        turns = self._turns.setdefault(member, Slots(PER_MEMBER, lambda: None, clock=self._clock))
         self._users[member] = self._users.get(member, 0) + 1
         try:
-            async with _freed_early(semaphore, self._long_s):
+            async with turns.slot(workspace, 0):
                 yield
         finally:
             self._users[member] -= 1
             if not self._users[member]:
                 del self._users[member], self._turns[member]
-
-
-@asynccontextmanager
-async def _freed_early(semaphore: asyncio.Semaphore, long_s: float) -> AsyncIterator[None]:
-    """Hold one of a semaphore, for so long at most."""
-    held = True
-
-    def free() -> None:
-        nonlocal held
-        if held:
-            held = False
-            semaphore.release()
-
-    await semaphore.acquire()
-    timer = asyncio.get_running_loop().call_later(long_s, free)
-    try:
-        yield
-    finally:
-        timer.cancel()
-        free()

@@ -4,42 +4,47 @@ from __future__ import annotations
 
 import asyncio
 
+from services.appstore.helm.slots import SITS_S
 from services.appstore.releases.turns import MemberTurns
 
 
-async def test_two_work_on_a_member_and_others_wait_for_them_alone() -> None:
-    turns, working = MemberTurns(), asyncio.Semaphore(0)
-    release = asyncio.Event()
+class Work:
+    """Operations that end when they are let go, on a clock of their own."""
 
-    async def work(member: str) -> None:
-        async with turns.turn(member):
-            working.release()
-            await release.wait()
+    def __init__(self) -> None:
+        self.time, self.begun = 0.0, list[str]()
+        self.turns, self.over = MemberTurns(lambda: self.time), asyncio.Event()
 
-    async with asyncio.TaskGroup() as group:
-        for member in ("m1", "m1", "m1", "m2"):
-            group.create_task(work(member))
-        for _ in range(3):
-            await working.acquire()
-        await asyncio.sleep(0)
-        assert working.locked(), "a third one works on m1"
-        release.set()
+    async def operation(self, member: str, workspace: str) -> None:
+        async with self.turns.turn(member, workspace):
+            self.begun.append(f"{workspace} on {member}")
+            await self.over.wait()
 
-
-async def test_who_takes_long_makes_room_and_gives_no_more_than_one_turn_back() -> None:
-    turns = MemberTurns(per_member=1, long_s=0.01)
-    release = asyncio.Event()
-
-    async def stuck() -> None:
-        async with turns.turn("m1"):
-            await release.wait()
-
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(stuck())
-        await asyncio.sleep(0)
-        async with turns.turn("m1"):
-            release.set()
-            await first
-            second = group.create_task(stuck())
+    async def begin(self, group: asyncio.TaskGroup, member: str, workspace: str, count: int = 1) -> None:
+        for _ in range(count):
+            group.create_task(self.operation(member, workspace))
+        for _ in range(5):
             await asyncio.sleep(0)
-            assert not second.done() or second.result() is None
+
+
+async def test_two_work_on_a_member_and_others_wait_for_them_alone() -> None:
+    work = Work()
+    async with asyncio.TaskGroup() as group:
+        await work.begin(group, "m1", "shop", 3)
+        await work.begin(group, "m2", "shop")
+        assert work.begun == ["shop on m1", "shop on m1", "shop on m2"]
+        work.over.set()
+    assert len(work.begun) == 4
+    assert not work.turns._turns, "a member on which nothing is done is forgotten"
+
+
+async def test_however_many_hooks_of_one_workspace_never_end_another_waits_a_minute_at_most() -> None:
+    work = Work()
+    async with asyncio.TaskGroup() as group:
+        await work.begin(group, "m1", "shop", 10)
+        await work.begin(group, "m1", "lab")
+        assert work.begun == ["shop on m1"] * 2
+        work.time = SITS_S + 1
+        await work.begin(group, "m1", "lab")
+        assert work.begun == ["shop on m1", "shop on m1", "lab on m1", "lab on m1"], "of shop enough sit in their hooks"
+        work.over.set()
