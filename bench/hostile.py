@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import logging
 import multiprocessing
 import os
 import ssl
@@ -102,6 +103,7 @@ class Prober:
 def hostile(pipe: Connection, url: str, ca: str, token: str, directory: str) -> None:
     """The process that sends what is hostile: told `charts` or `repositories` and a round, it answers when that was worked on."""
     os.nice(19)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # of connections that were cut on purpose
     client = Client(url, ca, token)
     asyncio.run(_hostile(pipe, client, Path(directory)))
 

@@ -187,7 +187,7 @@ def _by_people(store: Host, reason: str, message: str, tmp_path: Path) -> None:
         ("repo", "add", "x", "https://charts.example.org/x"),
     ):
         said = store.skerry("app", *words)
-        assert (said.returncode, said.stderr.strip()) == (1, f"skerry: {message}"), words
+        assert (said.returncode, said.stderr.strip()) == (1, f"error: {message}"), words
     table = json.loads(store.ok("app", "store", "-o", "json"))
     assert (table["usable"], table["reason"], table["message"]) == (False, reason, message)
     assert {each["usable"] for each in table["clusters"]} == {False}

@@ -23,7 +23,7 @@ from services.appstore.helm.engine import (
     UpgradeRequest,
 )
 from services.appstore.helm.failures import failure
-from services.appstore.helm.jail import Finished, Jail, run
+from services.appstore.helm.jail import PATIENCE, Finished, Jail, run
 from services.appstore.helm.limits import check_manifest
 from services.appstore.helm.preflight import Preflight
 from services.appstore.helm.rooms import (
@@ -145,6 +145,7 @@ class CommandLine:
             ports=own.ports,
             data=DATA,
             grace_s=GRACE_S if own.ports else 0.0,
+            patience=0 if own.ports else PATIENCE,
             required=self._required,
         )
         try:

@@ -1,6 +1,6 @@
 """Enter a jail and become a program: `python -I -S enter.py PROGRAM ARG…`, the jail as JSON in the environment's SKERRY_JAIL.
 
-    {"parent": pid, "read": [path], "write": [path], "connect": [port] or null, "limits": {"DATA": bytes, "CPU": s, …}}
+    {"parent": pid, "read": [path], "write": [path], "connect": [port] or null, "nice": n, "limits": {"DATA": bytes, "CPU": s, …}}
 
 The walls are the kernel's and stay over execve(2): no new privileges, resource limits, the parent's death (PR_SET_PDEATHSIG), and
 Landlock (docs.kernel.org/userspace-api/landlock.html): what is not named can be neither read nor written, TCP goes to the named
@@ -47,6 +47,7 @@ def main() -> None:
         _libc().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != jail["parent"]:
             sys.exit(1)
+    os.nice(jail.get("nice", 0))
     for name, value in jail["limits"].items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
     version = landlock_version()

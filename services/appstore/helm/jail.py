@@ -26,6 +26,8 @@ _CPU_SIGNALS = (signal.SIGKILL, signal.SIGXCPU)
 _LOOK_S = 1.0
 PIECE = 256 * 1024
 """Bytes that are written at once."""
+PATIENCE = 10
+"""Of what only looks into something: a template that never ends may have a core for 20 s, and all requests go before it."""
 DRAIN_S = 5.0
 """Who left its session before it was killed may still hold the pipes."""
 Wall: TypeAlias = Literal["limits", "files", "network"]
@@ -51,6 +53,8 @@ class Jail(NamedTuple):
     errors: int = MIB
     grace_s: float = 10.0
     """Between SIGTERM and SIGKILL."""
+    patience: int = 0
+    """By how much everything else on the machine goes before it (nice(2))."""
     required: bool = False
     """Whether it is not to run where a wall is missing."""
 
@@ -132,6 +136,7 @@ def _described(jail: Jail, program: str) -> str:
             "write": [str(jail.directory), "/dev/null"],
             "connect": list(jail.ports),
             "limits": limits,
+            "nice": jail.patience,
             "require": jail.required,
         }
     )

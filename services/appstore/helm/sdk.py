@@ -27,7 +27,7 @@ from services.appstore.helm.engine import (
     UpgradeRequest,
 )
 from services.appstore.helm.failures import failure
-from services.appstore.helm.jail import MIB, ROOT, Jail, python_paths, run
+from services.appstore.helm.jail import MIB, PATIENCE, ROOT, Jail, python_paths, run
 from services.appstore.helm.limits import check_manifest
 from services.appstore.helm.orders import Operation, Order, OrderAnswer
 from services.appstore.helm.preflight import Preflight
@@ -127,7 +127,15 @@ class Sdk:
     async def _work(self, own: Room, order: Order, *, deadline_s: float) -> OrderAnswer:
         read = python_paths() + ((Path(order.chart),) if order.chart else ())
         grace_s = GRACE_S if own.ports else 0.0
-        jail = Jail(own.directory, read, own.ports, data=DATA, grace_s=grace_s, required=self._required)
+        jail = Jail(
+            own.directory,
+            read,
+            own.ports,
+            data=DATA,
+            grace_s=grace_s,
+            patience=0 if own.ports else PATIENCE,
+            required=self._required,
+        )
         command = [_program(own), "-m", "services.appstore.helm.worker"]
         paths = dict.fromkeys((str(ROOT), *(each for each in sys.path if Path(each).is_absolute())))
         environ = environment(own) | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.appstore.helm.jail import MIB, ROOT, Finished, Jail, python_paths, run
+from services.appstore.helm.jail import MIB, PATIENCE, ROOT, Finished, Jail, python_paths, run
 from services.appstore.index import ListedChart
 from services.appstore.inspect.answers import (
     ContentRefused,
@@ -44,7 +44,7 @@ async def read_package(content: bytes) -> Package:
 
 async def _answers(what: str, *stdin: bytes) -> list[InspectAnswer]:
     with tempfile.TemporaryDirectory(prefix="skerry-inspect-") as directory:
-        jail = Jail(Path(directory), read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB)
+        jail = Jail(Path(directory), read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB, patience=PATIENCE)
         command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]
         finished = await run(jail, command, deadline_s=DEADLINE_S, stdin=stdin, environ={"PYTHONPATH": str(ROOT)})
     lines = finished.stdout.splitlines()

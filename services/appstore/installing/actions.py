@@ -124,15 +124,21 @@ async def forget_secret_values(context: AppStoreContext, request: WriteRequest, 
     return await _change(context, request, wish)
 
 
+async def _check_usable(context: AppStoreContext, document: Document) -> None:
+    """Forbidden while the store is off; what is to go, goes on even then."""
+    if "deletionTimestamp" not in document["metadata"]:
+        await context.state.switch.check()
+
+
 async def own(context: AppStoreContext, request: WriteRequest, body: ReleaseTarget) -> Document:
     """From now on it is worked as whoever asks. It is tried again where it failed."""
-    await context.state.switch.check()
+    store = context.store(APP_RELEASE)
+    await _check_usable(context, (await store.get(request.name, request.namespace)).document())
     mine = actor(request.caller, time.time())
 
     def taken(document: Document) -> Document:
         return {**document, "status": {**(document.get("status") or {}), "actor": mine}}
 
-    store = context.store(APP_RELEASE)
     if request.options.dry_run:
         return taken((await store.get(request.name, request.namespace)).document())
     return (await store.modify(request.name, taken, request.namespace)).document()
@@ -140,8 +146,8 @@ async def own(context: AppStoreContext, request: WriteRequest, body: ReleaseTarg
 
 async def retry(context: AppStoreContext, request: WriteRequest, body: ReleaseTarget) -> Document:
     """Try again now what failed or is blocked, on one cluster or on all."""
-    await context.state.switch.check()
     document = (await context.store(APP_RELEASE).get(request.name, request.namespace)).document()
+    await _check_usable(context, document)
     await context.informer.current()
     instances = context.informer.lookup(APP_INSTANCE, BY_RELEASE, f"{request.namespace}/{request.name}")
     chosen = [each for each in instances if body.cluster in ("", each.document()["spec"].get("cluster"))]
@@ -155,9 +161,10 @@ async def retry(context: AppStoreContext, request: WriteRequest, body: ReleaseTa
 
 async def retry_instance(context: AppStoreContext, request: WriteRequest, body: ReleaseTarget) -> Document:
     """Try again now."""
-    await context.state.switch.check()
     store = context.store(APP_INSTANCE)
     item = await store.get(request.name, request.namespace)
+    release = await context.store(APP_RELEASE).find(str(item.document()["spec"].get("release")), request.namespace)
+    await _check_usable(context, item.document() if release is None else release.document())
     if not request.options.dry_run:
         await _again(context, item)
     return (await store.get(request.name, request.namespace)).document()

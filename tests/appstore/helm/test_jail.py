@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from services.appstore.helm.enter import landlock_version
-from services.appstore.helm.jail import MIB, Finished, Jail, run, walls
+from services.appstore.helm.jail import MIB, PATIENCE, Finished, Jail, run, walls
 
 PYTHON = str(Path(sys.executable).resolve())
 LIBRARIES = tuple(
@@ -165,7 +165,7 @@ async def test_it_dies_with_its_parent(directory: Path) -> None:
 import asyncio, os, sys
 sys.path.insert(0, {str(Path.cwd())!r})
 from pathlib import Path
-from services.appstore.helm.jail import Jail, run
+from services.appstore.helm.jail import PATIENCE, Jail, run
 read = tuple(Path(each) for each in {[str(each) for each in LIBRARIES]!r})
 asyncio.run(run(Jail(Path({str(directory)!r}), read=read), [{PYTHON!r}, '-I', '-S', '-c',
     "import os; open('pid', 'w').write(str(os.getpid())); import time; time.sleep(600)"], deadline_s=600))
@@ -192,3 +192,9 @@ async def test_a_jail_that_requires_its_walls_runs_where_they_are(directory: Pat
 async def test_a_program_that_is_not_there_says_so(directory: Path) -> None:
     told = await run(Jail(directory), ["/nowhere/helm"], deadline_s=30.0)
     assert (told.code, b"/nowhere/helm" in told.stderr) == (1, True)
+
+
+async def test_what_only_looks_lets_everything_else_go_first(directory: Path) -> None:
+    asked = "import os; print(os.nice(0))"
+    usual, patient = [await python(Jail(directory, patience=each), asked) for each in (0, PATIENCE)]
+    assert int(patient.stdout) - int(usual.stdout) == PATIENCE
