@@ -64,8 +64,8 @@ def read(data: bytes) -> Heartbeat:
         field: None for field, largest in _NUMBERS if not _is_credible(getattr(beat, field), largest)
     }
     for field, longest in _LENGTHS.items():
-        if (text := getattr(beat, field)) and (kept := clean(text, longest)) != text:
-            changes[field] = kept
+        if (text := getattr(beat, field)) and (clean_text := clean(text, longest)) != text:
+            changes[field] = clean_text
     if (limits := ceiling(beat.ceiling)) is not beat.ceiling:
         changes["ceiling"] = limits
     if beat.clock_s is not None and not abs(beat.clock_s) < MOST_OFF_S:

@@ -59,8 +59,8 @@ class Tracer:
     @contextmanager
     def serving(self, subject: str, headers: Mapping[str, str]) -> Iterator[None]:
         """A request that is answered at the endpoint `subject`, as part of what its headers say."""
-        asked = None if subjects.from_members(subject) else self._propagator.extract(headers)
-        with self._span(f"{subject} process", self._trace.SpanKind.SERVER, _on_bus(subject), asked):
+        parent = None if subjects.from_members(subject) else self._propagator.extract(headers)
+        with self._span(f"{subject} process", self._trace.SpanKind.SERVER, _on_bus(subject), parent):
             yield
 
     @contextmanager

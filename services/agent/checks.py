@@ -73,8 +73,8 @@ class Preflight:
     def report(self) -> CheckReport:
         """All of them, and what a join would make."""
         token = self.token
-        made = [] if token is None else [f"Cluster {self.name} on host {token.host}", *bindings.made(token.host)]
-        return report.report(self._run.checks, made)
+        objects = [] if token is None else [f"Cluster {self.name} on host {token.host}", *bindings.made(token.host)]
+        return report.report(self._run.checks, objects)
 
     async def run(self) -> None:
         """Make them all. What fails is in the results."""
@@ -172,8 +172,8 @@ class Preflight:
             return _good(token)
         again = f"make a new one on the host: skerry token create {token.purpose}"
         ended = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(token.expires))
-        found = f"for cluster {token.name or token.pattern} of host {token.host}, expired at {ended} UTC by this machine's clock"
-        return Outcome(found, "fail" if refused else "warn", f"check the clock; if it is right, {again}")
+        description = f"for cluster {token.name or token.pattern} of host {token.host}, expired at {ended} UTC by this machine's clock"
+        return Outcome(description, "fail" if refused else "warn", f"check the clock; if it is right, {again}")
 
     def _request(self, token: Token) -> JoinRequest:
         return JoinRequest(

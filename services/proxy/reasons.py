@@ -122,15 +122,15 @@ def identity_of(credential: CachedCredential) -> ExplainedIdentity:
 def bases(reach: Reach, namespace: str) -> list[ExplainedBasis]:
     """What gives anything for a request that names this namespace; where nothing does, what gives something elsewhere."""
     roles = [role_scope(group.removeprefix(PREFIX)) for group in reach.built_in]
-    given = [ExplainedBasis(kind="Group", name=each.group, gives=phrase(each)) for each in roles]
+    role_bases = [ExplainedBasis(kind="Group", name=each.group, gives=phrase(each)) for each in roles]
     here = [(holding.basis, _applying(holding.scopes, namespace)) for holding in reach.holdings]
-    if not given and not any(scopes for _, scopes in here):
+    if not role_bases and not any(scopes for _, scopes in here):
         here = [(holding.basis, list(holding.scopes)) for holding in reach.holdings]
     merged: dict[tuple[str, str], list[str]] = {}
     for basis, scopes in here:
         if scopes:
             merged.setdefault((basis.kind, basis.name), []).extend(phrase(each) for each in scopes)
-    return given + [
+    return role_bases + [
         ExplainedBasis(kind=kind, name=name, gives=", ".join(few(list(dict.fromkeys(texts)))))
         for (kind, name), texts in merged.items()
     ]

@@ -53,7 +53,7 @@ def _rows(credential: CachedCredential, access: Access, now: float) -> Iterator[
         for role in sorted(access.members.roles(caller, workspace), key=ROLES.index):
             yield OwnAccess(cluster=HOST, namespace=workspace, role=role, source=source)
     for cluster in sorted(access.granted(caller, now)):
-        given = {
+        phrases = {
             (
                 scope.namespace,
                 scope.role,
@@ -64,7 +64,7 @@ def _rows(credential: CachedCredential, access: Access, now: float) -> Iterator[
             for each in access.reach(caller, cluster, now).holdings
             for scope in each.scopes
         }
-        for namespace, role, group, basis, expires in sorted(given):
+        for namespace, role, group, basis, expires in sorted(phrases):
             yield OwnAccess(
                 cluster=cluster,
                 namespace=namespace,

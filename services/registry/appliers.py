@@ -178,26 +178,26 @@ class Appliers:
 
     async def reconcile(self, name: str) -> After | None:
         """Have the applier of a member run as it should, or none. StatusError."""
-        wanted, running = self._present.get(name), self._running.get(name)
-        if running is not None and running.wanted == wanted:
+        spec, running = self._present.get(name), self._running.get(name)
+        if running is not None and running.wanted == spec:
             return None
         self._end(name)
         item = self._registry.cache.get(CLUSTER, name)
-        if wanted is None or item is None or item.uid != wanted.object or self._group is None:
+        if spec is None or item is None or item.uid != spec.object or self._group is None:
             self._backoffs.pop(name, None)
             return None
         connection = await self._registry.secrets.connection(item.uid)
-        if connection is None or connection.revision < wanted.revision:
+        if connection is None or connection.revision < spec.revision:
             return After(AGAIN_S[0])
-        if self._present.get(name) == wanted and self._lease.held:
+        if self._present.get(name) == spec and self._lease.held:
             expected = Expected(clusters.uid_of(item.document()), name, self._registry.settings.host_uid)
             target = connection.target
             upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
-            self._start(name, wanted, upstream, self._group, ending=clusters.is_leaving(item.document()))
+            self._start(name, spec, upstream, self._group, ending=clusters.is_leaving(item.document()))
         return None
 
     def _start(
-        self, name: str, wanted: ApplierSpec, upstream: Upstream, group: asyncio.TaskGroup, *, ending: bool
+        self, name: str, spec: ApplierSpec, upstream: Upstream, group: asyncio.TaskGroup, *, ending: bool
     ) -> None:
         host = self._registry.settings.host_uid
         applier = Applier(
@@ -211,7 +211,7 @@ class Appliers:
             held=self._held,
         )
         applier.ending = ending
-        running = self._running[name] = RunningApplier(wanted, applier)
+        running = self._running[name] = RunningApplier(spec, applier)
         running.task = group.create_task(self._live(name, running, upstream), name=f"applier of {name}")
 
     def _end(self, name: str) -> None:

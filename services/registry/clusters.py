@@ -191,8 +191,8 @@ def observed(document: Document, member: MemberAgents, presence: PresenceStatus,
     if live and len(live) == presence.replicas:
         beat = live[0].beat
         if beat.missing is not None:
-            found = condition(RIGHTS_COMPLETE, rights(beat.missing, beat.repaired), now)
-            status["conditions"] = with_condition(status["conditions"], found)
+            complete = condition(RIGHTS_COMPLETE, rights(beat.missing, beat.repaired), now)
+            status["conditions"] = with_condition(status["conditions"], complete)
         if clocks := [agent.beat.clock_s for agent in live if agent.beat.clock_s is not None]:
             verdict = clock(max(clocks, key=abs), document, "its agent's")
             status["conditions"] = with_condition(status["conditions"], condition(CLOCK_SYNCED, verdict, now))

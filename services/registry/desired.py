@@ -224,9 +224,9 @@ class Desired:
             return revision
         raise Conflict(f"{key} is being changed by somebody else: ask again")
 
-    def _same(self, current: Entry, wanted: Wanted) -> bool:
+    def _same(self, current: Entry, entry: Wanted) -> bool:
         stored = self.opened(current)
-        return stored is not None and msgspec.structs.replace(wanted, previous=stored.previous) == stored
+        return stored is not None and msgspec.structs.replace(entry, previous=stored.previous) == stored
 
     def opened(self, entry: Entry) -> Wanted | None:
         """What an entry of the bucket holds; None for what this registry would not sign today, such as what an earlier root

@@ -63,14 +63,14 @@ class Directions:
 
     async def last(self, name: str) -> int:
         """The last revision for a member; 0 for one that does not exist. StatusError."""
-        asked = self._clock().mono
+        moment = self._clock().mono
         if not self._desired.exists(name):
             self._last.pop(name, None)
             return 0
         known = self._last.get(name)
-        if known is None or asked - known[1] > SURE_S:
+        if known is None or moment - known[1] > SURE_S:
             revision = await self._desired.last_revision(name)
-            self._last[name] = max(revision, self._last.get(name, (0, 0.0))[0]), asked
+            self._last[name] = max(revision, self._last.get(name, (0, 0.0))[0]), moment
         return self._last[name][0]
 
     async def _look(self, name: str) -> None:

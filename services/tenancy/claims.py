@@ -73,13 +73,13 @@ class Claims:
             return
 
     async def _all(self, prefix: str) -> list[Entry]:
-        bucket, found, after, more = await self._opened(), list[Entry](), 0, True
+        bucket, entries, after, more = await self._opened(), list[Entry](), 0, True
         while more:
             page = await bucket.changes(prefix, after, limit=PAGE)
-            found += [entry for entry in page.entries if entry.value is not None]
+            entries += [entry for entry in page.entries if entry.value is not None]
             more = page.more
             after = page.entries[-1].revision if page.entries else after
-        return found
+        return entries
 
     async def _opened(self) -> Bucket:
         if self._bucket is None:

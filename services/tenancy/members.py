@@ -102,11 +102,11 @@ class MemberWants:
         scopes = self._granted.access.scopes(name, self._wall())
         owned = namespaces.owned_on(workspaces_on(self._informer, name), name, item.uid)
         needs: frozenset[Scope | Owned] = frozenset((*scopes, *owned))
-        wanted = [*wants(name, scopes), *map(namespaces.want, sorted(owned))]
-        due = self._due(item, needs, lacks=_lacks(item.document(), len(wanted)))
+        all_wants = [*wants(name, scopes), *map(namespaces.want, sorted(owned))]
+        due = self._due(item, needs, lacks=_lacks(item.document(), len(all_wants)))
         if self._now() < due:
             return self._after(name, due - self._now())
-        await self._settle(name, item.uid, wanted)
+        await self._settle(name, item.uid, all_wants)
         again_s = SURE_S * random.uniform(0.8, 1.2)  # noqa: S311 - no two at once
         now = self._now()
         self._settled[name] = _Settled(item.uid, now, now + again_s, needs)

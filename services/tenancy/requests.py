@@ -111,12 +111,12 @@ def said_already(request: Document) -> str:
 
 
 def _covers(request: Document, asked: Document, now: float) -> bool:
-    state, spec, wanted = _state(request), request["spec"], asked["spec"]
+    state, spec, asked_spec = _state(request), request["spec"], asked["spec"]
     left_s = ends(request) - now
-    if "deletionTimestamp" in request["metadata"] or not _includes(spec, wanted):
+    if "deletionTimestamp" in request["metadata"] or not _includes(spec, asked_spec):
         return False
     if state == PENDING:
-        return left_s > 0 and duration.parse(spec["duration"]) >= duration.parse(wanted["duration"])
+        return left_s > 0 and duration.parse(spec["duration"]) >= duration.parse(asked_spec["duration"])
     return state == APPROVED and left_s > SOON_S
 
 
@@ -176,11 +176,15 @@ def approved(document: Document, approval: Approval, terms: Terms, now: float) -
 
 
 def _check_duration(document: Document, approval: Approval, terms: Terms) -> None:
-    asked = document["spec"]["duration"]
+    duration_text = document["spec"]["duration"]
     try:
-        duration.bounded(approval.duration or asked, terms.longest)
+        duration.bounded(approval.duration or duration_text, terms.longest)
     except ValueError as error:
-        what = f"duration {clean(approval.duration, 100)!r}" if approval.duration else f"what is asked for, {asked},"
+        what = (
+            f"duration {clean(approval.duration, 100)!r}"
+            if approval.duration
+            else f"what is asked for, {duration_text},"
+        )
         instead = "" if approval.duration else f": approve it for less (skerry request approve --for {terms.longest})"
         raise BadRequest(f"{what} {error}; Setting {LONGEST.name} says so{instead}") from error
 

@@ -71,8 +71,8 @@ class Writers:
             raise _forbidden(ACCESS_GRANT, request, _UNREADABLE, ()) from error
         refusal = grant_refusal(writer, before, after, self._access(), self._now())
         if refusal is not None:
-            wanted = after or before
-            could = () if wanted is None else self.givers(wanted)
+            effective = after or before
+            could = () if effective is None else self.givers(effective)
             raise _forbidden(ACCESS_GRANT, request, refusal, could)
 
     def check_workspace(self, request: WriteRequest, old: Document | None, new: Document | None) -> None:

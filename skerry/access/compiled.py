@@ -68,8 +68,8 @@ class Reach:
     @property
     def scopes(self) -> set[Scope]:
         """All of them."""
-        given = {scope for holding in self.holdings for scope in holding.scopes}
-        return given.union(_ROLE_SCOPES[group] for group in self.built_in)
+        every_scope = {scope for holding in self.holdings for scope in holding.scopes}
+        return every_scope.union(_ROLE_SCOPES[group] for group in self.built_in)
 
     @property
     def whole(self) -> tuple[str, ...]:

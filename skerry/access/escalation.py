@@ -141,13 +141,13 @@ def _gives(scope: Scope, holding: Holding, rank: int) -> bool:
 def _needed(places: list[tuple[str, str]], role: str) -> str:
     """What it takes to give a role there."""
     strong = role if ROLES.index(role) > _ADMIN else "admin"
-    wanted = [_place(*place) for place in places]
-    more = f" and {len(wanted) - TOLD} more" if len(wanted) > TOLD else ""
+    targets = [_place(*place) for place in places]
+    more = f" and {len(targets) - TOLD} more" if len(targets) > TOLD else ""
     clusters = _listed(dict.fromkeys(cluster for cluster, _ in places))
     text = f"{strong} in the whole of {clusters}"
     if strong == "admin" and all(namespace for _, namespace in places):
         text += ", or of the workspace that has the namespace,"
-    return f"{text} to give {role} in {', '.join(wanted[:TOLD])}{more}"
+    return f"{text} to give {role} in {', '.join(targets[:TOLD])}{more}"
 
 
 def _place(cluster: str, namespace: str) -> str:

@@ -168,11 +168,11 @@ def of_workspace(workspace: Workspace, basis: Basis | None = None) -> tuple[Hold
 
 def by_role(members: Iterable[WorkspaceMember]) -> dict[str, tuple[str, ...]]:
     """Keys of subjects by role: one that is named twice has both. A role that no workspace has counts for nothing."""
-    found: dict[str, list[str]] = {}
+    roles: dict[str, list[str]] = {}
     for member in members:
         if member.role in ROLES[:3]:
-            found.setdefault(member.role, []).append(key_of(member))
-    return {role: subjects for role, keys in found.items() if (subjects := _distinct(keys))}
+            roles.setdefault(member.role, []).append(key_of(member))
+    return {role: subjects for role, keys in roles.items() if (subjects := _distinct(keys))}
 
 
 def _distinct(keys: Iterable[str]) -> tuple[str, ...]:

@@ -72,8 +72,8 @@ class Actions:
 
         async def answer(message: Message) -> bytes:
             request = callers.read(message, subject)
-            given = self._upload(request) if action.streams_request else _body(action, request.body)
-            result = await act(request, given)
+            body = self._upload(request) if action.streams_request else _body(action, request.body)
+            result = await act(request, body)
             if action.streams_answer:
                 return await cast(Download, result).part(request.cursor)
             return encode_document(names | cast(Document, result))

@@ -124,8 +124,8 @@ class ClusterChecks:
         if not self._take_over:
             raise checks.owned_by_another(owner, name)
         await bindings.take_over(self._upstream, "", self._host_uid, dry_run=True)
-        shown = repr(name or owner)
-        return Outcome(f"it is marked as host {shown}'s, and is taken over", "warn", f"remove it on host {shown} too")
+        label = repr(name or owner)
+        return Outcome(f"it is marked as host {label}'s, and is taken over", "warn", f"remove it on host {label} too")
 
     async def _impersonation(self) -> Outcome:
         return Outcome(await checks.impersonation_of(self._upstream))

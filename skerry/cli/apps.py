@@ -85,13 +85,15 @@ def _by_chart(api: Api, chart: str, places: tuple[str, ...]) -> Iterator[Documen
 def find_version(api: Api, app: Document, version: str = "") -> Document:
     """An AppVersion of an app; without a version the latest. Failure (usage) that names those there are."""
     namespace, name = app["metadata"]["namespace"], app["metadata"]["name"]
-    wanted = version or str((app.get("status") or {}).get("latest", ""))
+    target_version = version or str((app.get("status") or {}).get("latest", ""))
     versions = items(api, APP_VERSION, namespace, fieldSelector=f"spec.app={name}")
     for each in versions:
-        if each["spec"].get("version") == wanted:
+        if each["spec"].get("version") == target_version:
             return each
     known = ", ".join(sorted(str(each["spec"].get("version")) for each in versions)[:10])
-    raise Failure(f"app {namespace}/{name} has no version {wanted or 'at all'}; there are {known or 'none'}", USAGE)
+    raise Failure(
+        f"app {namespace}/{name} has no version {target_version or 'at all'}; there are {known or 'none'}", USAGE
+    )
 
 
 def reference(app: Document, workspace: str) -> str:

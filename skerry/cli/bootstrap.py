@@ -322,9 +322,9 @@ def configure_bus(host: Path, plan: Plan, authority: Authority) -> None:
         msgspec.structs.replace(each, revision=revision) if each.name == "nats-server" else each
         for each in plan.processes
     ]
-    told = msgspec.structs.replace(plan, processes=processes)
-    if told != plan:
-        write_json(host / "plan.json", told)
+    updated = msgspec.structs.replace(plan, processes=processes)
+    if updated != plan:
+        write_json(host / "plan.json", updated)
 
 
 def _digest(text: str) -> str:

@@ -91,8 +91,8 @@ class HostChecks:
         if readable := [path for path in readable if path.suffix in {".nk", ".key"}]:
             return Outcome(f"others on this machine may read {readable[0]}", "fail", f"chmod go= {readable[0]}")
         root = directory / "root" / "operator.nk"
-        kept = f"; the root seed lies beside them ({root}): keep it elsewhere" if root.exists() else ""
-        whole = f"those of operator {authority.public.name} are whole, and nobody else may read them{kept}"
+        hint = f"; the root seed lies beside them ({root}): keep it elsewhere" if root.exists() else ""
+        whole = f"those of operator {authority.public.name} are whole, and nobody else may read them{hint}"
         since = rotations(directory)
         if not since:
             return Outcome(whole)
@@ -107,10 +107,10 @@ class HostChecks:
 
     async def _disk(self) -> Outcome:
         total, free = self._free(self._host)
-        found = f"{free / 1e9:.1f} GB of {total / 1e9:.1f} GB are free below {self._host}"
+        space = f"{free / 1e9:.1f} GB of {total / 1e9:.1f} GB are free below {self._host}"
         if free < LITTLE:
-            return Outcome(found, "fail" if free < LEAST else "warn", "make room: a store that is full takes no writes")
-        return Outcome(found)
+            return Outcome(space, "fail" if free < LEAST else "warn", "make room: a store that is full takes no writes")
+        return Outcome(space)
 
 
 def _free(path: Path) -> tuple[int, int]:

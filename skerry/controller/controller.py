@@ -303,8 +303,8 @@ class Controller(Generic[K]):
         failure.text = text
         failure.times += 1
         pause = failure.backoff.next()
-        asked = error.details.retry_after_seconds if isinstance(error, StatusError) else 0
-        self.add_after(key, float(asked) if asked else pause)
+        retry_after_s = error.details.retry_after_seconds if isinstance(error, StatusError) else 0
+        self.add_after(key, float(retry_after_s) if retry_after_s else pause)
 
 
 def _traced(tracer: ReconcileTracer, controller: str, reconcile: Reconcile[K]) -> Reconcile[K]:

@@ -152,7 +152,7 @@ class Objects:
         """
         which = await self.named(group, kind, "", "")
         served = await self.served(which.api_version, which.kind)
-        is_marked, found = await self._is_marked(), list[ObjectMeta]()
+        is_marked, objects = await self._is_marked(), list[ObjectMeta]()
         behind = ""
         while True:
             query = {"labelSelector": HOST_LABEL, "limit": str(PAGE)}
@@ -165,10 +165,10 @@ class Objects:
                 page = decoded(answer.body, _Partials)
             except msgspec.DecodeError as error:
                 raise Unsettled(State.FAILED, "the API server's answer cannot be read") from error
-            found += [each.metadata for each in page.items if is_marked or owner_of(each.metadata)[1] == self.host]
+            objects += [each.metadata for each in page.items if is_marked or owner_of(each.metadata)[1] == self.host]
             behind = page.metadata.continue_
-            if not behind or len(found) > ENTRIES:
-                return found
+            if not behind or len(objects) > ENTRIES:
+                return objects
 
     async def apply(self, document: Document, owner: str, options: Options) -> Placed:
         """Bring an object in place: looks first whose it is. Unsettled says what is in the way."""

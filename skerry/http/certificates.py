@@ -97,8 +97,8 @@ def chain_ends(der: bytes, authorities: bytes) -> float | None:
     """When the first of what a server showed and of the authorities (PEM) that made it ends; of several of one name, as while
     they are replaced, the last counts. None for what cannot be read."""
     try:
-        shown = certificate(der)
+        leaf = certificate(der)
     except ValueError:
         return None
-    above = max((each.ends for each in certificates(authorities) if each.subject == shown.issuer), default=shown.ends)
-    return min(shown.ends, above)
+    above = max((each.ends for each in certificates(authorities) if each.subject == leaf.issuer), default=leaf.ends)
+    return min(leaf.ends, above)

@@ -207,7 +207,7 @@ def _read(path: Path) -> bytes:
 
 def _stamp(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - asked often
+        status = os.stat(path)  # noqa: PTH116 - asked often
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns

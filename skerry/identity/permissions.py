@@ -74,8 +74,8 @@ def single(subject: str, public: str) -> Permissions:
 def renewal(name: str, public: str) -> Permissions:
     """An agent whose user JWT ran out, in the account of its own member: it asks for another one. The second subject is
     that of agents which know no other."""
-    asked = (subjects.renewal(name), subjects.renew(name))
-    return Permissions(pub=Subjects(allow=asked), sub=Subjects(allow=(f"{inbox(public)}.>",)))
+    endpoints = (subjects.renewal(name), subjects.renew(name))
+    return Permissions(pub=Subjects(allow=endpoints), sub=Subjects(allow=(f"{inbox(public)}.>",)))
 
 
 def pending(name: str, public: str) -> Permissions:

@@ -73,8 +73,8 @@ class RootsFile:
     def __call__(self) -> tuple[str, ...]:
         """ServiceUnavailable if it could never be read."""
         try:
-            found = os.stat(self._path)  # noqa: PTH116 - asked often
-            if (stamp := (found.st_ino, found.st_mtime_ns)) != self._stamp:
+            status = os.stat(self._path)  # noqa: PTH116 - asked often
+            if (stamp := (status.st_ino, status.st_mtime_ns)) != self._stamp:
                 self._roots, self._stamp = tuple(self._path.read_text().split()), stamp
         except OSError as error:
             if not self._roots:

@@ -27,8 +27,8 @@ def user(
 
 def fields(allowed: Permissions) -> dict[str, Any]:
     """Permissions as a JWT or a scope has them."""
-    found: dict[str, Any] = msgspec.to_builtins(allowed)
-    return {"pub": {}, "sub": {}, **found}
+    claims: dict[str, Any] = msgspec.to_builtins(allowed)
+    return {"pub": {}, "sub": {}, **claims}
 
 
 def expiry(ttl_s: int) -> int:

@@ -159,12 +159,12 @@ class Process:
                 group.create_task(endless(self._feed, "the informer")),
                 group.create_task(endless(self._retry, "the look for a new connection")),
             ]
-            kept = {part: group.create_task(part.keep(stop), name=part.name) for part in self.parts}
+            tasks = {part: group.create_task(part.keep(stop), name=part.name) for part in self.parts}
             await stop.wait()
-            for part, task in kept.items():
+            for part, task in tasks.items():
                 if not part.serving:
                     task.cancel()
-            await asyncio.wait(kept.values())
+            await asyncio.wait(tasks.values())
             for task in shared:
                 task.cancel()
 

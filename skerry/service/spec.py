@@ -215,9 +215,9 @@ class Service(Generic[S, T]):
 
 def chosen(services: Sequence[Service[Any, Any]], names: str) -> Sequence[Service[Any, Any]]:
     """Those of `services` that `names`, comma separated, names; all if it is empty. SettingsError for one that is not there."""
-    wanted = {name.strip() for name in names.split(",")} - {""}
-    if missing := wanted - {each.name for each in services}:
+    selected = {name.strip() for name in names.split(",")} - {""}
+    if missing := selected - {each.name for each in services}:
         raise SettingsError(
             f"SKERRY_SERVICES names {', '.join(sorted(missing))}: this process has {', '.join(each.name for each in services)}"
         )
-    return [each for each in services if not wanted or each.name in wanted]
+    return [each for each in services if not selected or each.name in selected]

@@ -150,7 +150,7 @@ async def reseal(bucket: Bucket, keyring: Keyring, told: Callable[[int], None] =
 
 async def _each(bucket: Bucket, keyring: Keyring, told: Callable[[int], None] | None) -> Sealing:
     """By key: what is written while this reads, by itself too, comes once more."""
-    found: dict[str, bool | None] = {}
+    seals: dict[str, bool | None] = {}
     after, more = 0, True
     while more:
         page = await bucket.changes(">", after)
@@ -158,21 +158,21 @@ async def _each(bucket: Bucket, keyring: Keyring, told: Callable[[int], None] | 
         for entry in page.entries:
             after = entry.revision
             if entry.value is None:
-                found.pop(entry.key, None)
+                seals.pop(entry.key, None)
                 continue
             try:
                 opened = keyring.opened(entry.key, entry.value)
             except Unreadable:
-                found[entry.key] = None
+                seals[entry.key] = None
                 continue
-            found[entry.key] = opened.current
+            seals[entry.key] = opened.current
             if told is not None and not opened.current:
                 data = keyring.seal(entry.key, opened.value)
-                found[entry.key] = await _replaced(bucket, entry.key, data, entry.revision)
+                seals[entry.key] = await _replaced(bucket, entry.key, data, entry.revision)
         if told is not None:
-            told(sum(map(bool, found.values())))
-    unreadable = tuple(sorted(key for key, current in found.items() if current is None))
-    return Sealing(sum(map(bool, found.values())), len(found) - len(unreadable), unreadable)
+            told(sum(map(bool, seals.values())))
+    unreadable = tuple(sorted(key for key, current in seals.items() if current is None))
+    return Sealing(sum(map(bool, seals.values())), len(seals) - len(unreadable), unreadable)
 
 
 async def _replaced(bucket: Bucket, key: str, data: bytes, revision: int) -> bool:
@@ -185,10 +185,10 @@ async def _replaced(bucket: Bucket, key: str, data: bytes, revision: int) -> boo
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path) -> bytes | None:

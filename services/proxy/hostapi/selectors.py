@@ -267,8 +267,8 @@ class Term(NamedTuple):
 
     def match(self, kind: Kind) -> Match:
         """BadRequest for a field that cannot be selected by."""
-        read, wanted, negated = _reader(self.field, kind), self.value, self.negated
-        return lambda item: (read(item) == wanted) is not negated
+        read, expected, negated = _reader(self.field, kind), self.value, self.negated
+        return lambda item: (read(item) == expected) is not negated
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -98,15 +98,15 @@ def _following(
     """How a watch of a part that changes without its objects goes on: one by one, where these can be looked up."""
     if sight.moving is None:
         return None
-    shown = None
+    visibility = None
     if not sight.whole and not kind.about:
-        shown = Shown(
+        visibility = Shown(
             lambda: (item for item in source.list(kind, namespace, sight.keys()) if match(item)),
             lambda key: source.get(kind, key[1], key[0]),
             match,
         )
-        shown.undo(watch.pending())
-    return Following(sight.moving, watch.nudge, shown)
+        visibility.undo(watch.pending())
+    return Following(sight.moving, watch.nudge, visibility)
 
 
 async def stream(plan: WatchPlan, view: Representation, sink: EventSink, still_allowed: Callable[[], object]) -> None:

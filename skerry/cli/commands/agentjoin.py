@@ -109,8 +109,8 @@ class AgentJoin:
         run = Checks(self._name, report.JOIN, tell if aloud else lambda check: None, waiting)
         async with reached(target) as upstream:
             await check(run, self._cluster(upstream), self._api, self._name, "the agent makes it in its pod")
-        made = [f"{each['kind']} {each['metadata']['name']}" for each in manifests(self._installation)]
-        return report.report(run.checks, [f"Cluster {self._name}", *made])
+        objects = [f"{each['kind']} {each['metadata']['name']}" for each in manifests(self._installation)]
+        return report.report(run.checks, [f"Cluster {self._name}", *objects])
 
     def _cluster(self, upstream: Upstream) -> ClusterChecks:
         from skerry.checks.cluster import ClusterChecks

@@ -75,20 +75,20 @@ def rekey(
     limit_s = seconds(wait)
     api = connect(kubeconfig, context)
     path = path_of(CLUSTER.plural, name)
-    asked = _rekey_of(api.post(f"{path}/rekey", {"atOnce": now}))["pending"]
+    pending = _rekey_of(api.post(f"{path}/rekey", {"atOnce": now}))["pending"]
     deadline = time.monotonic() + limit_s
     with progress() as shown:
         while True:
             status = _rekey_of(api.get(path))
-            missing = [key for key in asked if key in status["pending"]]
-            left = [each["key"] for each in status["replaced"] if each["key"] in asked]
+            missing = [key for key in pending if key in status["pending"]]
+            left = [each["key"] for each in status["replaced"] if each["key"] in pending]
             if not missing and not (now and left):
                 break
             if time.monotonic() >= deadline:
                 raise _unfinished(name, missing, left, wait)
             shown.show(f"waiting for agents of cluster {name}: {', '.join(map(short_name, missing or left))}")
             time.sleep(POLL_S)
-    many = "its agent has" if len(asked) == 1 else f"its {len(asked)} agents have"
+    many = "its agent has" if len(pending) == 1 else f"its {len(pending)} agents have"
     if left:
         say(f"cluster {name}: {many} another key; requests that run with the one before may end first, within 8 hours")
     else:

@@ -162,13 +162,13 @@ class _Joining:
                 self._send("POST", _given(target, None), take_over, dry_run=True)
             except StatusError as error:
                 if all(each.result != "fail" for each in run.checks):
-                    found, _, remedy = report.told(error.message)
+                    summary, _, remedy = report.told(error.message)
                     run.keep(
                         "api.reach",
-                        report.Outcome(f"it is reached from here, but the host says: {found}", "fail", remedy),
+                        report.Outcome(f"it is reached from here, but the host says: {summary}", "fail", remedy),
                     )
-        made = [f"Cluster {self._name} on host {self._host.name}", *bindings.made(self._host.name)]
-        return report.report(run.checks, [*made, *(account.MADE if self._create_service_account else ())])
+        objects = [f"Cluster {self._name} on host {self._host.name}", *bindings.made(self._host.name)]
+        return report.report(run.checks, [*objects, *(account.MADE if self._create_service_account else ())])
 
     async def _check(self, run: Checks, upstream: Upstream, take_over: bool) -> None:
         """All checks; those of an agent do not apply."""
@@ -274,8 +274,8 @@ def _single(clusters: list[Document], uid: str) -> Outcome:
     names = [item["metadata"]["name"] for item in clusters if item.get("status", {}).get("uid") == uid]
     if not names:
         return Outcome("this cluster has no other name on this host")
-    found = f"this cluster (kube-system UID {uid}) has joined already, as {names[0]}"
-    return Outcome(found, "fail", f"use that one, or remove it first: {program()} cluster remove {names[0]}")
+    conflict = f"this cluster (kube-system UID {uid}) has joined already, as {names[0]}"
+    return Outcome(conflict, "fail", f"use that one, or remove it first: {program()} cluster remove {names[0]}")
 
 
 def _given(target: Target, account_token: AccountToken | None) -> str:

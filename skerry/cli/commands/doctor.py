@@ -122,8 +122,8 @@ class Examination:
 
     def _members(self) -> list[dict[str, Any]]:
         members = [each for each in self._clusters if (each.get("spec") or {}).get("role") != HOST]
-        wanted = [each for each in members if self._only in ("", each["metadata"]["name"])]
-        return sorted(wanted, key=lambda each: str(each["metadata"]["name"]))
+        selected = [each for each in members if self._only in ("", each["metadata"]["name"])]
+        return sorted(selected, key=lambda each: str(each["metadata"]["name"]))
 
     def _unlisted(self, problem: str, until: float) -> Checks:
         from skerry.checks.member import MEMBER

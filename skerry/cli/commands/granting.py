@@ -94,12 +94,12 @@ def grant(
         body["metadata"] = {"generateName": prefix(subject, role)}
     api = connect(kubeconfig, context)
     answer = api.post(query(path_of(ACCESS_GRANT.plural), dryRun="All" if dry_run else ""), body)
-    made = str(answer["metadata"]["name"])
-    out(f"{ACCESS_GRANT.singular}.{ACCESS_GRANT.group}/{made}")
+    grant_name = str(answer["metadata"]["name"])
+    out(f"{ACCESS_GRANT.singular}.{ACCESS_GRANT.group}/{grant_name}")
     if dry_run:
         say("the host would take it; nothing was stored")
     else:
-        placing.await_place(api, made, wait_s)
+        placing.await_place(api, grant_name, wait_s)
 
 
 def revoke(

@@ -151,8 +151,8 @@ def _root(host: HostKeys, named: Path | None) -> KeyPair:
 
 
 def _document(each: KeyStanding) -> dict[str, object]:
-    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(each.made))
-    return {"key": each.key, "made": made, "state": each.state, "moved": each.moved, "total": each.total}
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(each.made))
+    return {"key": each.key, "made": created, "state": each.state, "moved": each.moved, "total": each.total}
 
 
 def _tell(each: KeyStanding) -> None:
@@ -162,5 +162,5 @@ def _tell(each: KeyStanding) -> None:
         say(f"key {each.key}: {each.note}")
 
 
-def _at(made: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(made))
+def _at(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment))

@@ -119,10 +119,10 @@ def _followed(api: Api, name: str, before: Document, limit_s: float, wait: str, 
         since = str(last["metadata"]["resourceVersion"])
         chosen = {"fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(math.ceil(left_s))}
         for event in api.watch(query(path_of(CLUSTER.plural), watch="1", resourceVersion=since, **chosen)):
-            found: Document = event["object"]
-            if event["type"] == "ERROR" or found["metadata"].get("uid") != before["metadata"].get("uid"):
+            cluster: Document = event["object"]
+            if event["type"] == "ERROR" or cluster["metadata"].get("uid") != before["metadata"].get("uid"):
                 break
-            last = found
+            last = cluster
             if event["type"] == "DELETED":
                 return last
         if _is_gone(api, name, before):
@@ -133,10 +133,10 @@ def _followed(api: Api, name: str, before: Document, limit_s: float, wait: str, 
 def _is_gone(api: Api, name: str, before: Document) -> bool:
     """Whether the Cluster is not there any more, or another of that name is."""
     try:
-        found = api.get(path_of(CLUSTER.plural, name))
+        cluster = api.get(path_of(CLUSTER.plural, name))
     except NotFound:
         return True
-    return bool(found["metadata"].get("uid") != before["metadata"].get("uid"))
+    return bool(cluster["metadata"].get("uid") != before["metadata"].get("uid"))
 
 
 def _tell(name: str, before: Document, last: Document) -> None:

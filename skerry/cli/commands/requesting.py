@@ -119,8 +119,8 @@ def approve(
     """
     wait_s = seconds(wait)
     api = connect(kubeconfig, context)
-    given = {"duration": duration(for_)} if for_ else {}
-    document = _decide(api, name, "approve", "AccessRequestApproval", **given, comment=comment)
+    body = {"duration": duration(for_)} if for_ else {}
+    document = _decide(api, name, "approve", "AccessRequestApproval", **body, comment=comment)
     _print(document)
     status = document["status"]
     if status["state"] != APPROVED:

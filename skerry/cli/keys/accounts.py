@@ -75,8 +75,8 @@ class HostBus:
                 async with slots:
                     return held(public, await resolver.claims(public), time.time())
 
-            found = await asyncio.gather(*(look(public) for public in await resolver.accounts()))
-        return [each for each in found if each is not None]
+            claims = await asyncio.gather(*(look(public) for public in await resolver.accounts()))
+        return [each for each in claims if each is not None]
 
     async def push(self, *texts: str) -> None:
         """Give the servers accounts. ServiceUnavailable if one is refused."""
@@ -131,9 +131,9 @@ class BusKey(ABC):
         if self._replaced and not self._files.used(self.name):
             show(f"key {self.name}: telling who believes it")
             if lacking := await self._announce():
-                found = self._standing(await self._bus.accounts())
+                standing = self._standing(await self._bus.accounts())
                 return KeyStanding(
-                    key=self.name, made=found.made, state="moving", moved=0, total=found.total, missing=lacking
+                    key=self.name, made=standing.made, state="moving", moved=0, total=standing.total, missing=lacking
                 )
             self._files.use(self.name)
         if anew := self._ours(await self._bus.accounts()):
@@ -166,12 +166,12 @@ class BusKey(ABC):
     def _ours(self, accounts: list[HeldAccount]) -> list[str]:
         """What is to be made anew here."""
         own, anew = self._authority.public, []
-        made = {own.sys: "sys_jwt", own.host: "host_jwt", own.join: "join_jwt"}
+        claims = {own.sys: "sys_jwt", own.host: "host_jwt", own.join: "join_jwt"}
         for each in accounts:
             if self._moved(each):
                 continue
-            if each.public in made:
-                anew.append(str(getattr(self._authority, made[each.public])))
+            if each.public in claims:
+                anew.append(str(getattr(self._authority, claims[each.public])))
             elif each.tombstone:
                 anew.append(self._authority.anew(each.text))
         return anew

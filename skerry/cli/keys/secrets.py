@@ -52,8 +52,8 @@ class SecretsKey:
         since = self._keyring.path.stat().st_mtime
         while True:
             await self._settled(since, show)
-            found = await self._each(look)
-            if found.current == found.readable:
+            sealing = await self._each(look)
+            if sealing.current == sealing.readable:
                 break
             await self.move(show)
             since = time.time()

@@ -102,15 +102,15 @@ class TrustRootKey:
 
     async def _sign_anew(self, show: Show) -> None:
         """What members should have, as far as the old one signed it; until nothing is found."""
-        done, found = 0, True
-        while found:
-            found = False
+        done, unsigned = 0, True
+        while unsigned:
+            unsigned = False
             async for entry in _all(self._desired, ">"):
                 if entry.value is None or self._by(entry, (self._authority.active(KEY),)):
                     continue
                 if not self._by(entry, self._authority.trust_roots()):
                     continue
-                found = True
+                unsigned = True
                 done += await self._signed(entry)
                 show(f"key {self.name}: {done} entries of desired state signed anew")
 

@@ -36,8 +36,10 @@ def asking(flow: str, timeout_s: float = TIMEOUT_S) -> AskProvider:
         from skerry.cli.login.browser import by_browser, has_display
         from skerry.cli.login.device import by_device
 
-        found = provider.discovery
-        browser = flow == "Browser" or (flow == "Auto" and (has_display() or not found.device_authorization_endpoint))
+        discovery = provider.discovery
+        browser = flow == "Browser" or (
+            flow == "Auto" and (has_display() or not discovery.device_authorization_endpoint)
+        )
         return (by_browser if browser else by_device)(provider, timeout_s)
 
     return ask

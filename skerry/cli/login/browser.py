@@ -50,20 +50,20 @@ Redirected = Callable[[Mapping[str, str]], SignedIn | None]
 
 def by_browser(provider: Provider, timeout_s: float) -> SignedIn:
     """Have somebody sign in with a browser. Failure if it is refused, or nobody does within the time."""
-    parameters, found, asked = provider.parameters, provider.discovery, question()
-    if not found.authorization_endpoint:
+    parameters, discovery, challenge = provider.parameters, provider.discovery, question()
+    if not discovery.authorization_endpoint:
         raise Failure(f"{parameters.issuer} has no pages to log in with a browser: use --device")
 
     def redirected(answer: Mapping[str, str]) -> SignedIn | None:
-        if not is_answer(answer, asked):
+        if not is_answer(answer, challenge):
             return None
-        grant = {"grant_type": "authorization_code", "code": code_of(answer, found), "redirect_uri": redirect}
-        tokens = provider.tokens({**grant, "code_verifier": asked.verifier})
-        return signed_in(tokens, parameters, time.time(), nonce=asked.nonce)
+        grant = {"grant_type": "authorization_code", "code": code_of(answer, discovery), "redirect_uri": redirect}
+        tokens = provider.tokens({**grant, "code_verifier": challenge.verifier})
+        return signed_in(tokens, parameters, time.time(), nonce=challenge.nonce)
 
     with listening(redirected) as login:
         redirect = login.address
-        url = authorization_url(found.authorization_endpoint, parameters, asked, redirect)
+        url = authorization_url(discovery.authorization_endpoint, parameters, challenge, redirect)
         opened = open_page(url)
         say(f"{'If no browser has opened, log' if opened else 'Log'} in here, with a browser on this machine: {url}")
         return login.wait(timeout_s, parameters.issuer)

@@ -30,10 +30,10 @@ def by_device(
     clock: Callable[[], float] = time.monotonic,
 ) -> SignedIn:
     """Have somebody sign in on another device. Failure if it is refused, or nobody does within the time."""
-    parameters, found = provider.parameters, provider.discovery
-    if not found.device_authorization_endpoint:
+    parameters, discovery = provider.parameters, provider.discovery
+    if not discovery.device_authorization_endpoint:
         raise Failure(f"{parameters.issuer} gives no codes for other devices: use --browser")
-    answer = provider.post(found.device_authorization_endpoint, {"scope": " ".join(parameters.scopes)})
+    answer = provider.post(discovery.device_authorization_endpoint, {"scope": " ".join(parameters.scopes)})
     started = device_answer(answer.body, parameters.issuer)
     say(_prompt(started))
     pause, deadline = interval(started), clock() + min(timeout_s, started.expires_in)

@@ -119,19 +119,19 @@ def shown(text: str) -> str:
 def discovery(body: bytes, parameters: LoginParameters) -> ProviderMetadata:
     """The configuration of a provider. Failure if it is none, or that of another, or leads out of TLS."""
     try:
-        found = decoded(body, ProviderMetadata)
+        metadata = decoded(body, ProviderMetadata)
     except msgspec.DecodeError as error:
         raise Failure(f"{parameters.issuer} does not describe itself as an OpenID provider: {error}") from error
-    if found.issuer != parameters.issuer:
+    if metadata.issuer != parameters.issuer:
         raise Failure(
-            f"{parameters.issuer} calls itself {shown(found.issuer)}: the issuer of the IdentityProvider must be the same to "
+            f"{parameters.issuer} calls itself {shown(metadata.issuer)}: the issuer of the IdentityProvider must be the same to "
             "the character"
         )
     for name in ("token", "authorization", "device_authorization", "revocation"):
-        endpoint = getattr(found, f"{name}_endpoint")
+        endpoint = getattr(metadata, f"{name}_endpoint")
         if endpoint:
             check_url(endpoint, parameters.issuer)
-    return found
+    return metadata
 
 
 def check_url(url: str, issuer: str) -> None:
@@ -265,5 +265,5 @@ def device_answer(body: bytes, issuer: str) -> DeviceAnswer:
 
 def interval(answer: DeviceAnswer) -> float:
     """Seconds between two questions, as a provider wants it."""
-    wanted = answer.interval
-    return POLL_S if wanted is None or not 0 < wanted <= MAX_POLL_S else wanted
+    seconds = answer.interval
+    return POLL_S if seconds is None or not 0 < seconds <= MAX_POLL_S else seconds

@@ -84,8 +84,8 @@ def of_arguments(words: list[str]) -> LoginParameters | None:
     values = dict.fromkeys(_OPTIONS, "")
     rest = iter(words[2:])
     for word in rest:
-        option, given, value = word.partition("=")
+        option, equals, value = word.partition("=")
         if option not in values:
             raise ParameterError(f"{option[:80]!r} is no argument of login --exec")
-        values[option] = value if given else next(rest, "")
+        values[option] = value if equals else next(rest, "")
     return parameters(*values.values())

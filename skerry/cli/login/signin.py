@@ -57,13 +57,13 @@ def token(
                 TIMED_OUT,
             )
         with lock:
-            found = cache.read()
-            waited_for = found.id_token != login.id_token and found.expires > now()
-            if found.holds(now()) or waited_for:
-                return found
-            if found.failed >= began:
-                raise Failure(found.failure, found.failure_code)
-            return _obtained(parameters, cache, found, ask, plugin=plugin, now=now)
+            cached = cache.read()
+            waited_for = cached.id_token != login.id_token and cached.expires > now()
+            if cached.holds(now()) or waited_for:
+                return cached
+            if cached.failed >= began:
+                raise Failure(cached.failure, cached.failure_code)
+            return _obtained(parameters, cache, cached, ask, plugin=plugin, now=now)
     except CacheError as error:
         raise Failure(str(error)) from error
 

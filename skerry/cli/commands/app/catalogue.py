@@ -98,7 +98,7 @@ def show(
     """
     from skerry.cli.apps import find_app, find_version, path_in, workspace_of
 
-    chosen = [name for name, given in zip(_WORDS, (readme, values, schema), strict=True) if given]
+    chosen = [name for name, selected in zip(_WORDS, (readme, values, schema), strict=True) if selected]
     if len(chosen) + versions + changes > 1:
         raise Failure("use one of --versions, --readme, --values, --schema, --changes", USAGE)
     output.check_format(style)

@@ -61,8 +61,8 @@ def settled(state: ReleaseInstances) -> bool:
     """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release. Pure."""
     if not condition_of(state.release, "Accepted").reason or not state.revision:
         return False
-    wanted = ((state.release.get("status") or {}).get("clusters") or {}).get("desired")
-    if wanted is None or wanted > len(state.instances):
+    desired = ((state.release.get("status") or {}).get("clusters") or {}).get("desired")
+    if desired is None or desired > len(state.instances):
         return False
     return all(
         in_place(each, state.revision)

@@ -50,9 +50,9 @@ def diff(
     from skerry.cli.apps import path_in, workspace_of
 
     place = workspace_of(workspace, False)
-    given = values.given(files, set_, set_string, set_file, None, values_for)
+    overrides = values.given(files, set_, set_string, set_file, None, values_for)
     api = connect(kubeconfig, context)
-    changed = values.upgraded(api.get(path_in(APP_RELEASE, place, name)), version, given, reset=reset_values)
+    changed = values.upgraded(api.get(path_in(APP_RELEASE, place, name)), version, overrides, reset=reset_values)
     body: dict[str, Any] = {
         "apiVersion": APP_RELEASE.api_version,
         "kind": "ReleaseDiffRequest",

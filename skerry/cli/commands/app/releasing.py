@@ -75,29 +75,29 @@ def install(
 
     wait_s, place = seconds(wait), workspace_of(workspace, False)
     where = _clusters(cluster, selector)
-    given = values.given(files, set_, set_string, set_file, set_secret, values_for)
+    overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
     api = connect(kubeconfig, context)
     _check_engine(api)
-    found = find_app(api, app, place)
+    entry = find_app(api, app, place)
     spec: dict[str, Any] = {
-        "app": reference(found, place),
-        "version": find_version(api, found, version)["spec"]["version"],
+        "app": reference(entry, place),
+        "version": find_version(api, entry, version)["spec"]["version"],
         "clusters": where,
-        "values": given.values,
-        "overrides": given.overrides,
+        "values": overrides.values,
+        "overrides": overrides.overrides,
         **({"targetNamespace": namespace} if namespace else {}),
         **({"createNamespace": True} if create_namespace else {}),
         **_options(timeout, on_failure),
     }
     body = new(APP_RELEASE, place, name, **spec)
-    if given.secrets:
+    if overrides.secrets:
         body["spec"]["suspend"] = True
     if dry_run:
-        _print_dry(api, place, name, {**body["spec"], "suspend": False}, given.secrets, body)
+        _print_dry(api, place, name, {**body["spec"], "suspend": False}, overrides.secrets, body)
         return
     api.post(path_in(APP_RELEASE, place), body)
-    if given.secrets:
-        _seal(api, place, name, given.secrets)
+    if overrides.secrets:
+        _seal(api, place, name, overrides.secrets)
         _let_go(api, place, name)
     say(f"release {place}/{name}: {spec['app']} {spec['version']}")
     instances.follow(api, place, name, wait_s, style)
@@ -131,17 +131,17 @@ def upgrade(
     from skerry.cli.apps import path_in, workspace_of
 
     wait_s, place = seconds(wait), workspace_of(workspace, False)
-    given = values.given(files, set_, set_string, set_file, set_secret, values_for)
+    overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
     api = connect(kubeconfig, context)
     _check_engine(api)
     document = api.get(path_in(APP_RELEASE, place, name))
-    changed = values.upgraded(document, version, given, reset=reset_values)
+    changed = values.upgraded(document, version, overrides, reset=reset_values)
     changed["spec"].update(_options(timeout, on_failure))
     if dry_run:
-        _print_dry(api, place, name, changed["spec"], given.secrets, changed)
+        _print_dry(api, place, name, changed["spec"], overrides.secrets, changed)
         return
-    if given.secrets:
-        _seal(api, place, name, given.secrets)
+    if overrides.secrets:
+        _seal(api, place, name, overrides.secrets)
         changed["metadata"]["resourceVersion"] = api.get(path_in(APP_RELEASE, place, name))["metadata"][
             "resourceVersion"
         ]
@@ -221,7 +221,7 @@ def _print_dry(
 
 def register(app: typer.Typer) -> None:
     """Give `app` the commands for releases."""
-    made: tuple[Callable[..., None], ...] = (install, upgrade, releases.diff, releases.list_, releases.status)
+    commands: tuple[Callable[..., None], ...] = (install, upgrade, releases.diff, releases.list_, releases.status)
     later: tuple[Callable[..., None], ...] = (
         releases.history,
         releases.rollback,
@@ -229,5 +229,5 @@ def register(app: typer.Typer) -> None:
         releases.own,
         releases.uninstall,
     )
-    for command in (*made, *later):
+    for command in (*commands, *later):
         app.command(command.__name__.rstrip("_"))(command)

@@ -86,12 +86,12 @@ def add(
     api = connect(kubeconfig, context)
     api.post(path_in(APP_REPOSITORY, namespace), new(APP_REPOSITORY, namespace, name, **spec))
     out(name)
-    asked: Document = {}
+    answer: Document = {}
     if credential:
         body = {"apiVersion": APP_REPOSITORY.api_version, "kind": "RepositoryCredential", **credential}
-        asked = api.put(path_in(APP_REPOSITORY, namespace, name, "credential"), body)
+        answer = api.put(path_in(APP_REPOSITORY, namespace, name, "credential"), body)
     if wait_s:
-        _await(api, namespace, name, asked, wait_s)
+        _await(api, namespace, name, answer, wait_s)
 
 
 def _credential(username: str, password_file: str, token_file: str, cert_file: str, key_file: str) -> dict[str, str]:
@@ -109,8 +109,8 @@ def _credential(username: str, password_file: str, token_file: str, cert_file: s
         "certificate": "--cert-file",
         "key": "--key-file",
     }
-    given = {field: secret_file(file, options[field]) for field, file in files.items() if file}
-    return {**({"username": username} if username else {}), **given}
+    secrets = {field: secret_file(file, options[field]) for field, file in files.items() if file}
+    return {**({"username": username} if username else {}), **secrets}
 
 
 def _await(api: Api, namespace: str, name: str, asked: Document, wait_s: float) -> None:
@@ -221,9 +221,9 @@ def sync(
 
     wait_s, namespace = seconds(wait), workspace_of(workspace, everybodys)
     api = connect(kubeconfig, context)
-    asked = api.post(path_in(APP_REPOSITORY, namespace, name, "sync"), SYNC)
+    answer = api.post(path_in(APP_REPOSITORY, namespace, name, "sync"), SYNC)
     if wait_s:
-        _await(api, namespace, name, asked, wait_s)
+        _await(api, namespace, name, answer, wait_s)
 
 
 @repo.command("remove")

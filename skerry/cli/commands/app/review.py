@@ -26,9 +26,9 @@ def _take(
     from skerry.cli.apps import find_app, find_version, new, path_in
 
     api = connect(kubeconfig, context)
-    found = find_app(api, app, namespace)
-    place, name = found["metadata"]["namespace"], found["metadata"]["name"]
-    about = {"app": name} if whole else {"version": find_version(api, found, version)["metadata"]["name"]}
+    entry = find_app(api, app, namespace)
+    place, name = entry["metadata"]["namespace"], entry["metadata"]["name"]
+    about = {"app": name} if whole else {"version": find_version(api, entry, version)["metadata"]["name"]}
     more = {"message": message} if message else {}
     body = new(APP_REVIEW, place, generate=f"{action.lower()}-", action=action, **about, **more)
     record = api.post(path_in(APP_REVIEW, place), body)
@@ -104,8 +104,8 @@ def list_(
     namespace = "" if everywhere or not (workspace or everybodys) else workspace_of(workspace, everybodys)
     selected = ["status.phase=Submitted"] if pending else []
     if app:
-        found = find_app(api, app, workspace_of(workspace, everybodys))
-        namespace = found["metadata"]["namespace"]
-        selected += [f"spec.app={found['metadata']['name']}"]
+        entry = find_app(api, app, workspace_of(workspace, everybodys))
+        namespace = entry["metadata"]["namespace"]
+        selected += [f"spec.app={entry['metadata']['name']}"]
     kind, empty = (APP_VERSION, EMPTY) if pending or app else (APP_REVIEW, NONE)
     listing.show_in(api, kind, namespace, style, empty, fieldSelector=",".join(selected))
