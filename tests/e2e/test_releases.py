@@ -116,6 +116,7 @@ def test_what_somebody_else_installed_is_left_alone(
     plain_cluster.kubectl("delete", "namespace", "theirs", "--wait=false")
 
 
+@pytest.mark.parametrize("host", ["agent", pytest.param("direct", marks=pytest.mark.soak)], indirect=True)
 def test_helm_by_hand_is_an_upgrade_like_any_other(
     host: Host, plain_cluster: Member, helms: Mapping[str, Path], tmp_path: Path
 ) -> None:
