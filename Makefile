@@ -7,12 +7,18 @@ MUTMUT := $(VENV)/.mutants
 HELM   := $(VENV)/.helm
 PYTEST := $(BIN)/python -m pytest
 KINDS  := $(BIN)/python -m skerry.api.kinds.reference
+IMAGES := build/images
+# An image with the same minor version of Python as the one that made the wheels.
+BASE   ?= python:$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-slim-bookworm
+EPOCH   = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || echo 315532800))
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 # Images of Python often set it. Then each of the thousand processes that the suites start compiles all its modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install fmt manifests check shape unit test soak mutants bench up down clean clean-cache
+.PHONY: help install fmt manifests check shape unit test soak mutants bench wheelhouse images up down clean clean-cache
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,6 +80,21 @@ mutants: $(MUTMUT) ## do the tests notice when a module decides otherwise: long,
 bench: $(STAMP) ## benchmarks, as ratios measured side by side
 	@$(BIN)/python -m bench
 
+wheelhouse: $(STAMP) ## what the images are made from, into build/images: wheels, helm, bills of materials. Needs a network
+	@$(BIN)/python -m deploy.docker.context $(IMAGES)
+
+$(IMAGES):
+	@$(MAKE) --no-print-directory wheelhouse
+
+images: $(IMAGES) ## skerry and skerry-agent, from build/images and BASE, without a network where both are there
+	@for each in host:skerry agent:skerry-agent; do \
+		docker build --quiet --network=none --target "$${each%%:*}" --build-arg BASE="$(BASE)" \
+			--build-arg SOURCE_DATE_EPOCH="$(EPOCH)" --build-arg VERSION="$(VERSION)" --build-arg REVISION="$(REVISION)" \
+			--build-arg CREATED="$$(date -u -d "@$(EPOCH)" +%Y-%m-%dT%H:%M:%SZ)" \
+			--tag "$${each#*:}:$(VERSION)" --file deploy/docker/Dockerfile $(IMAGES) || exit 1; \
+		echo "$${each#*:}:$(VERSION)"; \
+	done
+
 up: $(STAMP) ## start a host with two demo members and show it working
 	@$(BIN)/skerry up --demo --detach
 
@@ -81,7 +102,7 @@ down: ## stop the host and the demo, and delete their state
 	@test ! -x $(BIN)/skerry || $(BIN)/skerry down --purge
 
 clean: ## remove the virtual environment and all caches of the checkout
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov dist
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov dist build
 
 clean-cache: $(STAMP) ## delete the cached Kubernetes binaries
 	@$(BIN)/python -m skerry.localkube clean
