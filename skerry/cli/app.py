@@ -26,6 +26,7 @@ BEFORE = {
     "nats-config": "host",
     "backup": "archive",
     "restore": "archive",
+    "bootstrap": "bootstrap",
 }
 """The module in `skerry.cli.commands` of each command that --help tells before the listings of kinds."""
 AFTER = {

@@ -195,13 +195,15 @@ def renew_credentials(host: Path, authority: Authority) -> list[str]:
     them, or a signature by a key that was replaced; returns their names.
     """
     (host / "creds").mkdir(mode=0o700, exist_ok=True)
-    renewed = []
-    for service in SERVICES:
-        path = host / "creds" / f"{service}.creds"
-        if not _serves(path, service, authority):
-            authority.service_credentials(service).save(path)
-            renewed.append(service)
-    return renewed
+    return [each for each in SERVICES if renew_user(host / "creds" / f"{each}.creds", each, authority)]
+
+
+def renew_user(path: Path, service: str, authority: Authority) -> bool:
+    """Renew one of them; returns if it was due."""
+    due = not _serves(path, service, authority)
+    if due:
+        authority.service_credentials(service).save(path)
+    return due
 
 
 def _serves(path: Path, service: str, authority: Authority) -> bool:

@@ -73,9 +73,10 @@ class Authority:
         self._stamp = None if files is None else files.stamp
 
     @staticmethod
-    def create(name: str = "skerry") -> Authority:
-        """A new federation. The seeds of the accounts themselves are thrown away: signing keys do their work."""
-        root = nkey.create(KeyType.OPERATOR)
+    def create(name: str = "skerry", root: KeyPair | None = None) -> Authority:
+        """A new federation, with a new root or with that. The seeds of the accounts themselves are thrown away: signing keys do
+        their work."""
+        root = root or nkey.create(KeyType.OPERATOR)
         keys = {key: nkey.create(kind_of(key)) for key in NAMES}
         sys, host, join = (nkey.create(KeyType.ACCOUNT).public for _ in range(3))
         text = operator_jwt(root, name, [keys["signing"].public], sys)

@@ -45,8 +45,9 @@ def create_ca(name: str) -> X509KeyPair:
     return _pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def issue_server(ca: X509KeyPair, addresses: tuple[str, ...]) -> X509KeyPair:
-    """A server certificate for `addresses` (DNS names and IP addresses, without ports) under `ca`.
+def issue_server(ca: X509KeyPair, addresses: tuple[str, ...], *, client: bool = False) -> X509KeyPair:
+    """A server certificate for `addresses` (DNS names and IP addresses, without ports) under `ca`; with `client` for clients too,
+    as the routes between nats-servers need it: each end dials and is dialled.
 
     BadRequest if an address is neither, or there is none.
     """
@@ -55,11 +56,12 @@ def issue_server(ca: X509KeyPair, addresses: tuple[str, ...]) -> X509KeyPair:
     if not addresses:
         raise BadRequest("a server certificate needs at least one address")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, addresses[0][:64])])
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
     builder = _builder(authority.subject, subject, key.public_key(), SERVER_LIFE)
     builder = builder.add_extension(x509.SubjectAlternativeName([_name(a) for a in addresses]), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(authority=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     builder = builder.add_extension(issuer_id, critical=False)
     return _pair(builder.sign(authority_key, hashes.SHA256()), key)
