@@ -25,7 +25,7 @@ from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.api.meta import Document
 from skerry.api.times import rfc3339
 from skerry.api.v1alpha1 import Ceiling
-from skerry.bus import BucketConfig, Bus, Settings, connect
+from skerry.bus import Bus, Settings, connect
 from skerry.http import Client, Exchange, Server
 from skerry.httpwire.head import RequestHead, ResponseHead
 from skerry.identity.assertion import Verifier
@@ -35,7 +35,7 @@ from skerry.link import Acceptor
 from skerry.member.credentials import ClientCredential, Fixed
 from skerry.member.kubeconfig import Target
 from skerry.member.upstream import Upstream
-from skerry.storage import Store
+from skerry.storage import Store, make_all
 from tests.faults.fleet import Tower
 from tests.proxy.conftest import certify
 
@@ -113,7 +113,7 @@ async def door(*members: str, processes: int = 1) -> AsyncIterator[Door]:
         host = bench.host
         async with host.open_bus("bench") as bus, host.bus("registry") as registry:
             await bus.ready()
-            await bus.bucket(subjects.RESOURCES, create=BucketConfig())
+            await make_all(bus)
             registry.serve("registry", "0.1.0", {subjects.CERTIFY: lambda message: certify(host, message)})
             await registry.ready()
             limits = {f"SKERRY_STREAMS_PER_{each}": str(STREAMS) for each in ("USER", "MEMBER")}

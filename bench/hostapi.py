@@ -32,7 +32,7 @@ from services.tenancy.model import administrator, name_of
 from skerry import subjects
 from skerry.api.kinds import CLUSTER, CREDENTIAL
 from skerry.bus import Bucket, BucketConfig
-from skerry.storage import Store, events_bucket, utc_now
+from skerry.storage import Store, make_bucket, utc_now
 from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost
 
@@ -222,7 +222,7 @@ async def _measure(host: NatsHost, directory: Path, rounds: int) -> dict[str, An
     token = f"skerry_{secrets.token_urlsafe(32)}"
     async with host.bus("registry") as registry, host.bus("tenancy") as tenancy:
         bucket = await registry.bucket(subjects.RESOURCES, create=BucketConfig())
-        await events_bucket(registry)
+        await make_bucket(registry, subjects.EVENTS)
         credentials = Store(await tenancy.bucket(subjects.RESOURCES), CREDENTIAL)
         await credentials.create(administrator(token, utc_now()))
         store = Store(bucket, CLUSTER)

@@ -24,7 +24,6 @@ from services.appstore.switching import Switch, ensure
 from skerry import subjects
 from skerry.access import Access
 from skerry.api.kinds import APP_STORE, APP_VERSION
-from skerry.bus import BucketConfig
 from skerry.http.outbound import fetch
 from skerry.informer.granted import follow
 from skerry.storage.sealed import Keyring
@@ -34,7 +33,7 @@ from skerry.storage.sealed import Keyring
 async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
     """AppStore host, which is there from now on, and what is kept beside it."""
     settings = context.settings
-    sealed = await context.bus.bucket(subjects.APP_STORE, create=BucketConfig(replicas=context.replicas))
+    sealed = await context.bus.bucket(subjects.APP_STORE)
     keyring = Keyring(settings.app_store_secrets_key_file, context.name)
     credentials = Credentials(sealed, keyring)
     await ensure(context.store(APP_STORE))

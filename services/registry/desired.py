@@ -40,7 +40,7 @@ from skerry.api.desired import (
     SyncRequest,
     WithdrawOrder,
 )
-from skerry.bus import Bucket, BucketConfig, Bus, Entry
+from skerry.bus import Bucket, Bus, Entry
 from skerry.bus.kv import Changes
 from skerry.desired import owners
 from skerry.desired.entry import Entry as Wanted
@@ -58,7 +58,6 @@ from skerry.identity.signedtext import Sign, Verify
 
 log = logging.getLogger("skerry.registry")
 
-REPUBLISH = (f"$KV.{subjects.DESIRED}.*.>", "down.{{wildcard(1)}}.desired.>")
 ATTEMPTS = 4
 COUNTED = 1024
 """Members whose entries are counted in memory, the last ones written to."""
@@ -81,11 +80,9 @@ class Buckets(NamedTuple):
     """Names the first: another one if it was made anew."""
 
     @classmethod
-    async def open(cls, bus: Bus, replicas: int) -> Buckets:
-        """Made if they do not exist. StatusError."""
-        config = BucketConfig(replicas=replicas, republish=REPUBLISH, description="desired state of members")
-        desired = await bus.bucket(subjects.DESIRED, create=config)
-        statuses = await bus.bucket(subjects.DESIRED_STATUS, create=BucketConfig(replicas=replicas))
+    async def open(cls, bus: Bus) -> Buckets:
+        """StatusError."""
+        desired, statuses = await bus.bucket(subjects.DESIRED), await bus.bucket(subjects.DESIRED_STATUS)
         epoch = str((await desired.info()).get("created") or "")
         if not epoch:
             raise ServiceUnavailable("JetStream does not say when the bucket of desired state was made")

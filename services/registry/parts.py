@@ -36,7 +36,7 @@ from services.registry.trust import Trust
 from services.registry.writer import StatusWriter
 from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
-from skerry.bus import BucketConfig, Bus
+from skerry.bus import Bus
 from skerry.identity.federation import Authority
 from skerry.identity.keyfiles import SECRETS_KEY
 from skerry.identity.resolver import Resolver
@@ -79,7 +79,7 @@ Ours = Context[RegistrySettings, Parts]
 @asynccontextmanager
 async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[Parts]:
     """Be the one host of this store, and know what it knows. Conflict if it has another host; any StatusError."""
-    settings, config = context.settings, BucketConfig(replicas=context.replicas)
+    settings = context.settings
     authority = Authority.load(settings.keys_dir)
     reaching = msgspec.structs.replace(context.bus_settings, name=f"{context.bus_settings.name}/resolver")
     async with Bus(reaching, authority.system_credentials) as system:
@@ -91,7 +91,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             tokens=context.store(JOIN_TOKEN),
             cache=context.informer,
             secrets=secrets.Secrets(
-                await context.bus.bucket(secrets.BUCKET, create=config),
+                await context.bus.bucket(secrets.BUCKET),
                 Keyring(settings.secrets_key_file or settings.keys_dir / SECRETS_KEY),
             ),
             resolver=Resolver(system),
@@ -161,7 +161,7 @@ async def _desired(context: Ours, registry: RegistryStore, authority: Authority,
         return item.uid
 
     return Desired(
-        await Buckets.open(context.bus, context.replicas),
+        await Buckets.open(context.bus),
         partial(uid, leaving=False),
         lambda data: authority.assertion_root.sign(data),
         _verify(authority),

@@ -13,7 +13,7 @@ import msgspec
 from skerry import subjects
 from skerry.api.decode import decoded
 from skerry.api.messages import Message
-from skerry.bus import Bucket, BucketConfig, Bus, Entry
+from skerry.bus import Bucket, Bus, Entry
 from skerry.errors import AlreadyExists, Conflict
 
 PAGE = 500
@@ -40,8 +40,8 @@ class Held(NamedTuple):
 class Claims:
     """See the module. Every method raises StatusError."""
 
-    def __init__(self, bus: Bus, replicas: int) -> None:
-        self._bus, self._config = bus, BucketConfig(replicas=replicas)
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self._bucket: Bucket | None = None
 
     async def take(self, cluster: str, namespace: str, claim: Claim) -> Claim | None:
@@ -83,7 +83,7 @@ class Claims:
 
     async def _opened(self) -> Bucket:
         if self._bucket is None:
-            self._bucket = await self._bus.bucket(subjects.TENANCY, create=self._config)
+            self._bucket = await self._bus.bucket(subjects.TENANCY)
         return self._bucket
 
 

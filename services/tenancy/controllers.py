@@ -23,9 +23,7 @@ from services.tenancy.hosttokens import HostTokens, host_cluster
 from services.tenancy.keyring import KeyRings
 from services.tenancy.revocations import over_s
 from services.tenancy.settings import TenancySettings
-from skerry import subjects
 from skerry.api.kinds import CREDENTIAL, REVOCATION
-from skerry.bus import BucketConfig
 from skerry.controller.controller import After, Controller
 from skerry.errors import AlreadyExists, NotFound
 from skerry.informer import View
@@ -97,7 +95,6 @@ async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
     """
     administrator = Administrator(context.store(CREDENTIAL), context.settings.admin_token_file)
     await administrator.ensure()
-    await context.bus.bucket(subjects.TENANCY, create=BucketConfig(replicas=context.replicas))
     granted = Granted()
     context.closing.callback(follow(context.informer, granted.access, lambda touched, change: granted.touched(touched)))
     async with AsyncExitStack() as closing:

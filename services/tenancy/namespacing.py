@@ -41,7 +41,7 @@ AGAIN_S = 30.0
 
 def workspaces(context: TenancyContext) -> Controller[str]:
     """The status of each Workspace that names namespaces of members."""
-    claims, reports = Claims(context.bus, context.replicas), Reports(context.bus, time.monotonic)
+    claims, reports = Claims(context.bus), Reports(context.bus, time.monotonic)
     granted, informer = context.state.granted, context.informer
     store = context.store(WORKSPACE, leader=True)
     work = WorkspaceStatusWriter(
@@ -182,7 +182,7 @@ def claims(context: TenancyContext) -> Controller[str]:
     work = NamespaceReleases(
         context.bus,
         informer,
-        Claims(context.bus, context.replicas),
+        Claims(context.bus),
         reports,
         lambda name: granted.released(name),
         context.lease.check,

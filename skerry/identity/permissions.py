@@ -52,7 +52,7 @@ def archivist(public: str, *, restoring: bool) -> Permissions:
     publish |= {subject for store in ARCHIVED_OBJECTS for subject in _read_objects(store.name)}
     if restoring:
         for store in ARCHIVED_OBJECTS:
-            publish |= _make_objects(store.name) | _write_objects(store.name)
+            publish |= _make(f"OBJ_{store.name}") | _write_objects(store.name)
             publish.add(f"$JS.API.STREAM.DELETE.OBJ_{store.name}")
         for bucket in _ARCHIVED:
             publish |= {f"$KV.{bucket}.>", f"$JS.API.STREAM.CREATE.KV_{bucket}", f"$JS.API.STREAM.DELETE.KV_{bucket}"}
@@ -95,12 +95,14 @@ def _publish(row: ServiceRights) -> set[str]:
     granted = {*services.asked_by(row), *row.tells}
     for bucket in BUCKETS:
         if row.name in bucket.writers:
-            granted |= _read(bucket.name) | _write(bucket, row) | {f"$JS.API.STREAM.CREATE.KV_{bucket.name}"}
+            granted |= _read(bucket.name) | _write(bucket, row)
         elif row.name in bucket.readers:
             granted |= _read(bucket.name)
+        if row.name == services.MAKER:
+            granted |= _make(f"KV_{bucket.name}")
     for store in OBJECT_BUCKETS:
-        if row.name == store.maker:
-            granted |= _make_objects(store.name)
+        if row.name == services.MAKER:
+            granted |= _make(f"OBJ_{store.name}")
         if row.name in store.writers:
             granted |= _read_objects(store.name) | _write_objects(store.name)
         elif row.name in store.readers:
@@ -141,5 +143,6 @@ def _write_objects(store: str) -> set[str]:
     return {f"$O.{store}.>", f"$JS.API.STREAM.PURGE.OBJ_{store}"}
 
 
-def _make_objects(store: str) -> set[str]:
-    return {f"$JS.API.STREAM.CREATE.OBJ_{store}", f"$JS.API.STREAM.INFO.OBJ_{store}"}
+def _make(stream: str) -> set[str]:
+    """And see whether it is there."""
+    return {f"$JS.API.STREAM.CREATE.{stream}", f"$JS.API.STREAM.INFO.{stream}"}

@@ -41,11 +41,16 @@ class BucketRights:
 
     name: str
     writers: tuple[str, ...]
-    """Services that make it and write it; of `resources` each only the keys of its own kinds."""
+    """Services that write it; of `resources` each only the keys of its own kinds."""
     readers: tuple[str, ...] = ()
     """Services that read it besides."""
     archived: Literal["contents", "revision", ""]
     """What a backup has of it. The revision alone: a restored bucket then begins above it, and is empty."""
+    ttl_s: int = 0
+    """Entries go so long after they were written."""
+    republish: tuple[str, str] | None = None
+    """As of a BucketConfig."""
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +58,6 @@ class ObjectBucket:
     """One object store: bytes of any length, whose names say nothing about who may read or write them."""
 
     name: str
-    maker: str
-    """The service that makes it at its start. Who makes a stream says what flows into it, which can be what another one holds:
-    so it is one that could read everything anyway, or whose own it is."""
     writers: tuple[str, ...]
     """Services that write it and take away what is in it."""
     readers: tuple[str, ...] = ()
@@ -69,6 +71,10 @@ class ObjectBucket:
     """Of all objects together; -1: what the bus has room for."""
 
 
+MAKER = "registry"
+"""The service that makes all buckets and object stores, at its start. Who makes a stream says what flows into it and where that is
+published again: what another bucket holds, what members say, what agents hear. So it is the one that could read everything anyway;
+the others wait for it."""
 DESIRED_OWNERS = ("tenancy",)
 """Services besides the registry that want things on members (skerry/desired/owners.py says what each may want)."""
 
@@ -132,11 +138,18 @@ SERVICES = (
 _OWNERS = tuple(sorted({kind.owner for kind in KINDS}))
 BUCKETS = (
     BucketRights(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived="contents"),
-    BucketRights(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived="revision"),
+    # forgotten so long after they happened last, as by the API server's default
+    BucketRights(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived="revision", ttl_s=3600),
     BucketRights(name=subjects.LEADERS, writers=_OWNERS, archived=""),
     BucketRights(name="secrets", writers=("registry",), archived="contents"),
     BucketRights(name="registry", writers=("registry",), archived=""),
-    BucketRights(name=subjects.DESIRED, writers=("registry",), archived=""),
+    BucketRights(
+        name=subjects.DESIRED,
+        writers=("registry",),
+        archived="",
+        republish=(f"$KV.{subjects.DESIRED}.*.>", "down.{{wildcard(1)}}.desired.>"),
+        description="desired state of members",
+    ),
     BucketRights(name=subjects.DESIRED_STATUS, writers=("registry",), readers=DESIRED_OWNERS, archived=""),
     # claims are made again of what statuses say: what is restored is one workspace's by those
     BucketRights(name=subjects.TENANCY, writers=("tenancy",), archived=""),
@@ -148,13 +161,12 @@ _TAKE_STREAMS = tuple(
 OBJECT_BUCKETS = (
     ObjectBucket(
         name=subjects.UPLOADS,
-        maker="registry",
         writers=("proxy",),
         readers=_TAKE_STREAMS,
         ttl_s=3600,
         max_bytes=1024 * 1024 * 1024,
     ),
-    ObjectBucket(name=subjects.PACKAGES, maker="appstore", writers=("appstore",), archived="contents", mark="uploaded"),
+    ObjectBucket(name=subjects.PACKAGES, writers=("appstore",), archived="contents", mark="uploaded"),
 )
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
 REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")

@@ -39,6 +39,7 @@ from skerry.controller.sweep import sweeper
 from skerry.controller.timers import Timers
 from skerry.errors import SkerryError, StatusError
 from skerry.identity import creds
+from skerry.identity.services import MAKER
 from skerry.identity.trust import Roots
 from skerry.informer import Informer
 from skerry.runtime import Exit, Runtime, endless
@@ -47,7 +48,7 @@ from skerry.service.metrics import Figures, ServiceFigures, figures
 from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
 from skerry.service.spec import Context, Service, chosen
 from skerry.settings import Settings, load_or_help, redacted
-from skerry.storage import Store, events_bucket, made_by, object_store
+from skerry.storage import Store, make_all
 from skerry.tracing import Tracer
 
 log = logging.getLogger("skerry.service")
@@ -174,7 +175,9 @@ class Process:
         while self.bucket is None:
             await self.bus.ready()
             try:
-                self.bucket = await self.bus.bucket(subjects.RESOURCES, create=bus.BucketConfig(replicas=self.replicas))
+                if any(each.name == MAKER for each in self.parts):
+                    await make_all(self.bus, self.replicas)
+                self.bucket = await self.bus.bucket(subjects.RESOURCES)
             except StatusError as error:
                 self._no_store = error.message
                 await asyncio.sleep(backoff.next())
@@ -259,11 +262,8 @@ class RunningService:
             raise AssertionError("the informer was filled from a bucket")
         self._phase = "starting"
         events, leaders = await asyncio.gather(
-            events_bucket(process.bus, process.replicas),
-            process.bus.bucket(subjects.LEADERS, create=bus.BucketConfig(replicas=process.replicas)),
+            process.bus.bucket(subjects.EVENTS), process.bus.bucket(subjects.LEADERS)
         )
-        for name in made_by(self.name):
-            await object_store(process.bus, name, process.replicas)
         asked = await self._another(closing, "asked") if self._service.admits else process.bus
         heard = await self._another(closing, "heard") if self._service.hears_outsiders else process.bus
         context: Context[Any, Any] = Context(

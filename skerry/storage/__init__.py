@@ -6,7 +6,7 @@ erase fields that it does not know. Reading is the informer's, rules are admissi
 
 from __future__ import annotations
 
-from skerry.storage.buckets import events_bucket, made_by, object_store
+from skerry.storage.buckets import make_all, make_bucket, make_store
 from skerry.storage.documents import Item, decode_document, encode_document, utc_now
 from skerry.storage.store import Store
 
@@ -15,8 +15,8 @@ __all__ = [
     "Store",
     "decode_document",
     "encode_document",
-    "events_bucket",
-    "made_by",
-    "object_store",
+    "make_all",
+    "make_bucket",
+    "make_store",
     "utc_now",
 ]

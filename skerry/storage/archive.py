@@ -15,7 +15,7 @@ import msgspec
 
 from skerry import subjects
 from skerry.api.times import rfc3339, seconds
-from skerry.bus import Bucket, BucketConfig, Bus, Entry, Filled, Resync
+from skerry.bus import Bucket, Bus, Entry, Filled, Resync
 from skerry.errors import Conflict, NotFound, ServiceUnavailable
 from skerry.identity.services import CONTENTS, REVISIONS
 from skerry.storage import archivedobjects
@@ -29,7 +29,7 @@ from skerry.storage.archivefile import (
     decode,
     encode,
 )
-from skerry.storage.buckets import KEPT_S
+from skerry.storage.buckets import bucket_config
 
 WRITES_PER_SECOND = 10_000
 """More than one bucket can take, with an fsync each."""
@@ -183,8 +183,6 @@ async def _emptied(bus: Bus, described: ArchivedBucket, taken: str, now: datetim
         await before.destroy()
     except NotFound:
         last = 0
-    ttl_s = KEPT_S if described.name == subjects.EVENTS else 0
     first = first_revision(described, last, taken, now)
-    return await bus.bucket(
-        described.name, create=BucketConfig(replicas=described.replicas, ttl_s=ttl_s, first_revision=first)
-    )
+    made = bucket_config(described.name, described.replicas)
+    return await bus.bucket(described.name, create=msgspec.structs.replace(made, first_revision=first))

@@ -65,7 +65,8 @@ class World:
 @pytest.fixture
 async def world(nats_host: NatsHost) -> AsyncIterator[World]:
     async with nats_host.bus("tenancy") as owner, nats_host.bus("proxy") as bus:
-        bucket = await owner.bucket(subjects.RESOURCES, create=BucketConfig())
+        await nats_host.make_buckets()
+        bucket = await owner.bucket(subjects.RESOURCES)
         callers, rules = Callers(pinned(nats_host.trust_root)), Recorded()
         stores = {kind: Store(bucket, kind) for kind in (WORKSPACE, CREDENTIAL)}
         writes = [Writes(store, rules) for store in stores.values()]

@@ -13,9 +13,9 @@ from skerry import subjects
 from skerry.api.appstore import STORE
 from skerry.api.kinds import APP_STORE, APP_VERSION, CLUSTER, WORKSPACE, Kind
 from skerry.api.meta import Document
-from skerry.bus import BucketConfig, Bus
+from skerry.bus import Bus
 from skerry.identity.keyfiles import SECRETS_KEY
-from skerry.storage import Store
+from skerry.storage import Store, make_all
 from tests.appstore.world import World
 from tests.faults.fleet import Process
 from tests.fixtures.nats import NatsHost
@@ -83,7 +83,8 @@ class Apart(World):
 async def apart(host: NatsHost, directory: Path) -> AsyncIterator[Apart]:
     """No replica yet; those that were started end with it."""
     async with host.bus("proxy") as proxy, host.open_bus("reader") as reader:
-        resources = await reader.bucket(subjects.RESOURCES, create=BucketConfig())
+        await make_all(reader)
+        resources = await reader.bucket(subjects.RESOURCES)
         running = Apart(host, proxy, reader, resources, directory)
         try:
             yield running

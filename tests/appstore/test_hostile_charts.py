@@ -17,7 +17,7 @@ from skerry import subjects
 from skerry.api.kinds import APP_REVIEW, APP_VERSION
 from skerry.api.meta import Document
 from skerry.errors import Conflict, StatusError
-from skerry.storage.buckets import object_store
+from skerry.storage.buckets import make_store
 from tests.appstore.apart import Apart, apart, enabled
 from tests.appstore.charts import package, packed
 from tests.appstore.helm.charts import CONFIG
@@ -257,7 +257,7 @@ async def store(
     rooms.mkdir()
     monkeypatch.setenv("TMPDIR", str(rooms))
     async with fresh_nats_host.bus("registry") as registry, apart(fresh_nats_host, tmp_path) as world:
-        await object_store(registry, subjects.UPLOADS)
+        await make_store(registry, subjects.UPLOADS)
         process = await world.start(SKERRY_HELM=str(helms["helm-4"]))
         await enabled(world)
         await world.workspace("shop")

@@ -15,7 +15,6 @@ from skerry import subjects
 from skerry.api.meta import Document
 from skerry.bus import Bus
 from skerry.errors import Conflict, NotFound
-from skerry.storage.buckets import object_store
 from tests.fixtures.nats import NatsHost
 
 pytestmark = pytest.mark.integration
@@ -51,7 +50,8 @@ class Kept:
 @pytest.fixture
 async def kept(fresh_nats_host: NatsHost) -> AsyncIterator[Kept]:
     async with Bus(fresh_nats_host.settings("appstore"), lambda: fresh_nats_host.service("appstore")) as bus:
-        yield Kept(bus, await object_store(bus, subjects.PACKAGES))
+        await fresh_nats_host.make_buckets()
+        yield Kept(bus, await bus.objects(subjects.PACKAGES))
 
 
 def version(content: bytes = b"a package", **status: Any) -> Document:

@@ -24,7 +24,7 @@ from skerry.bus import BucketConfig, Bus
 from skerry.identity.keyfiles import SECRETS_KEY
 from skerry.service import Process, Service
 from skerry.storage import Store
-from skerry.storage.buckets import object_store
+from skerry.storage.buckets import make_store
 from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import serving
 
@@ -220,7 +220,7 @@ async def world(
         Bus(host.settings("tenancy"), lambda: host.service("tenancy")) as tenancy,
         serving(host, (dataclasses.replace(service, state=opened), settings)) as process,
     ):
-        await object_store(registry, subjects.UPLOADS)
+        await make_store(registry, subjects.UPLOADS)
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
         workspaces = Store(await tenancy.bucket(subjects.RESOURCES, create=BucketConfig()), WORKSPACE)
         yield World(host, proxy, process, clusters, workspaces, states[-1])

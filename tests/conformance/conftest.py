@@ -27,7 +27,6 @@ from skerry.api.kinds import (
     Kind,
 )
 from skerry.api.messages import Caller
-from skerry.bus import BucketConfig
 from skerry.errors import StatusError
 from skerry.http import ClientGone, Exchange, Server
 from skerry.identity.trust import pinned
@@ -88,7 +87,8 @@ async def served(nats_host: NatsHost) -> AsyncIterator[Host]:
         nats_host.bus("appstore") as app_store,
         asyncio.TaskGroup() as tasks,
     ):
-        bucket = await owner.bucket(subjects.RESOURCES, create=BucketConfig())
+        await nats_host.make_buckets()
+        bucket = await owner.bucket(subjects.RESOURCES)
         cache = Informer(KINDS)
         buckets = {"tenancy": bucket, "appstore": await app_store.bucket(subjects.RESOURCES)}
         stores = [Store(buckets[kind.owner], kind) for kind in COMPARED]

@@ -16,15 +16,15 @@ from skerry.admission import Rules
 from skerry.api.kinds import ACCESS_GRANT, EVENT, KINDS, WORKSPACE
 from skerry.api.messages import WriteRequest
 from skerry.api.meta import Document
-from skerry.bus import Bucket, BucketConfig
+from skerry.bus import Bucket
 from skerry.controller.controller import Controller, Reconcile
 from skerry.controller.garbage import AT_ONCE, Garbage, ObjectPlace
 from skerry.controller.recorder import Recorder
 from skerry.errors import Forbidden, NotFound
 from skerry.informer import Informer
-from skerry.storage import Item, Store, events_bucket
+from skerry.storage import Item, Store
 from skerry.storage.documents import seal
-from skerry.subjects import RESOURCES
+from skerry.subjects import EVENTS, RESOURCES
 from tests.fixtures.bucket import feeding
 from tests.fixtures.nats import NatsHost, eventually
 
@@ -108,11 +108,12 @@ class World:
 
 @pytest.fixture
 async def world(nats_host: NatsHost) -> AsyncIterator[World]:
+    await nats_host.make_buckets()
     async with nats_host.bus("tenancy") as bus:
-        bucket = await bus.bucket(RESOURCES, create=BucketConfig())
+        bucket = await bus.bucket(RESOURCES)
         cache = Informer(KINDS)
         async with feeding(cache, bucket):
-            found = World(bucket, cache, await events_bucket(bus))
+            found = World(bucket, cache, await bus.bucket(EVENTS))
             yield found
             for store in (found.grants, found.workspaces):
                 for item in cache.list(store.kind):

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from skerry import subjects
 from skerry.api.kinds import EVENT
 from skerry.bus import Bucket
 from skerry.controller.recorder import LONGEST, WAITING, Recorder
 from skerry.informer import Informer
-from skerry.storage import events_bucket
+from skerry.storage import make_bucket
 from tests.fixtures.bucket import feeding
 from tests.fixtures.nats import NatsHost
 
@@ -33,7 +34,7 @@ def about(name: str, revision: int = 0, **metadata: str) -> dict[str, Any]:
 async def events(nats_host: NatsHost) -> AsyncIterator[Bucket]:
     """The bucket of Events."""
     async with nats_host.bus("registry") as bus:
-        yield await events_bucket(bus)
+        yield await make_bucket(bus, subjects.EVENTS)
 
 
 async def told(events: Bucket, name: str, reason: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from skerry.controller.recorder import Recorder
 from skerry.errors import BadRequest, Conflict
 from skerry.identity.federation import Authority
 from skerry.informer import Informer
-from skerry.storage import Store, archive, events_bucket
+from skerry.storage import Store, archive, make_bucket
 from skerry.storage.archive import Archive, ArchivedBucket, ArchiveLine, Header
 from skerry.storage.sealed import Keyring
 from tests.durability.front import MERGE, WORKSPACES, Front, workspace
@@ -115,7 +115,7 @@ async def test_a_cache_that_lives_through_a_restore_goes_on_in_the_new_buckets(
     async with host.bus("registry") as bus:
         bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig())
         await bus.bucket("secrets", create=BucketConfig())
-        recorder = Recorder(await events_bucket(bus), "test")
+        recorder = Recorder(await make_bucket(bus, subjects.EVENTS), "test")
         recorder.normal(cluster("old"), "Happened", "before the backup")
         store = Store(bucket, CLUSTER)
         for name in ("old", "kept", "gone"):

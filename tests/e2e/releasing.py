@@ -17,7 +17,7 @@ from skerry.api.kinds import APP_VERSION
 from skerry.bus import Bus, Settings
 from skerry.identity.federation import Authority
 from skerry.storage import Store
-from skerry.storage.buckets import object_store
+from skerry.storage.buckets import make_store
 from tests.appstore.charts import package
 from tests.e2e.federation import Host, eventually
 from tests.kube.member import Member
@@ -55,7 +55,7 @@ def shelve(
     async def put() -> None:
         async with bus_of(host, "appstore") as bus:
             await bus.ready()
-            packages = Packages(await object_store(bus, subjects.PACKAGES, 1), _fetch)
+            packages = Packages(await make_store(bus, subjects.PACKAGES, 1), _fetch)
             store = Store(await bus.bucket(subjects.RESOURCES), APP_VERSION)
             for version, files in versions:
                 digest = await packages.put(package(name, version, files=files), uploaded=True)

@@ -26,7 +26,7 @@ from skerry.errors import Forbidden, NotFound
 from skerry.http import Client, ClientGone, Exchange, Response, Server
 from skerry.httpwire.head import RequestHead
 from skerry.informer import Informer
-from skerry.storage import Store, events_bucket
+from skerry.storage import Store, make_bucket
 from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import serving
@@ -177,7 +177,7 @@ async def world(nats_host: NatsHost) -> AsyncIterator[World]:
         clusters = Store(await registry.bucket(subjects.RESOURCES, create=BucketConfig()), CLUSTER)
         cache, events = Informer(KINDS), Informer((EVENT,))
         feeding = tasks.create_task(cache.feed(await bus.bucket(subjects.RESOURCES)))
-        recorder = Recorder(await events_bucket(registry), "registry")
+        recorder = Recorder(await make_bucket(registry, subjects.EVENTS), "registry")
         more = (tasks.create_task(recorder.run()), tasks.create_task(events.feed(await bus.bucket(subjects.EVENTS))))
         found = World(cache, clusters)
         found.recorder = recorder

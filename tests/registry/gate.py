@@ -25,6 +25,7 @@ from skerry.api.desired import (
 from skerry.bus import Bus, Message
 from skerry.desired.client import DesiredClient, Want
 from skerry.identity import nkey
+from skerry.storage import make_all
 from tests.fixtures.nats import NatsHost
 
 ROOT = nkey.create(nkey.KeyType.ACCOUNT)
@@ -72,7 +73,8 @@ class Gate:
 
     async def start_anew(self) -> None:
         """Open the buckets, or make them."""
-        self.desired = Desired(await Buckets.open(self.bus, 1), CLUSTERS.get, ROOT.sign, verify, lambda: self.now)
+        await make_all(self.bus)
+        self.desired = Desired(await Buckets.open(self.bus), CLUSTERS.get, ROOT.sign, verify, lambda: self.now)
 
     async def _batch(self, message: Message) -> bytes:
         return _encode(await self.desired.batch("tenancy", decoded(message.data, Batch)))

@@ -153,7 +153,7 @@ async def test_a_member_has_limits(made: Gate, monkeypatch: pytest.MonkeyPatch) 
 
 async def test_the_limit_counts_what_another_replica_wrote(made: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "ENTRIES", 2)
-    other = Desired(await Buckets.open(made.bus, 1), CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
+    other = Desired(await Buckets.open(made.bus), CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
     assert await made.apply(item(document=space("a"))) == [(0, "")]
     answer = await other.batch("tenancy", Batch(request_id="r", items=(item(document=space("b")),)))
     assert answer.results[0].code == 0
@@ -237,7 +237,7 @@ async def test_an_unchanged_report_writes_nothing(made: Gate) -> None:
 
 
 async def test_what_another_replica_stored_of_a_member_stands_in_no_reports_way(made: Gate) -> None:
-    other = Desired(await Buckets.open(made.bus, 1), CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
+    other = Desired(await Buckets.open(made.bus), CLUSTERS.get, ROOT.sign, verify, lambda: made.now)
     for applied, replica in enumerate((made.desired, other, made.desired, made.desired, other)):
         await replica.report("m1", Report(epoch="e", applied=applied))
         said = await made.client.status("m1")

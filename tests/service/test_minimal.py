@@ -115,6 +115,7 @@ async def test_kubectl_uses_it(nats_host: NatsHost, tmp_path: Path, monkeypatch:
     env = environment(nats_host, tmp_path, SKERRY_HARBOUR_WORD="full", SKERRY_LOG_FORMAT="human")
     listed(monkeypatch, berth)
     nats_host.service("harbour").save(tmp_path / "harbour.creds")  # what the tables give, and nothing more
+    await nats_host.make_buckets()
     log = tmp_path / "harbour.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(

@@ -137,6 +137,7 @@ async def test_what_runs_is_finished_at_the_end_and_nothing_new_is_begun(nats_ho
         calls.append("finished")
 
     stop = asyncio.Event()
+    await nats_host.make_buckets()
     async with nats_host.open_bus("test") as bus, asyncio.TaskGroup() as tasks:
         one = process.Process(
             [service("slow", one_key("slow", slow))], bus, nats_host.settings(), trust_roots=pinned("A")
@@ -226,6 +227,7 @@ async def test_an_informer_that_ends_ends_the_process(
                         return
 
     monkeypatch.setattr(process, "Informer", Ending)
+    await fresh_nats_host.make_buckets()
     async with fresh_nats_host.open_bus("test") as bus:
         one = process.Process([service("one")], bus, fresh_nats_host.settings(), trust_roots=pinned("A"))
         serve = asyncio.ensure_future(one.serve(asyncio.Event()))

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from skerry import subjects
-from skerry.bus import BucketConfig
 from skerry.informer import Informer
 from skerry.storage import Store
 from tests.fixtures.bucket import feeding
@@ -137,8 +136,9 @@ async def test_a_leader_that_was_stopped_for_longer_than_its_lease_writes_nothin
     def last() -> str:
         return writers[-1] if writers else ""
 
+    await nats_host.make_buckets()
     async with nats_host.open_bus("test") as bus, started(env) as first:
-        bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig())
+        bucket = await bus.bucket(subjects.RESOURCES)
         async with feeding(Informer((kind,)), bucket) as cache:
             cache.add_event_handler(
                 kind, lambda change: writers.append(str(change.new and _writer(change.new.document())))

@@ -22,8 +22,9 @@ def claim(uid: str) -> Claim:
 
 
 async def test_of_many_that_ask_at_the_same_time_one_has_it_and_all_are_told_who(fresh_nats_host: NatsHost) -> None:
+    await fresh_nats_host.make_buckets()
     async with fresh_nats_host.bus("tenancy") as one, fresh_nats_host.open_bus("tenancy") as two:
-        replicas = Claims(one, 1), Claims(two, 1)
+        replicas = Claims(one), Claims(two)
         asked = [replicas[number % 2].take(UID, "shop", claim(str(number))) for number in range(10)]
         holders = await asyncio.gather(*asked)
         assert len(set(holders)) == 1
@@ -35,8 +36,9 @@ async def test_what_is_released_is_anybodys_and_what_changed_meanwhile_stays(
     fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "PAGE", 2)
+    await fresh_nats_host.make_buckets()
     async with fresh_nats_host.bus("tenancy") as bus:
-        kept = Claims(bus, 1)
+        kept = Claims(bus)
         assert (await kept.on(UID), await kept.clusters()) == ([], set())
         for name in ("a", "b", "c", "d", "e"):
             await kept.take(UID, name, claim("1"))
@@ -51,8 +53,9 @@ async def test_what_is_released_is_anybodys_and_what_changed_meanwhile_stays(
 
 
 async def test_a_claim_that_cannot_be_read_is_somebodys(fresh_nats_host: NatsHost) -> None:
+    await fresh_nats_host.make_buckets()
     async with fresh_nats_host.bus("tenancy") as bus:
-        kept = Claims(bus, 1)
+        kept = Claims(bus)
         await kept.clusters()
         await (await bus.bucket(subjects.TENANCY)).create(subjects.claim(UID, "shop"), b'{"format": 2}')
         assert await kept.take(UID, "shop", claim("1")) is None

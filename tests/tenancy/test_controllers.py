@@ -17,7 +17,6 @@ from services.tenancy.controllers import AT_MOST_S, Administrator, expire
 from services.tenancy.rules import new_token
 from skerry import subjects
 from skerry.api.kinds import CREDENTIAL
-from skerry.bus import BucketConfig
 from skerry.controller.controller import After
 from skerry.informer import Informer
 from skerry.storage import Store
@@ -58,8 +57,9 @@ class World:
 
 @pytest.fixture
 async def world(nats_host: NatsHost, tmp_path: Path) -> AsyncIterator[World]:
+    await nats_host.make_buckets()
     async with nats_host.bus("tenancy") as bus, asyncio.TaskGroup() as tasks:
-        bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig())
+        bucket = await bus.bucket(subjects.RESOURCES)
         cache = Informer((CREDENTIAL,))
         task = tasks.create_task(cache.feed(bucket))
         await asyncio.wait_for(cache.filled.wait(), 10)

@@ -26,7 +26,7 @@ from skerry.bus import BucketConfig, Bus
 from skerry.desired.entry import opened as opened_entry
 from skerry.informer import Informer
 from skerry.service import Process
-from skerry.storage import Store
+from skerry.storage import Store, make_all
 from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import serving
 from tests.registry.gate import CLUSTERS, Gate, opened_gate, space, verify
@@ -42,7 +42,7 @@ class World:
 
     def __init__(self, gate: Gate, process: Process, clusters: Store, workspaces: Store, bus: Bus) -> None:
         self.gate, self.process, self.clusters, self.workspaces, self.bus = gate, process, clusters, workspaces, bus
-        self.claims = Claims(bus, 1)
+        self.claims = Claims(bus)
 
     async def join(self, monkeypatch: pytest.MonkeyPatch, name: str = "m1") -> str:
         """A cluster, which the gate knows; its UID."""
@@ -196,7 +196,7 @@ class Replicas:
     """Two controllers that both believe to lead, each with an informer of its own, and workspaces that name the same."""
 
     def __init__(self, bus: Bus, store: Store, uid: str) -> None:
-        self.store, self.uid, self.claims = store, uid, Claims(bus, 1)
+        self.store, self.uid, self.claims = store, uid, Claims(bus)
         self.replicas: list[WorkspaceStatusWriter] = []
         self.informers: list[Informer] = []
         self.feeds: list[asyncio.Task[None]] = []
@@ -209,7 +209,7 @@ class Replicas:
         view.index(WORKSPACE, BY_CLUSTER, clusters_of)
         reports = Reports(self._bus, lambda: 0.0)
         made = WorkspaceStatusWriter(
-            self.store, view, Granted(), reports, Claims(self._bus, 1), self.unclaimed.append, lambda: 0.0
+            self.store, view, Granted(), reports, Claims(self._bus), self.unclaimed.append, lambda: 0.0
         )
         self.replicas.append(made)
         self.informers.append(informer)
@@ -236,8 +236,8 @@ class Replicas:
 async def replicas(host: NatsHost, name: str, *workspaces: str, count: int = 1) -> AsyncIterator[Replicas]:
     """With m1; the workspaces name `name`, or so many that begin with it."""
     async with host.bus("tenancy") as bus, host.open_bus("registry") as registry:
-        bucket = await bus.bucket(subjects.RESOURCES, create=BucketConfig())
-        await registry.bucket(subjects.DESIRED_STATUS, create=BucketConfig())
+        await make_all(registry)
+        bucket = await bus.bucket(subjects.RESOURCES)
         uid = (await Store(await registry.bucket(subjects.RESOURCES), CLUSTER).create(cluster("m1"))).uid
         world = Replicas(bus, Store(bucket, WORKSPACE), uid)
         names = [name] if count == 1 else [f"{name}-{number}" for number in range(count)]

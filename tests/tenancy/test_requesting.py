@@ -23,7 +23,7 @@ from skerry.api.times import rfc3339
 from skerry.bus import BucketConfig, Bus
 from skerry.errors import BadRequest, Conflict, Forbidden, NotFound, StatusError
 from skerry.service import Process
-from skerry.storage import Store, events_bucket
+from skerry.storage import Store, make_bucket
 from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import serving
 
@@ -141,7 +141,7 @@ class World:
 
     async def told(self, name: str) -> set[str]:
         """Reasons of the Events about a request so far."""
-        bucket = await events_bucket(self.bus)
+        bucket = await make_bucket(self.bus, subjects.EVENTS)
         async with asyncio.timeout(5):
             keys = [key async for key in _keys(bucket)]
         store = Store(bucket, EVENT)

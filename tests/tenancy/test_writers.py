@@ -24,7 +24,7 @@ from skerry.api.meta import Document
 from skerry.api.times import rfc3339
 from skerry.bus import BucketConfig
 from skerry.controller.garbage import collector
-from skerry.errors import Forbidden, NotFound, StatusError
+from skerry.errors import Conflict, Forbidden, NotFound, StatusError
 from skerry.service import Process
 from skerry.storage import Store
 from skerry.storage.documents import item
@@ -95,10 +95,20 @@ class World:
         return dict(decoded(answer))
 
     async def refused(self, caller: Caller, verb: str, kind: Kind, name: str, *more: Any) -> StatusError:
-        """What a write is answered that must not be."""
-        with pytest.raises((Forbidden, NotFound)) as caught:
+        """What a write is answered that must not be; of what tenancy has written a status into meanwhile, the next one."""
+        with pytest.raises((Conflict, Forbidden, NotFound)) as caught:
             await self.write(caller, verb, kind, name, *more)
-        return caught.value
+        if not isinstance(caught.value, Conflict):
+            return caught.value
+        more[0]["metadata"]["resourceVersion"] = str(await self.revision(kind, name))
+        return await self.refused(caller, verb, kind, name, *more)
+
+    async def revision(self, kind: Kind, name: str) -> int:
+        """Of an object as it is now."""
+        await self._process.informer.current()
+        item = self._process.informer.get(kind, name)
+        assert item is not None
+        return item.revision
 
 
 @asynccontextmanager

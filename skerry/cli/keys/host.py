@@ -30,7 +30,7 @@ from skerry.errors import StatusError
 from skerry.identity.federation import Authority
 from skerry.identity.keyfiles import SECRETS_KEY, KeyFiles
 from skerry.identity.services import CONTROLLER_MANAGER
-from skerry.storage import Store, events_bucket
+from skerry.storage import Store
 from skerry.storage.sealed import SEALED, Keyring
 
 REACHED_S = 20.0
@@ -95,7 +95,7 @@ async def _tell(bus: Bus, by: str, reason: str, what: str) -> None:
     """An Event of the Cluster that the host is. What cannot be stored is not told, as of every Event."""
     try:
         host = await Store(await bus.bucket(subjects.RESOURCES), CLUSTER).find(HOST)
-        recorder = Recorder(await events_bucket(bus), "keys")
+        recorder = Recorder(await bus.bucket(subjects.EVENTS), "keys")
     except StatusError as error:
         say(f"this is not among the Events of the host: {error.message}")
         return
