@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 import re
+import select
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,6 +43,8 @@ class Api:
         self.context = context
         self._url = urlsplit(context.server)
         self._timeout_s = timeout_s
+        self._idle: list[http.client.HTTPSConnection] = []
+        """Connections that wait for the next request: most commands make several."""
         if self._url.scheme != "https" or not self._url.hostname:
             raise Failure(
                 f"context {context.name} in {context.where} has server {context.server!r}: it must be https://"
@@ -141,20 +144,38 @@ class Api:
         return document
 
     def _exchange(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        connection = self._connection()
+        connection, is_kept = self._kept() or self._connection(), False
         try:
             connection.request(method, path, body=data, headers=dict(headers))
             answer = connection.getresponse()
-            said = (
-                () if answer.status >= 400 else answer.headers.get_all("Warning") or ()
-            )  # an error says it again itself
-            for each in warnings(said):
-                say(f"Warning: {each}")
-            return answer.status, answer.read()
+            content, is_kept = answer.read(), not answer.will_close
         except (OSError, http.client.HTTPException) as error:
             raise Failure(f"cannot reach the host at {self.context.server}: {_why(error)}") from error
         finally:
+            if is_kept:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        said = () if answer.status >= 400 else answer.headers.get_all("Warning") or ()  # an error says it again itself
+        for each in warnings(said):
+            say(f"Warning: {each}")
+        return answer.status, content
+
+    def _kept(self) -> http.client.HTTPSConnection | None:
+        """A connection of a request before, if the host has it still: an idle one on which there is something to read it closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
+                return connection
             connection.close()
+        return None
+
+    def close(self) -> None:
+        """Close its connections; the next request makes another one."""
+        while self._idle:
+            self._idle.pop().close()
+
+    __del__ = close
 
 
 class _NamedConnection(http.client.HTTPSConnection):

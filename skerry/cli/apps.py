@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ from skerry.api.names import DEFAULT, POOL
 from skerry.api.v1alpha1 import API_VERSION
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import program, progress
+from skerry.errors import SkerryError
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
@@ -102,20 +105,42 @@ def reference(app: Document, workspace: str) -> str:
     return name if namespace == workspace else f"{namespace}/{name}"
 
 
+@contextmanager
+def changes(api: Api, kind: Kind, namespace: str, **query: str) -> Iterator[Event]:
+    """Set whenever objects of a kind change. Who waits for it looks by time as well: a watch that ends is not made again."""
+    from skerry.cli.watching import query as with_query
+
+    changed, path = Event(), with_query(path_in(kind, namespace), watch="1", **query)
+
+    def follow() -> None:
+        with suppress(SkerryError):
+            for _ in api.watch(path):
+                changed.set()
+
+    Thread(target=follow, name="changes", daemon=True).start()
+    yield changed
+
+
 def wait_for(
-    look: Callable[[], Document], done: Callable[[Document], bool], told: Callable[[Document], str], wait_s: float
+    look: Callable[[], Document],
+    done: Callable[[Document], bool],
+    told: Callable[[Document], str],
+    wait_s: float,
+    changed: Event | None = None,
 ) -> tuple[Document, bool]:
-    """What `look` gives when it is done, or when the time is over; and whether it is done."""
+    """What `look` gives when it is done, or when the time is over; and whether it is done. It looks when `changed` is set, too."""
+    changed = changed or Event()
     until, pause_s = time.monotonic() + wait_s, FIRST_S
     with progress() as line:
         while True:
+            changed.clear()
             document = look()
             if done(document):
                 return document, True
             if time.monotonic() >= until:
                 return document, False
             line.show(told(document))
-            time.sleep(min(pause_s, max(0.0, until - time.monotonic())))
+            changed.wait(min(pause_s, max(0.0, until - time.monotonic())))
             pause_s = min(pause_s * 1.3, POLL_S)
 
 

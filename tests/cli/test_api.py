@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import select
 import ssl
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -215,3 +217,44 @@ def test_a_plain_http_server_is_refused(tmp_path: Path) -> None:
 )
 def test_warnings_of_the_host_are_read_as_they_are_written(header: str, texts: list[str]) -> None:
     assert warnings([header]) == texts
+
+
+class _Keeping(_Handler):
+    """Keeps connections, but for one on which /leaves was asked for: it goes without a word."""
+
+    protocol_version = "HTTP/1.1"
+    connections = 0
+
+    def setup(self) -> None:
+        super().setup()
+        type(self).connections += 1
+
+    def do_GET(self) -> None:
+        super().do_GET()
+        self.close_connection = self.path == "/leaves"
+
+
+def test_one_connection_does_for_all_requests_and_one_that_the_host_closed_is_made_again(
+    authority: x509.X509KeyPair, tmp_path: Path
+) -> None:
+    pair = x509.issue_server(authority, ("127.0.0.1",))
+    (tmp_path / "crt").write_bytes(pair.certificate)
+    (tmp_path / "key").write_bytes(pair.key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Keeping) as made:
+        made.socket = tls.wrap_socket(made.socket, server_side=True)
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        api = _api(f"https://127.0.0.1:{made.server_address[1]}", authority.certificate, tmp_path)
+        for path in ("/a", "/gone", "/b", "/leaves"):
+            with suppress(NotFound):
+                api.get(path)
+        assert _Keeping.connections == 1
+        (idle,) = api._idle
+        select.select([idle.sock], [], [], 5)
+        assert api.get("/c")["path"] == "/c"
+        assert _Keeping.connections == 2
+        api.close()
+        made.shutdown()
+        thread.join()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import pytest
 
+from skerry.api.kinds import APP_INSTANCE
 from skerry.api.meta import Document
-from skerry.cli.apps import find_app, workspace_of
+from skerry.cli import apps as apps_
+from skerry.cli.apps import changes, find_app, wait_for, workspace_of
 from skerry.cli.failure import Failure
 from skerry.errors import NotFound
 
@@ -79,3 +83,38 @@ def test_a_workspace_and_the_pool_exclude_each_other() -> None:
     )
     with pytest.raises(Failure):
         workspace_of("shop", True)
+
+
+class Watched:
+    """A host whose watch tells of a change when it is told to."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.happens = Event()
+
+    def watch(self, path: str) -> Iterator[Document]:
+        self.paths.append(path)
+        self.happens.wait(10)
+        yield {"type": "MODIFIED"}
+        raise Failure("the watch broke off")
+
+
+def test_who_waits_looks_when_something_changes_and_by_time_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps_, "FIRST_S", 60.0)
+    monkeypatch.setattr(apps_, "POLL_S", 60.0)
+    host: Any = Watched()
+    looks: list[Document] = []
+
+    def look() -> Document:
+        looks.append({"number": len(looks)})
+        host.happens.set()
+        return looks[-1]
+
+    with changes(host, APP_INSTANCE, "shop", fieldSelector="spec.release=web") as changed:
+        document, done = wait_for(look, lambda each: each["number"] == 1, str, 30, changed)
+        assert (document["number"], done) == (1, True)
+        document, done = wait_for(look, lambda each: False, str, 0.01, changed)
+    assert not done
+    assert host.paths == [
+        "/apis/skerry.dev/v1alpha1/namespaces/shop/appinstances?watch=1&fieldSelector=spec.release%3Dweb"
+    ]

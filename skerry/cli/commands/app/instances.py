@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -106,24 +108,39 @@ def _row(instance: Document, *, wide: bool) -> list[str]:
     ]
 
 
+def changed(api: Api, namespace: str, name: str) -> AbstractContextManager[Event]:
+    """Set whenever a release changes on one of its clusters."""
+    from skerry.cli.apps import changes
+
+    return changes(api, APP_INSTANCE, namespace, fieldSelector=f"spec.release={name}")
+
+
 def follow(api: Api, namespace: str, name: str, wait_s: float, style: str) -> None:
     """Wait until a release is settled, show it, and end as its state says. Failure: one failed or is blocked; not in time."""
+    if not wait_s:
+        show(read(api, namespace, name), style)
+        return
+    state, done = _settled(api, namespace, name, wait_s)
+    show(state, style)
+    verdict(state, name, done)
+
+
+def _settled(api: Api, namespace: str, name: str, wait_s: float) -> tuple[ReleaseInstances, bool]:
+    """A release when it is settled, or when the time is over; and whether it is."""
     from skerry.cli.apps import wait_for
 
     state = read(api, namespace, name)
-    done = settled(state)
-    if wait_s and not done:
-        last = [state]
 
-        def look() -> Document:
-            last[0] = read(api, namespace, name)
-            return last[0].release
+    def look() -> Document:
+        nonlocal state
+        state = read(api, namespace, name)
+        return state.release
 
-        _, done = wait_for(look, lambda _: settled(last[0]), lambda _: told(last[0]), wait_s)
-        state = last[0]
-    show(state, style)
-    if wait_s:
-        verdict(state, name, done)
+    if settled(state):
+        return state, True
+    with changed(api, namespace, name) as event:
+        _, done = wait_for(look, lambda _: settled(state), lambda _: told(state), wait_s, event)
+    return state, done
 
 
 def verdict(state: ReleaseInstances, name: str, done: bool) -> None:

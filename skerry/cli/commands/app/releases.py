@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 EMPTY = "Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C"
 DIFFERS = 10
 """Exit code of diff --exit-code."""
+LOOK_S = 1.0
+"""Between two looks of --watch, unless a change is told before."""
 ClusterFilter = Annotated[str, typer.Option("--cluster", metavar="C", help="On this cluster alone.")]
 
 
@@ -115,13 +116,8 @@ def status(
     api, place = connect(kubeconfig, context), workspace_of(workspace, False)
     state = instances.read(api, place, name)
     instances.show(state, style)
-    while watch:
-        time.sleep(1.0)
-        now = instances.read(api, place, name)
-        if now != state:
-            say("")
-            instances.show(now, style)
-            state = now
+    if watch:
+        _show_changes(api, place, name, state, style)
     available = (state.release.get("status") or {}).get("available") or {}
     if available.get("version") and not style:
         mends = ", which has security fixes" if available.get("securityUpdates") else ""
@@ -129,6 +125,19 @@ def status(
             f"version {available['version']} is available{mends}: {program()} app upgrade {name} --version {available['version']}"
         )
     instances.verdict(state, name, instances.settled(state))
+
+
+def _show_changes(api: Api, namespace: str, name: str, state: instances.ReleaseInstances, style: str) -> NoReturn:
+    """Show a release again whenever it is another one than `state`."""
+    with instances.changed(api, namespace, name) as changed:
+        while True:
+            changed.wait(LOOK_S)
+            changed.clear()
+            now = instances.read(api, namespace, name)
+            if now != state:
+                say("")
+                instances.show(now, style)
+                state = now
 
 
 def history(
