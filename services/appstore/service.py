@@ -22,6 +22,7 @@ from services.appstore.opening import opened
 from services.appstore.repositories.controller import repositories
 from services.appstore.repositories.rules import ACTIONS as REPOSITORY_ACTIONS
 from services.appstore.repositories.rules import RepositoryRules
+from services.appstore.repositories.truncation import truncation
 from services.appstore.rules import AppStoreRules
 from services.appstore.settings import AppStoreSettings
 from services.appstore.switching import usability
@@ -69,6 +70,7 @@ SERVICE = Service(
         usability,
         helm_ready,
         repositories,
+        truncation,
         apps,
         categories,
         checks,

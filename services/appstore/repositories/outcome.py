@@ -11,6 +11,8 @@ from skerry.api.conditions import Verdict, condition_of, listed, new_condition, 
 from skerry.api.meta import Document
 from skerry.api.times import rfc3339, seconds
 
+TRUNCATED = "Truncated"
+"""Condition of an AppRepository that lists less than it has, because there would be too many versions of all."""
 NAMED = 20
 """Versions that are not listed and said by name."""
 
@@ -111,12 +113,12 @@ def _ready(document: Document, verdict: Verdict, now: float, *, generation: int 
 
 def _truncated(conditions: list[Document], outcome: Synced, now: float) -> list[Document]:
     if not outcome.dropped:
-        return [each for each in conditions if each.get("type") != "Truncated"]
+        return [each for each in conditions if each.get("type") != TRUNCATED]
     text = (
         f"{outcome.dropped} versions are not listed, because all repositories together may list {outcome.limit}: name the charts "
         "that are wanted in spec.charts, lower spec.keepVersions, or raise spec.limits.versions of AppStore host"
     )
-    return with_condition(conditions, new_condition("Truncated", Verdict("True", "TooManyVersions", text), now))
+    return with_condition(conditions, new_condition(TRUNCATED, Verdict("True", "TooManyVersions", text), now))
 
 
 def _skipped(skipped: Sequence[Skipped]) -> Document:

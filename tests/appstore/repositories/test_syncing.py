@@ -216,6 +216,12 @@ async def test_all_together_have_a_limit_and_each_chart_its_newest(store: World,
     assert (verdict.status, verdict.reason) == ("True", "TooManyVersions")
     assert "80 versions are not listed" in verdict.message
     assert {"stable.c0-3.0.0", "stable.c59-3.0.0"} <= set(names(store))
+    host = await store.until(APP_STORE, STORE, "", lambda each: condition_of(each, "Truncated").status == "True")
+    assert condition_of(host, "Truncated").message.startswith("1 repository lists fewer versions than wanted")
+    await store.patch(APP_STORE, STORE, {"spec": {"limits": {"versions": 200}}})
+    document = await again(store)
+    assert (document["status"]["sync"]["versions"], condition_of(document, "Truncated").status) == (180, "Unknown")
+    await store.until(APP_STORE, STORE, "", lambda each: condition_of(each, "Truncated").status == "Unknown")
 
 
 async def test_while_the_store_is_off_nothing_is_looked_at(store: World, charts: ChartServer) -> None:
