@@ -90,7 +90,7 @@ def test_secret_values_are_on_the_member_and_nowhere_else(host: Host, plain_clus
     kept.want(app="skerry-apps/web", version="1.0.0", clusters={"names": ["m1"]}, targetNamespace="apps", suspend=True)
     kept.act("secretvalues", {"set": {"password": "hunter2"}}, method="PUT")
     kept.patch(suspend=False)
-    kept.deployed("m1", 2)
+    kept.deployed("m1", 1)
     secret = plain_cluster.kubectl("-n", "apps", "get", "secret", "kept-secret", "-o", "jsonpath={.data.password}")
     assert secret == b"aHVudGVyMg=="
     assert "hunter2" not in f"{kept.document()}{kept.on('m1')}{host.logs()}"

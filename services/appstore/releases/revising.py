@@ -36,7 +36,7 @@ def revised(current: Document, document: Document, change: Change) -> Document:
         not status.get("revision")
         or installs_otherwise(current.get("spec") or {}, document["spec"])
         or bool(change.digest and status.get("digest", "") not in ("", change.digest))
-        or secrets != status.get("secretValues")
+        or (secrets != status.get("secretValues") and not _never_began(current))
     )
     if secrets is not None:
         status["secretValues"] = secrets
@@ -55,6 +55,12 @@ def revised(current: Document, document: Document, change: Change) -> Document:
         limit = int(document["spec"].get("historyLimit", 10))
         status["history"] = [entry, *(status.get("history") or [])][: max(limit, 1)]
     return {**document, "status": status}
+
+
+def _never_began(release: Document) -> bool:
+    """True of one that is suspended as it was made: nothing of its first revision is anywhere, so secret values complete it."""
+    first = (release.get("metadata") or {}).get("generation") == 1
+    return first and (release.get("spec") or {}).get("suspend") is True
 
 
 def actor(caller: Caller, now: float) -> Document:

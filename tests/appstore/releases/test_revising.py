@@ -56,6 +56,16 @@ def test_other_secret_values_are_a_revision() -> None:
     assert revised(second, wanted(), change())["status"]["revision"] == 2
 
 
+def test_secret_values_complete_the_first_revision_of_one_that_is_suspended_as_it_was_made() -> None:
+    made = {**revised({}, wanted(suspend=True), change()), "metadata": {"generation": 1}}
+    sealed = revised(made, wanted(suspend=True), change(secrets={"present": True, "set": "a"}))
+    assert (sealed["status"]["revision"], sealed["status"]["secretValues"]["set"]) == (1, "a")
+    assert not changes_revision(made, sealed)
+    assert revised(sealed, wanted(suspend=False), change())["status"]["revision"] == 1
+    suspended_later = {**made, "metadata": {"generation": 3}}
+    assert revised(suspended_later, wanted(suspend=True), change(secrets={"set": "a"}))["status"]["revision"] == 2
+
+
 def test_history_is_as_long_as_it_is_wanted() -> None:
     document = FIRST
     for number in range(5):
