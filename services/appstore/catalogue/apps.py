@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from services.appstore import byapp
+from services.appstore.byapp import app_of, place, versions_of
 from services.appstore.catalogue.summary import status_of
 from services.appstore.parts import AppStoreContext
 from services.appstore.rules import StoreRules
@@ -20,26 +22,9 @@ from skerry.errors import AlreadyExists, Conflict, NotFound
 from skerry.informer import View
 from skerry.storage import Item, Store
 
-BY_APP = "app"
-"""Index of AppVersions, by the `place` of their App."""
 LONGEST_NAME = 128
 MOST_CATEGORIES = 10
 AT_ONCE = 16
-
-
-def place(namespace: str, app: str) -> str:
-    """An App's place, as the index has it: no name has a slash."""
-    return f"{namespace}/{app}"
-
-
-def app_of(item: Item) -> Iterable[str]:
-    """What the index has for an AppVersion."""
-    return (place(item.namespace, str(item.document()["spec"].get("app", ""))),)
-
-
-def versions_of(informer: View, namespace: str, app: str) -> list[Item]:
-    """All versions of an App."""
-    return list(informer.lookup(APP_VERSION, BY_APP, place(namespace, app)))
 
 
 class AppRules(StoreRules):
@@ -48,7 +33,7 @@ class AppRules(StoreRules):
     def __init__(self, context: AppStoreContext) -> None:
         super().__init__(context)
         self._informer = context.informer
-        self._informer.index(APP_VERSION, BY_APP, app_of)
+        byapp.index(self._informer)
 
     async def admit_update(self, current: Document, document: Document, request: WriteRequest) -> Admitted:
         """A changed one."""
@@ -91,7 +76,7 @@ def _problems(spec: Document, is_category: Callable[[str], bool]) -> Iterator[Fi
 
 def apps(context: AppStoreContext) -> Controller[str]:
     """Apps follow their versions: made with the first, gone with the last."""
-    context.informer.index(APP_VERSION, BY_APP, app_of)
+    byapp.index(context.informer)
     work = Apps(context.store(APP, leader=True), context.informer)
     controller = context.controller("apps", work.reconcile, workers=AT_ONCE, leader=True)
     context.follow(APP_VERSION, controller, app_of)

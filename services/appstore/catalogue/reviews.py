@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from services.appstore import reviewing
-from services.appstore.catalogue.apps import BY_APP, app_of, versions_of
+from services.appstore import byapp, reviewing
+from services.appstore.byapp import versions_of
 from services.appstore.parts import AppStoreContext
 from services.appstore.reviewing import Review
 from services.appstore.rules import StoreRules
@@ -36,7 +36,7 @@ class ReviewRules(StoreRules):
         super().__init__(context)
         self._informer, self._now = context.informer, now
         self._versions, self._reviews = context.store(APP_VERSION), context.store(APP_REVIEW)
-        self._informer.index(APP_VERSION, BY_APP, app_of)
+        byapp.index(self._informer)
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """Take the step. NotFound, Conflict, Forbidden, BadRequest, Invalid."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from services.appstore import byapp
 from services.appstore.installing import summaries
 from services.appstore.installing.rules import FINALIZER
 from services.appstore.parts import AppStoreContext, workspace_of
@@ -136,7 +137,7 @@ def _spec(item: Item) -> Document:
 def releases(context: AppStoreContext) -> Controller[str]:
     """Makes instances, and tells of them."""
     informer = context.informer
-    choosing.index(informer)
+    byapp.index(informer)
     informer.index(APP_INSTANCE, BY_RELEASE, subject.releases_of)
     work = Releases(
         context.store(APP_RELEASE, leader=True),
@@ -238,7 +239,7 @@ def halting(context: AppStoreContext) -> Callable[[], Awaitable[object]]:
 
 def _using(informer: View, version: Item) -> Iterable[str]:
     """Releases of the app that a version is of."""
-    app = next(iter(choosing.apps_of(version)))
+    app = next(iter(byapp.app_of(version)))
     for item in informer.list(APP_RELEASE):
         history = (item.document().get("status") or {}).get("history") or [{}]
         if history[0].get("app") == app:

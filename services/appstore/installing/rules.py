@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from services.appstore import byapp
 from services.appstore.installing.schemas import value_problems
 from services.appstore.parts import AppStoreContext
 from services.appstore.releases import choosing, specs
@@ -40,7 +41,7 @@ class ReleaseRules(StoreRules):
     def __init__(self, context: AppStoreContext, now: Callable[[], float] = time.time) -> None:
         super().__init__(context)
         self._informer, self._store, self._now = context.informer, context.store(APP_RELEASE), now
-        choosing.index(self._informer)
+        byapp.index(self._informer)
         self._informer.index(APP_RELEASE, BY_PLACE, places)
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:

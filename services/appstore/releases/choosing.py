@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from services.appstore import semver
+from services.appstore.byapp import versions_of
 from services.appstore.releases.specs import AppReference, app_reference
 from services.appstore.reviewing import installable
 from skerry.admission.conform import FieldError, invalid_value
-from skerry.api.kinds import APP_VERSION
 from skerry.api.meta import Document
 from skerry.api.names import POOL
 from skerry.informer import View
 from skerry.storage import Item
 
-BY_APP = "installable"
-"""Index of AppVersions, by namespace/name of their App."""
 NAMED = 10
 """Versions that a message names at most."""
 
@@ -30,17 +28,6 @@ class ChosenVersion(NamedTuple):
     """sha256:… of its package; empty while nobody knows it."""
     item: Item | None = None
     """The AppVersion, if it is still there."""
-
-
-def apps_of(item: Item) -> Iterable[str]:
-    """What the index has for an AppVersion."""
-    spec = item.document().get("spec") or {}
-    return (f"{item.namespace}/{spec.get('app', '')}",)
-
-
-def index(informer: View) -> None:
-    """Have the index that the functions here look at."""
-    informer.index(APP_VERSION, BY_APP, apps_of)
 
 
 def choose(informer: View, namespace: str, spec: Document) -> ChosenVersion | FieldError:
@@ -101,7 +88,7 @@ def newer(informer: View, namespace: str, app: AppReference, version: str) -> Ne
 
 
 def _versions(informer: View, app: AppReference) -> Iterator[ChosenVersion]:
-    for item in informer.lookup(APP_VERSION, BY_APP, str(app)):
+    for item in versions_of(informer, app.namespace, app.name):
         document = item.document()
         if "deletionTimestamp" in document["metadata"]:
             continue

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.appstore import byapp
 from services.appstore.delegations import Delegations
 from services.appstore.helm.memory import memory_room
 from services.appstore.helm.slots import Slots
@@ -84,7 +85,7 @@ def authority_in(path: Path | None) -> bytes:
 
 def versions_in(informer: View) -> Callable[[AppRelease], Document]:
     """A look at the AppVersion of a release's revision."""
-    choosing.index(informer)
+    byapp.index(informer)
 
     def version(release: AppRelease) -> Document:
         latest = next(iter(release.status.history), ReleaseRevision(revision=0))

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from services.appstore import byapp
 from services.appstore.parts import AppStoreContext, workspace_of
-from services.appstore.releases import choosing
 from services.appstore.repositories import orphans
 from services.appstore.repositories.outcome import Failed, requested, stopped, syncing, with_outcome
 from services.appstore.repositories.schedule import due_s, pause_s
@@ -69,7 +69,7 @@ class Repositories:
             context.store(APP_REPOSITORY, leader=True),
             context.store(APP_VERSION, leader=True),
         )
-        choosing.index(context.informer)
+        byapp.index(context.informer)
         self._syncs = Syncs(context, now)
         self._rules: dict[str, int] = {}
         """By repository: the revision of AppStore host by which it was looked at."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+from services.appstore.byapp import versions_of
 from services.appstore.catalogue.versions import versions_wanted
-from services.appstore.releases import choosing
 from services.appstore.repositories.planning import orphaned
-from skerry.api.kinds import APP_RELEASE, APP_REPOSITORY, APP_VERSION
+from skerry.api.kinds import APP_RELEASE, APP_REPOSITORY
 from skerry.api.meta import Document
 from skerry.errors import NotFound
 from skerry.informer import View
@@ -37,6 +37,7 @@ def _used(informer: View) -> Iterator[Item]:
     """AppVersions that releases use: there are few, however many are listed."""
     for place in {place for release in informer.list(APP_RELEASE) for place in versions_wanted(release)}:
         app, _, version = place.rpartition("@")
-        for item in informer.lookup(APP_VERSION, choosing.BY_APP, app):
+        namespace, _, name = app.partition("/")
+        for item in versions_of(informer, namespace, name):
             if item.document()["spec"].get("version") == version:
                 yield item
