@@ -42,7 +42,6 @@ SUITES = (
     "helm",
     "hostile",
     "releases",
-    "catalogue",
 )
 RESULTS = Path(__file__).with_name("results")
 
