@@ -122,6 +122,11 @@ def test_what_the_host_s_programs_are_linked_from_is_named_too(context: Path) ->
     assert [each for each in agent if each["purl"].startswith("pkg:golang/")] == []
 
 
+def test_the_host_has_what_its_bootstrap_imports_and_the_agent_has_not(context: Path) -> None:
+    images = {image: (context / f"{image}.txt").read_text() for image in ("host", "agent")}
+    assert ["kubernetes-asyncio==" in text for text in images.values()] == [True, False]
+
+
 # Built
 
 
@@ -192,6 +197,8 @@ def test_images_run_as_nobody_on_a_read_only_root(docker: dockers.Docker, contex
     locked = ("run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
     assert "SKERRY_OPS_LISTEN" in docker(*locked, agent, "--help")
     assert docker(*locked, host, "version").startswith("skerry ")
+    client = ("--entrypoint", "/opt/skerry/bin/python", host, "-P", "-c", "import kubernetes_asyncio.client")
+    assert docker(*locked, *client) == ""
     for module in ("controller_manager", "tower", "registry", "tenancy", "appstore", "proxy"):
         python = ("--entrypoint", "/opt/skerry/bin/python", host, "-P", "-m", f"services.{module}", "--help")
         assert "SKERRY_BUS_SERVERS" in docker(*locked, *python)

@@ -1,6 +1,6 @@
 """Secrets of one namespace, as the bootstrap uses them; the only importer of kubernetes-asyncio.
 
-It costs 33 MiB, so only short-lived processes load it, when they begin to ask a cluster.
+It costs 80 MiB, so only short-lived processes load it, when they begin to ask a cluster.
 """
 
 from __future__ import annotations
