@@ -8,6 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -40,8 +41,8 @@ from tests.registry.conftest import Client, Running, client_of
 pytestmark = pytest.mark.integration
 
 DEADLINE_S = 20.0
-COPY = 20 << 20
-PIECE = b"x" * (64 << 10)
+PIECES, PIECE_WORDS = 320, 8 << 10
+"""20 MiB in pieces of 64 KiB."""
 
 
 @pytest.fixture
@@ -82,6 +83,8 @@ class Streams:
 
     def __init__(self, api: ApiServer) -> None:
         self.go_on = asyncio.Event()
+        self.replaced = asyncio.Event()
+        """The second half of the copy waits for it."""
         api.routes["/watch"] = self._watch
         api.routes["/copy"] = self._copy
 
@@ -94,8 +97,10 @@ class Streams:
 
     async def _copy(self, exchange: Exchange) -> None:
         await exchange.start(ResponseHead(status=200, headers=[]), length=None)
-        for _ in range(COPY // len(PIECE)):
-            await exchange.write(PIECE)
+        for number in range(PIECES):
+            if number == PIECES // 2:
+                await self.replaced.wait()
+            await exchange.write(piece(number))
         await exchange.finish()
 
 
@@ -137,13 +142,18 @@ async def asked_until(proxy: Proxy, stop: asyncio.Event) -> list[str]:
     return lost
 
 
-async def received(stream: Call, first: bytes) -> int:
-    """How many bytes come until the end."""
-    total = len(first)
+def piece(number: int) -> bytes:
+    """Of the copy: no two are the same, so that one which is lost, repeated or moved shows."""
+    return number.to_bytes(8) * PIECE_WORDS
+
+
+async def received(stream: Call, first: bytes) -> str:
+    """The digest of all that comes until the end."""
+    digest = sha256(first)
     while data := await stream.receive():
         stream.consumed(len(data))
-        total += len(data)
-    return total
+        digest.update(data)
+    return digest.hexdigest()
 
 
 @pytest.fixture
@@ -177,7 +187,8 @@ async def test_what_runs_outlives_another_key_unless_it_is_to_end_at_once_and_th
             await until(client, name, lambda rekey: not rekey.get("pending"))
             await proxy.works()
             assert [each["key"] for each in (await rekey_of(client, name))["replaced"]] == [first]
-            assert await copying == COPY
+            streams.replaced.set()
+            assert await copying == sha256(b"".join(map(piece, range(PIECES)))).hexdigest()
             streams.go_on.set()
             assert await watch.receive() == b"after"
             assert await watch.receive() == b""
