@@ -18,6 +18,7 @@ FILE = Path(__file__).with_name("agentmanifest.json")
 NAMESPACE = "skerry-system"
 """The file's, which is replaced."""
 STATE, TOKEN, NAME = "skerry-agent-state", "skerry-agent-token", "skerry-agent"
+ROLE = "skerry:agent"
 
 
 class AgentInstallation(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +45,13 @@ class AgentInstallation(msgspec.Struct, frozen=True, kw_only=True):
             "SKERRY_CEILING_DESIRED": self.desired or ("Access" if self.read_only else "All"),
         }
 
+    def checksums(self) -> dict[str, str]:
+        """Annotations of its pods: another token or setting is another template, so that the pods are replaced."""
+        return {
+            "checksum/settings": _digest(msgspec.json.encode(self.settings())),
+            "checksum/token": _digest(self.token.encode()),
+        }
+
 
 def manifests(installation: AgentInstallation) -> list[Document]:
     """The objects, in the order in which they are applied."""
@@ -68,13 +76,9 @@ def _placed(document: Document, installation: AgentInstallation) -> Document:
 
 
 def _deployed(spec: dict[str, Any], installation: AgentInstallation) -> None:
-    """Another token or setting is another template, so that the pods are replaced."""
     template = spec["template"]
     spec["replicas"] = installation.replicas
-    template["metadata"]["annotations"] |= {
-        "checksum/settings": _digest(msgspec.json.encode(installation.settings())),
-        "checksum/token": _digest(installation.token.encode()),
-    }
+    template["metadata"]["annotations"] |= installation.checksums()
     if installation.registry:
         container = template["spec"]["containers"][0]
         container["image"] = f"{installation.registry.rstrip('/')}/{container['image']}"

@@ -23,6 +23,7 @@ from skerry.runtime import Exit, Runtime
 from tests.agent.conftest import DEADLINE_S, Agent
 from tests.agent.standin import Host
 from tests.agent.test_process import IDLE_LIMIT_KIB
+from tests.e2e.federation import free_port
 from tests.fixtures.nats import eventually
 from tests.member.apiserver import SECRET, ApiServer
 
@@ -128,8 +129,15 @@ async def test_an_api_server_that_is_not_well_yet_is_waited_for(pod: Agent, host
 async def test_a_host_that_cannot_be_reached_yet_is_waited_for_and_a_stop_ends_that(pod: Agent, host: Host) -> None:
     token = jointoken.decode(await host.token("pod-h"))
     pod.token(jointoken.encode(msgspec.structs.replace(token, servers=["tls://nowhere.invalid:4222"])))
-    await pod.start()
+    port = free_port()
+    await pod.start(SKERRY_OPS_LISTEN=f"127.0.0.1:{port}")
     await pod.logged("cannot join yet, and tries again: bus.dns: nowhere.invalid is not known here")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"bus.dns: nowhere.invalid is not known here" in answer
     assert await pod.stop() == 0
 
 

@@ -21,7 +21,9 @@ from tests.member.apiserver import JSON, ApiServer
 pytestmark = pytest.mark.integration
 
 INSTALLATION = AgentInstallation(token="skerry-join-x", replicas=2)
+METADATA = {"annotations": {"team": "sea", **INSTALLATION.checksums()}}
 PODS = "/api/v1/namespaces/skerry-system/pods"
+BINDING = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/skerry%3Aagent"
 DEPLOYMENT = "/apis/apps/v1/namespaces/skerry-system/deployments/skerry-agent"
 
 
@@ -73,14 +75,16 @@ async def test_what_a_cluster_does_not_take_is_named(api: ApiServer, upstream: U
         await agentjoin.install(upstream, INSTALLATION)
 
 
-@pytest.mark.parametrize("labels", [{"app.kubernetes.io/managed-by": "Helm"}, {}])
-async def test_what_helm_installed_is_left_to_helm(api: ApiServer, upstream: Upstream, labels: dict[str, str]) -> None:
-    answers(api, DEPLOYMENT, 200, {"metadata": {"labels": labels}})
-    if not labels:
-        await agentjoin.refuse_helms(upstream, "skerry-system", "x")
-        return
+async def test_what_helm_installed_or_is_in_another_namespace_is_left_alone(api: ApiServer, upstream: Upstream) -> None:
+    ours = {"metadata": {"labels": {}}, "subjects": [{"namespace": "skerry-system"}]}
+    await agentjoin.refuse_others(upstream, "skerry-system", "x")
+    answers(api, BINDING, 200, ours)
+    await agentjoin.refuse_others(upstream, "skerry-system", "x")
+    with pytest.raises(Failure, match="the agent there is in namespace skerry-system, and a cluster has one"):
+        await agentjoin.refuse_others(upstream, "islands", "x")
+    answers(api, BINDING, 200, {**ours, "metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}})
     with pytest.raises(Failure, match="was installed by Helm: go on with that: helm uninstall"):
-        await agentjoin.refuse_helms(upstream, "skerry-system", "helm uninstall")
+        await agentjoin.refuse_others(upstream, "skerry-system", "helm uninstall")
 
 
 @pytest.mark.parametrize(
@@ -106,26 +110,30 @@ async def test_what_helm_installed_is_left_to_helm(api: ApiServer, upstream: Ups
 async def test_what_keeps_a_pod_from_serving_is_told(
     api: ApiServer, upstream: Upstream, status: dict[str, Any], says: str
 ) -> None:
-    answers(api, PODS, 200, {"items": [{"status": status}]})
-    assert await agentjoin._of_pods(upstream, "skerry-system") == says
+    answers(api, PODS, 200, {"items": [{"metadata": METADATA, "status": status}]})
+    assert await agentjoin._of_pods(upstream, INSTALLATION) == says
 
 
 async def test_the_line_with_which_the_agent_ended_ends_the_wait(api: ApiServer, upstream: Upstream) -> None:
     ended = {"terminated": {"message": "agent: token: it was used: make a new one"}}
     crash = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
-    answers(api, PODS, 200, {"items": [{"status": {"containerStatuses": [crash]}}]})
+    earlier = {"metadata": {"annotations": {}}, "status": {"containerStatuses": [crash]}}
+    answers(api, PODS, 200, {"items": [earlier]})
+    assert await agentjoin._of_pods(upstream, INSTALLATION) == ""
+    answers(api, PODS, 200, {"items": [{**earlier, "metadata": METADATA}]})
     with pytest.raises(Failure, match="the agent cannot join: agent: token: it was used: make a new one"):
-        await agentjoin._of_pods(upstream, "skerry-system")
+        await agentjoin._of_pods(upstream, INSTALLATION)
 
 
 async def test_pods_that_cannot_be_listed_say_nothing(api: ApiServer, upstream: Upstream) -> None:
     answers(api, PODS, 403, {"message": "no"})
-    assert await agentjoin._of_pods(upstream, "skerry-system") == ""
+    assert await agentjoin._of_pods(upstream, INSTALLATION) == ""
 
 
 async def test_all_of_it_is_taken_away_the_pods_first_and_what_is_gone_is_no_error(api: ApiServer) -> None:
     for number, path in enumerate(paths()):
         answers(api, path, 404 if number % 2 else 200, {})
+    answers(api, BINDING, 200, {"subjects": [{"namespace": "skerry-system"}]})
     await agentjoin.take_away(kubeconfig.load(str(api.kubeconfig())), "skerry-system")
     deleted = [seen.target.decode() for seen in api.seen if seen.method == b"DELETE"]
     assert (deleted[0], sorted(deleted)) == (DEPLOYMENT, sorted(paths()))

@@ -215,6 +215,7 @@ def test_installed_upgraded_emptied_removed_and_uninstalled_it_leaves_nothing(
     assert installed.left() == []
 
 
+@pytest.mark.parametrize("binary", [pytest.param("helm-3", marks=pytest.mark.soak), "helm-4"], indirect=True)
 def test_joined_without_helm_taken_over_by_helm_and_taken_away(
     installed: Installed, host: Host, plain_cluster: Member
 ) -> None:
@@ -235,7 +236,7 @@ def test_joined_without_helm_taken_over_by_helm_and_taken_away(
     assert installed.data("secret", "skerry-agent-state") == state
     refused = host.skerry("join", f"{name}-2", *member, "--no-preflight")
     assert (refused.returncode, "was installed by Helm" in refused.stderr) == (1, True)
-    plain_cluster.kubectl("label", "deployment", "skerry-agent", "-n", NAMESPACE, "app.kubernetes.io/managed-by-")
+    plain_cluster.kubectl("label", "clusterrolebinding", "skerry:agent", "app.kubernetes.io/managed-by-")
 
     removed = host.skerry("cluster", "remove", name, *member)
     assert (removed.returncode, "the agent is deleted" in removed.stderr) == (0, True), removed.stderr
@@ -243,6 +244,7 @@ def test_joined_without_helm_taken_over_by_helm_and_taken_away(
     assert installed.left() == []
 
 
+@pytest.mark.parametrize("binary", ["helm-4"], indirect=True)
 def test_what_is_printed_is_applied_by_kubectl_and_joins(
     installed: Installed, host: Host, plain_cluster: Member
 ) -> None:

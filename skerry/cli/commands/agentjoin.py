@@ -21,7 +21,7 @@ from skerry.api.meta import Document
 from skerry.api.names import MANAGED_BY
 from skerry.api.text import clean
 from skerry.api.validation import is_label
-from skerry.cli.agentmanifest import NAME, AgentInstallation, manifests
+from skerry.cli.agentmanifest import NAME, ROLE, AgentInstallation, manifests
 from skerry.cli.api import Api, path_of
 from skerry.cli.checking import shown, tell, waiting
 from skerry.cli.commands.clients import new_object
@@ -128,12 +128,12 @@ class AgentJoin:
                 await check(run, cluster, self._api, self._name, "the agent makes it in its pod")
                 run.raise_failed()
                 uid = cluster.uid
-            await refuse_helms(upstream, self._installation.namespace, f"{program()} token create {self._name}")
+            await refuse_others(upstream, self._installation.namespace, f"{program()} token create {self._name}")
             installation = msgspec.structs.replace(self._installation, token=self._token(uid))
             await install(upstream, installation)
             say(f"the agent is installed in namespace {installation.namespace}")
             with progress() as display:
-                await self._ready(upstream, display, limit_s)
+                await self._ready(upstream, installation, display, limit_s)
 
     def _token(self, uid: str) -> str:
         """Of the host, for this name, and for this cluster alone where it is known."""
@@ -142,14 +142,16 @@ class AgentJoin:
         answer = self._api.post(path_of(JOIN_TOKEN.plural), body)
         return str(answer["status"]["token"])
 
-    async def _ready(self, upstream: Upstream, display: ProgressLine, limit_s: float) -> None:
+    async def _ready(
+        self, upstream: Upstream, installation: AgentInstallation, display: ProgressLine, limit_s: float
+    ) -> None:
         """Failure with what its pods or the host say, at once where a person must mend it."""
         deadline = time.monotonic() + limit_s
         while True:
             reason = self._unready()
             if not reason:
                 return
-            reason = await _of_pods(upstream, self._installation.namespace) or reason
+            reason = await _of_pods(upstream, installation) or reason
             display.show(f"waiting for cluster {self._name}: {reason}")
             if time.monotonic() >= deadline:
                 raise Failure(
@@ -168,13 +170,19 @@ class AgentJoin:
         return "" if ready.status == "True" else ready.message or "its agent is not connected yet"
 
 
-async def refuse_helms(upstream: Upstream, namespace: str, remedy: str) -> None:
-    """Failure if the agent there is Helm's, or somebody else's: what that one installed it also changes and takes away."""
-    path = path_on({"kind": "Deployment", "metadata": {"name": NAME, "namespace": namespace}})
-    answer = await upstream.call("GET", path)
+async def refuse_others(upstream: Upstream, namespace: str, remedy: str) -> None:
+    """Failure if the agent there is Helm's, or somebody else's, who changes and takes away what he installed, or if it is in
+    another namespace: a cluster has one agent, and its binding is that one's."""
+    answer = await upstream.call("GET", path_on({"kind": "ClusterRoleBinding", "metadata": {"name": ROLE}}))
+    if answer.status != 200:
+        return
     owner = (answer.metadata().get("labels") or {}).get(MANAGED_BY)
-    if answer.status == 200 and owner:
+    if owner:
         raise Failure(f"the agent there was installed by {clean(str(owner), 60)}: go on with that: {remedy}")
+    places = [each.get("namespace") for each in answer.document().get("subjects") or ()]
+    if places != [namespace]:
+        others = clean(", ".join(map(str, places)), 200)
+        raise Failure(f"the agent there is in namespace {others}, and a cluster has one: say that with -n")
 
 
 async def install(upstream: Upstream, installation: AgentInstallation) -> None:
@@ -193,7 +201,7 @@ async def install(upstream: Upstream, installation: AgentInstallation) -> None:
 async def take_away(target: Target, namespace: str) -> None:
     """Delete the objects, the last one first. The namespace stays. Failure naming what cannot be deleted."""
     async with reached(target) as upstream:
-        await refuse_helms(upstream, namespace, f"helm uninstall {NAME} -n {namespace}")
+        await refuse_others(upstream, namespace, f"helm uninstall {NAME} -n {namespace}")
         await _take_away(upstream, namespace)
 
 
@@ -208,14 +216,21 @@ def _namespace(name: str) -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-async def _of_pods(upstream: Upstream, namespace: str) -> str:
-    """What keeps the agent's pods from serving, as far as they say. Failure with the line with which the agent ended."""
-    path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io%2Fname%3D{NAME}"
+async def _of_pods(upstream: Upstream, installation: AgentInstallation) -> str:
+    """What keeps the agent's pods from serving, as far as they say; those of an earlier token are not asked. Failure with the
+    line with which the agent ended."""
+    path = f"/api/v1/namespaces/{installation.namespace}/pods?labelSelector=app.kubernetes.io%2Fname%3D{NAME}"
     answer = await upstream.call("GET", path)
     items = answer.document().get("items")
-    for line in _lines(items if isinstance(items, list) else []):
+    pods = [each for each in items if _is_of(each, installation)] if isinstance(items, list) else []
+    for line in _lines(pods):
         return line
     return ""
+
+
+def _is_of(pod: dict[str, Any], installation: AgentInstallation) -> bool:
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    return annotations.items() >= installation.checksums().items()
 
 
 def _lines(pods: list[Any]) -> Iterator[str]:
