@@ -1,4 +1,4 @@
-"""The agent's state in a Secret of the cluster that it serves: pods come and go, and every one of them is the same agent.
+"""The agent's state in a Secret of the cluster that it serves: pods come and go, and every one of them is the same agent (ADR 34).
 
 The chart makes the Secret, empty; the agent may get and update that one. A change is one update at the resourceVersion that
 was read. A 409 after which the data is what it was came from a change of labels, and the update is made again; another pod's data

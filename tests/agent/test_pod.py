@@ -141,6 +141,19 @@ async def test_a_host_that_cannot_be_reached_yet_is_waited_for_and_a_stop_ends_t
     assert await pod.stop() == 0
 
 
+async def test_another_way_to_the_bus_holds_for_the_start_that_says_it(pod: Agent, host: Host) -> None:
+    token = jointoken.decode(await host.token("pod-v"))
+    pod.token(jointoken.encode(msgspec.structs.replace(token, servers=["tls://nowhere.invalid:4222"], ca="x")))
+    way = {"SKERRY_BUS_SERVERS": ",".join(token.servers), "SKERRY_BUS_CA": token.ca}
+    for _ in range(2):
+        await pod.start(**way)
+        await host.beat()
+        await pod.stop()
+    await pod.start()
+    await pod.logged("no connection to the bus")
+    assert await pod.stop() == 0
+
+
 async def test_what_a_person_must_mend_ends_with_one_line(pod: Agent, host: Host, api: ApiServer) -> None:
     host.refuse_join = Conflict("this cluster has joined already, as 'other'")
     pod.token(await host.token("pod-p"))
