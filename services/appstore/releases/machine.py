@@ -172,7 +172,8 @@ def _recovery(wanted: Wanted, present: Present, progress: Progress, now: float) 
     if progress.phase == "Deployed" and present.age_s < FOREIGN_S:
         return Pause(min(LOOK_S, FOREIGN_S - present.age_s), "helm works there by other hands")
     progress = current(wanted, progress)
-    if rest := _rest(progress, now):
+    going_back = progress.phase == "RollingBack"  # what it has a reason for is what it goes back from
+    if rest := _rest(progress._replace(reason="") if going_back else progress, now):
         return rest
     phase: Phase = progress.phase if progress.phase in WORKING else "Upgrading"
     if present.state == "Uninstalling" or present.installing or not present.deployed:

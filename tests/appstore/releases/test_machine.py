@@ -39,6 +39,16 @@ def step(
     return machine.step(wanted, present, progress, now)
 
 
+def test_a_rollback_that_was_cut_is_done_again_though_what_is_wanted_failed_for_good() -> None:
+    """The reason is that of what it goes back from: with it as one to give up, what Helm had begun stayed pending for ever."""
+    cut = Present("Pending", ours=True, revision=3, deployed=4, earlier=4, age_s=5.0)
+    back = Progress(3, "RollingBack", NOW - 5, 1, "RenderFailed")
+    wanted = WANTED._replace(rollback=True)
+    assert step(cut, back, wanted) == Operate("Rollback", "RollingBack", 4)
+    assert step(cut._replace(deployed=0), back, wanted) == Operate("Uninstall", "RollingBack")
+    assert step(cut, back._replace(again=NOW + 20), wanted) == Pause(20.0)
+
+
 # What is there is what decides
 
 
