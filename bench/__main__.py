@@ -42,6 +42,7 @@ SUITES = (
     "helm",
     "hostile",
     "releases",
+    "catalogue",
 )
 RESULTS = Path(__file__).with_name("results")
 
