@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from skerry.http.client import Client
@@ -109,6 +109,7 @@ class Fetched(NamedTuple):
 
     headers: Headers
     body: bytes
+    """Empty where it was written into a file."""
     address: str
     """Where it came from."""
     status: int = 200
@@ -142,6 +143,7 @@ class _Options(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]]
     statuses: Collection[int]
     resolve: Resolve
+    into: BinaryIO | None
 
 
 async def resolved(host: str, port: int) -> Sequence[str]:
@@ -182,14 +184,16 @@ async def fetch(
     credentials: Sequence[tuple[bytes, bytes]] = (),
     statuses: Collection[int] = (200,),
     resolve: Resolve = resolved,
+    into: BinaryIO | None = None,
 ) -> Fetched:
     """GET `url`, or HEAD. OutboundError for everything that is not a whole answer with one of these statuses within the policy.
 
     `ca_pem` is short for `server` with these authorities. `credentials` are headers for the URL's own origin, and no other sees them.
+    A body that is too large to be held is written `into` a file, and then `body` is empty; after an error part of it may be there.
     """
     start = origin = origin_of(url)
     options = _Options(
-        policy, server or ServerIdentity(ca_pem), method, ((b"accept", accept), *headers), statuses, resolve
+        policy, server or ServerIdentity(ca_pem), method, ((b"accept", accept), *headers), statuses, resolve, into
     )
     try:
         async with asyncio.timeout(policy.deadline_s):
@@ -317,7 +321,11 @@ async def _answer(request: Callable[[], Awaitable[Response]], url: str, options:
         if first(response.headers, b"content-encoding") not in (None, b"identity"):
             raise OutboundError("Protocol", f"{url} was answered in an encoding that nobody asked for")
         try:
-            body = await response.body(options.policy.max_bytes)
+            if options.into is None:
+                body = await response.body(options.policy.max_bytes)
+            else:
+                body = b""
+                await response.copy(options.into.write, options.policy.max_bytes)
         except ValueError as error:
             raise OutboundError("TooLarge", f"{url} is larger than {options.policy.max_bytes} bytes") from error
         return Fetched(response.headers, body, address, status)

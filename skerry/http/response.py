@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from skerry.http.raw import Raw
@@ -62,15 +63,19 @@ class Response:
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises ValueError beyond `limit` bytes (and aborts), Cut and ProtocolError."""
         parts: list[bytes] = []
+        await self.copy(parts.append, limit)
+        return b"".join(parts)
+
+    async def copy(self, write: Callable[[bytes], object], limit: int) -> None:
+        """Give the whole body to `write`, piece by piece; as `body` otherwise."""
         size = 0
         while data := await self.read():
             size += len(data)
             if size > limit:
                 self.abort()
                 raise ValueError(f"the answer is larger than {limit} bytes")
-            parts.append(data)
+            write(data)
         await self.release()
-        return b"".join(parts)
 
     async def release(self) -> None:
         """The caller is done. An answer that has not arrived as a whole costs its connection."""

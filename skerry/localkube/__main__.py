@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m skerry.localkube", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="find or build binaries, and print where they are")
-    build.add_argument("names", nargs="*", default=list(binaries.BUILDABLE), metavar="NAME")
+    build.add_argument("names", nargs="*", default=list(binaries.CLUSTER), metavar="NAME")
     commands.add_parser("clean", help="delete the binaries that were built")
     arguments = parser.parse_args(argv)
     if arguments.command == "clean":

@@ -23,8 +23,11 @@ from skerry.localkube.errors import BinaryMissing
 KUBE_APISERVER = "kube-apiserver"
 KUBE_CONTROLLER_MANAGER = "kube-controller-manager"
 KUBELET = "kubelet"
+KUBE_SCHEDULER = "kube-scheduler"
 CONTROL_PLANE = (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER)
-BUILDABLE = (*CONTROL_PLANE, KUBELET)
+CLUSTER = (*CONTROL_PLANE, KUBELET)
+BUILDABLE = (*CLUSTER, KUBE_SCHEDULER)
+"""No cluster of ours runs a scheduler; some tests ask one."""
 
 _INSTALL_GO = "install Go (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a directory that has it"
 _INSTALL_WHEEL = {

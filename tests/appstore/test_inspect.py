@@ -27,10 +27,11 @@ entries:
 
 
 async def test_an_index_is_read_there() -> None:
-    web, redis = await read_index(INDEX, IndexQuestion(newest=1))
+    web, redis = await read_index(BytesIO(INDEX), IndexQuestion(newest=1))
     assert ([each.chart.version for each in web.versions], web.known) == (["1.1.0"], 2)
     assert redis.skipped[0].reason == "BadVersion"
-    (only,) = await read_index(INDEX, IndexQuestion(newest=1, charts=frozenset(("web",)), seen=frozenset((web.block,))))
+    seen = IndexQuestion(newest=1, charts=frozenset(("web",)), seen=frozenset((web.block,)))
+    (only,) = await read_index(BytesIO(INDEX), seen)
     assert only.unchanged
 
 
@@ -42,7 +43,7 @@ async def test_a_package_is_read_there() -> None:
 @pytest.mark.parametrize("content", [b"<html>", b"", b"entries: [" * 5000])
 async def test_what_is_no_index_is_refused(content: bytes) -> None:
     with pytest.raises(ChartError) as caught:
-        await read_index(content, IndexQuestion(newest=1))
+        await read_index(BytesIO(content), IndexQuestion(newest=1))
     assert caught.value.reason == "NotARepository"
 
 

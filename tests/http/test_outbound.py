@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from io import BytesIO
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -166,6 +167,14 @@ async def test_the_system_resolves_names() -> None:
 async def test_what_is_no_whole_answer_says_why(plain: Lab, raw: bytes, expected: str) -> None:
     upstream = await plain.upstream(answering(raw))
     assert await problem(fetch(f"http://127.0.0.1:{upstream.port}/", HERE)) == expected
+
+
+async def test_a_body_is_written_into_a_file_up_to_the_limit(plain: Lab) -> None:
+    upstream = await plain.upstream(answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"))
+    url, file = f"http://127.0.0.1:{upstream.port}/", BytesIO()
+    fetched = await fetch(url, HERE, into=file)
+    assert (fetched.body, file.getvalue()) == (b"", b"hello")
+    assert await problem(fetch(url, HERE._replace(max_bytes=4), into=BytesIO())) == "TooLarge"
 
 
 async def test_an_endless_body_is_cut_at_the_limit(plain: Lab) -> None:

@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -95,11 +95,11 @@ async def run(
     command: Sequence[str],
     *,
     deadline_s: float,
-    stdin: bytes | tuple[bytes, ...] = b"",
+    stdin: Iterable[bytes] = (),
     environ: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run a command, named by its path, to its end or to the deadline. OSError if the directory or the program is not there. What it
-    reads on `stdin` may come in parts, so that nothing large is put together for it.
+    reads on `stdin` comes in parts, so that nothing large is put together for it.
 
     When it is cancelled the program and all its children are killed before it returns.
     """
@@ -143,7 +143,7 @@ def _described(jail: Jail, program: str) -> str:
 
 
 async def _until(
-    process: asyncio.subprocess.Process, jail: Jail, deadline_s: float, stdin: bytes | tuple[bytes, ...]
+    process: asyncio.subprocess.Process, jail: Jail, deadline_s: float, stdin: Iterable[bytes]
 ) -> Finished:
     assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018  pipes were asked for
     stdout, stderr = bytearray(), bytearray()
@@ -151,7 +151,7 @@ async def _until(
     ending: Ending | None = None
     watching = asyncio.create_task(processor.watch())
     reading = asyncio.gather(
-        _fed(process.stdin, stdin if isinstance(stdin, tuple) else (stdin,)),
+        _fed(process.stdin, stdin),
         _bounded(process.stdout, stdout, jail.output, cut=False),
         _bounded(process.stderr, stderr, jail.errors, cut=True),
     )
@@ -223,7 +223,7 @@ class _TooMuch(Exception):
     pass
 
 
-async def _fed(pipe: asyncio.StreamWriter, parts: Sequence[bytes]) -> None:
+async def _fed(pipe: asyncio.StreamWriter, parts: Iterable[bytes]) -> None:
     with suppress(ConnectionError):
         for content in parts:
             for at in range(0, len(content), PIECE):  # a whole index would lie in the pipe's buffer once more

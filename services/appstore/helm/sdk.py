@@ -139,7 +139,7 @@ class Sdk:
         command = [_program(own), "-m", "services.appstore.helm.worker"]
         paths = dict.fromkeys((str(ROOT), *(each for each in sys.path if Path(each).is_absolute())))
         environ = environment(own) | {"PYTHONPATH": os.pathsep.join(paths)}
-        finished = await run(jail, command, deadline_s=deadline_s, stdin=msgspec.json.encode(order), environ=environ)
+        finished = await run(jail, command, deadline_s=deadline_s, stdin=[msgspec.json.encode(order)], environ=environ)
         if (finished.ending, finished.code) != ("exit", 0):
             raise failure(finished, own.secrets, deadline_s=deadline_s)
         try:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
-from services.appstore.helm.jail import MIB, PATIENCE, ROOT, Finished, Jail, python_paths, run
+from services.appstore.helm.jail import MIB, PATIENCE, PIECE, ROOT, Finished, Jail, python_paths, run
 from services.appstore.index import ListedChart
 from services.appstore.inspect.answers import (
     ContentRefused,
@@ -28,21 +32,22 @@ DATA = 384 * MIB
 """Bytes that it may need, Python's own among them."""
 
 
-async def read_index(content: bytes, options: IndexQuestion) -> list[ListedChart]:
-    """The charts of an index that are wanted. ChartError for what is no index, or cannot be read within the limits."""
-    answers = await _answers("index", question(options), content)
+async def read_index(content: BinaryIO, options: IndexQuestion) -> list[ListedChart]:
+    """The charts of an index that are wanted; it is read from where the file stands. ChartError for what is no index, or cannot be read within the limits."""
+    pieces = iter(partial(content.read, PIECE), b"")
+    answers = await _answers("index", chain([question(options)], pieces))
     return [answer.chart for answer in answers if isinstance(answer, IndexAnswer)]
 
 
 async def read_package(content: bytes) -> Package:
     """The package. ChartError for one that is refused."""
-    for answer in await _answers("package", content):
+    for answer in await _answers("package", [content]):
         if isinstance(answer, PackageAnswer):
             return answer.package
     raise ChartError("Unreadable", "nothing was read of it")
 
 
-async def _answers(what: str, *stdin: bytes) -> list[InspectAnswer]:
+async def _answers(what: str, stdin: Iterable[bytes]) -> list[InspectAnswer]:
     with tempfile.TemporaryDirectory(prefix="skerry-inspect-") as directory:
         jail = Jail(Path(directory), read=python_paths(), data=DATA, cpu_s=60, output=64 * MIB, patience=PATIENCE)
         command = [str(Path(sys.executable)), "-m", "services.appstore.inspect", what]

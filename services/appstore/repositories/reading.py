@@ -8,9 +8,11 @@ for, which pulls nothing, and what a tag stands for only where that is another o
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -28,8 +30,9 @@ from skerry.httpwire.head import first
 AT_ONCE = 8
 """Requests to one registry."""
 LONGEST_ETAG = 512
+PIECE = 256 * 1024
 
-ReadIndex = Callable[[bytes, IndexQuestion], Awaitable[list[ListedChart]]]
+ReadIndex = Callable[[BinaryIO, IndexQuestion], Awaitable[list[ListedChart]]]
 
 
 class VersionReading(NamedTuple):
@@ -89,6 +92,13 @@ class Reader:
         return await self._index(spec, access, before)
 
     async def _index(self, spec: RepositorySpec, access: RepositoryAccess, before: Before) -> Reading | None:
+        with tempfile.TemporaryFile(prefix="skerry-index-") as file:
+            return await self._index_in(file, spec, access, before)
+
+    async def _index_in(
+        self, file: BinaryIO, spec: RepositorySpec, access: RepositoryAccess, before: Before
+    ) -> Reading | None:
+        """It is kept on the disk: several repositories with as much as is allowed would be more memory than all else needs."""
         answer = await self._fetch(
             f"{spec.url.rstrip('/')}/index.yaml",
             access.policy,
@@ -97,15 +107,17 @@ class Reader:
             headers=[(b"if-none-match", before.etag.encode())] if before.etag else [],
             credentials=access.headers,
             statuses=(200, 304) if before.etag else (200,),
+            into=file,
         )
         if answer.status == 304:
             return None
-        revision = f"sha256:{sha256(answer.body).hexdigest()}"
+        revision = await asyncio.to_thread(_digest, file)
         if revision == before.revision:
             return None
         question = IndexQuestion(spec.keep_versions, spec.charts, before.blocks)
+        file.seek(0)
         async with self._turn:
-            charts = await self._inspect(answer.body, question)
+            charts = await self._inspect(file, question)
         etag = (first(answer.headers, b"etag") or b"").decode("latin-1")
         usable = etag.isascii() and etag.isprintable() and len(etag) <= LONGEST_ETAG
         return Reading(tuple(_of_index(each) for each in charts), revision, etag if usable else "")
@@ -141,6 +153,14 @@ class Reader:
             versions=tuple(each for each in readings if isinstance(each, VersionReading)),
             skipped=tuple(each for each in readings if isinstance(each, Skipped)),
         )
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = sha256()
+    file.seek(0)
+    for piece in iter(partial(file.read, PIECE), b""):
+        digest.update(piece)
+    return f"sha256:{digest.hexdigest()}"
 
 
 async def _catalogue(registry: Registry) -> list[str]:

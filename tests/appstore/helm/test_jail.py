@@ -33,7 +33,7 @@ def directory(tmp_path: Path) -> Path:
 
 async def python(jail: Jail, code: str, *, deadline_s: float = 60.0, stdin: bytes = b"") -> Finished:
     jail = jail._replace(read=(*jail.read, *LIBRARIES))
-    return await run(jail, [PYTHON, "-I", "-S", "-c", code], deadline_s=deadline_s, stdin=stdin)
+    return await run(jail, [PYTHON, "-I", "-S", "-c", code], deadline_s=deadline_s, stdin=[stdin])
 
 
 async def test_what_a_program_says_and_how_it_ends(directory: Path) -> None:
