@@ -148,6 +148,8 @@ def test_who_is_revoked_in_the_middle_is_blocked_and_a_colleague_takes_over(
     bob.deployed("m1", 2, 90)
     bob.patch(version="1.2.0")
     bob.deployed("m1", 3)
+    bob.delete()
+    bob.gone()
 
 
 def test_a_workspace_that_is_deleted_waits_for_its_apps_on_members_that_are_away(

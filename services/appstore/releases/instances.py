@@ -134,10 +134,11 @@ class Instances:
         if subject.wanted.gone and not (progress.revision or subject.status.get("helm")):
             await self._drop(subject.key, subject.item)  # nothing was ever done there, so nothing is left behind
             return None
-        since, user = progress.since if progress.phase == "Blocked" else now, subject.delegation.user
-        blocked = Progress(progress.revision, "Blocked", since, progress.attempt, reason, now + REFUSED_S)
+        was, user = progress.phase == "Blocked", subject.delegation.user
+        since, pause_s = progress.since if was else now, REFUSED_S if was else machine.ONCE_MORE_S
+        blocked = Progress(progress.revision, "Blocked", since, progress.attempt, reason, now + pause_s)
         await self._write(subject, blocked, wording.refused(message, user, subject.release.metadata.name))
-        return After(REFUSED_S)
+        return After(pause_s)
 
     # A step
 

@@ -35,6 +35,9 @@ LOOK_S = 30.0
 """Between two looks at it."""
 NOT_HEALTHY, ROLLBACK_FAILED = "NotHealthy", "RollbackFailed"
 EXISTS, BY_HAND = "ReleaseExists", "ChangedByHand"
+FORBIDDEN = "Forbidden"
+ONCE_MORE_S = 5.0
+"""An API server that has just started refuses everybody until it has read its roles: so it is asked once more, after so long."""
 TRANSIENT = frozenset(("Unreachable", "ReleaseBusy", "Cancelled", "EngineMissing", "ServiceUnavailable", "Timeout"))
 """Reasons that say nothing about what is wanted: it is tried again, also where a failure is to be rolled back."""
 
@@ -212,14 +215,16 @@ def succeeded(wanted: Wanted, progress: Progress, operation: Operate, now: float
 def failed(wanted: Wanted, progress: Progress, reason: str, now: float, *, final: bool) -> Progress:
     """Helm did not do it. `final`: the same again cannot help."""
     attempt = progress.attempt + 1
+    certain = final and not (reason == FORBIDDEN and attempt == 1)
+    pause = pause_s(attempt) if final == certain else ONCE_MORE_S
     if progress.phase == "RollingBack" and progress.reason:
-        if final or attempt >= MOST_ATTEMPTS:
+        if certain or attempt >= MOST_ATTEMPTS:
             return progress._replace(phase="Failed", since=now, attempt=attempt, reason=ROLLBACK_FAILED, again=0.0)
-        return progress._replace(attempt=attempt, again=now + pause_s(attempt))
-    rolls_back = wanted.rollback and not wanted.gone and reason not in TRANSIENT
-    over = final or attempt >= MOST_ATTEMPTS or rolls_back
+        return progress._replace(attempt=attempt, again=now + pause)
+    rolls_back = wanted.rollback and not wanted.gone and reason not in TRANSIENT and final == certain
+    over = certain or attempt >= MOST_ATTEMPTS or rolls_back
     phase: Phase = "Blocked" if final else "Failed"
-    return Progress(progress.revision, phase, now, attempt, reason, 0.0 if over else now + pause_s(attempt))
+    return Progress(progress.revision, phase, now, attempt, reason, 0.0 if over else now + pause)
 
 
 def judged(wanted: Wanted, progress: Progress, *, healthy: bool, in_place: bool, now: float) -> Progress:

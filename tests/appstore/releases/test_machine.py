@@ -339,3 +339,15 @@ def test_whatever_happens_the_end_is_what_is_wanted_or_a_reason(
 @pytest.mark.parametrize(("attempt", "pause"), [(0, 30.0), (1, 30.0), (2, 60.0), (6, 900.0), (60, 900.0)])
 def test_pauses(attempt: int, pause: float) -> None:
     assert machine.pause_s(attempt) == pause
+
+
+def test_who_is_refused_is_asked_once_more() -> None:
+    """An API server that has just started refuses everybody until it has read its roles."""
+    wanted = Wanted(1, rollback=True)
+    first = machine.failed(wanted, Progress(1, "Upgrading"), "Forbidden", NOW, final=True)
+    assert (first.phase, first.again) == ("Blocked", NOW + 5)
+    assert machine.step(wanted, Present("Failed", ours=True, revision=1), first, NOW + 6) == Operate(
+        "Upgrade", "Upgrading"
+    )
+    second = machine.failed(wanted, first._replace(phase="Upgrading"), "Forbidden", NOW, final=True)
+    assert (second.phase, second.gave_up) == ("Blocked", True)

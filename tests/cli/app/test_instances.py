@@ -26,6 +26,7 @@ RETRYING = instance("m1", "Failed", error={"reason": "Unreachable", "message": "
 FAILED = instance("m1", "Failed", error={"reason": "HookFailed", "message": "job failed"})
 BLOCKED = instance("m1", "Blocked", error={"reason": "Forbidden", "message": "alice may not"})
 AWAY = instance("m2", "Waiting")
+SUSPENDED = instance("m1", "Waiting", message="the release is suspended (spec.suspend)")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,8 @@ AWAY = instance("m2", "Waiting")
         (ReleaseInstances(release(), [BLOCKED]), True),
         (ReleaseInstances(release(2), [HEALTHY, AWAY]), True),
         (ReleaseInstances(release(2), [HEALTHY]), False),
+        (ReleaseInstances(release(), [SUSPENDED]), False),
+        (ReleaseInstances({**release(), "spec": {"suspend": True}}, [SUSPENDED]), True),
         (ReleaseInstances(release(0), []), True),
         (ReleaseInstances({"status": {}}, []), False),
     ],

@@ -68,10 +68,16 @@ def settled(state: ReleaseInstances) -> bool:
         return False
     return all(
         in_place(each, state.revision)
-        or phase(each) in AWAY
+        or (phase(each) in AWAY and not _was_suspended(each, state.release))
         or (phase(each) in BAD and not ((each.get("status") or {}).get("error") or {}).get("next"))
         for each in state.instances
     )
+
+
+def _was_suspended(instance: Document, release: Document) -> bool:
+    """True if it still waits for a release that is suspended no more: the host has not looked at it since."""
+    message = str((instance.get("status") or {}).get("message", ""))
+    return "(spec.suspend)" in message and not (release.get("spec") or {}).get("suspend")
 
 
 def told(state: ReleaseInstances) -> str:
