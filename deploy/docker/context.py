@@ -145,7 +145,7 @@ def sbom(image: str, wheels: Sequence[Wheel], programs: Iterable[Path]) -> dict[
 def component(wheel: Wheel) -> dict[str, Any]:
     """A wheel as a component."""
     reference = f"pkg:pypi/{wheel.name}@{wheel.version}"
-    shown: dict[str, Any] = {
+    library: dict[str, Any] = {
         "type": "library",
         "bom-ref": reference,
         "name": wheel.name,
@@ -153,7 +153,7 @@ def component(wheel: Wheel) -> dict[str, Any]:
         "purl": reference,
         "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(wheel.path.read_bytes()).hexdigest()}],
     }
-    return shown | licences(wheel.metadata)
+    return library | licences(wheel.metadata)
 
 
 def licences(metadata: email.message.Message) -> dict[str, Any]:

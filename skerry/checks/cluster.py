@@ -8,17 +8,13 @@ later is asked by reviews: there is nothing yet that could be tried.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import product
-from typing import NamedTuple
-
-import msgspec
 
 from skerry import requirements, room
-from skerry.api.meta import Document
 from skerry.checks.nodes import nodes_left
 from skerry.checks.report import Outcome, told
+from skerry.checks.rights import ReviewedRight, reviewed, rights
 from skerry.checks.run import Checks
 from skerry.demand import Amounts, written
 from skerry.errors import BadGateway, Forbidden, NotFound, SkerryError, StatusError
@@ -33,11 +29,9 @@ ADVICE_S = 3.0
 """For a check that only warns. A cluster of thousands of pods is not counted in that time, and joins."""
 TENANT_ROLES = ("view", "edit", "admin")
 _CLUSTER_ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _SHOWN = ("cpu", "memory")
 _NAMED = 3
 """Missing rights that are named; of the others the number."""
-_encode = msgspec.json.Encoder().encode
 
 
 class ClusterChecks:
@@ -171,7 +165,7 @@ class ClusterChecks:
 
         async def allowed(right: ReviewedRight) -> bool | None:
             async with limit:
-                return await self._allowed(right)
+                return await reviewed(self._upstream, right)
 
         answers = await asyncio.gather(*(allowed(each) for each in needed))
         if None in answers:
@@ -185,23 +179,6 @@ class ClusterChecks:
             "warn",
             "give its account these rights; without them that much is not shown or not kept in place here",
         )
-
-    async def _allowed(self, right: ReviewedRight) -> bool | None:
-        """None if the API server does not say."""
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": right.attributes(),
-        }
-        answer = await self._upstream.call("POST", _REVIEWS, body=_encode(review))
-        if answer.status in {403, 404}:
-            return None
-        status = answer.document().get("status")
-        if answer.status != 201 or not isinstance(status, dict):
-            raise BadGateway(
-                f"{self._upstream.url} does not tell what the credential may do ({answer.message()}): try again"
-            )
-        return status.get("allowed") is True
 
     # Room
 
@@ -245,44 +222,6 @@ async def _advice(work: Callable[[], Awaitable[Outcome]]) -> Outcome:
     except SkerryError as error:
         outcome = told(error.message if isinstance(error, StatusError) else str(error), "warn")
         return outcome._replace(next=outcome.next or "try again")
-
-
-class ReviewedRight(NamedTuple):
-    """One thing that an account may do, as an access review asks for it."""
-
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    name: str = ""
-    namespace: str = ""
-    path: str = ""
-    """Of what is no resource."""
-
-    def attributes(self) -> Document:
-        """The spec of a SelfSubjectAccessReview."""
-        if self.path:
-            return {"nonResourceAttributes": {"verb": self.verb, "path": self.path}}
-        fields = self._asdict()
-        return {"resourceAttributes": {name: value for name, value in fields.items() if value}}
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"{self.verb} {self.path}"
-        resource = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
-        return f"{self.verb} {resource}{f'.{self.group}' if self.group else ''}{f' {self.name}' if self.name else ''}"
-
-
-def rights(rules: Iterable[Document]) -> Iterator[ReviewedRight]:
-    """What rules of RBAC allow, one by one; without `impersonate`, which has a check of its own."""
-    for rule in rules:
-        verbs = [verb for verb in rule["verbs"] if verb != "impersonate"]
-        for verb, path in product(verbs, rule.get("nonResourceURLs", ())):
-            yield ReviewedRight(verb, path=path)
-        parts = (rule.get("apiGroups", ()), rule.get("resources", ()), rule.get("resourceNames") or ("",))
-        for verb, group, resource, name in product(verbs, *parts):
-            plural, _, subresource = resource.partition("/")
-            yield ReviewedRight(verb, group, plural, subresource, name)
 
 
 def _amounts(amounts: Amounts) -> str:

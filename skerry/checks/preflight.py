@@ -15,10 +15,11 @@ import msgspec
 from skerry.api.decode import decoded
 from skerry.api.meta import Struct
 from skerry.api.text import clean
-from skerry.checks.cluster import ClusterChecks, ReviewedRight
+from skerry.checks.cluster import ClusterChecks
 from skerry.checks.nodes import nodes_left
 from skerry.checks.preflightreport import PreflightCheck, PreflightReport, Verdict, report
 from skerry.checks.report import LONGEST, told
+from skerry.checks.rights import ReviewedRight, reviewed
 from skerry.checks.run import Checks
 from skerry.demand import PODS, Amounts, add, written
 from skerry.errors import BadGateway, Forbidden, NotFound, SkerryError, StatusError
@@ -26,7 +27,7 @@ from skerry.installation import OURS, Installation
 from skerry.inventory.counting import requested_by
 from skerry.inventory.objects import PodList
 from skerry.member.upstream import Upstream
-from skerry.placement import Placed, Places, places
+from skerry.placement import Missing, Placed, Places, places
 from skerry.quotas import LimitRange, Refused, ResourceQuota, of_quota, of_range
 from skerry.scheduling import NodeRoom, refusals, repelled, selected
 
@@ -102,7 +103,7 @@ class Preflight:
         host = self._installation.where == "host"
         names = IDENTITY if host else CLUSTER
         run = Checks("", (*CLUSTER, "resources"), waiting=self._waiting)
-        checks = ClusterChecks(self._upstream, "", installs=False)
+        checks = ClusterChecks(self._upstream, "", installs=False, account_is_made=self._installation.where == "agent")
         await (checks.identify(run) if host else checks.run(run))
         for each in run.checks:
             if each.name in names and each.result != "skip":
@@ -143,7 +144,10 @@ class Preflight:
             ReviewedRight("create", "rbac.authorization.k8s.io", resource)
             for resource in ("clusterroles", "clusterrolebindings")
         ]
-        missing = [str(each) for each in rights if not await self._allowed(each)]
+        answers = [await reviewed(self._upstream, each) for each in rights]
+        if None in answers:
+            raise Unreadable("this API server does not tell what the credential may do")
+        missing = [str(each) for each, may in zip(rights, answers, strict=True) if not may]
         if missing:
             self._keep(
                 "rights",
@@ -153,20 +157,6 @@ class Preflight:
             )
         else:
             self._keep("rights", "pass", f"all {len(rights)} rights that installing takes")
-
-    async def _allowed(self, right: ReviewedRight) -> bool:
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": right.attributes(),
-        }
-        answer = await self._upstream.call(
-            "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=msgspec.json.encode(review)
-        )
-        if answer.status != 201:
-            raise answer.error()
-        status = answer.document().get("status")
-        return isinstance(status, dict) and status.get("allowed") is True
 
     async def _exists(self, path: str) -> bool:
         answer = await self._upstream.call("GET", path)
@@ -182,14 +172,12 @@ class Preflight:
         self._places = places([each.wanted for each in workloads], nodes)
         missing = self._places.missing
         if missing:
-            first = missing[0]
-            lacks = _sizes(first.amounts)
-            where = f"node {first.node} is nearest and lacks {lacks}" if lacks else (
-                f"node {first.node} has room, but rules that keep replicas apart forbid it" if first.node else "no node may take it"
-            )  # fmt: skip
             number = f"{len(missing)} of {sum(each.replicas for each in workloads)} replicas have"
             self._keep(
-                "room", "fail", f"{number} no place: {first.name}: {where}", "free a node or add one; or ask for less"
+                "room",
+                "fail",
+                f"{number} no place: {missing[0].name}: {_nearest(missing[0])}",
+                "free a node or add one; or ask for less",
             )
             return
         if self._places.fit == "tight":
@@ -235,9 +223,9 @@ class Preflight:
         why = "; ".join(
             f"{number} {reason}" for reason, number in sorted(reasons.items(), key=lambda each: -each[1])[:5]
         )
-        found = f"{usable} of {len(nodes)} nodes may take pods of ours{f' ({why})' if why else ''}"
+        message = f"{usable} of {len(nodes)} nodes may take pods of ours{f' ({why})' if why else ''}"
         self._keep(
-            "nodes", "pass" if usable else "fail", found, "" if usable else "add a node, or values that admit one"
+            "nodes", "pass" if usable else "fail", message, "" if usable else "add a node, or values that admit one"
         )
         beside = [each.name for each in self._installation.workloads if each.rules.beside]
         if beside:
@@ -282,8 +270,8 @@ class Preflight:
     async def _pages(self, path: str, query: dict[str, str]) -> AsyncIterator[PodList]:
         after = ""
         while True:
-            wanted = {**query, "limit": str(PAGE), **({"continue": after} if after else {})}
-            page = await self._read(f"{path}?{urlencode(wanted)}", PodList)
+            page_query = {**query, "limit": str(PAGE), **({"continue": after} if after else {})}
+            page = await self._read(f"{path}?{urlencode(page_query)}", PodList)
             yield page
             after = page.metadata.continue_
             if not after:
@@ -376,6 +364,15 @@ def _unreadable(error: StatusError) -> Unreadable:
     return Unreadable(
         f"the API server does not tell ({error.message}): give the credential that right, or ask with one that has it"
     )
+
+
+def _nearest(missing: Missing) -> str:
+    """The node that is nearest to being its place, and why it is not."""
+    if not missing.node:
+        return "no node may take it"
+    if not missing.amounts:
+        return f"node {missing.node} has room, but rules that keep replicas apart forbid it"
+    return f"node {missing.node} is nearest and lacks {_sizes(missing.amounts)}"
 
 
 def _sizes(amounts: Amounts) -> str:

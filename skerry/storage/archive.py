@@ -184,5 +184,5 @@ async def _emptied(bus: Bus, described: ArchivedBucket, taken: str, now: datetim
     except NotFound:
         last = 0
     first = first_revision(described, last, taken, now)
-    made = bucket_config(described.name, described.replicas)
-    return await bus.bucket(described.name, create=msgspec.structs.replace(made, first_revision=first))
+    config = bucket_config(described.name, described.replicas)
+    return await bus.bucket(described.name, create=msgspec.structs.replace(config, first_revision=first))

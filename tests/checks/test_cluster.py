@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from skerry.checks import cluster
-from skerry.checks.cluster import ClusterChecks, ReviewedRight, rights
+from skerry.checks.cluster import ClusterChecks
 from skerry.checks.report import JOIN, Check
+from skerry.checks.rights import ReviewedRight, rights
 from skerry.checks.run import Checks
 from skerry.errors import Forbidden, ServiceUnavailable
 from skerry.http.exchange import Exchange

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -213,11 +213,18 @@ def _scheduled(member: Member, case: Case) -> list[str]:
         known = all(any(each["type"] == "PodScheduled" for each in pod["status"].get("conditions", ())) for pod in pods)
         return pods if known and len(pods) == len(names) else []
 
-    pods = eventually(judged, f"the scheduler has looked at {names}")
-    waiting = [pod["metadata"]["name"] for pod in pods if not pod["spec"].get("nodeName")]
-    if waiting:
-        time.sleep(1.5)  # a pod that was refused is tried again when another was placed
-        pods = eventually(judged, "again")
+    def placed() -> bool:
+        pods = judged()
+        return bool(pods) and not without_place(pods)
+
+    eventually(judged, f"the scheduler has looked at {names}")
+    with suppress(AssertionError):  # a pod that was refused is tried again when another was placed
+        eventually(placed, "all have a place", 2.0)
+    return without_place(eventually(judged, f"the scheduler has looked at {names} again"))
+
+
+def without_place(pods: list[dict[str, Any]]) -> list[str]:
+    """Names of pods that have no node."""
     return [pod["metadata"]["name"] for pod in pods if not pod["spec"].get("nodeName")]
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tests.appstore.charts import packed
 from tests.e2e.federation import Host, eventually
@@ -55,7 +56,7 @@ class Place(NamedTuple):
         self.member.kubectl(*words)
 
 
-class Shape:
+class Shape(Protocol):
     """A chart, and what is to hold of it. What is not said below holds of all: it is healthy, and Helm knows it."""
 
     name: str
@@ -65,9 +66,9 @@ class Shape:
     def prepare(self, place: Place) -> None:
         """What a cluster needs before the installation."""
 
+    @abstractmethod
     def check(self, place: Place, color: str) -> None:
         """After each step."""
-        raise NotImplementedError
 
     def installed(self, host: Host) -> None:
         """On the host, after the installation."""

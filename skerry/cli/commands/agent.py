@@ -32,6 +32,15 @@ class DesiredCeiling(StrEnum):
     NONE = "None"
 
 
+CeilingReadOnly = Annotated[bool, typer.Option("--read-only", help="Ceiling: only get, list and watch.")]
+CeilingNoExec = Annotated[bool, typer.Option("--no-exec", help="Ceiling: no exec, attach, port-forward and proxy.")]
+CeilingNamespaces = Annotated[str, typer.Option(metavar="A,B", help="Ceiling: only these namespaces.")]
+CeilingDesired = Annotated[
+    DesiredCeiling | None,
+    typer.Option(help="Ceiling: what the host may keep in place. Default: All; with --read-only, Access."),
+]
+
+
 @agent.callback()
 def run(
     context: typer.Context,
@@ -48,13 +57,10 @@ def run(
     ] = None,
     context_name: Annotated[str, typer.Option("--context", metavar="NAME", help="Context in it.")] = "",
     state_dir: StateDir = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Let only get, list and watch through.")] = False,
-    no_exec: Annotated[bool, typer.Option("--no-exec", help="No exec, attach, port-forward and proxy.")] = False,
-    namespaces: Annotated[str, typer.Option(metavar="A,B", help="Only these namespaces.")] = "",
-    ceiling_desired: Annotated[
-        DesiredCeiling | None,
-        typer.Option(help="What the host may keep in place here. Default: All; with --read-only, Access."),
-    ] = None,
+    read_only: CeilingReadOnly = False,
+    no_exec: CeilingNoExec = False,
+    namespaces: CeilingNamespaces = "",
+    ceiling_desired: CeilingDesired = None,
     ceiling_off: Annotated[
         bool,
         typer.Option(

@@ -174,8 +174,13 @@ class _Joining:
         """All checks; those of an agent do not apply."""
         from skerry.checks.cluster import ClusterChecks
 
-        made = self._create_service_account
-        cluster = ClusterChecks(upstream, self._host.uid, take_over=take_over, installs=False, account_is_made=made)
+        cluster = ClusterChecks(
+            upstream,
+            self._host.uid,
+            take_over=take_over,
+            installs=False,
+            account_is_made=self._create_service_account,
+        )
         await check(run, cluster, self._api, self._name, "a direct member has no agent")
 
     async def rotate(self, target: Target, *, take_over: bool) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from skerry.cli.checking import check_style
 from skerry.cli.commands import direct as direct_members
-from skerry.cli.commands.agent import DesiredCeiling
+from skerry.cli.commands.agent import CeilingDesired, CeilingNamespaces, CeilingNoExec, CeilingReadOnly
 from skerry.cli.commands.clients import connect
 from skerry.cli.commands.direct import Account, HostContext, HostFile, MemberContext, MemberName
 from skerry.cli.failure import USAGE, Failure
@@ -31,13 +31,10 @@ def join(
     image_registry: Annotated[
         str, typer.Option("--image-registry", metavar="HOST/PATH", help="Registry of the agent's image.")
     ] = "",
-    read_only: Annotated[bool, typer.Option("--read-only", help="Ceiling: only get, list and watch.")] = False,
-    no_exec: Annotated[bool, typer.Option("--no-exec", help="Ceiling: no exec, attach, port-forward, proxy.")] = False,
-    namespaces: Annotated[str, typer.Option(metavar="A,B", help="Ceiling: only these namespaces.")] = "",
-    ceiling_desired: Annotated[
-        DesiredCeiling | None,
-        typer.Option(help="Ceiling: what the host may keep in place. Default: All; with --read-only, Access."),
-    ] = None,
+    read_only: CeilingReadOnly = False,
+    no_exec: CeilingNoExec = False,
+    namespaces: CeilingNamespaces = "",
+    ceiling_desired: CeilingDesired = None,
     no_preflight: Annotated[bool, typer.Option("--no-preflight", help="Install without checking before.")] = False,
     print_: Annotated[
         bool, typer.Option("--print", help="Make a token and print the agent's objects, for kubectl apply -f -.")

@@ -53,11 +53,11 @@ def preflight(
         raise Failure("say what would be installed: one of --host, --agent and --direct", USAGE)
     where = chosen[0]
     try:
-        wanted = installation(where, given(values, sets, None, None, None, None).values)
+        planned = installation(where, given(values, sets, None, None, None, None).values)
     except ValuesError as error:
         raise Failure(str(error), USAGE) from error
     target = _target(kubeconfig, context)
-    report = asyncio.run(_run(target, wanted, namespace or NAMESPACES[where], live=not style))
+    report = asyncio.run(_run(target, planned, namespace or NAMESPACES[where], live=not style))
     if style:
         from skerry.cli.output import document
 
@@ -77,7 +77,7 @@ def _target(path: Path | None, context: str) -> Target:
     return kubeconfig.load(str(path or os.environ.get("KUBECONFIG") or "~/.kube/config"), context)
 
 
-async def _run(target: Target, wanted: Installation, namespace: str, *, live: bool) -> PreflightReport:
+async def _run(target: Target, planned: Installation, namespace: str, *, live: bool) -> PreflightReport:
     from skerry.checks.preflight import Preflight
     from skerry.cli.checking import waiting
     from skerry.member.credentials import source
@@ -86,7 +86,7 @@ async def _run(target: Target, wanted: Installation, namespace: str, *, live: bo
 
     upstream = Upstream(target, source(target), role=ADMIN, connections=4)
     try:
-        return await Preflight(upstream, wanted, namespace, _tell if live else _silent, waiting).run()
+        return await Preflight(upstream, planned, namespace, _tell if live else _silent, waiting).run()
     finally:
         await upstream.close()
 

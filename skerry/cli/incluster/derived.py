@@ -133,16 +133,16 @@ def _user(had: Files, service: str, authority: Authority) -> Files:
 def _admin(had: Files, names: HostNames, ca: bytes) -> Files:
     with TemporaryDirectory(prefix="skerry-admin-") as directory:
         host = Path(directory)
-        token, made = host / "admin.token", had.get(MADE, b"").decode("ascii", "replace")
+        token, issued = host / "admin.token", had.get(MADE, b"").decode("ascii", "replace")
         (host / "pki").mkdir()
         (host / "pki" / "ca.crt").write_bytes(ca)
-        if had.get("token") and made.isdecimal():
+        if had.get("token") and issued.isdecimal():
             keys.lay({token.name: had["token"]}, host)
-            os.utime(token, (int(made), int(made)))
-        made = str(int(time.time())) if bootstrap.renew_admin(host, names.name, names.front_door) else made
+            os.utime(token, (int(issued), int(issued)))
+        issued = str(int(time.time())) if bootstrap.renew_admin(host, names.name, names.front_door) else issued
         return {
             "token": token.read_bytes(),
             "kubeconfig": (host / "admin.kubeconfig").read_bytes(),
             "ca.crt": ca,
-            MADE: made.encode(),
+            MADE: issued.encode(),
         }

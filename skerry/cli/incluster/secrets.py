@@ -54,36 +54,38 @@ class ClusterSecrets:
 
     async def get(self, name: str) -> Secret | None:
         """See Secrets."""
-        found = await self._call(f"get Secret {name}", lambda: self._core.read_namespaced_secret(name, self._namespace))
-        if found is None:
+        secret = await self._call(
+            f"get Secret {name}", lambda: self._core.read_namespaced_secret(name, self._namespace)
+        )
+        if secret is None:
             return None
-        files = {key: base64.b64decode(value) for key, value in (found.data or {}).items()}
-        return Secret(files, str(found.metadata.resource_version))
+        files = {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
+        return Secret(files, str(secret.metadata.resource_version))
 
     async def create(self, name: str, files: Mapping[str, bytes]) -> bool:
         """See Secrets."""
         body = _document(name, files)
-        made = await self._call(
+        secret = await self._call(
             f"create Secret {name}",
             lambda: self._core.create_namespaced_secret(self._namespace, body, field_manager=MANAGER),
         )
-        return made is not None
+        return secret is not None
 
     async def replace(self, name: str, files: Mapping[str, bytes], version: str) -> bool:
         """See Secrets."""
         body = _document(name, files, version)
-        made = await self._call(
+        secret = await self._call(
             f"update Secret {name}",
             lambda: self._core.replace_namespaced_secret(name, self._namespace, body, field_manager=MANAGER),
         )
-        return made is not None
+        return secret is not None
 
     async def kube_system(self) -> Mapping[str, Any]:
         """See Secrets."""
-        found = await self._call("get Namespace kube-system", lambda: self._core.read_namespace("kube-system"))
-        if found is None:
+        namespace = await self._call("get Namespace kube-system", lambda: self._core.read_namespace("kube-system"))
+        if namespace is None:
             raise BadGateway("the cluster has no namespace kube-system: it is not Kubernetes")
-        return {"uid": found.metadata.uid, "annotations": dict(found.metadata.annotations or {})}
+        return {"uid": namespace.metadata.uid, "annotations": dict(namespace.metadata.annotations or {})}
 
     async def _call(self, what: str, ask: Callable[[], Awaitable[T]]) -> T | None:
         """The answer; None where the name is taken, not there, or of another version."""
