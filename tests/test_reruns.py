@@ -56,6 +56,26 @@ def test_after(bus, request):
 """
 
 
+LEAKING = """
+import asyncio
+import gc
+import socket
+from pathlib import Path
+
+def test_leaves_a_socket_open(request):
+    async def leave():
+        open = [socket.socket()]
+        open.append(open)  # a circle: only the collector ends it
+        raise RuntimeError("the first try")
+
+    seen = Path(request.config.rootpath, "seen")
+    if not seen.exists():
+        seen.touch()
+        asyncio.run(leave())
+    gc.collect()
+"""
+
+
 def run(root: Path, count: int, *options: str) -> subprocess.CompletedProcess[str]:
     (root / "test_flaky.py").write_text(FLAKY.format(count=count))
     return again(root, *options)
@@ -91,6 +111,13 @@ def test_a_run_without_any_leaves_no_file_and_says_nothing(tmp_path: Path) -> No
     assert done.returncode == 0
     assert "tried again" not in done.stdout
     assert not (tmp_path / "build" / "reruns.txt").exists()
+
+
+def test_what_a_first_try_left_open_is_not_the_second_ones_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_leaking.py").write_text(LEAKING)
+    done = again(tmp_path, "-W", "error::ResourceWarning", "-W", "error::pytest.PytestUnraisableExceptionWarning")
+    assert done.returncode == 0, done.stdout
+    assert "tried again: 1 (races to be fixed)" in done.stdout
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["in the middle", "at the end"])
