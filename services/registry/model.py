@@ -105,6 +105,13 @@ class MemberAgents:
     listed: bool = False
     """Every connection of this member is known: seen to begin, or told by the bus."""
     suspect: Now | None = None
+    unseen: set[str] = field(default_factory=set)
+    """Agents, by nkey, that spoke when none of the member's connections was known: until the bus tells of one of theirs."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the end of the last connection that is known is the end of all."""
+        return (self.counted or self.listed) and not self.unseen
 
 
 class PresenceTable:
@@ -149,8 +156,8 @@ class PresenceTable:
             oldest = min(member.agents, key=lambda agent: member.agents[agent].heard)
             del member.agents[oldest]
         if member.suspect is not None and now.mono - member.suspect.mono > 1.0:
-            member.suspect, member.counted, member.listed = None, False, False
-            before = None
+            member.suspect, before = None, None
+            member.unseen.add(beat.agent)
         first = now.mono if before is None else before.first
         inventory = b"" if before is None else before.inventory
         if beat.inventory is not None:
@@ -176,6 +183,7 @@ class PresenceTable:
             return set()
         if len(member.connections) < MAX_AGENTS:
             member.connections[connection] = agent
+            member.unseen.discard(agent)
         if member.suspect is None:
             return set()
         member.suspect = None
@@ -201,6 +209,7 @@ class PresenceTable:
         self.listening, self._ended = self.listening + 1, set()
         for member in self.members.values():
             member.connections.clear()
+            member.unseen.clear()
             member.counted, member.listed, member.suspect, member.since = False, False, None, now
 
     def listed(self, listening: int, connections: Iterable[Connected], surely: int) -> set[str] | None:
@@ -224,6 +233,7 @@ class PresenceTable:
                 changed.add(name)
         for member in self.members.values():
             member.listed = True
+            member.unseen.clear()
         return changed
 
     def judge(self, name: str, stored: PresenceStatus, now: Now) -> PresenceStatus:
@@ -302,7 +312,8 @@ def due(member: MemberAgents, now: Now) -> float | None:
 
 def _knows_all(member: MemberAgents, stored: PresenceStatus, now: Now) -> bool:
     """True if no agent of the member can be there that this process has not heard."""
-    return member.counted or _listened(member, now) or len(heard(member)) >= max(stored.replicas, 1)
+    counted = member.counted and not member.unseen
+    return counted or _listened(member, now) or len(heard(member)) >= max(stored.replicas, 1)
 
 
 def _listened(member: MemberAgents, now: Now) -> bool:
@@ -320,7 +331,7 @@ def _without_live(member: MemberAgents, stored: PresenceStatus, now: Now) -> Pre
 
 
 def _patience(member: MemberAgents) -> float:
-    return SUSPECT_S if member.counted or member.listed else UNCOUNTED_SUSPECT_S
+    return SUSPECT_S if member.complete else UNCOUNTED_SUSPECT_S
 
 
 def _of_live(member: MemberAgents, live: list[Agent]) -> Verdict:

@@ -144,6 +144,29 @@ def test_a_member_whose_change_came_before_its_joining_ended_is_counted_all_the_
     assert verdict(presence, 1 + SUSPECT_S, READY).reason == "AgentDisconnected"
 
 
+def test_a_heartbeat_that_overtakes_the_word_of_its_connection_makes_nobody_patient_for_good(
+    presence: PresenceTable,
+) -> None:
+    presence.connected("m1", "s/1", "UA")
+    presence.heartbeat("m1", beat(), at(1))
+    presence.disconnected("m1", "s/1", at(2))
+    presence.heartbeat("m1", beat(epoch="2"), at(9))
+    assert verdict(presence, 9, AWAY).status == "True"
+    assert presence.connected("m1", "s/2", "UA") == set()
+    presence.disconnected("m1", "s/2", at(12))
+    assert verdict(presence, 12 + SUSPECT_S, READY).reason == "AgentDisconnected"
+
+
+def test_who_spoke_over_a_connection_that_the_bus_never_told_of_is_waited_for(presence: PresenceTable) -> None:
+    presence.connected("m1", "s/1", "UA")
+    presence.heartbeat("m1", beat(), at(1))
+    presence.disconnected("m1", "s/1", at(2))
+    presence.heartbeat("m1", beat(epoch="2"), at(9))
+    presence.connected("m1", "s/2", "UB")
+    presence.disconnected("m1", "s/2", at(12))
+    assert verdict(presence, 12 + SUSPECT_S, READY).status == "True"
+
+
 def test_a_stopped_agent_is_told_from_a_lost_one(presence: PresenceTable) -> None:
     presence.connected("m1", "s/1", "UA")
     presence.heartbeat("m1", beat(), at(1))
