@@ -76,7 +76,7 @@ def make(target: Path) -> None:
 
 
 def make_wheels(directory: Path) -> None:
-    """Skerry's wheel and those of all that it depends on, with what its bootstrap does."""
+    """Skerry's wheel and those of all that it depends on."""
     command = [
         sys.executable,
         "-m",
@@ -89,7 +89,7 @@ def make_wheels(directory: Path) -> None:
     ]
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
     environ = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch())}
-    subprocess.run([*command, *constraints, f"{ROOT}[cluster]"], check=True, env=environ)
+    subprocess.run([*command, *constraints, str(ROOT)], check=True, env=environ)
 
 
 def make_helm() -> Path:

@@ -7,7 +7,6 @@ is read and told as `Outrun`. An update whose answer was lost, and which happene
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 
@@ -16,6 +15,7 @@ import msgspec
 from services.agent.storage import Outrun, StateError
 from skerry.api.meta import Document
 from skerry.errors import BadGateway
+from skerry.member.objects import files_of
 from skerry.member.upstream import Upstream, WholeAnswer
 
 ATTEMPTS = 5
@@ -91,12 +91,8 @@ class SecretStorage:
 
     def _take(self, answer: WholeAnswer) -> None:
         document = answer.document()
-        data = document.pop("data", None) or {}
-        try:
-            files = {name: binascii.a2b_base64(text, strict_mode=True) for name, text in data.items()}
-        except (AttributeError, TypeError, ValueError) as error:
-            raise BadGateway(f"{self.place} cannot be read: what the API server answers is no Secret") from error
-        self._document, self._files = document, files
+        self._files = files_of(document)
+        self._document = {name: value for name, value in document.items() if name != "data"}
 
     def _refused(self, done: str, answer: WholeAnswer) -> Exception:
         if answer.status == 404:

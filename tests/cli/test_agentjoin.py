@@ -12,9 +12,11 @@ import pytest
 from skerry.cli.agentmanifest import AgentInstallation, manifests
 from skerry.cli.commands import agentjoin
 from skerry.cli.failure import Failure
+from skerry.errors import AlreadyExists, Forbidden, StatusError
 from skerry.http.exchange import Exchange
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
+from skerry.member.objects import PLACES, ObjectClient
 from skerry.member.upstream import Upstream
 from tests.member.apiserver import JSON, ApiServer
 
@@ -31,6 +33,11 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/skerry-system/deployments/skerry-agent"
 async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
     async with ApiServer(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+async def client(upstream: Upstream) -> ObjectClient:
+    return ObjectClient(upstream, agentjoin.MANAGER)
 
 
 @pytest.fixture
@@ -51,40 +58,50 @@ def answers(api: ApiServer, path: str, status: int, document: dict[str, Any]) ->
     api.routes[path] = route
 
 
+def refuses(api: ApiServer, path: str, error: StatusError) -> None:
+    """Answer with an error, whatever is sent."""
+    answers(api, path, error.code, msgspec.to_builtins(error.status()))
+
+
 def paths() -> list[str]:
-    return [agentjoin.path_on(each) for each in manifests(INSTALLATION)]
+    documents = manifests(INSTALLATION)
+    return [PLACES[each["apiVersion"], each["kind"]].path(each) for each in documents]
 
 
-async def test_all_objects_are_applied_in_the_namespace_that_is_made_first(api: ApiServer, upstream: Upstream) -> None:
-    answers(api, "/api/v1/namespaces", 409, {"message": "already exists"})
+async def test_all_objects_are_applied_in_the_namespace_that_is_made_first(
+    api: ApiServer, client: ObjectClient
+) -> None:
+    refuses(api, "/api/v1/namespaces", AlreadyExists("it is there"))
     for path in paths():
         answers(api, path, 201, {})
-    await agentjoin.install(upstream, INSTALLATION)
+    await agentjoin.install(client, INSTALLATION)
     sent = [(seen.method.decode(), seen.target.decode()) for seen in api.seen]
-    assert sent[0] == ("POST", "/api/v1/namespaces")
+    assert sent[0] == ("POST", "/api/v1/namespaces?fieldManager=skerry-join")
     assert sent[1:] == [("PATCH", f"{path}?fieldManager=skerry-join&force=true") for path in paths()]
 
 
-async def test_what_a_cluster_does_not_take_is_named(api: ApiServer, upstream: Upstream) -> None:
-    answers(api, "/api/v1/namespaces", 403, {"message": "you may not"})
+async def test_what_a_cluster_does_not_take_is_named(api: ApiServer, client: ObjectClient) -> None:
+    refuses(api, "/api/v1/namespaces", Forbidden("you may not"))
     with pytest.raises(Failure, match="Namespace skerry-system cannot be made there: you may not"):
-        await agentjoin.install(upstream, INSTALLATION)
+        await agentjoin.install(client, INSTALLATION)
     answers(api, "/api/v1/namespaces", 201, {})
-    answers(api, paths()[0], 403, {"message": "you may not"})
+    refuses(api, paths()[0], Forbidden("you may not"))
     with pytest.raises(Failure, match="cannot be applied there: you may not"):
-        await agentjoin.install(upstream, INSTALLATION)
+        await agentjoin.install(client, INSTALLATION)
 
 
-async def test_what_helm_installed_or_is_in_another_namespace_is_left_alone(api: ApiServer, upstream: Upstream) -> None:
+async def test_what_helm_installed_or_is_in_another_namespace_is_left_alone(
+    api: ApiServer, client: ObjectClient
+) -> None:
     ours = {"metadata": {"labels": {}}, "subjects": [{"namespace": "skerry-system"}]}
-    await agentjoin.refuse_others(upstream, "skerry-system", "x")
+    await agentjoin.refuse_others(client, "skerry-system", "x")
     answers(api, BINDING, 200, ours)
-    await agentjoin.refuse_others(upstream, "skerry-system", "x")
+    await agentjoin.refuse_others(client, "skerry-system", "x")
     with pytest.raises(Failure, match="the agent there is in namespace skerry-system, and a cluster has one"):
-        await agentjoin.refuse_others(upstream, "islands", "x")
+        await agentjoin.refuse_others(client, "islands", "x")
     answers(api, BINDING, 200, {**ours, "metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}})
     with pytest.raises(Failure, match="was installed by Helm: go on with that: helm uninstall"):
-        await agentjoin.refuse_others(upstream, "skerry-system", "helm uninstall")
+        await agentjoin.refuse_others(client, "skerry-system", "helm uninstall")
 
 
 @pytest.mark.parametrize(
@@ -133,13 +150,13 @@ async def test_pods_that_cannot_be_listed_say_nothing(api: ApiServer, upstream: 
 async def test_all_of_it_is_taken_away_the_pods_first_and_what_is_gone_is_no_error(api: ApiServer) -> None:
     for number, path in enumerate(paths()):
         answers(api, path, 404 if number % 2 else 200, {})
-    answers(api, BINDING, 200, {"subjects": [{"namespace": "skerry-system"}]})
+    answers(api, BINDING, 200, {"metadata": {}, "subjects": [{"namespace": "skerry-system"}]})
     await agentjoin.take_away(kubeconfig.load(str(api.kubeconfig())), "skerry-system")
     deleted = [seen.target.decode() for seen in api.seen if seen.method == b"DELETE"]
     assert (deleted[0], sorted(deleted)) == (DEPLOYMENT, sorted(paths()))
 
 
 async def test_what_cannot_be_taken_away_is_named(api: ApiServer) -> None:
-    answers(api, DEPLOYMENT, 403, {"message": "you may not"})
+    refuses(api, DEPLOYMENT, Forbidden("you may not"))
     with pytest.raises(Failure, match="Deployment skerry-agent cannot be deleted there: you may not"):
         await agentjoin.take_away(kubeconfig.load(str(api.kubeconfig())), "skerry-system")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from skerry.cli.agentmanifest import FILE, AgentInstallation, manifests
-from skerry.cli.commands.agentjoin import PLACES, path_on
+from skerry.member.objects import PLACES
 from tests.deploy.agentchart import rendered
 
 Objects = dict[tuple[str, str], dict[str, Any]]
@@ -67,10 +67,8 @@ def test_another_token_or_ceiling_rolls_the_pods_and_replicas_do_not() -> None:
 
 
 def test_every_kind_has_its_place() -> None:
-    paths = [path_on(each) for each in manifests(AgentInstallation(token="a", replicas=2))]
+    documents = manifests(AgentInstallation(token="a", replicas=2))
+    paths = [PLACES[each["apiVersion"], each["kind"]].path(each) for each in documents]
     assert len(set(paths)) == len(paths)
     assert "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/skerry%3Aview" in paths
     assert "/api/v1/namespaces/skerry-system/secrets/skerry-agent-state" in paths
-    assert {each["kind"] for each in manifests(AgentInstallation(token="a", replicas=2))} == PLACES.keys() - {
-        "Namespace"
-    }

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ from skerry.cli.commands.clients import new_object
 from skerry.cli.commands.direct import check, host_of, reached
 from skerry.cli.failure import FAILED, MISSING, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import ProgressLine, out, program, progress, say
-from skerry.errors import NotFound
+from skerry.errors import AlreadyExists, Forbidden, NotFound, StatusError
+from skerry.member.objects import ObjectClient
 
 if TYPE_CHECKING:
     from skerry.checks.cluster import ClusterChecks
@@ -36,24 +38,15 @@ if TYPE_CHECKING:
     from skerry.member.upstream import Upstream
 
 MANAGER = "skerry-join"
+BINDING = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": ROLE},
+}
+"""Names the binding of the agent's account."""
 POLL_S = 0.5
 TTL = "1h"
-APPLY = b"application/apply-patch+yaml"
 _PASSING = frozenset({None, "ContainerCreating", "PodInitializing", "CrashLoopBackOff"})
-PLACES = {
-    "Namespace": ("/api/v1", "namespaces"),
-    "ServiceAccount": ("/api/v1", "serviceaccounts"),
-    "Secret": ("/api/v1", "secrets"),
-    "ConfigMap": ("/api/v1", "configmaps"),
-    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
-    "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
-    "ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
-    "Deployment": ("/apis/apps/v1", "deployments"),
-    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
-    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
-}
-"""Group and version, and plural, of the kinds that are installed."""
 
 
 def target_of(path: Path | None, context: str) -> Target:
@@ -67,14 +60,6 @@ def target_of(path: Path | None, context: str) -> Target:
             raise Failure("there is no kubeconfig of the cluster: give one with --kubeconfig FILE", MISSING)
         path = existing[0]
     return kubeconfig.load(str(path), context)
-
-
-def path_on(document: Document) -> str:
-    """The path of an object that is installed."""
-    prefix, plural = PLACES[document["kind"]]
-    metadata = document["metadata"]
-    namespace = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
-    return f"{prefix}{namespace}/{plural}/{metadata['name'].replace(':', '%3A')}"
 
 
 class AgentJoin:
@@ -128,9 +113,10 @@ class AgentJoin:
                 await check(run, cluster, self._api, self._name, "the agent makes it in its pod")
                 run.raise_failed()
                 uid = cluster.uid
-            await refuse_others(upstream, self._installation.namespace, f"{program()} token create {self._name}")
+            client = ObjectClient(upstream, MANAGER)
+            await refuse_others(client, self._installation.namespace, f"{program()} token create {self._name}")
             installation = msgspec.structs.replace(self._installation, token=self._token(uid))
-            await install(upstream, installation)
+            await install(client, installation)
             say(f"the agent is installed in namespace {installation.namespace}")
             with progress() as display:
                 await self._ready(upstream, installation, display, limit_s)
@@ -170,46 +156,52 @@ class AgentJoin:
         return "" if ready.status == "True" else ready.message or "its agent is not connected yet"
 
 
-async def refuse_others(upstream: Upstream, namespace: str, remedy: str) -> None:
+async def refuse_others(client: ObjectClient, namespace: str, remedy: str) -> None:
     """Failure if the agent there is Helm's, or somebody else's, who changes and takes away what he installed, or if it is in
     another namespace: a cluster has one agent, and its binding is that one's."""
-    answer = await upstream.call("GET", path_on({"kind": "ClusterRoleBinding", "metadata": {"name": ROLE}}))
-    if answer.status != 200:
+    try:
+        binding = await client.get(BINDING)
+    except Forbidden:
         return
-    owner = (answer.metadata().get("labels") or {}).get(MANAGED_BY)
+    if binding is None:
+        return
+    owner = (binding["metadata"].get("labels") or {}).get(MANAGED_BY)
     if owner:
         raise Failure(f"the agent there was installed by {clean(str(owner), 60)}: go on with that: {remedy}")
-    places = [each.get("namespace") for each in answer.document().get("subjects") or ()]
+    places = [each.get("namespace") for each in binding.get("subjects") or ()]
     if places != [namespace]:
         others = clean(", ".join(map(str, places)), 200)
         raise Failure(f"the agent there is in namespace {others}, and a cluster has one: say that with -n")
 
 
-async def install(upstream: Upstream, installation: AgentInstallation) -> None:
+async def install(client: ObjectClient, installation: AgentInstallation) -> None:
     """Apply the objects. Failure naming the first that the cluster does not take."""
-    namespace = _namespace(installation.namespace)
-    answer = await upstream.call("POST", "/api/v1/namespaces", body=msgspec.json.encode(namespace))
-    if answer.status not in {201, 409}:
-        raise Failure(f"Namespace {installation.namespace} cannot be made there: {answer.message()}")
+    with suppress(AlreadyExists), _named(_namespace(installation.namespace), "made"):
+        await client.create(_namespace(installation.namespace))
     for each in manifests(installation):
-        path = f"{path_on(each)}?fieldManager={MANAGER}&force=true"
-        answer = await upstream.call("PATCH", path, body=msgspec.json.encode(each), content_type=APPLY)
-        if answer.status not in {200, 201}:
-            raise Failure(f"{each['kind']} {each['metadata']['name']} cannot be applied there: {answer.message()}")
+        with _named(each, "applied"):
+            await client.apply(each)
 
 
 async def take_away(target: Target, namespace: str) -> None:
     """Delete the objects, the last one first. The namespace stays. Failure naming what cannot be deleted."""
     async with reached(target) as upstream:
-        await refuse_others(upstream, namespace, f"helm uninstall {NAME} -n {namespace}")
-        await _take_away(upstream, namespace)
+        client = ObjectClient(upstream, MANAGER)
+        await refuse_others(client, namespace, f"helm uninstall {NAME} -n {namespace}")
+        for each in reversed(manifests(AgentInstallation(token="", namespace=namespace, replicas=2))):
+            with _named(each, "deleted"):
+                await client.delete(each)
 
 
-async def _take_away(upstream: Upstream, namespace: str) -> None:
-    for each in reversed(manifests(AgentInstallation(token="", namespace=namespace, replicas=2))):
-        answer = await upstream.call("DELETE", path_on(each))
-        if answer.status not in {200, 202, 404}:
-            raise Failure(f"{each['kind']} {each['metadata']['name']} cannot be deleted there: {answer.message()}")
+@contextmanager
+def _named(document: Document, done: str) -> Iterator[None]:
+    try:
+        yield
+    except AlreadyExists:
+        raise
+    except StatusError as error:
+        name = f"{document['kind']} {document['metadata']['name']}"
+        raise Failure(f"{name} cannot be {done} there: {error.message}") from error
 
 
 def _namespace(name: str) -> Document:

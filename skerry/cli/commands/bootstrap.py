@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skerry.cli.failure import MISSING, Failure
 from skerry.cli.term import out
 
 if TYPE_CHECKING:
@@ -43,18 +42,12 @@ def bootstrap(
 
 
 async def _run(names: HostNames, keys_secret: str, kubeconfig: str, context: str) -> list[str]:
-    try:
-        from skerry.cli.incluster.secrets import connected
+    from skerry.cli.incluster.derived import derivations, refresh
+    from skerry.cli.incluster.keys import claimed
+    from skerry.cli.incluster.secrets import connected
 
-        async with connected(names.namespace, kubeconfig, context) as secrets:
-            from skerry.cli.incluster.derived import derivations, refresh
-            from skerry.cli.incluster.keys import claimed
-
-            files = await claimed(secrets, names.name, keys_secret)
-            with TemporaryDirectory(prefix="skerry-bootstrap-") as directory:
-                derived = derivations(files, Path(directory), names)
-                return [
-                    f"{each} was written" for each, derive in derived.items() if await refresh(secrets, each, derive)
-                ]
-    except ModuleNotFoundError as error:
-        raise Failure("bootstrap needs the client of Kubernetes: pip install 'skerry[cluster]'", MISSING) from error
+    async with connected(names.namespace, kubeconfig, context) as secrets:
+        files = await claimed(secrets, names.name, keys_secret)
+        with TemporaryDirectory(prefix="skerry-bootstrap-") as directory:
+            derived = derivations(files, Path(directory), names)
+            return [f"{each} was written" for each, derive in derived.items() if await refresh(secrets, each, derive)]

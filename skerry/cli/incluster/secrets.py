@@ -1,25 +1,24 @@
-"""Secrets of one namespace, as the bootstrap uses them; the only importer of kubernetes-asyncio.
-
-It costs 80 MiB, so only short-lived processes load it, when they begin to ask a cluster.
-"""
+"""Secrets of one namespace, as the bootstrap uses them."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NamedTuple, Protocol
 
-from skerry.errors import BadGateway, Forbidden, ServiceUnavailable
+from skerry.api.meta import Document
+from skerry.errors import AlreadyExists, BadGateway, Conflict, Forbidden, NotFound, Unauthorized
+from skerry.member import kubeconfig
+from skerry.member.credentials import source
+from skerry.member.objects import ObjectClient, files_of
+from skerry.member.role import ClientRole
+from skerry.member.upstream import Upstream
 
-T = TypeVar("T")
 LABELS = {"app.kubernetes.io/part-of": "skerry", "skerry.dev/installed": "host"}
 """By which what the host made is found, whoever manages it."""
 MANAGER = "skerry-bootstrap"
-DEADLINE_S = 15.0
-"""Of one request."""
-_CONFLICT, _MISSING = 409, 404
+ROLE = ClientRole("the bootstrap", "give it one that this cluster takes", MANAGER.encode(), 0.0)
 
 
 class Secret(NamedTuple):
@@ -48,86 +47,66 @@ class Secrets(Protocol):
 class ClusterSecrets:
     """Those of a namespace of a real cluster."""
 
-    def __init__(self, core: Any, namespace: str) -> None:
-        """`core` is a CoreV1Api of kubernetes-asyncio."""
-        self._core, self._namespace = core, namespace
+    def __init__(self, client: ObjectClient, namespace: str) -> None:
+        self._client, self._namespace = client, namespace
 
     async def get(self, name: str) -> Secret | None:
         """See Secrets."""
-        secret = await self._call(
-            f"get Secret {name}", lambda: self._core.read_namespaced_secret(name, self._namespace)
-        )
-        if secret is None:
-            return None
-        files = {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
-        return Secret(files, str(secret.metadata.resource_version))
+        with self._explained(f"get Secret {name}"):
+            secret = await self._client.get(self._document(name))
+        return None if secret is None else Secret(files_of(secret), str(secret["metadata"].get("resourceVersion")))
 
     async def create(self, name: str, files: Mapping[str, bytes]) -> bool:
         """See Secrets."""
-        body = _document(name, files)
-        secret = await self._call(
-            f"create Secret {name}",
-            lambda: self._core.create_namespaced_secret(self._namespace, body, field_manager=MANAGER),
-        )
-        return secret is not None
+        try:
+            with self._explained(f"create Secret {name}"):
+                await self._client.create(self._document(name, files))
+        except AlreadyExists:
+            return False
+        return True
 
     async def replace(self, name: str, files: Mapping[str, bytes], version: str) -> bool:
         """See Secrets."""
-        body = _document(name, files, version)
-        secret = await self._call(
-            f"update Secret {name}",
-            lambda: self._core.replace_namespaced_secret(name, self._namespace, body, field_manager=MANAGER),
-        )
-        return secret is not None
+        try:
+            with self._explained(f"update Secret {name}"):
+                await self._client.replace(self._document(name, files, version))
+        except (Conflict, NotFound):
+            return False
+        return True
 
     async def kube_system(self) -> Mapping[str, Any]:
         """See Secrets."""
-        namespace = await self._call("get Namespace kube-system", lambda: self._core.read_namespace("kube-system"))
+        with self._explained("get Namespace kube-system"):
+            namespace = await self._client.get(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}}
+            )
         if namespace is None:
             raise BadGateway("the cluster has no namespace kube-system: it is not Kubernetes")
-        return {"uid": namespace.metadata.uid, "annotations": dict(namespace.metadata.annotations or {})}
+        return namespace["metadata"]  # type: ignore[no-any-return]
 
-    async def _call(self, what: str, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """The answer; None where the name is taken, not there, or of another version."""
-        from kubernetes_asyncio.client import ApiException
+    def _document(self, name: str, files: Mapping[str, bytes] | None = None, version: str = "") -> Document:
+        place = {"name": name, "namespace": self._namespace}
+        metadata = {**place, "labels": LABELS, **({"resourceVersion": version} if version else {})}
+        data = {} if files is None else {"type": "Opaque", "data": files}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, **data}
 
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """A right that is missing is named."""
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                return await ask()
-        except ApiException as error:
-            if error.status in (_CONFLICT, _MISSING) and not (error.status == _MISSING and what.startswith("create")):
-                return None
-            if error.status in (401, 403):
-                raise Forbidden(
-                    f"the cluster does not let the bootstrap {what} in namespace {self._namespace}: allow it"
-                ) from error
-            raise BadGateway(
-                f"{what} in namespace {self._namespace}: the cluster answered {error.status} {error.reason}"
+            yield
+        except (Forbidden, Unauthorized) as error:
+            raise Forbidden(
+                f"the cluster does not let the bootstrap {what} in namespace {self._namespace} ({error.message}): allow it"
             ) from error
-        except (TimeoutError, OSError) as error:  # aiohttp's errors of connections are OSErrors
-            reason = str(error) or f"no answer in {DEADLINE_S:g} s"
-            raise ServiceUnavailable(f"{what}: the cluster cannot be reached ({reason})") from error
-
-
-def _document(name: str, files: Mapping[str, bytes], version: str = "") -> dict[str, Any]:
-    metadata = {"name": name, "labels": LABELS, **({"resourceVersion": version} if version else {})}
-    data = {key: base64.b64encode(value).decode() for key, value in files.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
 
 
 @asynccontextmanager
-async def connected(namespace: str, kubeconfig: str, context: str) -> AsyncIterator[ClusterSecrets]:
-    """By a kubeconfig, or as the pod that this runs in. ServiceUnavailable if there is neither."""
-    from kubernetes_asyncio import client, config
-
-    configuration = client.Configuration()
+async def connected(namespace: str, path: str, context: str) -> AsyncIterator[ClusterSecrets]:
+    """By the kubeconfig at `path`, or as the pod that this runs in. KubeconfigError if there is neither."""
+    target = kubeconfig.load(path, context) if path else kubeconfig.in_cluster(os.environ)
+    upstream = Upstream(target, source(target), role=ROLE, connections=16)
     try:
-        if kubeconfig:
-            await config.load_kube_config(kubeconfig, context or None, client_configuration=configuration)
-        else:
-            config.load_incluster_config(client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
-        raise ServiceUnavailable(f"no cluster is known: {error}") from error
-    configuration.retries = 0
-    async with client.ApiClient(configuration) as api:
-        yield ClusterSecrets(client.CoreV1Api(api), namespace)
+        yield ClusterSecrets(ObjectClient(upstream, MANAGER), namespace)
+    finally:
+        await upstream.close()

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from skerry.cli.incluster.secrets import ClusterSecrets, connected
-from skerry.errors import Forbidden, ServiceUnavailable
+from skerry.errors import Forbidden
+from skerry.member.kubeconfig import KubeconfigError
 from tests.cli.incluster.contract import SecretsContract
 from tests.kube.member import Member
 
@@ -71,8 +73,19 @@ def test_two_at_once_make_one_host_and_a_third_changes_nothing(plain_cluster: Me
     assert stored(plain_cluster, namespace)["skerry-keys"] == before["skerry-keys"]
 
 
-async def test_a_right_that_is_missing_is_named(plain_cluster: Member, secrets: ClusterSecrets, namespace: str) -> None:
-    secrets._core.api_client.default_headers["Impersonate-User"] = "nobody"
+async def test_a_right_that_is_missing_is_named(plain_cluster: Member, namespace: str, tmp_path: Path) -> None:
+    account = ("-n", namespace, "create")
+    plain_cluster.kubectl(*account, "serviceaccount", "nobody")
+    token = plain_cluster.kubectl(*account, "token", "nobody").decode().strip()
+    config = json.loads(plain_cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
+    kubeconfig = tmp_path / "nobody"
+    kubeconfig.write_text(json.dumps(config))
+    async with connected(namespace, str(kubeconfig), "") as secrets:
+        await _refused(secrets, namespace)
+
+
+async def _refused(secrets: ClusterSecrets, namespace: str) -> None:
     with pytest.raises(Forbidden, match=f"does not let the bootstrap get Secret a in namespace {namespace}"):
         await secrets.get("a")
     with pytest.raises(Forbidden, match="get Namespace kube-system"):
@@ -80,6 +93,6 @@ async def test_a_right_that_is_missing_is_named(plain_cluster: Member, secrets: 
 
 
 async def test_where_no_cluster_is_known_it_says_so() -> None:
-    with pytest.raises(ServiceUnavailable, match="no cluster is known"):
+    with pytest.raises(KubeconfigError, match="does not run in a pod with a service account"):
         async with connected("ns", "", ""):
             pass
