@@ -127,6 +127,7 @@ class AppReleaseStatus(Struct, frozen=True, kw_only=True):
     conditions: Annotated[list[Condition], list_map("Accepted, Ready and Progressing.", "type")] = []
     revision: Annotated[int, described("The one that is wanted.")] = 0
     actor: Annotated[ReleaseActor | UnsetType, described("As whom it is worked on the members.")] = UNSET
+    changes: Annotated[int, described("How often somebody changed its spec, or took it over.")] = 0
     digest: Annotated[str, described("sha256:… of the package that is wanted.")] = ""
     clusters: Annotated[ReleaseClusters | UnsetType, described("Its clusters, counted.")] = UNSET
     available: Annotated[AvailableVersion | UnsetType, described("A newer version.")] = UNSET
@@ -207,6 +208,7 @@ class HelmRelease(Struct, frozen=True, kw_only=True):
     revision: Annotated[int, described("Helm's own count.")] = 0
     chart: Annotated[str, described("Name-version of the chart.")] = ""
     status: Annotated[str, described("In Helm's words.")] = ""
+    by_hand: Annotated[bool, described("True if somebody ran helm there, and this is what they put in place.")] = False
 
 
 class ObjectHealth(Struct, frozen=True, kw_only=True):
@@ -251,6 +253,10 @@ class AppInstanceStatus(Struct, frozen=True, kw_only=True):
     revision: Annotated[int, described("Of the AppRelease: the one that is in place, or being put there.")] = 0
     phase: Annotated[str, one_of("What is being done.", *INSTANCE_PHASES)] = "Pending"
     since: Annotated[str, described("Since when it is in this phase.")] = ""
+    deployed_revision: Annotated[
+        int, described("The revision that was in place when it was last looked at; 0 if something was begun since.")
+    ] = 0
+    observed_changes: Annotated[int, described("status.changes of the AppRelease that this is about.")] = 0
     health: Annotated[str, one_of("How its objects are.", *HEALTH)] = "Unknown"
     helm: Annotated[HelmRelease | UnsetType, described("The Helm release on the member.")] = UNSET
     objects: Annotated[InstanceObjects | UnsetType, described("Its objects.")] = UNSET

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,46 @@ def test_a_member_that_missed_three_upgrades_gets_the_last_one_once(killing: Gro
     assert revisions(killing, "missed") == ["superseded", "deployed"]
     web.delete()
     web.gone()
+
+
+def test_what_somebody_did_by_hand_meanwhile_is_left_so_until_it_is_wanted_back(killing: Ground) -> None:
+    """While it was suspended, and while its member was away: what is resumed is not put back against them."""
+    web = Installed(killing.host, "hand")
+    for revision, version in enumerate(("1.0.0", "1.1.0"), 1):
+        web.want(version=version, **APPS)
+        web.deployed("m1", revision)
+    web.patch(suspend=True)
+    web.until("m1", lambda status: status.get("phase") == "Waiting", "it waits")
+    killing.helm("rollback", "hand", "1", "-n", NAMESPACE)
+    web.patch(suspend=False)
+    by_hand(web, "web-1.0.0")
+    web.act("own")
+    by_hand(web, "web-1.0.0")
+    web.act("retry")
+    assert web.deployed("m1", 2)["helm"]["revision"] == 4
+    killing.host.agents[-1].stop()
+    web.until("m1", lambda status: status.get("phase") == "Waiting", "it waits", 90)
+    killing.helm("uninstall", "hand", "-n", NAMESPACE)
+    killing.agent_back()
+    by_hand(web, None)
+    assert killing.helm("list", "-n", NAMESPACE, "-o", "json") == []
+    web.want(version="1.2.0", **APPS)
+    web.deployed("m1", 3)
+    web.delete()
+    web.gone()
+
+
+def by_hand(web: Installed, chart: str | None) -> None:
+    """Wait until it is seen that somebody else has this chart of it there; None for nothing."""
+
+    def is_seen(status: dict[str, Any]) -> bool:
+        reason = (status.get("error") or {}).get("reason")
+        return (reason, (status.get("helm") or {}).get("chart")) == ("ChangedByHand", chart)
+
+    changes = (web.document() or {})["status"]["changes"]
+    status = web.until("m1", lambda now: is_seen(now) and now["observedChanges"] == changes, "it is seen", 90)
+    assert status["phase"] == "Blocked"
+    assert f"skerry app retry {web.name}" in status["message"]
 
 
 def test_a_store_that_is_turned_off_in_the_middle_ends_what_it_began_and_begins_nothing(killing: Ground) -> None:

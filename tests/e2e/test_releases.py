@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from skerry.api.conditions import Verdict, condition_of
 from tests.appstore.charts import package
-from tests.e2e.federation import Host
+from tests.e2e.federation import Host, eventually
 from tests.e2e.releasing import CONFIG, SECRET, Installed, emptied, helm, shelve
 from tests.kube.member import Member
 
@@ -128,6 +129,11 @@ def test_helm_by_hand_is_an_upgrade_like_any_other(
     chart.write_bytes(package("web", "1.1.0", files=FILES))
     for program in ("helm-4", "helm-3"):
         helm(helms[program], plain_cluster, "upgrade", "both", str(chart), "-n", "both", "--set", "color=green")
+    both.act("own")  # so it is looked at now, and not within a minute
+    both.until("m1", lambda each: each["helm"].get("byHand"), "it is seen")
+    assert "somebody ran helm on m1: its revision 3 is web-1.1.0" in host.ok("app", "status", "both", "-o", "wide")
+    ready = eventually(lambda: _ready(both, "ChangedByHand"), "the release says so")
+    assert (ready.status, "somebody ran helm on m1" in ready.message) == ("True", True)
     both.want(version="1.2.0", **app)
     assert both.deployed("m1", 2)["helm"]["revision"] == 4
     helm(helms["helm-4"], plain_cluster, "rollback", "both", "1", "-n", "both")
@@ -135,6 +141,13 @@ def test_helm_by_hand_is_an_upgrade_like_any_other(
     assert status["error"]["reason"] == "ChangedByHand"
     both.act("retry")
     assert both.deployed("m1", 2)["helm"]["chart"] == "web-1.2.0"
+    eventually(lambda: _ready(both, "Healthy"), "nothing is by hand any more")
     both.delete()
     both.gone()
     plain_cluster.kubectl("delete", "namespace", "both", "--wait=false")
+
+
+def _ready(release: Installed, reason: str) -> Verdict | None:
+    """Its condition Ready, if it has this reason."""
+    verdict = condition_of(release.document() or {}, "Ready")
+    return verdict if verdict.reason == reason else None

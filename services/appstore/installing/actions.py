@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from services.appstore.installing.rules import ReleaseRules
 from services.appstore.parts import AppStoreContext
 from services.appstore.releases import secretvalues
-from services.appstore.releases.revising import actor
+from services.appstore.releases.revising import owned
 from services.appstore.releases.specs import INSTALLED
 from services.appstore.releases.subject import BY_RELEASE
 from skerry.api.apprelease import ReleaseRollback, ReleaseSecretValues, ReleaseTarget
@@ -134,10 +134,9 @@ async def own(context: AppStoreContext, request: WriteRequest, body: ReleaseTarg
     """From now on it is worked as whoever asks. It is tried again where it failed."""
     store = context.store(APP_RELEASE)
     await _check_usable(context, (await store.get(request.name, request.namespace)).document())
-    mine = actor(request.caller, time.time())
 
     def taken(document: Document) -> Document:
-        return {**document, "status": {**(document.get("status") or {}), "actor": mine}}
+        return {**document, "status": owned(document.get("status") or {}, request.caller, time.time())}
 
     if request.options.dry_run:
         return taken((await store.get(request.name, request.namespace)).document())
@@ -177,7 +176,7 @@ async def _again(context: AppStoreContext, item: Item) -> None:
         status = document.get("status") or {}
         if document["metadata"]["uid"] != item.uid or status.get("phase") not in ("Failed", "Blocked"):
             return None
-        rest = {name: value for name, value in status.items() if name not in ("error", "message")}
+        rest = {name: value for name, value in status.items() if name not in ("error", "message", "deployedRevision")}
         return {**document, "status": {**rest, "phase": "Pending", "since": rfc3339(time.time())}}
 
     await context.store(APP_INSTANCE).modify(item.name, pending, item.namespace)

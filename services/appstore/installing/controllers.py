@@ -269,7 +269,7 @@ def _asked(item: Item | None) -> Any:
     document = item.document()
     status = document.get("status") or {}
     deleted = "deletionTimestamp" in document["metadata"]
-    return item.uid, deleted, document["spec"], status.get("revision"), status.get("actor")
+    return item.uid, deleted, document["spec"], status.get("revision"), status.get("changes")
 
 
 def _enabled(store: Item | None) -> bool:

@@ -9,7 +9,7 @@ from services.appstore import byapp
 from services.appstore.installing.schemas import value_problems
 from services.appstore.parts import AppStoreContext
 from services.appstore.releases import choosing, specs
-from services.appstore.releases.revising import Change, actor, changes_revision, revised
+from services.appstore.releases.revising import Change, changes_revision, owned, revised
 from services.appstore.releases.selecting import clusters, clusters_of_workspace
 from services.appstore.rules import StoreRules
 from skerry.admission import Admitted
@@ -64,12 +64,11 @@ class ReleaseRules(StoreRules):
         """
         if request.caller == collector(APP_RELEASE):
             return
-        user = actor(request.caller, self._now())
 
         def taken_over(document: Document) -> Document | None:
             if document["metadata"]["uid"] != current.uid:
                 return None
-            return {**document, "status": {**(document.get("status") or {}), "actor": user}}
+            return {**document, "status": owned(document.get("status") or {}, request.caller, self._now())}
 
         try:
             await self._store.modify(current.name, taken_over, current.namespace)

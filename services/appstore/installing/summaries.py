@@ -21,6 +21,8 @@ class InstanceState(NamedTuple):
     revision: int
     health: str
     message: str
+    by_hand: bool = False
+    """Somebody else's helm put there what is in place."""
 
 
 def state_of(document: Document) -> InstanceState:
@@ -32,6 +34,7 @@ def state_of(document: Document) -> InstanceState:
         int(status.get("revision") or 0),
         str(status.get("health", "Unknown")),
         str(status.get("message", "")),
+        (status.get("helm") or {}).get("byHand") is True,
     )
 
 
@@ -71,7 +74,7 @@ def _ready(states: Sequence[InstanceState], revision: int, desired: int) -> Verd
         return Verdict("True", "NoClusters", "no cluster is selected: it is wanted on 0 clusters")
     behind = [each for each in states if not _is_ready(each, revision)]
     if not behind and len(states) >= desired:
-        return Verdict("True", "Healthy", f"healthy on {_clusters(desired)}")
+        return _by_hand(states) or Verdict("True", "Healthy", f"healthy on {_clusters(desired)}")
     by_reason: dict[str, list[InstanceState]] = {}
     for each in behind:
         by_reason.setdefault(_reason(each, revision), []).append(each)
@@ -81,6 +84,12 @@ def _ready(states: Sequence[InstanceState], revision: int, desired: int) -> Verd
     if by_reason.keys() == {"Waiting"}:
         return Verdict("False", "Waiting", f"{_named(behind)}: {behind[0].message}")
     return Verdict("False", "Progressing", f"in place on {len(states) - len(behind)} of {_clusters(desired)}")
+
+
+def _by_hand(states: Iterable[InstanceState]) -> Verdict | None:
+    """Healthy, and on some clusters as somebody else wants it."""
+    theirs = [each for each in states if each.by_hand]
+    return Verdict("True", "ChangedByHand", f"{_named(theirs)}: {theirs[0].message}") if theirs else None
 
 
 def _reason(state: InstanceState, revision: int) -> str:

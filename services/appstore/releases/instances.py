@@ -86,7 +86,7 @@ class Instances:
             await self._wait(subject, waiting)
             return None
         if subject.instance.status.phase == "Waiting":  # the members of a region come back together
-            await self._write(subject, Progress(0, "Pending", self._now()), "")
+            await self._write(subject, subject.progress.anew(0, "Pending", self._now()), "")
             return After(self._chance(0.0, JITTER_S))
         return await self._look(subject)
 
@@ -98,7 +98,7 @@ class Instances:
     async def _wait(self, subject: InstanceSubject, why: str) -> None:
         before = subject.progress
         since = before.since if before.phase == "Waiting" else self._now()
-        await self._write(subject, Progress(before.revision, "Waiting", since), why)
+        await self._write(subject, before.anew(before.revision, "Waiting", since), why)
 
     async def _orphan(self, key: str, item: Item) -> None:
         """Its cluster is removed, or its release is gone: it is told once, and dropped."""
@@ -136,7 +136,7 @@ class Instances:
             return None
         was, user = progress.phase == "Blocked", subject.delegation.user
         since, pause_s = progress.since if was else now, REFUSED_S if was else machine.ONCE_MORE_S
-        blocked = Progress(progress.revision, "Blocked", since, progress.attempt, reason, now + pause_s)
+        blocked = progress._replace(phase="Blocked", since=since, reason=reason, again=now + pause_s)
         await self._write(subject, blocked, wording.refused(message, user, subject.release.metadata.name))
         return After(pause_s)
 
@@ -165,11 +165,13 @@ class Instances:
         cluster = subject.cluster.name
         if reason == machine.BY_HAND:
             message = wording.changed_by_hand(cluster, where, subject.release.metadata.name)
-            await self._write(subject, Progress(subject.wanted.revision, "Blocked", now, 0, reason), message)
+            blocked = before.anew(subject.wanted.revision, "Blocked", now)._replace(reason=reason)
+            await self._write(subject, blocked, message)
             return After(SOON_S)
         message = wording.exists(cluster, where)
         since = before.since if before.phase == "Blocked" else now
-        await self._write(subject, Progress(before.revision, "Blocked", since, 0, reason, now + REFUSED_S), message)
+        blocked = before.anew(before.revision, "Blocked", since)._replace(reason=reason, again=now + REFUSED_S)
+        await self._write(subject, blocked, message)
         return After(REFUSED_S)
 
     async def _begin(
@@ -225,7 +227,6 @@ class Instances:
                     statuses.with_progress(status, progress, statuses.error_message(status) or message),
                     subject.place,
                     None,
-                    None,
                 ),
             )
             return After(STEADY_S)
@@ -241,7 +242,7 @@ class Instances:
             why = why_not(counted.not_ready) or (_by_hand(subject, inventory) if secrets.by_hand else "")
 
         def change(status: Document) -> Document:
-            with_helm = statuses.with_helm(status, subject.place, latest, inventory.revision)
+            with_helm = statuses.with_helm(status, subject.place, inventory.revision, by_hand=secrets.by_hand)
             return statuses.with_progress(statuses.with_objects(with_helm, word, counted), after, why)
 
         await self._modify(subject, change)
@@ -298,9 +299,12 @@ class Instances:
 
     async def _modify(self, subject: InstanceSubject, change: Callable[[Document], Document]) -> bool:
         """True if the instance is still there."""
-        return await self._changed(
-            subject.item, lambda document: {**document, "status": change(document.get("status") or {})}
-        )
+
+        def changed(document: Document) -> Document:
+            status = change(document.get("status") or {})
+            return {**document, "status": {**status, "observedChanges": subject.release.status.changes}}
+
+        return await self._changed(subject.item, changed)
 
     async def _changed(self, item: Item, change: Callable[[Document], Document | None]) -> bool:
         def same(document: Document) -> Document | None:

@@ -87,11 +87,19 @@ class Progress(NamedTuple):
     """Of the failure."""
     again: float = 0.0
     """When it is tried again after a failure; 0: not by itself."""
+    placed: int = 0
+    """The revision that was in place, as long as nothing was begun since: what is there otherwise is somebody else's doing. It outlasts
+    waiting and refusals, of which a cluster remembers nothing.
+    """
 
     @property
     def gave_up(self) -> bool:
         """True if the revision failed, and is not tried again by itself."""
         return bool(self.reason) and not self.again
+
+    def anew(self, revision: int, phase: Phase, since: float) -> Progress:
+        """Nothing failed so far."""
+        return Progress(revision, phase, since, placed=self.placed)
 
 
 class Operate(NamedTuple):
@@ -141,7 +149,7 @@ def step(wanted: Wanted, present: Present, progress: Progress, now: float) -> St
         return _after_failure(wanted, present, progress, now)
     if present.state == "Deployed" and present.revision == wanted.revision:
         return Watch()
-    if progress.phase == "Deployed":  # it was in place: who took it away knows why, and it is not put back against them
+    if progress.placed == wanted.revision:  # who took it away knows why, and it is not put back against them
         return Block(BY_HAND)
     return _rest(progress, now) or (Operate("Install", "Installing") if nothing else Operate("Upgrade", "Upgrading"))
 
@@ -157,10 +165,10 @@ def current(wanted: Wanted, progress: Progress) -> Progress:
     """What was done for what is wanted now: another revision, or its end, begins anew."""
     uninstalls = progress.phase == "Uninstalling" or (progress.revision == 0 and bool(progress.reason))
     if wanted.gone:
-        return progress if uninstalls else Progress(phase="Pending", since=progress.since)
+        return progress if uninstalls else progress.anew(0, "Pending", progress.since)
     if progress.revision == wanted.revision:
         return progress
-    return Progress(wanted.revision, progress.phase if progress.phase in WORKING else "Pending", progress.since)
+    return progress.anew(wanted.revision, progress.phase if progress.phase in WORKING else "Pending", progress.since)
 
 
 def _rest(progress: Progress, now: float) -> Pause | None:
@@ -172,7 +180,7 @@ def _rest(progress: Progress, now: float) -> Pause | None:
 
 def _recovery(wanted: Wanted, present: Present, progress: Progress, now: float) -> Step:
     """Helm is at work there, or was and did not end."""
-    if progress.phase == "Deployed" and present.age_s < FOREIGN_S:
+    if progress.placed and present.age_s < FOREIGN_S:
         return Pause(min(LOOK_S, FOREIGN_S - present.age_s), "helm works there by other hands")
     progress = current(wanted, progress)
     going_back = progress.phase == "RollingBack"  # what it has a reason for is what it goes back from
@@ -202,7 +210,7 @@ def began(wanted: Wanted, progress: Progress, operation: Operate, now: float) ->
     before = current(wanted, progress)
     revision = 0 if wanted.gone else wanted.revision
     since = before.since if before.phase == operation.phase else now
-    return before._replace(revision=revision, phase=operation.phase, since=since)
+    return before._replace(revision=revision, phase=operation.phase, since=since, placed=0)
 
 
 def succeeded(wanted: Wanted, progress: Progress, operation: Operate, now: float) -> Progress:
@@ -224,7 +232,8 @@ def failed(wanted: Wanted, progress: Progress, reason: str, now: float, *, final
     rolls_back = wanted.rollback and not wanted.gone and reason not in TRANSIENT and final == certain
     over = certain or attempt >= MOST_ATTEMPTS or rolls_back
     phase: Phase = "Blocked" if final else "Failed"
-    return Progress(progress.revision, phase, now, attempt, reason, 0.0 if over else now + pause)
+    again = 0.0 if over else now + pause
+    return progress._replace(phase=phase, since=now, attempt=attempt, reason=reason, again=again)
 
 
 def judged(wanted: Wanted, progress: Progress, *, healthy: bool, in_place: bool, now: float) -> Progress:
@@ -232,13 +241,13 @@ def judged(wanted: Wanted, progress: Progress, *, healthy: bool, in_place: bool,
     progress = current(wanted, progress)
     if not in_place:
         return progress
+    progress = progress._replace(placed=wanted.revision)
     if healthy:
-        since = progress.since if progress.phase == "Deployed" else now
-        return Progress(wanted.revision, "Deployed", since)
+        return progress.anew(wanted.revision, "Deployed", progress.since if progress.phase == "Deployed" else now)
     if progress.phase in ("Deployed", "Failed", "Blocked"):
         return progress
     if now - progress.since >= wanted.timeout_s:
-        return Progress(wanted.revision, "Failed", now, progress.attempt, NOT_HEALTHY)
+        return progress._replace(phase="Failed", since=now, reason=NOT_HEALTHY, again=0.0)
     return progress
 
 

@@ -29,8 +29,7 @@ class Change(NamedTuple):
 
 def revised(current: Document, document: Document, change: Change) -> Document:
     """A changed release with its status: who changed it is its actor, and what is installed otherwise is another revision."""
-    status = dict(current.get("status") or {})
-    status["actor"] = actor(change.caller, change.now)
+    status = owned(current.get("status") or {}, change.caller, change.now)
     secrets = status.get("secretValues") if change.secrets is None else change.secrets
     other = (
         not status.get("revision")
@@ -63,10 +62,11 @@ def _never_began(release: Document) -> bool:
     return first and (release.get("spec") or {}).get("suspend") is True
 
 
-def actor(caller: Caller, now: float) -> Document:
-    """As whom a release is worked from now on. Groups that nobody can be delegated are left out."""
+def owned(status: Document, caller: Caller, now: float) -> Document:
+    """The status of a release that is worked as its caller from now on. Groups that nobody can be delegated are left out."""
     groups = [each for each in caller.groups if each in (*BUILT_IN, *HOST_GROUPS) or is_group(each)][:MOST_GROUPS]
-    return {"user": caller.user, "groups": groups, "at": rfc3339(now)}
+    actor = {"user": caller.user, "groups": groups, "at": rfc3339(now)}
+    return {**status, "actor": actor, "changes": int(status.get("changes") or 0) + 1}
 
 
 def changes_revision(current: Document, after: Document) -> bool:

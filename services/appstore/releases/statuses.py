@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from services.appstore.helm.leftovers import Leftover, Why
-from services.appstore.helm.releases import Entry, Revision
+from services.appstore.helm.releases import Revision
 from services.appstore.releases.machine import Phase, Progress
 from services.appstore.releases.specs import Place
 from skerry.api.apprelease import INSTANCE_PHASES, HelmRelease, InstanceObjects, LeftObject
@@ -38,6 +38,7 @@ def progress_of(status: Document) -> Progress:
         attempt=_number(error.get("attempt")),
         reason=str(error.get("reason") or ""),
         again=moment(error.get("next")),
+        placed=_number(status.get("deployedRevision")),
     )
 
 
@@ -45,6 +46,7 @@ def with_progress(status: Document, progress: Progress, message: str) -> Documen
     """A status with what was done, and what is to be said of it: of a failure, why it failed."""
     after = {name: value for name, value in status.items() if name not in ("error", "message")}
     after |= {"revision": progress.revision, "phase": progress.phase, "since": rfc3339(progress.since)}
+    after["deployedRevision"] = progress.placed
     message = message[:LONGEST_MESSAGE]
     if progress.reason:
         after["error"] = {"reason": progress.reason, "message": message, "attempt": progress.attempt}
@@ -60,18 +62,19 @@ def error_message(status: Document) -> str:
     return str(_mapping(status.get("error")).get("message") or "")
 
 
-def with_helm(status: Document, place: Place, entry: Entry | None, revision: Revision | None) -> Document:
-    """A status that says what Helm has there."""
-    if entry is None:
+def with_helm(status: Document, place: Place, revision: Revision | None, *, by_hand: bool = False) -> Document:
+    """A status that says what Helm has there. `by_hand`: somebody else put it there."""
+    if revision is None:
         return {name: value for name, value in status.items() if name not in ("helm", "objects", "notes")}
-    chart = f"{revision.chart}-{revision.chart_version}" if revision else ""
     helm = HelmRelease(
-        namespace=place.namespace, name=place.name, revision=entry.revision, chart=chart, status=entry.status
+        namespace=place.namespace,
+        name=place.name,
+        revision=revision.entry.revision,
+        chart=f"{revision.chart}-{revision.chart_version}",
+        status=revision.entry.status,
+        by_hand=by_hand,
     )
-    after = {**status, "helm": _built(helm)}
-    if revision is not None:
-        after["notes"] = revision.notes[:LONGEST_NOTES]
-    return after
+    return {**status, "helm": _built(helm), "notes": revision.notes[:LONGEST_NOTES]}
 
 
 def with_objects(status: Document, health: str, objects: InstanceObjects) -> Document:

@@ -75,10 +75,11 @@ class InstanceSubject:
 
     @property
     def progress(self) -> Progress:
-        """What was done so far; what failed before the actor changed counts no more."""
-        progress, actor = statuses.progress_of(self.status), self.release.status.actor
-        if progress.reason and actor and actor.at and progress.since <= statuses.moment(actor.at):
-            return Progress(progress.revision, "Pending", progress.since)
+        """What was done so far; what failed before somebody changed the release, or took it over, counts no more."""
+        progress, release = statuses.progress_of(self.status), self.release.status
+        if progress.reason and self.instance.status.observed_changes != release.changes:
+            changed = statuses.moment((release.actor or ReleaseActor()).at)
+            return progress.anew(progress.revision, "Pending", max(progress.since, changed))
         return progress
 
     @property

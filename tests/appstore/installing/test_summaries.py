@@ -27,6 +27,15 @@ def test_healthy_everywhere_is_ready() -> None:
     assert ready(READY, READY._replace(cluster="m2")) == ("True", "Healthy")
 
 
+def test_what_somebody_else_put_there_is_named() -> None:
+    document = {"spec": {"cluster": "m2"}, "status": {"helm": {"byHand": True}, "message": "somebody ran helm on m2"}}
+    theirs = READY._replace(cluster="m2", message=state_of(document).message, by_hand=state_of(document).by_hand)
+    verdict = condition_of(summary(READY, theirs), "Ready")
+    assert (verdict.status, verdict.reason) == ("True", "ChangedByHand")
+    assert verdict.message == "m2: somebody ran helm on m2"
+    assert ready(READY._replace(health="Degraded"), theirs) == ("False", "NotHealthy")
+
+
 def test_no_cluster_is_ready_and_said() -> None:
     assert ready() == ("True", "NoClusters")
 

@@ -68,16 +68,35 @@ def test_what_somebody_else_installed_is_left_alone_and_is_no_obstacle_to_an_end
     assert step(foreign, wanted=WANTED._replace(gone=True)) == Drop()
 
 
-def test_what_was_in_place_and_is_not_any_more_is_somebodys_doing_and_is_left_so() -> None:
-    deployed = Progress(3, "Deployed", NOW)
-    for present in (BEFORE, NOTHING, FAILED._replace(revision=2)):
-        assert step(present, deployed) == Block(machine.BY_HAND)
-        assert step(present, deployed, Wanted(4)) in (INSTALL, UPGRADE), "another revision is wanted"
-    blocked = Progress(3, "Blocked", NOW, 0, machine.BY_HAND)
+PLACED = Progress(3, "Deployed", NOW, placed=3)
+
+
+@pytest.mark.parametrize("phase", ["Deployed", "Upgrading", "Waiting", "Pending", "Blocked"])
+@pytest.mark.parametrize("present", [BEFORE, NOTHING, FAILED._replace(revision=2)])
+def test_what_was_in_place_and_is_not_any_more_is_somebodys_doing_and_is_left_so(
+    present: Present, phase: machine.Phase
+) -> None:
+    """Also where it was suspended, away or refused in between."""
+    assert step(present, PLACED._replace(phase=phase)) == Block(machine.BY_HAND)
+    assert step(present, Progress(0, "Pending", NOW, placed=3)) == Block(machine.BY_HAND)
+    assert step(present, PLACED._replace(phase=phase), Wanted(4)) in (INSTALL, UPGRADE), "another revision is wanted"
+
+
+def test_what_somebody_put_there_is_left_so_until_it_is_wanted_back() -> None:
+    blocked = PLACED._replace(phase="Blocked", reason=machine.BY_HAND)
     assert step(BEFORE, blocked) == Watch()
     assert step(NOTHING, blocked) == Pause(LONGEST_S)
     assert step(DEPLOYED._replace(earlier=4), blocked, WANTED._replace(rollback=True)) == Watch()
     assert step(BEFORE, Progress(3, "Pending", NOW)) == UPGRADE, "somebody wants it back"
+
+
+def test_what_is_in_place_is_known_to_be_until_something_is_begun() -> None:
+    ill = judged(Progress(3, "Upgrading", NOW))
+    assert (ill.phase, ill.placed) == ("Upgrading", 3)
+    assert judged(ill, healthy=True) == PLACED
+    assert machine.failed(WANTED, PLACED, "Unreachable", NOW, final=False).placed == 3
+    assert machine.current(Wanted(4), PLACED).placed == 3
+    assert machine.began(Wanted(4), PLACED, UPGRADE, NOW).placed == 0
 
 
 # Ends
@@ -124,8 +143,10 @@ def test_an_uninstall_that_was_killed_is_finished_before_an_install() -> None:
 
 def test_helm_by_other_hands_is_waited_for_but_not_for_ever() -> None:
     foreign = Present("Pending", ours=True, revision=2, age_s=10, deployed=4, earlier=4)
-    assert step(foreign, Progress(2, "Deployed")) == Pause(30.0, "helm works there by other hands")
-    assert step(foreign._replace(age_s=FOREIGN_S), Progress(2, "Deployed")) == Operate("Rollback", "Upgrading", 4)
+    for phase in ("Deployed", "Pending"):  # it was suspended in between
+        placed = Progress(2, phase, placed=2)
+        assert step(foreign, placed) == Pause(30.0, "helm works there by other hands")
+        assert step(foreign._replace(age_s=FOREIGN_S), placed) == Operate("Rollback", "Upgrading", 4)
 
 
 def test_a_recovery_that_fails_pauses() -> None:
@@ -198,26 +219,26 @@ def judged(progress: Progress, wanted: Wanted = WANTED, *, healthy: bool = False
 
 
 def test_healthy_is_deployed() -> None:
-    assert judged(Progress(3, "Upgrading", NOW - 5), healthy=True) == Progress(3, "Deployed", NOW)
-    since = Progress(3, "Deployed", NOW - 50)
+    assert judged(Progress(3, "Upgrading", NOW - 5), healthy=True) == PLACED
+    since = PLACED._replace(since=NOW - 50)
     assert judged(since, healthy=True) == since
 
 
 def test_who_is_not_healthy_in_time_has_failed_and_heals_by_itself() -> None:
     progress = Progress(3, "Installing", NOW)
-    assert judged(progress, now=NOW + 299) == progress
+    assert judged(progress, now=NOW + 299) == progress._replace(placed=3)
     late = judged(progress, now=NOW + 300)
     assert (late.phase, late.reason, late.gave_up) == ("Failed", NOT_HEALTHY, True)
     assert step(DEPLOYED, late) == Watch()
     assert judged(late, now=NOW + 400) == late
-    assert judged(late, healthy=True, now=NOW + 400) == Progress(3, "Deployed", NOW + 400)
+    assert judged(late, healthy=True, now=NOW + 400) == PLACED._replace(since=NOW + 400)
     assert step(DEPLOYED._replace(earlier=4), late, WANTED._replace(rollback=True)) == Operate(
         "Rollback", "RollingBack", 4
     )
 
 
 def test_what_was_deployed_stays_so_when_it_is_ill() -> None:
-    deployed = Progress(3, "Deployed", NOW - 9999)
+    deployed = PLACED._replace(since=NOW - 9999)
     assert judged(deployed) == deployed
 
 
@@ -244,6 +265,8 @@ class Simulation:
         """(status, revision of ours), the oldest first."""
         self.dropped = False
         self.operations = 0
+        self.left = 0
+        """The revision of which somebody else took away what was in place."""
 
     def present(self) -> Present:
         if not self.revisions:
@@ -268,6 +291,7 @@ class Simulation:
         now = machine.step(self.wanted, self.present(), self.progress, self.now)
         match now:
             case Operate():
+                assert self.wanted.gone or self.left != self.wanted.revision, "it is put back against somebody"
                 self.operations += 1
                 self.progress = machine.began(self.wanted, self.progress, now, self.now)
                 self._helm(now, event)
@@ -282,8 +306,21 @@ class Simulation:
                 self.progress = machine.judged(
                     self.wanted, self.progress, healthy=healthy, in_place=in_place, now=self.now
                 )
+            case Block(reason):
+                self.progress = self.progress.anew(self.wanted.revision, "Blocked", self.now)._replace(reason=reason)
             case Drop():
                 self.dropped = True
+
+    def wait(self) -> None:
+        """It was suspended, or its cluster away."""
+        self.progress = self.progress.anew(0, "Pending", self.now)
+
+    def go_back(self) -> None:
+        """Somebody else goes back to the revision before, or uninstalls the first, if it is in place."""
+        if self.progress.phase == "Deployed" and self.progress.placed == self.wanted.revision:
+            self.left = self.wanted.revision
+            earlier = [of for status, of in self.revisions[:-1] if status == "superseded" and of != self.left]
+            self.revisions = [*self.revisions, ("deployed", earlier[-1])] if earlier else []
 
     def _helm(self, operation: Operate, event: str) -> None:
         match operation.operation, event:
@@ -300,7 +337,7 @@ class Simulation:
                 self.revisions.append((status, of))
 
 
-EVENTS = st.sampled_from(("done", "failed", "killed", "refused", "want", "end"))
+EVENTS = st.sampled_from(("done", "failed", "killed", "refused", "want", "end", "wait", "by hand"))
 
 
 @settings(max_examples=300)
@@ -314,6 +351,10 @@ def test_whatever_happens_the_end_is_what_is_wanted_or_a_reason(
             simulation.wanted = simulation.wanted._replace(revision=simulation.wanted.revision + 1)
         elif event == "end":
             simulation.wanted = simulation.wanted._replace(gone=True)
+        elif event == "wait":
+            simulation.wait()
+        elif event == "by hand":
+            simulation.go_back()
         elif not simulation.dropped:
             simulation.look(event, healthy=healthy)
     if gone:

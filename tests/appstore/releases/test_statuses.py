@@ -35,20 +35,20 @@ def test_what_another_version_wrote_is_no_obstacle() -> None:
 
 def test_success_takes_the_failure_away() -> None:
     failed = statuses.with_progress({}, Progress(1, "Failed", 1.0, 1, "Failed"), "why")
-    after = statuses.with_progress(failed, Progress(1, "Deployed", 2.0), "")
-    assert after == {"revision": 1, "phase": "Deployed", "since": "1970-01-01T00:00:02Z"}
+    after = statuses.with_progress(failed, Progress(1, "Deployed", 2.0, placed=1), "")
+    assert after == {"revision": 1, "phase": "Deployed", "since": "1970-01-01T00:00:02Z", "deployedRevision": 1}
 
 
 def test_what_helm_has_there() -> None:
     place = Place("shop", "web")
-    status = statuses.with_helm({"notes": "n"}, place, ENTRY, None)
-    assert status["helm"] == {"namespace": "shop", "name": "web", "revision": 3, "status": "deployed"}
-    revision = releases.revision(secret(release()))
-    noted = statuses.with_helm({}, place, ENTRY, revision)
-    assert (noted["helm"]["chart"], noted["notes"]) == ("nginx-1.2.3", "Visit http://web")
+    status = statuses.with_helm({"notes": "n"}, place, releases.revision(secret(release())))
+    helm = {"namespace": "shop", "name": "web", "revision": 1, "chart": "nginx-1.2.3", "status": "deployed"}
+    assert (status["helm"], status["notes"]) == (helm, "Visit http://web")
+    by_hand = statuses.with_helm({}, place, releases.revision(secret(release())), by_hand=True)
+    assert by_hand["helm"] == {**helm, "byHand": True}
     objects = statuses.with_objects(status, "Healthy", InstanceObjects(total=2, ready=2))
     assert (objects["health"], objects["objects"]["ready"]) == ("Healthy", 2)
-    assert statuses.with_helm(objects, place, None, None) == {"health": "Healthy"}
+    assert statuses.with_helm(objects, place, None) == {"health": "Healthy"}
 
 
 def test_what_stays_is_told_with_its_reason() -> None:

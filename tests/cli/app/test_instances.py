@@ -26,7 +26,7 @@ RETRYING = instance("m1", "Failed", error={"reason": "Unreachable", "message": "
 FAILED = instance("m1", "Failed", error={"reason": "HookFailed", "message": "job failed"})
 BLOCKED = instance("m1", "Blocked", error={"reason": "Forbidden", "message": "alice may not"})
 AWAY = instance("m2", "Waiting")
-SUSPENDED = instance("m1", "Waiting", message="the release is suspended (spec.suspend)")
+ENGINELESS = instance("m1", "Failed", error={"reason": "EngineMissing", "message": "no Helm", "next": "soon"})
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,9 @@ SUSPENDED = instance("m1", "Waiting", message="the release is suspended (spec.su
         (ReleaseInstances(release(), [BLOCKED]), True),
         (ReleaseInstances(release(2), [HEALTHY, AWAY]), True),
         (ReleaseInstances(release(2), [HEALTHY]), False),
-        (ReleaseInstances(release(), [SUSPENDED]), False),
-        (ReleaseInstances({**release(), "spec": {"suspend": True}}, [SUSPENDED]), True),
+        (ReleaseInstances(release(2, changes=3), [HEALTHY, AWAY]), False),  # it waited before the last change
+        (ReleaseInstances(release(changes=3), [instance("m1", "Blocked", observedChanges=2)]), False),
+        (ReleaseInstances(release(changes=3), [instance("m1", "Blocked", observedChanges=3)]), True),
         (ReleaseInstances(release(0), []), True),
         (ReleaseInstances({"status": {}}, []), False),
     ],
@@ -57,6 +58,7 @@ def test_what_is_waited_for(state: ReleaseInstances, done: bool) -> None:
         (ReleaseInstances(release(), [FAILED]), True, 1, "m1 is Failed"),
         (ReleaseInstances(release(), [BLOCKED]), True, 1, "m1 is Blocked"),
         (ReleaseInstances(release(), [OLD]), False, 5, "not healthy yet"),
+        (ReleaseInstances(release(), [ENGINELESS]), False, 4, "no Helm"),
     ],
 )
 def test_how_a_command_ends_that_waited(state: ReleaseInstances, done: bool, code: int, text: str) -> None:

@@ -12,7 +12,7 @@ from skerry.api.conditions import condition_of
 from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
 from skerry.api.meta import Document
 from skerry.cli import output
-from skerry.cli.failure import FAILED, TIMED_OUT, Failure
+from skerry.cli.failure import FAILED, MISSING, TIMED_OUT, Failure
 from skerry.cli.term import program, say
 
 if TYPE_CHECKING:
@@ -60,24 +60,32 @@ def in_place(instance: Document, revision: int) -> bool:
 
 
 def settled(state: ReleaseInstances) -> bool:
-    """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release. Pure."""
+    """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release, and each instance knows of
+    its latest change. Pure.
+    """
     if not condition_of(state.release, "Accepted").reason or not state.revision:
         return False
-    desired = ((state.release.get("status") or {}).get("clusters") or {}).get("desired")
+    desired = (_status(state.release).get("clusters") or {}).get("desired")
     if desired is None or desired > len(state.instances):
         return False
     return all(
         in_place(each, state.revision)
-        or (phase(each) in AWAY and not _was_suspended(each, state.release))
-        or (phase(each) in BAD and not ((each.get("status") or {}).get("error") or {}).get("next"))
+        or (_rests(each) and _status(each).get("observedChanges") == _status(state.release).get("changes"))
         for each in state.instances
     )
 
 
-def _was_suspended(instance: Document, release: Document) -> bool:
-    """True if it still waits for a release that is suspended no more: the host has not looked at it since."""
-    message = str((instance.get("status") or {}).get("message", ""))
-    return "(spec.suspend)" in message and not (release.get("spec") or {}).get("suspend")
+def _rests(instance: Document) -> bool:
+    """True if nothing happens there until somebody does something, or its cluster is back."""
+    return phase(instance) in AWAY or (phase(instance) in BAD and not _error(instance).get("next"))
+
+
+def _status(document: Document) -> Document:
+    return document.get("status") or {}
+
+
+def _error(instance: Document) -> Document:
+    return _status(instance).get("error") or {}
 
 
 def told(state: ReleaseInstances) -> str:
@@ -101,8 +109,7 @@ def show(state: ReleaseInstances, style: str) -> None:
 
 
 def _row(instance: Document, *, wide: bool) -> list[str]:
-    status = instance.get("status") or {}
-    error = status.get("error") or {}
+    status, error = _status(instance), _error(instance)
     message = str(error.get("message") or status.get("message") or "")
     return [
         str(instance["spec"].get("cluster", "")),
@@ -157,6 +164,9 @@ def verdict(state: ReleaseInstances, name: str, done: bool) -> None:
     away = [str(each["spec"].get("cluster")) for each in state.instances if phase(each) in AWAY]
     if away:
         say(f"waits for {', '.join(away)}, and goes on by itself when they are back")
+    for error in map(_error, state.instances):
+        if error.get("reason") == "EngineMissing":
+            raise Failure(f"release {name}: {error.get('message')}", MISSING)
     bad = [f"{each['spec'].get('cluster')} is {phase(each)}" for each in state.instances if phase(each) in BAD]
     if bad:
         raise Failure(f"release {name}: {', '.join(bad)}: {program()} app status {name} -o wide says why", FAILED)

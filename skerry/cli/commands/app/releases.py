@@ -35,6 +35,7 @@ def diff(
     set_: values.Sets = None,
     set_string: values.StringSets = None,
     set_file: values.FileSets = None,
+    set_secret: values.SecretSets = None,
     values_for: values.ClusterFiles = None,
     reset_values: Annotated[bool, typer.Option("--reset-values", help="Begin with no values.")] = False,
     cluster: ClusterFilter = "",
@@ -51,7 +52,7 @@ def diff(
     from skerry.cli.apps import path_in, workspace_of
 
     place = workspace_of(workspace, False)
-    overrides = values.given(files, set_, set_string, set_file, None, values_for)
+    overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
     api = connect(kubeconfig, context)
     changed = values.upgraded(api.get(path_in(APP_RELEASE, place, name)), version, overrides, reset=reset_values)
     body: dict[str, Any] = {
@@ -59,6 +60,7 @@ def diff(
         "kind": "ReleaseDiffRequest",
         "spec": changed["spec"],
         **({"cluster": cluster} if cluster else {}),
+        **({"secretValues": overrides.secrets} if overrides.secrets else {}),
     }
     clusters = api.post(path_in(APP_RELEASE, place, name, "diff"), body).get("clusters") or []
     differs, failed = False, []
@@ -66,15 +68,20 @@ def diff(
         if each.get("error"):
             failed.append(f"{each['cluster']}: {each['error']}")
             continue
-        texts = [text for text in (each.get("values"), each.get("manifest") or each.get("rendered")) if text]
-        differs = differs or bool(texts)
-        say(f"# {each['cluster']}" + ("" if texts else ": nothing would change"))
-        for text in texts:
-            out(str(text).rstrip())
+        differs = _print_change(each) or differs
     if failed:
         raise Failure("; ".join(failed), FAILED)
     if differs and exit_code:
         raise typer.Exit(DIFFERS)
+
+
+def _print_change(change: Document) -> bool:
+    """Print what would change on a cluster; True if anything would."""
+    texts = [text for text in (change.get("values"), change.get("manifest") or change.get("rendered")) if text]
+    say(f"# {change['cluster']}" + ("" if texts else ": nothing would change"))
+    for text in texts:
+        out(str(text).rstrip())
+    return bool(texts)
 
 
 def list_(
