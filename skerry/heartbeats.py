@@ -25,7 +25,7 @@ FLOOD_WINDOW_S = 60.0
 KEYS = 20_000
 """Of whom a rate is remembered: twice the members of a large federation."""
 AGAIN_S = 10.0
-"""A flood that goes on is said so often."""
+"""A flood that goes on is said so often, and nothing of it is read until then."""
 LARGEST = 48 * 1024
 """Bytes of one heartbeat: what a cluster has may take 20 KB, names of resources are long."""
 LONGEST_NAME = 128
@@ -111,15 +111,16 @@ class Admission:
         self._per_s, self._burst, self._keys = per_s, burst, keys
         self._rates: OrderedDict[str, _Rate] = OrderedDict()
 
-    def admits(self, member: str, now: float) -> bool:
-        """True if one more may be looked at now. What is beyond the rate is only counted."""
+    def admits(self, member: str, now: float, *, room: bool = True) -> bool:
+        """True if one more may be looked at now. What is beyond the rate is only counted. Without `room` none may, and the burst
+        is used up."""
         rate = self._rates.get(member)
         if rate is None:
             rate = self._rates[member] = _Rate(allowance=self._burst, at=now)
             if len(self._rates) > self._keys:
                 self._rates.popitem(last=False)
         self._rates.move_to_end(member)
-        rate.allowance = min(self._burst, rate.allowance + (now - rate.at) * self._per_s)
+        rate.allowance = min(self._burst, rate.allowance + (now - rate.at) * self._per_s) if room else 0.0
         rate.at = now
         if rate.allowance >= 1:
             rate.allowance -= 1

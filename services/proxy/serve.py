@@ -36,7 +36,7 @@ from services.proxy.sessions import Session, Sessions
 from services.proxy.settings import ProxySettings, addresses
 from services.proxy.tls import Certificates
 from services.proxy.tokens import Tokens
-from skerry import bus, subjects
+from skerry import bus, heartbeats, subjects
 from skerry.access import Access, Touched
 from skerry.api.decode import decoder
 from skerry.api.kinds import EVENT, KINDS, SERVED
@@ -201,7 +201,7 @@ class Proxy:
         """Listen at once, be ready when everything is there, drain at the end."""
         runtime.grace_s = self._settings.linger_s + self._settings.grace_s + AFTER_GRACE_S
         for subject in (subjects.HEARTBEATS, subjects.PROBES):
-            self._bus.subscribe(subject, lambda message: self.heartbeats.heard(message.subject, message.data))
+            self._bus.subscribe(subject, self._heard)
         for host, port in addresses(self._settings.listen):
             await self._server.start(host, port)
         log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})
@@ -320,6 +320,10 @@ class Proxy:
                 self._direct.forget(member.uid)
         while self._left and self._left[0][0] + LEFT_S < now:
             self._left.popleft()
+
+    def _heard(self, message: bus.Message) -> None:
+        if self.heartbeats.heard(message.subject, message.data):
+            message.mute(heartbeats.AGAIN_S)
 
     def _flooding(self, member: str, of: str) -> None:
         self._reports.put_nowait((subjects.quarantine(member), FloodReport(of=of)))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -61,10 +59,15 @@ ALL_JOINS = (100.0, 200.0)
 """With all tokens together. A join costs 10 ms here."""
 AT_ONCE = 8
 """Joins under way, each with another token."""
-RENEWALS = (10.0, 20.0)
-"""Of one member, all its agents together: after an outage they come at once."""
-CALLS = (100.0, 500.0)
-"""What else a member asks, of each kind: it has what it should have in pages, or one by one if it lacks the memory."""
+REQUESTS = (10.0, 20.0)
+"""Of one member and of each kind, all its agents together: after an outage they come at once."""
+SYNCS = (100.0, 500.0)
+"""The same of what it should have: it asks for that in pages, or entry by entry where it lacks the memory."""
+RATES = {"renewals": REQUESTS, "approvals": REQUESTS, "syncs": SYNCS, "reports": REQUESTS}
+PENDING = 32
+"""Requests of one member, or with one token, that run and wait at once, of each kind. An agent has few under way, and waits for
+their answers: more at once are a flood.
+"""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -96,20 +99,19 @@ class Handlers:
         self._flooded_with = flooded_with
         self._joins, self._all_joins = Admission(*JOINS), Admission(*ALL_JOINS)
         self._dry_runs, self._join_requests = Admission(*JOINS), Admission(*JOIN_REQUESTS)
-        self._renewals, self._approvals = Admission(*RENEWALS), Admission(*RENEWALS)
+        self._requests = {kind: Admission(*rate) for kind, rate in RATES.items()}
         self._unheard = Admission(*REFUSALS)
         """Heartbeats beyond the rate that are answered all the same: agents that came back together."""
-        self._calls: defaultdict[str, Admission] = defaultdict(partial(Admission, *CALLS))
         self.rubbish = 0
         """Heartbeats that could not be read."""
         self._said = float("-inf")
 
     # Joining
 
-    def may_join(self, jti: str) -> None:
+    def may_join(self, jti: str, *, pending: int = 0) -> None:
         """Before a request is read: who floods has the token revoked. TooManyRequests."""
         now = self._clock().mono
-        if not self._join_requests.admits(jti, now):
+        if not self._join_requests.admits(jti, now, room=pending < PENDING):
             if self._join_requests.floods(jti, now):
                 self._flooded_with(jti)
             raise TooManyRequests("this token is used too often: wait a second between attempts")
@@ -245,23 +247,12 @@ class Handlers:
         existing, secret = await self._registry.living(name, request.nkey)
         return await self._registry.admitted(existing, secret, request.nkey, self._clock().wall)
 
-    def may_ask(self, member: str) -> None:
-        """Before it is read whether a member was approved: who floods is quarantined. TooManyRequests."""
-        self._admit(member, self._approvals)
-
-    def may_renew(self, member: str) -> None:
-        """Before a request is read: who floods is quarantined. TooManyRequests."""
-        self._admit(member, self._renewals)
-
-    def may_call(self, member: str, what: str) -> None:
-        """The same of `what` else a member asks."""
-        self._admit(member, self._calls[what])
-
-    def _admit(self, member: str, calls: Admission) -> None:
-        now = self._clock()
-        if calls.admits(member, now.mono):
+    def may_ask(self, member: str, kind: str, *, pending: int = 0) -> None:
+        """Before a request of a member is read, one of RATES: who floods is quarantined. TooManyRequests."""
+        now, requests = self._clock().mono, self._requests[kind]
+        if requests.admits(member, now, room=pending < PENDING):
             return
-        if calls.floods(member, now.mono):
+        if requests.floods(member, now):
             self._flooded(member, "requests")
         raise TooManyRequests(f"agents of cluster {member!r} ask too often: wait a second between attempts")
 
@@ -276,6 +267,7 @@ class Handlers:
         if not self._presence.admits(name, now):
             if self._presence.floods(name, now):
                 self._flooded(name, "heartbeats")
+                message.mute(heartbeats.AGAIN_S)
             if not self._unheard.admits(name, now.mono):
                 return
         else:

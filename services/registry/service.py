@@ -166,6 +166,11 @@ def _owner_endpoints(owner: str) -> dict[str, Callable[..., Awaitable[Any]]]:
     }
 
 
+def _admitting(kind: str) -> Callable[..., None]:
+    """Whether a request of that kind may be read."""
+    return lambda context, member, pending: context.state.handlers.may_ask(member, kind, pending=pending)
+
+
 def desired_changed(context: Ours, message: Message) -> None:
     """The bucket of desired state changed."""
     context.state.directions.heard(message)
@@ -247,14 +252,14 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         **{subject: handler for owner in DESIRED_OWNERS for subject, handler in _owner_endpoints(owner).items()},
     },
     admits={
-        subjects.JOINS: lambda context, jti: context.state.handlers.may_join(jti),
-        subjects.RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
-        subjects.OLD_RENEWALS: lambda context, member: context.state.handlers.may_renew(member),
-        subjects.APPROVALS: lambda context, member: context.state.handlers.may_ask(member),
-        subjects.REKEYS: lambda context, member: context.state.handlers.may_renew(member),
-        subjects.RETIREMENTS: lambda context, member: context.state.handlers.may_renew(member),
-        subjects.DESIRED_SYNCS: lambda context, member: context.state.handlers.may_call(member, "desired"),
-        subjects.DESIRED_REPORTS: lambda context, member: context.state.handlers.may_call(member, "reports"),
+        subjects.JOINS: lambda context, jti, pending: context.state.handlers.may_join(jti, pending=pending),
+        subjects.RENEWALS: _admitting("renewals"),
+        subjects.OLD_RENEWALS: _admitting("renewals"),
+        subjects.APPROVALS: _admitting("approvals"),
+        subjects.REKEYS: _admitting("renewals"),
+        subjects.RETIREMENTS: _admitting("renewals"),
+        subjects.DESIRED_SYNCS: _admitting("syncs"),
+        subjects.DESIRED_REPORTS: _admitting("reports"),
     },
     actions={
         (CLUSTER, "connection", "create"): connect,

@@ -94,6 +94,8 @@ class Connection:
         self._wire = NatsClient(self._received, self._on_denied, settings.turn_bytes)
         self.lost = self._wire.lost
         self._subscriptions: dict[int, Subscription] = {}
+        self._muted: set[bytes] = set()
+        """Subjects of which nothing is read."""
         self._sids = itertools.count(1)
         self._inbox = f"{credentials.inbox}.{self.id}"
         self._asked: dict[str, tuple[str, asyncio.Future[Message]]] = {}
@@ -317,6 +319,13 @@ class Connection:
         finally:
             self.abort("drained")
 
+    def mute(self, subject: str, seconds: float) -> None:
+        """For a message: drop what comes with its subject, unread, for so long."""
+        muted = subject.encode()
+        if muted not in self._muted:
+            self._muted.add(muted)
+            asyncio.get_running_loop().call_later(seconds, self._muted.discard, muted)
+
     def leave(self, sid: int) -> None:
         """For a subscription: the server is told that nothing more is wanted."""
         if sid in self._subscriptions and not self.lost.done():
@@ -328,7 +337,7 @@ class Connection:
 
     def _received(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         subscription = self._subscriptions.get(sid)
-        if subscription is None:
+        if subscription is None or subject in self._muted:
             return
         try:
             message = Message(self, subject.decode(), reply.decode(), data, headers)

@@ -34,6 +34,7 @@ class Origin(Protocol):
         self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None: ...
     async def flush(self) -> None: ...
+    def mute(self, subject: str, seconds: float) -> None: ...
     def leave(self, sid: int) -> None: ...
     def forget(self, sid: int) -> None: ...
 
@@ -70,6 +71,10 @@ class Message:
         if self.reply:
             self._connection.publish_now(self.reply, data, headers=headers)
 
+    def mute(self, seconds: float) -> None:
+        """Whoever sends it floods: what else comes with its subject is dropped unread for so long."""
+        self._connection.mute(self.subject, seconds)
+
     def __repr__(self) -> str:
         return f"Message({self.subject}, {len(self.data)} bytes)"
 
@@ -79,8 +84,9 @@ SHARE = 1024
 The subject says whose they are: who sends as fast as he can fills his own share, not the queue of all."""
 
 MessageHandler = Callable[[Message], Awaitable[None] | None]
-Gate = Callable[[Message], bool]
-"""Whether a message may have a task: asked of each as it comes, inline. What may not is dropped, or was answered there."""
+Gate = Callable[[Message, int], bool]
+"""Whether a message may have a task: asked of each as it comes, inline, with how many of its subject run and wait already (0 where a
+subscription has one subject). What may not is dropped, or was answered there."""
 
 
 class HandlerLimits(msgspec.Struct, frozen=True):
@@ -111,6 +117,7 @@ class Subscription:
         self._waiting: deque[Message] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shares: Counter[str] | None = Counter() if "*" in subject else None
+        """How many with each subject run and wait."""
         self._idle = asyncio.Event()
         self._idle.set()
         self.deliver = self._dispatch if _is_async(handler) else self._inline
@@ -170,7 +177,7 @@ class Subscription:
 
     def _is_admitted(self, gate: Gate, message: Message) -> bool:
         try:
-            return gate(message)
+            return gate(message, self._shares[message.subject] if self._shares is not None else 0)
         except Exception:
             log.exception("a gate failed", extra={"subject": message.subject})
             return False

@@ -22,18 +22,19 @@ from skerry.bus.delivery import ConnectionLost, Gate, Message, MessageHandler
 from skerry.bus.headers import one_line
 from skerry.bus.tracer import BusTracer, served
 from skerry.errors import InternalError, RequestEntityTooLarge, StatusError
-from skerry.heartbeats import Admission
+from skerry.heartbeats import AGAIN_S, Admission
 
 log = logging.getLogger(__name__)
 
 EndpointHandler = Callable[[Message], Awaitable[bytes]]
 """Answers one request; a StatusError that it raises reaches the caller."""
 
-Admit = Callable[[Message], None]
-"""Raises a StatusError for a request that is not to be read: asked of each as it comes, before it has a task."""
-REFUSALS = (100.0, 500.0)
+Admit = Callable[[Message, int], None]
+"""Raises a StatusError for a request that is not to be read: asked of each as it comes, before it has a task, with how many of its
+subject run and wait."""
+REFUSALS = (100.0, 100.0)
 """Of what is not admitted on one subject so many are answered, a second and at once: who floods would have as many answers made
-as requests."""
+as requests. Where hundreds more come (`Admission.floods`) that subject is muted: what it costs to refuse them is others' time."""
 VERBS = ("PING", "INFO", "STATS")
 SHORT, FEW = 1024, 20
 """Characters of a text and number of causes that are told of an error whose whole is too large for a message."""
@@ -89,16 +90,19 @@ class MicroService:
     def _gate(self, admit: Admit, stats: _Stats) -> Gate:
         refusals = Admission(*REFUSALS)
 
-        def gate(message: Message) -> bool:
+        def gate(message: Message, pending: int) -> bool:
             try:
-                admit(message)
+                admit(message, pending)
             except StatusError as error:
                 stats.num_requests += 1
                 stats.num_errors += 1
-                if refusals.admits(message.subject, time.monotonic()):
+                now = time.monotonic()
+                if refusals.admits(message.subject, now):
                     stats.last_error = one_line(error.message)
                     with contextlib.suppress(StatusError):
                         message.respond_now(error.body(), _headers(error))
+                elif refusals.floods(message.subject, now):
+                    message.mute(AGAIN_S)
                 return False
             return True
 

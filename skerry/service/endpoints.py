@@ -69,10 +69,10 @@ class Typed:
 
         return answer
 
-    def admits(self, context: object) -> Callable[[Message], None]:
-        """Raises a StatusError for a request that is not to be read."""
-        admit = self.admit or (lambda context, *tokens: None)
-        return lambda message: admit(context, *self._tokens(message))
+    def admits(self, context: object) -> Callable[[Message, int], None]:
+        """Raises a StatusError for a request that is not to be read, of whose subject so many run and wait."""
+        admit = self.admit or (lambda context, *tokens, pending: None)
+        return lambda message, pending: admit(context, *self._tokens(message), pending=pending)
 
     def _tokens(self, message: Message) -> list[str]:
         """What a message's subject has for the wildcards."""

@@ -149,8 +149,8 @@ class Service(Generic[S, T]):
     """Requests that one replica answers: `async def (context, request, *tokens) -> answer` with their types. A name is asked
     on `<service>.<name>`; what has a dot is a whole subject, whose wildcards are the tokens."""
     admits: Mapping[str, Callable[..., None]] = field(default_factory=dict)
-    """`def (context, *tokens)` for endpoints that whoever is outside may ask: whether a request may be read, by its subject alone.
-    What it raises is the answer."""
+    """`def (context, *tokens, pending)` for endpoints that whoever is outside may ask: whether a request may be read, by its subject
+    alone, of which so many run and wait. What it raises is the answer."""
     actions: Mapping[tuple[Kind, str, str], ActionHandler[S, T]] = field(default_factory=dict)
     """(kind, subresource, verb) -> `async def (context, request, body) -> document`: for each that its kinds declare, and each
     of other kinds that says this service. A streamed body is an Upload, a streamed answer a Download."""

@@ -447,6 +447,25 @@ async def test_messages_of_all_sizes_arrive_whole_and_in_order(proxy: Connection
     assert seen == sent
 
 
+async def test_a_muted_subject_is_not_heard_for_a_while_and_others_are(proxy: Connection, registry: Connection) -> None:
+    heard: list[str] = []
+
+    def hear(message: Message) -> None:
+        heard.append(message.subject)
+        if message.data == b"flood":
+            message.mute(0.3)
+
+    await registry.subscribe("up.*.hb", hear)
+    for subject, data in (("up.m1.hb", b"flood"), ("up.m1.hb", b""), ("up.m2.hb", b"")):
+        await proxy.publish(subject, data)
+    await eventually(lambda: "up.m2.hb" in heard)
+    assert heard == ["up.m1.hb", "up.m2.hb"]
+    async with asyncio.timeout(10):
+        while heard.count("up.m1.hb") < 2:
+            await proxy.publish("up.m1.hb", b"")
+            await asyncio.sleep(0.05)
+
+
 async def test_unsubscribing_stops_delivery(proxy: Connection, registry: Connection) -> None:
     seen: list[bytes] = []
     subscription = await registry.subscribe("registry.unsub", lambda m: seen.append(m.data))

@@ -21,6 +21,7 @@ from skerry.errors import (
     TooManyRequests,
     cause,
 )
+from skerry.heartbeats import FLOOD_BEATS
 from tests.fixtures.nats import NatsHost, eventually
 
 pytestmark = pytest.mark.integration
@@ -220,7 +221,7 @@ async def test_what_is_not_admitted_has_no_task_and_is_answered_until_it_is_a_fl
         read.append(message.data)
         return b"read"
 
-    def admit(message: Message) -> None:
+    def admit(message: Message, pending: int) -> None:
         if message.data == b"bug":
             raise ValueError("a bug in a gate lets nothing through")
         if message.data != b"good":
@@ -239,3 +240,29 @@ async def test_what_is_not_admitted_has_no_task_and_is_answered_until_it_is_a_fl
                 await connection.request("registry.desired.tenancy", silent, timeout_s=0.3)
         assert (await connection.request("registry.desired.tenancy", b"good", timeout_s=10)).data == b"read"
     assert read == [b"good"]
+
+
+async def test_who_is_not_admitted_again_and_again_is_not_read_any_more(nats_host: NatsHost) -> None:
+    asked: list[bytes] = []
+
+    async def answer(message: Message) -> bytes:
+        return b"read"
+
+    def admit(message: Message, pending: int) -> None:
+        asked.append(message.data)
+        if message.data != b"good":
+            raise TooManyRequests("too often")
+
+    async with nats_host.bus("registry") as bus, nats_host.bus("tenancy") as asking:
+        floods, other = "registry.desired.tenancy", "registry.desired.tenancy.keys"
+        bus.serve("registry", "0", {floods: answer, other: answer}, admits={floods: admit, other: admit})
+        await bus.ready()
+        await asking.ready()
+        connection = await asking.connection(timeout_s=10)
+        for _ in range(int(services.REFUSALS[1]) + FLOOD_BEATS + 500):
+            await connection.publish(floods, b"bad")
+        assert (await connection.request(other, b"good", timeout_s=10)).data == b"read"
+        asked.clear()
+        with pytest.raises(GatewayTimeout):
+            await connection.request(floods, b"good", timeout_s=0.3)
+        assert asked == []

@@ -78,6 +78,14 @@ def test_the_end_of_a_certificate_is_a_time_or_left_out(field: str, said: float 
     assert getattr(read(beat(**{field: said})), field) == kept
 
 
+def test_without_room_none_is_admitted_each_is_counted_and_the_burst_is_used_up() -> None:
+    admission = Admission()
+    assert not any(admission.admits("m", 0.0, room=False) for _ in range(3))
+    assert not admission.admits("m", 0.0)
+    assert admission.ignored("m") == 4
+    assert admission.admits("m", 1 / PER_S)
+
+
 def test_a_burst_is_admitted_and_then_a_rate() -> None:
     admission = Admission()
     assert [admission.admits("m1", 1.0) for _ in range(100)].count(True) == PER_S

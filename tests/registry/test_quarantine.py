@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.registry import clusters
-from services.registry.handlers import CALLS
+from services.registry.handlers import PENDING, SYNCS
 from services.registry.quarantine import HEARTBEATS, HOLD_S
 from skerry import subjects
 from skerry.api.conditions import QUARANTINED, condition_of
@@ -29,7 +29,7 @@ from tests.registry.test_restarts import Clock
 
 pytestmark = pytest.mark.integration
 
-CALLS_AT_ONCE = int(CALLS[1])
+SYNCS_AT_ONCE = int(SYNCS[1])
 
 
 async def joined(host: NatsHost, client: Client, name: str) -> Credentials:
@@ -88,7 +88,7 @@ async def test_a_flood_of_requests_becomes_one_and_holds_up_nobody_elses_heartbe
     payloads = (b'{"nkey":"U","challenge":"c","signature":"s"}', b'{"epoch":"e"}', b'{"epoch":"e","applied":1}')
     async with nats_host.connection(flooding) as connection, nats_host.connection(beating) as other:
         for subject, payload in zip(asked, payloads, strict=True):
-            for _ in range(CALLS_AT_ONCE + FLOOD_BEATS + 100):
+            for _ in range(SYNCS_AT_ONCE + FLOOD_BEATS + 100):
                 await connection.publish(subject, payload, reply=connection.inbox())
             await beats.beat(other)
         assert (await quarantined(client, "asking"))["reason"] == "RequestFlood"
@@ -170,11 +170,22 @@ async def test_a_flood_counts_whichever_replica_answers_it(fresh_nats_host: Nats
         for name in replicas:
             await joined(host, client, name)
         for name, replica in replicas.items():
-            for _ in range(CALLS_AT_ONCE + FLOOD_BEATS + 100):
+            for _ in range(SYNCS_AT_ONCE + FLOOD_BEATS + 100):
                 with contextlib.suppress(TooManyRequests):
-                    replica.parts.handlers.may_call(name, "desired")
+                    replica.parts.handlers.may_ask(name, "syncs")
         for name in replicas:
             assert (await quarantined(client, name))["reason"] == "RequestFlood"
+
+
+async def test_who_has_more_under_way_than_agents_have_is_refused_and_floods(fresh_nats_host: NatsHost) -> None:
+    replica = Running(fresh_nats_host)
+    async with replica.running(), client_of(fresh_nats_host) as client:
+        await joined(fresh_nats_host, client, "hasty")
+        may_ask = replica.parts.handlers.may_ask
+        for _ in range(FLOOD_BEATS):
+            with pytest.raises(TooManyRequests):
+                may_ask("hasty", "syncs", pending=PENDING)
+        assert (await quarantined(client, "hasty"))["reason"] == "RequestFlood"
 
 
 async def test_what_is_stored_is_lifted_by_who_never_heard_why(fresh_nats_host: NatsHost) -> None:

@@ -63,13 +63,13 @@ async def test_what_is_not_a_request_is_refused_by_its_name(data: bytes) -> None
 
 
 def test_who_may_not_ask_is_told_before_anything_is_read() -> None:
-    def admit(context: str, *tokens: str) -> None:
+    def admit(context: str, *tokens: str, pending: int) -> None:
         raise TooManyRequests(f"{context}: {' '.join(tokens)} asks too often")
 
     typed = Typed.of("quota", "join.*.by.*", join, admit)
     with pytest.raises(TooManyRequests, match="quota: m1 t7 asks too often"):
-        typed.admits("quota")(message("join.m1.by.t7", b"nonsense"))
-    Typed.of("quota", "join.*.by.*", join).admits("quota")(message("join.m1.by.t7", b"nonsense"))
+        typed.admits("quota")(message("join.m1.by.t7", b"nonsense"), 0)
+    Typed.of("quota", "join.*.by.*", join).admits("quota")(message("join.m1.by.t7", b"nonsense"), 0)
 
 
 def test_a_missing_type_is_named() -> None:

@@ -284,7 +284,7 @@ async def test_what_outsiders_fill_holds_up_neither_what_others_say_nor_the_stor
         "busy",
         state=state,
         endpoints={"ask": ask, "own": ask},
-        admits={"ask": lambda context: None},
+        admits={"ask": lambda context, pending: None},
         hears={"inside.x": hear},
         hears_outsiders={"outside.x": hear},
     )

@@ -47,15 +47,21 @@ class HeartbeatTable:
         self.rubbish = 0
         """Heartbeats of members that could not be read."""
 
-    def heard(self, subject: str, data: bytes) -> None:
-        """Take one heartbeat. What cannot be read is counted and dropped: members are hostile until checked."""
+    def heard(self, subject: str, data: bytes) -> bool:
+        """Take one heartbeat. What cannot be read is counted and dropped: members are hostile until checked. True if its member
+        floods: then nothing more of it is worth reading for AGAIN_S."""
         member, now = subjects.member_of(subject), self._monotonic()
         if not self._known(member):
-            return
-        if not self._admission.admits(member, now):
-            if self._admission.floods(member, now):
-                self._flooded(member)
-            return
+            return False
+        if self._admission.admits(member, now):
+            self._take(member, data, now)
+            return False
+        floods = self._admission.floods(member, now)
+        if floods:
+            self._flooded(member)
+        return floods
+
+    def _take(self, member: str, data: bytes, now: float) -> None:
         try:
             beat = heartbeats.read(data)
         except heartbeats.UnreadableHeartbeat:
