@@ -10,14 +10,11 @@ import msgspec
 from msgspec import UNSET
 
 from skerry.api.decode import decoder
+from skerry.api.failing import SkerryError as SkerryError
 from skerry.api.meta import Status, StatusCause, StatusDetails
 
 _encode = msgspec.json.Encoder().encode
 _decode = decoder(Status)
-
-
-class SkerryError(Exception):
-    """Root of all errors that Skerry raises on purpose."""
 
 
 class StatusError(SkerryError):

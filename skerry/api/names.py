@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+GROUP = "skerry.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+"""Of all kinds of the host."""
+
 PREFIX = "skerry:"
 """Of users and groups that Skerry impersonates on a member, and of the cluster roles and bindings that it makes there."""
 TOKEN_PREFIX = "skerry_"  # noqa: S105

@@ -12,11 +12,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from skerry.api.hostsettings import HOST_SETTINGS
 from skerry.api.meta import Condition, ObjectMeta, Struct
+from skerry.api.names import API_VERSION as API_VERSION
+from skerry.api.names import GROUP as GROUP
+from skerry.api.names import VERSION as VERSION
 from skerry.api.structural import list_map, list_set, one_of
-
-GROUP = "skerry.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
 
 
 def described(text: str) -> Meta:

@@ -33,7 +33,6 @@ QUIET_S = 150.0
 WARNING = 1024
 """Characters of a warning that are shown."""
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"(?: ".*")?')
-TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
 class Api:

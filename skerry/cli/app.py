@@ -48,7 +48,7 @@ AFTER = {
     "explain": "explain",
     "agent": "agent",
     "keys": "keys",
-    "app": "app",
+    "app": "app.tree",
 }
 """And after them."""
 

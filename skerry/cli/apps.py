@@ -7,34 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from skerry.api.kinds import APP, APP_VERSION, Kind
 from skerry.api.meta import Document
 from skerry.api.names import DEFAULT, POOL
-from skerry.api.v1alpha1 import API_VERSION
 from skerry.cli.failure import USAGE, Failure
+from skerry.cli.paths import path_in
+from skerry.cli.paths import query as with_query
 from skerry.cli.term import program, progress
 from skerry.errors import SkerryError
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
+    from skerry.cli.paths import Resource
 
 FIRST_S, POLL_S = 0.1, 0.5
 """Between two looks: soon at first, for much is done within a second."""
 
 
-def path_in(kind: Kind, namespace: str, name: str = "", subresource: str = "") -> str:
-    """Path of a collection in a namespace (all of them if that is empty), of one object, or of what is below it."""
-    place = f"/namespaces/{quote(namespace, safe='')}" if kind.namespaced and namespace else ""
-    parts = "".join(f"/{quote(part, safe='')}" for part in (name, subresource) if part)
-    return f"/apis/{API_VERSION}{place}/{kind.plural}{parts}"
-
-
-def items(api: Api, kind: Kind, namespace: str, **query: str) -> list[Document]:
+def items(api: Api, kind: Resource, namespace: str, **query: str) -> list[Document]:
     """Objects of a kind in a namespace."""
-    from skerry.cli.watching import query as with_query
-
     listed: list[Document] = api.get(with_query(path_in(kind, namespace), **query)).get("items", [])
     return listed
 
@@ -106,10 +98,8 @@ def reference(app: Document, workspace: str) -> str:
 
 
 @contextmanager
-def changes(api: Api, kind: Kind, namespace: str, **query: str) -> Iterator[Event]:
+def changes(api: Api, kind: Resource, namespace: str, **query: str) -> Iterator[Event]:
     """Set whenever objects of a kind change. Who waits for it looks by time as well: a watch that ends is not made again."""
-    from skerry.cli.watching import query as with_query
-
     changed, path = Event(), with_query(path_in(kind, namespace), watch="1", **query)
 
     def follow() -> None:

@@ -5,8 +5,11 @@ Exit codes are a contract: 0 done, 1 failed, 2 usage, 3 not running, 4 prerequis
 
 from __future__ import annotations
 
-from skerry.api.meta import Status
-from skerry.errors import SkerryError, StatusError
+from skerry.api.failing import SkerryError
+
+TYPE_CHECKING = False  # importing typing takes longer than all of this
+if TYPE_CHECKING:
+    from skerry.api.meta import Status
 
 FAILED, USAGE, NOT_RUNNING, MISSING, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
@@ -34,6 +37,8 @@ def exit_code(error: BaseException) -> int:
         return error.code
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
+    from skerry.errors import StatusError
+
     if isinstance(error, StatusError):
         return TIMED_OUT if error.code == 504 else FAILED
     code = getattr(error, "exit_code", FAILED)
@@ -42,6 +47,9 @@ def exit_code(error: BaseException) -> int:
 
 def status(error: BaseException) -> Status:
     """An error as meta/v1 Status, for `-o json`."""
+    from skerry.api.meta import Status
+    from skerry.errors import StatusError
+
     if isinstance(error, StatusError):
         return error.status()
     reason, code = _STATUS.get(exit_code(error), _STATUS[FAILED])

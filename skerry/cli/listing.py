@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from skerry.api.kinds import Kind
 from skerry.cli import output
+from skerry.cli.paths import TABLE, path_in, query
 from skerry.cli.term import program
-from skerry.cli.watching import Host, Printer, follow, query
+
+TYPE_CHECKING = False  # importing typing takes longer than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skerry.api.kinds import Kind
+    from skerry.cli.paths import Resource
+    from skerry.cli.watching import Host
 
 
 def show(
     connect: Callable[[], Host], kind: Kind, style: str, *, name: str = "", selector: str = "", watch: bool = False
 ) -> None:
     """List the objects of a kind, or show one by name; with `watch` go on until interrupted. Failure (usage) for a style."""
-    from skerry.cli.api import TABLE, path_of
+    from skerry.cli.api import path_of
+    from skerry.cli.watching import Printer, follow
 
     output.check_format(style)
     api, empty = connect(), _empty(kind)
@@ -39,19 +45,16 @@ def show(
         output.document(answer, style)
 
 
-def show_in(api: Host, kind: Kind, namespace: str, style: str, empty: str, **selected: str) -> None:
+def show_in(api: Host, kind: Resource, namespace: str, style: str, empty: str, **selected: str) -> None:
     """List the objects of a namespaced kind in one namespace, or in all if that is empty; `selected`: parameters of the list.
     Failure (usage) for a style.
     """
-    from skerry.cli.api import TABLE
-    from skerry.cli.apps import path_in
-
     output.check_format(style)
     path = query(path_in(kind, namespace), **selected)
     if style in ("", "wide"):
         answer = api.get(path, accept=TABLE)
         table = answer if namespace else output.with_namespaces(answer)
-        output.table(table, wide=style == "wide", empty=empty.format(skerry=program()))
+        output.table(table, wide=style == "wide", empty="" if table.get("rows") else empty.format(skerry=program()))
         return
     answer = api.get(path)
     if style == "name":

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
 
-from skerry.api.meta import Document
 from skerry.cli.failure import USAGE, Failure
 from skerry.cli.term import out
+
+TYPE_CHECKING = False  # importing typing takes longer than all of this
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skerry.api.meta import Document
 
 FORMATS = ("", "wide", "json", "yaml", "name")
 _COLOURS = {"True": "32", "False": "31", "Unknown": "33"}
@@ -93,6 +96,8 @@ def _cell(value: Any, column: Document) -> str:
 
 def age(stamp: str) -> str:
     """Time since an RFC 3339 stamp, as kubectl shows it; text that is no stamp stays as it is."""
+    from datetime import UTC, datetime
+
     try:
         then = datetime.fromisoformat(stamp)
     except ValueError:

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 from skerry.cli.failure import USAGE, Failure
 
+TYPE_CHECKING = False  # pathlib, re and shutil are loaded by who needs them: what is called often does not
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
 
 
 def program() -> str:
     """How to call us again: `skerry` if that is on PATH and is this program, else the path as invoked."""
+    import shutil
+    from pathlib import Path
+
     invoked = Path(sys.argv[0])
     on_path = shutil.which("skerry")
     if on_path and (invoked.name != "skerry" or not invoked.exists() or invoked.samefile(on_path)):
@@ -34,6 +38,8 @@ def program() -> str:
 
 def command() -> str:
     """How others call us, from wherever: `skerry`, or an absolute path."""
+    from pathlib import Path
+
     if (name := program()) == "skerry":
         return name
     invoked = Path(sys.argv[0])
@@ -41,18 +47,23 @@ def command() -> str:
 
 
 def _short(path: Path) -> str:
-    with contextlib.suppress(ValueError, OSError):
+    from pathlib import Path
+
+    try:
         relative = Path(os.path.abspath(path)).relative_to(Path.cwd())  # noqa: PTH100 - symlinks stay as typed
-        return str(relative) if len(relative.parts) > 1 else f"./{relative}"
-    return str(path)
+    except (ValueError, OSError):
+        return str(path)
+    return str(relative) if len(relative.parts) > 1 else f"./{relative}"
 
 
 def seconds(text: str) -> float:
     """A duration such as `60s`, `1h30m` or `90` (seconds). Raises Failure (usage) for anything else."""
+    import re
+
     value = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
-    parts = _PART.findall(value)
+    parts = re.findall(_PART, value)
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise Failure(f"{text!r} is not a duration: use for example 60s, 5m, 1h30m", USAGE)
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
@@ -97,6 +108,8 @@ class ProgressLine:
 
 
 def _one_line(text: str) -> str:
+    import shutil
+
     width = max(40, min(shutil.get_terminal_size().columns - 8, 160))
     words = " ".join(text.split())
     return words if len(words) <= width else words[: width - 1] + "…"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Protocol
-from urllib.parse import urlencode
 
 from skerry.api.meta import Document
 from skerry.cli import output
+from skerry.cli.paths import TABLE, query
 from skerry.cli.term import out
 
 RETRY_S = 1.0
@@ -24,12 +24,6 @@ class Host(Protocol):
 
     def get(self, path: str, *, accept: str = ...) -> Document: ...
     def watch(self, path: str, *, accept: str = ...) -> Iterator[Document]: ...
-
-
-def query(path: str, **parameters: str) -> str:
-    """`path` with those parameters that are not empty."""
-    chosen = {name: value for name, value in parameters.items() if value}
-    return f"{path}?{urlencode(chosen)}" if chosen else path
 
 
 class Printer:
@@ -80,8 +74,6 @@ class Printer:
 
 def follow(api: Host, path: str, selector: str, field: str, printer: Printer, empty: str) -> None:
     """List, then print changes until interrupted."""
-    from skerry.cli.api import TABLE
-
     accept = TABLE if printer.table else "application/json"
     chosen = {"labelSelector": selector, "fieldSelector": field}
     while True:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from skerry.cli import watching
-from skerry.cli.watching import Printer, follow, query
+from skerry.cli.paths import query
+from skerry.cli.watching import Printer, follow
 
 COLUMNS = [{"name": "Name", "type": "string"}, {"name": "Ready", "type": "string"}]
 

@@ -176,7 +176,7 @@ def _entries(api: Api, cluster: str, owner: str) -> list[Document]:
 
 def _pages(api: Api, cluster: str, owner: str) -> Iterator[Document]:
     from skerry.cli.api import path_of
-    from skerry.cli.watching import query
+    from skerry.cli.paths import query
 
     behind = ""
     while True:

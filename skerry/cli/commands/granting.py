@@ -79,7 +79,7 @@ def grant(
     Examples: skerry grant alice edit --cluster m1 -n shop --for 8h        skerry grant ops view -l env=prod --kind Group
     """
     from skerry.cli.api import path_of
-    from skerry.cli.watching import query
+    from skerry.cli.paths import query
 
     if kind not in SUBJECTS:
         raise Failure(f"--kind {kind}: use one of {', '.join(SUBJECTS)}", USAGE)

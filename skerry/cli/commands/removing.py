@@ -25,8 +25,8 @@ from skerry.cli.commands.agentjoin import target_of
 from skerry.cli.commands.clients import cluster_names, connect, leftovers
 from skerry.cli.commands.direct import HostContext, HostFile, MemberContext, MemberName
 from skerry.cli.failure import TIMED_OUT, USAGE, Failure
+from skerry.cli.paths import query
 from skerry.cli.term import ProgressLine, program, progress, say, seconds
-from skerry.cli.watching import query
 from skerry.errors import NotFound, StatusError
 
 RETRY_S = 0.2

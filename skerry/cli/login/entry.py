@@ -8,20 +8,26 @@ from __future__ import annotations
 import json
 import time
 
-from skerry.cli.login.cache import CacheError, LoginCache, directory
+from skerry.cli.login.cache import CacheError, LoginCache, StoredLogin, directory
 from skerry.cli.login.parameters import ParameterError, of_arguments
 
 
 def at_hand(words: list[str]) -> str:
     """The ExecCredential for the arguments of a plugin, if there is a token for it; else nothing."""
+    login = login_at_hand(words)
+    return exec_credential(login.id_token, login.expires) if login else ""
+
+
+def login_at_hand(words: list[str]) -> StoredLogin | None:
+    """What is kept of the login that the arguments of a plugin say, if its token can be handed out."""
     try:
         parameters = of_arguments(words)
         if parameters is None:
-            return ""
+            return None
         login = LoginCache(directory(), parameters.digest).read()
     except (ParameterError, CacheError):
-        return ""
-    return exec_credential(login.id_token, login.expires) if login.holds(time.time()) else ""
+        return None
+    return login if login.holds(time.time()) else None
 
 
 def exec_credential(token: str, expires: float) -> str:

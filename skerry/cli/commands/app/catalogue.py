@@ -41,8 +41,8 @@ def search(
 
     Example: skerry app search postgres
     """
-    from skerry.cli.apps import path_in, workspace_of
-    from skerry.cli.watching import query
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in, query
 
     output.check_format(style)
     namespace = workspace_of(workspace, everybodys) if workspace or everybodys else ""
@@ -96,7 +96,8 @@ def show(
 
     Example: skerry app show stable/nginx --values
     """
-    from skerry.cli.apps import find_app, find_version, path_in, workspace_of
+    from skerry.cli.apps import find_app, find_version, workspace_of
+    from skerry.cli.paths import path_in
 
     chosen = [name for name, selected in zip(_WORDS, (readme, values, schema), strict=True) if selected]
     if len(chosen) + versions + changes > 1:
@@ -165,7 +166,8 @@ def push(
 
     Example: skerry app push ./shop-1.4.0.tgz -w shop
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in
 
     content = _read(file)
     chart = chart_name(content)
@@ -178,7 +180,8 @@ def push(
 
 
 def _categorize(api: Api, namespace: str, app: str, categories: list[str]) -> None:
-    from skerry.cli.apps import path_in, wait_for
+    from skerry.cli.apps import wait_for
+    from skerry.cli.paths import path_in
     from skerry.errors import NotFound
 
     def look() -> Document:
@@ -231,7 +234,8 @@ def pull(
 
     Example: skerry app pull stable/nginx --version 1.2.3
     """
-    from skerry.cli.apps import find_app, find_version, path_in, workspace_of
+    from skerry.cli.apps import find_app, find_version, workspace_of
+    from skerry.cli.paths import path_in
 
     api = connect(kubeconfig, context)
     document = find_version(api, find_app(api, app, workspace_of(workspace, everybodys)), version)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
 from skerry.api.meta import Document
-from skerry.cli.apps import path_in
 from skerry.cli.commands.app.instances import phase
-from skerry.cli.watching import query
+from skerry.cli.paths import path_in, query
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api

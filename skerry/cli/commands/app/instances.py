@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from threading import Event
-from typing import TYPE_CHECKING, Annotated, NamedTuple
-
-import typer
-
-from skerry.api.conditions import condition_of
-from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
-from skerry.api.meta import Document
-from skerry.cli import output
+from skerry.api.names import DEFAULT
+from skerry.cli import listing, output
 from skerry.cli.failure import FAILED, MISSING, TIMED_OUT, Failure
+from skerry.cli.paths import APP_INSTANCES, APP_RELEASES, path_in, query
 from skerry.cli.term import program, say
 
+TYPE_CHECKING = False  # importing typing takes longer than all of this
 if TYPE_CHECKING:
-    from skerry.cli.api import Api
+    from contextlib import AbstractContextManager
+    from threading import Event
 
-StatusStyle = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|yaml", help="Output format.")]
-Wait = Annotated[
-    str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is healthy; 0s: not at all.")
-]
-WAIT = "5m"
+    from skerry.api.meta import Document
+    from skerry.cli.api import Api
+    from skerry.cli.watching import Host
+
 AWAY = ("Waiting", "Orphaned")
 BAD = ("Failed", "Blocked")
+EMPTY = "Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C"
 
 
-class ReleaseInstances(NamedTuple):
+class ReleaseInstances:
     """A release, and what it is on its clusters."""
 
-    release: Document
-    instances: list[Document]
+    def __init__(self, release: Document, instances: list[Document]) -> None:
+        self.release, self.instances = release, instances
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReleaseInstances) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def revision(self) -> int:
@@ -39,13 +39,31 @@ class ReleaseInstances(NamedTuple):
         return int((self.release.get("status") or {}).get("revision", 0))
 
 
-def read(api: Api, namespace: str, name: str) -> ReleaseInstances:
+def read(api: Host, namespace: str, name: str) -> ReleaseInstances:
     """As it is now. NotFound."""
-    from skerry.cli.apps import items, path_in
-
-    release = api.get(path_in(APP_RELEASE, namespace, name))
-    instances = items(api, APP_INSTANCE, namespace, fieldSelector=f"spec.release={name}")
+    release = api.get(path_in(APP_RELEASES, namespace, name))
+    listed = api.get(query(path_in(APP_INSTANCES, namespace), fieldSelector=f"spec.release={name}"))
+    instances = listed.get("items", [])
     return ReleaseInstances(release, sorted(instances, key=lambda each: str(each["spec"].get("cluster"))))
+
+
+def report(api: Host, *, name: str, workspace: str = "", style: str = "") -> None:
+    """`app status`: a release on each of its clusters, and whether there is a newer version. Failure, as its state says."""
+    output.check_format(style)
+    state = read(api, workspace or DEFAULT, name)
+    show(state, style)
+    available = (state.release.get("status") or {}).get("available") or {}
+    if available.get("version") and not style:
+        mends = ", which has security fixes" if available.get("securityUpdates") else ""
+        say(
+            f"version {available['version']} is available{mends}: {program()} app upgrade {name} --version {available['version']}"
+        )
+    verdict(state, name, settled(state))
+
+
+def every(api: Host, *, workspace: str = "", everywhere: bool = False, style: str = "") -> None:
+    """`app list`: the releases of a workspace, or of all."""
+    listing.show_in(api, APP_RELEASES, "" if everywhere else workspace or DEFAULT, style, EMPTY)
 
 
 def phase(instance: Document) -> str:
@@ -60,10 +78,8 @@ def in_place(instance: Document, revision: int) -> bool:
 
 
 def settled(state: ReleaseInstances) -> bool:
-    """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release, and each instance knows of
-    its latest change. Pure.
-    """
-    if not condition_of(state.release, "Accepted").reason or not state.revision:
+    """True if nothing is to be waited for: in place, failed for good, or away. The host has seen the release. Pure."""
+    if not _condition(state.release, "Accepted").get("reason") or not state.revision:
         return False
     desired = (_status(state.release).get("clusters") or {}).get("desired")
     if desired is None or desired > len(state.instances):
@@ -105,7 +121,13 @@ def show(state: ReleaseInstances, style: str) -> None:
     if rows:
         output.columns(["CLUSTER", "PHASE", "HEALTH", "REVISION", "CHART", "MESSAGE"], rows)
     else:
-        say(condition_of(state.release, "Ready").message or "it is wanted on no cluster")
+        say(_condition(state.release, "Ready").get("message") or "it is wanted on no cluster")
+
+
+def _condition(release: Document, name: str) -> Document:
+    """One that the host wrote, {} if it has not; `skerry.api.conditions` takes longer to import than to ask the host."""
+    conditions = (release.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each.get("type") == name), {})
 
 
 def _row(instance: Document, *, wide: bool) -> list[str]:
@@ -125,7 +147,7 @@ def changed(api: Api, namespace: str, name: str) -> AbstractContextManager[Event
     """Set whenever a release changes on one of its clusters."""
     from skerry.cli.apps import changes
 
-    return changes(api, APP_INSTANCE, namespace, fieldSelector=f"spec.release={name}")
+    return changes(api, APP_INSTANCES, namespace, fieldSelector=f"spec.release={name}")
 
 
 def follow(api: Api, namespace: str, name: str, wait_s: float, style: str) -> None:
@@ -158,9 +180,9 @@ def _settled(api: Api, namespace: str, name: str, wait_s: float) -> tuple[Releas
 
 def verdict(state: ReleaseInstances, name: str, done: bool) -> None:
     """How a command ends that waited. Failure."""
-    rejected = condition_of(state.release, "Accepted")
-    if rejected.status == "False":
-        raise Failure(f"release {name} is not accepted: {rejected.reason}: {rejected.message}", FAILED)
+    accepted = _condition(state.release, "Accepted")
+    if accepted.get("status") == "False":
+        raise Failure(f"release {name} is not accepted: {accepted.get('reason')}: {accepted.get('message')}", FAILED)
     away = [str(each["spec"].get("cluster")) for each in state.instances if phase(each) in AWAY]
     if away:
         say(f"waits for {', '.join(away)}, and goes on by itself when they are back")

@@ -59,6 +59,11 @@ AppArgument = Annotated[
     ),
 ]
 VersionOption = Annotated[str, typer.Option("--version", metavar="V", help="The version. Default: the latest.")]
+StatusStyle = Annotated[str, typer.Option("-o", "--output", metavar="wide|json|yaml", help="Output format.")]
+Wait = Annotated[
+    str, typer.Option("--wait", metavar="DURATION", help="How long to wait until it is healthy; 0s: not at all.")
+]
+WAIT = "5m"
 Release = Annotated[str, typer.Argument(metavar="NAME", help="Name of the release.", autocompletion=releases)]
 
 

@@ -8,19 +8,26 @@ import typer
 
 from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
 from skerry.api.meta import Document
-from skerry.cli import listing, output
+from skerry.api.names import DEFAULT
+from skerry.cli import output
 from skerry.cli.commands.app import instances, values
-from skerry.cli.commands.app.instances import StatusStyle, Wait
-from skerry.cli.commands.app.options import AllWorkspaces, Release, VersionOption, WorkspaceOption
+from skerry.cli.commands.app.options import (
+    WAIT,
+    AllWorkspaces,
+    Release,
+    StatusStyle,
+    VersionOption,
+    Wait,
+    WorkspaceOption,
+)
 from skerry.cli.commands.clients import ContextName, Kubeconfig, connect
 from skerry.cli.commands.clients import Style as ListStyle
 from skerry.cli.failure import FAILED, TIMED_OUT, Failure
-from skerry.cli.term import out, program, say, seconds
+from skerry.cli.term import out, say, seconds
 
 if TYPE_CHECKING:
     from skerry.cli.api import Api
 
-EMPTY = "Nothing is installed. Install an app: {skerry} app install NAME APP --cluster C"
 DIFFERS = 10
 """Exit code of diff --exit-code."""
 LOOK_S = 1.0
@@ -49,7 +56,8 @@ def diff(
 
     Example: skerry app diff web --version 1.3.0
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in
 
     place = workspace_of(workspace, False)
     overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
@@ -95,10 +103,7 @@ def list_(
 
     Example: skerry app list -A
     """
-    from skerry.cli.apps import workspace_of
-
-    namespace = "" if everywhere else workspace_of(workspace, False)
-    listing.show_in(connect(kubeconfig, context), APP_RELEASE, namespace, style, EMPTY)
+    instances.every(connect(kubeconfig, context), workspace=workspace, everywhere=everywhere, style=style)
 
 
 def status(
@@ -117,34 +122,26 @@ def status(
 
     Example: skerry app status web -o wide
     """
-    from skerry.cli.apps import workspace_of
-
     output.check_format(style)
-    api, place = connect(kubeconfig, context), workspace_of(workspace, False)
-    state = instances.read(api, place, name)
-    instances.show(state, style)
+    api = connect(kubeconfig, context)
     if watch:
-        _show_changes(api, place, name, state, style)
-    available = (state.release.get("status") or {}).get("available") or {}
-    if available.get("version") and not style:
-        mends = ", which has security fixes" if available.get("securityUpdates") else ""
-        say(
-            f"version {available['version']} is available{mends}: {program()} app upgrade {name} --version {available['version']}"
-        )
-    instances.verdict(state, name, instances.settled(state))
+        _show_changes(api, workspace or DEFAULT, name, style)
+    instances.report(api, name=name, workspace=workspace, style=style)
 
 
-def _show_changes(api: Api, namespace: str, name: str, state: instances.ReleaseInstances, style: str) -> NoReturn:
-    """Show a release again whenever it is another one than `state`."""
+def _show_changes(api: Api, namespace: str, name: str, style: str) -> NoReturn:
+    """Show a release, and again whenever it is another one."""
+    state = None
     with instances.changed(api, namespace, name) as changed:
         while True:
-            changed.wait(LOOK_S)
             changed.clear()
             now = instances.read(api, namespace, name)
             if now != state:
-                say("")
+                if state is not None:
+                    say("")
                 instances.show(now, style)
                 state = now
+            changed.wait(LOOK_S)
 
 
 def history(
@@ -158,7 +155,8 @@ def history(
 
     Example: skerry app history web
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in
 
     output.check_format(style)
     release = connect(kubeconfig, context).get(path_in(APP_RELEASE, workspace_of(workspace, False), name))
@@ -179,7 +177,7 @@ def history(
 def rollback(
     name: Release,
     revision: Annotated[int, typer.Argument(metavar="REVISION", help="Which. Default: the one before.")] = 0,
-    wait: Wait = instances.WAIT,
+    wait: Wait = WAIT,
     style: StatusStyle = "",
     workspace: WorkspaceOption = "",
     kubeconfig: Kubeconfig = None,
@@ -231,7 +229,7 @@ def own(
 
 
 def _act(api: Api, namespace: str, name: str, action: str, kind: str, **body: Any) -> Document:
-    from skerry.cli.apps import path_in
+    from skerry.cli.paths import path_in
 
     document = {"apiVersion": APP_RELEASE.api_version, "kind": kind, **body}
     return api.post(path_in(APP_RELEASE, namespace, name, action), document)
@@ -256,8 +254,9 @@ def uninstall(
 
     Example: skerry app uninstall web
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
     from skerry.cli.commands.app.departing import Departure
+    from skerry.cli.paths import path_in
 
     wait_s, place = seconds(wait), workspace_of(workspace, False)
     api = connect(kubeconfig, context)

@@ -11,8 +11,15 @@ from skerry.api.kinds import APP_RELEASE
 from skerry.api.meta import Document
 from skerry.cli import selecting
 from skerry.cli.commands.app import instances, releases, values
-from skerry.cli.commands.app.instances import StatusStyle, Wait
-from skerry.cli.commands.app.options import AppArgument, Release, VersionOption, WorkspaceOption
+from skerry.cli.commands.app.options import (
+    WAIT,
+    AppArgument,
+    Release,
+    StatusStyle,
+    VersionOption,
+    Wait,
+    WorkspaceOption,
+)
 from skerry.cli.commands.clients import ContextName, Kubeconfig, cluster_names, connect
 from skerry.cli.failure import FAILED, MISSING, USAGE, Failure
 from skerry.cli.term import out, say, seconds
@@ -58,7 +65,7 @@ def install(
     values_for: values.ClusterFiles = None,
     timeout: Timeout = "",
     on_failure: OnFailure = "",
-    wait: Wait = instances.WAIT,
+    wait: Wait = WAIT,
     dry_run: DryRun = False,
     style: StatusStyle = "",
     workspace: WorkspaceOption = "",
@@ -71,7 +78,8 @@ def install(
 
     Example: skerry app install web stable/nginx --cluster m1 -n shop --set replicas=2
     """
-    from skerry.cli.apps import find_app, find_version, new, path_in, reference, workspace_of
+    from skerry.cli.apps import find_app, find_version, new, reference, workspace_of
+    from skerry.cli.paths import path_in
 
     wait_s, place = seconds(wait), workspace_of(workspace, False)
     where = _clusters(cluster, selector)
@@ -117,7 +125,7 @@ def upgrade(
     ] = False,
     timeout: Timeout = "",
     on_failure: OnFailure = "",
-    wait: Wait = instances.WAIT,
+    wait: Wait = WAIT,
     dry_run: DryRun = False,
     style: StatusStyle = "",
     workspace: WorkspaceOption = "",
@@ -128,7 +136,8 @@ def upgrade(
 
     Example: skerry app upgrade web --version 1.3.0 --set replicas=3
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in
 
     wait_s, place = seconds(wait), workspace_of(workspace, False)
     overrides = values.given(files, set_, set_string, set_file, set_secret, values_for)
@@ -171,7 +180,7 @@ def _check_engine(api: Api) -> None:
     from skerry.api.appstore import STORE
     from skerry.api.conditions import condition_of
     from skerry.api.kinds import APP_STORE
-    from skerry.cli.apps import path_in
+    from skerry.cli.paths import path_in
 
     ready = condition_of(api.get(path_in(APP_STORE, "", STORE)), "HelmReady")
     if ready.status == "False":
@@ -179,7 +188,7 @@ def _check_engine(api: Api) -> None:
 
 
 def _seal(api: Api, namespace: str, name: str, secrets: dict[str, str]) -> None:
-    from skerry.cli.apps import path_in
+    from skerry.cli.paths import path_in
 
     body = {"apiVersion": APP_RELEASE.api_version, "kind": "ReleaseSecretValues", "set": secrets}
     api.put(path_in(APP_RELEASE, namespace, name, "secretvalues"), body)
@@ -187,7 +196,7 @@ def _seal(api: Api, namespace: str, name: str, secrets: dict[str, str]) -> None:
 
 def _let_go(api: Api, namespace: str, name: str) -> None:
     """Have the work begin that waited for the secret values."""
-    from skerry.cli.apps import path_in
+    from skerry.cli.paths import path_in
 
     api.patch(path_in(APP_RELEASE, namespace, name), {"spec": {"suspend": False}})
 
@@ -196,8 +205,7 @@ def _print_dry(
     api: Api, namespace: str, name: str, spec: dict[str, Any], secrets: dict[str, str], document: Document
 ) -> None:
     """What the first cluster would get."""
-    from skerry.cli.apps import path_in
-    from skerry.cli.watching import query
+    from skerry.cli.paths import path_in, query
     from skerry.errors import NotFound
 
     body: dict[str, Any] = {"apiVersion": APP_RELEASE.api_version, "kind": "ReleaseDiffRequest", "spec": spec}

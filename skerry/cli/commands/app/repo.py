@@ -74,7 +74,8 @@ def add(
 
     Example: skerry app repo add stable https://charts.example.org/stable --global
     """
-    from skerry.cli.apps import new, path_in, workspace_of
+    from skerry.cli.apps import new, workspace_of
+    from skerry.cli.paths import path_in
 
     wait_s, namespace = seconds(wait), workspace_of(workspace, everybodys)
     credential = _credential(username, password_file, token_file, cert_file, key_file)
@@ -115,7 +116,8 @@ def _credential(username: str, password_file: str, token_file: str, cert_file: s
 
 def _await(api: Api, namespace: str, name: str, asked: Document, wait_s: float) -> None:
     """Say how the look ended that was asked for, as the answer to that has it. Failure: badly, or not in time."""
-    from skerry.cli.apps import path_in, wait_for
+    from skerry.cli.apps import wait_for
+    from skerry.cli.paths import path_in
 
     requested = str((asked.get("status") or {}).get("sync", {}).get("requested", ""))
     document, done = wait_for(
@@ -181,7 +183,8 @@ def show(
 
     Example: skerry app repo show stable --global
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in
 
     output.check_format(style)
     document = connect(kubeconfig, context).get(path_in(APP_REPOSITORY, workspace_of(workspace, everybodys), name))
@@ -217,7 +220,8 @@ def sync(
 
     Example: skerry app repo sync stable --global
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in
 
     wait_s, namespace = seconds(wait), workspace_of(workspace, everybodys)
     api = connect(kubeconfig, context)
@@ -238,7 +242,8 @@ def remove(
 
     Example: skerry app repo remove stable --global
     """
-    from skerry.cli.apps import path_in, workspace_of
+    from skerry.cli.apps import workspace_of
+    from skerry.cli.paths import path_in
 
     namespace = workspace_of(workspace, everybodys)
     connect(kubeconfig, context).delete(path_in(APP_REPOSITORY, namespace, name))

@@ -23,7 +23,8 @@ def _take(
     action: str, app: str, version: str, message: str, whole: bool, namespace: str, kubeconfig: Kubeconfig, context: str
 ) -> None:
     """Take a step. stdout: the name of its record."""
-    from skerry.cli.apps import find_app, find_version, new, path_in
+    from skerry.cli.apps import find_app, find_version, new
+    from skerry.cli.paths import path_in
 
     api = connect(kubeconfig, context)
     entry = find_app(api, app, namespace)

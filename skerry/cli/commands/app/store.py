@@ -109,7 +109,7 @@ def disable(cluster: MemberOption = "", kubeconfig: Kubeconfig = None, context: 
 
 
 def _turn(api: Api, cluster: str, enabled: bool) -> None:
-    from skerry.cli.apps import path_in
+    from skerry.cli.paths import path_in
 
     word = "enabled" if enabled else "disabled"
     if cluster:
@@ -122,6 +122,6 @@ def _turn(api: Api, cluster: str, enabled: bool) -> None:
 
 
 def _get(api: Api) -> Document:
-    from skerry.cli.apps import path_in
+    from skerry.cli.paths import path_in
 
     return api.get(path_in(APP_STORE, "", STORE))
