@@ -14,15 +14,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
 import typer
-from hypothesis import given
-from hypothesis import strategies as st
 
-from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
-from skerry.cli import app, asking, kubeconfig, paths, quick, state
+from skerry.cli import app, asking, kubeconfig, quick, state
 from skerry.cli.__main__ import main
 from skerry.cli.asking import NotQuick
 from skerry.cli.login.cache import LoginCache, StoredLogin, directory
@@ -324,16 +320,3 @@ def test_a_command_is_as_in_the_tree(words: tuple[str, str]) -> None:
             option in command.flags,
             False,
         )
-
-
-def test_names_of_kinds_are_those_of_the_kinds() -> None:
-    for ours, kind in ((paths.APP_RELEASES, APP_RELEASE), (paths.APP_INSTANCES, APP_INSTANCE)):
-        assert (ours.plural, ours.singular, ours.namespaced) == (kind.plural, kind.singular, kind.namespaced)
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_text_is_quoted_as_everybody_does(text: str) -> None:
-    assert paths.quoted(text) == quote(text, safe="")
-    assert paths.query("/x", a=text, b="") == (
-        "/x?" + urlencode({"a": text}, quote_via=quote, safe="") if text else "/x"
-    )

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from skerry.cli import watching
-from skerry.cli.paths import query
 from skerry.cli.watching import Printer, follow
 
 COLUMNS = [{"name": "Name", "type": "string"}, {"name": "Ready", "type": "string"}]
@@ -79,8 +78,3 @@ def test_a_forgotten_past_is_listed_anew() -> None:
 def test_names_and_objects_can_be_followed_too(capsys: pytest.CaptureFixture[str]) -> None:
     run(Told([{"type": "ADDED", "object": item("m2", "8")}]), "name")
     assert capsys.readouterr().out.splitlines() == ["cluster.skerry.dev/m1", "cluster.skerry.dev/m2"]
-
-
-def test_parameters_that_are_empty_are_left_out() -> None:
-    assert query("/x", a="", b="1 2") == "/x?b=1+2"
-    assert query("/x") == "/x"
