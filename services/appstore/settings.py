@@ -16,6 +16,9 @@ class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         Path, about("Key of the host's secrets, of which the App Store's own is derived.")
     ]
     app_store_fetch_s: Annotated[float, about("Seconds that one download from a repository may take.")] = DEADLINE_S
+    app_store_look_s: Annotated[
+        float, about("Seconds between looks at an app on a cluster where nothing is on its way, or that refuses us.")
+    ] = 60.0
     app_store_front_door: Annotated[
         str, about("https:// address of the host's front door, through which releases are worked on members.")
     ] = ""

@@ -49,8 +49,8 @@ from skerry.storage import Item
 
 log = logging.getLogger("skerry.registry")
 
-EVERY_S = 10.0
 AGAIN_S = 2.0
+"""After a look that failed; sooner where looks are more frequent than that."""
 STAND_S = 60.0
 """For the look at rights and bindings: seven calls, once a minute."""
 CONNECTIONS = 6
@@ -97,7 +97,7 @@ class Prober:
     ) -> None:
         """`kept(member, name)` says whether an entry keeps a ClusterRoleBinding of a member in place."""
         self._registry, self._bus, self._writer, self._clock = registry, context.bus, writer, clock
-        self._kept = kept
+        self._kept, self._every_s = kept, registry.settings.probe_s
         self._present: dict[str, tuple[str, int]] = {}
         """uid and revision of the direct members that there are."""
         self._watched: dict[str, Watched] = {}
@@ -164,7 +164,7 @@ class Prober:
         """Look at a member; seconds from the look's beginning to the next one's."""
         item = self._registry.cache.get(CLUSTER, name)
         if item is None or item.uid != watched.uid or not await self._ready_to_look(item, watched):
-            return EVERY_S
+            return self._every_s
         outcome = await self._asked(item, watched)
         if outcome.state is ProbeState.READY:
             watched.failed = 0
@@ -174,13 +174,13 @@ class Prober:
         else:
             watched.failed += 1
             if watched.failed == 1:
-                return AGAIN_S
+                return min(AGAIN_S, self._every_s)
         now, upstream = self._clock(), watched.upstream
         outcome = outcome._replace(certificates=None if upstream is None else upstream.certificate_ends)
         again_s = await self._writer.write(
             name, watched.uid, lambda document: direct.observed(document, outcome, watched.expires, now)
         )
-        return EVERY_S if again_s is None else min(again_s, EVERY_S)
+        return self._every_s if again_s is None else min(again_s, self._every_s)
 
     def _collected(self, name: str, watched: Watched) -> Inventory | None:
         """What it has, as far as that is known; from now on it is collected."""

@@ -22,6 +22,9 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
         Path | None, about("Key of the bucket secrets; default: secrets.key in the keys directory.")
     ] = None
     agent_ttl_s: Annotated[int, about("Life of an agent's credential; agents renew it at two thirds.")] = AGENT_TTL_S
+    probe_s: Annotated[float, about("Seconds between looks at a direct member: is it ready, is it still the same.")] = (
+        10.0
+    )
     look_s: Annotated[
         float, about("Seconds between looks at what joining made and verified on direct members: rights, bindings.")
     ] = LOOK_S

@@ -28,7 +28,9 @@ from skerry.cli.term import ProgressLine, program
 POLL_S = 0.04
 NAMELESS = "_"
 """In place of a cluster's name, on a dry run with a token that names none."""
-_PASSED_ON = ("SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_LOOK_S", "SKERRY_UPSTREAM_CONNECTIONS")
+_PASSED_ON = (
+    "SKERRY_LOG_LEVEL", "SKERRY_LOG_FORMAT", "SKERRY_HEARTBEAT_S", "SKERRY_LOOK_S", "SKERRY_UPSTREAM_CONNECTIONS",
+)  # fmt: skip
 """Settings of the agent that have no option: the environment of `skerry agent` sets them."""
 
 

@@ -49,8 +49,10 @@ TUNABLE = {
     "controller-manager": (
         "SKERRY_AGENT_TTL_S",
         "SKERRY_APP_STORE_FETCH_S",
+        "SKERRY_APP_STORE_LOOK_S",
         "SKERRY_HELM",
         "SKERRY_LOOK_S",
+        "SKERRY_PROBE_S",
         "SKERRY_TOKEN_REVIEW_KUBECONFIG",
     ),
     "tower": (

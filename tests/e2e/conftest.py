@@ -31,10 +31,13 @@ def new_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory, member_one: Member, member_two: Member) -> Iterator[Host]:
-    """A host with members `one` and `two`, each behind its agent, in its own network."""
+def federation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, member_one: Member, member_two: Member
+) -> Iterator[Host]:
+    """A host with members `one` and `two`, each behind its agent, in its own network. A module's ENVIRONMENT is laid over HURRY."""
     addresses = tuple(member.host_address for member in (member_one, member_two) if member.isolated)
-    with Host(tmp_path_factory.mktemp("federation"), addresses) as host:
+    environment = getattr(request.module, "ENVIRONMENT", {})
+    with Host(tmp_path_factory.mktemp("federation"), addresses, environment) as host:
         host.up()
         agents = [host.agent(member, host.token(name)) for member, name in ((member_one, "one"), (member_two, "two"))]
         for name, agent in zip(("one", "two"), agents, strict=True):

@@ -51,7 +51,7 @@ def names(host: Host, *arguments: str) -> list[str]:
     return [each["metadata"]["name"] for each in listed["items"]]
 
 
-@pytest.mark.parametrize("mode", ["agent", "direct"])
+@pytest.mark.parametrize("mode", ["agent", pytest.param("direct", marks=pytest.mark.soak)])
 async def test_what_an_owner_wants_is_there_also_after_the_member_was_away(
     new_host: Callable[..., Host], plain_cluster: Member, mode: str
 ) -> None:

@@ -141,7 +141,7 @@ def _rigged(host: Host, plain_cluster: Member, far: Member) -> Iterator[Rig]:
     host.ok("cluster", "join", FAR, "--direct", "--kubeconfig", str(far.kubeconfig))
     made.have("agent")
     host.kubectl(None, "label", "cluster", NEAR, FAR, "env=prod")
-    soon = datetime.now(UTC) + timedelta(seconds=20)
+    soon = datetime.now(UTC) + timedelta(seconds=8)
     team = [workspace("team", {**TEAM, **more}, NEAR, FAR, name="a", adopt=True) for more in ({"left": "edit"}, {})]
     host.kubectl(None, "apply", "-f", "-", stdin=_list([*grants(soon.strftime("%Y-%m-%dT%H:%M:%SZ")), team[0]]))
     made.tokens = asyncio.run(_tokens(made)) | {each: _issued(far, each) for each in ACCOUNTS}
@@ -360,7 +360,7 @@ def _lists(path: Callable[..., str], query: str) -> Iterator[str]:
         yield path("watch/", f"{query}{'&' if query else '?'}timeoutSeconds=1")
 
 
-@pytest.mark.parametrize("side", ["agent", "direct"])
+@pytest.mark.parametrize("side", ["agent", pytest.param("direct", marks=pytest.mark.soak)])
 def test_nothing_on_a_member_names_another_or_its_people(rig: Rig, side: str) -> None:
     """Somebody who has something on the other alone, by a grant, a workspace and a request that tell its name."""
     rig.have("agent")

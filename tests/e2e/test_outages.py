@@ -19,6 +19,8 @@ from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
 
+ENVIRONMENT = {"SKERRY_HEARTBEAT_S": "10"}
+"""How soon it is said is what production has."""
 HALF_OPEN_S, API_S = 25.0, 25.0
 """15 and 12 s are what is aimed at, on a machine of one's own."""
 

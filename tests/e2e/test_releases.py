@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(240)]
 FILES = {"values.yaml": "color: blue\n", "templates/config.yaml": CONFIG, "templates/secret.yaml": SECRET}
 
 
-@pytest.fixture(scope="module", params=["direct", "agent"])
+@pytest.fixture(scope="module", params=["direct", pytest.param("agent", marks=pytest.mark.soak)])
 def host(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, plain_cluster: Member
 ) -> Iterator[Host]:
@@ -117,7 +117,6 @@ def test_what_somebody_else_installed_is_left_alone(
     plain_cluster.kubectl("delete", "namespace", "theirs", "--wait=false")
 
 
-@pytest.mark.parametrize("host", ["agent", pytest.param("direct", marks=pytest.mark.soak)], indirect=True)
 def test_helm_by_hand_is_an_upgrade_like_any_other(
     host: Host, plain_cluster: Member, helms: Mapping[str, Path], tmp_path: Path
 ) -> None:

@@ -74,7 +74,7 @@ def wait_for(host: Host, kind: str, reason: str) -> str:
     return condition(host, kind)["message"]
 
 
-@pytest.mark.parametrize("mode", ["agent", "direct"])
+@pytest.mark.parametrize("mode", ["agent", pytest.param("direct", marks=pytest.mark.soak)])
 def test_the_bindings_are_entries_and_one_that_was_deleted_is_there_again_at_once(
     host: Host, plain_cluster: Member, mode: str
 ) -> None:
@@ -93,7 +93,7 @@ def test_the_bindings_are_entries_and_one_that_was_deleted_is_there_again_at_onc
     assert "skerry:" not in left
 
 
-@pytest.mark.parametrize("mode", ["agent", "direct"])
+@pytest.mark.parametrize("mode", [pytest.param("agent", marks=pytest.mark.soak), "direct"])
 def test_what_is_to_be_kept_stays_on_a_member_that_is_removed_and_is_nobodys(
     host: Host, plain_cluster: Member, mode: str
 ) -> None:
@@ -185,7 +185,7 @@ def twin(kube: Provider, plain_cluster: Member, tmp_path_factory: pytest.TempPat
         yield found
 
 
-@pytest.mark.parametrize("mode", ["agent", "direct"])
+@pytest.mark.parametrize("mode", ["agent", pytest.param("direct", marks=pytest.mark.soak)])
 def test_a_cluster_that_another_host_took_over_is_let_go_and_comes_back_when_it_is_taken_back(
     host: Host, plain_cluster: Member, mode: str
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_cluster_that_another_host_took_over_is_let_go_and_comes_back_when_it_
     plain_cluster.kubectl("get", "clusterrolebinding", ADMINISTRATORS)
 
 
-@pytest.mark.parametrize("mode", ["agent", "direct"])
+@pytest.mark.parametrize("mode", [pytest.param("agent", marks=pytest.mark.soak), "direct"])
 def test_another_cluster_at_its_address_is_served_nothing_and_it_heals_by_itself(
     host: Host, plain_cluster: Member, twin: Member, mode: str, tmp_path: Path
 ) -> None:

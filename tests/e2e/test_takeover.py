@@ -139,7 +139,9 @@ def between(east: Host, west: Host, plain_cluster: Member) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("between")
-@pytest.mark.parametrize(("first", "second"), [("agent", "direct"), ("direct", "agent")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("agent", "direct"), pytest.param("direct", "agent", marks=pytest.mark.soak)]
+)
 def test_a_cluster_goes_to_another_host_and_comes_back(
     east: Host, west: Host, plain_cluster: Member, tmp_path: Path, first: str, second: str
 ) -> None:

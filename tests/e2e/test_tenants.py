@@ -31,7 +31,7 @@ def grant(**spec: Any) -> bytes:
     ).encode()
 
 
-@pytest.mark.parametrize("mode", ["agent", "direct"])
+@pytest.mark.parametrize("mode", ["agent", pytest.param("direct", marks=pytest.mark.soak)])
 def test_a_tenant_sees_and_reaches_her_own_and_loses_it_within_a_second(
     new_host: Callable[..., Host], plain_cluster: Member, mode: str
 ) -> None:
@@ -200,7 +200,7 @@ def _on_call(host: Host) -> None:
 
     code, name, said = ask("--for", "1h")
     assert code == 0, said
-    code, _, said = skerry(bob, "request", "approve", name, "--for", "30s", "--wait", "25s")
+    code, _, said = skerry(bob, "request", "approve", name, "--for", "15s", "--wait", "12s")
     assert code == 0, said
     assert "approved by bob until" in said
     assert said.endswith("on m1\n")

@@ -47,8 +47,8 @@ from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import process, serving
 
 DEADLINE_S = 30.0
-LOOK_S = 1.0
-"""Between looks at rights: each look of the prober is one at rights too."""
+LOOK_S = 0.3
+"""Between looks at direct members, each of which is one at rights too."""
 HOST_UID = "11111111-0000-0000-0000-000000000001"
 
 
@@ -69,7 +69,12 @@ class Running:
         self.parts: Parts
         """What it is made of, once it runs."""
         self._settings = RegistrySettings(
-            keys_dir=host.keys_dir, host_uid=uid, host_name=name, bus_public=list(host.servers), look_s=LOOK_S
+            keys_dir=host.keys_dir,
+            host_uid=uid,
+            host_name=name,
+            bus_public=list(host.servers),
+            probe_s=LOOK_S,
+            look_s=0.0,
         )
 
     @contextlib.asynccontextmanager

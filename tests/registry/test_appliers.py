@@ -87,8 +87,7 @@ async def until(test: Callable[[], Awaitable[bool]]) -> None:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prober looks more often than in production."""
-    monkeypatch.setattr(prober, "EVERY_S", 0.3)
+    """The prober looks again more often than in production."""
     monkeypatch.setattr(prober, "AGAIN_S", 0.1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.registry import prober
+from services.registry import departing, prober
 from skerry import subjects
 from skerry.api.desired import Options
 from skerry.api.kinds import CLUSTER
@@ -333,7 +333,10 @@ async def test_another_credential_counts_and_another_cluster_is_refused(
         await connect(client, "update", "missing", given(api))
 
 
-async def test_removal_needs_no_member_and_destroys_the_credential(client: Client, api: ApiServer) -> None:
+async def test_removal_needs_no_member_and_destroys_the_credential(
+    client: Client, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(departing, "DEADLINE_S", 1.0)
     text = given(api)
     await connect(client, "create", "leaver", text)
     await api.__aexit__()
@@ -372,7 +375,6 @@ async def test_the_prober_tells_proxies_and_counts_nodes(client: Client, api: Ap
 async def test_a_restart_of_the_registry_is_no_news_of_a_member_that_answers(
     fresh_nats_host: NatsHost, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prober, "EVERY_S", 0.1)
     async with Running(fresh_nats_host).running(), client_of(fresh_nats_host) as client:
         await connect(client, "create", "steady", given(api))
         async with asyncio.timeout(DEADLINE_S):
@@ -394,18 +396,17 @@ async def test_an_api_server_that_is_slow_lives(
     client: Client, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each answer is within its time. A look as a whole was held against one: a member that answered was called away."""
-    monkeypatch.setattr(upstream, "CALL_S", 4.0)
+    monkeypatch.setattr(upstream, "CALL_S", 2.0)
     monkeypatch.setattr(prober, "VERSION_EVERY", 1)
-    monkeypatch.setattr(prober, "EVERY_S", 0.2)
     beats: asyncio.Queue[Heartbeat] = asyncio.Queue()
     client.bus.subscribe(
         subjects.probe("slow"), lambda message: beats.put_nowait(msgspec.json.decode(message.data, type=Heartbeat))
     )
     await connect(client, "create", "slow", given(api))
     ready = await condition(client, "slow", "Ready", "Connected")
-    api.delays_s = dict.fromkeys(("/readyz", KUBE_SYSTEM), 2.2)
+    api.delays_s = dict.fromkeys(("/readyz", KUBE_SYSTEM), 1.1)
     async with asyncio.timeout(120):
-        while ((await beats.get()).rtt_ms or 0.0) < 4400:  # the question which cluster it is, and the call itself
+        while ((await beats.get()).rtt_ms or 0.0) < 2200:  # the question which cluster it is, and the call itself
             pass
     assert await condition(client, "slow", "Ready", "Connected") == ready
     api.delays_s.clear()
@@ -472,9 +473,8 @@ async def test_a_credential_that_is_no_longer_taken_is_named(client: Client, api
 
 
 @pytest.fixture
-async def owner(nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DesiredClient]:
-    """Tenancy, and a prober that looks often."""
-    monkeypatch.setattr(prober, "EVERY_S", 0.3)
+async def owner(nats_host: NatsHost) -> AsyncIterator[DesiredClient]:
+    """Tenancy."""
     async with nats_host.bus("tenancy") as bus:
         yield DesiredClient(bus, await bus.bucket(subjects.DESIRED_STATUS), "tenancy")
 

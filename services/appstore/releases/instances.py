@@ -33,17 +33,16 @@ from skerry.storage import Item, Store
 
 log = logging.getLogger("skerry.appstore")
 
-SOON_S, STEADY_S = 2.0, 60.0
-"""Between two looks while something is on its way, and when nothing is."""
-REFUSED_S = 60.0
-"""Between two looks at what refuses us."""
+SOON_S = 2.0
+"""Between two looks while something is on its way."""
 UNREACHABLE_S = 15.0
 JITTER_S = 3.0
 """Members that come back all at once are not looked at in one moment."""
 
 
 class Instances:
-    """See the module. `now` is Unix time in seconds, `chance` as random.uniform."""
+    """See the module. `look_s` is between two looks when nothing is on its way, and at what refuses us; `now` is Unix time in
+    seconds, `chance` as random.uniform."""
 
     def __init__(
         self,
@@ -54,12 +53,13 @@ class Instances:
         operator: Operator,
         observer: Observer,
         *,
+        look_s: float,
         now: Callable[[], float] = time.time,
         chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._store, self._informer, self._switch = store, informer, switch
         self._door, self._operator, self._observer = door, operator, observer
-        self._now, self._chance = now, chance
+        self._look_s, self._now, self._chance = look_s, now, chance
         self._running: dict[str, asyncio.Task[None]] = {}
         self.again: Callable[[str], None] = lambda key: None
         """Called with the key of an instance whose operation has ended."""
@@ -130,12 +130,12 @@ class Instances:
             if isinstance(error, Conflict):
                 raise error
             await self._write(subject, progress, statuses.error_message(subject.status) or message)
-            return After(error.details.retry_after_seconds or UNREACHABLE_S)
+            return After(error.details.retry_after_seconds or min(UNREACHABLE_S, self._look_s))
         if subject.wanted.gone and not (progress.revision or subject.status.get("helm")):
             await self._drop(subject.key, subject.item)  # nothing was ever done there, so nothing is left behind
             return None
         was, user = progress.phase == "Blocked", subject.delegation.user
-        since, pause_s = progress.since if was else now, REFUSED_S if was else machine.ONCE_MORE_S
+        since, pause_s = progress.since if was else now, self._look_s if was else machine.ONCE_MORE_S
         blocked = progress._replace(phase="Blocked", since=since, reason=reason, again=now + pause_s)
         await self._write(subject, blocked, wording.refused(message, user, subject.release.metadata.name))
         return After(pause_s)
@@ -155,7 +155,7 @@ class Instances:
                 return await self._begin(subject, access, secrets, step)
             case Pause(seconds, message):
                 await self._observe(subject, access, secrets, in_place=False, message=message)
-                return After(min(max(seconds, 0.1), STEADY_S))
+                return After(min(max(seconds, 0.1), self._look_s))
             case Watch():
                 in_place = present.state == "Deployed" and present.revision == wanted.revision
                 return await self._observe(subject, access, secrets, in_place=in_place)
@@ -170,16 +170,16 @@ class Instances:
             return After(SOON_S)
         message = wording.exists(cluster, where)
         since = before.since if before.phase == "Blocked" else now
-        blocked = before.anew(before.revision, "Blocked", since)._replace(reason=reason, again=now + REFUSED_S)
+        blocked = before.anew(before.revision, "Blocked", since)._replace(reason=reason, again=now + self._look_s)
         await self._write(subject, blocked, message)
-        return After(REFUSED_S)
+        return After(self._look_s)
 
     async def _begin(
         self, subject: InstanceSubject, access: MemberAccess, secrets: HelmSecrets, step: Operate
     ) -> After | None:
         if step.operation in ("Install", "Upgrade") and (why := self._why_not_now(subject)):
             await self._wait(subject, why)
-            return After(STEADY_S)
+            return After(self._look_s)
         latest, inventory = secrets.state.latest, None
         ends = step.operation == "Uninstall" and step.phase in ("Uninstalling", "RollingBack")
         if latest is not None and (ends or subject.release.spec.conflicts == "Take"):
@@ -229,7 +229,7 @@ class Instances:
                     None,
                 ),
             )
-            return After(STEADY_S)
+            return After(self._look_s)
         inventory = await self._observer.inventory(subject.key, access, subject.place, latest)
         settled = progress.phase not in machine.WORKING
         seen = await self._observer.look(subject.key, access, subject.place, inventory, all_of_it=settled)
@@ -249,7 +249,7 @@ class Instances:
         on_its_way = after.phase in (*machine.WORKING, "Pending") or (
             after.reason == machine.NOT_HEALTHY and subject.wanted.rollback
         )
-        return After(SOON_S if on_its_way else STEADY_S)
+        return After(SOON_S if on_its_way else self._look_s)
 
     # Operations
 

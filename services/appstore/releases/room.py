@@ -63,7 +63,9 @@ async def opened(context: Context[AppStoreSettings, Any], shared: Shared) -> Asy
     operator = Operator(door, shared.engines, shared.packages, history, MemberTurns(), versions, slots)
     store = context.store(APP_INSTANCE, leader=True)
     observer = Observer(door)
-    instances = Instances(store, context.informer, shared.switch, door, operator, observer)
+    instances = Instances(
+        store, context.informer, shared.switch, door, operator, observer, look_s=settings.app_store_look_s
+    )
     try:
         yield ReleaseState(history, instances, operator, door, observer)
     finally:

@@ -26,8 +26,9 @@ log = logging.getLogger("skerry.proxy")
 CredentialsReader = Callable[[], Credentials]
 BULK_PING_S = 30.0
 """Bulk connections may be busy for long: 30 s x 2, against 5 s x 2 on interactive ones."""
-RENEW_CHECK_S = 60.0
-"""How often the credential's file is looked at: whoever renews it does so long before the old one ends."""
+RENEW_CHECK_S = 10.0
+"""How often the credential's file is looked at: whoever renews it does so long before the old one ends, and who replaces the
+key that signed it waits for it."""
 
 
 class DialerSupervisor:

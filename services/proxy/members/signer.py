@@ -26,7 +26,7 @@ from skerry.identity.assertion import Signer
 log = logging.getLogger("skerry.proxy")
 
 _decode = decoder(CertifyAnswer)
-AGAIN_S = 60.0
+AGAIN_S = 10.0
 """Between two questions: the trust root may have been replaced, and what was signed by the old one is worth nothing then."""
 RETRY_S = (0.2, 5.0)
 """First and longest pause between attempts; the pauses in between double and are jittered."""
@@ -91,7 +91,7 @@ class AssertionSigner:
         return self._key.unseal(data)
 
     async def keep(self) -> None:
-        """Get a record, and ask again within a minute, for ever; ends only by being cancelled."""
+        """Get a record, and ask again every ten seconds, for ever; ends only by being cancelled."""
         pause = RETRY_S[0]
         while True:
             if await self._certified():

@@ -38,8 +38,8 @@ AT_ONCE = 32
 """Accounts that are looked up side by side."""
 STARTED_S = 60.0
 """What a server may take to start anew."""
-SETTLE_S = 70.0
-"""Longer than a front door takes to see a new credential and to use it for new requests (60 s)."""
+SETTLE_S = 20.0
+"""Longer than a front door takes to see a new credential (10 s) and to use it for new requests."""
 PAUSE_S = 0.2
 
 

@@ -23,8 +23,8 @@ from skerry.identity.trust import is_signed
 from skerry.storage.sealed import Keyring, Unreadable
 
 KEY, MEMBERS = "assertion", "member."
-SETTLE_S = 70.0
-"""Longer than a front door takes to have its key certified anew (60 s)."""
+SETTLE_S = 20.0
+"""Longer than a front door takes to have its key certified anew: 10 s, and 5 more for an answer."""
 
 
 class _MemberTrust(msgspec.Struct, frozen=True):
