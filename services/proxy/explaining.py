@@ -171,7 +171,7 @@ class Explainer:
     def _bases_on_host(self, question: _Question, decision: Decision) -> list[ExplainedBasis]:
         """What groups and grants give there, and what allows the request by the namespace that it names."""
         bases = reasons.bases(self._reach(question), "")
-        known = {(each.kind, each.name) for each in bases}
+        known = {Basis(each.kind, each.name) for each in bases}
         roles, namespace = self._granted.members.roles, question.request.namespace
         ties: tuple[Basis, ...] = ()
         if isinstance(decision, Allowed):

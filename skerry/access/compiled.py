@@ -139,7 +139,8 @@ class Access:
 
     def __init__(self) -> None:
         self._clusters: dict[str, _Cluster] = {}
-        self._holdings: dict[Basis, tuple[Holding, ...]] = {}
+        self._grants: dict[str, Holding] = {}
+        self._workspaces: dict[str, tuple[Holding, ...]] = {}
         self._held: dict[str, _Held] = {}
         self._selected: dict[bytes, _Selected] = {}
         self._named: dict[BoundName, list[Holding]] = {}
@@ -168,31 +169,35 @@ class Access:
 
     def grant(self, name: str, grant: AccessGrant | None) -> Touched:
         """The AccessGrant of this name is now this one; None: there is none."""
-        source = Basis("AccessGrant", name)
-        return self._source(source, () if grant is None else of_grant(grant, source))
+        before, after = self._grants.get(name), None if grant is None else of_grant(grant, name)
+        if before == after:
+            return NOTHING
+        if after is None:
+            del self._grants[name]
+        else:
+            self._grants[name] = after
+        return self._replace(_some(before), _some(after))
 
     def workspace(self, name: str, workspace: Workspace | None) -> Touched:
         """The Workspace of this name is now this one; None: there is none."""
         members = self.members.put(name, () if workspace is None else workspace.spec.members)
         self.version += bool(members)
-        source = Basis("Workspace", name)
-        touched = self._source(source, () if workspace is None else of_workspace(workspace, source))
+        before, after = self._workspaces.get(name, ()), () if workspace is None else of_workspace(workspace)
+        if after:
+            self._workspaces[name] = after
+        else:
+            self._workspaces.pop(name, None)
+        touched = NOTHING if before == after else self._replace(before, after)
         return touched._replace(subjects=touched.subjects | members) if members else touched
 
-    def _source(self, source: Basis, after: tuple[Holding, ...]) -> Touched:
-        before = self._holdings.get(source, ())
-        if before == after:
-            return NOTHING
+    def _replace(self, before: tuple[Holding, ...], after: tuple[Holding, ...]) -> Touched:
+        """Those of one object are others now."""
         self.version += 1
         for holding in after:
             self._enter(holding)
         scopes = {name for holding in (*before, *after) for name in self._places(holding)}
         for holding in before:
             self._leave(holding)
-        if after:
-            self._holdings[source] = after
-        else:
-            del self._holdings[source]
         self._reaches.clear()
         subjects = {subject for holding in (*before, *after) for subject in holding.subjects}
         return Touched(frozenset(subjects), scopes=frozenset(scopes))
@@ -350,10 +355,12 @@ class Access:
 
     def selected(self, grant: str) -> tuple[str, ...]:
         """The clusters that the selector of an AccessGrant selects now, in order."""
-        holdings = self._holdings.get(Basis("AccessGrant", grant), ())
-        return tuple(
-            sorted({name for each in holdings if each.selector for name in self._selected[each.selector].clusters})
-        )
+        holding = self._grants.get(grant)
+        return tuple(sorted(self._selected[holding.selector].clusters)) if holding and holding.selector else ()
+
+
+def _some(holding: Holding | None) -> tuple[Holding, ...]:
+    return () if holding is None else (holding,)
 
 
 def _without(holdings: tuple[Holding, ...], holding: Holding) -> tuple[Holding, ...]:

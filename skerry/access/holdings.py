@@ -36,8 +36,10 @@ class Scope(NamedTuple):
     """One of ROLES; empty for a group of the members' own."""
 
 
-class Basis(NamedTuple):
-    """The object of the host that gives something, for people and the audit log."""
+class Basis(msgspec.Struct, frozen=True, gc=False, order=True):
+    """The object of the host that gives something, for people and the audit log. No tuple: each grant has one, and a tuple's is
+    twice as large.
+    """
 
     kind: str
     name: str
@@ -59,8 +61,11 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     """A LabelSelector as JSON: equal ones are one."""
     expires: float = math.inf
     """Unix seconds."""
-    owned: bool = False
-    """The namespaces are the subjects' own: who is admin there may give roles there."""
+
+    @property
+    def owned(self) -> bool:
+        """True if the namespaces are the subjects' own: who is admin there may give roles there."""
+        return self.basis.kind == "Workspace"
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -109,22 +114,22 @@ def usable_group(group: str) -> bool:
     return ":" not in group and group.casefold() not in _RESERVED_GROUPS
 
 
-def of_grant(grant: AccessGrant, basis: Basis | None = None) -> tuple[Holding, ...]:
-    """What an AccessGrant gives: nothing by a name that it is not bound to. `basis` is its own, of who has that already."""
+def of_grant(grant: AccessGrant, name: str = "") -> Holding | None:
+    """What an AccessGrant gives: nothing by a name that it is not bound to. `name` is its own, of who has that text already."""
     spec = grant.spec
     subjects = _shared(_distinct(key_of(each) for each in spec.subjects))
     scopes = _shared(tuple(scopes_of(grant)))
     expires = ends_of(grant)
     if not subjects or not scopes or grant.metadata.deletion_timestamp is not UNSET:
-        return ()
-    basis = basis or Basis("AccessGrant", grant.metadata.name)
+        return None
+    basis = Basis("AccessGrant", name or grant.metadata.name)
     if isinstance(spec.clusters.selector, LabelSelector):
-        return (Holding(basis, subjects, scopes, (), _encode(spec.clusters.selector), expires),)
+        return Holding(basis, subjects, scopes, (), _encode(spec.clusters.selector), expires)
     bound = {each.name: each.uid for each in grant.status.clusters}
     clusters = tuple((name, bound[name]) for name in dict.fromkeys(spec.clusters.names) if bound.get(name))
     if spec.namespaces:
         clusters = tuple(each for each in clusters if each[0] != HOST)
-    return (Holding(basis, subjects, scopes, _shared(clusters), b"", expires),) if clusters else ()
+    return Holding(basis, subjects, scopes, _shared(clusters), b"", expires) if clusters else None
 
 
 def scopes_of(grant: AccessGrant) -> Iterator[Scope]:
@@ -149,8 +154,8 @@ def ends_of(grant: AccessGrant) -> float:
         return -math.inf
 
 
-def of_workspace(workspace: Workspace, basis: Basis | None = None) -> tuple[Holding, ...]:
-    """What a Workspace gives its members: their role, in its own namespaces alone. `basis` as of `of_grant`."""
+def of_workspace(workspace: Workspace) -> tuple[Holding, ...]:
+    """What a Workspace gives its members: their role, in its own namespaces alone."""
     if workspace.metadata.deletion_timestamp is not UNSET:
         return ()
     wanted = {(each.cluster, each.name) for each in workspace.spec.namespaces}
@@ -158,9 +163,9 @@ def of_workspace(workspace: Workspace, basis: Basis | None = None) -> tuple[Hold
     for each in workspace.status.namespaces:
         if each.state == OWNED and each.uid and each.cluster != HOST and (each.cluster, each.name) in wanted:
             places.setdefault((each.cluster, each.uid), []).append(each.name)
-    basis = basis or Basis("Workspace", workspace.metadata.name)
+    basis = Basis("Workspace", workspace.metadata.name)
     return tuple(
-        Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,), owned=True)
+        Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,))
         for role, subjects in by_role(workspace.spec.members).items()
         for cluster, names in places.items()
     )

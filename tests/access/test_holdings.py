@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from skerry.access.holdings import Scope, key_of, keys_of, of_grant, of_workspace
+from skerry.access.holdings import Holding, Scope, key_of, keys_of, of_grant, of_workspace
 from skerry.api.grants import Subject
 from skerry.api.messages import Caller
 from tests.access.grants import grant, workspace
@@ -16,24 +16,31 @@ from tests.access.grants import grant, workspace
 SHOP_EDIT = Scope("skerry:ns:shop:edit", "shop", "edit")
 
 
+def held(**spec: Any) -> Holding:
+    """What a grant gives, which is something."""
+    holding = of_grant(grant(**spec))
+    assert holding is not None
+    return holding
+
+
 def test_a_role_in_the_whole_cluster_and_in_namespaces() -> None:
-    (whole,) = of_grant(grant(role="admin"))
+    whole = held(role="admin")
     assert whole.scopes == (Scope("skerry:admin", "", "admin"),)
     assert whole.clusters == (("m1", "uid-m1"),)
-    (narrow,) = of_grant(grant(role="edit", namespaces=["shop", "till", "shop"]))
+    narrow = held(role="edit", namespaces=["shop", "till", "shop"])
     assert narrow.scopes == (SHOP_EDIT, Scope("skerry:ns:till:edit", "till", "edit"))
 
 
 def test_members_own_groups_are_for_the_whole_cluster_or_for_requests_in_a_namespace() -> None:
-    assert of_grant(grant(role=None, groups=["dba"]))[0].scopes == (Scope("skerry:dba"),)
-    assert of_grant(grant(role=None, groups=["dba"], namespaces=["shop"]))[0].scopes == (Scope("skerry:dba", "shop"),)
+    assert held(role=None, groups=["dba"]).scopes == (Scope("skerry:dba"),)
+    assert held(role=None, groups=["dba"], namespaces=["shop"]).scopes == (Scope("skerry:dba", "shop"),)
 
 
 @pytest.mark.parametrize(
     "group", ["view", "edit", "admin", "cluster-admin", "Cluster-Admin", "namespaces", "ns:shop:edit", "a:b"]
 )
 def test_a_group_that_bindings_of_skerry_are_for_is_given_by_no_grant(group: str) -> None:
-    assert of_grant(grant(role=None, groups=[group])) == ()
+    assert of_grant(grant(role=None, groups=[group])) is None
 
 
 @pytest.mark.parametrize(
@@ -51,12 +58,12 @@ def test_a_group_that_bindings_of_skerry_are_for_is_given_by_no_grant(group: str
     ],
 )
 def test_what_is_not_understood_gives_nothing(spec: dict[str, Any]) -> None:
-    assert of_grant(grant(**spec)) == ()
+    assert of_grant(grant(**spec)) is None
 
 
 def test_a_grant_that_is_being_deleted_gives_nothing() -> None:
     going = msgspec.structs.replace(grant().metadata, deletion_timestamp="2026-01-01T00:00:00Z")
-    assert of_grant(msgspec.structs.replace(grant(), metadata=going)) == ()
+    assert of_grant(msgspec.structs.replace(grant(), metadata=going)) is None
     leaving = msgspec.structs.replace(workspace(), metadata=going)
     assert of_workspace(leaving) == ()
 
@@ -65,12 +72,12 @@ def test_a_grant_that_is_being_deleted_gives_nothing() -> None:
     ("expires", "seconds"), [(None, math.inf), ("1970-01-01T00:01:00Z", 60.0), ("at some time", -math.inf)]
 )
 def test_the_end_of_a_grant(expires: str | None, seconds: float) -> None:
-    assert of_grant(grant(expires=expires))[0].expires == seconds
+    assert held(expires=expires).expires == seconds
 
 
 def test_equal_selectors_are_one_however_they_are_written() -> None:
-    first = of_grant(grant(clusters={"selector": {"matchLabels": {"a": "1", "b": "2"}}}))[0]
-    second = of_grant(grant(clusters={"selector": {"matchLabels": {"b": "2", "a": "1"}}}))[0]
+    first = held(clusters={"selector": {"matchLabels": {"a": "1", "b": "2"}}})
+    second = held(clusters={"selector": {"matchLabels": {"b": "2", "a": "1"}}})
     assert first.selector == second.selector
     assert first.clusters == ()
 
