@@ -85,7 +85,9 @@ def test_grants_that_are_taken(spec: Document) -> None:
         ({"role": None, "groups": ["skerry:admin"]}, "spec.groups[0]", '"skerry:admin"'),
         ({"role": None, "groups": ["cluster-admin"]}, "spec.groups[0]", "use role"),
         ({"role": None, "groups": ["ns:shop:edit"]}, "spec.groups[0]", "no colon"),
-        ({"role": None, "groups": ["g"] * 33}, "spec.groups", "at most 32"),
+        ({"role": None, "groups": ["g"] * 33}, "spec.groups", "Too many: 33: must have at most 32 items"),
+        ({"subjects": [ALICE] * 257}, "spec.subjects", "Too many: 257: must have at most 256 items"),
+        ({"namespaces": ["n"] * 257}, "spec.namespaces", "Too many: 257: must have at most 256 items"),
         ({"subjects": [{"kind": "User", "name": "serviceaccount:a:b"}]}, "spec.subjects[0].name", "ServiceAccount"),
         ({"subjects": [{"kind": "Group", "name": "SKERRY:x"}]}, "spec.subjects[0].name", "nobody's"),
         ({"namespaces": ["A"]}, "spec.namespaces[0]", "DNS label"),
@@ -123,25 +125,34 @@ def test_a_workspace_that_is_taken() -> None:
         workspaces.admit(document, workspace(clusters={"names": ["m1"]}), lambda cluster: False)
 
 
+RESERVED = "is reserved: default and names with kube- or skerry- in front"
+
+
 @pytest.mark.parametrize(
-    ("document", "field"),
+    ("document", "field", "said"),
     [
-        (workspace("a.b"), "metadata.name"),
-        (workspace("default"), "metadata.name"),
-        (workspace("kube-system"), "metadata.name"),
-        (workspace(displayName="x" * 300), "spec.displayName"),
-        (workspace(displayName="a\nb"), "spec.displayName"),
-        (workspace(members=[{"kind": "User", "name": "a\nb", "role": "view"}]), "spec.members[0].name"),
-        (workspace(clusters={}), "spec.clusters"),
-        (workspace(namespaces=[{"cluster": "m1", "name": "A"}]), "spec.namespaces[0].name"),
-        (workspace(namespaces=[{"cluster": "m1", "name": "default"}]), "spec.namespaces[0].name"),
-        (workspace(namespaces=[{"cluster": "m1", "name": "kube-public"}]), "spec.namespaces[0].name"),
-        (workspace(namespaces=[{"cluster": "m1", "name": "skerry-system"}]), "spec.namespaces[0].name"),
-        (workspace(namespaces=[{"cluster": "host", "name": "shop"}]), "spec.namespaces[0].cluster"),
-        (workspace(namespaces=[{"cluster": "m2", "name": "shop"}]), "spec.namespaces[0].cluster"),
+        (workspace("a.b"), "metadata.name", "use a DNS label: a-z, 0-9 and -, at most 63 characters, because it is also"),
+        (workspace("default"), "metadata.name", RESERVED),
+        (workspace("kube-system"), "metadata.name", RESERVED),
+        (workspace(displayName="x" * 300), "spec.displayName", "may not be more than 256 characters"),
+        (workspace(displayName="a\nb"), "spec.displayName", "use printable characters"),
+        (workspace(members=[{"kind": "User", "name": "a\nb", "role": "view"}]), "spec.members[0].name", "nobody's"),
+        (workspace(members=[{"kind": "ServiceAccount", "name": "ci"}]), "spec.members[0].name", "use namespace:name"),
+        (workspace(members=[ALICE] * 1001), "spec.members", "Too many: 1001: must have at most 1000 items"),
+        (workspace(clusters={}), "spec.clusters", "use exactly one of names and selector; selector: {} is every cluster"),
+        (workspace(namespaces=[{"cluster": "m1", "name": "A"}]), "spec.namespaces[0].name", "use a DNS label"),
+        (workspace(namespaces=[{"cluster": "m1", "name": "default"}]), "spec.namespaces[0].name", RESERVED),
+        (workspace(namespaces=[{"cluster": "m1", "name": "kube-public"}]), "spec.namespaces[0].name", RESERVED),
+        (workspace(namespaces=[{"cluster": "m1", "name": "skerry-system"}]), "spec.namespaces[0].name", RESERVED),
+        (workspace(namespaces=[{"cluster": "host", "name": "shop"}]), "spec.namespaces[0].cluster",
+         "a workspace has no namespaces on host: name a member"),
+        (workspace(namespaces=[{"cluster": "m2", "name": "shop"}]), "spec.namespaces[0].cluster",
+         "is not among spec.clusters: name it there, or give it labels that spec.clusters.selector selects"),
     ],
-)
-def test_a_workspace_that_breaks_a_rule(document: Document, field: str) -> None:
+)  # fmt: skip
+def test_a_workspace_that_breaks_a_rule(document: Document, field: str, said: str) -> None:
     with pytest.raises(Invalid) as caught:
         workspaces.admit(document, {}, lambda cluster: cluster == "m1")
-    assert [cause.field for cause in caught.value.details.causes] == [field]
+    (cause,) = caught.value.details.causes
+    assert cause.field == field
+    assert said in cause.message

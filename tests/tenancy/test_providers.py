@@ -47,53 +47,55 @@ def test_a_provider_on_this_machine_may_be_asked_by_http(issuer: str) -> None:
     assert on_this_machine(issuer)
 
 
+HTTPS, TEXT = "use https; http is for 127.0.0.1, ::1, localhost alone", "use 1 to 253 bytes of printable characters"
+
+
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("spec", "field", "said"),
     [
-        ({"issuer": "http://idp.example.com"}, "spec.issuer"),
-        ({"issuer": "http://127.0.0.1.example.com"}, "spec.issuer"),
-        ({"issuer": "ftp://idp.example.com"}, "spec.issuer"),
-        ({"issuer": "idp.example.com"}, "spec.issuer"),
-        ({"issuer": ""}, "spec.issuer"),
-        ({"issuer": "https://user:pw@idp.example.com"}, "spec.issuer"),
-        ({"issuer": "https://idp.example.com?tenant=1"}, "spec.issuer"),
-        ({"issuer": "https://idp.example.com#x"}, "spec.issuer"),
-        ({"issuer": "https://idp.example.com/\n"}, "spec.issuer"),
-        ({"audiences": []}, "spec.audiences"),
-        ({"audiences": [""]}, "spec.audiences[0]"),
-        ({"audiences": ["ok", "a\x00"]}, "spec.audiences[1]"),
-        ({"audiences": ["\ud800"]}, "spec.audiences[0]"),
-        ({"audiences": [str(n) for n in range(17)]}, "spec.audiences"),
-        ({"certificateAuthority": "no PEM"}, "spec.certificateAuthority"),
-        (
-            {"certificateAuthority": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
-            "spec.certificateAuthority",
-        ),
-        ({"certificateAuthority": "a" * 300_000}, "spec.certificateAuthority"),
-        ({"username": {"claim": ""}}, "spec.username.claim"),
-        ({"username": {"claim": "sub", "prefix": "skerry:"}}, "spec.username.prefix"),
-        ({"username": {"claim": "sub", "prefix": "System:"}}, "spec.username.prefix"),
-        ({"username": {"claim": "sub", "prefix": "serviceaccount:"}}, "spec.username.prefix"),
-        ({"username": {"claim": "sub", "prefix": " x"}}, "spec.username.prefix"),
-        ({"username": {"claim": "sub", "prefix": "x\n"}}, "spec.username.prefix"),
-        ({"groups": {"claim": "groups", "prefix": "p" * 127}}, "spec.groups.prefix"),
-        ({"groups": {"claim": " groups"}}, "spec.groups.claim"),
-        ({"requiredClaims": {"": "x"}}, "spec.requiredClaims"),
-        ({"requiredClaims": {"hd": ""}}, "spec.requiredClaims[hd]"),
-        ({"requiredClaims": {str(n): "x" for n in range(17)}}, "spec.requiredClaims"),
-        ({"algorithms": ["HS256"]}, "spec.algorithms[0]"),
-        ({"algorithms": ["RS256", "none"]}, "spec.algorithms[1]"),
-        ({"login": {"clientID": ""}}, "spec.login.clientID"),
-        ({"login": {"clientID": "x", "scopes": ["openid email"]}}, "spec.login.scopes[0]"),
-        ({"login": {"clientID": "x", "scopes": [str(n) for n in range(33)]}}, "spec.login.scopes"),
-        ({"console": {"clientID": "\t"}}, "spec.console.clientID"),
+        ({"issuer": "http://idp.example.com"}, "spec.issuer", HTTPS),
+        ({"issuer": "http://127.0.0.1.example.com"}, "spec.issuer", HTTPS),
+        ({"issuer": "ftp://idp.example.com"}, "spec.issuer", "must begin with https://"),
+        ({"issuer": "idp.example.com"}, "spec.issuer", "must begin with https://"),
+        ({"issuer": ""}, "spec.issuer", "must begin with https://"),
+        ({"issuer": "https://user:pw@idp.example.com"}, "spec.issuer", "must name a host, without a user, a fragment"),
+        ({"issuer": "https://idp.example.com?tenant=1"}, "spec.issuer", "an issuer has no query"),
+        ({"issuer": "https://idp.example.com#x"}, "spec.issuer", "must name a host, without a user, a fragment"),
+        ({"issuer": "https://idp.example.com/\n"}, "spec.issuer", "is no URL: printable ASCII"),
+        ({"audiences": []}, "spec.audiences", "name at least one: tokens for others are not for you"),
+        ({"audiences": [""]}, "spec.audiences[0]", TEXT),
+        ({"audiences": ["ok", "a\x00"]}, "spec.audiences[1]", TEXT),
+        ({"audiences": ["\ud800"]}, "spec.audiences[0]", TEXT),
+        ({"audiences": [str(n) for n in range(17)]}, "spec.audiences", "Too many: 17: must have at most 16 items"),
+        ({"certificateAuthority": "no PEM"}, "spec.certificateAuthority", "use certificates in PEM"),
+        ({"certificateAuthority": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
+         "spec.certificateAuthority", "use certificates in PEM"),
+        ({"certificateAuthority": "a" * 300_000}, "spec.certificateAuthority", "may not be more than 262144 bytes"),
+        ({"username": {"claim": ""}}, "spec.username.claim", TEXT),
+        ({"username": {"claim": "sub", "prefix": "skerry:"}}, "spec.username.prefix", "reserved, in upper and lower case"),
+        ({"username": {"claim": "sub", "prefix": "System:"}}, "spec.username.prefix", "reserved, in upper and lower case"),
+        ({"username": {"claim": "sub", "prefix": "serviceaccount:"}}, "spec.username.prefix", "are reserved"),
+        ({"username": {"claim": "sub", "prefix": " x"}}, "spec.username.prefix", "not a blank first"),
+        ({"username": {"claim": "sub", "prefix": "x\n"}}, "spec.username.prefix", "printable characters"),
+        ({"groups": {"claim": "groups", "prefix": "p" * 127}}, "spec.groups.prefix", "at most 126 printable"),
+        ({"groups": {"claim": " groups"}}, "spec.groups.claim", TEXT),
+        ({"requiredClaims": {"": "x"}}, "spec.requiredClaims", TEXT),
+        ({"requiredClaims": {"hd": ""}}, "spec.requiredClaims[hd]", TEXT),
+        ({"requiredClaims": {str(n): "x" for n in range(17)}}, "spec.requiredClaims", "at most 16 items"),
+        ({"algorithms": ["HS256"]}, "spec.algorithms[0]", 'supported values: "RS256"'),
+        ({"algorithms": ["RS256", "none"]}, "spec.algorithms[1]", 'supported values: "RS256"'),
+        ({"login": {"clientID": ""}}, "spec.login.clientID", TEXT),
+        ({"login": {"clientID": "x", "scopes": ["openid email"]}}, "spec.login.scopes[0]", "one scope each, without blanks"),
+        ({"login": {"clientID": "x", "scopes": [str(n) for n in range(33)]}}, "spec.login.scopes", "at most 32 items"),
+        ({"console": {"clientID": "\t"}}, "spec.console.clientID", TEXT),
     ],
     ids=str,
-)
-def test_what_cannot_be_is_refused_with_its_field(spec: dict[str, Any], field: str) -> None:
+)  # fmt: skip
+def test_what_cannot_be_is_refused_with_its_field_and_what_may_be(spec: dict[str, Any], field: str, said: str) -> None:
     with pytest.raises(Invalid) as caught:
         admit(provider(**spec))
     assert caught.value.details.causes[0].field == field
+    assert said in caught.value.message
     assert len(caught.value.message) < 2000
 
 

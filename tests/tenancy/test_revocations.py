@@ -77,14 +77,19 @@ def test_it_moves_forward_only_and_stays_its_users() -> None:
     later = {**current, "spec": {"user": "alice"}}
     assert change(current, later, NOW)["spec"]["before"] == "2030-01-01T12:00:00Z"
     assert change(current, {**current, "spec": {"user": "alice", "disabled": True}}, NOW)["spec"]["disabled"]
-    for spec, field in (
-        ({"user": "alice", "before": "2029-05-31T23:59:59Z"}, "spec.before"),
-        ({"user": "bob"}, "spec.user"),
-        ({"user": "alice", "before": "never"}, "spec.before"),
+    for spec, field, said in (
+        (
+            {"user": "alice", "before": "2029-05-31T23:59:59Z"},
+            "spec.before",
+            "moves forward only; it is 2029-06-01T00:00:00Z",
+        ),
+        ({"user": "bob"}, "spec.user", "cannot be changed: there is one object per user"),
+        ({"user": "alice", "before": "never"}, "spec.before", "RFC 3339"),
     ):
         with pytest.raises(Invalid) as caught:
             change(current, {**current, "spec": spec}, NOW)
         assert [cause.field for cause in caught.value.details.causes] == [field]
+        assert said in caught.value.message
 
 
 def test_it_is_remembered_until_nothing_can_be_so_old() -> None:
