@@ -17,6 +17,7 @@ from services.tenancy import bindings
 from services.tenancy.controllers import TenancyContext
 from services.tenancy.enforced import Member, Stand, Standing, listed, stand, verdict
 from services.tenancy.granted import Granted, uid_of
+from services.tenancy.pace import Pace
 from skerry import subjects
 from skerry.access.holdings import scopes_of
 from skerry.api.conditions import DESIRED_APPLIED, Verdict, condition_of, new_condition, with_condition
@@ -37,9 +38,6 @@ from skerry.storage import Item, Store
 OWNER = "tenancy"
 ENFORCED = "Enforced"
 AT_ONCE = 4
-SOON_S, LATER_S = 0.3, 5.0
-"""While something is being put in place it is looked at so often: at first, and when it takes longer than FIRST_S."""
-FIRST_S = 20.0
 LOOKED_S = 0.25
 """A member's report is read again after so long, however many grants ask."""
 LONGEST_S = 3600.0
@@ -121,11 +119,13 @@ class GrantStatus:
         self, store: Store, informer: View, granted: Granted, reports: Reports, now: Callable[[], float]
     ) -> None:
         self._store, self._informer, self._granted, self._reports, self._now = store, informer, granted, reports, now
+        self._pace = Pace(time.monotonic)
 
     async def reconcile(self, name: str) -> After | None:
         """Write the status of one grant, if it is another."""
         item = self._informer.get(ACCESS_GRANT, name)
         if item is None or "deletionTimestamp" in item.document()["metadata"]:
+            self._pace.over(name)
             return None
         try:
             grant = _grant(item.body)
@@ -149,7 +149,15 @@ class GrantStatus:
             await self._store.modify(name, changed)
         except NotFound:
             return None
-        return None if over else _again(said, grant, now, ends)
+        return None if over else self._again(said, grant, LONGEST_S if ends is None else ends - now + 0.01)
+
+    def _again(self, said: Verdict, grant: AccessGrant, left_s: float) -> After:
+        """When to look again at a grant that ends in so many seconds."""
+        wait_s, name = min(LONGEST_S, left_s), grant.metadata.name
+        if said.reason != Standing.APPLYING:
+            self._pace.over(name)
+            return After(wait_s)
+        return After(min(wait_s, self._pace.next_s(name, grant.metadata.generation)))
 
     def _bound(self, grant: AccessGrant) -> dict[str, str] | None:
         """The UIDs that a grant's clusters have, by name: the one that it is bound to, else that of the first of the name."""
@@ -204,14 +212,3 @@ def _ends(grant: AccessGrant) -> float | None:
         return seconds(grant.spec.expires)
     except ValueError:
         return 0.0
-
-
-def _again(said: Verdict, grant: AccessGrant, now: float, ends: float | None) -> After:
-    """When to look again."""
-    wait = LONGEST_S if ends is None else min(LONGEST_S, max(ends - now, 0.0) + 0.01)
-    if said.reason == Standing.APPLYING:
-        since = next(
-            (seconds(each.last_transition_time) for each in grant.status.conditions if each.type == ENFORCED), now
-        )
-        return After(min(wait, SOON_S if now - since < FIRST_S else LATER_S))
-    return After(wait)

@@ -16,14 +16,14 @@ from services.tenancy.claims import Claim, Claims, Held
 from services.tenancy.controllers import TenancyContext
 from services.tenancy.enforced import Member
 from services.tenancy.granted import BY_CLUSTER, Granted, clusters_of, uid_of, workspace_of, workspaces_on
-from services.tenancy.granting import AT_ONCE, FIRST_S, LATER_S, LONGEST_S, OWNER, SOON_S, Reports, picture
+from services.tenancy.granting import AT_ONCE, LONGEST_S, OWNER, Reports, picture
 from services.tenancy.members import has_channel
 from services.tenancy.namespaces import CREATING, Place
+from services.tenancy.pace import LATER_S, SOON_S, Pace
 from skerry import subjects
 from skerry.api.desired import KeysAnswer, Report
 from skerry.api.grants import OwnedNamespace, Workspace
 from skerry.api.kinds import CLUSTER, WORKSPACE
-from skerry.api.times import seconds
 from skerry.bus import Bus
 from skerry.controller.controller import After, Controller
 from skerry.desired.client import DesiredClient, key_of
@@ -82,6 +82,7 @@ class WorkspaceStatusWriter:
         """`unclaimed` is called with the UID of a Cluster on which there may be a claim that nobody wants."""
         self._store, self._informer, self._granted, self._reports = store, informer, granted, reports
         self._claims, self._unclaimed, self._now = claims, unclaimed, now
+        self._pace = Pace(time.monotonic)
         self._ours: dict[str, set[tuple[str, str, str]]] = {}
         """By workspace: its UID, and UID of the Cluster and name of what was seen to be claimed for it."""
 
@@ -91,6 +92,7 @@ class WorkspaceStatusWriter:
         workspace = workspace_of(item)
         if item is None or workspace is None or "deletionTimestamp" in item.document()["metadata"]:
             self._ours.pop(name, None)
+            self._pace.over(name)
             return None
         known, self._ours[name] = self._ours.get(name, set()), set()
         before = {namespaces.place_of(each): each for each in workspace.status.namespaces}
@@ -105,7 +107,15 @@ class WorkspaceStatusWriter:
                 if each.uid:
                     self._unclaimed(each.uid)
             return After(SOON_S)
-        return _again(workspace, observed, now)
+        return self._again(workspace, observed)
+
+    def _again(self, workspace: Workspace, observed: list[OwnedNamespace]) -> After:
+        """When to look again."""
+        states, name = {each.state for each in observed}, workspace.metadata.name
+        if CREATING in states:
+            return After(self._pace.next_s(name, workspace.metadata.generation))
+        self._pace.over(name)
+        return After(LONGEST_S if states <= {namespaces.READY} else AGAIN_S)
 
     async def _observed(
         self, item: Item, place: Place, before: OwnedNamespace | None, known: set[tuple[str, str, str]]
@@ -159,17 +169,6 @@ def claimed_still(informer: View, claim: Claim, place: Place) -> bool:
 
 def _key(place: Place) -> str:
     return key_of(OWNER, place.cluster, namespaces.namespace(place.name))
-
-
-def _again(workspace: Workspace, observed: list[OwnedNamespace], now: float) -> After:
-    """When to look again."""
-    states = {each.state for each in observed}
-    if CREATING in states:
-        conditions = {each.type: each for each in workspace.status.conditions}
-        ready = conditions.get(namespaces.READY)
-        since = now if ready is None else seconds(ready.last_transition_time)
-        return After(SOON_S if now - since < FIRST_S else LATER_S)
-    return After(LONGEST_S if states <= {namespaces.READY} else AGAIN_S)
 
 
 # Claims that nobody wants any more

@@ -85,8 +85,12 @@ class ProviderStatus:
         verdict, keys, fetched = self._seen(provider)
 
         def changed(document: Document) -> Document | None:
-            if document["metadata"].get("uid") != provider.metadata.uid:
-                return None
+            metadata = document["metadata"]
+            if (metadata.get("uid"), metadata.get("generation", 0)) != (
+                provider.metadata.uid,
+                provider.metadata.generation,
+            ):
+                return None  # what was seen is of another one: that comes by itself
             return with_status(document, verdict, keys, fetched, self._now())
 
         try:

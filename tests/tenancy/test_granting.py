@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.tenancy import pace
 from services.tenancy.granting import clusters_of, picture
 from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
 from skerry import subjects
 from skerry.api.bindingstates import BindingStatesAnswer, BindingStatesRequest
-from skerry.api.conditions import Verdict, condition_of
+from skerry.api.conditions import Verdict, condition_of, new_condition
 from skerry.api.decode import decoded
 from skerry.api.desired import Problem, Report, State
 from skerry.api.kinds import ACCESS_GRANT, CLUSTER
@@ -53,10 +54,13 @@ class World:
         monkeypatch.setitem(CLUSTERS, name, made.uid)
         return made.uid
 
-    async def grant(self, name: str, **spec: Any) -> None:
+    async def grant(self, name: str, *conditions: Document, **spec: Any) -> None:
         """A grant of edit in namespace shop on m1, as an earlier version stored it: bound to nothing."""
         base = {"subjects": [{"kind": "User", "name": "alice"}], "clusters": {"names": ["m1"]}, "role": "edit"}
-        await self.grants.create({"metadata": {"name": name}, "spec": {**base, "namespaces": ["shop"], **spec}})
+        status = {"status": {"conditions": list(conditions)}} if conditions else {}
+        await self.grants.create(
+            {"metadata": {"name": name}, "spec": {**base, "namespaces": ["shop"], **spec}, **status}
+        )
 
     def document(self, name: str) -> Document:
         stored = self.process.informer.get(ACCESS_GRANT, name)
@@ -153,6 +157,21 @@ async def test_a_grant_ends_at_its_time_and_what_it_needed_goes(
         await world.grant("b", expires="2020-01-01T00:00:00Z")
         await world.says("b", "False", "Expired")
         await wants(world, without="skerry:namespaces")
+
+
+async def test_what_was_not_in_place_for_long_and_is_changed_is_looked_at_as_often_as_what_is_new(
+    fresh_nats_host: NatsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of a condition stays while its status does: it does not tell since when something is being put in place."""
+    monkeypatch.setattr(pace, "LATER_S", 60.0)
+    long_ago = {**new_condition("Enforced", Verdict("False", "NoCluster", ""), 0.0), "observedGeneration": 1}
+    async with opened(fresh_nats_host) as world:
+        await world.grant("a", long_ago)
+        await world.join(monkeypatch)
+        await world.says("a", "False", "Applying")
+        await wants(world, "skerry:edit", "skerry:namespaces")
+        await world.report()
+        await world.says("a", "True", "Enforced")
 
 
 async def wants(world: World, *names: str, without: str = "") -> None:

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 
+from services.tenancy.keyring import KeyRings
+from services.tenancy.providing import ProviderStatus
 from services.tenancy.service import SERVICE
 from services.tenancy.settings import TenancySettings
+from skerry import subjects
 from skerry.api.conditions import condition_of
 from skerry.api.kinds import IDENTITY_PROVIDER
+from skerry.bus import Entry, Filled
+from skerry.informer import Informer
 from skerry.service import Process
 from skerry.storage import Store
+from skerry.storage.documents import seal
 from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import serving
 from tests.tenancy.provider import Pages, pages
@@ -83,3 +89,20 @@ async def test_of_two_that_exclude_each_other_the_older_counts_until_it_goes(wor
     await world.becomes("False", "Taken", "second")
     await world.store.delete("first")
     await world.becomes("True", "KeysFetched", "second")
+
+
+async def test_what_was_seen_of_a_provider_is_not_said_of_another_generation(world: World) -> None:
+    """Who waits for its condition (kubectl wait) believes the generation that it was observed at."""
+    key = subjects.key(IDENTITY_PROVIDER.group, IDENTITY_PROVIDER.kind.lower(), "", "corp")
+    await world.store.create(world.pages.document())
+    await world.becomes("True", "KeysFetched")
+    before = await world.store.get("corp")
+    late = Informer((IDENTITY_PROVIDER,))
+    late.take(Entry(key, seal(before.document(), writes=()), before.revision, 0.0))
+    late.take(Filled(before.revision))
+    rings = KeyRings(lambda: 1000.0)
+    await world.change(issuer=world.pages.issuer + "/")
+    await world.becomes("False", "DiscoveryFailed")
+    changed = await world.store.get("corp")
+    await ProviderStatus(world.store, late, rings, lambda: 1000.0).reconcile("corp")
+    assert (await world.store.get("corp")).revision == changed.revision
