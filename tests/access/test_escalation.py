@@ -176,6 +176,12 @@ def test_a_refusal_says_what_is_held_and_what_is_missing() -> None:
     assert told is not None
     assert told.missing.endswith("to give view in n0 on m2, n1 on m2, n2 on m2 and 2 more")
     assert told.held == "group skerry:edit"
+    for special, why in (
+        ({"clusters": {"selector": {}}}, "the grant names no clusters"),
+        ({"role": None, "groups": ["dba"]}, "the grant gives groups of the members' own"),
+        ({"clusters": {"names": ["m1", "host"]}}, "the grant gives rights on the host"),
+    ):
+        assert refusal(grant(**special), bobs()).startswith(f"it takes an administrator of the host: {why}")
     clusters = [f"c{number}" for number in range(5)]
     assert "in the whole of c0, c1, c2 and 2 more" in refusal(grant(clusters={"names": clusters}))
 
