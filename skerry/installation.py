@@ -27,7 +27,8 @@ OURS = f"{PART_OF}=skerry"
 VOLUME = "10Gi"
 """Of each nats-server, unless values say otherwise."""
 UID = 65532
-_MOST_REPLICAS = 9
+MOST_REPLICAS = 9
+"""Of one workload, for which places are searched for."""
 _HOSTNAME = "kubernetes.io/hostname"
 
 
@@ -85,10 +86,14 @@ class Workload(NamedTuple):
     priority_class: str = ""
     surges: bool = True
     """An upgrade starts one more before it ends one."""
+    template: Document | None = None
+    """Of its pods, as a manifest has it; None where values alone are known."""
 
     @property
     def labels(self) -> dict[str, str]:
         """Of its pods."""
+        if self.template is not None:
+            return self.template["metadata"].get("labels") or {}
         return {NAME: self.name, PART_OF: "skerry"}
 
     @property
@@ -102,8 +107,20 @@ class Workload(NamedTuple):
         requests = {name: nano for name, nano in self.requests.items() if name != PODS}
         return PodSize(self.name, self.replicas, requests, self.limits, self.priority_class)
 
+    @property
+    def resources(self) -> dict[str, dict[str, str]]:
+        """core/v1 ResourceRequirements of its container."""
+        both = (("requests", self.size.requests), ("limits", self.limits))
+        return {kind: {name: written(name, nano) for name, nano in sizes.items()} for kind, sizes in both}
+
     def pod(self, namespace: str) -> Document:
-        """A pod as the chart makes them, as far as admission looks at it."""
+        """A pod as the chart makes them, as far as admission looks at it: with no account and volumes that are not there yet."""
+        metadata = {"generateName": f"{self.name}-", "namespace": namespace, "labels": self.labels}
+        if self.template is not None:
+            absent = ("serviceAccountName", "serviceAccount", "imagePullSecrets")
+            template = {name: value for name, value in self.template["spec"].items() if name not in absent}
+            template["automountServiceAccountToken"] = False
+            return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template}
         rules: Document = msgspec.to_builtins(self.rules)
         spec: Document = {
             **rules,
@@ -113,10 +130,7 @@ class Workload(NamedTuple):
                 {
                     "name": self.name,
                     "image": self.name,
-                    "resources": {
-                        kind: {name: written(name, nano) for name, nano in sizes.items()}
-                        for kind, sizes in (("requests", self.size.requests), ("limits", self.limits))
-                    },
+                    "resources": self.resources,
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "capabilities": {"drop": ["ALL"]},
@@ -126,7 +140,6 @@ class Workload(NamedTuple):
             ],
             **({"priorityClassName": self.priority_class} if self.priority_class else {}),
         }
-        metadata = {"generateName": f"{self.name}-", "namespace": namespace, "labels": self.labels}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -173,8 +186,8 @@ def _read(values: Mapping[str, Any], kind: type[Any]) -> Any:
 def _workload(row: str, values: WorkloadValues, path: str = "") -> Workload:
     default = requirements.workload(row)
     replicas = default.replicas if values.replicas is None else values.replicas
-    if not 0 <= replicas <= _MOST_REPLICAS:
-        raise ValuesError(f"values.{path}replicas: {replicas}, 0 to {_MOST_REPLICAS} are possible")
+    if not 0 <= replicas <= MOST_REPLICAS:
+        raise ValuesError(f"values.{path}replicas: {replicas}, 0 to {MOST_REPLICAS} are possible")
     return Workload(
         f"skerry-{row}",
         replicas,

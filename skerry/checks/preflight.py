@@ -6,26 +6,27 @@ What may not be read is not known, which is never a pass: then the right that is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
-from urllib.parse import urlencode
 
 import msgspec
 
-from skerry.api.decode import decoded
-from skerry.api.meta import Struct
+from skerry.api.meta import Document, Struct
 from skerry.api.text import clean
 from skerry.checks.cluster import ClusterChecks
+from skerry.checks.dryrun import try_objects, try_pods
 from skerry.checks.nodes import nodes_left
 from skerry.checks.preflightreport import PreflightCheck, PreflightReport, Verdict, report
 from skerry.checks.report import LONGEST, told
 from skerry.checks.rights import ReviewedRight, reviewed
 from skerry.checks.run import Checks
+from skerry.checks.unreadable import Unreadable, unreadable
 from skerry.demand import PODS, Amounts, add, written
-from skerry.errors import BadGateway, Forbidden, NotFound, SkerryError, StatusError
+from skerry.errors import Forbidden, NotFound, SkerryError, StatusError
 from skerry.installation import OURS, Installation
 from skerry.inventory.counting import requested_by
 from skerry.inventory.objects import PodList
+from skerry.member.objects import ObjectClient
 from skerry.member.upstream import Upstream
 from skerry.placement import Missing, Placed, Places, places
 from skerry.quotas import LimitRange, Refused, ResourceQuota, of_quota, of_range
@@ -36,7 +37,7 @@ CLUSTER = ("api.reach", "api.version", "identity", "owner", "impersonation", "ro
 IDENTITY = CLUSTER[:4]
 LIMIT_S = 60.0
 """For counting what is taken in a large cluster."""
-PAGE = 500
+MANAGER = "skerry-preflight"
 _SHOWN = ("cpu", "memory")
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _INSTALLS = {
@@ -67,10 +68,6 @@ class ObjectList(Struct, Generic[T], frozen=True, kw_only=True):
     items: list[T] = []
 
 
-class Unreadable(SkerryError):
-    """What may not be read, and so is not known."""
-
-
 class Preflight:
     """One run for one installation into one namespace. `tell` gets each check as it is known."""
 
@@ -81,21 +78,30 @@ class Preflight:
         namespace: str,
         tell: Callable[[PreflightCheck], None] = lambda check: None,
         waiting: Callable[[str, str], None] = lambda name, what: None,
+        documents: Sequence[Document] = (),
     ) -> None:
+        """`documents` are all objects that are installed, where they are known."""
         self._upstream, self._installation, self._namespace = upstream, installation, namespace
+        self._client, self._documents = ObjectClient(upstream, MANAGER), documents
         self._tell, self._waiting = tell, waiting
         self._checks: list[PreflightCheck] = []
         self._places = Places("certain", [], [])
 
     async def run(self) -> PreflightReport:
         """All of it. What an API server that goes away raises is a check that failed."""
-        if await self._cluster() and self._installation.workloads:
+        if await self._cluster():
+            await self.room()
+        return report(self._installation, self._checks, self._places)
+
+    async def room(self) -> PreflightReport:
+        """What does not depend on which cluster it is: whether all that is installed is admitted and has a place."""
+        if self._installation.workloads:
             await self._look("rights", self._rights)
             await self._look("nodes", self._room)
             await self._look("storage", self._storage)
             await self._look("quota", self._quotas)
             await self._look("limits", self._ranges)
-            await self._look("admission", self._admission)
+            await self._look("admission", self._tries)
         return report(self._installation, self._checks, self._places)
 
     async def _cluster(self) -> bool:
@@ -129,7 +135,10 @@ class Preflight:
             timer.cancel()
 
     def _keep(self, name: str, state: Verdict, message: str, then: str = "") -> None:
-        check = PreflightCheck(name=name, state=state, message=clean(message, LONGEST), next=clean(then, LONGEST))
+        self._add(PreflightCheck(name=name, state=state, message=message, next=then))
+
+    def _add(self, check: PreflightCheck) -> None:
+        check = msgspec.structs.replace(check, message=clean(check.message, LONGEST), next=clean(check.next, LONGEST))
         self._checks.append(check)
         self._tell(check)
 
@@ -241,7 +250,7 @@ class Preflight:
         try:
             nodes = {node.name: node for node in await nodes_left(self._upstream)}
         except (Forbidden, NotFound) as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         ours = 0
         async for own in self._pages(self._in_namespace(PODS), {"labelSelector": OURS}):
             for pod in own.items:
@@ -268,14 +277,11 @@ class Preflight:
             )
 
     async def _pages(self, path: str, query: dict[str, str]) -> AsyncIterator[PodList]:
-        after = ""
-        while True:
-            page_query = {**query, "limit": str(PAGE), **({"continue": after} if after else {})}
-            page = await self._read(f"{path}?{urlencode(page_query)}", PodList)
-            yield page
-            after = page.metadata.continue_
-            if not after:
-                return
+        try:
+            async for page in self._client.pages(path, PodList, query):
+                yield page
+        except (Forbidden, NotFound) as error:
+            raise unreadable(error) from error
 
     # The namespace
 
@@ -325,45 +331,24 @@ class Preflight:
     def _in_namespace(self, resource: str) -> str:
         return f"/api/v1/namespaces/{self._namespace}/{resource}"
 
-    async def _admission(self) -> None:
-        """Quotas, ranges, Pod Security and webhooks answer in their own words; nothing is consumed."""
-        if not await self._exists(f"/api/v1/namespaces/{self._namespace}"):
+    async def _tries(self) -> None:
+        namespace_exists = await self._exists(f"/api/v1/namespaces/{self._namespace}")
+        if namespace_exists:
+            self._add(await try_pods(self._client, self._installation.workloads, self._namespace))
+        else:
             self._keep(
                 "admission", "warn", f"there is no namespace {self._namespace} yet, so no pod could be tried in it",
                 "make it first if a policy of yours is to judge the pods",
             )  # fmt: skip
-            return
-        for workload in self._installation.workloads:
-            if not workload.replicas:
-                continue
-            body = msgspec.json.encode(workload.pod(self._namespace))
-            answer = await self._upstream.call("POST", f"{self._in_namespace('pods')}?dryRun=All", body=body)
-            if answer.status == 403 and "cannot create resource" in answer.message():
-                raise _unreadable(answer.error())
-            if answer.status != 201:
-                self._keep(
-                    "admission", "fail", f"a pod of {workload.name} is not admitted ({answer.message()})",
-                    "change the values, or what refuses it",
-                )  # fmt: skip
-                return
-        self._keep("admission", "pass", "a pod of each workload is admitted")
+        if self._documents:
+            tried = try_objects(self._client, self._documents, self._namespace, namespace_exists=namespace_exists)
+            self._add(await tried)
 
     async def _read(self, path: str, kind: type[T]) -> T:
-        answer = await self._upstream.call("GET", path)
-        if answer.status in {403, 404}:
-            raise _unreadable(answer.error())
-        if answer.status != 200:
-            raise answer.error()
         try:
-            return decoded(answer.body, kind)
-        except msgspec.DecodeError as error:
-            raise BadGateway(f"the API server's list of {path} cannot be read") from error
-
-
-def _unreadable(error: StatusError) -> Unreadable:
-    return Unreadable(
-        f"the API server does not tell ({error.message}): give the credential that right, or ask with one that has it"
-    )
+            return await self._client.read(path, kind)
+        except (Forbidden, NotFound) as error:
+            raise unreadable(error) from error
 
 
 def _nearest(missing: Missing) -> str:

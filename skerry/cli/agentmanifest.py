@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from skerry.api.meta import Document
+from skerry.installation import Workload
 
 FILE = Path(__file__).with_name("agentmanifest.json")
 NAMESPACE = "skerry-system"
@@ -58,6 +59,18 @@ def manifests(installation: AgentInstallation) -> list[Document]:
     documents: list[Document] = msgspec.json.decode(FILE.read_bytes())
     one = installation.replicas == 1
     return [_placed(each, installation) for each in documents if not (one and each["kind"] == "PodDisruptionBudget")]
+
+
+def with_pods(documents: list[Document], workload: Workload) -> list[Document]:
+    """The objects with the pods that values of the chart ask for: how large, and where they may run."""
+    documents = copy.deepcopy(documents)
+    for each in documents:
+        if each["kind"] == "Deployment":
+            spec = each["spec"]["template"]["spec"]
+            spec |= msgspec.to_builtins(workload.rules)
+            spec["containers"][0]["resources"] = workload.resources
+            spec |= {"priorityClassName": workload.priority_class} if workload.priority_class else {}
+    return documents
 
 
 def _placed(document: Document, installation: AgentInstallation) -> Document:

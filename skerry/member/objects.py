@@ -146,6 +146,12 @@ class ObjectClient:
         """The path of an object. NotFound if the cluster serves no such kind."""
         return (await self._place(reference)).path(reference)
 
+    async def placed(self, document: Document, namespace: str) -> Document:
+        """The same in `namespace`, if it is of a kind that has one and names none. NotFound: the cluster serves no such kind."""
+        if not (await self._place(document)).namespaced or document["metadata"].get("namespace"):
+            return document
+        return {**document, "metadata": {**document["metadata"], "namespace": namespace}}
+
     async def _place(self, reference: Document) -> Place:
         version, kind = str(reference["apiVersion"]), str(reference["kind"])
         if (version, kind) not in self._places:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 import yaml
 
 from skerry.cli.__main__ import main
-from tests.e2e.federation import eventually
+from tests.deploy import agentchart
+from tests.kube import madeup
 from tests.kube.member import Member
 
 pytestmark = pytest.mark.kube
 NAMESPACE = "skerry-room"
-SPARE = {"cpu": "2", "memory": "4Gi", "pods": "110"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,20 +45,8 @@ class Cluster:
         self._made += documents
         self.member.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents).encode())
 
-    def node(self, name: str, sizes: dict[str, str] = SPARE, *, ready: str = "True", **spec: Any) -> None:
-        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
-        self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": spec})
-        status = {"allocatable": sizes, "capacity": sizes, "conditions": [{"type": "Ready", "status": ready}]}
-        patch = json.dumps({"status": status})
-        self.member.kubectl("patch", "node", name, "--subresource=status", "--type=merge", "-p", patch)
-        if ready == "True":
-            eventually(
-                lambda: b"node.kubernetes.io/not-ready" not in self._taints(name), f"node {name} is taken as ready"
-            )
-
-    def _taints(self, name: str) -> bytes:
-        """Each node has one of being not ready, until the controller manager has seen that it is."""
-        return self.member.kubectl("get", "node", name, "-o", "jsonpath={.spec.taints[*].key}")
+    def node(self, name: str, sizes: dict[str, str] = madeup.SPARE, **options: Any) -> None:
+        self._made.append(madeup.node(self.member, name, sizes, **options))
 
     def pod(self, name: str, node: str | None, requests: dict[str, str], **labels: str) -> None:
         container = {"name": "c", "image": "x", "resources": {"requests": requests}}
@@ -76,6 +65,14 @@ class Cluster:
         path = str(kubeconfig or self.member.kubeconfig)
         code = main(["preflight", where, "--kubeconfig", path, "-n", NAMESPACE, "-o", "json", *words])
         return code, json.loads(self._capsys.readouterr().out)
+
+    def of_token(self, token: str, directory: Path) -> Path:
+        """A kubeconfig with this token."""
+        config = yaml.safe_load(self.member.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        path = directory / "token.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return path
 
     def close(self) -> None:
         pods = [each for each in self._made if each["kind"] == "Pod"]
@@ -233,10 +230,7 @@ def test_a_volume_needs_a_storage_class(cluster: Cluster) -> None:
 def test_who_may_not_look_knows_nothing(cluster: Cluster, tmp_path: Path) -> None:
     cluster.member.kubectl("create", "serviceaccount", "blind", "-n", NAMESPACE)
     token = cluster.member.kubectl("create", "token", "blind", "-n", NAMESPACE).decode().strip()
-    config = yaml.safe_load(cluster.member.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token}
-    path = tmp_path / "blind.kubeconfig"
-    path.write_text(yaml.safe_dump(config))
+    path = cluster.of_token(token, tmp_path)
     code, document = cluster.preflight(where="--agent", kubeconfig=path)
     assert code in {1, 4}
     assert states(document)["rights"] == "fail"
@@ -260,12 +254,77 @@ def test_nothing_is_installed_on_a_direct_member(cluster: Cluster) -> None:
     assert "room" not in states(document)
 
 
+def test_all_objects_of_an_agent_are_tried(cluster: Cluster) -> None:
+    cluster.node("room-a")
+    code, document = cluster.preflight(where="--agent")
+    assert (code, states(document)["manifest"]) == (0, "pass"), document
+    assert re.fullmatch(r"(\d+) of \1 objects are accepted", check(document, "manifest")["message"])
+    left = cluster.member.kubectl("get", "all,secrets,configmaps", "-n", NAMESPACE, "-l", "app.kubernetes.io/part-of=skerry", "-o", "name")  # fmt: skip
+    assert left == b""
+
+
+def test_where_its_namespace_is_missing_the_rest_is_tried(cluster: Cluster) -> None:
+    cluster.node("room-a")
+    code, document = cluster.preflight("-n", "nowhere", where="--agent")
+    assert (code, states(document)["admission"], states(document)["manifest"]) == (0, "warn", "pass")
+    assert "so they are not tried (" in check(document, "manifest")["message"]
+
+
+def test_what_helm_rendered_is_tried_as_it_is(cluster: Cluster, helms: Mapping[str, Path], tmp_path: Path) -> None:
+    cluster.node("room-a", taints=[{"key": "gpu", "value": "yes", "effect": "NoSchedule"}])
+    file = tmp_path / "manifest.yaml"
+    values = {"replicas": 2, "tolerations": [{"key": "gpu", "operator": "Exists"}]}
+    rendered = agentchart.template(helms["helm-4"], values, tmp_path).stdout
+    file.write_text(rendered.replace(agentchart.NAMESPACE, NAMESPACE))
+    code, document = cluster.preflight("--manifest", str(file), where="--agent")
+    assert (code, states(document)["manifest"]) == (0, "pass"), document
+    assert len(document["workloads"][0]["placed"]) == 2
+    assert main(["preflight", "--agent", "-n", "other", "--manifest", str(file)]) == 2
+    text = file.read_text().replace("cpu: 100m", "cpu: 3").replace("cpu: 500m", "cpu: 4")
+    file.write_text(text.replace("policy/v1", "policy/v9"))
+    code, document = cluster.preflight("--manifest", str(file), where="--agent")
+    assert (code, states(document)["room"], states(document)["manifest"]) == (1, "fail", "fail")
+    assert "PodDisruptionBudget skerry-agent is refused" in check(document, "manifest")["message"]
+    assert "serves no PodDisruptionBudget of policy/v9" in check(document, "manifest")["message"]
+
+
+def test_a_policy_that_refuses_an_object_is_told_in_its_words(cluster: Cluster) -> None:
+    cluster.node("room-a")
+    quota = {"hard": {"count/configmaps": "0"}}
+    metadata = {"name": "none", "namespace": NAMESPACE}
+    cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": quota})
+    code, document = cluster.preflight(where="--agent")
+    assert (code, states(document)["manifest"]) == (1, "fail")
+    assert "ConfigMap skerry-agent is refused (" in check(document, "manifest")["message"]
+    assert "exceeded quota: none" in check(document, "manifest")["message"]
+
+
+def test_a_grant_that_the_credential_may_not_give_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.node("room-a")
+    cluster.member.kubectl("create", "serviceaccount", "installer", "-n", NAMESPACE)
+    rules = [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch", "create", "patch", "update"]},
+        {"nonResourceURLs": ["*"], "verbs": ["get"]},
+    ]
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "room-installer"}}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "room-installer"}
+    account = {"kind": "ServiceAccount", "name": "installer", "namespace": NAMESPACE}
+    cluster.apply({**kind, "kind": "ClusterRole", "rules": rules})
+    cluster.apply({**kind, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [account]})
+    token = cluster.member.kubectl("create", "token", "installer", "-n", NAMESPACE).decode().strip()
+    code, document = cluster.preflight(where="--agent", kubeconfig=cluster.of_token(token, tmp_path))
+    assert (code, states(document)["rights"], states(document)["manifest"]) == (1, "pass", "fail"), document
+    assert "attempting to grant RBAC permissions not currently held" in check(document, "manifest")["message"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "say what would be installed: one of --host, --agent and --direct"),
         (["--host", "--agent"], "say what would be installed: one of --host, --agent and --direct"),
         (["--host", "-o", "wide"], "-o wide: use json or yaml"),
+        (["--host", "--manifest", "/nowhere"], "--manifest /nowhere cannot be read: No such file or directory"),
+        (["--host", "--manifest", "x", "--set", "a=b"], "--manifest says all that is installed: leave out -f, --set and --direct"),
         (["--host", "--set", "tower.replicas=ten"], "values.tower.replicas: Expected `int | null`, got `str`"),
         (["--host", "--set", "tower.replicas=10"], "values.tower.replicas: 10, 0 to 9 are possible"),
         (["--agent", "--set", "resources.requests.cpu=much"], "values.resources.requests: 'much' is not an amount: write it as 100m, 2 or 1.5Gi"),

@@ -18,6 +18,7 @@ import yaml
 
 from tests.deploy.agentchart import CHART, NAMESPACE, RELEASE, helm, template
 from tests.e2e.federation import Agent, Host, eventually, free_port
+from tests.kube import madeup
 from tests.kube.member import Member
 
 pytestmark = pytest.mark.kube
@@ -220,6 +221,10 @@ def test_joined_without_helm_taken_over_by_helm_and_taken_away(
     installed: Installed, host: Host, plain_cluster: Member
 ) -> None:
     name, member = f"join-{installed.binary.name[:6]}", ("--kubeconfig", str(plain_cluster.kubeconfig))
+    full = host.skerry("join", name, *member)
+    assert (full.returncode, "it does not fit: nodes, room; " in full.stderr) == (1, True), full.stderr
+    assert installed.left() == []
+    madeup.node(plain_cluster, f"{name}-node")
     checked = host.skerry("join", name, *member, "--dry-run")
     assert (checked.returncode, "pass  bindings" in checked.stdout) == (0, True), checked.stderr + checked.stdout
     late = host.skerry("join", name, *member, "--wait", "1s", "--read-only")

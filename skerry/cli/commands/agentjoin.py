@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ from skerry.cli.api import Api, path_of
 from skerry.cli.checking import shown, tell, waiting
 from skerry.cli.commands.clients import new_object
 from skerry.cli.commands.direct import check, host_of, reached
+from skerry.cli.commands.preflight import agent_objects, refuse
+from skerry.cli.commands.preflight import tell as tell_room
 from skerry.cli.failure import FAILED, MISSING, TIMED_OUT, USAGE, Failure
 from skerry.cli.term import ProgressLine, out, program, progress, say
 from skerry.errors import AlreadyExists, Forbidden, NotFound, StatusError
@@ -34,6 +36,8 @@ from skerry.member.objects import ObjectClient
 
 if TYPE_CHECKING:
     from skerry.checks.cluster import ClusterChecks
+    from skerry.checks.preflightreport import PreflightCheck, PreflightReport
+    from skerry.checks.report import Check
     from skerry.member.kubeconfig import Target
     from skerry.member.upstream import Upstream
 
@@ -94,8 +98,21 @@ class AgentJoin:
         run = Checks(self._name, report.JOIN, tell if aloud else lambda check: None, waiting)
         async with reached(target) as upstream:
             await check(run, self._cluster(upstream), self._api, self._name, "the agent makes it in its pod")
+            room = (await self._preflight(upstream, _silent)).checks if run.stands("api.version") else []
         objects = [f"{each['kind']} {each['metadata']['name']}" for each in manifests(self._installation)]
-        return report.report(run.checks, [f"Cluster {self._name}", *objects])
+        return report.report(
+            [*run.checks, *(_join_check(self._name, each) for each in room)], [f"Cluster {self._name}", *objects]
+        )
+
+    async def _preflight(self, upstream: Upstream, tell: Callable[[PreflightCheck], None]) -> PreflightReport:
+        """Whether there is room for the agent, and all of its objects are admitted."""
+        from skerry.checks.preflight import Preflight
+        from skerry.installation import installation
+
+        planned = installation("agent", {"replicas": self._installation.replicas})
+        namespace = self._installation.namespace
+        documents = agent_objects(planned, namespace, self._installation)
+        return await Preflight(upstream, planned, namespace, tell, waiting, documents).room()
 
     def _cluster(self, upstream: Upstream) -> ClusterChecks:
         from skerry.checks.cluster import ClusterChecks
@@ -113,6 +130,10 @@ class AgentJoin:
                 await check(run, cluster, self._api, self._name, "the agent makes it in its pod")
                 run.raise_failed()
                 uid = cluster.uid
+                refuse(
+                    await self._preflight(upstream, tell_room),
+                    f"; {program()} join --no-preflight installs all the same",
+                )
             client = ObjectClient(upstream, MANAGER)
             await refuse_others(client, self._installation.namespace, f"{program()} token create {self._name}")
             installation = msgspec.structs.replace(self._installation, token=self._token(uid))
@@ -202,6 +223,18 @@ def _named(document: Document, done: str) -> Iterator[None]:
     except StatusError as error:
         name = f"{document['kind']} {document['metadata']['name']}"
         raise Failure(f"{name} cannot be {done} there: {error.message}") from error
+
+
+def _silent(check: PreflightCheck) -> None:
+    pass
+
+
+def _join_check(where: str, made: PreflightCheck) -> Check:
+    """In the words of a join's checks; what is not known does not let it pass."""
+    from skerry.checks.report import Outcome, check
+
+    result = "fail" if made.state == "unknown" else made.state
+    return check(where, made.name, Outcome(made.message, result, made.next))
 
 
 def _namespace(name: str) -> Document:
