@@ -6,9 +6,7 @@ used when there is no membership, or when the host ended the one there was and t
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -38,7 +36,7 @@ from skerry.checks.report import Check
 from skerry.errors import InternalError, StatusError
 from skerry.identity import jointoken
 from skerry.identity.assertion import Verifier
-from skerry.member import bindings, kubeconfig
+from skerry.member import bindings
 from skerry.member.credentials import CredentialError
 from skerry.member.identity import Expected
 from skerry.member.kubeconfig import KubeconfigError
@@ -140,15 +138,10 @@ class Life:
 def connect_upstream(settings: Settings) -> Upstream:
     """The member's API server, as the settings name it. Raises Exit 4 if the kubeconfig cannot be used."""
     try:
-        return Upstream.rotating(_rotation(settings), connections=settings.upstream_connections)
+        rotation = Rotation.of(settings.kubeconfig, settings.context)
+        return Upstream.rotating(rotation, connections=settings.upstream_connections)
     except (KubeconfigError, CredentialError) as e:
         raise Exit(str(e), 4) from e
-
-
-def _rotation(settings: Settings) -> Rotation:
-    if settings.kubeconfig:
-        return Rotation(functools.partial(kubeconfig.load, settings.kubeconfig), settings.context)
-    return Rotation(lambda _: kubeconfig.in_cluster(os.environ))
 
 
 async def _usable(settings: Settings, store: AgentStore) -> Membership | None:

@@ -111,7 +111,13 @@ class Proxy:
             link=LinkSettings(budget=settings.budget_bytes, stall_s=settings.stalled_s),
             room=room,
         )
-        self._direct = Direct(connected, self._signer, connections=settings.upstream_connections, room=room)
+        self._direct = Direct(
+            connected,
+            self._signer,
+            connections=settings.upstream_connections,
+            room=room,
+            own=settings.host_kubeconfig,
+        )
         self._metrics = Metrics(
             MetricsRegistry(), lambda: float(len(self.sessions)), lambda: float(self._dialers.granted)
         )

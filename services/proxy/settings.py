@@ -75,6 +75,13 @@ class ProxySettings(ProxyLimits, frozen=True, kw_only=True, forbid_unknown_field
         about("Authority of client certificates: CN is the user, each O a group. Default: none are asked for."),
     ] = None
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
+    host_kubeconfig: Annotated[
+        Path | None,
+        about(
+            "Kubeconfig of the cluster `host`, its current context, read anew when it changes. Default: the ServiceAccount of the "
+            "pod that this process runs in."
+        ),
+    ] = None
     host_uid: Annotated[str, about("UID of this host; members are `<name>.clusters.<UID>` in TLS.")] = ""
     tracing: Annotated[bool, about(TRACING)] = False
 

@@ -24,6 +24,7 @@ from services.registry.desired import Desired
 from services.registry.directing import Directions
 from services.registry.pausing import ended
 from services.registry.store import RegistryStore
+from services.registry.upstreams import Upstreams
 from skerry import subjects
 from skerry.api.desired import SyncAnswer, SyncRequest, WithdrawOrder
 from skerry.api.kinds import CLUSTER
@@ -38,9 +39,6 @@ from skerry.desired.owners import BINDINGS
 from skerry.errors import StatusError
 from skerry.identity.signedtext import Verify
 from skerry.informer import Change
-from skerry.member.credentials import source
-from skerry.member.identity import Expected
-from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from skerry.service import Context
 from skerry.storage import Item
@@ -97,12 +95,14 @@ class Appliers:
         self,
         context: Context[Any, Any],
         registry: RegistryStore,
+        upstreams: Upstreams,
         desired: Desired,
         directions: Directions,
         verify: Verify,
         clock: Clock,
     ) -> None:
         self._registry, self._desired, self._directions = registry, desired, directions
+        self._upstreams = upstreams
         self._verify, self._clock = verify, clock
         self._bus, self._timers = context.bus, context.timers
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
@@ -115,7 +115,7 @@ class Appliers:
         self.controller = context.controller("appliers", self.reconcile, workers=4, leader=True, finishes=False)
         self._lease = context.lease
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
-        for item in registry.members():
+        for item in registry.cache.list(CLUSTER):
             self._seen(Change(item.revision, None, item))
 
     def follow(self, leaves: Callable[[str], Awaitable[None]]) -> None:
@@ -186,15 +186,16 @@ class Appliers:
         if spec is None or item is None or item.uid != spec.object or self._group is None:
             self._backoffs.pop(name, None)
             return None
-        connection = await self._registry.secrets.connection(item.uid)
-        if connection is None or connection.revision < spec.revision:
+        document = item.document()
+        connection = await self._upstreams.opened(item, clusters.uid_of(document), connections=CONNECTIONS)
+        if connection is None:
             return After(AGAIN_S[0])
-        if self._present.get(name) == spec and self._lease.held:
-            expected = Expected(clusters.uid_of(item.document()), name, self._registry.settings.host_uid)
-            target = connection.target
-            upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
-            self._start(name, spec, upstream, self._group, ending=clusters.is_leaving(item.document()))
-        return None
+        upstream, revision, _ = connection
+        if revision >= spec.revision and self._present.get(name) == spec and self._lease.held:
+            self._start(name, spec, upstream, self._group, ending=clusters.is_leaving(document))
+            return None
+        await upstream.close()
+        return After(AGAIN_S[0]) if revision < spec.revision else None
 
     def _start(
         self, name: str, spec: ApplierSpec, upstream: Upstream, group: asyncio.TaskGroup, *, ending: bool

@@ -34,14 +34,19 @@ from skerry.api.conditions import (
 )
 from skerry.api.messages import Heartbeat, JoinRequest
 from skerry.api.meta import Document
-from skerry.api.names import CLEANUP, WITHDRAW
+from skerry.api.names import CLEANUP, CLUSTER_UID, WITHDRAW
+from skerry.api.text import clean
 from skerry.api.v1alpha1 import APP_STORE_SETTINGS, Ceiling, RekeyStatus, RevokedAgentKey
 from skerry.http.certificates import CertificateEnds
 
 HOST = "host"
 """Name of the one Cluster with the role host."""
+IN_CLUSTER, NO_CONNECTION = "in-cluster", "none"
+"""Connections of the host: to the cluster that it runs in, which is managed as direct members are; none."""
 FINALIZER = "skerry.dev/account"
 """Holds a member's Cluster until its account on the bus is evicted, or its credential is destroyed."""
+UID = 128
+"""Characters of a UID of Kubernetes."""
 LONGEST_CLEANUP = "10m"
 OWN = "skerry.dev/"
 """The prefix of what is the host's own: nobody else's finalizers begin so."""
@@ -50,16 +55,34 @@ HOST_NAME = "skerry.dev/host-name"
 """Annotation: the name of the host, for people."""
 
 
-def host(name: str, uid: str, now: Now) -> Document:
-    """The Cluster of the host itself."""
-    ready = condition("Ready", Verdict("True", "Host", "this is the host itself"), now)
-    return {
+def host(name: str, uid: str, mode: str, now: Now) -> Document:
+    """The Cluster of the host itself, with one of its connections."""
+    document: Document = {
         "metadata": {"name": HOST, "annotations": {HOST_NAME: name}},
-        "spec": {"role": "host", "connection": {"mode": "none"}},
-        "status": {"conditions": [ready], "uid": uid},
+        "spec": {"role": "host"},
+        "status": {"uid": uid},
+    }
+    return connected(document, mode, now)
+
+
+def connected(document: Document, mode: str, now: Now) -> Document:
+    """The Cluster of the host with one of its connections, and nothing that was seen by another one."""
+    ready = condition("Ready", NOT_SEEN if mode == IN_CLUSTER else ITSELF, now)
+    return {
+        **document,
+        "spec": {**document["spec"], "connection": {"mode": mode}},
+        "status": {"conditions": [ready], "uid": document["status"]["uid"]},
     }
 
 
+def located(document: Document, uid: str) -> Document:
+    """The Cluster of the host, that runs in the cluster with this UID."""
+    return {**document, "status": {**document.get("status", {}), "clusterUID": uid}}
+
+
+ITSELF = Verdict("True", "Host", "this is the host itself")
+NOT_SEEN = Verdict("Unknown", "NotSeen", "this host has not looked at the cluster that it runs in yet")
+RUNS_IN = Verdict("True", "HostCluster", "this host runs in it")
 BY_AGENT = Verdict("True", "AgentJoined", "joined through its agent")
 DIRECTLY = Verdict("True", "DirectJoined", "joined directly: this host reaches its API server")
 """How a member joined: the condition Joined."""
@@ -140,8 +163,28 @@ def _held_by(document: Document) -> set[str]:
 
 
 def uid_of(document: Document) -> str:
-    """UID of the physical cluster."""
-    return str(document.get("status", {}).get("uid", ""))
+    """UID of the physical cluster; empty for the host's own if none is managed, or it was not seen yet."""
+    return str(document.get("status", {}).get("clusterUID" if is_host(document) else "uid", ""))
+
+
+def said_uid(document: Document) -> str:
+    """UID of the cluster that the host runs in, where an administrator says it; else empty."""
+    return clean(_annotations(document).get(CLUSTER_UID, ""), UID)
+
+
+def is_host(document: Document) -> bool:
+    """Whether a Cluster is the host itself."""
+    return str(document.get("spec", {}).get("role")) == "host"
+
+
+def is_managed(document: Document) -> bool:
+    """Whether a Cluster is a member, or the one that the host runs in."""
+    return is_member(document) or mode_of(document) == IN_CLUSTER
+
+
+def mode_of(document: Document) -> str:
+    """How a Cluster is connected."""
+    return str(document.get("spec", {}).get("connection", {}).get("mode", ""))
 
 
 def is_member(document: Document) -> bool:
@@ -151,7 +194,7 @@ def is_member(document: Document) -> bool:
 
 def has_agent(document: Document) -> bool:
     """Whether a Cluster is reached through an agent."""
-    return bool(document.get("spec", {}).get("connection", {}).get("mode") == "agent")
+    return mode_of(document) == "agent"
 
 
 HOLDING = ("HeartbeatFlood", "RequestFlood")

@@ -22,7 +22,7 @@ LOOK_S = 3600.0
 
 def derived(document: Document, now: Now, agent_ttl_s: float) -> Document:
     """A member with the conditions that follow from its status; itself if they stand there already."""
-    if not clusters.is_member(document):
+    if not clusters.is_managed(document):
         return document
     status = document.get("status") or {}
     before = conditions = status.get("conditions") or []
@@ -50,6 +50,8 @@ def _joined(document: Document) -> Verdict:
     before = condition_of(document, JOINED)
     if before.reason not in ("", TAKEN_OVER) or ready.status != "True":
         return before
+    if clusters.is_host(document):
+        return clusters.RUNS_IN
     return clusters.BY_AGENT if clusters.has_agent(document) else clusters.DIRECTLY
 
 

@@ -19,6 +19,7 @@ import msgspec
 from services.registry import clusters, direct
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.direct import JoinFacts
+from services.registry.joining import joined_already
 from services.registry.store import RegistryStore
 from skerry import subjects
 from skerry.admission.writes import invalid
@@ -103,10 +104,7 @@ class Connections:
     @staticmethod
     def _check_owner(name: str, uid: str, owner: str) -> None:
         if owner and owner != name:
-            raise Conflict(
-                f"this cluster (kube-system UID {uid}) has joined already, as {owner!r}: use that one, or remove it "
-                f"first: skerry cluster remove {owner}"
-            )
+            raise joined_already(uid, owner)
 
     # Another credential
 
@@ -149,7 +147,7 @@ class Connections:
         cluster = await self._registry.cluster(name)
         if cluster is None or clusters.is_leaving(cluster):
             raise self._registry.clusters.not_found(name)
-        if not direct.is_direct(cluster):
+        if clusters.mode_of(cluster) != direct.MODE:
             raise Conflict(
                 f"cluster {name!r} is not a direct member: the host holds no credential for it; one with an agent gets its "
                 "kubeconfig where the agent runs"

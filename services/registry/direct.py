@@ -32,6 +32,7 @@ from skerry.http import certificates
 from skerry.http.certificates import CertificateEnds
 from skerry.inventory.limits import bounded
 from skerry.member.kubeconfig import Target
+from skerry.member.role import HOST, HOST_CLUSTER
 
 MODE = "direct"
 VERSION = 64
@@ -81,8 +82,8 @@ class JoinFacts(NamedTuple):
 
 
 def is_direct(document: Document) -> bool:
-    """Whether the host itself reaches this Cluster's API server."""
-    return bool(document.get("spec", {}).get("connection", {}).get("mode") == MODE)
+    """Whether the host itself reaches this Cluster's API server: a direct member's, or that of the cluster that it runs in."""
+    return clusters.mode_of(document) in (MODE, clusters.IN_CLUSTER)
 
 
 def may_be_written_to(document: Document) -> bool:
@@ -129,7 +130,8 @@ def observed(document: Document, outcome: ProbeResult, expires: float | None, no
     )
     status = dict(document.get("status", {}))
     conditions = status.get("conditions", [])
-    for kind, verdict in (*_verdicts(outcome, expires, now), *_others(outcome, document, now)):
+    renew = RENEW_OWN if clusters.is_host(document) else RENEW
+    for kind, verdict in (*_verdicts(outcome, expires, now, renew), *_others(outcome, document, now)):
         conditions = with_condition(conditions, clusters.condition(kind, verdict, now))
     status["conditions"] = conditions
     if outcome.version:
@@ -140,14 +142,14 @@ def observed(document: Document, outcome: ProbeResult, expires: float | None, no
     return after if outcome.inventory is None else with_inventory(after, bounded(outcome.inventory), at(now.wall))
 
 
-def _verdicts(outcome: ProbeResult, expires: float | None, now: Now) -> list[tuple[str, Verdict]]:
+def _verdicts(outcome: ProbeResult, expires: float | None, now: Now, renew: str) -> list[tuple[str, Verdict]]:
     reachable = Verdict("True", "Answers", "its API server answers this host")
     if outcome.state is ProbeState.UNREACHABLE:
         reachable = Verdict("False", "Unreachable", outcome.message)
     return [
         ("Reachable", reachable),
-        ("CredentialsValid", credentials(outcome, expires, now)),
-        ("Ready", _ready(outcome, expires, now)),
+        ("CredentialsValid", credentials(outcome, expires, now, renew)),
+        ("Ready", _ready(outcome, expires, now, renew)),
         *([(RIGHTS_COMPLETE, rights(outcome.missing, outcome.repaired))] if outcome.state is ProbeState.READY else []),
     ]
 
@@ -161,7 +163,7 @@ def _others(outcome: ProbeResult, document: Document, now: Now) -> Iterator[tupl
         yield CERTIFICATE_VALID, verdicts.certificate(ends, now, stored, verdicts.RENEW_AT_HOST)
 
 
-def _ready(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
+def _ready(outcome: ProbeResult, expires: float | None, now: Now, renew: str) -> Verdict:
     match outcome.state:
         case ProbeState.READY if outcome.missing:
             return rights(outcome.missing, "")
@@ -170,7 +172,7 @@ def _ready(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
         case ProbeState.UNREADY:
             return Verdict("False", "APIServerNotReady", outcome.message)
         case ProbeState.REFUSED:
-            return credentials(outcome, expires, now)
+            return credentials(outcome, expires, now, renew)
         case ProbeState.WRONG:
             return Verdict("False", WRONG, outcome.message)
         case ProbeState.TAKEN_OVER:
@@ -179,9 +181,12 @@ def _ready(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
             return Verdict("False", "Unreachable", outcome.message)
 
 
-def credentials(outcome: ProbeResult, expires: float | None, now: Now) -> Verdict:
-    """The condition CredentialsValid."""
-    renew = "give this host a new one: skerry cluster set NAME --kubeconfig FILE"
+RENEW, RENEW_OWN = HOST.remedy, HOST_CLUSTER.remedy
+"""How a credential is renewed that a member's administrator gave, and the host's own."""
+
+
+def credentials(outcome: ProbeResult, expires: float | None, now: Now, renew: str = RENEW) -> Verdict:
+    """The condition CredentialsValid; `renew` says how a new one comes."""
     if expires is not None and expires <= now.wall:
         return Verdict("False", "Expired", f"the host's credential for it ended at {at(expires)}: {renew}")
     if outcome.state is ProbeState.REFUSED:

@@ -89,10 +89,20 @@ def check_cluster(request: JoinRequest, existing: Document | None, agents: froze
 def check_uid(request: JoinRequest, owner: str) -> None:
     """Conflict if this physical cluster is a member under another name."""
     if owner and owner != request.name:
-        raise Conflict(
-            f"this cluster (kube-system UID {request.cluster_uid}) has joined already, as {owner!r}: use that one, or "
-            f"remove it first: skerry cluster remove {owner}"
+        raise joined_already(request.cluster_uid, owner)
+
+
+def joined_already(uid: str, owner: str) -> Conflict:
+    """The error for a physical cluster that is a member under the name `owner`, or is the one that the host runs in."""
+    if owner == clusters.HOST:
+        return Conflict(
+            f"this cluster (kube-system UID {uid}) is the one that this host runs in, and is managed already: use it as {owner!r}; to "
+            "have it join under a name of its own, the host must not manage it: manageHost: false in the chart"
         )
+    return Conflict(
+        f"this cluster (kube-system UID {uid}) has joined already, as {owner!r}: use that one, or remove it first: skerry cluster "
+        f"remove {owner}"
+    )
 
 
 # Renewing

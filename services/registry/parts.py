@@ -33,6 +33,7 @@ from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.summary import Summary
 from services.registry.trust import Trust
+from services.registry.upstreams import Upstreams, settled
 from services.registry.writer import StatusWriter
 from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
@@ -97,6 +98,8 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             resolver=Resolver(system),
         )
         await registry.claim_host(clock())
+        await settled(registry, clock)
+        upstreams = Upstreams(registry, clock)
         presence = PresenceTable()
         rekeys = Rekeys(context, registry, presence, clock)
         accounts = Accounts(context, registry, clock, rekeys.controller.add)
@@ -105,7 +108,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         repairs = RepairEvents(context, clock)
         progress = MemberProgress(context, desired, directions, presence, clock, repairs.reported)
         writer = StatusWriter(context, clock, progress.observed)
-        appliers = Appliers(context, registry, desired, directions, _verify(authority), clock)
+        appliers = Appliers(context, registry, upstreams, desired, directions, _verify(authority), clock)
         departures = Departures(
             context.bus, registry.cache, desired, context.store(CLUSTER), appliers.order, presence, clock
         )
@@ -113,7 +116,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         quarantine = Quarantine(context, registry, writer, clock)
         token_floods = TokenFloods(context, registry)
         trust = Trust(context, registry, clock)
-        prober = Prober(context, registry, writer, appliers.keeps_binding, clock)
+        prober = Prober(context, registry, upstreams, writer, appliers.keeps_binding, clock)
         appliers.follow(prober.leaves)
         progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
         yield Parts(

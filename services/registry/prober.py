@@ -28,6 +28,7 @@ from services.registry.direct import ProbeResult, ProbeState
 from services.registry.model import at
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
+from services.registry.upstreams import Upstreams
 from services.registry.writer import StatusWriter
 from skerry import subjects
 from skerry.api.conditions import REPAIRED, RIGHTS_COMPLETE, RIGHTS_MISSING, condition_of
@@ -38,11 +39,9 @@ from skerry.controller.controller import After
 from skerry.errors import SkerryError, StatusError, Unauthorized
 from skerry.informer import Change
 from skerry.member import probe
-from skerry.member.credentials import source
-from skerry.member.identity import Expected, RightsMissing, TakenOver, Unproved, WrongCluster, app_store_of
+from skerry.member.identity import RightsMissing, TakenOver, Unproved, WrongCluster, app_store_of
 from skerry.member.inventory import InventoryCollector
 from skerry.member.membership import MembershipCheck
-from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from skerry.service import Context
 from skerry.storage import Item
@@ -91,13 +90,15 @@ class Prober:
         self,
         context: Context[RegistrySettings, Any],
         registry: RegistryStore,
+        upstreams: Upstreams,
         writer: StatusWriter,
         kept: Callable[[str, str], bool],
         clock: Clock = wall_and_mono,
     ) -> None:
         """`kept(member, name)` says whether an entry keeps a ClusterRoleBinding of a member in place."""
         self._registry, self._bus, self._writer, self._clock = registry, context.bus, writer, clock
-        self._kept, self._every_s = kept, registry.settings.probe_s
+        self._kept, self._upstreams = kept, upstreams
+        self._every_s = registry.settings.probe_s
         self._present: dict[str, tuple[str, int]] = {}
         """uid and revision of the direct members that there are."""
         self._watched: dict[str, Watched] = {}
@@ -108,7 +109,7 @@ class Prober:
         )
         context.closing.push_async_callback(self._close)
         context.closing.callback(registry.cache.add_event_handler(CLUSTER, self._seen))
-        for item in registry.members():
+        for item in registry.cache.list(CLUSTER):
             self._seen(Change(item.revision, None, item))
 
     async def run(self) -> None:
@@ -134,9 +135,9 @@ class Prober:
         item = change.new or change.old
         if item is None:
             return
-        name, revision = item.name, 0 if change.new is None else _watchable(change.after())
+        name, revision = item.name, None if change.new is None else _watchable(change.after())
         before = self._present.get(name)
-        if change.new is None or not revision:
+        if change.new is None or revision is None:
             self._present.pop(name, None)
         else:
             self._present[name] = (change.new.uid, revision)
@@ -163,9 +164,9 @@ class Prober:
     async def _look(self, name: str, watched: Watched) -> float:
         """Look at a member; seconds from the look's beginning to the next one's."""
         item = self._registry.cache.get(CLUSTER, name)
-        if item is None or item.uid != watched.uid or not await self._ready_to_look(item, watched):
+        outcome = None if item is None or item.uid != watched.uid else await self._asked(item, watched)
+        if item is None or outcome is None:
             return self._every_s
-        outcome = await self._asked(item, watched)
         if outcome.state is ProbeState.READY:
             watched.failed = 0
             watched.looks += 1
@@ -194,32 +195,29 @@ class Prober:
         revision = direct.revision_of(item.document())
         if watched.upstream is not None and watched.revision >= revision:
             return True
-        connection = await self._registry.secrets.connection(item.uid)
+        uid = await self._upstreams.located(item)
+        connection = await self._upstreams.opened(item, uid, connections=CONNECTIONS)
         if connection is None:
             return False
         await _closed(watched)
-        target = connection.target
-        expected = Expected(clusters.uid_of(item.document()), item.name, self._registry.settings.host_uid)
-        upstream = Upstream(target, source(target), connections=CONNECTIONS, role=HOST, expected=expected)
         settings = self._registry.settings
-        watched.upstream = upstream
+        watched.upstream, watched.revision, watched.expires = connection
         watched.membership = MembershipCheck(
-            upstream, settings.host_name, settings.host_uid, partial(self._kept, item.name)
+            watched.upstream, settings.host_name, settings.host_uid, partial(self._kept, item.name)
         )
         watched.look_due = 0.0
         stored = condition_of(item.document(), RIGHTS_COMPLETE)
         watched.missing = stored.message if stored.reason == RIGHTS_MISSING else ""
         watched.repaired = stored.message if stored.reason == REPAIRED else ""
-        watched.revision, watched.looks = connection.revision, 0
-        watched.expires = direct.expires_of(target)
+        watched.looks = 0
         return True
 
-    async def _asked(self, item: Item, watched: Watched) -> ProbeResult:
-        upstream = watched.upstream
-        if upstream is None:
-            raise AssertionError("a look needs a way")
+    async def _asked(self, item: Item, watched: Watched) -> ProbeResult | None:
+        """None if there is no way to it."""
         try:
-            outcome = await _outcome(upstream, watched.looks)
+            if not await self._ready_to_look(item, watched) or watched.upstream is None:
+                return None
+            outcome = await _outcome(watched.upstream, watched.looks)
             if outcome.state is ProbeState.READY:
                 await self._stand(item.name, watched)
         except Unauthorized as error:
@@ -227,6 +225,8 @@ class Prober:
         except TakenOver as error:
             return ProbeResult(ProbeState.TAKEN_OVER, error.message)
         except WrongCluster as error:
+            if clusters.is_host(item.document()):
+                await _closed(watched)  # an administrator may say that the host was moved
             return ProbeResult(ProbeState.WRONG, error.message)
         except Unproved as error:
             return ProbeResult(ProbeState.UNREADY, error.message)
@@ -283,9 +283,9 @@ async def _outcome(upstream: Upstream, looks: int) -> ProbeResult:
     return ProbeResult(ProbeState.READY, version=facts.version, clock_s=clock_s, rtt_ms=rtt_ms, app_store=app_store)
 
 
-def _watchable(document: Document) -> int:
-    """The number of the credential of a direct member that is not leaving; 0 for any other Cluster."""
-    return direct.revision_of(document) if direct.is_direct(document) and not clusters.is_leaving(document) else 0
+def _watchable(document: Document) -> int | None:
+    """The number of the credential of a Cluster that the host reaches itself, and that is not leaving; None for any other."""
+    return direct.revision_of(document) if direct.is_direct(document) and not clusters.is_leaving(document) else None
 
 
 async def _closed(watched: Watched) -> None:

@@ -121,7 +121,7 @@ class MemberProgress:
         """Know a member as it is, and say so if its Cluster should too. StatusError."""
         item = self._informer.get(CLUSTER, name)
         document = None if item is None else item.document()
-        if document is None or not clusters.is_member(document) or clusters.is_leaving(document):
+        if document is None or not clusters.is_managed(document) or clusters.is_leaving(document):
             for table in (self._known, self._mute, self._told):
                 table.pop(name, None)
             return None

@@ -25,6 +25,16 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     probe_s: Annotated[float, about("Seconds between looks at a direct member: is it ready, is it still the same.")] = (
         10.0
     )
+    manage_host: Annotated[
+        bool,
+        about("Whether the cluster that this process runs in is managed, as Cluster `host`, by its ServiceAccount."),
+    ] = False
+    host_kubeconfig: Annotated[
+        Path | None,
+        about(
+            "Kubeconfig by which the host's own cluster is managed instead, its current context; read anew when it changes."
+        ),
+    ] = None
     look_s: Annotated[
         float, about("Seconds between looks at what joining made and verified on direct members: rights, bindings.")
     ] = LOOK_S

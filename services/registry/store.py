@@ -53,7 +53,8 @@ class RegistryStore:
         return [item for item in self.cache.list(CLUSTER) if item.name != clusters.HOST]
 
     async def owner(self, cluster_uid: str, now: Now) -> str:
-        """Who has joined with this physical cluster; a claim whose join never came to a Cluster becomes void."""
+        """Who has joined with this physical cluster, the host itself if it runs in it and manages it; a claim whose join never
+        came to a Cluster becomes void."""
         claim, revision = await self.secrets.claimed(cluster_uid)
         if claim is None:
             return ""
@@ -61,6 +62,12 @@ class RegistryStore:
             await self.secrets.unclaim(cluster_uid, revision)
             return ""
         return claim.name
+
+    async def unclaim(self, cluster_uid: str, name: str) -> None:
+        """Give up the claim that a name has on a physical cluster. Idempotent."""
+        claim, revision = await self.secrets.claimed(cluster_uid)
+        if claim is not None and claim.name == name:
+            await self.secrets.unclaim(cluster_uid, revision)
 
     async def confirmed(self, cluster: Item, cluster_uid: str, now: Now) -> str:
         """Who has this physical cluster now that `cluster` was created for it. A join that stalled for longer than claims keep
@@ -153,13 +160,16 @@ class RegistryStore:
         """Be the one host of this store. Conflict, naming the first, if another one is."""
         settings = self.settings
         try:
-            await self.clusters.create(clusters.host(settings.host_name, settings.host_uid, now))
+            await self.clusters.create(
+                clusters.host(settings.host_name, settings.host_uid, clusters.NO_CONNECTION, now)
+            )
         except AlreadyExists as error:
             first = (await self.clusters.get(clusters.HOST)).document()
-            if clusters.uid_of(first) != settings.host_uid:
+            uid = str(first.get("status", {}).get("uid", ""))
+            if uid != settings.host_uid:
                 name = first["metadata"].get("annotations", {}).get(clusters.HOST_NAME, "")
                 raise Conflict(
-                    f"this bus already has a host, {name!r} (UID {clusters.uid_of(first)}, since "
+                    f"this bus already has a host, {name!r} (UID {uid}, since "
                     f"{first['metadata']['creationTimestamp']}); {settings.host_name!r} (UID {settings.host_uid}) cannot "
                     "be a second one: give it a bus of its own, or use the first host's state"
                 ) from error

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from services.tenancy import model
 from services.tenancy.granted import Granted
-from services.tenancy.hosttokens import HostTokens, host_cluster
+from services.tenancy.hosttokens import CONNECTIONS, HostTokens
 from services.tenancy.keyring import KeyRings
 from services.tenancy.revocations import over_s
 from services.tenancy.settings import TenancySettings
@@ -28,6 +28,7 @@ from skerry.controller.controller import After, Controller
 from skerry.errors import AlreadyExists, NotFound
 from skerry.informer import View
 from skerry.informer.granted import follow
+from skerry.member import hostcluster
 from skerry.service import Context
 from skerry.storage import Store, utc_now
 
@@ -101,7 +102,7 @@ async def opened(context: TenancyContext) -> AsyncIterator[TenancyState]:
         tokens = None
         settings = context.settings
         if settings.token_review or settings.token_review_kubeconfig is not None:
-            server = host_cluster(settings.token_review_kubeconfig)
+            server = hostcluster.connected(settings.token_review_kubeconfig, connections=CONNECTIONS)
             closing.push_async_callback(server.close)
             tokens = HostTokens(server, time.time)
         yield TenancyState(administrator, KeyRings(time.time), granted, tokens)

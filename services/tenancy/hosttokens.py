@@ -8,10 +8,7 @@ own (`system:…`) is nobody. When a token was issued and when it ends is in its
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Awaitable, Callable
-from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from services.tenancy.verify import MAX_GROUPS, TokenIdentity, TokenRefused, read
@@ -20,10 +17,7 @@ from skerry.api.meta import Document
 from skerry.api.names import SERVICE_ACCOUNT, is_group, is_user
 from skerry.api.validation import is_label, is_subdomain
 from skerry.errors import ServiceUnavailable, StatusError
-from skerry.member.kubeconfig import in_cluster
-from skerry.member.kubeconfig import load as from_file
-from skerry.member.rotation import Rotation
-from skerry.member.upstream import Upstream, WholeAnswer
+from skerry.member.upstream import WholeAnswer
 
 AUDIENCE = "skerry"
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -31,6 +25,7 @@ AGAIN_S = 60.0
 """An answer is believed for so long: a pod or its service account may be deleted before their token ends."""
 KUBERNETES_ACCOUNT = "system:serviceaccount:"
 CONNECTIONS = 16
+"""To the host's cluster, at once."""
 
 TokenReviewer = Callable[[str], Awaitable[TokenIdentity]]
 
@@ -39,12 +34,6 @@ class ApiServer(Protocol):
     """The part of an Upstream that is needed here."""
 
     async def call(self, method: str, path: str, *, body: bytes = b"") -> WholeAnswer: ...
-
-
-def host_cluster(kubeconfig: Path | None) -> Upstream:
-    """The API server of a kubeconfig's current context; None: of the cluster that this process runs in. KubeconfigError."""
-    load = (lambda _: in_cluster(os.environ)) if kubeconfig is None else partial(from_file, str(kubeconfig))
-    return Upstream.rotating(Rotation(load), connections=CONNECTIONS)
 
 
 class HostTokens:

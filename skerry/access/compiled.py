@@ -18,7 +18,7 @@ from skerry.access.members import Members
 from skerry.access.selection import Test, selects
 from skerry.api.decode import decoder
 from skerry.api.grants import AccessGrant, ClusterSelection, LabelSelector, Workspace
-from skerry.api.kinds.access import BUILT_IN, ROLES
+from skerry.api.kinds.access import BUILT_IN, CLUSTER_ADMIN, ROLES
 from skerry.api.messages import HOST, Caller
 
 MOST_GROUPS = 60
@@ -271,7 +271,8 @@ class Access:
             return Reach((), ())
         built_in: tuple[str, ...] = ()
         if not _ROLE_SCOPES.keys().isdisjoint(caller.groups):
-            built_in = tuple([group for group in BUILT_IN if group in caller.groups])
+            among = BUILT_IN if cluster != HOST else (CLUSTER_ADMIN,)
+            built_in = tuple([group for group in among if group in caller.groups])
         holdings: list[Holding] = []
         held_by, bound = self._held, (cluster, there.uid)
         for subject in keys_of(caller):

@@ -58,6 +58,8 @@ is removed, what the host's services have there stays, and is nobody's.
 CLEANUP = "skerry.dev/cleanup"
 """Annotation of a Cluster: how long its removal waits for what it takes away first, such as `30s`; `0s`: its credentials are revoked
 before anything else."""
+CLUSTER_UID = "skerry.dev/cluster-uid"
+"""Annotation of the host's Cluster: UID of the cluster that the host runs in, where an administrator says that it was moved."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 """Helm's label, or a user's."""
 INSTALLED_LABEL = "skerry.dev/installed"

@@ -56,9 +56,10 @@ class Connection(Struct, frozen=True, kw_only=True, omit_defaults=False):
     mode: Annotated[
         str,
         one_of(
-            "agent: its agent dials out to the host; direct: the host dials its API server; none.",
+            "agent: its agent dials out to the host; direct: the host dials its API server; in-cluster: the host runs in it; none.",
             "agent",
             "direct",
+            "in-cluster",
             "none",
         ),
     ]
@@ -185,7 +186,16 @@ class ClusterStatus(Struct, frozen=True, kw_only=True):
 
     conditions: Annotated[list[Condition], list_map("Joined, Ready and their reasons.", "type")] = []
     kubernetes_version: Annotated[str, described("The member API server's gitVersion.")] = ""
-    uid: Annotated[str, described("UID of its kube-system namespace: the identity of the physical cluster.")] = ""
+    uid: Annotated[
+        str,
+        described(
+            "UID of its kube-system namespace: the identity of the physical cluster. Of the host: its own, which it keeps "
+            "wherever it is restored."
+        ),
+    ] = ""
+    cluster_uid: Annotated[
+        str, described("Of the host, if it manages the cluster that it runs in: the UID of kube-system there.")
+    ] = msgspec.field(name="clusterUID", default="")
     platform: Annotated[Platform | UnsetType, described("What it runs on.")] = UNSET
     nodes: Annotated[int | UnsetType, described("Number of nodes, if they may be counted.")] = UNSET
     nodes_ready: Annotated[int | UnsetType, described("Nodes that are ready.")] = UNSET

@@ -20,6 +20,7 @@ from skerry.api.conditions import (
     condition_of,
 )
 from skerry.api.meta import Document
+from skerry.api.names import CLUSTER_UID
 from skerry.checks.report import CheckResult, Outcome, told
 from skerry.member.identity import owner_of
 
@@ -33,7 +34,7 @@ _QUARANTINED = "Quarantined"
 
 
 def mode_of(cluster: Document) -> str:
-    """How the host reaches it: agent, direct or none."""
+    """How the host reaches it: agent, direct, in-cluster or none."""
     return str(((cluster.get("spec") or {}).get("connection") or {}).get("mode") or "")
 
 
@@ -90,7 +91,7 @@ def _desired(cluster: Document) -> Outcome:
 
 def _agents(cluster: Document) -> Outcome:
     if mode_of(cluster) != "agent":
-        return Outcome("a direct member has no agent", "skip")
+        return Outcome("the host reaches it itself, without an agent", "skip")
     agent = (cluster.get("status") or {}).get("agent") or {}
     replicas = agent.get("replicas")
     if not isinstance(replicas, int) or replicas < 1:
@@ -122,10 +123,18 @@ OF_CLUSTER: Mapping[str, Callable[[Document], Outcome]] = {
 
 def identity(cluster: Document, metadata: Mapping[str, Any]) -> Outcome:
     """By the metadata of kube-system, read through the host."""
-    joined, uid = str((cluster.get("status") or {}).get("uid") or ""), str(metadata.get("uid") or "")
+    own, status = mode_of(cluster) == "in-cluster", cluster.get("status") or {}
+    joined, uid = str(status.get("clusterUID" if own else "uid") or ""), str(metadata.get("uid") or "")
     if uid == joined:
-        return Outcome(f"kube-system UID {uid}, as it joined")
+        return Outcome(
+            f"kube-system UID {uid}, as it joined" if not own else f"kube-system UID {uid}, where this host runs"
+        )
     name = cluster["metadata"]["name"]
+    if own:
+        remedy = f"if this host was moved there: kubectl annotate cluster {name} --overwrite {CLUSTER_UID}={uid}"
+        return Outcome(
+            f"another cluster answers (kube-system UID {uid}) than this host runs in ({joined})", "fail", remedy
+        )
     remedy = f"point its kubeconfig at the cluster that joined; or skerry cluster remove {name}, and join this one anew"
     return Outcome(f"another cluster answers (kube-system UID {uid}) than joined ({joined})", "fail", remedy)
 

@@ -84,17 +84,23 @@ PATHS = ("/readyz", "/version")
 
 def rules(*, grants: bool = True) -> list[Document]:
     """The rules of its ClusterRole; without what `grants` in single namespaces need, if they are not to work."""
-    rules: list[Document] = [
-        {
-            "apiGroups": [right.group],
-            "resources": right.resources.split(),
-            "verbs": right.verbs.split(),
-            **({"resourceNames": list(right.names)} if right.names else {}),
-        }
-        for right in RIGHTS
-        if grants or right.purpose != "tenancy"
-    ]
+    rules = [_rule(right) for right in RIGHTS if grants or right.purpose != "tenancy"]
     return [*rules, {"nonResourceURLs": list(PATHS), "verbs": ["get"]}]
+
+
+def front_door_rules() -> list[Document]:
+    """The rules for the front door on the cluster that the host runs in: it impersonates, and sees which cluster that is."""
+    requests = [_rule(right) for right in RIGHTS if right.purpose == "requests"]
+    return [*requests, _rule(Right("identity", "get", "", "namespaces", ("kube-system",)))]
+
+
+def _rule(right: Right) -> Document:
+    return {
+        "apiGroups": [right.group],
+        "resources": right.resources.split(),
+        "verbs": right.verbs.split(),
+        **({"resourceNames": list(right.names)} if right.names else {}),
+    }
 
 
 async def create(upstream: Upstream) -> AccountToken:

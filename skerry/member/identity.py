@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from skerry.api.names import CLUSTER_UID
 from skerry.api.text import clean
 from skerry.errors import BadGateway, ServiceUnavailable
-from skerry.member.role import AGENT, ClientRole
+from skerry.member.role import AGENT, HOST_CLUSTER, ClientRole
 
 KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 
@@ -61,6 +62,8 @@ def other(expected: Expected, uid: str, url: str, role: ClientRole) -> WrongClus
             "point the agent's kubeconfig at the cluster that joined; or if this one takes its place, on the host: skerry "
             f"cluster remove {name}, and join it with a new token"
         )
+    elif role == HOST_CLUSTER:
+        return moved(expected, uid, url)
     else:
         remedy = (
             "give this host a kubeconfig of the cluster that joined: skerry cluster set "
@@ -71,6 +74,16 @@ def other(expected: Expected, uid: str, url: str, role: ClientRole) -> WrongClus
         f"nothing is sent to it; {remedy}"
     )
     return WrongCluster(message, uid)
+
+
+def moved(expected: Expected, uid: str, url: str) -> WrongCluster:
+    """The error where the host's own cluster is another one: the host was restored elsewhere, or a kubeconfig is a wrong one."""
+    return WrongCluster(
+        f"{url} is another cluster (kube-system UID {uid[:64]}) than the one that this host runs in ({expected.uid}): nothing is "
+        "sent to it; if the host was moved there: kubectl annotate cluster "
+        f"{expected.name} --overwrite {CLUSTER_UID}={clean(uid, 64)}",
+        uid,
+    )
 
 
 APP_STORE_ANNOTATION = "skerry.dev/app-store"
@@ -92,8 +105,14 @@ def owner_of(metadata: Mapping[str, Any]) -> tuple[str, str]:
     return uid, clean(name, 64)
 
 
-def taken_over(expected: Expected, host_uid: str, host: str, url: str) -> TakenOver:
+def taken_over(expected: Expected, host_uid: str, host: str, url: str, role: ClientRole) -> TakenOver:
     """The error for callers and for the conditions Joined and Ready."""
+    if role == HOST_CLUSTER:
+        return TakenOver(
+            f"{url}, the cluster that this host runs in, is a member of another host, {host!r} (UID {clean(host_uid, 64)}): nothing "
+            "is sent to it; have it removed there (skerry cluster remove), or do not manage it here (manageHost: false)",
+            host_uid,
+        )
     message = (
         f"{url} was taken over by another host, {host!r} (UID {clean(host_uid, 64)}): nothing is sent to it or written there "
         f"any more; if that is right: skerry cluster remove {expected.name}; if not, take it back with --take-over"

@@ -9,15 +9,17 @@ server's certificate is refused, or our credential.
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from skerry.api.times import rfc3339
 from skerry.member import tls
 from skerry.member.credentials import REREAD_S, ClientCredential
-from skerry.member.kubeconfig import KubeconfigError, Target
+from skerry.member.kubeconfig import KubeconfigError, Target, in_cluster, load
 
 log = logging.getLogger("skerry.member")
 
@@ -46,6 +48,11 @@ class Rotation:
         self.target = load(self._context)
         self._looked, self._read = clock(), wall()
         self._problem = ""
+
+    @classmethod
+    def of(cls, file: str, context: str = "") -> Rotation:
+        """A context of a kubeconfig; without a file, what kubelet gives the pod that this process runs in. KubeconfigError."""
+        return cls(partial(load, file), context) if file else cls(lambda _: in_cluster(os.environ))
 
     @property
     def due(self) -> bool:

@@ -283,7 +283,7 @@ class Upstream:
         if uid != expected.uid:
             self._wrong = identity.other(expected, uid, self.url, self.role)
         elif expected.host_uid and owner not in ("", expected.host_uid):
-            self._wrong = identity.taken_over(expected, owner, host, self.url)
+            self._wrong = identity.taken_over(expected, owner, host, self.url, self.role)
         if self._wrong is not None:
             self._wrong_until = asyncio.get_running_loop().time() + WRONG_S
             self._cut()

@@ -63,6 +63,7 @@ class Running:
         *,
         clock: Clock = wall_and_mono,
         timers: Timers | None = None,
+        **settings: Any,
     ) -> None:
         self._host, self._timers, self._clock = host, timers, clock
         self._service = dataclasses.replace(service.SERVICE, state=self._opened)
@@ -75,6 +76,7 @@ class Running:
             bus_public=list(host.servers),
             probe_s=LOOK_S,
             look_s=0.0,
+            **settings,
         )
 
     @contextlib.asynccontextmanager

@@ -110,7 +110,7 @@ def test_a_cluster_without_any_condition_does_not_wait() -> None:
 
 def test_the_host_waits_for_nobody() -> None:
     with pytest.raises(Conflict, match="it is the host itself"):
-        approval.denied(clusters.host("isle", "u", NOW), "al", "", NOW)
+        approval.denied(clusters.host("isle", "u", clusters.NO_CONNECTION, NOW), "al", "", NOW)
 
 
 def test_it_may_wait_for_seven_days_and_is_turned_away_then() -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.tenancy.hosttokens import AGAIN_S, HostTokens, host_cluster, named
+from services.tenancy.hosttokens import AGAIN_S, HostTokens, named
 from services.tenancy.verify import TokenRefused
-from skerry.errors import BadGateway, ServiceUnavailable, StatusError
-from skerry.member.kubeconfig import KubeconfigError
+from skerry.errors import BadGateway, ServiceUnavailable
 from skerry.member.upstream import WholeAnswer
 from tests.tenancy.tokens import NOW, token
 
@@ -126,23 +123,3 @@ def test_times_that_are_none_are_not_believed(claims: dict[str, Any]) -> None:
 def test_a_token_from_long_ago_is_refused() -> None:
     with pytest.raises(TokenRefused, match="days ago"):
         named(ACCOUNT, token(iat=NOW - 1831 * 86400), NOW)
-
-
-def test_outside_of_a_pod_there_is_no_own_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(KubeconfigError):
-        host_cluster(None)
-
-
-async def test_a_kubeconfig_names_another_cluster_that_is_asked(tmp_path: Path) -> None:
-    file = tmp_path / "k"
-    with pytest.raises(KubeconfigError, match=str(file)):
-        host_cluster(file)
-    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
-    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
-    user = {"name": "u", "user": {"token": "t"}}
-    file.write_text(json.dumps({"current-context": "x", "clusters": [cluster], "contexts": [context], "users": [user]}))
-    server = host_cluster(file)
-    with pytest.raises(StatusError, match=re.escape("127.0.0.1:1")):
-        await server.call("GET", "/version")
-    await server.close()

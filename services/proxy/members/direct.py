@@ -1,7 +1,8 @@
-"""Direct members: the host itself is the client of their API servers.
+"""Direct members, and the cluster that the host runs in: the host itself is the client of their API servers.
 
 How to reach one is asked of the registry, which seals its answer to this process's certified key; it is kept in memory
-only, and asked anew when the Cluster says that there is a newer credential. What an agent does to a request is done
+only, and asked anew when the Cluster says that there is a newer credential. The host's own cluster is reached with this
+process's own: its ServiceAccount's token, or a kubeconfig; nobody else has it, and nothing of it is on the bus. What an agent does to a request is done
 here by the same code (skerry/member): strip, impersonate, the one renewed credential, honest errors.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -25,10 +27,11 @@ from skerry.errors import InternalError, ServiceUnavailable, SkerryError, Status
 from skerry.http.errors import HttpError
 from skerry.http.response import Response
 from skerry.httpwire.room import Room
+from skerry.member import hostcluster
 from skerry.member.credentials import source
 from skerry.member.execute import Executor, begun
 from skerry.member.identity import Expected
-from skerry.member.kubeconfig import DirectConnection
+from skerry.member.kubeconfig import DirectConnection, KubeconfigError
 from skerry.member.role import HOST
 from skerry.member.upstream import Upstream
 from skerry.relay import Answer, Headers, OpenRequest, ResetCode, StreamReset
@@ -42,6 +45,8 @@ AGAIN_S = 1.0
 NOT_OURS = ("WrongCluster", "TakenOver")
 """Reasons of the condition Ready when another cluster answers at a member's address, or another host has it now: nothing may be
 sent there."""
+IN_CLUSTER = "in-cluster"
+"""The connection to the cluster that the host runs in."""
 _connection = decoder(DirectConnection)
 _answer = decoder(ConnectAnswer)
 
@@ -57,12 +62,17 @@ class Keyholder(Protocol):
 class ApiEndpoint:
     """One API server with one credential. Retired when there is a newer one: it ends with its last request."""
 
-    def __init__(self, connection: DirectConnection, upstream: Upstream, ended: Callable[[ApiEndpoint], None]) -> None:
-        self.connection, self.upstream = connection, upstream
+    def __init__(self, cluster: str, revision: int, upstream: Upstream, ended: Callable[[ApiEndpoint], None]) -> None:
+        """`cluster` is the UID of the physical cluster, `revision` that of the credential."""
+        self.cluster, self.revision, self.upstream = cluster, revision, upstream
         self.executor = Executor(upstream)
         self.carried = 0
         self.retired = False
         self._ended = ended
+
+    def serves(self, member: MemberRoute) -> bool:
+        """True if it leads to where the Cluster says, with the newest credential that it speaks of."""
+        return self.revision >= member.revision and self.cluster == member.cluster
 
     def leave(self) -> None:
         """One request is done."""
@@ -82,8 +92,11 @@ class ApiEndpoint:
 class Direct:
     """The ways to all direct members, by the uid of their Cluster objects."""
 
-    def __init__(self, bus: BusRequests, keyholder: Keyholder, *, connections: int, room: Room) -> None:
-        self._room = room
+    def __init__(
+        self, bus: BusRequests, keyholder: Keyholder, *, connections: int, room: Room, own: Path | None = None
+    ) -> None:
+        """`own` is the kubeconfig of the host's own cluster; None: it runs in it."""
+        self._room, self._own = room, own
         self._bus, self._keyholder, self._connections = bus, keyholder, connections
         self._endpoints: dict[str, ApiEndpoint] = {}
         self._asking: dict[str, asyncio.Lock] = {}
@@ -94,8 +107,10 @@ class Direct:
         """The way for one request as `allowed` says. ServiceUnavailable: nothing was sent."""
         if member.reason in NOT_OURS:
             raise ServiceUnavailable(f"cluster {member.name}: {member.message}; nothing was sent")
+        if member.connection == IN_CLUSTER and not member.cluster:
+            raise ServiceUnavailable(f"cluster {member.name} is not ready: {member.message}; nothing was sent")
         endpoint = self._endpoints.get(member.uid)
-        if endpoint is None or endpoint.connection.revision < member.revision:
+        if endpoint is None or not endpoint.serves(member):
             endpoint = await self._current(member)
         return DirectTransport(endpoint, _claims(member.name, allowed))
 
@@ -103,15 +118,29 @@ class Direct:
         """The newest endpoint, asked for once however many requests wait. One that is known beats none."""
         async with self._asking.setdefault(member.uid, asyncio.Lock()):
             endpoint = self._endpoints.get(member.uid)
-            if endpoint is not None and endpoint.connection.revision >= member.revision:
+            if endpoint is not None and endpoint.serves(member):
                 return endpoint
+            if member.connection == IN_CLUSTER:
+                return self._replaced(member, endpoint, 0, self._to_own(member))
             try:
                 connection = await self._asked(member, ASK_S if endpoint is None else ASK_AGAIN_S)
             except StatusError:
                 if endpoint is None:
                     raise
                 return endpoint
-            return self._replaced(member, endpoint, connection)
+            target, expected = connection.target, Expected(member.cluster, member.name) if member.cluster else None
+            upstream = Upstream(
+                target, source(target), connections=self._connections, role=HOST, room=self._room, expected=expected
+            )
+            return self._replaced(member, endpoint, connection.revision, upstream)
+
+    def _to_own(self, member: MemberRoute) -> Upstream:
+        """The host's own cluster, by what this process itself was given. ServiceUnavailable."""
+        try:
+            expected = Expected(member.cluster, member.name)
+            return hostcluster.connected(self._own, connections=self._connections, expected=expected, room=self._room)
+        except KubeconfigError as error:
+            raise ServiceUnavailable(f"cluster {member.name}: {error}; nothing was sent") from error
 
     async def _asked(self, member: MemberRoute, timeout_s: float) -> DirectConnection:
         """The registry's answer; what went wrong a moment ago is not tried again for every request that waits."""
@@ -128,13 +157,9 @@ class Direct:
         self._failed.pop(member.uid, None)
         return connection
 
-    def _replaced(self, member: MemberRoute, old: ApiEndpoint | None, connection: DirectConnection) -> ApiEndpoint:
-        target = connection.target
-        expected = Expected(member.cluster, member.name) if member.cluster else None
-        upstream = Upstream(
-            target, source(target), connections=self._connections, role=HOST, room=self._room, expected=expected
-        )
-        self._endpoints[connection.cluster] = endpoint = ApiEndpoint(connection, upstream, self._close)
+    def _replaced(self, member: MemberRoute, old: ApiEndpoint | None, revision: int, upstream: Upstream) -> ApiEndpoint:
+        endpoint = ApiEndpoint(member.cluster, revision, upstream, self._close)
+        self._endpoints[member.uid] = endpoint
         if old is not None:
             old.retire()
         return endpoint

@@ -42,7 +42,7 @@ class MemberRoute(NamedTuple):
     uid: str
     """Of the Cluster object: another one after it was removed and joined again."""
     connection: str
-    """agent, direct or none."""
+    """agent, direct, in-cluster or none."""
     away_since: str
     """RFC 3339, if the registry says that it is not ready; else empty."""
     message: str
@@ -52,7 +52,7 @@ class MemberRoute(NamedTuple):
     revision: int = 0
     """Of a direct member's credential."""
     cluster: str = ""
-    """UID of the physical cluster, as it was when it joined."""
+    """UID of the physical cluster, as it was when it joined; of the host's own, as the registry saw it."""
     quarantine: str = ""
     """Why it is quarantined, for people; empty if it is not."""
 
@@ -206,7 +206,7 @@ def member_of(body: bytes) -> MemberRoute | None:
         ready.message if ready is not None and away else "",
         ready.reason if ready is not None and away else "",
         _revision(document.status),
-        document.status.uid,
+        document.status.uid if document.spec.role == "member" else document.status.cluster_uid,
         next((c.message for c in document.status.conditions if (c.type, c.status) == QUARANTINED), ""),
     )
 

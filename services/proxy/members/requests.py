@@ -16,7 +16,7 @@ import msgspec
 from services.proxy.access import AccessRecord
 from services.proxy.authn import REVIEWED, CachedCredential
 from services.proxy.members.connections import DialerSupervisor
-from services.proxy.members.direct import Direct
+from services.proxy.members.direct import IN_CLUSTER, Direct
 from services.proxy.members.directory import Directory, MemberRoute
 from services.proxy.members.ending import ends_soon
 from services.proxy.members.explain import explained
@@ -176,7 +176,7 @@ class MemberRequests:
 
     async def transport(self, member: MemberRoute, allowed: Allowed) -> tuple[bytes, Transport]:
         """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
-        if member.connection == "direct":
+        if member.connection in ("direct", IN_CLUSTER):
             return b"", await self._direct.transport(member, allowed)
         return self._signer.assertion(member.name, allowed), self._dialers.dialer()
 
@@ -187,8 +187,8 @@ class MemberRequests:
             raise not_found(name)
         if member.connection == "none":
             raise NotFound(
-                f"cluster {name} is this host itself, and it runs without Kubernetes (connection none): there is no "
-                "API behind this name; the host's own API is at the root of this server",
+                f"cluster {name} is this host itself, and it runs without Kubernetes, or does not manage the cluster that it runs in "
+                "(connection none): there is no API behind this name; the host's own API is at the root of this server",
                 kind="clusters",
                 group="skerry.dev",
                 name=name,

@@ -121,7 +121,10 @@ class Examination:
         return ""
 
     def _members(self) -> list[dict[str, Any]]:
-        members = [each for each in self._clusters if (each.get("spec") or {}).get("role") != HOST]
+        """Those with an API server: members, and the host's own cluster if it is managed."""
+        from skerry.checks.member import mode_of
+
+        members = [each for each in self._clusters if mode_of(each) != "none"]
         selected = [each for each in members if self._only in ("", each["metadata"]["name"])]
         return sorted(selected, key=lambda each: str(each["metadata"]["name"]))
 
