@@ -1,10 +1,11 @@
 """What somebody who asks as fast as a connection goes takes from others: their heartbeats, their small requests, and a join.
 
-A flood comes from a process of its own, with one credential: the renewals, syncs and heartbeats of one member, the joins of one
-token. One goes on for longer than a hold, tries to come back all the time and, when its minute is over, does: what others get
-meanwhile is the figure. Others are ended soon, each with another credential, and tell what others get until the bus has cut a flood,
-which is short. Both are held against the same without a flood, and beside a process that is as busy with nothing: here the one who
-floods has his CPU from the same cores as the host, which he has not elsewhere.
+A flood comes from a process of its own, with one credential: the renewals, syncs (of pages as large as they are) and heartbeats of
+one member, the joins of one token. One goes on for longer than a hold, tries to come back all the time and, when its minute is over,
+does: what others get meanwhile is the figure. Others are ended soon, each with another credential, and tell what others get until
+the bus has cut a flood, which is short. Both are held against the same without a flood, and beside a process that is as busy with
+nothing: here the one who floods has his CPU from the same cores as the host, which he has not elsewhere. So he has what nobody
+else wants of them (`nice`), which is most of one on an idle machine; how much he sent with it stands beside the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import statistics
 import time
 import uuid
@@ -26,10 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.federation import say
+from bench.fleetdesired import binding
 from bench.rekeying import Requests
 from skerry import subjects
 from skerry.api.messages import RenewRequest
 from skerry.bus import Connection, Settings, connect
+from skerry.desired.client import DesiredClient
 from skerry.errors import GatewayTimeout, StatusError
 from skerry.identity import jointoken
 from skerry.identity.creds import Credentials
@@ -44,9 +48,12 @@ from tests.registry.conftest import Agent, Client
 BYSTANDERS, BEAT_S = 16, 0.11
 """Members that beat, and between two beats of one: nobody's are looked at more often than ten times a second."""
 READERS, READ_S = 3, 0.02
-FLOODS = 8
+FLOODS = 5
 """Short ones, of each kind."""
-CALM_S, SHORT_S, LONG_S = 1.0, 1.0, 70.0
+ENTRIES = 500
+"""Of desired state that a member has who floods with syncs: a page."""
+NICE = 19
+CALM_S, SHORT_S, LONG_S = 6.0, 1.0, 70.0
 """How long is looked without a flood, and beside a busy process, around each short flood; and how long floods last."""
 WHEN = ("alone", "busy", "before", "flood")
 
@@ -62,10 +69,12 @@ class Order(NamedTuple):
 
 class Flood(NamedTuple):
     """When the first message left, and when the bus had cut the connection: 0 if it never did. By the clock that all processes
-    share."""
+    share. And how often it was connected, or tried, and what it sent."""
 
     began: float
     cut: float
+    attempts: int = 0
+    sent: int = 0
 
 
 class Sample(NamedTuple):
@@ -80,7 +89,7 @@ async def measure(host: NatsHost, client: Client, directory: Path) -> dict[str, 
     """Spreads in milliseconds, by the kind of flood."""
     orders: dict[str, Callable[[int], Awaitable[Order]]] = {
         "renewals": lambda number: _of_member(host, client, f"flood-renew-{number}", "renew"),
-        "syncs": lambda number: _of_member(host, client, f"flood-sync-{number}", "desired"),
+        "syncs": lambda number: _of_member_with_entries(host, client, f"flood-sync-{number}"),
         "heartbeats": lambda number: _of_member(host, client, f"flood-beat-{number}", "hb"),
         "joins": lambda number: _of_token(client, f"flood-join-{number}"),
     }
@@ -143,11 +152,13 @@ async def _case(
     gets: dict[str, list[Sample]] = {when: [] for when in WHEN}
     joins: dict[str, list[Sample]] = {"alone": [], "under": []}
     cuts: list[float] = []
+    flood = Flood(0.0, 0.0)
     for number in range(FLOODS + 1):
         order, is_long = await make(number), number == FLOODS
         others.beats, others.gets = [], []
-        calm = time.monotonic()
         joins["alone"].append(await _timed(_newcomer(host, client)))
+        await asyncio.sleep(BEAT_S)
+        calm = time.monotonic()
         await asyncio.sleep(CALM_S)
         busy = await _while(pipe, Order(), asyncio.sleep(CALM_S))
         flood = await _while(
@@ -166,6 +177,8 @@ async def _case(
     return {
         "floods": FLOODS + 1,
         "cut_s": _spread(cuts),
+        "attempts": flood.attempts,
+        "sent": flood.sent,
         "beats": {when: _figures(samples) for when, samples in beats.items()},
         "gets": {when: _figures(samples) for when, samples in gets.items()},
         "joins": {when: _figures(samples) for when, samples in joins.items()},
@@ -218,6 +231,16 @@ async def _of_member(host: NatsHost, client: Client, name: str, what: str) -> Or
     return Order(own.jwt, own.seed, subjects.heartbeat(name), b'{"agent":"U","epoch":"1","version":"0"}')
 
 
+async def _of_member_with_entries(host: NatsHost, client: Client, name: str) -> Order:
+    """As before, of one whose desired state fills a page."""
+    order = await _of_member(host, client, name, "desired")
+    async with host.bus("tenancy") as bus:
+        await bus.ready()
+        desired = DesiredClient(bus, await bus.bucket(subjects.DESIRED_STATUS), "tenancy")
+        await desired.settle(name, [binding(number) for number in range(ENTRIES)])
+    return order
+
+
 async def _of_token(client: Client, name: str) -> Order:
     token = jointoken.decode(await client.token(name), 0)
     return Order(token.jwt, b"", subjects.join(token.jti), b'{"nkey":"U"}')
@@ -239,6 +262,7 @@ def _flooder(host: NatsHost) -> Iterator[Pipe]:
 
 
 def _serve(pipe: Pipe, servers: tuple[str, ...], ca: str) -> None:
+    os.nice(NICE)
     settings = Settings(servers=servers, ca_pem=ca, name="flood")
     while True:
         order: Order = pipe.recv()
@@ -258,17 +282,20 @@ def _busy(pipe: Pipe) -> Flood:
 async def _flood(settings: Settings, order: Order, pipe: Pipe) -> Flood:
     """Requests as fast as one connection takes them, and another connection when it is cut, until told otherwise."""
     began = cut = 0.0
+    attempts = sent = 0
     while not pipe.poll():
+        attempts += 1
         try:
             connection = await connect(settings, Credentials(order.jwt, order.seed))
             began = began or time.monotonic()
             while not pipe.poll():
                 for _ in range(100):
                     await connection.publish(order.subject, order.payload, reply=connection.inbox())
+                    sent += 1
                 await asyncio.sleep(0)
         except StatusError:
             cut = cut or time.monotonic() * bool(began)
-    return Flood(began, cut)
+    return Flood(began, cut, attempts, sent)
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -310,6 +337,8 @@ def show(figures: dict[str, Any], console: Console) -> None:
     table = Table(
         "a flood of",
         "floods",
+        f"in {LONG_S:.0f} s: connections",
+        "messages",
         "until it was cut, s: p50",
         "max",
         "join alone, ms: p50",
@@ -320,7 +349,7 @@ def show(figures: dict[str, Any], console: Console) -> None:
     for name, case in figures.items():
         joins, cut = case["joins"], case["cut_s"]
         table.add_row(
-            name, str(case["floods"]), f"{cut.get('p50', 0.0):.2f}", f"{cut.get('max', 0.0):.2f}",
+            name, *(str(case[each]) for each in ("floods", "attempts", "sent")), f"{cut.get('p50', 0.0):.2f}", f"{cut.get('max', 0.0):.2f}",
             *(f"{value:.0f}" for value in (joins["alone"].get("p50", 0.0), joins["under"].get("p50", 0.0))),
             f"{joins['under'].get('max', 0.0):.0f} (aim 3000)", str(joins["under"]["unanswered"]),
         )  # fmt: skip

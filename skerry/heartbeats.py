@@ -131,6 +131,12 @@ class Admission:
         rate.flooding += 1
         return False
 
+    def spend(self, member: str, more: float) -> None:
+        """What was admitted last counts as so many more: the rate has to make up for it."""
+        rate = self._rates.get(member)
+        if rate is not None:
+            rate.allowance -= more
+
     def floods(self, member: str, now: float) -> bool:
         """True if FLOOD_BEATS were ignored within the window; True once, and again after AGAIN_S if it goes on."""
         rate = self._rates.get(member)

@@ -61,8 +61,9 @@ AT_ONCE = 8
 """Joins under way, each with another token."""
 REQUESTS = (10.0, 20.0)
 """Of one member and of each kind, all its agents together: after an outage they come at once."""
-SYNCS = (100.0, 500.0)
-"""The same of what it should have: it asks for that in pages, or entry by entry where it lacks the memory."""
+SYNCS = (100.0, 2_000.0)
+"""The same of what it should have: it asks for that in pages, or entry by entry where it lacks the memory. A member's largest
+desired state takes 650 (`syncs.py`)."""
 RATES = {"renewals": REQUESTS, "approvals": REQUESTS, "syncs": SYNCS, "reports": REQUESTS}
 PENDING = 32
 """Requests of one member, or with one token, that run and wait at once, of each kind. An agent has few under way, and waits for
@@ -255,6 +256,10 @@ class Handlers:
         if requests.floods(member, now):
             self._flooded(member, "requests")
         raise TooManyRequests(f"agents of cluster {member!r} ask too often: wait a second between attempts")
+
+    def spend(self, member: str, kind: str, requests: float) -> None:
+        """What was admitted of a member turned out to be worth so many more."""
+        self._requests[kind].spend(member, requests)
 
     # Presence
 

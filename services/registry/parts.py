@@ -32,6 +32,7 @@ from services.registry.repairs import RepairEvents
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from services.registry.summary import Summary
+from services.registry.syncs import Syncs
 from services.registry.trust import Trust
 from services.registry.upstreams import Upstreams, settled
 from services.registry.writer import StatusWriter
@@ -65,6 +66,7 @@ class Parts:
     handlers: Handlers
     connections: Connections
     desired: Desired
+    syncs: Syncs
     directions: Directions
     appliers: Appliers
     progress: MemberProgress
@@ -119,6 +121,18 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         prober = Prober(context, registry, upstreams, writer, appliers.keeps_binding, clock)
         appliers.follow(prober.leaves)
         progress.follow(lambda name, is_direct: prober.changed(name) if is_direct else statuses.changed({name}))
+        handlers = Handlers(
+            registry,
+            presence,
+            statuses.changed,
+            quarantine.flooded,
+            statuses.listen,
+            clock,
+            directions.of,
+            token_floods.flooded,
+            rekeys.order,
+            trust.heard,
+        )
         yield Parts(
             clock=clock,
             registry=registry,
@@ -131,20 +145,10 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             token_floods=token_floods,
             trust=trust,
             prober=prober,
-            handlers=Handlers(
-                registry,
-                presence,
-                statuses.changed,
-                quarantine.flooded,
-                statuses.listen,
-                clock,
-                directions.of,
-                token_floods.flooded,
-                rekeys.order,
-                trust.heard,
-            ),
+            handlers=handlers,
             connections=Connections(registry, prober.changed, clock),
             desired=desired,
+            syncs=Syncs(desired.sync, quarantine.is_cut, handlers.spend),
             directions=directions,
             appliers=appliers,
             progress=progress,

@@ -92,6 +92,11 @@ class Quarantine:
         self._impose(name, _FLOODS[of])
         self.reports.add((name, of))
 
+    def is_cut(self, name: str) -> bool:
+        """Whether the bus is told, or will be at once, to cut a member that floods this host."""
+        until, verdict = self._until.get(name, (float("-inf"), LIFTED))
+        return verdict.reason in clusters.HOLDING and until > self._clock().mono
+
     async def _report(self, flood: tuple[str, str]) -> None:
         """Tell all replicas, of which another one may lead. StatusError."""
         name, of = flood

@@ -136,7 +136,7 @@ async def revoke_agent(context: Ours, request: WriteRequest, body: RevokedAgent)
 
 async def sync_desired(context: Ours, request: SyncRequest, member: str) -> SyncAnswer:
     """A member asks what it should have."""
-    return await context.state.desired.sync(member, request)
+    return await context.state.syncs.answer(member, request)
 
 
 async def report_desired(context: Ours, request: Report, member: str) -> Heard:

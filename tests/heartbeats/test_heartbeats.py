@@ -86,6 +86,14 @@ def test_without_room_none_is_admitted_each_is_counted_and_the_burst_is_used_up(
     assert admission.admits("m", 1 / PER_S)
 
 
+def test_what_is_worth_more_than_one_takes_more_of_the_rate() -> None:
+    admission = Admission(per_s=10, burst=10)
+    admission.spend("unknown", 5)
+    assert admission.admits("m", 0.0)
+    admission.spend("m", 19)
+    assert [admission.admits("m", now) for now in (0.5, 1.0, 1.1)] == [False, False, True]
+
+
 def test_a_burst_is_admitted_and_then_a_rate() -> None:
     admission = Admission()
     assert [admission.admits("m1", 1.0) for _ in range(100)].count(True) == PER_S
