@@ -26,7 +26,6 @@ from skerry.access import Access
 from skerry.api.kinds import APP_STORE, APP_VERSION
 from skerry.http.outbound import fetch
 from skerry.informer.granted import follow
-from skerry.storage.sealed import Keyring
 
 
 @asynccontextmanager
@@ -34,7 +33,7 @@ async def opened(context: AppStoreContext) -> AsyncIterator[AppStoreState]:
     """AppStore host, which is there from now on, and what is kept beside it."""
     settings = context.settings
     sealed = await context.bus.bucket(subjects.APP_STORE)
-    keyring = Keyring(settings.app_store_secrets_key_file, context.name)
+    keyring = settings.keyring(context.name)
     credentials = Credentials(sealed, keyring)
     await ensure(context.store(APP_STORE))
     access = Access()

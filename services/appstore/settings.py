@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 from services.appstore.network import DEADLINE_S
-from skerry.settings import Settings, about
+from skerry.settings import Settings, SettingsError, about
+from skerry.storage.sealed import Keyring
 
 
 class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of the App Store, besides those of every process."""
 
     app_store_secrets_key_file: Annotated[
-        Path, about("Key of the host's secrets, of which the App Store's own is derived.")
-    ]
+        Path | None, about("Key of the host's secrets, of which the App Store's own is derived.")
+    ] = None
+    app_store_key_file: Annotated[Path | None, about("Instead: the App Store's own key.")] = None
     app_store_fetch_s: Annotated[float, about("Seconds that one download from a repository may take.")] = DEADLINE_S
     app_store_look_s: Annotated[
         float, about("Seconds between looks at an app on a cluster where nothing is on its way, or that refuses us.")
@@ -27,3 +29,12 @@ class AppStoreSettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     app_store_workers: Annotated[int, about("Operations of Helm at once, each in up to 192 MiB.")] = 2
     helm: Annotated[str, about("The helm program, 4.2.2 or newer; default: looked for (PATH, skerry's cache).")] = ""
+
+    def keyring(self, service: str) -> Keyring:
+        """What the service seals with. SettingsError unless one of both keys is named; InternalError as of Keyring."""
+        own, host = self.app_store_key_file, self.app_store_secrets_key_file
+        if own is not None and host is None:
+            return Keyring(own)
+        if host is not None and own is None:
+            return Keyring(host, service)
+        raise SettingsError("SKERRY_APP_STORE_KEY_FILE or SKERRY_APP_STORE_SECRETS_KEY_FILE must be set, and not both")

@@ -86,10 +86,15 @@ class Certificates:
         return self._usual.context if self._usual else None
 
     def by_name(self, name: str) -> ssl.SSLContext | None:
-        """The one of members, if a client asks for the name of one and it is another than the usual."""
-        if self._members is not None and member_by_name(name, self._uid) is not None:
+        """The one of members, if it is another than the usual and a client asks for the name of one, or for a name that it alone
+        has, as the host's own services do."""
+        if self._members is not None and (member_by_name(name, self._uid) is not None or self._has_alone(name)):
             return self._members.context
         return self._usual.context if self._usual is not None and self._client_ca is not None else None
+
+    def _has_alone(self, name: str) -> bool:
+        usual = self._usual.names if self._usual is not None else ()
+        return self._members is not None and name.lower() in self._members.names and name.lower() not in usual
 
     def client(self, connection: ssl.SSLObject | None) -> CachedCredential | None:
         """Whom the client certificate of a connection names; None if it shows none. Unauthorized for one that names nobody, or

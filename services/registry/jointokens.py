@@ -25,7 +25,7 @@ from skerry.api.messages import FORMAT, Token, WriteRequest
 from skerry.api.meta import Document
 from skerry.api.times import seconds
 from skerry.controller.controller import After, Controller
-from skerry.errors import NotFound, StatusError
+from skerry.errors import NotFound, ServiceUnavailable, StatusError
 from skerry.identity import jointoken
 from skerry.informer import View
 from skerry.service import Context
@@ -39,6 +39,10 @@ KEEP_S = 3600.0
 """A join token whose time is over is shown for so long."""
 AT_MOST_S = 60.0
 """Between two looks at a join token: clocks are set, and its end is by the wall's."""
+NO_ADDRESS = (
+    "no address is known under which members reach the bus of this host, so a token would lead nowhere: set bus.addresses "
+    "(helm upgrade), or wait until Service skerry-bus has the address of a load balancer"
+)
 _IDS = uuid.UUID("8f1c6a0e-6a8e-4a35-9d53-0d7b1c1d9a52")
 
 
@@ -55,8 +59,11 @@ class TokenRules(Rules):
         ServiceUnavailable."""
         now = self._clock().wall
         uid = uuid.uuid5(_IDS, request.request_id)
-        admitted = rules.admit_token(document, uid, datetime.fromtimestamp(now, UTC))
         registry, settings = self._registry, self._registry.settings
+        servers = settings.bus_addresses
+        if not servers and settings.bus_public_file is not None:
+            raise ServiceUnavailable(NO_ADDRESS)
+        admitted = rules.admit_token(document, uid, datetime.fromtimestamp(now, UTC))
         if not request.options.dry_run:
             await registry.resolver.push(_account(registry, admitted.document))
         token = Token(
@@ -67,7 +74,7 @@ class TokenRules(Rules):
             pattern=admitted.spec.pattern,
             jti=admitted.jti,
             jwt=registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1) + AFTERLIFE_S),
-            servers=settings.bus_public,
+            servers=servers,
             ca=registry.ca_pem,
             expires=admitted.expires,
         )

@@ -17,6 +17,9 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     host_uid: Annotated[str, about("UID of the host: of its kube-system namespace, or made at its first start.")]
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
     bus_public: Annotated[list[str], about("Addresses of the bus as members reach it, tls://host:port.")] = []
+    bus_public_file: Annotated[
+        Path | None, about("Instead: a file with them, by commas, read anew when it changes; empty while none is known.")
+    ] = None
     addresses: Annotated[list[str], about("Addresses under which this host is reached, for people.")] = []
     secrets_key_file: Annotated[
         Path | None, about("Key of the bucket secrets; default: secrets.key in the keys directory.")
@@ -38,3 +41,14 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     look_s: Annotated[
         float, about("Seconds between looks at what joining made and verified on direct members: rights, bindings.")
     ] = LOOK_S
+
+    @property
+    def bus_addresses(self) -> list[str]:
+        """Addresses of the bus as members reach it, as they are known by now; none: nobody knows one yet."""
+        if self.bus_public_file is None:
+            return self.bus_public
+        try:
+            text = self.bus_public_file.read_text()
+        except (OSError, UnicodeDecodeError):
+            return []
+        return [each.strip() for each in text.split(",") if each.strip()]

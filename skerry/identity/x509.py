@@ -87,9 +87,9 @@ def must_reissue(
     return certificate.not_valid_after_utc - now < SERVER_LIFE / 3
 
 
-def expires(pair: X509KeyPair) -> datetime.datetime:
+def expires(certificate: bytes) -> datetime.datetime:
     """When the certificate ends, UTC."""
-    return x509.load_pem_x509_certificate(pair.certificate).not_valid_after_utc
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
 
 
 def _builder(

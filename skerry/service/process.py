@@ -45,6 +45,7 @@ from skerry.informer import Informer
 from skerry.runtime import Exit, Runtime, endless
 from skerry.service.endpoints import schemas
 from skerry.service.metrics import Figures, ServiceFigures, figures
+from skerry.service.renewal import renewing
 from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
 from skerry.service.spec import Context, Service, chosen
 from skerry.settings import Settings, load_or_help, redacted
@@ -83,6 +84,8 @@ async def _main(services: Sequence[Some], life: Runtime) -> None:
             parts, connected, how, trust_roots=trust_of(settings), replicas=settings.replicas, tracer=tracer
         )
         life.spawn(_tell(process, life), name="readiness")
+        if settings.renew:
+            life.spawn(renewing(settings.renew), name="renewal")
         await process.serve(life.stop)
 
 

@@ -38,9 +38,9 @@ def rendered(binary: Path, values: dict[str, Any], directory: Path) -> dict[tupl
     return {(each["kind"], each["metadata"]["name"]): each for each in objects}
 
 
-def values_table() -> str:
-    """The values as the table of docs/agent.md: name, default, description."""
-    schema = json.loads((CHART / "values.schema.json").read_text())
+def values_table(chart: Path = CHART) -> str:
+    """The values as the table of the documentation: name, default, description."""
+    schema = json.loads((chart / "values.schema.json").read_text())
 
     def rows(part: dict[str, Any], prefix: str) -> list[str]:
         lines = []

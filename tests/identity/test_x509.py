@@ -68,7 +68,7 @@ def test_a_new_address_asks_for_a_new_certificate_and_an_old_one_does_not() -> N
 
 def test_the_last_third_of_its_life_asks_for_a_new_certificate() -> None:
     server = x509.issue_server(CA, ADDRESSES)
-    end = x509.expires(server)
+    end = x509.expires(server.certificate)
     assert not x509.must_reissue(CA, server, ADDRESSES, end - datetime.timedelta(days=130))
     assert x509.must_reissue(CA, server, ADDRESSES, end - datetime.timedelta(days=120))
 

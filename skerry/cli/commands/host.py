@@ -231,13 +231,39 @@ def nats_config(
         list[str] | None, typer.Option("--address", metavar="HOST", help="Names for its certificate; repeatable.")
     ] = None,
     bus: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it listens.")] = "0.0.0.0:4222",
+    secret: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="In a pod of the host: where Secret skerry-nats is mounted.")
+    ] = None,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="With --secret: where the server keeps its state.")] = Path("/data"),
+    server_name: Annotated[str, typer.Option(metavar="NAME", help="With --secret: of the server.")] = "skerry",
+    peer: Annotated[
+        list[str] | None,
+        typer.Option("--peer", metavar="HOST", help="With --secret: a server of the cluster, each of them; repeatable."),
+    ] = None,
+    output_file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write it there, for its owner alone.")
+    ] = None,
     state_dir: StateDir = None,
 ) -> None:
     """Print the configuration that a nats-server of your own needs.
 
     Example: skerry nats-config --nats-keys keys --address bus.example.org > nats.conf
     """
+    if secret is not None:
+        from skerry.cli.incluster.nats import configuration as of_secret
+
+        _put_out(of_secret(secret, store, server_name, tuple(peer or ())), output_file)
+        return
     from skerry.cli.external import configuration
 
     directory = nats_keys.expanduser().absolute() if nats_keys else state.directory(state_dir) / "host" / "keys"
-    out(configuration(directory, address or [], bus, make=nats_keys is not None).rstrip())
+    _put_out(configuration(directory, address or [], bus, make=nats_keys is not None), output_file)
+
+
+def _put_out(text: str, file: Path | None) -> None:
+    if file is None:
+        out(text.rstrip())
+        return
+    from skerry.identity.files import write_private
+
+    write_private(file, text.encode(), durable=False)

@@ -26,6 +26,8 @@ ROOT, KEYS = "skerry-root", "skerry-keys"
 ROOT_FILE, UID_FILE = "operator.nk", "host-uid"
 FILES = ("authority.json", *(f"{name}.nk" for name in NAMES), SECRETS_KEY, ROOTS, "ca.crt", "ca.key", UID_FILE)
 """All files of the keys."""
+REGISTRY_FILES = tuple(name for name in FILES if name not in ("ca.crt", "ca.key", UID_FILE))
+"""Those that the registry works with."""
 
 
 async def claimed(secrets: Secrets, name: str, existing: str = "") -> Mapping[str, bytes]:

@@ -43,6 +43,10 @@ class Secrets(Protocol):
     async def kube_system(self) -> Mapping[str, Any]:
         """metadata of namespace kube-system: which cluster this is, and whose member."""
 
+    async def balanced(self, service: str) -> tuple[str, ...] | None:
+        """Names and IP addresses that a load balancer gave to a Service of the host's namespace, () as long as it gave none; None
+        if none is asked to."""
+
 
 class ClusterSecrets:
     """Those of a namespace of a real cluster."""
@@ -83,6 +87,16 @@ class ClusterSecrets:
         if namespace is None:
             raise BadGateway("the cluster has no namespace kube-system: it is not Kubernetes")
         return namespace["metadata"]  # type: ignore[no-any-return]
+
+    async def balanced(self, service: str) -> tuple[str, ...] | None:
+        """See Secrets."""
+        named = {"name": service, "namespace": self._namespace}
+        with self._explained(f"get Service {service}"):
+            found = await self._client.get({"apiVersion": "v1", "kind": "Service", "metadata": named})
+        if found is None or found["spec"].get("type") != "LoadBalancer":
+            return None
+        given = (found.get("status") or {}).get("loadBalancer", {}).get("ingress") or ()
+        return tuple(name for each in given if (name := each.get("hostname") or each.get("ip")))
 
     def _document(self, name: str, files: Mapping[str, bytes] | None = None, version: str = "") -> Document:
         place = {"name": name, "namespace": self._namespace}

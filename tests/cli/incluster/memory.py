@@ -19,6 +19,7 @@ class MemorySecrets:
     def __init__(self, uid: str = "uid-of-kube-system", annotations: Mapping[str, str] | None = None) -> None:
         self.uid, self.annotations = uid, dict(annotations or {})
         self.secrets: dict[str, Secret] = {}
+        self.balancers: dict[str, tuple[str, ...]] = {}
         self.written: list[str] = []
         self._version = 0
 
@@ -44,6 +45,10 @@ class MemorySecrets:
         await asyncio.sleep(0)
         return {"uid": self.uid, "annotations": self.annotations}
 
+    async def balanced(self, service: str) -> tuple[str, ...] | None:
+        await asyncio.sleep(0)
+        return self.balancers.get(service)
+
     def _put(self, name: str, files: Mapping[str, bytes]) -> None:
         self._version += 1
         self.secrets[name] = Secret(dict(files), str(self._version))
@@ -68,6 +73,10 @@ class CutSecrets:
 
     async def kube_system(self) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = await self._counted(self._secrets.kube_system())
+        return answer
+
+    async def balanced(self, service: str) -> tuple[str, ...] | None:
+        answer: tuple[str, ...] | None = await self._counted(self._secrets.balanced(service))
         return answer
 
     async def _counted(self, call: Any) -> Any:
