@@ -18,7 +18,8 @@ class RegistrySettings(Settings, frozen=True, kw_only=True, forbid_unknown_field
     host_name: Annotated[str, about("Name of this host, for people.")] = "skerry"
     bus_public: Annotated[list[str], about("Addresses of the bus as members reach it, tls://host:port.")] = []
     bus_public_file: Annotated[
-        Path | None, about("Instead: a file with them, by commas, read anew when it changes; empty while none is known.")
+        Path | None,
+        about("Instead: a file with them, by commas, read anew when it changes; empty while none is known."),
     ] = None
     addresses: Annotated[list[str], about("Addresses under which this host is reached, for people.")] = []
     secrets_key_file: Annotated[

@@ -187,6 +187,11 @@ def named(config: Config, section: str, name: str) -> Config | None:
     return inner if isinstance(inner, dict) else {} if name in named else None
 
 
+def contexts(config: Config) -> list[str]:
+    """Names of all contexts."""
+    return list(entries(config, "contexts"))
+
+
 def context(paths: list[Path], chosen: str) -> KubeContext:
     """The context `chosen` (default: the current one) of the first file that has it.
 

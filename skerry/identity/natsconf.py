@@ -149,9 +149,7 @@ def _cluster(routes: Routes | None) -> str:
     if routes is None:
         return ""
     q = json.dumps
-    ways = "\n".join(
-        f"    {q(f'tls://{ROUTE_USER}:{routes.password}@{peer}:{routes.port}')}" for peer in routes.peers
-    )
+    ways = "\n".join(f"    {q(f'tls://{ROUTE_USER}:{routes.password}@{peer}:{routes.port}')}" for peer in routes.peers)
     return f"""
 cluster {{
   name: skerry

@@ -32,7 +32,9 @@ class ProcessSettings(Settings, frozen=True, kw_only=True, forbid_unknown_fields
     services: Annotated[list[str], about("Which of the services that the process has are to run. Default: all.")] = []
     renew: Annotated[
         list[str],
-        about("A command, its words by commas, that is run every half hour and renews the files named here. Default: none."),
+        about(
+            "A command, its words by commas, that is run every half hour and renews the files named here. Default: none."
+        ),
     ] = []
     replicas: Annotated[int, about("Copies of the store's data, where the bus is a cluster.")] = 1
     tracing: Annotated[bool, about(TRACING)] = False

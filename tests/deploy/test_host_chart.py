@@ -62,7 +62,7 @@ LEFT_OUT = {
     "SKERRY_TOKEN_REVIEW_KUBECONFIG": "a pod has its service account",
     "SKERRY_TRUST_ROOT": "a file, which follows the keys",
 }
-CODE = {"registry": REGISTRY, "tenancy": TENANCY, "appstore": APP_STORE}
+CODE: dict[str, Any] = {"registry": REGISTRY, "tenancy": TENANCY, "appstore": APP_STORE}
 
 
 @pytest.fixture(params=["helm-3", "helm-4"])
@@ -128,7 +128,7 @@ def test_the_environment_of_each_process_makes_its_settings(helm: Path, values: 
         variables = environment(pod)
         variables.pop("SKERRY_X", None)
         assert variables["SKERRY_STRICT"] == "1"
-        settings = load(settings_of(workload, MATRIX[values]), variables)
+        settings: Any = load(settings_of(workload, MATRIX[values]), variables)
         assert settings.bus_servers == (MATRIX[values].get("bus", {}).get("external", {}).get("servers")
                                         or [f"tls://skerry-bus.{NAMESPACE}.svc:4222"])  # fmt: skip
 
@@ -189,7 +189,9 @@ def test_who_holds_which_keys(helm: Path, tmp_path: Path) -> None:
     for values in MATRIX.values():
         objects = objects_of(helm, values, tmp_path)
         for name, pod in pods(objects).items():
-            mounted = {each["secret"]["secretName"]: each["secret"] for each in pod.get("volumes", ()) if "secret" in each}
+            mounted = {
+                each["secret"]["secretName"]: each["secret"] for each in pod.get("volumes", ()) if "secret" in each
+            }
             assert "skerry-root" not in mounted
             keys = values.get("keys", {}).get("existingSecret", "skerry-keys")
             assert (keys in mounted) == (name == "skerry-registry")
@@ -224,7 +226,10 @@ def test_cluster_wide_rights_have_one_holder_each(helm: Path, tmp_path: Path) ->
             name: each["subjects"][0]["name"] for (kind, name), each in objects.items() if kind == "ClusterRoleBinding"
         }
 
-    assert holders({}) == {"skerry:host": "skerry-controller-manager", "skerry:token-review": "skerry-controller-manager"}
+    assert holders({}) == {
+        "skerry:host": "skerry-controller-manager",
+        "skerry:token-review": "skerry-controller-manager",
+    }
     assert holders({"tokenReview": False}) == {"skerry:host": "skerry-controller-manager"}
     managed = holders(MATRIX["apart"])
     groups = {f"skerry:{role}": f"skerry:{role}" for role in ("view", "edit", "admin", "cluster-admin")}

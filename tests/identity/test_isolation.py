@@ -537,7 +537,7 @@ async def test_the_host_hears_members_come_and_go_by_name(nats_host: NatsHost, r
 
 async def test_the_keys_of_the_resolver_push_accounts_and_nothing_else(nats_host: NatsHost) -> None:
     async with nats_host.connection(nats_host.system()) as sys:
-        for subject in ("$SYS.REQ.SERVER.x.RELOAD", "$SYS.REQ.SERVER.x.KICK", "$SYS.ACCOUNT.x.CONNECT"):
+        for subject in ("$SYS.REQ.SERVER.x.LDM", "$SYS.REQ.SERVER.x.KICK", "$SYS.ACCOUNT.x.CONNECT"):
             with pytest.raises(Forbidden):
                 await sys.request(subject, timeout_s=2)
 

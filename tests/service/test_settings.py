@@ -44,7 +44,7 @@ def test_the_table_has_a_row_for_each_with_its_default_and_description() -> None
     assert "SKERRY_TIDE_FILE" in text
     assert "(required)" in text
     assert "How strong." in text
-    assert len(text.splitlines()) == 11
+    assert len(text.splitlines()) == 12
 
 
 def test_who_is_believed_is_a_key_or_a_file_of_keys_and_one_of_them_is_required(tmp_path: Path) -> None:

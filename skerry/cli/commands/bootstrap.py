@@ -41,14 +41,17 @@ def bootstrap(
         typer.Option(metavar="tls://HOST:PORT", help="Of the host's own bus, whose servers take renewed certificates."),
     ] = "",
     standalone: Annotated[
-        list[str] | None, typer.Option(metavar="SERVICE", help="With a Deployment of its own: registry, tenancy, appstore.")
+        list[str] | None,
+        typer.Option(metavar="SERVICE", help="With a Deployment of its own: registry, tenancy, appstore."),
     ] = None,
     keys_secret: Annotated[
         str, typer.Option(metavar="NAME", help="Use the keys in this Secret, which somebody else made.")
     ] = "",
     into: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Lay there what the controller-manager needs: own/, and keys/ for the registry."),
+        typer.Option(
+            metavar="DIR", help="Lay there what the controller-manager needs: own/, and keys/ for the registry."
+        ),
     ] = None,
     addressed: Annotated[
         bool, typer.Option("--addressed", help="Exit code 5 as long as a load balancer owes an address.")

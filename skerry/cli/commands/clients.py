@@ -238,6 +238,14 @@ def kubeconfig(
         str,
         typer.Option("--provider", metavar="P", help="With --login: which provider.", autocompletion=provider_names),
     ] = "",
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="CONTEXT[/NAMESPACE]",
+            help="The administrator's, of a host in pods, by your access to its cluster.",
+        ),
+    ] = "",
     kubeconfig_file: Kubeconfig = None,
     context: ContextName = "",
 ) -> None:
@@ -246,6 +254,8 @@ def kubeconfig(
     The current context is the host, or the member if exactly one is named.
 
     Examples: skerry kubeconfig --merge --use m1        skerry kubeconfig --login --output colleagues.kubeconfig
+
+    skerry kubeconfig --from my-cluster/skerry-system --merge
     """
     from skerry.cli import kubeconfig as files
 
@@ -255,10 +265,12 @@ def kubeconfig(
         raise Failure("--provider needs --login", USAGE)
     if merge and output_file:
         raise Failure("--merge and --output exclude each other", USAGE)
-    api = connect(kubeconfig_file, context)
+    if from_ and context:
+        raise Failure("--from and --context exclude each other: --from names the context", USAGE)
+    api = _administrator(from_, kubeconfig_file) if from_ else connect(kubeconfig_file, context)
     prefix = name or api.context.prefix
     user = _user(api, prefix, provider, command() if merge else "skerry", login=login)
-    config = _config(api, names or [], prefix, user, by_path=path)
+    config = _config(api, names or [], prefix, user, by_path=path, alone=bool(from_))
     if merge:
         from skerry.cli import merging
 
@@ -272,6 +284,14 @@ def kubeconfig(
         say(f"wrote {output_file}")
     else:
         out(files.text(config).rstrip())
+
+
+def _administrator(place: str, file: Path | None) -> Api:
+    from skerry.cli import kubeconfig as files
+    from skerry.cli.api import Api
+    from skerry.cli.incluster.admin import administrator
+
+    return Api(administrator(place, [file.expanduser()] if file else files.files()))
 
 
 def _user(api: Api, prefix: str, provider: str, command: str, *, login: bool) -> tuple[str, dict[str, Any]]:
@@ -290,12 +310,19 @@ def _user(api: Api, prefix: str, provider: str, command: str, *, login: bool) ->
 
 
 def _config(
-    api: Api, names: list[str], prefix: str, user: tuple[str, dict[str, Any]], *, by_path: bool
+    api: Api, names: list[str], prefix: str, user: tuple[str, dict[str, Any]], *, by_path: bool, alone: bool
 ) -> dict[str, Any]:
+    """`alone`: a host that cannot be reached from here gets a kubeconfig without members."""
     from skerry.cli import kubeconfig as files
     from skerry.cli.api import clusters, members, named_by
 
-    items = clusters(api)
+    try:
+        items = clusters(api)
+    except Failure as error:
+        if names or not alone:
+            raise
+        say(f"contexts of members are left out: {error.message}")
+        items = []
     known = members(items)
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -234,11 +234,15 @@ def nats_config(
     secret: Annotated[
         Path | None, typer.Option(metavar="DIR", help="In a pod of the host: where Secret skerry-nats is mounted.")
     ] = None,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="With --secret: where the server keeps its state.")] = Path("/data"),
+    store: Annotated[Path, typer.Option(metavar="DIR", help="With --secret: where the server keeps its state.")] = Path(
+        "/data"
+    ),
     server_name: Annotated[str, typer.Option(metavar="NAME", help="With --secret: of the server.")] = "skerry",
     peer: Annotated[
         list[str] | None,
-        typer.Option("--peer", metavar="HOST", help="With --secret: a server of the cluster, each of them; repeatable."),
+        typer.Option(
+            "--peer", metavar="HOST", help="With --secret: a server of the cluster, each of them; repeatable."
+        ),
     ] = None,
     output_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write it there, for its owner alone.")

@@ -68,7 +68,10 @@ class HostNames:
 
     def inside(self, service: str) -> tuple[str, ...]:
         """All names of a service in the cluster."""
-        return tuple(f"{service}{each}" for each in ("", *(f".{self.namespace}{end}" for end in ("", ".svc", ".svc.cluster.local"))))
+        return tuple(
+            f"{service}{each}"
+            for each in ("", *(f".{self.namespace}{end}" for end in ("", ".svc", ".svc.cluster.local")))
+        )
 
     def of(self, services: tuple[str, ...], addresses: tuple[str, ...]) -> tuple[str, ...]:
         """All names of services, from outside and inside."""

@@ -15,6 +15,8 @@ from skerry.identity.natsconf import BusAccounts
 ACCOUNTS, PASSWORD = "accounts.json", "route-password"
 """Files of the Secret, beside the certificates tls.* and routes.* and ca.crt."""
 PORT, MONITOR_PORT = 4222, 8222
+STREAMS = "jetstream/jetstream"
+"""Below the store: nats-server puts a directory of this name into the one that it is given."""
 
 
 def configuration(secret: Path, store: Path, server_name: str, peers: tuple[str, ...]) -> str:
@@ -38,7 +40,9 @@ def configuration(secret: Path, store: Path, server_name: str, peers: tuple[str,
     try:
         accounts = decoded((secret / ACCOUNTS).read_bytes(), BusAccounts)
     except (OSError, msgspec.DecodeError) as error:
-        raise Failure(f"{secret / ACCOUNTS} is not the accounts of a bus: skerry bootstrap writes it ({error})") from error
+        raise Failure(
+            f"{secret / ACCOUNTS} is not the accounts of a bus: skerry bootstrap writes it ({error})"
+        ) from error
     return natsconf.render(conf, accounts)
 
 
@@ -59,8 +63,8 @@ def _routes(secret: Path, peers: tuple[str, ...]) -> natsconf.Routes:
 def check_store(store: Path, *, clustered: bool) -> None:
     """Failure if a server that is alone would take the store of one that was in a cluster, or the other way about: it would
     begin without the streams that are there, or with what is old in them."""
-    streams = next(store.glob("jetstream/*/streams/*"), None)
-    was_clustered = next(store.glob("jetstream/*/_js_/_meta_"), None) is not None
+    streams = next(store.glob(f"{STREAMS}/*/streams/*"), None)
+    was_clustered = next(store.glob(f"{STREAMS}/*/_js_/_meta_"), None) is not None
     if (streams is None and not was_clustered) or was_clustered == clustered:
         return
     was, is_now = ("several servers", "one") if was_clustered else ("one server", "several")

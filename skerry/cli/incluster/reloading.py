@@ -66,10 +66,10 @@ def _stale(answers: list[Message], certificate: bytes) -> list[_Server]:
     return servers
 
 
-async def told(settings: Settings, authority: Authority, certificate: bytes) -> str:
-    """`reload_servers` as a line for people, empty if there is nothing to tell. Before the bus is there nobody is to be told."""
+async def told(settings: Settings, authority: Authority, certificate: bytes) -> list[str]:
+    """`reload_servers` as lines for people. Before the bus is there nobody is to be told."""
     try:
         names = await reload_servers(settings, authority, certificate)
     except StatusError:
-        return ""
-    return f"{', '.join(names)} was told to take its new certificate" if names else ""
+        return []
+    return [f"{each} was told to take its new certificate" for each in names]

@@ -12,6 +12,7 @@ from skerry.cli.incluster.derived import HostNames, derivations, refresh
 from skerry.cli.incluster.keys import REGISTRY_FILES, claimed, lay
 from skerry.cli.incluster.reloading import told
 from skerry.cli.incluster.secrets import Secrets
+from skerry.errors import NotFound
 from skerry.identity.federation import Authority
 
 MANAGER = "skerry-controller-manager"
@@ -40,25 +41,36 @@ async def make(secrets: Secrets, names: HostNames, directory: Path, *, bus: str 
     """Make or renew everything. `directory` is empty and private; `bus` is where the host's own servers are reached, empty where
     they are somebody else's. As `claimed` and Secrets raise."""
     files = await claimed(secrets, names.name, keys_secret)
-    addresses = {FRONT_DOOR: names.addresses, BUS: names.bus_addresses}
-    balanced = {service: await secrets.balanced(service) for service, known in addresses.items() if not known}
-    names = dataclasses.replace(
-        names,
-        addresses=names.addresses or balanced[FRONT_DOOR] or (),
-        bus_addresses=names.bus_addresses or balanced[BUS] or (),
-    )
+    names, owed = await _addressed(secrets, names)
     derived = derivations(files, directory, names)
     lines = [f"{each} was written" for each, derive in derived.items() if await refresh(secrets, each, derive)]
-    served = await secrets.get("skerry-nats")
-    if bus and served is not None:
+    if bus:
         settings = Settings(servers=(bus,), ca_pem=files["ca.crt"].decode(), name="skerry bootstrap")
-        lines.append(await told(settings, Authority.load(directory), served.files["tls.crt"]))
-    own = await secrets.get(MANAGER)
-    laid = {"own": {} if own is None else own.files}
+        served = await _files(secrets, "skerry-nats")
+        lines += await told(settings, Authority.load(directory), served["tls.crt"])
+    laid = {"own": await _files(secrets, MANAGER)}
     if "registry" not in names.standalone:
         laid["keys"] = {name: files[name] for name in REGISTRY_FILES}
-    owed = [service for service, given in balanced.items() if given == ()]
-    return Round([line for line in lines if line], owed, laid)
+    return Round(lines, owed, laid)
+
+
+async def _addressed(secrets: Secrets, names: HostNames) -> tuple[HostNames, list[str]]:
+    """With the addresses that load balancers gave, where none are set; and which Services have none from theirs yet."""
+    front_door = () if names.addresses else await secrets.balanced(FRONT_DOOR)
+    bus = () if names.bus_addresses else await secrets.balanced(BUS)
+    complete = dataclasses.replace(
+        names, addresses=names.addresses or front_door or (), bus_addresses=names.bus_addresses or bus or ()
+    )
+    owing = {FRONT_DOOR: not names.addresses and front_door == (), BUS: not names.bus_addresses and bus == ()}
+    return complete, [service for service, owes in owing.items() if owes]
+
+
+async def _files(secrets: Secrets, name: str) -> Mapping[str, bytes]:
+    """Of a Secret that was there a moment ago. NotFound."""
+    secret = await secrets.get(name)
+    if secret is None:
+        raise NotFound(f"Secret {name} was deleted while it was read: start again")
+    return secret.files
 
 
 def _content(path: Path) -> bytes | None:

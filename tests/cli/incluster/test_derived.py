@@ -8,17 +8,21 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from skerry.cli import bootstrap
-from skerry.cli.incluster.derived import MADE, TRIES, HostNames, derivations, refresh
+from skerry.cli.incluster.derived import APP_STORE_KEY, MADE, TRIES, HostNames, derivations, refresh
 from skerry.cli.incluster.keys import lay, new_keys
 from skerry.errors import Conflict
 from skerry.identity import nkey
 from skerry.identity.federation import Authority
+from skerry.identity.keyfiles import SECRETS_KEY
+from skerry.identity.natsconf import BusAccounts
 from skerry.identity.nkey import KeyType
+from skerry.storage.sealed import Keyring
 from tests.cli.incluster.memory import MemorySecrets
 
 UID = "4f6c0f6e-6f6c-4a0e-9f8e-6f0c5a3f2b1d"
@@ -26,9 +30,11 @@ KEYS = new_keys("isle", UID, nkey.create(KeyType.OPERATOR).seed)
 Files = Mapping[str, bytes]
 
 
-def derived(secret: str, directory: Path, had: Files | None = None, *addresses: str) -> dict[str, bytes]:
-    """The files of a Secret that had those."""
-    names = HostNames(name="isle", namespace="ns", addresses=addresses)
+def derived(
+    secret: str, directory: Path, had: Files | None = None, *addresses: str, standalone: tuple[str, ...] = ()
+) -> dict[str, bytes]:
+    """The files of a Secret that had those; `addresses` are those of the front door and of the bus."""
+    names = HostNames(name="isle", namespace="ns", addresses=addresses, bus_addresses=addresses, standalone=standalone)
     return dict(derivations(KEYS, directory, names)[secret](had or {}))
 
 
@@ -56,6 +62,7 @@ def test_the_bus_has_every_name_by_which_it_is_reached(tmp_path: Path) -> None:
         "host.example",
         "192.0.2.1",
         "::1",
+        "*.skerry-nats.ns.svc",
     } <= names_of(files["tls.crt"])
 
 
@@ -103,9 +110,64 @@ def test_the_administrator_s_token_is_made_anew_after_two_thirds_of_its_life(tmp
 
 
 def test_the_administrator_s_kubeconfig_names_the_preferred_address(tmp_path: Path) -> None:
-    for addresses, server in ((("2001:db8::1", "b"), "https://[2001:db8::1]"), ((), "https://skerry.ns.svc")):
+    for addresses, server in (
+        (("2001:db8::1", "b"), "https://[2001:db8::1]"),
+        (("[2001:db8::1]:8443",), "https://[2001:db8::1]:8443"),
+        (("host.example:8443",), "https://host.example:8443"),
+        ((), "https://skerry.ns.svc"),
+    ):
         config = json.loads(derived("skerry-admin", tmp_path, None, *addresses)["kubeconfig"])
         assert config["clusters"][0]["cluster"]["server"] == server
+
+
+def test_ports_of_addresses_are_in_no_certificate(tmp_path: Path) -> None:
+    files = derived("skerry-tower", tmp_path, None, "host.example:8443", "[2001:db8::1]:443", "2001:db8::2")
+    assert {"host.example", "2001:db8::1", "2001:db8::2"} <= names_of(files["tls.crt"])
+
+
+@pytest.mark.parametrize(
+    ("addresses", "bus"),
+    [
+        ((), b""),
+        (("bus.example", "192.0.2.1:4443"), b"tls://bus.example:4222,tls://192.0.2.1:4443"),
+        (("2001:db8::1",), b"tls://[2001:db8::1]:4222"),
+    ],
+)
+def test_services_hear_the_addresses_of_the_bus_as_members_dial_them(
+    tmp_path: Path, addresses: tuple[str, ...], bus: bytes
+) -> None:
+    files = derived("skerry-controller-manager", tmp_path, None, *addresses)
+    assert files["bus-addresses"] == bus
+    assert files["addresses"] == ",".join(addresses).encode()
+
+
+def test_who_has_a_deployment_of_its_own_has_its_own_user_and_the_app_store_its_own_key_alone(tmp_path: Path) -> None:
+    apart = ("registry", "appstore")
+    manager = derived("skerry-controller-manager", tmp_path, standalone=apart)
+    store = derived("skerry-appstore", tmp_path, standalone=apart)
+    registry = derived("skerry-registry", tmp_path, standalone=apart)
+    assert {"appstore.creds", APP_STORE_KEY} <= store.keys()
+    assert APP_STORE_KEY not in manager.keys() | registry.keys()
+    lay({SECRETS_KEY: KEYS[SECRETS_KEY], "own.key": store[APP_STORE_KEY]}, tmp_path / "sealing")
+    text = Keyring(tmp_path / "sealing" / SECRETS_KEY, "appstore").seal("a", b"1")
+    assert Keyring(tmp_path / "sealing" / "own.key").opened("a", text).value == b"1"
+    assert derived("skerry-controller-manager", tmp_path)[APP_STORE_KEY] == store[APP_STORE_KEY]
+    for files in (manager, store, registry):
+        assert (files["host-uid"], files["trust-roots"]) == (UID.encode(), KEYS["trust-roots"])
+
+
+def test_the_bus_gets_no_key_and_its_accounts_are_those_of_this_version(tmp_path: Path) -> None:
+    first = derived("skerry-nats", tmp_path)
+    seeds = [data.strip() for name, data in KEYS.items() if name.endswith(".nk")]
+    assert not [name for name, data in first.items() if any(seed in data for seed in seeds)]
+    old = msgspec.json.decode(first["accounts.json"], type=BusAccounts)
+    other = msgspec.json.encode(msgspec.structs.replace(old, sys_jwt="of another version"))
+    for version, kept in ((first["version"], True), (b"0.0.1", False)):
+        had = {**first, "accounts.json": other, "version": version}
+        assert (derived("skerry-nats", tmp_path, had)["accounts.json"] == other) is kept
+    for rubbish in (b"", b"{", b"[]"):
+        made = derived("skerry-nats", tmp_path, {**first, "accounts.json": rubbish})["accounts.json"]
+        assert msgspec.json.decode(made, type=BusAccounts).public.operator
 
 
 async def test_what_was_deleted_is_made_again(tmp_path: Path) -> None:
