@@ -26,6 +26,7 @@ from skerry.service.settings import composed
 from skerry.settings import PREFIX, RUNTIME_NAMES, Settings, load, variable
 from tests.deploy.agentchart import NAMESPACE, ROOT, values_table
 from tests.deploy.hostchart import CHART, Objects, environment, manifest, objects_of, pods
+from tests.deploy.test_agent_chart import ordered
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +57,10 @@ LEFT_OUT = {
     "SKERRY_APP_STORE_SECRETS_KEY_FILE": "the App Store has its own key alone",
     "SKERRY_APP_STORE_WORKERS": "its default is what the resources carry",
     "SKERRY_BUS_PUBLIC": "a file, which follows a load balancer's address",
+    "SKERRY_APP_STORE_LOOK_S": "for tests",
+    "SKERRY_HOST_KUBECONFIG": "a pod has its service account",
     "SKERRY_LOOK_S": "for tests",
+    "SKERRY_PROBE_S": "for tests",
     "SKERRY_PARENT_PID": "kubelet is the parent",
     "SKERRY_SECRETS_KEY_FILE": "it is with the keys",
     "SKERRY_TOKEN_REVIEW_KUBECONFIG": "a pod has its service account",
@@ -235,7 +239,7 @@ def test_cluster_wide_rights_have_one_holder_each(helm: Path, tmp_path: Path) ->
     groups = {f"skerry:{role}": f"skerry:{role}" for role in ("view", "edit", "admin", "cluster-admin")}
     assert managed == {
         "skerry:host": "skerry-controller-manager", "skerry:token-review": "skerry-tenancy",
-        "skerry:host-inventory": "skerry-registry", "skerry:host-requests": "skerry-tower", **groups,
+        "skerry:host-cluster": "skerry-registry", "skerry:host-requests": "skerry-tower", **groups,
     }  # fmt: skip
 
 
@@ -243,8 +247,8 @@ def test_the_bindings_of_a_managed_host_are_those_that_joining_makes(helm: Path,
     objects = objects_of(helm, MATRIX["apart"], tmp_path)
     for role in ("view", "edit", "admin", "cluster-admin"):
         assert bindings.is_right(role, objects["ClusterRoleBinding", f"skerry:{role}"])
-    requests = [rule for rule in account.rules(grants=False) if "impersonate" in rule.get("verbs", ())]
-    assert objects["ClusterRole", "skerry:host-requests"]["rules"] == requests
+    for name, rules in (("cluster", account.rules()), ("requests", account.front_door_rules())):
+        assert ordered(objects["ClusterRole", f"skerry:host-{name}"]["rules"]) == ordered(rules)
 
 
 def test_a_pod_gets_the_grace_that_its_process_gives(helm: Path, tmp_path: Path) -> None:
