@@ -266,12 +266,14 @@ class Front:
     def _decided(self, caller: Caller, request: HostRequest) -> Decision:
         return decide_host(caller, request, self._parts.granted, time.time())
 
-    def _again(self, caller: Caller, request: HostRequest, ties: tuple[Tie, ...]) -> StatusError | None:
-        """Why a request that was allowed by these ties is to be cut now."""
+    def _again(self, caller: Caller, request: HostRequest, ties: tuple[Tie, ...]) -> StatusError | float:
+        """Why a request that was allowed by these ties is to be cut now, or until when it holds."""
         decision = self._decided(caller, request)
         if isinstance(decision, Denied):
             return decision.error
-        return None if decision.ties == ties else Forbidden("what you may do on the host changed while the request ran")
+        if decision.ties != ties:
+            return Forbidden("what you may do on the host changed while the request ran")
+        return decision.until
 
     def _rules(self, credential: CachedCredential, namespace: str) -> tuple[Rule, ...]:
         return tuple(Rule(*rule) for rule in rules(credential.caller, namespace, self._parts.granted, time.time()))

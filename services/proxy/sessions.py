@@ -35,8 +35,8 @@ class Rests(NamedTuple):
     """What a live request rests on."""
 
     caller: Caller
-    again: Callable[[], StatusError | None]
-    """Decide again: why it is to be cut, if it is."""
+    again: Callable[[], StatusError | float]
+    """Decide again: why it is to be cut, or until when it holds, as below."""
     until: float
     """Unix seconds: then it is decided again, whatever changed."""
 
@@ -163,7 +163,7 @@ class Sessions:
         if session.member and members(session.member) != session.uid:
             return Forbidden(f"cluster {session.member!r} was removed from the host while the request ran")
         if session.rests is not None and session.rests.until <= now:
-            return session.rests.again()
+            return _decided_again(session, session.rests)
         return None
 
     def reconsider(self, touched: Touched) -> int:
@@ -177,7 +177,7 @@ class Sessions:
             return False
         if session.member not in touched.clusters and touched.subjects.isdisjoint(keys_of(rests.caller)):
             return False
-        error = rests.again()
+        error = _decided_again(session, rests)
         if error is None:
             return False
         session.end(error)
@@ -189,6 +189,16 @@ class Sessions:
         error = ServiceUnavailable("this host is shutting down; resume the watch")
         for session in [session for session in self._live if session.endless]:
             session.end(error)
+
+
+def _decided_again(session: Session, rests: Rests) -> StatusError | None:
+    """Why a session is to be cut; where it is not, it holds from now on as long as what it rests on now: a grant that still allows
+    it may end sooner than it did, or later."""
+    decision = rests.again()
+    if isinstance(decision, StatusError):
+        return decision
+    session.rests = rests._replace(until=decision)
+    return None
 
 
 def _less(counts: Counter[str], key: str) -> None:

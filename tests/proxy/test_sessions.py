@@ -126,14 +126,14 @@ def test_nothing_enters_while_draining() -> None:
 
 
 def resting(table: Sessions, user: str, *, member: str = "", until: float = math.inf) -> Session:
-    """A session of which `allowed` says whether it is still allowed."""
+    """A session of which UNTIL says for how long it is still allowed."""
     session = table.enter(user, "c", math.inf, member, "uid" if member else "")
     caller = Caller(user=user, groups=("shop",))
-    session.rests = Rests(caller, lambda: None if user in ALLOWED else Forbidden("taken away"), until)
+    session.rests = Rests(caller, lambda: UNTIL[user] if user in UNTIL else Forbidden("taken away"), until)
     return session
 
 
-ALLOWED = {"bob"}
+UNTIL = {"bob": 90.0}
 
 
 def test_what_rests_on_what_changed_is_decided_again_and_the_rest_is_not() -> None:
@@ -159,3 +159,17 @@ def test_what_rests_on_a_grant_that_ends_is_decided_again_at_its_end() -> None:
         table.review(lambda name: True, lambda name: "")
         assert (ending.was_cut is not None) is cut
     assert lasting.was_cut is None
+
+
+def test_what_rests_on_a_grant_that_is_changed_ends_when_it_ends_now() -> None:
+    """It still allows what runs, so nothing is cut at its change; before, what ran then went on until the end of before."""
+    now = [0.0]
+    table = Sessions(ProxyLimits(), lambda: now[0])
+    session = resting(table, "bob", until=600.0)
+    assert table.reconsider(Touched(subjects=frozenset(("ubob",)))) == 0
+    assert session.rests is not None
+    session.rests = session.rests._replace(again=lambda: Forbidden("it ended"))
+    for moment, cut in ((89.0, False), (90.0, True)):
+        now[0] = moment
+        table.review(lambda name: True, lambda name: "")
+        assert (session.was_cut is not None) is cut

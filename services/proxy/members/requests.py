@@ -163,8 +163,8 @@ class MemberRequests:
             return reviews.refusal(review, decision.error.message)
         return decision
 
-    def _again(self, caller: Caller, request: MemberRequest, allowed: Allowed) -> StatusError | None:
-        """Why a live request that was allowed so is to be cut now: whoever has more than before is left alone."""
+    def _again(self, caller: Caller, request: MemberRequest, allowed: Allowed) -> StatusError | float:
+        """Why a live request that was allowed so is to be cut now, or until when it holds: whoever has more than before is left alone."""
         decision = decide(caller, request, self._granted, time.time())
         if isinstance(decision, Denied):
             return Forbidden(f"access to cluster {request.member!r} was taken away while the request ran")
@@ -172,7 +172,7 @@ class MemberRequests:
             return Forbidden(
                 f"what user {caller.user!r} may do on cluster {request.member!r} changed while the request ran: repeat it"
             )
-        return None
+        return decision.until
 
     async def transport(self, member: MemberRoute, allowed: Allowed) -> tuple[bytes, Transport]:
         """The way to a member, and the statement of the identity that has to travel with the request (to an agent)."""
