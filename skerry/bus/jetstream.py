@@ -44,14 +44,15 @@ async def api(connection: Connection, subject: str, body: bytes = b"") -> dict[s
     return checked(answer.data, subject)
 
 
-async def answering(info: Callable[[], Awaitable[object]]) -> None:
-    """Ask for a stream with `info`, until something else comes of it than ServiceUnavailable: a server that has just started
-    takes clients a moment before its JetStream answers. NoStream.
+async def answering(ask: Callable[[], Awaitable[object]]) -> None:
+    """Ask until something else comes of it than ServiceUnavailable, or STARTING_S are over: a server that has just started takes
+    clients a moment before its JetStream answers, and one that works elsewhere on its disk may fail to make a stream once.
+    NoStream.
     """
     deadline = time.monotonic() + STARTING_S
     while True:
         try:
-            await info()
+            await ask()
         except ServiceUnavailable:
             if time.monotonic() > deadline:
                 raise

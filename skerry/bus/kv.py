@@ -162,15 +162,19 @@ class Bucket:
 async def open_bucket(link: Link, name: str, create: BucketConfig | None) -> Bucket:
     """The bucket `name`, made if it does not exist and `create` says how. NotFound otherwise.
 
-    A server that has just started takes clients a moment before its JetStream answers: that moment is waited for.
+    What a server cannot do for a moment is tried again (`answering`).
     """
     bucket = Bucket(link, name)
-    try:
-        await answering(bucket.info)
-    except NoStream:
-        if create is None:
-            raise
-        await _create(await link.connection(TIMEOUT_S), name, create)
+
+    async def opened() -> None:
+        try:
+            await bucket.info()
+        except NoStream:
+            if create is None:
+                raise
+            await _create(await link.connection(TIMEOUT_S), name, create)
+
+    await answering(opened)
     return bucket
 
 

@@ -327,12 +327,16 @@ def _now() -> str:
 async def open_store(link: Link, name: str, create: StoreConfig | None) -> ObjectStore:
     """The object store `name`, made if it does not exist and `create` says how. NotFound otherwise."""
     store = ObjectStore(link, name)
-    try:
-        await answering(store.info)
-    except NoStream:
-        if create is None:
-            raise
-        await _create(link, name, create)
+
+    async def opened() -> None:
+        try:
+            await store.info()
+        except NoStream:
+            if create is None:
+                raise
+            await _create(link, name, create)
+
+    await answering(opened)
     return store
 
 

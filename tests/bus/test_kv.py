@@ -18,6 +18,7 @@ from skerry.bus import Bucket, BucketConfig, Bus, Connection, Entry, Filled, Res
 from skerry.bus import kv as kv_module
 from skerry.bus import watch as watch_module
 from skerry.bus.jetstream import NoStream, api
+from skerry.bus.objects import StoreConfig
 from skerry.errors import AlreadyExists, BadRequest, Conflict, GatewayTimeout, NotFound, StatusError
 from tests.fixtures.nats import NatsHost
 
@@ -178,6 +179,23 @@ async def test_a_key_that_would_be_a_pattern_is_refused(bucket: Bucket, bad: str
 async def test_a_bucket_that_does_not_exist_is_not_found(bus: Bus) -> None:
     with pytest.raises(NotFound):
         await bus.bucket("secrets")
+
+
+@pytest.mark.parametrize("kind", ["KV", "OBJ"])
+async def test_what_a_server_cannot_make_for_a_moment_is_made_when_it_can(fresh_nats_host: NatsHost, kind: str) -> None:
+    """Its disk has something in the place of the stream, as a stream that is being deleted leaves it there."""
+    async with fresh_nats_host.open_bus("maker") as bus:
+        await bus.bucket("first", create=BucketConfig())
+        (streams,) = (fresh_nats_host.directory / "store").rglob("streams")
+        place = streams / f"{kind}_late"
+        place.write_text("in the way")
+        asyncio.get_running_loop().call_later(0.3, place.unlink)
+        if kind == "KV":
+            await bus.bucket("late", create=BucketConfig())
+        else:
+            await bus.objects("late", create=StoreConfig())
+        assert not place.is_file()
+        assert place.is_dir()
 
 
 async def test_an_empty_bucket_stands_at_revision_1(nats_host: NatsHost) -> None:
