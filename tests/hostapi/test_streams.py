@@ -68,6 +68,7 @@ BERTH = Kind(
         action("cargo", "create", answer=Receipt, max_bytes=4 * MIB),
         action("cargo", "update", answer=Receipt, max_bytes=MIB, timeout_s=0.5),
         action("cargo", "get", timeout_s=1.5),
+        action("ballast", "get", timeout_s=15.0),
     ),
 )
 ALL = (*SERVED, BERTH)
@@ -106,6 +107,7 @@ class Harbour:
             (BERTH, "cargo", "create"): self.load,
             (BERTH, "cargo", "update"): self.load,
             (BERTH, "cargo", "get"): self.unload,
+            (BERTH, "ballast", "get"): self.unload,
         }
         return Service(name="harbour", settings=NoSettings, rules={BERTH: Rules}, actions=handlers)
 
@@ -485,9 +487,9 @@ class TestWhatGoesWrongInTheMiddle:
         made = Harbour()
         made.download = constant(sliced(endless, size=len(endless), digest=sha256(endless)))
         async with serving(nats_host, (made.service, NoSettings())):
-            client, response = await world.open(f"{BERTHS}/b1/cargo")
+            client, response = await world.open(f"{BERTHS}/b1/ballast")
             begin = await response.read()
-        async with serving(nats_host, (made.service, NoSettings())), asyncio.timeout(20):
+        async with serving(nats_host, (made.service, NoSettings())), asyncio.timeout(30):
             assert sha256(begin + await response.body(50 * MIB)) == sha256(endless)
             await client.close()
 

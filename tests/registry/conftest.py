@@ -8,8 +8,8 @@ import contextlib
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -46,6 +46,7 @@ from skerry.service import Process
 from tests.fixtures.nats import NatsHost
 from tests.fixtures.service import process, serving
 
+Answer = TypeVar("Answer")
 DEADLINE_S = 30.0
 LOOK_S = 0.3
 """Between looks at direct members, each of which is one at rights too."""
@@ -159,6 +160,16 @@ class Client:
                 await watch.wait(0.2)
 
 
+async def until_answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What is answered to somebody who asks again while nobody listens, as agents do."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await ask()
+            except NoResponders:
+                await asyncio.sleep(0.02)
+
+
 class Agent:
     """An agent's key and what it knows of its cluster."""
 
@@ -216,12 +227,7 @@ class Agent:
 
     async def beat_until_answered(self, connection: Connection, **changes: Any) -> None:
         """As an agent does while the registry is still on its way back."""
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                try:
-                    return await self.beat(connection, **changes)
-                except NoResponders:
-                    await connection.flush()
+        await until_answered(lambda: self.beat(connection, **changes))
 
     async def renew(
         self,

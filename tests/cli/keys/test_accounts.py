@@ -26,7 +26,7 @@ from skerry.identity.nkey import KeyPair
 from skerry.identity.resolver import Resolver
 from tests.cli.keys.test_rotation import quiet
 from tests.fixtures.nats import NatsHost
-from tests.registry.conftest import Agent, Client, Running, client_of
+from tests.registry.conftest import Agent, Client, Running, client_of, until_answered
 
 pytestmark = pytest.mark.integration
 WAIT_S = 40.0
@@ -120,11 +120,13 @@ async def test_a_key_of_the_bus_is_replaced_while_members_work_and_sleep(world: 
         assert (await key.look()).state == "in use"
         async with host.connection(sleeper[1]) as connection:
             await sleeper[0].beat_until_answered(connection)
-        renewed = await sleeper[0].renew(sleeper[2])
+        renewed = await until_answered(lambda: sleeper[0].renew(sleeper[2]))
         async with host.connection(Credentials(renewed.user_jwt, sleeper[0].key.seed)) as connection:
             await sleeper[0].beat_until_answered(connection)
         newcomer = Agent(host, "later")
-        async with host.connection(newcomer.credentials(await newcomer.join(unused))) as connection:
+        async with host.connection(
+            newcomer.credentials(await until_answered(lambda: newcomer.join(unused)))
+        ) as connection:
             await newcomer.beat_until_answered(connection)
         async with host.connection(awake[1]) as connection:
             await awake[0].beat_until_answered(connection)
