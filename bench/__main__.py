@@ -43,6 +43,8 @@ SUITES = (
     "hostile",
     "releases",
     "catalogue",
+    "preflight",
+    "deploy",
 )
 RESULTS = Path(__file__).with_name("results")
 

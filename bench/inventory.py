@@ -32,7 +32,7 @@ from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.inventory import PODS, InventoryCollector
 from skerry.member.upstream import Upstream
-from tests.member.apiserver import JSON, ApiServer
+from tests.member.apiserver import JSON, ApiServer, Route
 
 NUMBER = 10_000
 
@@ -55,27 +55,34 @@ def _serve(pipe: Connection) -> None:
 
 
 async def _api(pipe: Connection) -> None:
-    items = [msgspec.Raw(msgspec.json.encode(_running(number))) for number in range(NUMBER)]
-
-    async def pods(exchange: Exchange) -> None:
-        query = parse_qs(exchange.head.target.partition(b"?")[2].decode())
-        start, limit = int(query.get("continue", ["0"])[0]), int(query["limit"][0])
-        after = {"continue": str(start + limit)} if start + limit < NUMBER else {}
-        document = {"kind": "PodList", "metadata": after, "items": items[start : start + limit]}
-        await exchange.respond(200, JSON, msgspec.json.encode(document))
+    items = [msgspec.Raw(msgspec.json.encode(running(number))) for number in range(NUMBER)]
 
     with tempfile.TemporaryDirectory() as directory:
         async with ApiServer(Path(directory)) as api:
-            api.routes[PODS] = pods
+            api.routes[PODS] = pages(items)
             pipe.send(str(api.kubeconfig()))
             pipe.send(sum(len(bytes(item)) for item in items))
             await asyncio.Event().wait()
 
 
-def _running(number: int) -> dict[str, Any]:
-    """A pod that a kubelet runs."""
+def pages(items: list[msgspec.Raw]) -> Route:
+    """Answer with a list, page by page; of pods that wait for a place there are none."""
+
+    async def answer(exchange: Exchange) -> None:
+        query = parse_qs(exchange.head.target.partition(b"?")[2].decode())
+        listed = [] if "spec.nodeName=," in query.get("fieldSelector", [""])[0] else items
+        start, limit = int(query.get("continue", ["0"])[0]), int(query["limit"][0])
+        after = {"continue": str(start + limit)} if start + limit < len(listed) else {}
+        document = {"metadata": after, "items": listed[start : start + limit]}
+        await exchange.respond(200, JSON, msgspec.json.encode(document))
+
+    return answer
+
+
+def running(number: int, nodes: int = 100) -> dict[str, Any]:
+    """A pod that a kubelet runs, on one of so many nodes."""
     document: dict[str, Any] = pod(random.Random(number), number)
-    document["spec"] |= {"nodeName": f"node-{number % 100}"}
+    document["spec"] |= {"nodeName": f"node-{number % nodes}"}
     address = {"ip": f"10.0.{number % 200}.{number % 250}"}
     status = {
         "name": "web",

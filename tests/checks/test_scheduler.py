@@ -1,6 +1,7 @@
 """What a preflight says beside what the real scheduler does: where it says that all fits, all are placed; where nothing fits, not all.
 
-Long, so for `make soak`: `SKERRY_TEST_CASES` is how many generated clusters (300).
+Likewise what it says of quotas and ranges, beside what the API server lets in.
+Long, so for `make soak`: `SKERRY_TEST_CASES` is how many generated clusters (300), `SKERRY_TEST_FIRST_CASE` the first of them (0).
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ import msgspec
 import pytest
 
 from skerry.checks.nodes import nodes_left
-from skerry.demand import amounts
+from skerry.checks.preflight import ObjectList
+from skerry.demand import Amounts, amounts, written
+from skerry.errors import Forbidden
 from skerry.localkube import binaries
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
+from skerry.member.objects import ObjectClient
 from skerry.member.upstream import Upstream
 from skerry.placement import Replicas, places
+from skerry.quotas import LimitRange, PodSize, Refused, ResourceQuota, of_quota, of_range
 from skerry.scheduling import PodRules
 from tests.e2e.federation import eventually
 from tests.kube.member import Member
 
 pytestmark = [pytest.mark.kube, pytest.mark.soak]
 CASES = int(os.environ.get("SKERRY_TEST_CASES", "300"))
+FIRST = int(os.environ.get("SKERRY_TEST_FIRST_CASE", "0"))
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 
@@ -55,6 +61,7 @@ class Case:
         self.nodes = [self._node(number, chance) for number in range(chance.randint(1, 5))]
         self.taken = [self._taken(number, chance) for number in range(chance.randint(0, 6))]
         self.wanted = [self._wanted(number, chance) for number in range(chance.randint(1, 3))]
+        self.limits = self._limits(chance)
 
     @property
     def namespace(self) -> str:
@@ -88,6 +95,34 @@ class Case:
             "spec": spec,
         }
 
+    def _limits(self, chance: random.Random) -> list[dict[str, Any]]:
+        """Of the namespace, in every third."""
+        if chance.random() > 1 / 3:
+            return []
+        hard = {"requests.cpu": f"{chance.randint(2, 30)}00m", "limits.memory": f"{chance.randint(2, 80)}00Mi", "pods": f"{chance.randint(2, 12)}"}  # fmt: skip
+        quota = {"hard": dict(chance.sample(sorted(hard.items()), chance.randint(1, 3)))}
+        item = chance.choice(
+            [
+                {"type": "Container", "max": {"cpu": f"{chance.randint(4, 12)}00m"}},
+                {"type": "Pod", "max": {"memory": f"{chance.randint(4, 12)}00Mi"}},
+                {"type": "Container", "min": {"memory": f"{chance.randint(1, 3)}50Mi"}},
+                {"type": "Container", "maxLimitRequestRatio": {"cpu": chance.choice(["1500m", "2"])}},
+            ]
+        )
+        both = [("ResourceQuota", quota), ("LimitRange", {"limits": [item]})]
+        metadata = {"name": "limits", "namespace": self.namespace}
+        return [
+            {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec}
+            for kind, spec in chance.sample(both, chance.randint(1, 2))
+        ]
+
+    def sizes(self) -> list[PodSize]:
+        """What those that want a place ask of the namespace."""
+        return [
+            PodSize(each.name, each.wanted, _of_container(spec, "requests"), _of_container(spec, "limits"))
+            for each, spec in self.wanted
+        ]
+
     def _container(self, name: str, chance: random.Random, sidecar: bool = False) -> dict[str, Any]:
         requests = {"cpu": f"{chance.randint(0, 3)}50m", "memory": f"{chance.randint(0, 2)}20Mi"}
         restarts = {"restartPolicy": "Always"} if sidecar else {}
@@ -112,7 +147,11 @@ class Case:
                 term = {"topologyKey": chance.choice([HOST, ZONE]), "labelSelector": selector}
                 rules["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
         requests = {"cpu": f"{chance.randint(1, 4)}00m", "memory": f"{chance.randint(1, 4)}00Mi"}
-        spec = {**rules, "containers": [{"name": "c", "image": "x", "resources": {"requests": requests}}]}
+        limits = {name: written(name, 2 * nano) for name, nano in amounts(requests).items()}
+        spec = {
+            **rules,
+            "containers": [{"name": "c", "image": "x", "resources": {"requests": requests, "limits": limits}}],
+        }
         replicas = Replicas(
             f"w{number}",
             chance.randint(1, 3),
@@ -145,11 +184,17 @@ async def test_what_fits_is_placed_and_what_does_not_is_not(plain_cluster: Membe
     upstream = Upstream(target, source(target))
     seen = Counter[str]()
     try:
-        for seed in range(CASES):
+        for seed in range(FIRST, FIRST + CASES):
             case = Case(seed)
             await _made(plain_cluster, case)
             nodes = [node for node in await nodes_left(upstream) if node.labels.get("case") == str(seed)]
             fit = places([replicas for replicas, _ in case.wanted], nodes).fit
+            refused, admitted = await _limited(plain_cluster, upstream, case)
+            assert bool(refused) != admitted, f"case {seed}: {refused or 'nothing is refused'}"
+            if refused:
+                seen["refused"] += 1
+                _gone(plain_cluster, case)
+                continue
             without = _scheduled(plain_cluster, case)
             seen[fit] += 1
             if fit == "certain":
@@ -160,7 +205,7 @@ async def test_what_fits_is_placed_and_what_does_not_is_not(plain_cluster: Membe
     finally:
         await upstream.close()
     print(f"{CASES} clusters: {dict(seen)}")
-    assert min(seen["certain"], seen["none"]) > CASES / 10
+    assert min(seen["certain"], seen["none"], seen["refused"]) > CASES / 20
 
 
 async def _made(member: Member, case: Case) -> None:
@@ -202,9 +247,33 @@ async def _made(member: Member, case: Case) -> None:
     )
 
 
+async def _limited(member: Member, upstream: Upstream, case: Case) -> tuple[list[Refused], bool]:
+    """What is said of the namespace's limits, and whether all pods are let in; those that are stay."""
+    client, refused = ObjectClient(upstream, "tester"), list[Refused]()
+    if case.limits:
+        member.apply(*case.limits)
+    if any(each["kind"] == "ResourceQuota" for each in case.limits):
+        used = ("get", "resourcequota", "limits", "-n", case.namespace, "-o", "jsonpath={.status.used}")
+        eventually(lambda: member.kubectl(*used), "the quota is counted")
+    path = f"/api/v1/namespaces/{case.namespace}"
+    for quota in (await client.read(f"{path}/resourcequotas", ObjectList[ResourceQuota])).items:
+        refused += of_quota(quota, case.sizes(), {})
+    for limits in (await client.read(f"{path}/limitranges", ObjectList[LimitRange])).items:
+        refused += of_range(limits, case.sizes())
+    try:
+        for pod in case.pods():
+            await client.create(pod)
+    except Forbidden:
+        return refused, False
+    return refused, True
+
+
+def _of_container(spec: dict[str, Any], kind: str) -> Amounts:
+    return amounts(spec["containers"][0]["resources"][kind])
+
+
 def _scheduled(member: Member, case: Case) -> list[str]:
     """The pods without a place, when the scheduler has looked at each."""
-    member.apply(*case.pods())
     names = {pod["metadata"]["name"] for pod in case.pods()}
 
     def judged() -> list[dict[str, Any]]:
