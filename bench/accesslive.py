@@ -74,6 +74,7 @@ async def _small(few: Door, many: Door, rounds: int) -> dict[str, Any]:
     await asyncio.sleep(5.0)  # what was stored is taken in
     taken: dict[Door, list[float]] = {few: [], many: []}
     clients = {each: each.client() for each in taken}
+    before = {each: cpu_s(each.tower.pid) for each in taken}
     for turn in range(rounds * PAIRS):
         for each in (few, many) if turn % 2 else (many, few):
             started = time.perf_counter()
@@ -84,10 +85,13 @@ async def _small(few: Door, many: Door, rounds: int) -> dict[str, Any]:
     for client in clients.values():
         await client.close()
     a, b = (statistics.median(taken[each]) for each in (few, many))
+    spent_few, spent_many = (cpu_s(each.tower.pid) - before[each] for each in (few, many))
     return {
         "small_few_ms": a,
         "small_many_ms": b,
         "small_over": (b / a - 1) * 100,
+        "small_cpu_us": spent_few / (rounds * PAIRS) * 1e6,
+        "small_cpu_over": (spent_many / spent_few - 1) * 100,
         "door_mib": rss_mib(many.tower.pid) - rss_mib(few.tower.pid),
     }
 
@@ -203,6 +207,8 @@ ROWS = (
     ("a small request, one grant (ms, p50)", "small_few_ms", None),
     (f"a small request, {MANY} grants on {MEMBERS} members (ms, p50)", "small_many_ms", None),
     ("  more than with one grant (percent)", "small_over", 3.0),
+    ("  CPU of the front door for each, one grant (us)", "small_cpu_us", None),
+    ("  more with all of them (percent)", "small_cpu_over", 3.0),
     ("  memory of the front door over the other's (MiB)", "door_mib", 64.0),
     (f"{LIVE} watches: their grant is deleted (ms)", "cut_stored_ms", None),
     ("  half of them are cut, by the logs of the front doors (ms)", "cut_half_ms", None),
