@@ -183,11 +183,12 @@ class Access:
         members = self.members.put(name, () if workspace is None else workspace.spec.members)
         self.version += bool(members)
         before, after = self._workspaces.get(name, ()), () if workspace is None else of_workspace(workspace)
-        if after:
-            self._workspaces[name] = after
-        else:
+        touched = NOTHING
+        if before != after:  # what is equal stays as it is: holdings leave by identity
             self._workspaces.pop(name, None)
-        touched = NOTHING if before == after else self._replace(before, after)
+            if after:
+                self._workspaces[name] = after
+            touched = self._replace(before, after)
         return touched._replace(subjects=touched.subjects | members) if members else touched
 
     def _replace(self, before: tuple[Holding, ...], after: tuple[Holding, ...]) -> Touched:

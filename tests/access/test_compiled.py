@@ -139,6 +139,18 @@ def test_whose_scopes_a_change_may_have_changed_is_told_and_when_they_end() -> N
     assert compiled.ends("m9", 0.0) == math.inf
 
 
+def test_what_is_said_again_and_gives_the_same_can_go_afterwards() -> None:
+    compiled = access()
+    for put in (
+        lambda there: compiled.grant("a", grant("a") if there else None),
+        lambda there: compiled.workspace("team", workspace("team") if there else None),
+    ):
+        assert put(True).subjects
+        assert put(True) == NOTHING
+        assert put(False).subjects
+        assert picture(compiled, 0.0) == picture(access(), 0.0)
+
+
 def test_what_is_remembered_has_a_bound() -> None:
     compiled = access(grant(clusters={"selector": {}}))
     for number in range(KEPT + 2):
