@@ -27,7 +27,7 @@ OURS = f"{PART_OF}=skerry"
 VOLUME = "10Gi"
 """Of each nats-server, unless values say otherwise."""
 UID = 65532
-MOST_REPLICAS = 9
+MOST_REPLICAS = 20
 """Of one workload, for which places are searched for."""
 _HOSTNAME = "kubernetes.io/hostname"
 
@@ -72,6 +72,8 @@ class HostValues(Struct, frozen=True, kw_only=True):
     controller_manager: WorkloadValues = WorkloadValues()
     tower: WorkloadValues = WorkloadValues()
     bus: BusValues = BusValues()
+    standalone: list[str] = []
+    """Services with a Deployment of their own, sized as controllerManager."""
 
 
 class Workload(NamedTuple):
@@ -161,8 +163,10 @@ def installation(where: Where, values: Mapping[str, Any]) -> Installation:
     if where == "agent":
         return Installation(where, [_workload("agent", _read(values, WorkloadValues))], {})
     host = _read(values, HostValues)
+    manager = _workload("controller-manager", host.controller_manager, "controllerManager.")
     workloads = [
-        _workload("controller-manager", host.controller_manager, "controllerManager."),
+        manager,
+        *(manager._replace(name=f"skerry-{service}") for service in dict.fromkeys(host.standalone)),
         _workload("tower", host.tower, "tower."),
     ]
     claims: Amounts = {}
@@ -222,6 +226,6 @@ def _on_hosts_of_their_own(servers: Workload) -> PodRules:
         max_skew=1,
         topology_key=_HOSTNAME,
         when_unsatisfiable="DoNotSchedule",
-        label_selector=LabelSelector(match_labels=servers.labels),
+        label_selector=LabelSelector(match_labels={NAME: servers.name}),
     )
     return msgspec.structs.replace(servers.rules, topology_spread_constraints=[spread])

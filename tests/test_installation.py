@@ -52,6 +52,14 @@ def test_a_bus_of_others_takes_no_room() -> None:
     assert host.claims == {}
 
 
+def test_a_service_of_its_own_is_as_large_as_the_controller_manager() -> None:
+    host = installation("host", {"standalone": ["appstore", "appstore"], "controllerManager": {"replicas": 3}})
+    assert [each.name for each in host.workloads][:2] == ["skerry-controller-manager", "skerry-appstore"]
+    manager, service = host.workloads[:2]
+    assert service == manager._replace(name="skerry-appstore")
+    assert service.labels["app.kubernetes.io/name"] == "skerry-appstore"
+
+
 def test_a_bus_without_volumes_claims_none() -> None:
     host = installation("host", {"bus": {"persistence": {"enabled": False, "storageClass": "fast"}}})
     assert (host.claims, host.storage_class) == ({}, "")
@@ -87,8 +95,8 @@ def test_a_pod_has_what_admission_looks_at() -> None:
     ("values", "message"),
     [
         ({"tower": {"replicas": "ten"}}, "values.tower.replicas: Expected `int | null`, got `str`"),
-        ({"tower": {"replicas": 10}}, "values.tower.replicas: 10, 0 to 9 are possible"),
-        ({"tower": {"replicas": -1}}, "values.tower.replicas: -1, 0 to 9 are possible"),
+        ({"tower": {"replicas": 21}}, "values.tower.replicas: 21, 0 to 20 are possible"),
+        ({"tower": {"replicas": -1}}, "values.tower.replicas: -1, 0 to 20 are possible"),
         ({"tower": []}, "values.tower: Expected `object`, got `array`"),
         ({"bus": {"mode": "both"}}, "values.bus.mode: Invalid enum value 'both'"),
         ({"bus": {"resources": {"limits": {"cpu": "much"}}}},

@@ -100,7 +100,7 @@ def test_what_is_no_object_and_what_is_too_much_is_an_error() -> None:
     [
         ([], "Expected `object`, got `array`"),
         ({"replicas": "two"}, "Expected `int`, got `str`"),
-        ({"replicas": 10}, "10 replicas, 0 to 9 are possible"),
+        ({"replicas": 21}, "21 replicas, 0 to 20 are possible"),
         ({"template": {"spec": {"containers": [container(requests={"cpu": "much"})]}}}, "'much' is not an amount"),
         ({"template": {"spec": {"tolerations": {}}}}, "Expected `array`, got `object`"),
     ],

@@ -326,7 +326,7 @@ def test_a_grant_that_the_credential_may_not_give_is_refused(cluster: Cluster, t
         (["--host", "--manifest", "/nowhere"], "--manifest /nowhere cannot be read: No such file or directory"),
         (["--host", "--manifest", "x", "--set", "a=b"], "--manifest says all that is installed: leave out -f, --set and --direct"),
         (["--host", "--set", "tower.replicas=ten"], "values.tower.replicas: Expected `int | null`, got `str`"),
-        (["--host", "--set", "tower.replicas=10"], "values.tower.replicas: 10, 0 to 9 are possible"),
+        (["--host", "--set", "tower.replicas=21"], "values.tower.replicas: 21, 0 to 20 are possible"),
         (["--agent", "--set", "resources.requests.cpu=much"], "values.resources.requests: 'much' is not an amount: write it as 100m, 2 or 1.5Gi"),
     ],
 )  # fmt: skip

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
-from skerry.installation import Where, Workload, installation
-from skerry.manifest import installation_of
-from tests.deploy import agentchart
+from skerry.installation import MOST_REPLICAS, Where, Workload, installation
+from skerry.manifest import installation_of, objects
+from tests.deploy import agentchart, hostchart
 
 SPREAD = {
     "maxSkew": 1,
@@ -40,11 +42,41 @@ def test_the_agent_s_chart(helms: Mapping[str, Path], tmp_path: Path, values: di
     check("agent", values, list(rendered.values()))
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"controllerManager": SIZES, "tower": {"replicas": 2, **SIZES}, "bus": {"replicas": 3, **SIZES}},
+        {"controllerManager": PLACES, "tower": PLACES, "bus": {"replicas": 3, **PLACES}},
+        {"bus": {"persistence": {"size": "1Gi", "storageClass": "fast"}, "replicas": 3}},
+        {"bus": {"persistence": {"enabled": False}}},
+        {"bus": {"mode": "external", "external": {"servers": ["tls://nats.example:4222"], "caSecret": "ca"}}},
+        {"standalone": ["appstore", "tenancy"]},
+    ],
+    ids=["plain", "sizes", "places", "volumes", "no-volumes", "external", "standalone"],
+)
+def test_the_host_s_chart(helms: Mapping[str, Path], tmp_path: Path, values: dict[str, Any]) -> None:
+    code, out, err = hostchart.manifest(helms["helm-4"], values, tmp_path)
+    assert code == 0, err
+    check("host", values, objects(yaml.safe_load_all(out)))
+
+
+@pytest.mark.parametrize("chart", [agentchart.CHART, hostchart.CHART], ids=["agent", "host"])
+def test_as_many_replicas_as_a_chart_allows_are_counted(chart: Path) -> None:
+    schema = json.loads((chart / "values.schema.json").read_text())["properties"]
+    parts = [schema, *(each["properties"] for each in schema.values() if "properties" in each)]
+    counts = [part["replicas"] for part in parts if "replicas" in part]
+    most = [each.get("maximum") or max(each["enum"]) for each in counts]
+    assert most
+    assert max(most) <= MOST_REPLICAS
+
+
 def check(where: Where, values: dict[str, Any], documents: list[dict[str, Any]]) -> None:
     planned, made = installation(where, values), installation_of(where, documents)
-    assert [shown(each) for each in planned.workloads] == [shown(each) for each in made.workloads]
+    both = [sorted(each.workloads, key=lambda workload: workload.name) for each in (planned, made)]
+    assert [shown(each) for each in both[0]] == [shown(each) for each in both[1]]
     assert (planned.claims, planned.storage_class) == (made.claims, made.storage_class)
-    for ours, theirs in zip(planned.workloads, made.workloads, strict=True):
+    for ours, theirs in zip(*both, strict=True):
         assert ours.labels.items() <= theirs.labels.items()
         assert guarded(ours.pod("ns")["spec"]) == guarded(theirs.pod("ns")["spec"])
 
