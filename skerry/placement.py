@@ -108,6 +108,7 @@ class _Search:
         self._remaining = [each.wanted for each in ordered]
         self._plenty = [fits(together, node.left) for node in nodes]
         self._likeness = [self._traits(number) for number in range(len(nodes))]
+        self._admitted = [each.open for each in self._kinds]
         self._steps = 0
 
     def thin(self) -> None:
@@ -187,18 +188,25 @@ class _Search:
     def _abundant(self, kind: int) -> bool:
         """So many nodes have room for it that all others together cannot close them.
 
-        Each of them fills one node, and by a rule closes one domain. What spreads closes none of those that have fewest.
+        Each of them fills one node, if not one that has room for all together, and by a rule closes one domain. What spreads
+        closes none of those that have fewest.
         """
         each, others = self._kinds[kind], sum(self._remaining) - 1
-        room = [node for node in each.open if fits(each.replicas.requests, self._left[node])]
-        if len(each.rules) == 1 and each.rules[0].spread:
-            by_domain = Counter(each.rules[0].domains[node] for node in room)
-            return all(by_domain[name] > others for name in each.rules[0].spread)
+        room = [node for node in self._admitted[kind] if fits(each.replicas.requests, self._left[node])]
         closed = sum(
             sum(sorted(Counter(rule.domains[node] for node in room).values(), reverse=True)[:others])
             for rule in each.rules
         )
-        return len(room) > others + closed
+        if len(room) > others + closed:
+            return True
+        plenty = [node for node in room if self._plenty[node]]
+        if not each.rules:
+            return bool(plenty)
+        if len(each.rules) > 1 or not each.rules[0].spread:
+            return False
+        domains, roomy = each.rules[0].domains, {each.rules[0].domains[node] for node in plenty}
+        by_domain = Counter(domains[node] for node in room)
+        return all(by_domain[name] > others or name in roomy for name in each.rules[0].spread)
 
     def _options(self, kind: int) -> list[int]:
         """Nodes for one more, the roomiest first; one of those between which nothing can tell."""

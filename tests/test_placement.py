@@ -149,6 +149,13 @@ def test_zones_of_a_large_cluster_are_searched_soon() -> None:
     assert places([nats, towers], nodes).fit == "certain"
 
 
+@pytest.mark.parametrize(("number", "cpu"), [(5, 50), (10, 50), (1000, 50), (1000, 3)])
+def test_many_replicas_on_nodes_with_plenty_of_room_are_certain(number: int, cpu: int) -> None:
+    nats = Replicas("nats", 5, {"cpu": 2}, spread(HOST), {"app": "nats"})
+    others = [Replicas(name, 20, {"cpu": 1}) for name in ("tower", "controller-manager")]
+    assert places([nats, *others], [node(f"n{n}", cpu) for n in range(number)]).fit == "certain"
+
+
 def test_a_search_that_is_too_long_ends_without_a_promise() -> None:
     kinds = [Replicas(f"k{number}", 1, {"cpu": 10 + number}) for number in range(9)]
     nodes = [node(f"n{number}", 20 + number) for number in range(7)]
@@ -158,7 +165,9 @@ def test_a_search_that_is_too_long_ends_without_a_promise() -> None:
 # Beside trying everything
 
 amounts = st.integers(1, 4)
-some_nodes = st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["x", "y"])), min_size=1, max_size=3)
+some_nodes = st.lists(
+    st.tuples(st.sampled_from([0, 1, 2, 3, 4, 5, 20]), st.sampled_from(["x", "y"])), min_size=1, max_size=3
+)
 some_rules = st.sampled_from([PodRules(), spread(HOST), spread(ZONE), spread(ZONE, 2), apart(HOST), apart(ZONE)])
 some_kinds = st.lists(st.tuples(st.integers(1, 2), amounts, some_rules), min_size=1, max_size=2)
 
