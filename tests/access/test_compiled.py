@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,13 +142,12 @@ def test_whose_scopes_a_change_may_have_changed_is_told_and_when_they_end() -> N
 
 def test_what_is_said_again_and_gives_the_same_can_go_afterwards() -> None:
     compiled = access()
-    for put in (
-        lambda there: compiled.grant("a", grant("a") if there else None),
-        lambda there: compiled.workspace("team", workspace("team") if there else None),
-    ):
-        assert put(True).subjects
-        assert put(True) == NOTHING
-        assert put(False).subjects
+    puts = ("grant", "a", grant("a")), ("workspace", "team", workspace("team"))
+    for what, name, first in puts:
+        again = msgspec.convert(msgspec.to_builtins(first), type(first))
+        assert apply(compiled, (what, name, first)).subjects
+        assert apply(compiled, (what, name, again)) == NOTHING
+        assert apply(compiled, (what, name, None)).subjects
         assert picture(compiled, 0.0) == picture(access(), 0.0)
 
 
