@@ -58,3 +58,8 @@ def kubeconfig(member: Member, name: str, directory: Path) -> Path:
     path = directory / f"{name}.kubeconfig"
     path.write_text(json.dumps(config))
     return path
+
+
+def encoded(document: Mapping[str, Any]) -> bytes:
+    """For kubectl's standard input."""
+    return json.dumps(document).encode()
