@@ -145,18 +145,3 @@ async def test_the_line_with_which_the_agent_ended_ends_the_wait(api: ApiServer,
 async def test_pods_that_cannot_be_listed_say_nothing(api: ApiServer, upstream: Upstream) -> None:
     answers(api, PODS, 403, {"message": "no"})
     assert await agentjoin._of_pods(upstream, INSTALLATION) == ""
-
-
-async def test_all_of_it_is_taken_away_the_pods_first_and_what_is_gone_is_no_error(api: ApiServer) -> None:
-    for number, path in enumerate(paths()):
-        answers(api, path, 404 if number % 2 else 200, {})
-    answers(api, BINDING, 200, {"metadata": {}, "subjects": [{"namespace": "skerry-system"}]})
-    await agentjoin.take_away(kubeconfig.load(str(api.kubeconfig())), "skerry-system")
-    deleted = [seen.target.decode() for seen in api.seen if seen.method == b"DELETE"]
-    assert (deleted[0], sorted(deleted)) == (DEPLOYMENT, sorted(paths()))
-
-
-async def test_what_cannot_be_taken_away_is_named(api: ApiServer) -> None:
-    refuses(api, DEPLOYMENT, Forbidden("you may not"))
-    with pytest.raises(Failure, match="Deployment skerry-agent cannot be deleted there: you may not"):
-        await agentjoin.take_away(kubeconfig.load(str(api.kubeconfig())), "skerry-system")

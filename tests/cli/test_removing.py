@@ -162,7 +162,9 @@ def test_of_a_direct_one_without_the_mark_its_account_alone_is_left(host: Host, 
 
 def test_what_stays_is_nobodys(host: Host, capsys: Captured) -> None:
     assert main(["cluster", "remove", "m1", "--keep-on-member"]) == 0
-    assert "stays, and nobody keeps it in place any more" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "stays, and nobody keeps it in place any more" in told
+    assert "  kubectl delete clusterrolebinding --ignore-not-found skerry:view skerry:edit" in told
 
 
 def test_a_watch_that_breaks_off_is_begun_again(host: Host, capsys: Captured) -> None:

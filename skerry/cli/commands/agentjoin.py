@@ -197,25 +197,16 @@ async def refuse_others(client: ObjectClient, namespace: str, remedy: str) -> No
 
 async def install(client: ObjectClient, installation: AgentInstallation) -> None:
     """Apply the objects. Failure naming the first that the cluster does not take."""
-    with suppress(AlreadyExists), _named(_namespace(installation.namespace), "made"):
+    with suppress(AlreadyExists), named(_namespace(installation.namespace), "made"):
         await client.create(_namespace(installation.namespace))
     for each in manifests(installation):
-        with _named(each, "applied"):
+        with named(each, "applied"):
             await client.apply(each)
 
 
-async def take_away(target: Target, namespace: str) -> None:
-    """Delete the objects, the last one first. The namespace stays. Failure naming what cannot be deleted."""
-    async with reached(target) as upstream:
-        client = ObjectClient(upstream, MANAGER)
-        await refuse_others(client, namespace, f"helm uninstall {NAME} -n {namespace}")
-        for each in reversed(manifests(AgentInstallation(token="", namespace=namespace, replicas=2))):
-            with _named(each, "deleted"):
-                await client.delete(each)
-
-
 @contextmanager
-def _named(document: Document, done: str) -> Iterator[None]:
+def named(document: Document, done: str) -> Iterator[None]:
+    """Failure with the name of an object that cannot be `done`."""
     try:
         yield
     except AlreadyExists:

@@ -206,7 +206,7 @@ def leftovers(context: str = "", *, direct: bool = True, cleaned: bool = False, 
     kubectl = f"kubectl --context {context}" if context else "kubectl"
     account = f"{kubectl} delete clusterrolebinding,clusterrole,namespace -l {INSTALLED_LABEL}=direct"
     bindings = [
-        f"{kubectl} delete clusterrolebinding --ignore-not-found {' '.join(BUILT_IN)}",
+        bindings_away(kubectl),
         f"{kubectl} delete rolebinding,clusterrolebinding,clusterrole --all-namespaces -l {HOST_LABEL}",
     ]
     return [
@@ -214,6 +214,11 @@ def leftovers(context: str = "", *, direct: bool = True, cleaned: bool = False, 
         *([account] if direct else []),
         *([] if unmarked else [f"{kubectl} annotate namespace kube-system skerry.dev/host- skerry.dev/host-name-"]),
     ]
+
+
+def bindings_away(kubectl: str = "kubectl") -> str:
+    """The command that deletes the four bindings of joining, whoever keeps them."""
+    return f"{kubectl} delete clusterrolebinding --ignore-not-found {' '.join(BUILT_IN)}"
 
 
 # kubeconfig

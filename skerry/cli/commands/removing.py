@@ -20,10 +20,10 @@ from skerry.api.kinds import CLUSTER
 from skerry.api.meta import Document
 from skerry.api.names import CLEANUP, WITHDRAW
 from skerry.cli.api import Api, path_of
-from skerry.cli.commands import agentjoin
 from skerry.cli.commands.agentjoin import target_of
-from skerry.cli.commands.clients import cluster_names, connect, leftovers
-from skerry.cli.commands.direct import HostContext, HostFile, MemberContext, MemberName
+from skerry.cli.commands.clients import bindings_away, cluster_names, connect, leftovers
+from skerry.cli.commands.direct import HostContext, HostFile, MemberContext, MemberName, host_of
+from skerry.cli.commands.takingaway import MemberCleanup
 from skerry.cli.failure import TIMED_OUT, USAGE, Failure
 from skerry.cli.paths import query
 from skerry.cli.term import ProgressLine, program, progress, say, seconds
@@ -61,7 +61,8 @@ def remove(
     """Remove a member: clients are cut at once, and what the host's services put there is withdrawn if it is reached; 10 s later
     at the latest its agent is cut too, and cannot return, and the name is free again.
 
-    With --context or --kubeconfig of the member the agent that `skerry join` installed is deleted there afterwards.
+    With --context or --kubeconfig of the member nothing is left there but namespaces: the agent that `skerry join` installed is
+    deleted, or the account of a direct member, and what could not be withdrawn.
 
     Exit code 5: it is not gone after --wait; the host goes on.
 
@@ -82,13 +83,16 @@ def remove(
     api = connect(host_kubeconfig, host_context)
     path = path_of(CLUSTER.plural, name)
     before = api.get(path)
+    cleanup_there = None if target is None else MemberCleanup(target, namespace, before, host_of(api))
+    if cleanup_there is not None:
+        asyncio.run(cleanup_there.check())
     _delete(api, path, before, annotations)
     with progress() as display:
         last = _followed(api, name, before, limit, wait, display)
-    _tell(name, before, last)
-    if target is not None:
-        asyncio.run(agentjoin.take_away(target, namespace))
-        say(f"the agent is deleted in namespace {namespace}, which stays")
+    _tell(name, before, last, by_hand=cleanup_there is None)
+    if cleanup_there is not None:
+        for line in asyncio.run(cleanup_there.run(keep=keep_on_member)):
+            say(line)
 
 
 def _delete(api: Api, path: str, before: Document, annotations: dict[str, str]) -> None:
@@ -139,12 +143,12 @@ def _is_gone(api: Api, name: str, before: Document) -> bool:
     return bool(cluster["metadata"].get("uid") != before["metadata"].get("uid"))
 
 
-def _tell(name: str, before: Document, last: Document) -> None:
-    """What became of it, in the order in which it is done."""
+def _tell(name: str, before: Document, last: Document, *, by_hand: bool) -> None:
+    """What became of it, in the order in which it is done; with `by_hand` the commands for what is left there."""
     taken_over, cut = condition_of(before, JOINED).reason == "TakenOver", condition_of(last, STREAMS_CUT)
     if cut.status == "True":
         say(cut.message)
-    for line in () if taken_over or awaits_approval(before) else _on_member(last):
+    for line in () if taken_over or awaits_approval(before) else _on_member(last, by_hand=by_hand):
         say(line)
     say("credentials revoked")
     say(f"cluster {name} removed")
@@ -152,15 +156,18 @@ def _tell(name: str, before: Document, last: Document) -> None:
         say("another host has that cluster now: nothing on it was touched")
 
 
-def _on_member(last: Document) -> Iterator[str]:
+def _on_member(last: Document, *, by_hand: bool) -> Iterator[str]:
     """What was done there, and what is left with the commands that remove it."""
     cleaned, left = condition_of(last, CLEANED), condition_of(last, DESIRED_APPLIED)
     direct = (last.get("spec") or {}).get("connection", {}).get("mode") == "direct"
     if cleaned.status == "True":
         yield cleaned.message
     if (last["metadata"].get("annotations") or {}).get(WITHDRAW) == "Orphan":
-        yield "what the host's services put there stays, and nobody keeps it in place any more"
+        yield "what the host's services put there stays, and nobody keeps it in place any more; with it, until somebody deletes it:"
+        yield f"  {bindings_away()}"
     is_clean, is_unmarked = cleaned.status == "True" and left.reason != "Left", cleaned.reason == UNMARKED
+    if not by_hand:
+        return
     commands = leftovers(direct=direct, cleaned=is_clean, unmarked=is_unmarked)
     if is_clean:
         stays = ["the mark of this host"] * (not is_unmarked) + ["its account if one was made"] * direct
