@@ -161,6 +161,12 @@ class ReleaseSecretValues(Struct, frozen=True, kw_only=True):
     """Values that nobody is to read: dotted paths, as helm --set has them, and the value of each."""
 
     set: Annotated[dict[str, str], described("By path.")] = {}
+    spec: Annotated[
+        dict[str, Any], described("The whole spec as it is to be from the same revision on. Default: as it is.")
+    ] = {}
+    resource_version: Annotated[
+        str, described("Of the AppRelease that `spec` was made from: a conflict if it is another one. Default: any.")
+    ] = ""
 
 
 class ReleaseDiffRequest(Struct, frozen=True, kw_only=True):

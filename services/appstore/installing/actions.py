@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+import msgspec
 
 from services.appstore.installing.rules import ReleaseRules
 from services.appstore.parts import AppStoreContext
@@ -13,6 +16,7 @@ from services.appstore.releases import secretvalues
 from services.appstore.releases.revising import owned
 from services.appstore.releases.specs import INSTALLED
 from services.appstore.releases.subject import BY_RELEASE
+from skerry.admission.prepare import Preparation
 from skerry.api.apprelease import ReleaseRollback, ReleaseSecretValues, ReleaseTarget
 from skerry.api.kinds import APP_INSTANCE, APP_RELEASE
 from skerry.api.messages import WriteRequest
@@ -96,7 +100,9 @@ async def _set_named(context: AppStoreContext, current: Document, name: str) -> 
 
 
 async def set_secret_values(context: AppStoreContext, request: WriteRequest, body: ReleaseSecretValues) -> Document:
-    """More values that nobody reads, over those that are there. BadRequest, which shows none."""
+    """More values that nobody reads, over those that are there; with another spec both are one revision. BadRequest, which shows
+    none; Conflict, Invalid.
+    """
     name = uuid.uuid4().hex
 
     async def wish(current: Document) -> Wish:
@@ -110,9 +116,18 @@ async def set_secret_values(context: AppStoreContext, request: WriteRequest, bod
         if not request.options.dry_run:
             await context.state.releases.history.keep_secrets(uid, name, values)
         secrets = {"present": bool(values), "keys": len(values), "at": rfc3339(time.time()), "set": name}
-        return Wish(current["spec"], secrets)
+        return Wish(_as_sent(request, body, current) if body.spec else current["spec"], secrets)
 
     return await _change(context, request, wish)
+
+
+def _as_sent(request: WriteRequest, body: ReleaseSecretValues, current: Document) -> Document:
+    """The spec in the body, as if it had been put. BadRequest, Invalid; Conflict if it was made from another version."""
+    version = body.resource_version or current["metadata"]["resourceVersion"]
+    document = {**current, "metadata": {**current["metadata"], "resourceVersion": version}, "spec": body.spec}
+    put = msgspec.structs.replace(request, body=msgspec.Raw(msgspec.json.encode(document)))
+    spec: Document = Preparation(APP_RELEASE).replaced(put, current, datetime.now(UTC)).document["spec"]
+    return spec
 
 
 async def forget_secret_values(context: AppStoreContext, request: WriteRequest, body: None) -> Document:

@@ -153,6 +153,37 @@ async def test_back_to_an_earlier_revision_with_its_values_and_secrets(store: Wo
     assert (again["spec"]["version"], again["spec"]["values"]) == ("1.1.0", {"size": 3})
 
 
+async def test_secret_values_and_another_spec_are_one_revision(store: World) -> None:
+    before = await made(store, values={"color": "red"})
+    body = {"set": {"a": "hunter2"}, "spec": {**before["spec"], "version": "1.1.0", "values": {"color": None}}}
+    with pytest.raises(Conflict, match="the object has been modified"):
+        await act(store, "secretvalues", {**body, "resourceVersion": "1"}, verb="update")
+    after = await act(store, "secretvalues", body, verb="update", caller=BOB)
+    assert (after["spec"]["version"], after["status"]["revision"], after["status"]["secretValues"]["keys"]) == (
+        "1.1.0",
+        2,
+        1,
+    )
+    assert (after["spec"]["values"], after["status"]["actor"]["user"]) == ({"color": None}, "bob")
+    again = await act(store, "secretvalues", {"set": {"b": "x"}}, verb="update")
+    assert (again["spec"], again["status"]["secretValues"]["keys"]) == (after["spec"], 2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"version": "9.9.9"}, "no such version"),
+        ({"releaseName": "other"}, "cannot be changed"),
+        ({"timeout": 7}, "timeout"),
+        ({"clusters": {"names": ["m3"]}}, "not among the clusters"),
+    ],
+)
+async def test_a_spec_beside_secret_values_is_judged_as_any(store: World, spec: Document, why: str) -> None:
+    before = await made(store)
+    with pytest.raises((Invalid, BadRequest), match=why):
+        await act(store, "secretvalues", {"set": {"a": "x"}, "spec": {**before["spec"], **spec}}, verb="update")
+
+
 async def test_back_to_nowhere(store: World) -> None:
     await made(store)
     with pytest.raises(BadRequest, match="no revision before this one to go back to: there is none yet"):

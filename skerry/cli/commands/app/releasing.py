@@ -150,11 +150,10 @@ def upgrade(
         _print_dry(api, place, name, changed["spec"], overrides.secrets, changed)
         return
     if overrides.secrets:
-        _seal(api, place, name, overrides.secrets)
-        changed["metadata"]["resourceVersion"] = api.get(path_in(APP_RELEASE, place, name))["metadata"][
-            "resourceVersion"
-        ]
-    api.put(path_in(APP_RELEASE, place, name), changed)
+        version = changed["metadata"]["resourceVersion"]
+        _seal(api, place, name, overrides.secrets, spec=changed["spec"], resourceVersion=version)
+    else:
+        api.put(path_in(APP_RELEASE, place, name), changed)
     instances.follow(api, place, name, wait_s, style)
 
 
@@ -187,10 +186,11 @@ def _check_engine(api: Api) -> None:
         raise Failure(f"the host can install nothing: {ready.message}", MISSING)
 
 
-def _seal(api: Api, namespace: str, name: str, secrets: dict[str, str]) -> None:
+def _seal(api: Api, namespace: str, name: str, secrets: dict[str, str], **release: Any) -> None:
+    """Set secret values; `release`: what it is to be besides, in the same revision."""
     from skerry.cli.paths import path_in
 
-    body = {"apiVersion": APP_RELEASE.api_version, "kind": "ReleaseSecretValues", "set": secrets}
+    body = {"apiVersion": APP_RELEASE.api_version, "kind": "ReleaseSecretValues", "set": secrets, **release}
     api.put(path_in(APP_RELEASE, namespace, name, "secretvalues"), body)
 
 
