@@ -19,10 +19,8 @@ import msgspec
 
 from services.appstore.helm.engine import Engine, HelmError, RenderRequest
 from services.appstore.helm.lookup import Lookup
-from services.appstore.helm.manifest import objects
-from services.appstore.helm.risks import risks
 from services.appstore.helm.slots import Slots
-from services.appstore.inspect.client import read_package
+from services.appstore.inspect.client import read_package, read_risks
 from services.appstore.metadata import ChartError
 from services.appstore.package import Package
 from services.appstore.packages import Packages
@@ -39,7 +37,7 @@ NAMESPACE, RELEASE = "default", "release-name"
 """With which a chart is rendered for its risks, as `helm template` does."""
 UNSURE = "Failed"
 """The reason of a failure that may be the chart's or the machine's: it is shown, and looked at again."""
-HELD_BYTES = 16 * 1024 * 1024
+HELD_BYTES = 4 * 1024 * 1024
 """Of packages' texts that are held for whoever reads them next."""
 SMALLEST = 8 * 1024
 """What the rest of a package counts for."""
@@ -120,7 +118,7 @@ async def rendered_risks(engine: Engine, content: bytes) -> list[Document]:
         chart = Path(directory) / "chart.tgz"
         await asyncio.to_thread(chart.write_bytes, content)
         rendered = await engine.template(RenderRequest(chart=chart, release=RELEASE, namespace=NAMESPACE))
-    every = await asyncio.to_thread(lambda: risks(objects(rendered.manifest), NAMESPACE))
+    every = await read_risks(rendered.manifest, NAMESPACE)
     return [{"type": each.type, "objects": list(each.objects), "count": each.total} for each in every]
 
 

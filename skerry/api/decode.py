@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 @overload
-def decoded(data: bytes | str | msgspec.Raw) -> Any: ...
+def decoded(data: bytes | bytearray | str | msgspec.Raw) -> Any: ...
 @overload
-def decoded(data: bytes | str | msgspec.Raw, kind: type[T]) -> T: ...
+def decoded(data: bytes | bytearray | str | msgspec.Raw, kind: type[T]) -> T: ...
 @overload
-def decoded(data: bytes | str | msgspec.Raw, kind: UnionType) -> Any: ...
-def decoded(data: bytes | str | msgspec.Raw, kind: Any = Any) -> Any:
+def decoded(data: bytes | bytearray | str | msgspec.Raw, kind: UnionType) -> Any: ...
+def decoded(data: bytes | bytearray | str | msgspec.Raw, kind: Any = Any) -> Any:
     """The value in `data`, as `msgspec.json.decode` gives it. msgspec.DecodeError."""
     try:
         return msgspec.json.decode(data, type=kind)
@@ -42,7 +42,9 @@ def decoder(kind: type[T]) -> Callable[[bytes], T]:
     return decode
 
 
-def _undecodable(data: bytes | str | msgspec.Raw, error: UnicodeDecodeError | RecursionError) -> msgspec.DecodeError:
+def _undecodable(
+    data: bytes | bytearray | str | msgspec.Raw, error: UnicodeDecodeError | RecursionError
+) -> msgspec.DecodeError:
     if isinstance(error, RecursionError):
         return msgspec.DecodeError("JSON is nested too deep")
     try:

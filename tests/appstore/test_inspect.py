@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from services.appstore.helm.engine import HelmError
 from services.appstore.inspect import client
 from services.appstore.inspect.answers import IndexQuestion, main, question
-from services.appstore.inspect.client import read_index, read_package
+from services.appstore.inspect.client import read_index, read_package, read_risks
 from services.appstore.metadata import ChartError
 from tests.appstore.charts import package
 
@@ -60,6 +61,34 @@ async def test_a_process_that_does_not_end_well_is_the_contents_failure(monkeypa
     with pytest.raises(ChartError) as caught:
         await read_package(package())
     assert caught.value.reason == "Unreadable"
+
+
+DOCUMENT = "---\napiVersion: {api}\nkind: {kind}\nmetadata: {{name: web}}\n{more}\n"
+
+
+@pytest.mark.parametrize("size", [1, client.SMALL], ids=["here", "there"])
+async def test_risks_of_a_manifest_are_told(size: int) -> None:
+    manifest = DOCUMENT.format(api="rbac.authorization.k8s.io/v1", kind="ClusterRole", more="#" * size)
+    found = {risk.type: (risk.objects, risk.total) for risk in await read_risks(manifest, "shop")}
+    assert found == {"ClusterScoped": (("ClusterRole/web",), 1), "RBAC": (("ClusterRole/web",), 1)}
+    assert await read_risks("#" * (size + 10), "shop") == ()
+
+
+@pytest.mark.parametrize("size", [1, client.SMALL], ids=["here", "there"])
+async def test_a_manifest_that_is_none_is_refused(size: int) -> None:
+    with pytest.raises(HelmError) as caught:
+        await read_risks("a: [" + "é" * size, "shop")
+    assert caught.value.reason == "RenderFailed"
+    with pytest.raises(HelmError) as caught:
+        await read_risks(DOCUMENT.format(api="v1", kind="Pod", more="") * 2001 + "#" * size, "shop")
+    assert caught.value.reason == "ResourceLimit"
+
+
+async def test_a_manifest_that_cannot_be_read_may_be_the_machines_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "DATA", 8 << 20)
+    with pytest.raises(HelmError) as caught:
+        await read_risks("#" * (client.SMALL + 1), "shop")
+    assert caught.value.reason == "Failed"
 
 
 async def test_many_are_read_at_once() -> None:

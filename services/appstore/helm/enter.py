@@ -47,7 +47,10 @@ def main() -> None:
         _libc().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != jail["parent"]:
             sys.exit(1)
-    os.nice(jail.get("nice", 0))
+    if patience := jail.get("nice", 0):
+        os.nice(patience)
+        if sys.platform == "linux":
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # it takes nobody's turn when it wakes up
     for name, value in jail["limits"].items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
     version = landlock_version()

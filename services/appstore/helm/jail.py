@@ -65,7 +65,7 @@ class Finished(NamedTuple):
     ending: Ending
     code: int
     """Its exit code, or the number of the signal that ended it."""
-    stdout: bytes
+    stdout: bytes | bytearray
     stderr: bytes
 
 
@@ -175,7 +175,7 @@ async def _until(
     code = process.returncode or 0
     if ending is None and -code in _CPU_SIGNALS and processor.used_up(jail.cpu_s):
         ending = "processor"
-    return Finished(ending or ("signal" if code < 0 else "exit"), abs(code), bytes(stdout), bytes(stderr))
+    return Finished(ending or ("signal" if code < 0 else "exit"), abs(code), stdout, bytes(stderr))
 
 
 class _Processor:

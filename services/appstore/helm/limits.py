@@ -13,7 +13,7 @@ _SEPARATOR = re.compile(rb"^---", re.MULTILINE)
 _LIST = re.compile(rb"""\bkind["']?:\s*["']?[A-Za-z]*List\b""")
 
 
-def check_manifest(content: bytes) -> str:
+def check_manifest(content: bytes | bytearray) -> str:
     """The manifest as text. HelmError ResourceLimit if it is too large or has too many objects.
 
     It is not read for that: documents are counted, and where there is a List, what could be objects in it.

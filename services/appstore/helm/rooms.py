@@ -78,9 +78,14 @@ async def cluster_room(folder: Path | None, request: ClusterRequest, secrets: fr
 
 
 def environment(own: Room) -> dict[str, str]:
-    """What Helm finds in its environment."""
+    """What Helm finds in its environment. Who only renders has one core at most: a template that never ends takes no second one."""
     homes = {f"HELM_{each}_HOME": str(own.directory / each.lower()) for each in ("CACHE", "CONFIG", "DATA")}
-    runtime = {"GOMEMLIMIT": str(DATA * 3 // 4), "GOMAXPROCS": "2", "GOTRACEBACK": "none", "NO_COLOR": "1"}
+    runtime = {
+        "GOMEMLIMIT": str(DATA * 3 // 4),
+        "GOMAXPROCS": "2" if own.ports else "1",
+        "GOTRACEBACK": "none",
+        "NO_COLOR": "1",
+    }
     return {**homes, **runtime, "KUBECONFIG": str(own.kubeconfig)}
 
 

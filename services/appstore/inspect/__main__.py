@@ -1,4 +1,4 @@
-"""`python -m services.appstore.inspect index|package`: a question on stdin, answers on stdout, as `answers` has them."""
+"""`python -m services.appstore.inspect index|package|risks`: a question on stdin, answers on stdout, as `answers` has them."""
 
 from __future__ import annotations
 

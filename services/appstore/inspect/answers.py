@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import msgspec
 
 from services.appstore.foreignyaml import ForeignYamlError
+from services.appstore.helm.engine import HelmError, Reason
+from services.appstore.helm.manifest import objects
+from services.appstore.helm.risks import Risk, risks
 from services.appstore.index import ListedChart, read
 from services.appstore.metadata import ChartError
 from services.appstore.package import Package
@@ -46,11 +49,24 @@ class PackageAnswer(msgspec.Struct, frozen=True, tag=True):
     package: Package
 
 
+class RisksAnswer(msgspec.Struct, frozen=True, tag=True):
+    """What a chart does with its default values."""
+
+    risks: tuple[Risk, ...]
+
+
+class RenderRefused(msgspec.Struct, frozen=True, tag=True):
+    """What a chart renders is not taken."""
+
+    reason: Reason
+    message: str
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """There is no more. An answer that ends without it is not whole."""
 
 
-InspectAnswer = IndexAnswer | PackageAnswer | ContentRefused | Done
+InspectAnswer = IndexAnswer | PackageAnswer | RisksAnswer | ContentRefused | RenderRefused | Done
 _encode = msgspec.json.Encoder().encode
 _question = decoder(IndexQuestion)
 
@@ -62,7 +78,7 @@ def question(options: IndexQuestion) -> bytes:
 
 def main(what: str, stdin: BinaryIO) -> Iterator[bytes]:
     """The answers to what stands on stdin, a line each."""
-    for answer in (*(_index(stdin) if what == "index" else _package(stdin)), Done()):
+    for answer in (*_READERS[what](stdin), Done()):
         yield _encode(answer) + b"\n"
 
 
@@ -83,3 +99,18 @@ def _package(stdin: BinaryIO) -> Iterator[InspectAnswer]:
         yield PackageAnswer(read_package(stdin.read()))
     except ChartError as error:
         yield ContentRefused(error.reason, str(error))
+
+
+def _risks(stdin: BinaryIO) -> Iterator[InspectAnswer]:
+    namespace = stdin.readline(HEAD).decode().strip()
+    try:
+        yield RisksAnswer(risks(objects(stdin.read().decode(errors="replace")), namespace))
+    except HelmError as error:
+        yield RenderRefused(error.reason, str(error))
+
+
+_READERS: dict[str, Callable[[BinaryIO], Iterator[InspectAnswer]]] = {
+    "index": _index,
+    "package": _package,
+    "risks": _risks,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -12,7 +13,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from services.appstore.helm.engine import HelmError
 from services.appstore.helm.jail import MIB, PATIENCE, PIECE, ROOT, Finished, Jail, python_paths, run
+from services.appstore.helm.manifest import objects
+from services.appstore.helm.risks import Risk, risks
 from services.appstore.index import ListedChart
 from services.appstore.inspect.answers import (
     ContentRefused,
@@ -21,6 +25,8 @@ from services.appstore.inspect.answers import (
     IndexQuestion,
     InspectAnswer,
     PackageAnswer,
+    RenderRefused,
+    RisksAnswer,
     question,
 )
 from services.appstore.metadata import ChartError
@@ -30,6 +36,8 @@ from skerry.api.decode import decoded
 DEADLINE_S = 60.0
 DATA = 384 * MIB
 """Bytes that it may need, Python's own among them."""
+SMALL = 64 * 1024
+"""Characters of a manifest that are read here: a process takes longer to start."""
 
 
 async def read_index(content: BinaryIO, options: IndexQuestion) -> list[ListedChart]:
@@ -45,6 +53,21 @@ async def read_package(content: bytes) -> Package:
         if isinstance(answer, PackageAnswer):
             return answer.package
     raise ChartError("Unreadable", "nothing was read of it")
+
+
+async def read_risks(manifest: str, namespace: str) -> tuple[Risk, ...]:
+    """The risks of a chart that renders this for a namespace. HelmError. A large manifest takes seconds and ten times its size to read."""
+    if len(manifest) <= SMALL:
+        return await asyncio.to_thread(lambda: risks(objects(manifest), namespace))
+    pieces = (manifest[at : at + PIECE].encode() for at in range(0, len(manifest), PIECE))
+    try:
+        answers = await _answers("risks", chain([f"{namespace}\n".encode()], pieces))
+    except ChartError as error:
+        raise HelmError("Failed", f"what the chart renders: {error}") from error
+    for answer in answers:
+        if isinstance(answer, RenderRefused):
+            raise HelmError(answer.reason, answer.message)
+    return next(answer.risks for answer in answers if isinstance(answer, RisksAnswer))
 
 
 async def _answers(what: str, stdin: Iterable[bytes]) -> list[InspectAnswer]:
