@@ -29,7 +29,7 @@ from skerry.informer.kindstore import KindStore, Tombstone
 from skerry.informer.progress import RevisionProgress
 from skerry.informer.ring import Change
 from skerry.informer.view import View
-from skerry.storage.documents import Item, item, reduced, unseal
+from skerry.storage.documents import Item, item, unseal
 
 log = logging.getLogger("skerry.informer")
 
@@ -117,8 +117,8 @@ class Informer(View):
         except (ValueError, msgspec.DecodeError):
             log.exception("unreadable entry in the store", extra={"key": entry.key, "revision": entry.revision})
             return None
-        if store.reduced and new is not None and not new.deleted:
-            new = reduced(new)
+        if new is not None:
+            new = store.held(new)
         return _Read(store, *_shared(store, (namespace, name), new), entry.revision, entry.created)
 
     def _apply(self, event: Entry | _Read) -> None:

@@ -14,7 +14,7 @@ from skerry.api.kinds import Kind
 from skerry.api.times import seconds
 from skerry.informer.index import Index, IndexFunction, ObjectKey
 from skerry.informer.ring import Change, Ring, SharedChange, too_old
-from skerry.storage.documents import Item
+from skerry.storage.documents import Item, pack, reduced
 
 log = logging.getLogger("skerry.informer")
 
@@ -41,6 +41,8 @@ class KindStore:
         self.items: dict[ObjectKey, Item] = {}
         self.tombstones: dict[ObjectKey, Tombstone] = {}
         self.ring = Ring(ring)
+        self._first: Item | None = None
+        """By whose body others of the kind are packed."""
         self._order: list[ObjectKey] | None = None
         """Sorted keys, when somebody has listed; kept then, because sorting ten thousand costs a page ten times over."""
         self._ages: list[tuple[float, int, ObjectKey]] = []
@@ -49,6 +51,17 @@ class KindStore:
         self._handlers: tuple[EventHandler, ...] = ()
 
     # Objects
+
+    def held(self, item: Item) -> Item:
+        """An object as it is held: reduced, or packed, if those of the kind are."""
+        if item.deleted:
+            return item
+        if self.reduced:
+            return reduced(item)
+        if not self.kind.packed:
+            return item
+        self._first = self._first or item
+        return pack(item, self._first)
 
     def put(self, key: ObjectKey, new: Item) -> None:
         """Place an object."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import lz4.block
 import msgspec
 
 from skerry.api.decode import decoded
@@ -47,11 +48,19 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     revision: int
     labels: dict[str, str]
     """Shared with other objects: not to be changed."""
-    body: bytes
+    content: bytes
+    """The body, or what `pack` made of it."""
     writes: tuple[str, ...] = ()
     deleted: bool = False
     tied: bool = False
     """It has owners, or waits for its deletion: what garbage collection asks of every change of every object."""
+    like: bytes = b""
+    """The body of another object, by which the content is compressed; empty if it is not. Shared with other objects."""
+
+    @property
+    def body(self) -> bytes:
+        """Its JSON."""
+        return lz4.block.decompress(self.content, dict=self.like) if self.like else self.content
 
     def document(self) -> Document:
         """A new decoded document, free to be changed."""
@@ -68,11 +77,19 @@ def item(document: Document, revision: int, *, writes: tuple[str, ...] = (), del
         uid=metadata.get("uid", ""),
         revision=revision,
         labels=metadata.get("labels") or {},
-        body=_encode(document),
+        content=_encode(document),
         writes=writes,
         deleted=deleted,
         tied="ownerReferences" in metadata or "deletionTimestamp" in metadata,
     )
+
+
+def pack(item: Item, like: Item) -> Item:
+    """The item with its body compressed by that of another one of its kind, which has the same fields and often the same words:
+    of AppVersions a sixth is left. It takes a few microseconds, and as long whenever it is read.
+    """
+    content = lz4.block.compress(item.body, dict=like.body)
+    return msgspec.structs.replace(item, content=content, like=like.body)
 
 
 def seal(document: Document, *, writes: tuple[str, ...], deleted: bool = False) -> bytes:
@@ -134,7 +151,7 @@ def unseal(value: bytes, revision: int, *, with_writes: bool = True) -> Item:
         uid=index.uid,
         revision=revision,
         labels=label_map,
-        body=bytes(memoryview(_encode(parts))),  # a copy of its own size: what an encoder returns has room for more
+        content=bytes(memoryview(_encode(parts))),  # a copy of its own size: what an encoder returns has room for more
         writes=writes,
         deleted=envelope.deleted,
         tied=bool(bytes(index.owner_references) or bytes(index.deletion_timestamp)),

@@ -26,7 +26,7 @@ def groups(item: Item) -> Iterable[str]:
 
 def of(name: str, values: list[str]) -> Item:
     """An object that has `values`."""
-    return Item(namespace="", name=name, uid=name, revision=1, labels={"groups": " ".join(values)}, body=b"{}")
+    return Item(namespace="", name=name, uid=name, revision=1, labels={"groups": " ".join(values)}, content=b"{}")
 
 
 def entry(name: str, revision: int, values: list[str] | None, uid: str = "") -> Entry:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from skerry.api.kinds import CLUSTER, KINDS
+from skerry import subjects
+from skerry.api.kinds import APP_VERSION, CLUSTER, KINDS
 from skerry.bus import Entry, Filled
 from skerry.informer import Change, Informer
 from skerry.storage.documents import seal
@@ -112,3 +113,17 @@ def test_what_is_not_there_is_an_empty_document() -> None:
     cache.take(purged("a", 2))
     assert [bool(change.before()) for change in heard] == [False, True]
     assert [bool(change.after()) for change in heard] == [True, False]
+
+
+def test_objects_of_a_kind_that_is_packed_are_read_as_they_are() -> None:
+    cache, changes = Informer(KINDS), list[Change]()
+    cache.add_event_handler(APP_VERSION, changes.append)
+    for number, name in enumerate("abc", 1):
+        document = {"metadata": {"name": name, "namespace": "n", "uid": name}, "spec": {"text": "words " * 40}}
+        key = subjects.key(APP_VERSION.group, APP_VERSION.kind, "n", name)
+        cache.take(Entry(key=key, value=seal(document, writes=()), revision=number, created=0.0))
+    cache.take(Filled(3))
+    items = cache.list(APP_VERSION)
+    assert [each.document()["metadata"]["name"] for each in items] == ["a", "b", "c"]
+    assert all(len(each.content) < len(each.body) / 4 for each in items)
+    assert [change.new and change.new.body for change in changes] == [each.body for each in items]

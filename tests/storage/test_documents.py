@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from skerry.api.times import rfc3339, seconds
 from skerry.errors import BadRequest, RequestEntityTooLarge
 from skerry.storage import documents
-from skerry.storage.documents import LIMIT_BYTES, decode_document, encode_document, item, seal, unseal
+from skerry.storage.documents import LIMIT_BYTES, decode_document, encode_document, item, pack, seal, unseal
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8),
@@ -112,3 +112,16 @@ def test_an_object_with_owners_or_on_its_way_out_is_tied(key: str) -> None:
     for document, expected in ((free, False), (tied, True)):
         assert unseal(seal(document, writes=()), 1).tied is expected
         assert item(decode_document(encode_document(document)), 1).tied is expected
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON), st.dictionaries(st.text(max_size=5), JSON))
+def test_what_is_packed_by_another_object_is_read_as_it_was(one: dict[str, Any], other: dict[str, Any]) -> None:
+    whole, like = item({**one, "metadata": {"name": "a"}}, 1), item({**other, "metadata": {"name": "b"}}, 2)
+    packed = pack(whole, like)
+    assert (packed.body, packed.document(), packed.name, packed.revision) == (whole.body, whole.document(), "a", 1)
+    assert pack(packed, packed).body == whole.body
+
+
+def test_an_object_that_is_like_the_other_is_a_small_part_of_itself() -> None:
+    like, whole = (item({"metadata": {"name": name}, "spec": {"text": "words " * 40}}, 1) for name in "ab")
+    assert len(pack(whole, like).content) < len(whole.body) / 4

@@ -219,7 +219,7 @@ def _item(document: dict[str, Any]) -> Item:
         uid=metadata.get("uid", ""),
         revision=int(metadata.get("resourceVersion") or 0),
         labels=metadata.get("labels") or {},
-        body=_encode(document),
+        content=_encode(document),
     )
 
 

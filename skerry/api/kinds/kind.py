@@ -89,6 +89,8 @@ class Kind:
     the owner delegations of that user (ADR 32)."""
     searchable: bool = False
     """Whether a list of it takes `search=`: its owner then says which objects match a text, and in which order."""
+    packed: bool = False
+    """Whether there are many of them and each is rarely read: in memory they are compressed."""
     labelled: bool = False
     """Whether names are DNS labels of at most 63 characters, because they stand where dots may not: in a subject, or as
     the name of a namespace. Other names are DNS subdomains.
