@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from skerry.cli.__main__ import main
-from tests.deploy import agentchart
+from tests.deploy import agentchart, hostchart
 from tests.kube import madeup
 from tests.kube.member import Member
 
@@ -286,6 +288,20 @@ def test_what_helm_rendered_is_tried_as_it_is(cluster: Cluster, helms: Mapping[s
     assert (code, states(document)["room"], states(document)["manifest"]) == (1, "fail", "fail")
     assert "PodDisruptionBudget skerry-agent is refused" in check(document, "manifest")["message"]
     assert "serves no PodDisruptionBudget of policy/v9" in check(document, "manifest")["message"]
+
+
+def test_all_objects_of_a_host_are_tried_as_helm_renders_them(
+    cluster: Cluster, helms: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.node("room-a")
+    values = {"bus": {"persistence": {"enabled": False}}, "manageHost": True}
+    code, rendered, err = hostchart.manifest(helms["helm-4"], values, tmp_path)
+    assert code == 0, err
+    monkeypatch.setattr(sys, "stdin", io.StringIO(rendered.replace(hostchart.NAMESPACE, NAMESPACE)))
+    code, document = cluster.preflight("--manifest", "-")
+    assert (code, states(document)["manifest"], states(document)["admission"]) == (0, "pass", "pass"), document
+    placed = {each["name"]: len(each["placed"]) for each in document["workloads"]}
+    assert placed == {"skerry-controller-manager": 2, "skerry-tower": 1, "skerry-nats": 1}
 
 
 def test_a_policy_that_refuses_an_object_is_told_in_its_words(cluster: Cluster) -> None:

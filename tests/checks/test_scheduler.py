@@ -36,6 +36,8 @@ pytestmark = [pytest.mark.kube, pytest.mark.soak]
 CASES = int(os.environ.get("SKERRY_TEST_CASES", "300"))
 FIRST = int(os.environ.get("SKERRY_TEST_FIRST_CASE", "0"))
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+RUNTIME = "heavy"
+OVERHEAD = {"cpu": "70m", "memory": "90Mi"}
 GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 
 
@@ -43,6 +45,8 @@ GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 def scheduler(plain_cluster: Member) -> Iterator[None]:
     """The real one, of the cluster's own version."""
     program = binaries.obtain([binaries.KUBE_SCHEDULER], progress=print)[binaries.KUBE_SCHEDULER]
+    kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME}, "handler": "x"}
+    plain_cluster.apply({**kind, "overhead": {"podFixed": OVERHEAD}})
     process = subprocess.Popen(
         [program, f"--kubeconfig={plain_cluster.kubeconfig}", "--leader-elect=false", "--secure-port=0"],
         stdout=subprocess.DEVNULL,
@@ -51,6 +55,7 @@ def scheduler(plain_cluster: Member) -> Iterator[None]:
     yield
     process.terminate()
     process.wait(timeout=30)
+    plain_cluster.kubectl("delete", "runtimeclass", RUNTIME)
 
 
 class Case:
@@ -87,7 +92,8 @@ class Case:
         """A pod that is there, with init containers, sidecars and overhead as they come."""
         node = chance.choice(self.nodes)["name"]
         inits = [self._container(f"i{n}", chance, chance.random() < 0.5) for n in range(chance.randint(0, 2))]
-        spec = {"nodeName": node, "containers": [self._container("c", chance)], "initContainers": inits}
+        runtime = {"runtimeClassName": RUNTIME} if chance.random() < 1 / 3 else {}
+        spec = {"nodeName": node, "containers": [self._container("c", chance)], "initContainers": inits, **runtime}
         return {
             "apiVersion": "v1",
             "kind": "Pod",
