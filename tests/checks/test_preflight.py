@@ -297,7 +297,7 @@ def test_all_objects_of_a_host_are_tried_as_helm_renders_them(
     values = {"bus": {"persistence": {"enabled": False}}, "manageHost": True}
     code, rendered, err = hostchart.manifest(helms["helm-4"], values, tmp_path)
     assert code == 0, err
-    monkeypatch.setattr(sys, "stdin", io.StringIO(rendered.replace(hostchart.NAMESPACE, NAMESPACE)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(rendered.replace(agentchart.NAMESPACE, NAMESPACE)))
     code, document = cluster.preflight("--manifest", "-")
     assert (code, states(document)["manifest"], states(document)["admission"]) == (0, "pass", "pass"), document
     placed = {each["name"]: len(each["placed"]) for each in document["workloads"]}
