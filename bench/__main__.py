@@ -4,6 +4,7 @@ python -m bench                     all suites
 python -m bench kernel tunnel       these
 python -m bench --rounds 1 kernel   a quick look
 python -m bench fleet --members 500 --only quiet,dead
+python -m bench joining --rounds 1 --only floods
 """
 
 from __future__ import annotations
@@ -64,8 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = {} if options.members is None else {"members": options.members}
     if options.only:
         chosen["only"] = tuple(options.only.split(","))
-    if chosen and options.suites != ["fleet"]:
-        parser.error("--members and --only are of the suite fleet")
+    if options.members is not None and options.suites != ["fleet"]:
+        parser.error("--members is of the suite fleet")
+    if options.only and options.suites not in (["fleet"], ["joining"]):
+        parser.error("--only is of the suites fleet and joining")
     unknown = [name for name in options.suites if name not in available]
     if unknown or options.rounds < 1:
         parser.error(f"no suite {unknown[0]}: use {', '.join(available)}" if unknown else "--rounds is at least 1")

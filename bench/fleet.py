@@ -5,7 +5,7 @@
     python -m bench fleet --members 500 --only flapping    another size
 
 What an agent is here: one connection (a real one has two), heartbeats, and where the scenario says so its real applier before
-a table in place of an API server; `put` has a real agent and a real API server. A stall of the loop is told twice: by the
+a table in place of an API server; `put` and `idle` have a real agent and a real API server. A stall of the loop is told twice: by the
 clock, in which the rest of the machine has its part, and by the CPU that the loop's own thread spent in one turn.
 """
 
@@ -19,7 +19,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import fleetdesired, fleetpresence
+from bench import fleetagent, fleetdesired, fleetpresence
 from bench.federation import say
 from bench.fleetsetup import SPARES, Fleet, floor
 from bench.workloads import Members, workloads
@@ -27,6 +27,7 @@ from bench.workloads import Members, workloads
 SCENARIOS: dict[str, Callable[[Fleet], Awaitable[dict[str, Any]]]] = {
     **fleetpresence.SCENARIOS,
     **fleetdesired.SCENARIOS,
+    **fleetagent.SCENARIOS,
 }
 MEMBERS = 2_000
 FLAPPING = 500
@@ -120,6 +121,9 @@ ROWS = (
     Row("sync", "memory of the registry meanwhile", lambda f: f"{f['peak_mib']:.0f} MiB", "<= 200 MiB"),
     Row("standing", "until nothing more was written", lambda f: f"{f['settled_s']:.1f} s"),
     Row("standing", "entries in a quiet minute", lambda f: f"{f['entries']:,}"),
+    Row("idle", "a real agent: entries and their watches; pods counted", lambda f: f"{f['entries']:,}; {f['pods']:,}"),
+    Row("idle", "its CPU in a quiet five minutes", lambda f: f"{f['cpu_percent']:.2f} %", "<= 1 %"),
+    Row("idle", "its memory, and the most meanwhile", lambda f: f"{f['rss_mib']:.0f}; {f['peak_mib']:.0f} MiB", "<= 64 MiB"),
     Row("standing", "CPU of the registry, with and without them", lambda f: f"{f['cpu_percent']:.1f}; {f['without_percent']:.1f} %", "+ 1 %"),
 )  # fmt: skip
 

@@ -74,7 +74,7 @@ async def put(fleet: Fleet) -> dict[str, Any]:
     with member(directory / "member") as (one, _):
         async with (
             fleet.registry(),
-            _agent(fleet, directory, one.kubeconfig),
+            agent(fleet, directory, one.kubeconfig, "real"),
             owner(fleet) as desired,
             _upstream(one.kubeconfig) as upstream,
         ):
@@ -102,11 +102,12 @@ async def put(fleet: Fleet) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _agent(fleet: Fleet, directory: Path, kubeconfig_file: Path) -> AsyncIterator[Process]:
+async def agent(fleet: Fleet, directory: Path, kubeconfig_file: Path, name: str) -> AsyncIterator[Process]:
+    """A real agent of the member `name`, ready; ended at the end."""
     async with client_of(fleet.host) as client:
         token = directory / "token"
         token.touch(mode=0o600)
-        token.write_text(await client.token("real"))
+        token.write_text(await client.token(name))
         environment = {
             "SKERRY_AGENT_STATE": str(directory / "agent"),
             "SKERRY_TOKEN_FILE": str(token),
@@ -115,7 +116,7 @@ async def _agent(fleet: Fleet, directory: Path, kubeconfig_file: Path) -> AsyncI
         process = Process("services.agent", directory / "agent.log", environment)
         try:
             await process.logged("ready")
-            await client.ready("real", "True")
+            await client.ready(name, "True")
             yield process
         finally:
             process.end()

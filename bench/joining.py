@@ -31,29 +31,38 @@ JOINS, JOINS_AT_ONCE = 200, 16
 ENDS = 50
 
 
-def measure(rounds: int) -> dict[str, Any]:
-    """Milliseconds, and joins a second."""
+SCENARIOS = ("joins", "ends", "rekeys", "floods")
+
+
+def measure(rounds: int, *, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Milliseconds, and joins a second. ValueError for a scenario that is not there."""
+    if unknown := [name for name in only if name not in SCENARIOS]:
+        raise ValueError(f"no scenario {unknown[0]}: use {', '.join(SCENARIOS)}")
     with workloads() as bench, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 
         async def run() -> dict[str, Any]:
             async with bench.running("registry", "services.registry"), client_of(bench.host) as client:
-                return await _measure(bench.host, client, rounds)
+                return await _measure(bench.host, client, rounds, only or SCENARIOS)
 
         return runner.run(run())
 
 
-async def _measure(host: NatsHost, client: Client, rounds: int) -> dict[str, Any]:
-    say(f"joining: {JOINS} clusters, {JOINS_AT_ONCE} at once")
-    figures: dict[str, Any] = {"joins_s": [await _joins(host, client, turn) for turn in range(rounds)]}
-    say("  tokens that are revoked, members that are removed")
-    figures["revoked_ms"] = _spread([await _revoked(host, client) for _ in range(ENDS * rounds)])
-    figures["removed_ms"] = _spread([await _removed(host, client, each) for each in range(ENDS * rounds)])
-    say("  other keys under a watch and a copy, and thieves who are cut by them")
+async def _measure(host: NatsHost, client: Client, rounds: int, scenarios: tuple[str, ...]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    if "joins" in scenarios:
+        say(f"joining: {JOINS} clusters, {JOINS_AT_ONCE} at once")
+        figures["joins_s"] = [await _joins(host, client, turn) for turn in range(rounds)]
+    if "ends" in scenarios:
+        say("  tokens that are revoked, members that are removed")
+        figures["revoked_ms"] = _spread([await _revoked(host, client) for _ in range(ENDS * rounds)])
+        figures["removed_ms"] = _spread([await _removed(host, client, each) for each in range(ENDS * rounds)])
     with tempfile.TemporaryDirectory() as directory:
-        figures["rekeys"] = await rekeying.measure(host, client, Path(directory))
-    say("  floods")
-    with tempfile.TemporaryDirectory() as directory:
-        figures["floods"] = await flooding.measure(host, client, Path(directory))
+        if "rekeys" in scenarios:
+            say("  other keys under a watch and a copy, and thieves who are cut by them")
+            figures["rekeys"] = await rekeying.measure(host, client, Path(directory))
+        if "floods" in scenarios:
+            say("  floods")
+            figures["floods"] = await flooding.measure(host, client, Path(directory) / "floods")
     return figures
 
 
@@ -108,18 +117,21 @@ def _cells(values: list[float]) -> list[str]:
 
 def show(figures: dict[str, Any], console: Console) -> None:
     """Tables."""
-    rates = ", ".join(f"{rate:.0f}" for rate in figures["joins_s"])
-    console.print(f"joins a second, {JOINS} clusters with a token each, {JOINS_AT_ONCE} at once: {rates} (aim: 40)")
+    if "joins_s" in figures:
+        rates = ", ".join(f"{rate:.0f}" for rate in figures["joins_s"])
+        console.print(f"joins a second, {JOINS} clusters with a token each, {JOINS_AT_ONCE} at once: {rates} (aim: 40)")
     ends = Table("until cut, ms", "p50", "p99", "max", "aim, p99")
     for what in ("revoked", "removed"):
-        spread = figures[f"{what}_ms"]
-        ends.add_row(what, *(f"{spread[each]:.1f}" for each in ("p50", "p99", "max")), "50")
-    ends.add_row("stolen, then rekey --now", *_cells(figures["rekeys"]["stolen_ms"]), "1000")
-    console.print(ends)
-    rekeys = figures["rekeys"]
-    lost = f"{len(rekeys['lost'])} lost" + (f": {rekeys['lost'][:3]}" if rekeys["lost"] else "")
-    console.print(
-        f"{len(rekeys['rekey_ms'])} other keys, ms each p50, p99, max: {', '.join(_cells(rekeys['rekey_ms']))}; meanwhile "
-        f"{rekeys['events']} events of a watch, {rekeys['copies']} copies of 100 MB, {rekeys['requests']} requests, {lost}"
-    )
-    flooding.show(figures["floods"], console)
+        if spread := figures.get(f"{what}_ms"):
+            ends.add_row(what, *(f"{spread[each]:.1f}" for each in ("p50", "p99", "max")), "50")
+    if rekeys := figures.get("rekeys"):
+        ends.add_row("stolen, then rekey --now", *_cells(rekeys["stolen_ms"]), "1000")
+        lost = f"{len(rekeys['lost'])} lost" + (f": {rekeys['lost'][:3]}" if rekeys["lost"] else "")
+        console.print(
+            f"{len(rekeys['rekey_ms'])} other keys, ms each p50, p99, max: {', '.join(_cells(rekeys['rekey_ms']))}; meanwhile "
+            f"{rekeys['events']} events of a watch, {rekeys['copies']} copies of 100 MB, {rekeys['requests']} requests, {lost}"
+        )
+    if ends.row_count:
+        console.print(ends)
+    if "floods" in figures:
+        flooding.show(figures["floods"], console)
