@@ -75,12 +75,11 @@ def _binding(number: int) -> Want:
 
 
 async def _in_place(desired: DesiredClient, name: str, wants: list[Want]) -> None:
-    """Until all of these are on the member. RuntimeError for one that is refused."""
-    results = await desired.settle(name, wants)
-    if refused := [each for each in results if each.code]:
-        raise RuntimeError(f"{refused[0].key} was refused: {refused[0].message}")
-    last = max(each.revision for each in results)
+    """Until all of these are on the member. TimeoutError."""
     async with asyncio.timeout(DEADLINE_S):
+        while any(each.code for each in await desired.settle(name, wants)):
+            await asyncio.sleep(1.0)  # an owner makes so many changes a second
+        last = (await desired.keys(name)).last
         while (report := await desired.status(name)) is None or report.applied < last or report.problems:
             await asyncio.sleep(0.5)
 

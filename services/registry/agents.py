@@ -29,7 +29,7 @@ def listed(secret: MemberSecret, member: MemberAgents | None, now: Now) -> list[
 
 def _heard(agent: Agent, secret: MemberSecret, member: MemberAgents, leader: tuple[str, str], now: Now) -> ListedAgent:
     beat = agent.beat
-    gone = member.complete and beat.agent not in member.connections.values()
+    gone = member.complete and all(nkey != beat.agent for nkey, _ in member.connections.values())
     connected = not agent.left and not gone and now.mono - agent.heard < LOST_S
     return ListedAgent(
         name=short_name(beat.agent),

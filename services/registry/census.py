@@ -23,6 +23,11 @@ log = logging.getLogger("skerry.registry")
 LOOK_S, AGAIN_S = 0.5, 10.0
 
 
+def epoch_of(name: str) -> str:
+    """Of the process that a connection of an agent is of, by its name: `<nkey>/<class>/<epoch>`. A member says what it likes."""
+    return name.rpartition("/")[2][:128]
+
+
 class Census:
     """Asks for all connections whenever the presence of members begins anew."""
 
@@ -52,7 +57,9 @@ class Census:
                 return After(AGAIN_S)
             if connections is not None:
                 members = (
-                    Connected(each.name, each.key, each.user) for each in connections if each.account not in self._own
+                    Connected(each.name, each.key, each.user, epoch_of(each.said))
+                    for each in connections
+                    if each.account not in self._own
                 )
                 changed = self._presence.listed(listening, members, OVERLAP)
                 if changed is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.registry.inventories import with_inventory
+from services.registry.inventories import inventory_of, with_inventory
 from services.registry.model import (
     YEAR_3000,
     Agent,
@@ -13,11 +13,9 @@ from services.registry.model import (
     PresenceStatus,
     alive,
     at,
-    inventory_of,
-    reachable,
     rights,
 )
-from services.registry.verdicts import RENEW_AT_AGENT, certificate, clock
+from services.registry.verdicts import RENEW_AT_AGENT, certificate, clock, reachable
 from skerry.admission.conform import FieldError, forbidden, invalid_value
 from skerry.admission.metadata import IMMUTABLE
 from skerry.api import duration

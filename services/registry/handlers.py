@@ -12,6 +12,7 @@ import msgspec
 
 import skerry
 from services.registry import agentkeys, approval, clusters, dryrun, joining, tokens
+from services.registry.census import epoch_of
 from services.registry.clock import Clock, wall_and_mono
 from services.registry.conditions import derived
 from services.registry.model import JOINED, Now, PresenceTable
@@ -304,7 +305,11 @@ class Handlers:
         event = self._event(message)
         if event is not None:
             self._listen()
-            self._changed(self._presence.connected(event.client.name_tag, event.key, event.client.user))
+            self._changed(
+                self._presence.connected(
+                    event.client.name_tag, event.key, event.client.user, epoch_of(event.client.name)
+                )
+            )
 
     def disconnected(self, message: Message) -> None:
         """`$SYS.ACCOUNT.*.DISCONNECT`."""

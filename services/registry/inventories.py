@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from services.registry.model import Agent
+from skerry.api.decode import decoded
 from skerry.api.messages import Inventory
 from skerry.api.meta import Document
 from skerry.api.v1alpha1 import APIVersions, Platform
@@ -57,3 +59,9 @@ def _unmoved(before: object, after: dict[str, str], allocatable: dict[str, str],
         if old is None or new is None or abs(new - old) * part > (whole or 0):
             return False
     return True
+
+
+def inventory_of(agents: list[Agent]) -> Inventory | None:
+    """What the cluster has, by the word of one of several that may not all see the same: always the same one."""
+    said = min((agent for agent in agents if agent.inventory), key=lambda agent: agent.beat.agent, default=None)
+    return None if said is None else decoded(said.inventory, Inventory)

@@ -8,6 +8,7 @@ does not claim.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,8 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from skerry.api.conditions import REPAIRED, RIGHTS_MISSING, Verdict
-from skerry.api.decode import decoded
-from skerry.api.messages import Heartbeat, Inventory
+from skerry.api.messages import Heartbeat
 from skerry.api.times import rfc3339
 from skerry.heartbeats import Admission
 
@@ -60,6 +60,8 @@ class Connected(NamedTuple):
     """Unique over all servers."""
     agent: str
     """Its nkey."""
+    epoch: str = ""
+    """Of the process that it says to be of, in its name: `<nkey>/<class>/<epoch>`."""
 
 
 @dataclass(slots=True)
@@ -70,10 +72,13 @@ class Agent:
     heard: float
     wall: float
     left: bool = False
+    """It said goodbye."""
     first: float = 0.0
     """When this process of it was heard for the first time."""
     inventory: bytes = b""
     """What it said last of what the cluster has, as JSON: a tenth of the objects' memory. Empty: nothing yet."""
+    vanished: float = math.inf
+    """When the last connection of this process ended, if that is known and it did not come back."""
     facts: tuple[object, ...] = field(init=False)
     """What a status is made of."""
 
@@ -98,8 +103,8 @@ class MemberAgents:
     """Since when this process hears it without a break."""
     agents: dict[tuple[str, str], Agent] = field(default_factory=dict)
     """By nkey and the epoch of the process."""
-    connections: dict[str, str] = field(default_factory=dict)
-    """Connection -> agent's nkey."""
+    connections: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Connection -> the process that it is of, as in `agents`."""
     counted: bool = False
     """Every connection of this member was seen to begin: no agent is there that was not heard."""
     listed: bool = False
@@ -176,14 +181,15 @@ class PresenceTable:
         """True if so many were counted out that it is no accident."""
         return self.admission.floods(name, now.mono)
 
-    def connected(self, name: str, connection: str, agent: str) -> set[str]:
-        """A connection of a member began."""
+    def connected(self, name: str, connection: str, agent: str, epoch: str = "") -> set[str]:
+        """A connection of a member began: of that agent, by its nkey, and of the process that it says."""
         member = self.members.get(name)
         if member is None:
             return set()
         if len(member.connections) < MAX_AGENTS:
-            member.connections[connection] = agent
+            member.connections[connection] = agent, epoch
             member.unseen.discard(agent)
+            _vanish(member, (agent, epoch), math.inf)
         if member.suspect is None:
             return set()
         member.suspect = None
@@ -196,7 +202,9 @@ class PresenceTable:
         member = self.members.get(name)
         if member is None:
             return set()
-        member.connections.pop(connection, None)
+        process = member.connections.pop(connection, None)
+        if member.complete and process is not None and process not in member.connections.values():
+            _vanish(member, process, now.mono)
         if member.connections or member.suspect is not None:
             return set()
         member.suspect = now
@@ -223,11 +231,11 @@ class PresenceTable:
             return None
         ended, self._ended = self._ended, None
         changed = set()
-        for name, connection, agent in connections:
+        for name, connection, agent, epoch in connections:
             member = self.members.get(name)
             if member is None or connection in ended or len(member.connections) >= MAX_AGENTS:
                 continue
-            member.connections[connection] = agent
+            member.connections[connection] = agent, epoch
             if member.suspect is not None:
                 member.suspect = None
                 changed.add(name)
@@ -242,6 +250,11 @@ class PresenceTable:
         return stored if member is None else judge(member, stored, now)
 
 
+def _vanish(member: MemberAgents, process: tuple[str, str], at_s: float) -> None:
+    if process in member.agents:
+        member.agents[process].vanished = at_s
+
+
 def _before(member: MemberAgents, beat: Heartbeat) -> Agent | None:
     """What was heard of this process last, maybe with the key that it had before: that is no second agent."""
     before = member.agents.get((beat.agent, beat.epoch))
@@ -254,19 +267,23 @@ def _off(clock_s: float | None) -> float | None:
 
 
 def heard(member: MemberAgents) -> list[Agent]:
-    """Agents that were heard since this process hears without a break. An earlier process of the same key counts only if it
-    was heard after the later one had begun: a restart is no second agent, a replica in another pod is one. So it is no more when
-    the later one said goodbye: it may have come and gone between two words of the other."""
-    latest: dict[str, tuple[bool, float]] = {}
-    for agent in member.agents.values():
-        rank = (not agent.left, agent.first)
-        latest[agent.beat.agent] = max(rank, latest.get(agent.beat.agent, rank))
-    return [
-        agent
-        for agent in member.agents.values()
-        if agent.heard >= member.since.mono
-        and (agent.first == (began := latest[agent.beat.agent][1]) or agent.heard > began)
-    ]
+    """Agents that were heard since this process hears without a break."""
+    return [agent for agent in _current(member) if agent.heard >= member.since.mono]
+
+
+def _current(member: MemberAgents) -> list[Agent]:
+    """Agents without those that were started again."""
+    agents = list(member.agents.values())
+    return [agent for agent in agents if not any(_replaces(later, agent) for later in agents)]
+
+
+def _replaces(later: Agent, agent: Agent) -> bool:
+    """Whether a process is an earlier one of the same key, started again: that was not heard since the later one began, as a replica
+    in another pod is. A later one that said goodbye may have come and gone between two words of a replica: that is none if its
+    last connection had ended before, or it had said goodbye too."""
+    if later.beat.agent != agent.beat.agent or not agent.first < later.first >= agent.heard:
+        return False
+    return not later.left or agent.left or agent.vanished <= later.first
 
 
 def alive(member: MemberAgents, now: Now) -> list[Agent]:
@@ -275,19 +292,13 @@ def alive(member: MemberAgents, now: Now) -> list[Agent]:
     return sorted(agents, key=lambda agent: -agent.heard)
 
 
-def inventory_of(agents: list[Agent]) -> Inventory | None:
-    """What the cluster has, by the word of one of several that may not all see the same: always the same one."""
-    said = min((agent for agent in agents if agent.inventory), key=lambda agent: agent.beat.agent, default=None)
-    return None if said is None else decoded(said.inventory, Inventory)
-
-
 def judge(member: MemberAgents, stored: PresenceStatus, now: Now) -> PresenceStatus:
     """The verdict whether a member can be reached. The message holds no running figure: an unchanged state is an unchanged text.
 
     What some of its agents say proves what works at once, and what does not only when all of them were heard.
     """
     if member.suspect is not None and now.mono - member.suspect.mono >= _patience(member):
-        left = _last_left(member.agents.values())
+        left = _last_left(_current(member))
         ended = f"its agent's last connection ended at {at(member.suspect.wall)}"
         return PresenceStatus(left or Verdict("False", "AgentDisconnected", ended), 0)
     live = alive(member, now)
@@ -321,7 +332,7 @@ def _listened(member: MemberAgents, now: Now) -> bool:
 
 
 def _without_live(member: MemberAgents, stored: PresenceStatus, now: Now) -> PresenceStatus:
-    left = _last_left(member.agents.values())
+    left = _last_left(_current(member))
     if left is not None and heard(member):
         return PresenceStatus(left, 0)
     if not _listened(member, now) or (stored.ready.status == "False" and not heard(member)):
@@ -372,24 +383,16 @@ def rights(missing: str, repaired: str) -> Verdict:
     return Verdict("True", "Complete", "its account and the four bindings are as serving needs them")
 
 
-def _last_left(agents: Iterable[Agent]) -> Verdict | None:
-    known = list(agents)
-    if not known or not all(agent.left for agent in known):
+def _last_left(agents: list[Agent]) -> Verdict | None:
+    if not agents or not all(agent.left for agent in agents):
         return None
-    wall = max(agent.wall for agent in known)
+    wall = max(agent.wall for agent in agents)
     return Verdict("False", "AgentStopped", f"its agent was stopped at {at(wall)}; start it again with skerry agent")
 
 
 def at(wall: float) -> str:
     """RFC 3339 in UTC, whole seconds."""
     return rfc3339(wall)
-
-
-def reachable(ready: Verdict) -> Verdict:
-    """The condition Reachable of a member with agents, by its condition Ready: whether an agent is there, whatever it says."""
-    if ready.status == "Unknown" or ready.reason in ("AgentStopped", "AgentDisconnected", "HeartbeatLost"):
-        return ready
-    return Verdict("True", "AgentConnected", "its agent is connected")
 
 
 JOINED = Verdict("Unknown", "AgentJoined", "joined; waiting for the first heartbeat of its agent")

@@ -110,3 +110,10 @@ def _about(seconds_off: float) -> str:
         if seconds_off >= unit_s:
             return f"more than {'an' if name == 'hour' else 'a'} {name}"
     return "more than 30 seconds"
+
+
+def reachable(ready: Verdict) -> Verdict:
+    """The condition Reachable of a member with agents, by its condition Ready: whether an agent is there, whatever it says."""
+    if ready.status == "Unknown" or ready.reason in ("AgentStopped", "AgentDisconnected", "HeartbeatLost"):
+        return ready
+    return Verdict("True", "AgentConnected", "its agent is connected")

@@ -36,6 +36,8 @@ class ClientConnection(NamedTuple):
     """The nkey that it authenticated with."""
     name: str
     """Of its user, as the issuer wrote it."""
+    said: str = ""
+    """Its own name, as the client said it: of a member's, anything."""
 
 
 class _ServerAccounts(msgspec.Struct, frozen=True):
@@ -55,6 +57,7 @@ class _ClientConnection(msgspec.Struct, frozen=True):
     authorized_user: str = ""
     account: str = ""
     name_tag: str = ""
+    name: str = ""
 
 
 class _Connections(msgspec.Struct, frozen=True):
@@ -119,7 +122,7 @@ class Resolver:
             page = await self._told(CONNECTIONS, query, _Page)
             for each in page.data.connections:
                 key = f"{page.server.id}/{each.cid}"
-                connections[key] = ClientConnection(key, each.account, each.authorized_user, each.name_tag)
+                connections[key] = ClientConnection(key, each.account, each.authorized_user, each.name_tag, each.name)
             whole = len(page.data.connections) >= PAGE
             offset += PAGE - OVERLAP
         return list(connections.values())

@@ -65,7 +65,7 @@ class BareAgent:
         """Connect as a new process would, and be heard. StatusError."""
         self.starts += 1
         async with self.gate:
-            connection = await connect(self.settings, self.credentials)
+            connection = await self._connected()
         try:
             await self._attached(connection)
             await self.beat(connection)
@@ -75,6 +75,11 @@ class BareAgent:
         self.connection = connection
         self.here()
         return connection
+
+    async def _connected(self) -> Connection:
+        """Another connection, named as an agent names its own."""
+        name = f"{self.credentials.public}/interactive/{self.starts}"
+        return await connect(msgspec.structs.replace(self.settings, name=name), self.credentials)
 
     async def _attached(self, connection: Connection) -> None:
         if self.desired is not None:
@@ -124,7 +129,7 @@ class BareAgent:
             if self.connection is None:
                 try:
                     async with self.gate:
-                        self.connection = await connect(self.settings, self.credentials)
+                        self.connection = await self._connected()
                     await self._attached(self.connection)
                 except StatusError:
                     await asyncio.sleep(pauses.next())

@@ -41,7 +41,6 @@ async def restive(agent: BareAgent, chance: random.Random) -> None:
         await asyncio.sleep(chance.uniform(1.0, 1.4))
         goodbye = chance.random() < 0.8
         await agent.go(goodbye=goodbye)
-        # a goodbye soon after an earlier process left without one is believed when the connection stays away
         await asyncio.sleep(chance.uniform(1.0, 2 * SUSPECT_S) if goodbye else chance.uniform(0.2, 2 * SUSPECT_S))
 
 

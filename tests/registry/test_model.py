@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.registry import clusters, model
+from services.registry import clusters, model, verdicts
 from services.registry.model import JOINED, LOST_S, SUSPECT_S, Connected, Now, PresenceStatus, PresenceTable
 from skerry import heartbeats
 from skerry.api.conditions import Verdict
@@ -391,6 +391,42 @@ def test_a_restarted_agent_is_one_and_a_copy_of_its_state_is_a_second(presence: 
     assert standing(presence, 10, PresenceStatus(READY, 1)) == PresenceStatus(READY, 2)
 
 
+def test_who_was_killed_and_started_again_is_believed_when_it_says_goodbye(presence: PresenceTable) -> None:
+    presence.connected("m1", "s/1", "UA", "1")
+    presence.heartbeat("m1", beat(epoch="1"), at(0))
+    presence.disconnected("m1", "s/1", at(1))
+    presence.connected("m1", "s/2", "UA", "2")
+    presence.heartbeat("m1", beat(epoch="2"), at(2))
+    presence.heartbeat("m1", beat(epoch="2", leaving=True), at(3))
+    assert standing(presence, 3, PresenceStatus(READY, 1)).ready.reason == "AgentStopped"
+
+
+@pytest.mark.parametrize("again_s", [1.5, 2.5])
+def test_a_replica_that_was_cut_for_a_moment_outlives_one_that_leaves(presence: PresenceTable, again_s: float) -> None:
+    """Whether it is back before or after the other one began."""
+    presence.connected("m1", "s/1", "UA", "1")
+    presence.heartbeat("m1", beat(epoch="1"), at(0))
+    presence.disconnected("m1", "s/1", at(1 if again_s < 2 else 2.2))
+    for moment in sorted((again_s, 2.0)):
+        if moment == again_s:
+            presence.connected("m1", "s/3", "UA", "1")
+        else:
+            presence.connected("m1", "s/2", "UA", "2")
+            presence.heartbeat("m1", beat(epoch="2"), at(2))
+    presence.heartbeat("m1", beat(epoch="2", leaving=True), at(3))
+    assert standing(presence, 3, PresenceStatus(READY, 1)) == PresenceStatus(READY, 1)
+
+
+def test_who_has_another_connection_has_not_vanished(presence: PresenceTable) -> None:
+    for connection in ("s/1", "s/2"):
+        presence.connected("m1", connection, "UA", "1")
+    presence.heartbeat("m1", beat(epoch="1"), at(0))
+    presence.disconnected("m1", "s/1", at(1))
+    presence.heartbeat("m1", beat(epoch="2"), at(2))
+    presence.heartbeat("m1", beat(epoch="2", leaving=True), at(3))
+    assert standing(presence, 3, PresenceStatus(READY, 1)) == PresenceStatus(READY, 1)
+
+
 @pytest.mark.parametrize("leaver", ["1", "2"])
 def test_of_two_replicas_with_one_key_either_may_leave_at_any_moment(presence: PresenceTable, leaver: str) -> None:
     presence.heartbeat("m1", beat(epoch="1"), at(0))
@@ -414,7 +450,7 @@ def test_of_two_replicas_with_one_key_either_may_leave_at_any_moment(presence: P
 def test_a_member_is_reachable_when_an_agent_is_there_whatever_it_says(
     ready: Verdict, status: str, reason: str
 ) -> None:
-    assert model.reachable(ready)[:2] == (status, reason)
+    assert verdicts.reachable(ready)[:2] == (status, reason)
 
 
 def test_an_agent_that_is_lost_beside_another_is_no_longer_counted(presence: PresenceTable) -> None:
@@ -520,7 +556,7 @@ def test_facts_wait_until_all_agents_were_heard() -> None:
     before = document(agent={"version": "2", "replicas": 2}, nodes=7)
     before["status"]["conditions"] = [
         clusters.condition("Ready", READY, T0),
-        clusters.condition("Reachable", model.reachable(READY), T0),
+        clusters.condition("Reachable", verdicts.reachable(READY), T0),
     ]
     presence.heartbeat("m1", beat(agent="UA", version="1", nodes=3), at(5))
     assert observed(presence, 6, before) == before

@@ -27,6 +27,21 @@ async def test_a_cut_agent_is_not_ready_within_seconds_and_ready_again_at_once(
         await client.ready("cut", "True")
 
 
+async def test_who_was_killed_and_started_again_is_believed_when_it_says_goodbye(
+    nats_host: NatsHost, client: Client
+) -> None:
+    """Though its connection stays: what vanished before is no replica that may still be there."""
+    agent = Agent(nats_host, "killed")
+    own = agent.credentials(await agent.join(await client.token("killed")))
+    async with nats_host.connection(own, f"{own.public}/interactive/1") as connection:
+        await agent.beat(connection, epoch="1")
+        await client.ready("killed", "True")
+    async with nats_host.connection(own, f"{own.public}/interactive/2") as connection:
+        await agent.beat(connection, epoch="2")
+        await agent.beat(connection, epoch="2", leaving=True)
+        assert (await client.ready("killed", "False"))["reason"] == "AgentStopped"
+
+
 async def test_a_member_cannot_speak_for_another(nats_host: NatsHost, client: Client) -> None:
     first, second = Agent(nats_host, "first"), Agent(nats_host, "second")
     answer = await first.join(await client.token("first"))
