@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.deploy.agentchart import NAMESPACE
-from tests.deploy.hostchart import manifest
+from skerry.cli.incluster.selftest import client, probe
+from skerry.identity import jointoken
+from tests.deploy.agentchart import NAMESPACE, helm
+from tests.deploy.hostchart import CHART, RELEASE, manifest
+from tests.deploy.hostpods import HostPods
 from tests.deploy.test_host_chart import MATRIX
+from tests.e2e.federation import eventually
 from tests.kube.member import Member
 
 pytestmark = pytest.mark.kube
@@ -57,3 +61,118 @@ def test_a_real_api_server_takes_all_of_it_strictly_and_admits_every_pod(
         for each in objects:
             assert f"/{each['metadata']['name']} serverside-applied (server dry run)".encode() in said
         plain_cluster.kubectl("delete", "serviceaccount", "-n", NAMESPACE, "-l", "skerry.dev/installed=host")
+
+
+EVERYTHING = (
+    "deployments,statefulsets,services,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,secrets,"
+    "configmaps,clusterroles,clusterrolebindings"
+)
+
+
+@pytest.fixture
+def pods(binary: Path, plain_cluster: Member, tmp_path: Path) -> Iterator[HostPods]:
+    plain_cluster.kubectl("create", "namespace", NAMESPACE)
+    made = HostPods(binary, plain_cluster, tmp_path)
+    yield made
+    made.close()
+    helm(binary, "uninstall", RELEASE, "-n", NAMESPACE, "--kubeconfig", str(plain_cluster.kubeconfig))
+    plain_cluster.kubectl("delete", "namespace", NAMESPACE)
+
+
+def left(member: Member) -> set[str]:
+    """What there is of a host, with any of our marks."""
+    names: set[str] = set()
+    for label in ("skerry.dev/installed", "skerry.dev/host", "app.kubernetes.io/part-of=skerry"):
+        names |= set(member.kubectl("get", EVERYTHING, "-A", "-l", label, "-o", "name").decode().split())
+    return names
+
+
+def test_a_host_from_nothing_to_nothing(pods: HostPods, plain_cluster: Member) -> None:
+    """Installed, begun with the rights of its Role alone, used, upgraded, rolled back, uninstalled."""
+    said = pods.release("install")
+    assert "skerry kubeconfig --from CONTEXT/skerry-system" in said
+    early = pods.skerry("kubeconfig", "--from", f"{plain_cluster.name}/{NAMESPACE}")
+    assert (early.returncode, "no host is there, or its first start is not over" in early.stderr) == (1, True)
+
+    first = pods.bootstrap()
+    assert first.returncode == 0, first.stderr
+    assert (pods.directory / "controller-manager" / "run" / "skerry" / "keys" / "authority.json").exists()
+    pods.start_bus()
+    pods.wait_ready(pods.start("skerry-controller-manager"), pods.start("skerry-tower"))
+
+    admin = pods.skerry(
+        "kubeconfig", "--from", f"{plain_cluster.name}/{NAMESPACE}", "--output", f"{pods.directory}/admin"
+    )
+    assert admin.returncode == 0, admin.stderr
+    clusters = pods.skerry("cluster", "list", "--kubeconfig", f"{pods.directory}/admin")
+    assert (clusters.returncode, "host" in clusters.stdout) == (0, True), clusters.stderr
+    token = pods.skerry("token", "create", "m1", "--kubeconfig", f"{pods.directory}/admin")
+    assert token.returncode == 0, token.stderr
+    assert jointoken.decode(token.stdout.strip(), 0).servers == [f"tls://127.0.0.1:{pods.bus}"]
+    files = pods.secret("skerry-admin")
+    for name in ("token", "ca.crt"):
+        (pods.directory / name).write_bytes(files[name])
+    probe(client(f"https://127.0.0.1:{pods.door}", pods.directory))
+
+    again = pods.bootstrap()
+    assert (again.returncode, again.stdout) == (0, ""), again.stderr
+    keys = pods.secret("skerry-keys")
+    pods.release("upgrade", logLevel="debug", controllerManager={"replicas": 3})
+    pods.helm("rollback", RELEASE)
+    assert pods.secret("skerry-keys") == keys
+    plain_cluster.kubectl("delete", "secret", "skerry-tower", "-n", NAMESPACE)
+    assert pods.bootstrap().stdout == "skerry-tower was written\n"
+
+    pods.close()
+    pods.helm("uninstall", RELEASE)
+    secrets = ("root", "keys", "nats", "controller-manager", "tower", "admin")
+    eventually(
+        lambda: left(plain_cluster) == {f"secret/skerry-{each}" for each in secrets}, "only the Secrets are left"
+    )
+    plain_cluster.kubectl("delete", "secret", "-n", NAMESPACE, "-l", "skerry.dev/installed=host")
+    assert left(plain_cluster) == set()
+
+
+def test_while_the_bus_has_no_address_a_token_is_refused_with_the_reason(pods: HostPods, plain_cluster: Member) -> None:
+    pods.release("install", bus={})
+    assert pods.bootstrap().returncode == 0
+    pods.start_bus()
+    url = pods.start("skerry-controller-manager")
+    pods.start("skerry-tower")
+    pods.wait_ready(url)
+    admin = f"{pods.directory}/admin"
+    eventually(
+        lambda: pods.skerry("kubeconfig", "--from", plain_cluster.name, "--output", admin).returncode == 0, "admin"
+    )
+    refused = eventually(
+        lambda: next(
+            (done for done in [pods.skerry("token", "create", "m1", "--kubeconfig", admin)] if "bus" in done.stderr),
+            None,
+        ),
+        "the host answers",
+    )
+    assert (refused.returncode, "no address is known under which members reach the bus" in refused.stderr) == (1, True)
+    given = json.dumps({"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}})
+    plain_cluster.kubectl(
+        "patch", "service", "skerry-bus", "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", given
+    )
+    assert "skerry-controller-manager was written" in pods.bootstrap().stdout
+    token = pods.skerry("token", "create", "m1", "--kubeconfig", admin)
+    assert token.returncode == 0, token.stderr
+    assert jointoken.decode(token.stdout.strip(), 0).servers == ["tls://lb.example:4222"]
+
+
+def test_a_second_host_in_the_cluster_is_refused_by_helm(pods: HostPods, plain_cluster: Member) -> None:
+    pods.release("install")
+    elsewhere = ("install", "other", str(CHART), "-n", "elsewhere", "--create-namespace")
+    done = helm(pods.binary, *elsewhere, "--kubeconfig", str(plain_cluster.kubeconfig))
+    assert (done.returncode, "skerry:host" in done.stderr) == (1, True)
+    helm(pods.binary, "uninstall", "other", "-n", "elsewhere", "--kubeconfig", str(plain_cluster.kubeconfig))
+
+
+def test_what_the_bootstrap_lacks_is_named(pods: HostPods, plain_cluster: Member) -> None:
+    pods.release("install")
+    done = pods.bootstrap("skerry-tower")
+    assert done.returncode == 1
+    assert "does not let the bootstrap get Namespace kube-system" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
