@@ -262,3 +262,24 @@ def test_the_chart_has_the_version_of_what_it_installs() -> None:
     assert chart["version"] == chart["appVersion"] == skerry.__version__
     assert chart["kubeVersion"] == f">={requirements.oldest_kubernetes()}.0-0"
     assert chart.get("dependencies") is None
+
+
+def test_the_documentation_has_the_rights_rule_by_rule(objects: Objects) -> None:
+    rules = [*objects["ClusterRole", "skerry:agent"]["rules"], *objects["Role", "skerry-agent"]["rules"]]
+    assert sorted(rights_of_page()) == sorted(
+        (
+            each["verbs"],
+            [group for group in each.get("apiGroups", []) if group],
+            each.get("resources") or each["nonResourceURLs"],
+            each.get("resourceNames", []),
+        )
+        for each in rules
+    )
+
+
+def rights_of_page() -> list[tuple[list[str], ...]]:
+    """Verbs, API groups, resources and names of each rule in docs/agent.md."""
+    page = (ROOT / "docs" / "agent.md").read_text()
+    part = page[page.index("## Its rights") : page.index("## State")]
+    rows = [line.split("|")[1:5] for line in part.splitlines() if line.startswith("| `")]
+    return [tuple(re.findall(r"`([^`]+)`", cell) for cell in row) for row in rows]

@@ -262,3 +262,57 @@ def test_what_is_printed_is_applied_by_kubectl_and_joins(
         in host.skerry("cluster", "remove", name, "--kubeconfig", str(plain_cluster.kubeconfig)).stderr
     )
     assert installed.left() == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("binary", ["helm-4"], indirect=True)
+def test_pods_that_are_deleted_again_and_again_are_one_agent_that_is_always_ready(
+    installed: Installed, host: Host
+) -> None:
+    """Ten deletions, each of another kind of end, with a second replica beside: no token is used again, no key is another, and
+    Ready never leaves True. Then a rolling restart of both, as the Deployment makes it: the new pod first.
+    """
+    installed.release("install", token=host.token("steady"), replicas=2)
+    first, url = installed.pod()
+    host.wait_ready("steady", first, 60)
+    eventually(lambda: health(url)[0] == 200, "the pod is ready")
+    state = installed.data("secret", "skerry-agent-state")
+    uid = host.cluster("steady")["metadata"]["uid"]
+    running = [first, _ready_pod(installed)]
+    eventually(lambda: _replicas(host) == 2, "both are heard", 60)
+    since = _since(host)
+    for number in range(10):
+        gone = running.pop(0)
+        assert gone.stop(signal.SIGKILL if number % 2 else signal.SIGTERM) in (0, -signal.SIGKILL)
+        running.append(_ready_pod(installed, SKERRY_TOKEN_FILE=""))
+        assert host.ready("steady")
+    for _ in range(2):
+        running.append(_ready_pod(installed, SKERRY_TOKEN_FILE=""))
+        assert running.pop(0).stop() == 0
+        assert host.ready("steady")
+    eventually(lambda: _replicas(host) == 2, "two are left", 90)
+    assert _since(host) == since, "it was not Ready for a moment"
+    assert installed.data("secret", "skerry-agent-state")["seed"] == state["seed"]
+    cluster = host.cluster("steady")
+    assert cluster["metadata"]["uid"] == uid
+    assert not any(each["type"] == "Flapping" and each["status"] == "True" for each in cluster["status"]["conditions"])
+    host.ok("cluster", "remove", "steady")
+
+
+def _ready_pod(installed: Installed, **more: str) -> Agent:
+    agent, url = installed.pod(**more)
+    eventually(lambda: health(url)[0] == 200, "the pod is ready", 60)
+    return agent
+
+
+def _replicas(host: Host) -> int:
+    count: int = host.cluster("steady")["status"]["agent"]["replicas"]
+    return count
+
+
+def _since(host: Host) -> str:
+    ready = next(each for each in host.cluster("steady")["status"]["conditions"] if each["type"] == "Ready")
+    assert ready["status"] == "True", ready
+    since: str = ready["lastTransitionTime"]
+    return since
