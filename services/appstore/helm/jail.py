@@ -7,7 +7,6 @@ for without end: so what runs a chart is killable at any time, and can reach onl
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import resource
 import signal
@@ -129,7 +128,7 @@ async def run(
 def _described(jail: Jail, program: str) -> str:
     limits = {"DATA": jail.data, "CPU": jail.cpu_s, "NOFILE": jail.files, "FSIZE": jail.file, "CORE": 0}
     read = [program, *map(str, jail.read), "/dev/null"]
-    return json.dumps(
+    return enter.described(
         {
             "parent": os.getpid(),
             "read": read,
