@@ -29,6 +29,9 @@ class Host:
         self.listed = [instance("m1", "5", "Deployed"), instance("m2", "6", "Deployed")]
         self.watches: list[list[tuple[str, dict[str, Any]]]] = []
         self.watched: list[dict[str, list[str]]] = []
+        self.ends: list[dict[str, Any]] = []
+        """Events of each watch of the release itself."""
+        self.followed: list[dict[str, list[str]]] = []
         self.asked: list[Any] = []
         self.looks = 2
         """At the release, until it is gone."""
@@ -39,7 +42,7 @@ class Host:
         self.looks -= 1
         if self.looks < 0:
             raise NotFound("web not found")
-        return {}
+        return {"metadata": {"resourceVersion": "20"}}
 
     def delete(self, path: str) -> dict[str, Any]:
         self.asked.append(path.rpartition("/")[2])
@@ -54,6 +57,10 @@ class Host:
         return {}
 
     def watch(self, path: str) -> Iterator[dict[str, Any]]:
+        if "appreleases" in path:
+            self.followed.append(parse_qs(urlsplit(path).query))
+            yield from self.ends
+            return
         self.watched.append(parse_qs(urlsplit(path).query))
         for kind, document in self.watches.pop(0) if self.watches else []:
             yield {"type": kind, "object": document}
@@ -64,7 +71,6 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     found = Host()
     monkeypatch.setattr(releases, "connect", lambda kubeconfig, context: found)
     monkeypatch.setattr(departing, "RETRY_S", 0.01)
-    monkeypatch.setattr(departing, "POLL_S", 0.01)
     return found
 
 
@@ -107,6 +113,21 @@ def test_a_release_that_is_on_no_cluster_is_waited_for_itself(host: Host, capsys
     assert main(["app", "uninstall", "web", "--wait", "1s"]) == 5
     assert "not gone yet from the host" in capsys.readouterr().err
     assert not host.watched
+
+
+def test_the_end_of_the_release_is_told_by_a_watch(host: Host) -> None:
+    host.listed, host.looks = [], 10**6
+    host.ends = [{"type": "MODIFIED", "object": {}}, {"type": "DELETED", "object": {}}]
+    assert main(["app", "uninstall", "web"]) == 0
+    (asked,) = host.followed
+    assert (asked["resourceVersion"], asked["fieldSelector"]) == (["20"], ["metadata.name=web"])
+
+
+def test_a_host_that_forgot_what_was_is_asked_for_the_release_again(host: Host) -> None:
+    host.listed = []
+    host.ends = [{"type": "ERROR", "object": {"code": 410}}]
+    assert main(["app", "uninstall", "web"]) == 0
+    assert len(host.followed) == 2
 
 
 def test_what_is_left_or_forgotten_is_said_to_the_host(host: Host) -> None:

@@ -15,7 +15,7 @@ from skerry.cli.paths import path_in, query
 if TYPE_CHECKING:
     from skerry.cli.api import Api
 
-POLL_S, RETRY_S = 0.1, 1.0
+RETRY_S = 1.0
 
 
 class Departure:
@@ -24,6 +24,7 @@ class Departure:
     def __init__(self, api: Api, namespace: str, name: str) -> None:
         self._api, self._chosen = api, {"fieldSelector": f"spec.release={name}"}
         self._instances = path_in(APP_INSTANCE, namespace)
+        self._name, self._releases = name, path_in(APP_RELEASE, namespace)
         self._release = path_in(APP_RELEASE, namespace, name)
         self._present: dict[str, Document] = {}
         self._stays: dict[tuple[str, str], list[str]] = {}
@@ -48,11 +49,7 @@ class Departure:
             if left_s <= 0:
                 return False
             self._watch(left_s)
-        while not self._is_gone():
-            if time.monotonic() >= until:
-                return False
-            time.sleep(POLL_S)
-        return True
+        return self._is_gone(until)
 
     def _list(self) -> str:
         """See the instances as they are; from when on they are to be watched."""
@@ -86,11 +83,26 @@ class Departure:
             if instance["spec"].get("cluster") not in clusters:
                 clusters.append(str(instance["spec"].get("cluster")))
 
-    def _is_gone(self) -> bool:
+    def _is_gone(self, until: float) -> bool:
+        """True once the release itself is gone, False if it is not in time (of the monotonic clock)."""
         from skerry.errors import NotFound
 
-        try:
-            self._api.get(self._release)
-        except NotFound:
-            return True
+        while True:
+            try:
+                release = self._api.get(self._release)
+            except NotFound:
+                return True
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return False
+            if self._goes(str(release["metadata"]["resourceVersion"]), left_s):
+                return True
+
+    def _goes(self, since: str, left_s: float) -> bool:
+        """True if a watch tells that the release went; False if that is to be asked again."""
+        chosen = {"fieldSelector": f"metadata.name={self._name}", "timeoutSeconds": str(math.ceil(left_s))}
+        for event in self._api.watch(query(self._releases, watch="1", resourceVersion=since, **chosen)):
+            if event["type"] in ("DELETED", "ERROR"):
+                return bool(event["type"] == "DELETED")
+        time.sleep(min(RETRY_S, left_s))
         return False
