@@ -179,6 +179,12 @@ def test_an_app_on_a_member_from_the_command_line(
     assert color() == "red 1.0.0"
     state = json.loads(host.ok("app", "status", "site", "-o", "json"))
     assert state["release"]["status"]["revision"] == 3
+    password.write_text("an0ther\n")
+    more = ("--set", "color=blue", "--set-secret", f"password=@{password}")
+    table = host.ok("app", "upgrade", "site", *more, "--wait", "60s")
+    assert (table.splitlines()[1].split()[3], color()) == ("4", "blue 1.0.0")
+    stored = plain_cluster.kubectl("-n", "apps", "get", "secret", "site-secret", "-o", "jsonpath={.data.password}")
+    assert stored == b"YW4wdGhlcg=="
 
     host.ok("app", "uninstall", "site", "--wait", "60s")
     assert b"site-config" not in plain_cluster.kubectl("-n", "apps", "get", "configmap")
