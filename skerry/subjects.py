@@ -44,6 +44,28 @@ OLD_RENEWALS = "renew.*"
 """Of agents that have not renewed since they asked in the account JOIN, or are too old to know the other subject."""
 CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
 DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
+INSPECTED = (
+    "$SRV.>",
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    *(
+        subject
+        for stream in (f"KV_{RESOURCES}", f"KV_{EVENTS}")
+        for subject in (
+            f"$JS.API.STREAM.INFO.{stream}",
+            f"$JS.API.STREAM.MSG.GET.{stream}",
+            f"$JS.API.DIRECT.GET.{stream}",
+            f"$JS.API.DIRECT.GET.{stream}.>",
+            f"$JS.API.CONSUMER.NAMES.{stream}",
+            f"$JS.API.CONSUMER.LIST.{stream}",
+            f"$JS.API.CONSUMER.INFO.{stream}.*",
+        )
+    ),
+)
+"""What people may ask with the `nats` tool: who is there, and what the host stores of objects and Events."""
+INSPECTED_STREAMS = (f"$KV.{RESOURCES}.>", f"$KV.{EVENTS}.>")
+"""What they may hear: each write of these."""
 
 INTERACTIVE = "i"
 BULK = "b"

@@ -17,6 +17,7 @@ from functools import partial
 
 import msgspec
 
+import skerry
 from services.proxy.access import AccessLog
 from services.proxy.authn import Authenticator
 from services.proxy.cuts import Cuts
@@ -69,6 +70,7 @@ RETRY_S = 0.2
 """Between looks for the bucket of resources, which the registry makes at its first start."""
 EVENTS_RETRY_S = 1.0
 AFTER_GRACE_S = 5.0
+ABOUT = "the front door: clients, and the way to members"
 REVIEW_TOKEN_S = 15.0
 """How long an answer about a token is awaited: its provider may have to be asked for keys first."""
 
@@ -208,6 +210,7 @@ class Proxy:
         runtime.grace_s = self._settings.linger_s + self._settings.grace_s + AFTER_GRACE_S
         for subject in (subjects.HEARTBEATS, subjects.PROBES):
             self._bus.subscribe(subject, self._heard)
+        self._bus.serve("proxy", skerry.__version__, {}, description=ABOUT, data=lambda: {"live": len(self.sessions)})
         for host, port in addresses(self._settings.listen):
             await self._server.start(host, port)
         log.info("listening", extra={"addresses": self.addresses, "proxy": self.id})

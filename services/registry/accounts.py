@@ -1,4 +1,4 @@
-"""Accounts of members and join tokens that the bus lost: its server was replaced, its directory emptied or restored from before a join;
+"""Accounts of members, join tokens and inspection credentials that the bus lost: its server was replaced, its directory emptied or restored from before a join;
 and those that are signed by a key of the host that was replaced.
 
 Every few seconds the server is asked which accounts it holds, and is given what lacks: until then the member's agents are
@@ -11,12 +11,13 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from services.registry import clusters, direct, jointokens
-from services.registry.clock import Clock
+from services.registry import clusters, direct
+from services.registry.derived import DerivedAccounts
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.api.kinds import CLUSTER
 from skerry.controller.controller import After
+from skerry.identity.jwt import same_account
 from skerry.informer import Change
 from skerry.service import Context
 
@@ -41,22 +42,24 @@ class _Known(NamedTuple):
 
 
 class Accounts:
-    """Has the server hold the account of every member and every living join token, in the replica that leads."""
+    """Has the server hold the account of every member, living join token and inspection credential, in the replica that leads."""
 
     def __init__(
         self,
         context: Context[RegistrySettings, Any],
         registry: RegistryStore,
-        clock: Clock,
+        derived: tuple[DerivedAccounts, ...],
         ending: Callable[[str], None] = lambda name: None,
     ) -> None:
         """`ending(name)` is told of members with keys that are to be revoked, when they are read first."""
-        self._registry, self._clock, self._ending = registry, clock, ending
+        self._registry, self._derived, self._ending = registry, derived, ending
         authority = registry.authority
         self._assumed = () if authority.public.replacements else authority.issuers
         """By whom accounts are signed that this process did not make; unknown while a key is replaced."""
         self._accounts: dict[str, _Known] = {}
-        self._tokens_by = self._assumed
+        self._derived_by = self._assumed
+        self._offered = False
+        """Whether the bus was seen to hold the account HOST as this version makes it."""
         self._unread: set[str] = set()
         """Members whose account is not known yet."""
         self._held: frozenset[str] = frozenset()
@@ -83,6 +86,8 @@ class Accounts:
         if key != ROUND:
             await self._look(key)
             return None
+        if not self._offered:
+            await self._offer()
         self._held = frozenset(await self._registry.resolver.accounts())
         if len(self._unread) > AT_ONCE:
             await self._read()
@@ -92,11 +97,19 @@ class Accounts:
         for name, known in self._accounts.items():
             if known.account and (known.account not in self._held or known.issuers != issuers):
                 self.controller.add(name)
-        anew = self._tokens_by != issuers
-        for token in self._registry.cache.list(JOIN_TOKEN):
-            await jointokens.restore(self._registry, token.document(), self._held, self._clock().wall, anew=anew)
-        self._tokens_by = issuers
+        for accounts in self._derived:
+            await accounts.restore(self._held, anew=self._derived_by != issuers)
+        self._derived_by = issuers
         return After(ROUND_S)
+
+    async def _offer(self) -> None:
+        """A bus that an earlier version configured lacks what HOST offers to others since."""
+        registry = self._registry
+        ours = registry.authority.host_jwt
+        if not same_account(await registry.resolver.claims(registry.authority.public.host), ours):
+            await registry.resolver.push(ours)
+            log.info("the bus held the account HOST of another version and was given this one's")
+        self._offered = True
 
     async def _read(self) -> None:
         """Know the accounts of all that are there and held, a page at once: a question for each would hold up a start."""

@@ -1,8 +1,7 @@
-"""Join tokens: how one is made with an account of its own, and how both end.
+"""Join tokens: how one is made with an account of its own (docs/adr/0025), and how one ends with which somebody floods this host.
 
-The account (docs/adr/0025) follows from the token's id, and the id from the request that made it: a request that is repeated
-makes the same token, and nothing but the object is kept. Both end by themselves; one that is revoked leaves a tombstone on
-the bus until then, which cuts who uses it.
+The account follows from the token's id, and the id from the request that made it: a request that is repeated makes the same
+token (`derived` has the rest).
 """
 
 from __future__ import annotations
@@ -11,48 +10,59 @@ import logging
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from services.registry import clusters
 from services.registry import tokens as rules
 from services.registry.clock import Clock, wall_and_mono
+from services.registry.derived import DerivedAccounts
 from services.registry.settings import RegistrySettings
 from services.registry.store import RegistryStore
 from skerry.admission import Admitted, Rules
 from skerry.api.kinds import JOIN_TOKEN
 from skerry.api.messages import FORMAT, Token, WriteRequest
 from skerry.api.meta import Document
-from skerry.api.times import seconds
-from skerry.controller.controller import After, Controller
-from skerry.errors import NotFound, ServiceUnavailable, StatusError
+from skerry.controller.controller import Controller
+from skerry.errors import NotFound
 from skerry.identity import jointoken
-from skerry.informer import View
+from skerry.identity.federation import Authority
 from skerry.service import Context
 from skerry.storage import Item
 
 log = logging.getLogger("skerry.registry")
 
-AFTERLIFE_S = 300
-"""A bearer can still ask for so long after its token has ended, to be told so in words and not by a cut connection."""
-KEEP_S = 3600.0
-"""A join token whose time is over is shown for so long."""
-AT_MOST_S = 60.0
-"""Between two looks at a join token: clocks are set, and its end is by the wall's."""
-NO_ADDRESS = (
-    "no address is known under which members reach the bus of this host, so a token would lead nowhere: set bus.addresses "
-    "(helm upgrade), or wait until Service skerry-bus has the address of a load balancer"
-)
 _IDS = uuid.UUID("8f1c6a0e-6a8e-4a35-9d53-0d7b1c1d9a52")
+
+
+class TokenMaker:
+    """The accounts of join tokens: each may ask on `join.<jti>`."""
+
+    kind = JOIN_TOKEN
+    afterlife_s = 300
+    """A bearer can still ask for so long after its token has ended, to be told so in words and not by a cut connection."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+
+    def jwt(self, document: Document, ends: int) -> str:
+        """As many may use it at once as the token says."""
+        return self._authority.join_account(rules.jti_of(document), ends, document["spec"].get("uses", 1))
+
+    def public(self, document: Document) -> str:
+        """The key of its account."""
+        return self._authority.token_account(rules.jti_of(document))
+
+    def tombstone(self, document: Document) -> str:
+        """What revokes it."""
+        return self._authority.token_tombstone(rules.jti_of(document))
 
 
 class TokenRules(Rules):
     """Writes of JoinTokens: the secret is made here, shown in the answer to create, and forgotten."""
 
-    def __init__(self, registry: RegistryStore, clock: Clock = wall_and_mono) -> None:
+    def __init__(self, registry: RegistryStore, accounts: DerivedAccounts, clock: Clock = wall_and_mono) -> None:
         super().__init__()
-        self._registry = registry
-        self._clock = clock
+        self._registry, self._accounts, self._clock = registry, accounts, clock
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         """An account that may ask on `join.<jti>` only, a bearer in it, and the JoinToken that stands for both. Invalid,
@@ -60,12 +70,10 @@ class TokenRules(Rules):
         now = self._clock().wall
         uid = uuid.uuid5(_IDS, request.request_id)
         registry, settings = self._registry, self._registry.settings
-        servers = settings.bus_addresses
-        if not servers and settings.bus_public_file is not None:
-            raise ServiceUnavailable(NO_ADDRESS)
+        servers = registry.addresses()
         admitted = rules.admit_token(document, uid, datetime.fromtimestamp(now, UTC))
         if not request.options.dry_run:
-            await registry.resolver.push(_account(registry, admitted.document))
+            await self._accounts.push(admitted.document)
         token = Token(
             format=jointoken.WITH_PATTERN if admitted.spec.pattern else FORMAT,
             host=settings.host_name,
@@ -73,7 +81,9 @@ class TokenRules(Rules):
             name=admitted.spec.cluster_name,
             pattern=admitted.spec.pattern,
             jti=admitted.jti,
-            jwt=registry.authority.join_bearer(admitted.jti, max(int(admitted.expires - now), 1) + AFTERLIFE_S),
+            jwt=registry.authority.join_bearer(
+                admitted.jti, max(int(admitted.expires - now), 1) + TokenMaker.afterlife_s
+            ),
             servers=servers,
             ca=registry.ca_pem,
             expires=admitted.expires,
@@ -81,77 +91,8 @@ class TokenRules(Rules):
         return Admitted(admitted.document, {"token": jointoken.encode(token)})
 
     async def after_delete(self, current: Item, request: WriteRequest) -> None:
-        """Cut who uses it now; if that fails the object stays, marked, and the controller tries again."""
-        try:
-            await end(self._registry, current.document(), self._clock().wall)
-        except StatusError as error:
-            log.warning("the end of a token is not finished", extra={"token": current.name, "error": error.message})
-
-
-def _account(registry: RegistryStore, document: Document) -> str:
-    """The JWT of the account of a token that is not over."""
-    expires, uses = int(_expires(document)) + AFTERLIFE_S, document["spec"].get("uses", 1)
-    return registry.authority.join_account(rules.jti_of(document), expires, uses)
-
-
-async def restore(
-    registry: RegistryStore, document: Document, held: frozenset[str], now: float, *, anew: bool = False
-) -> None:
-    """Give the bus the account of a living token, if it does not hold it, or `anew` as it is signed now. StatusError."""
-    if not _has_account(document) or _expires(document) + AFTERLIFE_S <= now:
-        return
-    name, account = document["metadata"]["name"], registry.authority.token_account(rules.jti_of(document))
-    if (account in held and not anew) or clusters.is_leaving(document):
-        return
-    await registry.resolver.push(_account(registry, document))
-    if account not in held:
-        log.warning("the bus did not hold the account of a join token and was given it", extra={"token": name})
-    stored = await registry.tokens.find(name)
-    if stored is None or stored.uid != document["metadata"]["uid"] or clusters.is_leaving(stored.document()):
-        await registry.resolver.push(registry.authority.token_tombstone(rules.jti_of(document)))
-
-
-async def end(registry: RegistryStore, document: Document, now: float) -> None:
-    """End the account of a token that is marked for deletion, then the token. Idempotent. StatusError."""
-    jti = rules.jti_of(document)
-    if _expires(document) + AFTERLIFE_S <= now:
-        # No server takes it any more, also one that was down: it has an end.
-        await registry.resolver.delete(registry.authority, [registry.authority.token_account(jti)])
-    else:
-        await registry.resolver.push(registry.authority.token_tombstone(jti))
-    metadata = document["metadata"]
-    await registry.tokens.finalize(metadata["name"], metadata["uid"], clusters.FINALIZER)
-
-
-def _has_account(document: Document) -> bool:
-    """False for a token that was made when all shared the account JOIN."""
-    return clusters.FINALIZER in document["metadata"].get("finalizers", ())
-
-
-def tokens(context: Context[RegistrySettings, Any]) -> Controller[str]:
-    """Join tokens go an hour after their time is over, and when they are revoked."""
-    reconcile = partial(look, context.state.registry, context.informer, context.state.clock)
-    return context.follow(JOIN_TOKEN, context.controller("jointokens", reconcile))
-
-
-async def look(registry: RegistryStore, informer: View, clock: Clock, name: str) -> After | None:
-    """End the join token `name` if it is marked for deletion, mark it if it has been over for KEEP_S. StatusError."""
-    item = informer.get(JOIN_TOKEN, name)
-    if item is None:
-        return None
-    document = item.document()
-    if clusters.is_leaving(document):
-        if _has_account(document):
-            await end(registry, document, clock().wall)
-        return None
-    left = _expires(document) + KEEP_S - clock().wall
-    if left > 0:
-        return After(min(left, AT_MOST_S))
-    try:
-        await registry.tokens.delete(name, uid=item.uid)
-    except NotFound:
-        log.debug("another replica was faster", extra={"token": name})
-    return None
+        """Cut who uses it now."""
+        await self._accounts.end_soon(current.document())
 
 
 class TokenFloods:
@@ -179,10 +120,3 @@ class TokenFloods:
         self._recorder.warning(document, "Flooded", why)
         with suppress(NotFound):
             await registry.tokens.delete(name, uid=item.uid)
-
-
-def _expires(document: Document) -> float:
-    try:
-        return seconds(document["status"]["expires"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0

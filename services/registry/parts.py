@@ -19,10 +19,12 @@ from services.registry.clock import Clock, wall_and_mono
 from services.registry.connecting import Connections
 from services.registry.controllers import Statuses
 from services.registry.departing import Departures
+from services.registry.derived import DerivedAccounts
 from services.registry.desired import Buckets, Desired
 from services.registry.directing import Directions
 from services.registry.handlers import Handlers
-from services.registry.jointokens import TokenFloods
+from services.registry.inspection import InspectionMaker
+from services.registry.jointokens import TokenFloods, TokenMaker
 from services.registry.model import PresenceTable
 from services.registry.prober import Prober
 from services.registry.progress import MemberProgress
@@ -37,7 +39,7 @@ from services.registry.trust import Trust
 from services.registry.upstreams import Upstreams, settled
 from services.registry.writer import StatusWriter
 from skerry.api.conditions import awaits_approval
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN
+from skerry.api.kinds import CLUSTER, INSPECTION_CREDENTIAL, JOIN_TOKEN
 from skerry.bus import Bus
 from skerry.identity.federation import Authority
 from skerry.identity.keyfiles import SECRETS_KEY
@@ -55,6 +57,8 @@ class Parts:
     clock: Clock
     registry: RegistryStore
     accounts: Accounts
+    tokens: DerivedAccounts
+    inspections: DerivedAccounts
     approvals: Approvals
     statuses: Statuses
     census: Census
@@ -92,6 +96,7 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             ca_pem=context.bus_settings.ca_pem,
             clusters=context.store(CLUSTER),
             tokens=context.store(JOIN_TOKEN),
+            inspections=context.store(INSPECTION_CREDENTIAL),
             cache=context.informer,
             secrets=secrets.Secrets(
                 await context.bus.bucket(secrets.BUCKET),
@@ -104,7 +109,9 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
         upstreams = Upstreams(registry, clock)
         presence = PresenceTable()
         rekeys = Rekeys(context, registry, presence, clock)
-        accounts = Accounts(context, registry, clock, rekeys.controller.add)
+        tokens = DerivedAccounts(TokenMaker(authority), registry.tokens, registry, clock)
+        inspections = DerivedAccounts(InspectionMaker(authority), registry.inspections, registry, clock)
+        accounts = Accounts(context, registry, (tokens, inspections), rekeys.controller.add)
         desired = await _desired(context, registry, authority, clock)
         directions = Directions(context, desired, presence, clock)
         repairs = RepairEvents(context, clock)
@@ -137,6 +144,8 @@ async def opened(context: Ours, clock: Clock = wall_and_mono) -> AsyncIterator[P
             clock=clock,
             registry=registry,
             accounts=accounts,
+            tokens=tokens,
+            inspections=inspections,
             approvals=Approvals(context, registry, statuses.evict, clock),
             statuses=statuses,
             departures=departures,

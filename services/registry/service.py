@@ -1,4 +1,4 @@
-"""The service registry: clusters, join tokens, presence."""
+"""The service registry: clusters, join tokens, presence, looks at the bus."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.registry.entries import Entries
-from services.registry.jointokens import TokenRules, tokens
+from services.registry.inspection import InspectionRules, inspections
+from services.registry.jointokens import TokenRules
 from services.registry.parts import Ours, Parts, opened
 from services.registry.pausing import ended, pauses
 from services.registry.releasing import releases
@@ -30,7 +31,7 @@ from skerry.api.desired import (
 )
 from skerry.api.desiredlist import DesiredQuery
 from skerry.api.fleet import FleetRequest, FleetSummary
-from skerry.api.kinds import CLUSTER, JOIN_TOKEN, SETTING
+from skerry.api.kinds import CLUSTER, INSPECTION_CREDENTIAL, JOIN_TOKEN, REVOCATION, SETTING
 from skerry.api.messages import (
     ApprovalRequest,
     CertifyAnswer,
@@ -151,12 +152,15 @@ def _owner_endpoints(owner: str) -> dict[str, Callable[..., Awaitable[Any]]]:
     """What an owner of desired state may ask, on subjects that nobody else may use."""
 
     async def batch(context: Ours, request: Batch) -> BatchAnswer:
+        """An owner puts and withdraws what it wants on members."""
         return await context.state.desired.batch(owner, request)
 
     async def keys(context: Ours, request: KeysRequest) -> KeysAnswer:
+        """An owner asks what it wants on a member."""
         return await context.state.desired.keys(owner, request)
 
     async def complete(context: Ours, request: CompleteRequest) -> CompleteAnswer:
+        """An owner says that it has put all that it wants on a member."""
         return CompleteAnswer(revision=await context.state.desired.complete(owner, request.member))
 
     return {
@@ -210,7 +214,10 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
     state=opened,
     rules={
         CLUSTER: lambda context: ClusterRules(context.state.statuses.evict, context.state.clock),
-        JOIN_TOKEN: lambda context: TokenRules(context.state.registry, context.state.clock),
+        INSPECTION_CREDENTIAL: lambda context: InspectionRules(
+            context.state.registry, context.state.inspections, context.state.clock
+        ),
+        JOIN_TOKEN: lambda context: TokenRules(context.state.registry, context.state.tokens, context.state.clock),
     },
     controllers=(
         lambda context: context.state.accounts.controller,
@@ -228,7 +235,8 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         lambda context: context.state.appliers.controller,
         lambda context: context.state.progress.controller,
         lambda context: context.state.repairs.controller,
-        tokens,
+        lambda context: context.state.tokens.controller(context),
+        inspections,
         releases,
         pauses,
     ),
@@ -271,7 +279,7 @@ SERVICE: Service[RegistrySettings, Parts] = Service(
         (CLUSTER, "rekey", "create"): start_rekey,
         (CLUSTER, "revoke-agent", "create"): revoke_agent,
     },
-    needs=(SETTING,),
+    needs=(REVOCATION, SETTING),
     hears_outsiders={
         subjects.HEARTBEATS: heartbeat,
         subjects.CONNECTS: connected,

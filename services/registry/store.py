@@ -15,12 +15,16 @@ from skerry.api.conditions import awaits_approval
 from skerry.api.kinds import CLUSTER
 from skerry.api.messages import FORMAT, WITH_APPROVAL, JoinAnswer, RenewAnswer
 from skerry.api.meta import Document
-from skerry.errors import AlreadyExists, Conflict, Gone, NotFound
+from skerry.errors import AlreadyExists, Conflict, Gone, NotFound, ServiceUnavailable
 from skerry.identity.federation import Authority, MemberAccount
 from skerry.identity.resolver import Resolver
 from skerry.informer import View
 from skerry.storage import Item, Store
 
+NO_ADDRESS = (
+    "no address is known under which others reach the bus of this host, so a token would lead nowhere: set bus.addresses "
+    "(helm upgrade), or wait until Service skerry-bus has the address of a load balancer"
+)
 HALF_MADE_S = 30.0
 """A join that was interrupted keeps its physical cluster for its own name for so long."""
 
@@ -35,9 +39,17 @@ class RegistryStore:
     """Authority of the bus's certificate: goes into join tokens."""
     clusters: Store
     tokens: Store
+    inspections: Store
     cache: View
     secrets: Secrets
     resolver: Resolver
+
+    def addresses(self) -> list[str]:
+        """Where others reach the bus. ServiceUnavailable while that is not known."""
+        servers = self.settings.bus_addresses
+        if not servers and self.settings.bus_public_file is not None:
+            raise ServiceUnavailable(NO_ADDRESS)
+        return servers
 
     async def cluster(self, name: str) -> Document | None:
         """The stored Cluster, or None."""

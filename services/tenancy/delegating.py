@@ -16,6 +16,7 @@ from services.tenancy.controllers import TenancyContext
 from services.tenancy.rules import new_token
 from services.tenancy.verify import MAX_GROUPS
 from skerry import subjects
+from skerry.api import identities
 from skerry.api.delegations import LABEL, LIFE_S, REVOKED, DelegationAnswer, DelegationRequest, DelegationSubject
 from skerry.api.identities import revocation_name
 from skerry.api.kinds import BUILT_IN, CLUSTER, CREDENTIAL, HOST_GROUPS, KINDS, REVOCATION, Kind
@@ -148,10 +149,7 @@ def check_revoked(informer: View, user: str, changed: float) -> None:
 def taken_back(informer: View, user: str) -> float:
     """Unix seconds: what a user got up to then holds no more; -inf if nothing was taken back."""
     item = informer.get(REVOCATION, revocation_name(user))
-    if item is None:
-        return -math.inf
-    spec = item.document()["spec"]
-    return math.inf if spec.get("disabled") or "before" not in spec else seconds(spec["before"])
+    return identities.taken_back(None if item is None else item.document())
 
 
 def built_in(informer: View, user: str, now: float) -> frozenset[str]:

@@ -6,13 +6,15 @@ Beside `v1alpha1`, which has the others: views of stored documents, as there.
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from skerry.api.meta import Condition, ObjectMeta, Struct
+from skerry.api.meta import Condition, Document, ObjectMeta, Struct
 from skerry.api.structural import list_map, list_set, one_of
+from skerry.api.times import seconds
 from skerry.api.v1alpha1 import API_VERSION, described
 
 ALGORITHMS = (
@@ -125,3 +127,11 @@ class Revocation(Struct, frozen=True, kw_only=True, omit_defaults=False):
 def revocation_name(user: str) -> str:
     """The name of the Revocation of a user: the first 32 hexadecimal digits of their SHA-256, since users may be called anything."""
     return hashlib.sha256(user.encode()).hexdigest()[:32]
+
+
+def taken_back(revocation: Document | None) -> float:
+    """Unix seconds: what the user of a stored Revocation got up to then holds no more; -inf without one."""
+    if revocation is None:
+        return -math.inf
+    spec = revocation["spec"]
+    return math.inf if spec.get("disabled") or "before" not in spec else seconds(spec["before"])

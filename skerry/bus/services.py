@@ -7,6 +7,7 @@ An error is the `Nats-Service-Error` and `-Code` headers and a Status as body; `
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import logging
@@ -81,7 +82,7 @@ class MicroService:
         """(subject, queue group, handler) of everything that the service listens to."""
         served: list[tuple[str, str, MessageHandler]] = [(s, self.name, self._handler(s)) for s in self._endpoints]
         tails = ("", f".{self.name}", f".{self.name}.{self.id}")
-        return served + [(f"$SRV.{verb}{tail}", "", self._discovery(verb)) for verb in VERBS for tail in tails]
+        return served + [(f"$SRV.{verb}{tail}", "", self._discovery(verb, tail)) for verb in VERBS for tail in tails]
 
     def gates(self) -> dict[str, Gate]:
         """By subject, of the endpoints that do not admit all."""
@@ -139,14 +140,16 @@ class MicroService:
         except RequestEntityTooLarge:
             await message.respond(shortened(error), headers)
 
-    def _discovery(self, verb: str) -> MessageHandler:
+    def _discovery(self, verb: str, tail: str) -> MessageHandler:
+        """Who asks all services waits for all, and `nats micro ls` not for long: metadata is for who asks one."""
+
         async def handle(message: Message) -> None:
-            await message.respond(msgspec.json.encode(self.describe(verb)))
+            await message.respond(msgspec.json.encode(await self._describe(verb, whole=bool(tail))))
 
         return handle
 
-    def describe(self, verb: str) -> dict[str, Any]:
-        """The answer to PING, INFO or STATS."""
+    async def _describe(self, verb: str, *, whole: bool) -> dict[str, Any]:
+        """The answer to PING, INFO or STATS. Metadata of an endpoint may take milliseconds to make: others have their turn."""
         answer: dict[str, Any] = {
             "type": f"io.nats.micro.v1.{verb.lower()}_response",
             "name": self.name,
@@ -155,7 +158,10 @@ class MicroService:
             "metadata": {},
         }
         if verb == "INFO":
-            endpoints = [self._endpoint_info(subject) for subject in self._endpoints]
+            endpoints = []
+            for subject in self._endpoints:
+                endpoints.append(self._endpoint_info(subject, whole=whole))
+                await asyncio.sleep(0)
             answer.update(description=self._description, endpoints=endpoints)
         elif verb == "STATS":
             answer.update(started=self._started, endpoints=[self._endpoint_stats(s) for s in self._stats.values()])
@@ -163,9 +169,9 @@ class MicroService:
                 answer["data"] = self._data()
         return answer
 
-    def _endpoint_info(self, subject: str) -> dict[str, Any]:
+    def _endpoint_info(self, subject: str, *, whole: bool) -> dict[str, Any]:
         info: dict[str, Any] = {"name": _name(subject), "subject": subject, "queue_group": self.name}
-        if subject in self._metadata:
+        if whole and subject in self._metadata:
             info["metadata"] = dict(self._metadata[subject]())
         return info
 
@@ -198,5 +204,5 @@ async def _answer(message: Message, data: bytes) -> None:
 
 
 def _name(subject: str) -> str:
-    """Endpoint names allow no dots or wildcards."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in subject)
+    """Endpoint names allow no dots or wildcards: the tokens that say something."""
+    return "-".join(token for token in subject.split(".") if token not in ("*", ">"))

@@ -41,6 +41,7 @@ AFTER = {
     "completion": "info",
     "join": "joining",
     "token": "tokens",
+    "nats-credential": "natscredentials",
     "credential": "clients",
     "request": "requesting",
     "cluster": "clients",

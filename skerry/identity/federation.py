@@ -161,7 +161,7 @@ class Authority:
             {"kind": "user_scope", "key": key, "role": "resolver", "template": template} for key in self.believed("sys")
         ]
         exports = [Export(name=s, subject=s, type="stream", token_req=True) for s in _PRESENCE]
-        return self._account(self.public.sys, "SYS", signing=scopes, exports=exports)
+        return self.account(self.public.sys, "SYS", signing=scopes, exports=exports)
 
     @property
     def host_jwt(self) -> str:
@@ -171,10 +171,12 @@ class Authority:
             Export(name="members-down", subject="down.*.>", type="stream", token_req=True),
             _service("join", subjects.JOINS),
             _service("renew", subjects.OLD_RENEWALS),
+            *(_service(each, each, response_type="Stream") for each in subjects.INSPECTED),
+            *(Export(name=each, subject=each, type="stream", token_req=True) for each in subjects.INSPECTED_STREAMS),
         ]
-        imports = [self._import("sys", self.public.sys, self.public.host, s, "stream") for s in _PRESENCE]
+        imports = [self.imported("sys", self.public.sys, self.public.host, s, "stream") for s in _PRESENCE]
         limits = AccountLimits(mem_storage=-1, disk_storage=-1, streams=-1, consumer=-1)
-        return self._account(
+        return self.account(
             self.public.host,
             "HOST",
             signing=[*self.believed("host")],
@@ -187,7 +189,7 @@ class Authority:
     def join_jwt(self) -> str:
         """Account JOIN: bearers and renewal credentials that were made when all shared it; each may publish one subject."""
         imports = [
-            self._import("host", self.public.host, self.public.join, subject, "service")
+            self.imported("host", self.public.host, self.public.join, subject, "service")
             for subject in (subjects.JOINS, subjects.OLD_RENEWALS)
         ]
         limits = AccountLimits(
@@ -198,7 +200,7 @@ class Authority:
             exports=0,
             disallow_bearer=False,
         )
-        return self._account(
+        return self.account(
             self.public.join, "JOIN", signing=[self._key("join").public], imports=imports, limits=limits
         )
 
@@ -225,12 +227,12 @@ class Authority:
         public = nkey.create(KeyType.ACCOUNT).public if known is None else known.public
         whole = ((subjects.up(name), "service"), (subjects.down(name), "stream"), (subjects.renew(name), "service"))
         slices = ((subjects.approval(name), "service"),) if pending else whole
-        imports = [self._import("host", self.public.host, public, subject, kind) for subject, kind in slices]
+        imports = [self.imported("host", self.public.host, public, subject, kind) for subject, kind in slices]
         conn = 0 if held else MEMBER_CONNECTIONS
         limits = AccountLimits(conn=conn, subs=MEMBER_SUBSCRIPTIONS, imports=len(imports), exports=0, wildcards=False)
         if pending:
             limits = msgspec.structs.replace(limits, payload=BEARER_PAYLOAD)
-        text = self._account(public, name, signing=[signing.public], imports=imports, limits=limits, revoked=revoked)
+        text = self.account(public, name, signing=[signing.public], imports=imports, limits=limits, revoked=revoked)
         return MemberAccount(name=name, public=public, seed=signing.seed, jwt=text)
 
     def member_user(self, account: MemberAccount, public: str, ttl_s: int = AGENT_TTL_S) -> str:
@@ -244,7 +246,7 @@ class Authority:
         Keep it pushed: with CLAIMS.DELETE a server that was down brings the account back.
         """
         limits = AccountLimits(conn=0, subs=0, imports=0, exports=0, wildcards=False)
-        return self._account(public, name, limits=limits, revoked={"*": int(time.time())})
+        return self.account(public, name, limits=limits, revoked={"*": int(time.time())})
 
     def anew(self, account_jwt: str) -> str:
         """The JWT of an account as it is, signed by the key that signs now."""
@@ -261,12 +263,12 @@ class Authority:
 
     def token_account(self, jti: str) -> str:
         """Public key of the account of a join token. It follows from the token's id, so nothing of it is kept."""
-        return self._of_token("account", jti).public
+        return self.derived("account", jti).public
 
     def join_account(self, jti: str, expires: int, uses: int = 1) -> str:
         """The JWT of a join token's account: it may ask on `join.<jti>`, and ends by itself at `expires`, Unix seconds."""
         public = self.token_account(jti)
-        imports = [self._import("host", self.public.host, public, subjects.join(jti), "service")]
+        imports = [self.imported("host", self.public.host, public, subjects.join(jti), "service")]
         limits = AccountLimits(
             conn=min(BEARER_CONNECTIONS - 1 + uses, MOST_BEARERS),
             subs=BEARER_SUBSCRIPTIONS,
@@ -276,15 +278,16 @@ class Authority:
             wildcards=False,
             disallow_bearer=False,
         )
-        signing = [self._of_token("signing", jti).public]
-        return self._account(public, f"join {jti}", signing=signing, imports=imports, limits=limits, expires=expires)
+        signing = [self.derived("signing", jti).public]
+        return self.account(public, f"join {jti}", signing=signing, imports=imports, limits=limits, expires=expires)
 
     def token_tombstone(self, jti: str) -> str:
         """The JWT that ends a join token's account, and cuts who uses it."""
         return self.tombstone(f"join {jti}", self.token_account(jti))
 
-    def _of_token(self, purpose: str, jti: str) -> KeyPair:
-        return nkey.derived(self._key("join"), f"{purpose} {subjects.token(jti)}", KeyType.ACCOUNT)
+    def derived(self, purpose: str, token: str) -> KeyPair:
+        """The key of an account that follows from an id, which is a token of a subject: nothing of it is kept. BadRequest."""
+        return nkey.derived(self._key("join"), f"{purpose} {subjects.token(token)}", KeyType.ACCOUNT)
 
     # Users.
 
@@ -293,7 +296,7 @@ class Authority:
         public = nkey.create(KeyType.USER).public
         allowed = permissions.single(subjects.join(jti), public)
         account = self.token_account(jti)
-        return users.user(self._of_token("signing", jti), account, public, f"join {jti}", allowed, ttl_s, bearer=True)
+        return users.user(self.derived("signing", jti), account, public, f"join {jti}", allowed, ttl_s, bearer=True)
 
     def renewal_user(self, account: MemberAccount, public: str) -> str:
         """User JWT in the member's own account for an agent's nkey: may ask for a new user JWT only; it does not end itself,
@@ -316,14 +319,6 @@ class Authority:
         key = nkey.create(KeyType.USER)
         return Credentials(self.service_user(service, key.public, ttl_s), key.seed)
 
-    def observer_credentials(self, ttl_s: int = SERVICE_TTL_S) -> Credentials:
-        """Credentials for people with the nats tool: they see services, streams and events and change nothing."""
-        key = nkey.create(KeyType.USER)
-        allowed = permissions.observer(key.public)
-        return Credentials(
-            users.user(self._key("host"), self.public.host, key.public, "observer", allowed, ttl_s), key.seed
-        )
-
     def archivist_credentials(self, *, restoring: bool, ttl_s: int = 3600) -> Credentials:
         """Credentials of one backup or one restore, for the command that runs on the host's machine."""
         key = nkey.create(KeyType.USER)
@@ -344,7 +339,7 @@ class Authority:
             jwt.encode(self._key("sys"), key.public, "resolver", user, expires=users.expiry(ttl_s)), key.seed
         )
 
-    def _account(
+    def account(
         self,
         public: str,
         name: str,
@@ -356,12 +351,14 @@ class Authority:
         revoked: dict[str, int] | None = None,
         expires: int = 0,
     ) -> str:
+        """The JWT of the account `public`; `revoked` as of a member, `expires` in Unix seconds, 0 for never."""
         nats: dict[str, Any] = {"limits": limits or AccountLimits(), "type": "account", "version": jwt.VERSION}
         parts = {"signing_keys": signing, "exports": exports, "imports": imports, "revocations": revoked}
         nats.update({key: value for key, value in parts.items() if value})
         return jwt.encode(self._key("signing"), public, name, nats, expires=expires)
 
-    def _import(self, issuer: str, account: str, importer: str, subject: str, kind: str) -> Import:
+    def imported(self, issuer: str, account: str, importer: str, subject: str, kind: str) -> Import:
+        """What the account `importer` takes from `account`, with a token signed by the key `issuer` of that."""
         nats = {
             "subject": subject,
             "kind": kind,
@@ -376,13 +373,13 @@ class Authority:
 _PRESENCE = (subjects.CONNECTS, subjects.DISCONNECTS)
 
 
-def _service(name: str, subject: str) -> Export:
+def _service(name: str, subject: str, response_type: str = "Singleton") -> Export:
     return Export(
         name=name,
         subject=subject,
         type="service",
         token_req=True,
-        response_type="Singleton",
+        response_type=response_type,
         response_threshold=REPLY_THRESHOLD_NS,
     )
 

@@ -33,9 +33,10 @@ class Subjects(_Struct, frozen=True, kw_only=True):
 
 
 class Replies(_Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """May answer a message on its reply subject: `max` times within `ttl` nanoseconds."""
+    """May answer a message on its reply subject: `max` times within `ttl` nanoseconds. Services that share a user answer one
+    question of `nats micro` each."""
 
-    max: int = 1
+    max: int = 64
     ttl: int = 120_000_000_000
 
 
@@ -126,6 +127,20 @@ def verify(text: str, issuers: frozenset[str], now: float | None = None) -> Nats
     if claims.exp and (time.time() if now is None else now) >= claims.exp:
         raise Unauthorized(f"the JWT of {claims.name or claims.sub} has expired")
     return claims
+
+
+def same_account(one: str, other: str) -> bool:
+    """Whether two account JWTs say the same, whenever they were made. False if one is none."""
+    try:
+        return _meaning(one) == _meaning(other)
+    except BadRequest:
+        return False
+
+
+def _meaning(text: str) -> dict[str, Any]:
+    nats = decode(text).nats
+    imports = [{**each, "token": ""} for each in nats.get("imports") or ()]
+    return {**nats, "imports": imports}
 
 
 def _signature(text: str) -> bytes:

@@ -39,13 +39,6 @@ def service(name: str, public: str) -> Permissions:
     )
 
 
-def observer(public: str) -> Permissions:
-    """For people with the nats tool: look at services, streams and events; change nothing."""
-    publish = ("$SRV.PING.>", "$SRV.INFO.>", "$SRV.STATS.>", "$SRV.PING", "$SRV.INFO", "$SRV.STATS")
-    streams = ("$JS.API.INFO", "$JS.API.STREAM.INFO.>", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES")
-    return Permissions(pub=Subjects(allow=publish + streams), sub=Subjects(allow=(f"{inbox(public)}.>", "event.>")))
-
-
 def archivist(public: str, *, restoring: bool) -> Permissions:
     """For backup: reads every bucket. For restore, which runs while all services are down: makes them anew."""
     publish = {subject for bucket in _ARCHIVED for subject in _read(bucket)}

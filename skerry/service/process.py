@@ -43,7 +43,7 @@ from skerry.identity.services import MAKER
 from skerry.identity.trust import Roots
 from skerry.informer import Informer
 from skerry.runtime import Exit, Runtime, endless
-from skerry.service.endpoints import schemas
+from skerry.service.endpoints import asked_for, described
 from skerry.service.metrics import Figures, ServiceFigures, figures
 from skerry.service.renewal import renewing
 from skerry.service.settings import ProcessSettings, composed, part_of, trust_of
@@ -350,13 +350,15 @@ class RunningService:
         """What the service answers and hears, from now on."""
         service = self._service
         endpoints: dict[str, bus.EndpointHandler] = {each.subject: each.bound(context) for each in service.typed}
-        metadata: dict[str, bus.Metadata] = {each.subject: each.schemas for each in service.typed}
+        metadata: dict[str, bus.Metadata] = {each.subject: each.metadata for each in service.typed}
         asked: list[Writes | Actions | Searches] = [*writes, *service.acts(context), *service.finds(context)]
         for owned in asked:
             answered = owned.endpoints(self._process.callers)
             endpoints |= answered
             answers = {} if isinstance(owned, Writes) else owned.answers()
-            metadata |= {each: partial(schemas, Write, answers.get(each, WriteAnswer)) for each in answered}
+            metadata |= {
+                each: partial(described, asked_for(each), Write, answers.get(each, WriteAnswer)) for each in answered
+            }
         served = context.bus.serve(
             self.name,
             skerry.__version__,

@@ -78,7 +78,7 @@ async def proxy(nats_host: NatsHost, registry: Bus) -> AsyncIterator[Connection]
 
 @pytest.fixture
 async def observer(nats_host: NatsHost, registry: Bus) -> AsyncIterator[Connection]:
-    async with nats_host.connection(nats_host.authority.observer_credentials()) as connection:
+    async with nats_host.connection(await nats_host.inspection()) as connection:
         yield connection
 
 
@@ -148,6 +148,20 @@ async def test_a_foreign_services_error_is_understood(proxy: Connection, nats_ho
         with pytest.raises(StatusError, match="no such thing") as caught:
             await proxy.request("tenancy.foreign", timeout_s=2)
         assert caught.value.code == 404
+
+
+async def test_each_of_several_services_of_one_user_is_told(nats_host: NatsHost, observer: Connection) -> None:
+    """`nats micro ls` showed nothing of a host: its services share a user, which could answer a question once."""
+    names = {f"one-of-{number}" for number in range(10)}
+    async with nats_host.open_bus("controller-manager") as shared:
+        for name in names:
+            shared.serve(name, "0.1.0", {})
+        await shared.ready()
+        answers: set[str] = set()
+        inbox = observer.inbox()
+        await observer.subscribe(inbox, lambda message: answers.add(json.loads(message.data)["name"]))
+        observer.publish_now("$SRV.PING", b"", reply=inbox)
+        await eventually(lambda: names <= answers)
 
 
 @pytest.mark.parametrize("tail", ["", ".registry"])

@@ -102,7 +102,7 @@ def test_service_users_are_renewed_in_the_last_third_of_their_life(host: Path) -
 def test_service_users_of_another_version_are_renewed_at_once(host: Path) -> None:
     bootstrap.prepare(host, _free())
     authority = Authority.load(host / "keys")
-    authority.observer_credentials().save(host / "creds" / "proxy.creds")
+    authority.service_credentials("registry").save(host / "creds" / "proxy.creds")
     assert bootstrap.renew_credentials(host, authority) == ["proxy"]
 
 

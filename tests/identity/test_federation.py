@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from skerry import subjects
 from skerry.errors import BadRequest, Conflict
 from skerry.identity import jwt, nkey
 from skerry.identity.federation import Authority
@@ -103,7 +104,11 @@ def test_a_member_account_has_no_jetstream_no_exports_and_few_connections() -> N
 
 def test_exports_ask_for_activation_tokens() -> None:
     exports = jwt.decode(AUTHORITY.host_jwt).nats["exports"]
-    assert [e["subject"] for e in exports] == ["up.*.>", "down.*.>", "join.*", "renew.*"]
+    assert [e["subject"] for e in exports] == [
+        *("up.*.>", "down.*.>", "join.*", "renew.*"),
+        *subjects.INSPECTED,
+        *subjects.INSPECTED_STREAMS,
+    ]
     assert all(e["token_req"] for e in exports)
     assert exports[0]["response_type"] == "Singleton"
     assert exports[0]["response_threshold"] == 5_000_000_000

@@ -556,13 +556,13 @@ async def test_an_account_of_another_operator_opens_nothing(nats_host: NatsHost)
             pass
 
 
-async def test_an_observer_lists_services_and_changes_nothing(nats_host: NatsHost, registry: Bus) -> None:
+async def test_who_inspects_lists_services_and_changes_nothing(nats_host: NatsHost, registry: Bus) -> None:
     async def hello(message: Message) -> bytes:
         return b""
 
     registry.serve("registry", "0.1.0", {"registry.hello": hello})
     await registry.ready()
-    async with nats_host.connection(nats_host.authority.observer_credentials()) as observer:
+    async with nats_host.connection(await nats_host.inspection()) as observer:
         assert json.loads((await observer.request("$SRV.PING", timeout_s=2)).data)["name"] == "registry"
         for subject in ("registry.hello", "down.m1.open.i", "$KV.resources.x", "$JS.API.STREAM.DELETE.KV_resources"):
             with pytest.raises((Forbidden, GatewayTimeout)):

@@ -12,7 +12,7 @@ import pytest
 from skerry.api.kinds import KINDS
 from skerry.bus import BucketConfig, Connection, NoResponders, StoreConfig
 from skerry.errors import BadRequest, Forbidden, GatewayTimeout
-from skerry.identity import nkey, permissions, services
+from skerry.identity import inspection, nkey, permissions, services
 from skerry.identity.nkey import KeyType
 from skerry.identity.services import BUCKETS, OBJECT_BUCKETS, SERVICES, ServiceRights
 from tests.fixtures.nats import NatsHost
@@ -35,7 +35,7 @@ def rights() -> Iterator[str]:
         "(renewal)": permissions.renewal("m1", key),
         "(pending)": permissions.pending("m1", key),
         "(join)": permissions.single("join.j1", key),
-        "(nats-tool)": permissions.observer(key),
+        "(nats-tool)": inspection.permissions(key),
         "(backup)": permissions.archivist(key, restoring=False),
         "(restore)": permissions.archivist(key, restoring=True),
     }

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.registry import jointokens
+from services.registry import derived
 from services.registry.clock import wall_and_mono
 from services.registry.model import Now
 from skerry.api.kinds import CLUSTER, JOIN_TOKEN
@@ -98,7 +98,7 @@ class Later:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Later:
     """The registry's clock; it looks at tokens often."""
-    monkeypatch.setattr(jointokens, "AT_MOST_S", 0.1)
+    monkeypatch.setattr(derived, "AT_MOST_S", 0.1)
     return Later()
 
 
@@ -115,11 +115,11 @@ async def test_a_token_that_is_over_is_listed_for_an_hour_then_it_and_its_accoun
     made = await timed.write(JOIN_TOKEN, "create", document=document("over", ttl="1m"))
     text = made["status"]["token"]
     assert await held(nats_host, text)
-    later.ahead_s = 60 + jointokens.KEEP_S - 30
+    later.ahead_s = 60 + derived.KEEP_S - 30
     await asyncio.sleep(0.5)
     await timed.cache.current()
     assert timed.cache.get(JOIN_TOKEN, "over") is not None
-    later.ahead_s = 60 + jointokens.KEEP_S + 1
+    later.ahead_s = 60 + derived.KEEP_S + 1
     async with asyncio.timeout(DEADLINE_S):
         while timed.cache.get(JOIN_TOKEN, "over") is not None:
             await asyncio.sleep(0.05)

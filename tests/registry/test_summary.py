@@ -14,7 +14,7 @@ from skerry.api.desired import Batch, Report, SyncAnswer
 from skerry.api.fleet import FleetRequest, FleetSummary
 from skerry.bus import Bus
 from skerry.errors import BadRequest, Forbidden
-from skerry.service.endpoints import schemas
+from skerry.service.endpoints import described
 from tests.fixtures.nats import NatsHost
 from tests.registry.conftest import DEADLINE_S, Agent, Client
 
@@ -37,7 +37,10 @@ async def test_each_endpoint_is_shown_with_the_schemas_of_its_request_and_answer
     for each in endpoints.values():
         assert json.loads(each["metadata"]["request"])["$ref"].startswith("#/$defs/")
         assert json.loads(each["metadata"]["answer"])
-    assert endpoints[subjects.FLEET]["metadata"] == schemas(FleetRequest, FleetSummary)
+        assert each["metadata"]["description"]
+    assert endpoints[subjects.FLEET]["metadata"] == described(
+        "Somebody looks how the members are.", FleetRequest, FleetSummary
+    )
     assert endpoints[subjects.FLEET]["queue_group"] == "registry"
     shown = {
         (subject, side): json.loads(endpoints[subject]["metadata"][side])["$ref"].rpartition("/")[2]

@@ -11,7 +11,7 @@ from skerry.api.kinds import SERVED, Action
 from skerry.api.messages import Write, WriteAnswer, WriteRequest
 from skerry.bus import Message
 from skerry.errors import BadRequest, TooManyRequests
-from skerry.service.endpoints import Typed, schemas
+from skerry.service.endpoints import Typed, described
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ def test_a_wildcard_without_an_argument_is_named() -> None:
 
 
 def test_every_type_on_the_bus_has_a_schema_also_where_json_is_raw_inside() -> None:
-    texts = schemas(Write, WriteAnswer)
+    texts = described("what it is for", Write, WriteAnswer)
     assert "requestId" in texts["request"] or "request_id" in texts["request"]
     assert msgspec.json.decode(texts["answer"])["$ref"].endswith("WriteAnswer")
 
@@ -107,5 +107,5 @@ def test_every_type_on_the_bus_has_a_schema_also_where_json_is_raw_inside() -> N
 @pytest.mark.parametrize("action", [each for kind in SERVED for each in kind.actions if each.answer is not None])
 def test_every_action_has_a_schema_of_what_it_answers(action: Action) -> None:
     assert action.answer is not None
-    shown = msgspec.json.decode(schemas(Write, action.answer)["answer"])
+    shown = msgspec.json.decode(described("", Write, action.answer)["answer"])
     assert shown["$ref"] == f"#/$defs/{action.answer.__name__}"

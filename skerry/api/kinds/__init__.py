@@ -36,7 +36,7 @@ from skerry.api.kinds.kubernetes import (
     SUBJECT_REVIEW,
 )
 from skerry.api.kinds.paths import at
-from skerry.api.kinds.registry import CLUSTER, JOIN_TOKEN
+from skerry.api.kinds.registry import CLUSTER, INSPECTION_CREDENTIAL, JOIN_TOKEN
 from skerry.api.kinds.requests import ACCESS_REQUEST
 from skerry.api.kinds.tenancy import ACCESS_GRANT, CREDENTIAL, SETTING, WORKSPACE
 from skerry.api.meta import Document
@@ -67,6 +67,7 @@ __all__ = [
     "HOST_GROUPS",
     "HOST_VIEW",
     "IDENTITY_PROVIDER",
+    "INSPECTION_CREDENTIAL",
     "JOIN_TOKEN",
     "KINDS",
     "METHODS",

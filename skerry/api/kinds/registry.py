@@ -7,6 +7,7 @@ from skerry.api.agentlist import ClusterAgentList, Rekey, RevokedAgent
 from skerry.api.approval import ClusterDecision
 from skerry.api.connection import ClusterConnection
 from skerry.api.desiredlist import DesiredEntryList, DesiredQuery
+from skerry.api.inspection import InspectionCredential
 from skerry.api.kinds.access import BUILT_IN, REACHED, READ_BY_ROLES, read_by
 from skerry.api.kinds.action import Action
 from skerry.api.kinds.columns import AGE, NAME, Column, joined, why_not
@@ -190,4 +191,27 @@ JOIN_TOKEN = Kind(
     ),
 )
 
-KINDS = (CLUSTER, JOIN_TOKEN)
+INSPECTION_CREDENTIAL = Kind(
+    group=v1alpha1.GROUP,
+    version=v1alpha1.VERSION,
+    kind="InspectionCredential",
+    labelled=True,
+    plural="inspectioncredentials",
+    singular="inspectioncredential",
+    owner="registry",
+    type=InspectionCredential,
+    verbs=("create", "delete", "get", "list", "watch"),
+    columns=(
+        NAME,
+        Column(name="User", path="spec.user", description="Whom it is for."),
+        Column(name="Expires", path="status.expires", description="After this it is refused."),
+        AGE,
+    ),
+    listing=Listing(
+        command="nats-credentials",
+        help="List inspection credentials, without their secrets.\n\nExample: skerry nats-credentials -o json",
+        empty="No inspection credentials. Make one: {skerry} nats-credential create --save skerry",
+    ),
+)
+
+KINDS = (CLUSTER, INSPECTION_CREDENTIAL, JOIN_TOKEN)

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from skerry.api.kinds import CLUSTER, EVENT, EVENT_V1, JOIN_TOKEN, KINDS, SERVED, catalog, owned_by
+from skerry.api.kinds import (
+    CLUSTER,
+    EVENT,
+    EVENT_V1,
+    INSPECTION_CREDENTIAL,
+    JOIN_TOKEN,
+    KINDS,
+    SERVED,
+    catalog,
+    owned_by,
+)
 
 OTHER: dict[str, Any] = {
     "kind": "Berth",
@@ -47,6 +57,6 @@ def test_another_group_may_have_a_kind_of_the_same_name() -> None:
 
 
 def test_the_kinds_of_a_service_are_those_that_it_owns() -> None:
-    assert owned_by("registry") == (CLUSTER, JOIN_TOKEN)
+    assert owned_by("registry") == (CLUSTER, INSPECTION_CREDENTIAL, JOIN_TOKEN)
     assert {kind for service in ("registry", "tenancy", "appstore") for kind in owned_by(service)} == set(KINDS)
     assert owned_by("proxy") == ()
