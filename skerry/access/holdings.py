@@ -61,11 +61,8 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     """A LabelSelector as JSON: equal ones are one."""
     expires: float = math.inf
     """Unix seconds."""
-
-    @property
-    def owned(self) -> bool:
-        """True if the namespaces are the subjects' own: who is admin there may give roles there."""
-        return self.basis.kind == "Workspace"
+    owned: bool = False
+    """The namespaces are the subjects' own: who is admin there may give roles there."""
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -165,7 +162,7 @@ def of_workspace(workspace: Workspace) -> tuple[Holding, ...]:
             places.setdefault((each.cluster, each.uid), []).append(each.name)
     basis = Basis("Workspace", workspace.metadata.name)
     return tuple(
-        Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,))
+        Holding(basis, subjects, tuple(role_scope(role, name) for name in names), (cluster,), owned=True)
         for role, subjects in by_role(workspace.spec.members).items()
         for cluster, names in places.items()
     )
