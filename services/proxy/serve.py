@@ -51,7 +51,7 @@ from skerry.identity.creds import Credentials, load
 from skerry.informer import Change, Informer
 from skerry.informer.granted import follow
 from skerry.link import LinkSettings
-from skerry.runtime import Runtime, endless
+from skerry.runtime import Runtime, endless, give_back_freed_memory
 from skerry.settings import SettingsError, load_or_help
 from skerry.telemetry import MetricsRegistry
 from skerry.tracing import Tracer
@@ -263,6 +263,8 @@ class Proxy:
                 runtime.not_ready(reason)
             else:
                 runtime.ready()
+                if not was_ready:
+                    give_back_freed_memory()
                 was_ready = True
             await asyncio.sleep(WATCHING_S if was_ready else STARTING_S)
             if was_ready:

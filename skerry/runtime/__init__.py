@@ -2,7 +2,7 @@
 
 from skerry.runtime.logs import HumanFormatter, JsonFormatter, configure_logging, logs_for_people, redact
 from skerry.runtime.process import Exit, Main, Runtime, endless, run
-from skerry.runtime.system import allow_many_files, die_with_parent, keep_freed_memory
+from skerry.runtime.system import allow_many_files, die_with_parent, give_back_freed_memory, keep_freed_memory
 
 __all__ = [
     "Exit",
@@ -14,6 +14,7 @@ __all__ = [
     "configure_logging",
     "die_with_parent",
     "endless",
+    "give_back_freed_memory",
     "keep_freed_memory",
     "logs_for_people",
     "redact",

@@ -35,6 +35,12 @@ def keep_freed_memory() -> None:
             mallopt(parameter, value)
 
 
+def give_back_freed_memory() -> None:
+    """Give the kernel what is freed, once, after much was read that is not kept: what `keep_freed_memory` keeps would else stay."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def allow_many_files() -> None:
     """Raise the soft limit of open files to the hard one: every watch is a connection, and 1,024 is soon reached."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -34,3 +34,25 @@ def _faults(*, keep: bool) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt(3) of glibc")
 def test_large_blocks_are_taken_from_what_was_freed() -> None:
     assert _faults(keep=True) * 10 < _faults(keep=False)
+
+
+_READ = """
+from pathlib import Path
+from skerry.runtime import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+keep_freed_memory()
+parts = [bytearray(40_000) for _ in range(300)]
+del parts
+before = resident()
+give_back_freed_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere there is nothing to set")
+def test_what_was_read_once_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", _READ], stdout=subprocess.PIPE, check=True, text=True)
+    assert int(done.stdout) > 6_000_000

@@ -128,6 +128,7 @@ EVENT = Kind(
     short_names=("ev",),
     namespaced=True,
     owner="registry",
+    packed=True,
     type=corev1.Event,
     about="involvedObject",
     verbs=READ,
