@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.suites import MIB_EACH, MIB_PROCESS, WITH_NODES, WITHOUT_NODES, lanes, processes
+from tests.fixtures.suites import MIB_EACH, MIB_PROCESS, WITH_NODES, WITHOUT_NODES, cores, lanes, processes
 
 _MODULE = """
 import os
@@ -23,8 +23,8 @@ def test_it(number, request):
 """
 
 
-def run(root: Path, allowed: int, *directories: str) -> list[tuple[str, str]]:
-    """(process, test) of each run; two modules in each directory, three processes."""
+def run(root: Path, allowed: int, *directories: str, started: int = 3) -> list[tuple[str, str]]:
+    """(process, test) of each run; two modules in each directory, three processes unless it is said."""
     (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = '--import-mode=importlib'\n")
     (root / "conftest.py").write_text('pytest_plugins = ["tests.fixtures.suites"]\n')
     for directory in directories:
@@ -38,7 +38,7 @@ def run(root: Path, allowed: int, *directories: str) -> list[tuple[str, str]]:
         "-p",
         "no:cacheprovider",
         "-n",
-        "3",
+        str(started),
         "--no-loadscope-reorder",
         *directories,
     ]
@@ -69,6 +69,21 @@ def test_of_two_lanes_one_has_nodes_and_the_other_does_what_needs_none(tmp_path:
     assert len({process for process, test in ran if "conformance" in test} - nodes) == 1
 
 
+def test_one_process_more_works_as_long_as_clusters_are_used_and_on_nothing_that_uses_one(tmp_path: Path) -> None:
+    more = processes(cores())
+    ran = run(tmp_path, 1, "tests/e2e", "tests/clients", "tests/bus", started=more + 1)
+    assert len(ran) == len({test for _, test in ran}) == 24
+    assert {test for process, test in ran if process == f"gw{more}" and "bus" not in test} == set()
+
+
+def test_without_clusters_there_is_no_process_more(tmp_path: Path) -> None:
+    more = processes(cores())
+    places = [f"tests/bus{number}" for number in range(more)]
+    ran = run(tmp_path, 1, *places, started=more + 1)
+    assert len(ran) == 8 * more
+    assert f"gw{more}" not in {process for process, _ in ran}
+
+
 def test_modules_are_listed_by_the_clusters_that_they_use(request: pytest.FixtureRequest) -> None:
     """Of this run: `make test` is a run of all."""
     for item in request.session.items:
@@ -81,13 +96,13 @@ def test_modules_are_listed_by_the_clusters_that_they_use(request: pytest.Fixtur
 
 @pytest.mark.parametrize(("mib", "expected"), [(500, 1), (MIB_EACH * 2 + 1, 2), (MIB_EACH * 9, 9)])
 def test_lanes_follow_the_memory_that_the_processes_leave(mib: int, expected: int) -> None:
-    assert lanes(mib + 24 * MIB_PROCESS, 16, {}) == expected
+    assert lanes(mib + 25 * MIB_PROCESS, 16, {}) == expected
     assert lanes(mib, 16, {"SKERRY_TEST_LANES": "3"}) == 3
 
 
-@pytest.mark.parametrize(("cores", "lent", "started"), [(1, 1, 2), (2, 3, 3), (4, 6, 6)])
+@pytest.mark.parametrize(("number", "lent", "started"), [(1, 1, 2), (2, 3, 3), (4, 6, 6)])
 def test_there_are_more_processes_than_cores_and_no_more_of_them_with_clusters(
-    cores: int, lent: int, started: int
+    number: int, lent: int, started: int
 ) -> None:
-    assert lanes(MIB_EACH * 9, cores, {}) == lent
-    assert processes(cores) == started
+    assert lanes(MIB_EACH * 9, number, {}) == lent
+    assert processes(number) == started

@@ -97,6 +97,16 @@ class Load:
         self.losses.append(f"{name!r}: no tower took it")
 
 
+async def longest(tower: Tower) -> float:
+    """Of ten requests the one that took the longest, in seconds."""
+    times = []
+    for _ in range(10):
+        started = time.monotonic()
+        assert (await tower.ask_again(PODS)).status == 200
+        times.append(time.monotonic() - started)
+    return max(times)
+
+
 async def test_any_tower_reaches_the_member_through_any_agent(fleet: Fleet) -> None:
     for agent in fleet.agents:
         agent.signal(signal.SIGSTOP)
@@ -268,13 +278,9 @@ async def test_an_agent_behind_a_half_open_connection_delays_nobody_and_returns_
     async with Strait(single.nats.port) as strait:
         far = await single.agent(port=strait.port)
         await single.warm()
+        before = await longest(tower)
         strait.freeze()
-        times = []
-        for _ in range(10):
-            started = time.monotonic()
-            assert (await tower.ask_again(PODS)).status == 200
-            times.append(time.monotonic() - started)
-        assert max(times) < 4, times
+        assert await longest(tower) < 2.5 + 10 * before
         strait.thaw()
         await single.agents[0].stop()
         await single.working(tower, 20)
