@@ -228,7 +228,7 @@ class Registry:
         answer = await self._fetch(
             url,
             self._access.policy._replace(max_bytes=SMALL, redirects=0),
-            server=self._access.server if trusted else self._access.server._replace(certificate=None),
+            server=self._access.server if trusted else self._access.server.stranger(),
             credentials=self._basic() if trusted else (),
         )
         token = _decoded(_token, answer.body)

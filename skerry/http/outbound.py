@@ -13,6 +13,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO, Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -115,8 +116,9 @@ class Fetched(NamedTuple):
     status: int = 200
 
 
-class ServerIdentity(NamedTuple):
-    """How the server of an https URL is known, and what it is shown."""
+@dataclass(frozen=True)
+class ServerIdentity:
+    """How the server of an https URL is known, and what it is shown. Who fetches much from one keeps it: authorities are read once."""
 
     ca_pem: str = ""
     """The only authorities that count; empty: the system's."""
@@ -124,6 +126,21 @@ class ServerIdentity(NamedTuple):
     """False takes any certificate."""
     certificate: ClientCertificate | None = None
     """Shown to the origin of the URL that is fetched, and to no other."""
+    _contexts: dict[bool, ssl.SSLContext] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def stranger(self) -> ServerIdentity:
+        """The same, shown nothing."""
+        return ServerIdentity(self.ca_pem, self.verify)
+
+    def context(self, *, shows: bool) -> ssl.SSLContext:
+        """The TLS of a connection, that `shows` the certificate if there is one. ssl.SSLError, ValueError: what is not PEM."""
+        context = self._contexts.get(shows)
+        if context is None:
+            context = client_context(ca_data=self.ca_pem or None, verify=self.verify)
+            if shows and self.certificate is not None:
+                self.certificate.load(context)
+            self._contexts[shows] = context
+        return context
 
 
 class _Elsewhere(Exception):
@@ -225,15 +242,13 @@ def _context(origin: ParsedUrl, url: str, server: ServerIdentity, *, shows: bool
     if origin.scheme == "http":
         return None
     try:
-        context = client_context(ca_data=server.ca_pem or None, verify=server.verify)
+        server.context(shows=False)
     except (ssl.SSLError, ValueError) as error:
         raise OutboundError("TLS", f"the authorities given for {url} are no certificates in PEM: {error}") from error
-    if shows and server.certificate is not None:
-        try:
-            server.certificate.load(context)
-        except ValueError as error:
-            raise OutboundError("TLS", f"{url} cannot be fetched: {error}") from error
-    return context
+    try:
+        return server.context(shows=shows and server.certificate is not None)
+    except ValueError as error:
+        raise OutboundError("TLS", f"{url} cannot be fetched: {error}") from error
 
 
 async def _addresses(origin: ParsedUrl, url: str, options: _Options) -> list[str]:

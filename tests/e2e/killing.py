@@ -250,11 +250,15 @@ class Ground:
         """What helm says with the member's own kubeconfig."""
         return helm(self._helm, self.cluster.member, *arguments)
 
+    def helms(self) -> dict[str, int]:
+        """Helms that change a release, by the name of that: their process ids."""
+        running = {words[2]: pid for pid, words in children(self.manager) if words[1] in VERBS.values()}
+        return dict(sorted(running.items()))
+
     def kill_helm(self, release: str) -> None:
         """kill -9 of the Helm that changes a release."""
-        for pid, words in children(self.manager):
-            if (words[1], words[2]) in {(verb, release) for verb in VERBS.values()}:
-                os.kill(pid, signal.SIGKILL)
+        if pid := self.helms().get(release):
+            os.kill(pid, signal.SIGKILL)
 
     def agent_back(self) -> None:
         """Start the member's agent again; it need not be Ready yet."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from services.appstore.helm.slots import SITS_S
 from skerry.api.conditions import condition_of
 from tests.e2e.federation import eventually
 from tests.e2e.killing import NAMESPACE, Case, Ground
@@ -39,6 +40,18 @@ SAMPLE = (
     Case("API server", (("upgrade", "after"), ("upgrade", "before"))),
     Case("etcd", (("uninstall", "before"), ("uninstall", "after"))),
 )
+
+
+@pytest.fixture(scope="module")
+def shop(killing: Ground) -> Mapping[str, Path]:
+    """Workspace shop with its namespace on m1, and who works in it: their kubeconfigs."""
+    killing.host.kubectl(None, "apply", "-f", "-", stdin=WORKSPACE.encode())
+    eventually(
+        lambda: b"shop" in killing.cluster.member.kubectl("get", "namespaces", "-o", "name"),
+        "the workspace has its namespace",
+        60,
+    )
+    return {name: killing.host.credential(name) for name in ("ann", "bob")}
 
 
 @pytest.mark.parametrize("case", SAMPLE, ids=lambda case: case.victim)
@@ -108,6 +121,40 @@ def by_hand(web: Installed, chart: str | None) -> None:
     assert f"skerry app retry {web.name}" in status["message"]
 
 
+@pytest.mark.timeout(420)
+def test_hooks_that_never_end_hold_up_nobody_else_and_no_end(killing: Ground, shop: Mapping[str, Path]) -> None:
+    """Two operations run on a member at a time. Those of a tenant that sit in hooks make room for others after a minute, and who
+    deletes such a release does not wait for its hook.
+    """
+    stuck = [Installed(killing.host, f"stuck-{number}", "shop", shop["ann"]) for number in range(4)]
+    pods = [f"{each.name}-before" for each in stuck]
+    killing.hooks.hold(*pods)
+    for each in stuck:
+        each.want(version="1.0.0", hooks={"timeout": "15m"}, **APP)
+    eventually(lambda: len(killing.helms()) == 2, "as many run as there are turns")
+    other = Installed(killing.host, "other")
+    other.want(version="1.0.0", **APPS)
+    other.deployed("m1", 1, SITS_S + 45)
+    other.want(version="1.1.0", **APPS)
+    other.deployed("m1", 2, SITS_S / 2)  # those who sit count no more
+    assert list(killing.helms()) == [each.name for each in stuck[:2]], "no more of a workspace sit than there are turns"
+    assert [each.on("m1")["phase"] for each in stuck] == ["Installing"] * 4
+    assert ["sit in hooks" in each.on("m1").get("message", "") for each in stuck] == [False, False, True, True]
+    for each in stuck[2:]:  # these never began
+        each.delete()
+        each.gone()
+    for each in stuck[:2]:
+        each.delete()
+    for each in stuck[:2]:
+        each.until("m1", lambda status: status.get("phase") == "Uninstalling", "its hook is waited for no more")
+    killing.hooks.hold()  # the hook of the end is another one
+    for each in stuck[:2]:
+        each.gone()
+    other.delete()
+    other.gone()
+    assert killing.helm("list", "-A", "-o", "json") == []
+
+
 def test_a_store_that_is_turned_off_in_the_middle_ends_what_it_began_and_begins_nothing(killing: Ground) -> None:
     begun, killed = Installed(killing.host, "begun"), Installed(killing.host, "killed")
     killing.hooks.hold("begun-before", "killed-before")
@@ -154,18 +201,6 @@ def test_a_version_that_is_suspended_in_the_middle_is_begun_nowhere_and_what_was
     for each in (web, late):
         each.delete()
         each.gone()
-
-
-@pytest.fixture(scope="module")
-def shop(killing: Ground) -> Mapping[str, Path]:
-    """Workspace shop with its namespace on m1, and who works in it: their kubeconfigs."""
-    killing.host.kubectl(None, "apply", "-f", "-", stdin=WORKSPACE.encode())
-    eventually(
-        lambda: b"shop" in killing.cluster.member.kubectl("get", "namespaces", "-o", "name"),
-        "the workspace has its namespace",
-        60,
-    )
-    return {name: killing.host.credential(name) for name in ("ann", "bob")}
 
 
 def test_who_is_revoked_in_the_middle_is_blocked_and_a_colleague_takes_over(

@@ -61,10 +61,15 @@ class SlotTable:
             started.append(ticket)
         return started
 
-    def why_waiting(self, now: float, room: int | None) -> str:
-        """Why the next in the queue does not run, for people; empty if nobody waits."""
-        if not self.waiting:
+    def why_waiting(self, now: float, room: int | None, workspace: str = "") -> str:
+        """Why the next in the queue, or one of a workspace, does not run, for people; empty if none waits."""
+        if not any(workspace in ("", each.workspace) for each in self.waiting.values()):
             return ""
+        if workspace and self._sitting(now)[workspace] >= self.workers:
+            return (
+                f"{self.workers} operations of workspace {workspace} sit in hooks, as many as may: it begins when one of these hooks "
+                "ends, at its timeout at the latest, or when such a release is deleted"
+            )
         ticket = self._next(now)
         if ticket is None:
             return f"{self._busy(now).total()} operations run, of {self.workers} at most"
@@ -75,11 +80,9 @@ class SlotTable:
         busy = self._busy(now)
         if busy.total() >= self.workers:
             return None
-        every = Counter(holder.workspace for holder in self.holders.values())
+        sitting = self._sitting(now)
         ready = {
-            ticket: each.workspace
-            for ticket, each in self.waiting.items()
-            if every[each.workspace] < busy[each.workspace] + self.workers
+            ticket: each.workspace for ticket, each in self.waiting.items() if sitting[each.workspace] < self.workers
         }
         others = len(set(ready.values())) > 1
         share = (self.workers + 1) // 2 if others else self.workers
@@ -88,6 +91,10 @@ class SlotTable:
     def _busy(self, now: float) -> Counter[str]:
         """Slots that workspaces hold: who sits in a hook holds none."""
         return Counter(holder.workspace for holder in self.holders.values() if now - holder.since <= SITS_S)
+
+    def _sitting(self, now: float) -> Counter[str]:
+        """Operations of workspaces that sit in a hook."""
+        return Counter(holder.workspace for holder in self.holders.values() if now - holder.since > SITS_S)
 
     def _fits(self, waiter: _Waiter, now: float, room: int | None) -> bool:
         young = sum(holder.need for holder in self.holders.values() if now - holder.since < YOUNG_S)
@@ -127,9 +134,9 @@ class Slots:
             del self._turns[ticket]
             self._look()
 
-    def why_waiting(self) -> str:
-        """Why operations wait, for people; empty if none does."""
-        return self._table.why_waiting(self._clock(), self._room())
+    def why_waiting(self, workspace: str = "") -> str:
+        """Why operations wait, or those of a workspace, for people; empty if none does."""
+        return self._table.why_waiting(self._clock(), self._room(), workspace)
 
     def _look(self) -> None:
         if self._table.waiting:

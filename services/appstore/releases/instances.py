@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from services.appstore.helm.engine import HelmError
 from services.appstore.helm.leftovers import Leftover
@@ -36,8 +37,17 @@ log = logging.getLogger("skerry.appstore")
 SOON_S = 2.0
 """Between two looks while something is on its way."""
 UNREACHABLE_S = 15.0
+TURN_S = 5.0
+"""Between two looks at what has not had its turn."""
 JITTER_S = 3.0
 """Members that come back all at once are not looked at in one moment."""
+
+
+class Running(NamedTuple):
+    """An operation at work."""
+
+    job: Job
+    task: asyncio.Task[None]
 
 
 class Instances:
@@ -60,7 +70,7 @@ class Instances:
         self._store, self._informer, self._switch = store, informer, switch
         self._door, self._operator, self._observer = door, operator, observer
         self._look_s, self._now, self._chance = look_s, now, chance
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, Running] = {}
         self.again: Callable[[str], None] = lambda key: None
         """Called with the key of an instance whose operation has ended."""
 
@@ -78,7 +88,7 @@ class Instances:
             await self._orphan(key, item)
             return None
         if key in self._running:
-            return None
+            return await self._at_work(subject, self._running[key])
         if subject.wanted.gone and subject.wanted.orphan:
             await self._drop(key, item)
             return None
@@ -89,6 +99,16 @@ class Instances:
             await self._write(subject, subject.progress.anew(0, "Pending", self._now()), "")
             return After(self._chance(0.0, JITTER_S))
         return await self._look(subject)
+
+    async def _at_work(self, subject: InstanceSubject, running: Running) -> After | None:
+        """What an operation waits for is said, and one that is of no use any more is ended: its hook may never end."""
+        if subject.wanted.gone and running.job.step.operation != "Uninstall":
+            if not running.task.cancelling():  # once: Helm is given time to write down that it was stopped
+                running.task.cancel()
+            return None
+        waits = self._operator.waits(running.job)
+        await self._modify(subject, lambda status: statuses.with_waiting(status, waits))
+        return After(TURN_S) if waits else None
 
     def is_wanted(self, item: Item) -> bool:
         """True if an instance is of a release that is wanted on a cluster that is there."""
@@ -206,9 +226,9 @@ class Instances:
             server_side=inventory is not None and inventory.revision.server_side,
         )
         task = asyncio.get_running_loop().create_task(self._operate(subject, began, job), name=f"helm {subject.key}")
-        self._running[subject.key] = task
+        self._running[subject.key] = Running(job, task)
         task.add_done_callback(lambda ended: self._ended(subject.key, ended))
-        return None
+        return After(TURN_S)
 
     def _why_not_now(self, subject: InstanceSubject) -> str:
         """Why nothing new is begun; what runs, runs on, and what is to go, goes."""
@@ -279,7 +299,7 @@ class Instances:
         return machine.failed(subject.wanted, began, reason, self._now(), final=final), message
 
     def _ended(self, key: str, task: asyncio.Task[None]) -> None:
-        if self._running.get(key) is task:
+        if (running := self._running.get(key)) and running.task is task:
             del self._running[key]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("what became of an operation could not be stored", extra={"instance": key, "error": str(error)})
@@ -287,7 +307,7 @@ class Instances:
 
     async def halt(self) -> None:
         """End all operations: somebody else leads, or this ends."""
-        tasks = list(self._running.values())
+        tasks = [each.task for each in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -323,8 +343,8 @@ class Instances:
 
     def _forget(self, key: str) -> None:
         self._observer.forget(key)
-        if task := self._running.get(key):
-            task.cancel()
+        if running := self._running.get(key):
+            running.task.cancel()
 
 
 def _by_hand(subject: InstanceSubject, inventory: Inventory) -> str:

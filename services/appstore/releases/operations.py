@@ -7,7 +7,7 @@ import base64
 import binascii
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from services.appstore.releases.turns import MemberTurns
 from skerry.api import duration
 from skerry.api.apprelease import AppRelease, ReleaseHooks, ValuesSource
 from skerry.api.meta import Document
-from skerry.errors import NotFound, StatusError
+from skerry.errors import Forbidden, NotFound, StatusError, Unauthorized
 
 LARGEST_VALUES = 1 << 20
 """Bytes of values that lie on a member."""
@@ -64,6 +64,8 @@ class Job:
     step: Operate
     server_side: bool
     """The last revision was applied by the server."""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has had its turn."""
 
 
 class Operator:
@@ -88,6 +90,7 @@ class Operator:
         """Have it done. Who cancels this has ended Helm."""
         engine, workspace = await self._engines.required(), job.release.metadata.namespace
         async with self._turns.turn(job.cluster, workspace), self._slots.slot(workspace, engine.data):
+            job.begun.set()
             match job.step.operation:
                 case "Install" | "Upgrade":
                     await self._upgrade(engine, job)
@@ -95,6 +98,13 @@ class Operator:
                     await self._rollback(engine, job)
                 case "Uninstall":
                     await self._uninstall(engine, job)
+
+    def waits(self, job: Job) -> str:
+        """What an operation waits for before it begins, for people; empty once it has begun."""
+        workspace = job.release.metadata.namespace
+        if job.begun.is_set():
+            return ""
+        return self._turns.why_waiting(job.cluster, workspace) or self._slots.why_waiting(workspace)
 
     async def _upgrade(self, engine: Engine, job: Job) -> None:
         release, spec = job.release, job.release.spec
@@ -183,9 +193,10 @@ class Operator:
             except NotFound:
                 if source.optional:
                     continue
-                raise HelmError(
-                    "Failed", f"valuesFrom: {source.kind} {place.namespace}/{source.name} is not there"
-                ) from None
+                raise HelmError("Failed", f"{_named(source, place)} is not there") from None
+            except (Forbidden, Unauthorized) as error:
+                message = f"{_named(source, place)} cannot be read: {error.message}"
+                raise type(error)(message, causes=tuple(error.details.causes)) from error
             document = values_in(source, place, answer.document())
             if document is not None:
                 documents.append(document)
@@ -194,7 +205,7 @@ class Operator:
 
 def values_in(source: ValuesSource, place: Place, document: Document) -> Document | None:
     """The values in a Secret or ConfigMap; None if the key is not there and need not be. HelmError Failed, which shows none."""
-    name = f"valuesFrom: {source.kind} {place.namespace}/{source.name}"
+    name = _named(source, place)
     data = document.get("data")
     text = data.get(source.key) if isinstance(data, dict) else None
     if text is None and source.optional:
@@ -214,6 +225,10 @@ def values_in(source: ValuesSource, place: Place, document: Document) -> Documen
     if values is not None and not isinstance(values, dict):
         raise HelmError("Failed", f"{name}: key {source.key!r} is no mapping of values")
     return values or {}
+
+
+def _named(source: ValuesSource, place: Place) -> str:
+    return f"valuesFrom: {source.kind} {place.namespace}/{source.name}"
 
 
 def reason_of(error: HelmError | StatusError) -> tuple[str, str, bool]:

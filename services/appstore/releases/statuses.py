@@ -10,7 +10,7 @@ import msgspec
 
 from services.appstore.helm.leftovers import Leftover, Why
 from services.appstore.helm.releases import Revision
-from services.appstore.releases.machine import Phase, Progress
+from services.appstore.releases.machine import WORKING, Phase, Progress
 from services.appstore.releases.specs import Place
 from skerry.api.apprelease import INSTANCE_PHASES, HelmRelease, InstanceObjects, LeftObject
 from skerry.api.meta import Document
@@ -55,6 +55,14 @@ def with_progress(status: Document, progress: Progress, message: str) -> Documen
     if message:
         after["message"] = message
     return after
+
+
+def with_waiting(status: Document, message: str) -> Document:
+    """A status that says what an operation waits for, until it begins; one of which the operation has ended is left as it is."""
+    if status.get("phase") not in WORKING or status.get("error") or status.get("message", "") == message:
+        return status
+    rest = {name: value for name, value in status.items() if name != "message"}
+    return {**rest, "message": message[:LONGEST_MESSAGE]} if message else rest
 
 
 def error_message(status: Document) -> str:

@@ -23,6 +23,11 @@ class MemberTurns:
         self._turns: dict[str, Slots] = {}
         self._users: dict[str, int] = {}
 
+    def why_waiting(self, member: str, workspace: str) -> str:
+        """Why an operation of a workspace waits for its turn on a member, for people; empty if none does."""
+        turns = self._turns.get(member)
+        return f"on {member} {why}" if turns and (why := turns.why_waiting(workspace)) else ""
+
     @asynccontextmanager
     async def turn(self, member: str, workspace: str) -> AsyncIterator[None]:
         """A turn of a workspace on a member, waited for."""

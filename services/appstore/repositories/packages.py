@@ -47,7 +47,7 @@ class RepositoryPackages:
 
     async def _fetched(self, url: str, version: Document, wanted: RepositorySpec, access: RepositoryAccess) -> bytes:
         if origin_of_address(url).place != wanted.origin.place:
-            access = access._replace(credential=None, server=access.server._replace(certificate=None))
+            access = access._replace(credential=None, server=access.server.stranger())
         if not url.startswith("oci"):
             answer = await self._fetch(
                 url, access.policy, server=access.server, accept=b"*/*", credentials=access.headers

@@ -60,6 +60,11 @@ def test_a_workspace_does_not_sit_without_end() -> None:
     for turn in range(4):
         slots.grant(turn * (SITS_S + 1), None)
     assert len(slots.holders) == 2, "as many as there are slots sit in hooks, and no more of that workspace start"
+    why = slots.why_waiting(1000, None, "a")
+    assert why.startswith(
+        "2 operations of workspace a sit in hooks, as many as may: it begins when one of these hooks ends"
+    )
+    assert slots.why_waiting(1000, None, "b") == "", "none of it waits"
     slots.wait(9, "b", NEED)
     assert slots.grant(1000, None) == [9]
 

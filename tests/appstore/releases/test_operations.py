@@ -21,7 +21,7 @@ from services.appstore.releases.turns import MemberTurns
 from skerry.api.apprelease import AppRelease, ValuesSource
 from skerry.api.decode import decoded
 from skerry.api.meta import Document
-from skerry.errors import BadGateway, Conflict, Forbidden, Invalid, StatusError, TooManyRequests, cause
+from skerry.errors import BadGateway, Conflict, Forbidden, Invalid, StatusError, TooManyRequests, Unauthorized, cause
 from tests.appstore.charts import package
 from tests.appstore.releases.conftest import Member
 
@@ -60,6 +60,34 @@ def test_values_that_are_none_are_refused_without_being_shown(document: Document
     with pytest.raises(HelmError, match=f"valuesFrom: Secret shop/db.* {why}") as refused:
         values_in(SECRET, WEB, document)
     assert "hunter2" not in str(refused.value)
+
+
+class Installed:
+    """A helm that is not there."""
+
+    async def required(self) -> Engine:
+        return CommandLine(Path("/nowhere/helm"))
+
+
+def operator(door: FrontDoor, slots: Slots | None = None) -> Operator:
+    """One that does operations with it."""
+    unused: Any = None
+    return Operator(door, Installed(), unused, unused, MemberTurns(), unused, slots or Slots(1, lambda: None))
+
+
+@pytest.mark.parametrize(
+    "error", [Forbidden("ann may not", causes=(cause("user", "m", "Revoked"),)), Unauthorized("who?")]
+)
+async def test_values_that_the_actor_may_not_read_are_named(
+    member: Member, door: FrontDoor, access: MemberAccess, error: StatusError
+) -> None:
+    """Also where the actor may read what Helm has there."""
+    member.objects["/api/v1/namespaces/shop/secrets/db"] = error
+    with pytest.raises(type(error)) as refused:
+        await operator(door).values_below(access, WEB, [SECRET])
+    reason, message, final = reason_of(refused.value)
+    assert (message, final) == (f"valuesFrom: Secret shop/db cannot be read: {error.message}", True)
+    assert reason == ("Revoked" if error.details.causes else "Forbidden")
 
 
 @pytest.mark.parametrize(
@@ -108,13 +136,8 @@ def test_what_is_no_crd_is_not_applied() -> None:
 
 
 async def test_an_operation_waits_for_a_slot_of_all_there_are(door: FrontDoor, access: MemberAccess) -> None:
-    class Installed:
-        async def required(self) -> Engine:
-            return CommandLine(Path("/nowhere/helm"))
-
     slots = Slots(1, lambda: None)
-    unused: Any = None
-    operator = Operator(door, Installed(), unused, unused, MemberTurns(), unused, slots)
+    worker = operator(door, slots)
     release = decoded(
         b'{"metadata":{"name":"web","namespace":"shop"},"spec":{"app":"web","version":"1","clusters":{"names":["m1"]}}}',
         AppRelease,
@@ -131,9 +154,11 @@ async def test_an_operation_waits_for_a_slot_of_all_there_are(door: FrontDoor, a
         server_side=True,
     )
     async with slots.slot("another", 0):
-        running = asyncio.create_task(operator.run(job))
+        running = asyncio.create_task(worker.run(job))
         while not slots.why_waiting():
             await asyncio.sleep(0)
         assert not running.done()
+        assert worker.waits(job) == "1 operations run, of 1 at most"
     with pytest.raises(HelmError, match="/nowhere/helm"):
         await running
+    assert worker.waits(job) == ""

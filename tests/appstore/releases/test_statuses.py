@@ -39,6 +39,15 @@ def test_success_takes_the_failure_away() -> None:
     assert after == {"revision": 1, "phase": "Deployed", "since": "1970-01-01T00:00:02Z", "deployedRevision": 1}
 
 
+def test_what_an_operation_waits_for_is_said_until_it_begins() -> None:
+    working = {"phase": "Installing"}
+    waiting = statuses.with_waiting(working, "2 operations run")
+    assert waiting == {"phase": "Installing", "message": "2 operations run"}
+    assert statuses.with_waiting(waiting, "") == working
+    for other in ({"phase": "Failed", "message": "m"}, {"phase": "RollingBack", "error": {"reason": "r"}}):
+        assert statuses.with_waiting(other, "2 operations run") == other
+
+
 def test_what_helm_has_there() -> None:
     place = Place("shop", "web")
     status = statuses.with_helm({"notes": "n"}, place, releases.revision(secret(release())))

@@ -33,6 +33,8 @@ async def test_two_work_on_a_member_and_others_wait_for_them_alone() -> None:
         await work.begin(group, "m1", "shop", 3)
         await work.begin(group, "m2", "shop")
         assert work.begun == ["shop on m1", "shop on m1", "shop on m2"]
+        assert work.turns.why_waiting("m1", "shop") == "on m1 2 operations run, of 2 at most"
+        assert [work.turns.why_waiting(*each) for each in (("m2", "shop"), ("m3", "shop"))] == ["", ""]
         work.over.set()
     assert len(work.begun) == 4
     assert not work.turns._turns, "a member on which nothing is done is forgotten"
