@@ -247,7 +247,8 @@ def test_a_workspace_that_is_deleted_waits_for_its_apps_on_members_that_are_away
     lost.gone()
     killing.agent_back()
     status = away.until("m1", lambda status: status.get("phase") == "Blocked", "who had it has no rights any more")
-    assert "skerry app own away" in status["message"]
+    assert "skerry app own away -w shop, or leave what runs there: " in status["message"]
+    assert "skerry app uninstall away --forget m1 -w shop" in status["message"]
     host.ok("app", "own", "away", "-w", "shop")
     away.gone()
     eventually(lambda: host.get(f"{API}/workspaces/shop") is None, "the workspace is gone")

@@ -157,7 +157,8 @@ class Instances:
         was, user = progress.phase == "Blocked", subject.delegation.user
         since, pause_s = progress.since if was else now, self._look_s if was else machine.ONCE_MORE_S
         blocked = progress._replace(phase="Blocked", since=since, reason=reason, again=now + pause_s)
-        await self._write(subject, blocked, wording.refused(message, user, subject.release.metadata.name))
+        leaves = subject.cluster.name if subject.wanted.gone else ""
+        await self._write(subject, blocked, wording.refused(message, user, subject.name, leaves))
         return After(pause_s)
 
     # A step
@@ -184,7 +185,7 @@ class Instances:
         where, before, now = subject.place, subject.progress, self._now()
         cluster = subject.cluster.name
         if reason == machine.BY_HAND:
-            message = wording.changed_by_hand(cluster, where, subject.release.metadata.name)
+            message = wording.changed_by_hand(cluster, where, subject.name)
             blocked = before.anew(subject.wanted.revision, "Blocked", now)._replace(reason=reason)
             await self._write(subject, blocked, message)
             return After(SOON_S)
@@ -285,7 +286,7 @@ class Instances:
         except (HelmError, StatusError) as error:
             reason, message, final = reason_of(error)
             if final:
-                names = subject.delegation.user, subject.release.metadata.name
+                names = subject.delegation.user, subject.name
                 of_member = isinstance(error, StatusError)
                 message = wording.refused(message, *names) if of_member else wording.failed(reason, message, *names)
         except Exception:
@@ -348,7 +349,7 @@ class Instances:
 
 
 def _by_hand(subject: InstanceSubject, inventory: Inventory) -> str:
-    return wording.upgraded_by_hand(subject.cluster.name, inventory.revision, subject.release.metadata.name)
+    return wording.upgraded_by_hand(subject.cluster.name, inventory.revision, subject.name)
 
 
 def controlled(work: Instances, controller: Controller[str]) -> None:

@@ -9,6 +9,7 @@ from services.appstore.releases import statuses
 from services.appstore.releases.machine import Progress, Wanted
 from services.appstore.releases.selecting import is_member, is_wanted
 from services.appstore.releases.specs import Place, place
+from services.appstore.releases.wording import ReleaseName
 from skerry.api import duration
 from skerry.api.apprelease import AppInstance, AppRelease, ReleaseActor
 from skerry.api.conditions import conditions_of
@@ -58,6 +59,11 @@ class InstanceSubject:
     """Of the release, as many as one delegation is for; this one is among them."""
 
     @property
+    def name(self) -> ReleaseName:
+        """Of the release."""
+        return ReleaseName(self.release.metadata.namespace, self.release.metadata.name)
+
+    @property
     def delegation(self) -> DelegationRequest:
         """As whom it is worked, and where: as who changed the release last."""
         actor, metadata = self.release.status.actor or ReleaseActor(), self.release.metadata
@@ -86,8 +92,7 @@ class InstanceSubject:
     def waits(self) -> str:
         """What an instance waits for before it is even looked at; empty if for nothing."""
         cluster = self.cluster.document()
-        forget = f"; forget it there: skerry app uninstall {self.release.metadata.name} --forget {self.cluster.name}"
-        advice = forget if self.wanted.gone else ""
+        advice = f"; forget it there: {self.name.forget(self.cluster.name)}" if self.wanted.gone else ""
         if why := _away(self.cluster.name, cluster):
             return why + advice
         if (cluster.get("spec") or {}).get("paused") is True:

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from services.appstore.helm.releases import Revision
 from services.appstore.releases.machine import Operate
 from services.appstore.releases.specs import Place
 
+DEFAULT = "default"
+"""The namespace that commands mean by themselves."""
 _UNDONE, _NOT_UNDONE = "; it was ", "; rolling it back failed: "
 
 
-def refused(message: str, user: str, release: str) -> str:
-    """Rights did not suffice, those of whom it is worked as."""
-    return f"{message} (it is worked as {user or 'nobody'}: give them the right, or take the release over: skerry app own {release})"
+class ReleaseName(NamedTuple):
+    """An AppRelease, as commands name it."""
+
+    namespace: str
+    name: str
+
+    def command(self, verb: str, options: str = "") -> str:
+        """What does something with it."""
+        workspace = "" if self.namespace == DEFAULT else f" -w {self.namespace}"
+        return f"skerry app {verb} {self.name}{options}{workspace}"
+
+    def forget(self, cluster: str) -> str:
+        """What lets it go there."""
+        return self.command("uninstall", f" --forget {cluster}")
 
 
-def failed(reason: str, message: str, user: str, release: str) -> str:
+def refused(message: str, user: str, release: ReleaseName, leaves: str = "") -> str:
+    """Rights did not suffice, those of whom it is worked as. `leaves`: the cluster that it is to be uninstalled from."""
+    own, forget = release.command("own"), f", or leave what runs there: {release.forget(leaves)}" if leaves else ""
+    return (
+        f"{message} (it is worked as {user or 'nobody'}: give them the right, or take the release over: {own}{forget})"
+    )
+
+
+def failed(reason: str, message: str, user: str, release: ReleaseName) -> str:
     """Helm refused for good: its text, and what its user can do about it."""
     if reason == "Forbidden":
         return refused(message, user, release)
@@ -34,20 +57,20 @@ def not_undone(failure: str, message: str) -> str:
     return f"{_failure(failure)}{_NOT_UNDONE}{message}"
 
 
-def upgraded_by_hand(cluster: str, revision: Revision, release: str) -> str:
+def upgraded_by_hand(cluster: str, revision: Revision, release: ReleaseName) -> str:
     """Somebody else upgraded what was put there."""
     chart = f"{revision.chart}-{revision.chart_version}"
     return (
         f"somebody ran helm on {cluster}: its revision {revision.entry.revision} is {chart} with values of theirs; it is left so until "
-        f"the next skerry app upgrade {release}"
+        f"the next {release.command('upgrade')}"
     )
 
 
-def changed_by_hand(cluster: str, place: Place, release: str) -> str:
+def changed_by_hand(cluster: str, place: Place, release: ReleaseName) -> str:
     """Somebody else went back, or took it away."""
     return (
         f"somebody ran helm on {cluster}: Helm release {place.name} in namespace {place.namespace} is not what was put there; it is left "
-        f"so until you want it back: skerry app retry {release}"
+        f"so until you want it back: {release.command('retry')}"
     )
 
 

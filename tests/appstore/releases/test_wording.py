@@ -10,12 +10,21 @@ from services.appstore.releases.specs import Place
 
 BACK, AWAY = Operate("Rollback", "RollingBack", 3), Operate("Uninstall", "RollingBack")
 WEB = Place("shop", "web")
+RELEASE = wording.ReleaseName("shop", "mine")
 
 
 def test_who_may_not_is_named_with_what_helps() -> None:
-    for said in (wording.refused("no", "ann", "web"), wording.failed("Forbidden", "no", "ann", "web")):
-        assert said == "no (it is worked as ann: give them the right, or take the release over: skerry app own web)"
-    assert "worked as nobody" in wording.refused("no", "", "web")
+    for said in (wording.refused("no", "ann", RELEASE), wording.failed("Forbidden", "no", "ann", RELEASE)):
+        assert (
+            said
+            == "no (it is worked as ann: give them the right, or take the release over: skerry app own mine -w shop)"
+        )
+    assert "worked as nobody" in wording.refused("no", "", RELEASE)
+
+
+def test_who_has_no_rights_to_uninstall_it_any_more_is_told_how_others_end_it() -> None:
+    said = wording.refused("no", "ann", wording.ReleaseName("default", "web"), "m1")
+    assert "skerry app own web, or leave what runs there: skerry app uninstall web --forget m1)" in said
 
 
 @pytest.mark.parametrize(
@@ -27,7 +36,7 @@ def test_who_may_not_is_named_with_what_helps() -> None:
     ],
 )
 def test_fields_of_others_can_be_taken_and_their_objects_cannot(reason: str, message: str, helps: bool) -> None:
-    said = wording.failed(reason, message, "ann", "web")
+    said = wording.failed(reason, message, "ann", RELEASE)
     assert said.startswith(message)
     assert ("spec.conflicts: Take" in said) is helps
 
@@ -43,5 +52,5 @@ def test_what_became_of_going_back_is_said_once() -> None:
 
 
 def test_what_others_did_is_named_with_what_to_do() -> None:
-    assert "skerry app retry mine" in wording.changed_by_hand("m1", WEB, "mine")
+    assert "skerry app retry mine -w shop" in wording.changed_by_hand("m1", WEB, RELEASE)
     assert "helm uninstall -n shop web" in wording.exists("m1", WEB)
