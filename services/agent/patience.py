@@ -17,7 +17,7 @@ from services.agent.membership import JoinUnanswered
 from skerry.backoff import Backoff
 from skerry.checks.run import CheckFailed
 from skerry.errors import SkerryError, StatusError, TooManyRequests
-from skerry.member.identity import RightsMissing, WrongCluster
+from skerry.member.identity import LASTING
 from skerry.runtime import Runtime
 
 log = logging.getLogger("skerry.agent")
@@ -32,8 +32,7 @@ def may_pass(error: SkerryError) -> bool:
     if isinstance(error, CheckFailed):
         return error.may_pass
     if isinstance(error, StatusError):
-        lasting = isinstance(error, RightsMissing | WrongCluster)
-        return isinstance(error, TooManyRequests) or (error.code >= 500 and not lasting)
+        return isinstance(error, TooManyRequests) or (error.code >= 500 and not isinstance(error, LASTING))
     return isinstance(error, JoinUnanswered)
 
 

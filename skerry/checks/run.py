@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from skerry.checks import report
 from skerry.checks.report import Check, Outcome
 from skerry.errors import SkerryError, StatusError
+from skerry.member.identity import LASTING
 
 log = logging.getLogger("skerry.checks")
 
@@ -109,7 +110,7 @@ class Checks:
                 f"no answer in time ({waits_for or name})", "fail", "try again; then look at who answers there"
             )
         except StatusError as error:
-            if error.code in _NOT_NOW:
+            if error.code in _NOT_NOW and not isinstance(error, LASTING):
                 self.unanswered.add(name)
             outcome = report.told(error.message)
         except SkerryError as error:

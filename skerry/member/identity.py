@@ -54,6 +54,10 @@ class RightsMissing(BadGateway):
     """Our account lacks a right, or the cluster an object, that serving needs; the message says how to give it back."""
 
 
+LASTING = (RightsMissing, WrongCluster)
+"""What stays until somebody mends it, though its code is that of a server which fails or is not ready."""
+
+
 def other(expected: Expected, uid: str, url: str, role: ClientRole) -> WrongCluster:
     """The error for callers and for the condition Ready."""
     name = expected.name

@@ -9,7 +9,8 @@ import pytest
 
 from skerry.checks.report import Outcome
 from skerry.checks.run import CheckFailed, Checks
-from skerry.errors import BadGateway, SkerryError
+from skerry.errors import BadGateway, Forbidden, SkerryError, TooManyRequests
+from skerry.member.identity import RightsMissing, WrongCluster
 
 
 def answering(outcome: Outcome | Exception) -> Callable[[], Awaitable[Outcome]]:
@@ -93,3 +94,20 @@ async def test_a_check_that_is_not_in_the_list_is_a_bug() -> None:
     with pytest.raises(ValueError, match="no check b"):
         run.keep("b", Outcome("x"))
     assert run.knows("a") is False
+
+
+@pytest.mark.parametrize(
+    ("error", "unanswered"),
+    [
+        (BadGateway("it is down"), True),
+        (TooManyRequests("busy"), True),
+        (Forbidden("no"), False),
+        (RightsMissing("no right"), False),
+        (WrongCluster("another one", "u"), False),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+async def test_who_was_not_answered_may_be_later_and_who_lacks_a_right_not(error: Exception, unanswered: bool) -> None:
+    run = Checks("m", ("a",))
+    await run.run("a", answering(error))
+    assert (run.unanswered == {"a"}) is unanswered
