@@ -124,7 +124,7 @@ async def test_pauses_after_failures_grow_and_are_short_at_first() -> None:
         ({CONFIGURATION: []}, "DiscoveryFailed", "no object"),
         ({WHERE: b"nothing"}, "KeysFailed", "no JSON"),
         ({WHERE: {"keys": {}}}, "KeysFailed", "no set of keys"),
-        ({WHERE: {"keys": []}}, "NoKeys", "no key"),
+        ({WHERE: {"keys": []}}, "NoKeys", "has no key that can be used (0 that cannot)"),
         ({WHERE: {"keys": [{"kty": "oct", "kid": "x", "k": "AA"}]}}, "NoKeys", "1 that cannot"),
     ],
 )
@@ -150,6 +150,8 @@ async def test_a_clock_that_is_wrong_is_said(by_s: float, status: str) -> None:
     world = World()
     world.headers = [(b"date", formatdate(NOW + by_s, usegmt=True).encode())]
     assert (await world.refreshed())[0] == status
+    said = "this host's: tokens are refused beyond 60 s" in world.ring.verdict.message
+    assert said == (status == "False")
 
 
 async def test_what_tokens_show_is_said_for_an_hour() -> None:
@@ -159,8 +161,10 @@ async def test_what_tokens_show_is_said_for_an_hour() -> None:
     assert world.ring.says("GroupsLeftOut")
     assert not world.ring.says("GroupsLeftOut")
     assert (world.ring.verdict.status, world.ring.verdict.reason) == ("True", "GroupsLeftOut")
+    assert "have it send only the groups that are assigned to this client" in world.ring.verdict.message
     assert world.ring.says("ClockSkew")
     assert (world.ring.verdict.status, world.ring.verdict.reason) == ("False", "ClockSkew")
+    assert "its tokens begin in the future: its clock or this host's is wrong" in world.ring.verdict.message
     world.now += 3601
     assert world.ring.verdict.reason == "KeysFetched"
 
