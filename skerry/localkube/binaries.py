@@ -24,10 +24,11 @@ KUBE_APISERVER = "kube-apiserver"
 KUBE_CONTROLLER_MANAGER = "kube-controller-manager"
 KUBELET = "kubelet"
 KUBE_SCHEDULER = "kube-scheduler"
+KUBE_PROXY = "kube-proxy"
 CONTROL_PLANE = (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER)
 CLUSTER = (*CONTROL_PLANE, KUBELET)
-BUILDABLE = (*CLUSTER, KUBE_SCHEDULER)
-"""No cluster of ours runs a scheduler; some tests ask one."""
+BUILDABLE = (*CLUSTER, KUBE_SCHEDULER, KUBE_PROXY)
+"""No cluster of ours runs the last two; some tests do."""
 
 _INSTALL_GO = "install Go (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a directory that has it"
 _INSTALL_WHEEL = {

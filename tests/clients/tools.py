@@ -136,6 +136,7 @@ PROGRAMS: Mapping[str, Built | Wheel | DebianPackage] = {
     ),
     "etcd": Built("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
     "clientgo": Built("clientgo", ".", "k8s.io/client-go"),
+    "coredns": Built("coredns", "github.com/coredns/coredns", "github.com/coredns/coredns"),
     "idp": Built("idp", ".", "github.com/zitadel/oidc/v3"),
     "nats": Built("nats", "github.com/nats-io/natscli/nats", "github.com/nats-io/natscli", says="main.version"),
     "docker-registry": DebianPackage("docker-registry", "2.8", "usr/bin/docker-registry"),

@@ -173,6 +173,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
             "failSwapOn": False,
             "oomScoreAdj": 0,
             "resolvConf": "",
+            "clusterDNS": [self._namespace.address],  # where a test that wants names runs a server (services.py)
+            "clusterDomain": "cluster.local",
             "podLogsDir": str(self._directory / "logs"),
             "volumePluginDir": str(self._directory / "volume-plugins"),
             "evictionHard": {"memory.available": "20Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
