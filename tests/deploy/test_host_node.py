@@ -36,10 +36,10 @@ DOOR_PORT, BUS_PORT = 30443, 30422
 DATA_MIB = 512
 LOOPS = """
 import http.client, json, ssl, sys, time
-address, seconds = sys.argv[1], float(sys.argv[2])
-context, until, done, failed = ssl._create_unverified_context(), time.monotonic() + float(seconds), 0, []
+address, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+context, until, done, failed = ssl._create_unverified_context(), time.monotonic() + seconds, 0, []
 while time.monotonic() < until:
-    connection = http.client.HTTPSConnection(address, 443, timeout=10, context=context)
+    connection = http.client.HTTPSConnection(address, port, timeout=10, context=context)
     try:
         connection.request("GET", "/readyz")
         done += connection.getresponse().status == 200
@@ -132,9 +132,32 @@ class NodeHost:
 
     def kubectl(self, *words: str, stdin: bytes | None = None) -> str:
         """kubectl through the front door, on the host's own cluster."""
-        command = self.member.kubectl_command(*words)
+        command = self.member.kubectl_command("--context", "skerry-host", *words)
         command[command.index("--kubeconfig") + 1] = str(self.admin)
-        return self.ok([*command, "--context", "skerry-host"], stdin=stdin)
+        return self.ok(command, stdin=stdin)
+
+    def state(self, name: str) -> str:
+        """Status of condition Ready of a member; empty as long as there is none."""
+        items = json.loads(self.skerry("cluster", "list", "-o", "json"))["items"]
+        conditions = [
+            each for item in items if item["metadata"]["name"] == name for each in item["status"]["conditions"]
+        ]
+        return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
+
+    def kept(self) -> set[str]:
+        """What there is of the host in its namespace."""
+        kinds = (
+            "deployments,statefulsets,services,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,"
+            "secrets,persistentvolumeclaims,pods"
+        )
+        words = ("get", kinds, "-n", NAMESPACE, "-l", "skerry.dev/installed=host", "-o", "name")
+        return set(self.member.kubectl(*words).decode().split())
+
+    def fetch(self) -> str:
+        """The administrator's kubeconfig, as users fetch it."""
+        place = f"{self.member.name}/{NAMESPACE}"
+        self.ok([SKERRY, "kubeconfig", "--from", place, "--output", str(self.admin)])
+        return self.admin.read_text()
 
     def described(self) -> str:
         """What the pods are and logged, for people."""
@@ -199,16 +222,7 @@ def test_installed_it_is_ready(node: NodeHost) -> None:
 
 
 def test_the_administrator_works_through_the_service(node: NodeHost) -> None:
-    node.ok([SKERRY, "kubeconfig", "--from", f"{node.member.name}/{NAMESPACE}", "--output", str(node.admin)])
-    eventually(
-        lambda: (
-            "skerry-host"
-            in node.ok([SKERRY, "kubeconfig", "--from", f"{node.member.name}/{NAMESPACE}", "--output", str(node.admin)])
-            or "skerry-host" in node.admin.read_text()
-        ),
-        "the host's cluster is there",
-        60,
-    )
+    eventually(lambda: "skerry-host" in node.fetch(), "the host's own cluster is there", 60)
     assert "skerry-tower" in node.kubectl("get", "pods", "-n", NAMESPACE)
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "by-door"}, "data": {"a": "b"}}
     node.kubectl("apply", "-f", "-", stdin=json.dumps(manifest).encode())
@@ -223,8 +237,8 @@ def test_the_administrator_works_through_the_service(node: NodeHost) -> None:
 
 def test_a_rolling_restart_of_towers_loses_no_new_connection(node: NodeHost) -> None:
     node.release("upgrade", "--wait", "--timeout", "120s", tower={**node.values["tower"], "replicas": 2})
-    service = json.loads(node.member.kubectl("get", "service", "skerry", "-n", NAMESPACE, "-o", "json"))
-    command = [sys.executable, "-I", "-c", LOOPS, service["spec"]["clusterIP"], "45"]
+    assert node.member.netns is not None
+    command = [sys.executable, "-I", "-c", LOOPS, node.member.netns.address, str(DOOR_PORT), "45"]
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(json.loads(node.ok(command, 120))))
     thread.start()
@@ -243,9 +257,7 @@ def test_an_agent_of_another_cluster_joins_by_its_chart(node: NodeHost, member_t
         "upgrade", "--wait", "--timeout", "120s",
         bus={**node.values["bus"], "addresses": [f"{member_two.host_address}:{BUS_PORT}"]},
     )  # fmt: skip
-    eventually(
-        lambda: node.skerry("token", "create", f"probe-{time.time_ns() % 10**9}") and True, "a token can be made", 120
-    )
+    node.fetch()
     token = node.directory / "token"
     token.write_text(node.skerry("token", "create", "munich"))
     enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -269,7 +281,7 @@ def test_an_agent_of_another_cluster_joins_by_its_chart(node: NodeHost, member_t
             [*install, "--set-file", f"token={token}", "--wait", "--timeout", "120s"], timeout_s=150
         )
         assert done.returncode == 0, done.stderr.decode()
-        eventually(lambda: "True" in node.skerry("cluster", "get", "munich"), "munich is ready", 60)
+        eventually(lambda: node.state("munich") == "True", "munich is ready", 60)
         told(f"an agent by its chart is Ready: {time.monotonic() - begun:.1f} s")
         node.skerry("cluster", "remove", "munich")
 
@@ -281,12 +293,8 @@ def test_upgraded_rolled_back_and_uninstalled(node: NodeHost) -> None:
     assert node.member.kubectl("get", "secret", "skerry-keys", "-n", NAMESPACE, "-o", "jsonpath={.data}") == keys
     assert "host" in node.skerry("cluster", "list")
     node.helm("uninstall", RELEASE, "--wait", "--timeout", "120s")
-    kinds = "deployments,statefulsets,services,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,secrets,pvc,pods"
-    kept = (
-        node.member.kubectl("get", kinds, "-n", NAMESPACE, "-l", "skerry.dev/installed=host", "-o", "name")
-        .decode()
-        .split()
-    )
-    told(f"left by helm uninstall: {', '.join(sorted(kept))}")
     secrets = ("root", "keys", "nats", "controller-manager", "tower", "admin")
-    assert set(kept) == {*(f"secret/skerry-{each}" for each in secrets), "persistentvolumeclaim/data-skerry-nats-0"}
+    wanted = {*(f"secret/skerry-{each}" for each in secrets), "persistentvolumeclaim/data-skerry-nats-0"}
+    eventually(lambda: node.kept() <= wanted, "its pods are gone", 120)
+    told(f"left by helm uninstall: {', '.join(sorted(node.kept()))}")
+    assert node.kept() == wanted

@@ -61,6 +61,14 @@ def test_members_have_their_own_if_there_is_one(tmp_path: Path, name: str) -> No
     assert both.by_name("host.example") is both.by_name("") is None
 
 
+def test_names_that_the_other_one_alone_has_are_shown_it_and_those_of_both_the_usual(tmp_path: Path) -> None:
+    usual = _files(tmp_path, "tls", "host.example", "skerry")
+    inside = _files(tmp_path, "members", server_name("*", UID), "skerry", "skerry.ns.svc", "host.example")
+    made = _certificates(tmp_path, **usual, **inside)
+    assert made.by_name("SKERRY.ns.svc") is made.by_name(server_name("m1", UID)) is not None
+    assert made.by_name("host.example") is made.by_name("skerry") is made.by_name("elsewhere") is None
+
+
 @pytest.mark.parametrize("which", ["tls", "members"])
 def test_new_files_are_taken_and_broken_ones_leave_the_old(tmp_path: Path, which: str) -> None:
     usual, members = _files(tmp_path, "tls", "h"), _files(tmp_path, "members", server_name("*", UID))
