@@ -283,7 +283,6 @@ def test_an_agent_of_another_cluster_joins_by_its_chart(node: NodeHost, member_t
         assert done.returncode == 0, done.stderr.decode()
         eventually(lambda: node.state("munich") == "True", "munich is ready", 60)
         told(f"an agent by its chart is Ready: {time.monotonic() - begun:.1f} s")
-        node.skerry("cluster", "remove", "munich")
 
 
 def test_upgraded_rolled_back_and_uninstalled(node: NodeHost) -> None:
