@@ -22,6 +22,7 @@ from skerry.checks.preflight import ObjectList
 from skerry.demand import Amounts, amounts, written
 from skerry.errors import Forbidden
 from skerry.localkube import binaries
+from skerry.localkube.process import tied_to_parent
 from skerry.member import kubeconfig
 from skerry.member.credentials import source
 from skerry.member.objects import ObjectClient
@@ -48,7 +49,9 @@ def scheduler(plain_cluster: Member) -> Iterator[None]:
     kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME}, "handler": "x"}
     plain_cluster.apply({**kind, "overhead": {"podFixed": OVERHEAD}})
     process = subprocess.Popen(
-        [program, f"--kubeconfig={plain_cluster.kubeconfig}", "--leader-elect=false", "--secure-port=0"],
+        tied_to_parent(
+            [program, f"--kubeconfig={plain_cluster.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
+        ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
