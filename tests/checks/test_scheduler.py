@@ -50,7 +50,7 @@ def scheduler(plain_cluster: Member) -> Iterator[None]:
     plain_cluster.apply({**kind, "overhead": {"podFixed": OVERHEAD}})
     process = subprocess.Popen(
         tied_to_parent(
-            [program, f"--kubeconfig={plain_cluster.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
+            [str(program), f"--kubeconfig={plain_cluster.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
         ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
