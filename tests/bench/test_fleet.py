@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import fleet, fleetdesired, fleetpresence, services
+from bench import fleet, fleetdesired, services
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +24,7 @@ def test_a_small_fleet_is_measured_and_shown(monkeypatch: pytest.MonkeyPatch) ->
     fleet.show(figures, Console(file=out, width=200))
     text = out.getvalue()
     assert all(row.what in text for row in fleet.ROWS if row.scenario in ("sync", "spread", "sustained"))
-    assert fleetpresence.SCENARIOS.keys() | fleetdesired.SCENARIOS.keys() == {row.scenario for row in fleet.ROWS}
+    assert fleet.SCENARIOS.keys() == {row.scenario for row in fleet.ROWS}
 
 
 @pytest.mark.parametrize(("members", "only"), [(10, ("quite",)), (1, ())])
