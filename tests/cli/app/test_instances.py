@@ -38,6 +38,7 @@ ENGINELESS = instance("m1", "Failed", error={"reason": "EngineMissing", "message
         (ReleaseInstances(release(), [instance("m1", "Upgrading")]), False),
         (ReleaseInstances(release(), [RETRYING]), False),
         (ReleaseInstances(release(), [FAILED]), True),
+        (ReleaseInstances(release(), [ENGINELESS]), True),
         (ReleaseInstances(release(), [BLOCKED]), True),
         (ReleaseInstances(release(2), [HEALTHY, AWAY]), True),
         (ReleaseInstances(release(2), [HEALTHY]), False),

@@ -93,7 +93,9 @@ def settled(state: ReleaseInstances) -> bool:
 
 def _rests(instance: Document) -> bool:
     """True if nothing happens there until somebody does something, or its cluster is back."""
-    return phase(instance) in AWAY or (phase(instance) in BAD and not _error(instance).get("next"))
+    error = _error(instance)
+    waits_for_somebody = not error.get("next") or error.get("reason") == "EngineMissing"
+    return phase(instance) in AWAY or (phase(instance) in BAD and waits_for_somebody)
 
 
 def _status(document: Document) -> Document:
