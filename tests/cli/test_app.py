@@ -59,7 +59,7 @@ def test_the_group_of_clusters_is_whole() -> None:
             ["bogus"],
             set(app.BEFORE.values())
             | set(app.AFTER.values())
-            | {"agentjoin", "approving", "clusteragents", "direct", "holding", "listings", "removing"},
+            | {"agentjoin", "approving", "clusteragents", "direct", "holding", "listings", "removing", "takingaway"},
         ),
     ],
     ids=["a command", "a command that needs another", "no command"],

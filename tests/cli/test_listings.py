@@ -90,6 +90,7 @@ def test_a_style_is_looked_at_before_the_host_is() -> None:
 def test_every_kind_has_its_command(capsys: Captured) -> None:
     assert list(LISTED) == [
         "clusters",
+        "nats-credentials",
         "tokens",
         "credentials",
         "workspaces",

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from tests.kube.member import Member
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "skerry-agent"
 NAMESPACE, RELEASE = "skerry-system", "skerry-agent"
@@ -52,3 +54,11 @@ def values_table(chart: Path = CHART) -> str:
         return lines
 
     return "\n".join(["| value | default | |", "|---|---|---|", *rows(schema, "")]) + "\n"
+
+
+def make_namespace(cluster: Member) -> None:
+    """NAMESPACE, empty: clusters are handed from test to test, and one that was killed leaves what it had."""
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    leftovers = ("clusterrole,clusterrolebinding", "-l", "skerry.dev/installed")
+    cluster.kubectl("delete", *leftovers, "--ignore-not-found")
+    cluster.kubectl("create", "namespace", NAMESPACE)

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from tests.deploy.agentchart import CHART, NAMESPACE, RELEASE, helm, template
+from tests.deploy.agentchart import CHART, NAMESPACE, RELEASE, helm, make_namespace, template
 from tests.e2e.federation import Agent, Host, eventually, free_port
 from tests.kube import madeup
 from tests.kube.member import Member
@@ -121,7 +121,7 @@ class Installed:
 
 @pytest.fixture
 def installed(binary: Path, plain_cluster: Member, host: Host, tmp_path: Path) -> Iterator[Installed]:
-    plain_cluster.kubectl("create", "namespace", NAMESPACE)
+    make_namespace(plain_cluster)
     plain_cluster.kubectl("label", "namespace", NAMESPACE, RESTRICTED)
     made = Installed(binary, plain_cluster, host, tmp_path)
     yield made

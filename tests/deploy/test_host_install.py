@@ -11,7 +11,7 @@ import yaml
 
 from skerry.cli.incluster.selftest import client, probe
 from skerry.identity import jointoken
-from tests.deploy.agentchart import NAMESPACE, helm
+from tests.deploy.agentchart import NAMESPACE, helm, make_namespace
 from tests.deploy.hostchart import CHART, RELEASE, manifest
 from tests.deploy.hostpods import HostPods
 from tests.deploy.test_host_chart import MATRIX
@@ -71,7 +71,7 @@ EVERYTHING = (
 
 @pytest.fixture
 def pods(binary: Path, plain_cluster: Member, tmp_path: Path) -> Iterator[HostPods]:
-    plain_cluster.kubectl("create", "namespace", NAMESPACE)
+    make_namespace(plain_cluster)
     made = HostPods(binary, plain_cluster, tmp_path)
     yield made
     made.close()
@@ -151,7 +151,7 @@ def test_while_the_bus_has_no_address_a_token_is_refused_with_the_reason(pods: H
         ),
         "the host answers",
     )
-    assert (refused.returncode, "no address is known under which members reach the bus" in refused.stderr) == (1, True)
+    assert (refused.returncode, "no address is known under which others reach the bus" in refused.stderr) == (1, True)
     given = json.dumps({"status": {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}})
     plain_cluster.kubectl(
         "patch", "service", "skerry-bus", "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", given

@@ -58,8 +58,8 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(own_clusters: OwnClus
         run.send_signal(signal.SIGKILL)
     stale = slot.Slot(int(directory.name), directory)
     assert any("containerd-shim" in line for line in slot.leftovers(stale))
-    with slot.hold() as held:
-        assert (held.number, slot.leftovers(stale)) == (stale.number, [f"directory {directory}"])
+    with slot.hold() as held:  # a slot before it may have become free meanwhile
+        assert slot.leftovers(stale) == ([f"directory {directory}"] if held.number == stale.number else [])
     assert slot.leftovers(stale) == []
 
 

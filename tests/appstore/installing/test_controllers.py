@@ -149,8 +149,8 @@ async def test_a_workspace_takes_its_apps_along_as_whom_they_were_worked_and_los
     await store.workspaces.delete("shop")
     hint = "skerry app uninstall web --forget m1"
     await store.until(APP_INSTANCE, "web.m1", "shop", lambda each: hint in each["status"].get("message", ""))
-    release = await store.get(APP_RELEASE, "web", "shop")
-    assert ("deletionTimestamp" in release["metadata"], release["status"]["actor"]["user"]) == (True, "ann")
+    release = await store.until(APP_RELEASE, "web", "shop", lambda each: "deletionTimestamp" in each["metadata"])
+    assert release["status"]["actor"]["user"] == "ann"
     assert await store.find(APP_INSTANCE, "web.m1", "shop") is not None, "it is not known elsewhere what is on m1"
     await store.act(APP_INSTANCE, "web.m1", "forget", {}, namespace="shop")
     await eventually(lambda: not store.process.informer.list(APP_RELEASE, "shop"), 20)
