@@ -59,9 +59,10 @@ class Agent:
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:
-            return self.process.wait(20)
+            return self.process.wait(40)  # an open stream has 30 s to end
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise AssertionError(f"the agent did not stop:\n{self.said()}") from None
 
     def exits(self, deadline_s: float = 30.0) -> int:

@@ -121,6 +121,7 @@ def by_hand(web: Installed, chart: str | None) -> None:
     assert f"skerry app retry {web.name}" in status["message"]
 
 
+@pytest.mark.soak  # a minute long; on a busy machine a third one of the workspace was once seen to sit
 @pytest.mark.timeout(420)
 def test_hooks_that_never_end_hold_up_nobody_else_and_no_end(killing: Ground, shop: Mapping[str, Path]) -> None:
     """Two operations run on a member at a time. Those of a tenant that sit in hooks make room for others after a minute, and who

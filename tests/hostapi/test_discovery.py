@@ -15,6 +15,7 @@ pytestmark = pytest.mark.integration
 OWN = "/apis/skerry.dev/v1alpha1"
 KINDS = {
     "clusters",
+    "inspectioncredentials",
     "jointokens",
     "credentials",
     "workspaces",

@@ -26,7 +26,7 @@ from tests.hostapi.conftest import Answer, World
 pytestmark = pytest.mark.integration
 
 ROUNDS = 300
-AWAY = re.compile(r"/(clusters|jointokens)\b|/apps/\{name\}/package$")
+AWAY = re.compile(r"/(clusters|inspectioncredentials|jointokens)\b|/apps/\{name\}/package$")
 """Their owner does not run here, or who makes the store of uploads, so a write is an honest 503."""
 ACTION = re.compile(r"/clusters/\{name\}/(agents|desired)$")
 """A read that the registry answers, and no cache."""
