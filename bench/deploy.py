@@ -133,16 +133,16 @@ def documented(figures: Mapping[str, Any]) -> str:
     loads = list(figures["load"])
     lines = [f"| | asks for | idle | {' | '.join(loads)} | limits |", f"|---|---|---|{'---|' * len(loads)}---|"]
     for row, idle in figures["idle"].items():
-        asked, shown = requirements.workload(row), list[str]()
+        workload, under_load = requirements.workload(row), list[str]()
         for each in figures["load"].values():
-            workload = each["workloads"][row]
-            shown.append(f"{workload['millicores'] / each['answers']['rps']:.2f} ms, {workload['peak_mib']:.0f} MiB")
+            spent = each["workloads"][row]
+            under_load.append(f"{spent['millicores'] / each['answers']['rps']:.2f} ms, {spent['peak_mib']:.0f} MiB")
         least, most = (
             ", ".join(written(name, each[name]) for name in ("cpu", "memory"))
-            for each in (asked.requests, asked.limits)
+            for each in (workload.requests, workload.limits)
         )
         idle_cell = f"{idle['millicores']:.0f}m, {idle['rss_mib']:.0f} MiB"
-        lines.append(f"| {row} | {least} | {idle_cell} | {' | '.join(shown)} | {most} |")
+        lines.append(f"| {row} | {least} | {idle_cell} | {' | '.join(under_load)} | {most} |")
     images = ", ".join(f"{image} {size:.0f} MB (aim {AIMS_MB[image]})" for image, size in figures["images_mb"].items())
     return "\n".join([*lines, "", f"Images above their base: {images}."]) + "\n"
 

@@ -64,8 +64,8 @@ async def try_objects(
     tried = f"{len(documents) - len(untried)} of {len(documents)} objects are accepted"
     if not untried:
         return PreflightCheck(name="manifest", state="pass", message=tried)
-    shown = ", ".join(untried[:3]) + (f" and {len(untried) - 3} more" if len(untried) > 3 else "")
-    why = f"{tried}; what others need is not there yet, so they are not tried ({shown})"
+    names = ", ".join(untried[:3]) + (f" and {len(untried) - 3} more" if len(untried) > 3 else "")
+    why = f"{tried}; what others need is not there yet, so they are not tried ({names})"
     return PreflightCheck(name="manifest", state="pass", message=why)
 
 

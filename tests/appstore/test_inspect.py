@@ -69,8 +69,8 @@ DOCUMENT = "---\napiVersion: {api}\nkind: {kind}\nmetadata: {{name: web}}\n{more
 @pytest.mark.parametrize("size", [1, client.SMALL], ids=["here", "there"])
 async def test_risks_of_a_manifest_are_told(size: int) -> None:
     manifest = DOCUMENT.format(api="rbac.authorization.k8s.io/v1", kind="ClusterRole", more="#" * size)
-    found = {risk.type: (risk.objects, risk.total) for risk in await read_risks(manifest, "shop")}
-    assert found == {"ClusterScoped": (("ClusterRole/web",), 1), "RBAC": (("ClusterRole/web",), 1)}
+    risks = {risk.type: (risk.objects, risk.total) for risk in await read_risks(manifest, "shop")}
+    assert risks == {"ClusterScoped": (("ClusterRole/web",), 1), "RBAC": (("ClusterRole/web",), 1)}
     assert await read_risks("#" * (size + 10), "shop") == ()
 
 

@@ -13,10 +13,7 @@ from skerry.checks.unreadable import Unreadable
 from skerry.errors import Forbidden, Invalid, NotFound, ServiceUnavailable, StatusError, TooManyRequests
 from skerry.http.exchange import Exchange
 from skerry.installation import installation
-from skerry.member import kubeconfig
-from skerry.member.credentials import source
 from skerry.member.objects import PLACES, ObjectClient
-from skerry.member.upstream import Upstream
 from tests.member.apiserver import JSON, ApiServer
 
 pytestmark = pytest.mark.integration
@@ -40,10 +37,8 @@ async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 async def client(api: ApiServer) -> AsyncIterator[ObjectClient]:
-    target = kubeconfig.load(str(api.kubeconfig()))
-    upstream = Upstream(target, source(target))
-    yield ObjectClient(upstream, "tester")
-    await upstream.close()
+    async with api.client() as client:
+        yield client
 
 
 def answers(api: ApiServer, path: str, error: StatusError | None = None) -> None:
@@ -64,34 +59,34 @@ def path(document: dict[str, Any]) -> str:
 async def test_all_that_is_taken_passes(api: ApiServer, client: ObjectClient) -> None:
     for each in (ROLE, BINDING, SECRET):
         answers(api, path(each))
-    made = await try_objects(client, [ROLE, BINDING, SECRET], "ns", namespace_exists=True)
-    assert (made.state, made.message) == ("pass", "3 of 3 objects are accepted")
+    check = await try_objects(client, [ROLE, BINDING, SECRET], "ns", namespace_exists=True)
+    assert (check.state, check.message) == ("pass", "3 of 3 objects are accepted")
     assert all(b"dryRun=All" in each.target for each in api.seen if each.method == b"PATCH")
 
 
 async def test_the_first_that_is_refused_is_named(api: ApiServer, client: ObjectClient) -> None:
     answers(api, path(ROLE), Invalid("no such verb"))
     answers(api, path(SECRET), Forbidden("a policy forbids it"))
-    made = await try_objects(client, [ROLE, SECRET], "ns", namespace_exists=True)
-    assert (made.state, made.message) == ("fail", "ClusterRole r is refused (no such verb), and 1 more")
+    check = await try_objects(client, [ROLE, SECRET], "ns", namespace_exists=True)
+    assert (check.state, check.message) == ("fail", "ClusterRole r is refused (no such verb), and 1 more")
 
 
 async def test_a_binding_to_a_role_that_comes_with_it_is_not_tried(api: ApiServer, client: ObjectClient) -> None:
     answers(api, path(ROLE))
     answers(api, path(BINDING), NotFound("clusterroles r not found"))
-    made = await try_objects(client, [ROLE, BINDING], "ns", namespace_exists=True)
-    assert (made.state, "(ClusterRoleBinding b)" in made.message) == ("pass", True)
-    made = await try_objects(client, [BINDING], "ns", namespace_exists=True)
-    assert (made.state, "clusterroles r not found" in made.message) == ("fail", True)
+    check = await try_objects(client, [ROLE, BINDING], "ns", namespace_exists=True)
+    assert (check.state, "(ClusterRoleBinding b)" in check.message) == ("pass", True)
+    check = await try_objects(client, [BINDING], "ns", namespace_exists=True)
+    assert (check.state, "clusterroles r not found" in check.message) == ("fail", True)
 
 
 async def test_without_its_namespace_only_the_rest_is_tried(api: ApiServer, client: ObjectClient) -> None:
     answers(api, path(ROLE))
     secrets = [{**SECRET, "metadata": {"name": f"s{number}"}} for number in range(5)]
-    made = await try_objects(client, [ROLE, *secrets], "ns", namespace_exists=False)
-    assert made.state == "pass"
-    assert made.message.startswith("1 of 6 objects are accepted; ")
-    assert "(Secret s0, Secret s1, Secret s2 and 2 more)" in made.message
+    check = await try_objects(client, [ROLE, *secrets], "ns", namespace_exists=False)
+    assert check.state == "pass"
+    assert check.message.startswith("1 of 6 objects are accepted; ")
+    assert "(Secret s0, Secret s1, Secret s2 and 2 more)" in check.message
 
 
 @pytest.mark.parametrize("error", [TooManyRequests("later"), ServiceUnavailable("not now")])
@@ -116,5 +111,5 @@ async def test_who_may_not_try_knows_nothing(api: ApiServer, client: ObjectClien
 
 
 async def test_pods_of_what_has_no_replica_are_not_tried(api: ApiServer, client: ObjectClient) -> None:
-    made = await try_pods(client, installation("agent", {"replicas": 0}).workloads, "ns")
-    assert (made.state, api.seen) == ("pass", [])
+    check = await try_pods(client, installation("agent", {"replicas": 0}).workloads, "ns")
+    assert (check.state, api.seen) == ("pass", [])

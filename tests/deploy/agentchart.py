@@ -62,3 +62,24 @@ def make_namespace(cluster: Member) -> None:
     leftovers = ("clusterrole,clusterrolebinding", "-l", "skerry.dev/installed")
     cluster.kubectl("delete", *leftovers, "--ignore-not-found")
     cluster.kubectl("create", "namespace", NAMESPACE)
+
+
+def check_schema(chart: Path) -> None:
+    """Each value of a chart is described, has the default that the chart gives it, and nothing else may be set."""
+    schema = json.loads((chart / "values.schema.json").read_text())
+    values = yaml.safe_load((chart / "values.yaml").read_text())
+
+    def check(part: dict[str, Any], value: Any, place: str) -> None:
+        assert part.get("description"), place
+        if "properties" not in part:
+            assert part["default"] == value, place
+            return
+        assert part["additionalProperties"] is False, place
+        assert value.keys() <= part["properties"].keys(), place
+        for name, each in part["properties"].items():
+            if name in value:
+                check(each, value[name], f"{place}.{name}")
+            else:
+                assert "default" not in each, f"{place}.{name}"
+
+    check({"description": "x", **schema}, values, "")

@@ -24,7 +24,7 @@ from skerry.demand import amounts
 from skerry.member import account, bindings
 from skerry.service.settings import composed
 from skerry.settings import PREFIX, RUNTIME_NAMES, Settings, load, variable
-from tests.deploy.agentchart import NAMESPACE, ROOT, values_table
+from tests.deploy.agentchart import NAMESPACE, ROOT, check_schema, values_table
 from tests.deploy.hostchart import CHART, Objects, environment, manifest, objects_of, pods
 from tests.deploy.test_agent_chart import ordered
 
@@ -350,23 +350,7 @@ def test_wrong_values_are_told_by_their_place(helm: Path, values: dict[str, Any]
 
 
 def test_every_value_is_described_and_has_the_default_of_the_chart() -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    values = yaml.safe_load((CHART / "values.yaml").read_text())
-
-    def check(part: dict[str, Any], value: Any, place: str) -> None:
-        assert part.get("description"), place
-        if "properties" not in part:
-            assert part["default"] == value, place
-            return
-        assert part["additionalProperties"] is False, place
-        assert value.keys() <= part["properties"].keys(), place
-        for name, each in part["properties"].items():
-            if name in value:
-                check(each, value[name], f"{place}.{name}")
-            else:
-                assert "default" not in each, f"{place}.{name}"
-
-    check({"description": "x", **schema}, values, "")
+    check_schema(CHART)
 
 
 def test_the_documentation_has_the_table_of_the_schema() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from skerry.http.exchange import Exchange
 from skerry.http.server import Server
 from skerry.httpwire.head import Headers
 from skerry.identity import x509
+from skerry.member import kubeconfig
+from skerry.member.credentials import source
+from skerry.member.objects import ObjectClient
+from skerry.member.upstream import Upstream
 
 JSON = [(b"content-type", b"application/json")]
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
@@ -116,6 +121,14 @@ class ApiServer:
     def connections(self) -> int:
         """Open now."""
         return self._server.connections
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[ObjectClient]:
+        """Our own client of it, by its kubeconfig."""
+        target = kubeconfig.load(str(self.kubeconfig()))
+        upstream = Upstream(target, source(target))
+        yield ObjectClient(upstream, "tester")
+        await upstream.close()
 
     def kubeconfig(self, authority_file: str = "", **user: str) -> Path:
         """A kubeconfig for it, with its authority and its token unless the test gives others."""

@@ -12,10 +12,7 @@ import pytest
 from skerry.api.meta import ListMeta, Struct
 from skerry.errors import AlreadyExists, BadGateway, Conflict, Forbidden, NotFound, StatusError
 from skerry.http.exchange import Exchange
-from skerry.member import kubeconfig
-from skerry.member.credentials import source
 from skerry.member.objects import APPLY, ObjectClient, files_of
-from skerry.member.upstream import Upstream
 from tests.member.apiserver import JSON, ApiServer
 
 pytestmark = pytest.mark.integration
@@ -37,10 +34,8 @@ async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 async def client(api: ApiServer) -> AsyncIterator[ObjectClient]:
-    target = kubeconfig.load(str(api.kubeconfig()))
-    upstream = Upstream(target, source(target))
-    yield ObjectClient(upstream, "tester")
-    await upstream.close()
+    async with api.client() as client:
+        yield client
 
 
 def secret(name: str = "a", **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -75,10 +76,14 @@ async def test_the_tool_shows_services_streams_and_what_is_stored(nats: Nats, cl
 
 async def test_the_tool_hears_each_write(nats: Nats, client: Client) -> None:
     async def write() -> None:
-        await asyncio.sleep(1.0)
-        await client.token("heard")
+        for number in itertools.count():
+            await client.token(f"heard-{number}")
 
-    heard, _ = await asyncio.gather(nats("sub", "$KV.resources.>", "--count", "1", "--raw"), write())
+    writes = asyncio.create_task(write())
+    try:
+        heard = await nats("sub", "$KV.resources.skerry=2Edev.jointoken.>", "--count", "1", "--raw")
+    finally:
+        writes.cancel()
     assert json.loads(heard)["object"]["kind"] == "JoinToken"
 
 
@@ -184,6 +189,7 @@ async def test_it_ends_within_a_second_when_it_is_revoked_and_others_stay(nats_h
 
 async def test_a_secret_is_in_no_object_and_in_no_dry_run(nats_host: NatsHost, client: Client) -> None:
     document = await made(client, "kept")
+    await client.cache.current()
     stored = client.cache.get(INSPECTION_CREDENTIAL, "kept")
     assert stored is not None
     assert set(stored.document()["status"]) == {"expires"}

@@ -65,9 +65,9 @@ class MemberCleanup:
                 metadata = await kube_system_of(upstream)
                 owner, host = owner_of(metadata)
                 if metadata.get("uid") != uid:
-                    found = clean(str(metadata.get("uid")), 64)
+                    actual_uid = clean(str(metadata.get("uid")), 64)
                     raise Failure(
-                        f"{upstream.origin} is another cluster (kube-system UID {found}) than {name} ({uid}): {without}",
+                        f"{upstream.origin} is another cluster (kube-system UID {actual_uid}) than {name} ({uid}): {without}",
                         FAILED,
                     )
                 if owner not in ("", self._host.uid):
@@ -90,13 +90,13 @@ class MemberCleanup:
             if self._has_agent:
                 for each in reversed(manifests(AgentInstallation(token="", namespace=self._namespace, replicas=2))):
                     await _delete(client, each)
-            made = 0 if self._has_agent else await self._account(client)
+            deleted = 0 if self._has_agent else await self._account(client)
             if not keep:
                 await self._kept(client)
             await self._unmark(upstream)
         if self._has_agent:
             return [f"the agent is deleted in namespace {self._namespace}, which stays"]
-        return [f"the host's account is deleted in namespace {account.NAMESPACE}, which stays"] if made else []
+        return [f"the host's account is deleted in namespace {account.NAMESPACE}, which stays"] if deleted else []
 
     async def _account(self, client: ObjectClient) -> int:
         count = 0

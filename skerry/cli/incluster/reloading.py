@@ -54,14 +54,14 @@ async def reload_servers(settings: Settings, authority: Authority, certificate: 
 
 
 def _stale(answers: list[Message], certificate: bytes) -> list[_Server]:
-    wanted = x509.expires(certificate)
+    expiry = x509.expires(certificate)
     servers = []
     for answer in answers:
         try:
             varz = decoded(answer.data, _Varz)
         except msgspec.DecodeError:
             continue
-        if varz.server.id and varz.data.tls_cert_not_after not in (None, wanted):
+        if varz.server.id and varz.data.tls_cert_not_after not in (None, expiry):
             servers.append(varz.server)
     return servers
 

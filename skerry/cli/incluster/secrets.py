@@ -92,11 +92,11 @@ class ClusterSecrets:
         """See Secrets."""
         named = {"name": service, "namespace": self._namespace}
         with self._explained(f"get Service {service}"):
-            found = await self._client.get({"apiVersion": "v1", "kind": "Service", "metadata": named})
-        if found is None or found["spec"].get("type") != "LoadBalancer":
+            document = await self._client.get({"apiVersion": "v1", "kind": "Service", "metadata": named})
+        if document is None or document["spec"].get("type") != "LoadBalancer":
             return None
-        given = (found.get("status") or {}).get("loadBalancer", {}).get("ingress") or ()
-        return tuple(name for each in given if (name := each.get("hostname") or each.get("ip")))
+        ingress = (document.get("status") or {}).get("loadBalancer", {}).get("ingress") or ()
+        return tuple(name for each in ingress if (name := each.get("hostname") or each.get("ip")))
 
     def _document(self, name: str, files: Mapping[str, bytes] | None = None, version: str = "") -> Document:
         place = {"name": name, "namespace": self._namespace}
