@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -53,7 +54,16 @@ class AccessRecord:
         self.member = b""
         """`/clusters/<name>` of a request that came for a member by its name in TLS: lines look the same for both ways."""
         self.stream = ""
-        """The Audit-ID: it joins this line with the agent's log and the member's audit log."""
+        """The Audit-ID: it joins this line with the audit log, with the agent's log, and with the member's audit log."""
+
+
+def audit_id() -> str:
+    """A random UUID (RFC 9562, 5.4), which is what an API server takes; uuid.uuid4 needs three times as long for it."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class LogSink(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from services.proxy.routes import open_to_all
+from services.proxy.routes import may, open_to, path_of
 from skerry.access import Access, Allowed, Decision, Denied, Reach, barred, held
 from skerry.access.decision import KUBERNETES
 from skerry.access.holdings import Basis
@@ -33,6 +33,8 @@ class HostRequest(NamedTuple):
     namespace: str = ""
     name: str = ""
     impersonates: bool = False
+    path: str = ""
+    """Of one that is about no resource."""
 
 
 class HostRule(NamedTuple):
@@ -149,10 +151,12 @@ def decide_host(
     groups = _with_grants(caller, reach)
     if CLUSTER_ADMIN in groups:
         return Allowed(PREFIX + caller.user, (), (), (groups[CLUSTER_ADMIN],), (), reach.until)
+    if not request.resource:
+        return _of_path(caller, request, groups, reach)
     right = declared.right(request)
     by = right.by(groups)
     basis = tuple(dict.fromkeys(groups[group] for group in by))
-    if by or right.everybodys or not request.resource:
+    if by or right.everybodys:
         return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until)
     if right.placed and (request.namespace or request.verb not in _OF_ALL):
         basis = _tied(caller, right, request.namespace, access, now)
@@ -161,6 +165,22 @@ def decide_host(
     elif not right.ties:
         return Denied(_host_forbidden(caller, request, right))
     return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until, right.ties)
+
+
+def _of_path(caller: Caller, request: HostRequest, groups: dict[str, Basis], reach: Reach) -> Decision:
+    row = path_of(request.path.encode()) if request.path else None
+    if row is None or not row.groups:
+        return Allowed(PREFIX + caller.user, (), (), (), (), reach.until)
+    if not may(row, groups):
+        need = ", ".join((*row.groups, CLUSTER_ADMIN))
+        return Denied(
+            Forbidden(
+                f'forbidden: User "{caller.user}" cannot {request.verb} path "{row.path}": it takes one of the groups {need}; ask '
+                "an administrator of the host"
+            )
+        )
+    basis = tuple(groups[group] for group in row.groups if group in groups)
+    return Allowed(PREFIX + caller.user, (), (), basis, (), reach.until)
 
 
 def _tied(caller: Caller, right: KindRight, namespace: str, access: Access, now: float) -> tuple[Basis, ...]:
@@ -175,7 +195,8 @@ def rules(
     caller: Caller, namespace: str, access: Access, now: float, declared: HostAccess = _ACCESS
 ) -> tuple[HostRule, ...]:
     """Everything that `decide_host` allows this caller in a namespace, for a SelfSubjectRulesReview; an empty one is all."""
-    paths, groups = HostRule(("get",), paths=open_to_all()), host_groups(caller, access, now)
+    groups = host_groups(caller, access, now)
+    paths = HostRule(("get",), paths=open_to(groups))
 
     def tied(right: KindRight) -> bool:
         return not right.placed or bool(_tied(caller, right, namespace, access, now))

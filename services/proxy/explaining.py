@@ -151,10 +151,19 @@ class Explainer:
     # The host's own API
 
     def _on_host(self, question: _Question, identity: ExplainedIdentity) -> ExplanationStatus:
-        request, resource = question.request, question.spec.resource_attributes
-        name = "" if resource is UNSET else resource.name
+        request, resource, path = (
+            question.request,
+            question.spec.resource_attributes,
+            question.spec.non_resource_attributes,
+        )
         asked_ = HostRequest(
-            request.verb, request.group, request.resource, request.subresource, request.namespace, name
+            request.verb,
+            request.group,
+            request.resource,
+            request.subresource,
+            request.namespace,
+            "" if resource is UNSET else resource.name,
+            path="" if path is UNSET else path.path,
         )
         decision = decide_host(question.subject, asked_, self._granted, time.time())
         denied = decision if isinstance(decision, Denied) else None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.proxy.access import AccessLog, AccessRecord
+from services.proxy.access import AccessLog, AccessRecord, audit_id
 from services.proxy.authn import REVIEWED, Authenticator, CachedCredential, Presented, Unknown, presented, token_of
 from services.proxy.authorize import HostRequest, decide_host, rules
 from services.proxy.cuts import Cuts
@@ -23,7 +23,7 @@ from services.proxy.members.headers import CallerHeaders, impersonates
 from services.proxy.members.relay import ResponseCut
 from services.proxy.members.requests import MemberRequests
 from services.proxy.metrics import CUT, GONE, Metrics
-from services.proxy.routes import listed, path_of, route_of
+from services.proxy.routes import Path, listed, path_of, route_of
 from services.proxy.selfaccess import self_access
 from services.proxy.sessions import Rests, Sessions
 from services.proxy.tls import Certificates
@@ -32,6 +32,7 @@ from skerry import __version__, telemetry
 from skerry.access import Access, Decision, Denied, MemberRequest
 from skerry.api.kinds import Tie
 from skerry.api.messages import HOST, Caller
+from skerry.api.names import is_audit_id
 from skerry.errors import (
     Forbidden,
     GatewayTimeout,
@@ -102,6 +103,8 @@ class Front:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one exchange completely. Never raises, except when cancelled."""
         record = AccessRecord()
+        record.stream = id_ = _audit_id(exchange)
+        exchange.beside = [(b"audit-id", id_.encode())]
         try:
             await self._route(exchange, record)
         except ClientGone:
@@ -154,6 +157,7 @@ class Front:
             if row.handler == "host_api":
                 await self._host(exchange, record, credential)
                 return
+            self._check_path(row, exchange, record, credential.caller)
         record.code = await self._handlers[row.handler](exchange)
 
     async def _caller(self, exchange: Exchange, record: AccessRecord) -> tuple[CachedCredential, CallerHeaders]:
@@ -197,6 +201,16 @@ class Front:
 
     # The host's own paths
 
+    def _check_path(self, row: Path, exchange: Exchange, record: AccessRecord, caller: Caller) -> None:
+        """Forbidden for who may not see what is at a path."""
+        if not row.groups:
+            return
+        asked = HostRequest(exchange.head.method.decode("latin-1").lower(), path=row.path)
+        decision = self._decided(caller, asked)
+        if isinstance(decision, Denied):
+            raise decision.error
+        record.basis = decision.basis
+
     async def _health(self, exchange: Exchange) -> str:
         return await _answer(exchange, b"ok", TEXT[1])
 
@@ -228,6 +242,7 @@ class Front:
                 attributes.namespace,
                 attributes.name,
                 asks,
+                attributes.path,
             )
             decision = self._decided(credential.caller, request)
             if isinstance(decision, Denied):
@@ -236,7 +251,9 @@ class Front:
                 record.basis = decision.basis
                 if any(each.kind != "Group" for each in decision.basis):
                     question = MemberRequest(HOST, attributes.verb)
-                    exchange.beside = ends_soon(credential.caller, question, decision, self._parts.granted, time.time())
+                    exchange.beside += ends_soon(
+                        credential.caller, question, decision, self._parts.granted, time.time()
+                    )
                 session.rests = Rests(
                     credential.caller, lambda: self._again(credential.caller, request, decision.ties), decision.until
                 )
@@ -256,6 +273,7 @@ class Front:
                 access=lambda: self_access(credential, self._parts.granted, time.time()),
                 explain=lambda spec: self._parts.explainer.explain(credential, spec),
                 watching=watching,
+                audit_id=record.stream,
             )
             record.code = str(code)
             if session.was_cut is not None:
@@ -287,6 +305,14 @@ def _check_delegation(credential: CachedCredential, member: str) -> None:
             f"this token is a delegation of user {credential.caller.user!r} for {delegation.of}: it is good for requests to "
             f"clusters {', '.join(sorted(delegation.clusters))}, and for nothing else"
         )
+
+
+def _audit_id(exchange: Exchange) -> str:
+    """The client's own, as API servers take it, if it is one; else a new one."""
+    own = exchange.head.get(b"audit-id")
+    if own is not None and is_audit_id(text := own.decode("latin-1")):
+        return text
+    return audit_id()
 
 
 async def _answer(exchange: Exchange, body: bytes, content_type: bytes = JSON[1]) -> str:

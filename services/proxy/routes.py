@@ -5,9 +5,11 @@ The list of paths at `/`, the rules of a SelfSubjectRulesReview and the table in
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from skerry.api.kinds.access import CLUSTER_ADMIN, MONITOR
 from skerry.httpwire.names import member_of
 from skerry.httpwire.target import split_cluster
 
@@ -25,6 +27,13 @@ class Path(NamedTuple):
     """Whether everything below it belongs to it too."""
     lists: tuple[str, ...] = ()
     """What `/` names for it, if not the path itself."""
+    groups: tuple[str, ...] = ()
+    """Who may, besides host administrators: members of one of these groups of the host; empty: every caller."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """As a rule for nonResourceURLs has it."""
+        return (self.path, f"{self.path}/*") if self.subtree else (self.path,)
 
 
 TABLE = (
@@ -34,7 +43,7 @@ TABLE = (
     Path("/clusters", "members", "`/clusters/NAME/…`: the API of a member, as its own API server has it", subtree=True),
     Path("/healthz", "health", "`ok` while the process answers", credential=False),
     Path("/livez", "health", "the same, by its newer name", credential=False),
-    Path("/metrics", "metrics", "metrics of this process, in the text format of Prometheus"),
+    Path("/metrics", "metrics", "metrics of this process, in the text format of Prometheus; for `skerry:monitor`", groups=(MONITOR,)),
     Path(
         "/openapi", "host_api", "the schema of the host's own API", subtree=True, lists=("/openapi/v2", "/openapi/v3")
     ),
@@ -51,10 +60,15 @@ def path_of(path: bytes) -> Path | None:
     return _EXACT.get(path) or (_SUBTREES.get(path[:below]) if below > 0 else None)
 
 
-def open_to_all() -> tuple[str, ...]:
-    """The paths that every caller may get, as those of an RBAC rule for nonResourceURLs."""
-    own = [row for row in TABLE if row.handler not in ("index", "members")]
-    return tuple(path for row in own for path in ((row.path, f"{row.path}/*") if row.subtree else (row.path,)))
+def open_to(groups: Collection[str]) -> tuple[str, ...]:
+    """The paths that a member of these groups of the host may get, as those of an RBAC rule for nonResourceURLs."""
+    own = [row for row in TABLE if row.handler not in ("index", "members") and may(row, groups)]
+    return tuple(path for row in own for path in row.paths)
+
+
+def may(row: Path, groups: Collection[str]) -> bool:
+    """True if a member of these groups of the host may get what is at a row's path."""
+    return not row.groups or CLUSTER_ADMIN in groups or any(group in groups for group in row.groups)
 
 
 def listed() -> tuple[str, ...]:

@@ -178,7 +178,7 @@ class Proxy:
                 events=self._events,
                 granted=self._granted,
                 shifts=self._shifts,
-                streams=Streams(forwarder, uploads=limits.uploads, uploads_per_user=limits.uploads_per_user),
+                streams=Streams(uploads=limits.uploads, uploads_per_user=limits.uploads_per_user),
             ),
             explainer=Explainer(members, self._granted, self._cache, self._bus, self.directory),
             metrics=self._metrics,

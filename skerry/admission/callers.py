@@ -9,7 +9,8 @@ from collections.abc import Callable
 import msgspec
 
 from skerry.api.decode import decoder
-from skerry.api.messages import SIGNATURE, Write, WriteRequest
+from skerry.api.messages import AUDIT_ID, SIGNATURE, Write, WriteRequest
+from skerry.api.names import is_audit_id
 from skerry.bus import Message
 from skerry.errors import BadRequest, Unauthorized
 from skerry.identity.requests import RequestVerifier
@@ -45,7 +46,9 @@ class Callers:
             write = _decode(message.data)
         except msgspec.DecodeError as error:
             raise BadRequest(f"this is not a write request: {error}") from error
-        return WriteRequest(**{name: getattr(write, name) for name in write.__struct_fields__}, caller=caller)
+        audit_id = message.headers.get(AUDIT_ID, "")
+        fields = {name: getattr(write, name) for name in write.__struct_fields__}
+        return WriteRequest(**fields, caller=caller, audit_id=audit_id if is_audit_id(audit_id) else "")
 
     def _refused(self, subject: str, reason: str) -> None:
         now = self._clock()

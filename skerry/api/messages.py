@@ -297,6 +297,7 @@ class WriteRequest(Write, frozen=True, kw_only=True):
     """A write and whose it is. It never travels: who has one verified the signature, or is a service that writes itself."""
 
     caller: Caller
+    audit_id: str = ""  # of the client's request
 
 
 class WriteAnswer(Message, frozen=True, kw_only=True):
@@ -382,6 +383,8 @@ HOST = "host"
 """The audience of what proxies sign for services of the host; no member can have this name."""
 SIGNATURE = "Skerry-Signature"
 """Header of a Write: an assertion of RequestClaims, base64."""
+AUDIT_ID = "Skerry-Audit-Id"
+"""Header of a Write: the Audit-ID of the client's request. It proves nothing."""
 
 
 class RequestClaims(Claims, frozen=True, kw_only=True, array_like=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 GROUP = "skerry.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -64,3 +66,10 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 """Helm's label, or a user's."""
 INSTALLED_LABEL = "skerry.dev/installed"
 """On all that is installed on a cluster for Skerry itself: `host`, `agent`, or `direct` (the account for the host)."""
+
+_AUDIT_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def is_audit_id(text: str) -> bool:
+    """True if `text` is the id of a request: a UUID, as API servers make them."""
+    return _AUDIT_ID.fullmatch(text) is not None

@@ -45,7 +45,8 @@ _NEVER_TRAILERS = frozenset((
 and the others that RFC 9110, 6.5.1 names as control of the answer or that are not to pass at all."""
 _TRAILERS_LIMIT, _TRAILER_BYTES = 64, 8 * 1024
 _REQUEST_DROP = HOP_BY_HOP | GUARDED
-_ANSWER_DROP = HOP_BY_HOP | {b"set-cookie"}
+_COOKIES_DROP = HOP_BY_HOP | {b"audit-id"}
+_ANSWER_DROP = _COOKIES_DROP | {b"set-cookie"}
 
 
 def named_by_connection(headers: Headers) -> set[bytes]:
@@ -122,12 +123,12 @@ def bearer_from_protocols(headers: Headers) -> bytes | None:
 
 
 def clean_response(headers: Headers, *, cookies: bool = False) -> Headers:
-    """The headers of a member's answer that may travel back: everything but hop-by-hop.
+    """The headers of a member's answer that may travel back: everything but hop-by-hop, and `Audit-ID`, which the host sets.
 
     `Set-Cookie` is dropped too, because a cookie of one member would be sent to the host, which serves all of them;
     unless `cookies` says that the answer is an app's, and somebody sees to it where its cookies may go (see apps.py).
     """
-    dropped = HOP_BY_HOP if cookies else _ANSWER_DROP
+    dropped = _COOKIES_DROP if cookies else _ANSWER_DROP
     if named := named_by_connection(headers):
         dropped |= named
     return [pair for pair in headers if pair[0] not in dropped]

@@ -16,7 +16,7 @@ import pytest
 from skerry import subjects
 from skerry.admission import Admitted, Callers, Rules, Writes
 from skerry.api.kinds import CREDENTIAL, WORKSPACE, Kind
-from skerry.api.messages import SIGNATURE, Caller, CertifyRequest, Write, WriteOptions, WriteRequest
+from skerry.api.messages import AUDIT_ID, SIGNATURE, Caller, CertifyRequest, Write, WriteOptions, WriteRequest
 from skerry.api.meta import Document
 from skerry.bus import BucketConfig, Bus, Message
 from skerry.bus.headers import encode_headers
@@ -38,9 +38,11 @@ class Recorded(Rules):
 
     def __init__(self) -> None:
         self.callers: list[Caller] = []
+        self.audit_ids: list[str] = []
 
     async def admit(self, document: Document, request: WriteRequest) -> Admitted:
         self.callers.append(request.caller)
+        self.audit_ids.append(request.audit_id)
         return Admitted(document)
 
 
@@ -49,10 +51,12 @@ class World:
 
     def __init__(self, host: NatsHost, bus: Bus, stores: dict[Kind, Store], rules: Recorded) -> None:
         self.host, self.bus, self.stores, self.rules = host, bus, stores, rules
+        self.headers: dict[str, str] = {}
+        """Beside the signature."""
 
     async def send(self, subject: str, payload: bytes, signature: str | None) -> Any:
         """The answer to a message as it is."""
-        headers = None if signature is None else {SIGNATURE: signature}
+        headers = None if signature is None else {SIGNATURE: signature, **self.headers}
         return msgspec.json.decode((await self.bus.request(subject, payload, timeout_s=5, headers=headers)).data)
 
     async def signed(self, subject: str, payload: bytes) -> Any:
@@ -105,6 +109,14 @@ async def test_a_signed_write_is_its_callers(world: World) -> None:
     await world.signed(CREATE, create(name))
     assert world.rules.callers == [ADMIN]
     assert await world.there(name)
+
+
+async def test_the_id_of_the_request_is_beside_its_caller(world: World) -> None:
+    own = str(uuid.uuid4())
+    for said in (own, "another", ""):
+        world.headers = {AUDIT_ID: said}
+        await world.signed(CREATE, create(a_name()))
+    assert world.rules.audit_ids == [own, "", ""]
 
 
 async def test_a_caller_in_the_message_is_nobody(world: World) -> None:

@@ -283,7 +283,7 @@ class TestBodies:
         assert (await world.ask(f"{BERTHS}/b1/cargo", "POST", b"x")).status == 201
 
     def test_are_so_many_at_once_and_room_that_was_given_back_is_room(self) -> None:
-        taking = Streams(None, uploads=2, uploads_per_user=1)  # type: ignore[arg-type]
+        taking = Streams(uploads=2, uploads_per_user=1)
         for _ in range(3):
             with (
                 taking._place("vera"),

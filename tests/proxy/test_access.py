@@ -6,11 +6,12 @@ import asyncio
 import io
 import json
 import logging
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from services.proxy.access import AccessLog, AccessRecord, shown
+from services.proxy.access import AccessLog, AccessRecord, audit_id, shown
 from skerry.access.holdings import Basis
 from skerry.runtime import HumanFormatter, JsonFormatter
 
@@ -135,3 +136,11 @@ def test_what_allowed_a_request_is_one_word_of_bounded_length(
     stream: io.StringIO, basis: tuple[Basis, ...], word: str
 ) -> None:
     assert line(stream, HumanFormatter(), basis=basis).endswith(f" grant={word}\n")
+
+
+def test_an_audit_id_is_a_random_uuid_in_its_usual_form() -> None:
+    made = [audit_id() for _ in range(50)]
+    for text in made:
+        read = uuid.UUID(text)
+        assert (str(read), read.version, read.variant) == (text, 4, uuid.RFC_4122)
+    assert len(set(made)) == 50

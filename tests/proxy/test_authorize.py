@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.proxy.authorize import HostAccess, HostRequest, HostRule, decide_host, host_groups, rules
-from services.proxy.routes import open_to_all
+from services.proxy.routes import open_to
 from skerry.access import Access, Allowed, Decision, Denied, MemberRequest, decide, held
 from skerry.access.holdings import Basis
 from skerry.api.kinds import BUILT_IN, CLUSTER, HOST_GROUPS, HOST_VIEW
@@ -139,10 +139,34 @@ def test_an_action_is_let_in_by_its_own_groups_whatever_its_kind_lets_do() -> No
     assert rights.right(connection._replace(verb="get", subresource="")).groups == (*BUILT_IN, HOST_VIEW)
 
 
-def test_everybody_is_told_the_paths_that_are_open() -> None:
-    for caller in (NOBODY, ADMIN):
-        told = [rule for rule in rules(caller, "", NONE, 0.0) if rule.paths]
-        assert told == [HostRule(("get",), paths=open_to_all())]
+MONITOR, AUDITOR = (Caller(user="mo", groups=(f"skerry:{group}",)) for group in ("monitor", "auditor"))
+
+
+@pytest.mark.parametrize("caller", [NOBODY, ADMIN, MONITOR, AUDITOR], ids=lambda caller: caller.user)
+def test_everybody_is_told_the_paths_that_are_open_to_them(caller: Caller) -> None:
+    told = [rule for rule in rules(caller, "", NONE, 0.0) if rule.paths]
+    assert told == [HostRule(("get",), paths=open_to(caller.groups))]
+    for path in told[0].paths:
+        assert isinstance(decide_host(caller, HostRequest("get", path=path), NONE, 0.0), Allowed)
+
+
+def test_metrics_are_for_who_monitors() -> None:
+    asked = HostRequest("get", path="/metrics")
+    assert [isinstance(decide_host(each, asked, NONE, 0.0), Allowed) for each in (NOBODY, AUDITOR, MONITOR, ADMIN)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert denied(AUDITOR, asked) == (
+        'forbidden: User "mo" cannot get path "/metrics": it takes one of the groups skerry:monitor, skerry:cluster-admin; '
+        "ask an administrator of the host"
+    )
+
+
+@pytest.mark.parametrize("caller", [MONITOR, AUDITOR], ids=["monitor", "auditor"])
+def test_who_looks_at_the_host_reaches_no_member(caller: Caller) -> None:
+    assert isinstance(decide(caller, MemberRequest("m1", "get", "pods"), NONE, 0.0), Denied)
 
 
 ON_HOST = {"names": ["host"]}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
+from skerry.http import Exchange
 from tests.fixtures.nats import eventually
 from tests.proxy.conftest import World
 
@@ -77,6 +80,52 @@ async def test_connection_tokens_remove_what_they_name_and_nothing_that_is_set_l
     names = {name for name, _ in host.recorder.heads[-1].headers}
     assert {b"impersonate-user", b"impersonate-group", b"authorization", b"x-forwarded-for", b"audit-id"} <= names
     assert b"x-mine" not in names
+
+
+OWN_ID = b"6f0c1d52-8a3b-4e57-9d1c-0a7b5c3e2f10"
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [
+        (b"/clusters/m1/api/v1/pods", b"", 200),
+        (b"/clusters/none/api", b"", 404),
+        (b"/apis/skerry.dev/v1alpha1/clusters", b"", 200),
+        (b"/api", b"-", 401),
+        (b"/healthz", b"-", 200),
+    ],
+)
+async def test_every_answer_has_an_audit_id_which_a_client_may_choose(
+    host: World, path: bytes, token: bytes, status: int
+) -> None:
+    made, other = [await host.ask(path, token=token) for _ in range(2)]
+    chosen = await host.ask(path, token=token, headers=[(b"audit-id", OWN_ID)])
+    foreign = await host.ask(path, token=token, headers=[(b"audit-id", b"x" * 36)])
+    for answer in (made, other, chosen, foreign):
+        assert answer.status == status
+        assert len([name for name, _ in answer.headers if name == b"audit-id"]) == 1
+    assert uuid.UUID((made.header(b"audit-id") or b"").decode()).version == 4
+    assert len({each.header(b"audit-id") for each in (made, other, foreign)}) == 3
+    assert chosen.header(b"audit-id") == OWN_ID
+    assert foreign.header(b"audit-id") != b"x" * 36
+
+
+async def test_the_member_is_told_the_id_and_cannot_answer_another(host: World) -> None:
+    async def lying(exchange: Exchange) -> None:
+        await exchange.respond(200, [(b"audit-id", b"of-the-member"), (b"content-type", b"text/plain")], b"ok")
+
+    host.recorder.routes[b"/lying"] = lying
+    answer = await host.ask(b"/clusters/m1/lying", headers=[(b"audit-id", OWN_ID)])
+    assert [value for name, value in answer.headers if name == b"audit-id"] == [OWN_ID]
+    assert host.recorder.heads[-1].get(b"audit-id") == OWN_ID
+
+
+async def test_metrics_are_for_who_monitors_the_host(host: World) -> None:
+    monitor, auditor = await host.token("mo", "skerry:monitor"), await host.token("au", "skerry:auditor")
+    assert [(await host.ask(b"/metrics", token=each)).status for each in (monitor, auditor)] == [200, 403]
+    refused = await host.ask(b"/metrics", token=await host.token("nobody"))
+    assert "skerry:monitor" in refused.json()["message"]
+    assert [(await host.ask(b"/clusters/m1/api", token=each)).status for each in (monitor, auditor)] == [403, 403]
 
 
 async def test_impersonation_is_403_and_reaches_nobody(host: World) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.proxy.routes import TABLE, Route, listed, open_to_all, path_of, route_of
+from services.proxy.routes import TABLE, Route, listed, open_to, path_of, route_of
 
 UID = "0b8c1c52-7c86-4f8f-9d55-3a1c1f1a2b3c"
 
@@ -58,9 +58,15 @@ def test_the_index_names_every_path_but_itself() -> None:
 
 
 def test_rules_name_what_every_caller_may_get() -> None:
-    assert open_to_all() == (
-        "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/metrics", "/openapi", "/openapi/*", "/readyz", "/version",
+    assert open_to(()) == (
+        "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
     )  # fmt: skip
+
+
+def test_metrics_are_for_who_monitors_the_host() -> None:
+    assert "/metrics" in open_to(("skerry:monitor",))
+    assert "/metrics" in open_to(("skerry:cluster-admin",))
+    assert "/metrics" not in open_to(("skerry:auditor", "skerry:admin"))
 
 
 def test_the_documentation_has_the_table() -> None:

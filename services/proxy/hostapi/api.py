@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.proxy.hostapi import reads, reviews, searching, watch, writes, wswatch, yamltext
 from services.proxy.hostapi.attributes import Attributes, Authorize, Explain, Live, Rule
@@ -67,6 +67,16 @@ class ApiExchange(Protocol):
     async def upgrade(self, head: ResponseHead) -> Raw: ...
 
 
+class _Asked(NamedTuple):
+    """One request while it is answered."""
+
+    exchange: ApiExchange
+    target: Target
+    query: Query
+    caller: Caller
+    forwarder: Forwarder
+
+
 class HostApi:
     """Serves /api, /apis and /openapi of the host.
 
@@ -88,7 +98,7 @@ class HostApi:
     ) -> None:
         caches = {RESOURCES: cache} if events is None else {RESOURCES: cache, EVENTS: events}
         self._sources = sources(caches, kinds)
-        self._forwarder, self._streams = forwarder, streams or Streams(forwarder)
+        self._forwarder, self._streams = forwarder, streams or Streams()
         self._live = live
         self._now = now
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in self._sources}
@@ -108,25 +118,28 @@ class HostApi:
         access: Callable[[], SelfAccessReviewStatus] = unknown,
         explain: Explain = unexplained,
         watching: Callable[[], None] = lambda: None,
+        audit_id: str = "",
     ) -> int:
         """Answer one exchange completely, and return the status answered; errors too, as a Status and nothing beside it. One that
         comes after the head of the answer is raised: the connection is to be cut.
 
         `rules` says what the caller may do in a namespace, `access` who they are and what they have on clusters,
-        `explain` why; `watching` is told when this exchange becomes a watch.
+        `explain` why; `watching` is told when this exchange becomes a watch. Services that are asked are told `audit_id`.
 
         The front door's own errors carry a Warning header, so that they stand out from a member's. Here the Status is
         the API's normal voice, and kubectl would print everything twice.
         """
         try:
             asking = reviews.ReviewCaller(caller, authorize, rules, access, explain)
-            return await self._handle(exchange, asking, watching)
+            return await self._handle(exchange, asking, watching, self._forwarder.of(audit_id))
         except StatusError as error:
             if exchange.started:
                 raise
             return await _answer(exchange, error.code, error.body(), _retry_after(error))
 
-    async def _handle(self, exchange: ApiExchange, asking: reviews.ReviewCaller, watching: Callable[[], None]) -> int:
+    async def _handle(
+        self, exchange: ApiExchange, asking: reviews.ReviewCaller, watching: Callable[[], None], forwarder: Forwarder
+    ) -> int:
         caller, authorize = asking.caller, asking.authorize
         path, query = parse(exchange.head.target)
         target = locate(path, self._kinds)
@@ -139,9 +152,10 @@ class HostApi:
             target = writes.status_read(target, verb)
         if target.kind is None:
             return await self._discover(exchange, target, query)
+        asked = _Asked(exchange, target, query, caller, forwarder)
         action = target.kind.action(target.subresource, verb)
         if action is not None:
-            return await self._act(exchange, target, action, caller, query)
+            return await self._act(asked, action)
         everywhere = target.kind.namespaced and not target.namespace
         if target.subresource or verb not in target.kind.verbs or (everywhere and verb not in _OF_ALL):
             return await _refuse(exchange, target, target.kind)
@@ -160,12 +174,12 @@ class HostApi:
                 if authorize(request_attributes) != ties:
                     raise Forbidden("your rights on the host are others now")
 
-            return await self._watch(exchange, target, source, query, sight, still_allowed)
+            return await self._watch(asked, source, sight, still_allowed)
         if verb in ("get", "list"):
-            return await _answer(exchange, 200, await self._read(exchange, target, source, caller, query, sight))
+            return await _answer(exchange, 200, await self._read(asked, source, sight))
         if target.name:
             await self._visibility.check(request_attributes, target.kind, viewer, ties)
-        return await self._write(exchange, target, source, caller, query, verb, sight)
+        return await self._write(asked, source, verb, sight)
 
     async def _authorized(self, target: Target, asked: Attributes, authorize: Authorize) -> tuple[Tie, ...]:
         """The ties by which a request is allowed. That it is not, where a namespace decides, is believed only of a cache that is
@@ -232,26 +246,18 @@ class HostApi:
         media = negotiate(_accept(exchange), TABLE | partial).media
         return view(kind, media, query.text("includeObject") or "Metadata", self._live, self._now)
 
-    async def _read(
-        self, exchange: ApiExchange, target: Target, source: ObjectSource, caller: Caller, query: Query, sight: Sight
-    ) -> bytes:
+    async def _read(self, asked: _Asked, source: ObjectSource, sight: Sight) -> bytes:
+        exchange, target, query, caller, forwarder = asked
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL if target.name else PARTIAL_LIST)
         if target.name:
             return await reads.get(source, kind, target.namespace, target.name, query, representation, sight)
         if searching.check(kind, "list", query):
-            return await searching.searched(self._forwarder, source, target, caller, query, representation, sight)
+            return await searching.searched(forwarder, source, target, caller, query, representation, sight)
         return await reads.listed(source, kind, target.namespace, query, representation, sight)
 
-    async def _watch(
-        self,
-        exchange: ApiExchange,
-        target: Target,
-        source: ObjectSource,
-        query: Query,
-        sight: Sight,
-        still_allowed: Callable[[], None],
-    ) -> int:
+    async def _watch(self, asked: _Asked, source: ObjectSource, sight: Sight, allowed: Callable[[], None]) -> int:
+        exchange, target, query = asked[:3]
         kind = known(target)
         representation = self._view(exchange, kind, query, PARTIAL | PARTIAL_LIST)
         if in_yaml(_accept(exchange)):
@@ -270,7 +276,7 @@ class HostApi:
             if error is not None:
                 await sink.tell((watch.event("ERROR", error.body()),))
             else:
-                await watch.stream(plan, representation, sink, still_allowed)
+                await watch.stream(plan, representation, sink, allowed)
 
         if exchange.head.websocket:
             protocol = next(iter(offered(exchange.head.headers)), None)
@@ -283,30 +289,23 @@ class HostApi:
 
     # Writes
 
-    async def _act(self, exchange: ApiExchange, target: Target, action: Action, caller: Caller, query: Query) -> int:
+    async def _act(self, asked: _Asked, action: Action) -> int:
+        exchange, target, query, caller, forwarder = asked
         if action.streams_answer:
-            return await self._streams.download(exchange, target, action, caller, query)
+            return await self._streams.download(forwarder, exchange, target, action, caller, query)
         if action.streams_request:
-            answer = await self._streams.upload(exchange, target, action, caller, query)
+            answer = await self._streams.upload(forwarder, exchange, target, action, caller, query)
         else:
             body = b"" if action.verb == "get" else await _body(exchange)
-            answer = await self._forwarder.act(target, action, caller, query, _content_type(exchange), body)
+            answer = await forwarder.act(target, action, caller, query, _content_type(exchange), body)
         return await _answer(exchange, 201 if action.verb == "create" else 200, answer)
 
-    async def _write(
-        self,
-        exchange: ApiExchange,
-        target: Target,
-        source: ObjectSource,
-        caller: Caller,
-        query: Query,
-        verb: str,
-        sight: Sight,
-    ) -> int:
+    async def _write(self, asked: _Asked, source: ObjectSource, verb: str, sight: Sight) -> int:
+        exchange, target, query, caller, forwarder = asked
         representation = self._view(exchange, known(target), query, _PARTIALS.get(verb, PARTIAL))
         agent = (exchange.head.get(b"user-agent") or b"").decode(errors="replace")
         content = writes.WriteContent(await _body(exchange), _content_type(exchange), agent)
-        reply = await writes.answer(self._forwarder, source, target, caller, query, verb, content, sight)
+        reply = await writes.answer(forwarder, source, target, caller, query, verb, content, sight)
         return await _answer(exchange, reply.status, reshaped(representation, reply.body), reply.headers())
 
 

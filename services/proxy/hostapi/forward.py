@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -12,7 +12,7 @@ from services.proxy.hostapi.request import Query, Target, known
 from skerry import subjects
 from skerry.api.decode import decoded, decoder
 from skerry.api.kinds import Action, Kind
-from skerry.api.messages import SIGNATURE, Caller, Write, WriteOptions
+from skerry.api.messages import AUDIT_ID, SIGNATURE, Caller, Write, WriteOptions
 from skerry.api.searching import MOST, SearchAnswer, SearchRequest
 from skerry.api.streaming import PartHead, UploadReference, decode_part
 from skerry.bus import Bus, ConnectionLost, NoResponders, ObjectStore
@@ -32,8 +32,19 @@ class Forwarder:
     `streaming` is another connection for bytes of any length, in front of which nothing else waits; by default `bus`.
     """
 
-    def __init__(self, bus: Bus, sign: Callable[[Caller, str, bytes], str], streaming: Bus | None = None) -> None:
-        self._bus, self._sign, self._streaming = bus, sign, streaming or bus
+    def __init__(
+        self,
+        bus: Bus,
+        sign: Callable[[Caller, str, bytes], str],
+        streaming: Bus | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`headers` go with everything that is asked, beside the signature."""
+        self._bus, self._sign, self._streaming, self._headers = bus, sign, streaming or bus, headers or {}
+
+    def of(self, audit_id: str) -> Forwarder:
+        """One that asks for the request with this Audit-ID, and tells it."""
+        return Forwarder(self._bus, self._sign, self._streaming, {AUDIT_ID: audit_id})
 
     async def act(
         self, target: Target, action: Action, caller: Caller, query: Query, content_type: str, body: bytes
@@ -122,7 +133,7 @@ class Forwarder:
         streamed: bool = False,
     ) -> bytes:
         subject, payload = subjects.write(service, kind.plural, verb), _encode(write)
-        headers = {SIGNATURE: self._sign(caller, subject, payload)}
+        headers = {**self._headers, SIGNATURE: self._sign(caller, subject, payload)}
         try:
             bus = self._streaming if streamed else self._bus
             return bytes((await bus.request(subject, payload, timeout_s=timeout_s, headers=headers)).data)

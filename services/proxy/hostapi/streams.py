@@ -63,13 +63,18 @@ class StreamedExchange(Protocol):
 class Streams:
     """The streams of one proxy, which takes so many `uploads` at once."""
 
-    def __init__(self, forwarder: Forwarder, *, uploads: int = 16, uploads_per_user: int = 4) -> None:
-        self._forwarder = forwarder
+    def __init__(self, *, uploads: int = 16, uploads_per_user: int = 4) -> None:
         self._uploads, self._per_user = uploads, uploads_per_user
         self._uploading: Counter[str] = Counter()
 
     async def upload(
-        self, exchange: StreamedExchange, target: Target, action: Action, caller: Caller, query: Query
+        self,
+        forwarder: Forwarder,
+        exchange: StreamedExchange,
+        target: Target,
+        action: Action,
+        caller: Caller,
+        query: Query,
     ) -> bytes:
         """The answer to an action that takes bytes. RequestEntityTooLarge, TooManyRequests, GatewayTimeout, ServiceUnavailable;
         ClientGone.
@@ -79,7 +84,7 @@ class Streams:
         if length is not None and length > action.max_bytes:
             raise _too_large(target, action)
         with self._place(caller.user):
-            store, name = await self._forwarder.uploads(), uuid.uuid4().hex
+            store, name = await forwarder.uploads(), uuid.uuid4().hex
             info = await _stored(store, name, exchange, target, action)
             try:
                 reference = UploadReference(
@@ -88,19 +93,25 @@ class Streams:
                     digest=info.sha256,
                     content_type=_sent_type(exchange.head),
                 )
-                return await self._forwarder.upload(target, action, caller, options, reference)
+                return await forwarder.upload(target, action, caller, options, reference)
             finally:
                 await _discard(store, name)
 
     async def download(
-        self, exchange: StreamedExchange, target: Target, action: Action, caller: Caller, query: Query
+        self,
+        forwarder: Forwarder,
+        exchange: StreamedExchange,
+        target: Target,
+        action: Action,
+        caller: Caller,
+        query: Query,
     ) -> int:
         """Answer with the bytes of an action; the status. What is raised before the head was sent can be answered; what is raised
         after it can only be a cut.
         """
 
         async def part(cursor: str, timeout_s: float = action.timeout_s) -> tuple[PartHead, bytes]:
-            return await self._forwarder.part(target, action, caller, query, cursor, timeout_s)
+            return await forwarder.part(target, action, caller, query, cursor, timeout_s)
 
         head, data = await part("")
         headers = _headers(head)

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from services.proxy.access import audit_id
 from services.proxy.members.directory import MemberRoute
-from services.proxy.members.requests import audit_id
 from services.proxy.members.transport import Transport
 from skerry.access import Allowed
 from skerry.api.corev1 import AccessReviewSpec, SelfSubjectAccessReview

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from services.proxy.authn import CachedCredential
-from services.proxy.members.requests import OUTLIVE_MAX_S, audit_id, ends
+from services.proxy.members.requests import OUTLIVE_MAX_S, ends
 from skerry.api.messages import Caller
 from skerry.httpwire.requestinfo import resolve
-
-
-def test_an_audit_id_is_a_random_uuid_in_its_usual_form() -> None:
-    made = [audit_id() for _ in range(50)]
-    for text in made:
-        read = uuid.UUID(text)
-        assert (str(read), read.version, read.variant) == (text, 4, uuid.RFC_4122)
-    assert len(set(made)) == 50
-
 
 POD = b"/api/v1/namespaces/a/pods/p"
 
