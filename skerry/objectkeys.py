@@ -14,19 +14,20 @@ def key(group: str, kind: str, namespace: str, name: str) -> str:
 
     KV keys allow `[-/_=.a-zA-Z0-9]`; what else a name can hold (and `.`) is escaped as `=XX` in hexadecimal.
     """
-    return ".".join((_escape_group(group) or "_", _escape(kind.lower()), _escape(namespace) or "_", _escape(name)))
+    return ".".join((_escape_group(group) or "_", escaped(kind.lower()), escaped(namespace) or "_", escaped(name)))
 
 
 def in_namespace(namespace: str) -> str:
     """Filter of the KV keys of all objects, of whatever kind, in a namespace."""
-    return f"*.*.{_escape(namespace)}.*"
+    return f"*.*.{escaped(namespace)}.*"
 
 
-def _escape(part: str) -> str:
+def escaped(part: str) -> str:
+    """A name as one token of a key or subject."""
     return _KEY_SAFE.sub(lambda m: "".join(f"={b:02X}" for b in m[0].encode()), part)
 
 
-_escape_group = lru_cache(maxsize=64)(_escape)
+_escape_group = lru_cache(maxsize=64)(escaped)
 
 
 def parse_key(value: str) -> tuple[str, str, str, str]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from skerry.api.validation import is_label
 from skerry.errors import BadRequest
+from skerry.objectkeys import escaped as escaped
 from skerry.objectkeys import in_namespace as in_namespace
 from skerry.objectkeys import key as key
 from skerry.objectkeys import parse_key as parse_key
@@ -44,28 +45,6 @@ OLD_RENEWALS = "renew.*"
 """Of agents that have not renewed since they asked in the account JOIN, or are too old to know the other subject."""
 CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
 DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
-INSPECTED = (
-    "$SRV.>",
-    "$JS.API.INFO",
-    "$JS.API.STREAM.NAMES",
-    "$JS.API.STREAM.LIST",
-    *(
-        subject
-        for stream in (f"KV_{RESOURCES}", f"KV_{EVENTS}")
-        for subject in (
-            f"$JS.API.STREAM.INFO.{stream}",
-            f"$JS.API.STREAM.MSG.GET.{stream}",
-            f"$JS.API.DIRECT.GET.{stream}",
-            f"$JS.API.DIRECT.GET.{stream}.>",
-            f"$JS.API.CONSUMER.NAMES.{stream}",
-            f"$JS.API.CONSUMER.LIST.{stream}",
-            f"$JS.API.CONSUMER.INFO.{stream}.*",
-        )
-    ),
-)
-"""What people may ask with the `nats` tool: who is there, and what the host stores of objects and Events."""
-INSPECTED_STREAMS = (f"$KV.{RESOURCES}.>", f"$KV.{EVENTS}.>")
-"""What they may hear: each write of these."""
 
 INTERACTIVE = "i"
 BULK = "b"
@@ -258,9 +237,32 @@ def cut(name: str) -> str:
     return f"cut.{member(name)}"
 
 
-def event(domain: str, name: str, verb: str) -> str:
-    """An event, with CloudEvents headers."""
-    return f"event.{token(domain)}.{token(name)}.{token(verb)}"
+EVENT_STREAM = "EVENTS"
+"""Stream of what happened, as CloudEvents: `event.<kind>.<name>.<verb>`, of namespaced objects `event.<kind>.<namespace>.<name>.<verb>`."""
+ALL_EVENTS = "event.>"
+SYSTEM_EVENTS, MEMBER_EVENTS = "event.system.>", "event.member.>"
+"""Of the host itself, and of what members tell."""
+
+
+def event(kind: str, namespace: str, name: str, verb: str) -> str:
+    """An event; `kind` and `verb` in lower case, names escaped as in keys of buckets."""
+    place = (escaped(namespace), escaped(name)) if namespace else (escaped(name),)
+    return ".".join(("event", token(kind), *place, token(verb)))
+
+
+def events_of(kind: str) -> str:
+    """All events of a kind."""
+    return f"event.{token(kind.lower())}.>"
+
+
+def stream_of(bucket: str) -> str:
+    """The stream that a bucket lies in."""
+    return f"KV_{bucket}"
+
+
+def derivation(service: str) -> str:
+    """The durable consumer of RESOURCES from which a service derives the events of what it owns."""
+    return f"derive-{token(service)}"
 
 
 DESIRED = "desired"

@@ -52,12 +52,16 @@ def test_what_is_no_token_is_in_no_subject(value: str) -> None:
         lambda value: subjects.write("registry", value, "create"),
         lambda value: subjects.write("registry", "clusters", value),
         lambda value: subjects.action("registry", "clusters", value, "get"),
-        lambda value: subjects.event(value, "a", "b"),
-        lambda value: subjects.event("a", value, "b"),
-        lambda value: subjects.event("a", "b", value),
+        lambda value: subjects.event(value, "", "a", "b"),
+        lambda value: subjects.event("a", "", "b", value),
     ):
         with pytest.raises(BadRequest, match="cannot be part of a subject"):
             build(value)
+
+
+def test_an_event_names_its_object_as_one_token() -> None:
+    assert subjects.event("cluster", "", "m1", "ready") == "event.cluster.m1.ready"
+    assert subjects.event("apprelease", "team-a", "a.b >", "ready") == "event.apprelease.team-a.a=2Eb=20=3E.ready"
 
 
 def test_endpoints_of_writes_and_actions_are_told_apart() -> None:

@@ -43,7 +43,12 @@ TABLE = (
     Path("/clusters", "members", "`/clusters/NAME/…`: the API of a member, as its own API server has it", subtree=True),
     Path("/healthz", "health", "`ok` while the process answers", credential=False),
     Path("/livez", "health", "the same, by its newer name", credential=False),
-    Path("/metrics", "metrics", "metrics of this process, in the text format of Prometheus; for `skerry:monitor`", groups=(MONITOR,)),
+    Path(
+        "/metrics",
+        "metrics",
+        "metrics of this process, in the text format of Prometheus; for `skerry:monitor`",
+        groups=(MONITOR,),
+    ),
     Path(
         "/openapi", "host_api", "the schema of the host's own API", subtree=True, lists=("/openapi/v2", "/openapi/v3")
     ),

@@ -44,15 +44,19 @@ class Content(NamedTuple):
 
 async def remaining(bucket: Bucket, namespace: str, after: int = 0) -> AsyncIterator[Content]:
     """What is in a namespace and was written after a revision, in the order of that. StatusError."""
+    revisions: dict[str, int] = {}
     more = True
     while more:
         page = await bucket.changes(subjects.in_namespace(namespace), after)
         for entry in page.entries:
             after = entry.revision
+            revisions.pop(entry.key, None)  # an object comes as often as it was written lately, and counts as it is now
             if entry.value is not None and _is_there(entry.value, entry.revision):
-                _, kind, _, name = subjects.parse_key(entry.key)
-                yield Content(entry.revision, kind, name)
+                revisions[entry.key] = entry.revision
         more = page.more
+    for key, revision in revisions.items():
+        _, kind, _, name = subjects.parse_key(key)
+        yield Content(revision, kind, name)
 
 
 def _is_there(value: bytes, revision: int) -> bool:

@@ -21,6 +21,8 @@ TIMEOUT_S = 5.0
 STARTING_S = 2.0
 """JetStream may be silent for so long after its server has started."""
 
+PENDING = "Nats-Num-Pending"
+"""Header of the end of a batch: so many messages follow."""
 _WRONG_SEQUENCE = (10071, 10164)
 _NO_MESSAGE = 10037
 _NO_STREAM = 10059
@@ -67,8 +69,21 @@ async def batch(
     """The stored messages with a subject (`a.>`) behind a sequence: at most `limit`, or as many as `max_bytes` take (one at
     least). Behind them the end, which has Nats-Num-Pending. Answered by any replica, without a consumer.
     """
-    request = {"seq": after + 1, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
+    return await batch_from(connection, stream, subject, {"seq": after + 1}, limit=limit, max_bytes=max_bytes)
+
+
+async def batch_from(
+    connection: Connection, stream: str, subject: str, begin: dict[str, Any], *, limit: int, max_bytes: int
+) -> list[Message]:
+    """`batch` from another beginning: `{"start_time": …}`."""
+    request = {**begin, "next_by_subj": subject, "batch": limit, "max_bytes": max_bytes}
     return await connection.gather(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), timeout_s=TIMEOUT_S)
+
+
+async def direct(connection: Connection, stream: str, sequence: int) -> Message:
+    """The stored message with that sequence, as any replica has it; one with a status where that has none."""
+    body = json.dumps({"seq": sequence}).encode()
+    return await connection.request(f"$JS.API.DIRECT.GET.{stream}", body, timeout_s=TIMEOUT_S)
 
 
 def seconds_of(rfc3339: str) -> float:

@@ -13,6 +13,7 @@ import base64
 import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ import msgspec
 from skerry.bus.connection import Connection
 from skerry.bus.delivery import Message
 from skerry.bus.headers import decode_headers
-from skerry.bus.jetstream import TIMEOUT_S, NoMessage, NoStream, answering, api, batch, checked, seconds_of
+from skerry.bus.jetstream import PENDING, TIMEOUT_S, NoMessage, NoStream, answering, api, batch, checked, seconds_of
 from skerry.bus.watch import RESUME_WITHIN_S, Entry, Link, Watch, is_deletion
 from skerry.errors import AlreadyExists, BadRequest, Conflict
 
@@ -33,7 +34,6 @@ _LIFE = "Nats-TTL"
 MARKER_S = 2 * int(RESUME_WITHIN_S)
 """What is left of a removed key goes after so long, or it would be read again at each fill for ever. Twice the time after
 which a reader that was away starts over: one that resumes still finds it."""
-_PENDING = "Nats-Num-Pending"
 
 
 class BucketConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class Changes(NamedTuple):
     """The entries that a range of revisions left. Ask again after `entries[-1].revision` while there is `more`."""
 
     entries: tuple[Entry, ...]
-    """The last entry of each key, deletions too, in order of revision."""
+    """Deletions too, in order of revision."""
     more: bool
 
 
@@ -85,22 +85,22 @@ class Bucket:
             return None
         return _stored(key, answer["message"])
 
-    async def create(self, key: str, value: bytes) -> int:
-        """Revision of the new entry. AlreadyExists if the key lives; a tombstone is no obstacle."""
+    async def create(self, key: str, value: bytes, *, headers: Mapping[str, str] | None = None) -> int:
+        """Revision of the new entry. AlreadyExists if the key lives; a tombstone is no obstacle. `headers` are kept with it."""
         try:
-            return await self._put(key, value, 0)
+            return await self._put(key, value, 0, headers)
         except Conflict:
             last = await self.last(key)
         if last is not None and last.value is not None:
             raise AlreadyExists(f"{key} exists in bucket {self.name}")
         try:
-            return await self._put(key, value, last.revision if last else 0)
+            return await self._put(key, value, last.revision if last else 0, headers)
         except Conflict as e:
             raise AlreadyExists(f"{key} exists in bucket {self.name}") from e
 
-    async def update(self, key: str, value: bytes, revision: int) -> int:
-        """Revision of the new entry. Conflict if `revision` is not the latest of this key."""
-        return await self._put(key, value, revision)
+    async def update(self, key: str, value: bytes, revision: int, *, headers: Mapping[str, str] | None = None) -> int:
+        """Revision of the new entry. Conflict if `revision` is not the latest of this key. `headers` are kept with it."""
+        return await self._put(key, value, revision, headers)
 
     async def delete(self, key: str, revision: int) -> int:
         """Leave a marker that goes by itself after MARKER_S; its revision. Conflict as for update."""
@@ -122,7 +122,7 @@ class Bucket:
 
     async def changes(self, prefix: str, after: int, *, limit: int = 500, max_bytes: int = 256 << 10) -> Changes:
         """The entries under `prefix` after a revision: at most `limit` entries, or as many as `max_bytes` take (one at
-        least). Answered by any replica, without a consumer. With history 1 each key comes once.
+        least). Answered by any replica, without a consumer. Each key comes as often as the bucket's history has it.
         """
         subject = f"$KV.{self.name}.{prefix}"
         connection = await self._link.connection(TIMEOUT_S)
@@ -130,7 +130,7 @@ class Bucket:
         *messages, end = answers
         strip = len(f"$KV.{self.name}.")
         entries = tuple(_direct(message, strip) for message in messages)
-        return Changes(entries, bool(entries) and int(end.headers.get(_PENDING, "0")) > 0)
+        return Changes(entries, bool(entries) and int(end.headers.get(PENDING, "0")) > 0)
 
     async def last_revision(self) -> int:
         """Sequence of the bucket's last write, asked from the stream's leader."""
@@ -151,9 +151,9 @@ class Bucket:
         """
         return Watch(self._link, self.name, prefix, include_history=include_history)
 
-    async def _put(self, key: str, value: bytes, revision: int, headers: dict[str, str] | None = None) -> int:
+    async def _put(self, key: str, value: bytes, revision: int, headers: Mapping[str, str] | None = None) -> int:
         subject = f"$KV.{self.name}.{_valid(key)}"
-        expected = {_EXPECTED: str(revision), **(headers or {})}
+        expected = {**(headers or {}), _EXPECTED: str(revision)}
         connection = await self._link.connection(TIMEOUT_S)
         answer = await connection.request(subject, value, timeout_s=TIMEOUT_S, headers=expected)
         return int(checked(answer.data, f"{key} in bucket {self.name}")["seq"])
@@ -162,17 +162,22 @@ class Bucket:
 async def open_bucket(link: Link, name: str, create: BucketConfig | None) -> Bucket:
     """The bucket `name`, made if it does not exist and `create` says how. NotFound otherwise.
 
-    What a server cannot do for a moment is tried again (`answering`).
+    What a server cannot do for a moment is tried again (`answering`). One that is there with a shorter history than `create` says
+    is given the longer one, in place.
     """
     bucket = Bucket(link, name)
 
     async def opened() -> None:
         try:
-            await bucket.info()
+            config = (await bucket.info())["config"]
         except NoStream:
             if create is None:
                 raise
             await _create(await link.connection(TIMEOUT_S), name, create)
+            return
+        if create is not None and 0 < config["max_msgs_per_subject"] < create.history:
+            config = json.dumps({**config, "max_msgs_per_subject": create.history}).encode()
+            await api(await link.connection(TIMEOUT_S), f"STREAM.UPDATE.KV_{name}", config)
 
     await answering(opened)
     return bucket

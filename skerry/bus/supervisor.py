@@ -20,11 +20,13 @@ import msgspec
 
 from skerry.backoff import Backoff
 from skerry.bus.connection import Connection, Credentials, Settings
+from skerry.bus.consumers import Consumer, ConsumerConfig, open_consumer
 from skerry.bus.delivery import ConnectionLost, Gate, Message, MessageHandler, Subscription
 from skerry.bus.dial import connect
 from skerry.bus.kv import Bucket, BucketConfig, open_bucket
 from skerry.bus.objects import ObjectStore, StoreConfig, open_store
 from skerry.bus.services import Admit, EndpointHandler, Metadata, MicroService
+from skerry.bus.streams import Stream, StreamConfig, open_stream
 from skerry.bus.tracer import BusTracer
 from skerry.errors import InternalError, ServiceUnavailable, StatusError
 
@@ -306,6 +308,14 @@ class Bus:
     async def objects(self, name: str, *, create: StoreConfig | None = None) -> ObjectStore:
         """The object store; made if it does not exist and `create` says how, else NotFound. ConnectionLost after 5 s."""
         return await open_store(self, name, create)
+
+    async def stream(self, name: str, *, create: StreamConfig | None = None) -> Stream:
+        """The stream; made if it does not exist and `create` says how, else NotFound. ConnectionLost after 5 s."""
+        return await open_stream(self, name, create)
+
+    async def consumer(self, stream: str, name: str, config: ConsumerConfig) -> Consumer:
+        """The durable consumer `name` of a stream, made if there is none. NotFound if there is no such stream."""
+        return await open_consumer(self, stream, name, config)
 
     def _declare(self, declared: list[_Declared], others: tuple[Registration, ...] = ()) -> Registration:
         registration = Registration(self, declared, others)

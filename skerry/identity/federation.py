@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from skerry import subjects
+from skerry import inspected, subjects
 from skerry.errors import StatusError
 from skerry.identity import jwt, nkey, permissions, users
 from skerry.identity.creds import Credentials
@@ -171,8 +171,8 @@ class Authority:
             Export(name="members-down", subject="down.*.>", type="stream", token_req=True),
             _service("join", subjects.JOINS),
             _service("renew", subjects.OLD_RENEWALS),
-            *(_service(each, each, response_type="Stream") for each in subjects.INSPECTED),
-            *(Export(name=each, subject=each, type="stream", token_req=True) for each in subjects.INSPECTED_STREAMS),
+            *(_service(each, each, response_type="Stream") for each in inspected.ASKED),
+            *(Export(name=each, subject=each, type="stream", token_req=True) for each in inspected.HEARD),
         ]
         imports = [self.imported("sys", self.public.sys, self.public.host, s, "stream") for s in _PRESENCE]
         limits = AccountLimits(mem_storage=-1, disk_storage=-1, streams=-1, consumer=-1)

@@ -11,7 +11,7 @@ The account and its keys follow from the credential's id, as those of join token
 
 from __future__ import annotations
 
-from skerry import subjects
+from skerry import inspected
 from skerry.identity import nkey, users
 from skerry.identity.creds import Credentials, inbox
 from skerry.identity.federation import Authority
@@ -40,8 +40,8 @@ class InspectionAccounts:
         """The account, which ends by itself at `expires`, Unix seconds."""
         account, host = self.public(credential), self._authority.public.host
         imports = [
-            *(self._authority.imported("host", host, account, each, "service") for each in subjects.INSPECTED),
-            *(self._authority.imported("host", host, account, each, "stream") for each in subjects.INSPECTED_STREAMS),
+            *(self._authority.imported("host", host, account, each, "service") for each in inspected.ASKED),
+            *(self._authority.imported("host", host, account, each, "stream") for each in inspected.HEARD),
         ]
         limits = AccountLimits(
             conn=CONNECTIONS, subs=SUBSCRIPTIONS, payload=PAYLOAD, imports=len(imports), exports=0, wildcards=False
@@ -73,8 +73,8 @@ class InspectionAccounts:
 
 def permissions(public: str) -> Permissions:
     """What the user of an inspection credential may publish and hear."""
-    heard = (*subjects.INSPECTED_STREAMS, f"{inbox(public)}.>")
-    return Permissions(pub=Subjects(allow=subjects.INSPECTED), sub=Subjects(allow=heard))
+    heard = (*inspected.HEARD, f"{inbox(public)}.>")
+    return Permissions(pub=Subjects(allow=inspected.ASKED), sub=Subjects(allow=heard))
 
 
 def _name(credential: str) -> str:

@@ -18,7 +18,16 @@ from skerry.errors import BadRequest
 from skerry.identity import services
 from skerry.identity.creds import inbox
 from skerry.identity.jwt import Permissions, Replies, Subjects
-from skerry.identity.services import ARCHIVED_OBJECTS, BUCKETS, OBJECT_BUCKETS, SERVICES, BucketRights, ServiceRights
+from skerry.identity.services import (
+    ARCHIVED_OBJECTS,
+    BUCKETS,
+    OBJECT_BUCKETS,
+    SERVICES,
+    STREAMS,
+    BucketRights,
+    ServiceRights,
+    StreamRights,
+)
 
 _MICRO = ("PING", "INFO", "STATS")
 _ARCHIVED = (*services.CONTENTS, *services.REVISIONS)
@@ -93,6 +102,8 @@ def _publish(row: ServiceRights) -> set[str]:
             granted |= _read(bucket.name)
         if row.name == services.MAKER:
             granted |= _make(f"KV_{bucket.name}")
+            if bucket.history > 1:  # one that an older version made is changed
+                granted.add(f"$JS.API.STREAM.UPDATE.KV_{bucket.name}")
     for store in OBJECT_BUCKETS:
         if row.name == services.MAKER:
             granted |= _make(f"OBJ_{store.name}")
@@ -100,7 +111,33 @@ def _publish(row: ServiceRights) -> set[str]:
             granted |= _read_objects(store.name) | _write_objects(store.name)
         elif row.name in store.readers:
             granted |= _read_objects(store.name)
+    for stream in STREAMS:
+        granted |= _stream(stream, row.name)
+    if any(kind.events for kind in owned_by(row.name)):
+        granted |= _consume(f"KV_{subjects.RESOURCES}", subjects.derivation(row.name))
     return granted
+
+
+def _stream(stream: StreamRights, service: str) -> set[str]:
+    """Of one stream."""
+    granted = set(stream.publishers.get(service, ()))
+    if service in stream.readers:
+        granted |= {
+            f"$JS.API.STREAM.INFO.{stream.name}",
+            f"$JS.API.STREAM.MSG.GET.{stream.name}",
+            f"$JS.API.DIRECT.GET.{stream.name}",
+        }
+    if service in stream.consumers:
+        granted |= _consume(stream.name, "*") | {f"$JS.API.CONSUMER.DELETE.{stream.name}.*"}
+    return granted | (_make(stream.name) if service == services.MAKER else set())
+
+
+def _consume(stream: str, consumer: str) -> set[str]:
+    """Read by a durable consumer: make it, see where it is, be given messages and acknowledge them."""
+    return {
+        *(f"$JS.API.CONSUMER.{verb}.{stream}.{consumer}" for verb in ("CREATE", "INFO", "MSG.NEXT", "RESET")),
+        f"$JS.ACK.{stream}.{consumer}.>",
+    }
 
 
 def _read(bucket: str) -> set[str]:

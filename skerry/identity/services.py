@@ -7,11 +7,12 @@ refused by the server. Endpoints are full subjects; those for writes of kinds fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from skerry import subjects
-from skerry.api.kinds import KINDS, Kind
+from skerry.api.kinds import KINDS, Kind, owned_by
 
 CONTROLLER_MANAGER, TOWER = "controller-manager", "tower"
 
@@ -46,6 +47,8 @@ class BucketRights:
     """Services that read it besides."""
     archived: Literal["contents", "revision", ""]
     """What a backup has of it. The revision alone: a restored bucket then begins above it, and is empty."""
+    history: int = 1
+    """So many writes of a key are kept: for who has to see each of them."""
     ttl_s: int = 0
     """Entries go so long after they were written."""
     republish: tuple[str, str] | None = None
@@ -71,8 +74,32 @@ class ObjectBucket:
     """Of all objects together; -1: what the bus has room for."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamRights:
+    """One stream of messages that are kept for a time. Nobody may change, purge or delete one, or delete a message of it."""
+
+    name: str
+    subjects: tuple[str, ...]
+    publishers: Mapping[str, tuple[str, ...]]
+    """What each service that publishes into it may publish there."""
+    readers: tuple[str, ...] = ()
+    """Services that read it by sequence and time."""
+    consumers: tuple[str, ...] = ()
+    """Services that read it by durable consumers, which they make and take away."""
+    max_age_s: int
+    max_bytes: int
+    """Beyond it the oldest messages go."""
+    duplicates_s: int = 120
+    """A message whose id came within so long is not stored again."""
+    deny_delete: bool = False
+    deny_purge: bool = False
+    archived: Literal[""] = ""
+    """No backup has it."""
+    description: str
+
+
 MAKER = "registry"
-"""The service that makes all buckets and object stores, at its start. Who makes a stream says what flows into it and where that is
+"""The service that makes all buckets, object stores and streams, at its start. Who makes a stream says what flows into it and where that is
 published again: what another bucket holds, what members say, what agents hear. So it is the one that could read everything anyway;
 the others wait for it."""
 DESIRED_OWNERS = ("tenancy",)
@@ -137,7 +164,8 @@ SERVICES = (
 )
 _OWNERS = tuple(sorted({kind.owner for kind in KINDS}))
 BUCKETS = (
-    BucketRights(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived="contents"),
+    # so many writes of an object may come while nobody derives events from them (docs/adr/0039)
+    BucketRights(name=subjects.RESOURCES, writers=_OWNERS, readers=("proxy",), archived="contents", history=8),
     # forgotten so long after they happened last, as by the API server's default
     BucketRights(name=subjects.EVENTS, writers=_OWNERS, readers=("proxy",), archived="revision", ttl_s=3600),
     BucketRights(name=subjects.LEADERS, writers=_OWNERS, archived=""),
@@ -167,6 +195,21 @@ OBJECT_BUCKETS = (
         max_bytes=1024 * 1024 * 1024,
     ),
     ObjectBucket(name=subjects.PACKAGES, writers=("appstore",), archived="contents", mark="uploaded"),
+)
+_HAPPENINGS = (subjects.SYSTEM_EVENTS, subjects.MEMBER_EVENTS)
+STREAMS = (
+    StreamRights(
+        name=subjects.EVENT_STREAM,
+        subjects=(subjects.ALL_EVENTS,),
+        publishers={
+            name: (*sorted({subjects.events_of(kind.kind) for kind in owned_by(name) if kind.events}), *_HAPPENINGS)
+            for name in (*_OWNERS, "proxy")
+        },
+        readers=(*_OWNERS, "proxy"),
+        max_age_s=7 * 86400,
+        max_bytes=2 * 1024 * 1024 * 1024,
+        description="what happened, as CloudEvents",
+    ),
 )
 CONTENTS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "contents")
 REVISIONS = tuple(bucket.name for bucket in BUCKETS if bucket.archived == "revision")

@@ -534,6 +534,31 @@ async def test_changes_of_a_range_come_as_they_are_last_deletions_too(bucket: Bu
     assert await bucket.changes(f"{key}.>", gone) == ((), False)
 
 
+async def test_a_longer_history_comes_in_place_and_readers_see_each_key_once(nats_host: NatsHost) -> None:
+    """An older replica, which asks for less, starts beside it and takes nothing away."""
+    async with nats_host.open_bus("registry") as bus:
+        before = await bus.bucket("longer", create=BucketConfig())
+        first = await before.create("a", b"1")
+        longer = await bus.bucket("longer", create=BucketConfig(history=8))
+        await bus.bucket("longer", create=BucketConfig())
+        revision = first
+        for number in range(2, 6):
+            revision = await longer.update("a", str(number).encode(), revision, headers={"Skerry-Actor": "alice"})
+        assert [each.value for each in (await longer.changes(">", 0)).entries] == [b"1", b"2", b"3", b"4", b"5"]
+        async with longer.watch() as watch:
+            entry = await anext(watch)
+            assert isinstance(entry, Entry)
+            assert (entry.key, entry.value) == ("a", b"5")
+            assert await anext(watch) == Filled(revision)
+        stored = await bus.stream("KV_longer")
+        last = await stored.at(revision)
+        assert last is not None
+        assert last.headers["Nats-Expected-Last-Subject-Sequence"] == str(revision - 1)
+        assert last.headers["Skerry-Actor"] == "alice"
+        await longer.purge("a", revision)
+        assert [each.value for each in (await longer.changes(">", 0)).entries] == [None]
+
+
 async def test_changes_come_in_pages_by_number_and_by_bytes(bucket: Bucket, key: str) -> None:
     revisions = [await bucket.create(f"{key}.{n}", b"x" * 1000) for n in range(7)]
     page = await bucket.changes(f"{key}.>", 0, limit=3)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from skerry import subjects
+from skerry import inspected
 from skerry.errors import BadRequest, Conflict
 from skerry.identity import jwt, nkey
 from skerry.identity.federation import Authority
@@ -106,8 +106,8 @@ def test_exports_ask_for_activation_tokens() -> None:
     exports = jwt.decode(AUTHORITY.host_jwt).nats["exports"]
     assert [e["subject"] for e in exports] == [
         *("up.*.>", "down.*.>", "join.*", "renew.*"),
-        *subjects.INSPECTED,
-        *subjects.INSPECTED_STREAMS,
+        *inspected.ASKED,
+        *inspected.HEARD,
     ]
     assert all(e["token_req"] for e in exports)
     assert exports[0]["response_type"] == "Singleton"

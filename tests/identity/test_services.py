@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from skerry.api.kinds import KINDS
-from skerry.bus import BucketConfig, Connection, NoResponders, StoreConfig
+from skerry.bus import BucketConfig, Connection, NoResponders, StoreConfig, StreamConfig
 from skerry.errors import BadRequest, Forbidden, GatewayTimeout
 from skerry.identity import inspection, nkey, permissions, services
 from skerry.identity.nkey import KeyType
-from skerry.identity.services import BUCKETS, OBJECT_BUCKETS, SERVICES, ServiceRights
+from skerry.identity.services import BUCKETS, OBJECT_BUCKETS, SERVICES, STREAMS, ServiceRights
 from tests.fixtures.nats import NatsHost
 
 NAMES = [service.name for service in SERVICES]
@@ -111,6 +111,8 @@ async def connection(nats_host: NatsHost, service: ServiceRights) -> AsyncIterat
             await bus.bucket(bucket.name, create=BucketConfig())
         for store in OBJECT_BUCKETS:
             await bus.objects(store.name, create=StoreConfig())
+        for stream in STREAMS:
+            await bus.stream(stream.name, create=StreamConfig(subjects=stream.subjects))
     async with nats_host.connection(nats_host.service(service.name)) as connection:
         yield connection
 
@@ -166,7 +168,8 @@ class TestBuckets:
     async def test_are_never_emptied_or_changed(self, connection: Connection, service: ServiceRights) -> None:
         verbs = ("DELETE", "PURGE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
         calls = [f"$JS.API.STREAM.{verb}.KV_{bucket.name}" for verb in verbs for bucket in BUCKETS]
-        assert [call for call in calls if await may_ask(connection, call)] == []
+        longer = ["$JS.API.STREAM.UPDATE.KV_resources"] if service.name == services.MAKER else []
+        assert [call for call in calls if await may_ask(connection, call)] == longer
 
     async def test_are_made_by_one_service(self, connection: Connection, service: ServiceRights) -> None:
         """With what flows into them, and where that is published again."""
@@ -181,6 +184,31 @@ class TestBuckets:
     ) -> None:
         own = {each.name for each in BUCKETS if service.name in each.writers} - {"resources", "leaders"}
         assert {each.name for each in BUCKETS if await may_ask(connection, f"$KV.{each.name}.nobody", b"")} == own
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("service", SERVICES, ids=NAMES)
+@pytest.mark.parametrize("stream", STREAMS, ids=[stream.name for stream in STREAMS])
+class TestStreams:
+    async def test_are_written_read_and_consumed_by_who_is_listed(
+        self, connection: Connection, service: ServiceRights, stream: services.StreamRights
+    ) -> None:
+        published = {subject for subjects in stream.publishers.values() for subject in subjects}
+        allowed = {each for each in published if await may_ask(connection, exact(each), b"")}
+        assert allowed == set(stream.publishers.get(service.name, ()))
+        for verb in ("MSG.GET", "INFO"):
+            asked = await may_ask(connection, f"$JS.API.STREAM.{verb}.{stream.name}")
+            assert asked == (service.name in (*stream.readers, *([services.MAKER] if verb == "INFO" else ())))
+        for verb in ("CREATE", "DELETE", "MSG.NEXT"):
+            asked = await may_ask(connection, f"$JS.API.CONSUMER.{verb}.{stream.name}.c")
+            assert asked == (service.name in stream.consumers)
+
+    async def test_are_never_emptied_or_changed(
+        self, connection: Connection, service: ServiceRights, stream: services.StreamRights
+    ) -> None:
+        verbs = ("DELETE", "PURGE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
+        calls = [f"$JS.API.STREAM.{verb}.{stream.name}" for verb in verbs]
+        assert [call for call in calls if await may_ask(connection, call)] == []
 
 
 @pytest.mark.integration

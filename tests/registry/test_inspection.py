@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry import subjects
+from skerry import inspected, subjects
 from skerry.api.identities import revocation_name
 from skerry.api.kinds import CLUSTER, INSPECTION_CREDENTIAL, REVOCATION
 from skerry.api.meta import Document
@@ -114,7 +114,7 @@ async def test_what_would_change_something_or_show_a_secret_is_refused(nats: Nat
 
 
 HOST_KEY = subjects.key(CLUSTER.group, CLUSTER.kind, "", "host")
-ASKED = [each.replace(">", "PING").replace("*", "x") for each in subjects.INSPECTED]
+ASKED = [each.replace(">", "PING").replace("*", "x") for each in inspected.ASKED]
 LANDINGS = (
     f"$KV.resources.{HOST_KEY}",
     "$KV.secrets.host",
