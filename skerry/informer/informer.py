@@ -75,12 +75,16 @@ class Informer(View):
         return View(name, stores, self._progress)
 
     async def feed(self, bucket: Bucket) -> None:
-        """Keep in step with the bucket until cancelled; the watch survives lost connections by itself."""
+        """Keep in step with the bucket until cancelled; the watch survives lost connections by itself. InternalError if an event handler
+        raised: see `fails`.
+        """
         self._progress.leader = bucket
         async with bucket.watch() as watch:
             taken = 0
             async for event in watch:
                 self.take(event)
+                if self.failure:
+                    await self.fails()
                 taken += 1
                 if taken >= BATCH and not (isinstance(event, Entry) and event.more):
                     taken = 0

@@ -19,6 +19,7 @@ from skerry.storage.documents import Item, pack, reduced
 log = logging.getLogger("skerry.informer")
 
 EventHandler = Callable[[Change], None]
+FailureHandler = Callable[[Kind, Change], None]
 Items = list[Item]
 
 
@@ -48,7 +49,7 @@ class KindStore:
         self._ages: list[tuple[float, int, ObjectKey]] = []
         """A heap of (seconds since the epoch, revision, key) that may hold tombstones which are not there any more."""
         self._indexes: dict[str, Index] = {}
-        self._handlers: tuple[EventHandler, ...] = ()
+        self._handlers: tuple[tuple[EventHandler, FailureHandler], ...] = ()
 
     # Objects
 
@@ -154,27 +155,31 @@ class KindStore:
 
     # Changes
 
-    def add_event_handler(self, handler: EventHandler) -> Callable[[], None]:
-        """Call `handler(change)` for every change; returns how to stop. TypeError for a coroutine function."""
+    def add_event_handler(self, handler: EventHandler, failed: FailureHandler) -> Callable[[], None]:
+        """Call `handler(change)` for every change, and `failed(kind, change)` for the one at which it raises, the last that it hears;
+        returns how to stop. TypeError for a coroutine function.
+        """
         if inspect.iscoroutinefunction(handler):
             raise TypeError(
                 f"an event handler of {self.kind.kind} is called inline and cannot wait: add a key to a queue"
             )
-        self._handlers = (*self._handlers, handler)
+        self._handlers = (*self._handlers, (handler, failed))
         return lambda: self._drop(handler)
 
     def _drop(self, handler: EventHandler) -> None:
-        self._handlers = tuple(each for each in self._handlers if each is not handler)
+        self._handlers = tuple(each for each in self._handlers if each[0] is not handler)
 
     def tell(self, change: Change) -> None:
-        """Record a change and call the handlers: one that raises is a bug of its own, and nobody else's."""
+        """Record a change and call the handlers: one that raises is a bug of its own, and its owner's to mend."""
         self.ring.append(change)
         heard = SharedChange(*change)
-        for handler in self._handlers:
+        for handler, failed in self._handlers:
             try:
                 handler(heard)
             except Exception:
                 log.exception("an event handler failed", extra={"kind": self.kind.kind, "revision": change.revision})
+                self._drop(handler)
+                failed(self.kind, change)
 
 
 def _ordered(items: dict[ObjectKey, Item], namespace: str) -> Items:

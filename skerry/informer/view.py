@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from skerry.api.kinds import Kind
+from skerry.errors import InternalError
 from skerry.informer.index import IndexFunction, ObjectKey
 from skerry.informer.kindstore import EventHandler, Items, KindStore, Tombstone
 from skerry.informer.progress import CURRENT_S, RevisionProgress
-from skerry.informer.ring import Convert, RingCursor, too_old
+from skerry.informer.ring import Change, Convert, RingCursor, too_old
 from skerry.storage.documents import Item
 
 
@@ -24,6 +26,9 @@ class View:
         self.name = name
         self._stores = {(store.kind.group, store.kind.kind.lower()): store for store in stores}
         self._progress = progress
+        self._failed = asyncio.Event()
+        self.failure = ""
+        """Why what its event handlers keep cannot be trusted any more, for people; empty if it can."""
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -91,9 +96,28 @@ class View:
     def add_event_handler(self, kind: Kind, handler: EventHandler) -> Callable[[], None]:
         """Call `handler(change)` inline for every change of a kind, the first fill included; returns how to stop.
 
-        A handler must be quick: it holds up everything. One that raises is logged, and the others are called.
+        A handler must be quick: it holds up everything. One that raises is logged and hears nothing more, the others do; its
+        reader has failed then: see `fails`.
         """
-        return self._store(kind).add_event_handler(handler)
+        return self._store(kind).add_event_handler(handler, self._fail)
+
+    def _fail(self, kind: Kind, change: Change) -> None:
+        item = change.new or change.old
+        if item is None or self.failure:
+            return
+        where = f"{item.namespace}/{item.name}" if item.namespace else item.name
+        self.failure = (
+            f"{self.name} could not take a change of {kind.kind} {where} (revision {change.revision}): what it knows is out of date; "
+            "the log has the error"
+        )
+        self._failed.set()
+
+    async def fails(self) -> NoReturn:
+        """Wait until an event handler has raised. InternalError then: what it keeps is not what is stored any more, such as rights that
+        were taken away, so its reader has to end and begin anew.
+        """
+        await self._failed.wait()
+        raise InternalError(self.failure)
 
     # What is deleted
 

@@ -299,7 +299,7 @@ class RunningService:
         stores = {context.store(kind): make(context) for kind, make in service.rules.items()}
         self.controllers = (*(make(context) for make in service.controllers), *self._collectors(context, stores))
         context.closing.callback(record_events(context.informer, context.recorder, service.rules))
-        works: list[Callable[[], Awaitable[object]]] = [context.recorder.run]
+        works: list[Callable[[], Awaitable[object]]] = [context.recorder.run, context.informer.fails]
         works += [make(context) for make in service.tasks]
         works += [context.lease.run] if context.leads else []
         self.serving = True

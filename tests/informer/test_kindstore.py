@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from skerry import subjects
 from skerry.api.kinds import APP_VERSION, CLUSTER, KINDS
 from skerry.bus import Entry, Filled
+from skerry.errors import InternalError
 from skerry.informer import Change, Informer
 from skerry.storage.documents import seal
 from tests.fixtures.bucket import cluster
@@ -24,19 +27,31 @@ def test_listeners_hear_the_fill_and_what_follows() -> None:
     assert [change.revision for change in heard] == [1, 2]
 
 
-def test_a_handler_that_raises_is_logged_and_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    cache, heard = filled(), list[Change]()
+async def test_a_handler_that_raises_fails_its_reader_alone_and_hears_nothing_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache, heard, raised = filled(), list[Change](), list[int]()
+    registry, tenancy = cache.view("registry", (CLUSTER,)), cache.view("tenancy", (CLUSTER,))
 
     def raises(change: Change) -> None:
+        raised.append(change.revision)
         raise KeyError(change.revision)
 
-    cache.add_event_handler(CLUSTER, raises)
-    cache.add_event_handler(CLUSTER, heard.append)
+    tenancy.add_event_handler(CLUSTER, raises)
+    registry.add_event_handler(CLUSTER, heard.append)
     cache.take(entry("a", 1))
-    cache.take(entry("a", 2))
-    assert [change.revision for change in heard] == [1, 2]
-    assert cache.revision == 2
-    assert [record.message for record in caplog.records] == ["an event handler failed"] * 2
+    cache.take(entry("b", 2))
+    assert ([change.revision for change in heard], raised, cache.revision) == ([1, 2], [1], 2)
+    assert (cache.failure, registry.failure) == ("", "")
+    assert [record.message for record in caplog.records] == ["an event handler failed"]
+    with pytest.raises(InternalError, match=r"tenancy could not take a change of Cluster a \(revision 1\)"):
+        await tenancy.fails()
+
+
+async def test_nobody_has_failed_before_a_handler_raises() -> None:
+    view = filled(entry("a", 1)).view("tenancy", (CLUSTER,))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(view.fails(), 0.01)
 
 
 def test_a_handler_may_stop_itself_or_another() -> None:

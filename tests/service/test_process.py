@@ -11,16 +11,19 @@ from typing import Any, cast
 
 import pytest
 
+from skerry import subjects
 from skerry.admission import Rules
 from skerry.api.kinds import CLUSTER
 from skerry.bus import Message
 from skerry.controller import controller as controllers
 from skerry.errors import Conflict, InternalError, ServiceUnavailable
 from skerry.identity.trust import pinned
-from skerry.informer import Informer
+from skerry.informer import Change, Informer
 from skerry.service import Context, process
 from skerry.service.metrics import rendered
 from skerry.service.process import expected
+from skerry.storage import Store
+from tests.fixtures.bucket import cluster
 from tests.fixtures.nats import NatsHost, eventually
 from tests.fixtures.service import process as running
 from tests.fixtures.service import serving
@@ -209,6 +212,48 @@ async def test_a_service_that_starts_again_hears_each_change_once(nats_host: Nat
         end.set()
         await eventually(lambda: one.parts[0].controllers not in {first, ()} and not one.problem)
         assert len(one.informer._store(CLUSTER)._handlers) == 2  # the controller's and garbage collection's
+
+
+async def test_a_service_whose_event_handler_raises_begins_anew_from_what_is_stored(nats_host: NatsHost) -> None:
+    """What a handler that raised keeps, such as rights, would be out of date for ever."""
+    known = set[str]()
+
+    class Names:
+        """Keeps the names of Clusters; it stumbles over one of them, once."""
+
+        def __init__(self, context: Context[Any, Any]) -> None:
+            known.clear()
+            known.update(item.name for item in context.informer.list(CLUSTER))
+            context.closing.callback(context.informer.add_event_handler(CLUSTER, self._seen))
+
+        def _seen(self, change: Change) -> None:
+            if change.new is None:
+                return
+            if change.new.name == "handler-stumbles" and not stumbled.is_set():
+                stumbled.set()
+                raise KeyError("a bug with secret text")
+            known.add(change.new.name)
+
+    def following(context: Context[Any, Any]) -> Any:
+        Names(context)
+
+        async def nothing(key: str) -> None:
+            return None
+
+        return context.controller("names", nothing)
+
+    stumbled = asyncio.Event()
+    names = ("handler-hears", "handler-stumbles", "handler-hears-again")
+    async with (
+        serving(nats_host, service("one", following), service("other"), user="anybody") as one,
+        nats_host.open_bus("test") as bus,
+    ):
+        other, store = one.parts[1].controllers, Store(await bus.bucket(subjects.RESOURCES), CLUSTER)
+        for name in names:
+            await store.create(cluster(name))
+        await eventually(lambda: known >= set(names) and not one.problem)
+        assert (one.parts[0].failures, one.parts[1].failures) == (1, 0)
+        assert one.parts[1].controllers == other
 
 
 async def test_an_informer_that_ends_ends_the_process(
