@@ -88,12 +88,15 @@ class AnswerComplete(StreamReset):
     """`send` came after the whole answer: the rest of the request body is not wanted. The answer is good."""
 
 
+NOT_CONNECTED = "its agent is not connected"
+
+
 class AgentAway(ServiceUnavailable):
     """503: no agent of the member answers; nothing was executed. The proxy completes the text (since when)."""
 
-    def __init__(self, member: str, why: str = "its agent is not connected") -> None:
+    def __init__(self, member: str, why: str = NOT_CONNECTED) -> None:
         super().__init__(f"cluster {member} is away: {why}; nothing was executed", kind="clusters", name=member)
-        self.member = member
+        self.member, self.why = member, why
 
 
 class OutcomeUnknown(GatewayTimeout):

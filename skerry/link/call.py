@@ -16,6 +16,9 @@ from skerry.tunnel.codes import ProtocolError, RejectCode, TooLarge
 from skerry.tunnel.frames import Open, Resp
 from skerry.tunnel.stream import Core
 
+RETRY_S = 1
+"""After which a client may repeat what an agent had no room for."""
+
 
 def open_head(proxy: str, number: str, kind: str, request: OpenRequest, window: int) -> Open:
     """The head of an OPEN with the number `number`, from the connection `proxy`."""
@@ -172,10 +175,13 @@ class Call(Stream):
         self._unheard = True
         self._wake()
 
+    @property
+    def is_refused_safely(self) -> bool:
+        """True if its agent did not take it, and nothing was executed."""
+        return self.refusal is not None and self.refusal.safe
+
     def repeatable(self, verdict: OpenVerdict) -> bool:
-        """True if another agent may be asked after this first attempt."""
-        if verdict is OpenVerdict.REFUSED:
-            return self.refusal is not None and self.refusal.safe
+        """True if another agent may be asked once, though this one may have heard it."""
         return self.request.repeatable and verdict in (OpenVerdict.SILENT, OpenVerdict.BROKEN)
 
     def failure(self, verdict: OpenVerdict) -> StatusError:
@@ -185,7 +191,8 @@ class Call(Stream):
             return AgentAway(member)
         if verdict is OpenVerdict.REFUSED and self.refusal is not None:
             if self.refusal.code is RejectCode.LIMIT:
-                return TooManyRequests(f"cluster {member}: {self.refusal.message}")
+                why = f"cluster {member}: {self.refusal.message}; nothing was executed"
+                return TooManyRequests(why, retry_after_s=RETRY_S)
             return AgentAway(member, self.refusal.message or "its agent is leaving")
         why = (
             "its agent did not answer in time" if verdict is OpenVerdict.SILENT else "the connection to its agent broke"

@@ -3,7 +3,8 @@
 Finding an agent: an OPEN goes to an agent that was heard from in the last 3 s, else to the queue subject of the
 member's agents. "No responders" is a shortcut, timers decide: without ACK in 1 s the agent is unknown again and is sent
 RESET(CANCEL); a GET is repeated once elsewhere, then 503; a mutation is 504, outcome unknown. A refusal that is safe to
-repeat is repeated once, whatever the method: nothing was executed.
+repeat is repeated, whatever the method, since nothing was executed: at once elsewhere, and then after pauses, because the queue
+cannot be told whom to pass over, and an agent that has just woken takes streams a moment later.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from skerry.tunnel.window import Budget, Window
 UNACKED = 2 << 20
 """Inline bytes on their way to one agent that it has not acknowledged; beyond it bodies wait for the ACK."""
 _ATTEMPTS = 8
+_PAUSES_S = (0.0, 0.05, 0.1)
+"""Before each repeat of what was refused: together longer than an agent that was stopped refuses streams (acceptor.py)."""
 _AT = "at-"
 
 _log = logging.getLogger(__name__)
@@ -74,15 +77,18 @@ class DialerConnection(LinkConnection[Call]):
         """See Dialer.open."""
         await self._listen(member)
         avoid: frozenset[str] = frozenset()
-        repeated = False
+        repeated, pauses = False, iter(_PAUSES_S)
         for _ in range(_ATTEMPTS):
             call, agent, verdict = await self._attempt(member, request, avoid)
             if verdict is OpenVerdict.TAKEN:
                 return await self._followed(call)
             # Nobody heard an OPEN to a known agent: nothing was executed, and others are asked. Nobody on the queue subject is
-            # the answer. All else is repeated once at most, if it harms nobody (Call.repeatable).
+            # the answer. What may have been heard is repeated once at most, if it harms nobody (Call.repeatable).
             again = verdict is OpenVerdict.UNHEARD if agent else False
-            if not again and not repeated:
+            if call.is_refused_safely and (pause_s := next(pauses, None)) is not None:
+                again = True
+                await asyncio.sleep(pause_s)
+            elif not again and not repeated:
                 again = repeated = call.repeatable(verdict)
             if not again:
                 raise call.failure(verdict)

@@ -5,7 +5,8 @@ An OPEN is addressed to one of them; the queue subject is for when none is known
 
 The queue may hold an agent that is stopped or behind a half-open connection: the bus keeps it for minutes. So after an
 OPEN stayed without an answer the queue is in doubt for a while: nothing explores, and who was heard in the last minute,
-and was not silent itself, is asked before the queue is.
+and was not silent itself, is asked before the queue is. So is who was not asked yet when a request is repeated: the queue may
+give it to the agent that has just refused it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Agents:
         self._turn += 1
         doubt = now < self._doubt_until
         if not known:
-            return self._last_heard(now, avoid) if doubt else None
+            return self._last_heard(now, avoid) if doubt or avoid else None
         if len(known) == 1 and repeatable and not doubt and self._turn % _EXPLORE == 0:
             return None
         return known[self._turn % len(known)]

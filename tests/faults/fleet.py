@@ -413,7 +413,8 @@ class Fleet:
         for tower in self.towers:
             for _ in range(60):
                 for target in (b"/clusters/m1/version", PODS):
-                    assert (await tower.ask_again(target)).status == 200
+                    answer = await tower.ask_again(target)
+                    assert answer.status == 200, f"{answer.status} {answer.text}"
         self.member.executed.clear()
 
     async def whole(self, towers: int, agents: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from skerry import subjects
 from skerry.errors import BadRequest, ServiceUnavailable
 from skerry.link import Dialer, LinkSettings, Stream
+from skerry.link.acceptor import _WAKING_S
 from skerry.relay import StreamReset
 from skerry.tunnel import frames
 from skerry.tunnel.codes import RejectCode
@@ -95,7 +96,34 @@ async def test_a_refusal_that_is_safe_is_repeated_elsewhere_whatever_the_method(
     await agent_that(ends, dialer, [frames.reject(RejectCode.GOAWAY, "leaving")])
     with pytest.raises(ServiceUnavailable, match="leaving"):
         await dialer.open("m1", post())
-    assert dialer.connections[0]._numbers == 2
+    assert dialer.connections[0]._numbers == 4
+
+
+async def test_an_agent_that_has_just_woken_takes_a_change_a_moment_later(ends: Ends) -> None:
+    """It refuses what waited in its sockets while it was stopped; what is asked after that is not told to go away."""
+    acceptor = await ends.acceptor()
+    dialer = await ends.dialer()
+    for connection in acceptor.connections:
+        connection._awake = connection.loop.time() + _WAKING_S
+    with await dialer.open("m1", post(b"x")) as stream:
+        assert (await stream.response()).body == b"x"
+    assert dialer.connections[0]._numbers > 1
+
+
+async def test_what_one_agent_refused_goes_to_another_that_was_heard_and_not_to_the_queue_which_may_be_the_first(
+    ends: Ends,
+) -> None:
+    first = await ends.acceptor()
+    dialer = await ends.dialer(LinkSettings(heard_s=0.0))
+    with await dialer.open("m1", get()) as stream:
+        await stream.response()
+    for connection in first.connections:
+        assert connection._queue is not None
+        await connection._queue.drain()  # it takes only what is addressed to it: the queue has the other
+    await agent_that(ends, dialer, [frames.reject(RejectCode.LIMIT, "full")])
+    with await dialer.open("m1", post(b"x")) as stream:
+        assert (await stream.response()).body == b"x"
+    assert dialer.connections[0]._numbers == 3
 
 
 async def test_a_member_out_of_use_is_left_and_found_again(ends: Ends) -> None:

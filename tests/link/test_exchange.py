@@ -348,8 +348,9 @@ async def test_too_many_streams_are_a_429_that_says_so(ends: Ends) -> None:
 async def test_a_full_agent_is_a_429_that_names_it(ends: Ends) -> None:
     await ends.acceptor(settings=LinkSettings(streams=0))
     dialer = await ends.dialer()
-    with pytest.raises(TooManyRequests, match="cluster m1: its agent has 0 streams"):
+    with pytest.raises(TooManyRequests, match="cluster m1: its agent has 0 streams open; nothing was executed") as full:
         await dialer.open("m1", post())
+    assert full.value.details.retry_after_seconds == 1
 
 
 async def test_a_head_that_does_not_fit_is_a_431(ends: Ends) -> None:

@@ -54,6 +54,16 @@ def test_after_a_silence_whoever_was_heard_in_the_last_minute_is_asked_before_th
     assert agents.pick(61.5, repeatable=False) is None
 
 
+def test_a_repeat_goes_to_whoever_was_heard_in_the_last_minute_before_the_queue() -> None:
+    agents = Agents(3.0)
+    agents.heard("a", 0.0)
+    agents.heard("b", 1.0)
+    assert agents.pick(20.0, repeatable=True) is None
+    assert agents.pick(20.0, repeatable=True, avoid=frozenset("c")) == "b"
+    assert agents.pick(20.0, repeatable=True, avoid=frozenset("bc")) == "a"
+    assert agents.pick(61.5, repeatable=True, avoid=frozenset("c")) is None
+
+
 def test_a_silence_of_the_queue_is_not_explored_again_for_a_minute() -> None:
     agents = Agents(3.0)
     agents.silent("", 0.0)

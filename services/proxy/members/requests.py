@@ -41,7 +41,7 @@ from skerry.httpwire.head import Headers, RequestHead
 from skerry.httpwire.query import parse_query
 from skerry.httpwire.requestinfo import RequestClass, RequestInfo, classify, resolve
 from skerry.httpwire.target import RequestTarget, parse_target
-from skerry.relay import AgentAway, OpenRequest
+from skerry.relay import NOT_CONNECTED, AgentAway, OpenRequest
 
 HEAD_S, SLACK_S = 60, 10.0
 """A response head is awaited min(the request's own timeout, HEAD_S) + SLACK_S, except on long-running requests."""
@@ -128,7 +128,7 @@ class MemberRequests:
             record.class_ = request.class_
             record.code = str(await relay.carry(transport, request, returning))
         except AgentAway as error:
-            raise self._away(member) from error
+            raise self._away(member, error.why) from error
         finally:
             self._sessions.leave(session)
 
@@ -202,14 +202,14 @@ class MemberRequests:
         """RFC 3339 time since which nothing was heard of it; empty if that is not known."""
         return self._heartbeats.since(member.name) or member.away_since
 
-    def _away(self, member: MemberRoute) -> StatusError:
+    def _away(self, member: MemberRoute, why: str) -> StatusError:
         """503 that says since when; without Retry-After, which would make client-go repeat any verb."""
         since = self.away_since(member)
+        advice = "Start the agent on the member again" if why == NOT_CONNECTED else "Repeat the request"
         return _unavailable(
             member.name,
-            f"cluster {member.name} is away{f' since {since}' if since else ''}: its agent is not connected; nothing "
-            f"was executed. Start the agent on the member again; kubectl get clusters {member.name} -o wide shows its "
-            "state",
+            f"cluster {member.name} is away{f' since {since}' if since else ''}: {why}; nothing was executed. {advice}; "
+            f"kubectl get clusters {member.name} -o wide shows its state",
         )
 
 
