@@ -22,9 +22,10 @@ from skerry.identity.keyfiles import Public
 MAX_PAYLOAD = 2 * 1024 * 1024
 MAX_CONTROL_LINE = 32 * 1024
 """Bytes of one line of the protocol: a service's credential lists its rights one by one, and travels in CONNECT."""
-PING_S = 4
-"""A connection that fell silent ends after 8 to 12 s: its agent is called away within 15."""
-PING_MAX = 2
+PING_S, PING_MAX = 3, 2
+"""A connection that fell silent ends after (PING_MAX + 1) or (PING_MAX + 2) x PING_S: the server does not ping within PING_S of the last
+word that it heard. With the patience for a reconnect its agent is called away within 15 s.
+"""
 ROUTE_USER = "route"
 _EVERYWHERE = "0.0.0.0"
 """To nats-server: Go listens on IPv6 too where the unspecified address of IPv4 is asked for."""

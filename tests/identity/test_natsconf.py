@@ -85,7 +85,7 @@ async def test_the_server_runs_with_what_was_decided(nats_host: NatsHost) -> Non
         varz, jsz = await server(sys, "VARZ"), await server(sys, "JSZ")
     assert varz["max_payload"] == 2 * 1024 * 1024
     assert varz["write_deadline"] == 60_000_000_000
-    assert (varz["ping_interval"], varz["ping_max"]) == (4_000_000_000, 2)
+    assert (varz["ping_interval"], varz["ping_max"]) == (natsconf.PING_S * 1_000_000_000, natsconf.PING_MAX)
     assert varz["tls_required"]
     assert jsz["config"]["sync_always"]
 

@@ -13,6 +13,7 @@ from skerry import heartbeats
 from skerry.api.conditions import Verdict
 from skerry.api.messages import Heartbeat
 from skerry.api.v1alpha1 import Ceiling
+from skerry.identity.natsconf import PING_MAX, PING_S
 
 UID = "u1"
 T0 = Now(1000.0, 1_800_000_000.0)
@@ -99,6 +100,10 @@ def test_the_last_connections_end_counts_after_two_and_a_half_seconds(presence: 
     assert model.due(presence.members["m1"], at(20)) == pytest.approx(SUSPECT_S)
     assert verdict(presence, 22.4).status == "True"
     assert verdict(presence, 22.6).reason == "AgentDisconnected"
+
+
+def test_a_connection_that_falls_silent_is_called_away_within_15_s_also_if_it_had_just_said_something() -> None:
+    assert (PING_MAX + 2) * PING_S + SUSPECT_S <= 15
 
 
 def test_a_reconnect_in_time_is_no_outage(presence: PresenceTable) -> None:
