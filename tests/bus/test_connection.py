@@ -116,24 +116,23 @@ async def test_trap_2_revoked_credentials_end_the_connection_at_once(nats_host: 
 async def test_trap_3_a_dead_server_is_noticed_in_time(fresh_nats_host: NatsHost) -> None:
     """Trap 3: ping 120 s x 2 by default. A server that is stopped (half-open TCP) is lost after ping_s x (max + 1)."""
     settings = Settings(servers=fresh_nats_host.servers, ca_pem=fresh_nats_host.ca_pem, ping_s=0.1, ping_max=2)
-    connection = await connect(settings, fresh_nats_host.anybody())
-    os.kill(fresh_nats_host.pid, signal.SIGSTOP)
-    try:
-        started = time.monotonic()
-        async with asyncio.timeout(5):
-            assert "silent for 0.3 s" in await asyncio.shield(connection.lost)
-        assert time.monotonic() - started < 1
-    finally:
-        os.kill(fresh_nats_host.pid, signal.SIGCONT)
+    async with fresh_nats_host.connection(fresh_nats_host.anybody(), settings=settings) as connection:
+        os.kill(fresh_nats_host.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            async with asyncio.timeout(5):
+                assert "silent for 0.3 s" in await asyncio.shield(connection.lost)
+            assert time.monotonic() - started < 1
+        finally:
+            os.kill(fresh_nats_host.pid, signal.SIGCONT)
 
 
 async def test_trap_3_pings_keep_an_idle_connection(nats_host: NatsHost) -> None:
     """Trap 3: and a healthy one stays, although nothing is said for many ping intervals."""
     settings = Settings(servers=nats_host.servers, ca_pem=nats_host.ca_pem, ping_s=0.02, ping_max=2)
-    connection = await connect(settings, nats_host.anybody())
-    done, _ = await asyncio.wait((connection.lost,), timeout=0.5)
-    assert not done
-    connection.abort()
+    async with nats_host.connection(nats_host.anybody(), settings=settings) as connection:
+        done, _ = await asyncio.wait((connection.lost,), timeout=0.5)
+        assert not done
 
 
 async def test_trap_4_no_error_leaves_a_deaf_connection(nats_host: NatsHost, registry: Connection) -> None:
@@ -149,17 +148,17 @@ async def test_trap_4_no_error_leaves_a_deaf_connection(nats_host: NatsHost, reg
 
 async def test_trap_4_a_failure_while_reading_is_a_lost_connection(nats_host: NatsHost) -> None:
     """Trap 4: nats-py's read loop logs an unexpected exception and stops reading, still "connected"."""
-    connection = await connect(nats_host.settings(), nats_host.anybody())
+    async with nats_host.connection(nats_host.anybody()) as connection:
 
-    def broken(*_: object) -> None:
-        raise RuntimeError("a bug")
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
 
-    connection._wire._parser._on_message = broken
-    connection.publish_now("registry.nobody", b"", reply=connection.inbox())
-    await connection.subscribe("proxy.x", lambda _: None)
-    connection.publish_now("proxy.x", b"")
-    async with asyncio.timeout(2):
-        assert "internal error" in await asyncio.shield(connection.lost)
+        connection._wire._parser._on_message = broken
+        connection.publish_now("registry.nobody", b"", reply=connection.inbox())
+        await connection.subscribe("proxy.x", lambda _: None)
+        connection.publish_now("proxy.x", b"")
+        async with asyncio.timeout(2):
+            assert "internal error" in await asyncio.shield(connection.lost)
 
 
 async def test_trap_5_a_cancelled_handler_does_not_end_its_subscription(
@@ -263,29 +262,29 @@ async def test_who_floods_one_subject_of_many_fills_his_own_share_and_not_the_qu
 
 async def test_trap_7_publishing_on_a_lost_connection_raises_and_nothing_is_kept(fresh_nats_host: NatsHost) -> None:
     """Trap 7: while disconnected, publish buffers 2 MiB and sends it later: a DELETE was executed 4 s afterwards."""
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
-    fresh_nats_host.kill()
-    async with asyncio.timeout(1):
-        await asyncio.shield(connection.lost)
-    for call in (connection.publish("registry.x", b""), connection.request("registry.x", timeout_s=1)):
+    async with fresh_nats_host.connection(fresh_nats_host.anybody()) as connection:
+        fresh_nats_host.kill()
+        async with asyncio.timeout(1):
+            await asyncio.shield(connection.lost)
+        for call in (connection.publish("registry.x", b""), connection.request("registry.x", timeout_s=1)):
+            with pytest.raises(ConnectionLost):
+                await call
         with pytest.raises(ConnectionLost):
-            await call
-    with pytest.raises(ConnectionLost):
-        connection.publish_now("registry.x", b"")
-    with pytest.raises(ConnectionLost):
-        await connection.subscribe("proxy.x", echo)
-    with pytest.raises(ConnectionLost):
-        await connection.flush()
-    assert connection.pending_bytes == 0
+            connection.publish_now("registry.x", b"")
+        with pytest.raises(ConnectionLost):
+            await connection.subscribe("proxy.x", echo)
+        with pytest.raises(ConnectionLost):
+            await connection.flush()
+        assert connection.pending_bytes == 0
 
 
 async def test_trap_7_what_was_queued_when_the_connection_was_lost_is_gone(nats_host: NatsHost) -> None:
     """Trap 7: also what was published in the same loop turn."""
-    connection = await connect(nats_host.settings(), nats_host.anybody())
-    connection.publish_now("registry.x", b"x" * 1000)
-    assert connection.pending_bytes > 1000
-    connection.abort()
-    assert connection.pending_bytes == 0
+    async with nats_host.connection(nats_host.anybody()) as connection:
+        connection.publish_now("registry.x", b"x" * 1000)
+        assert connection.pending_bytes > 1000
+        connection.abort()
+        assert connection.pending_bytes == 0
 
 
 async def test_trap_8_a_denied_request_fails_at_once(nats_host: NatsHost) -> None:
@@ -317,62 +316,61 @@ async def test_trap_10_subjects_cannot_inject_protocol(proxy: Connection, subjec
 
 async def test_trap_12_a_cancelled_publisher_stops(fresh_nats_host: NatsHost) -> None:
     """Trap 12: publish swallows CancelledError while it flushes, so a cancelled task goes on publishing."""
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
-    os.kill(fresh_nats_host.pid, signal.SIGSTOP)
-    try:
-        published = 0
+    async with fresh_nats_host.connection(fresh_nats_host.anybody()) as connection:
+        os.kill(fresh_nats_host.pid, signal.SIGSTOP)
+        try:
+            published = 0
 
-        async def forever() -> None:
-            nonlocal published
-            while True:
-                await connection.publish("registry.x", bytes(256 * 1024))
-                published += 1
+            async def forever() -> None:
+                nonlocal published
+                while True:
+                    await connection.publish("registry.x", bytes(256 * 1024))
+                    published += 1
 
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await forever()
-        stopped = published
-        assert stopped < 200, "back-pressure must hold a publisher whose server takes nothing"
-        await asyncio.sleep(0)
-        assert published == stopped
-    finally:
-        os.kill(fresh_nats_host.pid, signal.SIGCONT)
-        connection.abort()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await forever()
+            stopped = published
+            assert stopped < 200, "back-pressure must hold a publisher whose server takes nothing"
+            await asyncio.sleep(0)
+            assert published == stopped
+        finally:
+            os.kill(fresh_nats_host.pid, signal.SIGCONT)
+            connection.abort()
 
 
 async def test_trap_12_aborting_does_not_wait_for_a_server_that_takes_nothing(fresh_nats_host: NatsHost) -> None:
     """Trap 12: shutdown aborts the transport. nats-py's close() drains first, which hangs on a half-open connection."""
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
-    os.kill(fresh_nats_host.pid, signal.SIGSTOP)
-    try:
-        for _ in range(32):
-            connection.publish_now("registry.x", bytes(1024 * 1024))
-        assert connection.pending_bytes > 0
-        connection.abort()
-        assert connection.lost.done()
-        with pytest.raises(ConnectionLost):
-            await connection.writable()
-    finally:
-        os.kill(fresh_nats_host.pid, signal.SIGCONT)
+    async with fresh_nats_host.connection(fresh_nats_host.anybody()) as connection:
+        os.kill(fresh_nats_host.pid, signal.SIGSTOP)
+        try:
+            for _ in range(32):
+                connection.publish_now("registry.x", bytes(1024 * 1024))
+            assert connection.pending_bytes > 0
+            connection.abort()
+            assert connection.lost.done()
+            with pytest.raises(ConnectionLost):
+                await connection.writable()
+        finally:
+            os.kill(fresh_nats_host.pid, signal.SIGCONT)
 
 
 async def test_a_writer_that_ignores_back_pressure_is_refused(fresh_nats_host: NatsHost) -> None:
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
-    for _ in range(64):
-        connection.publish_now("registry.x", bytes(1024 * 1024))
-    with pytest.raises(TooManyRequests, match="as fast as they are written"):
-        connection.publish_now("registry.x", b"")
-    connection.abort()
+    async with fresh_nats_host.connection(fresh_nats_host.anybody()) as connection:
+        for _ in range(64):
+            connection.publish_now("registry.x", bytes(1024 * 1024))
+        with pytest.raises(TooManyRequests, match="as fast as they are written"):
+            connection.publish_now("registry.x", b"")
 
 
 # What it promises besides.
 
 
 async def test_a_killed_server_is_noticed_at_once(fresh_nats_host: NatsHost) -> None:
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
-    fresh_nats_host.kill()
-    async with asyncio.timeout(1):
-        await asyncio.shield(connection.lost)
+    async with fresh_nats_host.connection(fresh_nats_host.anybody()) as connection:
+        fresh_nats_host.kill()
+        async with asyncio.timeout(1):
+            await asyncio.shield(connection.lost)
 
 
 async def test_a_request_in_flight_when_the_server_dies_has_an_unknown_outcome(fresh_nats_host: NatsHost) -> None:
@@ -500,38 +498,38 @@ async def test_draining_a_subscription_loses_no_request_that_was_taken(proxy: Co
 
 
 async def test_draining_a_connection_finishes_its_handlers_and_ends_it(nats_host: NatsHost, proxy: Connection) -> None:
-    connection = await connect(nats_host.settings(), nats_host.anybody())
-    started, release = asyncio.Event(), asyncio.Event()
+    async with nats_host.connection(nats_host.anybody()) as connection:
+        started, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(message: Message) -> None:
-        started.set()
-        await release.wait()
-        await message.respond(b"done")
+        async def slow(message: Message) -> None:
+            started.set()
+            await release.wait()
+            await message.respond(b"done")
 
-    await connection.subscribe("registry.leaving", slow)
-    answer = asyncio.ensure_future(proxy.request("registry.leaving", timeout_s=5))
-    await started.wait()
-    draining = asyncio.ensure_future(connection.drain())
-    release.set()
-    await draining
-    assert (await answer).data == b"done"
-    assert await connection.lost == "drained"
+        await connection.subscribe("registry.leaving", slow)
+        answer = asyncio.ensure_future(proxy.request("registry.leaving", timeout_s=5))
+        await started.wait()
+        draining = asyncio.ensure_future(connection.drain())
+        release.set()
+        await draining
+        assert (await answer).data == b"done"
+        assert await connection.lost == "drained"
 
 
 async def test_a_cancelled_waiter_of_lost_ends_the_connection_and_leaves_no_zombie(
     nats_host: NatsHost, proxy: Connection
 ) -> None:
-    connection = await connect(nats_host.settings(), nats_host.anybody())
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await connection.closed()
-    assert not connection.lost.done()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await connection.lost
-    assert await connection.closed() == "cut"
-    with pytest.raises(ConnectionLost, match="is lost: cut"):
-        connection.publish_now("registry.x", b"")
+    async with nats_host.connection(nats_host.anybody()) as connection:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await connection.closed()
+        assert not connection.lost.done()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await connection.lost
+        assert await connection.closed() == "cut"
+        with pytest.raises(ConnectionLost, match="is lost: cut"):
+            connection.publish_now("registry.x", b"")
 
 
 async def test_an_attempt_that_is_cancelled_while_it_is_refused_ends_as_cancelled(nats_host: NatsHost) -> None:
@@ -557,15 +555,15 @@ async def test_an_attempt_that_is_cancelled_while_it_is_refused_ends_as_cancelle
 
 
 async def test_draining_gives_up_in_time(fresh_nats_host: NatsHost) -> None:
-    connection = await connect(fresh_nats_host.settings(), fresh_nats_host.anybody())
-    await connection.subscribe("registry.x", echo)
-    os.kill(fresh_nats_host.pid, signal.SIGSTOP)
-    try:
-        async with asyncio.timeout(2):
-            await connection.drain(timeout_s=0.2)
-        assert connection.lost.done()
-    finally:
-        os.kill(fresh_nats_host.pid, signal.SIGCONT)
+    async with fresh_nats_host.connection(fresh_nats_host.anybody()) as connection:
+        await connection.subscribe("registry.x", echo)
+        os.kill(fresh_nats_host.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(2):
+                await connection.drain(timeout_s=0.2)
+            assert connection.lost.done()
+        finally:
+            os.kill(fresh_nats_host.pid, signal.SIGCONT)
 
 
 async def test_one_burst_is_one_write(proxy: Connection, registry: Connection) -> None:
@@ -626,9 +624,11 @@ async def test_a_server_that_says_nothing_times_out() -> None:
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     settings = Settings(servers=(f"tls://127.0.0.1:{port}",), connect_timeout_s=0.1)
-    with pytest.raises(ServiceUnavailable, match="no answer in time"):
-        await connect(settings, Credentials("a.e30.c"))
-    server.close()
+    try:
+        with pytest.raises(ServiceUnavailable, match="no answer in time"):
+            await connect(settings, Credentials("a.e30.c"))
+    finally:
+        server.close()
 
 
 async def test_a_server_of_another_protocol_is_refused() -> None:
